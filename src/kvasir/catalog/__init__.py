@@ -1,0 +1,1 @@
+"""What is indexed: sources, versions, chunks, and the doctor."""

@@ -1,0 +1,1 @@
+"""Implementations of the roles in ``kvasir.core.protocols``; loaded by name only."""

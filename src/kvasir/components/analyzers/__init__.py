@@ -1,0 +1,1 @@
+"""Analyzers: text to weighted terms, one file an implementation."""

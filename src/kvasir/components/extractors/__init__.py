@@ -1,0 +1,1 @@
+"""Extractors: bytes to documents, one file an implementation."""

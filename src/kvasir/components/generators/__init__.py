@@ -1,0 +1,1 @@
+"""Generators: prompts to answers, one file an implementation."""

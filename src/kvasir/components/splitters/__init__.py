@@ -1,0 +1,1 @@
+"""Splitters: documents to chunks, one file an implementation."""

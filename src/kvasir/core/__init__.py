@@ -1,0 +1,1 @@
+"""Types, protocols, errors, filters and the registry: standard library and numpy only."""

@@ -1,0 +1,90 @@
+"""All errors that Kvasir raises on purpose.
+
+KvasirError
+├── UserError                  bad input: one line on the terminal, a 4xx over HTTP
+│   ├── SettingsError          a setting is unknown or has an unusable value
+│   ├── UnknownComponentError  no such embedder, store, ...
+│   ├── MissingExtraError      an optional dependency is not installed
+│   ├── ExtractionError        a file cannot be read: encrypted, empty, broken, ...
+│   ├── FetchError             a URL cannot or may not be fetched
+│   ├── ModelNotFoundError     no weights where they were looked for
+│   ├── CollectionError        unknown collection, or made by another embedder
+│   ├── FilterError            a filter expression is malformed
+│   └── StoreLockedError       another process holds the index
+└── ComponentError             a component failed: which, doing what, why
+"""
+
+from __future__ import annotations
+
+
+class KvasirError(Exception):
+    """Base of every error that Kvasir raises on purpose."""
+
+
+class UserError(KvasirError):
+    """Something the user can put right; the message says how."""
+
+
+class SettingsError(UserError):
+    """A setting is unknown or has an unusable value."""
+
+
+class UnknownComponentError(UserError):
+    """No component has this name."""
+
+
+class MissingExtraError(UserError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, needs: str, extra: str) -> None:
+        """Args: what needs the dependency, and the extra that brings it."""
+        super().__init__(f"{needs} needs an optional dependency: pip install 'kvasir[{extra}]'")
+        self.extra = extra
+
+
+class ExtractionError(UserError):
+    """A source cannot be turned into text.
+
+    Attributes:
+        reason: A short stable word: encrypted, image_only, empty, malformed, unsupported,
+            too_large, timeout, memory.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Args: the stable reason, and one line that says what to do."""
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ExtractionError], tuple[str, str]]:
+        """Pickles whole: extraction runs in child processes."""
+        return type(self), (self.reason, str(self))
+
+
+class FetchError(UserError):
+    """A URL cannot or may not be fetched."""
+
+
+class ModelNotFoundError(UserError):
+    """No weights were found where they were looked for."""
+
+
+class CollectionError(UserError):
+    """The collection does not exist, or was made by another embedder."""
+
+
+class FilterError(UserError):
+    """A filter expression is malformed."""
+
+
+class StoreLockedError(UserError):
+    """Another process holds the index."""
+
+
+class ComponentError(KvasirError):
+    """A component failed."""
+
+    def __init__(self, component: str, operation: str, cause: object) -> None:
+        """Args: the component's name, what it was doing, and what went wrong."""
+        super().__init__(f"{component}: {operation} failed: {cause}")
+        self.component = component
+        self.operation = operation

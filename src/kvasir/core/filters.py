@@ -1,0 +1,145 @@
+"""Metadata filters: one small tree that every store translates to its own language.
+
+Comparison operators are those of Haystack's filter syntax. A missing field equals nothing:
+``!=`` and ``not in`` match it, every other operator does not. Values are data; a store never
+pastes them into an expression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kvasir.core.errors import FilterError
+from kvasir.core.types import Metadata, MetadataValue
+
+COMPARISONS = ("==", "!=", ">", ">=", "<", "<=", "in", "not in")
+LOGICAL = ("AND", "OR", "NOT")
+
+Scalar = MetadataValue
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """``field operator value``; value is a tuple of scalars for ``in`` and ``not in``."""
+
+    field: str
+    operator: str
+    value: Scalar | tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Logical:
+    """AND, OR or NOT of conditions; NOT means that not all of its conditions hold."""
+
+    operator: str
+    conditions: tuple[Filter, ...]
+
+
+Filter = Comparison | Logical
+
+
+def parse_filter(raw: str | Mapping[str, Any] | Filter | None) -> Filter | None:
+    """Reads a filter as users write it.
+
+    Args:
+        raw: ``"url=https://a/?b=c,lang=es"`` (comma-separated pairs, split on the first ``=``,
+            joined by AND), a mapping in Haystack's syntax, a finished filter, or nothing.
+
+    Raises:
+        FilterError: The expression is malformed; the message names the faulty part.
+    """
+    if raw is None or isinstance(raw, (Comparison, Logical)):
+        return raw
+    if isinstance(raw, str):
+        return _parse_pairs(raw)
+    return _parse_mapping(raw) if raw else None
+
+
+def _parse_pairs(raw: str) -> Filter | None:
+    pairs = [part.strip() for part in raw.split(",") if part.strip()]
+    conditions: list[Filter] = []
+    for pair in pairs:
+        field, separator, value = pair.partition("=")
+        if not separator or not field.strip():
+            raise FilterError(
+                f"filter '{pair}' is not of the form field=value; "
+                "write it as --retriever-filters 'field=value,other=value'"
+            )
+        conditions.append(Comparison(field.strip(), "==", value.strip()))
+    if not conditions:
+        return None
+    return conditions[0] if len(conditions) == 1 else Logical("AND", tuple(conditions))
+
+
+def _parse_mapping(raw: Mapping[str, Any]) -> Filter:
+    if not isinstance(raw, Mapping):
+        raise FilterError(f"a filter must be a mapping, not {type(raw).__name__}: {raw!r}")
+    operator = raw.get("operator")
+    if "conditions" in raw:
+        if operator not in LOGICAL:
+            raise FilterError(
+                f"'operator' beside 'conditions' must be AND, OR or NOT: {operator!r}"
+            )
+        conditions = raw["conditions"]
+        if not isinstance(conditions, Sequence) or isinstance(conditions, str) or not conditions:
+            raise FilterError("'conditions' must be a list with at least one filter")
+        return Logical(str(operator), tuple(_parse_mapping(item) for item in conditions))
+    if operator not in COMPARISONS:
+        raise FilterError(f"unknown operator {operator!r}; known: {', '.join(COMPARISONS)}")
+    if not isinstance(raw.get("field"), str) or "value" not in raw:
+        raise FilterError(f"a comparison needs 'field', 'operator' and 'value': {dict(raw)!r}")
+    return _comparison(raw["field"].removeprefix("meta."), str(operator), raw["value"])
+
+
+def _comparison(field: str, operator: str, value: Any) -> Comparison:
+    if operator in ("in", "not in"):
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise FilterError(f"'{operator}' needs a list of values for field '{field}'")
+        return Comparison(field, operator, tuple(_scalar(field, item) for item in value))
+    value = _scalar(field, value)
+    if operator in (">", ">=", "<", "<=") and (isinstance(value, (str, bool))):
+        raise FilterError(f"'{operator}' needs a number for field '{field}', not {value!r}")
+    return Comparison(field, operator, value)
+
+
+def _scalar(field: str, value: Any) -> Scalar:
+    if not isinstance(value, (str, int, float, bool)):
+        raise FilterError(f"field '{field}' cannot be compared with {value!r}")
+    return value
+
+
+def matches(condition: Filter, metadata: Metadata) -> bool:
+    """Says whether metadata fulfils a filter: the meaning that every store must reproduce."""
+    if isinstance(condition, Logical):
+        results = (matches(item, metadata) for item in condition.conditions)
+        if condition.operator == "AND":
+            return all(results)
+        return any(results) if condition.operator == "OR" else not all(results)
+    return _matches_comparison(condition, metadata.get(condition.field))
+
+
+def _matches_comparison(condition: Comparison, actual: Scalar | None) -> bool:
+    operator, value = condition.operator, condition.value
+    if isinstance(value, tuple):
+        found = any(_equal(actual, item) for item in value)
+        return found if operator == "in" else not found
+    if operator in ("==", "!="):
+        return _equal(actual, value) == (operator == "==")
+    if not isinstance(actual, (int, float)) or isinstance(actual, bool):
+        return False
+    if not isinstance(value, (int, float)):
+        return False
+    if operator == ">":
+        return actual > value
+    if operator == ">=":
+        return actual >= value
+    return actual < value if operator == "<" else actual <= value
+
+
+def _equal(actual: Scalar | None, value: Scalar) -> bool:
+    """Equality that keeps text, numbers and truth values apart, but 1 equal to 1.0."""
+    if actual is None or isinstance(actual, bool) != isinstance(value, bool):
+        return False
+    return isinstance(actual, str) == isinstance(value, str) and actual == value

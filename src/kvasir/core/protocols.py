@@ -1,0 +1,157 @@
+"""Every role that a component can play: small, synchronous, batch first.
+
+A capability that some implementations lack is a protocol of its own (``LexicalSearch``,
+``TokenCounter``), never a method that raises ``NotImplementedError``. Threads and worker
+processes give the concurrency; every method may be called from several threads at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+from kvasir.core.filters import Filter
+from kvasir.core.types import Chunk, Document, Hit, Matrix, Metadata, Prompt, Source, SparseVector
+
+
+class Extractor(Protocol):
+    """Turns the bytes of one media type into a document.
+
+    The name of an extractor's entry point is the media type that it reads.
+    """
+
+    def extract(self, source: Source, data: bytes) -> Document:
+        """Extracts text and blocks.
+
+        Raises:
+            ExtractionError: The bytes hold no usable text; says why and what to do.
+        """
+
+
+class Splitter(Protocol):
+    """Cuts documents into chunks."""
+
+    def split(self, document: Document) -> list[Chunk]:
+        """Returns the document's chunks in order; none for a document without text."""
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors."""
+
+    name: str
+    dimension: int
+    fingerprint: str
+    """Changes whenever the same text could get another vector: weights, pooling, prefixes."""
+    languages: Collection[str]
+    """ISO 639-1 codes that the model was trained for; empty when it does not say."""
+
+    def embed_documents(self, texts: Sequence[str]) -> Matrix:
+        """Returns float32 [n, dimension], unit length, in the order of the texts."""
+
+    def embed_queries(self, texts: Sequence[str]) -> Matrix:
+        """The same for queries, which some models treat differently."""
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """Counts as a model counts, so that nothing is cut off unseen."""
+
+    max_tokens: int
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Returns the number of tokens of each text, special tokens included."""
+
+
+class TextAnalyzer(Protocol):
+    """Turns text into weighted terms, by the rules of its language."""
+
+    def document_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
+        """Returns BM25 term weights of each document text (without the IDF factor)."""
+
+    def query_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
+        """Returns the distinct terms of each query, each of weight 1."""
+
+
+class VectorStore(Protocol):
+    """Keeps the chunks and vectors of one collection."""
+
+    dimension: int
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
+        """Writes chunks, replacing those of the same id; durable when it returns."""
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Deletes chunks by id; unknown ids are no error. Durable when it returns."""
+
+    def count(self, filters: Filter | None = None) -> int:
+        """Returns how many chunks there are."""
+
+    def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
+        """Returns chunks and their vectors [dimension]; unknown ids are left out."""
+
+    def scroll(
+        self, filters: Filter | None = None, batch_size: int = 1000
+    ) -> Iterator[list[tuple[Chunk, Matrix]]]:
+        """Yields every chunk with its vector [dimension], in batches, in no special order."""
+
+    def search_dense(
+        self, vectors: Matrix, top_k: int, filters: Filter | None = None
+    ) -> list[list[Hit]]:
+        """Returns for each query vector its nearest chunks, best first.
+
+        ``score`` and ``dense_score`` are both (1 + cosine) / 2.
+        """
+
+    def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
+        """Replaces the metadata of chunks without touching text or vectors."""
+
+    def close(self) -> None:
+        """Releases files and connections; a second call does nothing."""
+
+
+@runtime_checkable
+class LexicalSearch(Protocol):
+    """A store that has a keyword index."""
+
+    def search_lexical(
+        self,
+        queries: Sequence[str],
+        languages: Sequence[str],
+        top_k: int,
+        filters: Filter | None = None,
+    ) -> list[list[Hit]]:
+        """Returns for each query the best chunks by BM25, best first.
+
+        ``lexical_score`` is the BM25 score, above 0; ``score`` is it divided by the best
+        one's; ``dense_score`` is None.
+        """
+
+
+@runtime_checkable
+class Optimizable(Protocol):
+    """A store that builds its search graph apart from writing."""
+
+    def optimize(self, *, wait: bool = False) -> None:
+        """Starts building the graph if it is due; searches and writes go on meanwhile.
+
+        Args:
+            wait: Return only when the graph is in use.
+        """
+
+
+class Reranker(Protocol):
+    """Orders hits anew by reading query and chunk together."""
+
+    def rerank(self, query: str, hits: Sequence[Hit], top_k: int) -> list[Hit]:
+        """Returns the best hits, best first, with ``score`` replaced (0..1)."""
+
+
+class Generator(Protocol):
+    """Writes an answer."""
+
+    def generate(self, prompt: Prompt) -> Iterator[str]:
+        """Yields the answer's text in pieces; statements end in markers ``[n]``.
+
+        Raises:
+            ComponentError: The model cannot be reached or failed.
+        """

@@ -1,0 +1,112 @@
+"""Finds components by name: entry points, the built-in ones like those of any plug-in.
+
+Only the chosen implementation is imported. Its constructor takes its options by name; what
+the application has to offer besides (``embedder``, ``analyzer``, ...) is handed over where
+the constructor has a parameter of that name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from kvasir.core.errors import MissingExtraError, SettingsError, UnknownComponentError
+
+FAMILIES = (
+    "extractors",
+    "splitters",
+    "embedders",
+    "analyzers",
+    "stores",
+    "rerankers",
+    "generators",
+)
+
+
+def names(family: str) -> list[str]:
+    """Returns the names of a family's installed components, sorted."""
+    return sorted({point.name for point in entry_points(group=f"kvasir.{family}")})
+
+
+def load(family: str, name: str) -> type[Any]:
+    """Imports a component's class.
+
+    Args:
+        family: One of ``FAMILIES``.
+        name: An entry point's name, or ``package.module:Class`` (operator settings only:
+            never pass a name that came with a request or from stored data).
+
+    Raises:
+        UnknownComponentError: No such name; the message lists the known ones.
+        MissingExtraError: The component's library is not installed.
+    """
+    if ":" in name:
+        point = EntryPoint(name=name, value=name, group=f"kvasir.{family}")
+    else:
+        found = [p for p in entry_points(group=f"kvasir.{family}") if p.name == name]
+        if not found:
+            raise UnknownComponentError(_unknown(family, name))
+        point = found[0]
+    try:
+        return point.load()  # type: ignore[no-any-return]
+    except ModuleNotFoundError as error:
+        if _belongs_to(error.name, point):
+            raise UnknownComponentError(f"{family[:-1]} '{name}': {error}") from error
+        raise MissingExtraError(f"{family[:-1]} '{name}'", _extra(point, name)) from error
+    except AttributeError as error:
+        raise UnknownComponentError(f"{family[:-1]} '{name}': {error}") from error
+
+
+def build(
+    family: str, name: str, options: Mapping[str, Any], provided: Mapping[str, Any] | None = None
+) -> Any:
+    """Makes a component.
+
+    Args:
+        family: One of ``FAMILIES``.
+        name: As for ``load``.
+        options: The component's own options; every one must be a parameter.
+        provided: What the application offers; passed where a parameter has that name.
+
+    Raises:
+        SettingsError: An option is unknown to the component; names the nearest.
+        UnknownComponentError: No such component.
+        MissingExtraError: The component's library is not installed.
+    """
+    cls = load(family, name)
+    parameters = [p for p in inspect.signature(cls).parameters if p != "self"]
+    for option in options:
+        if option not in parameters:
+            raise SettingsError(
+                f"{family[:-1]} '{name}' has no option '{option}'{suggestion(option, parameters)}"
+            )
+    offered = {key: value for key, value in (provided or {}).items() if key in parameters}
+    return cls(**{**offered, **options})
+
+
+def suggestion(word: str, known: list[str]) -> str:
+    """Returns `` (did you mean 'x'?)``, or nothing when no known word is near."""
+    near = get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def _unknown(family: str, name: str) -> str:
+    known = names(family)
+    hint = suggestion(name, known)
+    return f"unknown {family[:-1]} '{name}'{hint}; known: {', '.join(known) or 'none'}"
+
+
+def _belongs_to(missing: str | None, point: EntryPoint) -> bool:
+    """Says whether the missing module is the component's own rather than a dependency."""
+    return missing is not None and (point.module + ".").startswith(missing + ".")
+
+
+def _extra(point: EntryPoint, name: str) -> str:
+    """Returns the extra that a component module names in ``EXTRAS`` of its package."""
+    package = importlib.import_module(point.module.rpartition(".")[0] or point.module)
+    extras: Mapping[str, str] = getattr(package, "EXTRAS", {})
+    return extras.get(name, name)

@@ -1,0 +1,233 @@
+"""The types that flow through Kvasir, one for each stage.
+
+    ingest   Source -> Document -> Chunk -> (Chunk, vector) -> VectorStore
+    answer   question -> Hit... -> Prompt -> Answer with Citations
+
+Every type is frozen and slotted; a stage never adds fields to its input. All character
+offsets (blocks, chunks, citations) count Python characters of ``Document.text``.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float32]
+"""Vectors: float32 array [n, dimension], one row a text, each of unit length."""
+
+MetadataValue = str | int | float | bool
+Metadata = Mapping[str, MetadataValue]
+
+_NAMESPACE = uuid.UUID("6f1c6a86-8f0c-5a43-9d1e-0f6b1f3f5a11")
+_NO_METADATA: Metadata = MappingProxyType({})
+
+
+class BlockKind(StrEnum):
+    """What a block of a document is."""
+
+    HEADING = "heading"
+    PARAGRAPH = "paragraph"
+    LIST = "list"
+    TABLE = "table"
+    CODE = "code"
+    CAPTION = "caption"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where bytes come from.
+
+    Attributes:
+        uri: A file's absolute path, or an ``http(s)://`` address; the identity of the source.
+        media_type: Its media type, such as ``application/pdf``.
+    """
+
+    uri: str
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A span of a document's text that belongs together.
+
+    Attributes:
+        kind: What it is.
+        start: Offset of its first character in ``Document.text``.
+        end: Offset after its last character.
+        page: Page number from 1, or None where the format has no pages.
+        level: Depth of a heading from 1; None for other kinds.
+    """
+
+    kind: BlockKind
+    start: int
+    end: int
+    page: int | None = None
+    level: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The extracted text of one source.
+
+    Attributes:
+        id: ``document_id(source_uri)``: the same source has the same id in every version.
+        source_uri: The source's identity.
+        title: The document's own title, or its file name.
+        text: The whole text; every offset points into it.
+        blocks: Spans of ``text`` in reading order, not overlapping. Text between blocks is
+            only separators.
+        metadata: What the format says of itself (author, language, ...).
+    """
+
+    id: str
+    source_uri: str
+    title: str
+    text: str
+    blocks: tuple[Block, ...] = ()
+    metadata: Metadata = _NO_METADATA
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A span of a document that is embedded and retrieved as one.
+
+    ``text == document.text[start:end]`` always holds.
+
+    Attributes:
+        id: ``chunk_id(...)``: the same input always gives the same id.
+        document_id: The document it is cut from.
+        text: Its text.
+        start: Offset of its first character in the document's text.
+        end: Offset after its last character.
+        page: Page on which it starts, from 1, or None.
+        headings: The path of headings above it, outermost first.
+        metadata: The document's metadata and ``source_uri``, ``title`` and ``language``;
+            what filters look at.
+    """
+
+    id: str
+    document_id: str
+    text: str
+    start: int
+    end: int
+    page: int | None = None
+    headings: tuple[str, ...] = ()
+    metadata: Metadata = _NO_METADATA
+
+    @property
+    def passage(self) -> str:
+        """What is embedded and indexed: the heading path, then the text."""
+        return "\n".join((" > ".join(self.headings), self.text)) if self.headings else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk found for a query.
+
+    Attributes:
+        chunk: The chunk.
+        score: What the hits are ordered by, 0..1, higher is better.
+        dense_score: (1 + cosine) / 2 of query and chunk, or None when it was not computed.
+        lexical_score: The keyword leg's own score (BM25), at least 0, or None when the chunk
+            shares no term with the query or the leg did not run.
+    """
+
+    chunk: Chunk
+    score: float
+    dense_score: float | None = None
+    lexical_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation, as chat models take it: role is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a generator is given.
+
+    Attributes:
+        question: The user's question, as typed.
+        hits: The retrieved chunks; marker ``[n]`` in an answer means ``hits[n - 1]``.
+        messages: Question and context rendered for a chat model.
+    """
+
+    question: str
+    hits: tuple[Hit, ...]
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """Where a statement of an answer stands.
+
+    ``document.text[start:end] == quote`` was checked before a citation is given out.
+
+    Attributes:
+        marker: The number in the answer's text, ``1`` for ``[1]``.
+        document_id: The cited document.
+        source_uri: Its source.
+        page: Page of the quote, from 1, or None.
+        quote: The words that stand there, to the letter.
+        start: Offset of the quote in the document's text.
+        end: Offset after it.
+    """
+
+    marker: int
+    document_id: str
+    source_uri: str
+    page: int | None
+    quote: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a question.
+
+    Attributes:
+        text: What to show; statements end in markers such as ``[1]``.
+        citations: One for each checked marker and quote, in order of appearance.
+        hits: What was retrieved.
+        refused: True when the documents do not hold the answer; ``text`` then says so.
+        confidence: Probability, 0..1, that the documents hold the answer.
+        removed_citations: How many markers pointed nowhere and were taken out of ``text``.
+        timings: Seconds by stage: ``retrieve``, ``generate``, ``total``.
+    """
+
+    text: str
+    citations: tuple[Citation, ...] = ()
+    hits: tuple[Hit, ...] = ()
+    refused: bool = False
+    confidence: float = 1.0
+    removed_citations: int = 0
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SparseVector:
+    """Term weights of one text: parallel arrays, term ids uint32 and weights float32."""
+
+    indices: NDArray[np.uint32]
+    values: NDArray[np.float32]
+
+
+def document_id(source_uri: str) -> str:
+    """Returns the id of the document at a source: a UUID made from the URI alone."""
+    return str(uuid.uuid5(_NAMESPACE, source_uri))
+
+
+def chunk_id(document_id: str, passage: str, start: int, end: int) -> str:
+    """Returns a chunk's id: a UUID made from its document, its content and its span."""
+    return str(uuid.uuid5(uuid.UUID(document_id), f"{start}:{end}:{passage}"))

@@ -1,0 +1,1 @@
+"""SQLAlchemy engine and Alembic migrations."""

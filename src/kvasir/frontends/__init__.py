@@ -1,0 +1,1 @@
+"""Front doors: each parses, calls the app and renders."""

@@ -1,0 +1,1 @@
+"""Languages: detection and sentences, without a download at run time."""

@@ -1,0 +1,1 @@
+"""The two flows, ingest and answer, written against the protocols alone."""
