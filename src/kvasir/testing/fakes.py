@@ -1,0 +1,288 @@
+"""Small, exact components for tests: no model, no files, the same results every time.
+
+``MemoryStore`` is also the oracle of the contract suites: it scans every chunk, and applies
+``core.filters.matches`` and the BM25 formula as they are written.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir.core.errors import CollectionError
+from kvasir.core.filters import Filter, matches
+from kvasir.core.protocols import TextAnalyzer
+from kvasir.core.types import Chunk, Hit, Matrix, Metadata, Prompt, SparseVector
+
+_TERMS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")
+
+
+def terms(text: str) -> list[str]:
+    """Returns the words of a text, case folded; each Chinese or Japanese character is a word."""
+    return _TERMS.findall(text.casefold())
+
+
+class FakeEmbedder:
+    """Hashes words into a vector: texts that share words are near, without a model.
+
+    Attributes:
+        embedded: How many document texts were embedded so far.
+    """
+
+    def __init__(
+        self, dimension: int = 64, max_tokens: int = 256, languages: Collection[str] = ("en",)
+    ) -> None:
+        """Args: length of the vectors, texts' limit in tokens, languages it claims to know."""
+        self.name = "fake"
+        self.dimension = dimension
+        self.fingerprint = f"fake-{dimension}"
+        self.languages = languages
+        self.max_tokens = max_tokens
+        self.embedded = 0
+
+    def embed_documents(self, texts: Sequence[str]) -> Matrix:
+        """Returns float32 [n, dimension], unit length."""
+        self.embedded += len(texts)
+        return self.embed_queries(texts)
+
+    def embed_queries(self, texts: Sequence[str]) -> Matrix:
+        """Returns float32 [n, dimension], unit length."""
+        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        for row, text in zip(vectors, texts, strict=True):
+            for word in terms(text):
+                row[zlib.crc32(word.encode()) % self.dimension] += 1.0
+            if not row.any():
+                row[0] = 1.0
+            row /= np.linalg.norm(row)
+        return vectors
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Returns the number of words of each text, and two for the ends."""
+        return [len(terms(text)) + 2 for text in texts]
+
+
+class FakeAnalyzer:
+    """BM25 term weights of plain words, whatever the language: no stemming, no stop words."""
+
+    def __init__(self, k1: float = 1.2, b: float = 0.75, average_length: float = 256.0) -> None:
+        """Args: BM25's saturation and length parameters, and the length taken as average."""
+        self._k1, self._b, self._average_length = k1, b, average_length
+
+    def document_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
+        """Returns BM25 term weights of each text, without the IDF factor."""
+        return [self._weights(terms(text)) for text in texts]
+
+    def query_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
+        """Returns the distinct terms of each query, each of weight 1."""
+        found = [_term_ids(terms(text)) for text in texts]
+        return [SparseVector(ids, np.ones(len(ids), dtype=np.float32)) for ids, _ in found]
+
+    def _weights(self, words: list[str]) -> SparseVector:
+        ids, counts = _term_ids(words)
+        length = 1 - self._b + self._b * len(words) / self._average_length
+        values = counts * (self._k1 + 1) / (counts + self._k1 * length)
+        return SparseVector(ids, values.astype(np.float32))
+
+
+def _term_ids(words: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    ids = np.array([zlib.crc32(word.encode()) for word in words], dtype=np.uint32)
+    return np.unique(ids, return_counts=True)
+
+
+class FakeGenerator:
+    """Quotes the first sentence of the best hit, word by word."""
+
+    def generate(self, prompt: Prompt) -> Iterator[str]:
+        """Yields the sentence in pieces and the marker ``[1]``; nothing without hits."""
+        if not prompt.hits:
+            return
+        sentence = re.split(r"(?<=[.!?。！？])\s*", prompt.hits[0].chunk.text.strip())[0]
+        for word in sentence.split():
+            yield word + " "
+        yield "[1]"
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """What a collection keeps between two openings."""
+
+    dimension: int
+    fingerprint: str
+    chunks: dict[str, Chunk] = field(default_factory=dict)
+    vectors: dict[str, Matrix] = field(default_factory=dict)
+    terms: dict[str, SparseVector] = field(default_factory=dict)
+
+
+class MemoryStore:
+    """Keeps a collection in the process and searches it by scanning everything.
+
+    Collections of the same ``uri`` outlive the object, so that a store can be reopened;
+    without a ``uri`` each store is alone.
+    """
+
+    _shelves: ClassVar[dict[tuple[str, str], _Shelf]] = {}
+    _shelves_lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(
+        self,
+        uri: str = "",
+        collection: str = "kvasir",
+        dimension: int = 64,
+        analyzer: TextAnalyzer | None = None,
+        fingerprint: str = "",
+    ) -> None:
+        """Opens a collection, and creates it where there is none.
+
+        Raises:
+            CollectionError: It was made with another dimension or by another embedder.
+        """
+        self.dimension = dimension
+        self._collection = collection
+        self._analyzer = analyzer or FakeAnalyzer()
+        self._lock = threading.RLock()
+        new = _Shelf(dimension, fingerprint)
+        with self._shelves_lock:
+            shelf = self._shelves.setdefault((uri, collection), new) if uri else new
+        if shelf.dimension != dimension or (
+            fingerprint and shelf.fingerprint and shelf.fingerprint != fingerprint
+        ):
+            raise CollectionError(
+                f"collection '{collection}' was made by another embedder (dimension "
+                f"{shelf.dimension}, not {dimension}): open it with the embedder that made it, "
+                "or ingest into a new collection"
+            )
+        self._shelf = shelf
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
+        """Writes chunks, replacing those of the same id."""
+        if len(chunks) == 0:
+            return
+        if vectors.shape != (len(chunks), self.dimension):
+            raise CollectionError(
+                f"collection '{self._collection}' takes {len(chunks)} vectors of dimension "
+                f"{self.dimension} here, not an array {list(vectors.shape)}: use the embedder "
+                "that made the collection, or ingest into a new one"
+            )
+        languages = [str(chunk.metadata.get("language", "")) for chunk in chunks]
+        weights = self._analyzer.document_terms([chunk.passage for chunk in chunks], languages)
+        with self._lock:
+            for chunk, vector, weight in zip(chunks, vectors, weights, strict=True):
+                self._shelf.chunks[chunk.id] = chunk
+                self._shelf.vectors[chunk.id] = np.array(vector, dtype=np.float32)
+                self._shelf.terms[chunk.id] = weight
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Deletes chunks by id; unknown ids are no error."""
+        with self._lock:
+            for chunk_id in ids:
+                self._shelf.chunks.pop(chunk_id, None)
+                self._shelf.vectors.pop(chunk_id, None)
+                self._shelf.terms.pop(chunk_id, None)
+
+    def count(self, filters: Filter | None = None) -> int:
+        """Returns how many chunks there are."""
+        return len(self._select(filters))
+
+    def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
+        """Returns chunks and their vectors [dimension]; unknown ids are left out."""
+        with self._lock:
+            return [
+                (self._shelf.chunks[i], self._shelf.vectors[i])
+                for i in ids
+                if i in self._shelf.chunks
+            ]
+
+    def scroll(
+        self, filters: Filter | None = None, batch_size: int = 1000
+    ) -> Iterator[list[tuple[Chunk, Matrix]]]:
+        """Yields every chunk with its vector [dimension], in batches."""
+        found = self._select(filters)
+        for start in range(0, len(found), batch_size):
+            yield self.fetch([chunk.id for chunk in found[start : start + batch_size]])
+
+    def search_dense(
+        self, vectors: Matrix, top_k: int, filters: Filter | None = None
+    ) -> list[list[Hit]]:
+        """Returns for each query vector its nearest chunks, best first."""
+        if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
+            raise CollectionError(
+                f"collection '{self._collection}' holds vectors of dimension {self.dimension}, "
+                f"not {vectors.shape[-1]}: search it with the embedder that made it"
+            )
+        with self._lock:
+            found = self._select(filters)
+            if not found:
+                return [[] for _ in vectors]
+            matrix = _unit(np.stack([self._shelf.vectors[chunk.id] for chunk in found]))
+        results = []
+        for similarities in np.clip(_unit(vectors) @ matrix.T, -1.0, 1.0):
+            scores = (1.0 + similarities.astype(np.float64)) / 2.0
+            best = np.argsort(-scores, kind="stable")[:top_k]
+            results.append([Hit(found[i], float(scores[i]), float(scores[i])) for i in best])
+        return results
+
+    def search_lexical(
+        self,
+        queries: Sequence[str],
+        languages: Sequence[str],
+        top_k: int,
+        filters: Filter | None = None,
+    ) -> list[list[Hit]]:
+        """Returns for each query the best chunks by BM25, best first."""
+        with self._lock:
+            found = self._select(filters)
+            everything = list(self._shelf.terms.values())
+            weights = [
+                dict(zip(t.indices.tolist(), t.values.tolist(), strict=True))
+                for t in (self._shelf.terms[chunk.id] for chunk in found)
+            ]
+        frequency: dict[int, int] = {}
+        for sparse in everything:
+            for term in sparse.indices.tolist():
+                frequency[term] = frequency.get(term, 0) + 1
+        results = []
+        for query in self._analyzer.query_terms(queries, languages):
+            idf = {
+                term: _inverse_frequency(len(everything), frequency.get(term, 0))
+                for term in query.indices.tolist()
+            }
+            scored = [
+                (sum(factor * weight.get(term, 0.0) for term, factor in idf.items()), chunk)
+                for chunk, weight in zip(found, weights, strict=True)
+            ]
+            scored = sorted((s for s in scored if s[0] > 0), key=lambda s: -s[0])[:top_k]
+            results.append([Hit(c, s / scored[0][0], None, s) for s, c in scored])
+        return results
+
+    def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
+        """Replaces the metadata of chunks without touching text or vectors."""
+        with self._lock:
+            for chunk_id in ids:
+                if chunk_id in self._shelf.chunks:
+                    chunk = self._shelf.chunks[chunk_id]
+                    self._shelf.chunks[chunk_id] = replace(chunk, metadata=dict(metadata))
+
+    def close(self) -> None:
+        """Does nothing: the collection stays for the next opening."""
+
+    def _select(self, filters: Filter | None) -> list[Chunk]:
+        with self._lock:
+            chunks = list(self._shelf.chunks.values())
+        return [c for c in chunks if filters is None or matches(filters, c.metadata)]
+
+
+def _unit(vectors: Matrix) -> Matrix:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def _inverse_frequency(total: int, containing: int) -> float:
+    """BM25's IDF, never negative. Source: Lucene's BM25Similarity."""
+    return float(np.log(1.0 + (total - containing + 0.5) / (containing + 0.5)))
