@@ -1,0 +1,125 @@
+"""Sentences in many languages, as spans of the text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvasir.language.sentences import sentence_spans
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+CASES = {
+    "en": ["Dr. Smith paid $3.50 in the U.S.A. in 1999.", "Was it approx. 5 percent?", "Yes!"],
+    "es": ["El Sr. García llegó a EE. UU. en 1999.", "¿Cómo estás?", "¡Bien!"],
+    "de": ["Am 3. Mai war z. B. Dr. Müller da.", "Das ist gut."],
+    "vi": ["TP. Hồ Chí Minh là thành phố lớn.", "Ông đến từ TS. Nguyễn.", "Năm 1999."],
+    "ar": ["مرحبا بالعالم.", "كيف حالك؟", "أنا بخير!"],
+    "hi": ["यह एक वाक्य है।", "क्या यह सही है?", "हाँ।"],
+    "ur": ["یہ ایک جملہ ہے۔", "یہ دوسرا ہے۔"],
+    "ru": ["Это стоит 3,5 руб. и т. д. за шт.", "Хорошо."],
+}
+
+
+def cut(text: str, language: str | None = None) -> list[str]:
+    return [text[start:end] for start, end in sentence_spans(text, language)]
+
+
+@pytest.mark.parametrize("language", CASES)
+def test_sentences_end_at_terminators_and_not_at_abbreviations_or_decimals(language: str) -> None:
+    assert cut(" ".join(CASES[language]), language) == CASES[language]
+
+
+@pytest.mark.parametrize(
+    ("language", "sentences"),
+    [
+        ("zh", ["你好。", "价格是3.5元！", "真的吗？", "他说：“是的。我知道。”"]),
+        ("ja", ["これはテストです。", "本当ですか？", "終わり。"]),
+    ],
+)
+def test_scripts_without_spaces_are_cut_at_their_own_terminators(
+    language: str, sentences: list[str]
+) -> None:
+    assert cut("".join(sentences), language) == sentences
+    assert cut("".join(sentences), None) == sentences
+
+
+def test_region_and_unknown_languages_are_accepted() -> None:
+    for language in ("pt-BR", "zh_Hans", "EN", "xx", "", None):
+        assert cut("One. Two.", language) == ["One.", "Two."]
+
+
+def test_a_wrapped_line_continues_a_sentence_and_a_blank_line_ends_it() -> None:
+    assert cut("A line that\nwraps. Next\n\nA title\n\nText") == [
+        "A line that\nwraps.",
+        "Next",
+        "A title",
+        "Text",
+    ]
+
+
+def test_windows_newlines_and_form_feeds_end_paragraphs_too() -> None:
+    assert cut("First\r\n\r\nSecond\fThird") == ["First", "Second", "Third"]
+
+
+def test_table_rows_headings_and_list_items_stand_alone() -> None:
+    text = "# Title\nBody text.\n| a. | b |\n| 1. | 2 |\n- one\n- two"
+    assert cut(text) == ["# Title", "Body text.", "| a. | b |", "| 1. | 2 |", "- one", "- two"]
+
+
+def test_an_unclosed_quote_does_not_swallow_the_rest() -> None:
+    text = 'He said "it goes on. ' + "And this is the next sentence of the speech. " * 30
+    assert max(len(sentence) for sentence in cut(text)) < 100
+
+
+def test_offsets_count_characters_beyond_the_basic_plane() -> None:
+    assert cut("😀 Hi there. 😀😀 Bye!") == ["😀 Hi there.", "😀😀 Bye!"]
+
+
+def test_nothing_gives_no_sentences() -> None:
+    assert sentence_spans("") == []
+    assert sentence_spans(" \n\t\f ") == []
+
+
+def assert_spans_hold(text: str, spans: list[tuple[int, int]]) -> None:
+    position = 0
+    for start, end in spans:
+        assert position <= start < end
+        assert not text[position:start].strip()
+        assert text[start:end] == text[start:end].strip()
+        position = end
+    assert not text[position:].strip()
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.text(
+        alphabet=st.one_of(
+            st.sampled_from(list(" \n\r\f\t.?!。？！\"'“”«»()[]|#-*1aAbé中ا।😀\u00a0\u2028\x85")),
+            st.characters(exclude_categories=["Cs"]),
+        ),
+        max_size=120,
+    ),
+    st.sampled_from(["en", "vi", "zh", "ar", None]),
+)
+def test_spans_are_ordered_trimmed_and_lose_nothing(text: str, language: str | None) -> None:
+    assert_spans_hold(text, sentence_spans(text, language))
+
+
+@pytest.mark.parametrize("language", ["en", "es", "vi", "zh"])
+def test_real_paragraphs_have_sentences_of_a_readable_length(language: str) -> None:
+    path = DATA / "retrieval" / f"xquad-{language}" / "corpus.jsonl"
+    if not path.exists():
+        pytest.skip(f"needs {path}")
+    lengths = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        text = json.loads(line)["text"]
+        spans = sentence_spans(text, language)
+        assert_spans_hold(text, spans)
+        lengths.extend(end - start for start, end in spans)
+    # 240 paragraphs of about five sentences each.
+    assert 1000 < len(lengths) < 1500
