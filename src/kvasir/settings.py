@@ -1,0 +1,338 @@
+"""One settings tree: a YAML file, the environment over it, the command line over that.
+
+The keys that the requirement documents name are kept to the letter (``rag.splitter``,
+``rag.vectordb``, ``rag.embedding_model``, ``chat.rag``). An environment variable spells a key
+in capitals with two underscores for each dot: ``KVASIR__RAG__VECTORDB__URI``. Relative paths
+are relative to the working directory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from kvasir.core.errors import SettingsError
+from kvasir.core.registry import suggestion
+from kvasir.pipelines.prompts import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT
+
+DEFAULT_FILE = Path("kvasir.yaml")
+ENVIRONMENT_PREFIX = "KVASIR__"
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+_SECRETS = ("token", "password", "api_key")
+_WINDOW_OPTIONS = ("split_by", "split_length", "split_overlap", "split_threshold")
+
+
+class Section(BaseModel):
+    """A part of the tree; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class SplitterSettings(Section):
+    """How documents are cut into chunks."""
+
+    type: str | None = Field(
+        None, description="structure, window, or a plug-in; window when a split_* key is set"
+    )
+    split_by: Literal["page", "passage", "sentence", "word", "line"] = "word"
+    split_length: int = Field(200, ge=1, description="most units in a chunk")
+    split_overlap: int = Field(0, ge=0, description="units that neighbours share")
+    split_threshold: int = Field(0, ge=0, description="fewest units in the last chunk")
+    options: dict[str, Any] = Field(default_factory=dict, description="the splitter's own options")
+
+    @property
+    def chosen(self) -> str:
+        """The splitter's name."""
+        asked = self.model_fields_set.intersection(_WINDOW_OPTIONS)
+        return self.type or ("window" if asked else "structure")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The splitter's constructor options."""
+        if self.chosen != "window":
+            return dict(self.options)
+        return {key: getattr(self, key) for key in _WINDOW_OPTIONS} | self.options
+
+    @model_validator(mode="after")
+    def _overlap_is_shorter_than_a_chunk(self) -> SplitterSettings:
+        if self.split_overlap >= self.split_length:
+            raise ValueError("split_overlap must be smaller than split_length")
+        return self
+
+
+class VectorDbSettings(Section):
+    """Where chunks and vectors are kept."""
+
+    type: str = Field("qdrant", description="qdrant, or another installed store")
+    uri: str | None = Field(None, description="folder, file or address; default: in data_dir")
+    token: SecretStr | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    options: dict[str, Any] = Field(default_factory=dict, description="the store's own options")
+
+
+class EmbeddingModelSettings(Section):
+    """The model that turns text into vectors."""
+
+    type: str = Field("openvino", description="openvino, sentence-transformers, or a plug-in")
+    name: str = Field(DEFAULT_MODEL, description="a folder, or a model's name on the hub")
+    token: SecretStr | None = Field(None, description="for private models on the hub")
+    options: dict[str, Any] = Field(default_factory=dict, description="the embedder's own options")
+
+
+class RerankerSettings(Section):
+    """An optional model that orders the best hits anew."""
+
+    type: str | None = Field(None, description="cross-encoder, or a plug-in; none by default")
+    name: str = "BAAI/bge-reranker-v2-m3"
+    token: SecretStr | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class IngestSettings(Section):
+    """How sources are read."""
+
+    workers: int = Field(2, ge=1, le=64, description="child processes that extract text")
+    timeout: float = Field(120.0, gt=0, description="seconds for one file")
+    memory_mb: int = Field(1024, ge=128, description="memory for the extraction of one file")
+    max_file_mb: int = Field(200, ge=1, description="larger files are refused")
+    on_conflict: Literal["skip", "replace", "error"] = "replace"
+    allow_private_urls: bool = Field(False, description="fetch URLs of private networks too")
+
+
+class RagSettings(Section):
+    """Ingesting and storing."""
+
+    language: str | None = Field(
+        None, description="ISO 639-1 code of all documents and questions; detected by default"
+    )
+    splitter: SplitterSettings = Field(default_factory=SplitterSettings)
+    vectordb: VectorDbSettings = Field(default_factory=VectorDbSettings)
+    embedding_model: EmbeddingModelSettings = Field(default_factory=EmbeddingModelSettings)
+    ingest: IngestSettings = Field(default_factory=IngestSettings)
+
+
+class RefinementSettings(Section):
+    """Rewriting the question for the search by the language model."""
+
+    enabled: bool = False
+    prompt: str = DEFAULT_REFINEMENT_PROMPT
+
+
+class RetrieverSettings(Section):
+    """What is retrieved for a question."""
+
+    top_k: int = Field(10, ge=1, le=1000)
+    min_score_threshold: float = Field(
+        0.0, ge=0.0, le=1.0, description="on the scale (1 + cosine) / 2"
+    )
+    filters: str | dict[str, Any] | None = Field(
+        None, description="'field=value,...' or a mapping in Haystack's syntax"
+    )
+    alpha: float | None = Field(
+        None, ge=0.0, le=1.0, description="share of the dense leg; by language by default"
+    )
+    candidates: int = Field(100, ge=1, le=10_000, description="depth of each leg before fusion")
+    reranker: RerankerSettings = Field(default_factory=RerankerSettings)
+
+
+class ChatRagSettings(Section):
+    """Retrieval in chats and answers."""
+
+    enabled: bool = False
+    context_refinement: RefinementSettings = Field(default_factory=RefinementSettings)
+    retriever: RetrieverSettings = Field(default_factory=RetrieverSettings)
+    prompt: str = DEFAULT_PROMPT
+
+
+class ChatSettings(Section):
+    """Chatting."""
+
+    rag: ChatRagSettings = Field(default_factory=ChatRagSettings)
+
+
+class GeneratorSettings(Section):
+    """What writes the answers."""
+
+    type: str = Field("extractive", description="extractive, openai, ollama, or a plug-in")
+    model: str | None = Field(None, description="the model's name at the server")
+    base_url: str | None = Field(None, description="the server, such as http://localhost:11434")
+    api_key: SecretStr | None = None
+    options: dict[str, Any] = Field(default_factory=dict, description="the generator's own options")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The generator's constructor options, those that are set."""
+        given = {
+            "model": self.model,
+            "base_url": self.base_url,
+            "api_key": _reveal(self.api_key),
+        }
+        return {key: value for key, value in given.items() if value is not None} | self.options
+
+
+class AnswerSettings(Section):
+    """What counts as an answer."""
+
+    refuse: bool = Field(True, description="say so when the documents do not hold the answer")
+
+
+class CatalogSettings(Section):
+    """The ledger of what is indexed."""
+
+    url: str | None = Field(None, description="an SQLAlchemy URL; default: SQLite in data_dir")
+
+
+class Settings(Section):
+    """The whole tree."""
+
+    data_dir: Path = Field(Path("kvasir-data"), description="where everything is kept")
+    collection: str = Field("default", min_length=1, max_length=64, pattern=r"^[\w.-]+$")
+    rag: RagSettings = Field(default_factory=RagSettings)
+    chat: ChatSettings = Field(default_factory=ChatSettings)
+    generator: GeneratorSettings = Field(default_factory=GeneratorSettings)
+    answer: AnswerSettings = Field(default_factory=AnswerSettings)
+    catalog: CatalogSettings = Field(default_factory=CatalogSettings)
+
+    @property
+    def store_uri(self) -> str:
+        """Where the vector store is."""
+        return self.rag.vectordb.uri or str(self.data_dir / "store")
+
+    @property
+    def catalog_url(self) -> str:
+        """Where the catalog is, as an SQLAlchemy URL."""
+        return self.catalog.url or f"sqlite:///{self.data_dir / 'catalog.db'}"
+
+    def dump(self) -> dict[str, Any]:
+        """Returns the tree as plain values, secrets masked."""
+        return self.model_dump(mode="json")
+
+
+def load_settings(
+    config: Path | str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """Reads the settings.
+
+    Args:
+        config: A YAML file; default ``kvasir.yaml`` in the working directory, if there is one.
+        overrides: Dotted keys and their values, above everything else.
+        environment: Variables to read; default ``os.environ``.
+
+    Raises:
+        SettingsError: A key is unknown (names the nearest known one) or a value is unusable.
+    """
+    path = Path(config) if config else DEFAULT_FILE
+    tree: dict[str, Any] = {}
+    if config or path.is_file():
+        tree = _read_yaml(path)
+    variables = os.environ if environment is None else environment
+    for dotted, value in _from_environment(variables):
+        _put(tree, dotted, value)
+    for dotted, value in (overrides or {}).items():
+        _put(tree, dotted, value)
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, path if config or path.is_file() else None)) from None
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Reads ``key=value`` as given to ``--set``; the value is YAML.
+
+    Raises:
+        SettingsError: There is no ``=``, or the value is not YAML.
+    """
+    dotted, separator, value = text.partition("=")
+    if not separator or not dotted.strip():
+        raise SettingsError(f"'{text}' is not of the form key=value, such as rag.language=es")
+    return dotted.strip(), _yaml_value(value, dotted)
+
+
+def keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
+    """Yields every dotted key of the tree."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from keys(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def _reveal(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(
+            f"there is no settings file '{path}'; 'kvasir config init' writes one"
+        ) from None
+    except OSError as error:
+        raise SettingsError(f"cannot read the settings file '{path}': {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"'{path}' is not valid YAML: {error}") from error
+    if not isinstance(tree or {}, dict):
+        raise SettingsError(f"'{path}' must hold keys and values, not a {type(tree).__name__}")
+    return tree or {}
+
+
+def _from_environment(variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    for name, value in sorted(variables.items()):
+        if name.upper().startswith(ENVIRONMENT_PREFIX):
+            dotted = name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", ".")
+            yield dotted, _yaml_value(value, name)
+
+
+def _yaml_value(value: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(value) if value else value
+    except yaml.YAMLError as error:
+        raise SettingsError(f"the value of {where} is not valid YAML: {error}") from error
+
+
+def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        inner = tree.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise SettingsError(f"'{dotted}' cannot be set: '{parent}' is a value, not a section")
+        tree = inner
+    tree[last] = value
+
+
+def _explain(error: ValidationError, path: Path | None) -> str:
+    where = f" in '{path}'" if path else ""
+    return "; ".join(_explain_one(detail, where) for detail in error.errors())
+
+
+def _explain_one(detail: ErrorDetails, where: str) -> str:
+    dotted = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        known = list(keys())
+        same_end = [key for key in known if key.rsplit(".", 1)[-1] == str(detail["loc"][-1])]
+        near = f" (did you mean '{same_end[0]}'?)" if same_end else suggestion(dotted, known)
+        return f"unknown setting '{dotted}'{where}{near}"
+    message = detail["msg"].removeprefix("Value error, ")
+    given = detail.get("input")
+    hidden = isinstance(given, (dict, list)) or str(detail["loc"][-1]) in _SECRETS
+    shown = "" if hidden else f", not {given!r}"
+    return f"setting '{dotted}'{where}: {message[0].lower()}{message[1:]}{shown}"
