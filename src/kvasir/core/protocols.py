@@ -7,10 +7,18 @@ processes give the concurrency; every method may be called from several threads 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from kvasir.core.filters import Filter
+from kvasir.core.ledger import (
+    ChunkRecord,
+    CollectionRecord,
+    DocumentRecord,
+    SourceState,
+    Stamp,
+    VersionDraft,
+)
 from kvasir.core.types import Chunk, Document, Hit, Matrix, Metadata, Prompt, Source, SparseVector
 
 
@@ -155,3 +163,75 @@ class Generator(Protocol):
         Raises:
             ComponentError: The model cannot be reached or failed.
         """
+
+
+class Catalog(Protocol):
+    """The ledger: which version of which document has which chunks in the store.
+
+    Every method is one transaction, durable when it returns. ``collection`` is a name.
+    """
+
+    def collection(self, name: str) -> CollectionRecord | None:
+        """Returns a collection, or None where there is none of this name."""
+
+    def create_collection(
+        self, name: str, *, embedder: str, dimension: int, fingerprint: str
+    ) -> CollectionRecord:
+        """Makes a collection; raises CollectionError where there is one of this name."""
+
+    def add_languages(self, collection: str, languages: Iterable[str]) -> None:
+        """Notes languages of documents in the collection."""
+
+    def document(self, collection: str, document_id: str) -> DocumentRecord | None:
+        """Returns a document, or None where it is unknown."""
+
+    def documents(self, collection: str, *, prefix: str = "") -> Iterator[DocumentRecord]:
+        """Yields the documents whose source URI begins with a prefix, ordered by URI."""
+
+    def text(self, collection: str, document_id: str) -> str | None:
+        """Returns the text of the live version, or None."""
+
+    def chunks(self, collection: str, document_id: str) -> list[ChunkRecord]:
+        """Returns the chunks of the live version, in order."""
+
+    def chunk_count(self, collection: str) -> int:
+        """Returns how many chunks the live versions have in all."""
+
+    def reusable(self, collection: str, passage_hashes: Collection[str]) -> Mapping[str, str]:
+        """Returns for passage hashes the id of a live chunk of that passage, where there is one."""
+
+    def begin(self, collection: str, drafts: Sequence[VersionDraft]) -> None:
+        """Records versions as pending, with all their chunks."""
+
+    def publish(self, collection: str, document_ids: Sequence[str]) -> None:
+        """Makes pending versions live and marks the versions they replace as deleted."""
+
+    def abandon(self, collection: str) -> int:
+        """Marks every pending version as deleted and the live one beside it for stamping.
+
+        Returns:
+            How many there were: a run was interrupted when it is not 0.
+        """
+
+    def retire(self, collection: str, document_ids: Sequence[str]) -> None:
+        """Marks every version of documents as deleted; unknown ids are no error."""
+
+    def stale_chunks(self, collection: str) -> list[str]:
+        """Returns the chunk ids of deleted versions that the live version does not have."""
+
+    def sweep(self, collection: str) -> None:
+        """Forgets deleted versions, and sources without any version."""
+
+    def fail(self, collection: str, state: SourceState, reason: str, message: str) -> None:
+        """Records that a source could not be read; a live version stays as it is."""
+
+    def set_metadata(
+        self, collection: str, document_id: str, given: Metadata, metadata: Metadata
+    ) -> None:
+        """Replaces a live document's metadata and marks it for stamping."""
+
+    def unstamped(self, collection: str) -> list[Stamp]:
+        """Returns the live documents whose metadata the store may not have yet."""
+
+    def stamped(self, collection: str, document_ids: Sequence[str]) -> None:
+        """Notes that the store has the metadata of these documents."""
