@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,6 @@ MetadataValue = str | int | float | bool
 Metadata = Mapping[str, MetadataValue]
 
 _NAMESPACE = uuid.UUID("6f1c6a86-8f0c-5a43-9d1e-0f6b1f3f5a11")
-_NO_METADATA: Metadata = MappingProxyType({})
 
 
 class BlockKind(StrEnum):
@@ -90,7 +88,7 @@ class Document:
     title: str
     text: str
     blocks: tuple[Block, ...] = ()
-    metadata: Metadata = _NO_METADATA
+    metadata: Metadata = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,7 @@ class Chunk:
     end: int
     page: int | None = None
     headings: tuple[str, ...] = ()
-    metadata: Metadata = _NO_METADATA
+    metadata: Metadata = field(default_factory=dict)
 
     @property
     def passage(self) -> str:
