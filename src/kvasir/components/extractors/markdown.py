@@ -1,0 +1,105 @@
+"""Markdown: the file's text to the letter, blocks from the line maps of markdown-it-py.
+
+Offsets point into the file itself, so that a citation can be looked up in it. Front matter
+(YAML between ``---`` lines) becomes title and metadata and is no block.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import yaml
+from markdown_it import MarkdownIt
+
+from kvasir.components.extractors.decoding import decode
+from kvasir.components.extractors.document_builder import clean, empty_error, file_name
+from kvasir.core.types import Block, BlockKind, Document, MetadataValue, Source, document_id
+
+_LINE = re.compile(r"\r\n|\n|\r")
+_FRONT_MATTER = re.compile(r"\A---[ \t]*(?:\r\n|\n|\r)(.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE)
+_MARKUP = re.compile(r"[*_`]+|!?\[([^\]]*)\]\([^)]*\)|<[^>]+>")
+_KINDS = {
+    "heading_open": BlockKind.HEADING,
+    "paragraph_open": BlockKind.PARAGRAPH,
+    "bullet_list_open": BlockKind.LIST,
+    "ordered_list_open": BlockKind.LIST,
+    "table_open": BlockKind.TABLE,
+    "fence": BlockKind.CODE,
+    "code_block": BlockKind.CODE,
+    "blockquote_open": BlockKind.PARAGRAPH,
+    "html_block": BlockKind.PARAGRAPH,
+}
+
+
+class MarkdownExtractor:
+    """Reads CommonMark with tables."""
+
+    def __init__(self) -> None:
+        self._parser = MarkdownIt("commonmark").enable("table")
+
+    def extract(self, source: Source, data: bytes) -> Document:
+        """Extracts blocks whose spans lie in the file's own text; see ``Extractor``."""
+        text = clean(decode(data))
+        properties, body_start = _front_matter(text)
+        blocks = self._blocks(text, body_start)
+        if not blocks:
+            raise empty_error()
+        title = str(properties.pop("title", "")) or _title(text, blocks) or file_name(source.uri)
+        return Document(
+            id=document_id(source.uri),
+            source_uri=source.uri,
+            title=title,
+            text=text,
+            blocks=tuple(blocks),
+            metadata=properties,
+        )
+
+    def _blocks(self, text: str, offset: int) -> list[Block]:
+        body = text[offset:]
+        starts = [0, *(match.end() for match in _LINE.finditer(body)), len(body)]
+        blocks = []
+        for token in self._parser.parse(_LINE.sub("\n", body)):
+            kind = _KINDS.get(token.type)
+            if token.level or kind is None or token.map is None:
+                continue
+            first, last = token.map
+            start, end = starts[first], starts[min(last, len(starts) - 1)]
+            span = body[start:end]
+            start += len(span) - len(span.lstrip()) if kind is not BlockKind.CODE else 0
+            end = start + len(body[start:end].rstrip())
+            if end > start:
+                level = int(token.tag[1:]) if kind is BlockKind.HEADING else None
+                blocks.append(Block(kind, offset + start, offset + end, level=level))
+        return blocks
+
+
+def _title(text: str, blocks: Sequence[Block]) -> str:
+    for block in blocks:
+        if block.kind is BlockKind.HEADING:
+            line = text[block.start : block.end].strip().splitlines()[0]
+            return _MARKUP.sub(lambda m: m[1] or "", line.strip("# \t")).strip()
+    return ""
+
+
+def _front_matter(text: str) -> tuple[dict[str, MetadataValue], int]:
+    """Returns the properties at the head of a file and where its body starts."""
+    match = _FRONT_MATTER.match(text)
+    if not match:
+        return {}, 0
+    try:
+        loaded = yaml.safe_load(match[1])
+    except yaml.YAMLError:
+        # Text between two thematic breaks, not front matter.
+        return {}, 0
+    if not isinstance(loaded, dict):
+        return {}, 0
+    properties: dict[str, MetadataValue] = {}
+    for key, value in loaded.items():
+        if isinstance(value, list):
+            properties[str(key)] = ", ".join(str(item) for item in value)
+        elif isinstance(value, (str, int, float, bool)):
+            properties[str(key)] = value
+        elif value is not None and not isinstance(value, dict):
+            properties[str(key)] = str(value)
+    return properties, match.end()

@@ -1,0 +1,194 @@
+"""Says what a file is: by its content first, by its name only among formats that are text.
+
+A binary format is recognised by its magic bytes and, inside a ZIP archive, by its members;
+the extension of its name is never enough. Source of the names: the IANA registry of media
+types; of the signatures: the format specifications (ISO 32000, OPC, OCF, ODF, MS-CFB).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+UNKNOWN = "application/octet-stream"
+
+PDF = "application/pdf"
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+XLSM = "application/vnd.ms-excel.sheet.macroenabled.12"
+EPUB = "application/epub+zip"
+MSG = "application/vnd.ms-outlook"
+ENCRYPTED_OFFICE = "application/x-encrypted-office"
+
+_SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+    (b"BM", "image/bmp"),
+    (b"{\\rtf", "application/rtf"),
+    (b"\x1f\x8b", "application/gzip"),
+    (b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
+    (b"Rar!\x1a\x07", "application/vnd.rar"),
+)
+
+_TEXT_EXTENSIONS = {
+    "md": "text/markdown",
+    "markdown": "text/markdown",
+    "html": "text/html",
+    "htm": "text/html",
+    "xhtml": "application/xhtml+xml",
+    "csv": "text/csv",
+    "tsv": "text/tab-separated-values",
+    "eml": "message/rfc822",
+    "json": "application/json",
+    "txt": "text/plain",
+}
+
+_BINARY_EXTENSIONS = {
+    "pdf": PDF,
+    "docx": DOCX,
+    "docm": DOCX,
+    "pptx": PPTX,
+    "pptm": PPTX,
+    "xlsx": XLSX,
+    "xlsm": XLSM,
+    "epub": EPUB,
+    "odt": "application/vnd.oasis.opendocument.text",
+    "odp": "application/vnd.oasis.opendocument.presentation",
+    "ods": "application/vnd.oasis.opendocument.spreadsheet",
+    "msg": MSG,
+}
+
+EXTENSIONS = _TEXT_EXTENSIONS | _BINARY_EXTENSIONS
+"""Media type by extension, lower case, without the dot."""
+
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_OLE_STREAMS = (
+    ("EncryptedPackage", ENCRYPTED_OFFICE),
+    ("__properties_version1.0", MSG),
+    ("WordDocument", "application/msword"),
+    ("PowerPoint Document", "application/vnd.ms-powerpoint"),
+    ("Workbook", "application/vnd.ms-excel"),
+)
+_OOXML_MAIN = ((b"word/document", DOCX), (b"ppt/presentation", PPTX), (b"xl/workbook", XLSX))
+
+_MAIL_HEADER = re.compile(
+    rb"^(?:from|to|subject|date|received|return-path|message-id|mime-version|delivered-to|"
+    rb"reply-to|cc|x-[a-z-]+|dkim-signature|content-type):",
+    re.IGNORECASE | re.MULTILINE,
+)
+_HTML = re.compile(rb"<(?:!doctype\s+html|html[\s>]|head[\s>]|body[\s>])", re.IGNORECASE)
+_CONTROL = bytes(set(range(32)) - {9, 10, 12, 13, 27}) + b"\x7f"
+
+
+def detect(name: str, data: bytes) -> str:
+    """Returns the media type of a file's bytes.
+
+    Args:
+        name: The file's path, or the URL that it came from.
+        data: All of its bytes.
+
+    Returns:
+        A media type; ``application/octet-stream`` for bytes of no known format.
+    """
+    binary = _binary_type(data)
+    if binary:
+        return XLSM if binary == XLSX and extension(name) == "xlsm" else binary
+    if not looks_like_text(data):
+        return UNKNOWN
+    return _text_type(name, data)
+
+
+def by_name(name: str) -> str:
+    """Returns the media type that a name promises, without a look at the content."""
+    return EXTENSIONS.get(extension(name), UNKNOWN)
+
+
+def extension(name: str) -> str:
+    """Returns a path's or URL's extension, lower case, without the dot."""
+    path = urlsplit(name).path if name.startswith(("http://", "https://")) else name
+    return PurePosixPath(path.replace("\\", "/")).suffix.lower().removeprefix(".")
+
+
+def looks_like_text(data: bytes) -> bool:
+    """Says whether bytes are text in some encoding, by the control characters in them."""
+    head = data[:65536]
+    if head.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) or utf16_without_mark(head):
+        return True
+    if b"\x00" in head:
+        return False
+    controls = len(head) - len(head.translate(None, _CONTROL))
+    return controls * 100 <= len(head)
+
+
+def utf16_without_mark(data: bytes) -> str | None:
+    """Returns the UTF-16 codec of mostly Latin text without a byte order mark, or None."""
+    head = data[: 4096 - len(data) % 2]
+    if len(head) < 8 or len(data) % 2:
+        return None
+    zero_even, zero_odd = head[0::2].count(0), head[1::2].count(0)
+    half = len(head) // 2
+    if zero_odd > half * 0.6 and zero_even == 0:
+        return "utf-16-le"
+    return "utf-16-be" if zero_even > half * 0.6 and zero_odd == 0 else None
+
+
+def _binary_type(data: bytes) -> str | None:
+    if b"%PDF-" in data[:1024]:
+        return PDF
+    if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _zip_type(data)
+    if data.startswith(_OLE):
+        return _ole_type(data)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    for signature, media_type in _SIGNATURES:
+        if data.startswith(signature) and (signature != b"BM" or not looks_like_text(data)):
+            return media_type
+    return None
+
+
+def _zip_type(data: bytes) -> str:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = set(archive.namelist())
+            if "mimetype" in members and archive.getinfo("mimetype").file_size < 200:
+                return archive.read("mimetype").decode("ascii", "replace").strip()
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError):
+        # A damaged archive still shows its members' names in the local headers.
+        members = set()
+        for marker, media_type in _OOXML_MAIN:
+            if marker in data:
+                return media_type
+    if "[Content_Types].xml" in members:
+        for marker, media_type in _OOXML_MAIN:
+            if any(name.startswith(marker.decode()) for name in members):
+                return media_type
+    return "application/zip"
+
+
+def _ole_type(data: bytes) -> str:
+    for stream, media_type in _OLE_STREAMS:
+        if stream.encode("utf-16-le") in data:
+            return media_type
+    return "application/x-ole-storage"
+
+
+def _text_type(name: str, data: bytes) -> str:
+    named = _TEXT_EXTENSIONS.get(extension(name))
+    if named:
+        return named
+    head = data[:2048].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if _HTML.search(head):
+        return "text/html"
+    if head.startswith(b"{") and (b'"DoclingDocument"' in data or b'"main-text"' in data):
+        return "application/json"
+    if len(set(_MAIL_HEADER.findall(head.partition(b"\n\n")[0].partition(b"\r\n\r\n")[0]))) >= 3:
+        return "message/rfc822"
+    return "text/plain"
