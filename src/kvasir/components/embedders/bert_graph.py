@@ -1,0 +1,236 @@
+"""The computation graph of BERT-family encoders, built straight from their weights.
+
+Covers ``bert``, ``roberta``, ``xlm-roberta``, ``camembert`` and ``distilbert``: post-norm
+encoders with absolute positions, as in Devlin et al. 2018 (arXiv 1810.04805). The result maps
+token ids and a mask to one pooled vector a text; its length is not normalised, because bf16
+arithmetic would leave an error of 1e-3 in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from kvasir.components.embedders.openvino_runtime import op, ov
+from kvasir.core.errors import ModelNotFoundError, SettingsError
+
+Weights = Callable[[str], NDArray[np.float32]]
+
+ARCHITECTURES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert")
+POOLINGS = ("mean", "cls")
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Where a family keeps its tensors below the model's prefix."""
+
+    layer: str
+    query: str
+    key: str
+    value: str
+    attention_output: str
+    attention_norm: str
+    inner: str
+    outer: str
+    outer_norm: str
+
+
+_BERT = _Names(
+    layer="encoder.layer.{}.",
+    query="attention.self.query",
+    key="attention.self.key",
+    value="attention.self.value",
+    attention_output="attention.output.dense",
+    attention_norm="attention.output.LayerNorm",
+    inner="intermediate.dense",
+    outer="output.dense",
+    outer_norm="output.LayerNorm",
+)
+_DISTILBERT = _Names(
+    layer="transformer.layer.{}.",
+    query="attention.q_lin",
+    key="attention.k_lin",
+    value="attention.v_lin",
+    attention_output="attention.out_lin",
+    attention_norm="sa_layer_norm",
+    inner="ffn.lin1",
+    outer="ffn.lin2",
+    outer_norm="output_layer_norm",
+)
+_ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
+    "gelu": lambda x: op.gelu(x, "erf"),
+    "gelu_new": lambda x: op.gelu(x, "tanh"),
+    "gelu_pytorch_tanh": lambda x: op.gelu(x, "tanh"),
+    "relu": op.relu,
+}
+
+
+def check_supported(config: Mapping[str, Any], pooling: str, modules: tuple[str, ...]) -> None:
+    """Raises SettingsError, naming the alternative, for a model that this engine cannot run."""
+    kind = config.get("model_type", "unknown")
+    extra = sorted(set(modules) - {"Transformer", "Pooling", "Normalize"})
+    reason = ""
+    if kind not in ARCHITECTURES:
+        reason = f"the architecture '{kind}' (it runs {', '.join(ARCHITECTURES)})"
+    elif pooling not in POOLINGS:
+        reason = f"the pooling '{pooling}' (it runs {', '.join(POOLINGS)})"
+    elif extra:
+        reason = f"the extra step '{extra[0]}'"
+    elif config.get("position_embedding_type", "absolute") != "absolute":
+        reason = f"the position embedding '{config['position_embedding_type']}'"
+    elif _activation(config) not in _ACTIVATIONS:
+        reason = f"the activation '{_activation(config)}'"
+    if reason:
+        raise SettingsError(
+            f"the embedder 'openvino' cannot run {reason}; "
+            "set the embedder to 'sentence-transformers' for this model"
+        )
+
+
+def build_graph(folder: Path, config: Mapping[str, Any], pooling: str) -> ov.Model:
+    """Builds the graph of an encoder.
+
+    Args:
+        folder: Holds ``model.safetensors`` (or its shards).
+        config: The encoder's ``config.json``.
+        pooling: ``mean`` or ``cls``.
+
+    Returns:
+        A model of two inputs, ids int32 [n, length] and mask float32 [n, length] (1 where a
+        token is), and one output, float32 [n, hidden], not normalised.
+
+    Raises:
+        ModelNotFoundError: The weights are missing or broken.
+    """
+    return _Encoder(config, _open(folder)).model(pooling)
+
+
+class _Encoder:
+    def __init__(self, config: Mapping[str, Any], weights: Weights) -> None:
+        self._config = config
+        self._weights = weights
+        distil = config["model_type"] == "distilbert"
+        self._names = _DISTILBERT if distil else _BERT
+        self._layers = int(config["n_layers" if distil else "num_hidden_layers"])
+        self._heads = int(config["n_heads" if distil else "num_attention_heads"])
+        self._hidden = int(config["dim" if distil else "hidden_size"])
+        self._epsilon = float(config.get("layer_norm_eps", 1e-12))
+        self._activate = _ACTIVATIONS[_activation(config)]
+        # RoBERTa counts positions from after the padding token's own.
+        roberta = config["model_type"] in ("roberta", "xlm-roberta", "camembert")
+        self._first_position = int(config.get("pad_token_id", 1)) + 1 if roberta else 0
+
+    def model(self, pooling: str) -> ov.Model:
+        ids = op.parameter([-1, -1], np.int32, name="ids")
+        mask = op.parameter([-1, -1], np.float32, name="mask")
+        # Added to attention scores: 0 for tokens, a large negative number for padding.
+        bias = op.multiply(
+            op.unsqueeze(op.subtract(mask, _scalar(1.0)), op.constant([1, 2], np.int64)),
+            _scalar(1e9),
+        )
+        state = self._embeddings(ids)
+        for index in range(self._layers):
+            state = self._layer(state, bias, self._names.layer.format(index))
+        if pooling == "cls":
+            pooled = op.gather(state, _integer(0), _integer(1))
+        else:
+            # A sum: dividing by the number of tokens changes nothing once it is normalised.
+            summed = op.matmul(op.unsqueeze(mask, _integer(1)), state, False, False)
+            pooled = op.squeeze(summed, _integer(1))
+        return ov.Model([op.result(pooled)], [ids, mask], "encoder")
+
+    def _embeddings(self, ids: Any) -> Any:
+        words = op.gather(self._constant("embeddings.word_embeddings.weight"), ids, _integer(0))
+        table = self._weights("embeddings.position_embeddings.weight")[self._first_position :]
+        if self._config["model_type"] != "distilbert":
+            # Texts are never given in pairs, so every token is of type 0.
+            table = table + self._weights("embeddings.token_type_embeddings.weight")[0]
+        length = op.gather(op.shape_of(ids), op.constant([1], np.int64), _integer(0))
+        one = op.constant([1], np.int64)
+        start = op.constant([0], np.int64)
+        positions = op.slice(op.constant(table), start, length, one, start)
+        return self._norm(op.add(words, positions), "embeddings.LayerNorm")
+
+    def _layer(self, state: Any, bias: Any, prefix: str) -> Any:
+        names = self._names
+        query, key, value = (
+            self._split_heads(self._linear(state, prefix + name))
+            for name in (names.query, names.key, names.value)
+        )
+        attended = op.scaled_dot_product_attention(query, key, value, bias, causal=False)
+        joined = op.reshape(
+            op.transpose(attended, op.constant([0, 2, 1, 3], np.int64)),
+            op.constant([0, 0, self._hidden], np.int64),
+            True,
+        )
+        attention = self._linear(joined, prefix + names.attention_output)
+        state = self._norm(op.add(state, attention), prefix + names.attention_norm)
+        inner = self._activate(self._linear(state, prefix + names.inner))
+        outer = self._linear(inner, prefix + names.outer)
+        return self._norm(op.add(state, outer), prefix + names.outer_norm)
+
+    def _split_heads(self, x: Any) -> Any:
+        shape = op.constant([0, 0, self._heads, self._hidden // self._heads], np.int64)
+        return op.transpose(op.reshape(x, shape, True), op.constant([0, 2, 1, 3], np.int64))
+
+    def _linear(self, x: Any, name: str) -> Any:
+        product = op.matmul(x, self._constant(name + ".weight"), False, True)
+        return op.add(product, self._constant(name + ".bias"))
+
+    def _norm(self, x: Any, name: str) -> Any:
+        scaled = op.mvn(x, op.constant([-1], np.int64), True, self._epsilon, "inside_sqrt")
+        weighted = op.multiply(scaled, self._constant(name + ".weight"))
+        return op.add(weighted, self._constant(name + ".bias"))
+
+    def _constant(self, name: str) -> Any:
+        return op.constant(self._weights(name))
+
+
+def _activation(config: Mapping[str, Any]) -> str:
+    return str(config.get("hidden_act", config.get("activation", "gelu")))
+
+
+def _scalar(value: float) -> Any:
+    return op.constant(np.float32(value))
+
+
+def _integer(value: int) -> Any:
+    return op.constant(np.int64(value))
+
+
+def _open(folder: Path) -> Weights:
+    """Returns a reader of tensors by the name that they have below the model's prefix."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ModelNotFoundError(
+            f"{folder} holds no safetensors weights, which the embedder 'openvino' needs; "
+            "set the embedder to 'sentence-transformers' for this model"
+        )
+    try:
+        handles: list[Any] = [safe_open(file, framework="numpy") for file in files]
+    except SafetensorError as error:
+        raise ModelNotFoundError(
+            f"the weights in {folder} are broken ({error}); fetch the model again"
+        ) from error
+    where = {key: handle for handle in handles for key in handle.keys()}  # noqa: SIM118
+    mark = "embeddings.word_embeddings.weight"
+    prefix = next((key.removesuffix(mark) for key in where if key.endswith(mark)), "")
+
+    def read(name: str) -> NDArray[np.float32]:
+        full = prefix + name
+        if full not in where:
+            # Weights converted from TensorFlow keep its names for the two of a layer norm.
+            full = full.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta")
+        if full not in where:
+            raise ModelNotFoundError(
+                f"the weights in {folder} lack '{prefix + name}'; fetch the model again"
+            )
+        return np.asarray(where[full].get_tensor(full), dtype=np.float32)
+
+    return read

@@ -1,0 +1,190 @@
+"""What a sentence-encoder folder says of itself: pooling, prompts, lengths, fingerprint.
+
+The files are those that sentence-transformers writes: ``modules.json``, ``1_Pooling/config.json``,
+``sentence_bert_config.json``, ``config_sentence_transformers.json``. A folder without them is
+read as sentence-transformers reads it: mean pooling over the plain encoder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kvasir.core.errors import SettingsError
+from kvasir.models.cards import known_prompts
+from kvasir.models.folders import ModelFolder, read_json
+
+DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+_SAMPLES = 32
+_SAMPLE_BYTES = 16384
+_UNLIMITED = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceModel:
+    """How to turn texts into sentence vectors with a model folder.
+
+    Attributes:
+        folder: Where the model is.
+        config: The encoder's ``config.json``.
+        pooling: ``mean`` or ``cls`` for the models that run without sentence-transformers;
+            anything else by the name that its configuration has for it.
+        modules: Names of the pipeline's steps, such as Transformer, Pooling, Normalize.
+        max_tokens: Tokens of a text that reach the model, special tokens included; what is
+            longer is cut off.
+        lowercase: Whether texts are lower-cased before the tokenizer.
+        query_prompt: Put before every query.
+        document_prompt: Put before every document text.
+    """
+
+    folder: ModelFolder
+    config: Mapping[str, Any]
+    pooling: str
+    modules: tuple[str, ...]
+    max_tokens: int
+    lowercase: bool
+    query_prompt: str
+    document_prompt: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the vectors: the same whenever the same text gets the same vector.
+
+        Covers weights, tokenizer, pooling, prompts and maximum length; neither the engine nor
+        its precision nor the model's path, so that an index can move to another machine. The
+        weights count by their size, their header (names and shapes of all tensors) and 32
+        samples of 16 KiB: reading 90 MB or 2 GB whole at every start would take longer than the
+        query.
+        """
+        digest = hashlib.sha256()
+        path = self.folder.path
+        files = sorted(path.glob("*.safetensors")) or sorted(path.glob("*.bin"))
+        for file in files:
+            _sample(file, digest.update)
+        tokenizer = path / "tokenizer.json"
+        if tokenizer.is_file():
+            digest.update(tokenizer.read_bytes())
+        identity = {
+            "config": {k: v for k, v in self.config.items() if k not in _UNRELATED},
+            "modules": self.modules,
+            "pooling": self.pooling,
+            "max_tokens": self.max_tokens,
+            "lowercase": self.lowercase,
+            "prompts": [self.query_prompt, self.document_prompt],
+        }
+        digest.update(json.dumps(identity, sort_keys=True).encode())
+        return digest.hexdigest()[:32]
+
+
+_UNRELATED = ("transformers_version", "_name_or_path", "torch_dtype", "dtype", "architectures")
+
+
+def read_sentence_model(
+    folder: ModelFolder,
+    *,
+    max_tokens: int | None = None,
+    query_prompt: str | None = None,
+    document_prompt: str | None = None,
+) -> SentenceModel:
+    """Reads a folder's configuration files.
+
+    Args:
+        folder: The model.
+        max_tokens: Overrides the model's own maximum, up to its number of positions.
+        query_prompt: Overrides the model's own.
+        document_prompt: Overrides the model's own.
+
+    Raises:
+        SettingsError: ``max_tokens`` is more than the model has positions for.
+        ModelNotFoundError: A configuration file is broken.
+    """
+    path = folder.path
+    config = read_json(path / "config.json")
+    steps = _modules(path)
+    sentence = read_json(path / steps.get("Transformer", "") / "sentence_bert_config.json")
+    queries, documents = _prompts(folder)
+    return SentenceModel(
+        folder=folder,
+        config=config,
+        pooling=_pooling(path / steps["Pooling"]) if "Pooling" in steps else "none",
+        modules=tuple(steps),
+        max_tokens=_max_tokens(folder, config, sentence, max_tokens),
+        lowercase=bool(sentence.get("do_lower_case", False)),
+        query_prompt=queries if query_prompt is None else query_prompt,
+        document_prompt=documents if document_prompt is None else document_prompt,
+    )
+
+
+def _modules(path: Path) -> dict[str, str]:
+    """Returns the steps of the pipeline: class name to folder."""
+    file = path / "modules.json"
+    if not file.is_file():
+        return {"Transformer": "", "Pooling": "1_Pooling"}
+    steps = json.loads(file.read_text("utf-8"))
+    return {str(step["type"]).rpartition(".")[2]: str(step["path"]) for step in steps}
+
+
+def _pooling(path: Path) -> str:
+    config = read_json(path / "config.json")
+    if config.get("include_prompt", True) is False:
+        return "prompt-excluding"
+    mode = config.get("pooling_mode")
+    if mode is None:
+        active = [
+            key.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token")
+            for key, value in config.items()
+            if key.startswith("pooling_mode_") and value
+        ]
+        mode = active or ["mean"]
+    return mode if isinstance(mode, str) else "+".join(str(item) for item in _sequence(mode))
+
+
+def _sequence(value: object) -> list[object]:
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _prompts(folder: ModelFolder) -> tuple[str, str]:
+    """Returns the prompts of queries and of documents, as sentence-transformers chooses them."""
+    file = folder.path / "config_sentence_transformers.json"
+    settings: dict[str, Any] = read_json(file)
+    prompts: dict[str, str] = settings.get("prompts") or {}
+    if not any(prompts.values()):
+        return known_prompts(folder.name)
+    default = prompts.get(settings.get("default_prompt_name") or "", "")
+    document = next((prompts[key] for key in DOCUMENT_PROMPTS if key in prompts), default)
+    return prompts.get("query", default), document
+
+
+def _max_tokens(
+    folder: ModelFolder,
+    config: Mapping[str, Any],
+    sentence: Mapping[str, Any],
+    wanted: int | None,
+) -> int:
+    tokenizer: dict[str, Any] = read_json(folder.path / "tokenizer_config.json")
+    positions = int(config.get("max_position_embeddings", _UNLIMITED))
+    if config.get("model_type") in ("roberta", "xlm-roberta", "camembert"):
+        positions -= int(config.get("pad_token_id", 1)) + 1
+    if wanted is not None:
+        if not 2 < wanted <= positions:
+            raise SettingsError(
+                f"max_tokens must be between 3 and {positions} for {folder.name}, not {wanted}"
+            )
+        return wanted
+    own = sentence.get("max_seq_length") or tokenizer.get("model_max_length") or positions
+    return min(int(own), positions)
+
+
+def _sample(file: Path, update: Any) -> None:
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        start = stream.read(8)
+        header = int.from_bytes(start, "little") if file.suffix == ".safetensors" else 0
+        update(size.to_bytes(8, "little") + start + stream.read(min(header, size)))
+        for index in range(_SAMPLES):
+            stream.seek(max(0, (size - _SAMPLE_BYTES) * index // (_SAMPLES - 1)))
+            update(stream.read(_SAMPLE_BYTES))

