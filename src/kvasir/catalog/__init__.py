@@ -1,1 +1,1 @@
-"""What is indexed: sources, versions, chunks, and the doctor."""
+"""The ledger: what is indexed, in which version, with which chunks."""

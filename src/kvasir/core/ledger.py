@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from kvasir.core.types import Chunk, Document, Metadata
+from kvasir.core.types import Chunk, Document, Metadata, MetadataValue
 
 RESERVED_METADATA = ("source_uri", "title", "language")
 """Fields of a chunk's metadata that Kvasir fills; a caller may not give them."""
@@ -87,16 +87,25 @@ class VersionDraft:
         document: The extracted document.
         language: Its language.
         given: Metadata that the caller gave.
-        metadata: What every chunk carries: the document's own, the given, and the reserved.
-        chunks: All of its chunks, in order.
+        chunks: All of its chunks, in order; each carries ``metadata``.
     """
 
     state: SourceState
     document: Document
     language: str
     given: Metadata
-    metadata: Metadata
     chunks: tuple[Chunk, ...]
+
+    @property
+    def metadata(self) -> dict[str, MetadataValue]:
+        """What every chunk carries."""
+        return chunk_metadata(
+            self.document.metadata,
+            self.given,
+            source_uri=self.state.uri,
+            title=self.document.title,
+            language=self.language,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +171,14 @@ class Stamp:
     document_id: str
     chunk_ids: tuple[str, ...]
     metadata: Metadata = field(default_factory=dict)
+
+
+def chunk_metadata(
+    own: Metadata, given: Metadata, *, source_uri: str, title: str, language: str
+) -> dict[str, MetadataValue]:
+    """Returns what a chunk carries: the document's own, the given over it, then the reserved."""
+    reserved = dict(zip(RESERVED_METADATA, (source_uri, title, language), strict=True))
+    return {**own, **given, **reserved}
 
 
 def passage_hash(passage: str) -> str:

@@ -1,0 +1,76 @@
+"""Turns rows of the catalog's tables into the records that the rest of Kvasir sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from kvasir.core.ledger import (
+    ChunkRecord,
+    CollectionRecord,
+    DocumentRecord,
+    SourceState,
+    VersionStatus,
+)
+
+
+def now() -> datetime:
+    """Returns the time as the tables keep it: in UTC, without a zone."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def collection_record(row: Row[Any]) -> CollectionRecord:
+    """Reads a row of ``collections``."""
+    return CollectionRecord(
+        name=row.name,
+        embedder=row.embedder,
+        dimension=row.dimension,
+        fingerprint=row.fingerprint,
+        languages=tuple(row.languages),
+        calibration=row.calibration,
+        created=row.created.replace(tzinfo=UTC),
+    )
+
+
+def document_record(rows: Sequence[Row[Any]]) -> DocumentRecord:
+    """Reads the live and the failed version of one source, joined with ``sources``."""
+    by_status = {row.status: row for row in rows}
+    failed = by_status.get(VersionStatus.FAILED)
+    row = by_status.get(VersionStatus.LIVE, rows[0])
+    return DocumentRecord(
+        id=row.document_id,
+        source_uri=row.uri,
+        status=VersionStatus(row.status),
+        state=SourceState(
+            uri=row.uri,
+            media_type=row.media_type,
+            content_hash=row.content_hash,
+            size=row.size,
+            modified=row.modified,
+            recipe=row.recipe,
+        ),
+        title=row.title,
+        language=row.language,
+        chunk_count=row.chunk_count,
+        given=row.given,
+        metadata=row.metadata,
+        indexed=row.recorded.replace(tzinfo=UTC),
+        error_reason=failed.error_reason if failed else None,
+        error_message=failed.error_message if failed else None,
+    )
+
+
+def chunk_record(row: Row[Any]) -> ChunkRecord:
+    """Reads a row of ``chunks``, joined with ``sources``."""
+    return ChunkRecord(
+        id=row.chunk_id,
+        document_id=row.document_id,
+        start=row.start,
+        end=row.end,
+        page=row.page,
+        headings=tuple(row.headings),
+        passage_hash=row.passage_hash,
+    )

@@ -1,0 +1,450 @@
+"""The catalog on an SQL database: which version of which document has which chunks.
+
+Implements ``core.protocols.Catalog``, and what the front doors ask besides. The order in which
+a pipeline calls these methods, and why no crash between two of them does harm, is described
+in ``pipelines.publishing``.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Select, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from kvasir.catalog.records import chunk_record, collection_record, document_record, now
+from kvasir.catalog.tables import chunks, collections, sources, texts, versions
+from kvasir.core.errors import CollectionError
+from kvasir.core.ledger import (
+    ChunkRecord,
+    CollectionRecord,
+    DocumentRecord,
+    SourceState,
+    Stamp,
+    VersionDraft,
+    VersionStatus,
+    chunk_metadata,
+    passage_hash,
+)
+from kvasir.core.types import Metadata, document_id
+from kvasir.database import open_database, reading, writing
+
+_SLICE = 500
+"""Values in one ``IN (...)``; databases limit the parameters of a statement."""
+
+_LIVE, _PENDING = VersionStatus.LIVE, VersionStatus.PENDING
+_DELETED, _FAILED = VersionStatus.DELETED, VersionStatus.FAILED
+
+_T = TypeVar("_T")
+
+
+class SqlCatalog:
+    """The ledger of every collection in one database; safe to use from several threads."""
+
+    def __init__(self, url: str) -> None:
+        """Opens the database, and migrates it where that is due.
+
+        Args:
+            url: An SQLAlchemy URL, such as ``sqlite:///kvasir-data/catalog.db``.
+
+        Raises:
+            UserError: The database cannot be opened, or a newer Kvasir made it.
+        """
+        self._engine: Engine = open_database(url)
+
+    def close(self) -> None:
+        """Closes the database's connections; a second call does nothing."""
+        self._engine.dispose()
+
+    # Collections
+
+    def collection(self, name: str) -> CollectionRecord | None:
+        """Returns a collection, or None where there is none of this name."""
+        with reading(self._engine) as connection:
+            row = connection.execute(select(collections).filter_by(name=name)).one_or_none()
+        return collection_record(row) if row else None
+
+    def collections(self) -> list[CollectionRecord]:
+        """Returns every collection, by name."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(collections).order_by(collections.c.name)).all()
+        return [collection_record(row) for row in rows]
+
+    def create_collection(
+        self, name: str, *, embedder: str, dimension: int, fingerprint: str
+    ) -> CollectionRecord:
+        """Makes a collection; raises CollectionError where there is one of this name."""
+        row = {
+            "name": name,
+            "embedder": embedder,
+            "dimension": dimension,
+            "fingerprint": fingerprint,
+            "languages": [],
+            "created": now(),
+        }
+        try:
+            with writing(self._engine) as connection:
+                made = connection.execute(insert(collections).returning(collections), row).one()
+        except IntegrityError as error:
+            raise CollectionError(
+                f"there is a collection '{name}' already: use it, or take another name"
+            ) from error
+        return collection_record(made)
+
+    def delete_collection(self, name: str) -> None:
+        """Forgets a collection and all that is recorded of it; unknown names are no error."""
+        with writing(self._engine) as connection:
+            connection.execute(delete(collections).where(collections.c.name == name))
+
+    def add_languages(self, collection: str, languages: Iterable[str]) -> None:
+        """Notes languages of documents in the collection."""
+        with writing(self._engine) as connection:
+            row = self._collection(connection, collection)
+            known = sorted({*row.languages, *languages} - {""})
+            if known != row.languages:
+                connection.execute(update(collections).filter_by(id=row.id).values(languages=known))
+
+    def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
+        """Keeps the fitted parameters of the decision to refuse, or forgets them."""
+        kept = dict(calibration) if calibration is not None else None
+        with writing(self._engine) as connection:
+            row = self._collection(connection, collection)
+            connection.execute(update(collections).filter_by(id=row.id).values(calibration=kept))
+
+    # Reading
+
+    def document(self, collection: str, document_id: str) -> DocumentRecord | None:
+        """Returns a document, or None where it is unknown."""
+        query = _documents(collection).where(sources.c.document_id == document_id)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+        return document_record(rows) if rows else None
+
+    def documents(self, collection: str, *, prefix: str = "") -> Iterator[DocumentRecord]:
+        """Yields the documents whose source URI begins with a prefix, ordered by URI."""
+        # By length, not LIKE: SQLite's LIKE does not tell capitals from small letters.
+        begins = func.substr(sources.c.uri, 1, len(prefix)) == prefix
+        query = _documents(collection).where(begins).order_by(sources.c.uri, sources.c.id)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+        for _, group in groupby(rows, key=lambda row: row.source_id):
+            yield document_record(list(group))
+
+    def text(self, collection: str, document_id: str) -> str | None:
+        """Returns the text of the live version, or None."""
+        query = (
+            _live(collection, texts.c.compressed)
+            .join(texts, texts.c.version_id == versions.c.id)
+            .where(sources.c.document_id == document_id)
+        )
+        with reading(self._engine) as connection:
+            compressed = connection.execute(query).scalar_one_or_none()
+        return None if compressed is None else _expand(compressed)
+
+    def chunks(self, collection: str, document_id: str) -> list[ChunkRecord]:
+        """Returns the chunks of the live version, in order."""
+        query = _live_chunks(collection).where(sources.c.document_id == document_id)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(chunks.c.position)).all()
+        return [chunk_record(row) for row in rows]
+
+    def chunk_count(self, collection: str) -> int:
+        """Returns how many chunks the live versions have in all."""
+        query = _live(collection, func.sum(versions.c.chunk_count))
+        with reading(self._engine) as connection:
+            return int(connection.execute(query).scalar() or 0)
+
+    def every_chunk(self, collection: str) -> Iterator[ChunkRecord]:
+        """Yields the chunks of all live versions."""
+        with reading(self._engine) as connection:
+            result = connection.execution_options(yield_per=2000).execute(_live_chunks(collection))
+            for row in result:
+                yield chunk_record(row)
+
+    def unfinished(self, collection: str) -> int:
+        """Returns how many versions are half-written or half-deleted."""
+        query = _of(collection, func.count()).where(versions.c.status.in_([_PENDING, _DELETED]))
+        with reading(self._engine) as connection:
+            return int(connection.execute(query).scalar() or 0)
+
+    def reusable(self, collection: str, passage_hashes: Collection[str]) -> Mapping[str, str]:
+        """Returns for passage hashes the id of a live chunk of that passage, where there is one."""
+        found: dict[str, str] = {}
+        query = _live(collection, chunks.c.passage_hash, chunks.c.chunk_id).join(
+            chunks, chunks.c.version_id == versions.c.id
+        )
+        with reading(self._engine) as connection:
+            for part in _slices(sorted(passage_hashes)):
+                rows = connection.execute(query.where(chunks.c.passage_hash.in_(part)))
+                found.update((row.passage_hash, row.chunk_id) for row in rows)
+        return found
+
+    # Publishing
+
+    def begin(self, collection: str, drafts: Sequence[VersionDraft]) -> None:
+        """Records versions as pending, with all their chunks."""
+        with writing(self._engine) as connection:
+            collection_id = self._collection(connection, collection).id
+            for draft in drafts:
+                source_id = _source(connection, collection_id, draft.state.uri)
+                version_id = connection.execute(
+                    insert(versions).returning(versions.c.id),
+                    {
+                        **_version(source_id, draft.state, _PENDING),
+                        "title": draft.document.title,
+                        "language": draft.language,
+                        "chunk_count": len(draft.chunks),
+                        "own": dict(draft.document.metadata),
+                        "given": dict(draft.given),
+                        "metadata": draft.metadata,
+                    },
+                ).scalar_one()
+                connection.execute(
+                    insert(texts),
+                    {"version_id": version_id, "compressed": _compress(draft.document.text)},
+                )
+                if draft.chunks:
+                    connection.execute(insert(chunks), _chunk_rows(version_id, draft))
+
+    def publish(self, collection: str, document_ids: Sequence[str]) -> None:
+        """Makes pending versions live and marks the versions they replace as deleted."""
+        with writing(self._engine) as connection:
+            for part in _slices(document_ids):
+                pending = _of(collection, versions.c.source_id).where(
+                    versions.c.status == _PENDING, sources.c.document_id.in_(part)
+                )
+                ready = list(connection.execute(pending).scalars())
+                mine = versions.c.source_id.in_(ready)
+                connection.execute(
+                    update(versions)
+                    .where(mine, versions.c.status.in_([_LIVE, _FAILED]))
+                    .values(status=_DELETED)
+                )
+                connection.execute(
+                    update(versions).where(mine, versions.c.status == _PENDING).values(status=_LIVE)
+                )
+
+    def abandon(self, collection: str) -> int:
+        """Marks every pending version as deleted and the live one beside it for stamping.
+
+        Returns:
+            How many there were: a run was interrupted when it is not 0.
+        """
+        query = _of(collection, versions.c.id, versions.c.source_id).where(
+            versions.c.status == _PENDING
+        )
+        with writing(self._engine) as connection:
+            rows = connection.execute(query).all()
+            for part in _slices(rows):
+                connection.execute(
+                    update(versions)
+                    .where(versions.c.id.in_([row.id for row in part]))
+                    .values(status=_DELETED)
+                )
+                beside = versions.c.source_id.in_([row.source_id for row in part])
+                connection.execute(
+                    update(versions).where(beside, versions.c.status == _LIVE).values(stamped=False)
+                )
+        return len(rows)
+
+    def retire(self, collection: str, document_ids: Sequence[str]) -> None:
+        """Marks every version of documents as deleted; unknown ids are no error."""
+        with writing(self._engine) as connection:
+            for part in _slices(document_ids):
+                ids = _of(collection, versions.c.id).where(sources.c.document_id.in_(part))
+                connection.execute(
+                    update(versions)
+                    .where(versions.c.id.in_(list(connection.execute(ids).scalars())))
+                    .values(status=_DELETED)
+                )
+
+    def stale_chunks(self, collection: str) -> list[str]:
+        """Returns the chunk ids of deleted versions that the live version does not have."""
+        deleted = _of(collection, versions.c.source_id).where(versions.c.status == _DELETED)
+        stale: list[str] = []
+        with reading(self._engine) as connection:
+            for source_id in sorted(set(connection.execute(deleted).scalars())):
+                rows = connection.execute(
+                    select(versions.c.status, chunks.c.chunk_id)
+                    .join(chunks, chunks.c.version_id == versions.c.id)
+                    .where(versions.c.source_id == source_id)
+                ).all()
+                kept = {row.chunk_id for row in rows if row.status != _DELETED}
+                gone = {row.chunk_id for row in rows if row.status == _DELETED}
+                stale.extend(sorted(gone - kept))
+        return stale
+
+    def sweep(self, collection: str) -> None:
+        """Forgets deleted versions, and sources without any version."""
+        query = _of(collection, versions.c.id, versions.c.source_id).where(
+            versions.c.status == _DELETED
+        )
+        with writing(self._engine) as connection:
+            for part in _slices(connection.execute(query).all()):
+                ids = [row.id for row in part]
+                connection.execute(delete(versions).where(versions.c.id.in_(ids)))
+                bare = sources.c.id.in_({row.source_id for row in part}) & ~(
+                    select(versions.c.id).where(versions.c.source_id == sources.c.id).exists()
+                )
+                connection.execute(delete(sources).where(bare))
+
+    def fail(self, collection: str, state: SourceState, reason: str, message: str) -> None:
+        """Records that a source could not be read; a live version stays as it is."""
+        with writing(self._engine) as connection:
+            collection_id = self._collection(connection, collection).id
+            source_id = _source(connection, collection_id, state.uri)
+            connection.execute(
+                delete(versions).where(
+                    versions.c.source_id == source_id, versions.c.status == _FAILED
+                )
+            )
+            row = _version(source_id, state, _FAILED)
+            connection.execute(
+                insert(versions), {**row, "error_reason": reason, "error_message": message}
+            )
+
+    # Metadata
+
+    def set_metadata(self, collection: str, document_id: str, given: Metadata) -> None:
+        """Replaces the metadata given for a live document and marks it for stamping."""
+        query = _live(
+            collection,
+            versions.c.id,
+            versions.c.own,
+            versions.c.title,
+            versions.c.language,
+            sources.c.uri,
+        ).where(sources.c.document_id == document_id)
+        with writing(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                raise CollectionError(
+                    f"collection '{collection}' has no document {document_id}: "
+                    "see which it has with 'kvasir documents list'"
+                )
+            merged = chunk_metadata(
+                row.own, given, source_uri=row.uri, title=row.title, language=row.language
+            )
+            connection.execute(
+                update(versions)
+                .where(versions.c.id == row.id)
+                .values(given=dict(given), metadata=merged, stamped=False)
+            )
+
+    def unstamped(self, collection: str) -> list[Stamp]:
+        """Returns the live documents whose metadata the store may not have yet."""
+        query = _live(collection, sources.c.document_id, versions.c.id, versions.c.metadata)
+        stamps = []
+        with reading(self._engine) as connection:
+            for row in connection.execute(query.where(~versions.c.stamped)).all():
+                ids = connection.execute(
+                    select(chunks.c.chunk_id).where(chunks.c.version_id == row.id)
+                ).scalars()
+                stamps.append(Stamp(row.document_id, tuple(ids), row.metadata))
+        return stamps
+
+    def stamped(self, collection: str, document_ids: Sequence[str]) -> None:
+        """Notes that the store has the metadata of these documents."""
+        with writing(self._engine) as connection:
+            for part in _slices(document_ids):
+                ids = _live(collection, versions.c.id).where(sources.c.document_id.in_(part))
+                connection.execute(
+                    update(versions)
+                    .where(versions.c.id.in_(list(connection.execute(ids).scalars())))
+                    .values(stamped=True)
+                )
+
+    def _collection(self, connection: Connection, name: str) -> Any:
+        row = connection.execute(select(collections).filter_by(name=name)).one_or_none()
+        if row is None:
+            raise CollectionError(
+                f"there is no collection '{name}': ingest something into it first"
+            )
+        return row
+
+
+def _of(collection: str, *columns: Any) -> Select[Any]:
+    """Selects from the versions of a collection."""
+    return (
+        select(*columns)
+        .select_from(versions)
+        .join(sources, sources.c.id == versions.c.source_id)
+        .join(collections, collections.c.id == sources.c.collection_id)
+        .where(collections.c.name == collection)
+    )
+
+
+def _live(collection: str, *columns: Any) -> Select[Any]:
+    return _of(collection, *columns).where(versions.c.status == _LIVE)
+
+
+def _live_chunks(collection: str) -> Select[Any]:
+    return _live(collection, chunks, sources.c.document_id).join(
+        chunks, chunks.c.version_id == versions.c.id
+    )
+
+
+def _documents(collection: str) -> Select[Any]:
+    wanted = versions.c.status.in_([_LIVE, _FAILED])
+    return _of(collection, versions, sources.c.document_id, sources.c.uri).where(wanted)
+
+
+def _source(connection: Connection, collection_id: int, uri: str) -> int:
+    identity = {"collection_id": collection_id, "document_id": document_id(uri)}
+    found = connection.execute(select(sources.c.id).filter_by(**identity)).scalar_one_or_none()
+    if found is not None:
+        return int(found)
+    made = insert(sources).values(**identity, uri=uri).returning(sources.c.id)
+    return int(connection.execute(made).scalar_one())
+
+
+def _version(source_id: int, state: SourceState, status: VersionStatus) -> dict[str, Any]:
+    return {
+        "source_id": source_id,
+        "status": status,
+        "media_type": state.media_type,
+        "content_hash": state.content_hash,
+        "size": state.size,
+        "modified": state.modified,
+        "recipe": state.recipe,
+        "title": "",
+        "language": "",
+        "chunk_count": 0,
+        "own": {},
+        "given": {},
+        "metadata": {},
+        "stamped": True,
+        "recorded": now(),
+    }
+
+
+def _chunk_rows(version_id: int, draft: VersionDraft) -> list[dict[str, Any]]:
+    return [
+        {
+            "version_id": version_id,
+            "position": position,
+            "chunk_id": chunk.id,
+            "passage_hash": passage_hash(chunk.passage),
+            "start": chunk.start,
+            "end": chunk.end,
+            "page": chunk.page,
+            "headings": list(chunk.headings),
+        }
+        for position, chunk in enumerate(draft.chunks)
+    ]
+
+
+def _compress(text: str) -> bytes:
+    return zlib.compress(text.encode("utf-8", "surrogatepass"), level=6)
+
+
+def _expand(compressed: bytes) -> str:
+    return zlib.decompress(compressed).decode("utf-8", "surrogatepass")
+
+
+def _slices(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(items), _SLICE):
+        yield items[start : start + _SLICE]

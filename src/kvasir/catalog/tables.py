@@ -1,0 +1,110 @@
+"""The catalog's tables.
+
+    collections 1-n sources 1-n versions 1-n chunks
+                                versions 1-1 texts
+
+Times are in UTC and without a zone, as SQLite has none. A change here needs a migration in
+``kvasir.database.migrations``; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+collections = Table(
+    "collections",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("embedder", String(255), nullable=False),
+    Column("dimension", Integer, nullable=False),
+    Column("fingerprint", String(255), nullable=False),
+    Column("languages", JSON, nullable=False),
+    Column("calibration", JSON),
+    Column("created", DateTime, nullable=False),
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column(
+        "collection_id",
+        ForeignKey("collections.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("document_id", String(36), nullable=False),
+    Column("uri", String(4096), nullable=False),
+    # The identity is the hash of the URI, not the URI: indexes on long texts are limited.
+    UniqueConstraint("collection_id", "document_id"),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("source_id", ForeignKey("sources.id", ondelete="CASCADE"), nullable=False),
+    Column("status", String(8), nullable=False),
+    Column("media_type", String(255), nullable=False),
+    Column("content_hash", String(64), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("modified", Float),
+    Column("recipe", String(64), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("language", String(16), nullable=False),
+    Column("chunk_count", Integer, nullable=False),
+    Column("own", JSON, nullable=False),
+    Column("given", JSON, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("stamped", Boolean, nullable=False),
+    Column("error_reason", String(32)),
+    Column("error_message", Text),
+    Column("recorded", DateTime, nullable=False),
+    Index(None, "source_id", "status"),
+    Index(None, "status"),
+)
+
+texts = Table(
+    "texts",
+    metadata,
+    Column("version_id", ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True),
+    Column("compressed", LargeBinary, nullable=False),
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("version_id", ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("chunk_id", String(36), nullable=False),
+    Column("passage_hash", String(32), nullable=False, index=True),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("page", Integer),
+    Column("headings", JSON, nullable=False),
+)

@@ -1,0 +1,107 @@
+"""Opens the SQL database, SQLite by default, and brings its schema up to date.
+
+An SQLite database runs in WAL mode: readers and the one writer do not block each other.
+Transactions that write begin with ``BEGIN IMMEDIATE``: one that begins as a reader and writes
+later fails at once, whatever the busy timeout, when another process wrote in between.
+
+Source: https://www.sqlite.org/wal.html, https://www.sqlite.org/lang_transaction.html; and, for
+taking over BEGIN from the driver, SQLAlchemy's page on the pysqlite dialect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import StaticPool
+
+from kvasir.core.errors import UserError
+from kvasir.database.schema import ensure_current
+
+BUSY_SECONDS = 15
+"""How long a transaction waits for another process's before it gives up."""
+
+
+def open_database(url: str) -> Engine:
+    """Opens a database, makes its file and folder where needed, and migrates it.
+
+    Args:
+        url: An SQLAlchemy URL, such as ``sqlite:///kvasir-data/catalog.db``.
+
+    Raises:
+        UserError: The URL is unusable, the database cannot be opened, or a newer Kvasir
+            made it.
+    """
+    engine = _create(url)
+    try:
+        ensure_current(engine)
+    except DBAPIError as error:
+        engine.dispose()
+        shown = engine.url.render_as_string(hide_password=True)
+        raise UserError(
+            f"the database {shown} cannot be opened ({error.orig}): "
+            "check that it is there, is a database and may be written"
+        ) from error
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Opens a transaction that only reads: one snapshot."""
+    with engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Opens a transaction that writes; commits at the end, rolls back on an error."""
+    with (
+        engine.connect().execution_options(kvasir_writes=True) as connection,
+        connection.begin(),
+    ):
+        yield connection
+
+
+def _create(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() != "sqlite":
+            return create_engine(parsed, pool_pre_ping=True)
+        if parsed.database and parsed.database != ":memory:":
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            engine = create_engine(parsed)
+        else:
+            engine = create_engine(
+                parsed, poolclass=StaticPool, connect_args={"check_same_thread": False}
+            )
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise UserError(
+            f"the database URL is unusable ({error}): write it like sqlite:///folder/catalog.db, "
+            "and install the driver of any other database"
+        ) from error
+    except OSError as error:
+        raise UserError(f"the database's folder cannot be made: {error}") from error
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("kvasir_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

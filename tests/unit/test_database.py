@@ -1,0 +1,92 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from kvasir.catalog.tables import metadata
+from kvasir.core.errors import UserError
+from kvasir.database import migrations, open_database, reading, writing
+from kvasir.database.schema import REVISIONS
+
+
+def test_migrating_an_empty_database_gives_exactly_the_tables_of_the_models(tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path}/new/catalog.db")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_the_listed_revisions_are_those_of_the_migration_files():
+    script = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert [r.revision for r in script.walk_revisions()][::-1] == list(REVISIONS)
+
+
+def test_a_current_database_is_opened_without_alembic(tmp_path):
+    url = f"sqlite:///{tmp_path}/catalog.db"
+    open_database(url).dispose()
+    code = (
+        "import sys; from kvasir.catalog.sql import SqlCatalog;"
+        f"SqlCatalog({url!r}).close(); sys.exit('alembic' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_several_processes_may_create_the_database_at_the_same_time(tmp_path):
+    code = f"from kvasir.database import open_database; open_database('sqlite:///{tmp_path}/c.db')"
+    children = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
+    assert [child.wait() for child in children] == [0, 0, 0, 0]
+
+
+def test_a_database_of_a_newer_version_is_refused_with_what_to_do(tmp_path):
+    url = f"sqlite:///{tmp_path}/catalog.db"
+    engine = open_database(url)
+    with writing(engine) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(UserError, match=r"9999.*upgrade Kvasir"):
+        open_database(url)
+
+
+def test_a_file_that_is_no_database_is_refused_in_one_sentence(tmp_path):
+    file = tmp_path / "catalog.db"
+    file.write_bytes(b"this is not a database, it only has its name" * 100)
+    with pytest.raises(UserError, match="cannot be opened"):
+        open_database(f"sqlite:///{file}")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "nosuchdb://host/name"])
+def test_an_unusable_url_is_refused_with_an_example(url):
+    with pytest.raises(UserError, match="sqlite:///"):
+        open_database(url)
+
+
+def test_sqlite_runs_in_wal_mode_with_foreign_keys_and_waits_when_busy(tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path}/catalog.db")
+    with reading(engine) as connection:
+        pragma = {
+            name: connection.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "foreign_keys", "busy_timeout")
+        }
+    assert pragma == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 15000}
+    engine.dispose()
+
+
+def test_a_failed_transaction_leaves_nothing_behind(tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path}/catalog.db")
+
+    def write_and_fail():
+        with writing(engine) as connection:
+            connection.execute(text("DELETE FROM alembic_version"))
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        write_and_fail()
+    with reading(engine) as connection:
+        assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar() == 1
+    engine.dispose()
