@@ -1,0 +1,76 @@
+"""What holds for every analyzer, and what the built-in one promises for its languages."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from kvasir.core import registry
+from kvasir.core.errors import SettingsError
+from kvasir.testing.analyzers import AnalyzerContract
+from kvasir.testing.fakes import FakeAnalyzer
+
+
+class TestFakeAnalyzer(AnalyzerContract):
+    @pytest.fixture
+    def analyzer(self):
+        return FakeAnalyzer()
+
+
+class TestBm25Analyzer(AnalyzerContract):
+    @pytest.fixture
+    def analyzer(self):
+        return registry.build("analyzers", "bm25", {})
+
+    @pytest.mark.parametrize(
+        ("language", "one", "other"),
+        [
+            ("en", "running dogs", "dog runs"),
+            ("es", "las niñas cantan", "niña cantar"),
+            ("es", "corazón", "CORAZON"),
+            ("de", "Häuser", "haus"),
+            ("fr", "les chansons", "chanson"),
+            ("vi", "Thủ Đô", "thủ đô"),
+            ("zh", "首都在北京", "北京首都在"),
+        ],
+    )
+    def test_forms_of_a_word_are_one_term(self, analyzer, language, one, other):
+        first, second = analyzer.query_terms([one, other], [language] * 2)
+        assert set(first.indices) == set(second.indices)
+
+    def test_vietnamese_accents_tell_words_apart(self, analyzer):
+        first, second = analyzer.query_terms(["má", "mà"], ["vi", "vi"])
+        assert not set(first.indices) & set(second.indices)
+
+    def test_stop_words_of_the_language_are_left_out(self, analyzer):
+        english, spanish, unknown = analyzer.query_terms(
+            ["the of and", "el de y", "the of and"], ["en", "es", ""]
+        )
+        assert (len(english.indices), len(spanish.indices), len(unknown.indices)) == (0, 0, 3)
+
+    def test_chinese_inside_another_language_is_cut_into_words(self, analyzer):
+        (document,) = analyzer.document_terms(["The capital is 北京大学校园 in fact."], ["en"])
+        queries = analyzer.query_terms(["北京", "capital", "校园"], ["zh", "en", "zh"])
+        for query in queries:
+            assert set(query.indices) <= set(document.indices)
+
+    def test_names_are_the_same_term_in_every_language(self, analyzer):
+        languages = ["en", "es", "vi", "zh", "de", "", "und", "xx"]
+        terms = analyzer.query_terms(["Qdrant"] * len(languages), languages)
+        assert len({tuple(t.indices.tolist()) for t in terms}) == 1
+
+    def test_regional_codes_mean_their_language(self, analyzer):
+        plain, regional = analyzer.query_terms(["running"] * 2, ["en", "EN-us"])
+        assert np.array_equal(plain.indices, regional.indices)
+
+    @pytest.mark.parametrize("options", [{"k1": -1}, {"b": 2}, {"average_length": 0}])
+    def test_impossible_parameters_are_refused(self, options):
+        with pytest.raises(SettingsError, match="bm25"):
+            registry.build("analyzers", "bm25", options)
+
+    def test_threads_share_an_analyzer(self, analyzer):
+        def analyze(_):
+            return analyzer.document_terms(["北京 running"] * 20, ["en"] * 20)[0].values.tolist()
+
+        with ThreadPoolExecutor(4) as pool:
+            assert len({tuple(v) for v in pool.map(analyze, range(40))}) == 1
