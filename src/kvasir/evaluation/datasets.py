@@ -1,0 +1,190 @@
+"""Reads evaluation data in BEIR's layout.
+
+A folder holds ``corpus.jsonl`` (``_id``, ``text`` and usually ``title``), ``queries.jsonl``
+(``_id``, ``text``, optionally ``answers``) and ``qrels/test.tsv`` with a header line
+(``query-id``, ``corpus-id``, ``score``).
+
+Source: https://github.com/beir-cellar/beir/wiki/Load-your-custom-dataset
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kvasir.core.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One document of the corpus."""
+
+    id: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationQuery:
+    """One question.
+
+    Attributes:
+        id: Its id in the judgements.
+        text: The question.
+        answers: Accepted answers, where the data set has them.
+    """
+
+    id: str
+    text: str
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalDataset:
+    """A corpus, its questions and their judgements.
+
+    Attributes:
+        name: The folder's name.
+        passages: The corpus, in the file's order.
+        queries: The judged questions, in the file's order.
+        qrels: Question id -> passage id -> grade.
+    """
+
+    name: str
+    passages: tuple[Passage, ...]
+    queries: tuple[EvaluationQuery, ...]
+    qrels: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+def load_dataset(folder: str | Path, split: str = "test") -> RetrievalDataset:
+    """Reads a folder in BEIR's layout.
+
+    Args:
+        folder: The folder.
+        split: Which judgements: the name of a file in ``qrels/``, without ``.tsv``. When
+            there is only one file, it is taken whatever its name.
+
+    Raises:
+        UserError: A file is missing, or a line is malformed; names the file and the line.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise UserError(f"{root} is not a folder; give a folder with corpus.jsonl, queries.jsonl")
+    passages = _read_corpus(root / "corpus.jsonl")
+    queries = _read_queries(root / "queries.jsonl")
+    qrels = _read_qrels(_qrels_path(root, split), {p.id for p in passages}, {q.id for q in queries})
+    judged = tuple(query for query in queries if query.id in qrels)
+    # In the order of the questions, so that results line up with them.
+    ordered = {query.id: qrels[query.id] for query in judged}
+    return RetrievalDataset(root.resolve().name, passages, judged, ordered)
+
+
+def _read_corpus(path: Path) -> tuple[Passage, ...]:
+    passages: dict[str, Passage] = {}
+    for number, row in _json_lines(path):
+        key = _text(row, "_id", path, number)
+        if key in passages:
+            raise _malformed(path, number, f"the _id '{key}' stands here a second time")
+        title = _text(row, "title", path, number, default="")
+        passages[key] = Passage(key, title, _text(row, "text", path, number))
+    if not passages:
+        raise UserError(f"{path} holds no documents")
+    return tuple(passages.values())
+
+
+def _read_queries(path: Path) -> tuple[EvaluationQuery, ...]:
+    queries: dict[str, EvaluationQuery] = {}
+    for number, row in _json_lines(path):
+        key = _text(row, "_id", path, number)
+        if key in queries:
+            raise _malformed(path, number, f"the _id '{key}' stands here a second time")
+        answers = row.get("answers", [])
+        if not isinstance(answers, list) or not all(isinstance(item, str) for item in answers):
+            raise _malformed(path, number, "'answers' must be a list of texts")
+        queries[key] = EvaluationQuery(key, _text(row, "text", path, number), tuple(answers))
+    if not queries:
+        raise UserError(f"{path} holds no questions")
+    return tuple(queries.values())
+
+
+def _qrels_path(root: Path, split: str) -> Path:
+    path = root / "qrels" / f"{split}.tsv"
+    if path.is_file():
+        return path
+    others = sorted((root / "qrels").glob("*.tsv"))
+    if len(others) == 1:
+        return others[0]
+    found = ", ".join(other.stem for other in others) or "none"
+    raise UserError(f"{path} is missing; splits found in {root / 'qrels'}: {found}")
+
+
+def _read_qrels(path: Path, passages: set[str], queries: set[str]) -> dict[str, dict[str, int]]:
+    qrels: dict[str, dict[str, int]] = {}
+    for number, line in enumerate(_lines(path), 1):
+        columns = line.split("\t")
+        if not line.strip() or (number == 1 and _is_header(columns)):
+            continue
+        if len(columns) != 3:
+            raise _malformed(
+                path, number, f"3 columns separated by tabs are needed, not {len(columns)}"
+            )
+        query, passage, grade = (column.strip() for column in columns)
+        if query not in queries:
+            raise _malformed(path, number, f"no question '{query}' in queries.jsonl")
+        if passage not in passages:
+            raise _malformed(path, number, f"no document '{passage}' in corpus.jsonl")
+        try:
+            qrels.setdefault(query, {})[passage] = int(grade)
+        except ValueError:
+            raise _malformed(path, number, f"the score '{grade}' is not a whole number") from None
+    if not qrels:
+        raise UserError(f"{path} holds no judgements")
+    return qrels
+
+
+def _is_header(columns: list[str]) -> bool:
+    """A header has no number in its last column; files without one are accepted."""
+    return not columns[-1].strip().lstrip("-").isdigit()
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise _malformed(path, number, f"not valid JSON ({error.msg})") from error
+        if not isinstance(row, dict):
+            raise _malformed(path, number, "a JSON object is needed")
+        yield number, row
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Yields lines; only a newline ends one, as Unicode knows other line separators."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
+            for line in file:
+                yield line.rstrip("\r\n")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; BEIR's layout needs it") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text: {error.reason}") from error
+
+
+def _text(
+    row: dict[str, Any], key: str, path: Path, number: int, default: str | None = None
+) -> str:
+    value = row.get(key, default)
+    if isinstance(value, int) and key == "_id":
+        return str(value)
+    if not isinstance(value, str):
+        raise _malformed(path, number, f"'{key}' must be a text, not {value!r}")
+    return value
+
+
+def _malformed(path: Path, number: int, problem: str) -> UserError:
+    return UserError(f"{path}, line {number}: {problem}")

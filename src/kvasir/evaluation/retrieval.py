@@ -1,0 +1,280 @@
+"""Measures retrieval on data sets, through the path that every search takes.
+
+The documents are split, embedded and written to a new collection, and the questions asked of
+a ``Retriever``: what is measured is what users get. A document's title becomes a heading above
+its text, as in a file. A chunk's score counts for its document: the best one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir.core.errors import UserError
+from kvasir.core.protocols import Embedder, Optimizable, Reranker, Splitter, VectorStore
+from kvasir.core.types import Block, BlockKind, Chunk, Document, Hit, document_id
+from kvasir.evaluation.datasets import Passage, RetrievalDataset
+from kvasir.evaluation.metrics import DEPTH, confidence_intervals, mean, per_query
+from kvasir.language.detect import UNKNOWN, detect
+from kvasir.pipelines.retrieve import CANDIDATES, Retriever
+
+Progress = Callable[[str, int, int], None]
+"""Called with the stage (``ingest`` or ``search``), how much of it is done, and the total."""
+
+_DOCUMENTS_AT_ONCE = 256
+_QUERIES_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalOptions:
+    """What the retriever does; the defaults are those of a search.
+
+    Attributes:
+        language: ISO 639-1 code of all documents and questions; detected when None.
+        alpha: Dense share; by language when None.
+        candidates: Depth of each leg before fusion.
+        reranker: Orders the best hits anew.
+    """
+
+    language: str | None = None
+    alpha: float | None = None
+    candidates: int = CANDIDATES
+    reranker: Reranker | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetResult:
+    """The figures of one data set.
+
+    Attributes:
+        name: The data set.
+        documents: How many documents it has.
+        metrics: The mean over its questions of each metric, 0..1.
+        intervals: The 95 % bootstrap interval of each mean.
+        per_query: Metric -> float64 [queries], in the order of ``query_ids``.
+        query_ids: The questions.
+    """
+
+    name: str
+    documents: int
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    per_query: Mapping[str, NDArray[np.float64]]
+    query_ids: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what ``--json`` prints: the metrics by name, and counts."""
+        return {
+            "name": self.name,
+            **{name: round(value, 5) for name, value in self.metrics.items()},
+            "queries": len(self.query_ids),
+            "documents": self.documents,
+            "intervals": {
+                name: [round(bound, 5) for bound in bounds]
+                for name, bounds in self.intervals.items()
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalResult:
+    """The figures of all data sets of one run.
+
+    Attributes:
+        datasets: One result a data set, in the order given.
+        chunks: How many chunks the collection held.
+        seconds: Time by stage: ``ingest`` and ``search``.
+    """
+
+    datasets: tuple[DatasetResult, ...]
+    chunks: int
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what ``--json`` prints.
+
+        The metrics stand at the top: of the one data set, or over the questions of all.
+        """
+        names = self.datasets[0].metrics
+        pooled = {
+            name: np.concatenate([part.per_query[name] for part in self.datasets]) for name in names
+        }
+        queries = sum(len(part.query_ids) for part in self.datasets)
+        return {
+            **{name: round(value, 5) for name, value in mean(pooled).items()},
+            "queries": queries,
+            "documents": sum(part.documents for part in self.datasets),
+            "chunks": self.chunks,
+            "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
+            "datasets": [part.to_dict() for part in self.datasets],
+        }
+
+
+def evaluate_retrieval(
+    datasets: Sequence[RetrievalDataset],
+    embedder: Embedder,
+    make_store: Callable[[], VectorStore],
+    splitter: Splitter,
+    *,
+    options: RetrievalOptions | None = None,
+    progress: Progress | None = None,
+) -> RetrievalResult:
+    """Ingests data sets into ONE new collection and asks all their questions of it.
+
+    Args:
+        datasets: What to measure; several share the collection and are reported apart.
+        embedder: The embedder.
+        make_store: Opens an empty collection; it is closed at the end. Removing its files is
+            the caller's.
+        splitter: Cuts the documents.
+        options: What the retriever does; as a search by default.
+        progress: Told how far the run is.
+
+    Raises:
+        UserError: There is no data set, or the collection is not empty.
+    """
+    if not datasets:
+        raise UserError("give at least one folder with corpus.jsonl, queries.jsonl and qrels/")
+    report = progress or _silent
+    options = options or RetrievalOptions()
+    store = make_store()
+    try:
+        if store.count():
+            raise UserError("the collection for an evaluation must be empty")
+        started = perf_counter()
+        owners, languages = _ingest(datasets, embedder, store, splitter, options, report)
+        ingested = perf_counter()
+        retriever = _retriever(embedder, store, languages, options)
+        runs = _search(datasets, retriever, owners, report)
+        searched = perf_counter()
+        chunks = store.count()
+    finally:
+        store.close()
+    seconds = {"ingest": ingested - started, "search": searched - ingested}
+    results = tuple(_score(*pair) for pair in zip(datasets, runs, strict=True))
+    return RetrievalResult(results, chunks, seconds)
+
+
+def to_document(passage: Passage, uri: str, language: str | None = None) -> Document:
+    """Returns a passage as the document that an extractor would make of it.
+
+    Args:
+        passage: The passage.
+        uri: What to take for its source.
+        language: ISO 639-1 code; detected when None.
+    """
+    title = passage.title.strip()
+    text = f"{title}\n\n{passage.text}" if title else passage.text
+    start = len(text) - len(passage.text)
+    heading = (Block(BlockKind.HEADING, 0, len(title), level=1),) if title else ()
+    body = (Block(BlockKind.PARAGRAPH, start, len(text)),) if passage.text.strip() else ()
+    spoken = detect(passage.text) if language is None else language
+    return Document(
+        document_id(uri), uri, title or passage.id, text, heading + body, {"language": spoken}
+    )
+
+
+def _ingest(
+    datasets: Sequence[RetrievalDataset],
+    embedder: Embedder,
+    store: VectorStore,
+    splitter: Splitter,
+    options: RetrievalOptions,
+    report: Progress,
+) -> tuple[dict[str, tuple[int, str]], set[str]]:
+    """Returns whose document each document id is: number of the data set, id in it."""
+    owners: dict[str, tuple[int, str]] = {}
+    languages: set[str] = set()
+    total = sum(len(dataset.passages) for dataset in datasets)
+    everything = [(n, passage) for n, data in enumerate(datasets) for passage in data.passages]
+    for start in range(0, total, _DOCUMENTS_AT_ONCE):
+        chunks: list[Chunk] = []
+        for number, passage in everything[start : start + _DOCUMENTS_AT_ONCE]:
+            document = to_document(
+                passage, f"{number}/{datasets[number].name}/{passage.id}", options.language
+            )
+            owners[document.id] = number, passage.id
+            languages.add(str(document.metadata["language"]))
+            chunks += splitter.split(document)
+        if chunks:
+            store.upsert(chunks, embedder.embed_documents([chunk.passage for chunk in chunks]))
+        report("ingest", min(start + _DOCUMENTS_AT_ONCE, total), total)
+    if isinstance(store, Optimizable):
+        store.optimize(wait=True)
+    return owners, languages - {UNKNOWN}
+
+
+def _retriever(
+    embedder: Embedder, store: VectorStore, languages: set[str], options: RetrievalOptions
+) -> Retriever:
+    return Retriever(
+        embedder,
+        store,
+        options.reranker,
+        languages=sorted(languages),
+        language=options.language,
+        alpha=options.alpha,
+        candidates=options.candidates,
+    )
+
+
+def _search(
+    datasets: Sequence[RetrievalDataset],
+    retriever: Retriever,
+    owners: Mapping[str, tuple[int, str]],
+    report: Progress,
+) -> list[dict[str, dict[str, float]]]:
+    total = sum(len(dataset.queries) for dataset in datasets)
+    done = 0
+    runs: list[dict[str, dict[str, float]]] = []
+    for number, dataset in enumerate(datasets):
+        run: dict[str, dict[str, float]] = {}
+        for start in range(0, len(dataset.queries), _QUERIES_AT_ONCE):
+            queries = dataset.queries[start : start + _QUERIES_AT_ONCE]
+            # All candidates: several of the best chunks may be of one document.
+            found = retriever.retrieve_many(
+                [query.text for query in queries], top_k=max(retriever.candidates, DEPTH)
+            )
+            for query, hits in zip(queries, found, strict=True):
+                run[query.id] = _by_document(hits, number, owners)
+            done += len(queries)
+            report("search", done, total)
+        runs.append(run)
+    return runs
+
+
+def _by_document(
+    hits: Sequence[Hit], number: int, owners: Mapping[str, tuple[int, str]]
+) -> dict[str, float]:
+    """Returns the best documents of a query with their best chunk's score.
+
+    Documents of other data sets in the collection keep their place, as wrong answers.
+    """
+    scores: dict[str, float] = {}
+    for hit in hits:
+        owner, name = owners[hit.chunk.document_id]
+        scores.setdefault(name if owner == number else f"\0{owner}\0{name}", hit.score)
+    # Rank-true scores: equal ones keep the order in which users see them.
+    ranked = sorted(scores, key=lambda name: -scores[name])[:DEPTH]
+    return {name: 1.0 / rank for rank, name in enumerate(ranked, 1)}
+
+
+def _score(dataset: RetrievalDataset, run: Mapping[str, Mapping[str, float]]) -> DatasetResult:
+    values = per_query(dataset.qrels, run)
+    return DatasetResult(
+        name=dataset.name,
+        documents=len(dataset.passages),
+        metrics=mean(values),
+        intervals=confidence_intervals(values),
+        per_query=values,
+        query_ids=tuple(dataset.qrels),
+    )
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Reports to nobody."""

@@ -1,0 +1,216 @@
+"""Retrieval: embed the question, search both legs, fuse them, rerank.
+
+The question is embedded once. A store without a keyword index is searched by vectors alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kvasir.core.errors import UserError
+from kvasir.core.filters import Comparison, Filter, parse_filter
+from kvasir.core.protocols import Embedder, LexicalSearch, Reranker, VectorStore
+from kvasir.core.types import Chunk, Hit, Matrix
+from kvasir.language.detect import UNKNOWN, detect
+from kvasir.pipelines.fusion import dense_share, fuse, needs_sample
+
+CANDIDATES = 50
+"""How many chunks each leg offers to the fusion: more costs time and gains nothing."""
+_SAMPLE = 32
+"""Chunks on which the tokenizer is measured, once a language."""
+
+Languages = Collection[str] | Callable[[], Collection[str]]
+
+
+class Retriever:
+    """Finds the chunks of one collection that belong to a question.
+
+    Attributes:
+        candidates: How many chunks each leg offers to the fusion.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        store: VectorStore,
+        reranker: Reranker | None = None,
+        *,
+        languages: Languages = (),
+        language: str | None = None,
+        alpha: float | None = None,
+        candidates: int = CANDIDATES,
+        rerank_candidates: int = 30,
+    ) -> None:
+        """Puts a retriever together; nothing is loaded or searched yet.
+
+        Args:
+            embedder: The one that made the store's vectors.
+            store: The collection; hybrid where it has ``LexicalSearch``.
+            reranker: Orders the best hits anew.
+            languages: ISO 639-1 codes that the collection holds, or how to ask for them: the
+                question is taken to be in one of these. Empty: any language.
+            language: Take every question to be in this language.
+            alpha: Dense share, 0..1; by default what suits the embedder and the language.
+            candidates: How many chunks each leg offers to the fusion.
+            rerank_candidates: How many of the fused hits the reranker reads.
+
+        Raises:
+            UserError: An argument is out of range.
+        """
+        if alpha is not None and not 0.0 <= alpha <= 1.0:
+            raise UserError(f"alpha is the dense share, from 0 to 1, not {alpha}")
+        if candidates < 1 or rerank_candidates < 1:
+            raise UserError("candidates and rerank_candidates must be at least 1")
+        self.candidates = candidates
+        self._embedder = embedder
+        self._store = store
+        self._lexical = store if isinstance(store, LexicalSearch) else None
+        self._reranker = reranker
+        self._languages = languages
+        self._language = language
+        self._alpha = alpha
+        self._rerank_candidates = rerank_candidates
+        self._shares: dict[str, float] = {}
+
+    def retrieve(
+        self,
+        query: str,
+        *,
+        top_k: int = 10,
+        min_score_threshold: float = 0.0,
+        filters: str | Mapping[str, Any] | Filter | None = None,
+    ) -> list[Hit]:
+        """Finds the chunks for one question; see ``retrieve_many``."""
+        return self.retrieve_many(
+            [query], top_k=top_k, min_score_threshold=min_score_threshold, filters=filters
+        )[0]
+
+    def retrieve_many(
+        self,
+        queries: Sequence[str],
+        *,
+        top_k: int = 10,
+        min_score_threshold: float = 0.0,
+        filters: str | Mapping[str, Any] | Filter | None = None,
+    ) -> list[list[Hit]]:
+        """Finds the chunks for several questions at once.
+
+        Args:
+            queries: The questions; an empty one finds nothing.
+            top_k: How many hits each gets at most.
+            min_score_threshold: Leave out hits with a ``dense_score`` below this, 0..1.
+            filters: A filter in any form that ``parse_filter`` reads.
+
+        Returns:
+            Hits for each question, best first; of equal ones the smaller id first. Every hit
+            has its ``dense_score``. ``score`` is the fused score, relative to the question's
+            other candidates; without a keyword leg it is the ``dense_score``.
+
+        Raises:
+            UserError: ``top_k`` or the threshold is out of range, or the filter malformed.
+        """
+        if top_k < 1:
+            raise UserError(f"top_k must be at least 1, not {top_k}")
+        if not 0.0 <= min_score_threshold <= 1.0:
+            raise UserError(f"min_score_threshold must be from 0 to 1, not {min_score_threshold}")
+        condition = parse_filter(filters)
+        asked = [number for number, query in enumerate(queries) if query.strip()]
+        results: list[list[Hit]] = [[] for _ in queries]
+        if not asked:
+            return results
+        texts = [queries[number] for number in asked]
+        wanted = max(top_k, self._rerank_candidates) if self._reranker else top_k
+        found = self._search(texts, wanted, min_score_threshold, condition)
+        for number, text, hits in zip(asked, texts, found, strict=True):
+            results[number] = (
+                self._reranker.rerank(text, hits, top_k) if self._reranker and hits else hits
+            )
+        return results
+
+    def _search(
+        self, queries: Sequence[str], wanted: int, threshold: float, filters: Filter | None
+    ) -> list[list[Hit]]:
+        depth = max(self.candidates, wanted)
+        vectors = self._embedder.embed_queries(queries)
+        dense = self._store.search_dense(vectors, depth, filters)
+        if self._lexical is None or self._alpha == 1.0:
+            return [_best(hits, wanted, threshold) for hits in dense]
+        languages = self._detect(queries)
+        lexical = self._lexical.search_lexical(queries, languages, depth, filters)
+        known = [{hit.chunk.id: hit for hit in hits} for hits in dense]
+        missing = self._fetch(known, lexical)
+        return [
+            _best(
+                _fused(vectors[row], known[row], lexical[row], missing, self._share(language)),
+                wanted,
+                threshold,
+            )
+            for row, language in enumerate(languages)
+        ]
+
+    def _fetch(
+        self, known: Sequence[Mapping[str, Hit]], lexical: Sequence[Sequence[Hit]]
+    ) -> dict[str, Matrix]:
+        """Returns the vectors of candidates that only the keyword leg found."""
+        ids = {
+            hit.chunk.id: None
+            for near, hits in zip(known, lexical, strict=True)
+            for hit in hits
+            if hit.chunk.id not in near
+        }
+        return {chunk.id: vector for chunk, vector in self._store.fetch(list(ids))} if ids else {}
+
+    def _detect(self, queries: Sequence[str]) -> list[str]:
+        if self._language is not None:
+            return [self._language] * len(queries)
+        held = self._languages() if callable(self._languages) else self._languages
+        return [detect(query, held) for query in queries]
+
+    def _share(self, language: str) -> float:
+        if self._alpha is not None:
+            return self._alpha
+        if language not in self._shares:
+            measured = needs_sample(self._embedder, language)
+            sample = self._sample(language) if measured else []
+            share = dense_share(self._embedder, language, sample)
+            if measured and not sample:
+                return share  # Not kept: the collection may hold such text later.
+            self._shares[language] = share
+        return self._shares[language]
+
+    def _sample(self, language: str) -> list[str]:
+        condition = None if language in ("", UNKNOWN) else Comparison("language", "==", language)
+        batch: list[tuple[Chunk, Matrix]] = next(self._store.scroll(condition, _SAMPLE), [])
+        return [chunk.text for chunk, _ in batch]
+
+
+def _fused(
+    query: Matrix,
+    near: Mapping[str, Hit],
+    lexical: Sequence[Hit],
+    missing: Mapping[str, Matrix],
+    alpha: float,
+) -> list[Hit]:
+    """Fuses one query's candidates; returns them in no special order."""
+    # A chunk that was deleted between search and fetch has no vector: it is left out.
+    only = [hit for hit in lexical if hit.chunk.id not in near and hit.chunk.id in missing]
+    dense = [hit.dense_score or 0.0 for hit in near.values()]
+    if only:
+        cosines = np.stack([missing[hit.chunk.id] for hit in only]) @ query
+        dense.extend(((1.0 + np.clip(cosines, -1.0, 1.0).astype(np.float64)) / 2.0).tolist())
+    keyword = {hit.chunk.id: hit.lexical_score for hit in lexical}
+    chunks = [hit.chunk for hit in near.values()] + [hit.chunk for hit in only]
+    words = [keyword.get(chunk.id) for chunk in chunks]
+    scores = fuse(np.array(dense), np.array([word or 0.0 for word in words]), alpha).tolist()
+    return [
+        Hit(chunk, score, similarity, word)
+        for chunk, score, similarity, word in zip(chunks, scores, dense, words, strict=True)
+    ]
+
+
+def _best(hits: Sequence[Hit], wanted: int, threshold: float) -> list[Hit]:
+    kept = [hit for hit in hits if hit.dense_score is None or hit.dense_score >= threshold]
+    return sorted(kept, key=lambda hit: (-hit.score, hit.chunk.id))[:wanted]
