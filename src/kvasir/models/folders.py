@@ -33,7 +33,14 @@ PACKAGES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
 SHORT_OWNERS = ("sentence-transformers",)
 """Who is meant when a name has no owner, as in ``all-minilm-l6-v2``."""
 
-WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth")
+WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
+"""Patterns of the files that hold weights, the preferred one first."""
+
+NO_OWNER = "_"
+"""Stands for the owner, in ``models``, of the hub's few models that have none."""
+
+PARTIAL = ".partial"
+"""Folder below ``models`` where downloads are put together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +157,10 @@ def full_names(name: str) -> list[str]:
 
 def _in_data_dir(root: Path) -> Iterator[ModelFolder]:
     for config in sorted(root.glob("*/*/config.json")):
-        if _is_model(config.parent):
-            owner, model = config.parent.parts[-2:]
-            yield ModelFolder(f"{owner}/{model}", config.parent, "downloaded")
+        owner, model = config.parent.parts[-2:]
+        if owner != PARTIAL and _is_model(config.parent):
+            name = model if owner == NO_OWNER else f"{owner}/{model}"
+            yield ModelFolder(name, config.parent, "downloaded")
 
 
 def _in_cache(root: Path) -> Iterator[ModelFolder]:
@@ -172,11 +180,17 @@ def _snapshot(repository: Path) -> Path | None:
     return next((path for path in candidates if _is_model(path)), None)
 
 
+def weight_files(path: Path) -> list[Path]:
+    """Returns the files of a folder that hold weights, safetensors if there are any."""
+    for pattern in WEIGHTS:
+        if files := sorted(file for file in path.glob(pattern) if file.is_file()):
+            return files
+    return []
+
+
 def _is_model(path: Path) -> bool:
     """Says whether a folder holds a configuration and weights (a broken link is neither)."""
-    return (path / "config.json").is_file() and any(
-        file.is_file() for pattern in WEIGHTS for file in path.glob(pattern)
-    )
+    return (path / "config.json").is_file() and bool(weight_files(path))
 
 
 def _nowhere(name: str, data_dir: Path | str | None, hub: str) -> str:

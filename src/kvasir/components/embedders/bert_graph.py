@@ -8,7 +8,7 @@ arithmetic would leave an error of 1e-3 in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from kvasir.components.embedders.openvino_runtime import op, ov
 from kvasir.core.errors import ModelNotFoundError, SettingsError
+from kvasir.models.folders import weight_files
 
 Weights = Callable[[str], NDArray[np.float32]]
 
@@ -71,7 +72,7 @@ _ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-def check_supported(config: Mapping[str, Any], pooling: str, modules: tuple[str, ...]) -> None:
+def check_supported(config: Mapping[str, Any], pooling: str, modules: Iterable[str]) -> None:
     """Raises SettingsError, naming the alternative, for a model that this engine cannot run."""
     kind = config.get("model_type", "unknown")
     extra = sorted(set(modules) - {"Transformer", "Pooling", "Normalize"})
@@ -206,7 +207,7 @@ def _integer(value: int) -> Any:
 
 def _open(folder: Path) -> Weights:
     """Returns a reader of tensors by the name that they have below the model's prefix."""
-    files = sorted(folder.glob("*.safetensors"))
+    files = [file for file in weight_files(folder) if file.suffix == ".safetensors"]
     if not files:
         raise ModelNotFoundError(
             f"{folder} holds no safetensors weights, which the embedder 'openvino' needs; "

@@ -13,7 +13,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Sequence
-from functools import cached_property
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from kvasir.components.embedders.bert_graph import build_graph, check_supported
 from kvasir.components.embedders.openvino_runtime import ov
 from kvasir.components.embedders.sentence_model import SentenceModel, read_sentence_model
-from kvasir.core.errors import ModelNotFoundError, SettingsError
+from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
 from kvasir.core.types import Matrix
 from kvasir.models.cards import languages
 from kvasir.models.folders import find
@@ -95,7 +95,11 @@ class OpenVinoEmbedder:
         self._precision = precision
         self._batch_tokens = batch_tokens
         self._streams = streams or min(_cores(), _MAX_STREAMS)
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._cutting: Tokenizer | None = None
+        self._counting: Tokenizer | None = None
+        self._quick: _Engine | None = None
+        self._bulk: _Engine | None = None
 
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
         """Returns float32 [n, dimension], unit length, in the order of the texts."""
@@ -106,12 +110,20 @@ class OpenVinoEmbedder:
         return self._embed(texts, self._model.query_prompt)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Returns the number of tokens of each text, special tokens included, none cut off."""
-        encodings = self._counter.encode_batch_fast([self._prepare(text, "") for text in texts])
+        """Returns the tokens of each text as a document, special tokens and prompt included.
+
+        Nothing is cut off before counting: a count above ``max_tokens`` is a text whose end
+        does not reach the model.
+        """
+        prompt = self._model.document_prompt
+        encodings = self._counter.encode_batch_fast([self._prepare(t, prompt) for t in texts])
         return [len(encoding) for encoding in encodings]
 
     def _prepare(self, text: str, prompt: str) -> str:
         text = prompt + text
+        if not text.isascii():
+            # Half a surrogate pair, as broken files have them, is no Unicode for the tokenizer.
+            text = text.encode("utf-8", "replace").decode("utf-8")
         return text.lower() if self._model.lowercase else text
 
     def _embed(self, texts: Sequence[str], prompt: str) -> Matrix:
@@ -121,49 +133,50 @@ class OpenVinoEmbedder:
         encodings = self._tokenizer.encode_batch_fast([self._prepare(t, prompt) for t in texts])
         ids = [encoding.ids for encoding in encodings]
         lengths = [len(row) for row in ids]
-        engine = self._quick if sum(lengths) <= _SMALL_CALL_TOKENS else self._bulk
+        engine = self._engine(small=sum(lengths) <= _SMALL_CALL_TOKENS)
         engine.run(ids, batches(lengths, self._batch_tokens), vectors)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
 
-    @cached_property
+    # functools.cached_property may compute twice when threads race; weights are too large for it.
+
+    @property
     def _tokenizer(self) -> Tokenizer:
         with self._lock:
-            tokenizer = _read_tokenizer(self._model)
-            tokenizer.enable_truncation(self.max_tokens)
-            return tokenizer
+            if self._cutting is None:
+                self._cutting = _read_tokenizer(self._model)
+                self._cutting.enable_truncation(self.max_tokens)
+            return self._cutting
 
-    @cached_property
+    @property
     def _counter(self) -> Tokenizer:
         with self._lock:
-            return _read_tokenizer(self._model)
+            if self._counting is None:
+                self._counting = _read_tokenizer(self._model)
+            return self._counting
 
-    @cached_property
-    def _graph(self) -> ov.Model:
+    def _engine(self, small: bool) -> _Engine:
         with self._lock:
-            return build_graph(self._model.folder.path, self._model.config, self._model.pooling)
-
-    @cached_property
-    def _quick(self) -> _Engine:
-        return self._compile("LATENCY", 1)
-
-    @cached_property
-    def _bulk(self) -> _Engine:
-        return self._compile("THROUGHPUT", self._streams)
+            if small and self._quick is None:
+                self._quick = self._compile("LATENCY", 1)
+            if not small and self._bulk is None:
+                self._bulk = self._compile("THROUGHPUT", self._streams)
+            engine = self._quick if small else self._bulk
+        assert engine is not None
+        return engine
 
     def _compile(self, hint: str, streams: int) -> _Engine:
-        with self._lock:
-            core = ov.Core()
-            bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-            precision = (
-                ("bf16" if bf16 else "f32") if self._precision == "auto" else self._precision
-            )
-            options = {
-                "PERFORMANCE_HINT": hint,
-                "NUM_STREAMS": str(streams),
-                "INFERENCE_PRECISION_HINT": precision,
-            }
-            return _Engine(core.compile_model(self._graph, "CPU", options), streams)
+        core = ov.Core()
+        bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        precision = ("bf16" if bf16 else "f32") if self._precision == "auto" else self._precision
+        options = {
+            "PERFORMANCE_HINT": hint,
+            "NUM_STREAMS": str(streams),
+            "INFERENCE_PRECISION_HINT": precision,
+        }
+        model = self._model
+        graph = build_graph(model.folder.path, model.config, model.pooling)
+        return _Engine(core.compile_model(graph, "CPU", options), streams)
 
 
 class _Engine:
@@ -177,8 +190,8 @@ class _Engine:
     def run(self, ids: list[list[int]], plan: list[list[int]], vectors: Matrix) -> None:
         """Computes batches of rows into their places in ``vectors``.
 
-        A thread waits for a free request only while it holds none itself, so threads cannot
-        block each other for good.
+        A thread gives back a finished request before it waits for another one, so threads
+        cannot block each other for good.
         """
         running: deque[tuple[Any, list[int]]] = deque()
         try:
@@ -187,24 +200,29 @@ class _Engine:
                 running.append((request, rows))
                 request.start_async(_pad([ids[row] for row in rows]), share_inputs=False)
             while running:
-                self._free.put(self._collect(running, vectors))
+                self._collect(running, vectors)
+        except RuntimeError as error:
+            raise ComponentError("embedder 'openvino'", "inference", error) from error
         finally:
             for request, _ in running:
-                request.wait()
+                # The first failure is on its way up; a second would only hide it.
+                with suppress(RuntimeError):
+                    request.wait()
                 self._free.put(request)
 
     def _take(self, running: deque[tuple[Any, list[int]]], vectors: Matrix) -> Any:
         try:
             return self._free.get(block=not running)
         except queue.Empty:
-            return self._collect(running, vectors)
+            self._collect(running, vectors)
+            return self._free.get()
 
-    def _collect(self, running: deque[tuple[Any, list[int]]], vectors: Matrix) -> Any:
+    def _collect(self, running: deque[tuple[Any, list[int]]], vectors: Matrix) -> None:
         request, rows = running[0]
         request.wait()
         vectors[rows] = request.get_output_tensor(0).data
         running.popleft()
-        return request
+        self._free.put(request)
 
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:

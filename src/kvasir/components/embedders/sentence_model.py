@@ -16,7 +16,7 @@ from typing import Any
 
 from kvasir.core.errors import SettingsError
 from kvasir.models.cards import known_prompts
-from kvasir.models.folders import ModelFolder, read_json
+from kvasir.models.folders import ModelFolder, read_json, weight_files
 
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 _SAMPLES = 32
@@ -33,7 +33,7 @@ class SentenceModel:
         config: The encoder's ``config.json``.
         pooling: ``mean`` or ``cls`` for the models that run without sentence-transformers;
             anything else by the name that its configuration has for it.
-        modules: Names of the pipeline's steps, such as Transformer, Pooling, Normalize.
+        modules: The pipeline's steps (Transformer, Pooling, Normalize, ...) and their folders.
         max_tokens: Tokens of a text that reach the model, special tokens included; what is
             longer is cut off.
         lowercase: Whether texts are lower-cased before the tokenizer.
@@ -44,7 +44,7 @@ class SentenceModel:
     folder: ModelFolder
     config: Mapping[str, Any]
     pooling: str
-    modules: tuple[str, ...]
+    modules: Mapping[str, str]
     max_tokens: int
     lowercase: bool
     query_prompt: str
@@ -62,15 +62,15 @@ class SentenceModel:
         """
         digest = hashlib.sha256()
         path = self.folder.path
-        files = sorted(path.glob("*.safetensors")) or sorted(path.glob("*.bin"))
-        for file in files:
-            _sample(file, digest.update)
+        for folder in dict.fromkeys([path, *(path / step for step in self.modules.values())]):
+            for file in weight_files(folder):
+                _sample(file, digest.update)
         tokenizer = path / "tokenizer.json"
         if tokenizer.is_file():
             digest.update(tokenizer.read_bytes())
         identity = {
             "config": {k: v for k, v in self.config.items() if k not in _UNRELATED},
-            "modules": self.modules,
+            "modules": sorted(self.modules),
             "pooling": self.pooling,
             "max_tokens": self.max_tokens,
             "lowercase": self.lowercase,
@@ -105,13 +105,13 @@ def read_sentence_model(
     path = folder.path
     config = read_json(path / "config.json")
     steps = _modules(path)
-    sentence = read_json(path / steps.get("Transformer", "") / "sentence_bert_config.json")
+    sentence = read_json(path / "sentence_bert_config.json")
     queries, documents = _prompts(folder)
     return SentenceModel(
         folder=folder,
         config=config,
         pooling=_pooling(path / steps["Pooling"]) if "Pooling" in steps else "none",
-        modules=tuple(steps),
+        modules=steps,
         max_tokens=_max_tokens(folder, config, sentence, max_tokens),
         lowercase=bool(sentence.get("do_lower_case", False)),
         query_prompt=queries if query_prompt is None else query_prompt,

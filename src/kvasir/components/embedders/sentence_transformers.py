@@ -1,0 +1,160 @@
+"""Embeds with any model that sentence-transformers can load, on CPU or CUDA.
+
+For what the default embedder cannot run: other architectures, other poolings, GPUs. Prompts,
+lengths and fingerprint are read by the same code as the default embedder's, so a collection made
+by one engine can be searched with the other.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+
+from kvasir.components.embedders.sentence_model import read_sentence_model
+from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.core.types import Matrix
+from kvasir.models.cards import languages
+from kvasir.models.folders import find
+
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+_CPU_BATCH = 32
+_CUDA_BATCH = 256
+
+
+class SentenceTransformersEmbedder:
+    """Embeds with a sentence-transformers model.
+
+    Attributes:
+        name: The model's full name.
+        dimension: Length of its vectors.
+        fingerprint: Changes when the same text could get another vector.
+        languages: ISO 639-1 codes from the model's card; empty when nothing says.
+        max_tokens: Tokens of a text that count; what is longer is cut off.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        token: str | None = None,
+        data_dir: Path | str | None = None,
+        max_tokens: int | None = None,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        device: str | None = None,
+        precision: str = "auto",
+        batch_size: int | None = None,
+    ) -> None:
+        """Finds and loads the model.
+
+        Args:
+            name: A path, or a name on the Hugging Face hub.
+            token: Access token for the hub, if the model must be fetched.
+            data_dir: Kvasir's data directory; models are fetched to its ``models`` folder.
+            max_tokens: Cut texts here instead of where the model's configuration says.
+            query_prompt: Put before queries instead of the model's own prompt.
+            document_prompt: Put before documents instead of the model's own prompt.
+            device: ``cpu``, ``cuda``, ``cuda:1``, ...; CUDA where there is one by default.
+            precision: ``f32``, ``bf16``, ``f16``, or ``auto``: bf16 on CUDA, f32 elsewhere.
+            batch_size: Texts in a batch (sorted by length); 256 on CUDA, 32 elsewhere by default.
+
+        Raises:
+            ModelNotFoundError: The model is nowhere to be found.
+            SettingsError: An option is unusable.
+            ComponentError: sentence-transformers cannot load the model.
+        """
+        device = usable_device(device)
+        cuda = device.startswith("cuda")
+        if precision != "auto" and precision not in DTYPES:
+            raise SettingsError(f"precision must be auto, {', '.join(DTYPES)}: '{precision}'")
+        dtype = DTYPES["bf16" if cuda else "f32"] if precision == "auto" else DTYPES[precision]
+        folder = find(name, token, data_dir)
+        model = read_sentence_model(
+            folder,
+            max_tokens=max_tokens,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+        )
+        try:
+            self._encoder = SentenceTransformer(
+                str(folder.path),
+                device=device,
+                local_files_only=True,
+                model_kwargs={"dtype": dtype},
+            )
+        except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+            raise ComponentError("embedder 'sentence-transformers'", "loading", error) from error
+        self._encoder.max_seq_length = model.max_tokens
+        self.name = folder.name
+        self.dimension = int(self._encoder.get_embedding_dimension() or 0)
+        self.fingerprint = model.fingerprint
+        self.languages = languages(folder.name, folder.path)
+        self.max_tokens = model.max_tokens
+        self._model = model
+        self._batch_size = batch_size or (_CUDA_BATCH if cuda else _CPU_BATCH)
+        # Its tokenizer is reconfigured on every call and refuses to be borrowed twice.
+        self._lock = threading.Lock()
+
+    def embed_documents(self, texts: Sequence[str]) -> Matrix:
+        """Returns float32 [n, dimension], unit length, in the order of the texts."""
+        return self._embed(texts, self._model.document_prompt)
+
+    def embed_queries(self, texts: Sequence[str]) -> Matrix:
+        """The same for queries, with the model's query prompt if it has one."""
+        return self._embed(texts, self._model.query_prompt)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Returns the tokens of each text as a document, special tokens and prompt included."""
+        if not texts:
+            return []
+        prompt = self._model.document_prompt
+        with self._lock:
+            ids: Any = self._encoder.tokenizer(
+                [prompt + _unicode(text) for text in texts],
+                truncation=False,
+                padding=False,
+                verbose=False,
+            )["input_ids"]
+        return [len(row) for row in ids]
+
+    def _embed(self, texts: Sequence[str], prompt: str) -> Matrix:
+        if not texts:
+            return np.empty((0, self.dimension), dtype=np.float32)
+        try:
+            with self._lock:
+                raw = self._encoder.encode(
+                    [_unicode(text) for text in texts],
+                    prompt=prompt,
+                    batch_size=self._batch_size,
+                    show_progress_bar=False,
+                    convert_to_tensor=True,
+                )
+        except RuntimeError as error:
+            raise ComponentError("embedder 'sentence-transformers'", "inference", error) from error
+        vectors: Matrix = raw.to(torch.float32).cpu().numpy()
+        # Not left to the model: not every one does, and bf16 would leave an error of 1e-3.
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
+
+
+def usable_device(device: str | None) -> str:
+    """Returns the device to compute on.
+
+    Raises:
+        SettingsError: There is no such device here.
+    """
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise SettingsError(f"device '{device}': no CUDA device is usable here; set device to cpu")
+    return device
+
+
+def _unicode(text: str) -> str:
+    """Replaces half surrogate pairs, as broken files have them: no tokenizer takes them."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
