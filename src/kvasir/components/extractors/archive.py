@@ -1,0 +1,86 @@
+"""Opens ZIP-based documents within limits: no bombs, no XML that declares entities."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+
+from lxml import etree
+
+from kvasir.core.errors import ExtractionError
+
+MAX_EXPANDED = 512 << 20
+MAX_MEMBERS = 20_000
+_XML = (".xml", ".rels", ".vml")
+_DECLARATION = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
+
+
+def open_archive(data: bytes, *, entities: bool = False) -> zipfile.ZipFile:
+    """Opens an archive after checking what it would expand to.
+
+    Args:
+        data: The archive's bytes.
+        entities: Whether its XML may have a document type declaration, as EPUB's may.
+
+    Raises:
+        ExtractionError: It is damaged, encrypted, expands to too much, or its XML declares
+            entities, which no program that writes such files does.
+    """
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except zipfile.BadZipFile as error:
+        raise damaged(str(error)) from error
+    members = archive.infolist()
+    if any(member.flag_bits & 1 for member in members):
+        raise ExtractionError(
+            "encrypted", "it is encrypted; open it with its password and save a copy without one"
+        )
+    expanded = sum(member.file_size for member in members)
+    if expanded > MAX_EXPANDED or len(members) > MAX_MEMBERS:
+        raise ExtractionError(
+            "too_large",
+            f"it expands to {expanded >> 20} MiB in {len(members)} parts, which is more than "
+            f"{MAX_EXPANDED >> 20} MiB or {MAX_MEMBERS} parts; split the file",
+        )
+    if not entities:
+        for member in members:
+            if member.filename.lower().endswith(_XML):
+                with archive.open(member) as stream:
+                    if _DECLARATION.search(stream.read(4096)):
+                        raise damaged(f"{member.filename} declares XML entities")
+    return archive
+
+
+def damaged(detail: str) -> ExtractionError:
+    """Returns the error for a file whose structure is broken."""
+    return ExtractionError(
+        "malformed", f"it is damaged ({detail}); open it in its program and save it again"
+    )
+
+
+def parse_xml(data: bytes) -> etree._Element:
+    """Parses XML without entities, network or external files.
+
+    Raises:
+        ExtractionError: It is not well-formed.
+    """
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=False
+    )
+    try:
+        return etree.fromstring(data, parser)
+    except etree.XMLSyntaxError as error:
+        raise damaged(str(error)) from error
+
+
+def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Returns a member's bytes.
+
+    Raises:
+        ExtractionError: It is missing or damaged.
+    """
+    try:
+        return archive.read(name)
+    except (KeyError, zipfile.BadZipFile, NotImplementedError, OSError) as error:
+        raise damaged(f"part {name} cannot be read") from error

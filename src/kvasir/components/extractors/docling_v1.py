@@ -1,0 +1,145 @@
+"""docling's old JSON (``main-text`` and ``file-info``), which InstructLab's older runs wrote."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.markdown_table import markdown_table
+from kvasir.core.errors import ExtractionError
+from kvasir.core.types import BlockKind, MetadataValue
+
+_FURNITURE = frozenset({"page-header", "page-footer"})
+_PAGE_HASH = ("hash", "model", "page")
+_COUNTS = ("reference_count", "citation_count")
+
+
+def read_v1(values: dict[str, Any], builder: DocumentBuilder) -> None:
+    """Appends the document's blocks.
+
+    Raises:
+        ExtractionError: It breaks its schema; the message names the place.
+    """
+    _check(values)
+    reader = _Reader(values, builder)
+    for item in values.get("main-text") or ():
+        reader.item(item)
+    reader.flush()
+    description = values.get("description") or {}
+    builder.title = str(values.get("_name") or description.get("title") or builder.title)
+    if builder.is_empty:
+        for text in description.get("abstract") or ():
+            builder.add(BlockKind.PARAGRAPH, str(text))
+    found: dict[str, MetadataValue] = {
+        "original_file": str((values.get("file-info") or {}).get("filename") or "")
+    }
+    languages = description.get("languages")
+    if isinstance(languages, list) and languages:
+        found["lang"] = str(languages[0])
+    authors = description.get("authors")
+    if isinstance(authors, list):
+        names = (str(author.get("name") or "") for author in authors if isinstance(author, dict))
+        found["author"] = ", ".join(name for name in names if name)
+    builder.set_metadata(found)
+
+
+def _check(values: dict[str, Any]) -> None:
+    """Refuses what the schema refuses, so that a truncated export is not indexed by halves."""
+    info, description = values.get("file-info"), values.get("description") or {}
+    if not isinstance(info, dict) or not isinstance(info.get("filename"), str):
+        raise _broken("file-info.filename", "is missing")
+    if not isinstance(values.get("main-text") or [], list):
+        raise _broken("main-text", "is not a list")
+    for number, page in enumerate(info.get("page-hashes") or ()):
+        for key in _PAGE_HASH:
+            if key not in page:
+                raise _broken(f"file-info.page-hashes[{number}].{key}", "is missing")
+    for key in _COUNTS:
+        count = description.get(key)
+        if isinstance(count, int) and count < 0:
+            raise _broken(f"description.{key}", f"is {count}")
+    for number, entry in enumerate(description.get("logs") or ()):
+        if not isinstance(entry.get("task") or "", str):
+            raise _broken(f"description.logs[{number}].task", "is not text")
+
+
+def _broken(place: str, fault: str) -> ExtractionError:
+    return ExtractionError(
+        "malformed", f"it is broken docling JSON: {place} {fault}; convert the document again"
+    )
+
+
+class _Reader:
+    """Appends items; consecutive list items become one block."""
+
+    def __init__(self, values: dict[str, Any], builder: DocumentBuilder) -> None:
+        self._values = values
+        self._builder = builder
+        self._items: list[str] = []
+        self._items_page: int | None = None
+        self._captions: set[str] = set()
+
+    def item(self, item: dict[str, Any]) -> None:
+        """Appends one item of ``main-text``, following its reference."""
+        reference = item.get("$ref") or item.get("__ref")
+        if reference:
+            item = {**item, **self._resolve(str(reference))}
+        kind, name = str(item.get("type")), str(item.get("name") or "").lower()
+        text = str(item.get("text") or "")
+        if kind in _FURNITURE or name in _FURNITURE:
+            return
+        if name == "list-item":
+            self._items_page = self._items_page if self._items else _page(item)
+            self._items.append(" ".join(text.split()))
+            return
+        self.flush()
+        page = _page(item)
+        if kind == "title":
+            self._builder.add(BlockKind.HEADING, text, page=page, level=1)
+        elif kind.startswith("subtitle-level-"):
+            level = kind.removeprefix("subtitle-level-")
+            depth = int(level) + 1 if level.isdigit() else 2
+            self._builder.add(BlockKind.HEADING, text, page=page, level=depth)
+        elif kind == "table" or isinstance(item.get("data"), list):
+            self._caption(text, page)
+            rows = _rows(item.get("data") or [])
+            self._builder.add(BlockKind.TABLE, markdown_table(rows), page=page)
+        elif kind in ("caption", "figure"):
+            self._caption(text, page)
+        else:
+            code = BlockKind.CODE if name == "code" else BlockKind.PARAGRAPH
+            self._builder.add(code, text, page=page)
+
+    def flush(self) -> None:
+        """Ends a run of list items."""
+        self._builder.add(BlockKind.LIST, "\n".join(self._items), page=self._items_page)
+        self._items = []
+
+    def _caption(self, text: str, page: int | None) -> None:
+        """Appends a caption once: tables repeat what stands in the main text."""
+        if text.strip() not in self._captions:
+            self._captions.add(text.strip())
+            self._builder.add(BlockKind.CAPTION, text, page=page)
+
+    def _resolve(self, reference: str) -> dict[str, Any]:
+        parts = reference.removeprefix("#/").split("/")
+        found: Any = self._values
+        try:
+            for part in parts:
+                found = found[int(part)] if isinstance(found, list) else found[part]
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            raise _broken(f"reference '{reference}'", "leads nowhere") from error
+        if not isinstance(found, dict):
+            raise _broken(f"reference '{reference}'", "leads to no item")
+        return found
+
+
+def _page(item: dict[str, Any]) -> int | None:
+    for place in item.get("prov") or ():
+        if isinstance(place, dict) and isinstance(place.get("page"), int):
+            return int(place["page"])
+    return None
+
+
+def _rows(data: list[Any]) -> list[list[str]]:
+    return [[str((cell or {}).get("text") or "") for cell in row] for row in data]

@@ -1,0 +1,76 @@
+"""Word's list labels: ``1.``, ``b)``, ``2.1.``, or a bullet. Source: ECMA-376, chapter 17.9."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+
+from lxml import etree
+
+_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_PLACE = re.compile(r"%(\d)")
+_ROMAN = ((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))
+
+
+class Numbering:
+    """Counts list items as Word does."""
+
+    def __init__(self, part: etree._Element | None) -> None:
+        """Args: the root of ``numbering.xml``, or None where there are no lists."""
+        self._levels: dict[str, dict[int, tuple[str, str, int]]] = {}
+        self._counts: dict[str, list[int | None]] = defaultdict(lambda: [None] * 9)
+        self._abstract: dict[str, str] = {}
+        if part is None:
+            return
+        for abstract in part.iterfind(f"{_W}abstractNum"):
+            self._levels[str(abstract.get(f"{_W}abstractNumId"))] = {
+                int(level.get(f"{_W}ilvl") or 0): _level(level)
+                for level in abstract.iterfind(f"{_W}lvl")
+            }
+        for number in part.iterfind(f"{_W}num"):
+            reference = number.find(f"{_W}abstractNumId")
+            if reference is not None:
+                self._abstract[str(number.get(f"{_W}numId"))] = str(reference.get(f"{_W}val"))
+
+    def label(self, number_id: str, depth: int) -> str:
+        """Counts one item and returns its label, ``-`` for bullets."""
+        levels = self._levels.get(self._abstract.get(number_id, ""), {})
+        counts = self._counts[number_id]
+        depth = min(depth, 8)
+        before = counts[depth]
+        style, pattern, start = levels.get(depth, ("bullet", "", 1))
+        counts[depth] = start if before is None else before + 1
+        counts[depth + 1 :] = [None] * (8 - depth)
+        if style in ("bullet", "none") or not pattern:
+            return "-"
+
+        def number(match: re.Match[str]) -> str:
+            place = int(match[1]) - 1
+            kind, _, first = levels.get(place, ("decimal", "", 1))
+            if counts[place] is None:
+                counts[place] = first
+            return _number(counts[place] or 0, kind)
+
+        return _PLACE.sub(number, pattern) or "-"
+
+
+def _level(level: etree._Element) -> tuple[str, str, int]:
+    def value(name: str, default: str) -> str:
+        found = level.find(f"{_W}{name}")
+        return str(found.get(f"{_W}val") or default) if found is not None else default
+
+    start = value("start", "1")
+    return value("numFmt", "decimal"), value("lvlText", ""), int(start) if start.isdigit() else 1
+
+
+def _number(count: int, style: str) -> str:
+    if style in ("lowerLetter", "upperLetter") and count > 0:
+        letter = chr(ord("a") + (count - 1) % 26) * ((count - 1) // 26 + 1)
+        return letter.upper() if style == "upperLetter" else letter
+    if style in ("lowerRoman", "upperRoman") and 0 < count < 40:
+        roman = ""
+        for value, sign in _ROMAN:
+            roman += sign * (count // value)
+            count %= value
+        return roman.upper() if style == "upperRoman" else roman
+    return str(count)

@@ -1,0 +1,96 @@
+"""Mail as RFC 5322 and MIME: subject, sender and receivers, body, and attachments' text."""
+
+from __future__ import annotations
+
+from email import message_from_bytes, policy
+from email.errors import HeaderParseError, MessageError
+from email.message import EmailMessage
+from email.utils import parsedate_to_datetime
+
+from kvasir.components.extractors.attachments import Attachments
+from kvasir.components.extractors.decoding import decode
+from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.html import add_html, parse_html
+from kvasir.core.errors import ExtractionError
+from kvasir.core.types import BlockKind, Document, Source
+
+_SHOWN = ("From", "To", "Cc", "Date")
+_ENCRYPTED = ("multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
+
+
+class EmlExtractor:
+    """Reads EML files."""
+
+    def __init__(self, depth: int = 0) -> None:
+        """Args: how many mails this one lies in, as their attachment."""
+        self._depth = depth
+
+    def extract(self, source: Source, data: bytes) -> Document:
+        """Extracts headers, body and attachments; see ``Extractor``."""
+        message = message_from_bytes(data, policy=policy.default)
+        assert isinstance(message, EmailMessage)
+        if message.get_content_type() in _ENCRYPTED:
+            raise ExtractionError(
+                "encrypted", "it is an encrypted mail; save it decrypted from the mail program"
+            )
+        builder = DocumentBuilder(source)
+        subject = _header(message, "Subject")
+        headers = {name: _header(message, name) for name in _SHOWN}
+        builder.add(BlockKind.HEADING, " ".join(subject.split()), level=1)
+        lines = [f"{name}: {value}" for name, value in headers.items() if value]
+        body = message.get_body(("plain", "html"))
+        add_body(builder, lines, body)
+        attachments = Attachments(builder, source, self._depth)
+        for number, part in enumerate(message.iter_attachments(), 1):
+            content = _bytes(part)
+            if content and part is not body:
+                attachments.add(part.get_filename() or f"attachment-{number}", content)
+        attachments.finish()
+        builder.set_metadata(
+            {
+                "subject": subject,
+                "from": headers["From"],
+                "to": headers["To"],
+                "cc": headers["Cc"],
+                "date": _iso_date(headers["Date"]),
+                "message_id": _header(message, "Message-ID"),
+            }
+        )
+        return builder.build()
+
+
+def add_body(builder: DocumentBuilder, headers: list[str], body: EmailMessage | None) -> None:
+    """Appends header lines and the body's blocks."""
+    builder.add(BlockKind.PARAGRAPH, "\n".join(headers))
+    if body is None:
+        return
+    content = _bytes(body)
+    if body.get_content_type() == "text/html" and content.strip():
+        add_html(parse_html(content), builder)
+        return
+    text = decode(content, body.get_content_charset()).replace("\r\n", "\n")
+    for paragraph in text.split("\n\n"):
+        builder.add(BlockKind.PARAGRAPH, paragraph)
+
+
+def _bytes(part: EmailMessage) -> bytes:
+    if part.get_content_type() == "message/rfc822":
+        inner = part.get_payload()
+        return inner[0].as_bytes() if isinstance(inner, list) and inner else b""
+    payload = part.get_payload(decode=True)
+    return payload if isinstance(payload, bytes) else b""
+
+
+def _header(message: EmailMessage, name: str) -> str:
+    try:
+        return str(message.get(name) or "")
+    except (HeaderParseError, MessageError, ValueError, IndexError, AttributeError):
+        # The library gives up on some malformed headers with errors of its own parser.
+        return ""
+
+
+def _iso_date(value: str) -> str:
+    try:
+        return parsedate_to_datetime(value).isoformat() if value else ""
+    except ValueError:
+        return value

@@ -1,0 +1,258 @@
+"""HTML and XHTML by lxml: headings, paragraphs, lists, tables, code and captions.
+
+Scripts, styles, hidden elements and form controls go; navigation stays, since on many pages
+(documentation, wikis) it holds words that people search for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import lxml.html
+from lxml import etree
+
+from kvasir.components.extractors.decoding import decode
+from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.markdown_table import markdown_table
+from kvasir.core.errors import ExtractionError
+from kvasir.core.types import BlockKind, Document, MetadataValue, Source
+
+_DROPPED = frozenset(
+    "script style noscript template iframe object embed svg canvas audio video select option "
+    "button input textarea head link meta".split()
+)
+_INLINE = frozenset(
+    "a abbr acronym b bdi bdo big br cite code data del dfn em font i img ins kbd label mark "
+    "math mi mn mo mrow msub msup mtext annotation semantics q rp rt ruby s samp small span "
+    "strike strong sub sup time tt u var wbr".split()
+)
+_HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_LISTS = frozenset({"ul", "ol", "dl", "menu"})
+_CAPTIONS = frozenset({"figcaption", "caption"})
+_CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECASE)
+_XML_ENCODING = re.compile(rb"\A\s*<\?xml[^>]*encoding\s*=\s*[\"']([\w-]+)", re.IGNORECASE)
+_XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
+_META = {"author": "author", "description": "description", "keywords": "keywords"}
+_MAX_SPAN = 100
+_MAX_DEPTH = 250
+
+
+class HtmlExtractor:
+    """Reads web pages."""
+
+    def extract(self, source: Source, data: bytes) -> Document:
+        """Extracts the page's blocks; see ``Extractor``."""
+        root = parse_html(data)
+        builder = DocumentBuilder(source)
+        add_html(root, builder)
+        title = root.findtext(".//head/title") or ""
+        if title.strip():
+            builder.title = " ".join(title.split())
+        builder.set_metadata(_metadata(root))
+        return builder.build()
+
+
+def parse_html(data: bytes) -> etree._Element:
+    """Parses a page as browsers do; external entities and the network are never touched."""
+    head = data[:4096]
+    declared = _CHARSET.search(head) or _XML_ENCODING.search(head)
+    text = decode(data, declared[1].decode("ascii") if declared else None)
+    text = _XML_DECLARATION.sub("", text).replace("\x00", "")
+    if not text.strip():
+        raise ExtractionError("empty", "there is no text in it; nothing to index")
+    parser = lxml.html.HTMLParser(no_network=True, huge_tree=False, remove_pis=True)
+    try:
+        root = lxml.html.document_fromstring(text, parser=parser)
+    except etree.ParserError as error:
+        raise ExtractionError("empty", "there is no text in it; nothing to index") from error
+    return root
+
+
+def add_html(root: etree._Element, builder: DocumentBuilder) -> None:
+    """Appends the blocks of an element and all below it."""
+    body = root.find("body") if root.tag == "html" else root
+    _Walker(builder).walk(body if body is not None else root)
+
+
+def _metadata(root: etree._Element) -> dict[str, MetadataValue]:
+    found: dict[str, MetadataValue] = {}
+    for element in root.iterfind(".//head/meta"):
+        key = _META.get((element.get("name") or "").lower())
+        if key:
+            found[key] = element.get("content") or ""
+    if root.get("lang"):
+        found["lang"] = str(root.get("lang"))
+    return found
+
+
+def _is_dropped(element: etree._Element) -> bool:
+    if not isinstance(element.tag, str) or element.tag in _DROPPED:
+        return True
+    style = (element.get("style") or "").replace(" ", "").lower()
+    return "display:none" in style or element.get("hidden") is not None
+
+
+def _tag(element: etree._Element) -> str:
+    """Returns the name without an XML prefix, lower case."""
+    return str(element.tag).rpartition("}")[2].rpartition(":")[2].lower()
+
+
+class _Walker:
+    """Goes through the tree in document order and makes blocks of runs of inline content."""
+
+    def __init__(self, builder: DocumentBuilder) -> None:
+        self._builder = builder
+        self._run: list[str] = []
+
+    def walk(self, element: etree._Element, depth: int = 0) -> None:
+        """Appends everything inside an element."""
+        self._run.append(element.text or "")
+        for child in element:
+            if not _is_dropped(child):
+                self._child(child, depth)
+            self._run.append(child.tail or "")
+        if _tag(element) not in _INLINE:
+            self._flush()
+
+    def _child(self, child: etree._Element, depth: int) -> None:
+        tag = _tag(child)
+        if depth > _MAX_DEPTH:
+            self._run.append(_inline(child))
+        elif tag == "br":
+            self._run.append("\n")
+        elif tag in _INLINE:
+            if any(_is_block(item) for item in child.iterdescendants()):
+                self.walk(child, depth + 1)
+            else:
+                self._run.append(_inline(child))
+        else:
+            self._flush()
+            self._block(child, tag, depth)
+
+    def _block(self, child: etree._Element, tag: str, depth: int) -> None:
+        builder = self._builder
+        if tag in _HEADINGS:
+            builder.add(BlockKind.HEADING, _squeeze(_inline(child)), level=_HEADINGS[tag])
+        elif tag == "pre":
+            builder.add(BlockKind.CODE, "".join(_texts(child)))
+        elif tag in _LISTS:
+            builder.add(BlockKind.LIST, "\n".join(_list_lines(child, 0)))
+        elif tag == "table" and _is_data_table(child):
+            for caption in child.iterfind("caption"):
+                builder.add(BlockKind.CAPTION, _squeeze(_inline(caption)))
+            builder.add(BlockKind.TABLE, markdown_table(_table_rows(child)))
+        elif tag in _CAPTIONS:
+            builder.add(BlockKind.CAPTION, _squeeze(_inline(child)))
+        else:
+            self.walk(child, depth + 1)
+
+    def _flush(self) -> None:
+        text = _squeeze("".join(self._run))
+        self._run = []
+        self._builder.add(BlockKind.PARAGRAPH, text)
+
+
+def _is_block(element: etree._Element) -> bool:
+    return isinstance(element.tag, str) and _tag(element) not in _INLINE | _DROPPED
+
+
+def _texts(element: etree._Element) -> Iterator[str]:
+    """Yields the text inside an element, with a space between what stands apart on a page."""
+    yield element.text or ""
+    for child in element:
+        if not _is_dropped(child):
+            apart = _tag(child) not in _INLINE
+            if _tag(child) == "br":
+                yield "\n"
+            if apart:
+                yield " "
+            yield from _texts(child)
+            if apart:
+                yield " "
+        yield child.tail or ""
+
+
+def _inline(element: etree._Element) -> str:
+    return "".join(_texts(element))
+
+
+def _squeeze(text: str) -> str:
+    lines = (" ".join(line.split()) for line in re.split(r"\n{1}(?=\S)", text))
+    return " ".join(line for line in lines if line)
+
+
+def _list_lines(element: etree._Element, depth: int) -> Iterator[str]:
+    number = 0
+    for item in element:
+        if _is_dropped(item):
+            continue
+        tag = _tag(item)
+        if tag in _LISTS:
+            yield from _list_lines(item, depth + 1)
+            continue
+        number += 1
+        marker = f"{number}." if _tag(element) == "ol" else "-"
+        nested = [child for child in item.iterdescendants() if _tag_in_lists(child, item)]
+        text = _squeeze("".join(_item_texts(item)))
+        if text:
+            yield f"{'    ' * depth}{marker} {text}"
+        for child in nested:
+            yield from _list_lines(child, depth + 1)
+
+
+def _tag_in_lists(child: etree._Element, item: etree._Element) -> bool:
+    """Says whether a list is directly this item's and not a deeper item's."""
+    if not isinstance(child.tag, str) or _tag(child) not in _LISTS:
+        return False
+    parent = child.getparent()
+    while parent is not None and parent is not item:
+        if _tag(parent) in _LISTS or _is_dropped(parent):
+            return False
+        parent = parent.getparent()
+    return True
+
+
+def _item_texts(item: etree._Element) -> Iterator[str]:
+    """Yields an item's own text, without the lists inside it."""
+    yield item.text or ""
+    for child in item:
+        if not _is_dropped(child) and _tag(child) not in _LISTS:
+            yield " " if _tag(child) not in _INLINE else ""
+            yield from _item_texts(child)
+            yield " " if _tag(child) not in _INLINE else ""
+        yield child.tail or ""
+
+
+def _is_data_table(table: etree._Element) -> bool:
+    """Tells data from layout: a table with headings or tables inside only arranges a page."""
+    return not any(
+        isinstance(item.tag, str) and _tag(item) in {"table", *_HEADINGS, "pre"}
+        for item in table.iterdescendants()
+    )
+
+
+def _table_rows(table: etree._Element) -> list[list[str]]:
+    """Returns the table's cells; a cell that spans several stands in each of them."""
+    grid: dict[tuple[int, int], str] = {}
+    rows = [item for item in table.iterdescendants("tr") if not _is_dropped(item)]
+    for y, row in enumerate(rows):
+        x = 0
+        for cell in row:
+            if not isinstance(cell.tag, str) or _tag(cell) not in {"td", "th"}:
+                continue
+            while (y, x) in grid:
+                x += 1
+            text = _squeeze(_inline(cell))
+            for dy in range(_span(cell, "rowspan")):
+                for dx in range(_span(cell, "colspan")):
+                    if y + dy < len(rows):
+                        grid[y + dy, x + dx] = text
+            x += _span(cell, "colspan")
+    width = max((x for _, x in grid), default=-1) + 1
+    return [[grid.get((y, x), "") for x in range(width)] for y in range(len(rows))]
+
+
+def _span(cell: etree._Element, name: str) -> int:
+    value = (cell.get(name) or "1").strip()
+    return min(max(int(value), 1), _MAX_SPAN) if value.isdecimal() else 1

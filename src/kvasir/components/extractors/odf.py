@@ -1,0 +1,216 @@
+"""OpenDocument text, presentations and spreadsheets. Source: OpenDocument 1.3, part 3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lxml import etree
+
+from kvasir.components.extractors.archive import open_archive, parse_xml, read_member
+from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.markdown_table import markdown_table
+from kvasir.core.errors import ExtractionError
+from kvasir.core.types import BlockKind, Document, Source
+
+_NS = "{urn:oasis:names:tc:opendocument:xmlns:"
+_TEXT, _TABLE = f"{_NS}text:1.0}}", f"{_NS}table:1.0}}"
+_DRAW, _OFFICE = f"{_NS}drawing:1.0}}", f"{_NS}office:1.0}}"
+_STYLE = f"{_NS}style:1.0}}"
+_PRESENTATION = f"{_NS}presentation:1.0}}"
+_DC = "{http://purl.org/dc/elements/1.1/}"
+_SKIPPED = frozenset(
+    {
+        f"{_TEXT}tracked-changes",
+        f"{_TEXT}note-citation",
+        f"{_TEXT}sequence-decls",
+        f"{_OFFICE}annotation",
+        f"{_OFFICE}forms",
+    }
+)
+_MAX_REPEATED = 1000
+_CELLS = frozenset({f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"})
+
+
+class OdfExtractor:
+    """Reads ODT, ODP and ODS."""
+
+    def extract(self, source: Source, data: bytes) -> Document:
+        """Extracts headings, paragraphs, lists, tables and slides; see ``Extractor``."""
+        archive = open_archive(data)
+        if "META-INF/manifest.xml" in archive.namelist():
+            manifest = read_member(archive, "META-INF/manifest.xml")
+            if b"encryption-data" in manifest:
+                raise ExtractionError(
+                    "encrypted",
+                    "it is encrypted; open it with its password and save a copy without one",
+                )
+        content = parse_xml(read_member(archive, "content.xml"))
+        builder = DocumentBuilder(source)
+        reader = _Reader(builder, _numbered_levels(content))
+        body = content.find(f"{_OFFICE}body")
+        reader.read(body if body is not None else content)
+        reader.flush()
+        if "meta.xml" in archive.namelist():
+            meta = parse_xml(read_member(archive, "meta.xml"))
+            builder.title = _find(meta, f"{_DC}title") or reader.title or builder.title
+            author, language = _find(meta, f"{_DC}creator"), _find(meta, f"{_DC}language")
+            builder.set_metadata({"author": author, "lang": language})
+        return builder.build()
+
+
+def _find(root: etree._Element, tag: str) -> str:
+    found = root.find(f".//{tag}")
+    return (found.text or "").strip() if found is not None else ""
+
+
+def _numbered_levels(content: etree._Element) -> set[tuple[str, int]]:
+    """Returns which levels of which list styles are numbered."""
+    return {
+        (str(style.get(f"{_STYLE}name")), int(level.get(f"{_TEXT}level") or 1))
+        for style in content.iter(f"{_TEXT}list-style")
+        for level in style.iterfind(f"{_TEXT}list-level-style-number")
+    }
+
+
+class _Reader:
+    """Appends blocks; lists that follow each other become one."""
+
+    def __init__(self, builder: DocumentBuilder, numbered: set[tuple[str, int]]) -> None:
+        self._builder = builder
+        self._numbered = numbered
+        self._page: int | None = None
+        self._slides = 0
+        self._items: list[str] = []
+        self._counts: dict[int, int] = {}
+        self.title = ""
+
+    def read(self, parent: etree._Element) -> None:
+        """Appends all blocks inside an element."""
+        for child in parent:
+            tag = child.tag
+            if tag in _SKIPPED:
+                continue
+            if tag == f"{_TEXT}list":
+                self._list(child, 0, str(child.get(f"{_TEXT}style-name") or ""))
+                continue
+            self.flush()
+            if tag == f"{_TEXT}h":
+                level = str(child.get(f"{_TEXT}outline-level") or "1")
+                self._add(BlockKind.HEADING, _text(child), int(level) if level.isdigit() else 1)
+            elif tag == f"{_TEXT}p":
+                self._paragraph(child)
+            elif tag == f"{_TABLE}table":
+                self._table(child)
+            elif tag == f"{_DRAW}page":
+                self._slide(child)
+            else:
+                self.read(child)
+
+    def flush(self) -> None:
+        """Ends a run of list items."""
+        self._add(BlockKind.LIST, "\n".join(self._items))
+        self._items, self._counts = [], {}
+
+    def _add(self, kind: BlockKind, text: str, level: int | None = None) -> None:
+        self._builder.add(kind, text, page=self._page, level=level)
+
+    def _paragraph(self, element: etree._Element) -> None:
+        frame = next(element.iterancestors(f"{_DRAW}frame"), None)
+        if frame is not None and frame.get(f"{_PRESENTATION}class") == "title":
+            self._add(BlockKind.HEADING, _text(element), 1)
+            return
+        self._add(BlockKind.PARAGRAPH, _text(element))
+        for frame in element.iter(f"{_DRAW}text-box"):
+            self.read(frame)
+
+    def _slide(self, slide: etree._Element) -> None:
+        self._slides += 1
+        self._page = self._slides
+        self.read(slide)
+        self.flush()
+
+    def _table(self, table: etree._Element) -> None:
+        name = table.get(f"{_TABLE}name")
+        if name and table.getparent().tag == f"{_OFFICE}spreadsheet":
+            self._slides += 1
+            self._page = self._slides
+            if any(_rows(table)):
+                self._add(BlockKind.HEADING, name, 2)
+        self._add(BlockKind.TABLE, markdown_table(_rows(table)))
+
+    def _list(self, element: etree._Element, depth: int, style: str) -> None:
+        style = str(element.get(f"{_TEXT}style-name") or style)
+        for item in element:
+            if item.tag not in (f"{_TEXT}list-item", f"{_TEXT}list-header"):
+                continue
+            for child in item:
+                if child.tag == f"{_TEXT}list":
+                    self._list(child, depth + 1, style)
+                elif child.tag in (f"{_TEXT}p", f"{_TEXT}h") and _text(child).strip():
+                    self._items.append(
+                        f"{'    ' * depth}{self._marker(depth, style)} "
+                        f"{' '.join(_text(child).split())}"
+                    )
+
+    def _marker(self, depth: int, style: str) -> str:
+        self._counts[depth] = self._counts.get(depth, 0) + 1
+        for deeper in [level for level in self._counts if level > depth]:
+            del self._counts[deeper]
+        return f"{self._counts[depth]}." if (style, depth + 1) in self._numbered else "-"
+
+
+def _text(element: etree._Element) -> str:
+    return "".join(_pieces(element)).strip()
+
+
+def _pieces(element: etree._Element) -> Iterator[str]:
+    yield element.text or ""
+    for child in element:
+        tag = child.tag
+        if tag == f"{_TEXT}s":
+            yield " " * min(int(child.get(f"{_TEXT}c") or 1), 100)
+        elif tag == f"{_TEXT}tab":
+            yield "\t"
+        elif tag == f"{_TEXT}line-break":
+            yield "\n"
+        elif tag == f"{_TEXT}note":
+            yield f" ({' '.join(_text(child).split())})"
+        elif isinstance(tag, str) and tag not in _SKIPPED and tag != f"{_DRAW}frame":
+            yield from _pieces(child)
+        yield child.tail or ""
+
+
+def _rows(table: etree._Element) -> list[list[str]]:
+    """Returns the cells; a cell that spans several stands in each of them."""
+    grid: dict[tuple[int, int], str] = {}
+    y = width = 0
+    for row in table.iter(f"{_TABLE}table-row"):
+        x = 0
+        for cell in row:
+            if cell.tag not in _CELLS:
+                continue
+            text = " ".join(_text(part) for part in cell.iter(f"{_TEXT}p", f"{_TEXT}h"))
+            repeated = _count(cell, "number-columns-repeated") if text else 1
+            for _ in range(repeated):
+                for dy in range(_count(cell, "number-rows-spanned")):
+                    for dx in range(_count(cell, "number-columns-spanned")):
+                        if text:
+                            grid.setdefault((y + dy, x + dx), text)
+                x += 1
+            # Repeated empty cells keep their places, up to what a sheet really uses.
+            if not text:
+                x += _count(cell, "number-columns-repeated") - 1
+        filled = any(place[0] == y for place in grid)
+        repeats = _count(row, "number-rows-repeated") if filled else 1
+        for extra in range(1, repeats):
+            for column in range(x):
+                if (y, column) in grid:
+                    grid[y + extra, column] = grid[y, column]
+        y += repeats
+    width = max((place[1] for place in grid), default=-1) + 1
+    return [[grid.get((row, column), "") for column in range(width)] for row in range(y)]
+
+
+def _count(element: etree._Element, name: str) -> int:
+    value = str(element.get(f"{_TABLE}{name}") or "1")
+    return min(int(value), _MAX_REPEATED) if value.isdigit() else 1

@@ -1,0 +1,149 @@
+"""Word's equations (Office Math, OMML) as LaTeX, so that a formula can be searched and read.
+
+Source: ECMA-376 part 1, chapter 22.1. What is not known is written as its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lxml import etree
+
+_M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
+_SYMBOLS = {
+    "π": r" \pi ", "∞": r" \infty ", "×": r" \times ", "⋅": r" \cdot ", "·": r" \cdot ",
+    "±": r" \pm ", "≤": r" \leq ", "≥": r" \geq ", "≠": r" \neq ", "≈": r" \approx ",
+    "∩": r" \cap ", "∪": r" \cup ", "∈": r" \in ", "→": r" \to ", "∂": r" \partial ",
+    "α": r" \alpha ", "β": r" \beta ", "γ": r" \gamma ", "δ": r" \delta ", "ϵ": r" \epsilon",
+    "ε": r" \epsilon", "θ": r" \theta ", "λ": r" \lambda ", "μ": r" \mu ", "σ": r" \sigma ",
+    "φ": r" \phi ", "ω": r" \omega ", "Δ": r" \Delta ", "Σ": r" \Sigma ", "Ω": r" \Omega ",
+    "…": r" \ldots ",
+}  # fmt: skip
+_OPERATORS = {
+    "∑": r"\sum", "∏": r"\prod", "∫": r"\int", "∬": r"\iint", "∭": r"\iiint", "∮": r"\oint",
+    "∯": r"\oiint", "∰": r"\oiiint", "⋃": r"\bigcup", "⋂": r"\bigcap", "⋀": r"\bigwedge",
+    "⋁": r"\bigvee", "∐": r"\coprod",
+}  # fmt: skip
+_FUNCTIONS = frozenset(
+    "sin cos tan cot sec csc log ln exp lim max min sup inf det gcd arg dim sinh cosh tanh".split()
+)
+_ACCENTS = {"̂": "hat", "̃": "tilde", "̄": "bar", "⃗": "vec", "̇": "dot", "̈": "ddot"}
+_ROW_END = r" \\ "
+_UNDERBRACE = "⏟"
+_OVERBRACE = "⏞"
+
+
+def latex(element: etree._Element) -> str:
+    """Returns the LaTeX of an ``oMath`` or ``oMathPara`` element, without dollar signs."""
+    return "".join(_node(child) for child in element)
+
+
+def _node(element: etree._Element) -> str:
+    tag = str(element.tag).removeprefix(_M)
+    if tag == "r":
+        return "".join(_symbols(text.text or "") for text in element.iterfind(f"{_M}t"))
+    if tag.endswith("Pr"):
+        return ""
+    rule = _RULES.get(tag)
+    return rule(element) if rule else latex(element)
+
+
+def _symbols(text: str) -> str:
+    return "".join(_SYMBOLS.get(character, character) for character in text)
+
+
+def _part(element: etree._Element, name: str) -> str:
+    found = element.find(f"{_M}{name}")
+    return latex(found) if found is not None else ""
+
+
+def _property(element: etree._Element, name: str, default: str) -> str:
+    found = element.find(f"{_M}{element.tag.removeprefix(_M)}Pr/{_M}{name}")
+    return found.get(f"{_M}val", default) if found is not None else default
+
+
+def _fraction(element: etree._Element) -> str:
+    top, bottom = _part(element, "num"), _part(element, "den")
+    if _property(element, "type", "bar") == "noBar":
+        return rf"\genfrac{{}}{{}}{{0pt}}{{}}{{{top}}}{{{bottom}}}"
+    return rf"\frac{{{top}}}{{{bottom}}}"
+
+
+def _nary(element: etree._Element) -> str:
+    operator = _property(element, "chr", "∫")
+    name = _OPERATORS.get(operator, operator)
+    limits = f"_{{{_part(element, 'sub')}}}^{{{_part(element, 'sup')}}}"
+    return name + limits + _part(element, "e")
+
+
+def _delimited(element: etree._Element) -> str:
+    start, end = _property(element, "begChr", "("), _property(element, "endChr", ")")
+    separator = _property(element, "sepChr", "|")
+    inside = separator.join(latex(part) for part in element.iterfind(f"{_M}e"))
+    escaped = {"{": r"\{", "}": r"\}", "": "."}
+    return rf"\left{escaped.get(start, start)}{inside}\right{escaped.get(end, end)}"
+
+
+def _function(element: etree._Element) -> str:
+    return _named(_part(element, "fName")) + _part(element, "e")
+
+
+def _named(name: str) -> str:
+    bare = name.strip()
+    head = bare.partition("_")[0]
+    return "\\" + bare if head in _FUNCTIONS else bare
+
+
+def _lower_limit(element: etree._Element) -> str:
+    return f"{_named(_part(element, 'e'))}_{{{_part(element, 'lim')}}}"
+
+
+def _group(element: etree._Element) -> str:
+    inside = _part(element, "e")
+    character = _property(element, "chr", _UNDERBRACE)
+    if character == _UNDERBRACE:
+        return rf"\underbrace{{{inside}}}"
+    return rf"\overbrace{{{inside}}}" if character == _OVERBRACE else inside
+
+
+def _root(element: etree._Element) -> str:
+    degree = _part(element, "deg")
+    return rf"\sqrt{f'[{degree}]' if degree else ''}{{{_part(element, 'e')}}}"
+
+
+def _accent(element: etree._Element) -> str:
+    name = _ACCENTS.get(_property(element, "chr", "̂"), "hat")
+    return rf"\{name}{{{_part(element, 'e')}}}"
+
+
+def _rows(element: etree._Element) -> str:
+    rows = [latex(row) for row in element.iterfind(f"{_M}e")]
+    return rf"\begin{{array}}{{l}}{_ROW_END.join(rows)}\end{{array}}"
+
+
+def _matrix(element: etree._Element) -> str:
+    rows = [
+        " & ".join(latex(cell) for cell in row.iterfind(f"{_M}e"))
+        for row in element.iterfind(f"{_M}mr")
+    ]
+    return rf"\begin{{matrix}}{_ROW_END.join(rows)}\end{{matrix}}"
+
+
+_RULES: dict[str, Callable[[etree._Element], str]] = {
+    "f": _fraction,
+    "nary": _nary,
+    "d": _delimited,
+    "func": _function,
+    "limLow": _lower_limit,
+    "limUpp": lambda e: rf"\overset{{{_part(e, 'lim')}}}{{{_part(e, 'e')}}}",
+    "groupChr": _group,
+    "rad": _root,
+    "acc": _accent,
+    "eqArr": _rows,
+    "m": _matrix,
+    "sSup": lambda e: f"{_part(e, 'e')}^{{{_part(e, 'sup')}}}",
+    "sSub": lambda e: f"{_part(e, 'e')}_{{{_part(e, 'sub')}}}",
+    "sSubSup": lambda e: f"{_part(e, 'e')}_{{{_part(e, 'sub')}}}^{{{_part(e, 'sup')}}}",
+    "sPre": lambda e: f"{{}}_{{{_part(e, 'sub')}}}^{{{_part(e, 'sup')}}}{_part(e, 'e')}",
+    "bar": lambda e: rf"\overline{{{_part(e, 'e')}}}",
+}

@@ -1,0 +1,162 @@
+"""PowerPoint by python-pptx: a page a slide, its title a heading, then shapes and notes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+from zipfile import BadZipFile
+
+import pptx
+from lxml import etree
+from pptx.exc import PackageNotFoundError
+
+from kvasir.components.extractors.archive import damaged, open_archive
+from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.markdown_table import markdown_table
+from kvasir.core.types import BlockKind, Document, Source
+
+_A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+_DIAGRAM = "http://schemas.openxmlformats.org/drawingml/2006/diagram"
+
+
+class PptxExtractor:
+    """Reads PPTX and PPTM."""
+
+    def extract(self, source: Source, data: bytes) -> Document:
+        """Extracts slides with tables, charts and notes; see ``Extractor``."""
+        open_archive(data).close()
+        try:
+            deck = pptx.Presentation(io.BytesIO(data))
+        except (PackageNotFoundError, BadZipFile, KeyError, ValueError) as error:
+            raise damaged(str(error)) from error
+        builder = DocumentBuilder(source)
+        for number, slide in enumerate(deck.slides, 1):
+            _SlideReader(builder, number).read(slide)
+        properties = deck.core_properties
+        builder.title = _own_title(properties.title) or builder.title
+        builder.set_metadata({"author": properties.author or ""})
+        return builder.build()
+
+
+def _own_title(title: str | None) -> str:
+    """Returns a deck's title unless it is the program's own default."""
+    return "" if not title or title.startswith("PowerPoint") else title
+
+
+class _SlideReader:
+    """Appends one slide's blocks."""
+
+    def __init__(self, builder: DocumentBuilder, number: int) -> None:
+        self._builder = builder
+        self._page = number
+
+    def read(self, slide: Any) -> None:
+        """Appends title, shapes in their order, and notes."""
+        title = slide.shapes.title
+        if title is not None and title.has_text_frame:
+            self._add(BlockKind.HEADING, _line(title.text_frame.text), level=1)
+        for shape in slide.shapes:
+            if title is None or shape.shape_id != title.shape_id:
+                self._shape(shape)
+        if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
+            self._add(BlockKind.PARAGRAPH, slide.notes_slide.notes_text_frame.text)
+
+    def _add(self, kind: BlockKind, text: str, level: int | None = None) -> None:
+        self._builder.add(kind, text.replace("\x0b", "\n"), page=self._page, level=level)
+
+    def _shape(self, shape: Any) -> None:
+        if hasattr(shape, "shapes"):
+            for inner in shape.shapes:
+                self._shape(inner)
+        elif getattr(shape, "has_table", False):
+            self._add(BlockKind.TABLE, markdown_table(_rows(shape.table)))
+        elif getattr(shape, "has_chart", False):
+            self._chart(shape.chart)
+        elif getattr(shape, "has_text_frame", False):
+            self._text(shape.text_frame)
+        else:
+            self._diagram(shape)
+
+    def _text(self, frame: Any) -> None:
+        lines: list[str] = []
+        was_item = False
+        counts: dict[int, int] = {}
+        for paragraph in frame.paragraphs:
+            text = _line(paragraph.text)
+            marker = _marker(paragraph, counts)
+            if not text:
+                continue
+            if bool(marker) != was_item or not marker:
+                self._add(BlockKind.LIST if was_item else BlockKind.PARAGRAPH, "\n".join(lines))
+                lines = []
+            was_item = bool(marker)
+            lines.append(f"{'    ' * paragraph.level}{marker} {text}" if marker else text)
+        self._add(BlockKind.LIST if was_item else BlockKind.PARAGRAPH, "\n".join(lines))
+
+    def _chart(self, chart: Any) -> None:
+        if chart.has_title and chart.chart_title.has_text_frame:
+            self._add(BlockKind.CAPTION, chart.chart_title.text_frame.text)
+        for plot in chart.plots:
+            series = list(plot.series)
+            rows = [["", *(item.name or "" for item in series)]]
+            labels = [str(label) for label in plot.categories]
+            length = max((len(item.values) for item in series), default=0)
+            for place in range(length):
+                label = labels[place] if place < len(labels) else ""
+                values = (item.values[place : place + 1] for item in series)
+                rows.append([label, *(_value(value) for value in values)])
+            self._add(BlockKind.TABLE, markdown_table(rows))
+
+    def _diagram(self, shape: Any) -> None:
+        """Appends the texts of a SmartArt diagram, which stand in a part of their own."""
+        for link in shape.element.iter(f"{{{_DIAGRAM}}}relIds"):
+            key = link.get(
+                "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}dm"
+            )
+            part = shape.part.rels[key].target_part if key in shape.part.rels else None
+            if part is not None:
+                self._add(BlockKind.LIST, "\n".join(_diagram_lines(part.blob)))
+
+
+def _diagram_lines(data: bytes) -> Iterator[str]:
+    parser = etree.XMLParser(resolve_entities=False, no_network=True)
+    for paragraph in etree.fromstring(data, parser).iter(f"{_A}p"):
+        text = _line("".join(run.text or "" for run in paragraph.iter(f"{_A}t")))
+        if text:
+            yield f"- {text}"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _marker(paragraph: Any, counts: dict[int, int]) -> str:
+    """Returns the item's marker; empty for a paragraph that is no list item."""
+    level = paragraph.level
+    properties = paragraph._p.find(f"{_A}pPr")
+    if properties is not None and properties.find(f"{_A}buAutoNum") is not None:
+        counts[level] = counts.get(level, 0) + 1
+        return f"{counts[level]}."
+    if properties is not None and properties.find(f"{_A}buNone") is not None:
+        return ""
+    has_bullet = properties is not None and properties.find(f"{_A}buChar") is not None
+    return "-" if has_bullet or level > 0 else ""
+
+
+def _rows(table: Any) -> list[list[str]]:
+    """Returns the cells; a merged cell stands in each place that it covers."""
+    grid = [[_line(cell.text) for cell in row.cells] for row in table.rows]
+    for y, row in enumerate(table.rows):
+        for x, cell in enumerate(row.cells):
+            if cell.is_merge_origin:
+                for dy in range(cell.span_height):
+                    for dx in range(cell.span_width):
+                        if y + dy < len(grid) and x + dx < len(grid[y + dy]):
+                            grid[y + dy][x + dx] = grid[y][x]
+    return grid
+
+
+def _value(values: Any) -> str:
+    value = values[0] if values else None
+    return "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,111 @@
+"""Excel workbooks by openpyxl: each sheet a heading, each island of cells a table.
+
+Formulas give the values that Excel last computed. Charts are drawn from cells that are read
+anyway, so they add only their titles.
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import openpyxl
+
+from kvasir.components.extractors.archive import open_archive
+from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.markdown_table import markdown_table
+from kvasir.core.types import BlockKind, Document, Source
+
+_MAX_CELLS = 5_000_000
+
+
+class XlsxExtractor:
+    """Reads XLSX and XLSM."""
+
+    def extract(self, source: Source, data: bytes) -> Document:
+        """Extracts one table for each island of cells; see ``Extractor``."""
+        open_archive(data).close()
+        workbook = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
+        builder = DocumentBuilder(source)
+        found = False
+        for number, sheet in enumerate(workbook.worksheets, 1):
+            rows = _cells(sheet)
+            if not rows:
+                continue
+            found = True
+            builder.add(BlockKind.HEADING, sheet.title, page=number, level=2)
+            for island in _islands(rows):
+                builder.add(BlockKind.TABLE, markdown_table(island), page=number)
+            for title in _chart_titles(sheet):
+                builder.add(BlockKind.CAPTION, title, page=number)
+        properties = workbook.properties
+        builder.title = properties.title or ""
+        builder.set_metadata({"author": properties.creator or ""} if found else {})
+        return builder.build()
+
+
+def _cells(sheet: Any) -> dict[tuple[int, int], str]:
+    """Returns the sheet's filled cells; a merged cell stands in each of its places."""
+    cells = {
+        (cell.row, cell.column): _text(cell.value)
+        for row in sheet.iter_rows()
+        for cell in row
+        if cell.value is not None
+    }
+    room = _MAX_CELLS
+    for area in sheet.merged_cells.ranges:
+        value = cells.get((area.min_row, area.min_col))
+        room -= area.size["rows"] * area.size["columns"]
+        if value is None or room < 0:
+            continue
+        for row in range(area.min_row, area.max_row + 1):
+            for column in range(area.min_col, area.max_col + 1):
+                cells[row, column] = value
+    return {place: text for place, text in cells.items() if text.strip()}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, float):
+        # As Excel shows it: 15 significant digits, not the binary remainder.
+        return f"{value:.15g}"
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(" ")
+    return str(value)
+
+
+def _islands(cells: dict[tuple[int, int], str]) -> Iterator[Sequence[Sequence[str]]]:
+    """Yields the rectangles of cells that touch each other, from the top left."""
+    rest = set(cells)
+    for place in sorted(cells):
+        if place not in rest:
+            continue
+        rest.discard(place)
+        members, queue = [place], [place]
+        while queue:
+            row, column = queue.pop()
+            for step in ((r, c) for r in (-1, 0, 1) for c in (-1, 0, 1)):
+                near = (row + step[0], column + step[1])
+                if near in rest:
+                    rest.discard(near)
+                    members.append(near)
+                    queue.append(near)
+        top, bottom = min(r for r, _ in members), max(r for r, _ in members)
+        left, right = min(c for _, c in members), max(c for _, c in members)
+        inside = set(members)
+        yield [
+            [cells[r, c] if (r, c) in inside else "" for c in range(left, right + 1)]
+            for r in range(top, bottom + 1)
+        ]
+
+
+def _chart_titles(sheet: Any) -> Iterator[str]:
+    for chart in getattr(sheet, "_charts", ()):
+        rich = getattr(getattr(getattr(chart, "title", None), "tx", None), "rich", None)
+        for paragraph in getattr(rich, "p", None) or ():
+            text = "".join(run.t or "" for run in paragraph.r or ())
+            if text.strip():
+                yield text
