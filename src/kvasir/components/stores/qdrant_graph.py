@@ -1,0 +1,115 @@
+"""Builds a shard's search graph (HNSW) in a process of its own.
+
+The engine's ``optimize`` blocks and holds the interpreter's lock until the graph is finished,
+a minute and more, so it must not run in a process that answers questions. Here a child process
+of low priority runs it on a copy of the shard's folder; ``qdrant_shard`` makes the copy and
+puts the result into use.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from qdrant_edge import (
+    Distance,
+    EdgeConfig,
+    EdgeOptimizersConfig,
+    EdgeShard,
+    EdgeSparseVectorParams,
+    EdgeVectorParams,
+    HnswIndexConfig,
+    Modifier,
+)
+
+from kvasir.components.stores.qdrant_layout import BM25, DENSE
+
+GRAPH_M = 16
+"""Edges of a node; with the values below recall@10 is over 0.99 (docs/decisions/0007)."""
+GRAPH_EF_CONSTRUCT = 128
+SEARCH_EF = 128
+
+_PLAIN_SCAN = 20_000
+"""Up to so many vectors that fulfil a filter are compared one by one: about 1 ms."""
+_NICENESS = 15
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
+
+
+class GraphBuildError(Exception):
+    """The child process ended without a graph."""
+
+
+def edge_config(dimension: int, threads: int = 1) -> EdgeConfig:
+    """Returns the engine's configuration of a collection.
+
+    Args:
+        dimension: Length of the dense vectors.
+        threads: How many build the graph.
+    """
+    bytes_of_a_vector = 4 * dimension
+    return EdgeConfig(
+        vectors={DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine)},
+        sparse_vectors={BM25: EdgeSparseVectorParams(modifier=Modifier.Idf)},
+        hnsw_config=HnswIndexConfig(
+            m=GRAPH_M,
+            ef_construct=GRAPH_EF_CONSTRUCT,
+            full_scan_threshold=max(1, _PLAIN_SCAN * bytes_of_a_vector // 1024),
+            max_indexing_threads=threads,
+        ),
+        # One segment with a graph and one for what was written since: more would be searched
+        # one after the other. The threshold says that whatever is copied gets its graph.
+        optimizers=EdgeOptimizersConfig(default_segment_number=1, indexing_threshold=1),
+    )
+
+
+class GraphBuild:
+    """One run of the child process."""
+
+    def __init__(self, shard: Path, dimension: int, threads: int) -> None:
+        """Starts building the graph of a shard that nobody else has open."""
+        module = [sys.executable, "-m", "kvasir.components.stores.qdrant_graph"]
+        self._child = subprocess.Popen(
+            [*module, str(shard), str(dimension), str(threads), str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+
+    def wait(self) -> None:
+        """Returns when the graph is built and on disk.
+
+        Raises:
+            GraphBuildError: It could not be built; gives the child's last words.
+        """
+        _, said = self._child.communicate()
+        if self._child.returncode != 0:
+            last = said.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
+            raise GraphBuildError(f"exit code {self._child.returncode}: {last[0]}")
+
+    def stop(self) -> None:
+        """Ends the child process; ``wait`` then raises."""
+        self._child.kill()
+
+
+def _build(shard: str, dimension: int, threads: int, parent: int) -> None:
+    """What the child process does."""
+    if sys.platform == "linux":
+        # An owner that is killed cannot stop its child. Elsewhere the child finishes in vain:
+        # the next owner removes the folder.
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        if os.getppid() != parent:
+            raise SystemExit("the owner of the index is gone")
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)
+    opened = EdgeShard.load(shard, edge_config(dimension, threads))
+    opened.optimize()
+    opened.flush()
+    opened.close()
+
+
+if __name__ == "__main__":
+    _build(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

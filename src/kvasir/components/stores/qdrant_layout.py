@@ -1,0 +1,214 @@
+"""How a chunk lies in a Qdrant collection, and how filters are said to it.
+
+The embedded engine and a Qdrant server use the same layout, so moving a collection from one to
+the other copies points as they are. A point has
+
+- two named vectors: ``dense`` (cosine) and ``bm25`` (sparse; the engine multiplies by the IDF);
+- the chunk's fields under their own names, its metadata under ``metadata``;
+- ``tags``: each metadata entry as one text, ``language=s:en``, with one keyword index over all
+  of them. So every field can be compared for equality as fast as any other without an index of
+  its own, text, numbers and truth values stay apart (the engine itself takes ``True`` for 1),
+  and field names never become part of a JSON path;
+- ``numbers``: the numeric entries once more, for ranges; a field's index is made when a range
+  over it is first asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kvasir.core.filters import Comparison, Filter, Logical
+from kvasir.core.types import Chunk, Metadata, MetadataValue
+
+LAYOUT_VERSION = 1
+DENSE = "dense"
+BM25 = "bm25"
+DOCUMENT_ID = "document_id"
+TAGS = "tags"
+NUMBERS = "numbers"
+KEYWORD_FIELDS = (DOCUMENT_ID, TAGS)
+"""Payload fields that every collection has a keyword index on."""
+
+CHUNK_FIELDS = [DOCUMENT_ID, "text", "start", "end", "page", "headings", "metadata", "exact"]
+"""The payload fields that a chunk is rebuilt from."""
+
+_MAX_TAG = 200
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NO_TAG = "="
+"""A tag that no entry has (a tag's value always follows a type letter)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """The condition classes of one client library; their keywords are the same in all.
+
+    Attributes:
+        filter: Takes ``must``, ``should``, ``must_not``.
+        field: Takes ``key`` and ``match`` or ``range``.
+        match: Takes ``value``.
+        match_any: Takes ``any``.
+        range: Takes ``gt``, ``gte``, ``lt``, ``lte``.
+    """
+
+    filter: Callable[..., Any]
+    field: Callable[..., Any]
+    match: Callable[..., Any]
+    match_any: Callable[..., Any]
+    range: Callable[..., Any]
+
+
+def payload_of(chunk: Chunk) -> dict[str, Any]:
+    """Returns the payload of a chunk's point."""
+    return {
+        DOCUMENT_ID: chunk.document_id,
+        "text": chunk.text,
+        "start": chunk.start,
+        "end": chunk.end,
+        "page": chunk.page,
+        "headings": list(chunk.headings),
+        **metadata_payload(chunk.metadata),
+    }
+
+
+def metadata_payload(metadata: Metadata) -> dict[str, Any]:
+    """Returns the payload fields that depend on metadata alone."""
+    plain = {key: value for key, value in metadata.items() if _fits_json(value)}
+    rest = {key: value for key, value in metadata.items() if key not in plain}
+    return {
+        "metadata": plain,
+        "exact": json.dumps(rest) if rest else None,
+        TAGS: [tag(key, value) for key, value in metadata.items()],
+        NUMBERS: {
+            _name(key): float(value)
+            for key, value in plain.items()
+            if isinstance(value, (int, float)) and not isinstance(value, bool)
+        },
+    }
+
+
+def chunk_of(point_id: str, payload: Mapping[str, Any]) -> Chunk:
+    """Rebuilds the chunk of a point."""
+    metadata = payload.get("metadata") or {}
+    exact = payload.get("exact")
+    if exact:
+        metadata = {**metadata, **json.loads(exact)}
+    return Chunk(
+        id=point_id,
+        document_id=payload[DOCUMENT_ID],
+        text=payload["text"],
+        start=payload["start"],
+        end=payload["end"],
+        page=payload.get("page"),
+        headings=tuple(payload.get("headings") or ()),
+        metadata=metadata,
+    )
+
+
+def tag(field: str, value: MetadataValue) -> str:
+    """Returns the tag of a metadata entry: equal entries, and only those, have equal tags."""
+    text = f"{field}={_typed(value)}"
+    if len(text) <= _MAX_TAG and "\0" not in text:
+        return text
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
+    return f"{field[:40]}=h:{digest}".replace("\0", "")
+
+
+def range_fields(condition: Filter | None) -> set[str]:
+    """Returns the payload paths that a filter asks ranges of: they want a float index."""
+    if isinstance(condition, Logical):
+        return set().union(*(range_fields(item) for item in condition.conditions))
+    if condition is None or condition.operator not in (">", ">=", "<", "<="):
+        return set()
+    return {_number_path(condition.field)}
+
+
+def translate(condition: Filter, dialect: Dialect) -> Any:
+    """Says a filter in a client library's classes, with the meaning of ``filters.matches``."""
+    if isinstance(condition, Comparison):
+        made = _comparison(condition, dialect)
+        return made if condition.operator in ("!=", "not in") else dialect.filter(must=[made])
+    parts = [translate(item, dialect) for item in condition.conditions]
+    if condition.operator == "AND":
+        return dialect.filter(must=parts or [dialect.filter(must_not=[_nothing(dialect)])])
+    if not parts:
+        return dialect.filter(must=[_nothing(dialect)])
+    if condition.operator == "OR":
+        return dialect.filter(should=parts)
+    return dialect.filter(must_not=[dialect.filter(must=parts)])
+
+
+def _comparison(condition: Comparison, dialect: Dialect) -> Any:
+    field, operator, value = condition.field, condition.operator, condition.value
+    if operator in (">", ">=", "<", "<="):
+        return _range(field, operator, value, dialect)
+    values = value if isinstance(value, tuple) else (value,)
+    found = _any_of(field, [item for item in values if item == item], dialect)
+    return dialect.filter(must_not=[found]) if operator in ("!=", "not in") else found
+
+
+def _any_of(field: str, values: Sequence[MetadataValue], dialect: Dialect) -> Any:
+    if not values:
+        return _nothing(dialect)
+    found = _match(TAGS, [tag(field, item) for item in values], dialect)
+    ids = [item for item in values if isinstance(item, str)]
+    if field != DOCUMENT_ID or not ids:
+        return found
+    return dialect.filter(should=[found, _match(DOCUMENT_ID, ids, dialect)])
+
+
+def _match(key: str, values: list[str], dialect: Dialect) -> Any:
+    if len(values) == 1:
+        return dialect.field(key=key, match=dialect.match(value=values[0]))
+    return dialect.field(key=key, match=dialect.match_any(any=values))
+
+
+def _range(field: str, operator: str, value: object, dialect: Dialect) -> Any:
+    if not isinstance(value, (int, float)) or value != value:
+        return _nothing(dialect)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.copysign(math.inf, value)
+    keyword = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}[operator]
+    if math.isinf(number):
+        if (number > 0) == (operator in (">", ">=")):
+            return _nothing(dialect)
+        keyword = {"gt": "gte", "lt": "lte"}.get(keyword, keyword)
+        number = math.copysign(sys.float_info.max, number)
+    return dialect.field(key=_number_path(field), range=dialect.range(**{keyword: number}))
+
+
+def _nothing(dialect: Dialect) -> Any:
+    return dialect.field(key=TAGS, match=dialect.match(value=_NO_TAG))
+
+
+def _number_path(field: str) -> str:
+    return f"{NUMBERS}.{_name(field)}"
+
+
+def _name(field: str) -> str:
+    """Returns a field name that is safe in a JSON path."""
+    return field if _PLAIN_NAME.fullmatch(field) else "hex-" + field.encode("utf-8").hex()
+
+
+def _typed(value: MetadataValue) -> str:
+    if isinstance(value, bool):
+        return f"b:{value}"
+    if isinstance(value, str):
+        return f"s:{value}"
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        value = int(value)
+    return f"n:{value!r}"
+
+
+def _fits_json(value: MetadataValue) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
