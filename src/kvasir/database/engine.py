@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import QueuePool
 
 from kvasir.core.errors import UserError
 from kvasir.database.schema import ensure_current
@@ -78,8 +78,13 @@ def _create(url: str) -> Engine:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             engine = create_engine(parsed)
         else:
+            # A database in memory lives in its one connection, for which threads wait.
             engine = create_engine(
-                parsed, poolclass=StaticPool, connect_args={"check_same_thread": False}
+                parsed,
+                poolclass=QueuePool,
+                pool_size=1,
+                max_overflow=0,
+                connect_args={"check_same_thread": False},
             )
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise UserError(

@@ -1,0 +1,161 @@
+"""Finds what is to be ingested: files, the files of folders, addresses, uploads.
+
+A file is identified by its absolute path as it was asked for; symbolic links in it are not
+resolved, so that a link that is moved to a new target is a changed document, not another one.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kvasir.core.types import Source
+
+Upload = tuple[Source, bytes]
+Input = str | Path | Upload
+"""A file, a folder, an ``http(s)://`` address, or a source with its bytes."""
+
+VERSION_CONTROL_FOLDERS = frozenset({"CVS", "_darcs", "RCS", "SCCS"})
+"""Those whose name does not begin with a dot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Something that was asked for or listed and cannot be read."""
+
+    uri: str
+    message: str
+
+
+@dataclass(slots=True)
+class Discovery:
+    """What there is to ingest.
+
+    Attributes:
+        items: By URI, in the order of asking: a path, an address or an upload.
+        missing: What is not there or cannot be listed.
+        folders: The folders that were asked for and could be listed.
+    """
+
+    items: dict[str, str | Upload] = field(default_factory=dict)
+    missing: list[Missing] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+
+    def is_gone(self, uri: str) -> bool:
+        """Says whether a document under one of the folders has no file any more.
+
+        What is under a folder that could not be listed is not known to be gone.
+        """
+        return (
+            uri not in self.items
+            and any(_is_under(uri, folder) for folder in self.folders)
+            and not any(uri == lost.uri or _is_under(uri, lost.uri) for lost in self.missing)
+        )
+
+
+def is_address(text: str) -> bool:
+    """Says whether a text is an address to fetch rather than a path."""
+    return text.lower().startswith(("http://", "https://"))
+
+
+def discover(inputs: Iterable[Input]) -> Discovery:
+    """Lists everything to ingest; nothing is read but folders.
+
+    Of a folder, every regular file counts, sorted by path; hidden files and folders, those of
+    version control, and the lock files of office programs (``~$name.docx``) are left out. A
+    link is followed where its target was not reached already, so loops end.
+    """
+    found = Discovery()
+    for item in inputs:
+        if isinstance(item, tuple):
+            found.items[item[0].uri] = item
+        elif is_address(str(item)):
+            found.items[str(item)] = str(item)
+        else:
+            _add_path(found, os.path.abspath(os.path.expanduser(item)))  # noqa: PTH100, PTH111
+    return found
+
+
+def _add_path(found: Discovery, path: str) -> None:
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - Path would be made for every file
+    except OSError as error:
+        found.missing.append(Missing(path, _describe(error)))
+        return
+    if stat.S_ISDIR(mode):
+        found.folders.append(path)
+        for file in _files(found, path):
+            found.items.setdefault(file, file)
+    else:
+        found.items.setdefault(path, path)
+
+
+def _files(found: Discovery, root: str) -> list[str]:
+    real_files: list[str] = []
+    linked_files: list[str] = []
+    visited: set[str] = set()
+    folders = [root]
+    while folders:
+        linked_folders: list[str] = []
+        # Real folders first: a link to a folder of the same tree must not take its place.
+        for folder in folders:
+            for entry in _walk(found, folder, visited):
+                is_link = entry.is_symlink()
+                try:
+                    mode = entry.stat().st_mode
+                except OSError as error:
+                    found.missing.append(Missing(entry.path, _describe(error)))
+                    continue
+                if stat.S_ISDIR(mode):
+                    linked_folders.append(entry.path)
+                elif stat.S_ISREG(mode):
+                    (linked_files if is_link else real_files).append(entry.path)
+        folders = sorted(linked_folders)
+    seen = {os.path.realpath(file) for file in real_files} if linked_files else set()
+    for file in sorted(linked_files):
+        target = os.path.realpath(file)
+        if target not in seen:
+            seen.add(target)
+            real_files.append(file)
+    return sorted(real_files)
+
+
+def _walk(found: Discovery, folder: str, visited: set[str]) -> Iterator[os.DirEntry[str]]:
+    """Yields the files of a folder and all real folders in it, and the links."""
+    stack = [folder]
+    while stack:
+        current = stack.pop()
+        target = os.path.realpath(current)
+        if target in visited:
+            continue
+        visited.add(target)
+        try:
+            with os.scandir(current) as listing:
+                entries = [entry for entry in listing if not _is_left_out(entry.name)]
+        except OSError as error:
+            found.missing.append(Missing(current, _describe(error)))
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                stack.append(entry.path)
+            else:
+                yield entry
+
+
+def _is_left_out(name: str) -> bool:
+    return name.startswith((".", "~$")) or name in VERSION_CONTROL_FOLDERS
+
+
+def _is_under(uri: str, folder: str) -> bool:
+    return uri.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def _describe(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file or folder; check the path"
+    if isinstance(error, PermissionError):
+        return "it may not be read; check its permissions"
+    return f"it cannot be read: {error.strerror or error}"

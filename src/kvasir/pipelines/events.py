@@ -1,0 +1,119 @@
+"""What an ingest tells while it runs, and its report at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What became of a source."""
+
+    ADDED = "added"
+    REPLACED = "replaced"
+    UNCHANGED = "unchanged"
+    RELABELLED = "relabelled"
+    SKIPPED = "skipped"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The sources are listed: so many there are."""
+
+    sources: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """A source was read and cut into so many chunks, which are now to be embedded."""
+
+    source_uri: str
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """So many more passages were embedded."""
+
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A source is done."""
+
+    source_uri: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A source could not be ingested.
+
+    Attributes:
+        source_uri: The source.
+        reason: A short stable word: those of ``ExtractionError``, ``missing``, ``fetch``,
+            ``conflict``.
+        message: One line that says what to do, without the source's name.
+    """
+
+    source_uri: str
+    reason: str
+    message: str
+
+
+Event = Found | Extracted | Embedded | Finished | Failed
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """What an ingest did. Sources are given by URI, in the order in which they were done.
+
+    Attributes:
+        added: New documents.
+        replaced: Documents whose source or settings changed.
+        unchanged: Documents that were left as they are; nothing of them was embedded.
+        relabelled: Unchanged documents that were given other metadata.
+        skipped: Changed documents that were left alone because of ``on_conflict="skip"``.
+        removed: Documents whose file is gone, with ``prune=True``.
+        failed: What could not be ingested, and why; the rest went on.
+        left: Sources that were not come to, because the run was interrupted.
+        interrupted: Ctrl-C ended the run; what was finished is kept.
+        recovered: Half-written versions of an earlier run that were cleaned up.
+        chunks_embedded: Passages that went through the model.
+        chunks_reused: Chunks whose passage was there already, with its vector.
+        bytes_read: Bytes of all sources that were read.
+        seconds: Seconds by stage: ``read`` (hashing, fetching), ``extract`` (waiting for it),
+            ``split``, ``embed``, ``store``, ``total``. Reading goes on while embedding does.
+    """
+
+    added: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    relabelled: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    interrupted: bool = False
+    recovered: int = 0
+    chunks_embedded: int = 0
+    chunks_reused: int = 0
+    bytes_read: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def note(self, event: Finished | Failed) -> None:
+        """Enters a source in its list."""
+        if isinstance(event, Failed):
+            self.failed.append(event)
+        else:
+            lists: Mapping[Outcome, list[str]] = {
+                outcome: getattr(self, outcome.value) for outcome in Outcome
+            }
+            lists[event.outcome].append(event.source_uri)
+
+    def spend(self, stage: str, seconds: float) -> None:
+        """Adds time to a stage."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds

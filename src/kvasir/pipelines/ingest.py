@@ -1,0 +1,251 @@
+"""Ingesting: from files, folders, addresses and uploads to chunks that can be searched.
+
+An unchanged source costs reading and hashing it. Of a changed one, only the passages that are
+new are embedded, and the old version answers until the new one is complete. What happens in
+which order, and why a crash does no harm, is said in ``pipelines.publishing``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from kvasir.core.errors import UserError
+from kvasir.core.protocols import Catalog, Embedder, Splitter, VectorStore
+from kvasir.core.types import Metadata, document_id
+from kvasir.pipelines.discovery import Discovery, Input, discover
+from kvasir.pipelines.events import (
+    Embedded,
+    Event,
+    Extracted,
+    Failed,
+    Finished,
+    Found,
+    IngestReport,
+    Outcome,
+)
+from kvasir.pipelines.publishing import Publisher, check_metadata
+from kvasir.pipelines.reading import (
+    Fetch,
+    OnConflict,
+    Pool,
+    Prepared,
+    Reader,
+    Relabelled,
+    Rules,
+    Unreadable,
+    Work,
+)
+
+RECIPE_VERSION = 1
+"""Raise it when extraction or splitting changes so that documents should be cut anew."""
+
+
+class IngestPipeline:
+    """Writes documents into one collection; there is one for a store in a process."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        splitter: Splitter,
+        embedder: Embedder,
+        store: VectorStore,
+        catalog: Catalog,
+        collection: str,
+        *,
+        recipe: str = "",
+        language: str | None = None,
+        fetch: Fetch | None = None,
+        batch_chunks: int = 256,
+    ) -> None:
+        """Makes the pipeline; nothing is read or written yet.
+
+        Args:
+            pool: Extracts files, as ``ExtractionPool``.
+            splitter: Cuts documents.
+            embedder: Must be the one that made the collection.
+            store: The collection's store.
+            catalog: The ledger.
+            collection: The collection's name; it is made when first ingested into.
+            recipe: Name and options of extraction and splitting in any fixed spelling: where
+                it changed, an unchanged source is cut anew.
+            language: ISO 639-1 code of every document, or None to detect it.
+            fetch: Gets the bytes of an address; without it addresses are refused.
+            batch_chunks: Passages that are embedded in one call; documents are put together
+                until there are as many.
+        """
+        self._pool = pool
+        self._splitter = splitter
+        self._catalog = catalog
+        self._collection = collection
+        self._language = language
+        self._fetch = fetch
+        self._batch_chunks = batch_chunks
+        shape = f"{RECIPE_VERSION}\n{type(splitter).__name__}\n{recipe}\n{language or ''}"
+        self._recipe = hashlib.sha256(shape.encode()).hexdigest()
+        self._publisher = Publisher(store, catalog, embedder, collection, batch_chunks)
+
+    def ingest(
+        self,
+        inputs: Iterable[Input],
+        *,
+        on_conflict: OnConflict = "replace",
+        prune: bool = False,
+        metadata: Metadata | None = None,
+        on_event: Callable[[Event], None] = lambda _: None,
+    ) -> IngestReport:
+        """Ingests sources; what fails is reported, and the rest go on.
+
+        Args:
+            inputs: Files, folders, addresses, or sources with their bytes.
+            on_conflict: What to do with a source that was ingested and changed since:
+                ``replace`` it, ``skip`` it, or report it as failed (``error``).
+            prune: Remove documents under the given folders whose file is gone.
+            metadata: For every document ingested now; None keeps what each one has.
+            on_event: Called in this thread with what happens, for a progress bar.
+
+        Returns:
+            What was done. After Ctrl-C also: ``interrupted`` is true then, what was finished
+            is kept, and ``left`` lists the rest.
+
+        Raises:
+            CollectionError: Another embedder made the collection.
+            UserError: A metadata field is reserved or its value cannot be kept.
+        """
+        check_metadata(metadata or {})
+        if on_conflict not in ("skip", "replace", "error"):
+            raise UserError(f"on_conflict must be skip, replace or error, not '{on_conflict}'")
+        started = time.perf_counter()
+        self._publisher.open_collection()
+        run = _Run(self._publisher, self._catalog, self._collection, self._batch_chunks, on_event)
+        run.report.recovered = self._publisher.recover()
+        found = discover(inputs)
+        rules = Rules(self._collection, self._recipe, self._language, on_conflict, metadata)
+        reader = Reader(self._pool, self._splitter, self._catalog, self._fetch, rules, found.items)
+        try:
+            run.do(found, reader)
+            if prune:
+                run.prune(found)
+        except KeyboardInterrupt:
+            run.report.interrupted = True
+            run.settle()
+        finally:
+            reader.stop()
+        run.report.left = [uri for uri in found.items if uri not in run.handled]
+        run.report.bytes_read = reader.bytes_read
+        run.report.seconds.update(reader.seconds)
+        run.report.seconds["total"] = time.perf_counter() - started
+        return run.report
+
+    def remove(self, source_uris: Sequence[str]) -> int:
+        """Deletes documents from store and catalog, and makes sure that they are gone.
+
+        Returns:
+            How many of them there were.
+        """
+        return self._publisher.remove([document_id(uri) for uri in source_uris])
+
+    def set_metadata(self, source_uri: str, metadata: Metadata) -> None:
+        """Replaces the metadata given for a document; nothing is embedded again.
+
+        Raises:
+            UserError: A field is reserved or its value cannot be kept.
+            CollectionError: There is no such document.
+        """
+        self._publisher.set_metadata(document_id(source_uri), metadata)
+
+    def recover(self) -> int:
+        """Puts right what an interrupted run left; ``ingest`` does so first of all.
+
+        Returns:
+            How many versions were half-written.
+        """
+        return self._publisher.recover()
+
+
+class _Run:
+    """One ingest: takes work from the reader, and gathers documents until a batch is full."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        catalog: Catalog,
+        collection: str,
+        batch_chunks: int,
+        on_event: Callable[[Event], None],
+    ) -> None:
+        self._publisher = publisher
+        self._catalog = catalog
+        self._collection = collection
+        self._batch_chunks = batch_chunks
+        self._on_event = on_event
+        self._group: list[Prepared] = []
+        self.report = IngestReport()
+        self.handled: set[str] = set()
+
+    def do(self, found: Discovery, reader: Reader) -> None:
+        """Does everything but pruning."""
+        self._on_event(Found(len(found.items) + len(found.missing)))
+        for missing in found.missing:
+            self._note(Failed(missing.uri, "missing", missing.message))
+        for work in reader:
+            self._take(work)
+        self._publish()
+
+    def prune(self, found: Discovery) -> None:
+        """Removes documents under the given folders whose file is gone."""
+        for folder in found.folders:
+            records = self._catalog.documents(self._collection, prefix=folder)
+            gone = [record for record in records if found.is_gone(record.source_uri)]
+            self._publisher.remove([record.id for record in gone])
+            for record in gone:
+                self._note(Finished(record.source_uri, Outcome.REMOVED))
+
+    def settle(self) -> None:
+        """After an interruption: cleans up, and finds out what of the last group is live."""
+        self._publisher.recover()
+        for prepared in self._group:
+            state = prepared.draft.state
+            record = self._catalog.document(self._collection, prepared.draft.document.id)
+            if record is not None and record.state == state:
+                self._note(Finished(state.uri, prepared.outcome))
+        self._group = []
+
+    def _take(self, work: Work) -> None:
+        if isinstance(work, Prepared):
+            self._on_event(Extracted(work.draft.state.uri, len(work.draft.chunks)))
+            self._group.append(work)
+            if sum(len(one.draft.chunks) for one in self._group) >= self._batch_chunks:
+                self._publish()
+        elif isinstance(work, Unreadable):
+            if work.state is not None:
+                failure = work.failure
+                self._catalog.fail(self._collection, work.state, failure.reason, failure.message)
+            self._note(work.failure)
+        elif isinstance(work, Relabelled):
+            self._publisher.set_metadata(document_id(work.source_uri), work.given)
+            self._note(Finished(work.source_uri, Outcome.RELABELLED))
+        else:
+            self._note(work)
+
+    def _publish(self) -> None:
+        if not self._group:
+            return
+        drafts = [prepared.draft for prepared in self._group]
+        done = self._publisher.publish(drafts, self._count_embedded)
+        self.report.chunks_reused += done.reused
+        self.report.spend("embed", done.embed_seconds)
+        self.report.spend("store", done.store_seconds)
+        group, self._group = self._group, []
+        for prepared in group:
+            self._note(Finished(prepared.draft.state.uri, prepared.outcome))
+
+    def _count_embedded(self, chunks: int) -> None:
+        self.report.chunks_embedded += chunks
+        self._on_event(Embedded(chunks))
+
+    def _note(self, event: Finished | Failed) -> None:
+        self.handled.add(event.source_uri)
+        self.report.note(event)
+        self._on_event(event)

@@ -1,0 +1,253 @@
+"""Writes versions of documents to store and catalog so that a crash at any point does no harm.
+
+The order for a group of documents, each step durable before the next:
+
+    1. vectors are complete: reused by passage, the rest embedded      (nothing is written yet)
+    2. catalog: the new versions are pending, with all their chunk ids
+    3. store:   upsert of the new chunks                                (old and new stand there)
+    4. catalog: pending becomes live, the old live becomes deleted      (one transaction)
+    5. store:   delete the chunks of deleted versions that the live one lacks
+    6. catalog: forget the deleted versions
+
+Between any two steps the catalog knows every chunk id that the store may hold, so ``recover``
+needs nothing else: what is pending becomes deleted, then steps 5 and 6 are done again. Deleting
+a document is: all of its versions become deleted, then steps 5 and 6.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from kvasir.core.errors import CollectionError, ComponentError, UserError
+from kvasir.core.ledger import RESERVED_METADATA, VersionDraft, passage_hash
+from kvasir.core.protocols import Catalog, Embedder, VectorStore
+from kvasir.core.types import Chunk, Matrix, Metadata
+from kvasir.language.detect import UNKNOWN
+
+_SLICE = 512
+"""Chunks in one call to the store."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What publishing a group of documents took.
+
+    Attributes:
+        embedded: Passages that were embedded.
+        reused: Chunks whose vector was taken over.
+        embed_seconds: Seconds of finding and making vectors.
+        store_seconds: Seconds of writing to store and catalog.
+    """
+
+    embedded: int
+    reused: int
+    embed_seconds: float
+    store_seconds: float
+
+
+class Publisher:
+    """Everything that writes to one collection; safe to call from several threads.
+
+    There is one for a store: what another one is about to publish would look interrupted.
+    """
+
+    def __init__(
+        self,
+        store: VectorStore,
+        catalog: Catalog,
+        embedder: Embedder,
+        collection: str,
+        batch_chunks: int = 256,
+    ) -> None:
+        """Args: the collection's parts and name, and how many passages are embedded at once."""
+        self._store = store
+        self._catalog = catalog
+        self._embedder = embedder
+        self._collection = collection
+        self._batch_chunks = batch_chunks
+        self._writing = threading.Lock()
+
+    def open_collection(self) -> None:
+        """Makes the collection if it is new.
+
+        Raises:
+            CollectionError: Another embedder made it.
+        """
+        name, embedder = self._collection, self._embedder
+        record = self._catalog.collection(name)
+        if record is None:
+            self._catalog.create_collection(
+                name,
+                embedder=embedder.name,
+                dimension=embedder.dimension,
+                fingerprint=embedder.fingerprint,
+            )
+        elif record.fingerprint != embedder.fingerprint:
+            version = " in another version" if record.embedder == embedder.name else ""
+            raise CollectionError(
+                f"collection '{name}' was made with the embedding model {record.embedder} "
+                f"({record.dimension} dimensions), not with {embedder.name}{version} "
+                f"({embedder.dimension}): set that model, or ingest into another collection"
+            )
+
+    def recover(self) -> int:
+        """Puts right what an interrupted run left.
+
+        Returns:
+            How many versions were half-written; their documents are to be ingested again.
+        """
+        with self._writing:
+            abandoned = self._catalog.abandon(self._collection)
+            self._sweep()
+            self._stamp()
+        return abandoned
+
+    def publish(
+        self, drafts: Sequence[VersionDraft], on_embedded: Callable[[int], None] = lambda _: None
+    ) -> Published:
+        """Makes new versions of documents live, in place of their old ones.
+
+        Args:
+            drafts: One for each document, no document twice.
+            on_embedded: Called with a number of passages whenever so many more were embedded.
+        """
+        started = time.perf_counter()
+        chunks = [chunk for draft in drafts for chunk in draft.chunks]
+        hashes = [passage_hash(chunk.passage) for chunk in chunks]
+        vectors = self._reusable_vectors(set(hashes))
+        reused = sum(key in vectors for key in hashes)
+        rest = {
+            key: chunk.passage
+            for key, chunk in zip(hashes, chunks, strict=True)
+            if key not in vectors
+        }
+        for part in _slices(list(rest), self._batch_chunks):
+            made = self._embedder.embed_documents([rest[key] for key in part])
+            vectors.update(zip(part, made, strict=True))
+            on_embedded(len(part))
+        embedded = time.perf_counter()
+        self._write(drafts, chunks, hashes, vectors)
+        return Published(len(rest), reused, embedded - started, time.perf_counter() - embedded)
+
+    def remove(self, document_ids: Sequence[str]) -> int:
+        """Deletes documents from store and catalog, and makes sure that they are gone.
+
+        Returns:
+            How many of them there were.
+
+        Raises:
+            ComponentError: The store still has chunks of them.
+        """
+        with self._writing:
+            known = [i for i in document_ids if self._catalog.document(self._collection, i)]
+            self._catalog.retire(self._collection, known)
+            self._sweep(verify=True)
+        return len(known)
+
+    def set_metadata(self, document_id: str, given: Metadata) -> None:
+        """Replaces the metadata given for a document; nothing is embedded again.
+
+        Raises:
+            UserError: A field is reserved or a value is not text, a number or a truth value.
+            CollectionError: There is no such document.
+        """
+        check_metadata(given)
+        with self._writing:
+            self._catalog.set_metadata(self._collection, document_id, given)
+            self._stamp()
+
+    def _reusable_vectors(self, hashes: set[str]) -> dict[str, Matrix]:
+        candidates = self._catalog.reusable(self._collection, hashes)
+        vectors: dict[str, Matrix] = {}
+        for part in _slices(sorted(set(candidates.values())), _SLICE):
+            for chunk, vector in self._store.fetch(part):
+                # What the store holds is believed only where it is what the catalog says.
+                key = passage_hash(chunk.passage)
+                if key in hashes and np.isfinite(vector).all() and np.any(vector):
+                    vectors[key] = vector
+        return vectors
+
+    def _write(
+        self,
+        drafts: Sequence[VersionDraft],
+        chunks: Sequence[Chunk],
+        hashes: Sequence[str],
+        vectors: dict[str, Matrix],
+    ) -> None:
+        ids = [draft.document.id for draft in drafts]
+        with self._writing:
+            written = self._already_written(drafts)
+            self._catalog.begin(self._collection, drafts)
+            wanted = [
+                (chunk, vectors[key])
+                for chunk, key in zip(chunks, hashes, strict=True)
+                if written.get(chunk.id) != chunk
+            ]
+            for part in _slices(wanted, _SLICE):
+                matrix = np.stack([vector for _, vector in part]).astype(np.float32, copy=False)
+                self._store.upsert([chunk for chunk, _ in part], matrix)
+            self._catalog.publish(self._collection, ids)
+            self._sweep()
+            languages = {draft.language for draft in drafts} - {UNKNOWN}
+            self._catalog.add_languages(self._collection, languages)
+
+    def _already_written(self, drafts: Sequence[VersionDraft]) -> dict[str, Chunk]:
+        """Returns the stored chunks that the old versions share with the new ones."""
+        shared: list[str] = []
+        for draft in drafts:
+            new = {chunk.id for chunk in draft.chunks}
+            old = self._catalog.chunks(self._collection, draft.document.id)
+            shared.extend(record.id for record in old if record.id in new)
+        return {
+            chunk.id: chunk
+            for part in _slices(shared, _SLICE)
+            for chunk, vector in self._store.fetch(part)
+            if np.isfinite(vector).all()
+        }
+
+    def _sweep(self, *, verify: bool = False) -> None:
+        stale = self._catalog.stale_chunks(self._collection)
+        for part in _slices(stale, _SLICE):
+            self._store.delete(part)
+            left = len(self._store.fetch(part)) if verify else 0
+            if left:
+                raise ComponentError(
+                    type(self._store).__name__,
+                    "delete",
+                    f"{left} chunks are still there; run 'kvasir doctor --repair'",
+                )
+        self._catalog.sweep(self._collection)
+
+    def _stamp(self) -> None:
+        for stamp in self._catalog.unstamped(self._collection):
+            for part in _slices(stamp.chunk_ids, _SLICE):
+                self._store.set_metadata(part, stamp.metadata)
+            self._catalog.stamped(self._collection, [stamp.document_id])
+
+
+def check_metadata(given: Metadata) -> None:
+    """Checks metadata that a caller gives.
+
+    Raises:
+        UserError: A field is reserved or a value is not text, a number or a truth value.
+    """
+    for name, value in given.items():
+        if name in RESERVED_METADATA:
+            raise UserError(f"metadata field '{name}' is filled by Kvasir: use another name")
+        if not name or not isinstance(value, (str, int, float, bool)):
+            raise UserError(
+                f"metadata field '{name}' must be text, a number or true/false, not {value!r}"
+            )
+
+
+def _slices(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,297 @@
+"""Reads sources, tells which changed, and cuts those into chunks: all that precedes embedding.
+
+It runs in a thread of its own, ahead of the embedding by a bounded amount of text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+from kvasir.core import media_types
+from kvasir.core.errors import ExtractionError, FetchError
+from kvasir.core.ledger import SourceState, VersionDraft, VersionStatus, chunk_metadata
+from kvasir.core.protocols import Catalog, Splitter
+from kvasir.core.types import Document, Metadata, Source, document_id
+from kvasir.language.detect import detect
+from kvasir.pipelines.discovery import Upload, is_address
+from kvasir.pipelines.events import Failed, Finished, Outcome
+
+OnConflict = Literal["skip", "replace", "error"]
+Fetch = Callable[[str], tuple[Source, bytes]]
+
+_AHEAD_CHARACTERS = 32_000_000
+"""Text that may be read and split but not yet embedded."""
+
+
+class Pool(Protocol):
+    """What is needed of ``ExtractionPool``."""
+
+    def map(
+        self, items: Iterable[Any], *, ordered: bool = True
+    ) -> Iterator[tuple[Source, Document | ExtractionError]]:
+        """Yields each item's source and document, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A new version of a document, ready to be embedded."""
+
+    draft: VersionDraft
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A source that could not be read, to be recorded where it was read at all."""
+
+    failure: Failed
+    state: SourceState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Relabelled:
+    """An unchanged document that is given other metadata."""
+
+    source_uri: str
+    given: Metadata
+
+
+Work = Prepared | Unreadable | Relabelled | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an ingest was asked for.
+
+    Attributes:
+        collection: The collection's name.
+        recipe: Hash of the settings that shape the chunks.
+        language: The language of all documents, or None to detect it.
+        on_conflict: What to do with a changed source that is there already.
+        metadata: Metadata for every document, or None to keep what each has.
+    """
+
+    collection: str
+    recipe: str
+    language: str | None
+    on_conflict: OnConflict
+    metadata: Metadata | None
+
+
+class Closed(Exception):  # noqa: N818 - it ends the thread, it is no error
+    """The reader was told to stop."""
+
+
+class Reader:
+    """Prepares sources in a background thread; iterate to get the work as it comes."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        splitter: Splitter,
+        catalog: Catalog,
+        fetch: Fetch | None,
+        rules: Rules,
+        items: Mapping[str, str | Upload],
+    ) -> None:
+        """Args: where work comes from and goes to, what was asked for, and sources by URI."""
+        self._pool = pool
+        self._splitter = splitter
+        self._catalog = catalog
+        self._fetch = fetch
+        self._rules = rules
+        self._items = items
+        self._changed: dict[str, tuple[SourceState, Metadata, Outcome]] = {}
+        self._backlog = _Backlog(_AHEAD_CHARACTERS)
+        self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
+        self.bytes_read = 0
+        self.seconds = {"read": 0.0, "extract": 0.0, "split": 0.0}
+
+    def __iter__(self) -> Iterator[Work]:
+        self._thread.start()
+        while (work := self._backlog.get()) is not None:
+            if isinstance(work, BaseException):
+                raise work
+            yield work
+
+    def stop(self) -> None:
+        """Makes the thread end at its next step; does not wait for a file being extracted."""
+        self._backlog.close()
+
+    def _run(self) -> None:
+        try:
+            with closing(self._extracted()) as results:
+                for source, outcome in results:
+                    self._finish(source, outcome)
+            self._backlog.put(None)
+        except Closed:
+            return
+        except BaseException as error:  # noqa: BLE001 - raised again in the iterating thread
+            self._backlog.put_last(error)
+
+    def _extracted(self) -> Generator[tuple[Source, Document | ExtractionError]]:
+        results = self._pool.map(self._to_extract(), ordered=False)
+        while True:
+            started, before = time.perf_counter(), self.seconds["read"]
+            try:
+                result = next(results)
+            except StopIteration:
+                return
+            finally:
+                waited = time.perf_counter() - started
+                # The pool asks for items, which are hashed, while we wait for its results.
+                self.seconds["extract"] += max(0.0, waited - (self.seconds["read"] - before))
+            yield result
+
+    def _to_extract(self) -> Iterator[str | Upload]:
+        """Yields the items that changed; the others are settled here."""
+        for uri, item in self._items.items():
+            self._backlog.check()
+            started = time.perf_counter()
+            try:
+                item, state = self._read(uri, item)
+            except OSError as error:
+                self._fail(uri, "missing", f"it cannot be read: {error.strerror or error}", None)
+                continue
+            except FetchError as error:
+                self._fail(uri, "fetch", str(error), None)
+                continue
+            finally:
+                self.seconds["read"] += time.perf_counter() - started
+            if self._is_due(state):
+                yield item
+
+    def _read(self, uri: str, item: str | Upload) -> tuple[str | Upload, SourceState]:
+        modified: float | None = None
+        if isinstance(item, str) and is_address(item):
+            if self._fetch is None:
+                raise FetchError("addresses are not fetched here; download it and ingest the file")
+            source, data = self._fetch(item)
+            item = (Source(uri, source.media_type), data)
+        if isinstance(item, tuple):
+            source, data = item
+            media_type, size = source.media_type, len(data)
+            content_hash = hashlib.sha256(data).hexdigest()
+        else:
+            with open(item, "rb", buffering=0) as file:  # noqa: PTH123
+                status = os.fstat(file.fileno())
+                content_hash = hashlib.file_digest(file, "sha256").hexdigest()
+            media_type, size = media_types.by_name(item), status.st_size
+            modified = status.st_mtime
+        self.bytes_read += size
+        recipe = self._rules.recipe
+        return item, SourceState(uri, media_type, content_hash, size, modified, recipe)
+
+    def _is_due(self, state: SourceState) -> bool:
+        rules, uri = self._rules, state.uri
+        record = self._catalog.document(rules.collection, document_id(uri))
+        if record is None or record.status is not VersionStatus.LIVE:
+            self._changed[uri] = (state, rules.metadata or {}, Outcome.ADDED)
+            return True
+        given = record.given if rules.metadata is None else rules.metadata
+        old = record.state
+        if (old.content_hash, old.recipe) == (state.content_hash, state.recipe):
+            if dict(given) != dict(record.given):
+                self._backlog.put(Relabelled(uri, given))
+            else:
+                self._backlog.put(Finished(uri, Outcome.UNCHANGED))
+        elif rules.on_conflict == "skip":
+            self._backlog.put(Finished(uri, Outcome.SKIPPED))
+        elif rules.on_conflict == "error":
+            message = "it changed since it was ingested; replace it with --on-conflict replace"
+            self._fail(uri, "conflict", message, None)
+        else:
+            self._changed[uri] = (state, given, Outcome.REPLACED)
+            return True
+        return False
+
+    def _finish(self, source: Source, outcome: Document | ExtractionError) -> None:
+        state, given, kind = self._changed.pop(source.uri)
+        state = replace(state, media_type=source.media_type)
+        if isinstance(outcome, ExtractionError):
+            self._fail(source.uri, outcome.reason, str(outcome), state)
+            return
+        started = time.perf_counter()
+        draft = self._draft(state, outcome, given)
+        self.seconds["split"] += time.perf_counter() - started
+        if draft.chunks:
+            self._backlog.put(Prepared(draft, kind), weight=len(outcome.text))
+        else:
+            self._fail(source.uri, "empty", "there is no text in it to index", state)
+
+    def _draft(self, state: SourceState, document: Document, given: Metadata) -> VersionDraft:
+        language = self._rules.language or detect(document.text)
+        metadata = chunk_metadata(
+            document.metadata,
+            given,
+            source_uri=state.uri,
+            title=document.title,
+            language=language,
+        )
+        labelled = replace(document, metadata=metadata)
+        chunks = {chunk.id: chunk for chunk in self._splitter.split(labelled)}
+        kept = tuple(replace(chunk, metadata=metadata) for chunk in chunks.values())
+        return VersionDraft(state, document, language, given, kept)
+
+    def _fail(self, uri: str, reason: str, message: str, state: SourceState | None) -> None:
+        self._backlog.put(Unreadable(Failed(uri, reason, message), state))
+
+
+class _Backlog:
+    """A queue between two threads that holds so much, or one item of any size."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._items: deque[tuple[Work | BaseException | None, int]] = deque()
+        self._weight = 0
+        self._closed = False
+        self._condition = threading.Condition()
+
+    def put(self, item: Work | None, weight: int = 0) -> None:
+        """Appends, when there is room; raises Closed when nobody wants it any more."""
+        # Every item weighs something: a million unchanged files must not pile up either.
+        weight += 1000
+        with self._condition:
+            while self._items and self._weight + weight > self._limit and not self._closed:
+                self._condition.wait()
+            self.check()
+            self._append(item, weight)
+
+    def put_last(self, error: BaseException) -> None:
+        """Appends an error without waiting."""
+        with self._condition:
+            self._append(error, 0)
+
+    def get(self) -> Work | BaseException | None:
+        """Takes the first item, when there is one."""
+        with self._condition:
+            while not self._items:
+                self._condition.wait()
+            item, weight = self._items.popleft()
+            self._weight -= weight
+            self._condition.notify_all()
+        return item
+
+    def close(self) -> None:
+        """Refuses everything from now on."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+
+    def check(self) -> None:
+        """Raises Closed after ``close``."""
+        if self._closed:
+            raise Closed
+
+    def _append(self, item: Work | BaseException | None, weight: int) -> None:
+        self._items.append((item, weight))
+        self._weight += weight
+        self._condition.notify_all()

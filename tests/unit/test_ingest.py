@@ -1,0 +1,509 @@
+import os
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kvasir.catalog.doctor import examine
+from kvasir.catalog.sql import SqlCatalog
+from kvasir.core.errors import CollectionError, ComponentError, ExtractionError, UserError
+from kvasir.core.filters import parse_filter
+from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
+from kvasir.pipelines.events import Embedded, Extracted, Found
+from kvasir.pipelines.ingest import IngestPipeline
+from kvasir.testing.fakes import FakeEmbedder, MemoryStore
+
+
+class PlainPool:
+    """Extracts text in this process; content that begins with ``!`` cannot be read."""
+
+    def __init__(self):
+        self.extracted = []
+
+    def map(self, items, *, ordered=True):
+        for item in items:
+            source, data = item if isinstance(item, tuple) else (Source(item, "text/plain"), None)
+            data = Path(source.uri).read_bytes() if data is None else data
+            self.extracted.append(source.uri)
+            if data.startswith(b"!"):
+                yield source, ExtractionError("malformed", "it is broken; save it again")
+            else:
+                title = Path(source.uri).name
+                yield (
+                    source,
+                    Document(
+                        document_id(source.uri),
+                        source.uri,
+                        title,
+                        data.decode(),
+                        metadata={"author": "Ada"},
+                    ),
+                )
+
+
+class LineSplitter:
+    """Makes a chunk of each line."""
+
+    def split(self, document):
+        start = 0
+        for line in document.text.splitlines(keepends=True):
+            text = line.rstrip("\n")
+            if text:
+                name = chunk_id(document.id, text, start, start + len(text))
+                yield Chunk(name, document.id, text, start, start + len(text))
+            start += len(line)
+
+
+class World:
+    def __init__(self, folder, **options):
+        self.folder = folder
+        self.folder.mkdir()
+        self.catalog = SqlCatalog("sqlite://")
+        self.store = MemoryStore()
+        self.embedder = FakeEmbedder()
+        self.pool = PlainPool()
+        self.pipeline = self.make(**options)
+
+    def make(self, **options):
+        parts = {
+            "pool": self.pool,
+            "splitter": LineSplitter(),
+            "embedder": self.embedder,
+            "store": self.store,
+            "catalog": self.catalog,
+            "collection": "test",
+            "language": "en",
+        }
+        return IngestPipeline(**{**parts, **options})
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return str(path)
+
+    def ingest(self, *inputs, **options):
+        return self.pipeline.ingest(inputs or [self.folder], **options)
+
+    def texts(self):
+        return sorted(chunk.text for batch in self.store.scroll() for chunk, _ in batch)
+
+    def chunks(self):
+        return {chunk.id: chunk for batch in self.store.scroll() for chunk, _ in batch}
+
+    def is_clean(self):
+        return examine(self.catalog, self.store, "test").clean
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path / "docs")
+    yield made
+    made.catalog.close()
+
+
+def names(uris):
+    return [Path(uri).name for uri in uris]
+
+
+def test_a_folder_is_ingested_and_the_report_says_what_was_done(world):
+    world.write("a.txt", "one\ntwo\n")
+    world.write("sub/b.txt", "three\n")
+    report = world.ingest()
+    assert names(report.added) == ["a.txt", "b.txt"]
+    assert (report.chunks_embedded, report.chunks_reused, report.bytes_read) == (3, 0, 14)
+    assert set(report.seconds) == {"read", "extract", "split", "embed", "store", "total"}
+    assert world.texts() == ["one", "three", "two"]
+    assert world.catalog.chunk_count("test") == world.store.count() == 3
+    assert world.is_clean()
+
+
+def test_chunks_carry_the_documents_metadata_the_given_and_where_they_come_from(world):
+    path = world.write("a.txt", "one\n")
+    world.ingest(metadata={"course": "x"})
+    (chunk,) = world.chunks().values()
+    assert chunk.metadata == {
+        "author": "Ada",
+        "course": "x",
+        "source_uri": path,
+        "title": "a.txt",
+        "language": "en",
+    }
+
+
+def test_reingesting_an_unchanged_file_embeds_nothing(world):
+    world.write("a.txt", "one\ntwo\n")
+    world.ingest()
+    world.embedder.embedded = 0
+    world.pool.extracted.clear()
+    os.utime(world.folder / "a.txt", (1, 1))
+    report = world.ingest()
+    assert names(report.unchanged) == ["a.txt"]
+    assert not (report.added or report.replaced)
+    assert (world.embedder.embedded, world.pool.extracted) == (0, [])
+
+
+def test_a_file_of_the_same_size_and_time_but_other_content_is_ingested_again(world):
+    path = world.write("a.txt", "one\n")
+    world.ingest()
+    status = Path(path).stat()
+    world.write("a.txt", "six\n")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert names(world.ingest().replaced) == ["a.txt"]
+    assert world.texts() == ["six"]
+
+
+def test_touching_one_file_embeds_only_its_changed_chunks(world):
+    world.write("a.txt", "one\ntwo\nthree\n")
+    world.write("b.txt", "four\n")
+    world.ingest()
+    world.embedder.embedded = 0
+    world.write("a.txt", "zero\none\ntwo\nchanged\n")
+    report = world.ingest()
+    assert (names(report.replaced), names(report.unchanged)) == (["a.txt"], ["b.txt"])
+    assert world.embedder.embedded == report.chunks_embedded == 2
+    assert report.chunks_reused == 2
+    assert world.texts() == ["changed", "four", "one", "two", "zero"]
+    assert world.is_clean()
+
+
+def test_reused_vectors_are_those_that_embedding_would_give(world):
+    world.write("a.txt", "one\ntwo\n")
+    world.ingest()
+    world.write("a.txt", "zero\ntwo\none\n")
+    world.ingest()
+    for batch in world.store.scroll():
+        for chunk, vector in batch:
+            assert (vector == world.embedder.embed_queries([chunk.text])[0]).all()
+
+
+def test_a_moved_file_embeds_nothing(world):
+    old = world.write("a.txt", "one\ntwo\n")
+    world.ingest()
+    world.embedder.embedded = 0
+    Path(old).rename(world.folder / "b.txt")
+    report = world.ingest(prune=True)
+    assert (names(report.added), names(report.removed)) == (["b.txt"], ["a.txt"])
+    assert world.embedder.embedded == 0
+    assert world.texts() == ["one", "two"]
+    assert world.is_clean()
+
+
+def test_a_changed_recipe_cuts_anew_and_embeds_only_new_passages(world):
+    world.write("a.txt", "one\ntwo\n")
+    world.ingest()
+    world.pipeline = world.make(recipe="other")
+    report = world.ingest()
+    assert names(report.replaced) == ["a.txt"]
+    assert (report.chunks_embedded, report.chunks_reused) == (0, 2)
+
+
+def test_a_changed_source_can_be_skipped_or_reported(world):
+    world.write("a.txt", "one\n")
+    world.ingest()
+    world.write("a.txt", "two\n")
+    assert names(world.ingest(on_conflict="skip").skipped) == ["a.txt"]
+    (failure,) = world.ingest(on_conflict="error").failed
+    assert failure.reason == "conflict"
+    assert world.texts() == ["one"]
+
+
+def test_pruning_removes_what_is_gone_from_the_folder_and_nothing_else(world):
+    gone = world.write("docs/gone.txt", "gone\n")
+    world.write("docs/kept.txt", "kept\n")
+    elsewhere = world.write("docs2/other.txt", "other\n")
+    world.ingest()
+    Path(gone).unlink()
+    Path(elsewhere).unlink()
+    assert world.ingest(world.folder / "docs").removed == []
+    assert world.ingest(world.folder / "docs", prune=True).removed == [gone]
+    assert world.texts() == ["kept", "other"]
+    assert world.is_clean()
+
+
+def test_a_folder_that_is_not_there_prunes_nothing(world):
+    world.write("a.txt", "one\n")
+    world.ingest()
+    world.folder.rename(world.folder.with_name("unmounted"))
+    report = world.ingest(prune=True)
+    assert [f.reason for f in report.failed] == ["missing"]
+    assert world.texts() == ["one"]
+
+
+def test_a_broken_file_is_reported_and_recorded_and_the_rest_go_on(world):
+    broken = world.write("a.txt", "!broken\n")
+    world.write("b.txt", "fine\n")
+    report = world.ingest()
+    (failure,) = report.failed
+    assert (failure.source_uri, failure.reason) == (broken, "malformed")
+    assert names(report.added) == ["b.txt"]
+    record = world.catalog.document("test", document_id(broken))
+    assert (record.status, record.error_reason) == ("failed", "malformed")
+    assert world.is_clean()
+
+
+def test_the_good_version_of_a_file_that_broke_stays_live(world):
+    path = world.write("a.txt", "good\n")
+    world.ingest()
+    world.write("a.txt", "!broken\n")
+    assert len(world.ingest().failed) == 1
+    record = world.catalog.document("test", document_id(path))
+    assert (record.status, record.error_reason) == ("live", "malformed")
+    assert world.texts() == ["good"]
+    world.write("a.txt", "good again\n")
+    world.ingest()
+    assert world.catalog.document("test", document_id(path)).error_reason is None
+    assert world.texts() == ["good again"]
+
+
+def test_metadata_alone_can_be_changed_without_embedding(world):
+    path = world.write("a.txt", "one\n")
+    world.ingest(metadata={"course": "x"})
+    world.embedder.embedded = 0
+    report = world.ingest(metadata={"course": "y"})
+    assert names(report.relabelled) == ["a.txt"]
+    world.pipeline.set_metadata(path, {"term": 3})
+    assert world.embedder.embedded == 0
+    assert world.store.count(parse_filter({"field": "term", "operator": "==", "value": 3})) == 1
+    assert world.store.count(parse_filter("course=y")) == 0
+    assert world.store.count(parse_filter("author=Ada")) == 1
+    assert world.is_clean()
+
+
+def test_given_metadata_stays_when_the_file_changes(world):
+    world.write("a.txt", "one\n")
+    world.ingest(metadata={"course": "x"})
+    world.write("a.txt", "two\n")
+    world.ingest()
+    assert world.store.count(parse_filter("course=x")) == 1
+
+
+@pytest.mark.parametrize("given", [{"title": "x"}, {"tags": ["a"]}, {"": 1}, {"none": None}])
+def test_metadata_that_cannot_be_kept_is_refused_before_anything_is_done(world, given):
+    world.write("a.txt", "one\n")
+    with pytest.raises(UserError, match="metadata field"):
+        world.ingest(metadata=given)
+    assert world.store.count() == 0
+
+
+def test_removed_documents_are_gone_from_store_and_catalog(world):
+    path = world.write("a.txt", "one\ntwo\n")
+    world.write("b.txt", "three\n")
+    world.ingest()
+    assert world.pipeline.remove([path, "unknown"]) == 1
+    assert world.texts() == ["three"]
+    assert [r.title for r in world.catalog.documents("test")] == ["b.txt"]
+    assert world.is_clean()
+
+
+def test_a_failed_document_can_be_removed(world):
+    path = world.write("a.txt", "!broken\n")
+    world.ingest()
+    assert world.pipeline.remove([path]) == 1
+    assert list(world.catalog.documents("test")) == []
+
+
+def test_removing_says_so_when_the_store_did_not_delete(world, monkeypatch):
+    path = world.write("a.txt", "one\n")
+    world.ingest()
+    monkeypatch.setattr(world.store, "delete", lambda ids: None)
+    with pytest.raises(ComponentError, match="still there"):
+        world.pipeline.remove([path])
+    monkeypatch.undo()
+    world.pipeline.recover()
+    assert world.store.count() == 0
+    assert world.is_clean()
+
+
+def test_bytes_are_ingested_under_their_uri_and_replaced_when_given_again(world):
+    source = Source("upload:notes.txt", "text/plain")
+    assert world.ingest((source, b"one\n")).added == ["upload:notes.txt"]
+    assert world.ingest((source, b"one\n")).unchanged == ["upload:notes.txt"]
+    assert world.ingest((source, b"two\n")).replaced == ["upload:notes.txt"]
+    assert world.texts() == ["two"]
+
+
+def test_an_address_is_fetched_and_known_by_the_address_that_was_asked_for(world):
+    def fetch(url):
+        return Source(url + "/redirected", "text/html"), b"from the net\n"
+
+    assert world.ingest("https://example.org/a").failed[0].reason == "fetch"
+    world.pipeline = world.make(fetch=fetch)
+    assert world.ingest("https://example.org/a").added == ["https://example.org/a"]
+    assert world.texts() == ["from the net"]
+
+
+def test_a_collection_of_another_embedder_is_refused_in_one_sentence(world):
+    world.write("a.txt", "one\n")
+    world.ingest()
+    other = FakeEmbedder(dimension=8)
+    with pytest.raises(CollectionError, match=r"'test' was made with .*another collection"):
+        world.make(embedder=other).ingest([world.folder])
+
+
+def test_the_old_version_answers_until_the_new_one_is_complete(world):
+    world.write("a.txt", "old one\nold two\n")
+    world.ingest()
+    seen = []
+    world.write("a.txt", "new one\nnew two\n")
+    embed, upsert = world.embedder.embed_documents, world.store.upsert
+
+    def watched_embed(texts):
+        seen.append(world.texts())
+        return embed(texts)
+
+    def watched_upsert(chunks, vectors):
+        seen.append(world.texts())
+        upsert(chunks, vectors)
+        seen.append(world.texts())
+
+    world.embedder.embed_documents, world.store.upsert = watched_embed, watched_upsert
+    world.ingest()
+    old, new = ["old one", "old two"], ["new one", "new two"]
+    assert seen == [old, old, new + old]
+    assert world.texts() == new
+
+
+def test_events_tell_what_happens(world):
+    world.write("a.txt", "one\ntwo\n")
+    world.write("b.txt", "!broken\n")
+    events = []
+    world.ingest(on_event=events.append)
+    kinds = [type(event).__name__ for event in events]
+    assert events[0] == Found(2)
+    assert sorted(kinds[1:]) == ["Embedded", "Extracted", "Failed", "Finished"]
+    assert [e.chunks for e in events if isinstance(e, (Extracted, Embedded))] == [2, 2]
+
+
+def test_small_documents_are_embedded_together(world):
+    calls = []
+    embed = world.embedder.embed_documents
+    world.embedder.embed_documents = lambda texts: (calls.append(len(texts)), embed(texts))[1]
+    for number in range(100):
+        world.write(f"{number:03}.txt", f"document {number}\n")
+    world.pipeline = world.make(batch_chunks=32)
+    world.ingest()
+    assert calls == [32, 32, 32, 4]
+
+
+def test_the_same_passage_is_embedded_once(world):
+    world.write("a.txt", "same\nsame\n")
+    world.write("b.txt", "same\n")
+    assert world.ingest().chunks_embedded == 1
+    assert world.store.count() == 3
+    assert world.is_clean()
+
+
+def test_ctrl_c_keeps_what_is_finished_and_the_report_says_what_is_left(world):
+    for number in range(40):
+        world.write(f"{number:03}.txt", f"document {number}\n")
+    world.pipeline = world.make(batch_chunks=10)
+    embed = world.embedder.embed_documents
+
+    def interrupted(texts):
+        if world.embedder.embedded >= 20:
+            raise KeyboardInterrupt
+        return embed(texts)
+
+    world.embedder.embed_documents = interrupted
+    report = world.ingest()
+    assert report.interrupted
+    assert (len(report.added), len(report.left)) == (20, 20)
+    assert world.store.count() == 20
+    assert world.is_clean()
+    world.embedder.embed_documents = embed
+    report = world.ingest()
+    assert (len(report.unchanged), len(report.added), report.left) == (20, 20, [])
+    assert world.is_clean()
+
+
+def test_an_interruption_after_going_live_counts_as_done(world):
+    world.write("a.txt", "one\n")
+    world.ingest()
+    world.write("a.txt", "two\n")
+    delete = world.store.delete
+
+    def interrupted(ids):
+        world.store.delete = delete
+        raise KeyboardInterrupt
+
+    world.store.delete = interrupted
+    report = world.ingest()
+    assert report.interrupted
+    assert (names(report.replaced), report.left) == (["a.txt"], [])
+    assert world.texts() == ["two"]
+    assert world.is_clean()
+
+
+def test_an_error_of_the_reader_is_raised_to_the_caller(world):
+    world.write("a.txt", "one\n")
+
+    class BrokenSplitter:
+        def split(self, document):
+            raise ComponentError("splitter", "split", "no reason")
+
+    with pytest.raises(ComponentError, match="no reason"):
+        world.make(splitter=BrokenSplitter()).ingest([world.folder])
+    assert not [t for t in threading.enumerate() if t.name == "reader" and t.is_alive()]
+
+
+STEPS = ["begin", "upsert", "publish", "delete", "sweep", "add_languages"]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_failure_at_any_step_is_repaired_by_the_next_run(world, monkeypatch, step, after):
+    world.write("a.txt", "one\ntwo\n")
+    world.write("b.txt", "kept\n")
+    world.ingest(metadata={"term": 1})
+    world.write("a.txt", "zero\ntwo\nthree\n")
+    target = world.store if hasattr(world.store, step) else world.catalog
+    real = getattr(target, step)
+    armed = [True]
+
+    def fails(*args, **kwargs):
+        # The first sweep belongs to recovery; the second one ends publishing.
+        if step != "sweep" or world.catalog.stale_chunks("test"):
+            if after:
+                real(*args, **kwargs)
+            if armed:
+                armed.clear()
+                raise RuntimeError("power cut")
+            return None if after else real(*args, **kwargs)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(target, step, fails)
+    with pytest.raises(RuntimeError, match="power cut"):
+        world.ingest(metadata={"term": 2})
+    monkeypatch.undo()
+    world.ingest(metadata={"term": 2})
+    assert world.texts() == ["kept", "three", "two", "zero"]
+    assert {chunk.metadata["term"] for chunk in world.chunks().values()} == {2}
+    assert world.is_clean()
+
+
+def test_recovery_alone_gives_the_old_version_back(world, monkeypatch):
+    world.write("a.txt", "one\ntwo\n")
+    world.ingest(metadata={"term": 1})
+    before = world.chunks()
+    world.write("a.txt", "one\nthree\n")
+    monkeypatch.setattr(world.catalog, "publish", lambda *a: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        world.ingest(metadata={"term": 2})
+    assert world.texts() == ["one", "three", "two"]
+    assert world.pipeline.recover() == 1
+    assert world.chunks() == before
+    assert world.is_clean()
+
+
+def test_replacing_a_language_changes_what_chunks_carry(world):
+    world.write("a.txt", "one\n")
+    world.ingest()
+    world.pipeline = world.make(language="es")
+    report = world.ingest()
+    assert (names(report.replaced), report.chunks_embedded) == (["a.txt"], 0)
+    (chunk,) = world.chunks().values()
+    assert chunk.metadata["language"] == "es"
+    assert world.catalog.collection("test").languages == ("en", "es")
+    assert replace(chunk, metadata={}).text == "one"
