@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from email import message_from_bytes, policy
 from email.errors import HeaderParseError, MessageError
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 from email.utils import parsedate_to_datetime
 
 from kvasir.components.extractors.attachments import Attachments
@@ -59,7 +59,7 @@ class EmlExtractor:
         return builder.build()
 
 
-def add_body(builder: DocumentBuilder, headers: list[str], body: EmailMessage | None) -> None:
+def add_body(builder: DocumentBuilder, headers: list[str], body: MIMEPart | None) -> None:
     """Appends header lines and the body's blocks."""
     builder.add(BlockKind.PARAGRAPH, "\n".join(headers))
     if body is None:
@@ -73,10 +73,11 @@ def add_body(builder: DocumentBuilder, headers: list[str], body: EmailMessage | 
         builder.add(BlockKind.PARAGRAPH, paragraph)
 
 
-def _bytes(part: EmailMessage) -> bytes:
+def _bytes(part: MIMEPart) -> bytes:
     if part.get_content_type() == "message/rfc822":
         inner = part.get_payload()
-        return inner[0].as_bytes() if isinstance(inner, list) and inner else b""
+        first = inner[0] if isinstance(inner, list) and inner else None
+        return first.as_bytes() if isinstance(first, EmailMessage) else b""
     payload = part.get_payload(decode=True)
     return payload if isinstance(payload, bytes) else b""
 

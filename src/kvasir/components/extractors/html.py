@@ -18,15 +18,16 @@ from kvasir.components.extractors.markdown_table import markdown_table
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, MetadataValue, Source
 
-_DROPPED = frozenset(
-    "script style noscript template iframe object embed svg canvas audio video select option "
-    "button input textarea head link meta".split()
-)
-_INLINE = frozenset(
-    "a abbr acronym b bdi bdo big br cite code data del dfn em font i img ins kbd label mark "
-    "math mi mn mo mrow msub msup mtext annotation semantics q rp rt ruby s samp small span "
-    "strike strong sub sup time tt u var wbr".split()
-)
+_DROPPED = frozenset({
+    "script", "style", "noscript", "template", "iframe", "object", "embed", "svg", "canvas",
+    "audio", "video", "select", "option", "button", "input", "textarea", "head", "link", "meta",
+})  # fmt: skip
+_INLINE = frozenset({
+    "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "br", "cite", "code", "data", "del", "dfn",
+    "em", "font", "i", "img", "ins", "kbd", "label", "mark", "math", "mi", "mn", "mo", "mrow",
+    "msub", "msup", "mtext", "annotation", "semantics", "q", "rp", "rt", "ruby", "s", "samp",
+    "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
+})  # fmt: skip
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _LISTS = frozenset({"ul", "ol", "dl", "menu"})
 _CAPTIONS = frozenset({"figcaption", "caption"})

@@ -24,9 +24,10 @@ _OPERATORS = {
     "∯": r"\oiint", "∰": r"\oiiint", "⋃": r"\bigcup", "⋂": r"\bigcap", "⋀": r"\bigwedge",
     "⋁": r"\bigvee", "∐": r"\coprod",
 }  # fmt: skip
-_FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc log ln exp lim max min sup inf det gcd arg dim sinh cosh tanh".split()
-)
+_FUNCTIONS = frozenset({
+    "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "lim", "max", "min", "sup",
+    "inf", "det", "gcd", "arg", "dim", "sinh", "cosh", "tanh",
+})  # fmt: skip
 _ACCENTS = {"̂": "hat", "̃": "tilde", "̄": "bar", "⃗": "vec", "̇": "dot", "̈": "ddot"}
 _ROW_END = r" \\ "
 _UNDERBRACE = "⏟"

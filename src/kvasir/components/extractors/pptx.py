@@ -8,11 +8,11 @@ from typing import Any
 from zipfile import BadZipFile
 
 import pptx
-from lxml import etree
 from pptx.exc import PackageNotFoundError
 
-from kvasir.components.extractors.archive import damaged, open_archive
+from kvasir.components.extractors.archive import damaged, open_archive, parse_xml
 from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.drawing_chart import add_chart
 from kvasir.components.extractors.markdown_table import markdown_table
 from kvasir.core.types import BlockKind, Document, Source
 
@@ -56,7 +56,7 @@ class _SlideReader:
         title = slide.shapes.title
         if title is not None and title.has_text_frame:
             self._add(BlockKind.HEADING, _line(title.text_frame.text), level=1)
-        for shape in slide.shapes:
+        for shape in sorted(slide.shapes, key=_place):
             if title is None or shape.shape_id != title.shape_id:
                 self._shape(shape)
         if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
@@ -72,7 +72,7 @@ class _SlideReader:
         elif getattr(shape, "has_table", False):
             self._add(BlockKind.TABLE, markdown_table(_rows(shape.table)))
         elif getattr(shape, "has_chart", False):
-            self._chart(shape.chart)
+            add_chart(parse_xml(shape.chart_part.blob), self._builder, self._page)
         elif getattr(shape, "has_text_frame", False):
             self._text(shape.text_frame)
         else:
@@ -94,20 +94,6 @@ class _SlideReader:
             lines.append(f"{'    ' * paragraph.level}{marker} {text}" if marker else text)
         self._add(BlockKind.LIST if was_item else BlockKind.PARAGRAPH, "\n".join(lines))
 
-    def _chart(self, chart: Any) -> None:
-        if chart.has_title and chart.chart_title.has_text_frame:
-            self._add(BlockKind.CAPTION, chart.chart_title.text_frame.text)
-        for plot in chart.plots:
-            series = list(plot.series)
-            rows = [["", *(item.name or "" for item in series)]]
-            labels = [str(label) for label in plot.categories]
-            length = max((len(item.values) for item in series), default=0)
-            for place in range(length):
-                label = labels[place] if place < len(labels) else ""
-                values = (item.values[place : place + 1] for item in series)
-                rows.append([label, *(_value(value) for value in values)])
-            self._add(BlockKind.TABLE, markdown_table(rows))
-
     def _diagram(self, shape: Any) -> None:
         """Appends the texts of a SmartArt diagram, which stand in a part of their own."""
         for link in shape.element.iter(f"{{{_DIAGRAM}}}relIds"):
@@ -119,9 +105,13 @@ class _SlideReader:
                 self._add(BlockKind.LIST, "\n".join(_diagram_lines(part.blob)))
 
 
+def _place(shape: Any) -> tuple[int, int]:
+    """Returns top and left, in EMU: slides are read from the top, whatever was drawn first."""
+    return shape.top or 0, shape.left or 0
+
+
 def _diagram_lines(data: bytes) -> Iterator[str]:
-    parser = etree.XMLParser(resolve_entities=False, no_network=True)
-    for paragraph in etree.fromstring(data, parser).iter(f"{_A}p"):
+    for paragraph in parse_xml(data).iter(f"{_A}p"):
         text = _line("".join(run.text or "" for run in paragraph.iter(f"{_A}t")))
         if text:
             yield f"- {text}"
@@ -155,8 +145,3 @@ def _rows(table: Any) -> list[list[str]]:
                         if y + dy < len(grid) and x + dx < len(grid[y + dy]):
                             grid[y + dy][x + dx] = grid[y][x]
     return grid
-
-
-def _value(values: Any) -> str:
-    value = values[0] if values else None
-    return "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)

@@ -1,23 +1,28 @@
 """Excel workbooks by openpyxl: each sheet a heading, each island of cells a table.
 
-Formulas give the values that Excel last computed. Charts are drawn from cells that are read
-anyway, so they add only their titles.
+Formulas give the values that Excel last computed. openpyxl keeps a chart's formulas only, so
+the charts are read from their own parts.
 """
 
 from __future__ import annotations
 
 import datetime
 import io
+import posixpath
+import zipfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import openpyxl
+from lxml import etree
 
-from kvasir.components.extractors.archive import open_archive
+from kvasir.components.extractors.archive import open_archive, parse_xml, read_member
 from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.drawing_chart import add_chart
 from kvasir.components.extractors.markdown_table import markdown_table
 from kvasir.core.types import BlockKind, Document, Source
 
+_REFERENCE = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _MAX_CELLS = 5_000_000
 
 
@@ -26,7 +31,7 @@ class XlsxExtractor:
 
     def extract(self, source: Source, data: bytes) -> Document:
         """Extracts one table for each island of cells; see ``Extractor``."""
-        open_archive(data).close()
+        charts = _Charts(open_archive(data))
         workbook = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
         builder = DocumentBuilder(source)
         found = False
@@ -38,8 +43,8 @@ class XlsxExtractor:
             builder.add(BlockKind.HEADING, sheet.title, page=number, level=2)
             for island in _islands(rows):
                 builder.add(BlockKind.TABLE, markdown_table(island), page=number)
-            for title in _chart_titles(sheet):
-                builder.add(BlockKind.CAPTION, title, page=number)
+            for chart in charts.of_sheet(sheet.title):
+                add_chart(chart, builder, number)
         properties = workbook.properties
         builder.title = properties.title or ""
         builder.set_metadata({"author": properties.creator or ""} if found else {})
@@ -102,10 +107,47 @@ def _islands(cells: dict[tuple[int, int], str]) -> Iterator[Sequence[Sequence[st
         ]
 
 
-def _chart_titles(sheet: Any) -> Iterator[str]:
-    for chart in getattr(sheet, "_charts", ()):
-        rich = getattr(getattr(getattr(chart, "title", None), "tx", None), "rich", None)
-        for paragraph in getattr(rich, "p", None) or ():
-            text = "".join(run.t or "" for run in paragraph.r or ())
-            if text.strip():
-                yield text
+class _Charts:
+    """Finds the charts of a sheet: workbook -> sheet -> drawing -> chart, by relationships."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._names = set(archive.namelist())
+        self._sheets = self._sheet_parts()
+
+    def of_sheet(self, title: str) -> Iterator[etree._Element]:
+        """Yields the roots of the charts on a sheet."""
+        part = self._sheets.get(title)
+        for drawing in self._related(part, "drawing") if part else ():
+            for chart in self._related(drawing, "chart"):
+                yield parse_xml(read_member(self._archive, chart))
+
+    def _sheet_parts(self) -> dict[str, str]:
+        book = "xl/workbook.xml"
+        if book not in self._names:
+            return {}
+        targets = self._relations(book)
+        sheets = parse_xml(read_member(self._archive, book)).iter("{*}sheet")
+        return {
+            str(sheet.get("name")): targets[key][1]
+            for sheet in sheets
+            if (key := str(sheet.get(_REFERENCE))) in targets
+        }
+
+    def _related(self, part: str, kind: str) -> list[str]:
+        relations = self._relations(part).values()
+        return [target for name, target in relations if name == kind and target in self._names]
+
+    def _relations(self, part: str) -> dict[str, tuple[str, str]]:
+        """Returns kind and target of each relationship of a part, by id."""
+        folder, name = posixpath.split(part)
+        path = f"{folder}/_rels/{name}.rels"
+        if path not in self._names:
+            return {}
+        return {
+            str(item.get("Id")): (
+                str(item.get("Type")).rpartition("/")[2],
+                posixpath.normpath(posixpath.join("/", folder, str(item.get("Target"))))[1:],
+            )
+            for item in parse_xml(read_member(self._archive, path))
+        }

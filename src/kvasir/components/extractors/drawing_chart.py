@@ -1,0 +1,67 @@
+"""Charts of Office files: title and the numbers behind them, from the chart's own XML.
+
+Source: ECMA-376 part 1, chapter 21.2; Office keeps the last values of each series beside its
+formula, so no workbook is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lxml import etree
+
+from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.markdown_table import markdown_table
+from kvasir.core.types import BlockKind
+
+_C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
+_A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+_MAX_POINTS = 10_000
+
+
+def add_chart(root: etree._Element, builder: DocumentBuilder, page: int) -> None:
+    """Appends a chart's title as a caption and its series as the columns of a table."""
+    title = root.find(f"{_C}chart/{_C}title")
+    texts = title.iter(f"{_A}t", f"{_C}v") if title is not None else ()
+    lines = ("".join(part.text or "" for part in texts), _kind(root))
+    builder.add(BlockKind.CAPTION, "\n".join(line for line in lines if line), page=page)
+    columns: list[tuple[str, dict[int, str]]] = []
+    labels: dict[int, str] = {}
+    for series in root.iter(f"{_C}ser"):
+        labels = labels or _points(series, "cat") or _points(series, "xVal")
+        name = " ".join(part.text or "" for part in series.iterfind(f"{_C}tx//{_C}v"))
+        columns.append((name, _points(series, "val") or _points(series, "yVal")))
+    places = sorted(set().union(labels, *(values for _, values in columns)))
+    rows = [["", *(name for name, _ in columns)]]
+    for place in places:
+        values = (column.get(place, "") for _, column in columns)
+        rows.append([labels.get(place, ""), *values])
+    if len(rows) > 1:
+        builder.add(BlockKind.TABLE, markdown_table(rows), page=page)
+
+
+def _kind(root: etree._Element) -> str:
+    """Returns ``Bar chart``, ``Line chart``, ... by the plot's element name."""
+    plot = root.find(f"{_C}chart/{_C}plotArea")
+    for child in plot if plot is not None else ():
+        name = str(child.tag).removeprefix(_C)
+        if name.endswith("Chart"):
+            return f"{name.removesuffix('Chart').removesuffix('3D').capitalize()} chart"
+    return ""
+
+
+def _points(series: etree._Element, name: str) -> dict[int, str]:
+    """Returns the cached values by their place; labels of several levels are joined."""
+    found: dict[int, str] = {}
+    for place, value in _values(series.find(f"{_C}{name}")):
+        found[place] = f"{value} {found[place]}" if place in found else value
+    return found
+
+
+def _values(reference: etree._Element | None) -> Iterator[tuple[int, str]]:
+    if reference is None:
+        return
+    for number, point in enumerate(reference.iter(f"{_C}pt")):
+        place = str(point.get("idx") or "")
+        if number < _MAX_POINTS and place.isdigit():
+            yield int(place), point.findtext(f"{_C}v") or ""
