@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -120,10 +121,10 @@ class RagSettings(Section):
     language: str | None = Field(
         None, description="ISO 639-1 code of all documents and questions; detected by default"
     )
-    splitter: SplitterSettings = Field(default_factory=SplitterSettings)
-    vectordb: VectorDbSettings = Field(default_factory=VectorDbSettings)
-    embedding_model: EmbeddingModelSettings = Field(default_factory=EmbeddingModelSettings)
-    ingest: IngestSettings = Field(default_factory=IngestSettings)
+    splitter: SplitterSettings = SplitterSettings()
+    vectordb: VectorDbSettings = VectorDbSettings()
+    embedding_model: EmbeddingModelSettings = EmbeddingModelSettings()
+    ingest: IngestSettings = IngestSettings()
 
 
 class RefinementSettings(Section):
@@ -147,22 +148,22 @@ class RetrieverSettings(Section):
         None, ge=0.0, le=1.0, description="share of the dense leg; by language by default"
     )
     candidates: int = Field(100, ge=1, le=10_000, description="depth of each leg before fusion")
-    reranker: RerankerSettings = Field(default_factory=RerankerSettings)
+    reranker: RerankerSettings = RerankerSettings()
 
 
 class ChatRagSettings(Section):
     """Retrieval in chats and answers."""
 
     enabled: bool = False
-    context_refinement: RefinementSettings = Field(default_factory=RefinementSettings)
-    retriever: RetrieverSettings = Field(default_factory=RetrieverSettings)
+    context_refinement: RefinementSettings = RefinementSettings()
+    retriever: RetrieverSettings = RetrieverSettings()
     prompt: str = DEFAULT_PROMPT
 
 
 class ChatSettings(Section):
     """Chatting."""
 
-    rag: ChatRagSettings = Field(default_factory=ChatRagSettings)
+    rag: ChatRagSettings = ChatRagSettings()
 
 
 class GeneratorSettings(Section):
@@ -202,11 +203,11 @@ class Settings(Section):
 
     data_dir: Path = Field(Path("kvasir-data"), description="where everything is kept")
     collection: str = Field("default", min_length=1, max_length=64, pattern=r"^[\w.-]+$")
-    rag: RagSettings = Field(default_factory=RagSettings)
-    chat: ChatSettings = Field(default_factory=ChatSettings)
-    generator: GeneratorSettings = Field(default_factory=GeneratorSettings)
-    answer: AnswerSettings = Field(default_factory=AnswerSettings)
-    catalog: CatalogSettings = Field(default_factory=CatalogSettings)
+    rag: RagSettings = RagSettings()
+    chat: ChatSettings = ChatSettings()
+    generator: GeneratorSettings = GeneratorSettings()
+    answer: AnswerSettings = AnswerSettings()
+    catalog: CatalogSettings = CatalogSettings()
 
     @property
     def store_uri(self) -> str:
@@ -217,6 +218,17 @@ class Settings(Section):
     def catalog_url(self) -> str:
         """Where the catalog is, as an SQLAlchemy URL."""
         return self.catalog.url or f"sqlite:///{self.data_dir / 'catalog.db'}"
+
+    def components(self) -> list[tuple[str, str]]:
+        """Returns family and name of every component that the settings choose."""
+        chosen = [
+            ("splitters", self.rag.splitter.chosen),
+            ("embedders", self.rag.embedding_model.type),
+            ("stores", self.rag.vectordb.type),
+            ("rerankers", self.chat.rag.retriever.reranker.type),
+            ("generators", self.generator.type),
+        ]
+        return [(family, name) for family, name in chosen if name]
 
     def dump(self) -> dict[str, Any]:
         """Returns the tree as plain values, secrets masked."""
@@ -254,15 +266,15 @@ def load_settings(
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """Reads ``key=value`` as given to ``--set``; the value is YAML.
+    """Reads ``key=value`` as given to ``--set``.
 
     Raises:
-        SettingsError: There is no ``=``, or the value is not YAML.
+        SettingsError: There is no ``=``, or a list or mapping is not YAML.
     """
     dotted, separator, value = text.partition("=")
     if not separator or not dotted.strip():
         raise SettingsError(f"'{text}' is not of the form key=value, such as rag.language=es")
-    return dotted.strip(), _yaml_value(value, dotted)
+    return dotted.strip(), _value(value, dotted)
 
 
 def keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
@@ -273,6 +285,28 @@ def keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
             yield from keys(inner, f"{prefix}{name}.")
         else:
             yield prefix + name
+
+
+def template() -> str:
+    """Returns a settings file with every key at its default, commented out."""
+    lines = ["# Settings of Kvasir. Take the '#' away from what you change.", ""]
+    lines += _template_lines(Settings(), 0)
+    return "\n".join(lines) + "\n"
+
+
+def _template_lines(section: BaseModel, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        note = f"  # {field.description}" if field.description else ""
+        if isinstance(value, BaseModel):
+            yield f"#{indent}{name}:{note}"
+            yield from _template_lines(value, depth + 1)
+        else:
+            plain = section.model_dump(mode="json", include={name})
+            first, *rest = yaml.safe_dump(plain, allow_unicode=True).rstrip().splitlines()
+            yield f"#{indent}{first}{note if not rest else ''}"
+            yield from (f"#{indent}{line}" for line in rest)
 
 
 def _reveal(secret: SecretStr | None) -> str | None:
@@ -299,12 +333,15 @@ def _from_environment(variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]
     for name, value in sorted(variables.items()):
         if name.upper().startswith(ENVIRONMENT_PREFIX):
             dotted = name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", ".")
-            yield dotted, _yaml_value(value, name)
+            yield dotted, _value(value, name)
 
 
-def _yaml_value(value: str, where: str) -> Any:
+def _value(text: str, where: str) -> Any:
+    """Reads a value given as text: lists, mappings and null as in YAML, all else as it is."""
+    if not text.startswith(("{", "[")) and text != "null":
+        return text
     try:
-        return yaml.safe_load(value) if value else value
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise SettingsError(f"the value of {where} is not valid YAML: {error}") from error
 
@@ -324,13 +361,19 @@ def _explain(error: ValidationError, path: Path | None) -> str:
     return "; ".join(_explain_one(detail, where) for detail in error.errors())
 
 
+def _nearest(dotted: str) -> str:
+    """Suggests a key: one spelt alike, else one of the same last part in another section."""
+    known = list(keys())
+    last = dotted.rsplit(".", 1)[-1]
+    alike = get_close_matches(dotted, known, n=1, cutoff=0.85)
+    near = alike or [key for key in known if key.rsplit(".", 1)[-1] == last]
+    return f" (did you mean '{near[0]}'?)" if near else suggestion(dotted, known)
+
+
 def _explain_one(detail: ErrorDetails, where: str) -> str:
     dotted = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        known = list(keys())
-        same_end = [key for key in known if key.rsplit(".", 1)[-1] == str(detail["loc"][-1])]
-        near = f" (did you mean '{same_end[0]}'?)" if same_end else suggestion(dotted, known)
-        return f"unknown setting '{dotted}'{where}{near}"
+        return f"unknown setting '{dotted}'{where}{_nearest(dotted)}"
     message = detail["msg"].removeprefix("Value error, ")
     given = detail.get("input")
     hidden = isinstance(given, (dict, list)) or str(detail["loc"][-1]) in _SECRETS

@@ -35,7 +35,7 @@ def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P,
         )
         return command(settings, *args, **kwargs)
 
-    return wrapped  # type: ignore[return-value]
+    return wrapped
 
 
 def with_app(command: Callable[Concatenate[App, P], R]) -> Callable[P, R]:

@@ -1,0 +1,386 @@
+"""The composition root: settings in, a working application out.
+
+``App`` makes each component when it is first needed, by name through the registry, and hands it
+to the pipelines. Every front door, and Python code through ``kvasir.open``, uses this class.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+from pydantic import SecretStr
+
+from kvasir.catalog.doctor import Findings, Repairs, examine, repair
+from kvasir.catalog.sql import SqlCatalog
+from kvasir.core.errors import CollectionError
+from kvasir.core.filters import Filter
+from kvasir.core.ledger import CollectionRecord, DocumentRecord
+from kvasir.core.protocols import (
+    Embedder,
+    Generator,
+    Optimizable,
+    Reranker,
+    Splitter,
+    TextAnalyzer,
+    VectorStore,
+)
+from kvasir.core.registry import build, load
+from kvasir.core.types import Answer, Hit, Metadata, document_id
+from kvasir.pipelines.answer import Answerer, AnswerStream
+from kvasir.pipelines.confidence import Calibration
+from kvasir.pipelines.discovery import Input, is_address
+from kvasir.pipelines.events import Event, IngestReport
+from kvasir.pipelines.extraction import ExtractionPool
+from kvasir.pipelines.fetch import fetch
+from kvasir.pipelines.ingest import IngestPipeline
+from kvasir.pipelines.reading import OnConflict
+from kvasir.pipelines.retrieve import Retriever
+from kvasir.settings import Settings, load_settings
+
+FilterLike = str | Mapping[str, Any] | Filter | None
+
+
+def open_app(config: Path | str | None = None, **overrides: Any) -> App:
+    """Opens an application, as ``kvasir.open``.
+
+    Args:
+        config: A settings file; default ``kvasir.yaml`` in the working directory, if any.
+        overrides: Settings, with two underscores for each dot: ``rag__language="es"``.
+
+    Raises:
+        SettingsError: A key is unknown or a value unusable.
+    """
+    dotted = {key.replace("__", "."): value for key, value in overrides.items()}
+    return App(load_settings(config, dotted))
+
+
+class App:
+    """One collection with everything that works on it; close it, or use it in a ``with``."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Args: the settings; nothing is loaded yet."""
+        self.settings = settings
+        self.collection = settings.collection
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Releases the index, the catalog and child processes; a second call does nothing."""
+        self._open.close()
+
+    # What users do
+
+    def ingest(
+        self,
+        *inputs: Input,
+        on_conflict: OnConflict | None = None,
+        prune: bool = False,
+        metadata: Metadata | None = None,
+        on_event: Callable[[Event], None] = lambda _: None,
+    ) -> IngestReport:
+        """Reads files, folders, addresses or uploads into the collection.
+
+        Args:
+            inputs: Paths, ``http(s)://`` addresses, or a ``Source`` with its bytes.
+            on_conflict: For a source that changed: ``replace``, ``skip`` or ``error``; by default
+                what the settings say.
+            prune: Remove documents under the given folders whose file is gone.
+            metadata: Given to every document ingested now.
+            on_event: Called with what happens, for a progress bar.
+
+        Returns:
+            What was done and what failed; a file that cannot be read stops nothing.
+
+        Raises:
+            CollectionError: Another embedder made the collection.
+            StoreLockedError: Another process holds the index.
+        """
+        report = self._ingesting.ingest(
+            inputs,
+            on_conflict=on_conflict or self.settings.rag.ingest.on_conflict,
+            prune=prune,
+            metadata=metadata,
+            on_event=on_event,
+        )
+        store = self._store
+        if isinstance(store, Optimizable) and not report.interrupted:
+            store.optimize()
+        return report
+
+    def search(
+        self,
+        query: str,
+        *,
+        top_k: int | None = None,
+        min_score_threshold: float | None = None,
+        filters: FilterLike = None,
+    ) -> list[Hit]:
+        """Finds the passages that belong to a query, best first.
+
+        Args:
+            query: The question or keywords.
+            top_k: Most hits; by default what the settings say.
+            min_score_threshold: Leave out hits whose ``dense_score`` is below.
+            filters: ``"field=value,..."``, a mapping, or a ``Filter``.
+
+        Raises:
+            CollectionError: There is no collection yet, or another embedder made it.
+        """
+        return self.retriever.retrieve(query, **self._asked(top_k, min_score_threshold, filters))
+
+    def ask(
+        self,
+        question: str,
+        *,
+        top_k: int | None = None,
+        min_score_threshold: float | None = None,
+        filters: FilterLike = None,
+    ) -> Answer:
+        """Answers a question from the documents; arguments and errors as ``search``."""
+        return self.answerer.ask(question, **self._asked(top_k, min_score_threshold, filters))
+
+    def stream(
+        self,
+        question: str,
+        *,
+        top_k: int | None = None,
+        min_score_threshold: float | None = None,
+        filters: FilterLike = None,
+    ) -> AnswerStream:
+        """The same as ``ask``, piece by piece; ``.answer`` holds the whole afterwards."""
+        return self.answerer.stream(question, **self._asked(top_k, min_score_threshold, filters))
+
+    # Documents and collections
+
+    def documents(self, prefix: str = "") -> Iterator[DocumentRecord]:
+        """Yields the collection's documents whose source begins with a prefix."""
+        self._record()
+        return self.catalog.documents(self.collection, prefix=prefix)
+
+    def document(self, source: str) -> DocumentRecord:
+        """Returns a document by its source (path or address) or its id.
+
+        Raises:
+            CollectionError: There is no such document.
+        """
+        self._record()
+        for candidate in (source, document_id(_uri(source))):
+            record = self.catalog.document(self.collection, candidate)
+            if record is not None:
+                return record
+        raise CollectionError(
+            f"there is no document '{source}' in collection '{self.collection}'; "
+            "'kvasir documents list' shows what there is"
+        )
+
+    def text(self, source: str) -> str:
+        """Returns the extracted text of a document, into which all offsets point."""
+        return self.catalog.text(self.collection, self.document(source).id) or ""
+
+    def delete(self, *sources: str) -> int:
+        """Deletes documents from store and catalog; returns how many."""
+        return self._ingesting.remove([self.document(source).source_uri for source in sources])
+
+    def set_metadata(self, source: str, metadata: Metadata) -> None:
+        """Replaces the metadata given for a document; nothing is embedded again."""
+        self._ingesting.set_metadata(self.document(source).source_uri, metadata)
+
+    def collections(self) -> list[CollectionRecord]:
+        """Returns all collections."""
+        return self.catalog.collections()
+
+    def delete_collection(self) -> None:
+        """Deletes the collection with everything in it."""
+        record = self._record()
+        uris = [document.source_uri for document in self.catalog.documents(record.name)]
+        self._ingesting.remove(uris)
+        self.catalog.delete_collection(record.name)
+
+    def examine(self) -> Findings:
+        """Compares catalog and store."""
+        self._record()
+        return examine(self.catalog, self._store, self.collection)
+
+    def repair(self) -> Repairs:
+        """Makes the store what the catalog says; a second time there is nothing to do."""
+        self._record()
+        return repair(self.catalog, self._store, self.embedder, self.collection)
+
+    # Components, each made when first needed
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedder that the settings choose."""
+        chosen = self.settings.rag.embedding_model
+        provided = {
+            "name": chosen.name,
+            "token": _reveal(chosen.token),
+            "data_dir": self.settings.data_dir,
+        }
+        return cast(Embedder, build("embedders", chosen.type, chosen.options, provided))
+
+    @cached_property
+    def analyzer(self) -> TextAnalyzer:
+        """Makes the terms of keyword search."""
+        return cast(TextAnalyzer, build("analyzers", "bm25", {}))
+
+    @cached_property
+    def splitter(self) -> Splitter:
+        """The splitter that the settings choose."""
+        chosen = self.settings.rag.splitter
+        provided = {"embedder": self.embedder}
+        return cast(Splitter, build("splitters", chosen.chosen, chosen.arguments, provided))
+
+    @cached_property
+    def catalog(self) -> SqlCatalog:
+        """The ledger of what is indexed."""
+        return self._open.enter_context(closing(SqlCatalog(self.settings.catalog_url)))
+
+    @cached_property
+    def generator(self) -> Generator:
+        """The generator that the settings choose."""
+        chosen = self.settings.generator
+        load("generators", chosen.type)
+        provided = {"embedder": self.embedder, "analyzer": self.analyzer}
+        return cast(Generator, build("generators", chosen.type, chosen.arguments, provided))
+
+    @cached_property
+    def reranker(self) -> Reranker | None:
+        """The reranker that the settings choose, if any."""
+        chosen = self.settings.chat.rag.retriever.reranker
+        if chosen.type is None:
+            return None
+        provided = {
+            "name": chosen.name,
+            "token": _reveal(chosen.token),
+            "data_dir": self.settings.data_dir,
+        }
+        return cast(Reranker, build("rerankers", chosen.type, chosen.options, provided))
+
+    @cached_property
+    def retriever(self) -> Retriever:
+        """Retrieval in the collection."""
+        record = self._record()
+        self._check_embedder(record)
+        chosen = self.settings.chat.rag.retriever
+        return Retriever(
+            self.embedder,
+            self._store,
+            self.reranker,
+            languages=lambda: self._record().languages,
+            language=self.settings.rag.language,
+            alpha=chosen.alpha,
+            candidates=chosen.candidates,
+        )
+
+    @cached_property
+    def answerer(self) -> Answerer:
+        """Answering from the collection."""
+        record = self._record()
+        return Answerer(
+            self.retriever,
+            self.generator,
+            analyzer=self.analyzer,
+            template=self.settings.chat.rag.prompt,
+            calibration=Calibration.from_json(record.calibration) if record.calibration else None,
+            refuse=self.settings.answer.refuse,
+            document_text=lambda document: self.catalog.text(self.collection, document),
+        )
+
+    def make_store(self, uri: str, collection: str) -> VectorStore:
+        """Opens a collection of the chosen kind of store at another place."""
+        chosen = self.settings.rag.vectordb
+        provided = {
+            "uri": uri,
+            "collection": collection,
+            "dimension": self.embedder.dimension,
+            "analyzer": self.analyzer,
+            "fingerprint": self.embedder.fingerprint,
+            "token": _reveal(chosen.token),
+            "username": chosen.username,
+            "password": _reveal(chosen.password),
+        }
+        return cast(VectorStore, build("stores", chosen.type, chosen.options, provided))
+
+    @cached_property
+    def _store(self) -> VectorStore:
+        store = self.make_store(self.settings.store_uri, self.collection)
+        self._open.callback(store.close)
+        return store
+
+    @cached_property
+    def _ingesting(self) -> IngestPipeline:
+        chosen = self.settings.rag.ingest
+        record = self.catalog.collection(self.collection)
+        if record is not None:
+            self._check_embedder(record)
+        pool = self._open.enter_context(
+            ExtractionPool(chosen.workers, chosen.timeout, chosen.memory_mb, chosen.max_file_mb)
+        )
+        splitter = self.settings.rag.splitter
+        return IngestPipeline(
+            pool,
+            self.splitter,
+            self.embedder,
+            self._store,
+            self.catalog,
+            self.collection,
+            recipe=json.dumps([splitter.chosen, splitter.arguments], sort_keys=True),
+            language=self.settings.rag.language,
+            fetch=lambda url: fetch(url, allow_private=chosen.allow_private_urls),
+        )
+
+    def _record(self) -> CollectionRecord:
+        """Returns the collection's record; raises CollectionError where there is none."""
+        record = self.catalog.collection(self.collection)
+        if record is None:
+            others = ", ".join(each.name for each in self.catalog.collections())
+            known = f" (there are: {others})" if others else ""
+            raise CollectionError(
+                f"there is no collection '{self.collection}' in '{self.settings.data_dir}'{known}; "
+                "'kvasir ingest FOLDER' makes one"
+            )
+        return record
+
+    def _check_embedder(self, record: CollectionRecord) -> None:
+        if record.fingerprint != self.embedder.fingerprint:
+            raise CollectionError(
+                f"collection '{record.name}' was made with the embedding model "
+                f"'{record.embedder}', but the settings name '{self.embedder.name}'; set "
+                "rag.embedding_model back, or ingest into another --collection"
+            )
+
+    def _asked(
+        self, top_k: int | None, threshold: float | None, filters: FilterLike
+    ) -> dict[str, Any]:
+        chosen = self.settings.chat.rag.retriever
+        return {
+            "top_k": chosen.top_k if top_k is None else top_k,
+            "min_score_threshold": (chosen.min_score_threshold if threshold is None else threshold),
+            "filters": chosen.filters if filters is None else filters,
+        }
+
+
+def _uri(source: str) -> str:
+    """Returns the identity of a source as users write it: an address, or a file's full path."""
+    return source if is_address(source) else str(Path(source).expanduser().absolute())
+
+
+def _reveal(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

@@ -1,0 +1,106 @@
+"""``kvasir ask`` and ``kvasir search``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from kvasir.app import App
+from kvasir.core.types import Answer
+from kvasir.frontends.cli.main import EXIT_REFUSED
+from kvasir.frontends.cli.options import json_option, setting_option, with_app
+from kvasir.frontends.cli.rendering import (
+    answer_to_dict,
+    hit_to_dict,
+    one_line,
+    place,
+    print_json,
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _retrieval_options(command: F) -> F:
+    """The options of everything that retrieves."""
+    for option in _RETRIEVAL:
+        command = option(command)
+    return command
+
+
+_RETRIEVAL: list[Callable[[Any], Any]] = [
+    setting_option(
+        "--filters",
+        key="chat.rag.retriever.filters",
+        help_text="Only chunks with this metadata: field=value,...",
+    ),
+    setting_option(
+        "--min-score",
+        key="chat.rag.retriever.min_score_threshold",
+        help_text="Leave out hits whose dense score is below.",
+        type=float,
+    ),
+    setting_option("--top-k", key="chat.rag.retriever.top_k", help_text="Most passages.", type=int),
+]
+
+
+@click.command()
+@click.argument("query")
+@_retrieval_options
+@json_option
+@with_app
+def search(app: App, query: str, as_json: bool) -> None:
+    """Find the passages that match a query."""
+    hits = app.search(query)
+    if as_json:
+        print_json([hit_to_dict(hit) for hit in hits])
+        return
+    if not hits:
+        click.echo("nothing found", err=True)
+    for number, hit in enumerate(hits, 1):
+        chunk = hit.chunk
+        where = place(str(chunk.metadata.get("source_uri", chunk.document_id)), chunk.page)
+        click.secho(f"{number}. {where}", bold=True, nl=False)
+        click.echo(f"  (score {hit.score:.2f}, dense {hit.dense_score or 0.0:.2f})")
+        if chunk.headings:
+            click.secho(f"   {' > '.join(chunk.headings)}", dim=True)
+        click.echo(f"   {one_line(chunk.text, 300)}")
+
+
+@click.command()
+@click.argument("question")
+@_retrieval_options
+@setting_option("--generator", key="generator.type", help_text="What writes the answer.")
+@setting_option("--llm", key="generator.model", help_text="The language model, at its server.")
+@json_option
+@with_app
+def ask(app: App, question: str, as_json: bool) -> int:
+    """Answer a question from the documents, with citations.
+
+    Ends with 5 when the documents do not hold the answer.
+    """
+    if as_json:
+        answer = app.ask(question)
+        print_json(answer_to_dict(answer))
+    else:
+        stream = app.stream(question)
+        for piece in stream:
+            click.echo(piece, nl=False)
+        click.echo()
+        answer = stream.answer
+        _print_citations(answer)
+    return EXIT_REFUSED if answer.refused else 0
+
+
+def _print_citations(answer: Answer) -> None:
+    if answer.citations:
+        click.echo()
+    for citation in answer.citations:
+        click.secho(
+            f"[{citation.marker}] {place(citation.source_uri, citation.page)}", bold=True, nl=False
+        )
+        click.echo(f", characters {citation.start}-{citation.end}")
+        click.secho(f'    "{one_line(citation.quote)}"', dim=True)
+    if answer.removed_citations:
+        click.echo(f"{answer.removed_citations} citations pointed nowhere and were removed")

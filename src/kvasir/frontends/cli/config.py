@@ -1,0 +1,58 @@
+"""``kvasir config``: what is in force, whether a file is right, a file to start from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import yaml
+
+from kvasir.core.errors import SettingsError
+from kvasir.core.registry import load
+from kvasir.frontends.cli.options import json_option, with_settings
+from kvasir.settings import DEFAULT_FILE, Settings, load_settings, template
+
+
+@click.group()
+def config() -> None:
+    """Show, check or write the settings."""
+
+
+@config.command()
+@json_option
+@with_settings
+def show(settings: Settings, as_json: bool) -> None:
+    """Print the settings in force, secrets masked."""
+    tree = settings.dump()
+    text = (
+        json.dumps(tree, indent=2, ensure_ascii=False)
+        if as_json
+        else yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).rstrip()
+    )
+    click.echo(text)
+
+
+@config.command()
+@click.argument("file", default=str(DEFAULT_FILE))
+def check(file: str) -> None:
+    """Read a settings file and say what is wrong with it.
+
+    The components that it names are looked up too.
+    """
+    settings = load_settings(file)
+    for family, name in settings.components():
+        load(family, name)
+    click.echo(f"{file}: all settings are known and usable")
+
+
+@config.command()
+@click.argument("file", default=str(DEFAULT_FILE))
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def init(file: str, force: bool) -> None:
+    """Write a commented settings file with the defaults."""
+    path = Path(file)
+    if path.exists() and not force:
+        raise SettingsError(f"'{file}' exists already; --force replaces it")
+    path.write_text(template(), "utf-8")
+    click.echo(f"wrote {file}")

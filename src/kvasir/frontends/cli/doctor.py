@@ -1,0 +1,47 @@
+"""``kvasir doctor``: do catalog and store agree?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from kvasir.app import App
+from kvasir.frontends.cli.main import EXIT_SOME_FAILED
+from kvasir.frontends.cli.options import json_option, with_app
+from kvasir.frontends.cli.rendering import print_json
+
+
+@click.command()
+@click.option("--repair", is_flag=True, help="Put right what is found.")
+@json_option
+@with_app
+def doctor(app: App, repair: bool, as_json: bool) -> int:
+    """Compare catalog and store, and repair them.
+
+    Finds chunks that no document has, chunks and vectors that are missing or broken, and versions
+    that were left half-written. Ends with 4 when faults are found and not repaired.
+    """
+    findings = app.examine()
+    repairs = app.repair() if repair and not findings.clean else None
+    after = app.examine() if repairs else findings
+    if as_json:
+        print_json(
+            {
+                "clean": after.clean,
+                "findings": asdict(findings),
+                "repairs": asdict(repairs) if repairs else None,
+            }
+        )
+        return 0 if after.clean else EXIT_SOME_FAILED
+    for what, count in findings.table():
+        if count:
+            click.echo(f"{count} {what}")
+    if repairs:
+        done = ", ".join(f"{count} {what}" for what, count in asdict(repairs).items() if count)
+        click.echo(f"repaired: {done or 'nothing'}")
+    if after.clean:
+        click.echo(f"collection '{app.collection}' is sound: {after.expected} chunks")
+    elif not repair:
+        click.echo("'kvasir doctor --repair' puts this right", err=True)
+    return 0 if after.clean else EXIT_SOME_FAILED

@@ -1,0 +1,101 @@
+"""``kvasir documents``: list, show, change, delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from kvasir.app import App
+from kvasir.core.ledger import DocumentRecord
+from kvasir.frontends.cli.ingest import parse_metadata
+from kvasir.frontends.cli.options import json_option, with_app
+from kvasir.frontends.cli.rendering import print_json, sizes
+
+
+@click.group()
+def documents() -> None:
+    """List, show, change or delete documents."""
+
+
+@documents.command("list")
+@click.argument("prefix", default="")
+@json_option
+@with_app
+def list_documents(app: App, prefix: str, as_json: bool) -> None:
+    """List the collection's documents, those whose source begins with PREFIX."""
+    records = list(app.documents(prefix))
+    if as_json:
+        print_json([_as_dict(record) for record in records])
+        return
+    table = Table("source", "title", "language", "chunks", "size", "status", box=None)
+    for record in records:
+        status = f"failed: {record.error_reason}" if record.error_reason else str(record.status)
+        size = sizes(record.state.size)
+        count = str(record.chunk_count)
+        table.add_row(record.source_uri, record.title, record.language, count, size, status)
+    Console(soft_wrap=True).print(table)
+
+
+@documents.command()
+@click.argument("source")
+@click.option("--text", "with_text", is_flag=True, help="Print the extracted text too.")
+@json_option
+@with_app
+def show(app: App, source: str, with_text: bool, as_json: bool) -> None:
+    """Show one document, by its source or id."""
+    shown = _as_dict(app.document(source))
+    if with_text:
+        shown["text"] = app.text(source)
+    if as_json:
+        print_json(shown)
+        return
+    text = shown.pop("text", None)
+    for key, value in shown.items():
+        if value not in (None, {}, ""):
+            click.echo(f"{key}: {value}")
+    if text is not None:
+        click.echo(f"\n{text}")
+
+
+@documents.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@json_option
+@with_app
+def delete(app: App, sources: tuple[str, ...], as_json: bool) -> None:
+    """Delete documents, by their source or id, from store and catalog."""
+    count = app.delete(*sources)
+    if as_json:
+        print_json({"deleted": count})
+    else:
+        click.echo(f"{count} deleted")
+
+
+@documents.command()
+@click.argument("source")
+@click.argument("metadata", nargs=-1, metavar="KEY=VALUE...")
+@with_app
+def metadata(app: App, source: str, metadata: tuple[str, ...]) -> None:
+    """Replace the metadata given for a document; nothing is embedded again."""
+    app.set_metadata(source, parse_metadata(metadata) or {})
+    click.echo("metadata replaced")
+
+
+def _as_dict(record: DocumentRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "source": record.source_uri,
+        "title": record.title,
+        "status": str(record.status),
+        "language": record.language,
+        "media_type": record.state.media_type,
+        "bytes": record.state.size,
+        "sha256": record.state.content_hash,
+        "chunks": record.chunk_count,
+        "indexed": record.indexed.isoformat(),
+        "metadata": dict(record.metadata),
+        "error_reason": record.error_reason,
+        "error": record.error_message,
+    }

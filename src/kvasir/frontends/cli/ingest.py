@@ -1,0 +1,186 @@
+"""``kvasir ingest``: sources in, a progress bar meanwhile, a report at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from kvasir.app import App
+from kvasir.core.errors import UserError
+from kvasir.core.types import MetadataValue
+from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
+from kvasir.frontends.cli.options import json_option, setting_option, with_app
+from kvasir.frontends.cli.rendering import print_json, rate, sizes
+from kvasir.pipelines.events import Embedded, Event, Failed, Finished, Found, IngestReport
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, metavar="PATH|URL...")
+@setting_option(
+    "--on-conflict",
+    key="rag.ingest.on_conflict",
+    help_text="For a source that changed since: replace, skip or error.",
+    type=click.Choice(["replace", "skip", "error"]),
+)
+@click.option("--prune", is_flag=True, help="Remove documents whose file is gone from the folder.")
+@click.option(
+    "--metadata", multiple=True, metavar="KEY=VALUE", help="Give every document this metadata."
+)
+@setting_option(
+    "--language", key="rag.language", help_text="Language of the documents, such as es."
+)
+@setting_option("--split-by", key="rag.splitter.split_by", help_text="Unit of the window splitter.")
+@setting_option(
+    "--split-length", key="rag.splitter.split_length", help_text="Most units in a chunk.", type=int
+)
+@setting_option(
+    "--split-overlap",
+    key="rag.splitter.split_overlap",
+    help_text="Units that neighbouring chunks share.",
+    type=int,
+)
+@setting_option(
+    "--split-threshold",
+    key="rag.splitter.split_threshold",
+    help_text="Fewest units in the last chunk.",
+    type=int,
+)
+@setting_option("--vectordb-type", key="rag.vectordb.type", help_text="The store.")
+@setting_option("--vectordb-uri", key="rag.vectordb.uri", help_text="Where the store is.")
+@setting_option("--vectordb-token", key="rag.vectordb.token", help_text="The store's token.")
+@setting_option("--vectordb-username", key="rag.vectordb.username", help_text="The store's user.")
+@setting_option(
+    "--vectordb-password", key="rag.vectordb.password", help_text="The store's password."
+)
+@setting_option("--model", key="rag.embedding_model.name", help_text="The embedding model.")
+@setting_option(
+    "--model-token", key="rag.embedding_model.token", help_text="Token for private models."
+)
+@json_option
+@with_app
+def ingest(
+    app: App, sources: tuple[str, ...], prune: bool, metadata: tuple[str, ...], as_json: bool
+) -> int:
+    """Read files, folders and URLs into a collection.
+
+    A source that did not change costs nothing but a look; of one that changed, only the changed
+    passages are embedded. What cannot be read is listed at the end, and the rest goes on.
+    """
+    with _progress(quiet=as_json) as on_event:
+        report = app.ingest(
+            *sources, prune=prune, metadata=parse_metadata(metadata), on_event=on_event
+        )
+    if as_json:
+        print_json(_as_dict(report))
+    else:
+        _print(report)
+    if report.interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_SOME_FAILED if report.failed else 0
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[Event], None]]:
+    """A progress bar on the terminal; nothing where there is none."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("looking", total=None, rate="")
+        chunks = 0
+
+        def on_event(event: Event) -> None:
+            nonlocal chunks
+            if isinstance(event, Found):
+                bar.update(task, total=event.sources, description="ingesting")
+            elif isinstance(event, Embedded):
+                chunks += event.chunks
+                elapsed = bar.tasks[0].elapsed or 0.0
+                bar.update(task, rate=f"{rate(chunks, elapsed)} chunks/s")
+            elif isinstance(event, (Finished, Failed)):
+                bar.advance(task)
+
+        yield on_event
+
+
+def parse_metadata(pairs: tuple[str, ...]) -> dict[str, MetadataValue] | None:
+    """Reads ``key=value`` pairs; numbers and truth values are told from text."""
+    metadata: dict[str, MetadataValue] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key.strip():
+            raise UserError(f"--metadata '{pair}' is not of the form key=value")
+        metadata[key.strip()] = _scalar(value)
+    return metadata or None
+
+
+def _scalar(text: str) -> MetadataValue:
+    """Tells numbers and truth values from text, as JSON spells them."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, (str, int, float, bool)) else text
+
+
+def _print(report: IngestReport) -> None:
+    counts = [
+        (len(report.added), "added"),
+        (len(report.replaced), "replaced"),
+        (len(report.unchanged), "unchanged"),
+        (len(report.relabelled), "with new metadata"),
+        (len(report.skipped), "changed but skipped"),
+        (len(report.removed), "removed"),
+        (len(report.failed), "failed"),
+        (len(report.left), "left to do"),
+    ]
+    done = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing to do"
+    total = report.seconds.get("total", 0.0)
+    if report.recovered:
+        click.echo(f"recovered from an interrupted run: {report.recovered} half-written versions")
+    embedded = f"{report.chunks_embedded} chunks embedded"
+    if report.chunks_reused:
+        embedded += f", {report.chunks_reused} reused"
+    click.echo(f"{done}; {embedded}; {sizes(report.bytes_read)} in {total:.1f} s")
+    for failure in report.failed:
+        click.echo(f"failed: {failure.source_uri}: {failure.message}", err=True)
+    if report.interrupted:
+        click.echo("interrupted: what is finished is kept; run the same command again", err=True)
+        sys.stderr.flush()
+
+
+def _as_dict(report: IngestReport) -> dict[str, Any]:
+    return {
+        "added": report.added,
+        "replaced": report.replaced,
+        "unchanged": report.unchanged,
+        "relabelled": report.relabelled,
+        "skipped": report.skipped,
+        "removed": report.removed,
+        "failed": [
+            {"source": each.source_uri, "reason": each.reason, "message": each.message}
+            for each in report.failed
+        ],
+        "left": report.left,
+        "interrupted": report.interrupted,
+        "recovered": report.recovered,
+        "chunks_embedded": report.chunks_embedded,
+        "chunks_reused": report.chunks_reused,
+        "bytes": report.bytes_read,
+        "seconds": {stage: round(value, 3) for stage, value in report.seconds.items()},
+    }

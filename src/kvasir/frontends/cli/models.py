@@ -1,0 +1,61 @@
+"""``kvasir models``: which embedding models are here, and fetching one."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from kvasir.frontends.cli.options import json_option, with_settings
+from kvasir.frontends.cli.rendering import print_json, sizes
+from kvasir.models import folders, hub
+from kvasir.settings import Settings
+
+
+@click.group()
+def models() -> None:
+    """List embedding models, or pull one."""
+
+
+@models.command("list")
+@json_option
+@with_settings
+def list_models(settings: Settings, as_json: bool) -> None:
+    """List the models on this machine."""
+    rows = [
+        {
+            "name": folder.name,
+            "dimension": folder.dimension,
+            "bytes": folder.size,
+            "found": folder.origin,
+            "path": str(folder.path),
+        }
+        for folder in folders.list_local(settings.data_dir)
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    table = Table("name", "dimension", "size", "found", "path", box=None)
+    for row in rows:
+        size = sizes(int(str(row["bytes"])))
+        table.add_row(
+            str(row["name"]), str(row["dimension"]), size, str(row["found"]), str(row["path"])
+        )
+    Console(soft_wrap=True).print(table)
+
+
+@models.command()
+@click.argument("name", required=False)
+@with_settings
+def pull(settings: Settings, name: str | None) -> None:
+    """Fetch a model from the hub into the data folder; default: the one in the settings."""
+    chosen = settings.rag.embedding_model
+    token = chosen.token.get_secret_value() if chosen.token else None
+    console = Console(stderr=True)
+    with console.status("") as status:
+
+        def on_progress(file: str, done: int, total: int) -> None:
+            status.update(f"{file}: {sizes(done)} of {sizes(total)}")
+
+        folder = hub.pull(name or chosen.name, token, settings.data_dir, on_progress)
+    click.echo(f"{folder.name}: {folder.path}")

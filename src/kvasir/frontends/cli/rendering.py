@@ -1,0 +1,89 @@
+"""How the command line shows things to people, and JSON to programs."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import click
+
+from kvasir.core.types import Answer, Citation, Hit
+
+_WHITE = re.compile(r"\s+")
+
+
+def print_json(value: Any) -> None:
+    """Prints one JSON document."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def one_line(text: str, width: int = 0) -> str:
+    """Returns text on one line, cut to a width where one is given."""
+    flat = _WHITE.sub(" ", text).strip()
+    return flat if not width or len(flat) <= width else flat[: width - 1].rstrip() + "…"
+
+
+def sizes(count: int) -> str:
+    """Returns a number of bytes as people read it."""
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def rate(count: int, seconds: float) -> str:
+    """Returns how many a second."""
+    return f"{count / seconds:.0f}" if seconds > 0 else "-"
+
+
+def place(source_uri: str, page: int | None) -> str:
+    """Returns where something stands, for people."""
+    return f"{source_uri}, page {page}" if page else source_uri
+
+
+def hit_to_dict(hit: Hit) -> dict[str, Any]:
+    """Returns a hit as ``--json`` prints it."""
+    chunk = hit.chunk
+    return {
+        "score": round(hit.score, 6),
+        "dense_score": None if hit.dense_score is None else round(hit.dense_score, 6),
+        "lexical_score": None if hit.lexical_score is None else round(hit.lexical_score, 6),
+        "chunk_id": chunk.id,
+        "document_id": chunk.document_id,
+        "source": chunk.metadata.get("source_uri"),
+        "page": chunk.page,
+        "headings": list(chunk.headings),
+        "start": chunk.start,
+        "end": chunk.end,
+        "text": chunk.text,
+        "metadata": dict(chunk.metadata),
+    }
+
+
+def citation_to_dict(citation: Citation) -> dict[str, Any]:
+    """Returns a citation as ``--json`` prints it."""
+    return {
+        "marker": citation.marker,
+        "document_id": citation.document_id,
+        "source": citation.source_uri,
+        "page": citation.page,
+        "quote": citation.quote,
+        "start": citation.start,
+        "end": citation.end,
+    }
+
+
+def answer_to_dict(answer: Answer) -> dict[str, Any]:
+    """Returns an answer as ``--json`` prints it."""
+    return {
+        "text": answer.text,
+        "refused": answer.refused,
+        "confidence": round(answer.confidence, 4),
+        "citations": [citation_to_dict(each) for each in answer.citations],
+        "removed_citations": answer.removed_citations,
+        "hits": [hit_to_dict(each) for each in answer.hits],
+        "seconds": {stage: round(value, 4) for stage, value in answer.timings.items()},
+    }

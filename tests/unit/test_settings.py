@@ -1,0 +1,111 @@
+"""One tree from file, environment and command line; mistakes are named."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kvasir.core.errors import SettingsError
+from kvasir.settings import Settings, keys, load_settings, parse_assignment, template
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "kvasir.yaml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_environment_stands_over_the_file_and_the_command_line_over_both(tmp_path: Path) -> None:
+    path = write(tmp_path, "rag:\n  vectordb: {uri: from-file, type: from-file, username: file}\n")
+    environment = {"KVASIR__RAG__VECTORDB__URI": "env", "KVASIR__RAG__VECTORDB__TYPE": "env"}
+    settings = load_settings(path, {"rag.vectordb.type": "line"}, environment)
+    chosen = settings.rag.vectordb
+    assert (chosen.type, chosen.uri, chosen.username) == ("line", "env", "file")
+
+
+@pytest.mark.parametrize(
+    ("dotted", "nearest"),
+    [
+        ("rag.vectordb.url", "rag.vectordb.uri"),
+        ("chat.rag.retriever.topk", "chat.rag.retriever.top_k"),
+        ("generater.type", "generator.type"),
+        ("rag.top_k", "chat.rag.retriever.top_k"),
+    ],
+)
+def test_an_unknown_setting_is_named_with_the_nearest_known_one(dotted: str, nearest: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(None, {dotted: "x"}, {})
+    message = str(caught.value)
+    assert dotted.split(".")[0] in message
+    assert nearest in message
+
+
+def test_an_unknown_setting_in_the_environment_is_an_error() -> None:
+    with pytest.raises(SettingsError, match=r"unknown setting 'rag\.vectordb\.urri'"):
+        load_settings(None, None, {"KVASIR__RAG__VECTORDB__URRI": "x"})
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("- a\n- b\n", "keys and values"),
+        ("a: [1\n", "not valid YAML"),
+        ("rag: {splitter: {split_length: 0}}", "split_length"),
+        ("rag: {splitter: {split_length: 5, split_overlap: 5}}", "smaller than split_length"),
+        ("rag: {splitter: {split_by: chapter}}", "split_by"),
+        ("collection: '../up'", "collection"),
+        ("rag: 3", "setting 'rag'"),
+    ],
+)
+def test_a_bad_file_gets_one_line_that_names_the_fault(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    with pytest.raises(SettingsError, match=complaint) as caught:
+        load_settings(write(tmp_path, text), None, {})
+    if "YAML" not in complaint:
+        assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="there is no settings file"):
+        load_settings(tmp_path / "none.yaml", None, {})
+
+
+def test_secrets_appear_neither_in_dumps_nor_in_errors() -> None:
+    settings = load_settings(None, {"rag.vectordb.password": "s3cret"}, {})
+    assert settings.rag.vectordb.password is not None
+    assert "s3cret" not in yaml.safe_dump(settings.dump())
+    with pytest.raises(SettingsError) as caught:
+        load_settings(None, {"rag.vectordb.password": ["s3cret"]}, {})
+    assert "s3cret" not in str(caught.value)
+
+
+def test_naming_a_unit_chooses_the_window_splitter() -> None:
+    assert load_settings(None, {}, {}).rag.splitter.chosen == "structure"
+    settings = load_settings(None, {"rag.splitter.split_by": "line"}, {})
+    assert settings.rag.splitter.chosen == "window"
+    assert settings.rag.splitter.arguments["split_by"] == "line"
+
+
+def test_the_template_has_every_key_and_is_read_back_to_the_defaults() -> None:
+    lines = [line[1:] for line in template().splitlines() if line.startswith("#")]
+    plain = "\n".join(line for line in lines if not line.startswith(" Settings"))
+    tree = yaml.safe_load(plain)
+    assert Settings.model_validate(tree) == Settings()
+    for key in keys():
+        section = tree
+        for part in key.split("."):
+            assert part in section, key
+            section = section[part]
+
+
+def test_assigned_text_stays_text_until_the_setting_says_otherwise() -> None:
+    given = ["rag.ingest.workers=3", "rag.language=no", "rag.vectordb.password=0123"]
+    settings = load_settings(None, dict(parse_assignment(text) for text in given), {})
+    assert settings.rag.ingest.workers == 3
+    assert settings.rag.language == "no"
+    assert settings.rag.vectordb.password is not None
+    assert settings.rag.vectordb.password.get_secret_value() == "0123"
+    assert parse_assignment("generator.options={temperature: 0.5}")[1] == {"temperature": 0.5}
+    with pytest.raises(SettingsError, match="key=value"):
+        parse_assignment("nonsense")
