@@ -1,0 +1,129 @@
+"""The reranker on small cross-encoders that are written, then loaded like any other."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import kvasir.core.registry as registry
+from kvasir.core.errors import ModelNotFoundError, SettingsError
+from kvasir.core.types import Chunk, Hit
+
+torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+transformers = pytest.importorskip("transformers")
+sentence_transformers = pytest.importorskip("sentence_transformers")
+tokenizers = pytest.importorskip("tokenizers")
+
+QUERY = "where is the mead"
+TEXTS = ["The mead is in the hall.", "Nobody knows.", "Odin drank the mead.", "", "渡り鳥"]
+
+
+def write_cross_encoder(folder, labels):
+    core = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="[UNK]"))
+    core.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel()
+    core.train_from_iterator(
+        [QUERY, *TEXTS],
+        tokenizers.trainers.BpeTrainer(
+            vocab_size=320,
+            special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"],
+            initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    core.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        model_max_length=64,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+    ).save_pretrained(folder)
+    torch.manual_seed(3)
+    transformers.BertForSequenceClassification(
+        transformers.BertConfig(
+            vocab_size=core.get_vocab_size(),
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+            max_position_embeddings=64,
+            num_labels=labels,
+            initializer_range=0.4,
+        )
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_cross_encoder(tmp_path_factory.mktemp("cross-encoder"), labels=1)
+
+
+@pytest.fixture(scope="module")
+def reranker(folder):
+    return registry.build("rerankers", "cross-encoder", {"name": str(folder), "device": "cpu"})
+
+
+def hits(texts=TEXTS):
+    return [
+        Hit(Chunk(str(i), "d", text, 0, len(text), headings=("Mead",)), 0.5, 0.6, 1.5)
+        for i, text in enumerate(texts)
+    ]
+
+
+def test_hits_are_ordered_by_the_sigmoid_of_the_models_score(folder, reranker):
+    model = sentence_transformers.CrossEncoder(str(folder), device="cpu")
+    pairs = [(QUERY, hit.chunk.passage) for hit in hits()]
+    logits = model.predict(pairs, activation_fn=torch.nn.Identity())
+    expected = sorted(1 / (1 + np.exp(-logits)), reverse=True)
+    found = reranker.rerank(QUERY, hits(), 10)
+    assert [hit.score for hit in found] == pytest.approx(expected, abs=1e-5)
+    assert {hit.chunk.id for hit in found} == {str(i) for i in range(len(TEXTS))}
+    assert len({round(hit.score, 6) for hit in found}) > 1
+
+
+def test_only_the_best_are_returned_with_their_other_scores_kept(reranker):
+    best = reranker.rerank(QUERY, hits(), 2)
+    assert best == reranker.rerank(QUERY, hits(), 5)[:2]
+    assert {(hit.dense_score, hit.lexical_score) for hit in best} == {(0.6, 1.5)}
+
+
+def test_nothing_to_rerank_gives_nothing(reranker):
+    assert reranker.rerank(QUERY, [], 5) == []
+    assert reranker.rerank(QUERY, hits(), 0) == []
+
+
+def test_a_chunk_beyond_the_models_length_is_scored(reranker):
+    (hit,) = reranker.rerank(QUERY, hits(["mead " * 5000]), 1)
+    assert 0.0 <= hit.score <= 1.0
+
+
+def test_threads_do_not_disturb_each_other(reranker):
+    expected = [hit.chunk.id for hit in reranker.rerank(QUERY, hits(), 5)]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: reranker.rerank(QUERY, hits(), 5), range(12)))
+    assert all([hit.chunk.id for hit in found] == expected for found in results)
+
+
+def test_a_model_of_several_scores_is_refused(tmp_path):
+    folder = write_cross_encoder(tmp_path, labels=3)
+    with pytest.raises(SettingsError, match=r"3 scores a pair.*bge-reranker"):
+        registry.build("rerankers", "cross-encoder", {"name": str(folder), "device": "cpu"})
+
+
+def test_a_device_that_is_not_there_is_refused(folder):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(SettingsError, match="set device to cpu"):
+        registry.build("rerankers", "cross-encoder", {"name": str(folder), "device": "cuda"})
+
+
+def test_a_model_that_is_nowhere_is_one_error(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelNotFoundError, match="BAAI/bge-reranker-v2-m3"):
+        registry.build("rerankers", "cross-encoder", {"data_dir": tmp_path})

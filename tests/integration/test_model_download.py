@@ -1,0 +1,245 @@
+"""Downloads, from a hub on the loopback that breaks, refuses and serves ranges on request."""
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from kvasir.core.errors import ModelNotFoundError
+from kvasir.models import hub
+from kvasir.models.folders import find, find_local, list_local
+
+NAME = "acme/small-encoder"
+TOKEN = "hf_a-secret-token"
+FILES = {
+    "config.json": b'{"model_type": "bert", "hidden_size": 24}',
+    "tokenizer.json": b"{}",
+    "1_Pooling/config.json": b'{"pooling_mode_mean_tokens": true}',
+    "README.md": b"---\nlanguage: en\n---\n",
+    "model.safetensors": bytes(range(256)) * 4000,
+    "pytorch_model.bin": b"pickled",
+    "onnx/model.onnx": b"another engine",
+    "modeling_acme.py": b"print('never fetched')",
+    "../outside.json": b"never fetched",
+}
+KEPT = {"config.json", "tokenizer.json", "1_Pooling/config.json", "README.md", "model.safetensors"}
+
+
+class Hub(ThreadingHTTPServer):
+    """Serves one model as the hub does; attributes say how it misbehaves."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files = dict(FILES)
+        self.requests = []
+        self.break_after = None
+        self.breaks = 0
+        self.needs_token = None
+        self.status = None
+        self.ranges = True
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        """Keeps the test's output clean."""
+
+    def do_GET(self):
+        server = self.server
+        path = self.path.partition("?")[0]
+        server.requests.append((path, self.headers.get("Range"), self.headers["Authorization"]))
+        if server.needs_token and self.headers["Authorization"] != f"Bearer {server.needs_token}":
+            return self.reply(401, b"{}")
+        if server.status:
+            return self.reply(server.status, b"{}")
+        if path == f"/api/models/{NAME}/revision/main":
+            return self.reply(200, json.dumps(self.listing()).encode())
+        name = path.removeprefix(f"/{NAME}/resolve/c0ffee/")
+        if name not in server.files:
+            return self.reply(404, b"{}")
+        return self.send_file(server.files[name])
+
+    def listing(self):
+        siblings = []
+        for name, content in FILES.items():
+            entry = {"rfilename": name, "size": len(content)}
+            if name.endswith((".safetensors", ".bin")):
+                digest = hashlib.sha256(content).hexdigest()
+                entry["lfs"] = {"sha256": digest, "size": len(content)}
+            else:
+                blob = b"blob %d\0" % len(content) + content
+                entry["blobId"] = hashlib.sha1(blob).hexdigest()
+            siblings.append(entry)
+        return {"sha": "c0ffee", "siblings": siblings}
+
+    def send_file(self, content):
+        server = self.server
+        wanted = self.headers.get("Range") if server.ranges else None
+        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
+        body = content[start:]
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if server.break_after is not None and len(body) > server.break_after and server.breaks:
+            server.breaks -= 1
+            self.wfile.write(body[: server.break_after])
+            self.close_connection = True
+            return
+        self.wfile.write(body)
+
+    def reply(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    for variable in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "no-cache"))
+    monkeypatch.setattr(hub, "PAUSE", 0.001)
+    server = Hub()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def stored(folder):
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+def test_a_model_that_is_nowhere_is_fetched_with_the_files_it_needs(server, tmp_path):
+    folder = find(NAME, data_dir=tmp_path)
+    assert folder.path == tmp_path / "models" / "acme" / "small-encoder"
+    assert stored(folder.path) == {name: FILES[name] for name in KEPT}
+    assert (folder.name, folder.origin, folder.dimension) == (NAME, "downloaded", 24)
+    assert not (tmp_path / "outside.json").exists()
+
+
+def test_a_fetched_model_is_found_again_without_the_hub(server, tmp_path):
+    find(NAME, data_dir=tmp_path)
+    server.requests.clear()
+    again = find(NAME.upper(), data_dir=tmp_path)
+    assert again.name == NAME
+    assert server.requests == []
+    assert [m.name for m in list_local(tmp_path) if m.origin == "downloaded"] == [NAME]
+
+
+def test_progress_counts_the_bytes_of_the_whole_model(server, tmp_path):
+    seen = []
+    hub.pull(NAME, data_dir=tmp_path, progress=lambda *step: seen.append(step))
+    total = sum(len(FILES[name]) for name in KEPT)
+    assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+    assert seen[-1] == ("model.safetensors", total, total)
+
+
+def test_a_broken_connection_is_resumed_where_it_broke(server, tmp_path):
+    server.break_after, server.breaks = 300_000, 3
+    folder = hub.pull(NAME, data_dir=tmp_path)
+    assert stored(folder.path)["model.safetensors"] == FILES["model.safetensors"]
+    ranges = [asked for path, asked, _ in server.requests if path.endswith("model.safetensors")]
+    assert ranges[0] is None
+    assert len(ranges) == 4
+    assert all(asked for asked in ranges[1:])
+
+
+def test_a_server_without_ranges_is_asked_from_the_start(server, tmp_path):
+    server.break_after, server.breaks, server.ranges = 300_000, 1, False
+    folder = hub.pull(NAME, data_dir=tmp_path)
+    assert stored(folder.path)["model.safetensors"] == FILES["model.safetensors"]
+
+
+def test_a_later_run_goes_on_where_an_earlier_one_gave_up(server, tmp_path):
+    server.break_after, server.breaks = 0, 1000
+    with pytest.raises(ModelNotFoundError, match=r"broke 5 times.*run it again"):
+        hub.pull(NAME, data_dir=tmp_path)
+    assert find_local(NAME, tmp_path) is None
+    part = tmp_path / "models" / ".partial" / "acme--small-encoder" / "model.safetensors.part"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(FILES["model.safetensors"][:1000])
+    server.breaks = 0
+    server.requests.clear()
+    assert stored(hub.pull(NAME, data_dir=tmp_path).path).keys() == KEPT
+    assert (f"/{NAME}/resolve/c0ffee/model.safetensors", "bytes=1000-", None) in server.requests
+
+
+def test_a_damaged_file_is_refused_and_not_kept(server, tmp_path):
+    server.files["model.safetensors"] = b"\0" * len(FILES["model.safetensors"])
+    with pytest.raises(ModelNotFoundError, match=r"model\.safetensors .* damaged"):
+        hub.pull(NAME, data_dir=tmp_path)
+    assert find_local(NAME, tmp_path) is None
+    server.files = dict(FILES)
+    assert stored(hub.pull(NAME, data_dir=tmp_path).path).keys() == KEPT
+
+
+def test_a_private_model_is_fetched_with_the_token(server, tmp_path, monkeypatch):
+    server.needs_token = TOKEN
+    assert find(NAME, TOKEN, tmp_path / "by-option").name == NAME
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert find(NAME, None, tmp_path / "by-environment").name == NAME
+
+
+@pytest.mark.parametrize(
+    ("status", "token", "explained"),
+    [
+        (401, TOKEN, "does not accept the token"),
+        (401, None, "rag.embedding_model.token or HF_TOKEN"),
+        (403, TOKEN, "accept the model's terms"),
+        (404, None, "has no model 'acme/small-encoder' \\(404\\)"),
+        (503, None, "try again later"),
+    ],
+)
+def test_a_refusal_is_explained_and_shows_no_token(server, tmp_path, status, token, explained):
+    server.status = status
+    with pytest.raises(ModelNotFoundError, match=explained) as caught:
+        find(NAME, token, tmp_path)
+    assert TOKEN not in str(caught.value)
+    assert TOKEN not in repr(caught.value.__cause__)
+
+
+def test_one_error_lists_every_way_that_was_tried(server, tmp_path):
+    server.status = 404
+    with pytest.raises(ModelNotFoundError) as caught:
+        find(NAME, data_dir=tmp_path)
+    message = str(caught.value)
+    for part in ("path:", "package:", str(tmp_path / "models"), "no-cache/hub", "hub:", "pull"):
+        assert part in message
+
+
+def test_offline_means_that_nothing_is_asked(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelNotFoundError, match="HF_HUB_OFFLINE is set"):
+        find(NAME, data_dir=tmp_path)
+    assert server.requests == []
+
+
+def test_an_unreachable_hub_is_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ModelNotFoundError, match=r"http://127\.0\.0\.1:9/? cannot be reached"):
+        hub.pull(NAME, data_dir=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../../etc", "a/b/c", "https://example.org/x", "", "a/..", "./x"])
+def test_what_is_no_name_is_not_asked_for(server, tmp_path, name):
+    with pytest.raises(ModelNotFoundError, match="not a name on the hub"):
+        hub.pull(name, data_dir=tmp_path)
+    assert server.requests == []
+
+
+def test_a_name_without_owner_is_tried_with_the_usual_one(server, tmp_path):
+    with pytest.raises(ModelNotFoundError):
+        hub.pull("small-encoder", data_dir=tmp_path)
+    assert [path for path, _, _ in server.requests] == [
+        "/api/models/sentence-transformers/small-encoder/revision/main",
+        "/api/models/small-encoder/revision/main",
+    ]
