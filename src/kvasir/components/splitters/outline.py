@@ -1,0 +1,158 @@
+"""A document as a sequence of units that are not to be cut, each under its headings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from kvasir.core.types import Block, BlockKind, Document
+from kvasir.language.sentences import sentence_spans, trim
+
+LONGEST_HEADING = 200
+"""Characters; what is marked as a heading and longer is a paragraph."""
+
+_LINE = re.compile(r"[^\n]+")
+_BLANK_LINE = re.compile(r"\n[^\S\n]*\n\s*|\f\s*")
+_RULE = re.compile(r"[\s|:+\-=]*-[\s|:+\-=]*")
+
+
+class Joint(IntEnum):
+    """What stands between a unit and the one before it: the higher, the better to cut."""
+
+    NONE = 0
+    """The rest of a unit that alone was too long."""
+    SENTENCE = 1
+    LINE = 2
+    BLOCK = 3
+    HEADING = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A sentence, table row, list item or line of code.
+
+    Attributes:
+        start: Offset of its first character.
+        end: Offset after its last.
+        joint: What is between it and the unit before.
+        path: The headings above it, outermost first.
+        leads: Offsets of the headings directly before it; they are the innermost of ``path``.
+        table_header: The header row of a table's row, for all but the rows at its top.
+        glued: Nothing may be cut between it and the unit before.
+    """
+
+    start: int
+    end: int
+    joint: Joint
+    path: tuple[str, ...] = ()
+    leads: tuple[int, ...] = ()
+    table_header: str | None = None
+    glued: bool = False
+
+
+def outline(document: Document) -> list[Unit]:
+    """Returns a document's units in order; together they hold all its text but headings.
+
+    A heading is in the ``path`` of the units under it; one without a text under it is a unit.
+    """
+    language = document.metadata.get("language")
+    reader = _Reader(document.text, str(language) if language else None)
+    for block in document.blocks or _paragraphs(document.text):
+        reader.read(block)
+    return reader.finish()
+
+
+def _paragraphs(text: str) -> Iterator[Block]:
+    """Finds the paragraphs of a text without blocks: blank lines part them."""
+    start = 0
+    for match in (*_BLANK_LINE.finditer(text), None):
+        first, last = trim(text, start, match.start() if match else len(text))
+        if first < last:
+            yield Block(BlockKind.PARAGRAPH, first, last)
+        start = match.end() if match else len(text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heading:
+    level: int
+    text: str
+    start: int
+    end: int
+
+
+class _Reader:
+    def __init__(self, text: str, language: str | None) -> None:
+        self._text = text
+        self._language = language
+        self._units: list[Unit] = []
+        self._path: list[_Heading] = []
+        self._waiting: list[_Heading] = []
+
+    def read(self, block: Block) -> None:
+        start, end = trim(self._text, block.start, block.end)
+        if start == end:
+            return
+        if block.kind is BlockKind.HEADING and end - start <= LONGEST_HEADING:
+            self._heading(_Heading(block.level or 1, self._line(start, end), start, end))
+        elif block.kind is BlockKind.TABLE:
+            self._table(start, end)
+        elif block.kind is BlockKind.CODE:
+            self._add([trim(self._text, *match.span()) for match in self._lines(start, end)])
+        else:
+            spans = sentence_spans(self._text[start:end], self._language)
+            self._add([(start + first, start + last) for first, last in spans])
+
+    def finish(self) -> list[Unit]:
+        self._release(0)
+        return self._units
+
+    def _heading(self, heading: _Heading) -> None:
+        self._release(heading.level)
+        self._path = [above for above in self._path if above.level < heading.level]
+        self._path.append(heading)
+        self._waiting.append(heading)
+
+    def _release(self, level: int) -> None:
+        """Makes units of headings under which nothing stood before the next of their level."""
+        orphans = [heading for heading in self._waiting if heading.level >= level]
+        if not orphans:
+            return
+        self._waiting = [heading for heading in self._waiting if heading.level < level]
+        path = [heading for heading in self._path if heading not in orphans]
+        self._path, kept = path, self._path
+        self._add([(heading.start, heading.end) for heading in orphans])
+        self._path = kept
+
+    def _table(self, start: int, end: int) -> None:
+        rows = [trim(self._text, *match.span()) for match in self._lines(start, end)]
+        top = 2 if len(rows) > 1 and _RULE.fullmatch(self._text[slice(*rows[1])]) else 1
+        header = self._text[slice(*rows[0])].strip("| ") if len(rows) > top else None
+        self._add(rows, header=header, top=top)
+
+    def _add(self, spans: list[tuple[int, int]], header: str | None = None, top: int = 0) -> None:
+        path = tuple(heading.text for heading in self._path)
+        for index, (start, end) in enumerate(spans):
+            leads: tuple[int, ...] = ()
+            if index == 0 and self._waiting:
+                leads = tuple(heading.start for heading in self._waiting)
+                self._waiting = []
+                joint = Joint.HEADING
+            elif index == 0:
+                same = bool(self._units) and self._units[-1].path == path
+                joint = Joint.BLOCK if same else Joint.HEADING
+            else:
+                between = self._text[spans[index - 1][1] : start]
+                joint = Joint.LINE if "\n" in between else Joint.SENTENCE
+            below_top = header is not None and index > top
+            glued = 0 < index <= top and header is not None
+            self._units.append(
+                Unit(start, end, joint, path, leads, header if below_top else None, glued)
+            )
+
+    def _lines(self, start: int, end: int) -> Iterator[re.Match[str]]:
+        return (match for match in _LINE.finditer(self._text, start, end) if match[0].strip())
+
+    def _line(self, start: int, end: int) -> str:
+        return " ".join(self._text[start:end].lstrip("# ").split())

@@ -1,0 +1,212 @@
+"""Chunks that follow the document: its headings, paragraphs, table rows and sentences.
+
+No sentence, table row, list item or line of code is cut unless it alone is longer than the
+embedder reads. Lengths are the embedder's own token counts, of all that it is given: heading
+path, repeated table header and special tokens included. ``docs/decisions/0003-splitting.md``
+has the measurements behind the defaults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+from kvasir.components.splitters.chunks import ChunkMaker
+from kvasir.components.splitters.outline import Joint, Unit, outline
+from kvasir.components.splitters.packing import Measured, common, pack
+from kvasir.components.splitters.tokens import ASSUMED_LIMIT, EstimatedTokens, cut
+from kvasir.core.errors import SettingsError
+from kvasir.core.protocols import TokenCounter
+from kvasir.core.types import Chunk, Document
+
+SMALLEST_LIMIT = 32
+
+Preface = tuple[tuple[str, ...], str | None]
+"""Heading path and repeated table header."""
+
+
+class StructureSplitter:
+    """Cuts where a document itself does, into chunks that the embedder reads whole."""
+
+    def __init__(
+        self,
+        embedder: object | None = None,
+        max_tokens: int = ASSUMED_LIMIT,
+        target_tokens: int = 75,
+        overlap_tokens: int = 0,
+    ) -> None:
+        """Sets the sizes, all in the embedder's tokens.
+
+        Args:
+            embedder: Counts the tokens where it can (``TokenCounter``) and sets the limit.
+            max_tokens: The most that a chunk may have; the embedder's own limit holds besides.
+            target_tokens: Around which length to cut; paragraphs up to about twice as long are
+                not cut for it, and a section that is one paragraph within the limit never is.
+            overlap_tokens: How much of the chunk before a chunk may repeat, in whole
+                sentences of the same section.
+
+        Raises:
+            SettingsError: A size is out of range; the message names the option.
+        """
+        self._counter: TokenCounter = (
+            embedder if isinstance(embedder, TokenCounter) else EstimatedTokens()
+        )
+        if max_tokens < SMALLEST_LIMIT:
+            raise SettingsError(f"max_tokens must be at least {SMALLEST_LIMIT}, not {max_tokens}")
+        if target_tokens < 1:
+            raise SettingsError(f"target_tokens must be at least 1, not {target_tokens}")
+        self._limit = min(max_tokens, self._counter.max_tokens)
+        self._target = min(target_tokens, self._limit)
+        if not 0 <= overlap_tokens < self._target:
+            raise SettingsError(
+                "overlap_tokens must be at least 0 and less than the target of "
+                f"{self._target} tokens, not {overlap_tokens}"
+            )
+        self._overlap = overlap_tokens
+        self._special = self._counter.count_tokens([""])[0]
+
+    def split(self, document: Document) -> list[Chunk]:
+        """Returns the chunks of a document."""
+        units = self._measure(document, outline(document))
+        maker = ChunkMaker(document)
+        spans = pack(units, self._target, self._limit)
+        if self._overlap:
+            spans = self._overlapping(units, spans)
+        return self._fitting(maker, units, spans)
+
+    def _measure(self, document: Document, units: list[Unit]) -> list[Measured]:
+        """Counts every unit's tokens; cuts those that alone are too long."""
+        text = document.text
+        counts = self._lengths([text[unit.start : unit.end] for unit in units])
+        prefaces = self._prefaces(units)
+        leads = self._lookup({_leads(text, unit) for unit in units})
+        measured: list[Measured] = []
+        for unit, tokens in zip(units, counts, strict=True):
+            kept, overhead = prefaces[unit.path, unit.table_header]
+            kept_unit = replace(unit, path=kept[0], table_header=kept[1])
+            lead_tokens = leads[_leads(text, unit)]
+            room = self._limit - overhead
+            if tokens <= room:
+                measured.append(Measured(kept_unit, tokens, lead_tokens, overhead))
+            else:
+                measured += self._cut(text, kept_unit, lead_tokens, overhead)
+        return measured
+
+    def _cut(self, text: str, unit: Unit, lead_tokens: int, overhead: int) -> list[Measured]:
+        """Cuts a unit that alone is too long."""
+        room = self._limit - overhead + self._special
+        spans = cut(text, unit.start, unit.end, room, self._counter)
+        lengths = self._lengths([text[start:end] for start, end in spans])
+        pieces: list[Measured] = []
+        for (start, end), tokens in zip(spans, lengths, strict=True):
+            piece = replace(unit, start=start, end=end)
+            if pieces:
+                piece = replace(piece, joint=Joint.NONE, leads=(), glued=False)
+            pieces.append(Measured(piece, tokens, 0 if pieces else lead_tokens, overhead))
+        return pieces
+
+    def _prefaces(self, units: list[Unit]) -> dict[Preface, tuple[Preface, int]]:
+        """Returns what each path and table header is shortened to, and its tokens.
+
+        Outer headings go first, then the table header: together they may take up a third of
+        the limit.
+        """
+        budget = self._limit // 3
+        found: dict[Preface, tuple[Preface, int]] = {}
+        for path, header in {(unit.path, unit.table_header) for unit in units}:
+            kept, kept_header = path, header
+            while (tokens := self._length(_preface(kept, kept_header))) > budget:
+                if kept:
+                    kept = kept[1:]
+                else:
+                    kept_header = None
+            found[path, header] = ((kept, kept_header), tokens + self._special)
+        return found
+
+    def _lookup(self, texts: set[str]) -> dict[str, int]:
+        ordered = sorted(texts)
+        return dict(zip(ordered, self._lengths(ordered), strict=True))
+
+    def _overlapping(
+        self, units: list[Measured], spans: list[tuple[int, int]]
+    ) -> list[tuple[int, int]]:
+        """Moves starts back over units of the same section while overlap and limit allow."""
+        moved = spans[:1]
+        for (floor, _), (first, last) in pairwise(spans):
+            tokens = units[first].overhead + sum(
+                unit.tokens + unit.lead_tokens for unit in units[first:last]
+            )
+            repeated = 0
+            start = first
+            while start - 1 > floor and units[start].unit.joint is not Joint.HEADING:
+                more = units[start - 1].tokens
+                if repeated + more > self._overlap or tokens + repeated + more > self._limit:
+                    break
+                repeated += more
+                start -= 1
+            moved.append((start, last))
+        return moved
+
+    def _fitting(
+        self, maker: ChunkMaker, units: list[Measured], spans: list[tuple[int, int]]
+    ) -> list[Chunk]:
+        """Makes the chunks; halves those that are too long after all.
+
+        A tokenizer may count a text as more than the sum of its sentences.
+        """
+        chunks = [_chunk(maker, [item.unit for item in units[first:last]]) for first, last in spans]
+        counts = self._counter.count_tokens([chunk.passage for chunk in chunks])
+        if max(counts, default=0) <= self._limit:
+            return chunks
+        fitting: list[Chunk] = []
+        for chunk, count, (first, last) in zip(chunks, counts, spans, strict=True):
+            if count <= self._limit:
+                fitting.append(chunk)
+            elif last - first > 1:
+                middle = (first + last) // 2
+                fitting += self._fitting(maker, units, [(first, middle), (middle, last)])
+            else:
+                fitting += self._halved(maker, units[first])
+        return fitting
+
+    def _halved(self, maker: ChunkMaker, measured: Measured) -> list[Chunk]:
+        """Cuts a single unit whose passage is too long once more, a tenth shorter each time."""
+        text = maker.document.text
+        room = self._limit - measured.overhead + self._special
+        while True:
+            room = room * 9 // 10
+            spans = cut(text, measured.unit.start, measured.unit.end, room, self._counter)
+            chunks = [
+                _chunk(maker, [replace(measured.unit, start=start, end=end)])
+                for start, end in spans
+            ]
+            longest = max(self._counter.count_tokens([chunk.passage for chunk in chunks]))
+            if longest <= self._limit or room < SMALLEST_LIMIT // 4:
+                return chunks
+
+    def _lengths(self, texts: list[str]) -> list[int]:
+        return [count - self._special for count in self._counter.count_tokens(texts)]
+
+    def _length(self, text: str) -> int:
+        return self._lengths([text])[0] if text else 0
+
+
+def _preface(path: tuple[str, ...], table_header: str | None) -> str:
+    """Returns what is put before a chunk, as ``Chunk.passage`` joins it."""
+    return " > ".join((*path, table_header) if table_header else path)
+
+
+def _leads(text: str, unit: Unit) -> str:
+    """Returns the headings directly before a unit as they stand in the text."""
+    return text[unit.leads[0] : unit.start] if unit.leads else ""
+
+
+def _chunk(maker: ChunkMaker, units: list[Unit]) -> Chunk:
+    first = units[0]
+    shared = min(common(first.path, unit.path) for unit in units)
+    own = len(first.path) - shared
+    start = first.leads[-own] if own else first.start
+    headings = first.path[:shared]
+    return maker.chunk(
+        start, units[-1].end, (*headings, first.table_header) if first.table_header else headings
+    )

@@ -1,0 +1,83 @@
+"""Lengths in tokens: the embedder's own count, or a careful estimate without one."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from kvasir.core.protocols import TokenCounter
+
+ASSUMED_LIMIT = 256
+"""Tokens that an embedder is taken to read where it does not say."""
+
+_PIECES = re.compile(r"[A-Za-z]+|\d|[^\W\d]|[^\w\s]")
+_JOINERS = ("\u200d", "\ufe0f")
+
+
+class EstimatedTokens:
+    """Counts as a vocabulary of some 30,000 word pieces does at worst on ordinary text.
+
+    A Latin word is one token for every four letters, every digit, sign and letter of another
+    script is one; English comes out about a third too long, never too short.
+    """
+
+    max_tokens = ASSUMED_LIMIT
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Returns the estimate for each text, two special tokens included."""
+        return [2 + sum(-(-len(piece) // 4) for piece in _PIECES.findall(text)) for text in texts]
+
+
+def cut(
+    text: str, start: int, end: int, limit: int, counter: TokenCounter
+) -> list[tuple[int, int]]:
+    """Cuts a span into pieces of at most ``limit`` tokens, special tokens included.
+
+    It is cut in the middle, at the best place near it: after a clause, at white space, or
+    between any two characters where a script has no spaces.
+    """
+    done: list[tuple[int, int]] = []
+    open_spans = [(start, end)]
+    while open_spans:
+        counts = counter.count_tokens([text[first:last] for first, last in open_spans])
+        still: list[tuple[int, int]] = []
+        for (first, last), count in zip(open_spans, counts, strict=True):
+            if count <= limit or last - first < 2:
+                done.append((first, last))
+            else:
+                middle = _middle(text, first, last)
+                still += [(first, middle), (middle, last)]
+        open_spans = still
+    return sorted(done)
+
+
+def _middle(text: str, start: int, end: int) -> int:
+    centre = (start + end) // 2
+    reach = max(1, (end - start) // 4)
+    window = range(max(start + 1, centre - reach), min(end, centre + reach) + 1)
+    candidates = [position for position in window if position < end]
+    for good in (_after_clause, _after_space, _between_characters):
+        fitting = [position for position in candidates if good(text, position)]
+        if fitting:
+            return min(fitting, key=lambda position: abs(position - centre))
+    return centre
+
+
+def _after_clause(text: str, position: int) -> bool:
+    before = text[position - 1]
+    return before in "，、；：،؛\n" or (
+        position > 1 and before.isspace() and text[position - 2] in ",;:)|"
+    )
+
+
+def _after_space(text: str, position: int) -> bool:
+    return text[position - 1].isspace() and not text[position].isspace()
+
+
+def _between_characters(text: str, position: int) -> bool:
+    return not (
+        unicodedata.combining(text[position])
+        or text[position] in _JOINERS
+        or text[position - 1] in _JOINERS
+    )
