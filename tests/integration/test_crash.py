@@ -1,0 +1,182 @@
+"""An ingest is killed at twenty moments; the next run must end as if nothing had happened.
+
+Run as a program, this file is the process that is killed: it tells each step that it begins,
+and the test kills it some moments after a step that was drawn beforehand.
+"""
+
+import random
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from kvasir.catalog.doctor import examine
+from kvasir.catalog.sql import SqlCatalog
+from kvasir.components.splitters.window import WindowSplitter
+from kvasir.components.stores.qdrant import QdrantStore
+from kvasir.core.types import Document, Source, document_id
+from kvasir.pipelines.ingest import IngestPipeline
+from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder
+
+MOMENTS = 20
+STEPS = ("create_collection", "begin", "upsert", "publish", "delete", "sweep", "set_metadata")
+
+
+class PlainPool:
+    def map(self, items, *, ordered=True):
+        for path in items:
+            text = Path(path).read_text()
+            yield (
+                Source(path, "text/plain"),
+                Document(document_id(path), path, Path(path).name, text),
+            )
+
+
+class Told:
+    """Passes every call on, and says on the standard output when a step begins."""
+
+    def __init__(self, real):
+        self._real = real
+
+    def __getattr__(self, name):
+        method = getattr(self._real, name)
+        if name not in STEPS:
+            return method
+
+        def told(*args, **kwargs):
+            print(name, flush=True)
+            return method(*args, **kwargs)
+
+        return told
+
+
+def open_state(state):
+    store = QdrantStore(str(state / "store"), "test", 64, FakeAnalyzer(), lock_timeout=10)
+    return SqlCatalog(f"sqlite:///{state}/catalog.db"), store
+
+
+def ingest(catalog, store, sources, term):
+    pipeline = IngestPipeline(
+        PlainPool(),
+        WindowSplitter(split_by="line", split_length=1),
+        FakeEmbedder(),
+        store,
+        catalog,
+        "test",
+        language="en",
+        batch_chunks=40,
+    )
+    return pipeline.ingest([sources], prune=True, metadata={"term": term})
+
+
+def run_and_tell(state, sources):
+    catalog, store = open_state(state)
+    with closing(catalog), closing(store):
+        ingest(Told(catalog), Told(store), sources, term=2)
+
+
+def content(store):
+    return {c.id: (c, tuple(v.tolist())) for batch in store.scroll() for c, v in batch}
+
+
+def write(folder, number, lines):
+    (folder / f"{number:03}.txt").write_text("".join(f"{line}\n" for line in lines))
+
+
+def lines_of(number):
+    return [f"file {number} says sentence {line} of its own" for line in range(8 + number % 7)]
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    return tmp_path_factory.mktemp("sources")
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory, sources):
+    """The state after an ingest; the sources have been changed since."""
+    state = tmp_path_factory.mktemp("before")
+    for number in range(40):
+        write(sources, number, lines_of(number))
+    catalog, store = open_state(state)
+    with closing(catalog), closing(store):
+        ingest(catalog, store, sources, term=1)
+    for number in range(0, 40, 3):
+        write(sources, number, ["a new first line", *lines_of(number)[:-1], "a new last line"])
+    for number in range(1, 40, 6):
+        (sources / f"{number:03}.txt").unlink()
+    for number in range(40, 60):
+        write(sources, number, lines_of(number))
+    return state
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, before, sources):
+    """What the store holds, and how many steps there were, when nothing is killed."""
+    state = tmp_path_factory.mktemp("undisturbed") / "state"
+    shutil.copytree(before, state)
+    finished = subprocess.run(
+        [sys.executable, __file__, str(state), str(sources)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    catalog, store = open_state(state)
+    with closing(catalog), closing(store):
+        assert examine(catalog, store, "test").clean
+        return content(store), finished.stdout.split()
+
+
+def kill_after(state, sources, step, delay):
+    """Returns whether the process was killed before it ended."""
+    child = subprocess.Popen(
+        [sys.executable, __file__, str(state), str(sources)], stdout=subprocess.PIPE, text=True
+    )
+    with child:
+        for number, _ in enumerate(child.stdout):
+            if number == step:
+                time.sleep(delay)
+                child.kill()
+                break
+    return child.returncode < 0
+
+
+def test_a_fresh_collection_has_the_same_chunks_as_one_that_was_updated(
+    tmp_path, sources, undisturbed
+):
+    expected, _ = undisturbed
+    catalog, store = open_state(tmp_path)
+    with closing(catalog), closing(store):
+        report = ingest(catalog, store, sources, term=2)
+        assert not report.failed
+        assert content(store) == expected
+
+
+def test_a_run_that_was_killed_at_any_moment_is_made_good_by_the_next(
+    tmp_path, before, sources, undisturbed
+):
+    expected, steps = undisturbed
+    assert {"begin", "upsert", "publish", "delete", "sweep", "set_metadata"} <= set(steps)
+    generator = random.Random(20261120)
+    killed = 0
+    for moment in range(MOMENTS):
+        state = tmp_path / str(moment)
+        shutil.copytree(before, state)
+        step = int((moment + generator.random()) / MOMENTS * len(steps))
+        killed += kill_after(state, sources, step, delay=generator.uniform(0, 0.01))
+        catalog, store = open_state(state)
+        with closing(catalog), closing(store):
+            report = ingest(catalog, store, sources, term=2)
+            assert not report.failed
+            assert content(store) == expected
+            assert examine(catalog, store, "test").clean
+        shutil.rmtree(state)
+    assert killed >= MOMENTS // 2
+
+
+if __name__ == "__main__":
+    run_and_tell(Path(sys.argv[1]), Path(sys.argv[2]))
