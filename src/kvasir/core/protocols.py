@@ -135,6 +135,38 @@ class LexicalSearch(Protocol):
         """
 
 
+Ranking = list[tuple[str, float]]
+"""Chunk ids with a score, best first."""
+
+
+@runtime_checkable
+class RankedSearch(Protocol):
+    """A store that ranks ids before it reads chunks.
+
+    A hybrid search looks at a hundred candidates and returns ten: it need not read the rest.
+    """
+
+    def rank_dense(
+        self, vectors: Matrix, top_k: int, filters: Filter | None = None
+    ) -> list[Ranking]:
+        """Returns what ``search_dense`` finds: ids with their ``dense_score``."""
+
+    def rank_lexical(
+        self,
+        queries: Sequence[str],
+        languages: Sequence[str],
+        top_k: int,
+        filters: Filter | None = None,
+    ) -> list[Ranking]:
+        """Returns what ``search_lexical`` finds: ids with their ``lexical_score``."""
+
+    def score_dense(self, vector: Matrix, ids: Sequence[str]) -> dict[str, float]:
+        """Returns the ``dense_score`` of chunks for a vector [dimension]; none for unknown ids."""
+
+    def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
+        """Returns chunks without their vectors; unknown ids are left out."""
+
+
 @runtime_checkable
 class Optimizable(Protocol):
     """A store that builds its search graph apart from writing."""

@@ -12,15 +12,19 @@ import numpy as np
 
 from kvasir.core.errors import UserError
 from kvasir.core.filters import Comparison, Filter, parse_filter
-from kvasir.core.protocols import Embedder, LexicalSearch, Reranker, VectorStore
+from kvasir.core.protocols import Embedder, LexicalSearch, RankedSearch, Reranker, VectorStore
 from kvasir.core.types import Chunk, Hit, Matrix
 from kvasir.language.detect import UNKNOWN, detect
 from kvasir.pipelines.fusion import dense_share, fuse, needs_sample
+from kvasir.pipelines.ranking import ranked
 
 CANDIDATES = 50
 """How many chunks each leg offers to the fusion: more costs time and gains nothing."""
 _SAMPLE = 32
 """Chunks on which the tokenizer is measured, once a language."""
+
+_Candidate = tuple[float, str, float, float | None]
+"""Fused score, negative so that sorting puts the best first; id; dense and lexical score."""
 
 Languages = Collection[str] | Callable[[], Collection[str]]
 
@@ -67,7 +71,7 @@ class Retriever:
         self.candidates = candidates
         self._embedder = embedder
         self._store = store
-        self._lexical = store if isinstance(store, LexicalSearch) else None
+        self._is_hybrid = isinstance(store, LexicalSearch)
         self._reranker = reranker
         self._languages = languages
         self._language = language
@@ -134,34 +138,32 @@ class Retriever:
         self, queries: Sequence[str], wanted: int, threshold: float, filters: Filter | None
     ) -> list[list[Hit]]:
         depth = max(self.candidates, wanted)
+        legs = ranked(self._store)
         vectors = self._embedder.embed_queries(queries)
-        dense = self._store.search_dense(vectors, depth, filters)
-        if self._lexical is None or self._alpha == 1.0:
-            return [_best(hits, wanted, threshold) for hits in dense]
-        languages = self._detect(queries)
-        lexical = self._lexical.search_lexical(queries, languages, depth, filters)
-        known = [{hit.chunk.id: hit for hit in hits} for hits in dense]
-        missing = self._fetch(known, lexical)
+        dense = [dict(ranking) for ranking in legs.rank_dense(vectors, depth, filters)]
+        if self._is_hybrid and self._alpha != 1.0:
+            languages = self._detect(queries)
+            lexical = legs.rank_lexical(queries, languages, depth, filters)
+            rows = [
+                _candidates(legs, vector, near, dict(words), self._share(language))
+                for vector, near, words, language in zip(
+                    vectors, dense, lexical, languages, strict=True
+                )
+            ]
+        else:
+            rows = [[(-score, i, score, None) for i, score in near.items()] for near in dense]
+        best = [sorted(row for row in found if row[2] >= threshold)[:wanted] for found in rows]
+        ids = list(dict.fromkeys(row[1] for found in best for row in found))
+        chunks = {chunk.id: chunk for chunk in legs.fetch_chunks(ids)} if ids else {}
+        # A chunk may be deleted between the search and the reading: it is left out.
         return [
-            _best(
-                _fused(vectors[row], known[row], lexical[row], missing, self._share(language)),
-                wanted,
-                threshold,
-            )
-            for row, language in enumerate(languages)
+            [
+                Hit(chunks[chunk_id], -negative, similarity, words)
+                for negative, chunk_id, similarity, words in found
+                if chunk_id in chunks
+            ]
+            for found in best
         ]
-
-    def _fetch(
-        self, known: Sequence[Mapping[str, Hit]], lexical: Sequence[Sequence[Hit]]
-    ) -> dict[str, Matrix]:
-        """Returns the vectors of candidates that only the keyword leg found."""
-        ids = {
-            hit.chunk.id: None
-            for near, hits in zip(known, lexical, strict=True)
-            for hit in hits
-            if hit.chunk.id not in near
-        }
-        return {chunk.id: vector for chunk, vector in self._store.fetch(list(ids))} if ids else {}
 
     def _detect(self, queries: Sequence[str]) -> list[str]:
         if self._language is not None:
@@ -187,30 +189,21 @@ class Retriever:
         return [chunk.text for chunk, _ in batch]
 
 
-def _fused(
+def _candidates(
+    legs: RankedSearch,
     query: Matrix,
-    near: Mapping[str, Hit],
-    lexical: Sequence[Hit],
-    missing: Mapping[str, Matrix],
+    near: dict[str, float],
+    words: Mapping[str, float],
     alpha: float,
-) -> list[Hit]:
-    """Fuses one query's candidates; returns them in no special order."""
-    # A chunk that was deleted between search and fetch has no vector: it is left out.
-    only = [hit for hit in lexical if hit.chunk.id not in near and hit.chunk.id in missing]
-    dense = [hit.dense_score or 0.0 for hit in near.values()]
+) -> list[_Candidate]:
+    """Fuses what the two legs found for one query."""
+    only = [chunk_id for chunk_id in words if chunk_id not in near]
     if only:
-        cosines = np.stack([missing[hit.chunk.id] for hit in only]) @ query
-        dense.extend(((1.0 + np.clip(cosines, -1.0, 1.0).astype(np.float64)) / 2.0).tolist())
-    keyword = {hit.chunk.id: hit.lexical_score for hit in lexical}
-    chunks = [hit.chunk for hit in near.values()] + [hit.chunk for hit in only]
-    words = [keyword.get(chunk.id) for chunk in chunks]
-    scores = fuse(np.array(dense), np.array([word or 0.0 for word in words]), alpha).tolist()
+        near.update(legs.score_dense(query, only))
+    dense = np.fromiter(near.values(), np.float64, len(near))
+    lexical = np.fromiter((words.get(i, 0.0) for i in near), np.float64, len(near))
+    scores = fuse(dense, lexical, alpha).tolist()
     return [
-        Hit(chunk, score, similarity, word)
-        for chunk, score, similarity, word in zip(chunks, scores, dense, words, strict=True)
+        (-score, chunk_id, similarity, words.get(chunk_id))
+        for score, (chunk_id, similarity) in zip(scores, near.items(), strict=True)
     ]
-
-
-def _best(hits: Sequence[Hit], wanted: int, threshold: float) -> list[Hit]:
-    kept = [hit for hit in hits if hit.dense_score is None or hit.dense_score >= threshold]
-    return sorted(kept, key=lambda hit: (-hit.score, hit.chunk.id))[:wanted]

@@ -1,0 +1,270 @@
+"""What the retriever promises, on a store that scans everything."""
+
+import numpy as np
+import pytest
+
+from kvasir.core.errors import FilterError, UserError
+from kvasir.core.types import Chunk, chunk_id, document_id
+from kvasir.pipelines.retrieve import Retriever
+from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder, MemoryStore
+
+TEXTS = [
+    "The wolf Fenrir was bound with a ribbon.",
+    "Odin gave an eye for a drink from the well.",
+    "Thor fished for the serpent with an ox head.",
+    "The serpent lies around the world.",
+    "Loki cut the hair of Sif.",
+    "El lobo duerme en el bosque.",
+]
+
+
+class DenseOnly:
+    """A store without a keyword index."""
+
+    def __init__(self, store):
+        self.dimension = store.dimension
+        self.search_dense = store.search_dense
+        self.fetch = store.fetch
+
+
+class ListeningAnalyzer(FakeAnalyzer):
+    """Keeps the languages that questions are taken to be in."""
+
+    def __init__(self):
+        super().__init__()
+        self.languages = []
+
+    def query_terms(self, texts, languages):
+        self.languages += languages
+        return super().query_terms(texts, languages)
+
+
+class CountingEmbedder(FakeEmbedder):
+    """Counts the calls for questions."""
+
+    calls = 0
+
+    def embed_queries(self, texts):
+        self.calls += 1
+        return super().embed_queries(texts)
+
+
+class Backwards:
+    """A reranker that turns the order around."""
+
+    def __init__(self):
+        self.read = 0
+
+    def rerank(self, query, hits, top_k):
+        self.read = len(hits)
+        return list(reversed(hits))[:top_k]
+
+
+def make_chunk(text, number, language):
+    document = document_id(f"/myths/{number}.txt")
+    return Chunk(
+        chunk_id(document, text, 0, len(text)),
+        document,
+        text,
+        0,
+        len(text),
+        metadata={"language": language, "number": number},
+    )
+
+
+@pytest.fixture
+def embedder():
+    return CountingEmbedder(dimension=512)
+
+
+@pytest.fixture
+def analyzer():
+    return ListeningAnalyzer()
+
+
+@pytest.fixture
+def store(embedder, analyzer):
+    store = MemoryStore(dimension=512, analyzer=analyzer)
+    chunks = [make_chunk(t, n, "es" if t.startswith("El ") else "en") for n, t in enumerate(TEXTS)]
+    store.upsert(chunks, embedder.embed_documents(TEXTS))
+    embedder.calls = 0
+    return store
+
+
+def texts(hits):
+    return [hit.chunk.text for hit in hits]
+
+
+def test_the_chunk_that_answers_comes_first(embedder, store):
+    hits = Retriever(embedder, store).retrieve("Who gave an eye?", top_k=3)
+    assert hits[0].chunk.text == TEXTS[1]
+    assert len(hits) == 3
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert all(0.0 <= hit.score <= 1.0 for hit in hits)
+
+
+def test_the_question_is_embedded_once(embedder, store):
+    Retriever(embedder, store).retrieve("serpent")
+    assert embedder.calls == 1
+
+
+def test_every_hit_has_its_true_dense_score_even_when_only_its_words_found_it(embedder, store):
+    query = "ox ribbon serpent"
+    hits = Retriever(embedder, store, candidates=1).retrieve(query, top_k=10)
+    assert len(hits) > 1
+    vector = embedder.embed_queries([query])[0]
+    for hit in hits:
+        cosine = float(embedder.embed_queries([hit.chunk.text])[0] @ vector)
+        assert hit.dense_score == pytest.approx((1 + cosine) / 2, abs=1e-6)
+
+
+def test_the_lexical_score_is_none_where_no_word_is_shared(embedder, store):
+    hits = Retriever(embedder, store).retrieve("Fenrir")
+    by_text = {hit.chunk.text: hit.lexical_score for hit in hits}
+    assert by_text[TEXTS[0]] > 0
+    assert by_text[TEXTS[5]] is None
+
+
+def test_a_question_without_any_keyword_hit_is_answered_by_the_dense_leg(embedder, store):
+    hits = Retriever(embedder, store).retrieve("xyzzy")
+    assert len(hits) == len(TEXTS)
+    assert all(hit.lexical_score is None for hit in hits)
+    dense = [hit.dense_score for hit in hits]
+    assert dense == sorted(dense, reverse=True)
+
+
+def test_a_store_without_a_keyword_index_is_searched_by_vectors_alone(embedder, store):
+    hits = Retriever(embedder, DenseOnly(store)).retrieve("serpent world")
+    assert hits[0].chunk.text == TEXTS[3]
+    assert all(hit.score == hit.dense_score and hit.lexical_score is None for hit in hits)
+
+
+def test_a_dense_share_of_1_asks_no_keyword_index(embedder, store, analyzer):
+    hits = Retriever(embedder, store, alpha=1.0).retrieve("serpent")
+    assert analyzer.languages == []
+    assert all(hit.score == hit.dense_score for hit in hits)
+
+
+def test_a_dense_share_of_0_orders_by_keywords_alone(embedder, store):
+    hits = Retriever(embedder, store, alpha=0.0).retrieve("serpent world ribbon ox", top_k=3)
+    words = [hit.lexical_score for hit in hits]
+    assert words == sorted(words, reverse=True)
+    assert hits[0].score == pytest.approx(1.0)
+
+
+def test_equal_hits_stand_in_the_order_of_their_ids(embedder, analyzer):
+    chunks = [make_chunk("the same text", number, "en") for number in range(8)]
+    store = MemoryStore(dimension=512, analyzer=analyzer)
+    vectors = embedder.embed_documents([chunk.text for chunk in chunks])
+    store.upsert(chunks, vectors)
+    hits = Retriever(embedder, store).retrieve("same text")
+    ids = [hit.chunk.id for hit in hits]
+    assert ids == sorted(ids)
+
+
+def test_hits_below_the_threshold_are_left_out(embedder, store):
+    retriever = Retriever(embedder, store)
+    every = retriever.retrieve("serpent around the world")
+    limit = sorted(hit.dense_score for hit in every)[-2]
+    kept = retriever.retrieve("serpent around the world", min_score_threshold=limit)
+    assert len(kept) == 2
+    assert all(hit.dense_score >= limit for hit in kept)
+    assert [hit.score for hit in kept] == [h.score for h in every if h.dense_score >= limit]
+
+
+def test_filters_are_taken_as_users_write_them(embedder, store):
+    retriever = Retriever(embedder, store)
+    assert texts(retriever.retrieve("the wolf", filters="language=es")) == [TEXTS[5]]
+    condition = {"field": "meta.number", "operator": "in", "value": [2, 3]}
+    assert set(texts(retriever.retrieve("wolf", filters=condition))) == {TEXTS[2], TEXTS[3]}
+    with pytest.raises(FilterError):
+        retriever.retrieve("wolf", filters="language")
+
+
+def test_many_questions_find_what_each_finds_alone(embedder, store):
+    retriever = Retriever(embedder, store)
+    queries = ["serpent", "", "Who cut hair?", "xyzzy"]
+    together = retriever.retrieve_many(queries, top_k=4)
+    for query, hits in zip(queries, together, strict=True):
+        alone = retriever.retrieve(query, top_k=4)
+        assert [hit.chunk.id for hit in hits] == [hit.chunk.id for hit in alone]
+        assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in alone])
+
+
+def test_an_empty_question_and_an_empty_collection_find_nothing(embedder, store):
+    assert Retriever(embedder, store).retrieve("  \n") == []
+    empty = MemoryStore(dimension=512)
+    assert Retriever(embedder, empty).retrieve("wolf") == []
+    assert Retriever(embedder, store).retrieve_many([]) == []
+
+
+def test_the_reranker_reads_more_hits_than_are_returned(embedder, store):
+    reranker = Backwards()
+    fused = Retriever(embedder, store).retrieve("serpent", top_k=6)
+    hits = Retriever(embedder, store, reranker, rerank_candidates=5).retrieve("serpent", top_k=2)
+    assert reranker.read == 5
+    assert texts(hits) == texts(fused[:5][::-1][:2])
+
+
+def test_a_chunk_deleted_during_the_search_is_left_out(embedder, store, monkeypatch):
+    monkeypatch.setattr(store, "fetch", lambda ids: [])
+    hits = Retriever(embedder, store, candidates=1).retrieve("ox ribbon serpent", top_k=1)
+    assert len(hits) == 1
+    assert hits[0].dense_score is not None
+
+
+def test_a_question_is_taken_to_be_in_a_language_of_the_collection(embedder, store, analyzer):
+    Retriever(embedder, store, languages=["en"]).retrieve("El lobo duerme en el bosque")
+    Retriever(embedder, store, languages=lambda: {"en", "es"}).retrieve("¿Dónde duerme el lobo?")
+    Retriever(embedder, store, languages=["en"], language="es").retrieve("the wolf")
+    assert analyzer.languages == ["en", "es", "es"]
+
+
+def test_the_dense_share_falls_where_the_embedder_does_not_know_the_language(store):
+    english = FakeEmbedder(dimension=512, languages=("en",))
+    query = "El lobo duerme"
+    scores = {
+        language: {
+            hit.chunk.id: hit.score
+            for hit in Retriever(english, store, language=language).retrieve(query)
+        }
+        for language in ("en", "es")
+    }
+    explicit = {
+        alpha: {
+            hit.chunk.id: hit.score
+            for hit in Retriever(english, store, language="es", alpha=alpha).retrieve(query)
+        }
+        for alpha in (0.5, 0.2)
+    }
+    assert scores == {"en": explicit[0.5], "es": explicit[0.2]}
+
+
+def test_a_silent_model_is_judged_by_its_tokenizer_on_the_collections_own_text(store):
+    silent = FakeEmbedder(dimension=512, languages=())
+    query = "El lobo duerme"
+    found = Retriever(silent, store, language="en").retrieve(query)
+    # Whole words are its tokens, but the two ends of each short text count too.
+    assert [hit.score for hit in found] == [
+        hit.score for hit in Retriever(silent, store, language="en", alpha=0.35).retrieve(query)
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"top_k": 0}, {"min_score_threshold": 1.5}, {"min_score_threshold": -0.1}]
+)
+def test_arguments_out_of_range_are_refused(embedder, store, arguments):
+    with pytest.raises(UserError):
+        Retriever(embedder, store).retrieve("wolf", **arguments)
+
+
+@pytest.mark.parametrize("options", [{"alpha": 2.0}, {"candidates": 0}, {"rerank_candidates": 0}])
+def test_options_out_of_range_are_refused(embedder, store, options):
+    with pytest.raises(UserError):
+        Retriever(embedder, store, **options)
+
+
+def test_vectors_from_the_store_need_not_be_contiguous(embedder, store):
+    fetch = store.fetch
+    store.fetch = lambda ids: [(c, np.repeat(v, 2)[::2]) for c, v in fetch(ids)]
+    assert Retriever(embedder, store, candidates=1).retrieve("ox ribbon serpent", top_k=2)
