@@ -1,0 +1,477 @@
+"""Milvus, as a server or as Milvus Lite in the process, through ``MilvusClient``.
+
+Milvus's own BM25 function is not used: Milvus Lite cuts text by two rules only (``standard``
+and Chinese) and takes its statistics from each storage segment alone. Our analyzer's term
+weights lie in a sparse field with inner product instead, and a query's weights are the IDF of
+its terms, counted by searching each term alone. So every store ranks alike.
+
+Filters name no user's value and no field: see ``chunk_rows``. (Expression templates would
+serve on a server; Milvus Lite 3.2 does not know them.)
+
+Source: https://milvus.io/docs (pymilvus 3.0, milvus-lite 3.2).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from pymilvus import DataType, MilvusClient, MilvusException
+
+from kvasir.components.stores import chunk_rows
+from kvasir.components.stores.chunk_rows import Condition, Every, HasTag, InRange
+from kvasir.components.stores.collection_names import accepted_name
+from kvasir.core.errors import CollectionError, ComponentError, StoreLockedError
+from kvasir.core.filters import Filter
+from kvasir.core.protocols import TextAnalyzer
+from kvasir.core.types import Chunk, Hit, Matrix, Metadata, SparseVector
+
+T = TypeVar("T")
+
+_PIECE = 16_000
+"""Characters in one array element: at most 64,000 bytes, Milvus allows 65,535."""
+_PIECES = 4096
+_BATCH_ROWS = 500
+_BATCH_CHARACTERS = 4_000_000
+_MOST_HITS = 16_384
+"""Milvus's limit to the results of one query."""
+_NO_TERM = {0: 1e-9}
+"""Stands for an empty sparse vector, which Milvus refuses."""
+_CHUNK_FIELDS = ["id", "text", "record"]
+_ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
+
+
+class MilvusStore:
+    """Keeps a collection on a Milvus server."""
+
+    name = "milvus"
+
+    def __init__(
+        self,
+        uri: str,
+        collection: str,
+        dimension: int,
+        analyzer: TextAnalyzer,
+        fingerprint: str = "",
+        token: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+    ) -> None:
+        """Opens a collection, and creates it where there is none.
+
+        Args:
+            uri: Address of the server, such as ``http://localhost:19530``.
+            collection: Any name; characters that Milvus refuses are replaced.
+            dimension: Length of the vectors.
+            analyzer: Makes the terms of the keyword leg.
+            fingerprint: Of the embedder; empty accepts any.
+            token: API key, in place of user name and password.
+            username: User of the server.
+            password: The user's password.
+
+        Raises:
+            CollectionError: It was made with another dimension or by another embedder.
+            StoreLockedError: Another process holds the Milvus Lite file.
+            ComponentError: The server cannot be reached.
+        """
+        self.dimension = dimension
+        self._title = collection
+        self._collection = accepted_name(collection)
+        self._analyzer = analyzer
+        self._frequencies: dict[int, int] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        # pymilvus writes every refused call to the terminal, besides raising it.
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+        self._client = self._connect(uri, token, username, password)
+        try:
+            self._open_collection(fingerprint)
+        except BaseException:
+            self.close()
+            raise
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
+        """Writes chunks, replacing those of the same id; durable when it returns."""
+        if len(chunks) == 0:
+            return
+        self._check_dimension(vectors, len(chunks))
+        last = {chunk.id: position for position, chunk in enumerate(chunks)}
+        positions = sorted(last.values())
+        chosen = [chunks[position] for position in positions]
+        languages = [str(chunk.metadata.get("language", "")) for chunk in chosen]
+        terms = self._analyzer.document_terms([chunk.passage for chunk in chosen], languages)
+        self._write(
+            {
+                **_chunk_row(chunk),
+                "dense": np.asarray(vectors[position], dtype=np.float32),
+                "sparse": _sparse_row(sparse),
+            }
+            for chunk, position, sparse in zip(chosen, positions, terms, strict=True)
+        )
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Deletes chunks by id; unknown ids are no error."""
+        for batch in _batches(_known_form(ids), 1000):
+            self._call("deleting", self._client.delete, self._collection, ids=batch)
+        self._forget_frequencies()
+
+    def count(self, filters: Filter | None = None) -> int:
+        """Returns how many chunks there are."""
+        rows = self._query(_expression(filters), ["count(*)"])
+        return int(rows[0]["count(*)"])
+
+    def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
+        """Returns chunks and their vectors [dimension]; unknown ids are left out."""
+        rows = self._rows(ids, [*_CHUNK_FIELDS, "dense"])
+        return [(_chunk(row), np.asarray(row["dense"], dtype=np.float32)) for row in rows]
+
+    def scroll(
+        self, filters: Filter | None = None, batch_size: int = 1000
+    ) -> Iterator[list[tuple[Chunk, Matrix]]]:
+        """Yields every chunk with its vector [dimension], in batches."""
+        iterator = self._call(
+            "reading",
+            self._client.query_iterator,
+            self._collection,
+            batch_size=min(batch_size, 1000),
+            filter=_expression(filters),
+            output_fields=[*_CHUNK_FIELDS, "dense"],
+        )
+        try:
+            while rows := self._call("reading", iterator.next):
+                yield [(_chunk(row), np.asarray(row["dense"], dtype=np.float32)) for row in rows]
+        finally:
+            iterator.close()
+
+    def search_dense(
+        self, vectors: Matrix, top_k: int, filters: Filter | None = None
+    ) -> list[list[Hit]]:
+        """Returns for each query vector its nearest chunks, best first."""
+        self._check_dimension(vectors, len(vectors))
+        limit = max(1, min(top_k, _MOST_HITS))
+        parameters = {"metric_type": self._metric, "params": {"ef": max(128, limit)}}
+        queries = [np.asarray(vector, dtype=np.float32) for vector in vectors]
+        found = self._search("dense", queries, limit, parameters, _expression(filters))
+        return [[self._dense_hit(row) for row in rows] for rows in found]
+
+    def search_lexical(
+        self,
+        queries: Sequence[str],
+        languages: Sequence[str],
+        top_k: int,
+        filters: Filter | None = None,
+    ) -> list[list[Hit]]:
+        """Returns for each query the best chunks by BM25, best first."""
+        terms = [query.indices.tolist() for query in self._analyzer.query_terms(queries, languages)]
+        weights = self._inverse_frequencies({term for query in terms for term in query})
+        sparse = [{term: weights[term] for term in query if term in weights} for query in terms]
+        asked = [position for position, query in enumerate(sparse) if query]
+        found = self._search(
+            "sparse",
+            [sparse[position] for position in asked],
+            max(1, min(top_k, _MOST_HITS)),
+            {"metric_type": "IP", "params": {}},
+            _expression(filters),
+        )
+        results: list[list[Hit]] = [[] for _ in queries]
+        for position, rows in zip(asked, found, strict=True):
+            scores = [float(row["distance"]) for row in rows]
+            results[position] = [
+                Hit(_chunk(row["entity"]), score / scores[0], None, score)
+                for row, score in zip(rows, scores, strict=True)
+                if score > 0
+            ]
+        return results
+
+    def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
+        """Replaces the metadata of chunks without touching text or vectors."""
+        rows = self._rows(ids, [*_CHUNK_FIELDS, "dense", "sparse"])
+        self._write(
+            {
+                **_chunk_row(replace(_chunk(row), metadata=dict(metadata))),
+                "dense": np.asarray(row["dense"], dtype=np.float32),
+                "sparse": row["sparse"],
+            }
+            for row in rows
+        )
+
+    def close(self) -> None:
+        """Releases the connection; a second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._client.close()
+
+    # --- opening -----------------------------------------------------------------------
+
+    def _connect(
+        self, uri: str, token: str | None, username: str | None, password: str | None
+    ) -> MilvusClient:
+        try:
+            return MilvusClient(
+                uri=uri, user=username or "", password=password or "", token=token or ""
+            )
+        except (MilvusException, OSError, RuntimeError) as error:
+            raise ComponentError(self.name, f"connecting to {uri}", error) from error
+
+    def _open_collection(self, fingerprint: str) -> None:
+        if not self._call("opening", self._client.has_collection, self._collection):
+            self._create_collection(fingerprint)
+        description = self._call("opening", self._client.describe_collection, self._collection)
+        fields = {field["name"]: field for field in description["fields"]}
+        if set(fields) != {"id", "dense", "sparse", "text", "record", "tags", "numbers"}:
+            raise CollectionError(
+                f"collection '{self._title}' was not made by Kvasir: name another one"
+            )
+        properties = description.get("properties") or {}
+        about = properties.get("kvasir") or description["description"] or "{}"
+        made_by = json.loads(about).get("fingerprint", "")
+        made_dimension = int(fields["dense"]["params"]["dim"])
+        if made_dimension != self.dimension or (fingerprint and made_by and made_by != fingerprint):
+            raise CollectionError(
+                f"collection '{self._title}' was made by another embedder (dimension "
+                f"{made_dimension}, not {self.dimension}; fingerprint '{made_by}', not "
+                f"'{fingerprint}'): use that embedder, or ingest into a new collection"
+            )
+        index = self._call("opening", self._client.describe_index, self._collection, "dense")
+        self._metric = str(index["metric_type"])
+        self._call("loading", self._client.load_collection, self._collection)
+
+    def _create_collection(self, fingerprint: str) -> None:
+        about = json.dumps({"kvasir": 1, "fingerprint": fingerprint})
+        schema = self._client.create_schema(
+            auto_id=False, enable_dynamic_field=False, description=about
+        )
+        schema.add_field("id", DataType.VARCHAR, max_length=128, is_primary=True)
+        schema.add_field("dense", DataType.FLOAT_VECTOR, dim=self.dimension)
+        schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
+        for field, length in (("text", 65_535), ("record", 65_535), ("tags", 32)):
+            schema.add_field(
+                field,
+                DataType.ARRAY,
+                element_type=DataType.VARCHAR,
+                max_capacity=_PIECES,
+                max_length=length,
+            )
+        schema.add_field("numbers", DataType.JSON)
+        indexes = self._client.prepare_index_params()
+        indexes.add_index("dense", metric_type="COSINE", **self._dense_index())
+        indexes.add_index("sparse", metric_type="IP", index_type="SPARSE_INVERTED_INDEX")
+        self._call(
+            "creating a collection",
+            self._client.create_collection,
+            self._collection,
+            schema=schema,
+            consistency_level="Strong",
+            **self._record_of(about),
+        )
+        # An empty collection is indexed at once: waiting would take half a second an index.
+        self._call(
+            "creating an index",
+            self._client.create_index,
+            self._collection,
+            indexes,
+            sync=False,
+        )
+
+    def _record_of(self, about: str) -> dict[str, Any]:
+        """Returns what records an embedder besides the collection's description."""
+        return {}
+
+    def _dense_index(self) -> dict[str, Any]:
+        return {"index_type": "HNSW", "params": {"M": 16, "efConstruction": 200}}
+
+    # --- asking ------------------------------------------------------------------------
+
+    def _inverse_frequencies(self, terms: set[int]) -> dict[int, float]:
+        """Returns the IDF of the terms that occur. Source: Lucene's BM25Similarity."""
+        with self._lock:
+            known = dict(self._frequencies)
+        unknown = sorted(terms - known.keys())
+        parameters = {"metric_type": "IP", "params": {}}
+        found = self._search(
+            "sparse", [{term: 1.0} for term in unknown], _MOST_HITS, parameters, "", ["id"]
+        )
+        counted = {term: len(rows) for term, rows in zip(unknown, found, strict=True)}
+        with self._lock:
+            self._frequencies.update(counted)
+        known.update(counted)
+        total = max(self.count(), *(known[term] for term in terms)) if terms else 0
+        return {
+            term: math.log(1.0 + (total - known[term] + 0.5) / (known[term] + 0.5))
+            for term in terms
+            if known[term]
+        }
+
+    def _forget_frequencies(self) -> None:
+        with self._lock:
+            self._frequencies.clear()
+
+    def _search(
+        self,
+        field: str,
+        queries: Sequence[Any],
+        limit: int,
+        parameters: dict[str, Any],
+        expression: str,
+        output: list[str] | None = None,
+    ) -> list[list[dict[str, Any]]]:
+        found: list[list[dict[str, Any]]] = []
+        for batch in _batches(list(queries), max(1, 10_000 // limit)):
+            found += self._call(
+                "searching",
+                self._client.search,
+                self._collection,
+                data=batch,
+                anns_field=field,
+                limit=limit,
+                filter=expression,
+                output_fields=output or _CHUNK_FIELDS,
+                search_params=parameters,
+            )
+        return found
+
+    def _dense_hit(self, row: dict[str, Any]) -> Hit:
+        distance = float(row["distance"])
+        # Milvus returns the squared distance for L2, the similarity itself for the others.
+        cosine = 1.0 - distance / 2.0 if self._metric == "L2" else distance
+        score = min(1.0, max(0.0, (1.0 + cosine) / 2.0))
+        return Hit(_chunk(row["entity"]), score, score)
+
+    def _query(self, expression: str, fields: list[str]) -> list[dict[str, Any]]:
+        return list(
+            self._call(
+                "reading",
+                self._client.query,
+                self._collection,
+                filter=expression,
+                output_fields=fields,
+            )
+        )
+
+    def _rows(self, ids: Sequence[str], fields: list[str]) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        for batch in _batches(_known_form(ids), 500):
+            rows += self._call(
+                "reading", self._client.get, self._collection, ids=batch, output_fields=fields
+            )
+        return rows
+
+    def _write(self, rows: Iterator[dict[str, Any]]) -> None:
+        batch: list[dict[str, Any]] = []
+        size = 0
+        for row in rows:
+            batch.append(row)
+            size += sum(map(len, row["text"])) + sum(map(len, row["record"]))
+            if len(batch) >= _BATCH_ROWS or size >= _BATCH_CHARACTERS:
+                self._call("writing", self._client.upsert, self._collection, data=batch)
+                batch, size = [], 0
+        if batch:
+            self._call("writing", self._client.upsert, self._collection, data=batch)
+        self._forget_frequencies()
+
+    def _check_dimension(self, vectors: Matrix, rows: int) -> None:
+        if vectors.shape != (rows, self.dimension):
+            raise CollectionError(
+                f"collection '{self._title}' holds vectors of dimension {self.dimension}, not an "
+                f"array {list(vectors.shape)} for {rows}: use the embedder that made the "
+                "collection, or ingest into a new one"
+            )
+
+    def _call(self, doing: str, method: Callable[..., T], *args: Any, **options: Any) -> T:
+        try:
+            return method(*args, **options)
+        except MilvusException as error:
+            raise ComponentError(self.name, doing, error) from error
+
+
+class MilvusLiteStore(MilvusStore):
+    """Keeps a collection in a Milvus Lite file, in the process."""
+
+    name = "milvuslite"
+
+    def _connect(
+        self, uri: str, token: str | None, username: str | None, password: str | None
+    ) -> MilvusClient:
+        path = Path(uri.removeprefix("file://")).expanduser().absolute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return MilvusClient(uri=str(path))
+        except (MilvusException, OSError, RuntimeError) as error:
+            if "lock" in str(error).lower():
+                raise StoreLockedError(
+                    f"another process holds {path}: stop it, or use a Milvus server, which "
+                    "serves several processes (rag.vectordb.type: milvus)"
+                ) from error
+            raise ComponentError(self.name, f"opening {path}", error) from error
+
+    def _record_of(self, about: str) -> dict[str, Any]:
+        # Milvus Lite forgets descriptions and keeps properties.
+        return {"properties": {"kvasir": about}}
+
+    def _dense_index(self) -> dict[str, Any]:
+        # Milvus Lite's scan is exact and, up to 100,000 chunks, no slower than its HNSW.
+        return {"index_type": "FLAT", "params": {}}
+
+
+def _chunk_row(chunk: Chunk) -> dict[str, Any]:
+    if not _ID.fullmatch(chunk.id):
+        raise ComponentError("milvus", "writing", f"'{chunk.id}' is not a chunk's id")
+    return {
+        "id": chunk.id,
+        "text": _pieces(chunk.text),
+        "record": _pieces(chunk_rows.record(chunk)),
+        "tags": chunk_rows.tags(chunk.metadata),
+        "numbers": chunk_rows.numbers(chunk.metadata),
+    }
+
+
+def _chunk(row: dict[str, Any]) -> Chunk:
+    return chunk_rows.chunk(row["id"], "".join(row["text"]), "".join(row["record"]))
+
+
+def _sparse_row(terms: SparseVector) -> dict[int, float]:
+    weights = dict(zip(terms.indices.tolist(), terms.values.tolist(), strict=True))
+    weights.pop(2**32 - 1, None)  # the one id that Milvus does not take
+    return weights or _NO_TERM
+
+
+def _pieces(text: str) -> list[str]:
+    return [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
+
+
+def _known_form(ids: Sequence[str]) -> list[str]:
+    """Leaves out what cannot be a chunk's id, so that nothing else enters an expression."""
+    return [chunk_id for chunk_id in dict.fromkeys(ids) if _ID.fullmatch(chunk_id)]
+
+
+def _batches(items: list[T], size: int) -> Iterator[list[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _expression(filters: Filter | None) -> str:
+    return "" if filters is None else _say(chunk_rows.condition(filters))
+
+
+def _say(condition: Condition) -> str:
+    if isinstance(condition, HasTag):
+        if not condition.tags:
+            return 'id == ""' if condition.present else 'id != ""'
+        quoted = ", ".join(f'"{tag}"' for tag in condition.tags)
+        said = f"array_contains_any(tags, [{quoted}])"
+        return said if condition.present else f"not {said}"
+    if isinstance(condition, InRange):
+        path = f'numbers["{condition.field}"]'
+        return f"(exists {path} and {path} {condition.operator} {condition.number!r})"
+    if not condition.parts:
+        return 'id != ""' if isinstance(condition, Every) else 'id == ""'
+    word = " and " if isinstance(condition, Every) else " or "
+    return "(" + word.join(_say(part) for part in condition.parts) + ")"
