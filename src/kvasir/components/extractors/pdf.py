@@ -1,0 +1,169 @@
+"""PDF by PDFium: text with page numbers, paragraphs, headings, lists and tables rebuilt.
+
+What a PDF holds is characters at places; the structure is read off their places and type.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import pypdfium2 as pdfium
+from pypdfium2 import raw
+
+from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.markdown_table import markdown_table
+from kvasir.components.extractors.pdf_blocks import Piece, body_size, region_pieces, set_levels
+from kvasir.components.extractors.pdf_lines import Line, page_lines
+from kvasir.components.extractors.pdf_order import reading_order
+from kvasir.core.errors import ExtractionError
+from kvasir.core.types import BlockKind, Document, Source
+
+_MARGIN = 0.1
+"""Share of the page's height, above and below, where running heads stand."""
+_FEWEST_REPEATS = 3
+_DIGITS = re.compile(r"\d+")
+_PAGE_NUMBER = re.compile(
+    r"[\s\-–—|]*(?:page|seite|página|trang|第)?\s*\d{1,4}[\s\-–—|页頁]*", re.I
+)
+_OCR_ADVICE = (
+    "install the extra 'docling' for text recognition (pip install 'kvasir[docling]') "
+    "and run 'kvasir convert' first"
+)
+
+
+class PdfExtractor:
+    """Reads PDF; a document that opens without a password is read whatever its permissions."""
+
+    def __init__(self, password: str | None = None) -> None:
+        """Args: the password to try on encrypted documents."""
+        self._password = password
+
+    def extract(self, source: Source, data: bytes) -> Document:
+        """Extracts the blocks of all pages; see ``Extractor``."""
+        try:
+            pdf = pdfium.PdfDocument(data, password=self._password)
+        except pdfium.PdfiumError as error:
+            raise _opening_error(error) from error
+        try:
+            return self._read(source, pdf)
+        finally:
+            pdf.close()
+
+    def _read(self, source: Source, pdf: pdfium.PdfDocument) -> Document:
+        pages: list[list[Line]] = []
+        heights: list[float] = []
+        pictures = 0
+        for number in range(len(pdf)):
+            page = pdf[number]
+            text_page = page.get_textpage()
+            pages.append(page_lines(page, text_page))
+            heights.append(page.get_height())
+            if not pages[-1]:
+                pictures += _has_picture(page)
+            text_page.close()
+            page.close()
+        if not any(pages):
+            raise _textless_error(pictures)
+        builder = DocumentBuilder(source)
+        _write(builder, _pieces(_without_running_heads(pages, heights)))
+        described = pdf.get_metadata_dict()
+        title = described.get("Title", "").strip()
+        builder.title = title if _is_title(title) else builder.title
+        textless = [str(number) for number, lines in enumerate(pages, 1) if not lines]
+        builder.set_metadata(
+            {
+                "author": described.get("Author", ""),
+                "subject": described.get("Subject", ""),
+                "keywords": described.get("Keywords", ""),
+                "pages": len(pages),
+                "pages_without_text": ", ".join(textless),
+            }
+        )
+        return builder.build()
+
+
+def _opening_error(error: pdfium.PdfiumError) -> ExtractionError:
+    if "password" in str(error).lower() or "security" in str(error).lower():
+        return ExtractionError(
+            "encrypted", "it is encrypted; save a copy without its password and ingest that"
+        )
+    return ExtractionError(
+        "malformed", f"it is damaged ({error}); open it in a PDF program and save it again"
+    )
+
+
+def _textless_error(pictures: int) -> ExtractionError:
+    if pictures:
+        return ExtractionError("image_only", f"its pages are images without text; {_OCR_ADVICE}")
+    return ExtractionError("empty", "none of its pages has any text; nothing to index")
+
+
+def _has_picture(page: pdfium.PdfPage) -> bool:
+    kinds = (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_PATH, raw.FPDF_PAGEOBJ_SHADING)
+    return any(True for _ in page.get_objects(filter=kinds, max_depth=3))
+
+
+def _is_title(title: str) -> bool:
+    """Tells a title from what programs put there: a file name, the program's own name."""
+    return bool(title) and not re.search(r"\.\w{2,4}$|^untitled|^microsoft|^\W*$", title, re.I)
+
+
+def _without_running_heads(
+    pages: Sequence[Sequence[Line]], heights: Sequence[float]
+) -> list[list[Line]]:
+    """Leaves out page numbers, and lines that stand in the margins of many pages but once."""
+    found: Counter[str] = Counter()
+    for lines, height in zip(pages, heights, strict=True):
+        found.update({_key(line) for line in lines if _in_margin(line, height)})
+    often = max(_FEWEST_REPEATS, len(pages) // 3)
+    repeated = {key for key, count in found.items() if count >= often}
+    seen: set[str] = set()
+    kept: list[list[Line]] = []
+    for lines, height in zip(pages, heights, strict=True):
+        kept.append([])
+        for line in lines:
+            if _in_margin(line, height) and len(lines) > 1:
+                key = _key(line)
+                if _PAGE_NUMBER.fullmatch(line.text) or key in seen:
+                    continue
+                if key in repeated:
+                    seen.add(key)
+            kept[-1].append(line)
+    return kept
+
+
+def _key(line: Line) -> str:
+    return _DIGITS.sub("0", line.text)
+
+
+def _in_margin(line: Line, height: float) -> bool:
+    return line.y1 < height * _MARGIN or line.y0 > height * (1 - _MARGIN)
+
+
+def _pieces(pages: Sequence[Sequence[Line]]) -> list[list[Piece]]:
+    body = body_size(pages)
+    return set_levels(
+        [
+            [piece for region in reading_order(lines) for piece in region_pieces(region, body)]
+            for lines in pages
+        ]
+    )
+
+
+def _write(builder: DocumentBuilder, pages: Sequence[Sequence[Piece]]) -> None:
+    header: list[str] | None = None
+    for number, pieces in enumerate(pages, 1):
+        for place, piece in enumerate(pieces):
+            if piece.kind is not BlockKind.TABLE:
+                builder.add(piece.kind, piece.text, page=number, level=piece.level)
+                continue
+            rows = [line.split("\t") for line in piece.text.split("\n")]
+            if place == 0 and header and len(header) == piece.columns and rows[0] != header:
+                # It goes on from the page before: its rows keep their header.
+                rows.insert(0, header)
+            builder.add(BlockKind.TABLE, markdown_table(rows), page=number)
+            header = rows[0] if piece is pieces[-1] else None
+        if not pieces or pieces[-1].kind is not BlockKind.TABLE:
+            header = None

@@ -1,0 +1,185 @@
+"""Blocks of a PDF: lines joined to paragraphs, headings by their type, lists, tables, code."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from kvasir.components.extractors.pdf_lines import SOFT_HYPHEN, Line
+from kvasir.components.extractors.pdf_tables import Table, split_tables
+from kvasir.core.types import BlockKind
+
+_BULLET = re.compile(r"[•‣◦▪▫●○■□➢✓–*·-]\s+(?=\S)")
+_NUMBERED = re.compile(r"(?:\(?\d{1,2}[.)]|\(?[a-z][.)])\s+(?=\S)")
+_CAPTION = re.compile(r"(?:Table|Figure|Fig\.|Listing|Tabelle|Abbildung|Tabla|Figura)\s*\d+\s*[.:]")
+_SENTENCE_END = tuple(".!?:;。！？")
+_LARGER = 1.12
+_LONGEST_HEADING = 200
+_LEADING = 1.9
+"""Widest step from baseline to baseline inside a paragraph, in font sizes."""
+
+
+@dataclass(slots=True)
+class Piece:
+    """A block before it is written down."""
+
+    kind: BlockKind
+    text: str
+    size: float = 0.0
+    level: int | None = None
+    columns: int = 0
+    bold: bool = False
+
+
+def body_size(pages: Sequence[Sequence[Line]]) -> float:
+    """Returns the font size in which most characters are set."""
+    counts: Counter[float] = Counter()
+    for lines in pages:
+        for line in lines:
+            counts[round(line.size * 2) / 2] += len(line.text)
+    return counts.most_common(1)[0][0] if counts else 10.0
+
+
+def region_pieces(lines: Sequence[Line], body: float) -> list[Piece]:
+    """Returns the pieces of one region in order; headings have no level yet."""
+    pieces: list[Piece] = []
+    group: list[Line] = []
+    right = max((line.x1 for line in lines), default=0.0)
+
+    def end_group() -> None:
+        if group:
+            pieces.append(_piece(group, body))
+            group.clear()
+
+    for part in split_tables(lines):
+        if isinstance(part, Table):
+            end_group()
+            pieces.append(Piece(BlockKind.TABLE, "", columns=part.columns))
+            pieces[-1].text = _table_text(part)
+            continue
+        if group and _begins_paragraph(group, part, right):
+            end_group()
+        group.append(part)
+    end_group()
+    return _join_lists(pieces)
+
+
+def _table_text(table: Table) -> str:
+    # One row a line, cells by tabulators: the extractor writes the Markdown when it knows
+    # whether the table goes on from the page before.
+    return "\n".join("\t".join(cell.replace("\t", " ") for cell in row) for row in table.rows)
+
+
+def set_levels(pages: Sequence[Sequence[Piece]]) -> list[list[Piece]]:
+    """Gives headings their level: the largest type is 1, bold type of the body's size last."""
+    headings = [piece for pieces in pages for piece in pieces if piece.kind is BlockKind.HEADING]
+    sizes = sorted({round(piece.size) for piece in headings}, reverse=True)
+    levels = {size: min(place, 6) for place, size in enumerate(sizes, 1)}
+    return [
+        [
+            replace(piece, level=levels[round(piece.size)])
+            if piece.kind is BlockKind.HEADING
+            else piece
+            for piece in pieces
+        ]
+        for pieces in pages
+    ]
+
+
+def _begins_paragraph(group: Sequence[Line], line: Line, right: float) -> bool:
+    last = group[-1]
+    if last.text.endswith(SOFT_HYPHEN):
+        return False
+    step = last.y0 - line.y0
+    beside = abs(step) < 0.5 * last.size
+    if beside:
+        # Pieces of one line: a number and its heading, a run in another direction.
+        return False
+    if step < 0 or step > _LEADING * max(last.size, line.size):
+        return True
+    if abs(line.size - last.size) > 0.12 * max(line.size, last.size):
+        return True
+    if line.fixed != last.fixed or (line.bold != last.bold and not _goes_on(last, line)):
+        return True
+    if _BULLET.match(line.text) or _NUMBERED.match(line.text):
+        return True
+    if line.fixed:
+        return False
+    if len(group) > 1 and step > 1.35 * max(group[-2].y0 - last.y0, 1.0):
+        return True
+    indented = line.x0 > last.x0 + 0.8 * line.size
+    if indented and last.text.endswith(_SENTENCE_END) and not _is_item(group[0]):
+        return True
+    short = last.x1 < right - 6 * last.size
+    return short and last.text.endswith(_SENTENCE_END) and not line.text[:1].islower()
+
+
+def _goes_on(last: Line, line: Line) -> bool:
+    return not last.text.endswith(_SENTENCE_END) and line.text[:1].islower()
+
+
+def _is_item(line: Line) -> bool:
+    return bool(_BULLET.match(line.text) or _NUMBERED.match(line.text))
+
+
+def _piece(lines: Sequence[Line], body: float) -> Piece:
+    first = lines[0]
+    size = max(line.size for line in lines)
+    if all(line.fixed for line in lines) and (len(lines) > 1 or len(first.text) > 40):
+        return Piece(BlockKind.CODE, _code(lines), size)
+    text = _join(lines)
+    bold = all(line.bold for line in lines)
+    if _CAPTION.match(text):
+        return Piece(BlockKind.CAPTION, text, size)
+    short = len(text) <= _LONGEST_HEADING and len(lines) <= 3 and any(c.isalpha() for c in text)
+    if short and size >= body * _LARGER and not text.endswith((".", ",")):
+        return Piece(BlockKind.HEADING, text, size, bold=bold)
+    emphasised = bold and size >= body * 0.95 and len(lines) == 1 and len(text) < 100
+    if short and emphasised and not text.endswith((".", ",", ":", ";")):
+        return Piece(BlockKind.HEADING, text, size, bold=True)
+    if _BULLET.match(text):
+        return Piece(BlockKind.LIST, f"- {_BULLET.sub('', text, count=1)}", size)
+    if _NUMBERED.match(text):
+        return Piece(BlockKind.LIST, text, size)
+    return Piece(BlockKind.PARAGRAPH, text, size)
+
+
+def _join(lines: Sequence[Line]) -> str:
+    """Joins hard-wrapped lines; a word that was hyphenated at a line's end is whole again."""
+    text = lines[0].text
+    for line in lines[1:]:
+        after = line.text
+        hyphenated = text.endswith("-") and text[-2:-1].islower() and after[:1].islower()
+        if hyphenated or text.endswith(SOFT_HYPHEN):
+            text = text[:-1] + after
+        elif _is_ideograph(text[-1:]) and _is_ideograph(after[:1]):
+            text += after
+        else:
+            text = f"{text} {after}"
+    return " ".join(text.removesuffix(SOFT_HYPHEN).split())
+
+
+def _is_ideograph(character: str) -> bool:
+    """Says whether it is written without spaces between words: Han and Kana."""
+    return "぀" <= character <= "ヿ" or "一" <= character <= "鿿" or "㐀" <= character <= "䶿"
+
+
+def _code(lines: Sequence[Line]) -> str:
+    left = min(line.x0 for line in lines)
+    rows = []
+    for line in lines:
+        width = max((line.x1 - line.x0) / max(len(line.text), 1), 1.0)
+        rows.append(" " * round((line.x0 - left) / width) + line.text.replace(SOFT_HYPHEN, "-"))
+    return "\n".join(rows)
+
+
+def _join_lists(pieces: Sequence[Piece]) -> list[Piece]:
+    joined: list[Piece] = []
+    for piece in pieces:
+        if joined and piece.kind is BlockKind.LIST and joined[-1].kind is BlockKind.LIST:
+            joined[-1].text += "\n" + piece.text
+        else:
+            joined.append(piece)
+    return joined

@@ -1,0 +1,92 @@
+"""The order in which a page is read: down the left column, then down the right one.
+
+A page has columns when a strip without text runs down its middle with running text on both
+sides. What crosses the strip (a title, a wide table) divides the page into bands; in each
+band the left column comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+
+from kvasir.components.extractors.pdf_lines import Line
+
+_STEPS = 60
+_FEWEST_LINES = 4
+_RUNNING_TEXT = 0.45
+"""A column's typical line fills at least this share of it; the cells of a table do not."""
+_OUT_OF_ORDER = 0.25
+
+
+def reading_order(lines: Sequence[Line]) -> list[list[Line]]:
+    """Returns the lines as regions to be read one after the other, each from its top."""
+    upright = [line for line in lines if not line.is_vertical]
+    regions = _regions(upright)
+    vertical = [line for line in lines if line.is_vertical]
+    return [region for region in (*regions, vertical) if region]
+
+
+def _regions(lines: list[Line]) -> list[list[Line]]:
+    gutter = _gutter(lines)
+    if gutter is None:
+        return [_downwards(lines)]
+    regions: list[list[Line]] = []
+    left: list[Line] = []
+    right: list[Line] = []
+    wide: list[Line] = []
+
+    def end_band() -> None:
+        for column in (left, right):
+            regions.extend(_regions(list(column)))
+            column.clear()
+
+    for line in sorted(lines, key=lambda item: -item.y1):
+        if line.x0 < gutter < line.x1:
+            end_band()
+            wide.append(line)
+            continue
+        if wide:
+            regions.append(_downwards(wide))
+            wide = []
+        (left if line.x1 <= gutter else right).append(line)
+    end_band()
+    return [*regions, wide]
+
+
+def _gutter(lines: Sequence[Line]) -> float | None:
+    """Returns the x of the strip between two columns, or None."""
+    if len(lines) < 2 * _FEWEST_LINES:
+        return None
+    start, end = min(line.x0 for line in lines), max(line.x1 for line in lines)
+    width = end - start
+    best: tuple[int, float, float] | None = None
+    for step in range(_STEPS // 4, _STEPS * 3 // 4 + 1):
+        x = start + width * step / _STEPS
+        crossing = sum(line.x0 < x < line.x1 for line in lines)
+        candidate = (crossing, abs(step - _STEPS / 2), x)
+        if best is None or candidate < best:
+            best = candidate
+    if best is None or best[0] > len(lines) * 0.25:
+        return None
+    gutter = best[2]
+    left = [line for line in lines if line.x1 <= gutter]
+    right = [line for line in lines if line.x0 >= gutter]
+    if min(len(left), len(right)) < _FEWEST_LINES:
+        return None
+    for side in (left, right):
+        column = max(line.x1 for line in side) - min(line.x0 for line in side)
+        if column < width * 0.2 or median(x.x1 - x.x0 for x in side) < column * _RUNNING_TEXT:
+            return None
+    top = min(max(line.y1 for line in side) for side in (left, right))
+    bottom = max(min(line.y0 for line in side) for side in (left, right))
+    return gutter if top > bottom else None
+
+
+def _downwards(lines: Sequence[Line]) -> list[Line]:
+    """Returns lines from the top; as the producer wrote them where that is nearly the same."""
+    jumps = sum(after.y0 > before.y1 for before, after in pairwise(lines))
+    if jumps <= len(lines) * _OUT_OF_ORDER:
+        return list(lines)
+    return sorted(lines, key=lambda line: (-round(line.y0 / max(line.size, 1)), line.x0))
