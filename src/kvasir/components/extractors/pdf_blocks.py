@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median
 
 from kvasir.components.extractors.pdf_lines import SOFT_HYPHEN, Line
 from kvasir.components.extractors.pdf_tables import Table, split_tables
@@ -19,6 +21,9 @@ _LARGER = 1.12
 _LONGEST_HEADING = 200
 _LEADING = 1.9
 """Widest step from baseline to baseline inside a paragraph, in font sizes."""
+_LOOSE = 1.25
+"""A step this much wider than usual begins a new paragraph."""
+_SECTION = re.compile(r"(?:\d{1,2}(?:\.\d{1,2})+\.?|\d{1,2})\s+[^\W\d_]")
 
 
 @dataclass(slots=True)
@@ -47,6 +52,7 @@ def region_pieces(lines: Sequence[Line], body: float) -> list[Piece]:
     pieces: list[Piece] = []
     group: list[Line] = []
     right = max((line.x1 for line in lines), default=0.0)
+    leading = _leading(lines)
 
     def end_group() -> None:
         if group:
@@ -59,7 +65,7 @@ def region_pieces(lines: Sequence[Line], body: float) -> list[Piece]:
             pieces.append(Piece(BlockKind.TABLE, "", columns=part.columns))
             pieces[-1].text = _table_text(part)
             continue
-        if group and _begins_paragraph(group, part, right):
+        if group and _begins_paragraph(group, part, right, leading):
             end_group()
         group.append(part)
     end_group()
@@ -88,7 +94,7 @@ def set_levels(pages: Sequence[Sequence[Piece]]) -> list[list[Piece]]:
     ]
 
 
-def _begins_paragraph(group: Sequence[Line], line: Line, right: float) -> bool:
+def _begins_paragraph(group: Sequence[Line], line: Line, right: float, leading: float) -> bool:
     last = group[-1]
     if last.text.endswith(SOFT_HYPHEN):
         return False
@@ -107,13 +113,23 @@ def _begins_paragraph(group: Sequence[Line], line: Line, right: float) -> bool:
         return True
     if line.fixed:
         return False
-    if len(group) > 1 and step > 1.35 * max(group[-2].y0 - last.y0, 1.0):
+    if step > _LOOSE * leading * line.size:
         return True
     indented = line.x0 > last.x0 + 0.8 * line.size
     if indented and last.text.endswith(_SENTENCE_END) and not _is_item(group[0]):
         return True
     short = last.x1 < right - 6 * last.size
     return short and last.text.endswith(_SENTENCE_END) and not line.text[:1].islower()
+
+
+def _leading(lines: Sequence[Line]) -> float:
+    """Returns the usual step from line to line of a region, in font sizes."""
+    steps = [
+        (before.y0 - after.y0) / after.size
+        for before, after in pairwise(lines)
+        if 0.8 < (before.y0 - after.y0) / max(after.size, 0.1) < _LEADING
+    ]
+    return median(steps) if steps else _LEADING
 
 
 def _goes_on(last: Line, line: Line) -> bool:
@@ -139,6 +155,9 @@ def _piece(lines: Sequence[Line], body: float) -> Piece:
     emphasised = bold and size >= body * 0.95 and len(lines) == 1 and len(text) < 100
     if short and emphasised and not text.endswith((".", ",", ":", ";")):
         return Piece(BlockKind.HEADING, text, size, bold=True)
+    numbered = len(lines) == 1 and len(text) < 80 and _SECTION.match(text)
+    if short and numbered and text[-1].isalnum() and size >= body * 0.95:
+        return Piece(BlockKind.HEADING, text, size)
     if _BULLET.match(text):
         return Piece(BlockKind.LIST, f"- {_BULLET.sub('', text, count=1)}", size)
     if _NUMBERED.match(text):
