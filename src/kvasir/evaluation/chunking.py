@@ -1,0 +1,297 @@
+"""Measures how well a splitter's chunks fit the passages that answer questions.
+
+A data set is a folder with ``questions.jsonl`` (``corpus_id``, ``question``, ``references``
+with ``start_index`` and ``end_index``) and one ``CORPUS_ID.md`` for each corpus; the indices
+count characters of the file as it stands, newlines untouched.
+
+All corpora go into one collection, each question retrieves its best chunks, and its score
+comes from spans of characters. With R the reference spans, C the retrieved chunks and X the
+union of their overlaps (chunks of another corpus overlap nothing):
+
+    recall           = |X| / sum |R|
+    precision        = |X| / sum |C|
+    IoU              = |X| / (sum |C| + |union R - X|)
+    precision-omega  = |X'| / (|union C'| + |union R - X'|)
+
+where C' are all chunks of the collection that overlap a reference, and X' what they share with
+the references: the precision of a perfect retriever. ``sum |C|`` counts text twice that two
+retrieved chunks share, so overlap costs. Each figure is the mean over the questions.
+
+Source: https://github.com/brandonstarxel/chunking_evaluation (base_evaluation.py), described
+in Smith and Troynikov, Evaluating Chunking Strategies for Retrieval, Chroma 2024. The paper
+calls the metrics token-level; its code counts characters, and so does this module.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir.core.errors import UserError
+from kvasir.core.protocols import Embedder, Splitter
+from kvasir.core.types import Chunk, Document, document_id
+
+METRICS = ("recall", "precision", "iou", "precision_omega")
+TOP_K = 5
+
+Progress = Callable[[str, int, int], None]
+"""Called with the stage (``split``, ``embed`` or ``search``), how much is done, and the total."""
+Span = tuple[int, int]
+Retrieve = Callable[[Sequence[Chunk], Sequence[str], int], Sequence[Sequence[Chunk]]]
+"""Called with all chunks, the questions and top_k; returns each question's chunks."""
+
+_TEXTS_AT_ONCE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkingQuestion:
+    """A question and where its answer stands.
+
+    Attributes:
+        text: The question.
+        document_id: The document that answers it.
+        references: Spans of that document's text, in characters.
+    """
+
+    text: str
+    document_id: str
+    references: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkingDataset:
+    """Corpora and questions.
+
+    Attributes:
+        name: The folder's name.
+        documents: One a corpus; ``title`` is its name.
+        questions: In the file's order.
+    """
+
+    name: str
+    documents: tuple[Document, ...]
+    questions: tuple[ChunkingQuestion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkingResult:
+    """The figures of one splitter.
+
+    Attributes:
+        metrics: The mean over all questions of each of ``METRICS``, 0..1.
+        corpora: The same by corpus.
+        per_question: Metric -> float64 [questions].
+        chunks: How many chunks there were.
+        characters: Their mean length.
+        seconds: Time by stage: ``split``, and ``retrieve`` with the embedding.
+    """
+
+    metrics: Mapping[str, float]
+    corpora: Mapping[str, Mapping[str, float]]
+    per_question: Mapping[str, NDArray[np.float64]]
+    chunks: int
+    characters: float
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what ``--json`` prints: the metrics at the top, then by corpus."""
+        return {
+            **_rounded(self.metrics),
+            "questions": len(self.per_question["recall"]),
+            "chunks": self.chunks,
+            "characters_per_chunk": round(self.characters, 1),
+            "seconds": _rounded(self.seconds),
+            "corpora": {name: _rounded(values) for name, values in self.corpora.items()},
+        }
+
+
+def load_chunking_dataset(folder: str | Path) -> ChunkingDataset:
+    """Reads a folder as the module describes it.
+
+    Raises:
+        UserError: A file is missing or a line is malformed; names the file and the line.
+    """
+    root = Path(folder)
+    path = root / "questions.jsonl"
+    if not path.is_file():
+        raise UserError(f"{path} is missing; give a folder with questions.jsonl and CORPUS_ID.md")
+    documents: dict[str, Document] = {}
+    questions: list[ChunkingQuestion] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            name, text = str(row["corpus_id"]), str(row["question"])
+            spans = tuple((int(r["start_index"]), int(r["end_index"])) for r in row["references"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}, line {number}: {type(error).__name__}: {error}") from error
+        if name not in documents:
+            documents[name] = _read_corpus(root, name)
+        length = len(documents[name].text)
+        if not spans or not all(0 <= start < end <= length for start, end in spans):
+            raise UserError(f"{path}, line {number}: a reference lies outside of {name}.md")
+        questions.append(ChunkingQuestion(text, documents[name].id, spans))
+    if not questions:
+        raise UserError(f"{path} holds no questions")
+    return ChunkingDataset(root.resolve().name, tuple(documents.values()), tuple(questions))
+
+
+def evaluate_chunking(
+    dataset: ChunkingDataset,
+    splitter: Splitter,
+    retrieve: Retrieve,
+    *,
+    top_k: int = TOP_K,
+    progress: Progress | None = None,
+) -> ChunkingResult:
+    """Splits the corpora, asks the questions and compares spans.
+
+    Args:
+        dataset: What to measure on.
+        splitter: What to measure.
+        retrieve: Finds chunks: ``DenseSearch(embedder)``, or any other way.
+        top_k: Chunks retrieved for a question.
+        progress: Told how far the run is.
+
+    Raises:
+        UserError: ``top_k`` is less than 1.
+    """
+    if top_k < 1:
+        raise UserError(f"top_k must be at least 1, not {top_k}")
+    started = perf_counter()
+    chunks: list[Chunk] = []
+    for done, document in enumerate(dataset.documents, 1):
+        chunks += splitter.split(document)
+        if progress is not None:
+            progress("split", done, len(dataset.documents))
+    split = perf_counter()
+    texts = [question.text for question in dataset.questions]
+    found = retrieve(chunks, texts, top_k)
+    retrieved = perf_counter()
+    by_document: dict[str, list[Chunk]] = {}
+    for chunk in chunks:
+        by_document.setdefault(chunk.document_id, []).append(chunk)
+    scores = np.array(
+        [
+            [
+                *_scores(question, hits),
+                _omega(question, by_document.get(question.document_id, [])),
+            ]
+            for question, hits in zip(dataset.questions, found, strict=True)
+        ],
+        dtype=np.float64,
+    )
+    owners = np.array([question.document_id for question in dataset.questions])
+    return ChunkingResult(
+        metrics=_means(scores),
+        corpora={
+            document.title: _means(scores[owners == document.id]) for document in dataset.documents
+        },
+        per_question={name: scores[:, column] for column, name in enumerate(METRICS)},
+        chunks=len(chunks),
+        characters=float(np.mean([len(chunk.text) for chunk in chunks])) if chunks else 0.0,
+        seconds={"split": split - started, "retrieve": retrieved - split},
+    )
+
+
+class DenseSearch:
+    """Retrieves by cosine alone, comparing every question with every chunk."""
+
+    def __init__(self, embedder: Embedder, progress: Progress | None = None) -> None:
+        """Args: what embeds passages and questions; told how far embedding is."""
+        self._embedder = embedder
+        self._progress = progress
+
+    def __call__(
+        self, chunks: Sequence[Chunk], questions: Sequence[str], top_k: int
+    ) -> list[list[Chunk]]:
+        """Returns the nearest chunks of each question, best first."""
+        if not chunks:
+            return [[] for _ in questions]
+        parts = []
+        for first in range(0, len(chunks), _TEXTS_AT_ONCE):
+            batch = chunks[first : first + _TEXTS_AT_ONCE]
+            parts.append(self._embedder.embed_documents([chunk.passage for chunk in batch]))
+            if self._progress is not None:
+                self._progress("embed", first + len(batch), len(chunks))
+        scores = self._embedder.embed_queries(questions) @ np.concatenate(parts).T
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
+        return [[chunks[index] for index in row] for row in order]
+
+
+def _read_corpus(root: Path, name: str) -> Document:
+    path = root / f"{name}.md"
+    if path.parent != root or not path.is_file():
+        raise UserError(f"{path} is missing, but questions.jsonl asks about it")
+    # newline="" keeps what the indices count.
+    with path.open(encoding="utf-8", newline="") as file:
+        text = file.read()
+    return Document(document_id(path.name), path.name, name, text)
+
+
+def _scores(question: ChunkingQuestion, hits: Iterable[Chunk]) -> tuple[float, float, float]:
+    """Returns recall, precision and IoU."""
+    hits = list(hits)
+    overlaps = [
+        span
+        for chunk in hits
+        if chunk.document_id == question.document_id
+        for span in _overlaps(question, chunk)
+    ]
+    shared = _length(_union(overlaps))
+    relevant = _length(question.references)
+    retrieved = sum(chunk.end - chunk.start for chunk in hits)
+    missed = _length(_union(question.references)) - shared
+    return (
+        shared / relevant,
+        shared / retrieved if retrieved else 0.0,
+        shared / (retrieved + missed),
+    )
+
+
+def _omega(question: ChunkingQuestion, chunks: Iterable[Chunk]) -> float:
+    """Returns the precision of a retriever that finds exactly the chunks with references."""
+    overlaps: list[Span] = []
+    touched: list[Span] = []
+    for chunk in chunks:
+        if spans := _overlaps(question, chunk):
+            overlaps += spans
+            touched.append((chunk.start, chunk.end))
+    shared = _length(_union(overlaps))
+    missed = _length(_union(question.references)) - shared
+    return shared / (_length(_union(touched)) + missed)
+
+
+def _overlaps(question: ChunkingQuestion, chunk: Chunk) -> list[Span]:
+    spans = ((max(start, chunk.start), min(end, chunk.end)) for start, end in question.references)
+    return [(start, end) for start, end in spans if start < end]
+
+
+def _union(spans: Iterable[Span]) -> list[Span]:
+    united: list[Span] = []
+    for start, end in sorted(spans):
+        if united and start <= united[-1][1]:
+            united[-1] = (united[-1][0], max(end, united[-1][1]))
+        else:
+            united.append((start, end))
+    return united
+
+
+def _length(spans: Iterable[Span]) -> int:
+    return sum(end - start for start, end in spans)
+
+
+def _means(scores: NDArray[np.float64]) -> dict[str, float]:
+    return dict(zip(METRICS, (float(value) for value in scores.mean(axis=0)), strict=True))
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 5) for name, value in values.items()}
