@@ -43,6 +43,7 @@ class OpenVinoEmbedder:
         fingerprint: Changes when the same text could get another vector.
         languages: ISO 639-1 codes from the model's card; empty when nothing says.
         max_tokens: Tokens of a text that count; what is longer is cut off.
+        folder: Where the model is.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class OpenVinoEmbedder:
         self.fingerprint = model.fingerprint
         self.languages = languages(folder.name, folder.path)
         self.max_tokens = model.max_tokens
+        self.folder = folder.path
         self._model = model
         self._precision = precision
         self._batch_tokens = batch_tokens
