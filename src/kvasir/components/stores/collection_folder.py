@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 import sys
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -91,8 +92,9 @@ class CollectionFolder:
             data: The folder.
             **notes: Numbers to keep with it.
         """
-        self._record = {**self._record, "data": data.name, "notes": notes}
-        _replace(self.path / _RECORD, self._record)
+        record = {**self._record, "data": data.name, "notes": notes}
+        _replace(self.path / _RECORD, record)
+        self._record = record
 
     @property
     def notes(self) -> dict[str, int]:
@@ -212,7 +214,8 @@ def _replace(path: Path, content: dict[str, object]) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-    if os.name == "posix":
+    # The step is done; that it is also on the disk is asked for where the system knows how.
+    with suppress(OSError):
         handle = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -43,7 +43,6 @@ from kvasir.components.stores.collection_folder import CollectionFolder
 from kvasir.components.stores.qdrant_graph import SEARCH_EF
 from kvasir.components.stores.qdrant_layout import (
     BM25,
-    CHUNK_FIELDS,
     DENSE,
     LAYOUT_VERSION,
     NUMBERS,
@@ -222,13 +221,13 @@ class QdrantStore:
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
         """Returns chunks and their vectors [dimension], in the order of the ids."""
         with self._shard.reading() as shard:
-            records = shard.retrieve(_valid(ids), CHUNK_FIELDS, [DENSE])
+            records = shard.retrieve(_valid(ids), True, [DENSE])
         return [_pair(record) for record in records]
 
     def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
         """Returns chunks in the order of the ids; unknown ids are left out."""
         with self._shard.reading() as shard:
-            records = shard.retrieve(_valid(ids), CHUNK_FIELDS, False)
+            records = shard.retrieve(_valid(ids), True, False)
         return [chunk_of(str(record.id), record.payload or {}) for record in records]
 
     def scroll(
@@ -242,7 +241,7 @@ class QdrantStore:
                 offset=offset,
                 limit=batch_size,
                 filter=condition,
-                with_payload=CHUNK_FIELDS,
+                with_payload=True,
                 with_vector=[DENSE],
             )
             with self._shard.reading() as shard:

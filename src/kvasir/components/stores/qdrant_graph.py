@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 from qdrant_edge import (
     Distance,
@@ -67,7 +68,7 @@ def edge_config(dimension: int, threads: int = 1) -> EdgeConfig:
 
 
 class GraphBuild:
-    """One run of the child process."""
+    """One run of the child process, which ends at the latest with the ``with`` block."""
 
     def __init__(self, shard: Path, dimension: int, threads: int) -> None:
         """Starts building the graph of a shard that nobody else has open."""
@@ -79,14 +80,24 @@ class GraphBuild:
             stderr=subprocess.PIPE,
         )
 
+    def __enter__(self) -> Self:
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Ends the child process if it still runs, and waits for its end."""
+        self._child.kill()
+        self._child.__exit__(None, None, None)
+
     def wait(self) -> None:
         """Returns when the graph is built and on disk.
 
         Raises:
             GraphBuildError: It could not be built; gives the child's last words.
         """
-        _, said = self._child.communicate()
-        if self._child.returncode != 0:
+        pipe = self._child.stderr
+        said = pipe.read() if pipe else b""
+        if self._child.wait() != 0:
             last = said.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
             raise GraphBuildError(f"exit code {self._child.returncode}: {last[0]}")
 

@@ -230,24 +230,26 @@ class QdrantShard:
 
     def _renew(self) -> None:
         """Makes the copy with a graph and puts it into use: runs in a thread of its own."""
-        with self.exclusive() as shard:
-            data = self._folder.new_data()
+        data = self._folder.new_data()
         try:
             with self.exclusive() as shard:
                 shard.flush()
                 self._touched, self._unflushed, before = set(), 0, self._without_graph
+                shutil.rmtree(data, ignore_errors=True)
                 shutil.copytree(self._opened().data, data)
             with self._starting:
                 if self._closing:
                     raise GraphBuildError("the store was closed")
                 self._build = GraphBuild(data, self._dimension, self._threads)
-            self._build.wait()
+            with self._build as build:
+                build.wait()
             self._switch(_OpenShard(EdgeShard.load(str(data)), data), before)
         except Exception as error:  # noqa: BLE001  told to those who wait; the old graph serves on
             self._failure = error
             if not self._closing:
                 _log.warning("the search graph could not be renewed: %s", error)
-            shutil.rmtree(data, ignore_errors=True)
+            if data != self._folder.data:
+                shutil.rmtree(data, ignore_errors=True)
         finally:
             self._build = None
             with self._writing:

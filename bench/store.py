@@ -1,0 +1,318 @@
+"""Measures the default store: insert rate, latency, recall, memory, disk, renewing the graph.
+
+    python bench/store.py                        10,000, 100,000 and 300,000 chunks
+    python bench/store.py 20000 --json out.json
+    python bench/store.py 20000 --fresh          build the collection anew
+
+Vectors are 384-dimensional around cluster centres, texts have 60 words of a Zipf distribution.
+Collections are kept under ``bench/work``. Every size is measured in a process of its own, so
+that the memory is that of the store, Python and numpy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+
+from kvasir.components.analyzers.bm25 import Bm25Analyzer
+from kvasir.components.stores.qdrant import QdrantStore
+from kvasir.core.filters import Comparison, Filter, matches
+from kvasir.core.types import Chunk, Matrix, chunk_id, document_id
+
+WORK = Path(__file__).parent / "work"
+DIMENSION = 384
+WORDS = 60
+BATCH = 500
+QUERIES = 200
+VOCABULARY = 50_000
+
+
+class Corpus:
+    """Chunks and vectors made from seeds: the same for the same size."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        rng = np.random.default_rng(size)
+        self._centres = rng.normal(size=(max(10, size // 200), DIMENSION)).astype(np.float32)
+        syllables = [a + b for a in "bdfgklmnprstvz" for b in ("a", "e", "i", "o", "u", "an", "er")]
+        picks = rng.integers(0, len(syllables), (VOCABULARY, 4))
+        self._words = [
+            "".join(syllables[i] for i in row[: 2 + n % 3]) for n, row in enumerate(picks)
+        ]
+        weights = 1 / np.arange(1, VOCABULARY + 1)
+        self._odds = weights / weights.sum()
+
+    def vectors(self, seed: int, count: int) -> Matrix:
+        """Returns vectors [count, dimension] around the centres."""
+        rng = np.random.default_rng((self.size, seed))
+        near = self._centres[rng.integers(0, len(self._centres), count)]
+        made = near + rng.normal(size=(count, DIMENSION)).astype(np.float32)
+        return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+
+    def texts(self, seed: int, count: int, words: int) -> list[str]:
+        """Returns texts of so many words."""
+        rng = np.random.default_rng((self.size, seed))
+        rows = rng.choice(VOCABULARY, size=(count, words), p=self._odds)
+        return [" ".join(self._words[i] for i in row) for row in rows]
+
+    def batches(self) -> Iterator[tuple[list[Chunk], Matrix]]:
+        """Yields all chunks with their vectors."""
+        for start in range(0, self.size, BATCH):
+            count = min(BATCH, self.size - start)
+            texts = self.texts(start, count, WORDS)
+            chunks = [_chunk(start + i, text) for i, text in enumerate(texts)]
+            yield chunks, self.vectors(start, count)
+
+    def queries(self) -> tuple[Matrix, list[str]]:
+        """Returns query vectors and texts that are not in the corpus."""
+        return self.vectors(-1 % 2**32, QUERIES), self.texts(-2 % 2**32, QUERIES, 6)
+
+
+def _chunk(number: int, text: str) -> Chunk:
+    uri = f"/library/shelf-{number // 2000}/book-{number // 20}.md"
+    document, start = document_id(uri), number % 20 * 400
+    metadata = {
+        "source_uri": uri,
+        "title": f"Book {number // 20}",
+        "language": ("en", "es", "vi", "zh")[number // 20 % 4],
+        "year": 1900 + number // 20 % 125,
+        "part": number % 20,
+    }
+    return Chunk(
+        chunk_id(document, text, start, start + len(text)),
+        document,
+        text,
+        start,
+        start + len(text),
+        number % 20 + 1,
+        (f"Book {number // 20}", f"Section {number % 20}"),
+        metadata,
+    )
+
+
+def latency(call: Callable[[int], Any], calls: int = QUERIES) -> dict[str, float]:
+    """Returns p50 and p99 in milliseconds, after a warm-up."""
+    for i in range(min(20, calls)):
+        call(i)
+    return _percentiles([_timed(call, i) for i in range(calls)])
+
+
+def _timed(call: Callable[[int], Any], argument: int) -> float:
+    start = time.perf_counter()
+    call(argument)
+    return time.perf_counter() - start
+
+
+def _percentiles(seconds: list[float]) -> dict[str, float]:
+    p50, p99, top = np.percentile(np.array(seconds) * 1000, [50, 99, 100])
+    return {"p50": round(float(p50), 3), "p99": round(float(p99), 3), "max": round(float(top), 1)}
+
+
+def memory() -> dict[str, int]:
+    """Returns this process's memory in MB: its own, and mapped files that can be let go."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return {
+        name: int(fields[key].split()[0]) // 1024
+        for name, key in (("own", "RssAnon"), ("mapped", "RssFile"), ("peak", "VmHWM"))
+    }
+
+
+def build(corpus: Corpus, home: Path) -> dict[str, Any]:
+    """Fills a collection and renews its graph under queries."""
+    shutil.rmtree(home, ignore_errors=True)
+    store = QdrantStore(str(home), "bench", DIMENSION, Bm25Analyzer())
+    spent = 0.0
+    for chunks, vectors in corpus.batches():
+        start = time.perf_counter()
+        store.upsert(chunks, vectors)
+        spent += time.perf_counter() - start
+    vectors, texts = corpus.queries()
+    scan = latency(lambda i: hybrid(store, vectors[i], texts[i]), 50)
+    started, seconds = time.perf_counter(), []
+    waiting = threading.Thread(target=store.optimize, kwargs={"wait": True})
+    waiting.start()
+    while waiting.is_alive():
+        i = len(seconds) % QUERIES
+        seconds.append(_timed(lambda i: hybrid(store, vectors[i], texts[i]), i))
+        time.sleep(0.02)
+    took = time.perf_counter() - started
+    store.close()
+    return {
+        "insert_per_s": round(corpus.size / spent),
+        "hybrid_without_graph_ms": scan,
+        "graph_s": round(took, 1),
+        "hybrid_while_building_ms": {**_percentiles(seconds), "queries": len(seconds)},
+    }
+
+
+def hybrid(store: QdrantStore, vector: Matrix, text: str) -> list[Chunk]:
+    """Both legs of 100, fused by convex combination, and the best ten chunks."""
+    dense = store.rank_dense(vector[None], 100)[0]
+    lexical = store.rank_lexical([text], ["en"], 100)[0]
+    scores: dict[str, float] = {}
+    for leg in (dense, lexical):
+        if leg:
+            low, high = leg[-1][1], leg[0][1]
+            for point_id, score in leg:
+                part = 0.5 * (score - low) / ((high - low) or 1.0)
+                scores[point_id] = scores.get(point_id, 0.0) + part
+    return store.fetch_chunks(sorted(scores, key=scores.__getitem__, reverse=True)[:10])
+
+
+def measure(corpus: Corpus, home: Path) -> dict[str, Any]:
+    """Opens a filled collection and asks it."""
+    vectors, texts = corpus.queries()
+    before = memory()
+    start = time.perf_counter()
+    store = QdrantStore(str(home), "bench", DIMENSION, Bm25Analyzer())
+    opened = time.perf_counter() - start
+    queries = {
+        f"{name} {depth}": latency(call)
+        for depth in (10, 30, 100)
+        for name, call in _legs(store, vectors, texts, depth).items()
+    }
+    queries["hybrid 100 + 100, best 10 read"] = latency(
+        lambda i: hybrid(store, vectors[i], texts[i])
+    )
+    filters: dict[str, Filter] = {
+        "language == (a quarter)": Comparison("language", "==", "es"),
+        "year == (0.8 %)": Comparison("year", "==", 1950),
+        "source_uri == (20 chunks)": Comparison(
+            "source_uri", "==", _chunk(40, "").metadata["source_uri"]
+        ),
+        "part < 2 (a tenth)": Comparison("part", "<", 2),
+        "part >= 10 (half)": Comparison("part", ">=", 10),
+    }
+    for name, condition in filters.items():
+        queries[f"dense 10, {name}"] = latency(
+            lambda i, c=condition: store.search_dense(vectors[i : i + 1], 10, c)
+        )
+    used = memory()
+    result = {
+        "open_s": round(opened, 3),
+        "queries_ms": queries,
+        "memory_mb": {**used, "own_before_opening": before["own"]},
+        "disk_mb": sum(p.stat().st_blocks * 512 for p in home.rglob("*")) // 2**20,
+        "recall_at_10": recall(corpus, store, vectors, filters),
+    }
+    store.close()
+    return result
+
+
+def _legs(
+    store: QdrantStore, vectors: Matrix, texts: list[str], depth: int
+) -> dict[str, Callable[[int], Any]]:
+    return {
+        "dense, ids": lambda i: store.rank_dense(vectors[i : i + 1], depth),
+        "dense, chunks": lambda i: store.search_dense(vectors[i : i + 1], depth),
+        "lexical, ids": lambda i: store.rank_lexical([texts[i]], ["en"], depth),
+        "lexical, chunks": lambda i: store.search_lexical([texts[i]], ["en"], depth),
+    }
+
+
+def recall(
+    corpus: Corpus, store: QdrantStore, queries: Matrix, filters: dict[str, Filter]
+) -> dict[str, float]:
+    """Returns the share of the ten truly nearest chunks that the store finds."""
+    keep: dict[str, Callable[[Chunk], bool]] = {
+        "all": lambda chunk: True,
+        **{name: _fulfils(condition) for name, condition in filters.items()},
+    }
+    best: dict[str, list[tuple[np.ndarray, list[str]]]] = {name: [] for name in keep}
+    for chunks, vectors in corpus.batches():
+        scores = queries @ vectors.T
+        for name, fulfils in keep.items():
+            columns = [i for i, chunk in enumerate(chunks) if fulfils(chunk)]
+            best[name].append((scores[:, columns], [chunks[i].id for i in columns]))
+    result = {}
+    for name, parts in best.items():
+        scores = np.concatenate([part for part, _ in parts], axis=1)
+        ids = np.array([point_id for _, names in parts for point_id in names])
+        top = np.argsort(-scores, axis=1)[:, :10]
+        found = store.rank_dense(queries, 10, filters.get(name))
+        same = [
+            len({*ids[row]} & {point_id for point_id, _ in ranking})
+            for row, ranking in zip(top, found, strict=True)
+        ]
+        result[name] = round(sum(same) / top.size, 4)
+    return result
+
+
+def _fulfils(condition: Filter) -> Callable[[Chunk], bool]:
+    return lambda chunk: matches(condition, chunk.metadata)
+
+
+def one_size(size: int, fresh: bool) -> dict[str, Any]:
+    """Measures one size; the part about building is kept with the collection."""
+    home, corpus = WORK / f"store-{size}", Corpus(size)
+    built = home / "built.json"
+    if fresh or not built.exists():
+        # A process of its own, for the memory of what comes after.
+        subprocess.run([sys.executable, __file__, str(size), "--build"], check=True)
+    return {"chunks": size, **json.loads(built.read_text()), **measure(corpus, home)}
+
+
+def show(result: dict[str, Any]) -> None:
+    """Prints one size as a table."""
+    print(f"\n{result['chunks']:,} chunks")
+    for key in ("insert_per_s", "graph_s", "open_s", "disk_mb"):
+        print(f"  {key:44} {result[key]:>10}")
+    print("  memory_mb", result["memory_mb"])
+    print(f"  {'latency, ms':44} {'p50':>8} {'p99':>8} {'max':>8}")
+    rows = {
+        "hybrid without a graph": result["hybrid_without_graph_ms"],
+        "hybrid while the graph is built": result["hybrid_while_building_ms"],
+        **result["queries_ms"],
+    }
+    for name, row in rows.items():
+        print(f"  {name:44} {row['p50']:8.2f} {row['p99']:8.2f} {row['max']:8.1f}")
+    for name, value in result["recall_at_10"].items():
+        print(f"  {'recall@10, ' + name:44} {value:8.4f}")
+
+
+def main() -> None:
+    """Reads the arguments and measures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sizes", type=int, nargs="*", default=[10_000, 100_000, 300_000])
+    parser.add_argument("--fresh", action="store_true", help="build the collections anew")
+    parser.add_argument("--json", type=Path, help="write the results to this file too")
+    parser.add_argument("--build", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    WORK.mkdir(exist_ok=True)
+    if given.build:
+        home = WORK / f"store-{given.sizes[0]}"
+        built = build(Corpus(given.sizes[0]), home)
+        (home / "built.json").write_text(json.dumps(built))
+        return
+    if given.one:
+        json.dump(one_size(given.sizes[0], given.fresh), sys.stdout)
+        return
+    results = []
+    for size in given.sizes:
+        command = [sys.executable, __file__, str(size), "--one"]
+        said = subprocess.run(
+            command + ["--fresh"] * given.fresh, check=True, stdout=subprocess.PIPE
+        )
+        results.append(json.loads(said.stdout))
+        show(results[-1])
+    if given.json:
+        given.json.write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,334 @@
+"""The default store: one owner, durability, and a graph that is renewed in use."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kvasir.components.stores.qdrant import QdrantStore
+from kvasir.components.stores.qdrant_graph import GraphBuild, GraphBuildError
+from kvasir.core.errors import CollectionError, ComponentError, StoreLockedError
+from kvasir.core.filters import Comparison, Logical
+from kvasir.testing.fakes import FakeAnalyzer
+from kvasir.testing.store_cases import make_chunk
+
+DIMENSION = 32
+
+
+def clustered(count, seed=1):
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).normal(size=(40, DIMENSION))
+    vectors = centres[rng.integers(0, 40, count)] + 0.5 * rng.normal(size=(count, DIMENSION))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def chunks_of(count, first=0):
+    return [make_chunk(first + i, f"chunk number {first + i}") for i in range(count)]
+
+
+@pytest.fixture
+def store_at(tmp_path):
+    opened = []
+
+    def store_at(collection="test", graph_from=1_000, **options):
+        store = QdrantStore(
+            str(tmp_path), collection, DIMENSION, FakeAnalyzer(), graph_from=graph_from, **options
+        )
+        opened.append(store)
+        return store
+
+    yield store_at
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def slow_build(monkeypatch):
+    """Holds a finished graph back until the test lets it go: writes then come in between."""
+    let_go = threading.Event()
+    wait = GraphBuild.wait
+
+    def wait_longer(self):
+        wait(self)
+        assert let_go.wait(60)
+
+    monkeypatch.setattr(GraphBuild, "wait", wait_longer)
+    yield let_go
+    let_go.set()
+
+
+def recall(store, chunks, vectors, queries):
+    ids = [chunk.id for chunk in chunks]
+    best = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
+    found = store.search_dense(queries, 10)
+    same = [
+        len({ids[i] for i in row} & {hit.chunk.id for hit in hits})
+        for row, hits in zip(best, found, strict=True)
+    ]
+    return sum(same) / (10 * len(queries))
+
+
+def run_child(code, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+        text=True,
+    )
+
+
+# --- the graph ---------------------------------------------------------------------------
+
+
+def test_the_graph_finds_what_comparing_all_finds(store_at, tmp_path):
+    store, chunks, vectors = store_at(), chunks_of(3_000), clustered(3_000)
+    store.upsert(chunks, vectors)
+    store.optimize(wait=True)
+    assert [path.name for path in (tmp_path / "test").glob("data-*")] == ["data-000002"]
+    assert recall(store, chunks, vectors, clustered(50, seed=7)) >= 0.99
+    store.close()
+    again = store_at()
+    assert again.count() == 3_000
+    assert recall(again, chunks, vectors, clustered(50, seed=7)) >= 0.99
+
+
+def test_a_graph_is_only_built_when_enough_is_without_one(store_at, tmp_path):
+    store = store_at()
+    store.upsert(chunks_of(900), clustered(900))
+    store.optimize(wait=True)
+    assert (tmp_path / "test" / "data-000001").exists()
+    store.close()
+    store = store_at()
+    store.upsert(chunks_of(200, 900), clustered(200, seed=2))
+    store.optimize(wait=True)
+    assert not (tmp_path / "test" / "data-000001").exists()
+    store.optimize(wait=True)
+    assert (tmp_path / "test" / "data-000002").exists()
+
+
+def test_what_is_written_while_the_graph_is_built_is_in_the_new_one(store_at, tmp_path, slow_build):
+    store, chunks, vectors = store_at(), chunks_of(1_600), clustered(1_600)
+    store.upsert(chunks[:1_200], vectors[:1_200])
+    store.optimize()
+    store.upsert(chunks[1_200:], vectors[1_200:])
+    store.upsert([make_chunk(7, "replaced")], clustered(1, seed=3))
+    store.delete([chunks[8].id, chunks[1_300].id])
+    store.set_metadata([chunks[9].id], {"mark": 1})
+    assert store.count(Comparison("mark", ">", 0)) == 1
+    assert store.count() == 1_598
+    slow_build.set()
+    store.optimize(wait=True)
+    for _ in range(2):
+        assert [path.name for path in (tmp_path / "test").glob("data-*")] == ["data-000002"]
+        assert store.count() == 1_598
+        assert store.fetch([chunks[8].id, chunks[1_300].id]) == []
+        best = store.search_dense(clustered(1, seed=3), 1)[0][0]
+        assert (best.chunk.text, best.score) == ("replaced", pytest.approx(1.0, abs=1e-4))
+        assert store.count(Comparison("mark", ">", 0)) == 1
+        assert store.search_lexical(["1599"], ["en"], 1)[0][0].chunk == chunks[1_599]
+        store.close()
+        store = store_at()
+
+
+def test_searching_and_writing_go_on_from_several_threads_while_graphs_change(store_at):
+    store, chunks, vectors = store_at(graph_from=400), chunks_of(3_000), clustered(3_000)
+    store.upsert(chunks[:500], vectors[:500])
+    stop, failures = threading.Event(), []
+
+    def search():
+        while not stop.is_set():
+            try:
+                hits = store.search_dense(vectors[:1], 5)[0]
+                assert hits[0].chunk == chunks[0]
+                assert store.search_lexical(["number"], ["en"], 5)[0]
+            except (AssertionError, ComponentError) as error:
+                failures.append(error)
+                return
+
+    readers = [threading.Thread(target=search) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for start in range(500, 3_000, 250):
+        store.upsert(chunks[start : start + 250], vectors[start : start + 250])
+        store.optimize()
+    store.optimize(wait=True)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert failures == []
+    assert store.count() == 3_000
+    assert {c.id for batch in store.scroll() for c, _ in batch} == {c.id for c in chunks}
+
+
+def test_closing_stops_building_and_leaves_the_collection_whole(store_at, tmp_path):
+    store = store_at()
+    store.upsert(chunks_of(3_000), clustered(3_000))
+    store.optimize()
+    store.close()
+    assert [path.name for path in (tmp_path / "test").glob("data-*")] == ["data-000001"]
+    assert store_at().count() == 3_000
+
+
+def test_a_failed_build_is_told_to_who_waits_and_the_store_works_on(store_at, monkeypatch):
+    store = store_at()
+    store.upsert(chunks_of(1_200), clustered(1_200))
+
+    def fail(self):
+        raise GraphBuildError("exit code 1: no space left on device")
+
+    monkeypatch.setattr(GraphBuild, "wait", fail)
+    with pytest.raises(ComponentError, match="no space left"):
+        store.optimize(wait=True)
+    assert store.count() == 1_200
+    monkeypatch.undo()
+    store.optimize(wait=True)
+    assert store.count() == 1_200
+
+
+# --- durability --------------------------------------------------------------------------
+
+WRITER = """
+import os, signal, sys
+from tests.integration.test_qdrant_store import *
+store = QdrantStore(sys.argv[1], "test", DIMENSION, FakeAnalyzer(), graph_from=1_000)
+chunks, vectors = chunks_of(1_200), clustered(1_200)
+store.upsert(chunks[:800], vectors[:800])
+store.delete([chunk.id for chunk in chunks[:100]])
+store.upsert(chunks[800:], vectors[800:])
+if sys.argv[2] == "building":
+    store.optimize()
+    store.delete([chunk.id for chunk in chunks[100:200]])
+print(store.count(), flush=True)
+sys.stdin.read() if sys.argv[2] == "wait" else os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(("when", "left"), [("writing", 1_100), ("building", 1_000)])
+def test_what_was_acknowledged_survives_a_kill(store_at, tmp_path, when, left):
+    child = run_child(WRITER, tmp_path, when)
+    assert child.stdout.read() == f"{left}\n"
+    assert child.wait() == -signal.SIGKILL
+    child.stdout.close()
+    store = store_at()
+    assert store.count() == left
+    expected = {chunk.id for chunk in chunks_of(1_200)[1_200 - left :]}
+    assert {c.id for batch in store.scroll() for c, _ in batch} == expected
+    assert [path.name for path in (tmp_path / "test").glob("data-*")] == ["data-000001"]
+    assert store.search_lexical(["1199"], ["en"], 1)[0][0].chunk.text == "chunk number 1199"
+
+
+def test_a_copy_without_a_graph_is_never_taken_for_the_collection(store_at, tmp_path):
+    store = store_at()
+    store.upsert(chunks_of(10), clustered(10))
+    store.close()
+    half = tmp_path / "test" / "data-000002"
+    (half / "segments").mkdir(parents=True)
+    (tmp_path / "test" / "collection.new").write_text("{", "utf-8")
+    assert store_at().count() == 10
+    assert not half.exists()
+
+
+# --- one owner ---------------------------------------------------------------------------
+
+
+def test_a_second_process_is_told_who_holds_the_collection(store_at, tmp_path):
+    store_at().close()
+    child = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path), "wait"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+        text=True,
+    )
+    try:
+        child.stdout.readline()
+        with pytest.raises(StoreLockedError, match=f"'test'.*in use by process {child.pid} "):
+            store_at()
+        with pytest.raises(StoreLockedError, match=str(child.pid)):
+            QdrantStore.drop_collection(str(tmp_path), "test")
+        store_at("another").close()
+    finally:
+        child.kill()
+        child.communicate()
+    assert store_at().count() == 1_100
+
+
+def test_the_lock_of_a_killed_process_does_not_block(store_at, tmp_path):
+    child = run_child(WRITER, tmp_path, "writing")
+    child.communicate()
+    assert json.loads((tmp_path / "test" / "owner.json").read_text())["pid"] == child.pid
+    assert store_at().count() == 1_100
+    assert json.loads((tmp_path / "test" / "owner.json").read_text())["pid"] == os.getpid()
+
+
+def test_opening_twice_in_one_process_is_refused_in_one_sentence(store_at):
+    store_at()
+    with pytest.raises(StoreLockedError, match="this very process"):
+        store_at(lock_timeout=0)
+
+
+def test_a_closed_store_says_so(store_at):
+    store = store_at()
+    store.close()
+    with pytest.raises(ComponentError, match="closed"):
+        store.count()
+    with pytest.raises(ComponentError, match="closed"):
+        store.upsert(chunks_of(1), clustered(1))
+
+
+# --- collections -------------------------------------------------------------------------
+
+
+def test_collections_are_listed_and_dropped(store_at, tmp_path):
+    assert QdrantStore.list_collections(str(tmp_path / "none")) == []
+    for name in ("b", "../a", ".hidden", "北京"):
+        store_at(name).close()
+    assert QdrantStore.list_collections(str(tmp_path)) == ["../a", ".hidden", "b", "北京"]
+    assert not (tmp_path.parent / "a").exists()
+    QdrantStore.drop_collection(str(tmp_path), "../a")
+    assert QdrantStore.list_collections(str(tmp_path)) == [".hidden", "b", "北京"]
+    with pytest.raises(CollectionError, match=r"there are: \.hidden, b"):
+        QdrantStore.drop_collection(str(tmp_path), "../a")
+    with pytest.raises(CollectionError, match="cannot name"):
+        store_at("  ")
+
+
+# --- ranking without reading -------------------------------------------------------------
+
+
+def test_rankings_are_the_searches_without_the_chunks(store_at):
+    store, chunks, vectors = store_at(), chunks_of(300), clustered(300)
+    store.upsert(chunks, vectors)
+    queries = clustered(3, seed=5)
+    condition = Logical("AND", (Comparison("number", ">=", 100),))
+    for hits, ranking in zip(
+        store.search_dense(queries, 20, condition),
+        store.rank_dense(queries, 20, condition),
+        strict=True,
+    ):
+        assert [(hit.chunk.id, hit.score) for hit in hits] == ranking
+    ranking = store.rank_lexical(["number 123"], ["en"], 5)[0]
+    hits = store.search_lexical(["number 123"], ["en"], 5)[0]
+    assert [(hit.chunk.id, hit.lexical_score) for hit in hits] == ranking
+    assert [c.id for c in store.fetch_chunks([i for i, _ in ranking])] == [i for i, _ in ranking]
+    scores = store.score_dense(queries[0], [i for i, _ in ranking])
+    for point_id, score in scores.items():
+        number = [chunk.id for chunk in chunks].index(point_id)
+        assert score == pytest.approx((1 + queries[0] @ vectors[number]) / 2, abs=1e-4)
+    assert len(scores) == len(ranking)
+
+
+def test_documents_are_selected_by_their_id(store_at):
+    store, chunks = store_at(), chunks_of(30)
+    store.upsert(chunks, clustered(30))
+    of_document = [c for c in chunks if c.document_id == chunks[3].document_id]
+    assert store.count(Comparison("document_id", "==", chunks[3].document_id)) == len(of_document)
+    assert store.count(Comparison("document_id", "==", "none")) == 0
