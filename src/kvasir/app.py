@@ -297,6 +297,7 @@ class App:
             self.retriever,
             self.generator,
             analyzer=self.analyzer,
+            embedder=self.embedder,
             template=self.settings.chat.rag.prompt,
             calibration=Calibration.from_json(record.calibration) if record.calibration else None,
             refuse=self.settings.answer.refuse,

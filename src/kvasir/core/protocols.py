@@ -265,3 +265,11 @@ class Catalog(Protocol):
 
     def stamped(self, collection: str, document_ids: Sequence[str]) -> None:
         """Notes that the store has the metadata of these documents."""
+
+
+@runtime_checkable
+class BoundedContext(Protocol):
+    """A generator whose model reads only so much."""
+
+    def context_tokens(self) -> int | None:
+        """Returns the model's context length in tokens, or None when it is not known."""

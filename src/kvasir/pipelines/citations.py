@@ -1,0 +1,205 @@
+"""Checks every citation marker of an answer while the answer streams.
+
+A marker ``[n]`` is kept when it points to a retrieved chunk, its statement shares words with
+that chunk, and a quote that bears the statement out stands in the document at its offsets.
+Other markers are taken out of the text and counted.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from kvasir.core.protocols import TextAnalyzer
+from kvasir.core.types import Chunk, Citation, Hit
+from kvasir.language.detect import detect
+from kvasir.language.sentences import sentence_spans
+
+DocumentText = Callable[[str], str | None]
+"""Returns a document's whole text by its id, or None where it is not kept."""
+
+_MARKER = re.compile(r"\s*[\[【]\s*\^?(\d{1,4}(?:\s*[,;，、]\s*\d{1,4})*)\s*[\]】]")
+_UNFINISHED = re.compile(r"\s*[\[【][\s\d^,;，、]{0,40}$|\s+$")
+"""The end of a piece that may become a marker, or white space that may stand before one."""
+_WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")
+_EDGES = " \t\r\n*…>-–•"
+_LITERAL_CONTEXT = 12
+"""A bracketed number is a document's own when it stands there after the same characters."""
+_SHORT_STATEMENT = 3
+"""Words below which a statement ("According to [1]") says too little to be checked by itself."""
+
+
+class CitationChecker:
+    """Reads an answer piece by piece; gives back what may be shown.
+
+    Attributes:
+        citations: The citations found so far, in order of appearance.
+        removed: How many markers were taken out.
+    """
+
+    def __init__(
+        self,
+        question: str,
+        hits: Sequence[Hit],
+        analyzer: TextAnalyzer | None = None,
+        document_text: DocumentText | None = None,
+    ) -> None:
+        """Prepares the check of one answer.
+
+        Args:
+            question: The question.
+            hits: What the prompt contained; ``[n]`` means ``hits[n - 1]``.
+            analyzer: Tells which words are the same; plain words are compared without one.
+            document_text: Gives documents' texts, against which offsets are then checked too.
+        """
+        self.citations: list[Citation] = []
+        self.removed = 0
+        self._question = question
+        self._hits = hits
+        self._analyzer = analyzer
+        self._document_text = document_text
+        self._pending = ""
+        self._shown = ""
+        self._statement = ""
+        self._after_marker = False
+        self._quotable: dict[int, _Quotable] = {}
+
+    def feed(self, piece: str) -> str:
+        """Takes the next piece of the answer and returns the text that is settled by now."""
+        text = self._pending + piece
+        unfinished = _UNFINISHED.search(text)
+        settled = unfinished.start() if unfinished else len(text)
+        self._pending = text[settled:]
+        return self._resolve(text[:settled])
+
+    def finish(self) -> str:
+        """Returns what was held back; call it once, after the last piece."""
+        text, self._pending = self._pending.rstrip(), ""
+        return self._resolve(text)
+
+    def _resolve(self, text: str) -> str:
+        before = len(self._shown)
+        position = 0
+        for match in _MARKER.finditer(text):
+            self._append(text[position : match.start()])
+            if self._is_literal(match[0]):
+                self._append(match[0])
+            else:
+                self._mark(match)
+            position = match.end()
+        self._append(text[position:])
+        return self._shown[before:]
+
+    def _append(self, text: str) -> None:
+        if not self._shown:
+            text = text.lstrip()
+        if self._after_marker and any(map(str.isalnum, text)):
+            self._statement = ""
+            self._after_marker = False
+        self._shown += text
+        self._statement += text
+
+    def _is_literal(self, bracket: str) -> bool:
+        """Says whether a bracketed number belongs to code or to the words of a document."""
+        line = self._shown[self._shown.rfind("\n") + 1 :]
+        in_code = self._shown.count("```") % 2 or line.count("`") % 2
+        if in_code and not bracket[0].isspace():
+            return True
+        context = (self._shown[-_LITERAL_CONTEXT:] + bracket).split()
+        if sum(map(len, context)) < _LITERAL_CONTEXT:
+            return False
+        words = " ".join(context)
+        return any(words in " ".join(hit.chunk.text.split()) for hit in self._hits)
+
+    def _mark(self, match: re.Match[str]) -> None:
+        kept: list[str] = []
+        for number in map(int, re.findall(r"\d+", match[1])):
+            citation = self._cite(number)
+            if citation is None:
+                self.removed += 1
+            else:
+                self.citations.append(citation)
+                kept.append(f"[{number}]")
+        if kept:
+            bracket = match[0].lstrip()
+            self._shown += match[0][: len(match[0]) - len(bracket)] + "".join(kept)
+        self._after_marker = True
+
+    def _cite(self, number: int) -> Citation | None:
+        if not 1 <= number <= len(self._hits):
+            return None
+        if number not in self._quotable:
+            self._quotable[number] = _Quotable(self._hits[number - 1].chunk, self._analyzer)
+        quotable = self._quotable[number]
+        span = quotable.supporting(self._statement, self._question)
+        if span is None:
+            return None
+        chunk = quotable.chunk
+        start, end = chunk.start + span[0], chunk.start + span[1]
+        quote = chunk.text[span[0] : span[1]]
+        document = self._document_text(chunk.document_id) if self._document_text else None
+        if document is not None and document[start:end] != quote:
+            return None
+        uri = str(chunk.metadata.get("source_uri", ""))
+        return Citation(number, chunk.document_id, uri, chunk.page, quote, start, end)
+
+
+class _Quotable:
+    """A cited chunk: its sentences and their terms, made once."""
+
+    def __init__(self, chunk: Chunk, analyzer: TextAnalyzer | None) -> None:
+        self.chunk = chunk
+        self._analyzer = analyzer
+        self._language = str(chunk.metadata.get("language", ""))
+        self._spans = sentence_spans(chunk.text, self._language or None)
+        self._terms = self._terms_of([chunk.text[a:b] for a, b in self._spans])
+        self._found_in = Counter(term for terms in self._terms for term in terms)
+
+    def supporting(self, statement: str, question: str) -> tuple[int, int] | None:
+        """Returns the span of the chunk that bears a statement out, None if none does."""
+        exact = self._verbatim(statement)
+        if exact or not self._spans:
+            return exact
+        statement = statement.strip()
+        sentences = sentence_spans(statement, self._language or None)
+        last = statement[sentences[-1][0] :] if sentences else ""
+        if exact := self._verbatim(last):
+            return exact
+        if len(_WORDS.findall(last)) < _SHORT_STATEMENT:
+            return self._best(f"{last} {question}") or self._spans[0]
+        best = self._best(last) or self._best(statement)
+        if best is None and self._in_another_language(statement):
+            # Names and numbers were all that could be compared, and there are none.
+            return self._best(question) or self._spans[0]
+        return best
+
+    def _verbatim(self, statement: str) -> tuple[int, int] | None:
+        words = statement.strip(_EDGES).split()
+        if not words:
+            return None
+        pattern = r"\s+".join(map(re.escape, words))
+        match = re.search(pattern, self.chunk.text)
+        return match.span() if match else None
+
+    def _best(self, statement: str) -> tuple[int, int] | None:
+        """Returns the sentence that shares most with a statement, rare terms counting more."""
+        wanted = self._terms_of([statement])[0]
+        scores = [
+            sum(math.log(1 + len(self._spans) / self._found_in[t]) for t in terms & wanted)
+            for terms in self._terms
+        ]
+        best = max(range(len(scores)), key=scores.__getitem__)
+        return self._spans[best] if scores[best] > 0 else None
+
+    def _terms_of(self, texts: Sequence[str]) -> list[frozenset[int | str]]:
+        if self._analyzer is None:
+            return [frozenset(_WORDS.findall(text.casefold())) for text in texts]
+        found = self._analyzer.document_terms(texts, [self._language] * len(texts))
+        return [frozenset(sparse.indices.tolist()) for sparse in found]
+
+    def _in_another_language(self, statement: str) -> bool:
+        if not self._language:
+            return False
+        return detect(statement, [self._language, "en", "es", "vi", "zh"]) != self._language

@@ -1,0 +1,119 @@
+import pytest
+
+from kvasir.components.analyzers.bm25 import Bm25Analyzer
+from kvasir.core.types import Chunk, Hit
+from kvasir.pipelines.citations import CitationChecker
+
+TEXT = (
+    "Preface.\n\nThe mead was made from honey. "
+    "Kvasir was made by the gods [7] and slain by two dwarfs."
+)
+START = TEXT.index("The mead")
+
+
+def hit(text=TEXT[START:], start=START, document="d1", language="en"):
+    metadata = {"language": language, "source_uri": f"/{document}.md"}
+    chunk = Chunk(
+        f"c-{document}-{start}", document, text, start, start + len(text), 2, (), metadata
+    )
+    return Hit(chunk, 1.0, 0.9, 1.0)
+
+
+def check(pieces, hits=None, question="Who made Kvasir?", document_text=None):
+    checker = CitationChecker(question, hits or [hit()], Bm25Analyzer(), document_text)
+    text = "".join([checker.feed(piece) for piece in pieces] + [checker.finish()])
+    return text, checker
+
+
+def test_a_marker_split_across_pieces_is_one_citation():
+    text, checker = check(["The gods made Kvasir", " ", "[", "1", "]", "."])
+    assert text == "The gods made Kvasir [1]."
+    (citation,) = checker.citations
+    assert citation.marker == 1
+    assert citation.page == 2
+    assert citation.source_uri == "/d1.md"
+    assert TEXT[citation.start : citation.end] == citation.quote
+    assert citation.quote.startswith("Kvasir was made by the gods")
+
+
+def test_every_way_of_cutting_the_stream_gives_the_same_text_and_citations():
+    answer = "The mead was of honey [1][4]. Dwarfs slew Kvasir [1, 2]; nothing else [3]."
+    whole, expected = check([answer])
+    for size in range(1, 9):
+        pieces = [answer[i : i + size] for i in range(0, len(answer), size)]
+        text, checker = check(pieces)
+        assert text == whole
+        assert checker.citations == expected.citations
+        assert checker.removed == expected.removed == 3
+
+
+def test_a_marker_that_points_to_no_source_is_removed_with_its_space_and_counted():
+    text, checker = check(["Kvasir was made by the gods [2]. So it is [0]."])
+    assert text == "Kvasir was made by the gods. So it is."
+    assert checker.removed == 2
+    assert checker.citations == []
+
+
+def test_a_marker_whose_statement_shares_nothing_with_its_source_is_removed():
+    text, checker = check(["Bananas grow in Ecuador every summer [1]."])
+    assert text == "Bananas grow in Ecuador every summer."
+    assert checker.removed == 1
+
+
+def test_a_statement_in_another_language_than_its_source_keeps_its_marker():
+    spanish = [hit("El hidromiel se hacía con miel y sangre.", 0, language="es")]
+    text, checker = check(["Norse poets drank something sweet and dangerous [1]."], spanish)
+    assert "[1]" in text
+    assert checker.citations[0].quote == "El hidromiel se hacía con miel y sangre."
+
+
+def test_a_literal_quotation_is_cited_to_the_letter():
+    text, checker = check(["The mead was made from honey. [1]"])
+    assert text == "The mead was made from honey. [1]"
+    assert checker.citations[0].quote == "The mead was made from honey."
+    assert checker.citations[0].start == START
+
+
+def test_a_quotation_over_a_line_break_gives_the_document_s_own_letters():
+    broken = "Kvasir was made\n  by the gods."
+    _, checker = check(["Kvasir was made by the gods. [1]"], [hit(broken, 5)])
+    assert checker.citations[0].quote == broken
+    assert (checker.citations[0].start, checker.citations[0].end) == (5, 5 + len(broken))
+
+
+def test_a_bracketed_number_of_the_document_itself_is_no_marker():
+    text, checker = check(["Kvasir was made by the gods [7] and slain by two dwarfs. [1]"])
+    assert text == "Kvasir was made by the gods [7] and slain by two dwarfs. [1]"
+    assert checker.removed == 0
+    assert [c.marker for c in checker.citations] == [1]
+
+
+def test_an_index_in_code_is_no_marker():
+    text, checker = check(["Use `gods[5]` here: Kvasir [1]\n```\nx = gods[9]\n```"])
+    assert "`gods[5]`" in text
+    assert "x = gods[9]" in text
+    assert checker.removed == 0
+
+
+def test_a_quote_that_does_not_stand_in_the_document_is_no_citation():
+    answer = ["Kvasir was made by the gods [1]."]
+    assert len(check(answer, document_text=lambda _: TEXT)[1].citations) == 1
+    assert len(check(answer, document_text=lambda _: None)[1].citations) == 1
+    text, checker = check(answer, document_text=lambda _: TEXT.upper())
+    assert checker.citations == []
+    assert checker.removed == 1
+    assert "[1]" not in text
+
+
+@pytest.mark.parametrize("answer", ["诸神创造了克瓦希尔【1】。", "诸神创造了克瓦希尔 [1]。"])
+def test_chinese_statements_and_brackets_are_checked_alike(answer):
+    chinese = [hit("蜜酒由蜂蜜制成。诸神用唾液创造了克瓦希尔。", 0, language="zh")]
+    text, checker = check([answer], chinese)
+    assert "[1]" in text
+    assert checker.citations[0].quote == "诸神用唾液创造了克瓦希尔。"
+
+
+def test_a_marker_after_too_few_words_is_judged_by_the_question():
+    text, checker = check(["According to [1], the gods did."])
+    assert text == "According to [1], the gods did."
+    assert "gods" in checker.citations[0].quote
