@@ -1,0 +1,130 @@
+"""With default settings, retrieval on XQuAD is as good as the manual says, in each language."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kvasir.core.registry import build
+from kvasir.evaluation.datasets import load_dataset
+from kvasir.evaluation.retrieval import evaluate_retrieval, to_document
+from kvasir.pipelines.retrieve import Retriever
+
+DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "retrieval"
+LEAST = {"en": 0.978, "es": 0.965, "vi": 0.960, "zh": 0.925}
+"""nDCG@10 that each language must reach alone."""
+MOST_LOST = 0.03
+"""What any of them may lose when all four share a collection."""
+
+pytestmark = pytest.mark.skipif(
+    not DATA.is_dir(), reason="the evaluation data are not at ../shared/data"
+)
+
+
+class CachedEmbedder:
+    """The default embedder, asked for each text once: the same texts are measured twice."""
+
+    def __init__(self):
+        self._inner = build("embedders", "openvino", {})
+        self.name, self.dimension = self._inner.name, self._inner.dimension
+        self.fingerprint, self.languages = self._inner.fingerprint, self._inner.languages
+        self.max_tokens = self._inner.max_tokens
+        self.count_tokens = self._inner.count_tokens
+        self._known = {}
+
+    def embed_documents(self, texts):
+        return self._cached(self._inner.embed_documents, texts)
+
+    def embed_queries(self, texts):
+        return self._cached(self._inner.embed_queries, texts)
+
+    def _cached(self, embed, texts):
+        new = [text for text in dict.fromkeys(texts) if (embed.__name__, text) not in self._known]
+        for text, vector in zip(new, embed(new), strict=True):
+            self._known[embed.__name__, text] = vector
+        return np.stack([self._known[embed.__name__, text] for text in texts])
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    return CachedEmbedder()
+
+
+@pytest.fixture(scope="module")
+def datasets():
+    return {language: load_dataset(DATA / f"xquad-{language}") for language in LEAST}
+
+
+@pytest.fixture(scope="module")
+def run(embedder, tmp_path_factory):
+    splitter = build("splitters", "structure", {}, {"embedder": embedder})
+
+    def evaluate(datasets):
+        def make_store():
+            return build(
+                "stores",
+                "qdrant",
+                {},
+                {
+                    "uri": str(tmp_path_factory.mktemp("store")),
+                    "collection": "evaluation",
+                    "dimension": embedder.dimension,
+                    "analyzer": build("analyzers", "bm25", {}),
+                    "fingerprint": embedder.fingerprint,
+                },
+            )
+
+        return evaluate_retrieval(datasets, embedder, make_store, splitter)
+
+    return evaluate
+
+
+@pytest.fixture(scope="module")
+def alone(run, datasets):
+    return {language: run([dataset]).datasets[0].metrics for language, dataset in datasets.items()}
+
+
+@pytest.mark.parametrize("language", LEAST)
+def test_a_language_alone_reaches_its_figure(alone, language):
+    assert alone[language]["ndcg@10"] >= LEAST[language]
+
+
+def test_four_languages_in_one_collection_lose_little(run, alone, datasets):
+    result = run(list(datasets.values()))
+    lost = {
+        language: alone[language]["ndcg@10"] - part.metrics["ndcg@10"]
+        for language, part in zip(datasets, result.datasets, strict=True)
+    }
+    assert max(lost.values()) <= MOST_LOST, lost
+
+
+def test_every_hit_carries_the_true_dense_score(embedder, datasets, tmp_path):
+    store = build(
+        "stores",
+        "qdrant",
+        {},
+        {
+            "uri": str(tmp_path),
+            "collection": "scores",
+            "dimension": embedder.dimension,
+            "analyzer": build("analyzers", "bm25", {}),
+            "fingerprint": embedder.fingerprint,
+        },
+    )
+    try:
+        chunks = _chunks(embedder, datasets["zh"])
+        store.upsert(chunks, embedder.embed_documents([chunk.passage for chunk in chunks]))
+        retriever = Retriever(embedder, store, languages=["zh"], candidates=5)
+        for query in [query.text for query in datasets["zh"].queries[:20]]:
+            vector = embedder.embed_queries([query])[0]
+            for hit in retriever.retrieve(query):
+                expected = embedder.embed_documents([hit.chunk.passage])[0] @ vector
+                assert hit.dense_score == pytest.approx((1 + float(expected)) / 2, abs=1e-3)
+    finally:
+        store.close()
+
+
+def _chunks(embedder, dataset):
+    splitter = build("splitters", "structure", {}, {"embedder": embedder})
+    documents = [to_document(p, p.id, "zh") for p in dataset.passages[:40]]
+    return [chunk for document in documents for chunk in splitter.split(document)]
