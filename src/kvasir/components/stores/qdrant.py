@@ -56,7 +56,7 @@ from kvasir.components.stores.qdrant_layout import (
 from kvasir.components.stores.qdrant_shard import QdrantShard
 from kvasir.core.errors import CollectionError
 from kvasir.core.filters import Filter
-from kvasir.core.protocols import TextAnalyzer
+from kvasir.core.protocols import Ranking, TextAnalyzer
 from kvasir.core.types import Chunk, Hit, Matrix, Metadata, SparseVector
 
 _DIALECT = Dialect(
@@ -75,9 +75,6 @@ _NO_TERMS = EdgeSparseVector([], [])
 
 PointId = int | uuid.UUID | str
 """What the engine's functions are declared to take; ours are UUIDs in text."""
-
-Ranking = list[tuple[str, float]]
-"""Chunk ids with a score, best first."""
 
 
 class QdrantStore:

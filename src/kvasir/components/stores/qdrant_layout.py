@@ -36,6 +36,9 @@ NUMBERS = "numbers"
 KEYWORD_FIELDS = (DOCUMENT_ID, TAGS)
 """Payload fields that every collection has a keyword index on."""
 
+CHUNK_FIELDS = [DOCUMENT_ID, "text", "start", "end", "page", "headings", "metadata", "exact"]
+"""The payload fields that a chunk is rebuilt from."""
+
 _MAX_TAG = 200
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NO_TAG = "="
