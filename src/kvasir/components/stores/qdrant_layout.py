@@ -113,7 +113,7 @@ def chunk_of(point_id: str, payload: Mapping[str, Any]) -> Chunk:
 
 def tag(field: str, value: MetadataValue) -> str:
     """Returns the tag of a metadata entry: equal entries, and only those, have equal tags."""
-    text = f"{field}={_typed(value)}"
+    text = f"{field.replace('%', '%25').replace('=', '%3D')}={_typed(value)}"
     if len(text) <= _MAX_TAG and "\0" not in text:
         return text
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
