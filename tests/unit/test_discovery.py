@@ -82,3 +82,16 @@ def test_what_lies_in_an_unreadable_folder_is_not_taken_for_gone(tmp_path):
     (tmp_path / "locked").chmod(0o700)
     assert not result.is_gone(str(tmp_path / "locked/b.md"))
     assert result.is_gone(str(tmp_path / "c.md"))
+
+
+def test_a_name_that_is_not_utf8_is_reported_and_the_rest_listed(tmp_path):
+    tree(tmp_path, "a.md")
+    try:
+        (tmp_path / os.fsdecode(b"caf\xe9.md")).write_text("x")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    result = discover([tmp_path])
+    assert [Path(uri).name for uri in result.items] == ["a.md"]
+    assert [(Path(m.uri).name, m.message) for m in result.missing] == [
+        ("caf?.md", "its name is not valid UTF-8; rename it")
+    ]

@@ -507,3 +507,21 @@ def test_replacing_a_language_changes_what_chunks_carry(world):
     assert chunk.metadata["language"] == "es"
     assert world.catalog.collection("test").languages == ("en", "es")
     assert replace(chunk, metadata={}).text == "one"
+
+
+def test_halves_of_surrogate_pairs_are_replaced_and_offsets_stay(world):
+    class OddPool:
+        def map(self, items, *, ordered=True):
+            for uri in items:
+                broken = "a\ud800b\nsecond"
+                title = "t\udfff"
+                yield (
+                    Source(uri, "text/plain"),
+                    Document(document_id(uri), uri, title, broken, metadata={"x": "\udc00"}),
+                )
+
+    path = world.write("a.txt", "one\n")
+    world.make(pool=OddPool()).ingest([world.folder])
+    assert world.texts() == ["a\ufffdb", "second"]
+    record = world.catalog.document("test", document_id(path))
+    assert (record.title, record.metadata["x"]) == ("t\ufffd", "\ufffd")

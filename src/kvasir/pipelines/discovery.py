@@ -22,6 +22,9 @@ VERSION_CONTROL_FOLDERS = frozenset({"CVS", "_darcs", "RCS", "SCCS"})
 """Those whose name does not begin with a dot."""
 
 
+_UNNAMED = "its name is not valid UTF-8; rename it"
+
+
 @dataclass(frozen=True, slots=True)
 class Missing:
     """Something that was asked for or listed and cannot be read."""
@@ -80,6 +83,9 @@ def discover(inputs: Iterable[Input]) -> Discovery:
 
 
 def _add_path(found: Discovery, path: str) -> None:
+    if not _is_text(path):
+        found.missing.append(Missing(_shown(path), _UNNAMED))
+        return
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - Path would be made for every file
     except OSError as error:
@@ -103,6 +109,9 @@ def _files(found: Discovery, root: str) -> list[str]:
         # Real folders first: a link to a folder of the same tree must not take its place.
         for folder in folders:
             for entry in _walk(found, folder, visited):
+                if not _is_text(entry.path):
+                    found.missing.append(Missing(_shown(entry.path), _UNNAMED))
+                    continue
                 is_link = entry.is_symlink()
                 try:
                     mode = entry.stat().st_mode
@@ -147,6 +156,19 @@ def _walk(found: Discovery, folder: str, visited: set[str]) -> Iterator[os.DirEn
 
 def _is_left_out(name: str) -> bool:
     return name.startswith((".", "~$")) or name in VERSION_CONTROL_FOLDERS
+
+
+def _is_text(path: str) -> bool:
+    """Says whether a path can be written down: its bytes are valid UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(path: str) -> str:
+    return path.encode("utf-8", "replace").decode()
 
 
 def _is_under(uri: str, folder: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 import time
 from collections import deque
@@ -23,6 +24,8 @@ from kvasir.core.types import Document, Metadata, Source, document_id
 from kvasir.language.detect import detect
 from kvasir.pipelines.discovery import Upload, is_address
 from kvasir.pipelines.events import Failed, Finished, Outcome
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 OnConflict = Literal["skip", "replace", "error"]
 Fetch = Callable[[str], tuple[Source, bytes]]
@@ -220,7 +223,7 @@ class Reader:
             self._fail(source.uri, outcome.reason, str(outcome), state)
             return
         started = time.perf_counter()
-        draft = self._draft(state, outcome, given)
+        draft = self._draft(state, _writable(outcome), given)
         self.seconds["split"] += time.perf_counter() - started
         if draft.chunks:
             self._backlog.put(Prepared(draft, kind), weight=len(outcome.text))
@@ -243,6 +246,18 @@ class Reader:
 
     def _fail(self, uri: str, reason: str, message: str, state: SourceState | None) -> None:
         self._backlog.put(Unreadable(Failed(uri, reason, message), state))
+
+
+def _writable(document: Document) -> Document:
+    """Replaces halves of surrogate pairs, which no UTF-8 can hold; every offset stays."""
+    own = {
+        _SURROGATE.sub("\ufffd", name): _SURROGATE.sub("\ufffd", value)
+        if isinstance(value, str)
+        else value
+        for name, value in document.metadata.items()
+    }
+    text, title = (_SURROGATE.sub("\ufffd", s) for s in (document.text, document.title))
+    return replace(document, text=text, title=title, metadata=own)
 
 
 class _Backlog:

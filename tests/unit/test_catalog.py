@@ -1,0 +1,179 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from kvasir.catalog.sql import SqlCatalog
+from kvasir.core.errors import CollectionError
+from kvasir.core.ledger import SourceState, VersionDraft, passage_hash
+from kvasir.core.protocols import Catalog
+from kvasir.core.types import Chunk, Document, chunk_id, document_id
+
+
+def draft(uri, text="one two", given=None, content="0"):
+    name = document_id(uri)
+    document = Document(name, uri, f"title of {uri}", text, metadata={"author": "Ada"})
+    chunks = tuple(
+        Chunk(chunk_id(name, word, i, i + 3), name, word, i, i + 3, None, ("Überschrift",))
+        for i, word in enumerate(text.split())
+    )
+    state = SourceState(uri, "text/plain", content * 64, len(text), 12.5, "recipe")
+    return VersionDraft(state, document, "en", given or {}, chunks)
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    made: Catalog = SqlCatalog(f"sqlite:///{tmp_path}/catalog.db")
+    made.create_collection("test", embedder="model", dimension=3, fingerprint="abc")
+    yield made
+    made.close()
+
+
+def publish(catalog, *drafts):
+    catalog.begin("test", drafts)
+    catalog.publish("test", [d.document.id for d in drafts])
+
+
+def test_a_collection_remembers_its_embedder_languages_and_calibration(catalog):
+    catalog.add_languages("test", ["vi", "en"])
+    catalog.add_languages("test", ["es", "en", ""])
+    catalog.set_calibration("test", {"bias": -1.5})
+    record = catalog.collection("test")
+    assert (record.embedder, record.dimension, record.fingerprint) == ("model", 3, "abc")
+    assert record.languages == ("en", "es", "vi")
+    assert record.calibration == {"bias": -1.5}
+    assert record.created.tzinfo is not None
+    assert [r.name for r in catalog.collections()] == ["test"]
+
+
+def test_a_collection_is_made_once(catalog):
+    with pytest.raises(CollectionError, match="already"):
+        catalog.create_collection("test", embedder="m", dimension=3, fingerprint="x")
+    assert catalog.collection("other") is None
+
+
+def test_a_deleted_collection_takes_everything_with_it(catalog):
+    publish(catalog, draft("/a"))
+    catalog.delete_collection("test")
+    catalog.create_collection("test", embedder="m", dimension=3, fingerprint="x")
+    assert (catalog.chunk_count("test"), list(catalog.documents("test"))) == (0, [])
+
+
+def test_a_pending_version_is_not_seen_until_it_is_published(catalog):
+    catalog.begin("test", [draft("/a")])
+    assert catalog.document("test", document_id("/a")) is None
+    assert catalog.text("test", document_id("/a")) is None
+    assert catalog.chunk_count("test") == 0
+    catalog.publish("test", [document_id("/a")])
+    assert catalog.chunk_count("test") == 2
+
+
+def test_a_document_is_given_back_as_it_was_recorded(catalog):
+    new = draft("/a", "ein Straßenfest 日本 zwei", {"term": 3, "ok": True, "x": 0.5})
+    publish(catalog, new)
+    record = catalog.document("test", document_id("/a"))
+    assert record.state == new.state
+    assert (record.title, record.language, record.chunk_count) == ("title of /a", "en", 4)
+    assert record.given == {"term": 3, "ok": True, "x": 0.5}
+    assert record.metadata == new.metadata
+    assert catalog.text("test", record.id) == new.document.text
+    chunks = catalog.chunks("test", record.id)
+    assert [c.id for c in chunks] == [c.id for c in new.chunks]
+    assert chunks[1].headings == ("Überschrift",)
+    assert chunks[1].passage_hash == passage_hash("Überschrift\nStraßenfest")
+
+
+def test_a_new_version_replaces_the_old_in_one_step(catalog):
+    publish(catalog, draft("/a", "one two", content="0"))
+    publish(catalog, draft("/a", "zero two three", content="1"))
+    record = catalog.document("test", document_id("/a"))
+    assert (record.state.content_hash[0], record.chunk_count) == ("1", 3)
+    assert len(catalog.stale_chunks("test")) == 1
+    assert catalog.unfinished("test") == 1
+    catalog.sweep("test")
+    assert (catalog.stale_chunks("test"), catalog.unfinished("test")) == ([], 0)
+    assert len(list(catalog.every_chunk("test"))) == 3
+
+
+def test_documents_are_listed_by_prefix_with_regard_to_case(catalog):
+    publish(catalog, *(draft(uri) for uri in ("/Docs/b", "/docs/a", "/docs/c", "/docs_d")))
+    assert [r.source_uri for r in catalog.documents("test", prefix="/docs/")] == [
+        "/docs/a",
+        "/docs/c",
+    ]
+    assert len(list(catalog.documents("test", prefix="/docs"))) == 3
+    assert len(list(catalog.documents("test"))) == 4
+
+
+def test_only_the_latest_failure_of_a_source_is_kept(catalog):
+    state = draft("/a").state
+    catalog.fail("test", state, "malformed", "broken")
+    catalog.fail("test", state, "encrypted", "it needs a password")
+    (record,) = catalog.documents("test")
+    assert (record.status, record.error_reason) == ("failed", "encrypted")
+    publish(catalog, draft("/a"))
+    (record,) = catalog.documents("test")
+    assert (record.status, record.error_reason) == ("live", None)
+
+
+def test_passages_are_reusable_within_a_collection_only(catalog):
+    publish(catalog, draft("/a", "one two"))
+    wanted = [passage_hash(f"Überschrift\n{word}") for word in ("one", "three")]
+    assert list(catalog.reusable("test", wanted)) == wanted[:1]
+    catalog.create_collection("other", embedder="model", dimension=3, fingerprint="abc")
+    assert catalog.reusable("other", wanted) == {}
+
+
+def test_retired_documents_are_gone_after_a_sweep(catalog):
+    publish(catalog, draft("/a"), draft("/b"))
+    catalog.retire("test", [document_id("/a"), document_id("/unknown")])
+    assert catalog.document("test", document_id("/a")) is None
+    assert len(catalog.stale_chunks("test")) == 2
+    catalog.sweep("test")
+    assert [r.source_uri for r in catalog.documents("test")] == ["/b"]
+
+
+def test_changed_metadata_is_to_be_stamped_until_it_was(catalog):
+    publish(catalog, draft("/a", given={"term": 1}))
+    catalog.set_metadata("test", document_id("/a"), {"course": "x"})
+    (stamp,) = catalog.unstamped("test")
+    assert stamp.metadata == {
+        "author": "Ada",
+        "course": "x",
+        "source_uri": "/a",
+        "title": "title of /a",
+        "language": "en",
+    }
+    assert len(stamp.chunk_ids) == 2
+    catalog.stamped("test", [stamp.document_id])
+    assert catalog.unstamped("test") == []
+
+
+def test_many_documents_are_handled_in_slices(catalog):
+    drafts = [draft(f"/{number}") for number in range(1200)]
+    publish(catalog, *drafts)
+    assert catalog.chunk_count("test") == 2400
+    catalog.retire("test", [d.document.id for d in drafts])
+    assert len(catalog.stale_chunks("test")) == 2400
+    catalog.sweep("test")
+    assert list(catalog.documents("test")) == []
+
+
+def test_threads_and_a_second_opening_may_write_at_the_same_time(catalog, tmp_path):
+    second = SqlCatalog(f"sqlite:///{tmp_path}/catalog.db")
+
+    def work(which, name):
+        for number in range(20):
+            new = draft(f"/{name}/{number}")
+            which.begin("test", [new])
+            which.publish("test", [new.document.id])
+
+    with ThreadPoolExecutor() as threads:
+        for done in [threads.submit(work, c, n) for n, c in enumerate([catalog, catalog, second])]:
+            done.result()
+    second.close()
+    assert catalog.chunk_count("test") == 3 * 20 * 2
+
+
+def test_writing_to_an_unknown_collection_says_so(catalog):
+    with pytest.raises(CollectionError, match="no collection 'other'"):
+        catalog.begin("other", [draft("/a")])
