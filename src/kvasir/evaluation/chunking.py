@@ -35,8 +35,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir.core.errors import UserError
-from kvasir.core.protocols import Embedder, Splitter
+from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.types import Chunk, Document, document_id
+from kvasir.language.detect import UNKNOWN, detect
+from kvasir.pipelines.retrieve import Retriever
 
 METRICS = ("recall", "precision", "iou", "precision_omega")
 TOP_K = 5
@@ -48,6 +50,7 @@ Retrieve = Callable[[Sequence[Chunk], Sequence[str], int], Sequence[Sequence[Chu
 """Called with all chunks, the questions and top_k; returns each question's chunks."""
 
 _TEXTS_AT_ONCE = 512
+_LANGUAGE_SAMPLE = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,8 @@ def evaluate_chunking(
     Args:
         dataset: What to measure on.
         splitter: What to measure.
-        retrieve: Finds chunks: ``DenseSearch(embedder)``, or any other way.
+        retrieve: Finds chunks: ``DenseSearch`` as the data set's authors do, ``StoreSearch`` as a
+            search does, or any other way.
         top_k: Chunks retrieved for a question.
         progress: Told how far the run is.
 
@@ -227,6 +231,47 @@ class DenseSearch:
         return [[chunks[index] for index in row] for row in order]
 
 
+class StoreSearch:
+    """Retrieves as a search does: an empty collection, both legs, fused."""
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        make_store: Callable[[], VectorStore],
+        progress: Progress | None = None,
+    ) -> None:
+        """Sets the path.
+
+        Args:
+            embedder: Embeds passages and questions.
+            make_store: Opens an empty collection; it is closed after each run. Removing its
+                files is the caller's.
+            progress: Told how far embedding is.
+        """
+        self._embedder = embedder
+        self._make_store = make_store
+        self._progress = progress
+
+    def __call__(
+        self, chunks: Sequence[Chunk], questions: Sequence[str], top_k: int
+    ) -> list[list[Chunk]]:
+        """Returns the best chunks of each question, best first."""
+        store = self._make_store()
+        try:
+            for first in range(0, len(chunks), _TEXTS_AT_ONCE):
+                batch = chunks[first : first + _TEXTS_AT_ONCE]
+                passages = [chunk.passage for chunk in batch]
+                store.upsert(batch, self._embedder.embed_documents(passages))
+                if self._progress is not None:
+                    self._progress("embed", first + len(batch), len(chunks))
+            languages = {str(chunk.metadata.get("language", UNKNOWN)) for chunk in chunks}
+            retriever = Retriever(self._embedder, store, languages=sorted(languages - {UNKNOWN}))
+            found = retriever.retrieve_many(questions, top_k=top_k)
+        finally:
+            store.close()
+        return [[hit.chunk for hit in hits] for hits in found]
+
+
 def _read_corpus(root: Path, name: str) -> Document:
     path = root / f"{name}.md"
     if path.parent != root or not path.is_file():
@@ -234,7 +279,8 @@ def _read_corpus(root: Path, name: str) -> Document:
     # newline="" keeps what the indices count.
     with path.open(encoding="utf-8", newline="") as file:
         text = file.read()
-    return Document(document_id(path.name), path.name, name, text)
+    metadata = {"language": detect(text[:_LANGUAGE_SAMPLE])}
+    return Document(document_id(path.name), path.name, name, text, metadata=metadata)
 
 
 def _scores(question: ChunkingQuestion, hits: Iterable[Chunk]) -> tuple[float, float, float]:

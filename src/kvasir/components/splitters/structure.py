@@ -78,18 +78,20 @@ class StructureSplitter:
         """Counts every unit's tokens; cuts those that alone are too long."""
         text = document.text
         counts = self._lengths([text[unit.start : unit.end] for unit in units])
-        prefaces = self._prefaces(units)
+        overheads = {
+            (path, header): self._special + self._shortened(path, header)[1]
+            for path, header in {(unit.path, unit.table_header) for unit in units}
+        }
         leads = self._lookup({_leads(text, unit) for unit in units})
         measured: list[Measured] = []
         for unit, tokens in zip(units, counts, strict=True):
-            kept, overhead = prefaces[unit.path, unit.table_header]
-            kept_unit = replace(unit, path=kept[0], table_header=kept[1])
+            overhead = overheads[unit.path, unit.table_header]
             lead_tokens = leads[_leads(text, unit)]
             room = self._limit - overhead
             if tokens <= room:
-                measured.append(Measured(kept_unit, tokens, lead_tokens, overhead))
+                measured.append(Measured(unit, tokens, lead_tokens, overhead))
             else:
-                measured += self._cut(text, kept_unit, lead_tokens, overhead)
+                measured += self._cut(text, unit, lead_tokens, overhead)
         return measured
 
     def _cut(self, text: str, unit: Unit, lead_tokens: int, overhead: int) -> list[Measured]:
@@ -105,23 +107,19 @@ class StructureSplitter:
             pieces.append(Measured(piece, tokens, 0 if pieces else lead_tokens, overhead))
         return pieces
 
-    def _prefaces(self, units: list[Unit]) -> dict[Preface, tuple[Preface, int]]:
-        """Returns what each path and table header is shortened to, and its tokens.
+    def _shortened(self, path: tuple[str, ...], header: str | None) -> tuple[Preface, int]:
+        """Returns the headings and table header that fit, and their tokens.
 
-        Outer headings go first, then the table header: together they may take up a third of
-        the limit.
+        Together they may take up a third of the limit; outer headings go first, then the
+        table header.
         """
         budget = self._limit // 3
-        found: dict[Preface, tuple[Preface, int]] = {}
-        for path, header in {(unit.path, unit.table_header) for unit in units}:
-            kept, kept_header = path, header
-            while (tokens := self._length(_preface(kept, kept_header))) > budget:
-                if kept:
-                    kept = kept[1:]
-                else:
-                    kept_header = None
-            found[path, header] = ((kept, kept_header), tokens + self._special)
-        return found
+        while (tokens := self._length(_preface(path, header))) > budget:
+            if path:
+                path = path[1:]
+            else:
+                header = None
+        return (path, header), tokens
 
     def _lookup(self, texts: set[str]) -> dict[str, int]:
         ordered = sorted(texts)
@@ -154,7 +152,9 @@ class StructureSplitter:
 
         A tokenizer may count a text as more than the sum of its sentences.
         """
-        chunks = [_chunk(maker, [item.unit for item in units[first:last]]) for first, last in spans]
+        chunks = [
+            self._chunk(maker, [item.unit for item in units[first:last]]) for first, last in spans
+        ]
         counts = self._counter.count_tokens([chunk.passage for chunk in chunks])
         if max(counts, default=0) <= self._limit:
             return chunks
@@ -177,12 +177,21 @@ class StructureSplitter:
             room = room * 9 // 10
             spans = cut(text, measured.unit.start, measured.unit.end, room, self._counter)
             chunks = [
-                _chunk(maker, [replace(measured.unit, start=start, end=end)])
+                self._chunk(maker, [replace(measured.unit, start=start, end=end)])
                 for start, end in spans
             ]
             longest = max(self._counter.count_tokens([chunk.passage for chunk in chunks]))
             if longest <= self._limit or room < SMALLEST_LIMIT // 4:
                 return chunks
+
+    def _chunk(self, maker: ChunkMaker, units: list[Unit]) -> Chunk:
+        first = units[0]
+        shared = min(common(first.path, unit.path) for unit in units)
+        own = len(first.path) - shared
+        # Headings that not all units share stand in the text instead.
+        start = first.leads[-own] if own else first.start
+        (path, header), _ = self._shortened(first.path[:shared], first.table_header)
+        return maker.chunk(start, units[-1].end, (*path, header) if header else path)
 
     def _lengths(self, texts: list[str]) -> list[int]:
         return [count - self._special for count in self._counter.count_tokens(texts)]
@@ -199,14 +208,3 @@ def _preface(path: tuple[str, ...], table_header: str | None) -> str:
 def _leads(text: str, unit: Unit) -> str:
     """Returns the headings directly before a unit as they stand in the text."""
     return text[unit.leads[0] : unit.start] if unit.leads else ""
-
-
-def _chunk(maker: ChunkMaker, units: list[Unit]) -> Chunk:
-    first = units[0]
-    shared = min(common(first.path, unit.path) for unit in units)
-    own = len(first.path) - shared
-    start = first.leads[-own] if own else first.start
-    headings = first.path[:shared]
-    return maker.chunk(
-        start, units[-1].end, (*headings, first.table_header) if first.table_header else headings
-    )
