@@ -47,7 +47,7 @@ class ExtractionError(UserError):
 
     Attributes:
         reason: A short stable word: encrypted, image_only, empty, malformed, unsupported,
-            too_large, timeout, memory, unreadable.
+            too_large, timeout, memory, crash, unreadable.
     """
 
     def __init__(self, reason: str, message: str) -> None:

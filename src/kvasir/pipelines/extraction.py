@@ -32,6 +32,7 @@ Outcome = Document | ExtractionError
 
 _FILES_PER_CHILD = 500
 """A child is replaced after so many files: what its libraries leak is given back."""
+_CRASHED = "crash"
 _LARGEST_ANSWER = 1 << 30
 
 
@@ -116,6 +117,10 @@ class ExtractionPool:
             if child is None or not child.is_usable:
                 child = self._replace(child)
             media_type, outcome = child.extract(source, path, data)
+            if _crashed(outcome) and not child.is_fresh:
+                # What broke may be left from an earlier file: once more, from scratch.
+                child = self._replace(child)
+                media_type, outcome = child.extract(source, path, data)
         finally:
             self._idle.put(child)
         return Source(source.uri, media_type or source.media_type), outcome
@@ -159,6 +164,10 @@ class ExtractionPool:
         return fresh
 
 
+def _crashed(outcome: Outcome) -> bool:
+    return isinstance(outcome, ExtractionError) and outcome.reason == _CRASHED
+
+
 def _next(pending: deque[Future[tuple[Source, Outcome]]], ordered: bool) -> tuple[Source, Outcome]:
     if ordered:
         return pending.popleft().result()
@@ -197,11 +206,18 @@ class _Child:
         self._memory_mb = memory_mb
         self._timeout = timeout
         self._files = 0
+        self._broken = False
 
     @property
     def is_usable(self) -> bool:
         """Whether it lives and has not read too many files yet."""
-        return self._process.poll() is None and self._files < _FILES_PER_CHILD
+        alive = not self._broken and self._process.poll() is None
+        return alive and self._files < _FILES_PER_CHILD
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it has read no more than one file."""
+        return self._files <= 1
 
     def extract(self, source: Source, path: str | None, data: bytes | None) -> tuple[str, Outcome]:
         """Returns media type and outcome; the child is dead afterwards if it broke a limit."""
@@ -215,7 +231,9 @@ class _Child:
             answer = self._ask(source, path, data)
         finally:
             timer.cancel()
+            self._broken = late.is_set()
         if answer is None:
+            self._broken = True
             self.kill()
             return "", self._death(late.is_set(), time.monotonic() - started)
         media_type = str(answer["media_type"])
@@ -259,7 +277,7 @@ class _Child:
             )
         code = self._process.wait()
         return ExtractionError(
-            "malformed",
+            _CRASHED,
             f"the parser crashed on it (exit {code} after {seconds:.1f} s); "
             "open it and save it again",
         )

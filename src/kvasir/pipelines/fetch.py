@@ -1,0 +1,275 @@
+"""The one way in which Kvasir fetches a URL, guarded against being sent to the wrong place.
+
+A URL may come from a user, a page or a mail, and name a machine that only the server can
+reach. So: http and https only; every name is resolved once and the connection goes to the
+very address that was checked; each redirect is checked anew; private, loopback, link-local,
+multicast and other special addresses are refused, whatever their notation; size and time are
+capped. Proxies from the environment are not used, since they would resolve names again.
+
+Sources: RFC 6890 (special addresses), RFC 4291 and 6052 (IPv4 inside IPv6).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import httpcore
+import httpx
+
+from kvasir.core import media_types
+from kvasir.core.errors import FetchError
+from kvasir.core.types import Source
+
+_SCHEMES = ("http", "https")
+_MAX_REDIRECTS = 5
+_USER_AGENT = "kvasir (document indexing)"
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NAT64_LOCAL = ipaddress.ip_network("64:ff9b:1::/48")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def fetch(
+    url: str,
+    *,
+    allow_private: bool = False,
+    max_bytes: int = 200 << 20,
+    timeout: float = 60.0,
+    verify: ssl.SSLContext | None = None,
+) -> tuple[Source, bytes]:
+    """Fetches a document.
+
+    Args:
+        url: An ``http://`` or ``https://`` address.
+        allow_private: Whether addresses of the own network may be asked: for intranets, by
+            the operator's setting, never by a request.
+        max_bytes: Largest body that is taken, in bytes, unpacked.
+        timeout: Seconds for everything together.
+        verify: Certificates to trust instead of the system's.
+
+    Returns:
+        The source (its URI is the address that was asked for, without the fragment) and the
+        body.
+
+    Raises:
+        FetchError: It cannot or may not be fetched; says why and what to do.
+    """
+    target = _checked_url(url)
+    transport = _GuardedTransport(_Guard(allow_private, time.monotonic() + timeout), verify)
+    try:
+        with (
+            httpx.Client(
+                transport=transport,
+                follow_redirects=True,
+                max_redirects=_MAX_REDIRECTS,
+                timeout=timeout,
+                trust_env=False,
+                headers={"User-Agent": _USER_AGENT, "Accept": "*/*"},
+            ) as client,
+            client.stream("GET", target) as response,
+        ):
+            if response.status_code >= 400:
+                raise FetchError(
+                    f"{url}: the server answered {response.status_code} "
+                    f"{response.reason_phrase}; check the address"
+                )
+            data = _body(url, response, max_bytes)
+            declared = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    except httpx.TooManyRedirects as error:
+        raise FetchError(f"{url}: more than {_MAX_REDIRECTS} redirects") from error
+    except (httpx.TimeoutException, httpcore.TimeoutException) as error:
+        raise FetchError(f"{url}: not fetched within {timeout:g} s; try again later") from error
+    except (httpx.HTTPError, httpx.InvalidURL, httpcore.ProtocolError) as error:
+        raise FetchError(f"{url}: {error or type(error).__name__}") from error
+    except (httpcore.NetworkError, OSError) as error:
+        raise FetchError(f"{url}: cannot connect: {error}; check the address") from error
+    detected = media_types.detect(target, data)
+    media_type = declared if detected == "text/plain" and "/" in declared else detected
+    return Source(target, media_type), data
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, TypeError) as error:
+        raise FetchError(f"{url}: not a URL ({error})") from error
+    if parsed.scheme not in _SCHEMES or not parsed.host:
+        raise FetchError(f"{url}: only http:// and https:// addresses are fetched")
+    if parsed.userinfo:
+        raise FetchError(f"{url.partition('@')[2]}: an address with a password is not fetched")
+    return str(parsed.copy_with(fragment=None))
+
+
+def _body(url: str, response: httpx.Response, max_bytes: int) -> bytes:
+    announced = response.headers.get("content-length", "")
+    data = bytearray()
+    if not (announced.isdecimal() and int(announced) > max_bytes):
+        for piece in response.iter_bytes(65536):
+            data += piece
+            if len(data) > max_bytes:
+                break
+        else:
+            return bytes(data)
+    raise FetchError(
+        f"{url}: larger than {max_bytes / (1 << 20):g} MiB; download it and ingest the file"
+    )
+
+
+def is_public(address: Address) -> bool:
+    """Says whether an address belongs to the public Internet, IPv4 inside IPv6 included."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address.teredo is not None:
+            inner = address.teredo[1]
+        if inner is None and address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if address in _NAT64_LOCAL or address.is_site_local:
+            return False
+        if inner is not None:
+            return is_public(inner)
+        # Addresses of the form ::a.b.c.d are long deprecated, yet some systems route them.
+        if int(address) >> 32 == 0:
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+class _Guard(httpcore.NetworkBackend):
+    """Opens connections: resolves, checks, connects to what was checked, watches the clock.
+
+    It sits below TLS, so host name and certificate are verified against the name in the URL.
+    """
+
+    def __init__(self, allow_private: bool, deadline: float) -> None:
+        self._allow_private = allow_private
+        self._deadline = deadline
+        self._network = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        addresses = resolve(host, port)
+        if not self._allow_private:
+            for address in addresses:
+                if not is_public(ipaddress.ip_address(address.partition("%")[0])):
+                    # One private address among several is enough: it would be tried.
+                    raise FetchError(
+                        f"{host} is at {address}, which is not a public address; to index an "
+                        "intranet, allow private addresses in the settings"
+                    )
+        error: Exception = httpcore.ConnectError("no address")
+        for address in addresses:
+            try:
+                stream = self._network.connect_tcp(
+                    address, port, _remaining(self._deadline), local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as failure:
+                error = failure
+                continue
+            return _TimedStream(stream, self._deadline)
+        raise error
+
+
+class _TimedStream(httpcore.NetworkStream):
+    """A connection on which every wait ends at the deadline of the whole fetch."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _remaining(self._deadline))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _remaining(self._deadline))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        stream = self._stream.start_tls(ssl_context, server_hostname, _remaining(self._deadline))
+        return _TimedStream(stream, self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Returns the addresses of a host, as the system's resolver gives them."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        raise FetchError(f"{host}: no such host; check the address") from error
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _remaining(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise httpcore.ReadTimeout("the time for the whole fetch is over")
+    return left
+
+
+class _GuardedTransport(httpx.BaseTransport):
+    """httpx's seam: hands requests to a connection pool that connects through the guard."""
+
+    def __init__(self, guard: _Guard, verify: ssl.SSLContext | None) -> None:
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=verify or httpx.create_ssl_context(trust_env=False),
+            network_backend=guard,
+            max_connections=1,
+        )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.scheme not in _SCHEMES:
+            raise FetchError(f"{request.url}: a redirect to something that is not http or https")
+        answer = self._pool.handle_request(
+            httpcore.Request(
+                method=request.method,
+                url=httpcore.URL(
+                    scheme=request.url.raw_scheme,
+                    host=request.url.raw_host,
+                    port=request.url.port,
+                    target=request.url.raw_path,
+                ),
+                headers=request.headers.raw,
+                content=request.stream,
+                extensions=request.extensions,
+            )
+        )
+        return httpx.Response(
+            answer.status,
+            headers=answer.headers,
+            stream=_Body(answer),
+            extensions=answer.extensions,
+        )
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+class _Body(httpx.SyncByteStream):
+    """A response's body as httpx wants it."""
+
+    def __init__(self, answer: httpcore.Response) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._answer.iter_stream()
+
+    def close(self) -> None:
+        self._answer.close()

@@ -1,0 +1,167 @@
+import sys
+import textwrap
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from kvasir.core import registry
+from kvasir.core.errors import ExtractionError
+from kvasir.core.types import Document, Source, document_id
+from kvasir.pipelines.extraction import ExtractionPool, Outcome
+
+# A plug-in whose extractor does to its process what a broken parser would.
+_PLUGIN = """
+    import os, time
+
+    class Rogue:
+        def extract(self, source, data):
+            word = data.split()[1]
+            if word == b"hang":
+                time.sleep(600)
+            if word == b"die":
+                os._exit(3)
+            if word == b"crash":
+                os.abort()
+            if word == b"eat":
+                bytearray(4 << 30)
+            if word == b"print":
+                print("noise that must not get between the frames", flush=True)
+            raise ValueError("no use")
+"""
+
+
+@pytest.fixture
+def rogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    plugin = tmp_path / "plugin"
+    info = plugin / "rogue-1.0.dist-info"
+    info.mkdir(parents=True)
+    (plugin / "rogue.py").write_text(textwrap.dedent(_PLUGIN))
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rogue\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[kvasir.extractors]\napplication/rtf = rogue:Rogue\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(plugin)])
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return folder
+
+
+def _write(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def _reason(outcome: Outcome) -> str:
+    assert isinstance(outcome, ExtractionError), outcome
+    assert "\n" not in str(outcome)
+    assert "Traceback" not in str(outcome)
+    return outcome.reason
+
+
+def test_documents_come_in_order_with_ids_made_from_their_sources(tmp_path: Path) -> None:
+    paths = [_write(tmp_path, f"{n}.txt", f"text {n}") for n in range(20)]
+    with ExtractionPool(workers=2) as pool:
+        results = list(pool.map(paths))
+    assert [source.uri for source, _ in results] == [str(path) for path in paths]
+    for number, (source, outcome) in enumerate(results):
+        assert isinstance(outcome, Document)
+        assert outcome.id == document_id(source.uri)
+        assert outcome.text == f"text {number}"
+
+
+def test_bytes_without_a_file_are_read_by_their_content() -> None:
+    item = (Source("https://example.org/page", ""), b"<html><h1>Title</h1><p>Words</p></html>")
+    with ExtractionPool(workers=1) as pool:
+        source, outcome = pool.extract(item)
+    assert source.media_type == "text/html"
+    assert isinstance(outcome, Document)
+    assert outcome.title == "Title"
+
+
+def test_a_file_that_breaks_a_limit_is_reported_and_the_rest_go_on(rogue: Path) -> None:
+    words = ["hang", "die", "crash", "eat", "print"]
+    paths = [_write(rogue, f"{word}.rtf", f"{{\\rtf1 {word} }}") for word in words]
+    paths += [_write(rogue, f"{n}.md", f"# Good {n}") for n in range(4)]
+    with ExtractionPool(workers=2, timeout=3, memory_mb=512) as pool:
+        outcomes = {Path(source.uri).name: outcome for source, outcome in pool.map(paths)}
+    assert _reason(outcomes["hang.rtf"]) == "timeout"
+    assert _reason(outcomes["die.rtf"]) == "crash"
+    assert _reason(outcomes["crash.rtf"]) == "crash"
+    if sys.platform == "linux":
+        assert _reason(outcomes["eat.rtf"]) == "memory"
+    assert _reason(outcomes["print.rtf"]) == "malformed"
+    assert "no use" in str(outcomes["print.rtf"])
+    good = [outcomes[f"{n}.md"] for n in range(4)]
+    assert all(isinstance(outcome, Document) for outcome in good), good
+
+
+def test_closing_while_files_are_read_does_not_wait_for_them(rogue: Path) -> None:
+    paths = [_write(rogue, f"{n}.rtf", "{\\rtf1 hang }") for n in range(4)]
+    started = time.monotonic()
+    with ExtractionPool(workers=2, timeout=300) as pool:
+        results = pool.map([_write(rogue, "first.txt", "words"), *paths])
+        assert isinstance(next(results)[1], Document)
+        children = [child._process for child in pool._children]
+    assert time.monotonic() - started < 60
+    assert all(process.poll() is not None for process in children)
+    pool.close()
+
+
+def test_too_large_empty_and_missing_files_have_their_own_reasons(tmp_path: Path) -> None:
+    large = _write(tmp_path, "large.txt", b"x" * (2 << 20))
+    with ExtractionPool(workers=1, max_file_mb=1) as pool:
+        assert _reason(pool.extract(large)[1]) == "too_large"
+        assert _reason(pool.extract(_write(tmp_path, "empty.txt", b""))[1]) == "empty"
+        assert _reason(pool.extract(_write(tmp_path, "blank.md", b" \n\n "))[1]) == "empty"
+        assert _reason(pool.extract(tmp_path / "missing.txt")[1]) == "unreadable"
+        assert _reason(pool.extract(tmp_path)[1]) == "unreadable"
+
+
+def test_archives_that_expand_too_far_are_refused(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.docx"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        with archive.open("word/document.xml", "w", force_zip64=True) as member:
+            for _ in range(600):
+                member.write(bytes(1 << 20))
+    with ExtractionPool(workers=1) as pool:
+        assert _reason(pool.extract(bomb)[1]) == "too_large"
+
+
+def test_xml_entities_are_never_expanded(tmp_path: Path) -> None:
+    secret = _write(tmp_path, "secret.txt", "do not show")
+    declaration = f'<!DOCTYPE a [<!ENTITY x SYSTEM "file://{secret}">]>'
+    office = tmp_path / "entity.odt"
+    with zipfile.ZipFile(office, "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.text")
+        archive.writestr("content.xml", f"{declaration}<a>&x;</a>")
+    page = _write(tmp_path, "entity.xhtml", f"{declaration}<html><p>Seen &x;</p></html>")
+    with ExtractionPool(workers=1) as pool:
+        assert _reason(pool.extract(office)[1]) == "malformed"
+        outcome = pool.extract(page)[1]
+    assert isinstance(outcome, Document)
+    assert "do not show" not in outcome.text
+
+
+def test_a_name_that_promises_another_format_is_not_believed(tmp_path: Path) -> None:
+    with ExtractionPool(workers=1) as pool:
+        garbage = pool.extract(_write(tmp_path, "broken.pdf", bytes(range(256)) * 4))[1]
+        source, page = pool.extract(_write(tmp_path, "page.docx", "<html><p>Hello</p></html>"))
+    assert _reason(garbage) == "malformed"
+    assert source.media_type == "text/html"
+    assert isinstance(page, Document)
+
+
+def test_the_working_directory_cannot_replace_a_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('taken over')")
+    monkeypatch.chdir(tmp_path)
+    with ExtractionPool(workers=1) as pool:
+        assert isinstance(pool.extract(_write(tmp_path, "a.txt", "words"))[1], Document)
+
+
+def test_every_media_type_names_an_extractor_that_loads() -> None:
+    for name in registry.names("extractors"):
+        assert hasattr(registry.build("extractors", name, {}), "extract"), name

@@ -1,0 +1,175 @@
+import http.server
+import ipaddress
+import shutil
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kvasir.core.errors import FetchError
+from kvasir.pipelines import fetch as fetching
+from kvasir.pipelines.fetch import fetch, is_public
+
+
+class _Site(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path.startswith("/to?"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/to?"))
+            self.end_headers()
+            return
+        if self.path == "/missing":
+            self.send_error(404)
+            return
+        body = b"x" * 5000 if self.path == "/large" else b"<html><p>Hello</p></html>"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        if self.path == "/slow":
+            self.end_headers()
+            while not self.server.stopping.wait(0.1):  # type: ignore[attr-defined]
+                self.wfile.write(b"x")
+            return
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Site)
+    server.stopping = threading.Event()  # type: ignore[attr-defined]
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.stopping.set()  # type: ignore[attr-defined]
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_page_is_fetched_with_its_media_type(site: str) -> None:
+    source, data = fetch(f"{site}/page#part", allow_private=True)
+    assert (source.uri, source.media_type) == (f"{site}/page", "text/html")
+    assert data == b"<html><p>Hello</p></html>"
+
+
+def test_redirects_are_followed_and_the_source_keeps_the_address_asked_for(site: str) -> None:
+    source, data = fetch(f"{site}/to?/page", allow_private=True)
+    assert source.uri == f"{site}/to?/page"
+    assert b"Hello" in data
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/",
+        "http://localhost/",
+        "http://2130706433/",
+        "http://0x7f.1/",
+        "http://0.0.0.0/",
+        "http://[::1]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://[::ffff:a9fe:a9fe]/",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://10.0.0.1/",
+        "http://192.168.1.1/",
+        "http://[fe80::1]/",
+        "http://[fd00::1]/",
+        "http://224.0.0.1/",
+        "http://[64:ff9b::7f00:1]/",
+    ],
+)
+def test_addresses_of_the_own_network_are_refused(url: str) -> None:
+    with pytest.raises(FetchError, match="not a public address"):
+        fetch(url, timeout=5)
+
+
+def test_every_redirect_is_checked_again(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = site.removeprefix("http://").partition(":")[0]
+    allowed = ipaddress.ip_address(host)
+    # The first address counts as public, so that the second is what is refused.
+    monkeypatch.setattr(
+        fetching, "is_public", lambda address: address == allowed or is_public(address)
+    )
+    with pytest.raises(FetchError, match="not a public address"):
+        fetch(f"{site}/to?http://169.254.169.254/", timeout=5)
+    with pytest.raises(FetchError, match="http"):
+        fetch(f"{site}/to?file:///etc/passwd", timeout=5)
+
+
+def test_a_name_is_resolved_once_and_the_checked_address_is_used(
+    site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [["127.0.0.1"], ["169.254.169.254"]]
+    monkeypatch.setattr(fetching, "resolve", lambda host, port: answers.pop(0))
+    _, data = fetch(site.replace("127.0.0.1", "rebinding.example"), allow_private=True)
+    assert b"Hello" in data
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.org/a", "x", "http://"])
+def test_other_schemes_are_refused(url: str) -> None:
+    with pytest.raises(FetchError, match="only http"):
+        fetch(url)
+
+
+def test_a_body_over_the_limit_is_refused(site: str) -> None:
+    with pytest.raises(FetchError, match="larger than"):
+        fetch(f"{site}/large", allow_private=True, max_bytes=1000)
+
+
+def test_a_server_that_never_finishes_is_given_up(site: str) -> None:
+    with pytest.raises(FetchError, match="within"):
+        fetch(f"{site}/slow", allow_private=True, timeout=0.5)
+
+
+def test_an_error_status_and_endless_redirects_are_reported(site: str) -> None:
+    with pytest.raises(FetchError, match="404"):
+        fetch(f"{site}/missing", allow_private=True)
+    with pytest.raises(FetchError, match="redirects"):
+        fetch(f"{site}/to?" + "/to?" * 9 + "/page", allow_private=True)
+
+
+def test_public_addresses_are_told_from_special_ones() -> None:
+    for public in ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"):
+        assert is_public(ipaddress.ip_address(public)), public
+    for special in ("100.64.0.1", "198.18.0.1", "240.0.0.1", "::", "::7f00:1", "2002:7f00:1::"):
+        assert not is_public(ipaddress.ip_address(special)), special
+
+
+def test_certificates_are_checked_against_the_name_in_the_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs the openssl command to make a certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-keyout", str(key), "-out", str(certificate), "-subj", "/CN=good.example"]
+    command += ["-addext", "subjectAltName=DNS:good.example"]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Site)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setattr(fetching, "resolve", lambda host, port: ["127.0.0.1"])
+    trusted = ssl.create_default_context(cafile=str(certificate))
+    try:
+        port = server.server_port
+        _, data = fetch(f"https://good.example:{port}/", allow_private=True, verify=trusted)
+        assert b"Hello" in data
+        with pytest.raises(FetchError, match="certificate"):
+            fetch(f"https://bad.example:{port}/", allow_private=True, verify=trusted)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
