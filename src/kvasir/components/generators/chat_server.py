@@ -1,0 +1,196 @@
+"""Talks to a language-model server: streamed lines, retries before the first, plain errors.
+
+A request is repeated only while nothing of its answer has been given out. Keys never appear
+in an error: what a server sends back is cleaned of them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from kvasir.core.errors import ComponentError, SettingsError, UserError
+
+_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+_LONGEST_WAIT = 30.0
+_LONGEST_MESSAGE = 300
+
+
+class ModelMissingError(UserError):
+    """The server does not have the model."""
+
+
+class ChatServer:
+    """One server, by its base URL."""
+
+    def __init__(
+        self,
+        component: str,
+        base_url: str,
+        remedy: str,
+        *,
+        api_key: str | None = None,
+        timeout: float = 120.0,
+        retries: int = 2,
+        backoff: float = 0.5,
+    ) -> None:
+        """Prepares connections; none is made yet.
+
+        Args:
+            component: The generator's name, for errors.
+            base_url: Where the server's paths begin.
+            remedy: What to do when nothing answers there.
+            api_key: Sent as a bearer token.
+            timeout: Seconds without any byte after which the server is given up.
+            retries: How often a request is repeated.
+            backoff: Seconds before the first repetition; doubled each time.
+
+        Raises:
+            SettingsError: A value is unusable.
+        """
+        if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).netloc:
+            raise SettingsError(
+                f"generator.base_url must begin with http:// or https://: '{base_url}'"
+            )
+        if timeout <= 0 or retries < 0 or backoff < 0:
+            raise SettingsError("timeout must be above 0, retries and backoff at least 0")
+        self._component = component
+        self._remedy = remedy
+        self._key = api_key
+        self._retries = retries
+        self._backoff = backoff
+        self.base_url = base_url.rstrip("/")
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        limits = httpx.Timeout(timeout, connect=min(10.0, timeout))
+        self._client = httpx.Client(headers=headers, timeout=limits)
+
+    def close(self) -> None:
+        """Closes connections."""
+        self._client.close()
+
+    def post(self, path: str, body: Mapping[str, Any], operation: str) -> dict[str, Any]:
+        """Posts JSON and returns the JSON object that comes back.
+
+        Raises:
+            ComponentError: The server cannot be reached or failed.
+            UserError: The server refuses the key, or does not have the model.
+        """
+        text = "".join(self.lines(path, body, operation))
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise self.failure(operation, f"no JSON came back: {self._clean(text)}") from error
+        if not isinstance(found, dict):
+            raise self.failure(operation, f"no JSON object came back: {self._clean(text)}")
+        return found
+
+    def lines(self, path: str, body: Mapping[str, Any], operation: str) -> Iterator[str]:
+        """Posts JSON and yields the lines of the answer as they come, empty ones left out.
+
+        Raises:
+            ComponentError: The server cannot be reached, failed, or broke off.
+            UserError: The server refuses the key, or does not have the model.
+        """
+        attempt = 0
+        while True:
+            begun = False
+            try:
+                with self._response(path, body) as response:
+                    if response.status_code >= 400:
+                        response.read()
+                        raise self._refused(response, operation)
+                    for line in _lines(response.iter_bytes()):
+                        begun = True
+                        yield line
+                return
+            except (httpx.TransportError, _BusyError) as error:
+                if begun or attempt >= self._retries:
+                    raise self._unreachable(error, operation, begun) from error
+                time.sleep(self._wait(error, attempt))
+                attempt += 1
+
+    def failure(self, operation: str, cause: str) -> ComponentError:
+        """Returns an error that names the server."""
+        return ComponentError(self._component, operation, f"{self.base_url}: {self._clean(cause)}")
+
+    @contextmanager
+    def _response(self, path: str, body: Mapping[str, Any]) -> Iterator[httpx.Response]:
+        with self._client.stream("POST", self.base_url + path, json=body) as response:
+            yield response
+
+    def _refused(self, response: httpx.Response, operation: str) -> Exception:
+        status, message = response.status_code, self._message(response)
+        if status in (401, 403):
+            return UserError(
+                f"{self.base_url} refuses access ({status}): set generator.api_key, "
+                "or KVASIR__GENERATOR__API_KEY, to a key that is valid there"
+            )
+        if status == 404:
+            return ModelMissingError(
+                f"{self.base_url} does not know the model or the path ({message}): check "
+                "generator.model and generator.base_url"
+            )
+        if status in _RETRIED:
+            return _BusyError(f"status {status}: {message}", response.headers.get("retry-after"))
+        return self.failure(operation, f"status {status}: {message}")
+
+    def _unreachable(self, error: Exception, operation: str, begun: bool) -> ComponentError:
+        if isinstance(error, _BusyError):
+            return self.failure(operation, str(error))
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return self.failure(operation, f"nothing answers there; {self._remedy}")
+        if isinstance(error, httpx.TimeoutException):
+            return self.failure(
+                operation, "no answer in time; the model may be loading: ask again or raise timeout"
+            )
+        what = "broke off in the middle of the answer" if begun else "broke off"
+        return self.failure(operation, f"{what} ({error}); look at the server's log")
+
+    def _wait(self, error: Exception, attempt: int) -> float:
+        asked = error.retry_after if isinstance(error, _BusyError) else None
+        seconds = self._backoff * 2.0**attempt if asked is None else asked
+        return min(seconds, _LONGEST_WAIT)
+
+    def _message(self, response: httpx.Response) -> str:
+        try:
+            found = response.json()
+            found = found.get("error", found) if isinstance(found, dict) else found
+            found = found.get("message", found) if isinstance(found, dict) else found
+        except ValueError:
+            found = response.text
+        return self._clean(str(found))
+
+    def _clean(self, text: str) -> str:
+        text = text.replace(self._key, "***") if self._key else text
+        return " ".join(text.split())[:_LONGEST_MESSAGE]
+
+
+def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
+    """Yields lines that are not empty; only a newline ends one, as JSON may hold other breaks."""
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (text for text in map(_decoded, whole) if text)
+    if text := _decoded(rest):
+        yield text
+
+
+def _decoded(line: bytes) -> str:
+    return line.decode("utf-8", errors="replace").strip()
+
+
+class _BusyError(Exception):
+    """The server may manage it later."""
+
+    def __init__(self, message: str, retry_after: str | None) -> None:
+        super().__init__(message)
+        try:
+            self.retry_after = None if retry_after is None else max(0.0, float(retry_after))
+        except ValueError:
+            self.retry_after = None  # A date: the usual wait will do.

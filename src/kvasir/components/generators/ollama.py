@@ -1,0 +1,173 @@
+"""A model on an Ollama server, through its native API: chat, model information, pulling.
+
+Source: https://github.com/ollama/ollama/blob/main/docs/api.md
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from kvasir.components.generators.chat_server import ChatServer, ModelMissingError
+from kvasir.core.errors import SettingsError
+from kvasir.core.types import Prompt
+
+_OPERATION = "answering"
+
+Progress = Callable[[str, int, int], None]
+"""Is told what is being done, bytes done, and bytes in all (0 when not known)."""
+
+
+def _unheard(status: str, done: int, total: int) -> None:
+    """Progress that nobody follows."""
+
+
+class OllamaGenerator:
+    """Lets a model on an Ollama server write the answer."""
+
+    def __init__(
+        self,
+        model: str = "",
+        base_url: str = "http://localhost:11434",
+        api_key: str | None = None,
+        temperature: float = 0.0,
+        max_tokens: int = 1024,
+        context_window: int = 8192,
+        pull: bool = False,
+        timeout: float = 300.0,
+        retries: int = 2,
+        backoff: float = 0.5,
+    ) -> None:
+        """Sets the server and the model; nothing is sent yet.
+
+        Args:
+            model: The model's name, such as ``qwen3:4b``.
+            base_url: The server.
+            api_key: Its key, where a proxy asks for one.
+            temperature: 0 for the likeliest words, more for variety.
+            max_tokens: Most tokens of an answer.
+            context_window: Tokens that the model is given room for; less where the model
+                itself has less. More takes more memory.
+            pull: Fetch the model when the server does not have it, which can take long.
+            timeout: Seconds without any byte after which the server is given up; loading a
+                large model takes a while.
+            retries: How often a request is repeated before its first words came.
+            backoff: Seconds before the first repetition; doubled each time.
+
+        Raises:
+            SettingsError: The model is missing, or a value unusable.
+        """
+        if not model:
+            raise SettingsError("generator 'ollama' needs generator.model, such as qwen3:4b")
+        if context_window < 1:
+            raise SettingsError(f"context_window must be at least 1, not {context_window}")
+        self._server = ChatServer(
+            "ollama",
+            base_url,
+            "start it with 'ollama serve', or correct generator.base_url",
+            api_key=api_key,
+            timeout=timeout,
+            retries=retries,
+            backoff=backoff,
+        )
+        self._model = model
+        self._temperature = temperature
+        self._max_tokens = max_tokens
+        self._wanted_window = context_window
+        self._pull_missing = pull
+        self._window: int | None = None
+
+    def context_tokens(self) -> int | None:
+        """Returns the context length: the model's own, or the settings' where that is less.
+
+        Raises:
+            ComponentError: The server cannot be reached or failed.
+            UserError: The server does not have the model.
+        """
+        if self._window is None:
+            shown = self._with_model(lambda: self._post("/api/show", {"model": self._model}))
+            info = shown.get("model_info") or {}
+            lengths = [
+                value
+                for key, value in info.items()
+                if key.endswith(".context_length") and isinstance(value, int)
+            ]
+            self._window = min([self._wanted_window, *lengths])
+        return self._window
+
+    def generate(self, prompt: Prompt) -> Iterator[str]:
+        """Yields the answer as the server writes it.
+
+        Raises:
+            ComponentError: The server cannot be reached, failed, or broke off.
+            UserError: The server refuses the key, or does not have the model.
+        """
+        body = {
+            "model": self._model,
+            "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
+            "stream": True,
+            "options": {
+                "temperature": self._temperature,
+                "num_predict": self._max_tokens,
+                "num_ctx": self.context_tokens(),
+            },
+        }
+        for event in self._events("/api/chat", body, _OPERATION):
+            text = (event.get("message") or {}).get("content")
+            if text:
+                yield str(text)
+            if event.get("done"):
+                return
+        raise self._server.failure(_OPERATION, "the answer ended without its end mark")
+
+    def pull(self, on_progress: Progress = _unheard) -> None:
+        """Fetches the model to the server.
+
+        Args:
+            on_progress: Is told what is being done, bytes done, and bytes in all.
+
+        Raises:
+            ComponentError: The server cannot be reached, or cannot fetch the model.
+        """
+        operation = f"pulling {self._model}"
+        status = ""
+        body = {"model": self._model, "stream": True}
+        for event in self._events("/api/pull", body, operation):
+            status = str(event.get("status", status))
+            on_progress(status, int(event.get("completed", 0)), int(event.get("total", 0)))
+        if status != "success":
+            raise self._server.failure(operation, f"it ended with '{status}'")
+
+    def close(self) -> None:
+        """Closes connections."""
+        self._server.close()
+
+    def _with_model(self, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Calls; when the model is missing pulls it if that is wanted, and calls again."""
+        try:
+            return call()
+        except ModelMissingError as error:
+            if not self._pull_missing:
+                raise ModelMissingError(
+                    f"the Ollama server at {self._server.base_url} does not have the model "
+                    f"'{self._model}': run 'ollama pull {self._model}' there, or set "
+                    "generator.options.pull to true"
+                ) from error
+        self.pull()
+        return call()
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._server.post(path, body, "reading the model's properties")
+
+    def _events(self, path: str, body: dict[str, Any], operation: str) -> Iterator[dict[str, Any]]:
+        for line in self._server.lines(path, body, operation):
+            try:
+                event = json.loads(line)
+            except ValueError as error:
+                raise self._server.failure(operation, f"a line is malformed: {line}") from error
+            if not isinstance(event, dict):
+                raise self._server.failure(operation, f"a line is no JSON object: {line}")
+            if "error" in event:
+                raise self._server.failure(operation, str(event["error"]))
+            yield event

@@ -1,0 +1,141 @@
+"""Small language-model servers on the loopback: real HTTP, scripted answers."""
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+ANSWER = [
+    "The mead of poetry ",
+    "is made of honey",
+    " and the blood of Kvasir ",
+    "[",
+    "1",
+    "]",
+    ".",
+]
+
+
+@dataclass
+class Script:
+    """What the server does, and what it was asked."""
+
+    pieces: list[str] = field(default_factory=lambda: list(ANSWER))
+    statuses: list[int] = field(default_factory=list)
+    """Statuses of the first requests for an answer; 200 afterwards."""
+    error: str = "busy"
+    break_after: int | None = None
+    """Breaks the connection after so many pieces."""
+    end_mark: bool = True
+    raw_lines: list[str] | None = None
+    delay: float = 0.0
+    missing: bool = False
+    context_length: int = 4096
+    requests: list[tuple[str, dict, dict]] = field(default_factory=list)
+
+    def asked(self, path):
+        return [(body, headers) for p, body, headers in self.requests if p == path]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        """Keeps the test's output clean."""
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        script = self.server.script
+        script.requests.append((self.path, body, dict(self.headers)))
+        if self.path == "/api/show":
+            return self._show(script)
+        if self.path == "/api/pull":
+            return self._pull(script)
+        if script.delay:
+            time.sleep(script.delay)
+        if script.statuses and (status := script.statuses.pop(0)) != 200:
+            return self._json(status, {"error": {"message": script.error}})
+        self._start("text/event-stream")
+        lines = script.raw_lines if script.raw_lines is not None else self._answer(script)
+        for number, line in enumerate(lines):
+            if script.break_after == number:
+                self.close_connection = True
+                return None
+            self._chunk(line)
+        return self._end()
+
+    def _answer(self, script):
+        if self.path == "/api/chat":
+            for piece in script.pieces:
+                yield json.dumps(
+                    {"message": {"role": "assistant", "content": piece}, "done": False}
+                )
+            if script.end_mark:
+                yield json.dumps({"message": {"content": ""}, "done": True})
+            return
+        yield ": keep-alive"
+        for piece in script.pieces:
+            yield "data: " + json.dumps({"choices": [{"delta": {"content": piece}}]})
+        if script.end_mark:
+            yield "data: [DONE]"
+
+    def _show(self, script):
+        if script.missing:
+            return self._json(404, {"error": "model 'small' not found"})
+        return self._json(200, {"model_info": {"tiny.context_length": script.context_length}})
+
+    def _pull(self, script):
+        script.missing = False
+        self._start("application/x-ndjson")
+        self._chunk(json.dumps({"status": "pulling manifest"}))
+        self._chunk(json.dumps({"status": "downloading", "completed": 50, "total": 100}))
+        self._chunk(json.dumps({"status": "success"}))
+        self._end()
+
+    def _json(self, status, value):
+        data = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _start(self, media_type):
+        self.send_response(200)
+        self.send_header("Content-Type", media_type)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+
+    def _chunk(self, line):
+        data = (line + "\n").encode()
+        # Two chunks, cut anywhere: a line need not come in one piece.
+        for part in (data[: len(data) // 2], data[len(data) // 2 :]):
+            self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+            self.wfile.flush()
+
+    def _end(self):
+        self.wfile.write(b"0\r\n\r\n")
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """A client that has enough and leaves is no fault."""
+
+
+@contextmanager
+def serving(script):
+    """Serves a script; gives the address."""
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.script = script
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

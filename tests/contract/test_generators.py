@@ -1,0 +1,247 @@
+"""Every generator keeps the contract; the two that talk to servers also fail well."""
+
+import importlib.util
+import socket
+from pathlib import Path
+
+import pytest
+
+from kvasir.components.analyzers.bm25 import Bm25Analyzer
+from kvasir.components.generators.chat_server import ModelMissingError
+from kvasir.components.generators.extractive import ExtractiveGenerator
+from kvasir.components.generators.ollama import OllamaGenerator
+from kvasir.components.generators.openai import OpenAIGenerator
+from kvasir.core import registry
+from kvasir.core.errors import ComponentError, SettingsError, UserError
+from kvasir.core.types import Message, Prompt
+from kvasir.testing.fakes import FakeEmbedder, FakeGenerator
+from kvasir.testing.generators import GeneratorContract, make_prompt
+
+_spec = importlib.util.spec_from_file_location(
+    "chat_servers", Path(__file__).with_name("chat_servers.py")
+)
+chat_servers = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(chat_servers)
+
+KINDS = {"openai": OpenAIGenerator, "ollama": OllamaGenerator}
+PATHS = {"openai": "/v1/chat/completions", "ollama": "/api/chat"}
+
+
+@pytest.fixture
+def script():
+    return chat_servers.Script()
+
+
+@pytest.fixture
+def address(script):
+    with chat_servers.serving(script) as url:
+        yield url
+
+
+@pytest.fixture(params=sorted(KINDS))
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def make(kind, address):
+    made = []
+
+    def make(**options):
+        options = {"model": "small", "base_url": address, "backoff": 0.0} | options
+        made.append(registry.build("generators", kind, options))
+        return made[-1]
+
+    yield make
+    for generator in made:
+        generator.close()
+
+
+class TestExtractive(GeneratorContract):
+    @pytest.fixture
+    def generator(self):
+        return ExtractiveGenerator(FakeEmbedder(), Bm25Analyzer())
+
+
+class TestFake(GeneratorContract):
+    @pytest.fixture
+    def generator(self):
+        return FakeGenerator()
+
+
+class TestServers(GeneratorContract):
+    @pytest.fixture
+    def generator(self, make):
+        return make()
+
+
+def answer(generator, prompt=None):
+    return "".join(generator.generate(prompt or make_prompt()))
+
+
+def test_the_server_is_given_the_messages_and_the_options(kind, make, script):
+    prompt = Prompt(
+        "q", (), (Message("system", "Be brief."), Message("user", "Wer war Kvasir? ñ智"))
+    )
+    answer(make(temperature=0.5, max_tokens=77, api_key="secret-key"), prompt)
+    ((body, headers),) = script.asked(PATHS[kind])
+    assert body["model"] == "small"
+    assert body["stream"] is True
+    assert body["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Wer war Kvasir? ñ智"},
+    ]
+    options = body.get("options", body)
+    assert options["temperature"] == 0.5
+    assert options.get("max_tokens", options.get("num_predict")) == 77
+    assert headers["Authorization"] == "Bearer secret-key"
+
+
+def test_pieces_are_given_out_as_they_come(make, script):
+    script.pieces = ["克瓦希尔", "\u2028", "né", "\x85", "!"]
+    assert list(make().generate(make_prompt())) == script.pieces
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_server_is_asked_again_before_the_first_piece(kind, make, script, status):
+    script.statuses = [status, status]
+    assert answer(make(retries=2)) == "".join(script.pieces)
+    assert len(script.asked(PATHS[kind])) == 3
+
+
+def test_a_server_that_stays_busy_is_named_with_its_reason(make, script, address):
+    script.statuses, script.error = [503] * 9, "model is overloaded"
+    with pytest.raises(ComponentError, match="model is overloaded") as caught:
+        answer(make(retries=1))
+    assert address in str(caught.value)
+
+
+def test_a_stream_that_breaks_is_an_error_and_never_repeated(kind, make, script):
+    script.break_after = 4
+    received = []
+    with pytest.raises(ComponentError, match="broke off in the middle"):
+        received.extend(iter_into(make().generate(make_prompt()), received))
+    assert received
+    assert len(script.asked(PATHS[kind])) == 1
+
+
+def iter_into(pieces, received):
+    for piece in pieces:
+        received.append(piece)
+    return []
+
+
+def test_an_answer_without_its_end_mark_is_an_error(make, script):
+    script.end_mark = False
+    with pytest.raises(ComponentError, match="without its end mark"):
+        answer(make())
+
+
+def test_a_refused_key_says_what_to_set_and_never_shows_the_key(make, script):
+    script.statuses, script.error = [401], "Incorrect key provided: secret-key"
+    with pytest.raises(UserError, match=r"generator\.api_key") as caught:
+        answer(make(api_key="secret-key"))
+    assert "secret-key" not in str(caught.value)
+
+
+def test_a_key_in_a_server_s_message_is_blotted_out(make, script):
+    script.statuses, script.error = [400], "bad request by secret-key"
+    with pytest.raises(ComponentError, match=r"bad request by \*\*\*"):
+        answer(make(api_key="secret-key"))
+
+
+def test_an_unknown_model_says_so(kind, make, script):
+    script.statuses, script.missing = [404], True
+    with pytest.raises(ModelMissingError, match=r"model"):
+        answer(make())
+
+
+def test_a_server_that_is_not_there_is_named_with_what_to_do(kind):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    generator = KINDS[kind](model="small", base_url=url, backoff=0.0, retries=1)
+    with pytest.raises(ComponentError, match="nothing answers there; start") as caught:
+        answer(generator)
+    generator.close()
+    assert url in str(caught.value)
+
+
+def test_a_silent_server_is_given_up(make, script):
+    script.delay = 0.5
+    with pytest.raises(ComponentError, match="no answer in time"):
+        answer(make(timeout=0.1, retries=0))
+
+
+def test_a_malformed_event_is_an_error(kind, make, script):
+    script.raw_lines = ["data: {broken"] if kind == "openai" else ["{broken"]
+    with pytest.raises(ComponentError, match="malformed"):
+        answer(make())
+
+
+def test_an_error_inside_the_stream_is_an_error(kind, make, script):
+    line = '{"error": {"message": "out of memory"}}'
+    script.raw_lines = [f"data: {line}" if kind == "openai" else line]
+    with pytest.raises(ComponentError, match="out of memory"):
+        answer(make())
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "named"),
+    [
+        ("openai", {}, "generator.model"),
+        ("openai", {"model": "m"}, "generator.base_url"),
+        ("openai", {"model": "m", "base_url": "localhost:1"}, "http://"),
+        ("ollama", {}, "generator.model"),
+        ("ollama", {"model": "m", "timeout": 0}, "timeout"),
+        ("ollama", {"model": "m", "context_window": 0}, "context_window"),
+    ],
+)
+def test_missing_and_unusable_settings_are_named(kind, options, named):
+    with pytest.raises(SettingsError, match=named):
+        registry.build("generators", kind, options)
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "/v1", "/v1/"])
+def test_openai_s_v1_may_be_left_out(address, script, suffix):
+    generator = OpenAIGenerator(model="small", base_url=address + suffix)
+    answer(generator)
+    generator.close()
+    assert script.requests[0][0] == "/v1/chat/completions"
+
+
+def test_ollama_s_window_is_the_smaller_of_model_and_settings(address, script):
+    small = OllamaGenerator(model="small", base_url=address, context_window=2048)
+    large = OllamaGenerator(model="small", base_url=address, context_window=100_000)
+    assert small.context_tokens() == 2048
+    assert large.context_tokens() == script.context_length
+    answer(large)
+    assert script.asked("/api/chat")[-1][0]["options"]["num_ctx"] == script.context_length
+    small.close()
+    large.close()
+
+
+def test_ollama_pulls_a_missing_model_when_asked_to(address, script):
+    script.missing = True
+    generator = OllamaGenerator(model="small", base_url=address, pull=True)
+    assert answer(generator) == "".join(script.pieces)
+    generator.close()
+    assert script.asked("/api/pull")[0][0]["model"] == "small"
+
+
+def test_ollama_does_not_pull_unasked_and_says_how(address, script):
+    script.missing = True
+    generator = OllamaGenerator(model="small", base_url=address)
+    with pytest.raises(ModelMissingError, match="ollama pull small"):
+        answer(generator)
+    generator.close()
+    assert not script.asked("/api/pull")
+
+
+def test_pulling_reports_its_progress(address):
+    generator = OllamaGenerator(model="small", base_url=address)
+    heard = []
+    generator.pull(lambda *progress: heard.append(progress))
+    generator.close()
+    assert ("downloading", 50, 100) in heard
+    assert heard[-1][0] == "success"
