@@ -147,9 +147,9 @@ def evaluate_retrieval(
         if store.count():
             raise UserError("the collection for an evaluation must be empty")
         started = perf_counter()
-        owners, languages = _ingest(datasets, embedder, store, splitter, options, report)
+        owners, languages = ingest_datasets(datasets, embedder, store, splitter, options, report)
         ingested = perf_counter()
-        retriever = _retriever(embedder, store, languages, options)
+        retriever = make_retriever(embedder, store, languages, options)
         runs = _search(datasets, retriever, owners, report)
         searched = perf_counter()
         chunks = store.count()
@@ -179,7 +179,7 @@ def to_document(passage: Passage, uri: str, language: str | None = None) -> Docu
     )
 
 
-def _ingest(
+def ingest_datasets(
     datasets: Sequence[RetrievalDataset],
     embedder: Embedder,
     store: VectorStore,
@@ -187,7 +187,12 @@ def _ingest(
     options: RetrievalOptions,
     report: Progress,
 ) -> tuple[dict[str, tuple[int, str]], set[str]]:
-    """Returns whose document each document id is: number of the data set, id in it."""
+    """Writes the documents of data sets to a store.
+
+    Returns:
+        Whose document each document id is (number of the data set, id in it), and the
+        languages of the documents.
+    """
     owners: dict[str, tuple[int, str]] = {}
     languages: set[str] = set()
     total = sum(len(dataset.passages) for dataset in datasets)
@@ -209,9 +214,10 @@ def _ingest(
     return owners, languages - {UNKNOWN}
 
 
-def _retriever(
+def make_retriever(
     embedder: Embedder, store: VectorStore, languages: set[str], options: RetrievalOptions
 ) -> Retriever:
+    """Returns the retriever of a collection that holds these languages."""
     return Retriever(
         embedder,
         store,

@@ -1,0 +1,257 @@
+"""Measures answers: does the right one stand in them, are citations true, what is refused.
+
+The documents go into a new collection and the questions through the whole path that ``ask``
+takes. A gold answer counts as found when it stands in the answer word for word, both
+normalised as SQuAD's official script does (lower case, no punctuation, no articles).
+
+Source: Rajpurkar et al. 2016, arXiv 1606.05250.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from kvasir.core.errors import UserError
+from kvasir.core.protocols import Embedder, Splitter, VectorStore
+from kvasir.core.types import Answer, document_id
+from kvasir.evaluation.datasets import EvaluationQuery, RetrievalDataset
+from kvasir.evaluation.retrieval import (
+    Progress,
+    RetrievalOptions,
+    ingest_datasets,
+    make_retriever,
+    to_document,
+)
+from kvasir.pipelines.answer import Answerer
+from kvasir.pipelines.retrieve import Retriever
+
+MakeAnswerer = Callable[[Retriever, Callable[[str], str | None]], Answerer]
+"""Makes the answerer to measure, of a retriever and of documents' texts by id."""
+
+_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_MARKER = re.compile(r"\s*\[\d+\]")
+_WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_WORD = re.compile(r"[^\W_]+(?:[.,'’-][^\W_]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCase:
+    """One question and its answer.
+
+    Attributes:
+        question: The question.
+        gold: Accepted answers; empty for an off-topic question.
+        answer: What came out.
+        correct: Whether a gold answer stands in it.
+    """
+
+    question: str
+    gold: tuple[str, ...]
+    answer: Answer
+    correct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AnswersResult:
+    """The figures of a run.
+
+    Attributes:
+        name: The data set.
+        answer_recall: Share of the questions whose answer holds a gold one, 0..1; a refused
+            question counts as one whose answer does not. None when there are no gold answers.
+        words: Mean length of the answers given, in words, markers left out.
+        refused_on_topic: Share of the data set's questions that were refused, 0..1.
+        refused_off_topic: Share of the off-topic questions that were refused, None without any.
+        citations: Mean number of citations of the answers given.
+        citation_validity: Share of citations whose quote stands in its document, 0..1.
+        cited: Share of the answers given that have a citation, 0..1.
+        removed_citations: How many markers were taken out.
+        seconds: Time by stage: ``ingest``, ``answer``.
+        cases: Every question with its answer, on-topic ones first.
+    """
+
+    name: str
+    answer_recall: float | None
+    words: float
+    refused_on_topic: float
+    refused_off_topic: float | None
+    citations: float
+    citation_validity: float
+    cited: float
+    removed_citations: int
+    seconds: Mapping[str, float]
+    cases: tuple[AnswerCase, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what ``--json`` prints: the figures without the single cases."""
+        figures = {
+            "answer_recall": self.answer_recall,
+            "words": self.words,
+            "refused_on_topic": self.refused_on_topic,
+            "refused_off_topic": self.refused_off_topic,
+            "citations": self.citations,
+            "citation_validity": self.citation_validity,
+            "cited": self.cited,
+        }
+        return {
+            "name": self.name,
+            **{k: None if v is None else round(v, 4) for k, v in figures.items()},
+            "removed_citations": self.removed_citations,
+            "questions": sum(bool(case.gold) for case in self.cases),
+            "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
+        }
+
+
+def evaluate_answers(
+    dataset: RetrievalDataset,
+    embedder: Embedder,
+    make_store: Callable[[], VectorStore],
+    splitter: Splitter,
+    make_answerer: MakeAnswerer,
+    *,
+    off_topic: Sequence[str] = (),
+    top_k: int = 10,
+    options: RetrievalOptions | None = None,
+    progress: Progress | None = None,
+) -> AnswersResult:
+    """Ingests a data set into a new collection and asks all its questions.
+
+    Args:
+        dataset: Documents and questions, with gold answers where they are known.
+        embedder: The embedder.
+        make_store: Opens an empty collection; it is closed at the end.
+        splitter: Cuts the documents.
+        make_answerer: Makes what is measured.
+        off_topic: Questions that the documents do not answer.
+        top_k: How many chunks are retrieved for a question.
+        options: What the retriever does.
+        progress: Told how far the run is: ``ingest``, then ``answer``.
+
+    Raises:
+        UserError: The collection is not empty.
+    """
+    report = progress or _silent
+    options = options or RetrievalOptions()
+    texts: dict[str, str] = {}
+    for passage in dataset.passages:
+        uri = f"0/{dataset.name}/{passage.id}"
+        texts[document_id(uri)] = to_document(passage, uri, "").text
+    store = make_store()
+    try:
+        if store.count():
+            raise UserError("the collection for an evaluation must be empty")
+        started = perf_counter()
+        _, languages = ingest_datasets([dataset], embedder, store, splitter, options, report)
+        ingested = perf_counter()
+        answerer = make_answerer(make_retriever(embedder, store, languages, options), texts.get)
+        asked = [*dataset.queries, *(EvaluationQuery("", text) for text in off_topic)]
+        cases: list[AnswerCase] = []
+        for query in asked:
+            answer = answerer.ask(query.text, top_k=top_k)
+            correct = not answer.refused and holds(answer.text, query.answers)
+            cases.append(AnswerCase(query.text, query.answers, answer, correct))
+            report("answer", len(cases), len(asked))
+    finally:
+        store.close()
+    seconds = {"ingest": ingested - started, "answer": perf_counter() - ingested}
+    return _summary(dataset, cases, len(off_topic), texts, seconds)
+
+
+def _summary(
+    dataset: RetrievalDataset,
+    cases: Sequence[AnswerCase],
+    off_topic: int,
+    texts: Mapping[str, str],
+    seconds: Mapping[str, float],
+) -> AnswersResult:
+    on, off = cases[: len(cases) - off_topic], cases[len(cases) - off_topic :]
+    given = [case.answer for case in on if not case.answer.refused]
+    citations = [citation for answer in given for citation in answer.citations]
+    judged = [case for case in on if case.gold]
+    return AnswersResult(
+        name=dataset.name,
+        answer_recall=_share(case.correct for case in judged) if judged else None,
+        words=_share(count_words(_MARKER.sub("", answer.text)) for answer in given),
+        refused_on_topic=_share(case.answer.refused for case in on),
+        refused_off_topic=_share(case.answer.refused for case in off) if off else None,
+        citations=len(citations) / max(len(given), 1),
+        citation_validity=_share(
+            texts.get(c.document_id, "")[c.start : c.end] == c.quote for c in citations
+        ),
+        cited=_share(bool(answer.citations) for answer in given),
+        removed_citations=sum(case.answer.removed_citations for case in on),
+        seconds=seconds,
+        cases=tuple(cases),
+    )
+
+
+def _share(values: Iterable[float]) -> float:
+    numbers = [float(value) for value in values]
+    return sum(numbers) / len(numbers) if numbers else 0.0
+
+
+def normalise(text: str) -> str:
+    """Normalises as SQuAD does, with the punctuation of every script."""
+    kept = (c for c in text.lower() if not _is_punctuation(c))
+    return " ".join(_ARTICLES.sub(" ", "".join(kept)).split())
+
+
+def _is_punctuation(character: str) -> bool:
+    if character.isascii():
+        return not (character.isalnum() or character.isspace())
+    return unicodedata.category(character).startswith("P")
+
+
+def holds(text: str, answers: Sequence[str]) -> bool:
+    """Says whether one of the accepted answers stands in a text, as whole words."""
+    plain = normalise(_MARKER.sub("", text))
+    for answer in map(normalise, answers):
+        # Where words are not spaced there are no word boundaries to ask for.
+        if answer and (answer in plain if _WIDE.search(answer) else f" {answer} " in f" {plain} "):
+            return True
+    return False
+
+
+def count_words(text: str) -> int:
+    """Counts words; two characters of Chinese, Japanese or Korean make one."""
+    return (len(_WIDE.findall(text)) + 1) // 2 + len(_WORD.findall(_WIDE.sub(" ", text)))
+
+
+def load_questions(path: str | Path) -> list[str]:
+    """Reads questions: JSON lines with ``question`` or ``text``, or one question a line.
+
+    Raises:
+        UserError: The file is missing, empty or malformed; names the line.
+    """
+    file = Path(path)
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} cannot be read: {error}") from error
+    questions: list[str] = []
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if text.startswith("{"):
+            try:
+                row = json.loads(text)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{file}, line {number}: not valid JSON ({error.msg})") from error
+            text = row.get("question", row.get("text"))
+            if not isinstance(text, str):
+                raise UserError(f"{file}, line {number}: 'question' must be there, as text")
+        if text.strip():
+            questions.append(text.strip())
+    if not questions:
+        raise UserError(f"{file} holds no questions")
+    return questions
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Reports to nobody."""
