@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -41,6 +42,7 @@ class Hub(ThreadingHTTPServer):
         self.needs_token = None
         self.status = None
         self.ranges = True
+        self.moved_to = None
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -58,6 +60,8 @@ class Handler(BaseHTTPRequestHandler):
         if path == f"/api/models/{NAME}/revision/main":
             return self.reply(200, json.dumps(self.listing()).encode())
         name = path.removeprefix(f"/{NAME}/resolve/c0ffee/")
+        if server.moved_to:
+            return self.redirect(f"{server.moved_to}{path}")
         if name not in server.files:
             return self.reply(404, b"{}")
         return self.send_file(server.files[name])
@@ -90,6 +94,12 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.wfile.write(body)
 
+    def redirect(self, address):
+        self.send_response(302)
+        self.send_header("Location", address)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def reply(self, status, body):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
@@ -103,14 +113,22 @@ def server(monkeypatch, tmp_path):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "no-cache"))
     monkeypatch.setattr(hub, "PAUSE", 0.001)
+    with serving() as server:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        yield server
+
+
+@contextmanager
+def serving():
     server = Hub()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def stored(folder):
@@ -186,6 +204,23 @@ def test_a_private_model_is_fetched_with_the_token(server, tmp_path, monkeypatch
     assert find(NAME, TOKEN, tmp_path / "by-option").name == NAME
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert find(NAME, None, tmp_path / "by-environment").name == NAME
+
+
+def test_the_token_is_not_shown_to_the_host_that_the_hub_redirects_to(server, tmp_path):
+    server.needs_token = TOKEN
+    with serving() as storage:
+        server.moved_to = f"http://localhost:{storage.server_port}"
+        assert stored(hub.pull(NAME, TOKEN, tmp_path).path).keys() == KEPT
+        assert len(storage.requests) == len(KEPT)
+        assert {token for _, _, token in storage.requests} == {None}
+
+
+def test_what_an_older_version_left_half_done_is_fetched_anew(server, tmp_path):
+    part = tmp_path / "models" / ".partial" / "acme--small-encoder" / "model.safetensors.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"of another version")
+    folder = hub.pull(NAME, data_dir=tmp_path)
+    assert stored(folder.path)["model.safetensors"] == FILES["model.safetensors"]
 
 
 @pytest.mark.parametrize(

@@ -107,4 +107,6 @@ def test_well_known_models_need_no_card(tmp_path):
     assert languages("BAAI/bge-small-en-v1.5", tmp_path) == ("en",)
     assert languages("acme/encoder", tmp_path) == ()
     assert known_prompts("intfloat/multilingual-e5-small") == ("query: ", "passage: ")
+    assert known_prompts("/models/e5-small-v2/") == ("query: ", "passage: ")
+    assert known_prompts("intfloat/multilingual-e5-large-instruct") == ("", "")
     assert known_prompts("acme/encoder") == ("", "")

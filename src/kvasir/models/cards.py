@@ -9,28 +9,23 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-PROMPTS = (
-    ("intfloat/multilingual-e5-large-instruct", ("", "")),
-    ("intfloat/e5-", ("query: ", "passage: ")),
-    ("intfloat/multilingual-e5-", ("query: ", "passage: ")),
-    ("BAAI/bge-small-en", ("Represent this sentence for searching relevant passages: ", "")),
-    ("BAAI/bge-base-en", ("Represent this sentence for searching relevant passages: ", "")),
-    ("BAAI/bge-large-en", ("Represent this sentence for searching relevant passages: ", "")),
-)
-"""Beginnings of names, and the prompts of queries and documents that their cards prescribe."""
+_BGE_ENGLISH = ("bge-small-en", "bge-base-en", "bge-large-en")
+_E5_ENGLISH = ("e5-small", "e5-base", "e5-large")
+_E5_MULTILINGUAL = ("multilingual-e5-small", "multilingual-e5-base", "multilingual-e5-large")
 
-LANGUAGES = (
-    ("sentence-transformers/all-", ("en",)),
-    ("sentence-transformers/multi-qa-", ("en",)),
-    ("intfloat/e5-", ("en",)),
-    ("BAAI/bge-small-en", ("en",)),
-    ("BAAI/bge-base-en", ("en",)),
-    ("BAAI/bge-large-en", ("en",)),
-    ("BAAI/bge-small-zh", ("zh",)),
-    ("BAAI/bge-base-zh", ("zh",)),
-    ("BAAI/bge-large-zh", ("zh",)),
+PROMPTS: tuple[tuple[tuple[str, ...], tuple[str, str]], ...] = (
+    (("multilingual-e5-large-instruct",), ("", "")),
+    (_E5_ENGLISH + _E5_MULTILINGUAL, ("query: ", "passage: ")),
+    (_BGE_ENGLISH, ("Represent this sentence for searching relevant passages: ", "")),
 )
-"""Beginnings of names, and their languages, for folders that come without a card."""
+"""Beginnings of names (without the owner), and the prompts of queries and of documents."""
+
+LANGUAGES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (("all-minilm-", "all-mpnet-", "all-roberta-", "all-distilroberta-", "multi-qa-"), ("en",)),
+    (_E5_ENGLISH + _BGE_ENGLISH, ("en",)),
+    (("bge-small-zh", "bge-base-zh", "bge-large-zh"), ("zh",)),
+)
+"""Beginnings of names (without the owner), and the languages of folders without a card."""
 
 _CODE = re.compile(r"^[a-z]{2,3}(?:[-_].*)?$", re.IGNORECASE)
 _CARD_LIMIT = 65536
@@ -38,8 +33,8 @@ _CARD_LIMIT = 65536
 
 def known_prompts(name: str) -> tuple[str, str]:
     """Returns the prompts of queries and of documents that a model's card prescribes."""
-    wanted = name.casefold()
-    return next((p for start, p in PROMPTS if wanted.startswith(start.casefold())), ("", ""))
+    model = _model(name)
+    return next((prompts for starts, prompts in PROMPTS if model.startswith(starts)), ("", ""))
 
 
 def languages(name: str, folder: Path) -> tuple[str, ...]:
@@ -54,8 +49,8 @@ def languages(name: str, folder: Path) -> tuple[str, ...]:
     if card.is_file():
         with card.open(encoding="utf-8", errors="replace") as stream:
             found = card_languages(stream.read(_CARD_LIMIT))
-    wanted = name.casefold()
-    return found or next((k for start, k in LANGUAGES if wanted.startswith(start.casefold())), ())
+    model = _model(name)
+    return found or next((codes for starts, codes in LANGUAGES if model.startswith(starts)), ())
 
 
 def card_languages(card: str) -> tuple[str, ...]:
@@ -81,3 +76,8 @@ def card_languages(card: str) -> tuple[str, ...]:
             values += rest.strip().strip("[]").split(",")
     codes = (value.split("#")[0].strip().strip("'\"") for value in values)
     return tuple(sorted({re.split(r"[-_]", c)[0].lower() for c in codes if _CODE.match(c)}))
+
+
+def _model(name: str) -> str:
+    """Returns the model's part of a name, or the last folder of a path."""
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2].casefold()

@@ -199,7 +199,12 @@ class _Download:
         part = path.with_name(path.name + ".part")
         before = self._done
         if not (path.is_file() and _intact(path, file)):
+            resumed = part.is_file()
             self._insist(file, part, before)
+            if resumed and not _intact(part, file):
+                # What an earlier run left may be of another version of the model.
+                part.unlink()
+                self._insist(file, part, before)
             if not _intact(part, file):
                 part.unlink()
                 raise ModelNotFoundError(
