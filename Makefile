@@ -27,7 +27,7 @@ bench: $(DEV)/.installed
 	$(DEV)/bin/python bench/run.py
 
 docs: $(DEV)/.installed
-	$(DEV)/bin/python docs/embed_help.py
+	$(DEV)/bin/python scripts/embed_help.py
 
 clean:
 	rm -rf $(VENV) $(DEV) build dist bench/work .pytest_cache .mypy_cache .ruff_cache

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
+from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -318,6 +320,13 @@ class App:
             "password": _reveal(chosen.password),
         }
         return cast(VectorStore, build("stores", chosen.type, chosen.options, provided))
+
+    @contextmanager
+    def temporary_stores(self) -> Iterator[Callable[[], VectorStore]]:
+        """Gives a function that opens empty collections, which are gone afterwards."""
+        with TemporaryDirectory(prefix="kvasir-") as folder:
+            numbers = count()
+            yield lambda: self.make_store(f"{folder}/{next(numbers)}", "evaluation")
 
     @cached_property
     def _store(self) -> VectorStore:

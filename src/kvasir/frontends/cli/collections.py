@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from kvasir.app import App
 from kvasir.core.ledger import CollectionRecord
 from kvasir.frontends.cli.options import json_option, with_app
-from kvasir.frontends.cli.rendering import print_json
+from kvasir.frontends.cli.rendering import print_json, print_table
 
 
 @click.group()
@@ -28,10 +26,7 @@ def list_collections(app: App, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    table = Table(*(rows[0] if rows else ("name",)), box=None)
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    Console(soft_wrap=True).print(table)
+    print_table(rows)
 
 
 @collections.command()

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from kvasir.app import App
 from kvasir.core.ledger import DocumentRecord
 from kvasir.frontends.cli.ingest import parse_metadata
 from kvasir.frontends.cli.options import json_option, with_app
-from kvasir.frontends.cli.rendering import print_json, sizes
+from kvasir.frontends.cli.rendering import one_line, print_json, print_table, sizes
 
 
 @click.group()
@@ -30,13 +28,21 @@ def list_documents(app: App, prefix: str, as_json: bool) -> None:
     if as_json:
         print_json([_as_dict(record) for record in records])
         return
-    table = Table("source", "title", "language", "chunks", "size", "status", box=None)
-    for record in records:
-        status = f"failed: {record.error_reason}" if record.error_reason else str(record.status)
-        size = sizes(record.state.size)
-        count = str(record.chunk_count)
-        table.add_row(record.source_uri, record.title, record.language, count, size, status)
-    Console(soft_wrap=True).print(table)
+    print_table(
+        [
+            {
+                "source": record.source_uri,
+                "title": one_line(record.title, 40),
+                "language": record.language,
+                "chunks": record.chunk_count,
+                "size": sizes(record.state.size),
+                "status": f"failed: {record.error_reason}"
+                if record.error_reason
+                else record.status,
+            }
+            for record in records
+        ]
+    )
 
 
 @documents.command()

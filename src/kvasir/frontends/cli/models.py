@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from kvasir.frontends.cli.options import json_option, with_settings
-from kvasir.frontends.cli.rendering import print_json, sizes
+from kvasir.frontends.cli.rendering import print_json, print_table, sizes
 from kvasir.models import folders, hub
 from kvasir.settings import Settings
 
@@ -35,13 +34,7 @@ def list_models(settings: Settings, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    table = Table("name", "dimension", "size", "found", "path", box=None)
-    for row in rows:
-        size = sizes(int(str(row["bytes"])))
-        table.add_row(
-            str(row["name"]), str(row["dimension"]), size, str(row["found"]), str(row["path"])
-        )
-    Console(soft_wrap=True).print(table)
+    print_table([{**row, "bytes": sizes(int(str(row["bytes"])))} for row in rows])
 
 
 @models.command()

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
+from rich.cells import cell_len
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from kvasir.core.types import Answer, Citation, Hit
 
@@ -22,6 +34,44 @@ def one_line(text: str, width: int = 0) -> str:
     """Returns text on one line, cut to a width where one is given."""
     flat = _WHITE.sub(" ", text).strip()
     return flat if not width or len(flat) <= width else flat[: width - 1].rstrip() + "…"
+
+
+def print_table(rows: Sequence[Mapping[str, object]]) -> None:
+    """Prints rows in aligned columns, nothing cut off; the first row's keys are the heads."""
+    if not rows:
+        return
+    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(cell_len(line[column]) for line in cells) for column in range(len(rows[0]))]
+    for line in cells:
+        padded = (
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True)
+        )
+        click.echo("  ".join(padded).rstrip())
+
+
+@contextmanager
+def stages(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for work in stages; called with stage, done, total."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda stage, done, total: None
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    ) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def on_progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield on_progress
 
 
 def sizes(count: int) -> str:

@@ -1,0 +1,94 @@
+"""``kvasir evaluate``: retrieval, answers or chunking on a data set."""
+
+from __future__ import annotations
+
+import click
+
+from kvasir.app import App
+from kvasir.evaluation.chunking import StoreSearch, evaluate_chunking, load_chunking_dataset
+from kvasir.evaluation.datasets import load_dataset
+from kvasir.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
+from kvasir.frontends.cli.options import json_option, setting_option, with_app
+from kvasir.frontends.cli.rendering import print_json, print_table, stages
+
+folder = click.Path(exists=True, file_okay=False)
+
+
+@click.group()
+def evaluate() -> None:
+    """Measure retrieval, answers or chunking on a data set."""
+
+
+@evaluate.command()
+@click.argument("folders", nargs=-1, required=True, type=folder, metavar="DIR...")
+@setting_option("--language", key="rag.language", help_text="Language of documents and questions.")
+@setting_option(
+    "--alpha",
+    key="chat.rag.retriever.alpha",
+    help_text="Share of the dense leg; by language by default.",
+    type=float,
+)
+@json_option
+@with_app
+def retrieval(app: App, folders: tuple[str, ...], as_json: bool) -> None:
+    """Measure retrieval on folders in BEIR's layout (corpus, queries, qrels).
+
+    Several folders go into one collection and are reported apart.
+    """
+    datasets = [load_dataset(each) for each in folders]
+    chosen = app.settings.chat.rag.retriever
+    options = RetrievalOptions(
+        language=app.settings.rag.language,
+        alpha=chosen.alpha,
+        candidates=chosen.candidates,
+        reranker=app.reranker,
+    )
+    with app.temporary_stores() as make_store, stages(quiet=as_json) as progress:
+        result = evaluate_retrieval(
+            datasets, app.embedder, make_store, app.splitter, options=options, progress=progress
+        )
+    if as_json:
+        print_json(result.to_dict())
+        return
+    rows = []
+    for part in result.datasets:
+        row = {"data set": part.name, "documents": part.documents, "queries": len(part.query_ids)}
+        shown = {name: f"{value:.4f}" for name, value in part.metrics.items()}
+        low, high = part.intervals["ndcg@10"]
+        rows.append(row | shown | {"ndcg@10, 95 %": f"{low:.3f}-{high:.3f}"})
+    print_table(rows)
+
+
+@evaluate.command()
+@click.argument("dataset", type=folder, metavar="DIR")
+@setting_option("--splitter", key="rag.splitter.type", help_text="The splitter to measure.")
+@setting_option("--split-by", key="rag.splitter.split_by", help_text="Unit of the window splitter.")
+@setting_option(
+    "--split-length", key="rag.splitter.split_length", help_text="Most units in a chunk.", type=int
+)
+@setting_option(
+    "--split-overlap",
+    key="rag.splitter.split_overlap",
+    help_text="Units that neighbouring chunks share.",
+    type=int,
+)
+@click.option("--top-k", default=5, show_default=True, help="Chunks retrieved for a question.")
+@json_option
+@with_app
+def chunking(app: App, dataset: str, top_k: int, as_json: bool) -> None:
+    """Measure a splitter: token-level recall, precision and IoU of what is retrieved."""
+    loaded = load_chunking_dataset(dataset)
+    with app.temporary_stores() as make_store, stages(quiet=as_json) as progress:
+        search = StoreSearch(app.embedder, make_store, progress)
+        result = evaluate_chunking(loaded, app.splitter, search, top_k=top_k, progress=progress)
+    if as_json:
+        print_json(result.to_dict())
+        return
+    parts = {**result.corpora, "all": result.metrics}
+    print_table(
+        [
+            {"corpus": name, **{metric: f"{value:.4f}" for metric, value in values.items()}}
+            for name, values in parts.items()
+        ]
+    )
+    click.echo(f"{result.chunks} chunks of {result.characters:.0f} characters on average")
