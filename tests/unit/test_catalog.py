@@ -134,7 +134,7 @@ def test_retired_documents_are_gone_after_a_sweep(catalog):
 
 def test_changed_metadata_is_to_be_stamped_until_it_was(catalog):
     publish(catalog, draft("/a", given={"term": 1}))
-    catalog.set_metadata("test", document_id("/a"), {"course": "x"})
+    catalog.set_metadata("test", {document_id("/a"): {"course": "x"}})
     (stamp,) = catalog.unstamped("test")
     assert stamp.metadata == {
         "author": "Ada",

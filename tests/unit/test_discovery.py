@@ -67,7 +67,9 @@ def test_paths_addresses_and_uploads_are_told_apart_and_counted_once(tmp_path, m
     tree(tmp_path, "a.md")
     monkeypatch.chdir(tmp_path)
     upload = (Source("upload:x", "text/plain"), b"x")
-    result = discover(["a.md", tmp_path / "a.md", "./b/../a.md", "https://x.org/y", upload, "gone"])
+    result = discover(
+        ["a.md", tmp_path / "a.md", "./b/../a.md", "https://x.org/y#z", upload, "gone"]
+    )
     assert list(result.items) == [str(tmp_path / "a.md"), "https://x.org/y", "upload:x"]
     assert [m.message for m in result.missing] == [
         "there is no such file or folder; check the path"

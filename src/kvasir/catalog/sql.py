@@ -308,31 +308,26 @@ class SqlCatalog:
 
     # Metadata
 
-    def set_metadata(self, collection: str, document_id: str, given: Metadata) -> None:
-        """Replaces the metadata given for a live document and marks it for stamping."""
-        query = _live(
-            collection,
-            versions.c.id,
-            versions.c.own,
-            versions.c.title,
-            versions.c.language,
-            sources.c.uri,
-        ).where(sources.c.document_id == document_id)
+    def set_metadata(self, collection: str, given: Mapping[str, Metadata]) -> None:
+        """Replaces the metadata given for live documents, by id, and marks them for stamping."""
+        columns = (versions.c.id, versions.c.own, versions.c.title, versions.c.language)
+        query = _live(collection, *columns, sources.c.uri)
         with writing(self._engine) as connection:
-            row = connection.execute(query).one_or_none()
-            if row is None:
-                raise CollectionError(
-                    f"collection '{collection}' has no document {document_id}: "
-                    "see which it has with 'kvasir documents list'"
+            for name, wanted in given.items():
+                row = connection.execute(query.where(sources.c.document_id == name)).one_or_none()
+                if row is None:
+                    raise CollectionError(
+                        f"collection '{collection}' has no document {name}: "
+                        "see which it has with 'kvasir documents list'"
+                    )
+                merged = chunk_metadata(
+                    row.own, wanted, source_uri=row.uri, title=row.title, language=row.language
                 )
-            merged = chunk_metadata(
-                row.own, given, source_uri=row.uri, title=row.title, language=row.language
-            )
-            connection.execute(
-                update(versions)
-                .where(versions.c.id == row.id)
-                .values(given=dict(given), metadata=merged, stamped=False)
-            )
+                connection.execute(
+                    update(versions)
+                    .where(versions.c.id == row.id)
+                    .values(given=dict(wanted), metadata=merged, stamped=False)
+                )
 
     def unstamped(self, collection: str) -> list[Stamp]:
         """Returns the live documents whose metadata the store may not have yet."""

@@ -257,8 +257,8 @@ class Catalog(Protocol):
     def fail(self, collection: str, state: SourceState, reason: str, message: str) -> None:
         """Records that a source could not be read; a live version stays as it is."""
 
-    def set_metadata(self, collection: str, document_id: str, given: Metadata) -> None:
-        """Replaces the metadata given for a live document and marks it for stamping."""
+    def set_metadata(self, collection: str, given: Mapping[str, Metadata]) -> None:
+        """Replaces the metadata given for live documents, by id, and marks them for stamping."""
 
     def unstamped(self, collection: str) -> list[Stamp]:
         """Returns the live documents whose metadata the store may not have yet."""

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urldefrag
 
 from kvasir.core.types import Source
 
@@ -76,7 +77,8 @@ def discover(inputs: Iterable[Input]) -> Discovery:
         if isinstance(item, tuple):
             found.items[item[0].uri] = item
         elif is_address(str(item)):
-            found.items[str(item)] = str(item)
+            address = urldefrag(str(item)).url
+            found.items[address] = address
         else:
             _add_path(found, os.path.abspath(os.path.expanduser(item)))  # noqa: PTH100, PTH111
     return found

@@ -41,6 +41,8 @@ from kvasir.pipelines.reading import (
 RECIPE_VERSION = 1
 """Raise it when extraction or splitting changes so that documents should be cut anew."""
 
+_RELABEL_TOGETHER = 100
+
 
 class IngestPipeline:
     """Writes documents into one collection; there is one for a store in a process."""
@@ -153,7 +155,7 @@ class IngestPipeline:
             UserError: A field is reserved or its value cannot be kept.
             CollectionError: There is no such document.
         """
-        self._publisher.set_metadata(document_id(source_uri), metadata)
+        self._publisher.set_metadata({document_id(source_uri): metadata})
 
     def recover(self) -> int:
         """Puts right what an interrupted run left; ``ingest`` does so first of all.
@@ -181,6 +183,7 @@ class _Run:
         self._batch_chunks = batch_chunks
         self._on_event = on_event
         self._group: list[Prepared] = []
+        self._relabelled: dict[str, Metadata] = {}
         self.report = IngestReport()
         self.handled: set[str] = set()
 
@@ -192,6 +195,7 @@ class _Run:
         for work in reader:
             self._take(work)
         self._publish()
+        self._relabel()
 
     def prune(self, found: Discovery) -> None:
         """Removes documents under the given folders whose file is gone."""
@@ -210,7 +214,11 @@ class _Run:
             record = self._catalog.document(self._collection, prepared.draft.document.id)
             if record is not None and record.state == state:
                 self._note(Finished(state.uri, prepared.outcome))
-        self._group = []
+        for uri, given in self._relabelled.items():
+            record = self._catalog.document(self._collection, document_id(uri))
+            if record is not None and dict(record.given) == dict(given):
+                self._note(Finished(uri, Outcome.RELABELLED))
+        self._group, self._relabelled = [], {}
 
     def _take(self, work: Work) -> None:
         if isinstance(work, Prepared):
@@ -224,8 +232,9 @@ class _Run:
                 self._catalog.fail(self._collection, work.state, failure.reason, failure.message)
             self._note(work.failure)
         elif isinstance(work, Relabelled):
-            self._publisher.set_metadata(document_id(work.source_uri), work.given)
-            self._note(Finished(work.source_uri, Outcome.RELABELLED))
+            self._relabelled[work.source_uri] = work.given
+            if len(self._relabelled) >= _RELABEL_TOGETHER:
+                self._relabel()
         else:
             self._note(work)
 
@@ -240,6 +249,15 @@ class _Run:
         group, self._group = self._group, []
         for prepared in group:
             self._note(Finished(prepared.draft.state.uri, prepared.outcome))
+
+    def _relabel(self) -> None:
+        if not self._relabelled:
+            return
+        given = {document_id(uri): metadata for uri, metadata in self._relabelled.items()}
+        self._publisher.set_metadata(given)
+        for uri in self._relabelled:
+            self._note(Finished(uri, Outcome.RELABELLED))
+        self._relabelled = {}
 
     def _count_embedded(self, chunks: int) -> None:
         self.report.chunks_embedded += chunks

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -152,16 +152,17 @@ class Publisher:
             self._sweep(verify=True)
         return len(known)
 
-    def set_metadata(self, document_id: str, given: Metadata) -> None:
-        """Replaces the metadata given for a document; nothing is embedded again.
+    def set_metadata(self, given: Mapping[str, Metadata]) -> None:
+        """Replaces the metadata given for documents, by id; nothing is embedded again.
 
         Raises:
             UserError: A field is reserved or a value is not text, a number or a truth value.
-            CollectionError: There is no such document.
+            CollectionError: There is no such document; nothing was changed then.
         """
-        check_metadata(given)
+        for metadata in given.values():
+            check_metadata(metadata)
         with self._writing:
-            self._catalog.set_metadata(self._collection, document_id, given)
+            self._catalog.set_metadata(self._collection, given)
             self._stamp()
 
     def _reusable_vectors(self, hashes: set[str]) -> dict[str, Matrix]:
@@ -227,10 +228,12 @@ class Publisher:
         self._catalog.sweep(self._collection)
 
     def _stamp(self) -> None:
-        for stamp in self._catalog.unstamped(self._collection):
+        stamps = self._catalog.unstamped(self._collection)
+        for stamp in stamps:
             for part in _slices(stamp.chunk_ids, _SLICE):
                 self._store.set_metadata(part, stamp.metadata)
-            self._catalog.stamped(self._collection, [stamp.document_id])
+        if stamps:
+            self._catalog.stamped(self._collection, [stamp.document_id for stamp in stamps])
 
 
 def check_metadata(given: Metadata) -> None:
