@@ -1,0 +1,45 @@
+import io
+import zipfile
+
+import pytest
+
+from kvasir.core.media_types import DOCX, ENCRYPTED_OFFICE, EPUB, MSG, UNKNOWN, XLSM, detect
+
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
+
+
+def _zip(**members: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name.replace("__", "/"), content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("a.txt", b"%PDF-1.7 rest", "application/pdf"),
+        ("a.pdf", b"only words", "text/plain"),
+        ("a.bin", bytes(range(256)), UNKNOWN),
+        ("a.md", b"# Title", "text/markdown"),
+        ("https://example.org/x/page.md?raw=1", b"# Title", "text/markdown"),
+        ("noname", b"<!DOCTYPE html><html></html>", "text/html"),
+        ("noname", b"From: a@b\nTo: c@d\nSubject: e\n\nwords", "message/rfc822"),
+        ("noname", b"Note: from here on\nnothing", "text/plain"),
+        ("noname", b'{"schema_name": "DoclingDocument"}', "application/json"),
+        ("noname", "grüße".encode("utf-16"), "text/plain"),
+        ("noname", "plain words, no mark".encode("utf-16-le"), "text/plain"),
+        ("a.csv", b"a;b\n1;2\n", "text/csv"),
+        ("a.zip", _zip(mimetype=EPUB), EPUB),
+        ("a.bin", _zip(**{"[Content_Types].xml": "", "word__document.xml": ""}), DOCX),
+        ("a.xlsm", _zip(**{"[Content_Types].xml": "", "xl__workbook.xml": ""}), XLSM),
+        ("a.docx", _zip(**{"readme.txt": "x"}), "application/zip"),
+        ("a.docx", _OLE + "EncryptedPackage".encode("utf-16-le"), ENCRYPTED_OFFICE),
+        ("a.bin", _OLE + "__properties_version1.0".encode("utf-16-le"), MSG),
+        ("a.doc", _OLE + "WordDocument".encode("utf-16-le"), "application/msword"),
+        ("bm.txt", b"BMW builds cars and says so in plain text.", "text/plain"),
+    ],
+)
+def test_content_decides_before_the_name(name: str, data: bytes, expected: str) -> None:
+    assert detect(name, data) == expected

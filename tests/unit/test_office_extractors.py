@@ -1,0 +1,256 @@
+import io
+import struct
+import zipfile
+from email.message import EmailMessage
+
+import docx
+import openpyxl
+import pptx
+import pytest
+from pptx.chart.data import CategoryChartData
+from pptx.enum.chart import XL_CHART_TYPE
+from pptx.util import Inches
+
+from kvasir.components.extractors.docx import DocxExtractor
+from kvasir.components.extractors.eml import EmlExtractor
+from kvasir.components.extractors.epub import EpubExtractor
+from kvasir.components.extractors.msg import MsgExtractor
+from kvasir.components.extractors.odf import OdfExtractor
+from kvasir.components.extractors.pptx import PptxExtractor
+from kvasir.components.extractors.xlsx import XlsxExtractor
+from kvasir.core.errors import ExtractionError
+from kvasir.core.types import Document, Source
+
+_SOURCE = Source("/folder/file", "")
+
+
+def _blocks(document: Document) -> list[tuple[str, str]]:
+    return [(block.kind.value, document.text[block.start : block.end]) for block in document.blocks]
+
+
+def test_word_gives_headings_lists_and_merged_cells() -> None:
+    word = docx.Document()
+    word.core_properties.author = "Ann"
+    word.add_heading("Report", 0)
+    word.add_heading("Part", 2)
+    word.add_paragraph("Some words.")
+    word.add_paragraph("one", style="List Bullet")
+    word.add_paragraph("two", style="List Bullet")
+    table = word.add_table(2, 2)
+    for number, cell in enumerate(cell for row in table.rows for cell in row.cells):
+        cell.text = f"c{number}"
+    table.cell(1, 0).merge(table.cell(1, 1)).text = "both"
+    buffer = io.BytesIO()
+    word.save(buffer)
+    document = DocxExtractor().extract(_SOURCE, buffer.getvalue())
+    assert document.title == "Report"
+    assert document.metadata["author"] == "Ann"
+    assert [block.level for block in document.blocks] == [1, 2, None, None, None]
+    assert _blocks(document) == [
+        ("heading", "Report"),
+        ("heading", "Part"),
+        ("paragraph", "Some words."),
+        ("list", "- one\n- two"),
+        ("table", "| c0 | c1 |\n| - | - |\n| both | both |"),
+    ]
+
+
+def test_slides_give_titles_charts_and_notes_with_page_numbers() -> None:
+    deck = pptx.Presentation()
+    for number in (1, 2):
+        slide = deck.slides.add_slide(deck.slide_layouts[5])
+        slide.shapes.title.text = f"Slide {number}"
+    data = CategoryChartData()
+    data.categories = ["2023", "2024"]
+    data.add_series("Ducks", (1, 2.5))
+    area = (Inches(1), Inches(2), Inches(4), Inches(3))
+    deck.slides[1].shapes.add_chart(XL_CHART_TYPE.COLUMN_CLUSTERED, *area, data)
+    deck.slides[1].notes_slide.notes_text_frame.text = "Say hello"
+    buffer = io.BytesIO()
+    deck.save(buffer)
+    document = PptxExtractor().extract(_SOURCE, buffer.getvalue())
+    assert _blocks(document) == [
+        ("heading", "Slide 1"),
+        ("heading", "Slide 2"),
+        ("caption", "Bar chart"),
+        ("table", "|  | Ducks |\n| - | - |\n| 2023 | 1 |\n| 2024 | 2.5 |"),
+        ("paragraph", "Say hello"),
+    ]
+    assert [block.page for block in document.blocks] == [1, 2, 2, 2, 2]
+
+
+def test_sheets_give_one_table_for_each_island_of_cells() -> None:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.title = "Sales"
+    for row in (["item", "price"], ["bolt", 0.1 + 0.2], [None, None], [None, None], ["note", 7.0]):
+        sheet.append(row)
+    book.create_sheet("Empty")
+    buffer = io.BytesIO()
+    book.save(buffer)
+    assert _blocks(XlsxExtractor().extract(_SOURCE, buffer.getvalue())) == [
+        ("heading", "Sales"),
+        ("table", "| item | price |\n| - | - |\n| bolt | 0.3 |"),
+        ("table", "| note | 7 |\n| - | - |"),
+    ]
+
+
+def _open_document(kind: str, body: str, manifest: str = "") -> bytes:
+    spaces = " ".join(
+        f'xmlns:{short}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
+        for short, name in (("office", "office"), ("text", "text"), ("table", "table"))
+    )
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("mimetype", f"application/vnd.oasis.opendocument.{kind}")
+        archive.writestr("META-INF/manifest.xml", f"<manifest>{manifest}</manifest>")
+        content = f"<office:document-content {spaces}><office:body>{body}</office:body>"
+        archive.writestr("content.xml", content + "</office:document-content>")
+    return buffer.getvalue()
+
+
+def test_open_document_sheets_keep_repeated_cells_within_reason() -> None:
+    cells = "<table:table-cell{}><text:p>{}</text:p></table:table-cell>"
+    first = cells.format("", "a") + '<table:table-cell table:number-columns-repeated="16000"/>'
+    second = cells.format(' table:number-columns-repeated="2"', "b")
+    body = (
+        f'<office:spreadsheet><table:table table:name="One"><table:table-row>{first}'
+        f"</table:table-row><table:table-row>{second}</table:table-row>"
+        '<table:table-row table:number-rows-repeated="1000000"><table:table-cell/>'
+        "</table:table-row></table:table></office:spreadsheet>"
+    )
+    document = OdfExtractor().extract(_SOURCE, _open_document("spreadsheet", body))
+    assert _blocks(document) == [("heading", "One"), ("table", "| a |  |\n| - | - |\n| b | b |")]
+
+
+def test_an_encrypted_open_document_asks_for_its_password() -> None:
+    data = _open_document("text", "<office:text/>", "<encryption-data/>")
+    with pytest.raises(ExtractionError, match="password") as caught:
+        OdfExtractor().extract(_SOURCE, data)
+    assert caught.value.reason == "encrypted"
+
+
+def test_an_epub_is_read_in_the_order_of_its_spine() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("mimetype", "application/epub+zip")
+        archive.writestr(
+            "META-INF/container.xml",
+            '<container><rootfiles><rootfile full-path="b/p.opf"/></rootfiles></container>',
+        )
+        archive.writestr(
+            "b/p.opf",
+            '<package xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>Book</dc:title>'
+            '<manifest><item id="y" href="y.xhtml" media-type="application/xhtml+xml"/>'
+            '<item id="x" href="x%20x.xhtml" media-type="application/xhtml+xml"/></manifest>'
+            '<spine><itemref idref="x"/><itemref idref="y"/></spine></package>',
+        )
+        archive.writestr("b/y.xhtml", "<html><body><p>Second</p></body></html>")
+        archive.writestr("b/x x.xhtml", "<html><body><h1>First</h1></body></html>")
+    document = EpubExtractor().extract(_SOURCE, buffer.getvalue())
+    assert document.title == "Book"
+    assert _blocks(document) == [("heading", "First"), ("paragraph", "Second")]
+
+
+def test_mail_gives_headers_body_and_the_text_of_attachments() -> None:
+    mail = EmailMessage()
+    mail["From"], mail["To"] = "Ann <ann@example.org>", "ben@example.org"
+    mail["Subject"], mail["Date"] = "Grüße", "Mon, 02 Mar 2026 10:00:00 +0100"
+    mail.set_content("Hello Ben,\n\nsee below.")
+    mail.add_attachment(b"# Plan\n\nStep one", maintype="text", subtype="x", filename="plan.md")
+    mail.add_attachment(bytes(range(256)), maintype="a", subtype="b", filename="blob.bin")
+    inner = EmailMessage()
+    inner["Subject"] = "Inner"
+    inner.set_content("Deep words")
+    mail.add_attachment(inner, filename="inner.eml")
+    document = EmlExtractor().extract(_SOURCE, mail.as_bytes())
+    assert document.title == "Grüße"
+    assert _blocks(document)[:3] == [
+        ("heading", "Grüße"),
+        (
+            "paragraph",
+            "From: Ann <ann@example.org>\nTo: ben@example.org\n"
+            "Date: Mon, 02 Mar 2026 10:00:00 +0100",
+        ),
+        ("paragraph", "Hello Ben,"),
+    ]
+    assert ("heading", "plan.md") in _blocks(document)
+    assert "Step one" in document.text
+    assert "Deep words" in document.text
+    assert document.metadata["date"] == "2026-03-02T10:00:00+01:00"
+    assert document.metadata["unread_attachments"] == "blob.bin (application/octet-stream)"
+
+
+def _compound_file(streams: dict[str, bytes]) -> bytes:
+    """Returns an MS-CFB file of version 3 with all streams in its root's small-block area."""
+    end, free = 0xFFFFFFFE, 0xFFFFFFFF
+    small, chains, starts = b"", [], {}
+    for name, data in streams.items():
+        starts[name] = len(chains)
+        blocks = max(1, -(-len(data) // 64))
+        small += data.ljust(blocks * 64, b"\0")
+        chains += [len(chains) + 1 + block for block in range(blocks - 1)] + [end]
+    small = small.ljust(-(-len(small) // 512) * 512, b"\0")
+    names = list(streams)
+
+    def entry(name: str, kind: int, right: int, child: int, start: int, size: int) -> bytes:
+        encoded = (name + "\0").encode("utf-16-le")
+        head = encoded.ljust(64, b"\0") + struct.pack("<HBB", len(encoded), kind, 1)
+        return (
+            head
+            + struct.pack("<III", free, right, child)
+            + bytes(36)
+            + struct.pack("<IQ", start, size)
+        )
+
+    entries = [entry("Root Entry", 5, free, 1, 3, len(small))]
+    for place, name in enumerate(names, 1):
+        right = place + 1 if place < len(names) else free
+        entries.append(entry(name, 2, right, free, starts[name], len(streams[name])))
+    while len(entries) % 4:
+        entries.append(bytes(68) + struct.pack("<III", free, free, free) + bytes(48))
+    directory = b"".join(entries)
+    # Sector 0 is the allocation table, 1 the one of small blocks, 3 on the small blocks
+    # themselves; the directory comes last.
+    data_sectors = len(small) // 512
+    first = 3 + data_sectors
+    table = [0xFFFFFFFD, end, end]
+    table += [3 + place + 1 for place in range(data_sectors - 1)] + [end]
+    table += [first + place + 1 for place in range(len(directory) // 512 - 1)] + [end]
+    header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16)
+    header += struct.pack("<HHHHH", 0x3E, 3, 0xFFFE, 9, 6) + bytes(6)
+    header += struct.pack("<IIIIIIIII", 0, 1, first, 0, 4096, 1, 1, end, 0)
+    header += struct.pack("<I", 0) + struct.pack("<I", free) * 108
+    words = struct.pack(f"<{len(table)}I", *table).ljust(512, b"\xff")
+    chain = struct.pack(f"<{len(chains)}I", *chains).ljust(512, b"\xff")
+    return header + words + chain + bytes(512) + small + directory
+
+
+def test_outlook_messages_give_headers_and_body() -> None:
+    sent = 134_000_000_000_000_000
+    properties = bytes(32) + struct.pack("<HHIQ", 0x40, 0x39, 6, sent)
+    texts = {
+        "0037": "Plan for spring",
+        "1000": "Dear Ben,\r\n\r\nwe start on Monday.",
+        "0C1A": "Ann",
+        "5D01": "ann@example.org",
+        "0E04": "Ben",
+    }
+    streams = {f"__substg1.0_{key}001F": text.encode("utf-16-le") for key, text in texts.items()}
+    streams["__properties_version1.0"] = properties
+    document = MsgExtractor().extract(_SOURCE, _compound_file(streams))
+    assert document.title == "Plan for spring"
+    assert _blocks(document) == [
+        ("heading", "Plan for spring"),
+        ("paragraph", "From: Ann <ann@example.org>\nTo: Ben\nDate: 2025-08-18T14:13:20+00:00"),
+        ("paragraph", "Dear Ben,"),
+        ("paragraph", "we start on Monday."),
+    ]
+    assert document.metadata["from"] == "Ann <ann@example.org>"
+
+
+def test_a_damaged_office_file_is_reported_as_damaged() -> None:
+    for extractor in (DocxExtractor(), PptxExtractor(), XlsxExtractor(), OdfExtractor()):
+        with pytest.raises(ExtractionError, match="damaged"):
+            extractor.extract(_SOURCE, b"PK\x03\x04 cut off")

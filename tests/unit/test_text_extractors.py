@@ -1,0 +1,148 @@
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from kvasir.components.extractors import archive
+from kvasir.components.extractors.csv import CsvExtractor
+from kvasir.components.extractors.decoding import decode
+from kvasir.components.extractors.docling_json import DoclingJsonExtractor
+from kvasir.components.extractors.html import HtmlExtractor
+from kvasir.components.extractors.markdown import MarkdownExtractor
+from kvasir.components.extractors.markdown_table import markdown_table
+from kvasir.components.extractors.plain_text import PlainTextExtractor
+from kvasir.core.errors import ExtractionError
+from kvasir.core.types import BlockKind, Document, Source
+
+_SOURCE = Source("/folder/file.md", "text/markdown")
+
+
+def _blocks(document: Document) -> list[tuple[str, str]]:
+    return [(block.kind.value, document.text[block.start : block.end]) for block in document.blocks]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Grüße aus Köln", "utf-8"),
+        ("Grüße aus Köln", "utf-8-sig"),
+        ("Grüße aus Köln", "utf-16"),
+        ("Words without a mark", "utf-16-be"),
+        ("Grüße aus Köln, déjà vu", "latin-1"),
+        ("“Quoted” – by Windows", "cp1252"),
+        ("Быть или не быть, вот в чём вопрос. Достойно ли смиряться под ударами", "cp1251"),
+        ("中文分词是自然语言处理的一个基本步骤，汉字之间没有空格。" * 4, "gb18030"),
+    ],
+)
+def test_text_is_decoded_whatever_its_encoding(text: str, encoding: str) -> None:
+    assert decode(text.encode(encoding)) == text
+
+
+def test_plain_text_is_kept_to_the_letter_with_its_paragraphs() -> None:
+    text = "First line\r\nsecond line\r\n\r\n  Next paragraph\n\n\n"
+    document = PlainTextExtractor().extract(_SOURCE, text.encode())
+    assert document.text == text
+    assert [item for _, item in _blocks(document)] == [
+        "First line\r\nsecond line",
+        "Next paragraph",
+    ]
+
+
+def test_markdown_offsets_point_into_the_file() -> None:
+    text = "# One *two*\r\n\r\nPara\r\nline\r\n\r\n- a\r\n- b\r\n\r\n"
+    text += "| h | i |\r\n|---|---|\r\n| 1 | 2 |\r\n"
+    text += "\r\n```python\r\nx = 1\r\n```\r\n\r\n## Deeper\r\n"
+    document = MarkdownExtractor().extract(_SOURCE, text.encode())
+    assert document.text == text
+    assert document.title == "One two"
+    kinds = [block.kind for block in document.blocks]
+    assert kinds == [
+        BlockKind.HEADING,
+        BlockKind.PARAGRAPH,
+        BlockKind.LIST,
+        BlockKind.TABLE,
+        BlockKind.CODE,
+        BlockKind.HEADING,
+    ]
+    assert [block.level for block in document.blocks if block.level] == [1, 2]
+    assert _blocks(document)[2][1] == "- a\r\n- b"
+
+
+def test_front_matter_becomes_title_and_metadata() -> None:
+    text = "---\ntitle: Known\ntags: [a, b]\nyear: 2024\n---\nBody\n"
+    document = MarkdownExtractor().extract(_SOURCE, text.encode())
+    assert (document.title, dict(document.metadata)) == ("Known", {"tags": "a, b", "year": 2024})
+    assert _blocks(document) == [("paragraph", "Body")]
+
+
+def test_two_rules_around_text_are_no_front_matter() -> None:
+    document = MarkdownExtractor().extract(_SOURCE, b"---\nnot: [closed\n---\nBody\n")
+    assert "not: [closed" in " ".join(text for _, text in _blocks(document))
+
+
+def test_html_gives_structure_without_scripts_and_hidden_parts() -> None:
+    page = b"""<html lang="en"><head><title>Site</title><meta name="author" content="Ann">
+      <style>p {color: red}</style></head><body><h2>Head <em>line</em></h2>
+      <p>One<br>two <script>evil()</script>three</p><p hidden>no</p>
+      <ul><li>a<ul><li>b</li></ul></li></ul><pre>  x = 1\n  y = 2</pre>
+      <table><tr><th>h</th><th>i</th></tr><tr><td rowspan=2>1</td><td>2|3</td></tr>
+      <tr><td>4</td></tr></table><figure><figcaption>Cap</figcaption></figure></body></html>"""
+    document = HtmlExtractor().extract(_SOURCE, page)
+    assert document.title == "Site"
+    assert dict(document.metadata) == {"author": "Ann", "lang": "en"}
+    assert _blocks(document) == [
+        ("heading", "Head line"),
+        ("paragraph", "One two three"),
+        ("list", "- a\n    - b"),
+        ("code", "  x = 1\n  y = 2"),
+        ("table", "| h | i |\n| - | - |\n| 1 | 2\\|3 |\n| 1 | 4 |"),
+        ("caption", "Cap"),
+    ]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_csv_finds_its_delimiter(delimiter: str) -> None:
+    rows = [["name", "note"], ["a", '"x, y; z"'], ["b", "w"]]
+    data = "\r\n".join(delimiter.join(row) for row in rows).encode()
+    document = CsvExtractor().extract(_SOURCE, data)
+    assert document.text == "| name | note |\n| - | - |\n| a | x, y; z |\n| b | w |"
+
+
+def test_tables_leave_out_what_is_empty_and_keep_rows_on_one_line() -> None:
+    rows = [["a", "", "b"], ["", "", ""], ["1\n2", "", "x|y"], ["3"]]
+    assert markdown_table(rows) == "| a | b |\n| - | - |\n| 1 2 | x\\|y |\n| 3 |  |"
+
+
+@pytest.mark.parametrize("text", ["{", "[1, 2]", '{"a": 1}'])
+def test_json_that_is_not_doclings_is_refused(text: str) -> None:
+    with pytest.raises(ExtractionError, match="JSON"):
+        DoclingJsonExtractor().extract(_SOURCE, text.encode())
+
+
+@pytest.mark.parametrize("reference", ["#/texts/7", "../x", "#/texts/0/text"])
+def test_docling_references_that_lead_nowhere_are_refused(reference: str) -> None:
+    text = '{"schema_name": "DoclingDocument", "texts": [], "body": {"children": [{"$ref": "%s"}]}}'
+    with pytest.raises(ExtractionError, match="reference"):
+        DoclingJsonExtractor().extract(_SOURCE, (text % reference).encode())
+
+
+def test_docling_trees_that_contain_themselves_end() -> None:
+    text = """{"schema_name": "DoclingDocument", "name": "n",
+      "body": {"children": [{"$ref": "#/groups/0"}]},
+      "groups": [{"label": "list", "children": [{"$ref": "#/texts/0"}, {"$ref": "#/groups/0"}]}],
+      "texts": [{"label": "list_item", "text": "only", "prov": [{"page_no": 3}]}]}"""
+    document = DoclingJsonExtractor().extract(_SOURCE, text.encode())
+    assert _blocks(document) == [("list", "- only")]
+    assert document.blocks[0].page == 3
+
+
+def test_archives_that_expand_too_far_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(archive, "MAX_EXPANDED", 1000)
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("a", bytes(5000))
+    with pytest.raises(ExtractionError, match="expands") as caught:
+        archive.open_archive(path.read_bytes())
+    assert caught.value.reason == "too_large"
