@@ -93,6 +93,11 @@ def test_only_the_best_are_returned_with_their_other_scores_kept(reranker):
     assert {(hit.dense_score, hit.lexical_score) for hit in best} == {(0.6, 1.5)}
 
 
+def test_loading_draws_nothing_on_the_terminal(folder, capfd):
+    registry.build("rerankers", "cross-encoder", {"name": str(folder), "device": "cpu"})
+    assert capfd.readouterr() == ("", "")
+
+
 def test_nothing_to_rerank_gives_nothing(reranker):
     assert reranker.rerank(QUERY, [], 5) == []
     assert reranker.rerank(QUERY, hits(), 0) == []

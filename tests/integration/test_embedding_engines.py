@@ -202,6 +202,22 @@ def test_an_unusual_pooling_is_named_with_the_alternative(tmp_path):
     assert theirs.embed_queries(["works there"]).shape == (1, 32)
 
 
+def test_loading_draws_nothing_on_the_terminal(bert, capfd):
+    registry.build("embedders", "sentence-transformers", {"name": str(bert)})
+    openvino(bert).embed_queries(["quiet"])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_loading_opens_no_connection(bert, monkeypatch):
+    def refuse(*address):
+        raise AssertionError(f"a connection was opened: {address}")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+    theirs = registry.build("embedders", "sentence-transformers", {"name": str(bert)})
+    assert len(theirs.embed_queries(["alone"])) == len(openvino(bert).embed_queries(["alone"]))
+
+
 def test_broken_weights_say_so(bert, tmp_path):
     copy = copy_of(bert, tmp_path)
     (copy / "model.safetensors").write_bytes(b"not weights at all")

@@ -21,6 +21,7 @@ from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.types import Matrix
 from kvasir.models.cards import languages
 from kvasir.models.folders import find
+from kvasir.models.loading import without_progress_bars
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 _CPU_BATCH = 32
@@ -81,12 +82,13 @@ class SentenceTransformersEmbedder:
             document_prompt=document_prompt,
         )
         try:
-            self._encoder = SentenceTransformer(
-                str(folder.path),
-                device=device,
-                local_files_only=True,
-                model_kwargs={"dtype": dtype},
-            )
+            with without_progress_bars():
+                self._encoder = SentenceTransformer(
+                    str(folder.path),
+                    device=device,
+                    local_files_only=True,
+                    model_kwargs={"dtype": dtype},
+                )
         except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
             raise ComponentError("embedder 'sentence-transformers'", "loading", error) from error
         self._encoder.max_seq_length = model.max_tokens

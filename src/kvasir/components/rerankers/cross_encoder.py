@@ -17,6 +17,7 @@ from sentence_transformers import CrossEncoder
 from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.types import Hit
 from kvasir.models.folders import find
+from kvasir.models.loading import without_progress_bars
 
 DEFAULT_MODEL = "BAAI/bge-reranker-v2-m3"
 
@@ -60,13 +61,14 @@ class CrossEncoderReranker:
         dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
         folder = find(name, token, data_dir)
         try:
-            self._encoder = CrossEncoder(
-                str(folder.path),
-                device=device,
-                max_length=max_tokens,
-                local_files_only=True,
-                model_kwargs={"dtype": dtype},
-            )
+            with without_progress_bars():
+                self._encoder = CrossEncoder(
+                    str(folder.path),
+                    device=device,
+                    max_length=max_tokens,
+                    local_files_only=True,
+                    model_kwargs={"dtype": dtype},
+                )
         except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
             raise ComponentError("reranker 'cross-encoder'", "loading", error) from error
         if self._encoder.num_labels != 1:
