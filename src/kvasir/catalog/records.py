@@ -1,7 +1,8 @@
-"""Turns rows of the catalog's tables into the records that the rest of Kvasir sees."""
+"""Turns rows of the catalog's tables into the records that the rest of Kvasir sees, and back."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,9 @@ from kvasir.core.ledger import (
     CollectionRecord,
     DocumentRecord,
     SourceState,
+    VersionDraft,
     VersionStatus,
+    passage_hash,
 )
 
 
@@ -74,3 +77,51 @@ def chunk_record(row: Row[Any]) -> ChunkRecord:
         headings=tuple(row.headings),
         passage_hash=row.passage_hash,
     )
+
+
+def version_row(source_id: int, state: SourceState, status: VersionStatus) -> dict[str, Any]:
+    """Returns a row of ``versions`` for a source as it was read, without a document."""
+    return {
+        "source_id": source_id,
+        "status": status,
+        "media_type": state.media_type,
+        "content_hash": state.content_hash,
+        "size": state.size,
+        "modified": state.modified,
+        "recipe": state.recipe,
+        "title": "",
+        "language": "",
+        "chunk_count": 0,
+        "own": {},
+        "given": {},
+        "metadata": {},
+        "stamped": True,
+        "recorded": now(),
+    }
+
+
+def chunk_rows(version_id: int, draft: VersionDraft) -> list[dict[str, Any]]:
+    """Returns the rows of ``chunks`` of a version."""
+    return [
+        {
+            "version_id": version_id,
+            "position": position,
+            "chunk_id": chunk.id,
+            "passage_hash": passage_hash(chunk.passage),
+            "start": chunk.start,
+            "end": chunk.end,
+            "page": chunk.page,
+            "headings": list(chunk.headings),
+        }
+        for position, chunk in enumerate(draft.chunks)
+    ]
+
+
+def compress(text: str) -> bytes:
+    """Returns a text as ``texts`` keeps it."""
+    return zlib.compress(text.encode("utf-8", "surrogatepass"), level=6)
+
+
+def expand(compressed: bytes) -> str:
+    """Returns the text that ``compress`` was given."""
+    return zlib.decompress(compressed).decode("utf-8", "surrogatepass")

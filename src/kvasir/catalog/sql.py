@@ -7,15 +7,24 @@ in ``pipelines.publishing``.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from kvasir.catalog.records import chunk_record, collection_record, document_record, now
+from kvasir.catalog.queries import live, live_chunks, of_collection, shown
+from kvasir.catalog.records import (
+    chunk_record,
+    chunk_rows,
+    collection_record,
+    compress,
+    document_record,
+    expand,
+    now,
+    version_row,
+)
 from kvasir.catalog.tables import chunks, collections, sources, texts, versions
 from kvasir.core.errors import CollectionError
 from kvasir.core.ledger import (
@@ -27,7 +36,6 @@ from kvasir.core.ledger import (
     VersionDraft,
     VersionStatus,
     chunk_metadata,
-    passage_hash,
 )
 from kvasir.core.types import Metadata, document_id
 from kvasir.database import open_database, reading, writing
@@ -118,7 +126,7 @@ class SqlCatalog:
 
     def document(self, collection: str, document_id: str) -> DocumentRecord | None:
         """Returns a document, or None where it is unknown."""
-        query = _documents(collection).where(sources.c.document_id == document_id)
+        query = shown(collection).where(sources.c.document_id == document_id)
         with reading(self._engine) as connection:
             rows = connection.execute(query).all()
         return document_record(rows) if rows else None
@@ -127,7 +135,7 @@ class SqlCatalog:
         """Yields the documents whose source URI begins with a prefix, ordered by URI."""
         # By length, not LIKE: SQLite's LIKE does not tell capitals from small letters.
         begins = func.substr(sources.c.uri, 1, len(prefix)) == prefix
-        query = _documents(collection).where(begins).order_by(sources.c.uri, sources.c.id)
+        query = shown(collection).where(begins).order_by(sources.c.uri, sources.c.id)
         with reading(self._engine) as connection:
             rows = connection.execute(query).all()
         for _, group in groupby(rows, key=lambda row: row.source_id):
@@ -136,44 +144,46 @@ class SqlCatalog:
     def text(self, collection: str, document_id: str) -> str | None:
         """Returns the text of the live version, or None."""
         query = (
-            _live(collection, texts.c.compressed)
+            live(collection, texts.c.compressed)
             .join(texts, texts.c.version_id == versions.c.id)
             .where(sources.c.document_id == document_id)
         )
         with reading(self._engine) as connection:
             compressed = connection.execute(query).scalar_one_or_none()
-        return None if compressed is None else _expand(compressed)
+        return None if compressed is None else expand(compressed)
 
     def chunks(self, collection: str, document_id: str) -> list[ChunkRecord]:
         """Returns the chunks of the live version, in order."""
-        query = _live_chunks(collection).where(sources.c.document_id == document_id)
+        query = live_chunks(collection).where(sources.c.document_id == document_id)
         with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(chunks.c.position)).all()
         return [chunk_record(row) for row in rows]
 
     def chunk_count(self, collection: str) -> int:
         """Returns how many chunks the live versions have in all."""
-        query = _live(collection, func.sum(versions.c.chunk_count))
+        query = live(collection, func.sum(versions.c.chunk_count))
         with reading(self._engine) as connection:
             return int(connection.execute(query).scalar() or 0)
 
     def every_chunk(self, collection: str) -> Iterator[ChunkRecord]:
         """Yields the chunks of all live versions."""
         with reading(self._engine) as connection:
-            result = connection.execution_options(yield_per=2000).execute(_live_chunks(collection))
+            result = connection.execution_options(yield_per=2000).execute(live_chunks(collection))
             for row in result:
                 yield chunk_record(row)
 
     def unfinished(self, collection: str) -> int:
         """Returns how many versions are half-written or half-deleted."""
-        query = _of(collection, func.count()).where(versions.c.status.in_([_PENDING, _DELETED]))
+        query = of_collection(collection, func.count()).where(
+            versions.c.status.in_([_PENDING, _DELETED])
+        )
         with reading(self._engine) as connection:
             return int(connection.execute(query).scalar() or 0)
 
     def reusable(self, collection: str, passage_hashes: Collection[str]) -> Mapping[str, str]:
         """Returns for passage hashes the id of a live chunk of that passage, where there is one."""
         found: dict[str, str] = {}
-        query = _live(collection, chunks.c.passage_hash, chunks.c.chunk_id).join(
+        query = live(collection, chunks.c.passage_hash, chunks.c.chunk_id).join(
             chunks, chunks.c.version_id == versions.c.id
         )
         with reading(self._engine) as connection:
@@ -193,7 +203,7 @@ class SqlCatalog:
                 version_id = connection.execute(
                     insert(versions).returning(versions.c.id),
                     {
-                        **_version(source_id, draft.state, _PENDING),
+                        **version_row(source_id, draft.state, _PENDING),
                         "title": draft.document.title,
                         "language": draft.language,
                         "chunk_count": len(draft.chunks),
@@ -204,16 +214,16 @@ class SqlCatalog:
                 ).scalar_one()
                 connection.execute(
                     insert(texts),
-                    {"version_id": version_id, "compressed": _compress(draft.document.text)},
+                    {"version_id": version_id, "compressed": compress(draft.document.text)},
                 )
                 if draft.chunks:
-                    connection.execute(insert(chunks), _chunk_rows(version_id, draft))
+                    connection.execute(insert(chunks), chunk_rows(version_id, draft))
 
     def publish(self, collection: str, document_ids: Sequence[str]) -> None:
         """Makes pending versions live and marks the versions they replace as deleted."""
         with writing(self._engine) as connection:
             for part in _slices(document_ids):
-                pending = _of(collection, versions.c.source_id).where(
+                pending = of_collection(collection, versions.c.source_id).where(
                     versions.c.status == _PENDING, sources.c.document_id.in_(part)
                 )
                 ready = list(connection.execute(pending).scalars())
@@ -233,7 +243,7 @@ class SqlCatalog:
         Returns:
             How many there were: a run was interrupted when it is not 0.
         """
-        query = _of(collection, versions.c.id, versions.c.source_id).where(
+        query = of_collection(collection, versions.c.id, versions.c.source_id).where(
             versions.c.status == _PENDING
         )
         with writing(self._engine) as connection:
@@ -254,7 +264,9 @@ class SqlCatalog:
         """Marks every version of documents as deleted; unknown ids are no error."""
         with writing(self._engine) as connection:
             for part in _slices(document_ids):
-                ids = _of(collection, versions.c.id).where(sources.c.document_id.in_(part))
+                ids = of_collection(collection, versions.c.id).where(
+                    sources.c.document_id.in_(part)
+                )
                 connection.execute(
                     update(versions)
                     .where(versions.c.id.in_(list(connection.execute(ids).scalars())))
@@ -263,7 +275,9 @@ class SqlCatalog:
 
     def stale_chunks(self, collection: str) -> list[str]:
         """Returns the chunk ids of deleted versions that the live version does not have."""
-        deleted = _of(collection, versions.c.source_id).where(versions.c.status == _DELETED)
+        deleted = of_collection(collection, versions.c.source_id).where(
+            versions.c.status == _DELETED
+        )
         stale: list[str] = []
         with reading(self._engine) as connection:
             for source_id in sorted(set(connection.execute(deleted).scalars())):
@@ -279,7 +293,7 @@ class SqlCatalog:
 
     def sweep(self, collection: str) -> None:
         """Forgets deleted versions, and sources without any version."""
-        query = _of(collection, versions.c.id, versions.c.source_id).where(
+        query = of_collection(collection, versions.c.id, versions.c.source_id).where(
             versions.c.status == _DELETED
         )
         with writing(self._engine) as connection:
@@ -301,7 +315,7 @@ class SqlCatalog:
                     versions.c.source_id == source_id, versions.c.status == _FAILED
                 )
             )
-            row = _version(source_id, state, _FAILED)
+            row = version_row(source_id, state, _FAILED)
             connection.execute(
                 insert(versions), {**row, "error_reason": reason, "error_message": message}
             )
@@ -311,7 +325,7 @@ class SqlCatalog:
     def set_metadata(self, collection: str, given: Mapping[str, Metadata]) -> None:
         """Replaces the metadata given for live documents, by id, and marks them for stamping."""
         columns = (versions.c.id, versions.c.own, versions.c.title, versions.c.language)
-        query = _live(collection, *columns, sources.c.uri)
+        query = live(collection, *columns, sources.c.uri)
         with writing(self._engine) as connection:
             for name, wanted in given.items():
                 row = connection.execute(query.where(sources.c.document_id == name)).one_or_none()
@@ -331,7 +345,7 @@ class SqlCatalog:
 
     def unstamped(self, collection: str) -> list[Stamp]:
         """Returns the live documents whose metadata the store may not have yet."""
-        query = _live(collection, sources.c.document_id, versions.c.id, versions.c.metadata)
+        query = live(collection, sources.c.document_id, versions.c.id, versions.c.metadata)
         stamps = []
         with reading(self._engine) as connection:
             for row in connection.execute(query.where(~versions.c.stamped)).all():
@@ -345,7 +359,7 @@ class SqlCatalog:
         """Notes that the store has the metadata of these documents."""
         with writing(self._engine) as connection:
             for part in _slices(document_ids):
-                ids = _live(collection, versions.c.id).where(sources.c.document_id.in_(part))
+                ids = live(collection, versions.c.id).where(sources.c.document_id.in_(part))
                 connection.execute(
                     update(versions)
                     .where(versions.c.id.in_(list(connection.execute(ids).scalars())))
@@ -361,32 +375,6 @@ class SqlCatalog:
         return row
 
 
-def _of(collection: str, *columns: Any) -> Select[Any]:
-    """Selects from the versions of a collection."""
-    return (
-        select(*columns)
-        .select_from(versions)
-        .join(sources, sources.c.id == versions.c.source_id)
-        .join(collections, collections.c.id == sources.c.collection_id)
-        .where(collections.c.name == collection)
-    )
-
-
-def _live(collection: str, *columns: Any) -> Select[Any]:
-    return _of(collection, *columns).where(versions.c.status == _LIVE)
-
-
-def _live_chunks(collection: str) -> Select[Any]:
-    return _live(collection, chunks, sources.c.document_id).join(
-        chunks, chunks.c.version_id == versions.c.id
-    )
-
-
-def _documents(collection: str) -> Select[Any]:
-    wanted = versions.c.status.in_([_LIVE, _FAILED])
-    return _of(collection, versions, sources.c.document_id, sources.c.uri).where(wanted)
-
-
 def _source(connection: Connection, collection_id: int, uri: str) -> int:
     identity = {"collection_id": collection_id, "document_id": document_id(uri)}
     found = connection.execute(select(sources.c.id).filter_by(**identity)).scalar_one_or_none()
@@ -394,50 +382,6 @@ def _source(connection: Connection, collection_id: int, uri: str) -> int:
         return int(found)
     made = insert(sources).values(**identity, uri=uri).returning(sources.c.id)
     return int(connection.execute(made).scalar_one())
-
-
-def _version(source_id: int, state: SourceState, status: VersionStatus) -> dict[str, Any]:
-    return {
-        "source_id": source_id,
-        "status": status,
-        "media_type": state.media_type,
-        "content_hash": state.content_hash,
-        "size": state.size,
-        "modified": state.modified,
-        "recipe": state.recipe,
-        "title": "",
-        "language": "",
-        "chunk_count": 0,
-        "own": {},
-        "given": {},
-        "metadata": {},
-        "stamped": True,
-        "recorded": now(),
-    }
-
-
-def _chunk_rows(version_id: int, draft: VersionDraft) -> list[dict[str, Any]]:
-    return [
-        {
-            "version_id": version_id,
-            "position": position,
-            "chunk_id": chunk.id,
-            "passage_hash": passage_hash(chunk.passage),
-            "start": chunk.start,
-            "end": chunk.end,
-            "page": chunk.page,
-            "headings": list(chunk.headings),
-        }
-        for position, chunk in enumerate(draft.chunks)
-    ]
-
-
-def _compress(text: str) -> bytes:
-    return zlib.compress(text.encode("utf-8", "surrogatepass"), level=6)
-
-
-def _expand(compressed: bytes) -> str:
-    return zlib.decompress(compressed).decode("utf-8", "surrogatepass")
 
 
 def _slices(items: Sequence[_T]) -> Iterator[Sequence[_T]]:

@@ -167,9 +167,9 @@ class Reader:
             except FetchError as error:
                 self._fail(uri, "fetch", str(error), None)
                 continue
-            finally:
-                self.seconds["read"] += time.perf_counter() - started
-            if self._is_due(state):
+            due = self._is_due(state)
+            self.seconds["read"] += time.perf_counter() - started
+            if due:
                 yield item
 
     def _read(self, uri: str, item: str | Upload) -> tuple[str | Upload, SourceState]:
