@@ -143,6 +143,7 @@ def build(corpus: Corpus, home: Path) -> dict[str, Any]:
     vectors, texts = corpus.queries()
     scan = latency(lambda i: hybrid(store, vectors[i], texts[i]), 50)
     started, seconds = time.perf_counter(), []
+    store.optimize()
     waiting = threading.Thread(target=store.optimize, kwargs={"wait": True})
     waiting.start()
     while waiting.is_alive():

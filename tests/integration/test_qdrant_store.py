@@ -225,6 +225,35 @@ def test_what_was_acknowledged_survives_a_kill(store_at, tmp_path, when, left):
     assert store.search_lexical(["1199"], ["en"], 1)[0][0].chunk.text == "chunk number 1199"
 
 
+SWITCHER = """
+import os, signal, sys
+from kvasir.components.stores.collection_folder import CollectionFolder
+from tests.integration.test_qdrant_store import *
+make_current = CollectionFolder.make_current
+def make_current_and_die(self, data, **notes):
+    if sys.argv[2] == "after" or data.name == "data-000001":
+        make_current(self, data, **notes)
+    if data.name != "data-000001":
+        os.kill(os.getpid(), signal.SIGKILL)
+store = QdrantStore(sys.argv[1], "test", DIMENSION, FakeAnalyzer(), graph_from=1_000)
+store.upsert(chunks_of(1_200), clustered(1_200))
+CollectionFolder.make_current = make_current_and_die
+store.optimize(wait=True)
+"""
+
+
+@pytest.mark.parametrize(("when", "data"), [("before", "data-000001"), ("after", "data-000002")])
+def test_a_kill_beside_the_switch_leaves_one_whole_collection(store_at, tmp_path, when, data):
+    child = run_child(SWITCHER, tmp_path, when)
+    child.communicate()
+    assert child.returncode == -signal.SIGKILL
+    assert len(list((tmp_path / "test").glob("data-*"))) == 2
+    store, chunks = store_at(), chunks_of(1_200)
+    assert [path.name for path in (tmp_path / "test").glob("data-*")] == [data]
+    assert store.count() == 1_200
+    assert recall(store, chunks, clustered(1_200), clustered(20, seed=7)) >= 0.99
+
+
 def test_a_copy_without_a_graph_is_never_taken_for_the_collection(store_at, tmp_path):
     store = store_at()
     store.upsert(chunks_of(10), clustered(10))

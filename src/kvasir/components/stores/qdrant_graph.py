@@ -36,7 +36,8 @@ SEARCH_EF = 128
 
 _PLAIN_SCAN = 20_000
 """Up to so many vectors that fulfil a filter are compared one by one: about 1 ms."""
-_NICENESS = 15
+BACKGROUND = 15
+"""Niceness of a build that nobody waits for."""
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 
@@ -70,11 +71,17 @@ def edge_config(dimension: int, threads: int = 1) -> EdgeConfig:
 class GraphBuild:
     """One run of the child process, which ends at the latest with the ``with`` block."""
 
-    def __init__(self, shard: Path, dimension: int, threads: int) -> None:
+    def __init__(self, shard: Path, dimension: int, threads: int, niceness: int) -> None:
         """Starts building the graph of a shard that nobody else has open."""
-        module = [sys.executable, "-m", "kvasir.components.stores.qdrant_graph"]
+        numbers = [dimension, threads, niceness, os.getpid()]
         self._child = subprocess.Popen(
-            [*module, str(shard), str(dimension), str(threads), str(os.getpid())],
+            [
+                sys.executable,
+                "-m",
+                "kvasir.components.stores.qdrant_graph",
+                str(shard),
+                *map(str, numbers),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -106,7 +113,7 @@ class GraphBuild:
         self._child.kill()
 
 
-def _build(shard: str, dimension: int, threads: int, parent: int) -> None:
+def _build(shard: str, dimension: int, threads: int, niceness: int, parent: int) -> None:
     """What the child process does."""
     if sys.platform == "linux":
         # An owner that is killed cannot stop its child. Elsewhere the child finishes in vain:
@@ -115,7 +122,7 @@ def _build(shard: str, dimension: int, threads: int, parent: int) -> None:
         if os.getppid() != parent:
             raise SystemExit("the owner of the index is gone")
     if hasattr(os, "nice"):
-        os.nice(_NICENESS)
+        os.nice(niceness)
     opened = EdgeShard.load(shard, edge_config(dimension, threads))
     opened.optimize()
     opened.flush()
@@ -123,4 +130,4 @@ def _build(shard: str, dimension: int, threads: int, parent: int) -> None:
 
 
 if __name__ == "__main__":
-    _build(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    _build(sys.argv[1], *(int(number) for number in sys.argv[2:6]))

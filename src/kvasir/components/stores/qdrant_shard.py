@@ -26,7 +26,12 @@ from qdrant_edge import (
 )
 
 from kvasir.components.stores.collection_folder import CollectionFolder
-from kvasir.components.stores.qdrant_graph import GraphBuild, GraphBuildError, edge_config
+from kvasir.components.stores.qdrant_graph import (
+    BACKGROUND,
+    GraphBuild,
+    GraphBuildError,
+    edge_config,
+)
 from kvasir.components.stores.qdrant_layout import KEYWORD_FIELDS
 from kvasir.core.errors import ComponentError, StoreLockedError
 
@@ -219,7 +224,9 @@ class QdrantShard:
                 with self.reading() as shard:
                     points = int(shard.info().points_count)
                 if self._without_graph >= max(self._due, points // 10):
-                    running = threading.Thread(target=self._renew, name="graph", daemon=True)
+                    # Who waits has nothing else to do with the processors.
+                    niceness = 0 if wait else BACKGROUND
+                    running = threading.Thread(target=self._renew, args=[niceness], daemon=True)
                     self._failure = None
                     self._builder = running
                     running.start()
@@ -228,7 +235,7 @@ class QdrantShard:
             if self._failure is not None:
                 raise ComponentError("qdrant", "building the graph", self._failure)
 
-    def _renew(self) -> None:
+    def _renew(self, niceness: int) -> None:
         """Makes the copy with a graph and puts it into use: runs in a thread of its own."""
         data = self._folder.new_data()
         try:
@@ -240,7 +247,7 @@ class QdrantShard:
             with self._starting:
                 if self._closing:
                     raise GraphBuildError("the store was closed")
-                self._build = GraphBuild(data, self._dimension, self._threads)
+                self._build = GraphBuild(data, self._dimension, self._threads, niceness)
             with self._build as build:
                 build.wait()
             self._switch(_OpenShard(EdgeShard.load(str(data)), data), before)
