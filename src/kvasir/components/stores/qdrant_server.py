@@ -229,7 +229,7 @@ class QdrantServerStore:
         self._client.close()
 
     def _connect(self, uri: str, token: str | None) -> QdrantClient:
-        return QdrantClient(url=uri, api_key=token, timeout=_SECONDS)
+        return QdrantClient(url=uri, api_key=token, timeout=_SECONDS, check_compatibility=False)
 
     def _open_collection(self, fingerprint: str) -> None:
         if not self._call("opening", self._client.collection_exists, self._collection):
