@@ -80,7 +80,7 @@ def uncovered(document: Document, chunks: list[Chunk]) -> str:
         seen[chunk.start : chunk.end] = b"\1" * (chunk.end - chunk.start)
     for block in document.blocks:
         if block.kind is BlockKind.HEADING:
-            title = " ".join(document.text[block.start : block.end].split())
+            title = " ".join(document.text[block.start : block.end].lstrip("# ").split())
             if any(title in chunk.headings for chunk in chunks):
                 seen[block.start : block.end] = b"\1" * (block.end - block.start)
     missing = (letter for letter, found in zip(document.text, seen, strict=True) if not found)

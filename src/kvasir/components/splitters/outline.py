@@ -13,6 +13,7 @@ from kvasir.language.sentences import sentence_spans, trim
 LONGEST_HEADING = 200
 """Characters; what is marked as a heading and longer is a paragraph."""
 
+_OF_LINES = (BlockKind.TABLE, BlockKind.LIST, BlockKind.CODE)
 _LINE = re.compile(r"[^\n]+")
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n\s*|\f\s*")
 _RULE = re.compile(r"[\s|:+\-=]*-[\s|:+\-=]*")
@@ -24,9 +25,13 @@ class Joint(IntEnum):
     NONE = 0
     """The rest of a unit that alone was too long."""
     SENTENCE = 1
-    LINE = 2
-    BLOCK = 3
-    HEADING = 4
+    ROW = 2
+    """A line of a table, list or code."""
+    LINE = 3
+    INTRODUCTION = 4
+    """A table, list or code after the paragraph that introduces it."""
+    BLOCK = 5
+    HEADING = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +94,24 @@ class _Reader:
         self._units: list[Unit] = []
         self._path: list[_Heading] = []
         self._waiting: list[_Heading] = []
+        self._introduced = False
 
     def read(self, block: Block) -> None:
         start, end = trim(self._text, block.start, block.end)
         if start == end:
             return
+        lines = block.kind in _OF_LINES
         if block.kind is BlockKind.HEADING and end - start <= LONGEST_HEADING:
             self._heading(_Heading(block.level or 1, self._line(start, end), start, end))
         elif block.kind is BlockKind.TABLE:
             self._table(start, end)
         elif block.kind is BlockKind.CODE:
-            self._add([trim(self._text, *match.span()) for match in self._lines(start, end)])
+            spans = [trim(self._text, *match.span()) for match in self._lines(start, end)]
+            self._add(spans, lines=True)
         else:
             spans = sentence_spans(self._text[start:end], self._language)
-            self._add([(start + first, start + last) for first, last in spans])
+            self._add([(start + first, start + last) for first, last in spans], lines=lines)
+        self._introduced = not lines
 
     def finish(self) -> list[Unit]:
         self._release(0)
@@ -129,9 +138,15 @@ class _Reader:
         rows = [trim(self._text, *match.span()) for match in self._lines(start, end)]
         top = 2 if len(rows) > 1 and _RULE.fullmatch(self._text[slice(*rows[1])]) else 1
         header = self._text[slice(*rows[0])].strip("| ") if len(rows) > top else None
-        self._add(rows, header=header, top=top)
+        self._add(rows, lines=True, header=header, top=top)
 
-    def _add(self, spans: list[tuple[int, int]], header: str | None = None, top: int = 0) -> None:
+    def _add(
+        self,
+        spans: list[tuple[int, int]],
+        lines: bool = False,
+        header: str | None = None,
+        top: int = 0,
+    ) -> None:
         path = tuple(heading.text for heading in self._path)
         for index, (start, end) in enumerate(spans):
             leads: tuple[int, ...] = ()
@@ -140,11 +155,14 @@ class _Reader:
                 self._waiting = []
                 joint = Joint.HEADING
             elif index == 0:
-                same = bool(self._units) and self._units[-1].path == path
-                joint = Joint.BLOCK if same else Joint.HEADING
+                joint = Joint.INTRODUCTION if lines and self._introduced else Joint.BLOCK
+                if not self._units or self._units[-1].path != path:
+                    joint = Joint.HEADING
             else:
                 between = self._text[spans[index - 1][1] : start]
-                joint = Joint.LINE if "\n" in between else Joint.SENTENCE
+                joint = Joint.SENTENCE
+                if "\n" in between:
+                    joint = Joint.ROW if lines else Joint.LINE
             below_top = header is not None and index > top
             glued = 0 < index <= top and header is not None
             self._units.append(

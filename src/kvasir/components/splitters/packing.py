@@ -11,7 +11,9 @@ from kvasir.components.splitters.outline import Joint, Unit
 _CUT = {
     Joint.NONE: 2.0,
     Joint.SENTENCE: 2.0,
+    Joint.ROW: 1.0,
     Joint.LINE: 0.2,
+    Joint.INTRODUCTION: 0.5,
     Joint.BLOCK: 0.0,
     Joint.HEADING: 0.0,
 }
@@ -83,7 +85,7 @@ def _costs(
         unit = units[last].unit
         if last > first:
             tokens += units[last].lead_tokens
-            blocks += unit.joint is Joint.BLOCK
+            blocks += unit.joint in (Joint.BLOCK, Joint.INTRODUCTION)
             if unit.joint is Joint.HEADING:
                 headings += 1
                 shared = min(shared, common(opening.unit.path, unit.path))
