@@ -18,9 +18,9 @@ import re
 import resource
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,7 @@ def run(sizes: list[int], candidates: int = CANDIDATES) -> Iterator[dict[str, An
             held = 0
             for size in sizes:
                 inserting = _fill(store, text, centres, held, size)
+                store.optimize()  # In the background, as it runs beside a user's searches.
                 building, graph_seconds = _search_while(
                     lambda: store.optimize(wait=True), retriever, queries
                 )
@@ -180,15 +181,15 @@ def _search_while(
 ) -> tuple[dict[str, float], float]:
     """Searches until the work, in a thread, is done; returns the times and its seconds."""
     begin = time.perf_counter()
-    thread = threading.Thread(target=work)
-    thread.start()
     times: list[float] = []
-    while thread.is_alive() or not times:
-        started = time.perf_counter()
-        retriever.retrieve(queries[len(times) % len(queries)])
-        times.append(time.perf_counter() - started)
-        time.sleep(0.01)
-    thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        while not working.done() or not times:
+            started = time.perf_counter()
+            retriever.retrieve(queries[len(times) % len(queries)])
+            times.append(time.perf_counter() - started)
+            time.sleep(0.01)
+        working.result()
     return _summary(times), time.perf_counter() - begin
 
 
