@@ -7,7 +7,7 @@ to the pipelines. Every front door, and Python code through ``kvasir.open``, use
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from itertools import count
@@ -34,8 +34,9 @@ from kvasir.core.protocols import (
 )
 from kvasir.core.registry import build, load
 from kvasir.core.types import Answer, Hit, Metadata, document_id
+from kvasir.evaluation.calibration import Progress, fit, make_questions, read_features
 from kvasir.pipelines.answer import Answerer, AnswerStream
-from kvasir.pipelines.confidence import Calibration
+from kvasir.pipelines.confidence import Calibration, EvidenceReader, Features
 from kvasir.pipelines.discovery import Input, is_address
 from kvasir.pipelines.events import Event, IngestReport
 from kvasir.pipelines.extraction import ExtractionPool
@@ -224,6 +225,38 @@ class App:
         self._record()
         return repair(self.catalog, self._store, self.embedder, self.collection)
 
+    def calibrate(
+        self,
+        answered: Sequence[str] | None = None,
+        unanswered: Sequence[str] | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Calibration:
+        """Fits the decision to refuse to the collection, and keeps it with the collection.
+
+        Args:
+            answered: Questions that the documents answer; made of their sentences by default.
+            unanswered: Questions that they do not answer; made by default.
+            progress: Told the stage, how many questions are done, and of how many.
+
+        Raises:
+            UserError: There are too few questions, or too few sentences to make them of.
+        """
+        retriever = self.retriever
+        made = None if answered and unanswered else make_questions(self._store)
+        reader = EvidenceReader(self.analyzer, self.embedder)
+        top_k = self.settings.chat.rag.retriever.top_k
+
+        def features(kind: str, given: Sequence[str] | None) -> Features:
+            questions = given or (getattr(made, kind) if made else ())
+            return read_features(
+                questions, retriever, reader, top_k=top_k, progress=progress, stage=kind
+            )
+
+        calibration = fit(features("answered", answered), features("unanswered", unanswered))
+        self.catalog.set_calibration(self.collection, calibration.to_json())
+        return calibration
+
     # Components, each made when first needed
 
     @cached_property
@@ -294,16 +327,29 @@ class App:
     @cached_property
     def answerer(self) -> Answerer:
         """Answering from the collection."""
-        record = self._record()
-        return Answerer(
+        stored = self._record().calibration
+        return self.make_answerer(
             self.retriever,
+            lambda document: self.catalog.text(self.collection, document),
+            Calibration.from_json(stored) if stored else None,
+        )
+
+    def make_answerer(
+        self,
+        retriever: Retriever,
+        document_text: Callable[[str], str | None],
+        calibration: Calibration | None = None,
+    ) -> Answerer:
+        """Puts the chosen generator behind a retriever; an evaluation brings its own."""
+        return Answerer(
+            retriever,
             self.generator,
             analyzer=self.analyzer,
             embedder=self.embedder,
             template=self.settings.chat.rag.prompt,
-            calibration=Calibration.from_json(record.calibration) if record.calibration else None,
+            calibration=calibration,
             refuse=self.settings.answer.refuse,
-            document_text=lambda document: self.catalog.text(self.collection, document),
+            document_text=document_text,
         )
 
     def make_store(self, uri: str, collection: str) -> VectorStore:

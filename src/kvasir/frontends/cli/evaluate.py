@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from kvasir.app import App
+from kvasir.evaluation.answers import evaluate_answers, load_questions
 from kvasir.evaluation.chunking import StoreSearch, evaluate_chunking, load_chunking_dataset
 from kvasir.evaluation.datasets import load_dataset
 from kvasir.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
-from kvasir.frontends.cli.rendering import print_json, print_table, stages
+from kvasir.frontends.cli.rendering import answer_to_dict, one_line, print_json, print_table, stages
 
 folder = click.Path(exists=True, file_okay=False)
 
@@ -92,3 +93,51 @@ def chunking(app: App, dataset: str, top_k: int, as_json: bool) -> None:
         ]
     )
     click.echo(f"{result.chunks} chunks of {result.characters:.0f} characters on average")
+
+
+@evaluate.command()
+@click.argument("dataset", type=folder, metavar="DIR")
+@click.option(
+    "--off-topic",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Questions that the documents do not answer, JSON lines or one a line.",
+)
+@setting_option("--top-k", key="chat.rag.retriever.top_k", help_text="Most passages.", type=int)
+@setting_option("--generator", key="generator.type", help_text="What writes the answers.")
+@click.option("--cases", is_flag=True, help="Print every question with its answer too.")
+@json_option
+@with_app
+def answers(app: App, dataset: str, off_topic: str | None, cases: bool, as_json: bool) -> None:
+    """Measure answers: gold answers found, citations true, questions refused."""
+    loaded = load_dataset(dataset)
+    foreign = load_questions(off_topic) if off_topic else []
+    chosen = app.settings.chat.rag.retriever
+    options = RetrievalOptions(
+        app.settings.rag.language, chosen.alpha, chosen.candidates, app.reranker
+    )
+    with app.temporary_stores() as make_store, stages(quiet=as_json) as progress:
+        result = evaluate_answers(
+            loaded,
+            app.embedder,
+            make_store,
+            app.splitter,
+            app.make_answerer,
+            off_topic=foreign,
+            top_k=chosen.top_k,
+            options=options,
+            progress=progress,
+        )
+    shown = result.to_dict()
+    if cases:
+        shown["cases"] = [
+            {"question": case.question, "correct": case.correct, "gold": case.gold}
+            | answer_to_dict(case.answer)
+            for case in result.cases
+        ]
+    if as_json:
+        print_json(shown)
+        return
+    for case in result.cases if cases else ():
+        click.echo(f"{case.question}\n  {one_line(case.answer.text)}")
+    figures = {key: value for key, value in result.to_dict().items() if key != "seconds"}
+    print_table([{"figure": key, "value": value} for key, value in figures.items()])
