@@ -12,7 +12,6 @@ import kvasir.core.registry as registry
 from kvasir.core.errors import ModelNotFoundError, SettingsError
 from kvasir.models.folders import find_local
 from kvasir.testing.embedders import TEXTS, EmbedderContract
-from kvasir.testing.fakes import FakeEmbedder
 
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 transformers = pytest.importorskip("transformers")
@@ -130,6 +129,15 @@ def test_openvino_in_bfloat16_stays_close(folder):
     expected = reference(folder).encode(list(TEXTS))
     actual = openvino(folder, precision="bf16").embed_documents(list(TEXTS))
     assert cosines(expected, actual).min() >= 0.999
+
+
+@pytest.mark.parametrize("architecture", ["bert", "xlm-roberta"])
+def test_a_plain_encoder_is_pooled_as_sentence_transformers_pools_it(tmp_path, architecture):
+    write_encoder(tmp_path, architecture)
+    model, ours = reference(tmp_path), openvino(tmp_path, precision="f32")
+    expected = model.encode(list(TEXTS), normalize_embeddings=True)
+    assert ours.max_tokens == model.max_seq_length == 64
+    assert cosines(expected, ours.embed_documents(list(TEXTS))).min() > 0.99999
 
 
 def test_both_engines_have_the_same_fingerprint_and_count(folder):
@@ -253,17 +261,6 @@ def small_reference(bert):
     return registry.build("embedders", "sentence-transformers", {"name": str(bert)})
 
 
-@pytest.fixture(scope="module")
-def minilm():
-    return registry.build("embedders", "openvino", {})
-
-
-class TestFakeEmbedder(EmbedderContract):
-    @pytest.fixture
-    def embedder(self):
-        return FakeEmbedder()
-
-
 class TestSmallOpenVinoModel(EmbedderContract):
     @pytest.fixture
     def embedder(self, small_openvino):
@@ -283,20 +280,10 @@ needs_minilm = pytest.mark.skipif(
 
 
 @needs_minilm
-class TestMiniLm(EmbedderContract):
-    @pytest.fixture
-    def embedder(self, minilm):
-        return minilm
-
-    def test_it_is_english_of_384_dimensions_and_256_tokens(self, embedder):
-        assert embedder.name == MINILM
-        assert embedder.languages == ("en",)
-        assert (embedder.dimension, embedder.max_tokens) == (384, 256)
-
-    @pytest.mark.parametrize(("precision", "least"), [("f32", 0.99999), ("auto", 0.999)])
-    def test_its_vectors_are_those_of_sentence_transformers(self, precision, least):
-        expected = reference(find_local(MINILM).path).encode(list(TEXTS))
-        ours = openvino(MINILM, precision=precision)
-        assert cosines(expected, ours.embed_documents(list(TEXTS))).min() >= least
-        alone = np.concatenate([ours.embed_queries([text]) for text in TEXTS])
-        assert cosines(expected, alone).min() >= least
+@pytest.mark.parametrize(("precision", "least"), [("f32", 0.99999), ("auto", 0.999)])
+def test_minilms_vectors_are_those_of_sentence_transformers(precision, least):
+    expected = reference(find_local(MINILM).path).encode(list(TEXTS))
+    ours = openvino(MINILM, precision=precision)
+    assert cosines(expected, ours.embed_documents(list(TEXTS))).min() >= least
+    alone = np.concatenate([ours.embed_queries([text]) for text in TEXTS])
+    assert cosines(expected, alone).min() >= least
