@@ -177,3 +177,12 @@ def test_threads_and_a_second_opening_may_write_at_the_same_time(catalog, tmp_pa
 def test_writing_to_an_unknown_collection_says_so(catalog):
     with pytest.raises(CollectionError, match="no collection 'other'"):
         catalog.begin("other", [draft("/a")])
+
+
+def test_publishing_what_another_process_took_back_is_an_error_and_changes_nothing(catalog):
+    publish(catalog, draft("/a", "one"))
+    catalog.begin("test", [draft("/a", "two"), draft("/b", "three")])
+    catalog.abandon("test")
+    with pytest.raises(CollectionError, match="another process"):
+        catalog.publish("test", [document_id("/a"), document_id("/b")])
+    assert catalog.text("test", document_id("/a")) == "one"

@@ -220,13 +220,23 @@ class SqlCatalog:
                     connection.execute(insert(chunks), chunk_rows(version_id, draft))
 
     def publish(self, collection: str, document_ids: Sequence[str]) -> None:
-        """Makes pending versions live and marks the versions they replace as deleted."""
+        """Makes pending versions live and marks the versions they replace as deleted.
+
+        Raises:
+            CollectionError: One of them is not pending any more: another process took it for
+                a version that an interrupted run left.
+        """
         with writing(self._engine) as connection:
             for part in _slices(document_ids):
                 pending = of_collection(collection, versions.c.source_id).where(
                     versions.c.status == _PENDING, sources.c.document_id.in_(part)
                 )
                 ready = list(connection.execute(pending).scalars())
+                if len(ready) != len(set(part)):
+                    raise CollectionError(
+                        f"another process began to write to collection '{collection}' meanwhile: "
+                        "ingest again when it has ended"
+                    )
                 mine = versions.c.source_id.in_(ready)
                 connection.execute(
                     update(versions)

@@ -236,7 +236,12 @@ class Catalog(Protocol):
         """Records versions as pending, with all their chunks."""
 
     def publish(self, collection: str, document_ids: Sequence[str]) -> None:
-        """Makes pending versions live and marks the versions they replace as deleted."""
+        """Makes pending versions live and marks the versions they replace as deleted.
+
+        Raises:
+            CollectionError: One of them is not pending any more: another process took it for
+                a version that an interrupted run left.
+        """
 
     def abandon(self, collection: str) -> int:
         """Marks every pending version as deleted and the live one beside it for stamping.
