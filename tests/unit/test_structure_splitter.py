@@ -131,6 +131,15 @@ def test_a_tokenizer_that_counts_the_whole_as_more_than_its_parts_is_obeyed():
     assert max(odd.count_tokens([chunk.passage for chunk in chunks])) <= 64
 
 
+def test_a_word_that_a_tokenizer_takes_for_one_token_is_cut_all_the_same():
+    class Unknown(FakeEmbedder):
+        def count_tokens(self, texts):
+            return [3] * len(texts)
+
+    chunks = StructureSplitter(Unknown()).split(plain_document("x" * 100_000))
+    assert max(len(chunk.text) for chunk in chunks) <= 256 * 17
+
+
 def test_headings_that_leave_no_room_are_shortened_from_outside():
     parts = [(HEADING, f"Level {n} " + "of many words " * 8, n) for n in range(1, 7)]
     document = build(*parts, (PARAGRAPH, SENTENCE * 10, None))

@@ -14,7 +14,7 @@ from itertools import pairwise
 from kvasir.components.splitters.chunks import ChunkMaker
 from kvasir.components.splitters.outline import Joint, Unit, outline
 from kvasir.components.splitters.packing import Measured, common, pack
-from kvasir.components.splitters.tokens import ASSUMED_LIMIT, EstimatedTokens, cut
+from kvasir.components.splitters.tokens import ASSUMED_LIMIT, EstimatedTokens, LengthBound, cut
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import TokenCounter
 from kvasir.core.types import Chunk, Document
@@ -48,7 +48,7 @@ class StructureSplitter:
         Raises:
             SettingsError: A size is out of range; the message names the option.
         """
-        self._counter: TokenCounter = (
+        self._counter: TokenCounter = LengthBound(
             embedder if isinstance(embedder, TokenCounter) else EstimatedTokens()
         )
         if max_tokens < SMALLEST_LIMIT:

@@ -11,6 +11,9 @@ from kvasir.core.protocols import TokenCounter
 ASSUMED_LIMIT = 256
 """Tokens that an embedder is taken to read where it does not say."""
 
+_LONGEST_TOKEN = 16
+"""Characters; ordinary text has four or five to a token."""
+
 _PIECES = re.compile(r"[A-Za-z]+|\d|[^\W\d]|[^\w\s]")
 _JOINERS = ("\u200d", "\ufe0f")
 
@@ -27,6 +30,26 @@ class EstimatedTokens:
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Returns the estimate for each text, two special tokens included."""
         return [2 + sum(-(-len(piece) // 4) for piece in _PIECES.findall(text)) for text in texts]
+
+
+class LengthBound:
+    """Another counter's count, but at least one token for sixteen characters.
+
+    A tokenizer may count a word of a million characters as one unknown token.
+    """
+
+    def __init__(self, counter: TokenCounter) -> None:
+        """Args: the counter to bound."""
+        self._counter = counter
+        self.max_tokens = counter.max_tokens
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Returns the number of tokens of each text, special tokens included."""
+        counts = self._counter.count_tokens(texts)
+        return [
+            max(count, len(text) // _LONGEST_TOKEN)
+            for count, text in zip(counts, texts, strict=True)
+        ]
 
 
 def cut(
