@@ -176,12 +176,16 @@ class _Quotable:
         return best
 
     def _verbatim(self, statement: str) -> tuple[int, int] | None:
+        """Finds a quotation, whatever its line breaks; whole sentences unless it was cut."""
         words = statement.strip(_EDGES).split()
         if not words:
             return None
-        pattern = r"\s+".join(map(re.escape, words))
-        match = re.search(pattern, self.chunk.text)
-        return match.span() if match else None
+        match = re.search(r"\s+".join(map(re.escape, words)), self.chunk.text)
+        if match is None or "…" in statement:
+            return match.span() if match else None
+        start = max((a for a, b in self._spans if a <= match.start() < b), default=match.start())
+        end = min((b for a, b in self._spans if a < match.end() <= b), default=match.end())
+        return start, end
 
     def _best(self, statement: str) -> tuple[int, int] | None:
         """Returns the sentence that shares most with a statement, rare terms counting more."""

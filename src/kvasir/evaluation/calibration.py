@@ -1,0 +1,249 @@
+"""Fits the decision to refuse to a collection.
+
+Questions that the collection answers come from an evaluation folder, or are made of its own
+text: half the words of a sentence, in their order, with words from elsewhere among them, as
+nobody asks in the words of the document. Questions that it does not answer come from a file,
+or are put together from words of several documents. A logistic model is then fitted that
+stays near the shipped one unless the questions speak against it, and the threshold is where
+the two kinds are told apart best on questions that were held out.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir.core.errors import UserError
+from kvasir.core.protocols import VectorStore
+from kvasir.core.types import Chunk
+from kvasir.language.sentences import sentence_spans
+from kvasir.pipelines.answer import HitSource
+from kvasir.pipelines.confidence import (
+    DEFAULT_CALIBRATION,
+    FEATURES,
+    Calibration,
+    EvidenceReader,
+    Features,
+)
+
+FEWEST_QUESTIONS = 20
+"""Of each kind; fewer say too little."""
+
+MOST_REFUSED = 0.05
+"""Largest share of answered questions that may be refused."""
+MOST_REFUSED_MADE = 0.02
+"""The same for questions made of the collection's text: real ones are harder to recognise."""
+
+_FOLDS = 5
+_STEPS = 100
+_PULL = 2.0
+"""How many questions' worth of resistance the shipped weights put up."""
+_SENTENCE_WORDS = (8, 40)
+_KEPT_SHARE = 0.5
+_FOREIGN_WORDS = 3
+_MIXED_FROM = 12
+_TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}|[^\W_]+(?:['’.-][^\W_]+)*")
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class MadeQuestions:
+    """Questions made of a collection's own text."""
+
+    answered: tuple[str, ...]
+    unanswered: tuple[str, ...]
+
+
+def make_questions(store: VectorStore, count: int = 200, seed: int = 0) -> MadeQuestions:
+    """Makes questions of a collection's sentences.
+
+    Args:
+        store: The collection.
+        count: How many of each kind at most.
+        seed: The same seed gives the same questions.
+
+    Raises:
+        UserError: The collection has too few sentences to make questions of.
+    """
+    chunks = [chunk for batch in store.scroll() for chunk, _ in batch]
+    chance = random.Random(seed)
+    sentences = _sample_sentences(chunks, count, chance)
+    if len(sentences) < FEWEST_QUESTIONS:
+        raise UserError(
+            f"the collection has {len(sentences)} sentences to make questions of, "
+            f"{FEWEST_QUESTIONS} are needed: give questions that it answers (--questions DIR) "
+            "and some that it does not (--off-topic FILE)"
+        )
+    words = [word for sentence in sentences for word in sentence]
+    answered = tuple(_shortened(sentence, words, chance) for sentence in sentences)
+    unanswered = tuple(_mixed(sentences, chance) for _ in sentences)
+    return MadeQuestions(answered, unanswered)
+
+
+def _sample_sentences(
+    chunks: Sequence[Chunk], count: int, chance: random.Random
+) -> list[list[str]]:
+    found: list[list[str]] = []
+    order = sorted(chunks, key=lambda chunk: chunk.id)
+    chance.shuffle(order)
+    for chunk in order:
+        language = str(chunk.metadata.get("language", "")) or None
+        spans = sentence_spans(chunk.text, language)
+        chance.shuffle(spans)
+        for start, end in spans:
+            words = _TOKEN.findall(chunk.text[start:end])
+            if _SENTENCE_WORDS[0] <= len(words) <= _SENTENCE_WORDS[1]:
+                found.append(words)
+                break
+        if len(found) == count:
+            break
+    return found
+
+
+def _shortened(sentence: Sequence[str], words: Sequence[str], chance: random.Random) -> str:
+    size = max(4, round(len(sentence) * _KEPT_SHARE))
+    kept = [sentence[i] for i in sorted(chance.sample(range(len(sentence)), size))]
+    for _ in range(_FOREIGN_WORDS):
+        kept.insert(chance.randrange(len(kept) + 1), chance.choice(words))
+    return " ".join(kept)
+
+
+def _mixed(sentences: Sequence[Sequence[str]], chance: random.Random) -> str:
+    return " ".join(map(chance.choice, chance.sample(list(sentences), _MIXED_FROM)))
+
+
+def read_features(
+    questions: Sequence[str],
+    retriever: HitSource,
+    reader: EvidenceReader,
+    *,
+    top_k: int = 10,
+    progress: Progress | None = None,
+    stage: str = "questions",
+) -> Features:
+    """Asks questions and returns their features.
+
+    Args:
+        questions: The questions.
+        retriever: Searches the collection.
+        reader: Computes the features, with the collection's analyzer and embedder.
+        top_k: As many hits as answers are made from.
+        progress: Told the stage, how many are done, and how many there are.
+        stage: What ``progress`` is told.
+
+    Returns:
+        float64 [n, features]; questions without any hit are left out, as they are refused
+        whatever the weights.
+    """
+    rows = []
+    for number, question in enumerate(questions, 1):
+        hits = retriever.retrieve(question, top_k=top_k)
+        if hits:
+            rows.append(reader.read(question, hits).vector())
+        if progress:
+            progress(stage, number, len(questions))
+    return np.stack(rows) if rows else np.zeros((0, len(FEATURES)))
+
+
+def fit(
+    answered: Features,
+    unanswered: Features,
+    start: Calibration = DEFAULT_CALIBRATION,
+    *,
+    most_refused: float = MOST_REFUSED,
+) -> Calibration:
+    """Fits the decision.
+
+    Args:
+        answered: Features [n, features] of questions that the collection answers.
+        unanswered: Features [m, features] of questions that it does not.
+        start: What the weights are held to where the questions do not say otherwise.
+        most_refused: Largest share, 0..1, of answered questions that may be refused, whatever
+            share of the others is refused then: ``MOST_REFUSED``, or ``MOST_REFUSED_MADE`` for
+            questions from ``make_questions``.
+
+    Returns:
+        The calibration; its report has the cross-validated shares of refused questions, by
+        the fitted and (``_before``) by the starting calibration. When the fitted one is no
+        better the starting one is returned, and ``kept`` is 1.
+
+    Raises:
+        UserError: There are too few questions of one kind.
+    """
+    for kind, rows in (("answers", answered), ("does not answer", unanswered)):
+        if len(rows) < FEWEST_QUESTIONS:
+            raise UserError(
+                f"{len(rows)} questions that the collection {kind} are too few: "
+                f"at least {FEWEST_QUESTIONS} are needed"
+            )
+    features = np.concatenate([answered, unanswered])
+    truth = np.concatenate([np.ones(len(answered)), np.zeros(len(unanswered))])
+    # Dealt out in turn, so that every fold has both kinds in the same share.
+    folds = np.concatenate([np.arange(len(answered)), np.arange(len(unanswered))]) % _FOLDS
+    held_out = np.zeros(len(truth))
+    for fold in range(_FOLDS):
+        rest = folds != fold
+        model = _logistic(features[rest], truth[rest], start)
+        held_out[~rest] = model.probabilities(features[~rest])
+    threshold = _best_threshold(held_out, truth, most_refused)
+    final = _logistic(features, truth, start)
+    before = start.probabilities(features) < start.threshold
+    after = held_out < threshold
+    asked = truth == 1
+    report = {
+        "questions_answered": float(len(answered)),
+        "questions_unanswered": float(len(unanswered)),
+        "refused_on_topic": float(after[asked].mean()),
+        "refused_off_topic": float(after[~asked].mean()),
+        "refused_on_topic_before": float(before[asked].mean()),
+        "refused_off_topic_before": float(before[~asked].mean()),
+    }
+    if _errors(after, asked) >= _errors(before, asked):
+        # Questions that are hard to tell apart teach nothing better than what is shipped.
+        return Calibration(start.weights, start.bias, start.threshold, report | {"kept": 1.0})
+    return Calibration(final.weights, final.bias, threshold, report | {"kept": 0.0})
+
+
+def _errors(refused: NDArray[np.bool_], asked: NDArray[np.bool_]) -> float:
+    return float(refused[asked].mean() + (~refused[~asked]).mean())
+
+
+def _logistic(features: Features, truth: NDArray[np.float64], start: Calibration) -> Calibration:
+    """Fits by Newton's method, both kinds weighing the same, pulled towards the start."""
+    rows = np.column_stack([features, np.ones(len(features))])
+    origin = np.array([*start.weights, start.bias])
+    weights = origin.copy()
+    share = truth.mean()
+    balance = np.where(truth == 1, 0.5 / share, 0.5 / (1.0 - share))
+    pull = np.full(len(origin), _PULL)
+    pull[-1] = 0.1 * _PULL  # The bias may move: it is what differs most between collections.
+    for _ in range(_STEPS):
+        chances = 1.0 / (1.0 + np.exp(-np.clip(rows @ weights, -500, 500)))
+        slope = rows.T @ (balance * (chances - truth)) + pull * (weights - origin)
+        bend = (rows * (balance * chances * (1.0 - chances))[:, None]).T @ rows + np.diag(pull)
+        step = np.linalg.solve(bend, slope)
+        # A full step can overshoot where the kinds are told apart perfectly.
+        weights -= step / max(1.0, float(np.abs(step).max()) / 2.0)
+        if np.abs(step).max() < 1e-6:
+            break
+    return Calibration(tuple(weights[:-1].tolist()), float(weights[-1]), start.threshold)
+
+
+def _best_threshold(
+    chances: NDArray[np.float64], truth: NDArray[np.float64], most_refused: float
+) -> float:
+    """Returns the cut with the fewest good ones refused and bad ones answered."""
+    values = np.unique(chances)
+    cuts = np.clip(np.concatenate([values[:1] / 2, (values[1:] + values[:-1]) / 2]), 0.01, 0.99)
+    refused = chances[None, :] < cuts[:, None]
+    wrongly = refused[:, truth == 1].mean(axis=1)
+    errors = wrongly + (~refused[:, truth == 0]).mean(axis=1)
+    # The lowest cut refuses next to nothing, so that one is always allowed.
+    errors[(wrongly > most_refused) & (cuts > cuts[0])] = np.inf
+    return float(np.median(cuts[np.isclose(errors, errors.min())]))

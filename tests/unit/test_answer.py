@@ -1,0 +1,198 @@
+import pytest
+
+from kvasir.components.analyzers.bm25 import Bm25Analyzer
+from kvasir.core.errors import ComponentError, UserError
+from kvasir.core.types import Chunk, Hit, Message
+from kvasir.pipelines.answer import REFUSALS, Answerer, refusal
+from kvasir.pipelines.confidence import Calibration
+from kvasir.testing.fakes import FakeEmbedder
+
+TEXT = "Kvasir was made by the gods. Two dwarfs brewed mead of his blood."
+
+
+def hit(text=TEXT, number=0, dense=0.9, language="en"):
+    metadata = {"language": language, "source_uri": f"/{number}.md"}
+    return Hit(Chunk(f"c{number}", f"d{number}", text, 0, len(text), metadata=metadata), 1.0, dense)
+
+
+class Hits:
+    def __init__(self, *hits):
+        self.hits, self.asked = list(hits), []
+
+    def retrieve(self, query, *, top_k=10, min_score_threshold=0.0, filters=None):
+        self.asked.append((query, top_k, min_score_threshold, filters))
+        return self.hits[:top_k]
+
+
+class Says:
+    """A generator that says what it is told to."""
+
+    def __init__(self, *pieces, window=None):
+        self.pieces, self.prompts, self.window = pieces, [], window
+
+    def context_tokens(self):
+        return self.window
+
+    def generate(self, prompt):
+        self.prompts.append(prompt)
+        yield from self.pieces
+
+
+def make(generator, *hits, **options):
+    analyzer = Bm25Analyzer()
+    options = {"analyzer": analyzer, "embedder": FakeEmbedder()} | options
+    return Answerer(Hits(*hits), generator, **options)
+
+
+def test_an_answer_streams_and_is_whole_afterwards():
+    stream = make(Says("Kvasir was ", "made by the gods [", "1]."), hit()).stream(
+        "Who made Kvasir?"
+    )
+    pieces = list(stream)
+    answer = stream.answer
+    assert len(pieces) > 1
+    assert "".join(pieces) == answer.text == "Kvasir was made by the gods [1]."
+    assert not answer.refused
+    assert answer.confidence > 0.5
+    (citation,) = answer.citations
+    assert TEXT[citation.start : citation.end] == citation.quote == "Kvasir was made by the gods."
+    assert set(answer.timings) == {"retrieve", "generate", "total"}
+
+
+def test_the_answer_may_be_read_without_the_pieces():
+    assert make(Says("The gods did [1]."), hit()).stream("Who made Kvasir?").answer.citations
+
+
+def test_invented_markers_are_removed_and_counted():
+    answer = make(Says("The gods made him [1][3]. He flew to Mars [9]."), hit()).ask(
+        "Who made Kvasir?"
+    )
+    assert answer.text == "The gods made him [1]. He flew to Mars."
+    assert answer.removed_citations == 2
+
+
+def test_a_question_without_hits_is_refused_and_no_model_is_asked():
+    generator = Says("something")
+    answer = make(generator).ask("Who made Kvasir?")
+    assert answer.refused
+    assert answer.text == REFUSALS["en"]
+    assert answer.confidence == 0.0
+    assert not generator.prompts
+
+
+def test_a_question_beside_the_documents_is_refused_and_no_model_is_asked():
+    generator = Says("something")
+    found = hit(dense=0.55)
+    answer = make(generator, found).ask("What is the capital gains tax in Portugal?")
+    assert answer.refused
+    assert answer.hits == (found,)
+    assert answer.confidence < 0.3
+    assert not generator.prompts
+
+
+def test_refusing_can_be_switched_off():
+    answerer = make(Says("The gods did [1]."), hit(dense=0.55), refuse=False)
+    assert not answerer.ask("What is the capital gains tax in Portugal?").refused
+
+
+def test_a_calibration_of_the_collection_decides():
+    never = Calibration((0.0,) * 5, bias=5.0)
+    always = Calibration((0.0,) * 5, bias=-5.0)
+    question = "Who made Kvasir?"
+    assert make(Says("The gods [1]."), hit(), calibration=always).ask(question).refused
+    assert not make(Says("The gods [1]."), hit(), calibration=never).ask(question).refused
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "I cannot find the answer in the documents.",
+        "I'm sorry, but I don't know.",
+        "The sources do not mention who made Kvasir.",
+        "No puedo encontrar la respuesta en el contexto.",
+        "Tôi không tìm thấy thông tin này.",
+        "根据提供的资料，无法回答这个问题。",
+        "I cannot find the answer in the sources [1].",
+        "",
+    ],
+)
+def test_a_model_that_does_not_know_counts_as_a_refusal(said):
+    answer = make(Says(said), hit()).ask("Who made Kvasir?")
+    assert answer.refused
+    assert answer.text
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Kvasir was made by the gods [1].",
+        "The dwarfs did not say who Kvasir's blood was brewed for [1].",
+        "Who cannot find the mead asks the dwarfs [1].",
+    ],
+)
+def test_an_answer_with_citations_is_no_refusal(said):
+    assert not make(Says(said), hit()).ask("Who made Kvasir?").refused
+
+
+@pytest.mark.parametrize(
+    ("question", "language"),
+    [
+        ("What is the population of the capital?", "en"),
+        ("¿Cuál es la población de la capital?", "es"),
+        ("Dân số của thủ đô là bao nhiêu?", "vi"),
+        ("首都的人口是多少？", "zh"),
+        ("Какова численность населения столицы?", "en"),
+    ],
+)
+def test_refusals_are_in_the_question_s_language(question, language):
+    assert refusal(question, [hit()]) == REFUSALS[language]
+
+
+def test_what_the_caller_asks_for_reaches_the_retriever():
+    answerer = make(Says("The gods did [1]."), hit())
+    stream = answerer.stream(
+        "Who made Kvasir?", top_k=3, min_score_threshold=0.2, filters="lang=en", search="maker"
+    )
+    assert stream.answer.citations
+    assert answerer._retriever.asked == [("maker", 3, 0.2, "lang=en")]
+
+
+def test_the_conversation_reaches_the_model_before_the_question():
+    generator = Says("The gods did [1].")
+    history = [Message("user", "Hello"), Message("assistant", "Hi")]
+    make(generator, hit()).ask("Who made Kvasir?", history=history)
+    roles = [message.role for message in generator.prompts[0].messages]
+    assert roles == ["system", "user", "assistant", "user"]
+
+
+def test_markers_count_the_chunks_that_fitted_the_window():
+    long = hit("Kvasir was made. " * 800, 1)
+    generator = Says("The gods made Kvasir [1].", window=2048)
+    answer = make(generator, long, hit()).ask("Who made Kvasir?")
+    assert [h.chunk.id for h in generator.prompts[0].hits] == ["c0"]
+    assert answer.hits[0].chunk.id == "c0"
+    assert answer.citations[0].document_id == "d0"
+    assert len(answer.hits) == 2
+
+
+def test_a_window_too_small_for_any_passage_says_what_to_do():
+    with pytest.raises(UserError, match="longer context"):
+        make(Says("x", window=1100), hit("Kvasir was made. " * 400)).ask("Who made Kvasir?")
+
+
+def test_an_empty_question_is_a_user_error():
+    with pytest.raises(UserError, match="empty"):
+        make(Says("x"), hit()).ask("  ")
+
+
+def test_a_generator_s_failure_is_raised_and_never_made_an_answer():
+    class Fails:
+        def generate(self, prompt):
+            yield "The gods"
+            raise ComponentError("ollama", "answering", "broke off")
+
+    stream = make(Fails(), hit()).stream("Who made Kvasir?")
+    with pytest.raises(ComponentError):
+        list(stream)
+    with pytest.raises(UserError, match="broken off"):
+        stream.answer  # noqa: B018
