@@ -105,8 +105,10 @@ class ExtractiveGenerator:
             - COST_OF_100_WORDS * length
         )
         for i, passage in enumerate(found[:-1]):
-            # What a question or a heading promises is said by the sentence under it.
-            if not passage.quotable and found[i + 1].marker == passage.marker:
+            # What a question or a heading promises is said by the sentence under it; what a
+            # table's header promises, by any of its rows.
+            promises = not passage.quotable and not passage.text.startswith("|")
+            if promises and found[i + 1].marker == passage.marker:
                 scores[i + 1] = max(scores[i + 1], scores[i])
         scores[[not p.quotable for p in found]] = -np.inf
         return scores

@@ -1,0 +1,90 @@
+import json
+
+import numpy as np
+import pytest
+
+from kvasir.components.analyzers.bm25 import Bm25Analyzer
+from kvasir.core.errors import UserError
+from kvasir.core.types import Chunk, Hit
+from kvasir.pipelines.confidence import (
+    DEFAULT_CALIBRATION,
+    FEATURES,
+    Calibration,
+    EvidenceReader,
+)
+from kvasir.testing.fakes import FakeEmbedder
+
+TEXT = "Kvasir was made by the gods. Two dwarfs brewed mead of his blood."
+
+
+def hit(text=TEXT, dense=0.9, lexical=3.0, headings=(), language="en"):
+    chunk = Chunk(f"c{text}", "d", text, 0, len(text), None, headings, {"language": language})
+    return Hit(chunk, 1.0, dense, lexical)
+
+
+def read(question, *hits, languages=("en",)):
+    return EvidenceReader(Bm25Analyzer(), FakeEmbedder(languages=languages)).read(question, hits)
+
+
+def test_coverage_is_the_share_of_the_question_that_is_there():
+    whole = read("Who made Kvasir?", hit())
+    half = read("Who baptised Kvasir?", hit())
+    none = read("What is inflation?", hit())
+    assert whole.chunk_coverage == whole.sentence_coverage == pytest.approx(1.0)
+    assert 0.0 < half.chunk_coverage < 1.0
+    assert none.chunk_coverage == none.sentence_coverage == 0.0
+
+
+def test_a_chunk_covers_with_its_headings_and_all_its_sentences():
+    evidence = read("Kvasir dwarfs poetry", hit(headings=("Poetry",)))
+    assert evidence.chunk_coverage == pytest.approx(1.0)
+    assert evidence.sentence_coverage < 1.0
+
+
+def test_similarity_is_the_best_cosine():
+    assert read("Who made Kvasir?", hit(dense=0.6), hit("Else.", 0.8)).similarity == pytest.approx(
+        0.6
+    )
+    assert read("Who made Kvasir?", hit(dense=None)).similarity == 0.0
+
+
+def test_where_the_model_does_not_know_the_language_cosine_does_not_count():
+    hits = [hit("El gato duerme.", lexical=8.0 / n, language="es") for n in (1, 2, 4, 8, 8)]
+    evidence = read("¿Quién duerme?", *hits, languages=("en",))
+    assert (evidence.similarity, evidence.foreign) == (0.0, 1.0)
+    assert evidence.contrast == pytest.approx(1 - (4 + 2 + 1 + 1) / 4 / 8)
+    assert read("¿Quién duerme?", *hits, languages=("es",)).foreign == 0.0
+
+
+def test_a_question_of_stop_words_is_neither_covered_nor_not():
+    assert read("Who is it?", hit()).chunk_coverage == 0.5
+
+
+@pytest.mark.parametrize("copies", [1, 3, 10])
+def test_the_decision_does_not_depend_on_the_number_of_hits(copies):
+    found = [hit(dense=0.85)] + [hit(f"Other things number {n}.", 0.6) for n in range(copies - 1)]
+    good = DEFAULT_CALIBRATION.confidence(read("Who made Kvasir?", *found))
+    found = [hit(dense=0.6), *found[1:]]
+    bad = DEFAULT_CALIBRATION.confidence(read("What is the inflation rate in France?", *found))
+    assert not DEFAULT_CALIBRATION.refuses(good)
+    assert DEFAULT_CALIBRATION.refuses(bad)
+
+
+def test_a_calibration_survives_json():
+    calibration = Calibration((1.0, 2.0, 3.0, 4.0, 5.0), -2.5, 0.4, {"refused_on_topic": 0.02})
+    stored = json.loads(json.dumps(calibration.to_json()))
+    assert Calibration.from_json(stored) == calibration
+    assert set(FEATURES) < set(stored)
+
+
+@pytest.mark.parametrize("stored", [{}, {"bias": 1.0, "threshold": 0.5}, {"similarity": "x"}])
+def test_a_calibration_of_another_version_asks_to_calibrate_again(stored):
+    with pytest.raises(UserError, match="kvasir calibrate"):
+        Calibration.from_json(stored)
+
+
+def test_probabilities_stay_finite():
+    extreme = Calibration((1e6,) * 5, 0.0)
+    assert extreme.probabilities(np.array([[1.0] * 5, [-1.0] * 5])).tolist() == pytest.approx(
+        [1, 0]
+    )
