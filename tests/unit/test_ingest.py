@@ -257,6 +257,19 @@ def test_the_good_version_of_a_file_that_broke_stays_live(world):
     assert world.texts() == ["good again"]
 
 
+def test_a_failure_is_forgotten_when_the_old_content_comes_back(world):
+    path = world.write("a.txt", "good\n")
+    world.ingest()
+    world.write("a.txt", "!broken\n")
+    world.ingest()
+    world.write("a.txt", "good\n")
+    world.embedder.embedded = 0
+    world.ingest()
+    assert world.catalog.document("test", document_id(path)).error_reason is None
+    assert world.embedder.embedded == 0
+    assert names(world.ingest().unchanged) == ["a.txt"]
+
+
 def test_metadata_alone_can_be_changed_without_embedding(world):
     path = world.write("a.txt", "one\n")
     world.ingest(metadata={"course": "x"})

@@ -201,7 +201,9 @@ class Reader:
             return True
         given = record.given if rules.metadata is None else rules.metadata
         old = record.state
-        if (old.content_hash, old.recipe) == (state.content_hash, state.recipe):
+        same = (old.content_hash, old.recipe) == (state.content_hash, state.recipe)
+        # After a failure in between it is read anew, so that the failure is forgotten.
+        if same and record.error_reason is None:
             if dict(given) != dict(record.given):
                 self._backlog.put(Relabelled(uri, given))
             else:
