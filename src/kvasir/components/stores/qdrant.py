@@ -377,7 +377,7 @@ class QdrantStore:
         fields = {
             f"{NUMBERS}.{name}" for point in points for name in (point.payload or {})[NUMBERS]
         }
-        if fields <= self._shard.indexed or self._shard.count() > _EARLY_POINTS:
+        if fields <= self._shard.indexed or self._shard.points() > _EARLY_POINTS:
             return
         room = _EARLY_INDEXES - sum(f.startswith(NUMBERS) for f in self._shard.indexed)
         for field in sorted(fields - self._shard.indexed)[: max(0, room)]:

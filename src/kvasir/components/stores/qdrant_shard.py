@@ -18,7 +18,6 @@ from pathlib import Path
 from uuid import UUID
 
 from qdrant_edge import (
-    CountRequest,
     EdgeShard,
     PayloadSchemaType,
     Point,
@@ -168,10 +167,10 @@ class QdrantShard:
             self._index_number(shard, field)
             self.indexed.add(field)
 
-    def count(self) -> int:
-        """Returns how many points there are."""
+    def points(self) -> int:
+        """Returns about how many points there are; counting exactly takes 7 ms for 100,000."""
         with self.reading() as shard:
-            return int(shard.count(CountRequest(exact=True)))
+            return int(shard.info().points_count)
 
     def close(self) -> None:
         """Stops building, waits for readers, and closes the files; again, it does nothing."""
@@ -221,9 +220,7 @@ class QdrantShard:
             running = self._builder
             if running is None or not running.is_alive():
                 running = None
-                with self.reading() as shard:
-                    points = int(shard.info().points_count)
-                if self._without_graph >= max(self._due, points // 10):
+                if self._without_graph >= max(self._due, self.points() // 10):
                     # Who waits has nothing else to do with the processors.
                     niceness = 0 if wait else BACKGROUND
                     running = threading.Thread(target=self._renew, args=[niceness], daemon=True)
