@@ -137,6 +137,10 @@ def test_a_name_that_promises_another_format_is_not_believed(tmp_path: Path) -> 
     with ExtractionPool(workers=1) as pool:
         garbage = pool.extract(_write(tmp_path, "broken.pdf", bytes(range(256)) * 4))[1]
         source, page = pool.extract(_write(tmp_path, "page.docx", "<html><p>Hello</p></html>"))
+        for name in ("README", "server.log", "words.pdf"):
+            text = pool.extract(_write(tmp_path, name, "plain words"))
+            assert text[0].media_type == "text/plain"
+            assert isinstance(text[1], Document)
     assert _reason(garbage) == "malformed"
     assert source.media_type == "text/html"
     assert isinstance(page, Document)

@@ -87,12 +87,14 @@ def test_sheets_give_one_table_for_each_island_of_cells() -> None:
     for row in (["item", "price"], ["bolt", 0.1 + 0.2], [None, None], [None, None], ["note", 7.0]):
         sheet.append(row)
     book.create_sheet("Empty")
+    sheet["XFD1048576"] = "corner"
     buffer = io.BytesIO()
     book.save(buffer)
     assert _blocks(XlsxExtractor().extract(_SOURCE, buffer.getvalue())) == [
         ("heading", "Sales"),
         ("table", "| item | price |\n| - | - |\n| bolt | 0.3 |"),
         ("table", "| note | 7 |\n| - | - |"),
+        ("table", "| corner |\n| - |"),
     ]
 
 

@@ -105,6 +105,15 @@ def detect(name: str, data: bytes) -> str:
     return _text_type(name, data)
 
 
+def settle(declared: str, detected: str) -> str:
+    """Returns the type to go by when a server or an upload declares one.
+
+    What was detected counts, except that a declaration tells apart kinds of text.
+    """
+    is_textual = declared.startswith("text/") or declared in _TEXT_EXTENSIONS.values()
+    return declared if detected == "text/plain" and is_textual else detected
+
+
 def by_name(name: str) -> str:
     """Returns the media type that a name promises, without a look at the content."""
     return EXTENSIONS.get(extension(name), UNKNOWN)

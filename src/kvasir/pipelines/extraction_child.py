@@ -149,9 +149,7 @@ def extract(request: dict[str, Any], data: bytes, cache: dict[str, Extractor]) -
         if not data:
             raise ExtractionError("empty", "the file is empty (0 bytes)")
         detected = media_types.detect(str(request["name"]), data)
-        # A declared type (an upload's, a server's) decides only between kinds of text.
-        if not media_type or not detected.startswith("text/plain"):
-            media_type = detected
+        media_type = media_types.settle(media_type, detected)
         promised = media_types.by_name(str(request["name"]))
         if media_type == media_types.UNKNOWN and promised != media_types.UNKNOWN:
             raise ExtractionError(

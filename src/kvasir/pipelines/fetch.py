@@ -88,8 +88,7 @@ def fetch(
         raise FetchError(f"{url}: {error or type(error).__name__}") from error
     except (httpcore.NetworkError, OSError) as error:
         raise FetchError(f"{url}: cannot connect: {error}; check the address") from error
-    detected = media_types.detect(target, data)
-    media_type = declared if detected == "text/plain" and "/" in declared else detected
+    media_type = media_types.settle(declared, media_types.detect(target, data))
     return Source(target, media_type), data
 
 

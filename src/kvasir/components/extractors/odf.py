@@ -185,11 +185,12 @@ def _rows(table: etree._Element) -> list[list[str]]:
     grid: dict[tuple[int, int], str] = {}
     y = width = 0
     for row in table.iter(f"{_TABLE}table-row"):
-        x = 0
+        x, filled = 0, False
         for cell in row:
             if cell.tag not in _CELLS:
                 continue
             text = " ".join(_text(part) for part in cell.iter(f"{_TEXT}p", f"{_TEXT}h"))
+            filled = filled or bool(text)
             repeated = _count(cell, "number-columns-repeated") if text else 1
             for _ in range(repeated):
                 for dy in range(_count(cell, "number-rows-spanned")):
@@ -200,7 +201,6 @@ def _rows(table: etree._Element) -> list[list[str]]:
             # Repeated empty cells keep their places, up to what a sheet really uses.
             if not text:
                 x += _count(cell, "number-columns-repeated") - 1
-        filled = any(place[0] == y for place in grid)
         repeats = _count(row, "number-rows-repeated") if filled else 1
         for extra in range(1, repeats):
             for column in range(x):

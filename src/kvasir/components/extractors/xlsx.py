@@ -53,11 +53,9 @@ class XlsxExtractor:
 
 def _cells(sheet: Any) -> dict[tuple[int, int], str]:
     """Returns the sheet's filled cells; a merged cell stands in each of its places."""
+    # Not iter_rows: one cell in the last corner of a sheet would make it visit billions.
     cells = {
-        (cell.row, cell.column): _text(cell.value)
-        for row in sheet.iter_rows()
-        for cell in row
-        if cell.value is not None
+        place: _text(cell.value) for place, cell in sheet._cells.items() if cell.value is not None
     }
     room = _MAX_CELLS
     for area in sheet.merged_cells.ranges:
