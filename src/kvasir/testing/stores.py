@@ -185,6 +185,8 @@ class StoreContract:
         assert best.chunk == new
         assert best.score == pytest.approx(1.0, abs=SCORE_TOLERANCE)
         assert store.count(Comparison("number", "==", 0)) == 0
+        assert store.count(Comparison("number", ">=", 0)) == 1
+        assert store.count(Comparison("other", ">", 0)) == 1
 
     def test_of_one_id_twice_in_a_batch_the_last_counts(self, store: VectorStore) -> None:
         first, last = make_chunk(0, "first"), make_chunk(0, "last")

@@ -39,9 +39,17 @@ class HasTag:
 
 @dataclass(frozen=True, slots=True)
 class InRange:
-    """The number of a field (its digest) compares so; a missing one does not."""
+    """The number of a field compares so; a missing one does not.
+
+    Attributes:
+        field: Digest of the field, as in ``numbers``.
+        tag: Its tag, which says that there is a number.
+        operator: One of ``>``, ``>=``, ``<``, ``<=``.
+        number: A finite number.
+    """
 
     field: str
+    tag: str
     operator: str
     number: float
 
@@ -119,10 +127,11 @@ def _comparison(filters: Comparison, *, negate: bool) -> Condition:
     number = _as_number(value)
     if number is None:
         return Every(()) if negate else Some(())
+    digest, tag = _digest("field", field), _number_tag(field)
     if not negate:
-        return InRange(_digest("field", field), operator, number)
-    inverse = InRange(_digest("field", field), _INVERSE_RANGES[operator], number)
-    return Some((HasTag((_number_tag(field),), present=False), inverse))
+        return InRange(digest, tag, operator, number)
+    inverse = InRange(digest, tag, _INVERSE_RANGES[operator], number)
+    return Some((HasTag((tag,), present=False), inverse))
 
 
 def _numeric(metadata: Metadata) -> Sequence[tuple[str, float]]:

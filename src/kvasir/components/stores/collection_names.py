@@ -11,7 +11,7 @@ def accepted_name(name: str) -> str:
 
     Changed names end in a digest of the original, so that no two collections share one.
     """
-    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{2,62}", name, re.ASCII) and "__" not in name:
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{1,61}[A-Za-z0-9]", name, re.ASCII) and "__" not in name:
         return name
     plain = re.sub(r"[^A-Za-z0-9]+", "_", name, flags=re.ASCII).strip("_")[:40] or "collection"
     return f"c_{plain}__{hashlib.blake2b(name.encode(), digest_size=5).hexdigest()}"

@@ -1,0 +1,445 @@
+"""Chroma, in a folder or as a server (``chroma run``).
+
+Chroma's own sparse index is for its cloud alone, and its full-text search knows no ranking;
+so the keyword leg is ours: each record carries its term weights, and the process keeps them
+in memory (``postings``). They are read when the first question comes, and again when another
+process has written: every write changes a stamp in the collection's metadata, before and
+after. A folder keeps a copy of the index in one file, so that the next start is quick.
+
+Chroma must not be used across a fork of the process.
+
+Source: https://docs.trychroma.com (chromadb 1.5).
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import chromadb
+import httpx
+import numpy as np
+from chromadb.config import Settings
+from chromadb.errors import ChromaError, NotFoundError
+
+from kvasir.components.stores import chunk_rows
+from kvasir.components.stores.chunk_rows import Condition, Every, HasTag, InRange
+from kvasir.components.stores.collection_names import accepted_name
+from kvasir.components.stores.postings import Postings, pack, unpack
+from kvasir.core.errors import CollectionError, ComponentError
+from kvasir.core.filters import Filter
+from kvasir.core.protocols import TextAnalyzer
+from kvasir.core.types import Chunk, Hit, Matrix, Metadata, SparseVector
+
+T = TypeVar("T")
+
+_SPACE = {"hnsw": {"space": "cosine", "ef_construction": 200, "ef_search": 200}}
+_PAGE = 2000
+_BATCH_CHARACTERS = 4_000_000
+_ALWAYS = "-"
+"""A tag of every record: Chroma takes no empty list."""
+_NEVER = "!"
+"""A tag of no record."""
+_CHUNK = ["documents", "metadatas"]
+_CHUNK_AND_VECTOR = ["documents", "metadatas", "embeddings"]
+_RANGES = {">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
+
+
+class ChromaStore:
+    """Keeps a collection in a Chroma folder or on a Chroma server."""
+
+    def __init__(
+        self,
+        uri: str,
+        collection: str,
+        dimension: int,
+        analyzer: TextAnalyzer,
+        fingerprint: str = "",
+        token: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+    ) -> None:
+        """Opens a collection, and creates it where there is none.
+
+        Args:
+            uri: A folder, or a server's address such as ``http://localhost:8000``.
+            collection: Any name; characters that Chroma refuses are replaced.
+            dimension: Length of the vectors.
+            analyzer: Makes the terms of the keyword leg.
+            fingerprint: Of the embedder; empty accepts any.
+            token: Bearer token of the server.
+            username: User for basic authentication, in place of a token.
+            password: The user's password.
+
+        Raises:
+            CollectionError: It was made with another dimension or by another embedder.
+            ComponentError: The server cannot be reached.
+        """
+        self.dimension = dimension
+        self._title = collection
+        self._analyzer = analyzer
+        self._lock = threading.RLock()
+        self._postings: Postings | None = None
+        self._loaded_stamp = ""
+        self._saved_stamp = ""
+        self._closed = False
+        name = accepted_name(collection)
+        is_server = uri.startswith(("http://", "https://"))
+        self._index_file = None if is_server else Path(uri) / f"kvasir-{name}.npz"
+        headers = _authorization(token, username, password)
+        connect = _server if is_server else _folder
+        self._client = self._call(f"connecting to {uri}", connect, uri, headers)
+        try:
+            self._collection = self._open_collection(name, fingerprint)
+        except BaseException:
+            self.close()
+            raise
+        self._batch = min(500, int(self._client.get_max_batch_size()))
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
+        """Writes chunks, replacing those of the same id; durable when it returns."""
+        if len(chunks) == 0:
+            return
+        self._check_dimension(vectors, len(chunks))
+        last = {chunk.id: position for position, chunk in enumerate(chunks)}
+        positions = sorted(last.values())
+        with self._lock:
+            current = self._begin_write()
+            for batch in _by_size(positions, chunks, self._batch):
+                self._write([chunks[i] for i in batch], vectors[batch], keep=current)
+            self._end_write(current)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Deletes chunks by id; unknown ids are no error."""
+        if len(ids) == 0:
+            return
+        with self._lock:
+            current = self._begin_write()
+            for batch in _batches(list(dict.fromkeys(ids)), self._batch):
+                self._call("deleting", self._collection.delete, ids=batch)
+                if current:
+                    current.remove(batch)
+            self._end_write(current)
+
+    def count(self, filters: Filter | None = None) -> int:
+        """Returns how many chunks there are."""
+        if filters is None:
+            return int(self._call("counting", self._collection.count))
+        return len(self._get(where=_where(filters), include=[])["ids"])
+
+    def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
+        """Returns chunks and their vectors [dimension]; unknown ids are left out."""
+        pairs: list[tuple[Chunk, Matrix]] = []
+        for batch in _batches(list(dict.fromkeys(ids)), self._batch):
+            pairs += _pairs(self._get(ids=batch, include=_CHUNK_AND_VECTOR))
+        return pairs
+
+    def scroll(
+        self, filters: Filter | None = None, batch_size: int = 1000
+    ) -> Iterator[list[tuple[Chunk, Matrix]]]:
+        """Yields every chunk with its vector [dimension], in batches."""
+        # The ids first: pages by offset would shift when something is deleted meanwhile.
+        found = self._get(where=_where(filters), include=[])["ids"]
+        for batch in _batches(found, min(batch_size, self._batch)):
+            if pairs := _pairs(self._get(ids=batch, include=_CHUNK_AND_VECTOR)):
+                yield pairs
+
+    def search_dense(
+        self, vectors: Matrix, top_k: int, filters: Filter | None = None
+    ) -> list[list[Hit]]:
+        """Returns for each query vector its nearest chunks, best first."""
+        self._check_dimension(vectors, len(vectors))
+        if len(vectors) == 0 or top_k < 1:
+            return [[] for _ in vectors]
+        query: Callable[..., Any] = self._collection.query
+        found = self._call(
+            "searching",
+            query,
+            query_embeddings=np.asarray(vectors, dtype=np.float32),
+            n_results=top_k,
+            where=_where(filters),
+            include=["documents", "metadatas", "distances"],
+        )
+        results = []
+        for ids, texts, entries, distances in zip(
+            found["ids"], found["documents"], found["metadatas"], found["distances"], strict=True
+        ):
+            # Chroma's cosine distance is 1 - cosine.
+            scores = [min(1.0, max(0.0, 1.0 - distance / 2)) for distance in distances]
+            chunks = map(_chunk, ids, texts, entries)
+            results.append([Hit(c, s, s) for c, s in zip(chunks, scores, strict=True)])
+        return results
+
+    def search_lexical(
+        self,
+        queries: Sequence[str],
+        languages: Sequence[str],
+        top_k: int,
+        filters: Filter | None = None,
+    ) -> list[list[Hit]]:
+        """Returns for each query the best chunks by BM25, best first."""
+        terms = self._analyzer.query_terms(queries, languages)
+        with self._lock:
+            postings = self._current_postings()
+            rankings = [postings.rank(query) for query in terms]
+        return [self._best(ranking, top_k, filters) for ranking in rankings]
+
+    def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
+        """Replaces the metadata of chunks without touching text or vectors."""
+        for batch in _batches(list(dict.fromkeys(ids)), self._batch):
+            known = [
+                replace(chunk, metadata=dict(metadata))
+                for chunk in _chunks(self._get(ids=batch, include=_CHUNK))
+            ]
+            if known:
+                self._call(
+                    "writing",
+                    self._collection.update,
+                    ids=[chunk.id for chunk in known],
+                    metadatas=[_entries(chunk) for chunk in known],
+                )
+
+    def close(self) -> None:
+        """Writes the keyword index to its file and closes; a second call does nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._postings and self._index_file and self._saved_stamp != self._loaded_stamp:
+                self._postings.save(self._index_file, self._loaded_stamp)
+            sessions = _http_sessions(self._client)
+            self._client.close()
+            for session in sessions:
+                session.close()
+
+    # --- opening -----------------------------------------------------------------------
+
+    def _open_collection(self, name: str, fingerprint: str) -> chromadb.Collection:
+        opened: chromadb.Collection
+        try:
+            opened = self._call(
+                "opening", self._client.get_collection, name, embedding_function=None
+            )
+        except NotFoundError:
+            about = {"kvasir": 1, "dimension": self.dimension, "fingerprint": fingerprint}
+            opened = self._call(
+                "creating a collection",
+                self._client.get_or_create_collection,
+                name,
+                embedding_function=None,
+                metadata=about,
+                configuration=_SPACE,
+            )
+        about = opened.metadata or {}
+        if "kvasir" not in about:
+            raise CollectionError(
+                f"collection '{self._title}' was not made by Kvasir: name another one"
+            )
+        made_by, size = about["fingerprint"], about["dimension"]
+        if size != self.dimension or (fingerprint and made_by and made_by != fingerprint):
+            raise CollectionError(
+                f"collection '{self._title}' was made by another embedder (dimension {size}, not "
+                f"{self.dimension}; fingerprint '{made_by}', not '{fingerprint}'): use that "
+                "embedder, or ingest into a new collection"
+            )
+        return opened
+
+    # --- writing -----------------------------------------------------------------------
+
+    def _write(self, chunks: Sequence[Chunk], vectors: Matrix, keep: Postings | None) -> None:
+        languages = [str(chunk.metadata.get("language", "")) for chunk in chunks]
+        terms = self._analyzer.document_terms([chunk.passage for chunk in chunks], languages)
+        ids = [chunk.id for chunk in chunks]
+        self._call(
+            "writing",
+            self._collection.upsert,
+            ids=ids,
+            embeddings=np.asarray(vectors, dtype=np.float32),
+            documents=[chunk.text for chunk in chunks],
+            metadatas=[
+                {**_entries(chunk), "terms": base64.b85encode(pack(sparse)).decode()}
+                for chunk, sparse in zip(chunks, terms, strict=True)
+            ],
+        )
+        if keep:
+            keep.replace(ids, terms)
+
+    def _begin_write(self) -> Postings | None:
+        """Announces a write to other processes; returns the keyword index if it is current."""
+        current = self._postings if self._stamp() == self._loaded_stamp else None
+        self._put_stamp()
+        return current
+
+    def _end_write(self, current: Postings | None) -> None:
+        self._postings, self._loaded_stamp = current, self._put_stamp()
+
+    def _put_stamp(self) -> str:
+        stamp = uuid.uuid4().hex
+        about = {**(self._collection.metadata or {}), "stamp": stamp}
+        self._call("writing", self._collection.modify, metadata=about)
+        return stamp
+
+    def _stamp(self) -> str:
+        name = self._collection.name
+        opened = self._call("opening", self._client.get_collection, name, embedding_function=None)
+        return str((opened.metadata or {}).get("stamp", ""))
+
+    # --- asking ------------------------------------------------------------------------
+
+    def _current_postings(self) -> Postings:
+        stamp = self._stamp()
+        if self._postings is not None and stamp == self._loaded_stamp:
+            return self._postings
+        saved = Postings.load(self._index_file, stamp) if self._index_file else None
+        self._saved_stamp = stamp if saved else ""
+        self._postings, self._loaded_stamp = saved or self._read_postings(), stamp
+        return self._postings
+
+    def _read_postings(self) -> Postings:
+        vectors: dict[str, SparseVector] = {}
+        for batch in _batches(self._get(include=[])["ids"], _PAGE):
+            page = self._get(ids=batch, include=["metadatas"])
+            for chunk_id, entries in zip(page["ids"], page["metadatas"], strict=True):
+                vectors[chunk_id] = unpack(base64.b85decode(entries["terms"]))
+        return Postings(vectors)
+
+    def _best(
+        self, ranking: list[tuple[str, float]], top_k: int, filters: Filter | None
+    ) -> list[Hit]:
+        """Returns hits of the best ranked chunks that are there and pass the filter."""
+        where = _where(filters)
+        hits: list[tuple[Chunk, float]] = []
+        size = top_k
+        while ranking and len(hits) < top_k:
+            batch, ranking = ranking[:size], ranking[size:]
+            size = min(4 * size, _PAGE)
+            found = self._get(ids=[chunk_id for chunk_id, _ in batch], where=where, include=_CHUNK)
+            chunks = {chunk.id: chunk for chunk in _chunks(found)}
+            hits += [(chunks[i], score) for i, score in batch if i in chunks]
+        return [Hit(c, s / hits[0][1], None, s) for c, s in hits[:top_k]]
+
+    def _get(self, **options: Any) -> dict[str, Any]:
+        return dict(self._call("reading", self._collection.get, **options))
+
+    def _check_dimension(self, vectors: Matrix, rows: int) -> None:
+        if vectors.shape != (rows, self.dimension):
+            raise CollectionError(
+                f"collection '{self._title}' holds vectors of dimension {self.dimension}, not an "
+                f"array {list(vectors.shape)} for {rows}: use the embedder that made the "
+                "collection, or ingest into a new one"
+            )
+
+    def _call(self, doing: str, method: Callable[..., T], *args: Any, **options: Any) -> T:
+        try:
+            return method(*args, **options)
+        except NotFoundError:
+            raise
+        except (ChromaError, httpx.HTTPError, ValueError, OSError) as error:
+            raise ComponentError("chroma", doing, error) from error
+
+
+def _folder(uri: str, headers: dict[str, str]) -> Any:
+    return chromadb.PersistentClient(uri, settings=Settings(anonymized_telemetry=False))
+
+
+def _server(uri: str, headers: dict[str, str]) -> Any:
+    address = urlsplit(uri)
+    secure = address.scheme == "https"
+    return chromadb.HttpClient(
+        host=address.hostname or "localhost",
+        port=address.port or (443 if secure else 8000),
+        ssl=secure,
+        headers=headers,
+        settings=Settings(anonymized_telemetry=False),
+    )
+
+
+def _http_sessions(client: Any) -> list[httpx.Client]:
+    """Returns the connections that a client of Chroma 1.5 leaves open when it is closed."""
+    servers = [
+        getattr(c, "_server", None) for c in (client, getattr(client, "_admin_client", None))
+    ]
+    sessions = [getattr(server, "_session", None) for server in servers]
+    return [session for session in sessions if isinstance(session, httpx.Client)]
+
+
+def _authorization(token: str | None, username: str | None, password: str | None) -> dict[str, str]:
+    if token:
+        return {"Authorization": f"Bearer {token}"}
+    if username:
+        pair = base64.b64encode(f"{username}:{password or ''}".encode()).decode()
+        return {"Authorization": f"Basic {pair}"}
+    return {}
+
+
+def _entries(chunk: Chunk) -> dict[str, Any]:
+    """Returns what a record keeps besides text, vector and terms.
+
+    Chroma adds entries to those of a former version: a number that is left over does no
+    harm, as ranges ask for the number's tag, too, and tags are replaced as one.
+    """
+    return {
+        "record": chunk_rows.record(chunk),
+        "tags": [_ALWAYS, *chunk_rows.tags(chunk.metadata)],
+        **chunk_rows.numbers(chunk.metadata),
+    }
+
+
+def _chunk(chunk_id: str, text: str | None, entries: dict[str, Any]) -> Chunk:
+    return chunk_rows.chunk(chunk_id, text or "", entries["record"])
+
+
+def _chunks(found: dict[str, Any]) -> list[Chunk]:
+    return list(map(_chunk, found["ids"], found["documents"], found["metadatas"]))
+
+
+def _pairs(found: dict[str, Any]) -> list[tuple[Chunk, Matrix]]:
+    vectors = np.asarray(found["embeddings"], dtype=np.float32)
+    return list(zip(_chunks(found), vectors, strict=True))
+
+
+def _batches(items: list[T], size: int) -> Iterator[list[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _by_size(positions: list[int], chunks: Sequence[Chunk], rows: int) -> Iterator[list[int]]:
+    """Yields positions in batches of at most so many rows and characters."""
+    batch: list[int] = []
+    size = 0
+    for position in positions:
+        batch.append(position)
+        size += len(chunks[position].text)
+        if len(batch) >= rows or size >= _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _where(filters: Filter | None) -> dict[str, Any] | None:
+    return None if filters is None else _say(chunk_rows.condition(filters))
+
+
+def _say(condition: Condition) -> dict[str, Any]:
+    if isinstance(condition, HasTag):
+        operator = "$contains" if condition.present else "$not_contains"
+        parts = [{"tags": {operator: tag}} for tag in condition.tags]
+        return _joined(parts, every=not condition.present)
+    if isinstance(condition, InRange):
+        compared = {condition.field: {_RANGES[condition.operator]: condition.number}}
+        return {"$and": [{"tags": {"$contains": condition.tag}}, compared]}
+    parts = [_say(part) for part in condition.parts]
+    return _joined(parts, every=isinstance(condition, Every))
+
+
+def _joined(parts: list[dict[str, Any]], *, every: bool) -> dict[str, Any]:
+    if not parts:
+        return {"tags": {"$contains": _ALWAYS if every else _NEVER}}
+    return parts[0] if len(parts) == 1 else {"$and" if every else "$or": parts}

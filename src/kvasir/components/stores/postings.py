@@ -1,0 +1,135 @@
+"""A keyword index in memory, for databases that have none: term weights by chunk.
+
+Ranking reads the whole index with numpy: about a millisecond at 20,000 chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir.core.types import SparseVector
+
+S = TypeVar("S", bound=np.generic)
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """All term weights, grouped by term."""
+
+    ids: list[str]
+    terms: NDArray[np.uint32]
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+
+class Postings:
+    """The term weights of a collection's chunks. Callers see to it that one thread writes."""
+
+    def __init__(self, vectors: dict[str, SparseVector] | None = None) -> None:
+        """Args: the weights by chunk id."""
+        self._vectors = vectors or {}
+        self._columns: _Columns | None = None
+
+    def replace(self, ids: Sequence[str], vectors: Iterable[SparseVector]) -> None:
+        """Sets the weights of chunks."""
+        self._vectors.update(zip(ids, vectors, strict=True))
+        self._columns = None
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Forgets chunks; unknown ids are no error."""
+        for chunk_id in ids:
+            self._vectors.pop(chunk_id, None)
+        self._columns = None
+
+    def rank(self, query: SparseVector) -> list[tuple[str, float]]:
+        """Returns chunk ids and BM25 scores above 0, best first.
+
+        The IDF is that of Lucene's BM25Similarity, never negative.
+        """
+        columns = self._columns or self._group()
+        scores = np.zeros(len(columns.ids), dtype=np.float64)
+        for term, weight in zip(query.indices, query.values, strict=True):
+            position = int(np.searchsorted(columns.terms, term))
+            if position == len(columns.terms) or columns.terms[position] != term:
+                continue
+            chosen = slice(columns.starts[position], columns.starts[position + 1])
+            containing = int(chosen.stop - chosen.start)
+            idf = np.log(1.0 + (len(scores) - containing + 0.5) / (containing + 0.5))
+            scores[columns.rows[chosen]] += weight * idf * columns.weights[chosen]
+        found = np.flatnonzero(scores > 0)
+        found = found[np.argsort(-scores[found], kind="stable")]
+        return [(columns.ids[row], float(scores[row])) for row in found]
+
+    def save(self, path: Path, stamp: str) -> None:
+        """Writes the index to a file, for ``load`` with the same stamp."""
+        partial = path.with_suffix(".partial")
+        lengths = [len(vector.indices) for vector in self._vectors.values()]
+        with partial.open("wb") as file:
+            np.savez(
+                file,
+                stamp=np.array(stamp),
+                ids=np.array(list(self._vectors), dtype=np.str_),
+                ends=np.cumsum(lengths, dtype=np.int64),
+                terms=_joined([v.indices for v in self._vectors.values()], np.uint32),
+                weights=_joined([v.values for v in self._vectors.values()], np.float32),
+            )
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, stamp: str) -> Postings | None:
+        """Reads what ``save`` wrote; None when there is no file with that stamp."""
+        if not path.is_file():
+            return None
+        with np.load(path, allow_pickle=False) as file:
+            if str(file["stamp"]) != stamp:
+                return None
+            ends, terms, weights = file["ends"], file["terms"], file["weights"]
+            starts = [0, *ends[:-1].tolist()] if len(ends) else []
+            return cls(
+                {
+                    str(chunk_id): SparseVector(terms[start:end], weights[start:end])
+                    for chunk_id, start, end in zip(
+                        file["ids"].tolist(), starts, ends.tolist(), strict=True
+                    )
+                }
+            )
+
+    def _group(self) -> _Columns:
+        vectors = list(self._vectors.values())
+        counts = [len(vector.indices) for vector in vectors]
+        every = _joined([vector.indices for vector in vectors], np.uint32)
+        order = np.argsort(every, kind="stable")
+        terms, starts = np.unique(every[order], return_index=True)
+        rows = np.repeat(np.arange(len(vectors), dtype=np.int32), counts)
+        self._columns = _Columns(
+            ids=list(self._vectors),
+            terms=terms,
+            starts=np.append(starts, len(every)).astype(np.int64),
+            rows=rows[order],
+            weights=_joined([vector.values for vector in vectors], np.float32)[order],
+        )
+        return self._columns
+
+
+def pack(vector: SparseVector) -> bytes:
+    """Returns term weights as bytes."""
+    head = vector.indices.astype("<u4").tobytes()
+    return head + vector.values.astype("<f4").tobytes()
+
+
+def unpack(data: bytes) -> SparseVector:
+    """Returns what ``pack`` was given."""
+    half = len(data) // 2
+    indices = np.frombuffer(data[:half], dtype="<u4").astype(np.uint32)
+    return SparseVector(indices, np.frombuffer(data[half:], dtype="<f4").astype(np.float32))
+
+
+def _joined(parts: Sequence[NDArray[S]], kind: type[S]) -> NDArray[S]:
+    return np.concatenate(parts).astype(kind) if parts else np.zeros(0, dtype=kind)
