@@ -121,10 +121,18 @@ class App:
             metadata=metadata,
             on_event=on_event,
         )
-        store = self._store
-        if isinstance(store, Optimizable) and not report.interrupted:
-            store.optimize()
+        self.optimize()
         return report
+
+    def optimize(self, *, wait: bool = False) -> None:
+        """Builds the search graph of the collection where it is due.
+
+        Args:
+            wait: Return only when it is in use; otherwise it is built in the background, and
+                given up when the application is closed.
+        """
+        if isinstance(self._store, Optimizable):
+            self._store.optimize(wait=wait)
 
     def search(
         self,

@@ -77,6 +77,9 @@ def ingest(
         report = app.ingest(
             *sources, prune=prune, metadata=parse_metadata(metadata), on_event=on_event
         )
+        if not report.interrupted:
+            on_event("building the search graph")
+            app.optimize(wait=True)
     if as_json:
         print_json(_as_dict(report))
     else:
@@ -87,7 +90,7 @@ def ingest(
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[Event], None]]:
+def _progress(*, quiet: bool) -> Iterator[Callable[[Event | str], None]]:
     """A progress bar on the terminal; nothing where there is none."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
@@ -104,9 +107,11 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[Event], None]]:
         task = bar.add_task("looking", total=None, rate="")
         chunks = 0
 
-        def on_event(event: Event) -> None:
+        def on_event(event: Event | str) -> None:
             nonlocal chunks
-            if isinstance(event, Found):
+            if isinstance(event, str):
+                bar.update(task, description=event)
+            elif isinstance(event, Found):
                 bar.update(task, total=event.sources, description="ingesting")
             elif isinstance(event, Embedded):
                 chunks += event.chunks

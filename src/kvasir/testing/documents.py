@@ -1,0 +1,32 @@
+"""Documents made for tests: as many as wanted, each different, always the same."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+_NOUNS = ("river", "harbour", "engine", "library", "winter", "market", "garden", "signal", "copper")
+_VERBS = ("carries", "opens", "needs", "hides", "follows", "measures", "colours", "answers")
+
+
+def write_notes(folder: Path, count: int, seed: int = 0) -> list[Path]:
+    """Writes small text files and returns their paths.
+
+    Args:
+        folder: Made when it is not there.
+        count: How many files.
+        seed: The same seed writes the same words.
+    """
+    chance = random.Random(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number in range(count):
+        sentences = []
+        for _ in range(4):
+            first, second = chance.choices(_NOUNS, k=2)
+            verb, value = chance.choice(_VERBS), chance.randrange(1000)
+            sentences.append(f"The {first} of note {number} {verb} the {second} {value}.")
+        path = folder / f"note-{number:04d}.txt"
+        path.write_text(" ".join(sentences) + "\n", "utf-8")
+        paths.append(path)
+    return paths

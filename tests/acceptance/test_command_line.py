@@ -1,0 +1,231 @@
+"""What a user does in the first hour, and the mistakes made on the way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvasir.testing.documents import write_notes
+
+Kvasir = Callable[..., Any]
+
+
+def test_an_answer_cites_words_that_stand_in_the_file(ingested: Kvasir) -> None:
+    answer = ingested("ask", "--json", "How far away is the Moon?").json
+    assert not answer["refused"]
+    assert "384,400" in answer["text"]
+    for citation in answer["citations"]:
+        text = Path(citation["source"]).read_text()
+        assert text[citation["start"] : citation["end"]] == citation["quote"]
+    shown = ingested("ask", "How far away is the Moon?").out
+    assert "[1]" in shown
+    assert "moon.md" in shown
+
+
+def test_a_question_that_the_documents_do_not_answer_is_refused(ingested: Kvasir) -> None:
+    answer = ingested("ask", "--json", "Who composed the opera Carmen?", code=5).json
+    assert answer["refused"]
+    assert answer["citations"] == []
+
+
+def test_ingesting_again_embeds_nothing_and_says_so(kvasir: Kvasir, notes: Path) -> None:
+    first = kvasir("ingest", "--json", "notes").json
+    assert (len(first["added"]), first["chunks_embedded"]) == (2, 2)
+    again = kvasir("ingest", "notes").out
+    assert "2 unchanged" in again
+    assert "0 chunks embedded" in again
+
+
+def test_only_the_changed_file_is_embedded_and_a_deleted_one_is_pruned(
+    kvasir: Kvasir, notes: Path
+) -> None:
+    kvasir("ingest", "notes")
+    (notes / "tea.txt").write_text("Black tea is steeped for four minutes.\n")
+    (notes / "moon.md").unlink()
+    report = kvasir("ingest", "--json", "--prune", "notes").json
+    assert [Path(uri).name for uri in report["replaced"]] == ["tea.txt"]
+    assert [Path(uri).name for uri in report["removed"]] == ["moon.md"]
+    assert report["chunks_embedded"] == 1
+    found = kvasir("search", "--json", "craters of the Moon").json
+    assert all("moon" not in hit["source"] for hit in found)
+    assert kvasir("doctor", "--json").json["clean"]
+
+
+def test_documents_can_be_listed_shown_changed_and_deleted(kvasir: Kvasir, notes: Path) -> None:
+    kvasir("ingest", "notes", "--metadata", "course=astronomy", "--metadata", "year=2026")
+    listed = kvasir("documents", "list", "--json").json
+    assert [Path(row["source"]).name for row in listed] == ["moon.md", "tea.txt"]
+    assert "384,400" in kvasir("documents", "show", "--text", "notes/moon.md").out
+    found = kvasir("search", "--json", "--filters", "course=astronomy", "tea").json
+    assert found[0]["metadata"]["year"] == 2026
+    kvasir("documents", "metadata", "notes/tea.txt", "course=cooking")
+    found = kvasir("search", "--json", "--filters", "course=astronomy", "tea").json
+    assert {Path(hit["source"]).name for hit in found} == {"moon.md"}
+    kvasir("documents", "delete", "notes/moon.md")
+    assert len(kvasir("documents", "list", "--json").json) == 1
+    missing = kvasir("documents", "show", "notes/moon.md", code=2)
+    assert "there is no document 'notes/moon.md'" in missing.err
+
+
+def test_collections_are_listed_and_deleted(kvasir: Kvasir, notes: Path) -> None:
+    kvasir("--collection", "one", "ingest", "notes")
+    kvasir("ingest", "--collection", "two", "notes/tea.txt")
+    rows = kvasir("collections", "list", "--json").json
+    assert [(row["name"], row["chunks"]) for row in rows] == [("one", 2), ("two", 1)]
+    kvasir("collections", "delete", "--yes", "--collection", "one")
+    assert [row["name"] for row in kvasir("collections", "list", "--json").json] == ["two"]
+    assert "there are: two" in kvasir("search", "--collection", "one", "tea", code=2).err
+
+
+def test_before_anything_was_ingested_the_next_step_is_named(kvasir: Kvasir) -> None:
+    for command in (["search", "x"], ["ask", "x"], ["doctor"], ["documents", "list"]):
+        assert "'kvasir ingest FOLDER' makes one" in kvasir(*command, code=2).err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["serch", "x"], "did you mean 'search'?"),
+        (["search", "x", "--set", "rag.vectordb.typ=qdrant"], "did you mean 'rag.vectordb.type'?"),
+        (["search", "x", "--set", "rag.vectordb.type=qdrantt"], "unknown store 'qdrantt'"),
+        (["search", "x", "--top-k", "0"], "top_k"),
+        (["search", "x", "--filters", "nonsense"], "field=value"),
+        (["search", "x", "--config", "none.yaml"], "there is no settings file 'none.yaml'"),
+        (["ask", "x", "--generator", "openai"], "generator.model"),
+        (["ingest", "notes", "--split-by", "chapter"], "split_by"),
+        (["ingest", "notes", "--metadata", "x"], "key=value"),
+        (["search", "x", "--set", "rag.embedding_model.name=/none"], "/none"),
+    ],
+)
+def test_a_mistake_gets_one_line_that_says_what_to_do(
+    ingested: Kvasir, arguments: list[str], complaint: str
+) -> None:
+    run = ingested(*arguments, code=2)
+    assert complaint in run.err
+    assert run.out == ""
+
+
+def test_a_missing_path_fails_alone(kvasir: Kvasir, notes: Path) -> None:
+    run = kvasir("ingest", "notes", "none", code=4)
+    assert "2 added, 1 failed" in run.out
+    assert "none" in run.err
+
+
+def test_another_embedding_model_is_refused_in_one_sentence(ingested: Kvasir) -> None:
+    other = ["--set", "rag.embedding_model.options={max_tokens: 64}"]
+    for command in (["search", "x"], ["ingest", "notes"]):
+        error = ingested(*command, *other, code=2).err
+        assert "embedding model" in error
+        assert error.count("\n") == 1
+
+
+def test_a_second_process_is_told_who_holds_the_index(kvasir: Kvasir, notes: Path) -> None:
+    kvasir("ingest", "notes")
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import kvasir, sys\n"
+            "with kvasir.open() as kb:\n"
+            "    kb.search('tea'); print('ready', flush=True); sys.stdin.read()\n",
+        ],
+        cwd=notes.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "ready\n"
+        error = kvasir("search", "tea", code=2).err
+        assert str(holder.pid) in error
+        assert error.count("\n") == 1
+    finally:
+        holder.communicate("", timeout=30)
+    assert "tea.txt" in kvasir("search", "tea").out
+
+
+def test_ctrl_c_keeps_what_is_finished_and_the_next_run_does_the_rest(
+    kvasir: Kvasir, tmp_path: Path
+) -> None:
+    write_notes(tmp_path / "many", 600)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kvasir", "ingest", "many"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(2.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert "Traceback" not in err
+    # A fast machine may have finished before the signal, a slow one not have started.
+    assert process.returncode in (0, 130), out + err
+    kvasir("ingest", "many")
+    assert len(kvasir("documents", "list", "--json").json) == 600
+    assert kvasir("doctor", "--json").json["clean"]
+
+
+def test_settings_are_written_checked_and_shown(kvasir: Kvasir, tmp_path: Path) -> None:
+    kvasir("config", "init")
+    assert "exists already" in kvasir("config", "init", code=2).err
+    assert "usable" in kvasir("config", "check").out
+    shown = kvasir("config", "show", "--json", KVASIR__RAG__VECTORDB__PASSWORD="hush").json
+    assert shown["rag"]["vectordb"]["password"] == "**********"
+    (tmp_path / "kvasir.yaml").write_text("rag: {vectordb: {type: nosuch}}")
+    assert "unknown store 'nosuch'" in kvasir("config", "check", code=2).err
+
+
+def test_completion_scripts_are_printed(ingested: Kvasir) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        assert "_KVASIR_COMPLETE" in ingested("completion", shell).out
+
+
+def test_the_reader_of_the_output_may_leave_early(kvasir: Kvasir, notes: Path) -> None:
+    kvasir("ingest", "notes")
+    head = shutil.which("head")
+    if head is None:
+        pytest.skip("there is no head command")
+    line = f"{sys.executable} -m kvasir search tea --json | {head} -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=notes.parent, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode in (0, 141)
+
+
+def test_the_default_path_needs_no_network_and_no_torch(notes: Path) -> None:
+    program = (
+        "import sys\n"
+        "def refuse(event, arguments):\n"
+        "    if event in ('socket.connect', 'socket.getaddrinfo', 'socket.sendto'):\n"
+        "        raise RuntimeError(f'network used: {event} {arguments}')\n"
+        "sys.addaudithook(refuse)\n"
+        "import kvasir\n"
+        "with kvasir.open() as kb:\n"
+        "    report = kb.ingest('notes')\n"
+        "    assert not report.failed, report.failed\n"
+        "    answer = kb.ask('How long is green tea steeped?')\n"
+        "assert answer.citations, answer\n"
+        "heavy = {'torch', 'transformers', 'haystack'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=notes.parent,
+        env={**os.environ, "PYTHONPATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
