@@ -73,6 +73,19 @@ def test_a_table_row_comes_with_its_header():
     assert text == "| Vessel | Litres |\n| --- | --- |\n| Odrerir | 35 |\n[1]"
 
 
+def test_a_table_that_began_in_another_chunk_keeps_its_header_and_its_lines():
+    rows = "| Bodn | 20 |\n| Son | 25 |\n| Odrerir | 35 |"
+    text = answer("Litres of Odrerir and Son?", hit(rows, headings=("Vessel | Litres",)))
+    assert text.startswith("| Vessel | Litres |\n| --- | --- |\n| ")
+    assert "| Son | 25 |\n| Odrerir | 35 |\n[1]" in text
+    assert "| Odrerir | 35 |\n[1]" in answer("Litres of Odrerir?", hit(rows), max_sentences=1)
+
+
+def test_what_stands_under_a_question_answers_it():
+    section = hit("No. They stay. The dwarfs are sent home.", headings=("Are guests sent home?",))
+    assert answer("Are guests sent home?", section, max_sentences=1) == "No. [1]"
+
+
 def test_line_breaks_inside_a_sentence_become_spaces_but_not_in_code():
     assert answer("mead honey", hit("Mead is made\nof   honey.")) == "Mead is made of honey. [1]"
     code = "def brew():\n    honey = 3\n    return honey"

@@ -37,11 +37,11 @@ class Passage:
     Attributes:
         marker: Number of its hit, from 1.
         document_id: The document it stands in.
-        start: Offset in the document's text.
+        start: Offset in the document's text; of the chunk, for the heading above it.
         text: The words, to the letter.
         language: ISO 639-1 code, or empty.
         quotable: False for headings, separators and questions.
-        header: Header and separator row, for a row of a table.
+        header: Header and separator row, for a row of a table where they are known.
     """
 
     marker: int
@@ -79,6 +79,10 @@ def _of_chunk(marker: int, hit: Hit) -> Iterator[Passage]:
     language = str(chunk.metadata.get("language", ""))
     spans = sentence_spans(chunk.text, language or None)
     texts = [chunk.text[start:end] for start, end in spans]
+    section = chunk.headings[-1] if chunk.headings else ""
+    if _QUESTION.search(section):
+        # What stands under a question answers it.
+        yield Passage(marker, chunk.document_id, chunk.start, section, language, quotable=False)
     header = ""
     for i, ((start, _), text) in enumerate(zip(spans, texts, strict=True)):
         is_row = text.startswith("|")
@@ -97,8 +101,16 @@ def _of_chunk(marker: int, hit: Hit) -> Iterator[Passage]:
             text,
             language,
             quotable=not (is_frame or heading or _QUESTION.search(text) or not _has_words(text)),
-            header=header if is_row and not is_frame else "",
+            header=(header or _carried_header(section, text)) if is_row and not is_frame else "",
         )
+
+
+def _carried_header(section: str, row: str) -> str:
+    """Returns the header of a table that began in an earlier chunk, if the path carries it."""
+    cells = [cell.strip() for cell in section.split(" | ")]
+    if len(cells) < 2 or row.strip().strip("|").count("|") != len(cells) - 1:
+        return ""
+    return f"| {' | '.join(cells)} |\n|{' --- |' * len(cells)}"
 
 
 def _has_words(text: str) -> bool:
@@ -155,14 +167,17 @@ def render(chosen: Sequence[Passage]) -> Iterator[str]:
 def _same_table(passage: Passage, other: Passage | None) -> bool:
     return (
         other is not None
-        and bool(passage.header)
+        and passage.text.startswith("|")
+        and other.text.startswith("|")
         and (passage.marker, passage.header) == (other.marker, other.header)
     )
 
 
 def _is_block(passage: Passage) -> bool:
     """Says whether line breaks matter: tables and code."""
-    return bool(passage.header) or ("\n" in passage.text and bool(_CODE_LINE.search(passage.text)))
+    return passage.text.startswith("|") or (
+        "\n" in passage.text and bool(_CODE_LINE.search(passage.text))
+    )
 
 
 def _written(passage: Passage) -> str:
