@@ -147,7 +147,7 @@ class RetrieverSettings(Section):
     alpha: float | None = Field(
         None, ge=0.0, le=1.0, description="share of the dense leg; by language by default"
     )
-    candidates: int = Field(100, ge=1, le=10_000, description="depth of each leg before fusion")
+    candidates: int = Field(50, ge=1, le=10_000, description="depth of each leg before fusion")
     reranker: RerankerSettings = RerankerSettings()
 
 
