@@ -34,7 +34,14 @@ from kvasir.core.protocols import (
 )
 from kvasir.core.registry import build, load
 from kvasir.core.types import Answer, Hit, Metadata, document_id
-from kvasir.evaluation.calibration import Progress, fit, make_questions, read_features
+from kvasir.evaluation.calibration import (
+    MOST_REFUSED,
+    MOST_REFUSED_MADE,
+    Progress,
+    fit,
+    make_questions,
+    read_features,
+)
 from kvasir.pipelines.answer import Answerer, AnswerStream
 from kvasir.pipelines.confidence import Calibration, EvidenceReader, Features
 from kvasir.pipelines.discovery import Input, is_address
@@ -254,6 +261,7 @@ class App:
         made = None if answered and unanswered else make_questions(self._store)
         reader = EvidenceReader(self.analyzer, self.embedder)
         top_k = self.settings.chat.rag.retriever.top_k
+        limit = MOST_REFUSED if answered else MOST_REFUSED_MADE
 
         def features(kind: str, given: Sequence[str] | None) -> Features:
             questions = given or (getattr(made, kind) if made else ())
@@ -261,8 +269,11 @@ class App:
                 questions, retriever, reader, top_k=top_k, progress=progress, stage=kind
             )
 
-        calibration = fit(features("answered", answered), features("unanswered", unanswered))
+        calibration = fit(
+            features("answered", answered), features("unanswered", unanswered), most_refused=limit
+        )
         self.catalog.set_calibration(self.collection, calibration.to_json())
+        self.__dict__.pop("answerer", None)  # Made anew with the decision when next asked for.
         return calibration
 
     # Components, each made when first needed

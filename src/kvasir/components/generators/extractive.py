@@ -104,12 +104,17 @@ class ExtractiveGenerator:
             + NEIGHBOUR_WEIGHT * _scaled(_neighbours(words, found))
             - COST_OF_100_WORDS * length
         )
-        for i, passage in enumerate(found[:-1]):
-            # What a question or a heading promises is said by the sentence under it; what a
-            # table's header promises, by any of its rows.
-            promises = not passage.quotable and not passage.text.startswith("|")
-            if promises and found[i + 1].marker == passage.marker:
-                scores[i + 1] = max(scores[i + 1], scores[i])
+        # What a question or a heading promises is said by what stands under it; what a table's
+        # header promises, by any of its rows.
+        promised = -np.inf
+        for i, passage in enumerate(found):
+            if i and found[i - 1].marker != passage.marker:
+                promised = -np.inf
+            scores[i] = max(scores[i], promised)
+            if passage.quotable:
+                promised = -np.inf
+            elif not passage.text.startswith("|"):
+                promised = scores[i]
         scores[[not p.quotable for p in found]] = -np.inf
         return scores
 
