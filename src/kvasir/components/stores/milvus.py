@@ -13,6 +13,7 @@ Source: https://milvus.io/docs (pymilvus 3.0, milvus-lite 3.2).
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import math
@@ -89,8 +90,9 @@ class MilvusStore:
         self._frequencies: dict[int, int] = {}
         self._lock = threading.Lock()
         self._closed = False
-        # pymilvus writes every refused call to the terminal, besides raising it.
-        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+        # Both write what they raise to the terminal as well.
+        for library in ("pymilvus", "milvus_lite"):
+            logging.getLogger(library).setLevel(logging.CRITICAL)
         self._client = self._connect(uri, token, username, password)
         try:
             self._open_collection(fingerprint)
@@ -270,8 +272,15 @@ class MilvusStore:
             self._collection,
             schema=schema,
             consistency_level="Strong",
-            **self._record_of(about),
         )
+        made = self._call("opening", self._client.describe_collection, self._collection)
+        if made["description"] != about:  # Milvus Lite forgets descriptions
+            self._call(
+                "creating a collection",
+                self._client.alter_collection_properties,
+                self._collection,
+                properties={"kvasir": about},
+            )
         # An empty collection is indexed at once: waiting would take half a second an index.
         self._call(
             "creating an index",
@@ -280,10 +289,6 @@ class MilvusStore:
             indexes,
             sync=False,
         )
-
-    def _record_of(self, about: str) -> dict[str, Any]:
-        """Returns what records an embedder besides the collection's description."""
-        return {}
 
     def _dense_index(self) -> dict[str, Any]:
         return {"index_type": "HNSW", "params": {"M": 16, "efConstruction": 200}}
@@ -393,7 +398,10 @@ class MilvusStore:
 
 
 class MilvusLiteStore(MilvusStore):
-    """Keeps a collection in a Milvus Lite file, in the process."""
+    """Keeps a collection in the process, in a path that ends in ``.db``.
+
+    Any other ``uri`` is a folder, and the path is ``milvus.db`` in it.
+    """
 
     name = "milvuslite"
 
@@ -401,24 +409,34 @@ class MilvusLiteStore(MilvusStore):
         self, uri: str, token: str | None, username: str | None, password: str | None
     ) -> MilvusClient:
         path = Path(uri.removeprefix("file://")).expanduser().absolute()
+        if path.suffix != ".db":
+            path = path / "milvus.db"
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return MilvusClient(uri=str(path))
         except (MilvusException, OSError, RuntimeError) as error:
-            if "lock" in str(error).lower():
+            if _is_held(path):
                 raise StoreLockedError(
-                    f"another process holds {path}: stop it, or use a Milvus server, which "
+                    f"another process holds '{path}': stop it, or use a Milvus server, which "
                     "serves several processes (rag.vectordb.type: milvus)"
                 ) from error
             raise ComponentError(self.name, f"opening {path}", error) from error
 
-    def _record_of(self, about: str) -> dict[str, Any]:
-        # Milvus Lite forgets descriptions and keeps properties.
-        return {"properties": {"kvasir": about}}
-
     def _dense_index(self) -> dict[str, Any]:
         # Milvus Lite's scan is exact and, up to 100,000 chunks, no slower than its HNSW.
         return {"index_type": "FLAT", "params": {}}
+
+
+def _is_held(path: Path) -> bool:
+    """Says whether a process has a Milvus Lite file open, which pymilvus keeps to itself."""
+    try:
+        with (path / "LOCK").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _chunk_row(chunk: Chunk) -> dict[str, Any]:
