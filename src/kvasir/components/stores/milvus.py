@@ -13,7 +13,6 @@ Source: https://milvus.io/docs (pymilvus 3.0, milvus-lite 3.2).
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import math
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from filelock import FileLock, Timeout
 from pymilvus import DataType, MilvusClient, MilvusException
 
 from kvasir.components.stores import chunk_rows
@@ -429,13 +429,14 @@ class MilvusLiteStore(MilvusStore):
 
 def _is_held(path: Path) -> bool:
     """Says whether a process has a Milvus Lite file open, which pymilvus keeps to itself."""
+    lock = FileLock(path / "LOCK")
     try:
-        with (path / "LOCK").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        lock.acquire(blocking=False)
+    except Timeout:
         return True
     except OSError:
         return False
+    lock.release()
     return False
 
 
