@@ -2,11 +2,14 @@
 
 ``App`` makes each component when it is first needed, by name through the registry, and hands it
 to the pipelines. Every front door, and Python code through ``kvasir.open``, uses this class.
+What only some commands need is imported by the method that needs it: a search must start within
+1.5 seconds, and has no use for the libraries of ingesting.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
@@ -14,11 +17,10 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from pydantic import SecretStr
 
-from kvasir.catalog.doctor import Findings, Repairs, examine, repair
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.errors import CollectionError
 from kvasir.core.filters import Filter
@@ -34,24 +36,18 @@ from kvasir.core.protocols import (
 )
 from kvasir.core.registry import build, load
 from kvasir.core.types import Answer, Hit, Metadata, document_id
-from kvasir.evaluation.calibration import (
-    MOST_REFUSED,
-    MOST_REFUSED_MADE,
-    Progress,
-    fit,
-    make_questions,
-    read_features,
-)
 from kvasir.pipelines.answer import Answerer, AnswerStream
 from kvasir.pipelines.confidence import Calibration, EvidenceReader, Features
-from kvasir.pipelines.discovery import Input, is_address
-from kvasir.pipelines.events import Event, IngestReport
-from kvasir.pipelines.extraction import ExtractionPool
-from kvasir.pipelines.fetch import fetch
-from kvasir.pipelines.ingest import IngestPipeline
-from kvasir.pipelines.reading import OnConflict
 from kvasir.pipelines.retrieve import Retriever
 from kvasir.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from kvasir.catalog.doctor import Findings, Repairs
+    from kvasir.evaluation.calibration import Progress
+    from kvasir.pipelines.discovery import Input
+    from kvasir.pipelines.events import Event, IngestReport
+    from kvasir.pipelines.ingest import IngestPipeline
+    from kvasir.pipelines.reading import OnConflict
 
 FilterLike = str | Mapping[str, Any] | Filter | None
 
@@ -232,11 +228,15 @@ class App:
 
     def examine(self) -> Findings:
         """Compares catalog and store."""
+        from kvasir.catalog.doctor import examine
+
         self._record()
         return examine(self.catalog, self._store, self.collection)
 
     def repair(self) -> Repairs:
         """Makes the store what the catalog says; a second time there is nothing to do."""
+        from kvasir.catalog.doctor import repair
+
         self._record()
         return repair(self.catalog, self._store, self.embedder, self.collection)
 
@@ -257,6 +257,14 @@ class App:
         Raises:
             UserError: There are too few questions, or too few sentences to make them of.
         """
+        from kvasir.evaluation.calibration import (
+            MOST_REFUSED,
+            MOST_REFUSED_MADE,
+            fit,
+            make_questions,
+            read_features,
+        )
+
         retriever = self.retriever
         made = None if answered and unanswered else make_questions(self._store)
         reader = EvidenceReader(self.analyzer, self.embedder)
@@ -401,6 +409,10 @@ class App:
 
     @cached_property
     def _ingesting(self) -> IngestPipeline:
+        from kvasir.pipelines.extraction import ExtractionPool
+        from kvasir.pipelines.fetch import fetch
+        from kvasir.pipelines.ingest import IngestPipeline
+
         chosen = self.settings.rag.ingest
         record = self.catalog.collection(self.collection)
         if record is not None:
@@ -454,7 +466,9 @@ class App:
 
 def _uri(source: str) -> str:
     """Returns the identity of a source as users write it: an address, or a file's full path."""
-    return source if is_address(source) else str(Path(source).expanduser().absolute())
+    if source.lower().startswith(("http://", "https://")):
+        return source
+    return os.path.abspath(os.path.expanduser(source))  # noqa: PTH100, PTH111
 
 
 def _reveal(secret: SecretStr | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from kvasir.app import App
-from kvasir.core.ledger import DocumentRecord
+from kvasir.core.ledger import DocumentRecord, VersionStatus
 from kvasir.frontends.cli.ingest import parse_metadata
 from kvasir.frontends.cli.options import json_option, with_app
 from kvasir.frontends.cli.rendering import one_line, print_json, print_table, sizes
@@ -36,9 +36,7 @@ def list_documents(app: App, prefix: str, as_json: bool) -> None:
                 "language": record.language,
                 "chunks": record.chunk_count,
                 "size": sizes(record.state.size),
-                "status": f"failed: {record.error_reason}"
-                if record.error_reason
-                else record.status,
+                "status": _status(record),
             }
             for record in records
         ]
@@ -87,6 +85,14 @@ def metadata(app: App, source: str, metadata: tuple[str, ...]) -> None:
     """Replace the metadata given for a document; nothing is embedded again."""
     app.set_metadata(source, parse_metadata(metadata) or {})
     click.echo("metadata replaced")
+
+
+def _status(record: DocumentRecord) -> str:
+    if not record.error_reason:
+        return record.status
+    if record.status is VersionStatus.LIVE:
+        return f"{record.status}, last attempt failed: {record.error_reason}"
+    return f"{record.status}: {record.error_reason}"
 
 
 def _as_dict(record: DocumentRecord) -> dict[str, Any]:

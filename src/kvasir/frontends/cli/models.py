@@ -7,7 +7,7 @@ from rich.console import Console
 
 from kvasir.frontends.cli.options import json_option, with_settings
 from kvasir.frontends.cli.rendering import print_json, print_table, sizes
-from kvasir.models import folders, hub
+from kvasir.models import folders
 from kvasir.settings import Settings
 
 
@@ -42,6 +42,8 @@ def list_models(settings: Settings, as_json: bool) -> None:
 @with_settings
 def pull(settings: Settings, name: str | None) -> None:
     """Fetch a model from the hub into the data folder; default: the one in the settings."""
+    from kvasir.models import hub
+
     chosen = settings.rag.embedding_model
     token = chosen.token.get_secret_value() if chosen.token else None
     console = Console(stderr=True)
