@@ -77,7 +77,7 @@ def make_questions(store: VectorStore, count: int = 200, seed: int = 0) -> MadeQ
     if len(sentences) < FEWEST_QUESTIONS:
         raise UserError(
             f"the collection has {len(sentences)} sentences to make questions of, "
-            f"{FEWEST_QUESTIONS} are needed: give questions that it answers (--questions DIR) "
+            f"{FEWEST_QUESTIONS} are needed: give questions that it answers (--questions FILE) "
             "and some that it does not (--off-topic FILE)"
         )
     words = [word for sentence in sentences for word in sentence]
