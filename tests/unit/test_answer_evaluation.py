@@ -145,7 +145,7 @@ def test_answered_questions_are_not_refused_for_the_sake_of_the_others():
 
 def test_the_shipped_decision_stays_where_fitting_gains_nothing():
     rng = np.random.default_rng(3)
-    fitted = fit(features(rng, 50, 0.6, 0.75), features(rng, 50, 0.2, 0.1))
+    fitted = fit(features(rng, 50, 0.75, 0.9), features(rng, 50, 0.0, 0.0))
     assert fitted.report["kept"] == 1.0
     assert fitted.weights == DEFAULT_CALIBRATION.weights
 
