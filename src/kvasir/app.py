@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
+from inspect import signature
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,7 +40,7 @@ from kvasir.core.types import Answer, Hit, Metadata, document_id
 from kvasir.pipelines.answer import Answerer, AnswerStream
 from kvasir.pipelines.confidence import Calibration, EvidenceReader, Features
 from kvasir.pipelines.retrieve import Retriever
-from kvasir.settings import Settings, load_settings
+from kvasir.settings import GeneratorSettings, Settings, load_settings
 
 if TYPE_CHECKING:
     from kvasir.catalog.doctor import Findings, Repairs
@@ -317,9 +318,12 @@ class App:
     @cached_property
     def generator(self) -> Generator:
         """The generator that the settings choose."""
-        chosen = self.settings.generator
-        load("generators", chosen.type)
-        provided = {"embedder": self.embedder, "analyzer": self.analyzer}
+        return self.make_generator(self.settings.generator)
+
+    def make_generator(self, chosen: GeneratorSettings) -> Generator:
+        """Makes a generator; the embedding model is loaded only for one that takes it."""
+        taken = signature(load("generators", chosen.type)).parameters
+        provided = {name: getattr(self, name) for name in ("embedder", "analyzer") if name in taken}
         return cast(Generator, build("generators", chosen.type, chosen.arguments, provided))
 
     @cached_property

@@ -127,11 +127,43 @@ class RagSettings(Section):
     ingest: IngestSettings = IngestSettings()
 
 
+class GeneratorSettings(Section):
+    """What writes the answers."""
+
+    type: str = Field("extractive", description="extractive, openai, ollama, or a plug-in")
+    model: str | None = Field(None, description="the model's name at the server")
+    base_url: str | None = Field(None, description="the server, such as http://localhost:11434")
+    api_key: SecretStr | None = None
+    options: dict[str, Any] = Field(default_factory=dict, description="the generator's own options")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The generator's constructor options, those that are set."""
+        given = {
+            "model": self.model,
+            "base_url": self.base_url,
+            "api_key": _reveal(self.api_key),
+        }
+        return {key: value for key, value in given.items() if value is not None} | self.options
+
+
 class RefinementSettings(Section):
     """Rewriting the question for the search by the language model."""
 
     enabled: bool = False
+    strategy: Literal["always", "below_threshold"] = Field(
+        "always", description="below_threshold: only when the question as typed finds too little"
+    )
+    threshold: float | None = Field(
+        None,
+        ge=0.0,
+        le=1.0,
+        description="too little: no dense score as high; default: min_score_threshold",
+    )
     prompt: str = DEFAULT_REFINEMENT_PROMPT
+    generator: GeneratorSettings | None = Field(
+        None, description="the language model that refines; by default the one that answers"
+    )
 
 
 class RetrieverSettings(Section):
@@ -163,27 +195,14 @@ class ChatRagSettings(Section):
 class ChatSettings(Section):
     """Chatting."""
 
+    context: str = Field("default", description="the context that a chat begins with")
+    contexts: dict[str, str] = Field(
+        default_factory=dict, description="further contexts: a name and its system message"
+    )
+    multiline: bool = Field(False, description="messages end with Alt-Enter")
+    vi_mode: bool = Field(False, description="edit as in vi")
+    logs_dir: Path | None = Field(None, description="a log a session; default: in data_dir")
     rag: ChatRagSettings = ChatRagSettings()
-
-
-class GeneratorSettings(Section):
-    """What writes the answers."""
-
-    type: str = Field("extractive", description="extractive, openai, ollama, or a plug-in")
-    model: str | None = Field(None, description="the model's name at the server")
-    base_url: str | None = Field(None, description="the server, such as http://localhost:11434")
-    api_key: SecretStr | None = None
-    options: dict[str, Any] = Field(default_factory=dict, description="the generator's own options")
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The generator's constructor options, those that are set."""
-        given = {
-            "model": self.model,
-            "base_url": self.base_url,
-            "api_key": _reveal(self.api_key),
-        }
-        return {key: value for key, value in given.items() if value is not None} | self.options
 
 
 class AnswerSettings(Section):
@@ -218,6 +237,11 @@ class Settings(Section):
     def catalog_url(self) -> str:
         """Where the catalog is, as an SQLAlchemy URL."""
         return self.catalog.url or f"sqlite:///{self.data_dir / 'catalog.db'}"
+
+    @property
+    def chat_logs_dir(self) -> Path:
+        """Where the logs of chats are written."""
+        return self.chat.logs_dir or self.data_dir / "chat-logs"
 
     def components(self) -> list[tuple[str, str]]:
         """Returns family and name of every component that the settings choose."""
