@@ -12,7 +12,7 @@ DEMO := $(VENV)/bin/kvasir --set data_dir=$(VENV)/demo-data
 
 demo: $(VENV)/.installed
 	$(DEMO) ingest docs
-	$(DEMO) ask "What does Kvasir do when a file is encrypted?"
+	$(DEMO) ask "What happens to a file that needs a password?"
 
 test: $(DEV)/.installed
 	$(DEV)/bin/python -m pytest
