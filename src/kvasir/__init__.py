@@ -1,10 +1,10 @@
 """Kvasir answers questions from your own documents and shows where each answer stands.
 
-    import kvasir
+import kvasir
 
-    with kvasir.open("kvasir.yaml") as kb:
-        kb.ingest("docs")
-        print(kb.ask("What is this about?").text)
+with kvasir.open("kvasir.yaml") as kb:
+    kb.ingest("docs")
+    print(kb.ask("What is this about?").text)
 """
 
 from __future__ import annotations
