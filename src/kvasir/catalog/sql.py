@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from kvasir.catalog.copying import copy_records
 from kvasir.catalog.queries import live, live_chunks, of_collection, shown
 from kvasir.catalog.records import (
     chunk_record,
@@ -106,6 +107,11 @@ class SqlCatalog:
         """Forgets a collection and all that is recorded of it; unknown names are no error."""
         with writing(self._engine) as connection:
             connection.execute(delete(collections).where(collections.c.name == name))
+
+    def copy_collection(self, name: str, to: str) -> None:
+        """Records a collection once more, under a name that no collection has yet."""
+        with writing(self._engine) as connection:
+            copy_records(connection, self._collection(connection, name).id, to)
 
     def add_languages(self, collection: str, languages: Iterable[str]) -> None:
         """Notes languages of documents in the collection."""
