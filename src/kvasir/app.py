@@ -37,7 +37,7 @@ from kvasir.core.protocols import (
 )
 from kvasir.core.registry import build, load
 from kvasir.core.types import Answer, Hit, Metadata, document_id
-from kvasir.pipelines.answer import Answerer, AnswerStream
+from kvasir.pipelines.answer import Answerer, AnswerStream, HitSource
 from kvasir.pipelines.confidence import Calibration, EvidenceReader, Features
 from kvasir.pipelines.retrieve import Retriever
 from kvasir.settings import GeneratorSettings, Settings, load_settings
@@ -45,6 +45,8 @@ from kvasir.settings import GeneratorSettings, Settings, load_settings
 if TYPE_CHECKING:
     from kvasir.catalog.doctor import Findings, Repairs
     from kvasir.evaluation.calibration import Progress
+    from kvasir.pipelines.chat import Conversation, Documents
+    from kvasir.pipelines.copying import CopyReport
     from kvasir.pipelines.discovery import Input
     from kvasir.pipelines.events import Event, IngestReport
     from kvasir.pipelines.ingest import IngestPipeline
@@ -227,6 +229,50 @@ class App:
         self._ingesting.remove(uris)
         self.catalog.delete_collection(record.name)
 
+    def copy_collection(
+        self,
+        to: VectorDbSettings,
+        *,
+        name: str | None = None,
+        exact: bool = False,
+        on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    ) -> CopyReport:
+        """Copies the collection to another store, or another place; nothing is embedded again.
+
+        The catalog does not record where the store is: with ``rag.vectordb`` set to ``to``
+        everything goes on as before. Under another name, the catalog's records are copied, too.
+
+        Args:
+            to: Where it is to be; ``uri`` is needed.
+            name: Its name there; the same by default.
+            exact: Delete what is there beyond the collection.
+            on_progress: Told the stage, how many chunks are done, and of how many.
+
+        Raises:
+            UserError: It would be copied onto itself, or the name is taken.
+            CollectionError: There is no such collection, or the target's was made by another
+                embedder.
+        """
+        from kvasir.pipelines.copying import copy_chunks
+
+        record = self._record()
+        uri = to.uri
+        if not uri:
+            raise SettingsError("say where to copy the collection to: a folder, file or address")
+        name = name or record.name
+        here = (self.settings.rag.vectordb.type, _place(self.settings.store_uri), record.name)
+        if here == (to.type, _place(uri), name):
+            raise UserError(
+                f"collection '{name}' is there already: name another place, another kind of "
+                "store, or another collection to copy it to"
+            )
+        due = name != record.name and self._must_be_recorded(name)
+        with closing(self._open_store(to, uri, name, record)) as target:
+            report = copy_chunks(self._store, target, exact=exact, on_progress=on_progress)
+        if due and report.verified:
+            self.catalog.copy_collection(record.name, name)
+        return report
+
     def examine(self) -> Findings:
         """Compares catalog and store."""
         from kvasir.catalog.doctor import examine
@@ -365,9 +411,70 @@ class App:
             Calibration.from_json(stored) if stored else None,
         )
 
+    def make_conversation(self, model: str | None = None) -> Conversation:
+        """Puts together what replies in a chat; the collection is opened when a question needs it.
+
+        Args:
+            model: A language model to use instead of ``generator.model``.
+
+        Raises:
+            UserError: A setting of the generator or of the refinement is missing or unusable.
+        """
+        from kvasir.pipelines.chat import Conversation, Retrieval
+        from kvasir.pipelines.refine import Refiner
+
+        chosen = self.settings.generator
+        if model is not None:
+            chosen = chosen.model_copy(update={"model": model})
+        generator = self.make_generator(chosen)
+        rag = self.settings.chat.rag
+        refiner, refinement = None, rag.context_refinement
+        if refinement.enabled:
+            below = refinement.threshold
+            if below is None:
+                below = rag.retriever.min_score_threshold
+            refiner = Refiner(
+                self.make_generator(refinement.generator) if refinement.generator else generator,
+                prompt=refinement.prompt,
+                below=None if refinement.strategy == "always" else below,
+            )
+        return Conversation(
+            generator,
+            self._open_documents,
+            retrieval=Retrieval(
+                rag.retriever.top_k, rag.retriever.min_score_threshold, rag.retriever.filters
+            ),
+            refiner=refiner,
+            template=rag.prompt,
+        )
+
+    def _open_documents(self) -> Documents:
+        from kvasir.pipelines.chat import Documents
+
+        stored = self._record().calibration
+        calibration = Calibration.from_json(stored) if stored else None
+
+        def text(document: str) -> str | None:
+            return self.catalog.text(self.collection, document)
+
+        return Documents(
+            self.retriever,
+            lambda source: self.make_answerer(source, text, calibration),
+            self.analyzer,
+            text,
+        )
+
+    def release_index(self) -> None:
+        """Lets other processes have the index, until something here needs it again."""
+        for name in ("answerer", "retriever"):
+            self.__dict__.pop(name, None)
+        store = self.__dict__.pop("_store", None)
+        if store is not None:
+            store.close()
+
     def make_answerer(
         self,
-        retriever: Retriever,
+        retriever: HitSource,
         document_text: Callable[[str], str | None],
         calibration: Calibration | None = None,
     ) -> Answerer:
@@ -385,13 +492,21 @@ class App:
 
     def make_store(self, uri: str, collection: str) -> VectorStore:
         """Opens a collection of the chosen kind of store at another place."""
-        chosen = self.settings.rag.vectordb
+        return self._open_store(self.settings.rag.vectordb, uri, collection, self.embedder)
+
+    def _open_store(
+        self,
+        chosen: VectorDbSettings,
+        uri: str,
+        collection: str,
+        made_by: Embedder | CollectionRecord,
+    ) -> VectorStore:
         provided = {
             "uri": uri,
             "collection": collection,
-            "dimension": self.embedder.dimension,
+            "dimension": made_by.dimension,
             "analyzer": self.analyzer,
-            "fingerprint": self.embedder.fingerprint,
+            "fingerprint": made_by.fingerprint,
             "token": _reveal(chosen.token),
             "username": chosen.username,
             "password": _reveal(chosen.password),
@@ -407,7 +522,11 @@ class App:
 
     @cached_property
     def _store(self) -> VectorStore:
-        store = self.make_store(self.settings.store_uri, self.collection)
+        # What the catalog knows of the embedder is enough: copying needs no model.
+        made_by = self.catalog.collection(self.collection) or self.embedder
+        store = self._open_store(
+            self.settings.rag.vectordb, self.settings.store_uri, self.collection, made_by
+        )
         self._open.callback(store.close)
         return store
 
@@ -449,6 +568,22 @@ class App:
             )
         return record
 
+    def _must_be_recorded(self, name: str) -> bool:
+        """Says whether the catalog lacks a collection that a copy is to be called."""
+        if self.catalog.unfinished(self.collection):
+            raise UserError(
+                f"collection '{self.collection}' has half-written documents: "
+                "'kvasir doctor --repair' puts that right; copy it then"
+            )
+        if self.catalog.collection(name) is None:
+            return True
+        ids = [{each.id for each in self.catalog.every_chunk(n)} for n in (self.collection, name)]
+        if ids[0] != ids[1]:
+            raise CollectionError(
+                f"there is a collection '{name}' already, of other documents: take another name"
+            )
+        return False
+
     def _check_embedder(self, record: CollectionRecord) -> None:
         if record.fingerprint != self.embedder.fingerprint:
             raise CollectionError(
@@ -473,6 +608,13 @@ def _uri(source: str) -> str:
     if source.lower().startswith(("http://", "https://")):
         return source
     return os.path.abspath(os.path.expanduser(source))  # noqa: PTH100, PTH111
+
+
+def _place(uri: str) -> str:
+    """Returns a store's place in a form in which the same place is always the same."""
+    if uri.startswith(("http://", "https://")):
+        return uri.rstrip("/").lower()
+    return str(Path(uri.removeprefix("file://")).expanduser().resolve())
 
 
 def _reveal(secret: SecretStr | None) -> str | None:

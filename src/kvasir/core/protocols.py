@@ -278,3 +278,10 @@ class BoundedContext(Protocol):
 
     def context_tokens(self) -> int | None:
         """Returns the model's context length in tokens, or None when it is not known."""
+
+
+@runtime_checkable
+class QuotesOnly(Protocol):
+    """A generator without a language model: it reads a prompt's hits, never its messages."""
+
+    quotes_only: bool

@@ -38,6 +38,8 @@ _CACHED_SENTENCES = 4096
 class ExtractiveGenerator:
     """Answers with sentences of the sources, to the letter, each followed by its marker."""
 
+    quotes_only = True
+
     def __init__(
         self,
         embedder: Embedder,
