@@ -63,7 +63,7 @@ def test_sections_do_not_share_headings_that_are_not_theirs():
         ]
     document = build(*parts)
     paths = {}
-    for unit in outline(document):
+    for unit in outline(document, lambda path: True):
         paths[unit.start] = unit.path
     for chunk in StructureSplitter(target_tokens=60).split(document):
         inside = [path for start, path in paths.items() if chunk.start <= start < chunk.end]
@@ -146,6 +146,13 @@ def test_headings_that_leave_no_room_are_shortened_from_outside():
     embedder = FakeEmbedder(max_tokens=64)
     chunks = StructureSplitter(embedder, max_tokens=64).split(document)
     assert max(embedder.count_tokens([chunk.passage for chunk in chunks])) <= 64
+
+
+def test_a_heading_that_is_too_long_to_repeat_stands_in_the_text():
+    heading = "漢" * 60
+    document = build((HEADING, heading, 1), (PARAGRAPH, SENTENCE, None))
+    chunks = StructureSplitter(FakeEmbedder(max_tokens=40), target_tokens=20).split(document)
+    assert "".join(chunk.text for chunk in chunks).count("漢") == 60
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -57,13 +57,18 @@ class Unit:
     glued: bool = False
 
 
-def outline(document: Document) -> list[Unit]:
+def outline(document: Document, fits: Callable[[tuple[str, ...]], bool]) -> list[Unit]:
     """Returns a document's units in order; together they hold all its text but headings.
 
-    A heading is in the ``path`` of the units under it; one without a text under it is a unit.
+    A heading is in the ``path`` of the units under it. One without a text under it is a unit,
+    and so are headings that are too long together to be repeated before every chunk.
+
+    Args:
+        document: The document.
+        fits: Says whether a path of headings can be put before a chunk whole.
     """
     language = document.metadata.get("language")
-    reader = _Reader(document.text, str(language) if language else None)
+    reader = _Reader(document.text, str(language) if language else None, fits)
     for block in document.blocks or _paragraphs(document.text):
         reader.read(block)
     return reader.finish()
@@ -88,9 +93,12 @@ class _Heading:
 
 
 class _Reader:
-    def __init__(self, text: str, language: str | None) -> None:
+    def __init__(
+        self, text: str, language: str | None, fits: Callable[[tuple[str, ...]], bool]
+    ) -> None:
         self._text = text
         self._language = language
+        self._fits = fits
         self._units: list[Unit] = []
         self._path: list[_Heading] = []
         self._waiting: list[_Heading] = []
@@ -148,6 +156,8 @@ class _Reader:
         top: int = 0,
     ) -> None:
         path = tuple(heading.text for heading in self._path)
+        if self._waiting and not self._fits(path):
+            self._release(0)
         for index, (start, end) in enumerate(spans):
             leads: tuple[int, ...] = ()
             if index == 0 and self._waiting:

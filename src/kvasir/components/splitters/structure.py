@@ -67,7 +67,7 @@ class StructureSplitter:
 
     def split(self, document: Document) -> list[Chunk]:
         """Returns the chunks of a document."""
-        units = self._measure(document, outline(document))
+        units = self._measure(document, outline(document, self._fits))
         maker = ChunkMaker(document)
         spans = pack(units, self._target, self._limit)
         if self._overlap:
@@ -106,6 +106,10 @@ class StructureSplitter:
                 piece = replace(piece, joint=Joint.NONE, leads=(), glued=False)
             pieces.append(Measured(piece, tokens, 0 if pieces else lead_tokens, overhead))
         return pieces
+
+    def _fits(self, path: tuple[str, ...]) -> bool:
+        """Says whether headings can be put before a chunk without dropping any."""
+        return self._shortened(path, None)[0][0] == path
 
     def _shortened(self, path: tuple[str, ...], header: str | None) -> tuple[Preface, int]:
         """Returns the headings and table header that fit, and their tokens.
