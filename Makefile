@@ -27,6 +27,7 @@ bench: $(DEV)/.installed
 	$(DEV)/bin/python bench/run.py
 
 docs: $(DEV)/.installed
+	$(DEV)/bin/python scripts/write_presets.py
 	$(DEV)/bin/python scripts/embed_help.py
 
 pin: $(DEV)/.installed

@@ -8,7 +8,9 @@ are relative to the working directory.
 
 from __future__ import annotations
 
+import copy
 import os
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -34,6 +36,8 @@ ENVIRONMENT_PREFIX = "KVASIR__"
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 _SECRETS = ("token", "password", "api_key")
+_ADDRESS_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
+_QUOTED = re.compile(r"'[^'<]{2,}'")
 _WINDOW_OPTIONS = ("split_by", "split_length", "split_overlap", "split_threshold")
 
 
@@ -255,38 +259,43 @@ class Settings(Section):
         return [(family, name) for family, name in chosen if name]
 
     def dump(self) -> dict[str, Any]:
-        """Returns the tree as plain values, secrets masked."""
-        return self.model_dump(mode="json")
+        """Returns the tree as plain values, secrets masked, also those inside addresses."""
+        masked: dict[str, Any] = _mask(self.model_dump(mode="json"))
+        return masked
 
 
 def load_settings(
-    config: Path | str | None = None,
+    config: Path | str | Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Settings:
     """Reads the settings.
 
+    Naming a unit or length of the window splitter in the environment or on the command line
+    chooses that splitter over the one of the file.
+
     Args:
-        config: A YAML file; default ``kvasir.yaml`` in the working directory, if there is one.
+        config: A YAML file, or a tree as one holds it; default ``kvasir.yaml`` in the working
+            directory, if there is one.
         overrides: Dotted keys and their values, above everything else.
         environment: Variables to read; default ``os.environ``.
 
     Raises:
         SettingsError: A key is unknown (names the nearest known one) or a value is unusable.
     """
-    path = Path(config) if config else DEFAULT_FILE
-    tree: dict[str, Any] = {}
-    if config or path.is_file():
-        tree = _read_yaml(path)
+    path: Path | None = None
+    if isinstance(config, Mapping):
+        tree = copy.deepcopy(dict(config))
+    else:
+        path = Path(config) if config else (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+        tree = _read_yaml(path) if path else {}
     variables = os.environ if environment is None else environment
-    for dotted, value in _from_environment(variables):
-        _put(tree, dotted, value)
-    for dotted, value in (overrides or {}).items():
-        _put(tree, dotted, value)
+    _lay_over(tree, dict(_from_environment(variables)))
+    _lay_over(tree, overrides or {})
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise SettingsError(_explain(error, path if config or path.is_file() else None)) from None
+        raise SettingsError(_explain(error, path)) from None
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -346,6 +355,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise SettingsError(f"cannot read the settings file '{path}': {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        # The error's own text quotes the line, and the line may hold a password.
+        mark = error.problem_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = _QUOTED.sub("a word", error.problem or "it cannot be read")
+        raise SettingsError(f"'{path}'{place} is not valid YAML: {problem}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"'{path}' is not valid YAML: {error}") from error
     if not isinstance(tree or {}, dict):
@@ -362,12 +377,30 @@ def _from_environment(variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]
 
 def _value(text: str, where: str) -> Any:
     """Reads a value given as text: lists, mappings and null as in YAML, all else as it is."""
-    if not text.startswith(("{", "[")) and text != "null":
+    is_secret = re.split(r"__|\.", where)[-1].lower() in _SECRETS
+    if is_secret or (not text.startswith(("{", "[")) and text != "null"):
         return text
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise SettingsError(f"the value of {where} is not valid YAML: {error}") from error
+
+
+def _lay_over(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
+    for dotted, value in values.items():
+        _put(tree, dotted, value)
+    windowed = any(f"rag.splitter.{option}" in values for option in _WINDOW_OPTIONS)
+    if windowed and "rag.splitter.type" not in values:
+        _put(tree, "rag.splitter.type", None)
+
+
+def _mask(value: Any) -> Any:
+    """Hides the password of ``scheme://user:password@host`` in every text of a tree."""
+    if isinstance(value, dict):
+        return {key: _mask(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_mask(inner) for inner in value]
+    return _ADDRESS_PASSWORD.sub(r"\1:**********@", value) if isinstance(value, str) else value
 
 
 def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:

@@ -109,3 +109,37 @@ def test_assigned_text_stays_text_until_the_setting_says_otherwise() -> None:
     assert parse_assignment("generator.options={temperature: 0.5}")[1] == {"temperature": 0.5}
     with pytest.raises(SettingsError, match="key=value"):
         parse_assignment("nonsense")
+
+
+@pytest.mark.parametrize("secret", ["{s3cret", "[s3cret", "s3cret]: {"])
+def test_a_secret_is_taken_as_it_is_whatever_its_characters(secret: str) -> None:
+    environment = {"KVASIR__RAG__VECTORDB__PASSWORD": secret}
+    for settings in (
+        load_settings(None, None, environment),
+        load_settings(None, dict([parse_assignment(f"rag.vectordb.password={secret}")]), {}),
+    ):
+        assert settings.rag.vectordb.password is not None
+        assert settings.rag.vectordb.password.get_secret_value() == secret
+
+
+def test_a_broken_line_of_a_file_is_not_quoted_since_it_may_hold_a_secret(tmp_path: Path) -> None:
+    for broken, place in (("'s3cret", "line 4, column 1"), ("*s3cret", "line 3, column 15")):
+        path = write(tmp_path, f"rag:\n  vectordb:\n    password: {broken}\n")
+        with pytest.raises(SettingsError, match=place) as caught:
+            load_settings(path, None, {})
+        assert "s3cret" not in str(caught.value)
+
+
+def test_the_passwords_of_addresses_are_masked() -> None:
+    settings = load_settings(
+        None,
+        {
+            "catalog.url": "postgresql://kvasir:s3cret@db/kvasir",
+            "rag.vectordb.uri": "http://user:s3cret@localhost:19530",
+        },
+        {},
+    )
+    shown = yaml.safe_dump(settings.dump())
+    assert "s3cret" not in shown
+    assert "kvasir:**********@db/kvasir" in shown
+    assert settings.catalog_url == "postgresql://kvasir:s3cret@db/kvasir"

@@ -11,6 +11,7 @@ import yaml
 from kvasir.core.errors import SettingsError
 from kvasir.core.registry import load
 from kvasir.frontends.cli.options import json_option, with_settings
+from kvasir.presets import PRESETS, render
 from kvasir.settings import DEFAULT_FILE, Settings, load_settings, template
 
 
@@ -49,10 +50,16 @@ def check(file: str) -> None:
 @config.command()
 @click.argument("file", default=str(DEFAULT_FILE))
 @click.option("--force", is_flag=True, help="Replace an existing file.")
-def init(file: str, force: bool) -> None:
+@click.option(
+    "--preset",
+    "preset",
+    type=click.Choice(sorted(PRESETS)),
+    help="Write the settings of a preset, every key in force, nothing commented out.",
+)
+def init(file: str, force: bool, preset: str | None) -> None:
     """Write a commented settings file with the defaults."""
     path = Path(file)
     if path.exists() and not force:
         raise SettingsError(f"'{file}' exists already; --force replaces it")
-    path.write_text(template(), "utf-8")
+    path.write_text(render(preset) if preset else template(), "utf-8")
     click.echo(f"wrote {file}")

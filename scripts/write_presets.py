@@ -1,0 +1,17 @@
+"""Writes ``presets/*.yaml`` from ``kvasir.presets``.
+
+``make docs`` runs it; a test fails when a file is not what it would write.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kvasir.presets import PRESETS, render
+
+FOLDER = Path(__file__).parent.parent / "presets"
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name in PRESETS:
+        (FOLDER / f"{name}.yaml").write_text(render(name), "utf-8")
