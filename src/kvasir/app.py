@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from pydantic import SecretStr
 
 from kvasir.catalog.sql import SqlCatalog
-from kvasir.core.errors import CollectionError
+from kvasir.core.errors import CollectionError, SettingsError, UserError
 from kvasir.core.filters import Filter
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
 from kvasir.core.protocols import (
@@ -40,7 +40,7 @@ from kvasir.core.types import Answer, Hit, Metadata, document_id
 from kvasir.pipelines.answer import Answerer, AnswerStream, HitSource
 from kvasir.pipelines.confidence import Calibration, EvidenceReader, Features
 from kvasir.pipelines.retrieve import Retriever
-from kvasir.settings import GeneratorSettings, Settings, load_settings
+from kvasir.settings import GeneratorSettings, Settings, VectorDbSettings, load_settings
 
 if TYPE_CHECKING:
     from kvasir.catalog.doctor import Findings, Repairs
@@ -105,6 +105,9 @@ class App:
     ) -> IngestReport:
         """Reads files, folders, addresses or uploads into the collection.
 
+        Where the settings name another store than before, or the old one is gone, what the
+        catalog knows of is written to it first.
+
         Args:
             inputs: Paths, ``http(s)://`` addresses, or a ``Source`` with its bytes.
             on_conflict: For a source that changed: ``replace``, ``skip`` or ``error``; by default
@@ -120,13 +123,16 @@ class App:
             CollectionError: Another embedder made the collection.
             StoreLockedError: Another process holds the index.
         """
-        report = self._ingesting.ingest(
+        pipeline = self._ingesting
+        written_again = self.repair().rewritten if self._store_was_lost() else 0
+        report = pipeline.ingest(
             inputs,
             on_conflict=on_conflict or self.settings.rag.ingest.on_conflict,
             prune=prune,
             metadata=metadata,
             on_event=on_event,
         )
+        report.chunks_embedded += written_again
         self.optimize()
         return report
 
@@ -390,6 +396,12 @@ class App:
         """Retrieval in the collection."""
         record = self._record()
         self._check_embedder(record)
+        if self._store_was_lost():
+            raise CollectionError(
+                f"the store of collection '{record.name}' is empty, though documents were "
+                "ingested: rag.vectordb names another store than then, or it was deleted; "
+                "'kvasir doctor --repair' fills it from the catalog"
+            )
         chosen = self.settings.chat.rag.retriever
         return Retriever(
             self.embedder,
@@ -555,6 +567,12 @@ class App:
             language=self.settings.rag.language,
             fetch=lambda url: fetch(url, allow_private=chosen.allow_private_urls),
         )
+
+    def _store_was_lost(self) -> bool:
+        """Says whether the store is empty though the catalog knows of chunks."""
+        if self.catalog.collection(self.collection) is None:
+            return False
+        return self.catalog.chunk_count(self.collection) > 0 and self._store.count() == 0
 
     def _record(self) -> CollectionRecord:
         """Returns the collection's record; raises CollectionError where there is none."""
