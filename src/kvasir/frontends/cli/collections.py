@@ -1,20 +1,33 @@
-"""``kvasir collections``: list and delete."""
+"""``kvasir collections``: list, copy and delete."""
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from types import FrameType
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kvasir.app import App
 from kvasir.core.ledger import CollectionRecord
+from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, with_app
-from kvasir.frontends.cli.rendering import print_json, print_table
+from kvasir.frontends.cli.places import describe, guess_store
+from kvasir.frontends.cli.rendering import print_json, print_table, rate
+from kvasir.pipelines.copying import CopyReport
+from kvasir.settings import VectorDbSettings
+
+OnProgress = Callable[[str, int, int], None]
 
 
 @click.group()
 def collections() -> None:
-    """List or delete collections."""
+    """List, copy or delete collections."""
 
 
 @collections.command("list")
@@ -38,6 +51,143 @@ def delete(app: App, yes: bool) -> None:
         click.confirm(f"Delete collection '{app.collection}' with all its documents?", abort=True)
     app.delete_collection()
     click.echo(f"collection '{app.collection}' deleted")
+
+
+@collections.command()
+@click.option("--to", "uri", required=True, metavar="URI", help="Folder, file or address.")
+@click.option(
+    "--to-type",
+    metavar="TYPE",
+    help="Kind of store there; guessed where the URI leaves no doubt.",
+)
+@click.option("--to-collection", "name", metavar="NAME", help="Its name there; the same if absent.")
+@click.option("--to-token", envvar="KVASIR_TO_TOKEN", show_envvar=True, help="The store's token.")
+@click.option(
+    "--to-username", envvar="KVASIR_TO_USERNAME", show_envvar=True, help="The store's user."
+)
+@click.option(
+    "--to-password", envvar="KVASIR_TO_PASSWORD", show_envvar=True, help="The store's password."
+)
+@click.option("--exact", is_flag=True, help="Delete what is there beyond the collection.")
+@json_option
+@with_app
+def copy(
+    app: App,
+    uri: str,
+    to_type: str | None,
+    name: str | None,
+    to_token: str | None,
+    to_username: str | None,
+    to_password: str | None,
+    exact: bool,
+    as_json: bool,
+) -> int:
+    """Copy the collection to another store, without embedding anything again.
+
+    Every chunk is compared at the end. A copy that was interrupted goes on when the same command
+    is given again. The original stays; the last lines say which settings to change to go on with
+    the copy.
+    """
+    to = VectorDbSettings.model_validate(
+        {
+            "type": to_type or guess_store(uri),
+            "uri": uri,
+            "token": to_token,
+            "username": to_username,
+            "password": to_password,
+        }
+    )
+    try:
+        with _progress(quiet=as_json) as on_progress, _between_batches(on_progress) as checked:
+            report = app.copy_collection(to, name=name, exact=exact, on_progress=checked)
+    except KeyboardInterrupt:
+        click.echo("interrupted: what is copied is kept; run the same command again", err=True)
+        return EXIT_INTERRUPTED
+    left = len(report.extra) - report.removed
+    if as_json:
+        print_json({**asdict(report), "verified": report.verified})
+    else:
+        _print(report)
+        if report.verified:
+            click.echo(describe(app.settings, to, name))
+    return 0 if report.verified and not left else EXIT_SOME_FAILED
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[OnProgress]:
+    """A progress bar on the terminal; nothing where there is none."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda stage, done, total: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def on_progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total, rate="")
+            task = tasks[stage]
+            elapsed = bar.tasks[bar.task_ids.index(task)].elapsed or 0.0
+            shown = f"{rate(done, elapsed)} chunks/s" if total > 1 else ""
+            bar.update(task, completed=done, total=total, rate=shown)
+
+        yield on_progress
+
+
+@contextmanager
+def _between_batches(on_progress: OnProgress) -> Iterator[OnProgress]:
+    """Lets the first Ctrl-C wait until a batch is written; a second one does not wait."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    def checked(stage: str, done: int, total: int) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        on_progress(stage, done, total)
+
+    former = signal.signal(signal.SIGINT, ask)
+    try:
+        yield checked
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def _print(report: CopyReport) -> None:
+    kept = f", {report.kept} were there already" if report.kept else ""
+    speed = rate(report.chunks, report.seconds)
+    click.echo(
+        f"{report.written} chunks written{kept}; {report.seconds:.1f} s, {speed} chunks/s; "
+        f"checksum {report.checksum}"
+    )
+    if report.removed:
+        click.echo(f"{report.removed} chunks deleted there that the collection does not have")
+    elif report.extra:
+        click.echo(
+            f"{len(report.extra)} chunks are there that the collection does not have, such as "
+            f"{report.extra[0]}; the same command with --exact deletes them",
+            err=True,
+        )
+    if report.changed:
+        click.echo("the collection was written to meanwhile: run the same command again", err=True)
+    elif not report.verified:
+        named = f", such as {report.faulty[0]}" if report.faulty else ""
+        click.echo(
+            f"the copy is not like the original: {len(report.faulty)} chunks differ or are "
+            f"missing{named}, {report.counted} counted there; run the same command again",
+            err=True,
+        )
 
 
 def _as_dict(app: App, record: CollectionRecord) -> dict[str, Any]:
