@@ -24,6 +24,7 @@ COMMANDS = {
     "ingest": ("ingest", "Read files, folders and URLs into a collection."),
     "search": ("ask", "Find the passages that match a query."),
     "ask": ("ask", "Answer a question from the documents, with citations."),
+    "chat": ("chat", "Chat with a language model, your documents, or both."),
     "documents": ("documents", "List, show, change or delete documents."),
     "collections": ("collections", "List or delete collections."),
     "doctor": ("doctor", "Compare catalog and store, and repair them."),
