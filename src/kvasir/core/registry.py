@@ -24,6 +24,7 @@ FAMILIES = (
     "stores",
     "rerankers",
     "generators",
+    "judges",
 )
 
 

@@ -1,0 +1,352 @@
+"""Kvasir's embedders, retriever, answers and ingesting as Haystack 3 components.
+
+    from haystack import Pipeline
+    from kvasir.integrations.haystack import KvasirRetriever
+
+    pipeline = Pipeline()
+    pipeline.add_component("retriever", KvasirRetriever(config="kvasir.yaml", top_k=5))
+
+Every component takes a settings file and settings over it by dotted key, and is written to a
+pipeline file as just these: keep secrets in the environment or in the settings file. Components
+of one process with the same settings share one application, so a writer and a retriever can work
+on one embedded index.
+
+Source: https://docs.haystack.deepset.ai/docs/custom-components (haystack-ai 3).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from haystack import Document, component, default_from_dict, default_to_dict
+from haystack.core.serialization import allow_deserialization_module
+from haystack.dataclasses import ByteStream, GeneratedAnswer
+
+from kvasir.app import App
+from kvasir.core.filters import Filter, parse_filter
+from kvasir.core.media_types import detect
+from kvasir.core.types import Hit, Source
+from kvasir.pipelines.discovery import Input
+from kvasir.settings import load_settings
+
+# So that pipeline files with these components load where this module is imported.
+allow_deserialization_module(__name__)
+
+
+@dataclass(slots=True)
+class _Shared:
+    app: App
+    users: int = 0
+
+
+_APPS: dict[str, _Shared] = {}
+_APPS_LOCK = threading.Lock()
+
+
+class _Connection:
+    """A component's part in an application that components with the same settings share."""
+
+    def __init__(self, config: str | None, settings: Mapping[str, Any] | None) -> None:
+        self.config = config
+        self.settings = dict(settings or {})
+        self._key = json.dumps(
+            [str(Path(config).absolute()) if config else str(Path.cwd()), self.settings],
+            sort_keys=True,
+        )
+        self._joined = False
+
+    def open(self) -> App:
+        """Returns the application, opened if this is its first user."""
+        with _APPS_LOCK:
+            shared = _APPS.get(self._key)
+            if shared is None:
+                shared = _Shared(App(load_settings(self.config, self.settings)))
+                _APPS[self._key] = shared
+            if not self._joined:
+                shared.users += 1
+                self._joined = True
+            return shared.app
+
+    def close(self) -> None:
+        """Leaves; the last user closes the application."""
+        with _APPS_LOCK:
+            if not self._joined:
+                return
+            self._joined = False
+            shared = _APPS[self._key]
+            shared.users -= 1
+            if shared.users == 0:
+                del _APPS[self._key]
+                shared.app.close()
+
+
+class _KvasirComponent:
+    """What all components have in common: settings, opening and closing.
+
+    Haystack makes each component's class anew, so ``super()`` would not find it.
+    """
+
+    def __init__(self, config: str | None, settings: dict[str, Any] | None) -> None:
+        self._connection = _Connection(config, settings)
+
+    def _parameters(self) -> dict[str, Any]:
+        return {"config": self._connection.config, "settings": self._connection.settings}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the component as a pipeline file holds it."""
+        return default_to_dict(self, **self._parameters())
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Any:
+        """Returns the component that a pipeline file describes."""
+        return default_from_dict(cls, data)
+
+    def warm_up(self) -> None:
+        """Opens the application."""
+        self._connection.open()
+
+    def close(self) -> None:
+        """Releases the index and child processes, unless another component uses them."""
+        self._connection.close()
+
+
+@component
+class KvasirTextEmbedder(_KvasirComponent):
+    """Embeds a query with the embedding model of the settings."""
+
+    def __init__(self, config: str | None = None, settings: dict[str, Any] | None = None) -> None:
+        """Args: a settings file, and settings over it by dotted key."""
+        _KvasirComponent.__init__(self, config, settings)
+
+    def warm_up(self) -> None:
+        """Loads the model."""
+        _ = self._connection.open().embedder
+
+    @component.output_types(embedding=list[float])
+    def run(self, text: str) -> dict[str, Any]:
+        """Returns the text's vector, of unit length."""
+        (vector,) = self._connection.open().embedder.embed_queries([text])
+        return {"embedding": vector.tolist()}
+
+
+@component
+class KvasirDocumentEmbedder(_KvasirComponent):
+    """Embeds documents with the embedding model of the settings."""
+
+    def __init__(
+        self,
+        config: str | None = None,
+        settings: dict[str, Any] | None = None,
+        meta_fields_to_embed: list[str] | None = None,
+        embedding_separator: str = "\n",
+    ) -> None:
+        """Sets what is embedded.
+
+        Args:
+            config: A settings file.
+            settings: Settings over it by dotted key.
+            meta_fields_to_embed: Metadata put before the content, such as ``title``.
+            embedding_separator: Put between them.
+        """
+        _KvasirComponent.__init__(self, config, settings)
+        self.meta_fields_to_embed = meta_fields_to_embed or []
+        self.embedding_separator = embedding_separator
+
+    def _parameters(self) -> dict[str, Any]:
+        return _KvasirComponent._parameters(self) | {
+            "meta_fields_to_embed": self.meta_fields_to_embed,
+            "embedding_separator": self.embedding_separator,
+        }
+
+    def warm_up(self) -> None:
+        """Loads the model."""
+        _ = self._connection.open().embedder
+
+    @component.output_types(documents=list[Document])
+    def run(self, documents: list[Document]) -> dict[str, Any]:
+        """Returns the documents with their vectors, of unit length."""
+        if not documents:
+            return {"documents": []}
+        vectors = self._connection.open().embedder.embed_documents([*map(self._text, documents)])
+        return {
+            "documents": [
+                replace(document, embedding=vector.tolist())
+                for document, vector in zip(documents, vectors, strict=True)
+            ]
+        }
+
+    def _text(self, document: Document) -> str:
+        fields = (document.meta.get(name) for name in self.meta_fields_to_embed)
+        parts = [str(value) for value in fields if value is not None]
+        return self.embedding_separator.join([*parts, document.content or ""])
+
+
+@component
+class KvasirRetriever(_KvasirComponent):
+    """Finds passages in a collection as ``kvasir search`` does: hybrid, in any language."""
+
+    def __init__(
+        self,
+        config: str | None = None,
+        settings: dict[str, Any] | None = None,
+        top_k: int | None = None,
+        filters: dict[str, Any] | None = None,
+        min_score_threshold: float | None = None,
+    ) -> None:
+        """Sets what is retrieved; None means what the settings say.
+
+        Args:
+            config: A settings file.
+            settings: Settings over it by dotted key.
+            top_k: Most documents.
+            filters: A filter in Haystack's syntax.
+            min_score_threshold: Leave out passages whose (1 + cosine) / 2 is below.
+        """
+        _KvasirComponent.__init__(self, config, settings)
+        self.top_k = top_k
+        self.filters = filters
+        self.min_score_threshold = min_score_threshold
+
+    def _parameters(self) -> dict[str, Any]:
+        return _KvasirComponent._parameters(self) | {
+            "top_k": self.top_k,
+            "filters": self.filters,
+            "min_score_threshold": self.min_score_threshold,
+        }
+
+    @component.output_types(documents=list[Document])
+    def run(
+        self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
+    ) -> dict[str, Any]:
+        """Returns the passages that belong to a query, best first.
+
+        Args:
+            query: The question or keywords.
+            filters: In place of the component's own.
+            top_k: In place of the component's own.
+        """
+        hits = self._connection.open().search(
+            query,
+            top_k=top_k or self.top_k,
+            filters=_filter(filters or self.filters),
+            min_score_threshold=self.min_score_threshold,
+        )
+        return {"documents": [to_document(hit) for hit in hits]}
+
+
+@component
+class KvasirAnswerer(_KvasirComponent):
+    """Answers from a collection as ``kvasir ask`` does: checked citations, or a refusal."""
+
+    def __init__(
+        self,
+        config: str | None = None,
+        settings: dict[str, Any] | None = None,
+        top_k: int | None = None,
+        filters: dict[str, Any] | None = None,
+    ) -> None:
+        """Sets what answers are made from; see ``KvasirRetriever``."""
+        _KvasirComponent.__init__(self, config, settings)
+        self.top_k = top_k
+        self.filters = filters
+
+    def _parameters(self) -> dict[str, Any]:
+        return _KvasirComponent._parameters(self) | {"top_k": self.top_k, "filters": self.filters}
+
+    @component.output_types(answers=list[GeneratedAnswer])
+    def run(
+        self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
+    ) -> dict[str, Any]:
+        """Returns one answer, with ``refused``, ``confidence`` and ``citations`` in its meta."""
+        answer = self._connection.open().ask(
+            query, top_k=top_k or self.top_k, filters=_filter(filters or self.filters)
+        )
+        citations = [
+            {
+                "marker": citation.marker,
+                "source_uri": citation.source_uri,
+                "page": citation.page,
+                "quote": citation.quote,
+            }
+            for citation in answer.citations
+        ]
+        meta = {
+            "refused": answer.refused,
+            "confidence": answer.confidence,
+            "citations": citations,
+        }
+        documents = [to_document(hit) for hit in answer.hits]
+        return {"answers": [GeneratedAnswer(answer.text, query, documents, meta)]}
+
+
+@component
+class KvasirWriter(_KvasirComponent):
+    """Ingests files, bytes and documents into a collection as ``kvasir ingest`` does."""
+
+    def __init__(self, config: str | None = None, settings: dict[str, Any] | None = None) -> None:
+        """Args: a settings file, and settings over it by dotted key."""
+        _KvasirComponent.__init__(self, config, settings)
+
+    @component.output_types(documents_written=int, failed=list[dict[str, str]])
+    def run(
+        self,
+        sources: list[str | Path | ByteStream] | None = None,
+        documents: list[Document] | None = None,
+    ) -> dict[str, Any]:
+        """Reads, splits and embeds; what has not changed since last time is left alone.
+
+        Args:
+            sources: Paths, folders, addresses, or bytes with ``file_path`` or ``file_name`` in
+                their metadata.
+            documents: Texts, as Haystack's converters make them: not yet split or embedded.
+                ``file_path`` of their metadata, else their id, is what they are called.
+
+        Returns:
+            ``documents_written``: how many documents are new or replaced. ``failed``: source,
+            reason and message of what could not be read.
+        """
+        inputs: list[Input] = []
+        for source in sources or []:
+            inputs.append(_upload(source) if isinstance(source, ByteStream) else source)
+        for document in documents or []:
+            uri = str(document.meta.get("file_path") or document.id)
+            inputs.append((Source(uri, "text/plain"), (document.content or "").encode()))
+        report = self._connection.open().ingest(*inputs)
+        return {
+            "documents_written": len(report.added) + len(report.replaced),
+            "failed": [
+                {"source": each.source_uri, "reason": each.reason, "message": each.message}
+                for each in report.failed
+            ],
+        }
+
+
+def to_document(hit: Hit) -> Document:
+    """Returns a hit as a Haystack document; its metadata say where the passage stands."""
+    chunk = hit.chunk
+    place = {
+        "document_id": chunk.document_id,
+        "page": chunk.page,
+        "headings": list(chunk.headings),
+        "start": chunk.start,
+        "end": chunk.end,
+        "dense_score": hit.dense_score,
+        "lexical_score": hit.lexical_score,
+    }
+    return Document(chunk.id, chunk.text, meta=dict(chunk.metadata) | place, score=hit.score)
+
+
+def _filter(filters: dict[str, Any] | None) -> Filter | None:
+    return parse_filter(filters)
+
+
+def _upload(stream: ByteStream) -> Input:
+    name = str(stream.meta.get("file_path") or stream.meta.get("file_name") or "")
+    if not name:
+        raise ValueError("a ByteStream needs 'file_path' or 'file_name' in its meta")
+    return Source(name, stream.mime_type or detect(name, stream.data)), stream.data

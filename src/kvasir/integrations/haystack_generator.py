@@ -1,0 +1,124 @@
+"""Any Haystack chat generator as what writes the answers.
+
+Source: https://docs.haystack.deepset.ai/docs/generators (haystack-ai 3).
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Iterator, Mapping
+from queue import SimpleQueue
+from typing import Any
+
+from haystack.dataclasses import ChatMessage, StreamingChunk
+
+from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.core.types import Prompt
+from kvasir.integrations.haystack_classes import make
+
+_ROLES = {
+    "system": ChatMessage.from_system,
+    "user": ChatMessage.from_user,
+    "assistant": ChatMessage.from_assistant,
+}
+
+
+class _BrokenOffError(Exception):
+    """The reader has enough."""
+
+
+class HaystackGenerator:
+    """Lets a Haystack chat generator write the answer; streams where it does."""
+
+    def __init__(
+        self,
+        component: str = "",
+        init_parameters: Mapping[str, Any] | None = None,
+        context_window: int | None = None,
+    ) -> None:
+        """Makes the chat generator.
+
+        Args:
+            component: Its class, as ``haystack.components.generators.chat:OpenAIChatGenerator``.
+            init_parameters: Its parameters, as in a Haystack pipeline file.
+            context_window: The model's context length in tokens, when it must be respected.
+
+        Raises:
+            SettingsError: The class or its parameters are unusable.
+        """
+        if not component:
+            raise SettingsError(
+                "generator 'haystack' needs generator.options.component, such as "
+                "haystack.components.generators.chat:OpenAIChatGenerator"
+            )
+        self._component = make("component", component, init_parameters or {})
+        self._streams = "streaming_callback" in inspect.signature(self._component.run).parameters
+        self._context_window = context_window
+        self._lock = threading.Lock()
+        self._warm = False
+
+    def context_tokens(self) -> int | None:
+        """Returns the context length from the settings; Haystack does not know it."""
+        return self._context_window
+
+    def generate(self, prompt: Prompt) -> Iterator[str]:
+        """Yields the answer as the chat generator writes it.
+
+        Raises:
+            ComponentError: The chat generator failed.
+        """
+        pieces: SimpleQueue[str | Exception | None] = SimpleQueue()
+        enough = threading.Event()
+        # The pieces come by callback, and are wanted one after the other.
+        writer = threading.Thread(
+            target=self._write, args=(prompt, pieces, enough), daemon=True, name="kvasir-haystack"
+        )
+        writer.start()
+        try:
+            while (piece := pieces.get()) is not None:
+                if isinstance(piece, Exception):
+                    raise ComponentError("haystack", "answering", piece) from piece
+                yield piece
+        finally:
+            enough.set()
+
+    def _write(
+        self,
+        prompt: Prompt,
+        pieces: SimpleQueue[str | Exception | None],
+        enough: threading.Event,
+    ) -> None:
+        said = False
+
+        def on_chunk(chunk: StreamingChunk) -> None:
+            nonlocal said
+            if enough.is_set():
+                raise _BrokenOffError
+            if chunk.content:
+                said = True
+                pieces.put(chunk.content)
+
+        messages = [_ROLES[message.role](message.content) for message in prompt.messages]
+        try:
+            self._warm_up()
+            options = {"streaming_callback": on_chunk} if self._streams else {}
+            replies = self._component.run(messages=messages, **options)["replies"]
+            if not said and replies and replies[0].text:
+                pieces.put(replies[0].text)
+            pieces.put(None)
+        except _BrokenOffError:
+            pieces.put(None)
+        except Exception as error:  # noqa: BLE001  the reader raises it again
+            pieces.put(error)
+
+    def _warm_up(self) -> None:
+        with self._lock:
+            if not self._warm and hasattr(self._component, "warm_up"):
+                self._component.warm_up()
+            self._warm = True
+
+    def close(self) -> None:
+        """Closes the chat generator's connections, where it can."""
+        if hasattr(self._component, "close"):
+            self._component.close()

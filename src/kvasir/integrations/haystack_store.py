@@ -1,0 +1,449 @@
+"""Any Haystack document store as a place for a collection.
+
+A document store can write, delete and filter; searching by vector is done by a retriever that
+belongs to it, where one is named, and otherwise by comparing everything. Whatever scores a
+retriever gives, the scores here come from the vectors, so they are the same in every store.
+
+What filters look at is kept in fields of our own: for each metadata field one with a digest of
+type and value, and for numbers one with the number. So text, numbers and truth values stay
+apart, no field name clashes with the store's, and no text is taken for a date. Collections
+share a document store; one more document for each keeps what belongs to the whole, with a
+stamp that changes with every write: the keyword index, which lives in memory, follows it.
+
+Source: https://docs.haystack.deepset.ai/docs/document-store (haystack-ai 3).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+from haystack import Document
+from haystack.document_stores.types import DuplicatePolicy
+
+from kvasir.components.stores import chunk_rows
+from kvasir.components.stores.postings import Postings, pack, unpack
+from kvasir.core.errors import CollectionError, ComponentError, SettingsError
+from kvasir.core.filters import Comparison, Filter, matches
+from kvasir.core.protocols import TextAnalyzer
+from kvasir.core.types import Chunk, Hit, Matrix, Metadata, MetadataValue, SparseVector
+from kvasir.integrations.haystack_classes import load_class, make
+
+T = TypeVar("T")
+
+_NAMESPACE = uuid.UUID("0d6e8f9c-3b1f-5a57-8a0e-7a2a54ce4b0d")
+_IDS_AT_ONCE = 100
+_SCAN_SHARE = 5
+"""Where more than one in so many chunks are asked for by id, all are read instead."""
+_NOTHING = "-"
+"""No digest; a list for ``in`` may not be empty in every store."""
+
+
+class HaystackStore:
+    """Keeps a collection in a Haystack document store."""
+
+    def __init__(
+        self,
+        collection: str,
+        dimension: int,
+        analyzer: TextAnalyzer,
+        fingerprint: str = "",
+        document_store: str = "",
+        init_parameters: Mapping[str, Any] | None = None,
+        retriever: str | None = None,
+        retriever_parameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Opens a collection, and creates it where there is none.
+
+        Args:
+            collection: Any name.
+            dimension: Length of the vectors.
+            analyzer: Makes the terms of the keyword leg.
+            fingerprint: Of the embedder; empty accepts any.
+            document_store: The class, such as
+                ``haystack.document_stores.in_memory:InMemoryDocumentStore``.
+            init_parameters: Its parameters, as in a Haystack pipeline file. Embeddings must be
+                returned with documents.
+            retriever: The class of the embedding retriever that belongs to it; without one
+                every vector is compared.
+            retriever_parameters: The retriever's parameters, without ``document_store``.
+
+        Raises:
+            SettingsError: A class or its parameters are unusable.
+            CollectionError: It was made with another dimension or by another embedder.
+            ComponentError: The document store failed.
+        """
+        if not document_store:
+            raise SettingsError(
+                "store 'haystack' needs rag.vectordb.options.document_store, such as "
+                "haystack.document_stores.in_memory:InMemoryDocumentStore"
+            )
+        self.dimension = dimension
+        self._title = collection
+        self._key = _digest(collection)
+        self._analyzer = analyzer
+        self._lock = threading.RLock()
+        self._postings: Postings | None = None
+        self._loaded_stamp = ""
+        self._documents = make("document_store", document_store, init_parameters or {})
+        self._retriever = _retriever(retriever, retriever_parameters or {}, self._documents)
+        self._check(fingerprint)
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
+        """Writes chunks, replacing those of the same id."""
+        if len(chunks) == 0:
+            return
+        self._check_shape(vectors, len(chunks))
+        last = {chunk.id: position for position, chunk in enumerate(chunks)}
+        positions = sorted(last.values())
+        kept = [chunks[position] for position in positions]
+        languages = [str(chunk.metadata.get("language", "")) for chunk in kept]
+        terms = self._analyzer.document_terms([chunk.passage for chunk in kept], languages)
+        documents = [
+            self._to_document(chunk, vectors[position], sparse)
+            for chunk, position, sparse in zip(kept, positions, terms, strict=True)
+        ]
+        with self._lock:
+            postings = self._begin_write()
+            self._write(documents)
+            if postings:
+                postings.replace([chunk.id for chunk in kept], terms)
+            self._end_write(postings)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Deletes chunks by id; unknown ids are no error."""
+        with self._lock:
+            known = self._by_id(ids)
+            if not known:
+                return
+            postings = self._begin_write()
+            self._call("deleting", self._documents.delete_documents, [d.id for d in known])
+            if postings:
+                postings.remove(ids)
+            self._end_write(postings)
+
+    def count(self, filters: Filter | None = None) -> int:
+        """Returns how many chunks there are."""
+        condition = self._where(filters)
+        counting = getattr(self._documents, "count_documents_by_filter", None)
+        if counting is not None:
+            return int(self._call("counting", counting, condition))
+        return len(self._read(condition))
+
+    def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
+        """Returns chunks and their vectors [dimension]; unknown ids are left out."""
+        return [self._pair(document) for document in self._by_id(ids)]
+
+    def scroll(
+        self, filters: Filter | None = None, batch_size: int = 1000
+    ) -> Iterator[list[tuple[Chunk, Matrix]]]:
+        """Yields every chunk with its vector; Haystack reads them all at once."""
+        found = self._read(self._where(filters))
+        for start in range(0, len(found), batch_size):
+            yield [self._pair(document) for document in found[start : start + batch_size]]
+
+    def search_dense(
+        self, vectors: Matrix, top_k: int, filters: Filter | None = None
+    ) -> list[list[Hit]]:
+        """Returns for each query vector its nearest chunks, best first."""
+        self._check_shape(vectors, len(vectors))
+        if len(vectors) == 0 or top_k < 1:
+            return [[] for _ in vectors]
+        condition = self._where(filters)
+        if self._retriever is None:
+            everything = self._read(condition)
+            return [self._hits(everything, vector, top_k) for vector in vectors]
+        return [
+            self._hits(self._retrieve(vector, top_k, condition), vector, top_k)
+            for vector in vectors
+        ]
+
+    def search_lexical(
+        self,
+        queries: Sequence[str],
+        languages: Sequence[str],
+        top_k: int,
+        filters: Filter | None = None,
+    ) -> list[list[Hit]]:
+        """Returns for each query the best chunks by BM25, best first."""
+        terms = self._analyzer.query_terms(queries, languages)
+        with self._lock:
+            postings = self._current_postings() if terms else Postings()
+            rankings = [postings.rank(query) for query in terms]
+            return [self._best(ranking, top_k, filters) for ranking in rankings]
+
+    def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
+        """Replaces the metadata of chunks without touching text or vectors."""
+        with self._lock:
+            documents = [
+                replace(
+                    document,
+                    meta=_meta(
+                        self._key,
+                        replace(_chunk(document), metadata=dict(metadata)),
+                        document.meta["kvasir_terms"],
+                    ),
+                )
+                for document in self._by_id(ids)
+            ]
+            if documents:
+                self._write(documents)
+
+    def close(self) -> None:
+        """Lets go of the document store, and closes it where it can be closed."""
+        with self._lock:
+            for name in ("close", "shutdown"):
+                closing = getattr(self._documents, name, None)
+                if closing is not None:
+                    self._call("closing", closing)
+
+    # --- what belongs to the whole collection ------------------------------------------
+
+    def _check(self, fingerprint: str) -> None:
+        about = self._about()
+        if about is None:
+            self._put_about({"fingerprint": fingerprint, "stamp": uuid.uuid4().hex})
+            return
+        size, made_by = int(about["kvasir_dimension"]), about["kvasir_fingerprint"]
+        if size != self.dimension or (fingerprint and made_by and made_by != fingerprint):
+            raise CollectionError(
+                f"collection '{self._title}' was made by another embedder (dimension {size}, not "
+                f"{self.dimension}; fingerprint '{made_by}', not '{fingerprint}'): use that "
+                "embedder, or ingest into a new collection"
+            )
+
+    def _about(self) -> dict[str, Any] | None:
+        found = self._read({"field": "id", "operator": "==", "value": self._document_id("")})
+        return found[0].meta if found else None
+
+    def _put_about(self, values: Mapping[str, str]) -> None:
+        vector = [1.0] + [0.0] * (self.dimension - 1)  # Some stores take no document without one.
+        meta = {
+            "kvasir_collection": f"about {self._key}",
+            "kvasir_title": self._title,
+            "kvasir_dimension": self.dimension,
+            "kvasir_fingerprint": values["fingerprint"],
+            "kvasir_stamp": values["stamp"],
+        }
+        self._write([Document(self._document_id(""), "", meta=meta, embedding=vector)])
+
+    def _begin_write(self) -> Postings | None:
+        """Announces a write to other processes; returns the keyword index if it is current."""
+        current = self._postings if self._stamp() == self._loaded_stamp else None
+        self._put_stamp()
+        return current
+
+    def _end_write(self, current: Postings | None) -> None:
+        self._postings, self._loaded_stamp = current, self._put_stamp()
+
+    def _put_stamp(self) -> str:
+        about, stamp = self._about() or {}, uuid.uuid4().hex
+        made_by = str(about.get("kvasir_fingerprint", ""))
+        self._put_about({"fingerprint": made_by, "stamp": stamp})
+        return stamp
+
+    def _stamp(self) -> str:
+        return str((self._about() or {}).get("kvasir_stamp", ""))
+
+    def _current_postings(self) -> Postings:
+        stamp = self._stamp()
+        if self._postings is None or stamp != self._loaded_stamp:
+            self._postings = Postings(
+                {
+                    str(document.meta["kvasir_chunk"]): unpack(
+                        base64.b85decode(document.meta["kvasir_terms"])
+                    )
+                    for document in self._read(self._where(None))
+                }
+            )
+            self._loaded_stamp = stamp
+        return self._postings
+
+    # --- reading and writing documents -------------------------------------------------
+
+    def _document_id(self, chunk_id: str) -> str:
+        """A chunk may be in several collections of one document store."""
+        return str(uuid.uuid5(_NAMESPACE, f"{self._key}/{chunk_id}"))
+
+    def _to_document(self, chunk: Chunk, vector: Matrix, sparse: SparseVector) -> Document:
+        terms = base64.b85encode(pack(sparse)).decode()
+        return Document(
+            self._document_id(chunk.id),
+            chunk.text,
+            meta=_meta(self._key, chunk, terms),
+            embedding=[float(value) for value in vector],
+        )
+
+    def _write(self, documents: list[Document]) -> None:
+        self._call(
+            "writing", self._documents.write_documents, documents, policy=DuplicatePolicy.OVERWRITE
+        )
+
+    def _read(self, condition: dict[str, Any]) -> list[Document]:
+        return list(self._call("reading", self._documents.filter_documents, condition))
+
+    def _by_id(self, ids: Sequence[str]) -> list[Document]:
+        wanted = dict.fromkeys(self._document_id(chunk_id) for chunk_id in ids)
+        if len(wanted) > _IDS_AT_ONCE and len(wanted) * _SCAN_SHARE > self.count():
+            return [d for d in self._read(self._where(None)) if d.id in wanted]
+        listed = list(wanted)
+        found: list[Document] = []
+        for start in range(0, len(listed), _IDS_AT_ONCE):
+            part = listed[start : start + _IDS_AT_ONCE]
+            found += self._read({"field": "id", "operator": "in", "value": part})
+        return found
+
+    def _retrieve(self, vector: Matrix, top_k: int, condition: dict[str, Any]) -> list[Document]:
+        query = [float(value) for value in vector]
+        found: list[Document] = self._call(
+            "searching",
+            self._retriever.run,
+            query_embedding=query,
+            filters=condition,
+            top_k=top_k,
+        )["documents"]
+        if all(document.embedding is not None for document in found):
+            return found
+        return self._by_id([str(document.meta["kvasir_chunk"]) for document in found])
+
+    def _hits(self, documents: Sequence[Document], vector: Matrix, top_k: int) -> list[Hit]:
+        """Returns the best of documents by the cosine, computed here."""
+        if not documents:
+            return []
+        rows = np.stack([_vector(document) for document in documents]).astype(np.float64)
+        lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(vector)
+        scores = np.clip((1 + rows @ vector / np.maximum(lengths, 1e-12)) / 2, 0.0, 1.0)
+        best = np.argsort(-scores, kind="stable")[:top_k]
+        return [Hit(_chunk(documents[i]), float(scores[i]), float(scores[i])) for i in best]
+
+    def _best(
+        self, ranking: list[tuple[str, float]], top_k: int, filters: Filter | None
+    ) -> list[Hit]:
+        """Returns hits of the best ranked chunks that are there and pass the filter."""
+        hits: list[tuple[Chunk, float]] = []
+        size = top_k
+        while ranking and len(hits) < top_k:
+            batch, ranking = ranking[:size], ranking[size:]
+            size *= 4
+            found = map(_chunk, self._by_id([chunk_id for chunk_id, _ in batch]))
+            passed = {c.id: c for c in found if filters is None or matches(filters, c.metadata)}
+            hits += [(passed[i], score) for i, score in batch if i in passed]
+        return [Hit(c, score / hits[0][1], None, score) for c, score in hits[:top_k]]
+
+    def _pair(self, document: Document) -> tuple[Chunk, Matrix]:
+        return _chunk(document), _vector(document)
+
+    def _where(self, filters: Filter | None) -> dict[str, Any]:
+        own = {"field": "meta.kvasir_collection", "operator": "==", "value": self._key}
+        if filters is None:
+            return own
+        return {"operator": "AND", "conditions": [own, _condition(filters)]}
+
+    def _check_shape(self, vectors: Matrix, rows: int) -> None:
+        if vectors.shape != (rows, self.dimension):
+            raise CollectionError(
+                f"collection '{self._title}' holds vectors of dimension {self.dimension}, not an "
+                f"array {list(vectors.shape)} for {rows}: use the embedder that made the "
+                "collection, or ingest into a new one"
+            )
+
+    def _call(self, doing: str, method: Callable[..., T], *args: Any, **options: Any) -> T:
+        """Calls the document store, one thread at a time: few are made for several."""
+        try:
+            with self._lock:
+                return method(*args, **options)
+        except Exception as error:  # Every document store has errors of its own.
+            raise ComponentError("haystack", doing, error) from error
+
+
+def _retriever(name: str | None, parameters: Mapping[str, Any], document_store: Any) -> Any:
+    if name is None:
+        return None
+    cls = load_class("retriever", name)
+    try:
+        return cls(document_store=document_store, **parameters)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"retriever '{name}' cannot be made: {error}") from error
+
+
+def _meta(key: str, chunk: Chunk, terms: str) -> dict[str, Any]:
+    """Returns what a document carries: readable fields, and those that Kvasir reads."""
+    meta: dict[str, Any] = {
+        name: chunk.metadata[name]
+        for name in ("source_uri", "title", "language")
+        if isinstance(chunk.metadata.get(name), str)
+    }
+    for field, value in chunk.metadata.items():
+        meta[f"equals_{_digest(field)}"] = _value(value)
+        number = _number(value)
+        if number is not None:
+            meta[f"number_{_digest(field)}"] = number
+    return meta | {
+        "kvasir_collection": key,
+        "kvasir_chunk": chunk.id,
+        "kvasir_record": chunk_rows.record(chunk),
+        "kvasir_terms": terms,
+    }
+
+
+def _chunk(document: Document) -> Chunk:
+    meta = document.meta
+    return chunk_rows.chunk(meta["kvasir_chunk"], document.content or "", meta["kvasir_record"])
+
+
+def _vector(document: Document) -> Matrix:
+    if document.embedding is None:
+        raise CollectionError(
+            "the document store does not return embeddings: switch them on in "
+            "rag.vectordb.options.init_parameters (return_embedding: true)"
+        )
+    return np.asarray(document.embedding, dtype=np.float32)
+
+
+def _condition(filters: Filter) -> dict[str, Any]:
+    """Says a filter in Haystack's syntax, on the fields that ``_meta`` makes."""
+    if not isinstance(filters, Comparison):
+        conditions = [_condition(item) for item in filters.conditions]
+        return {"operator": filters.operator, "conditions": conditions}
+    field, value = _digest(filters.field), filters.value
+    if isinstance(value, tuple):
+        values = [_value(item) for item in value] or [_NOTHING]
+        return {"field": f"meta.equals_{field}", "operator": filters.operator, "value": values}
+    if filters.operator in ("==", "!="):
+        return {
+            "field": f"meta.equals_{field}",
+            "operator": filters.operator,
+            "value": _value(value),
+        }
+    number = _number(value)
+    if number is None:
+        return {"field": f"meta.equals_{field}", "operator": "==", "value": _NOTHING}
+    return {"field": f"meta.number_{field}", "operator": filters.operator, "value": number}
+
+
+def _value(value: MetadataValue) -> str:
+    """Returns a digest that is equal where ``core.filters`` calls values equal."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return _digest(f"{type(value).__name__}:{value}")
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

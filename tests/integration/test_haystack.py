@@ -1,0 +1,274 @@
+"""Kvasir's components in real Haystack pipelines, and Haystack's parts in Kvasir's settings."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+pytest.importorskip("haystack", reason="the extra 'haystack' is not installed")
+
+from haystack import Document, Pipeline
+from haystack.components.builders import ChatPromptBuilder
+from haystack.components.embedders.types import DocumentEmbedder, TextEmbedder
+from haystack.components.generators.chat import MockChatGenerator
+from haystack.dataclasses import ByteStream, ChatMessage
+
+import kvasir
+from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.integrations.haystack import (
+    _APPS,
+    KvasirAnswerer,
+    KvasirDocumentEmbedder,
+    KvasirRetriever,
+    KvasirTextEmbedder,
+    KvasirWriter,
+)
+from kvasir.integrations.haystack_generator import HaystackGenerator
+from kvasir.testing.generators import make_prompt
+
+MOCK = "haystack.components.generators.chat.mock:MockChatGenerator"
+OPENAI = "haystack.components.generators.chat:OpenAIChatGenerator"
+MEMORY = "haystack.document_stores.in_memory:InMemoryDocumentStore"
+QUESTION = "How far is the Moon from the Earth?"
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "kvasir.yaml"
+    settings = {
+        "data_dir": str(tmp_path / "data"),
+        "rag": {"embedding_model": {"type": "kvasir.testing.fakes:FakeEmbedder"}},
+    }
+    path.write_text(yaml.safe_dump(settings))
+    return str(path)
+
+
+@pytest.fixture
+def notes(tmp_path):
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "moon.md").write_text(
+        "# The Moon\n\nThe Moon orbits the Earth at a distance of 384,400 kilometres.\n"
+    )
+    (folder / "tea.txt").write_text("Green tea is steeped for two minutes at 80 degrees.\n")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def everything_is_closed():
+    yield
+    left = list(_APPS)
+    _APPS.clear()
+    assert not left, "a component was not closed"
+
+
+def answering_pipeline(config):
+    template = [
+        ChatMessage.from_user(
+            "{% for document in documents %}[{{ loop.index }}] {{ document.content }}\n"
+            "{% endfor %}{{ question }}"
+        )
+    ]
+    pipeline = Pipeline()
+    pipeline.add_component("retriever", KvasirRetriever(config, {"rag.language": "en"}, top_k=1))
+    pipeline.add_component("prompt", ChatPromptBuilder(template, required_variables="*"))
+    pipeline.add_component("llm", MockChatGenerator())  # Without responses it repeats its prompt.
+    pipeline.connect("retriever.documents", "prompt.documents")
+    pipeline.connect("prompt.prompt", "llm.messages")
+    return pipeline
+
+
+def ask(pipeline):
+    inputs = {"retriever": {"query": QUESTION}, "prompt": {"question": QUESTION}}
+    result = pipeline.run(inputs, include_outputs_from={"retriever"})
+    return result["retriever"]["documents"], result["llm"]["replies"][0].text
+
+
+def ingest(config, notes):
+    pipeline = Pipeline()
+    pipeline.add_component("writer", KvasirWriter(config))
+    written = pipeline.run({"writer": {"sources": [notes]}})["writer"]
+    pipeline.close()
+    return written
+
+
+def test_a_pipeline_written_to_a_file_and_loaded_gives_the_same_result(config, notes):
+    assert ingest(config, notes) == {"documents_written": 2, "failed": []}
+    assert ingest(config, notes)["documents_written"] == 0
+    pipeline = answering_pipeline(config)
+    documents, reply = ask(pipeline)
+    assert "384,400 kilometres" in documents[0].content
+    assert documents[0].meta["title"] == "The Moon"
+    assert documents[0].meta["source_uri"] == str(notes / "moon.md")
+    assert 0 < documents[0].score <= 1
+    assert reply.startswith("[1] ")
+    assert reply.endswith(QUESTION)
+    assert "384,400 kilometres" in reply
+
+    text = pipeline.dumps()
+    loaded = Pipeline.loads(text)
+    assert loaded.to_dict()["components"] == pipeline.to_dict()["components"]
+    # Both at once: they share the embedded index, which takes one user only.
+    assert ask(loaded) == (documents, reply)
+    pipeline.close()
+    assert ask(loaded) == (documents, reply)
+    loaded.close()
+
+
+def test_the_retriever_takes_filters_in_haystacks_syntax(config, notes):
+    ingest(config, notes)
+    retriever = KvasirRetriever(config)
+    tea = {"field": "meta.source_uri", "operator": "==", "value": str(notes / "tea.txt")}
+    everything = retriever.run(QUESTION)["documents"]
+    only_tea = retriever.run(QUESTION, filters=tea)["documents"]
+    retriever.close()
+    assert len(everything) == 2
+    assert [document.meta["title"] for document in only_tea] == ["tea.txt"]
+
+
+def test_the_writer_takes_bytes_and_documents_and_reports_failures(config):
+    writer = KvasirWriter(config)
+    written = writer.run(
+        sources=[
+            ByteStream(b"# Owls\n\nOwls hunt at night.", meta={"file_name": "owls.md"}),
+            ByteStream(b"%PDF-1.7 broken", meta={"file_name": "broken.pdf"}),
+        ],
+        documents=[Document(content="Falcons hunt by day.", meta={"file_path": "falcons.txt"})],
+    )
+    retriever = KvasirRetriever(config, top_k=1)
+    found = retriever.run("Which birds hunt at night?")["documents"]
+    writer.close()
+    retriever.close()
+    assert written["documents_written"] == 2
+    assert [each["source"] for each in written["failed"]] == ["broken.pdf"]
+    assert found[0].content == "Owls hunt at night."
+
+
+def test_the_answerer_gives_checked_citations(config, notes):
+    ingest(config, notes)
+    answerer = KvasirAnswerer(config, {"answer.refuse": False})
+    (answer,) = answerer.run(QUESTION)["answers"]
+    answerer.close()
+    assert "384,400 kilometres" in answer.data
+    assert answer.meta["citations"][0]["source_uri"] == str(notes / "moon.md")
+    assert not answer.meta["refused"]
+    assert answer.documents
+
+
+def test_the_embedders_make_the_vectors_of_the_settings(config):
+    text, documents = KvasirTextEmbedder(config), KvasirDocumentEmbedder(config)
+    query = text.run("an owl")["embedding"]
+    (embedded,) = documents.run([Document(content="an owl", meta={"title": "Birds"})])["documents"]
+    with_title = KvasirDocumentEmbedder(config, meta_fields_to_embed=["title"])
+    (titled,) = with_title.run([Document(content="an owl", meta={"title": "Birds"})])["documents"]
+    assert documents.run([])["documents"] == []
+    for component in (text, documents, with_title):
+        component.close()
+    embedder = kvasir.open(config).embedder
+    np.testing.assert_allclose(query, embedder.embed_queries(["an owl"])[0], atol=1e-6)
+    np.testing.assert_allclose(
+        embedded.embedding, embedder.embed_documents(["an owl"])[0], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        titled.embedding, embedder.embed_documents(["Birds\nan owl"])[0], atol=1e-6
+    )
+    assert embedded.content == "an owl"
+
+
+@pytest.mark.parametrize(
+    "component",
+    [
+        KvasirTextEmbedder("a.yaml", {"rag.language": "es"}),
+        KvasirDocumentEmbedder("a.yaml", {}, ["title"], " | "),
+        KvasirRetriever("a.yaml", {}, 3, {"field": "a", "operator": "==", "value": 1}, 0.5),
+        KvasirAnswerer("a.yaml", {}, 3),
+        KvasirWriter(None, {"collection": "x"}),
+    ],
+    ids=lambda component: type(component).__name__,
+)
+def test_every_component_survives_its_dictionary(component):
+    data = component.to_dict()
+    assert type(component).from_dict(data).to_dict() == data
+
+
+def test_the_embedders_follow_haystacks_protocols():
+    text: TextEmbedder = KvasirTextEmbedder()
+    documents: DocumentEmbedder = KvasirDocumentEmbedder()
+    assert text.run
+    assert documents.run
+
+
+def test_a_haystack_store_and_generator_are_named_in_settings(config, notes, tmp_path):
+    with kvasir.open(
+        config,
+        rag__vectordb__type="haystack",
+        rag__vectordb__options={
+            "document_store": MEMORY,
+            "init_parameters": {"index": str(tmp_path)},
+        },
+        generator__type="haystack",
+        generator__options={
+            "component": MOCK,
+            "init_parameters": {"responses": "It is 384,400 kilometres away [1]."},
+        },
+        answer__refuse=False,
+    ) as app:
+        app.ingest(notes)
+        hits = app.search(QUESTION)
+        answer = app.ask(QUESTION)
+        assert app.repair() == app.repair()
+    assert hits[0].lexical_score
+    assert hits[0].chunk.metadata["title"] == "The Moon"
+    assert answer.text.startswith("It is 384,400 kilometres away")
+    assert "384,400" in answer.citations[0].quote
+
+
+class TestHaystackGenerator:
+    def test_answers_stream(self):
+        generator = HaystackGenerator(MOCK, {"responses": "Honey and blood [1]."})
+        pieces = list(generator.generate(make_prompt()))
+        assert "".join(pieces) == "Honey and blood [1]."
+        assert len(pieces) > 1
+
+    def test_the_prompt_arrives_whole(self):
+        prompt = make_prompt()
+        text = "".join(HaystackGenerator(MOCK).generate(prompt))
+        assert text == prompt.messages[-1].content
+
+    def test_an_answer_may_be_broken_off(self):
+        generator = HaystackGenerator(MOCK, {"responses": "word " * 50})
+        pieces = generator.generate(make_prompt())
+        next(pieces)
+        pieces.close()
+        assert "".join(generator.generate(make_prompt())) == "word " * 50
+
+    def test_a_failure_names_the_component_and_the_cause(self):
+        # No such server: port 9 (discard) is closed on the loopback.
+        parameters = {
+            "api_key": {"type": "env_var", "env_vars": ["NO_KEY", "PATH"], "strict": True},
+            "api_base_url": "http://127.0.0.1:9/v1",
+            "max_retries": 0,
+        }
+        generator = HaystackGenerator(OPENAI, parameters)
+        with pytest.raises(ComponentError, match="haystack: answering failed"):
+            list(generator.generate(make_prompt()))
+
+    def test_unusable_settings_are_named(self):
+        with pytest.raises(SettingsError, match=r"generator\.options\.component"):
+            HaystackGenerator()
+        with pytest.raises(SettingsError, match="cannot be made"):
+            HaystackGenerator(MOCK, {"no_such": 1})
+
+
+def test_haystacks_telemetry_is_off():
+    program = (
+        "import kvasir.integrations.haystack_classes\n"
+        "from haystack.telemetry import _telemetry\n"
+        "assert _telemetry.telemetry is None"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "HAYSTACK_TELEMETRY_ENABLED"}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
