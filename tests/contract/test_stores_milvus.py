@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from kvasir.components.stores.milvus import MilvusLiteStore, MilvusStore
+from kvasir.components.stores.milvus import MilvusStore
+from kvasir.components.stores.milvuslite import MilvusLiteStore
 from kvasir.core.errors import CollectionError, ComponentError, StoreLockedError
 from kvasir.testing.fakes import FakeAnalyzer
 from kvasir.testing.stores import StoreContract, make_chunk, make_vectors
@@ -73,6 +74,26 @@ class TestMilvusStoreOnAServer(StoreContract):
         return open_store
 
 
+def test_the_keyword_index_survives_closing_and_not_a_crash(tmp_path, monkeypatch):
+    def found():
+        store = MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer())
+        hits = store.search_lexical(["falcon"], ["en"], 5)[0]
+        store.close()
+        return len(hits)
+
+    store = MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer())
+    store.upsert([make_chunk(0, "falcon"), make_chunk(1, "falcon")], make_vectors(2))
+    store.close()
+    assert found() == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(MilvusLiteStore, "_read_postings", None)
+        assert found() == 2
+    store = MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer())
+    store.delete([make_chunk(0).id])
+    store._client.close()  # ends without keeping the index
+    assert found() == 1
+
+
 def test_a_folder_takes_a_file_of_its_own(tmp_path):
     store = MilvusLiteStore(str(tmp_path / "folder"), "c", 8, FakeAnalyzer())
     store.upsert([make_chunk(0)], make_vectors(1))
@@ -83,7 +104,7 @@ def test_a_folder_takes_a_file_of_its_own(tmp_path):
 def test_a_second_process_is_told_who_holds_the_file(tmp_path):
     path = str(tmp_path / "rag.db")
     code = (
-        "import sys; from kvasir.components.stores.milvus import MilvusLiteStore;"
+        "import sys; from kvasir.components.stores.milvuslite import MilvusLiteStore;"
         "from kvasir.testing.fakes import FakeAnalyzer;"
         f"store = MilvusLiteStore({path!r}, 'c', 8, FakeAnalyzer());"
         "print('open', flush=True); sys.stdin.read(); store.close()"
