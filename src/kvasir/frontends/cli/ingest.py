@@ -36,7 +36,11 @@ from kvasir.pipelines.events import Embedded, Event, Failed, Finished, Found, In
 @setting_option(
     "--language", key="rag.language", help_text="Language of the documents, such as es."
 )
-@setting_option("--split-by", key="rag.splitter.split_by", help_text="Unit of the window splitter.")
+@setting_option(
+    "--split-by",
+    key="rag.splitter.split_by",
+    help_text="Unit of a chunk: page, passage, sentence, word or line.",
+)
 @setting_option(
     "--split-length", key="rag.splitter.split_length", help_text="Most units in a chunk.", type=int
 )
@@ -52,8 +56,8 @@ from kvasir.pipelines.events import Embedded, Event, Failed, Finished, Found, In
     help_text="Fewest units in the last chunk.",
     type=int,
 )
-@setting_option("--vectordb-type", key="rag.vectordb.type", help_text="The store.")
-@setting_option("--vectordb-uri", key="rag.vectordb.uri", help_text="Where the store is.")
+@setting_option("--vectordb-type", key="rag.vectordb.type", help_text="Kind of store.")
+@setting_option("--vectordb-uri", key="rag.vectordb.uri", help_text="Its folder, file or address.")
 @setting_option("--vectordb-token", key="rag.vectordb.token", help_text="The store's token.")
 @setting_option("--vectordb-username", key="rag.vectordb.username", help_text="The store's user.")
 @setting_option(
@@ -73,10 +77,20 @@ def ingest(
     A source that did not change costs nothing but a look; of one that changed, only the changed
     passages are embedded. What cannot be read is listed at the end, and the rest goes on.
     """
+    return run_ingest(app, sources, prune=prune, metadata=parse_metadata(metadata), as_json=as_json)
+
+
+def run_ingest(
+    app: App,
+    sources: tuple[str, ...],
+    *,
+    prune: bool = False,
+    metadata: dict[str, MetadataValue] | None = None,
+    as_json: bool = False,
+) -> int:
+    """Ingests, shows progress and report, and returns the exit code."""
     with _progress(quiet=as_json) as on_event:
-        report = app.ingest(
-            *sources, prune=prune, metadata=parse_metadata(metadata), on_event=on_event
-        )
+        report = app.ingest(*sources, prune=prune, metadata=metadata, on_event=on_event)
         if not report.interrupted:
             on_event("building the search graph")
             app.optimize(wait=True)

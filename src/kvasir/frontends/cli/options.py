@@ -7,12 +7,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
+from pydantic import SecretStr
 
 from kvasir.app import App
+from kvasir.core.errors import SettingsError
 from kvasir.settings import Settings, load_settings, parse_assignment
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+SETTINGS_TREE = "kvasir.settings_tree"
+"""In a context's ``meta``: settings that another program's command line brings along."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
@@ -67,15 +72,25 @@ def setting_option(
 
 
 class SettingOption(click.Option):
-    """An option that stands for a setting."""
+    """An option that stands for a setting; its help shows what is in force without it."""
 
     def __init__(self, *args: Any, key: str, **attributes: Any) -> None:
         """Args: as ``click.Option``, and the dotted ``key``."""
         self.key = key
-        default = _default(key)
-        if default is not None and default is not False:
-            attributes["help"] = f"{attributes['help']}  [default: {default}]"
         super().__init__(*args, **attributes)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Adds the setting's value to the help text."""
+        record = super().get_help_record(ctx)
+        value = _value(_settings_of_help(ctx), self.key)
+        is_secret = isinstance(value, SecretStr)
+        if record is None or value is None or is_secret:
+            return record
+        # Of a prompt, the first words are enough to know it by.
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        first, *more = text.splitlines() or [""]
+        shown = f"{first[:50]}..." if more or len(first) > 60 else first
+        return record[0], f"{record[1]}  [default: {shown}]"
 
 
 def mapped_overrides(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
@@ -100,8 +115,21 @@ def _settings(
     return load_settings(own["config"] or root.get("config"), overrides | dict(mapped))
 
 
-def _default(key: str) -> Any:
-    value: Any = Settings()
+def _settings_of_help(ctx: click.Context) -> Settings:
+    """Returns the settings that a command would have; the built-in ones where they are broken."""
+    base = ctx.meta.get(SETTINGS_TREE)
+    root = ctx.find_root().obj
+    own = {"config": None, "assignments": (), "collection": None}
+    try:
+        if base is not None:
+            return load_settings(base)
+        return _settings(root if isinstance(root, Mapping) else {}, own, {})
+    except SettingsError:
+        return Settings()
+
+
+def _value(settings: Settings, key: str) -> Any:
+    value: Any = settings
     for part in key.split("."):
         value = getattr(value, part)
     return value
