@@ -19,14 +19,13 @@ _SETTINGS: list[Callable[[Any], Any]] = [
     setting_option(
         "--rag/--no-rag",
         key="chat.rag.enabled",
-        help_text="Answer from your documents, with sources.  [default: no-rag]",
+        help_text="Answer from your documents, with sources.",
         is_flag=True,
     ),
     setting_option(
         "--rag-context-refinement/--no-rag-context-refinement",
         key="chat.rag.context_refinement.enabled",
-        help_text="Let the language model rewrite questions for the search.  "
-        "[default: no-rag-context-refinement]",
+        help_text="Let the language model rewrite questions for the search.",
         is_flag=True,
     ),
     setting_option(

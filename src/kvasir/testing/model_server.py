@@ -1,0 +1,91 @@
+"""A language-model server on the loopback: real HTTP, OpenAI's protocol, scripted replies.
+
+For tests of everything that talks to a model. The script sees the messages and yields the
+pieces of the reply; it runs in the server's thread, so that it may wait for the test.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Script = Callable[[Sequence[Mapping[str, str]]], Iterable[str]]
+"""Takes the messages of a request, yields the pieces of the reply."""
+
+
+class ModelServer:
+    """A running server.
+
+    Attributes:
+        base_url: Its address.
+        script: What replies; may be replaced at any time.
+        requests: The bodies of all requests so far.
+        broken_off: Set when a client left before the end of a reply.
+    """
+
+    def __init__(self, base_url: str, script: Script) -> None:
+        """Args: the address, and what replies."""
+        self.base_url = base_url
+        self.script = script
+        self.requests: list[dict[str, Any]] = []
+        self.broken_off = threading.Event()
+
+    @property
+    def last_messages(self) -> list[dict[str, str]]:
+        """The messages of the last request."""
+        return list(self.requests[-1]["messages"])
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    model: ModelServer
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keeps the test's output clean."""
+
+    def do_POST(self) -> None:
+        """Streams a reply as server-sent events."""
+        model = self.server.model
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        model.requests.append(body)
+        try:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for piece in model.script(body["messages"]):
+                self._event(json.dumps({"choices": [{"delta": {"content": piece}}]}))
+            self._event("[DONE]")
+            self.wfile.write(b"0\r\n\r\n")
+        except OSError:
+            self.close_connection = True
+            model.broken_off.set()
+
+    def _event(self, data: str) -> None:
+        line = f"data: {data}\n\n".encode()
+        self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
+        self.wfile.flush()
+
+
+@contextmanager
+def model_server(script: Script) -> Iterator[ModelServer]:
+    """Serves a script until the block ends."""
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.model = ModelServer(f"http://127.0.0.1:{server.server_port}", script)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server.model
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
