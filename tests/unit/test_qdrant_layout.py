@@ -47,6 +47,13 @@ def test_metadata_that_json_cannot_hold_come_back_exactly(value):
     assert type(again.metadata["value"]) is type(value)
 
 
+@pytest.mark.parametrize("value", [632 / 7, 1e300, 4051629833211970.0, 1e-9, 5e-324])
+def test_floats_that_the_engine_would_read_back_inexactly_are_kept_apart(value):
+    payload = metadata_payload({"price": value, "year": 1999, "rate": 0.25})
+    assert payload["metadata"] == {"year": 1999, "rate": 0.25}
+    assert payload["numbers"] == {"price": value, "year": 1999.0, "rate": 0.25}
+
+
 def test_only_numbers_that_can_be_compared_are_kept_for_ranges():
     metadata = {"a b": 1, "ok": 2.5, "yes": True, "text": "3", "far": math.inf, "large": 2**80}
     assert metadata_payload(metadata)["numbers"] == {"hex-612062": 1.0, "ok": 2.5}

@@ -127,7 +127,7 @@ class StoreContract:
             replace(make_chunk(2), page=None, headings=("One", "Zwei > drei", "四")),
             make_chunk(3, 'Quotes \'"` \\ and\n\n\tlines\r\nand 100 % "Ünïcödé" 🦉 北京', {}),
             make_chunk(4, "types", {"text": "a", "int": 3, "float": 3.0, "yes": True, "no": False}),
-            make_chunk(5, "numbers", {"zero": 0, "nil": 0.0, "large": 2**53 + 1, "small": -1e-12}),
+            make_chunk(5, "numbers", {"zero": 0, "nil": 0.0, "large": 2**53 + 1, "long": 632 / 7}),
             make_chunk(6, "fields", dict.fromkeys(AWKWARD_FIELDS, "x")),
             make_chunk(7, "values", {f"v{i}": v for i, v in enumerate(AWKWARD_VALUES[:-2])}),
         ]
