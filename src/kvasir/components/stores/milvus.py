@@ -45,6 +45,7 @@ _MOST_HITS = 16_384
 """Milvus's limit to the results of one query."""
 _NO_TERM = {0: 1e-9}
 """Stands for an empty sparse vector, which Milvus refuses."""
+_GRAPH = {"index_type": "HNSW", "params": {"M": 16, "efConstruction": 200}}
 _CHUNK_FIELDS = ["id", "text", "record"]
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 
@@ -254,7 +255,7 @@ class MilvusStore:
         schema.add_field("tags", DataType.VARCHAR, max_length=_MOST_BYTES)
         schema.add_field("numbers", DataType.JSON)
         indexes = self._client.prepare_index_params()
-        indexes.add_index("dense", metric_type="COSINE", **self._dense_index())
+        indexes.add_index("dense", metric_type="COSINE", **_GRAPH)
         indexes.add_index("sparse", metric_type="IP", index_type="SPARSE_INVERTED_INDEX")
         self._call(
             "creating a collection",
@@ -279,9 +280,6 @@ class MilvusStore:
             indexes,
             sync=False,
         )
-
-    def _dense_index(self) -> dict[str, Any]:
-        return {"index_type": "HNSW", "params": {"M": 16, "efConstruction": 200}}
 
     # --- asking ------------------------------------------------------------------------
 
@@ -463,7 +461,8 @@ def _say(condition: Condition) -> str:
         return f"({said})" if condition.present else f"not ({said})"
     if isinstance(condition, InRange):
         path = f'numbers["{condition.field}"]'
-        return f"(exists {path} and {path} {condition.operator} {condition.number!r})"
+        there = f'tags like "%{condition.tag}%"'
+        return f"({there} and {path} {condition.operator} {condition.number!r})"
     if not condition.parts:
         return 'id != ""' if isinstance(condition, Every) else 'id == ""'
     word = " and " if isinstance(condition, Every) else " or "

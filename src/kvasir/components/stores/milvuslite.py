@@ -1,13 +1,12 @@
 """Milvus Lite: Milvus's rows in one path, in the process.
 
-The rows are those of ``milvus``. Three things are done in another way, all measured at 20,000
+The rows are those of ``milvus``. Two things are done in another way, all measured at 20,000
 chunks (docs/decisions/0006-other-stores.md):
 
 - What is not flushed yet is read slowly, so that a search flushes first when much is.
 - The keyword leg ranks in memory (``postings``): Milvus Lite's own sparse index takes its BM25
   statistics from each segment alone and counts in plain Python. One process owns the path, so
   the index cannot be outdated by another; between two runs it is kept in a file.
-- Nothing listens to the descriptions of collections: see ``MilvusStore``.
 """
 
 from __future__ import annotations
