@@ -1,0 +1,298 @@
+"""A collection moves from store to store and back, and is the same; so does what a user sees.
+
+``KVASIR_TEST_CHUNKS=20000`` runs the tour at full size.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from kvasir.app import open_app
+from kvasir.core.ledger import SourceState, VersionDraft
+from kvasir.core.registry import build, load
+from kvasir.core.types import Chunk, Document, chunk_id, document_id
+from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED, cli
+from kvasir.frontends.cli.places import guess_store
+from kvasir.pipelines.copying import copy_chunks
+
+Kvasir = Callable[..., Any]
+
+CHUNKS = int(os.environ.get("KVASIR_TEST_CHUNKS", "1500"))
+DIMENSION = 384
+QUERIES = 50
+TOP_K = 10
+TOUR = ("milvuslite", "chroma", "qdrant")
+LANGUAGES = ("en", "es", "vi", "zh")
+
+
+def open_store(kind, folder, name="moving", dimension=DIMENSION):
+    uri = str(folder / f"{kind}.db") if kind == "milvuslite" else str(folder / kind)
+    provided = {"dimension": dimension, "analyzer": build("analyzers", "bm25", {})}
+    return closing(build("stores", kind, {"uri": uri, "collection": name}, provided))
+
+
+def make_vectors(count, seed, dimension=DIMENSION):
+    """Vectors around a hundred centres, as those of texts lie."""
+    random = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).normal(size=(100, dimension))
+    vectors = centres[random.integers(0, 100, count)] + random.normal(size=(count, dimension))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def make_texts(count, words, seed):
+    """Texts of made-up words, some frequent and most rare."""
+    random = np.random.default_rng(seed)
+    numbers = np.minimum(random.zipf(1.3, size=(count, words)), 20_000)
+    return [" ".join(f"wörd{number}" for number in row) for row in numbers]
+
+
+def make_chunks(count):
+    chunks = []
+    for number, text in enumerate(make_texts(count, 40, seed=1)):
+        uri = f"/library/book-{number // 20}.md"
+        document, start = document_id(uri), number % 20 * 500
+        metadata = {
+            "source_uri": uri,
+            "title": f"Book “{number // 20}”",
+            "language": LANGUAGES[number // 20 % 4],
+            "year": 1900 + number % 125,
+            "price": number / 7,
+            "lent": number % 3 == 0,
+        }
+        page = None if number % 20 == 0 else number % 20
+        headings = ("Bücher", f"第 {number % 20} 章") if number % 2 else ()
+        place = (start, start + len(text))
+        chunks.append(
+            Chunk(
+                chunk_id(document, text, *place), document, text, *place, page, headings, metadata
+            )
+        )
+    return chunks
+
+
+def everything(store):
+    return {chunk.id: (chunk, vector) for batch in store.scroll() for chunk, vector in batch}
+
+
+def searches(store):
+    """Score lists, and the chunks whose place no equal score leaves open, of every query."""
+    dense = store.search_dense(make_vectors(QUERIES, seed=3), TOP_K)
+    texts = make_texts(QUERIES, 6, seed=4)
+    lexical = store.search_lexical(texts, ["en"] * QUERIES, TOP_K)
+    return [
+        ([hit.lexical_score or hit.dense_score for hit in hits], hits) for hits in dense + lexical
+    ]
+
+
+def assert_same_searches(before, after):
+    for (scores, hits), (new_scores, new_hits) in zip(before, after, strict=True):
+        assert new_scores == pytest.approx(scores, abs=1e-4)
+        assert hits
+        last = hits[-1].score
+        clear = {hit.chunk.id for hit in hits if hit.score > last + 1e-5}
+        assert clear <= {hit.chunk.id for hit in new_hits}
+
+
+def test_a_collection_comes_back_from_a_tour_of_the_stores_as_it_was(tmp_path):
+    chunks, vectors = make_chunks(CHUNKS), make_vectors(CHUNKS, seed=2)
+    with open_store("qdrant", tmp_path / "home") as source:
+        source.upsert(chunks, vectors)
+        source.optimize(wait=True)
+        before = searches(source)
+    place = ("qdrant", tmp_path / "home")
+    checksums = set()
+    for number, kind in enumerate(TOUR):
+        with (
+            open_store(*place) as source,
+            open_store(kind, tmp_path / str(number)) as target,
+        ):
+            report = copy_chunks(source, target)
+        assert report.verified
+        assert report.written == report.counted == CHUNKS
+        checksums |= {report.checksum, report.target_checksum}
+        place = (kind, tmp_path / str(number))
+    assert len(checksums) == 1
+    with open_store(*place) as back:
+        found = everything(back)
+        assert found.keys() == {chunk.id for chunk in chunks}
+        for chunk, vector in zip(chunks, vectors, strict=True):
+            same, moved = found[chunk.id]
+            assert same == chunk
+            assert {k: type(v) for k, v in same.metadata.items()} == {
+                k: type(v) for k, v in chunk.metadata.items()
+            }
+            assert np.abs(moved - vector).max() < 1e-5
+        assert_same_searches(before, searches(back))
+
+
+COPY = """
+import sys
+from kvasir.core.registry import build
+from kvasir.pipelines.copying import copy_chunks
+
+def open_store(kind, uri):
+    provided = {"dimension": 16, "analyzer": build("analyzers", "bm25", {})}
+    return build("stores", kind, {"uri": uri, "collection": "moving"}, provided)
+
+source, target = open_store("qdrant", sys.argv[1]), open_store(sys.argv[2], sys.argv[3])
+copy_chunks(source, target, on_progress=lambda *event: print(*event, flush=True))
+"""
+
+
+@pytest.mark.parametrize("kind", ["qdrant", "milvuslite", "chroma"])
+def test_a_killed_copy_goes_on_where_it_stopped(tmp_path, kind):
+    chunks = make_chunks(1600)
+    with open_store("qdrant", tmp_path, dimension=16) as source:
+        source.upsert(chunks, make_vectors(len(chunks), seed=2, dimension=16))
+    place = tmp_path / "there"
+    uri = place / ("milvuslite.db" if kind == "milvuslite" else kind)
+    place.mkdir()
+    command = [sys.executable, "-c", COPY, str(tmp_path / "qdrant"), kind, str(uri)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line.startswith("copying 1000"):
+                child.kill()
+                break
+        assert child.wait(60) == -signal.SIGKILL
+    with (
+        open_store("qdrant", tmp_path, dimension=16) as source,
+        open_store(kind, place, dimension=16) as target,
+    ):
+        report = copy_chunks(source, target)
+        assert report.verified
+        assert 1000 <= report.kept < len(chunks)
+        assert report.kept + report.written == target.count() == len(chunks)
+
+
+def test_after_moving_the_settings_change_and_nothing_else(
+    kvasir: Kvasir, notes: Path, tmp_path: Path
+) -> None:
+    kvasir("ingest", "notes")
+    before = kvasir("search", "--json", "craters of the Moon").json
+    said = kvasir("collections", "copy", "--to", "moved.db").out
+    assert "2 chunks written" in said
+    assert "type: milvuslite" in said
+    assert "uri: moved.db" in said
+    (tmp_path / "kvasir.yaml").write_text("rag: {vectordb: {type: milvuslite, uri: moved.db}}")
+    (tmp_path / "kvasir-data" / "store").rename(tmp_path / "no-longer-there")
+    assert kvasir("doctor", "--json").json["clean"]
+    after = kvasir("search", "--json", "craters of the Moon").json
+    assert [hit["chunk_id"] for hit in after] == [hit["chunk_id"] for hit in before]
+    assert after[0]["score"] == pytest.approx(before[0]["score"], abs=1e-3)
+    assert kvasir("ingest", "--json", "notes").json["chunks_embedded"] == 0
+
+
+def test_a_copy_under_another_name_has_records_of_its_own(kvasir: Kvasir, notes: Path) -> None:
+    kvasir("ingest", "notes")
+    target = ("--to", "elsewhere", "--to-type", "qdrant", "--to-collection", "second")
+    kvasir("collections", "copy", *target)
+    second = ("--collection", "second", "--set", "rag.vectordb.uri=elsewhere")
+    assert kvasir(*second, "doctor", "--json").json["clean"]
+    assert kvasir(*second, "ingest", "--json", "notes").json["chunks_embedded"] == 0
+    again = kvasir("collections", "copy", "--json", *target).json
+    assert (again["written"], again["kept"]) == (0, 2)
+    kvasir(*second, "documents", "delete", "notes/tea.txt")
+    assert len(kvasir("documents", "list", "--json").json) == 2
+    taken = kvasir("collections", "copy", *target, code=2)
+    assert "there is a collection 'second' already" in taken.err
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """A data folder with a collection of 1200 chunks that no model was needed for."""
+    monkeypatch.chdir(tmp_path)
+    text = " ".join(f"word{number:04}" for number in range(1200))
+    uri = str(tmp_path / "book.md")
+    name = document_id(uri)
+    given = {"source_uri": uri, "title": "Book", "language": "en"}
+    chunks = tuple(
+        Chunk(chunk_id(name, text[i : i + 8], i, i + 8), name, text[i : i + 8], i, i + 8, None,
+              (), given)
+        for i in range(0, len(text), 9)
+    )  # fmt: skip
+    state = SourceState(uri, "text/markdown", "0" * 64, len(text), 1.0, "recipe")
+    draft = VersionDraft(state, Document(name, uri, "Book", text), "en", {}, chunks)
+    with open_app() as app:
+        app.catalog.create_collection("default", embedder="any", dimension=16, fingerprint="")
+        app.catalog.begin("default", [draft])
+        app.catalog.publish("default", [name])
+    with open_store("qdrant", tmp_path / "kvasir-data", "default", dimension=16) as store:
+        store.upsert(chunks, make_vectors(1200, seed=2, dimension=16))
+    (tmp_path / "kvasir-data" / "qdrant").rename(tmp_path / "kvasir-data" / "store")
+    return tmp_path
+
+
+def copy(*arguments):
+    return CliRunner().invoke(cli, ["collections", "copy", *arguments], standalone_mode=False)
+
+
+def test_ctrl_c_ends_a_copy_between_batches_and_it_goes_on_later(library, monkeypatch):
+    qdrant = load("stores", "qdrant")
+    upsert = qdrant.upsert
+
+    def interrupted(self, chunks, vectors):
+        os.kill(os.getpid(), signal.SIGINT)
+        upsert(self, chunks, vectors)
+
+    target = ("--to", "copy", "--to-type", "qdrant")
+    with monkeypatch.context() as patch:
+        patch.setattr(qdrant, "upsert", interrupted)
+        stopped = copy(*target)
+    assert stopped.return_value == EXIT_INTERRUPTED
+    assert "run the same command again" in stopped.stderr
+    went_on = copy(*target)
+    assert "700 chunks written, 500 were there already" in went_on.stdout
+
+
+def test_secrets_are_never_shown(library, monkeypatch):
+    monkeypatch.setenv("KVASIR_TO_TOKEN", "s3cret-token")
+    done = copy("--to", "copy.db", "--to-password", "s3cret-password")
+    assert "KVASIR__RAG__VECTORDB__TOKEN" in done.stdout
+    refused = copy("--to", "http://127.0.0.1:9/", "--to-type", "qdrant-server")
+    assert refused.exit_code != 0
+    for result in (done, refused):
+        assert "s3cret" not in result.output + str(result.exception)
+
+
+def test_strangers_in_the_target_are_reported_and_removed_only_when_asked(library):
+    assert "1200 chunks written" in copy("--to", "copy.db").stdout
+    provided = {"dimension": 16, "analyzer": build("analyzers", "bm25", {})}
+    options = {"uri": str(library / "copy.db"), "collection": "default"}
+    with closing(build("stores", "milvuslite", options, provided)) as store:
+        store.upsert(make_chunks(1), make_vectors(1, seed=5, dimension=16))
+    found = copy("--to", "copy.db")
+    assert found.return_value == EXIT_SOME_FAILED
+    assert "1 chunks are there that the collection does not have" in found.stderr
+    assert "1 chunks deleted there" in copy("--to", "copy.db", "--exact").stdout
+    assert "1200 were there already" in copy("--to", "copy.db").stdout
+
+
+@pytest.mark.parametrize(
+    ("uri", "kind"),
+    [("http://localhost:6333", "qdrant-server"), ("https://m.example:19530", "milvus")],
+)
+def test_a_server_is_known_by_its_usual_port(uri, kind):
+    assert guess_store(uri) == kind
+
+
+@pytest.mark.parametrize("uri", ["http://localhost:8000", "https://db.example", "folder"])
+def test_a_place_that_could_be_any_store_has_to_be_told(library, uri):
+    refused = copy("--to", uri)
+    assert "say which with --to-type" in str(refused.exception)
+
+
+def test_a_collection_is_not_copied_onto_itself(library):
+    refused = copy("--to", str(library / "kvasir-data/../kvasir-data/store"))
+    assert "is there already" in str(refused.exception)
