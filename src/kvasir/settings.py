@@ -215,6 +215,22 @@ class AnswerSettings(Section):
     refuse: bool = Field(True, description="say so when the documents do not hold the answer")
 
 
+class JudgeSettings(Section):
+    """A language model that grades answers in evaluations."""
+
+    type: str | None = Field(None, description="ragas, or a plug-in; none by default")
+    model: str | None = Field(None, description="the model's name at the server")
+    base_url: str | None = Field(None, description="the server; default: the generator's")
+    api_key: SecretStr | None = None
+    options: dict[str, Any] = Field(default_factory=dict, description="the judge's own options")
+
+
+class EvaluationSettings(Section):
+    """How evaluations judge."""
+
+    judge: JudgeSettings = JudgeSettings()
+
+
 class CatalogSettings(Section):
     """The ledger of what is indexed."""
 
@@ -231,6 +247,7 @@ class Settings(Section):
     generator: GeneratorSettings = GeneratorSettings()
     answer: AnswerSettings = AnswerSettings()
     catalog: CatalogSettings = CatalogSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
 
     @property
     def store_uri(self) -> str:
@@ -247,6 +264,19 @@ class Settings(Section):
         """Where the logs of chats are written."""
         return self.chat.logs_dir or self.data_dir / "chat-logs"
 
+    @property
+    def judge_arguments(self) -> dict[str, Any]:
+        """The judge's constructor options; without a server of its own, the generator's."""
+        chosen = self.evaluation.judge
+        own = chosen.model, chosen.base_url, chosen.api_key
+        if chosen.base_url is None:
+            # A key goes to the server that it was given for, and to no other.
+            other = self.generator
+            own = chosen.model or other.model, other.base_url, chosen.api_key or other.api_key
+        model, base_url, api_key = own
+        given = {"model": model, "base_url": base_url, "api_key": _reveal(api_key)}
+        return {key: value for key, value in given.items() if value is not None} | chosen.options
+
     def components(self) -> list[tuple[str, str]]:
         """Returns family and name of every component that the settings choose."""
         chosen = [
@@ -255,6 +285,7 @@ class Settings(Section):
             ("stores", self.rag.vectordb.type),
             ("rerankers", self.chat.rag.retriever.reranker.type),
             ("generators", self.generator.type),
+            ("judges", self.evaluation.judge.type),
         ]
         return [(family, name) for family, name in chosen if name]
 
@@ -288,10 +319,10 @@ def load_settings(
         tree = copy.deepcopy(dict(config))
     else:
         path = Path(config) if config else (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
-        tree = _read_yaml(path) if path else {}
+        tree = read_settings_file(path) if path else {}
     variables = os.environ if environment is None else environment
-    _lay_over(tree, dict(_from_environment(variables)))
-    _lay_over(tree, overrides or {})
+    lay_over(tree, dict(_from_environment(variables)))
+    lay_over(tree, overrides or {})
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
@@ -346,7 +377,12 @@ def _reveal(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_settings_file(path: Path) -> dict[str, Any]:
+    """Reads a YAML file of keys and values, without a look at what they are.
+
+    Raises:
+        SettingsError: It is not there, or not YAML.
+    """
     try:
         tree = yaml.safe_load(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -386,7 +422,12 @@ def _value(text: str, where: str) -> Any:
         raise SettingsError(f"the value of {where} is not valid YAML: {error}") from error
 
 
-def _lay_over(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
+def lay_over(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Puts values, given by dotted key, into a tree, over what is there.
+
+    Raises:
+        SettingsError: A key leads through something that is no section.
+    """
     for dotted, value in values.items():
         _put(tree, dotted, value)
     windowed = any(f"rag.splitter.{option}" in values for option in _WINDOW_OPTIONS)

@@ -1,0 +1,124 @@
+"""The commands that InstructLab's ``ilab`` finds: ``data rag ingest`` and ``model rag-chat``.
+
+They are declared as entry points of the groups ``instructlab.command.data`` and
+``instructlab.command.model``, have the options of ``kvasir ingest`` and ``kvasir chat``, and
+read ilab's own configuration. Options cannot be added to ``ilab model chat`` from outside, so
+the chat is a command of its own.
+
+Source: instructlab 0.26, ``clickext.LazyEntryPointGroup``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kvasir.app import App
+from kvasir.core.errors import ComponentError, KvasirError
+from kvasir.frontends.chat.loop import run_chat
+from kvasir.frontends.cli.chat import chat
+from kvasir.frontends.cli.ilab_config import settings_tree
+from kvasir.frontends.cli.ingest import ingest, parse_metadata, run_ingest
+from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_REFUSED, EXIT_USER_ERROR
+from kvasir.frontends.cli.options import SETTINGS_TREE, mapped_overrides
+from kvasir.settings import Settings, load_settings
+
+_FROM_ILAB = ("config", "assignments")
+"""What ilab's own configuration stands for."""
+
+
+class IlabCommand(click.Command):
+    """A command with ilab's configuration, whose errors are one line and an exit code."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Reads the configuration first, so that ``--help`` shows what is in force."""
+        try:
+            ctx.meta[SETTINGS_TREE] = self._tree(ctx)
+        except KvasirError as error:
+            raise _failure(error) from error
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command and leaves with its exit code."""
+        try:
+            code = super().invoke(ctx)
+        except KvasirError as error:
+            raise _failure(error) from error
+        ctx.exit(code or 0)
+
+    def _tree(self, ctx: click.Context) -> dict[str, Any]:
+        return settings_tree(ctx)
+
+
+class IlabChat(IlabCommand):
+    """The chat, which answers from documents unless it is told not to."""
+
+    def _tree(self, ctx: click.Context) -> dict[str, Any]:
+        return settings_tree(ctx, rag_enabled=True)
+
+
+@click.group()
+def rag() -> None:
+    """Ingest documents for answers with sources."""
+
+
+@click.pass_context
+def _ingest(
+    ctx: click.Context,
+    /,
+    sources: tuple[str, ...],
+    prune: bool,
+    metadata: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
+) -> int:
+    with App(_settings(ctx, options)) as app:
+        return run_ingest(
+            app, sources, prune=prune, metadata=parse_metadata(metadata), as_json=as_json
+        )
+
+
+@click.pass_context
+def _rag_chat(
+    ctx: click.Context,
+    /,
+    question: tuple[str, ...],
+    session: Path | None,
+    quick_question: bool,
+    **options: Any,
+) -> int:
+    settings = _settings(ctx, options)
+    reply = run_chat(settings, question=" ".join(question), session=session, quick=quick_question)
+    return EXIT_REFUSED if reply and reply.answer and reply.answer.refused else 0
+
+
+def _parameters(command: click.Command) -> list[click.Parameter]:
+    return [each for each in command.params if each.name not in _FROM_ILAB]
+
+
+def _settings(ctx: click.Context, options: dict[str, Any]) -> Settings:
+    overrides = mapped_overrides(ctx, options)
+    if options.get("collection"):
+        overrides["collection"] = options["collection"]
+    return load_settings(ctx.meta[SETTINGS_TREE], overrides)
+
+
+def _failure(error: KvasirError) -> click.ClickException:
+    kind = _ComponentFailure if isinstance(error, ComponentError) else _UserFailure
+    return kind(str(error))
+
+
+class _UserFailure(click.ClickException):
+    exit_code = EXIT_USER_ERROR
+
+
+class _ComponentFailure(click.ClickException):
+    exit_code = EXIT_COMPONENT_ERROR
+
+
+rag.add_command(
+    IlabCommand("ingest", callback=_ingest, params=_parameters(ingest), help=ingest.help)
+)
+rag_chat = IlabChat("rag-chat", callback=_rag_chat, params=_parameters(chat), help=chat.help)

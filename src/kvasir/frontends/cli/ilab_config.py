@@ -1,0 +1,93 @@
+"""Settings from the configuration file of InstructLab's ``ilab``.
+
+``ilab`` forgets the keys that it does not know, so its file is read here itself. It stands over
+the preset ``instructlab``; the environment (``KVASIR__...``) and options stand over it.
+
+Source: instructlab 0.26, ``lab.py`` (the root command's ``--config``), ``configuration.py``
+(``Lab.config_file``, the sections), ``defaults.py`` (the place of the file).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kvasir.presets import preset
+from kvasir.settings import lay_over, read_settings_file
+
+_ILABS_OWN_RAG = ("enabled", "document_store", "retriever", "convert")
+_ILABS_OWN_MODEL = ("embedding_model_path",)
+_SHARED_CHAT = ("context", "vi_mode", "logs_dir", "rag")
+
+
+def config_file(ctx: click.Context) -> Path | None:
+    """Returns the file that ``ilab`` itself reads, or None where there is none."""
+    lab = ctx.find_root().obj
+    named = getattr(lab, "config_file", None)
+    if named is None:
+        home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+        named = Path(home) / "instructlab" / "config.yaml"
+    path = Path(named)
+    return path if path.is_file() else None
+
+
+def settings_tree(ctx: click.Context, *, rag_enabled: bool = False) -> dict[str, Any]:
+    """Returns the settings that ilab's configuration stands for, over those of the preset.
+
+    Args:
+        ctx: Of any command under ``ilab``.
+        rag_enabled: What ``chat.rag.enabled`` is where the file does not say.
+
+    Raises:
+        SettingsError: The file is not YAML.
+    """
+    tree: dict[str, Any] = {}
+    lay_over(tree, preset("instructlab") | {"chat.rag.enabled": rag_enabled})
+    path = config_file(ctx)
+    return _over(tree, from_ilab(read_settings_file(path))) if path else tree
+
+
+def from_ilab(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Turns ilab's configuration into ours.
+
+    ``rag`` and ``chat.rag`` are ours to the letter, less the keys that ilab itself has in
+    ``rag``. Answers come from the language model that ilab serves.
+    """
+    rag = {
+        key: value for key, value in _section(config, "rag").items() if key not in _ILABS_OWN_RAG
+    }
+    if isinstance(rag.get("embedding_model"), Mapping):
+        rag["embedding_model"] = {
+            key: value
+            for key, value in rag["embedding_model"].items()
+            if key not in _ILABS_OWN_MODEL
+        }
+    chat = _section(config, "chat")
+    tree: dict[str, Any] = {
+        "rag": rag,
+        "chat": {key: chat[key] for key in _SHARED_CHAT if chat.get(key) is not None},
+    }
+    server = _section(_section(config, "serve"), "server")
+    if chat.get("model"):
+        address = f"http://{server.get('host', '127.0.0.1')}:{server.get('port', 8000)}/v1"
+        tree["generator"] = {"type": "openai", "model": chat["model"], "base_url": address}
+    return tree
+
+
+def _section(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = tree.get(name)
+    return section if isinstance(section, Mapping) else {}
+
+
+def _over(tree: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    for key, value in above.items():
+        inner = tree.get(key)
+        if isinstance(inner, dict) and isinstance(value, Mapping):
+            _over(inner, value)
+        else:
+            tree[key] = value
+    return tree
