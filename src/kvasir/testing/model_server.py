@@ -44,6 +44,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     model: ModelServer
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that has enough and leaves is no fault."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"

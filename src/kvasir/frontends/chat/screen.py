@@ -119,15 +119,15 @@ class Screen:
 
     def note(self, sentence: str) -> None:
         """Shows one quiet sentence."""
-        self._print(Text(_clean(sentence), style="dim"))
+        self._line(sentence, "dim")
 
     def warn(self, sentence: str) -> None:
         """Shows one sentence about something that did not work, so that it is seen."""
-        self._print(Text(_clean(sentence), style="yellow"))
+        self._line(sentence, "yellow")
 
     def fail(self, sentence: str) -> None:
         """Shows one sentence in bold red."""
-        self._print(Text(_clean(sentence), style="bold red"))
+        self._line(sentence, "bold red")
 
     def show(self, reply: Reply, title: str, *, markdown: bool = False) -> None:
         """Shows a reply in a panel, with its sources under it."""
@@ -135,9 +135,9 @@ class Screen:
 
     def show_plain(self, reply: Reply) -> None:
         """Shows a reply without a frame, for copying."""
-        self._plain(_clean(reply.text))
+        self._line(reply.text)
         for line in _sources(reply.answer):
-            self._plain(line.plain)
+            self._line(line.plain)
 
     def stream(self, title: str, stream: ReplyStream) -> tuple[Reply, float]:
         """Shows a reply while it is written; returns it with the seconds it took.
@@ -165,6 +165,8 @@ class Screen:
             self._print(_panel(reply.text, title, _elapsed(seconds), reply))
         else:
             self.show_plain(reply)
+        if reply.searched:
+            self.note(f"searched for: {_WHITE.sub(' ', reply.searched)}")
         for sentence in reply.notes:
             self.note(sentence)
         return reply, seconds
@@ -179,8 +181,9 @@ class Screen:
     def _print(self, shown: RenderableType) -> None:
         self._console.print(shown, highlight=False)
 
-    def _plain(self, text: str) -> None:
-        self._console.print(Text(text), soft_wrap=True, highlight=False)
+    def _line(self, text: str, style: str = "") -> None:
+        # The terminal wraps it: what is copied from it then holds no new lines of ours.
+        self._console.print(Text(_clean(text), style), soft_wrap=True, highlight=False)
 
 
 class _Growing:

@@ -1,0 +1,273 @@
+"""A turn of a chat: what the model is asked, what is kept, and what the user is told."""
+
+import pytest
+
+from kvasir.components.analyzers.bm25 import Bm25Analyzer
+from kvasir.components.generators.extractive import ExtractiveGenerator
+from kvasir.components.generators.openai import OpenAIGenerator
+from kvasir.core.errors import CollectionError, ComponentError, SettingsError, UserError
+from kvasir.core.types import Chunk, Message
+from kvasir.pipelines.answer import Answerer
+from kvasir.pipelines.chat import NOTHING_FOUND, Conversation, Documents, Retrieval
+from kvasir.pipelines.confidence import Calibration
+from kvasir.pipelines.refine import Refiner
+from kvasir.pipelines.retrieve import Retriever
+from kvasir.testing.fakes import FakeEmbedder, MemoryStore
+from kvasir.testing.model_server import model_server
+
+TEXTS = [
+    "Kvasir was made by the gods. Two dwarfs brewed mead of his blood.",
+    "Green tea is steeped for two minutes at eighty degrees.",
+    "The Moon orbits the Earth at a distance of 384,400 kilometres.",
+]
+
+
+@pytest.fixture
+def retriever():
+    embedder = FakeEmbedder(256)
+    store = MemoryStore(dimension=embedder.dimension, analyzer=Bm25Analyzer())
+    chunks = [
+        Chunk(
+            f"c{n}",
+            f"d{n}",
+            text,
+            0,
+            len(text),
+            metadata={"language": "en", "source_uri": f"/{n}.md"},
+        )
+        for n, text in enumerate(TEXTS)
+    ]
+    store.upsert(chunks, embedder.embed_documents(TEXTS))
+    return Retriever(embedder, store, languages=["en"])
+
+
+@pytest.fixture
+def server():
+    with model_server(lambda messages: ["Two dwarfs brewed mead ", "of his blood [1]."]) as model:
+        yield model
+
+
+@pytest.fixture
+def generator(server):
+    return OpenAIGenerator("small", server.base_url, retries=0)
+
+
+def documents(retriever, generator, refuse=True):
+    analyzer = Bm25Analyzer()
+
+    def answerer(source):
+        # Certain of everything that shares a word, and of nothing else.
+        calibration = Calibration((0.0, 40.0, 0.0, 0.0, 0.0), -5.0)
+        return Answerer(
+            source, generator, analyzer=analyzer, calibration=calibration, refuse=refuse
+        )
+
+    texts = {f"d{n}": text for n, text in enumerate(TEXTS)}
+    return Documents(retriever, answerer, analyzer, texts.get)
+
+
+def make(generator, retriever, **options):
+    return Conversation(generator, lambda: documents(retriever, generator), **options)
+
+
+def contents(server):
+    return [(m["role"], m["content"]) for m in server.last_messages]
+
+
+def test_without_rag_the_model_gets_context_history_and_the_message(server, generator, retriever):
+    history = [Message("user", "Hi"), Message("assistant", "Hello")]
+    stream = make(generator, retriever).stream("And you?", history, rag=False, system="Be kind.")
+    pieces = list(stream)
+    assert len(pieces) == 2
+    assert stream.reply.text == "".join(pieces)
+    assert stream.reply.answer is None
+    assert contents(server) == [
+        ("system", "Be kind."),
+        ("user", "Hi"),
+        ("assistant", "Hello"),
+        ("user", "And you?"),
+    ]
+
+
+def test_with_rag_citations_are_checked_and_numbered(server, generator, retriever):
+    server.script = lambda messages: ["Two dwarfs brewed mead [1", "]. It was sold in Rome [9]."]
+    stream = make(generator, retriever, retrieval=Retrieval(top_k=2)).stream(
+        "Who brewed mead of the blood of Kvasir?", rag=True, system="Be kind."
+    )
+    reply = stream.reply
+    assert reply.text == "Two dwarfs brewed mead [1]. It was sold in Rome."
+    (citation,) = reply.answer.citations
+    assert TEXTS[0][citation.start : citation.end] == citation.quote
+    assert reply.answer.removed_citations == 1
+    system, user = contents(server)
+    assert system[1].startswith("Be kind.")
+    assert user[1].count("<source ") == 2
+    assert "Question: Who brewed mead of the blood of Kvasir?" in user[1]
+
+
+def test_the_template_is_used_and_must_have_its_placeholders(server, generator, retriever):
+    conversation = make(generator, retriever, template="{{question}} <- {{context}}")
+    assert conversation.stream("Who brewed mead?", rag=True).reply
+    assert contents(server)[-1][1].startswith("Who brewed mead? <- <source")
+    with pytest.raises(SettingsError, match="context"):
+        make(generator, retriever, template="{{question}}")
+
+
+def test_a_model_is_asked_even_when_nothing_was_found_and_the_user_is_told(
+    server, generator, retriever
+):
+    server.script = lambda messages: ["You are welcome."]
+    conversation = make(generator, retriever, retrieval=Retrieval(min_score_threshold=1.0))
+    reply = conversation.stream("Thanks!", rag=True).reply
+    assert reply.text == "You are welcome."
+    assert reply.notes == (NOTHING_FOUND,)
+
+
+def test_filters_and_top_k_restrict_what_the_model_is_given(server, generator, retriever):
+    conversation = make(
+        generator, retriever, retrieval=Retrieval(top_k=3, filters="source_uri=/1.md")
+    )
+    assert conversation.stream("Who brewed mead?", rag=True).reply
+    prompt = contents(server)[-1][1]
+    assert "Green tea" in prompt
+    assert prompt.count("<source ") == 1
+
+
+def test_context_gives_way_before_the_conversation_and_the_oldest_turns_after_it(server, retriever):
+    history = [
+        Message("user", "older " * 60),
+        Message("assistant", "old " * 60),
+        Message("user", "new " * 60),
+        Message("assistant", "newer " * 60),
+    ]
+    whole = OpenAIGenerator("small", server.base_url, context_window=100_000)
+    make(whole, retriever).stream("Who brewed mead?", history, rag=True).reply  # noqa: B018
+    full = contents(server)
+    assert full[-1][1].count("<source ") == 3
+    # Tokens as the prompt builder estimates them; it keeps 1024 for the answer.
+    needed = 1024 + sum(-(-len(text) // 3) + 8 for _, text in full)
+    seen = []
+    for window in range(needed + 60, needed - 420, -30):
+        small = OpenAIGenerator("small", server.base_url, context_window=window)
+        reply = make(small, retriever).stream("Who brewed mead?", history, rag=True).reply
+        sent = contents(server)
+        seen.append((sent[-1][1].count("<source "), len(sent) - 2))
+        assert ("passages fit" in " ".join(reply.notes)) == (seen[-1][0] < 3)
+        if seen[-1][1] == 2:
+            assert [text for _, text in sent[1:3]] == [m.content for m in history[2:]]
+        assert ("oldest messages" in " ".join(reply.notes)) == (seen[-1][1] < 4)
+    assert seen[0] == (3, 4)
+    assert (1, 4) in seen
+    assert seen == sorted(seen, key=lambda pair: (pair[1], pair[0]), reverse=True)
+    fewer_turns = next(number for number, (_, turns) in enumerate(seen) if turns < 4)
+    assert seen[fewer_turns - 1] == (1, 4)
+    assert {turns for _, turns in seen} >= {4, 2}
+
+
+def test_a_window_too_small_for_any_passage_is_said(server, retriever):
+    tiny = OpenAIGenerator("small", server.base_url, context_window=1030)
+    with pytest.raises(UserError, match="too few for a passage"):
+        make(tiny, retriever).stream("Who brewed mead?", rag=True).reply  # noqa: B018
+
+
+def test_every_question_is_refined_with_the_last_turns_in_sight(server, generator, retriever):
+    server.script = lambda messages: (
+        ['<think>hm</think>\nRefined query: "distance of the Moon"']
+        if "Refined query:" in messages[-1]["content"]
+        else ["384,400 kilometres [1]."]
+    )
+    conversation = make(generator, retriever, refiner=Refiner(generator))
+    history = [Message("user", "What orbits the Earth?"), Message("assistant", "The Moon.")]
+    reply = conversation.stream("And how far is it?", history, rag=True).reply
+    assert reply.searched == "distance of the Moon"
+    assert reply.answer.hits[0].chunk.id == "c2"
+    refining, answering = server.requests
+    assert [m["content"] for m in refining["messages"][:-1]] == [m.content for m in history]
+    assert "And how far is it?" in refining["messages"][-1]["content"]
+    assert "Question: And how far is it?" in answering["messages"][-1]["content"]
+
+
+def test_below_the_threshold_only_poor_finds_are_refined(server, generator, retriever):
+    server.script = lambda messages: (
+        ["Kvasir was made by the gods"] if "Rewrite" in messages[-1]["content"] else ["Yes [1]."]
+    )
+    refiner = Refiner(generator, prompt="Rewrite: {{user_query}}", below=0.8)
+    conversation = make(generator, retriever, refiner=refiner)
+    reply = conversation.stream("Kvasir was made by the gods?", rag=True).reply
+    assert (len(server.requests), reply.searched) == (1, None)
+    reply = conversation.stream("deities, creation thereof", rag=True).reply
+    assert len(server.requests) == 3
+    assert reply.searched == "Kvasir was made by the gods"
+    assert reply.answer.hits[0].chunk.id == "c0"
+
+
+def test_another_model_may_refine_and_its_failure_costs_a_note(server, generator, retriever):
+    with model_server(lambda messages: ["green tea"]) as other:
+        refiner = Refiner(OpenAIGenerator("refiner", other.base_url, retries=0))
+        conversation = make(generator, retriever, refiner=refiner)
+        assert conversation.stream("What about it?", rag=True).reply.searched == "green tea"
+        assert [body["model"] for body in other.requests] == ["refiner"]
+        assert [body["model"] for body in server.requests] == ["small"]
+    reply = conversation.stream("Who brewed mead?", rag=True).reply
+    assert reply.searched is None
+    assert "searched for as typed" in reply.notes[0]
+    assert reply.answer.citations
+
+
+def test_an_empty_refinement_leaves_the_question(server, generator):
+    server.script = lambda messages: ["\n"]
+    assert Refiner(generator).refine("Who?") == "Who?"
+
+
+def test_refining_needs_a_language_model_and_its_placeholder(generator):
+    with pytest.raises(UserError, match="needs a language model"):
+        Refiner(ExtractiveGenerator(FakeEmbedder(), Bm25Analyzer()))
+    with pytest.raises(SettingsError, match="user_query"):
+        Refiner(generator, prompt="Rewrite it")
+
+
+def test_without_a_model_quotations_answer_and_the_decision_to_refuse_holds(retriever):
+    quoting = ExtractiveGenerator(FakeEmbedder(), Bm25Analyzer())
+    conversation = make(quoting, retriever)
+    assert not conversation.has_model
+    reply = conversation.stream("Who brewed mead?", rag=True).reply
+    assert "Two dwarfs brewed mead of his blood. [1]" in reply.text
+    refused = conversation.stream("Xylophone zoology", rag=True).reply
+    assert refused.answer.refused
+    with pytest.raises(UserError, match="needs a language model"):
+        conversation.stream("Hello", rag=False)
+
+
+def test_a_missing_collection_is_tried_again_for_the_next_question(server, generator, retriever):
+    tries = []
+
+    def open_documents():
+        tries.append(1)
+        if len(tries) == 1:
+            raise CollectionError("there is no collection")
+        return documents(retriever, generator)
+
+    conversation = Conversation(generator, open_documents)
+    with pytest.raises(CollectionError):
+        conversation.stream("Who brewed mead?", rag=True).reply  # noqa: B018
+    assert conversation.stream("Who brewed mead?", rag=True).reply.text
+
+
+def test_a_server_that_breaks_off_is_an_error_not_a_reply(server, generator, retriever):
+    def breaks(messages):
+        yield "The beg"
+        raise OSError("cut")
+
+    server.script = breaks
+    stream = make(generator, retriever).stream("Tell me", rag=False)
+    with pytest.raises(ComponentError, match="broke off"):
+        list(stream)
+
+
+def test_an_empty_reply_is_said_to_be_empty(server, generator, retriever):
+    server.script = lambda messages: []
+    with pytest.raises(UserError, match="empty"):
+        make(generator, retriever).stream("Hi", rag=False).reply  # noqa: B018
+    reply = make(generator, retriever).stream("Who brewed mead?", rag=True).reply
+    assert reply.answer.refused
+    assert reply.text == "I cannot find the answer in the documents."
