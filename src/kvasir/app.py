@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
+from uuid import uuid4
 
 from pydantic import SecretStr
 
@@ -45,6 +46,7 @@ from kvasir.settings import GeneratorSettings, Settings, VectorDbSettings, load_
 if TYPE_CHECKING:
     from kvasir.catalog.doctor import Findings, Repairs
     from kvasir.evaluation.calibration import Progress
+    from kvasir.evaluation.judges import Judge
     from kvasir.pipelines.chat import Conversation, Documents
     from kvasir.pipelines.copying import CopyReport
     from kvasir.pipelines.discovery import Input
@@ -502,6 +504,16 @@ class App:
             document_text=document_text,
         )
 
+    @cached_property
+    def judge(self) -> Judge | None:
+        """The judge of answers that the settings choose, if any."""
+        chosen = self.settings.evaluation.judge.type
+        if chosen is None:
+            return None
+        load("judges", chosen)  # Says what is missing before a model is loaded.
+        provided = {"embedder": self.embedder}
+        return cast("Judge", build("judges", chosen, self.settings.judge_arguments, provided))
+
     def make_store(self, uri: str, collection: str) -> VectorStore:
         """Opens a collection of the chosen kind of store at another place."""
         return self._open_store(self.settings.rag.vectordb, uri, collection, self.embedder)
@@ -527,10 +539,29 @@ class App:
 
     @contextmanager
     def temporary_stores(self) -> Iterator[Callable[[], VectorStore]]:
-        """Gives a function that opens empty collections, which are gone afterwards."""
+        """Gives a function that opens empty collections, which are gone afterwards.
+
+        On a server they have names of their own; afterwards they are empty.
+        """
+        chosen, numbers, run = self.settings.rag.vectordb, count(), uuid4().hex[:12]
+        lies_in_a_folder = "uri" in signature(load("stores", chosen.type)).parameters
+        lies_in_a_folder = lies_in_a_folder and "://" not in self.settings.store_uri
+        elsewhere: list[str] = []
         with TemporaryDirectory(prefix="kvasir-") as folder:
-            numbers = count()
-            yield lambda: self.make_store(f"{folder}/{next(numbers)}", "evaluation")
+
+            def make() -> VectorStore:
+                number = next(numbers)
+                if lies_in_a_folder:
+                    return self.make_store(f"{folder}/{number}", "evaluation")
+                elsewhere.append(f"evaluation-{run}-{number}")
+                return self.make_store(self.settings.store_uri, elsewhere[-1])
+
+            try:
+                yield make
+            finally:
+                for name in elsewhere:
+                    with closing(self.make_store(self.settings.store_uri, name)) as store:
+                        store.delete([chunk.id for batch in store.scroll() for chunk, _ in batch])
 
     @cached_property
     def _store(self) -> VectorStore:

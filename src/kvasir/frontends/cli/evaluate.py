@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import click
 
 from kvasir.app import App
-from kvasir.evaluation.answers import evaluate_answers, load_questions
+from kvasir.evaluation.answers import AnswersResult, evaluate_answers, load_questions
 from kvasir.evaluation.chunking import StoreSearch, evaluate_chunking, load_chunking_dataset
 from kvasir.evaluation.datasets import load_dataset
+from kvasir.evaluation.judges import Judgement, judge_answers
 from kvasir.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
 from kvasir.frontends.cli.rendering import answer_to_dict, one_line, print_json, print_table, stages
@@ -104,11 +109,29 @@ def chunking(app: App, dataset: str, top_k: int, as_json: bool) -> None:
 )
 @setting_option("--top-k", key="chat.rag.retriever.top_k", help_text="Most passages.", type=int)
 @setting_option("--generator", key="generator.type", help_text="What writes the answers.")
+@setting_option("--judge", key="evaluation.judge.type", help_text="Who grades besides: ragas.")
 @click.option("--cases", is_flag=True, help="Print every question with its answer too.")
+@click.option(
+    "--cases-file",
+    type=click.Path(dir_okay=False, writable=True),
+    help="Write every question with its answer and grades to a file of JSON lines.",
+)
 @json_option
 @with_app
-def answers(app: App, dataset: str, off_topic: str | None, cases: bool, as_json: bool) -> None:
-    """Measure answers: gold answers found, citations true, questions refused."""
+def answers(
+    app: App,
+    dataset: str,
+    off_topic: str | None,
+    cases: bool,
+    cases_file: str | None,
+    as_json: bool,
+) -> None:
+    """Measure answers: gold answers found, citations true, questions refused.
+
+    A judge adds grades by a language model: the server is evaluation.judge.base_url, its model
+    evaluation.judge.model; by default those of the generator.
+    """
+    judge = app.judge
     loaded = load_dataset(dataset)
     foreign = load_questions(off_topic) if off_topic else []
     chosen = app.settings.chat.rag.retriever
@@ -127,17 +150,41 @@ def answers(app: App, dataset: str, off_topic: str | None, cases: bool, as_json:
             options=options,
             progress=progress,
         )
+        judgement = judge_answers(result.cases, judge, progress=progress) if judge else None
     shown = result.to_dict()
+    if judgement:
+        shown["judge"] = judgement.to_dict()
+    rows = _case_rows(result, judgement)
     if cases:
-        shown["cases"] = [
-            {"question": case.question, "correct": case.correct, "gold": case.gold}
-            | answer_to_dict(case.answer)
-            for case in result.cases
-        ]
+        shown["cases"] = rows
+    if cases_file:
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        Path(cases_file).write_text("".join(lines), "utf-8")
     if as_json:
         print_json(shown)
         return
-    for case in result.cases if cases else ():
-        click.echo(f"{case.question}\n  {one_line(case.answer.text)}")
+    for row in rows if cases else ():
+        click.echo(f"{row['question']}\n  {one_line(row['text'])}")
+        for name, value in row.get("judge", {}).get("scores", {}).items():
+            click.echo(f"    {name} {value:.2f}")
+        for name, reason in row.get("judge", {}).get("failures", {}).items():
+            click.echo(f"    {name}: {reason}")
     figures = {key: value for key, value in result.to_dict().items() if key != "seconds"}
     print_table([{"figure": key, "value": value} for key, value in figures.items()])
+    if judgement:
+        click.echo()
+        print_table([{"judged": name} | each for name, each in judgement.to_dict().items()])
+
+
+def _case_rows(result: AnswersResult, judgement: Judgement | None) -> list[dict[str, Any]]:
+    verdicts = judgement.verdicts if judgement else (None,) * len(result.cases)
+    return [
+        {"question": case.question, "correct": case.correct, "gold": list(case.gold)}
+        | answer_to_dict(case.answer)
+        | (
+            {"judge": {"scores": dict(verdict.scores), "failures": dict(verdict.failures)}}
+            if verdict
+            else {}
+        )
+        for case, verdict in zip(result.cases, verdicts, strict=True)
+    ]

@@ -1,0 +1,131 @@
+"""Lets a judge, usually a language model, grade answers and what they were made from.
+
+The figures that need no judge are those of ``answers``; a judge adds its own to each question.
+Judges are found by name like every component (entry points ``kvasir.judges``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from kvasir.evaluation.answers import AnswerCase
+from kvasir.evaluation.retrieval import Progress
+
+_MARKER = re.compile(r"\s*\[\d+\]")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedCase:
+    """What a judge is shown of one question.
+
+    Attributes:
+        question: The question.
+        answer: The answer without its markers; empty where it was refused.
+        contexts: The texts that were retrieved, best first.
+        reference: An accepted answer, or None where none is known.
+    """
+
+    question: str
+    answer: str
+    contexts: tuple[str, ...]
+    reference: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judge's grades of one question.
+
+    Attributes:
+        scores: Metric -> 0..1, higher is better. A metric that does not apply is left out.
+        failures: Metric -> why the judge could not grade it.
+    """
+
+    scores: Mapping[str, float] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+
+class Judge(Protocol):
+    """Grades answers."""
+
+    metrics: Sequence[str]
+
+    def judge(self, cases: Sequence[JudgedCase], report: Progress) -> list[Verdict]:
+        """Grades questions; ``report`` is told the stage ``judge``, how many, and of how many.
+
+        Raises:
+            ComponentError: The judge cannot be reached.
+            UserError: It refuses the key, or does not have the model.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The grades of a run.
+
+    Attributes:
+        metrics: Mean of each metric over the questions that were graded; None without any.
+        graded: Metric -> how many questions were graded.
+        failed: Metric -> how many the judge could not grade.
+        verdicts: Every question's, in the order of the cases.
+    """
+
+    metrics: Mapping[str, float | None]
+    graded: Mapping[str, int]
+    failed: Mapping[str, int]
+    verdicts: tuple[Verdict, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what ``--json`` prints."""
+        return {
+            name: {
+                "mean": None if mean is None else round(mean, 4),
+                "graded": self.graded[name],
+                "failed": self.failed[name],
+            }
+            for name, mean in self.metrics.items()
+        }
+
+
+def judge_answers(
+    cases: Sequence[AnswerCase], judge: Judge, *, progress: Progress | None = None
+) -> Judgement:
+    """Has a judge grade the cases of a run.
+
+    Args:
+        cases: Questions with their answers; those without gold answers count for the metrics
+            that need none.
+        judge: The judge.
+        progress: Told how far it is.
+
+    Raises:
+        ComponentError: The judge cannot be reached.
+    """
+    verdicts = judge.judge([to_judged(case) for case in cases], progress or _silent)
+    scores = {
+        name: [verdict.scores[name] for verdict in verdicts if name in verdict.scores]
+        for name in judge.metrics
+    }
+    return Judgement(
+        metrics={name: sum(each) / len(each) if each else None for name, each in scores.items()},
+        graded={name: len(each) for name, each in scores.items()},
+        failed={name: sum(name in v.failures for v in verdicts) for name in judge.metrics},
+        verdicts=tuple(verdicts),
+    )
+
+
+def to_judged(case: AnswerCase) -> JudgedCase:
+    """Returns what a judge is shown of a case."""
+    answer = case.answer
+    return JudgedCase(
+        question=case.question,
+        answer="" if answer.refused else _MARKER.sub("", answer.text).strip(),
+        contexts=tuple(hit.chunk.text for hit in answer.hits),
+        reference=case.gold[0] if case.gold else None,
+    )
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Reports to nobody."""

@@ -1,0 +1,265 @@
+"""Ragas' metrics, judged by any server that speaks OpenAI's chat completions.
+
+Faithfulness (are the answer's statements borne out by the passages?), answer relevancy (do
+questions made of the answer resemble the one asked?), context precision (do the passages that
+help stand above the others?) and context recall (are the accepted answer's statements in the
+passages?). The server is asked for JSON; the library ``instructor`` checks it and asks again.
+
+Ragas' reports to its makers are switched off, and its own client, which writes an id to the
+home directory, is not used.
+
+Source: Es et al. 2023, arXiv 2309.15217; https://docs.ragas.io (ragas 0.4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+from collections.abc import Awaitable, Iterator, Sequence
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+os.environ["RAGAS_DO_NOT_TRACK"] = "true"
+
+import instructor
+import openai
+from instructor.core.exceptions import InstructorError
+from pydantic import BaseModel
+from ragas.embeddings.base import BaseRagasEmbedding
+from ragas.llms.base import InstructorBaseRagasLLM
+from ragas.metrics.collections import (
+    AnswerRelevancy,
+    ContextPrecision,
+    ContextRecall,
+    Faithfulness,
+)
+
+from kvasir.core.errors import ComponentError, KvasirError, SettingsError, UserError
+from kvasir.core.protocols import Embedder
+from kvasir.evaluation.judges import JudgedCase, Verdict
+from kvasir.evaluation.retrieval import Progress
+
+T = TypeVar("T", bound=BaseModel)
+
+# What fails is raised, and reported here; the library would print it besides.
+logging.getLogger("instructor").setLevel(logging.CRITICAL)
+
+_FAITHFULNESS = "faithfulness"
+_RELEVANCY = "answer_relevancy"
+_PRECISION = "context_precision"
+_RECALL = "context_recall"
+
+
+class RagasJudge:
+    """Grades answers with Ragas."""
+
+    metrics = (_FAITHFULNESS, _RELEVANCY, _PRECISION, _RECALL)
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        model: str = "",
+        base_url: str = "",
+        api_key: str | None = None,
+        temperature: float | None = 0.0,
+        max_tokens: int = 4096,
+        workers: int = 4,
+        timeout: float = 120.0,
+        retries: int = 2,
+    ) -> None:
+        """Sets the server; nothing is sent yet.
+
+        Args:
+            embedder: Compares questions, for answer relevancy.
+            model: The model's name at the server.
+            base_url: The server, such as ``http://localhost:8000/v1``; ``/v1`` may be left out.
+            api_key: Its key, if it asks for one.
+            temperature: 0 for the likeliest words; None where the model takes no temperature.
+            max_tokens: Most tokens of one reply.
+            workers: How many questions are graded at once.
+            timeout: Seconds for one reply.
+            retries: How often a reply that is not what was asked for is asked for again.
+
+        Raises:
+            SettingsError: The model or the server is missing.
+        """
+        for key, value in {"model": model, "base_url": base_url}.items():
+            if not value:
+                raise SettingsError(
+                    f"judge 'ragas' needs evaluation.judge.{key}: name a language model's server "
+                    "that speaks OpenAI's chat completions"
+                )
+        self._base_url = base_url if urlsplit(base_url).path.strip("/") else f"{base_url}/v1"
+        self._model = model
+        self._api_key = api_key or "none"  # The client insists on one; most local servers do not.
+        self._sampling = {"max_tokens": max_tokens} | (
+            {} if temperature is None else {"temperature": temperature}
+        )
+        self._embedder = embedder
+        self._workers = workers
+        self._timeout = timeout
+        self._retries = retries
+
+    def judge(self, cases: Sequence[JudgedCase], report: Progress) -> list[Verdict]:
+        """Grades questions, several at once; not from within a running event loop.
+
+        Raises:
+            ComponentError: The server cannot be reached, or failed.
+            UserError: It refuses the key, or does not have the model.
+        """
+        return asyncio.run(self._judge(cases, report))
+
+    async def _judge(self, cases: Sequence[JudgedCase], report: Progress) -> list[Verdict]:
+        client = openai.AsyncOpenAI(
+            base_url=self._base_url,
+            api_key=self._api_key,
+            timeout=self._timeout,
+            max_retries=self._retries,
+        )
+        patched = instructor.from_openai(client, mode=instructor.Mode.JSON)
+        graders = _Graders(
+            _Server(patched, self._model, self._sampling, self._retries),
+            _Embeddings(self._embedder),
+        )
+        places = asyncio.Semaphore(self._workers)
+        done = 0
+
+        async def grade(case: JudgedCase) -> Verdict:
+            nonlocal done
+            async with places:
+                verdict = await self._grade(graders, case)
+            done += 1
+            report("judge", done, len(cases))
+            return verdict
+
+        async with client:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(grade(case)) for case in cases]
+            except BaseExceptionGroup as errors:
+                # All tasks ask one server: the first failure says it all.
+                raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _grade(self, graders: _Graders, case: JudgedCase) -> Verdict:
+        scores: dict[str, float] = {}
+        failures: dict[str, str] = {}
+        for name, asking in graders.ask(case):
+            try:
+                value = float((await asking).value)
+            except (openai.APIError, InstructorError) as error:
+                fatal = self._fatal(error)
+                if fatal is not None:
+                    raise fatal from error
+                failures[name] = _reason(error)
+                continue
+            if math.isnan(value):
+                failures[name] = "the judge found no statements"
+            else:
+                scores[name] = min(1.0, max(0.0, value))
+        return Verdict(scores, failures)
+
+    def _fatal(self, error: BaseException) -> KvasirError | None:
+        """Returns what to raise where no later question could fare better."""
+        for cause in _causes(error):
+            if isinstance(cause, (openai.AuthenticationError, openai.PermissionDeniedError)):
+                return UserError(
+                    f"the judge at {self._base_url} refuses access: set evaluation.judge.api_key"
+                )
+            if isinstance(cause, openai.NotFoundError):
+                return UserError(
+                    f"the judge at {self._base_url} does not have the model '{self._model}': "
+                    "correct evaluation.judge.model or evaluation.judge.base_url"
+                )
+            if isinstance(cause, openai.APIConnectionError):
+                return ComponentError(
+                    "ragas",
+                    "judging",
+                    f"{self._base_url} cannot be reached; start the server, or correct "
+                    "evaluation.judge.base_url",
+                )
+            if isinstance(cause, openai.APIStatusError):
+                return ComponentError("ragas", "judging", f"{self._base_url} answered: {cause}")
+        return None
+
+
+class _Graders:
+    """Ragas' metrics with the server and the embedder behind them."""
+
+    def __init__(self, server: _Server, embeddings: _Embeddings) -> None:
+        self._faithfulness = Faithfulness(llm=server)
+        self._relevancy = AnswerRelevancy(llm=server, embeddings=embeddings)
+        self._precision = ContextPrecision(llm=server)
+        self._recall = ContextRecall(llm=server)
+
+    def ask(self, case: JudgedCase) -> Iterator[tuple[str, Awaitable[Any]]]:
+        """Yields the metrics that apply to a case."""
+        contexts = list(case.contexts)
+        if case.answer and contexts:
+            yield (
+                _FAITHFULNESS,
+                self._faithfulness.ascore(case.question, case.answer, contexts),
+            )
+        if case.answer:
+            yield _RELEVANCY, self._relevancy.ascore(case.question, case.answer)
+        if case.reference and contexts:
+            yield (
+                _PRECISION,
+                self._precision.ascore(case.question, case.reference, contexts),
+            )
+            yield _RECALL, self._recall.ascore(case.question, contexts, case.reference)
+
+
+class _Server(InstructorBaseRagasLLM):
+    """The language model, as Ragas' metrics ask it."""
+
+    def __init__(self, client: Any, model: str, sampling: dict[str, float], retries: int) -> None:
+        self._client = client
+        self._model = model
+        self._sampling = sampling
+        self._retries = retries
+
+    def generate(self, prompt: str, response_model: type[T]) -> T:
+        """Asks and waits; the metrics used here do not."""
+        return asyncio.run(self.agenerate(prompt, response_model))
+
+    async def agenerate(self, prompt: str, response_model: type[T]) -> T:
+        """Asks for a reply of a form."""
+        reply = await self._client.chat.completions.create(
+            model=self._model,
+            messages=[{"role": "user", "content": prompt}],
+            response_model=response_model,
+            max_retries=self._retries,
+            **self._sampling,
+        )
+        return cast(T, reply)
+
+
+class _Embeddings(BaseRagasEmbedding):
+    """Our embedder, as Ragas asks it."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        super().__init__()
+        self._embedder = embedder
+
+    def embed_text(self, text: str, **kwargs: Any) -> list[float]:
+        """Returns the vector of a question."""
+        return cast("list[float]", self._embedder.embed_queries([text])[0].tolist())
+
+    async def aembed_text(self, text: str, **kwargs: Any) -> list[float]:
+        """The same, without blocking the other questions."""
+        return await asyncio.to_thread(self.embed_text, text)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def _reason(error: BaseException) -> str:
+    first = str(error).strip().splitlines()
+    return f"no usable reply: {first[0] if first else type(error).__name__}"

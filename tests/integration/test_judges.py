@@ -1,0 +1,227 @@
+"""Ragas grades answers through a real OpenAI-compatible server on the loopback."""
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ["RAGAS_DO_NOT_TRACK"] = "true"
+pytest.importorskip("ragas", reason="the extra 'ragas' is not installed")
+
+from click.testing import CliRunner
+
+from kvasir.core.errors import ComponentError, SettingsError, UserError
+from kvasir.core.types import Answer, Chunk, Hit, chunk_id, document_id
+from kvasir.evaluation.answers import AnswerCase
+from kvasir.evaluation.judges import JudgedCase, judge_answers
+from kvasir.evaluation.judges_ragas import RagasJudge
+from kvasir.frontends.cli.main import cli
+from kvasir.settings import load_settings
+from kvasir.testing.fakes import FakeEmbedder
+
+_spec = importlib.util.spec_from_file_location(
+    "judge_server", Path(__file__).with_name("judge_server.py")
+)
+judge_server = importlib.util.module_from_spec(_spec)
+sys.modules["judge_server"] = judge_server
+_spec.loader.exec_module(judge_server)
+
+MOON = "The Moon orbits the Earth at a distance of 384,400 kilometres."
+TEA = "Green tea is steeped for two minutes."
+GOOD = JudgedCase("How far is the Moon?", MOON, (MOON, TEA), "384,400 kilometres")
+INVENTED = JudgedCase("How old is tea?", "Tea is many centuries ancient.", (TEA,), "centuries")
+
+
+@pytest.fixture
+def script():
+    return judge_server.Script()
+
+
+@pytest.fixture
+def address(script):
+    with judge_server.serving(script) as address:
+        yield address
+
+
+def make_judge(address, **options):
+    return RagasJudge(FakeEmbedder(), "small", address, retries=1, **options)
+
+
+def silent(stage, done, total):
+    """Reports to nobody."""
+
+
+def test_true_answers_are_told_from_invented_ones(address, script):
+    told = []
+    judge = make_judge(address, api_key="secret")
+    good, invented = judge.judge([GOOD, INVENTED], lambda *each: told.append(each))
+    assert not good.failures
+    assert good.scores["faithfulness"] == 1.0
+    assert good.scores["context_precision"] == pytest.approx(1.0)
+    assert good.scores["context_recall"] == 1.0
+    assert 0.2 < good.scores["answer_relevancy"] <= 1.0
+    assert invented.scores["faithfulness"] == 0.0
+    assert invented.scores["context_recall"] == 0.0
+    assert told == [("judge", 1, 2), ("judge", 2, 2)]
+    body, headers = script.requests[0]
+    assert body["model"] == "small"
+    assert body["temperature"] == 0.0
+    assert headers["Authorization"] == "Bearer secret"
+
+
+def test_the_order_of_the_passages_counts_for_precision(address):
+    turned = JudgedCase(GOOD.question, GOOD.answer, (TEA, MOON), GOOD.reference)
+    (verdict,) = make_judge(address).judge([turned], silent)
+    assert verdict.scores["context_precision"] == pytest.approx(0.5)
+
+
+def test_metrics_that_do_not_apply_are_left_out(address, script):
+    refused = JudgedCase(GOOD.question, "", (MOON,), GOOD.reference)
+    unknown = JudgedCase(GOOD.question, MOON, (MOON,), None)
+    nothing = JudgedCase(GOOD.question, "", (), None)
+    verdicts = make_judge(address).judge([refused, unknown, nothing], silent)
+    assert [set(verdict.scores) for verdict in verdicts] == [
+        {"context_precision", "context_recall"},
+        {"faithfulness", "answer_relevancy"},
+        set(),
+    ]
+    assert not any(verdict.failures for verdict in verdicts)
+
+
+def test_a_reply_of_another_form_is_asked_for_again(address, script):
+    script.broken = 1
+    (verdict,) = make_judge(address).judge([GOOD], silent)
+    assert verdict.scores["faithfulness"] == 1.0
+    assert not verdict.failures
+
+
+def test_a_judge_that_never_replies_in_form_spoils_no_run(address, script):
+    script.broken = -1
+    hits = tuple(
+        Hit(Chunk(chunk_id(document_id("a"), text, 0, 1), document_id("a"), text, 0, 1), 1.0)
+        for text in (MOON, TEA)
+    )
+    case = AnswerCase("How far?", ("384,400",), Answer(f"{MOON} [1]", hits=hits), True)
+    judgement = judge_answers([case], make_judge(address))
+    assert set(judgement.failed.values()) == {1}
+    assert set(judgement.metrics.values()) == {None}
+    assert "no usable reply" in judgement.verdicts[0].failures["faithfulness"]
+
+
+def test_an_unreachable_judge_is_one_sentence():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(ComponentError, match=r"cannot be reached; start the server") as error:
+            make_judge(address).judge([GOOD, INVENTED], silent)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "message"),
+    [
+        (401, UserError, r"evaluation\.judge\.api_key"),
+        (404, UserError, r"does not have the model 'small'"),
+        (500, ComponentError, r"answered"),
+    ],
+)
+def test_a_server_that_refuses_is_named(address, script, status, kind, message):
+    script.status = status
+    with pytest.raises(kind, match=message):
+        make_judge(address).judge([GOOD], silent)
+
+
+def test_a_judge_without_server_or_model_says_which_setting_is_missing():
+    with pytest.raises(SettingsError, match=r"evaluation\.judge\.model"):
+        RagasJudge(FakeEmbedder())
+    with pytest.raises(SettingsError, match=r"evaluation\.judge\.base_url"):
+        RagasJudge(FakeEmbedder(), "small")
+
+
+def test_the_generators_key_goes_to_the_generators_server_only():
+    generator = {
+        "generator.base_url": "http://a",
+        "generator.model": "m",
+        "generator.api_key": "k",
+    }
+    same = load_settings(None, generator, {}).judge_arguments
+    assert same == {"model": "m", "base_url": "http://a", "api_key": "k"}
+    other = load_settings(None, generator | {"evaluation.judge.base_url": "http://b"}, {})
+    assert other.judge_arguments == {"base_url": "http://b"}
+    assert "k" not in json.dumps(other.dump()["generator"]["api_key"])
+
+
+def test_ragas_reports_nothing_and_leaves_nothing(tmp_path):
+    program = (
+        "import kvasir.evaluation.judges_ragas as judges\n"
+        "from ragas._analytics import do_not_track\n"
+        "assert do_not_track()\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "RAGAS_DO_NOT_TRACK"}
+    environment |= {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    assert not list(tmp_path.rglob("uuid.json"))
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    folder = tmp_path / "set"
+    (folder / "qrels").mkdir(parents=True)
+    write = {
+        "corpus.jsonl": [
+            {"_id": "m", "title": "Moon", "text": MOON},
+            {"_id": "t", "title": "Tea", "text": TEA},
+        ],
+        "queries.jsonl": [
+            {
+                "_id": "1",
+                "text": "At which distance does the Moon orbit the Earth?",
+                "answers": ["384,400 kilometres"],
+            },
+            {"_id": "2", "text": "How long is green tea steeped?", "answers": ["two minutes"]},
+        ],
+    }
+    for name, rows in write.items():
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\n1\tm\t1\n2\tt\t1\n")
+    return folder
+
+
+def test_the_command_line_adds_the_grades(address, dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = [
+        "evaluate",
+        "answers",
+        str(dataset),
+        *("--set", "rag.embedding_model.type=kvasir.testing.fakes:FakeEmbedder"),
+        *("--set", "answer.refuse=false"),
+    ]
+    plain = CliRunner().invoke(cli, [*arguments, "--json"])
+    assert plain.exit_code == 0, plain.output
+    arguments += [
+        *("--judge", "ragas", "--cases-file", "cases.jsonl"),
+        *("--set", f"evaluation.judge.base_url={address}"),
+        *("--set", "evaluation.judge.model=small"),
+    ]
+    judged = CliRunner().invoke(cli, [*arguments, "--json"])
+    assert judged.exit_code == 0, judged.output
+    figures, graded = json.loads(plain.output), json.loads(judged.output)
+    assert "judge" not in figures
+    grades = graded.pop("judge")
+    assert {**figures, "seconds": 0} == {**graded, "seconds": 0}
+    assert set(grades) == set(RagasJudge.metrics)
+    assert grades["context_recall"] == {"mean": 1.0, "graded": 2, "failed": 0}
+    cases = [json.loads(line) for line in (tmp_path / "cases.jsonl").read_text().splitlines()]
+    assert [case["question"] for case in cases] == [
+        "At which distance does the Moon orbit the Earth?",
+        "How long is green tea steeped?",
+    ]
+    assert cases[0]["judge"]["scores"]["faithfulness"] == 1.0
+    shown = CliRunner().invoke(cli, [*arguments, "--cases"])
+    assert "faithfulness 1.00" in shown.output
+    assert "context_recall" in shown.output
