@@ -39,7 +39,9 @@ from kvasir.core.types import Chunk, Hit, Matrix, Metadata, SparseVector
 
 T = TypeVar("T")
 
-_SPACE = {"hnsw": {"space": "cosine", "ef_construction": 200, "ef_search": 200}}
+_SPACE = {
+    "hnsw": {"space": "cosine", "max_neighbors": 24, "ef_construction": 200, "ef_search": 400}
+}
 _PAGE = 2000
 _BATCH_CHARACTERS = 4_000_000
 _ALWAYS = "-"
@@ -100,6 +102,8 @@ class ChromaStore:
         except BaseException:
             self.close()
             raise
+        if self.count() == 0:  # written from now on, the keyword index need never be read
+            self._postings, self._loaded_stamp = Postings(), self._stamp()
         self._batch = min(500, int(self._client.get_max_batch_size()))
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
