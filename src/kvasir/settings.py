@@ -27,7 +27,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from kvasir.core.errors import SettingsError
+from kvasir.core.errors import SettingsError, hide_passwords
 from kvasir.core.registry import suggestion
 from kvasir.pipelines.prompts import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT
 
@@ -36,7 +36,6 @@ ENVIRONMENT_PREFIX = "KVASIR__"
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 _SECRETS = ("token", "password", "api_key")
-_ADDRESS_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
 _QUOTED = re.compile(r"'[^'<]{2,}'")
 _WINDOW_OPTIONS = ("split_by", "split_length", "split_overlap", "split_threshold")
 
@@ -441,7 +440,7 @@ def _mask(value: Any) -> Any:
         return {key: _mask(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_mask(inner) for inner in value]
-    return _ADDRESS_PASSWORD.sub(r"\1:**********@", value) if isinstance(value, str) else value
+    return hide_passwords(value) if isinstance(value, str) else value
 
 
 def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:

@@ -16,9 +16,22 @@ KvasirError
 
 from __future__ import annotations
 
+import re
+
+_ADDRESS_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
+
+
+def hide_passwords(text: str) -> str:
+    """Hides the password of every ``scheme://user:password@host`` in a text."""
+    return _ADDRESS_PASSWORD.sub(r"\1:**********@", text)
+
 
 class KvasirError(Exception):
-    """Base of every error that Kvasir raises on purpose."""
+    """Base of every error that Kvasir raises on purpose; shows no password of an address."""
+
+    def __str__(self) -> str:
+        """Returns the message."""
+        return hide_passwords(super().__str__())
 
 
 class UserError(KvasirError):
