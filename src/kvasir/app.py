@@ -25,7 +25,7 @@ from pydantic import SecretStr
 
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.errors import CollectionError, SettingsError, UserError
-from kvasir.core.filters import Filter
+from kvasir.core.filters import Filter, parse_filter
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
 from kvasir.core.protocols import (
     Embedder,
@@ -456,7 +456,9 @@ class App:
             generator,
             self._open_documents,
             retrieval=Retrieval(
-                rag.retriever.top_k, rag.retriever.min_score_threshold, rag.retriever.filters
+                rag.retriever.top_k,
+                rag.retriever.min_score_threshold,
+                parse_filter(rag.retriever.filters),
             ),
             refiner=refiner,
             template=rag.prompt,

@@ -66,7 +66,13 @@ class Terminal:
             self._read(what)
 
     def wait_for(self, pattern: str) -> None:
-        self.wait(lambda: re.search(pattern, self.text), repr(pattern))
+        """Waits for a pattern in the lines, or in the text as it flows from line to line."""
+
+        def is_there() -> bool:
+            flow = re.sub(r"\s+", " ", self.text)
+            return bool(re.search(pattern, self.text) or re.search(pattern, flow))
+
+        self.wait(is_there, repr(pattern))
 
     def wait_for_prompt(self, status: str) -> None:
         """Waits for an empty prompt with this status at its right."""
@@ -359,6 +365,32 @@ def test_ctrl_c_and_ctrl_d_and_history(
     again.wait_for("You said: a long story")
 
 
+def test_what_is_typed_during_a_reply_waits_unseen_for_the_next_prompt(
+    open_chat: Callable[..., Terminal], model: ModelServer
+) -> None:
+    goes_on = threading.Event()
+
+    def waits(messages: Sequence[Mapping[str, str]]) -> Iterator[str]:
+        yield "Wait for it"
+        goes_on.wait(PATIENCE)
+        yield ", and here it is"
+
+    model.script = waits
+    chat = open_chat(*with_model(model), "tell me")
+    chat.wait_for("│ Wait for it")
+    model.script = parrot
+    chat.type("typed ahead")
+    chat.wait_for(r"elapsed [1-9]\.\d seconds")
+    assert "typed ahead" not in chat.text
+    goes_on.set()
+    chat.wait_for("and here it is")
+    chat.wait_for("You said: typed ahead")
+    chat.wait_for_prompt("[S][default]")
+    assert chat.text.count("typed ahead") == 2
+    chat.type(CTRL_D, "")
+    assert chat.wait_for_end() == 0
+
+
 def test_a_dead_server_costs_one_sentence(
     open_chat: Callable[..., Terminal], tmp_path: Path
 ) -> None:
@@ -489,7 +521,7 @@ def test_an_index_that_another_chat_holds_costs_one_sentence_until_it_is_let_go(
     second = open_chat("--rag", folder=corpus)
     second.wait_for_prompt("[RAG][S][default]")
     second.type("How is green tea made?")
-    second.wait_for("open in|in use|holds")
+    second.wait_for("/r turns RAG off")
     second.wait_for_prompt("[RAG][S][default]")
     first.type("/r")
     first.wait_for_prompt("[S][default]")

@@ -32,7 +32,7 @@ class Desk:
         self.keys = keys
         self._drawn = io.StringIO()
         self.screen = Screen(
-            Console(file=self._drawn, width=100, force_terminal=True, color_system="standard"),
+            Console(file=self._drawn, width=400, force_terminal=True, color_system="standard"),
             given=keys,
             output=DummyOutput(),
         )

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from kvasir.app import App
-from kvasir.core.errors import KvasirError, UserError
+from kvasir.core.errors import CollectionError, KvasirError, StoreLockedError, UserError
 from kvasir.frontends.chat.chat import Chat
 from kvasir.frontends.chat.commands import LeaveChat, dispatch
 from kvasir.frontends.chat.journal import Journal
@@ -100,6 +100,8 @@ def _take(chat: Chat, message: str) -> None:
     chat.heard()
     try:
         chat.ask(message.strip())
+    except (CollectionError, StoreLockedError) as error:
+        chat.screen.fail(f"{error}; /r turns RAG off")
     except KvasirError as error:
         chat.screen.fail(str(error))
     except KeyboardInterrupt:

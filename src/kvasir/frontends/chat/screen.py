@@ -24,6 +24,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from kvasir.core.types import Answer
+from kvasir.frontends.chat.keys import keys_unseen
 from kvasir.pipelines.chat import Reply, ReplyStream
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -119,15 +120,15 @@ class Screen:
 
     def note(self, sentence: str) -> None:
         """Shows one quiet sentence."""
-        self._line(sentence, "dim")
+        self._print(Text(_clean(sentence), "dim"))
 
     def warn(self, sentence: str) -> None:
         """Shows one sentence about something that did not work, so that it is seen."""
-        self._line(sentence, "yellow")
+        self._print(Text(_clean(sentence), "yellow"))
 
     def fail(self, sentence: str) -> None:
         """Shows one sentence in bold red."""
-        self._line(sentence, "bold red")
+        self._print(Text(_clean(sentence), "bold red"))
 
     def show(self, reply: Reply, title: str, *, markdown: bool = False) -> None:
         """Shows a reply in a panel, with its sources under it."""
@@ -135,9 +136,9 @@ class Screen:
 
     def show_plain(self, reply: Reply) -> None:
         """Shows a reply without a frame, for copying."""
-        self._line(reply.text)
+        self._plain(reply.text)
         for line in _sources(reply.answer):
-            self._line(line.plain)
+            self._plain(line.plain)
 
     def stream(self, title: str, stream: ReplyStream) -> tuple[Reply, float]:
         """Shows a reply while it is written; returns it with the seconds it took.
@@ -149,7 +150,8 @@ class Screen:
         growing = _Growing(title, stream, started)
         try:
             if self._console.is_terminal:
-                with Live(growing, console=self._console, refresh_per_second=8, transient=True):
+                live = Live(growing, console=self._console, refresh_per_second=8, transient=True)
+                with keys_unseen(), live:
                     for piece in stream:
                         growing.text += _clean(piece)
             else:
@@ -181,9 +183,9 @@ class Screen:
     def _print(self, shown: RenderableType) -> None:
         self._console.print(shown, highlight=False)
 
-    def _line(self, text: str, style: str = "") -> None:
+    def _plain(self, text: str) -> None:
         # The terminal wraps it: what is copied from it then holds no new lines of ours.
-        self._console.print(Text(_clean(text), style), soft_wrap=True, highlight=False)
+        self._console.print(Text(_clean(text)), soft_wrap=True, highlight=False)
 
 
 class _Growing:
