@@ -6,13 +6,22 @@ Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 16
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kvasir.core.errors import UserError
+from kvasir.evaluation.answers import AnswersResult, count_words
+from kvasir.evaluation.judges import Judgement, to_judged
 from kvasir.evaluation.metrics import bootstrap_means
+
+PerQuestion = Mapping[str, NDArray[np.float64]]
+"""Metric -> float64 [questions]; NaN where the metric does not apply to a question."""
+
+_FEW = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +90,125 @@ def paired_bootstrap(
         better=int((differences > 0).sum()),
         worse=int((differences < 0).sum()),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class MetricComparison:
+    """One metric of two runs.
+
+    Attributes:
+        a: Mean of the first run, over the questions that both have a value for.
+        b: Mean of the second.
+        questions: How many questions those are.
+        comparison: The difference.
+    """
+
+    a: float
+    b: float
+    questions: int
+    comparison: Comparison
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what ``--json`` prints."""
+        found = self.comparison
+        return {
+            "a": round(self.a, 5),
+            "b": round(self.b, 5),
+            "difference": round(found.difference, 5),
+            "low": round(found.low, 5),
+            "high": round(found.high, 5),
+            "p": round(found.p_value, 5),
+            "better": found.better,
+            "worse": found.worse,
+            "questions": self.questions,
+            "real": found.real,
+        }
+
+
+def compare_runs(a: PerQuestion, b: PerQuestion) -> dict[str, MetricComparison]:
+    """Compares two runs over the same questions, metric by metric.
+
+    A metric that no question has a value for in both runs is left out.
+
+    Raises:
+        UserError: The runs do not have the same number of questions.
+    """
+    compared: dict[str, MetricComparison] = {}
+    for name in (name for name in a if name in b):
+        if a[name].shape != b[name].shape:
+            raise UserError(
+                f"two runs over the same questions are needed, not of {a[name].shape} and "
+                f"{b[name].shape}"
+            )
+        both = ~(np.isnan(a[name]) | np.isnan(b[name]))
+        if both.any():
+            first, second = a[name][both], b[name][both]
+            compared[name] = MetricComparison(
+                float(first.mean()),
+                float(second.mean()),
+                int(both.sum()),
+                paired_bootstrap(first, second),
+            )
+    return compared
+
+
+def answers_per_question(
+    result: AnswersResult, off_topic: int, judgement: Judgement | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """Returns the figures of single questions.
+
+    Args:
+        result: A run.
+        off_topic: How many questions at its end are off-topic ones.
+        judgement: A judge's grades of the same run.
+    """
+    on = len(result.cases) - off_topic
+    columns: dict[str, list[float | None]] = {
+        "answer_recall": [float(case.correct) if case.gold else None for case in result.cases],
+        "refused_on_topic": [float(c.answer.refused) for c in result.cases[:on]]
+        + [None] * off_topic,
+        "refused_off_topic": [None] * on + [float(c.answer.refused) for c in result.cases[on:]],
+        "cited": [
+            None if c.answer.refused else float(bool(c.answer.citations)) for c in result.cases
+        ],
+        "words": [
+            None if c.answer.refused else float(count_words(to_judged(c).answer))
+            for c in result.cases
+        ],
+    }
+    for name in judgement.metrics if judgement else ():
+        columns[name] = [v.scores.get(name) for v in judgement.verdicts] if judgement else []
+    return {name: np.array(values, dtype=np.float64) for name, values in columns.items()}
+
+
+def conclude(name: str, compared: MetricComparison) -> str:
+    """Says in a sentence whether a difference is real."""
+    found = compared.comparison
+    if found.better == found.worse == 0:
+        return f"No difference: {name} is the same with A and B on each of the questions."
+    size = f"{name} is {abs(found.difference):.4f} {_direction(found.difference)} with B"
+    interval = f"95 % interval {found.low:+.4f} to {found.high:+.4f}"
+    if found.real:
+        return (
+            f"The change is real: {size} ({interval}); chance alone would bring that about in "
+            f"{_share(found.p_value)} cases."
+        )
+    advice = (
+        f" There are only {compared.questions} questions: more of them show smaller differences."
+        if compared.questions < _FEW
+        else ""
+    )
+    return (
+        f"No real difference can be seen: {size} ({interval}), but chance alone would bring as "
+        f"much about in {_share(found.p_value)} cases.{advice}"
+    )
+
+
+def _direction(difference: float) -> str:
+    return "higher" if difference >= 0 else "lower"
+
+
+def _share(p_value: float) -> str:
+    if p_value < 0.001:
+        return "fewer than 1 of 1,000"
+    return f"{p_value * 100:.0f} of 100" if p_value >= 0.05 else f"{p_value * 1000:.0f} of 1,000"

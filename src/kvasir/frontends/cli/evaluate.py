@@ -14,6 +14,7 @@ from kvasir.evaluation.chunking import StoreSearch, evaluate_chunking, load_chun
 from kvasir.evaluation.datasets import load_dataset
 from kvasir.evaluation.judges import Judgement, judge_answers
 from kvasir.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
+from kvasir.frontends.cli.compare import compare
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
 from kvasir.frontends.cli.rendering import answer_to_dict, one_line, print_json, print_table, stages
 
@@ -23,6 +24,9 @@ folder = click.Path(exists=True, file_okay=False)
 @click.group()
 def evaluate() -> None:
     """Measure retrieval, answers or chunking on a data set."""
+
+
+evaluate.add_command(compare)
 
 
 @evaluate.command()
