@@ -1,0 +1,278 @@
+"""Runs the benchmarks and writes ``bench/RESULTS.md``: what ``make bench`` does.
+
+    python bench/run.py                             everything; about an hour on two cores
+    python bench/run.py stores ingest               some parts; the others keep their figures
+    python bench/run.py --sizes 10000,100000 store  without the largest collection
+    python bench/run.py --quick                     a minute or two: does it all work?
+
+Parts: embedding, store, retrieval, stores, ingest, cold_start. Each runs alone in a process
+group of its own, which is ended with it. Figures are kept in ``bench/work/results``; those of
+a quick run never reach ``RESULTS.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import IO, Any
+
+import cold_start
+import ingest
+import stores
+from tables import milliseconds, table
+
+BENCH = Path(__file__).resolve().parent
+RESULTS = BENCH / "RESULTS.md"
+KEPT = BENCH / "work" / "results"
+QUICK = BENCH / "work" / "quick"
+PACKAGES = (
+    "kvasir", "numpy", "openvino", "qdrant-edge-py", "pymilvus", "milvus-lite", "chromadb",
+    "sentence-transformers", "torch",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Part:
+    """One benchmark.
+
+    Attributes:
+        title: Its heading.
+        full: Arguments of the whole run; ``SIZES`` stands for the sizes asked for.
+        quick: Arguments of the quick run.
+        render: Figures to Markdown.
+        to_file: The script writes JSON to the file after ``--json`` rather than to its output.
+    """
+
+    title: str
+    full: tuple[str, ...]
+    quick: tuple[str, ...]
+    render: Callable[[Any], str]
+    to_file: bool = False
+
+
+def embedding_table(figures: dict[str, Any]) -> str:
+    """Returns the figures of ``embedding.py`` as Markdown."""
+    titles = {"kvasir": "Kvasir (OpenVINO)", "reference": "sentence-transformers, defaults"}
+    rows = [
+        [
+            title,
+            f"{figures['texts_per_second'][name]:.1f}",
+            f"{figures['tokens_per_second'][name]:,.0f}",
+            milliseconds(figures["query_ms"][name]),
+        ]
+        for name, title in titles.items()
+    ]
+    return (
+        f"{figures['texts']} texts of {figures['tokens_per_text']:.0f} tokens, in turns: "
+        f"{figures['ratio']:.2f} times the throughput, lowest cosine {figures['cosine_min']:.5f}.\n"
+        "One question as p50 / p99 in milliseconds.\n\n"
+        + table(["engine", "texts/s", "tokens/s", "one question ms"], rows)
+    )
+
+
+def store_tables(figures: list[dict[str, Any]]) -> str:
+    """Returns the figures of ``store.py`` as Markdown."""
+    heads = [f"{result['chunks']:,} chunks" for result in figures]
+    rows: list[list[object]] = [
+        ["written, chunks/s", *(f"{result['insert_per_s']:,}" for result in figures)],
+        ["building the graph, s", *(result["graph_s"] for result in figures)],
+        ["opening, s", *(result["open_s"] for result in figures)],
+        ["memory, MB: own + mapped", *(_both(result["memory_mb"]) for result in figures)],
+        ["disk, MB", *(result["disk_mb"] for result in figures)],
+        *(
+            [f"{name}, ms", *(milliseconds(result[key]) for result in figures)]
+            for name, key in (
+                ("hybrid without a graph", "hybrid_without_graph_ms"),
+                ("hybrid while the graph is built", "hybrid_while_building_ms"),
+            )
+        ),
+        *(
+            [f"{name}, ms", *(milliseconds(result["queries_ms"][name]) for result in figures)]
+            for name in figures[0]["queries_ms"]
+        ),
+        *(
+            [f"recall@10, {name}", *(f"{result['recall_at_10'][name]:.4f}" for result in figures)]
+            for name in figures[0]["recall_at_10"]
+        ),
+    ]
+    return "Latency as p50 / p99, the store alone.\n\n" + table(["", *heads], rows)
+
+
+def retrieval_table(figures: list[dict[str, Any]]) -> str:
+    """Returns the figures of ``retrieval.py`` as Markdown."""
+    heads = ["chunks", "embedding ms", "hybrid ms", "dense ms", "filtered ms", "while building ms"]
+    keys = ("embedding_ms", "hybrid_ms", "dense_ms", "filtered_ms", "while_building_ms")
+    rows = [
+        [
+            f"{row['chunks']:,}",
+            *(milliseconds(row[key]) for key in keys),
+            f"{row['peak_memory_gb']:.2f}",
+        ]
+        for row in figures
+    ]
+    return "A whole search, from the question as text to ten passages, p50 / p99.\n\n" + table(
+        [*heads, "peak memory GB"], rows
+    )
+
+
+def _both(memory: dict[str, int]) -> str:
+    return f"{memory['own']} + {memory['mapped']}"
+
+
+PARTS = {
+    "embedding": Part(
+        "Embedding", ("--json",), ("--texts", "100", "--queries", "20", "--json"), embedding_table
+    ),
+    "store": Part("The default store", ("SIZES",), ("1000",), store_tables, to_file=True),
+    "retrieval": Part(
+        "Searching", ("--sizes", "SIZES"), ("--sizes", "1000"), retrieval_table, to_file=True
+    ),
+    "stores": Part(
+        "The stores compared", ("--json", "--write"), ("--quick", "--json"), stores.render
+    ),
+    "ingest": Part("Ingesting", ("--json",), ("--quick", "--json"), ingest.render),
+    "cold_start": Part("Starting", ("--json",), ("--quick", "--json"), cold_start.render),
+}
+
+
+def machine() -> dict[str, Any]:
+    """Describes the machine and what runs on it."""
+    installed = {}
+    for name in PACKAGES:
+        try:
+            installed[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "packages": installed,
+        "load": round(os.getloadavg()[0], 1),
+        "when": datetime.now(UTC).isoformat(timespec="minutes"),
+    }
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.is_file() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
+def run_part(name: str, arguments: list[str], kept: Path) -> bool:
+    """Runs one part and keeps its figures; says whether it went well."""
+    part, figures = PARTS[name], kept / f"{name}.json"
+    draft = figures.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    command = [sys.executable, str(BENCH / f"{name}.py"), *arguments]
+    before = machine()
+    if part.to_file:
+        code = _run([*command, "--json", str(draft)], None)
+    else:
+        with draft.open("w", encoding="utf-8") as output:
+            code = _run(command, output)
+    said = draft.read_text("utf-8") if draft.exists() else ""
+    draft.unlink(missing_ok=True)
+    if not said.strip():
+        return False
+    figures.write_text(json.dumps({"machine": before, "figures": json.loads(said)}, indent=1))
+    return code == 0
+
+
+def _run(command: list[str], output: IO[str] | None) -> int:
+    """Runs a command; whatever it started in its process group ends with it."""
+    child = subprocess.Popen(command, stdout=output, start_new_session=True)
+    try:
+        # Not yet reaped, so that no other process group can have its number.
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    finally:
+        _end(child.pid)
+    return child.wait()
+
+
+def _end(group: int) -> None:
+    """Ends whatever is left of a process group that was started here."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def report(kept: Path) -> str:
+    """Returns the page of all figures that are kept."""
+    results = {
+        name: json.loads((kept / f"{name}.json").read_text())
+        for name in PARTS
+        if (kept / f"{name}.json").exists()
+    }
+    newest = max((each["machine"] for each in results.values()), key=lambda m: m["when"])
+    packages = ", ".join(f"{name} {number}" for name, number in newest["packages"].items())
+    lines = [
+        "# Results",
+        "",
+        "Written by `make bench`. Figures describe this machine; what carries over to others are",
+        "the proportions.",
+        "",
+        f"- Processor: {newest['processor']}, {newest['cores']} cores",
+        f"- Memory: {newest['memory_gb']} GB",
+        f"- System: {newest['system']}, Python {newest['python']}",
+        f"- Packages: {packages}",
+        "",
+    ]
+    for name, each in results.items():
+        when, load = each["machine"]["when"], each["machine"]["load"]
+        lines += [
+            f"## {PARTS[name].title}",
+            "",
+            f"`python bench/{name}.py`, {when}, load of the machine before: {load}",
+            "",
+            PARTS[name].render(each["figures"]),
+        ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Reads the arguments and runs the parts; 1 when one of them failed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--sizes", default="10000,100000,300000", help="of store and retrieval")
+    parser.add_argument("--quick", action="store_true", help="only see that everything works")
+    given = parser.parse_args()
+    if unknown := [name for name in given.parts if name not in PARTS]:
+        parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    kept = QUICK if given.quick else KEPT
+    kept.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for name in given.parts or PARTS:
+        print(f"--- {name}", flush=True)
+        part = PARTS[name]
+        arguments = list(part.quick if given.quick else part.full)
+        if "SIZES" in arguments:
+            at = arguments.index("SIZES")
+            sizes = [given.sizes] if name == "retrieval" else given.sizes.split(",")
+            arguments[at : at + 1] = sizes
+        if not run_part(name, arguments, kept):
+            failed.append(name)
+    page = kept / "RESULTS.md" if given.quick else RESULTS
+    page.write_text(report(kept), "utf-8")
+    print(f"written to {page}")
+    if failed:
+        print(f"failed, or below what it must reach: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""Markdown tables, and where in the manual they go."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Returns a Markdown table; the first column is text, the others are figures."""
+    lines = [
+        "| " + " | ".join(heads) + " |",
+        "|---|" + "---:|" * (len(heads) - 1),
+        *("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def put(page: Path, marker: str, text: str) -> bool:
+    """Replaces what stands between ``<!-- marker -->`` and ``<!-- /marker -->`` of a page.
+
+    Returns:
+        Whether the page is there and has the markers.
+    """
+    if not page.is_file():
+        return False
+    block = re.compile(rf"(?<=<!-- {marker} -->\n).*?(?=<!-- /{marker} -->)", re.DOTALL)
+    old = page.read_text("utf-8")
+    if not block.search(old):
+        return False
+    page.write_text(block.sub(lambda _: f"\n{text.strip()}\n\n", old), "utf-8")
+    return True
+
+
+def milliseconds(row: dict[str, float]) -> str:
+    """Returns p50 and p99 as people read them."""
+    return f"{row['p50']:.1f} / {row['p99']:.1f}"
