@@ -22,11 +22,12 @@ EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "ingest": ("ingest", "Read files, folders and URLs into a collection."),
+    "convert": ("convert", "Convert documents to docling JSON, for ingesting."),
     "search": ("ask", "Find the passages that match a query."),
     "ask": ("ask", "Answer a question from the documents, with citations."),
     "chat": ("chat", "Chat with a language model, your documents, or both."),
     "documents": ("documents", "List, show, change or delete documents."),
-    "collections": ("collections", "List or delete collections."),
+    "collections": ("collections", "List, copy or delete collections."),
     "doctor": ("doctor", "Compare catalog and store, and repair them."),
     "calibrate": ("calibrate", "Fit the decision to refuse to a collection."),
     "evaluate": ("evaluate", "Measure retrieval, answers or chunking on a data set."),
