@@ -542,9 +542,6 @@ def test_a_quick_question_answers_and_ends(ingested: Any) -> None:
     assert "moon.md" in quick.out
     assert "Welcome" not in quick.out
     ingested("chat", "--rag", "-qq", "Who composed the opera Carmen?", code=5)
-    missing = ingested("chat", "-qq", "Hello?", code=2)
-    assert "needs a language model" in missing.err
-    ingested("chat", "-qq", code=2)
 
 
 def test_the_keys_of_a_settings_file_turn_rag_on_without_a_flag(

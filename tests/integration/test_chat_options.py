@@ -7,9 +7,11 @@ import yaml
 from click.testing import CliRunner
 
 import kvasir
-from kvasir.core.errors import CollectionError, SettingsError, UserError
+from kvasir.core.errors import CollectionError, ModelNotFoundError, SettingsError, UserError
 from kvasir.frontends.cli.main import cli
 from kvasir.testing.model_server import model_server
+
+EMBEDDER = "kvasir.testing.fakes:FakeEmbedder"
 
 NOTES = {
     "moon.md": "The Moon orbits the Earth at a distance of 384,400 kilometres.\n",
@@ -25,7 +27,8 @@ def folder(tmp_path_factory):
     notes.mkdir()
     for name, text in NOTES.items():
         (notes / name).write_text(text)
-    with kvasir.open(data_dir=place / "kvasir-data") as app:
+    chosen = {"data_dir": place / "kvasir-data", "rag__embedding_model__type": EMBEDDER}
+    with kvasir.open(**chosen) as app:
         for name in NOTES:
             app.ingest(notes / name, metadata={"topic": name.removesuffix(".md")})
     return place
@@ -41,6 +44,7 @@ def server():
 def chat(folder, server, monkeypatch):
     """Asks one question; returns the messages of the model's last request."""
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("KVASIR__RAG__EMBEDDING_MODEL__TYPE", EMBEDDER)
 
     def ask(*arguments, question="How far away is the Moon?"):
         model = ["--generator", "openai", "--base-url", server.base_url, "-m", "small"]
@@ -68,7 +72,7 @@ def test_rag_is_off_on_by_a_flag_and_off_by_its_opposite(chat, monkeypatch):
 
 def test_top_k_threshold_and_filters(chat):
     assert sources(chat("--rag", "--retriever-top-k", "1")) == 1
-    assert sources(chat("--rag", "--retriever-min-score-threshold", "0.75")) == 1
+    assert sources(chat("--rag", "--retriever-min-score-threshold", "0.62")) == 1
     filtered = chat("--rag", "--retriever-filters", "topic=tea")
     assert sources(filtered) == 1
     assert "Green tea" in filtered[-1]["content"]
@@ -106,8 +110,9 @@ def test_the_place_of_the_store_the_embedding_model_and_the_collection(chat, fol
         chat("--rag", "--vectordb-uri", str(folder / "elsewhere"))
     with pytest.raises(UserError, match="unknown store 'no-such-store'"):
         chat("--rag", "--vectordb-type", "no-such-store")
-    with pytest.raises(UserError):
-        chat("--rag", "--model", str(folder / "no-such-model"))
+    real = ["--set", "rag.embedding_model.type=openvino"]
+    with pytest.raises(ModelNotFoundError):
+        chat("--rag", *real, "--model", str(folder / "no-such-model"))
     with pytest.raises(UserError, match="no collection 'other'"):
         chat("--rag", "--collection", "other")
 
@@ -155,6 +160,15 @@ def test_standard_input_is_the_question_where_there_is_none(folder, server, monk
     assert done.exception is None
     assert server.last_messages[-1]["content"] == "How\nfar?"
     assert "an answer" in done.output
+
+
+def test_a_quick_question_needs_a_question_and_something_that_answers(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("KVASIR__RAG__EMBEDDING_MODEL__TYPE", EMBEDDER)
+    for arguments, complaint in ((["-qq"], "there is no question"), (["Hi"], "language model")):
+        done = CliRunner().invoke(cli, ["chat", *arguments], input=" ", standalone_mode=False)
+        assert isinstance(done.exception, UserError)
+        assert complaint in str(done.exception)
 
 
 def test_every_option_of_the_proposal_is_in_the_help_with_its_default(folder, monkeypatch):
