@@ -53,6 +53,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *args):
         """Keeps the test's output clean."""
 
+    def do_GET(self):
+        known = self.path == "/v1/models" and self.server.script.status == 200
+        self._json(200 if known else self.server.script.status, {"data": []})
+
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         script = self.server.script

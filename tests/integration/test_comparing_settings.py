@@ -84,7 +84,8 @@ def test_equal_settings_do_not_differ_and_leave_no_trace(compare, tmp_path):
 
 
 def test_the_sides_share_no_collection_even_in_one_database(compare, tmp_path):
-    pytest.importorskip("haystack", reason="the extra 'haystack' is not installed")
+    reason = "the extra 'haystack' is not installed"
+    module = pytest.importorskip("haystack.document_stores.in_memory", reason=reason)
     store = {
         "vectordb": {
             "type": "haystack",
@@ -100,6 +101,8 @@ def test_the_sides_share_no_collection_even_in_one_database(compare, tmp_path):
     assert found["b"]["chunks"] == 128
     again = compare(alpha(0.0) | {"rag": store}, alpha(0.0) | {"rag": store}, "--json")
     assert again["b"]["chunks"] == 64
+    left = module.InMemoryDocumentStore(index=str(tmp_path)).filter_documents()
+    assert not [document for document in left if "kvasir_chunk" in document.meta]
 
 
 def test_answers_are_compared_too(compare, tmp_path):

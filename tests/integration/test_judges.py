@@ -71,7 +71,7 @@ def test_true_answers_are_told_from_invented_ones(address, script):
     body, headers = script.requests[0]
     assert body["model"] == "small"
     assert body["temperature"] == 0.0
-    assert headers["Authorization"] == "Bearer secret"
+    assert {k.lower(): v for k, v in headers.items()}["authorization"] == "Bearer secret"
 
 
 def test_the_order_of_the_passages_counts_for_precision(address):
@@ -119,6 +119,8 @@ def test_an_unreachable_judge_is_one_sentence():
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
         with pytest.raises(ComponentError, match=r"cannot be reached; start the server") as error:
             make_judge(address).judge([GOOD, INVENTED], silent)
+        with pytest.raises(ComponentError, match=r"cannot be reached; start the server"):
+            make_judge(address).check()
     assert "\n" not in str(error.value)
 
 
@@ -134,6 +136,23 @@ def test_a_server_that_refuses_is_named(address, script, status, kind, message):
     script.status = status
     with pytest.raises(kind, match=message):
         make_judge(address).judge([GOOD], silent)
+
+
+def test_the_server_is_looked_for_before_anything_is_measured(address, script, dataset):
+    make_judge(address).check()
+    script.status = 404
+    make_judge(f"{address}/v1/").check()
+    script.status = 401
+    with pytest.raises(UserError, match=r"evaluation\.judge\.api_key"):
+        make_judge(address).check()
+    options = {"type": "ragas", "model": "small", "base_url": address}
+    settings = [f"evaluation.judge.{key}={value}" for key, value in options.items()]
+    arguments = [part for setting in settings for part in ("--set", setting)]
+    arguments += ["--set", "rag.embedding_model.type=kvasir.testing.fakes:FakeEmbedder"]
+    command = ["evaluate", "answers", str(dataset), *arguments]
+    result = CliRunner().invoke(cli, command, standalone_mode=False)
+    assert isinstance(result.exception, UserError)
+    assert not script.requests
 
 
 def test_a_judge_without_server_or_model_says_which_setting_is_missing():

@@ -52,6 +52,14 @@ class Judge(Protocol):
 
     metrics: Sequence[str]
 
+    def check(self) -> None:
+        """Sees whether the judge is there, before an evaluation spends its time.
+
+        Raises:
+            ComponentError: It cannot be reached.
+            UserError: It refuses the key.
+        """
+
     def judge(self, cases: Sequence[JudgedCase], report: Progress) -> list[Verdict]:
         """Grades questions; ``report`` is told the stage ``judge``, how many, and of how many.
 

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 os.environ["RAGAS_DO_NOT_TRACK"] = "true"
 
+import httpx
 import instructor
 import openai
 from instructor.core.exceptions import InstructorError
@@ -91,7 +92,8 @@ class RagasJudge:
                     f"judge 'ragas' needs evaluation.judge.{key}: name a language model's server "
                     "that speaks OpenAI's chat completions"
                 )
-        self._base_url = base_url if urlsplit(base_url).path.strip("/") else f"{base_url}/v1"
+        root = base_url.rstrip("/")
+        self._base_url = root if urlsplit(root).path else f"{root}/v1"
         self._model = model
         self._api_key = api_key or "none"  # The client insists on one; most local servers do not.
         self._sampling = {"max_tokens": max_tokens} | (
@@ -101,6 +103,22 @@ class RagasJudge:
         self._workers = workers
         self._timeout = timeout
         self._retries = retries
+
+    def check(self) -> None:
+        """Sees whether the server is there and takes the key; the model is not asked.
+
+        Raises:
+            ComponentError: It cannot be reached.
+            UserError: It refuses the key.
+        """
+        headers = {"Authorization": f"Bearer {self._api_key}"}
+        try:
+            # Not every server lists its models: any answer but a refusal will do.
+            reply = httpx.get(f"{self._base_url}/models", headers=headers, timeout=self._timeout)
+        except httpx.HTTPError as error:
+            raise self._unreachable() from error
+        if reply.status_code in (401, 403):
+            raise self._refused()
 
     def judge(self, cases: Sequence[JudgedCase], report: Progress) -> list[Verdict]:
         """Grades questions, several at once; not from within a running event loop.
@@ -165,24 +183,26 @@ class RagasJudge:
         """Returns what to raise where no later question could fare better."""
         for cause in _causes(error):
             if isinstance(cause, (openai.AuthenticationError, openai.PermissionDeniedError)):
-                return UserError(
-                    f"the judge at {self._base_url} refuses access: set evaluation.judge.api_key"
-                )
+                return self._refused()
             if isinstance(cause, openai.NotFoundError):
                 return UserError(
                     f"the judge at {self._base_url} does not have the model '{self._model}': "
                     "correct evaluation.judge.model or evaluation.judge.base_url"
                 )
             if isinstance(cause, openai.APIConnectionError):
-                return ComponentError(
-                    "ragas",
-                    "judging",
-                    f"{self._base_url} cannot be reached; start the server, or correct "
-                    "evaluation.judge.base_url",
-                )
+                return self._unreachable()
             if isinstance(cause, openai.APIStatusError):
                 return ComponentError("ragas", "judging", f"{self._base_url} answered: {cause}")
         return None
+
+    def _unreachable(self) -> ComponentError:
+        advice = "start the server, or correct evaluation.judge.base_url"
+        return ComponentError("ragas", "judging", f"{self._base_url} cannot be reached; {advice}")
+
+    def _refused(self) -> UserError:
+        return UserError(
+            f"the judge at {self._base_url} refuses access: set evaluation.judge.api_key"
+        )
 
 
 class _Graders:

@@ -159,11 +159,13 @@ class HaystackStore:
         condition = self._where(filters)
         if self._retriever is None:
             everything = self._read(condition)
-            return [self._hits(everything, vector, top_k) for vector in vectors]
-        return [
-            self._hits(self._retrieve(vector, top_k, condition), vector, top_k)
-            for vector in vectors
-        ]
+            rows = _unit_rows(everything, self.dimension)
+            return [_nearest(everything, rows, vector, top_k) for vector in vectors]
+        results = []
+        for vector in vectors:
+            found = self._retrieve(vector, top_k, condition)
+            results.append(_nearest(found, _unit_rows(found, self.dimension), vector, top_k))
+        return results
 
     def search_lexical(
         self,
@@ -313,16 +315,6 @@ class HaystackStore:
             return found
         return self._by_id([str(document.meta["kvasir_chunk"]) for document in found])
 
-    def _hits(self, documents: Sequence[Document], vector: Matrix, top_k: int) -> list[Hit]:
-        """Returns the best of documents by the cosine, computed here."""
-        if not documents:
-            return []
-        rows = np.stack([_vector(document) for document in documents]).astype(np.float64)
-        lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(vector)
-        scores = np.clip((1 + rows @ vector / np.maximum(lengths, 1e-12)) / 2, 0.0, 1.0)
-        best = np.argsort(-scores, kind="stable")[:top_k]
-        return [Hit(_chunk(documents[i]), float(scores[i]), float(scores[i])) for i in best]
-
     def _best(
         self, ranking: list[tuple[str, float]], top_k: int, filters: Filter | None
     ) -> list[Hit]:
@@ -405,6 +397,21 @@ def _vector(document: Document) -> Matrix:
             "rag.vectordb.options.init_parameters (return_embedding: true)"
         )
     return np.asarray(document.embedding, dtype=np.float32)
+
+
+def _unit_rows(documents: Sequence[Document], dimension: int) -> Matrix:
+    """Returns the vectors of documents [n, dimension], of unit length."""
+    rows = np.array([_vector(each) for each in documents]).reshape(len(documents), dimension)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def _nearest(documents: Sequence[Document], rows: Matrix, vector: Matrix, top_k: int) -> list[Hit]:
+    """Returns the best of documents by the cosine, computed here."""
+    cosines = rows @ vector / max(float(np.linalg.norm(vector)), 1e-12)
+    scores = np.clip((1.0 + cosines.astype(np.float64)) / 2.0, 0.0, 1.0)
+    best = np.argsort(-scores, kind="stable")[:top_k]
+    return [Hit(_chunk(documents[i]), float(scores[i]), float(scores[i])) for i in best]
 
 
 def _condition(filters: Filter) -> dict[str, Any]:

@@ -129,6 +129,8 @@ def _measure(
                 about = {"chunks": found.chunks, "seconds": _rounded(found.seconds)}
                 return _Run(found.datasets[0].per_query, about)
             judge = app.judge
+            if judge:
+                judge.check()
             result = evaluate_answers(
                 dataset,
                 app.embedder,

@@ -136,6 +136,8 @@ def answers(
     evaluation.judge.model; by default those of the generator.
     """
     judge = app.judge
+    if judge:
+        judge.check()
     loaded = load_dataset(dataset)
     foreign = load_questions(off_topic) if off_topic else []
     chosen = app.settings.chat.rag.retriever
