@@ -19,7 +19,17 @@ from kvasir.core.ledger import (
     Stamp,
     VersionDraft,
 )
-from kvasir.core.types import Chunk, Document, Hit, Matrix, Metadata, Prompt, Source, SparseVector
+from kvasir.core.types import (
+    Chunk,
+    Conversion,
+    Document,
+    Hit,
+    Matrix,
+    Metadata,
+    Prompt,
+    Source,
+    SparseVector,
+)
 
 
 class Extractor(Protocol):
@@ -33,6 +43,17 @@ class Extractor(Protocol):
 
         Raises:
             ExtractionError: The bytes hold no usable text; says why and what to do.
+        """
+
+
+class Converter(Protocol):
+    """Turns a source's bytes into docling JSON, which an ``Extractor`` reads."""
+
+    def convert(self, source: Source, data: bytes) -> Conversion:
+        """Converts a document, or as much of it as can be.
+
+        Raises:
+            ExtractionError: Nothing of it can be converted; says why.
         """
 
 

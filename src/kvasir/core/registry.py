@@ -18,6 +18,7 @@ from kvasir.core.errors import MissingExtraError, SettingsError, UnknownComponen
 
 FAMILIES = (
     "extractors",
+    "converters",
     "splitters",
     "embedders",
     "analyzers",

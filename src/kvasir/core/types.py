@@ -92,6 +92,19 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Conversion:
+    """A document in docling's JSON.
+
+    Attributes:
+        json: The JSON text of a DoclingDocument.
+        warnings: What could not be converted; empty where all was.
+    """
+
+    json: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """A span of a document that is embedded and retrieved as one.
 

@@ -1,0 +1,3 @@
+"""Converters: documents to docling JSON, one file an implementation."""
+
+EXTRAS = {"docling": "docling"}

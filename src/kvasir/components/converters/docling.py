@@ -1,0 +1,150 @@
+"""Conversion by docling, in this process, without any download.
+
+Office documents, HTML, Markdown, AsciiDoc, CSV, EPUB and mail need no model. PDF files and
+images need docling's layout, table and text-recognition models, which are looked for in one
+folder and never fetched from here.
+
+Source: https://docling-project.github.io/docling (docling 2.142).
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from docling.datamodel.base_models import ConversionStatus, DocumentStream, InputFormat
+from docling.datamodel.document import ConversionResult
+from docling.datamodel.pipeline_options import PdfPipelineOptions
+from docling.document_converter import DocumentConverter, ImageFormatOption, PdfFormatOption
+from docling_core.types.doc.document import DoclingDocument
+
+from kvasir.core.errors import ExtractionError
+from kvasir.core.types import Conversion, Source
+
+_FORMATS = [
+    InputFormat.DOCX,
+    InputFormat.PPTX,
+    InputFormat.XLSX,
+    InputFormat.ODT,
+    InputFormat.ODS,
+    InputFormat.ODP,
+    InputFormat.HTML,
+    InputFormat.MD,
+    InputFormat.ASCIIDOC,
+    InputFormat.CSV,
+    InputFormat.EPUB,
+    InputFormat.EMAIL,
+    InputFormat.VTT,
+    InputFormat.LATEX,
+    InputFormat.XML_JATS,
+    InputFormat.XML_USPTO,
+    InputFormat.JSON_DOCLING,
+    InputFormat.PDF,
+    InputFormat.IMAGE,
+]
+_PAGE_SUFFIXES = (".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+"""Formats whose pages must be seen: they need the models."""
+MODEL_FOLDERS = (
+    "docling-project--docling-layout-heron",
+    "docling-project--docling-models",
+    "RapidOcr",
+)
+"""What ``docling-tools models download`` makes of the models for layout, tables and text."""
+
+
+class DoclingConverter:
+    """Converts with docling."""
+
+    def __init__(
+        self, models: Path | str | None = None, data_dir: Path | str = "kvasir-data"
+    ) -> None:
+        """Args: the folder of docling's models; default ``models/docling`` in ``data_dir``."""
+        self._models = Path(models) if models else Path(data_dir) / "models" / "docling"
+        # What docling has to say about a document comes back with it.
+        logging.getLogger("docling").setLevel(logging.CRITICAL)
+        options = PdfPipelineOptions(artifacts_path=self._models)
+        self._converter = DocumentConverter(
+            allowed_formats=_FORMATS,
+            format_options={
+                InputFormat.PDF: PdfFormatOption(pipeline_options=options),
+                InputFormat.IMAGE: ImageFormatOption(pipeline_options=options),
+            },
+        )
+
+    def convert(self, source: Source, data: bytes) -> Conversion:
+        """Converts one document; see ``Converter``."""
+        name = PurePosixPath(unquote(urlsplit(source.uri).path)).name or "document.html"
+        if not data:
+            raise ExtractionError("empty", "it has no bytes")
+        if name.lower().endswith(_PAGE_SUFFIXES):
+            self._require_models()
+        with warnings.catch_warnings(record=True) as noted:
+            warnings.simplefilter("always")
+            result = self._run(name, data)
+        if result.status not in (ConversionStatus.SUCCESS, ConversionStatus.PARTIAL_SUCCESS):
+            raise _failure(result)
+        skipped = [str(each.message) for each in noted if _is_doclings(each.filename)]
+        errors = [each.error_message for each in result.errors]
+        return Conversion(_to_json(result.document), tuple(dict.fromkeys([*errors, *skipped])))
+
+    def _run(self, name: str, data: bytes) -> ConversionResult:
+        stream = DocumentStream(name=name, stream=BytesIO(data))
+        try:
+            return self._converter.convert(stream, raises_on_error=False)
+        except ImportError as error:
+            raise ExtractionError(
+                "unsupported",
+                f"docling lacks a library for it ({_first_line(error)}): "
+                "pip install 'kvasir[docling]'",
+            ) from error
+        except Exception as error:
+            # The parsers of twenty formats raise what they like; one file must not end the rest.
+            raise ExtractionError(
+                "malformed",
+                f"docling cannot convert it ({_first_line(error)}): open it in its program and "
+                "save it again",
+            ) from error
+
+    def _require_models(self) -> None:
+        missing = [name for name in MODEL_FOLDERS if not (self._models / name).is_dir()]
+        if missing:
+            raise ExtractionError(
+                "missing_models",
+                f"pages need docling's models, and '{self._models}' lacks {', '.join(missing)}: "
+                "run 'docling-tools models download -o FOLDER' where there is a network and copy "
+                "the folders there, or ingest the file itself if its text can be marked",
+            )
+
+
+def _failure(result: ConversionResult) -> ExtractionError:
+    reasons = "; ".join(_first_line(each.error_message) for each in result.errors)
+    if result.status == ConversionStatus.SKIPPED or "not allowed" in reasons:
+        return ExtractionError("unsupported", "docling does not read this format; convert it first")
+    return ExtractionError(
+        "malformed",
+        f"docling cannot convert it ({reasons or 'no reason given'}): open it in its program and "
+        "save it again",
+    )
+
+
+def _to_json(document: DoclingDocument) -> str:
+    """Returns the document's JSON without its pictures, which nobody can search."""
+    for picture in document.pictures:
+        picture.image = None
+    for page in document.pages.values():
+        page.image = None
+    return document.model_dump_json(by_alias=True, exclude_none=True)
+
+
+def _is_doclings(filename: str) -> bool:
+    parts: Sequence[str] = Path(filename).parts
+    return "docling" in parts or "docling_core" in parts
+
+
+def _first_line(error: object) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -1,0 +1,104 @@
+"""``kvasir convert``: documents to docling JSON, by docling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kvasir.core.protocols import Converter
+from kvasir.core.registry import build
+from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
+from kvasir.frontends.cli.options import json_option, with_settings
+from kvasir.frontends.cli.rendering import print_json, stages
+from kvasir.pipelines.convert import ConversionReport
+from kvasir.pipelines.convert import convert as run_conversion
+from kvasir.pipelines.fetch import fetch
+from kvasir.settings import Settings
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, metavar="PATH|URL...")
+@click.option(
+    "--to",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder to write the JSON files to.",
+)
+@click.option(
+    "--models",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="DOCLING_ARTIFACTS_PATH",
+    metavar="DIR",
+    help="Folder of docling's models, for PDF and images.  [default: models/docling in data_dir]",
+)
+@click.option("--converter", default="docling", show_default=True, help="What converts.")
+@json_option
+@with_settings
+def convert(
+    settings: Settings,
+    sources: tuple[str, ...],
+    to: Path,
+    models: Path | None,
+    converter: str,
+    as_json: bool,
+) -> int:
+    """Convert documents to docling JSON, which 'kvasir ingest' reads.
+
+    What cannot be converted is listed at the end, and the rest goes on; where only a part was
+    converted, the part is kept and a warning names what is missing. Needs the extra docling.
+    """
+    chosen = settings.rag.ingest
+    provided: dict[str, Any] = {"data_dir": settings.data_dir}
+    if models:
+        provided["models"] = models
+    made: Converter = build("converters", converter, {}, provided)
+    with stages(quiet=as_json) as on_progress:
+        report = run_conversion(
+            sources,
+            to,
+            made,
+            fetch=lambda url: fetch(url, allow_private=chosen.allow_private_urls),
+            max_bytes=chosen.max_file_mb * 1_048_576,
+            on_progress=on_progress,
+        )
+    if as_json:
+        print_json(_as_dict(report))
+    else:
+        _print(report)
+    if report.interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_SOME_FAILED if report.failed else 0
+
+
+def _print(report: ConversionReport) -> None:
+    for done in report.converted:
+        for warning in done.warnings:
+            click.echo(f"warning: {done.source_uri}: {warning}", err=True)
+    for failure in report.failed:
+        click.echo(f"failed: {failure.source_uri}: {failure.message}", err=True)
+    partial = sum(1 for done in report.converted if done.warnings)
+    counts = [
+        (len(report.converted), "converted"),
+        (partial, "of them in part"),
+        (len(report.failed), "failed"),
+        (len(report.left), "left to do"),
+    ]
+    click.echo(", ".join(f"{count} {what}" for count, what in counts if count))
+
+
+def _as_dict(report: ConversionReport) -> dict[str, Any]:
+    return {
+        "converted": [
+            {"source": each.source_uri, "path": str(each.path), "warnings": list(each.warnings)}
+            for each in report.converted
+        ],
+        "failed": [
+            {"source": each.source_uri, "reason": each.reason, "message": each.message}
+            for each in report.failed
+        ],
+        "left": report.left,
+        "interrupted": report.interrupted,
+    }
