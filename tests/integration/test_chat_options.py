@@ -70,9 +70,13 @@ def test_rag_is_off_on_by_a_flag_and_off_by_its_opposite(chat, monkeypatch):
     assert sources(chat("--no-rag")) == 0
 
 
-def test_top_k_threshold_and_filters(chat):
+def test_top_k_threshold_and_filters(chat, folder):
     assert sources(chat("--rag", "--retriever-top-k", "1")) == 1
-    assert sources(chat("--rag", "--retriever-min-score-threshold", "0.62")) == 1
+    with kvasir.open(data_dir=folder / "kvasir-data") as app:
+        found = app.search("How far away is the Moon?")
+    best, second, *_ = sorted((hit.dense_score for hit in found), reverse=True)
+    between = (best + second) / 2
+    assert sources(chat("--rag", "--retriever-min-score-threshold", str(between))) == 1
     filtered = chat("--rag", "--retriever-filters", "topic=tea")
     assert sources(filtered) == 1
     assert "Green tea" in filtered[-1]["content"]
@@ -103,6 +107,19 @@ def test_refinement_and_its_prompt(chat, server):
     below = ["--set", "chat.rag.context_refinement.strategy=below_threshold"]
     chat(*options, "--rag-context-refinement", *prompt, *below)
     assert len(server.requests) == before + 1
+
+
+def test_a_model_of_its_own_may_refine(chat, server):
+    with model_server(lambda messages: ["how long is green tea steeped"]) as other:
+        chosen = f"{{type: openai, model: refiner, base_url: '{other.base_url}'}}"
+        key = "chat.rag.context_refinement.generator"
+        options = ["--rag", "--rag-context-refinement", "--retriever-top-k", "1"]
+        asked = chat(*options, "--set", f"{key}={chosen}")
+        assert [body["model"] for body in other.requests] == ["refiner"]
+    assert [body["model"] for body in server.requests] == ["small"]
+    assert "Green tea" in asked[-1]["content"]
+    with pytest.raises(UserError, match="needs a language model"):
+        chat("--rag", "--rag-context-refinement", "--set", f"{key}={{type: extractive}}")
 
 
 def test_the_place_of_the_store_the_embedding_model_and_the_collection(chat, folder):

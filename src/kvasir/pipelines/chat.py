@@ -35,8 +35,8 @@ to other sources. A greeting, thanks, or a wish to shorten or reword an earlier 
 source."""
 
 NEEDS_MODEL = (
-    "without RAG a chat needs a language model: type /r to ask your documents, or set "
-    "generator.type, generator.model and generator.base_url (the manual's page 'Chat' says how)"
+    "without RAG a chat needs a language model: turn RAG on (/r, or --rag), or set generator.type, "
+    "generator.model and generator.base_url"
 )
 
 NOTHING_FOUND = (
