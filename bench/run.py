@@ -133,7 +133,7 @@ PARTS = {
     "embedding": Part(
         "Embedding", ("--json",), ("--texts", "100", "--queries", "20", "--json"), embedding_table
     ),
-    "store": Part("The default store", ("SIZES",), ("1000",), store_tables, to_file=True),
+    "store": Part("The default store", ("SIZES",), ("2000",), store_tables, to_file=True),
     "retrieval": Part(
         "Searching", ("--sizes", "SIZES"), ("--sizes", "1000"), retrieval_table, to_file=True
     ),

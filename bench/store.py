@@ -61,7 +61,7 @@ def build(corpus: Corpus, home: Path) -> dict[str, Any]:
     store.optimize()
     waiting = threading.Thread(target=store.optimize, kwargs={"wait": True})
     waiting.start()
-    while waiting.is_alive():
+    while waiting.is_alive() or not seconds:
         i = len(seconds) % QUERIES
         seconds.append(timed(lambda i: hybrid(store, vectors[i], texts[i]), i))
         time.sleep(0.02)

@@ -35,4 +35,4 @@ def put(page: Path, marker: str, text: str) -> bool:
 
 def milliseconds(row: dict[str, float]) -> str:
     """Returns p50 and p99 as people read them."""
-    return f"{row['p50']:.1f} / {row['p99']:.1f}"
+    return " / ".join(f"{row[key]:.{2 if row[key] < 10 else 0}f}" for key in ("p50", "p99"))
