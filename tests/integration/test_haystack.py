@@ -28,7 +28,7 @@ from kvasir.integrations.haystack import (
     KvasirWriter,
 )
 from kvasir.integrations.haystack_generator import HaystackGenerator
-from kvasir.testing.generators import make_prompt
+from kvasir.testing.generators import GeneratorContract, make_prompt
 
 MOCK = "haystack.components.generators.chat.mock:MockChatGenerator"
 OPENAI = "haystack.components.generators.chat:OpenAIChatGenerator"
@@ -227,7 +227,12 @@ def test_a_haystack_store_and_generator_are_named_in_settings(config, notes, tmp
     assert "384,400" in answer.citations[0].quote
 
 
-class TestHaystackGenerator:
+class TestHaystackGenerator(GeneratorContract):
+    @pytest.fixture
+    def generator(self):
+        answer = "The mead of poetry is made of honey and the blood of Kvasir [1]."
+        return HaystackGenerator(MOCK, {"responses": answer})
+
     def test_answers_stream(self):
         generator = HaystackGenerator(MOCK, {"responses": "Honey and blood [1]."})
         pieces = list(generator.generate(make_prompt()))
@@ -239,7 +244,7 @@ class TestHaystackGenerator:
         text = "".join(HaystackGenerator(MOCK).generate(prompt))
         assert text == prompt.messages[-1].content
 
-    def test_an_answer_may_be_broken_off(self):
+    def test_after_one_that_was_broken_off_the_next_answer_is_whole(self):
         generator = HaystackGenerator(MOCK, {"responses": "word " * 50})
         pieces = generator.generate(make_prompt())
         next(pieces)
