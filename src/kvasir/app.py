@@ -599,6 +599,7 @@ class App:
             recipe=json.dumps([splitter.chosen, splitter.arguments], sort_keys=True),
             language=self.settings.rag.language,
             fetch=lambda url: fetch(url, allow_private=chosen.allow_private_urls),
+            left_out=self.settings.own_paths,
         )
 
     def _store_was_lost(self) -> bool:

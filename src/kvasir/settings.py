@@ -276,6 +276,12 @@ class Settings(Section):
         given = {"model": model, "base_url": base_url, "api_key": _reveal(api_key)}
         return {key: value for key, value in given.items() if value is not None} | chosen.options
 
+    @property
+    def own_paths(self) -> list[str]:
+        """Where Kvasir itself keeps things on this machine; ingesting a folder skips them."""
+        paths = [str(self.data_dir), self.store_uri, self.catalog_url.removeprefix("sqlite:///")]
+        return [path for path in paths if "://" not in path]
+
     def components(self) -> list[tuple[str, str]]:
         """Returns family and name of every component that the settings choose."""
         chosen = [

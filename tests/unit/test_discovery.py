@@ -97,3 +97,17 @@ def test_a_name_that_is_not_utf8_is_reported_and_the_rest_listed(tmp_path):
     assert [(Path(m.uri).name, m.message) for m in result.missing] == [
         ("caf?.md", "its name is not valid UTF-8; rename it")
     ]
+
+
+def test_what_kvasir_keeps_is_left_out_of_folders(tmp_path):
+    tree(tmp_path, "notes.md", "data/models/m/README.md", "rag.db", "rag.db.wal", "rag.md")
+    tree(tmp_path, "other/catalog.db", "other/store/x.md", "database/y.md")
+    own = [str(tmp_path / "data"), str(tmp_path / "rag.db")]
+    listed = [os.path.relpath(uri, tmp_path) for uri in discover([tmp_path], own).items]
+    assert listed == ["database/y.md", "notes.md", "rag.md"]
+
+
+def test_a_document_below_our_own_folder_is_listed_when_asked_for_by_name(tmp_path):
+    tree(tmp_path, "data/models/m/README.md")
+    asked = tmp_path / "data/models/m"
+    assert list(discover([asked], [str(tmp_path / "data")]).items) == [str(asked / "README.md")]

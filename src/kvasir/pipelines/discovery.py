@@ -22,6 +22,8 @@ Input = str | Path | Upload
 VERSION_CONTROL_FOLDERS = frozenset({"CVS", "_darcs", "RCS", "SCCS"})
 """Those whose name does not begin with a dot."""
 
+INDEX_NAMES = frozenset({"catalog.db", "store"})
+"""A folder with both is a data folder of Kvasir."""
 
 _UNNAMED = "its name is not valid UTF-8; rename it"
 
@@ -42,11 +44,24 @@ class Discovery:
         items: By URI, in the order of asking: a path, an address or an upload.
         missing: What is not there or cannot be listed.
         folders: The folders that were asked for and could be listed.
+        left_out: Resolved paths that are skipped inside of folders: where Kvasir itself keeps
+            things.
     """
 
     items: dict[str, str | Upload] = field(default_factory=dict)
     missing: list[Missing] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
+    left_out: tuple[str, ...] = ()
+
+    def leaves_out(self, path: str) -> bool:
+        """Says whether a resolved path is one of those left out, below one, or beside one.
+
+        Databases keep files beside them: ``rag-output.db.wal`` belongs to ``rag-output.db``.
+        """
+        return any(
+            path == own or path.startswith((own + os.sep, own + ".", own + "-"))
+            for own in self.left_out
+        )
 
     def is_gone(self, uri: str) -> bool:
         """Says whether a document under one of the folders has no file any more.
@@ -65,14 +80,15 @@ def is_address(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
 
 
-def discover(inputs: Iterable[Input]) -> Discovery:
+def discover(inputs: Iterable[Input], left_out: Iterable[str] = ()) -> Discovery:
     """Lists everything to ingest; nothing is read but folders.
 
     Of a folder, every regular file counts, sorted by path; hidden files and folders, those of
-    version control, and the lock files of office programs (``~$name.docx``) are left out. A
-    link is followed where its target was not reached already, so loops end.
+    version control, and the lock files of office programs (``~$name.docx``) are left out, and
+    so are ``left_out`` and folders that hold an index of Kvasir. A link is followed where its
+    target was not reached already, so loops end.
     """
-    found = Discovery()
+    found = Discovery(left_out=tuple(os.path.realpath(path) for path in left_out))
     for item in inputs:
         if isinstance(item, tuple):
             found.items[item[0].uri] = item
@@ -137,10 +153,12 @@ def _files(found: Discovery, root: str) -> list[str]:
 def _walk(found: Discovery, folder: str, visited: set[str]) -> Iterator[os.DirEntry[str]]:
     """Yields the files of a folder and all real folders in it, and the links."""
     stack = [folder]
+    # What is asked for by name is listed, also where it is our own.
+    guarded = not found.leaves_out(os.path.realpath(folder))
     while stack:
         current = stack.pop()
         target = os.path.realpath(current)
-        if target in visited:
+        if target in visited or (guarded and found.leaves_out(target)):
             continue
         visited.add(target)
         try:
@@ -149,10 +167,12 @@ def _walk(found: Discovery, folder: str, visited: set[str]) -> Iterator[os.DirEn
         except OSError as error:
             found.missing.append(Missing(current, _describe(error)))
             continue
+        if INDEX_NAMES.issubset(entry.name for entry in entries):
+            continue
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 stack.append(entry.path)
-            else:
+            elif not guarded or not found.leaves_out(os.path.join(target, entry.name)):  # noqa: PTH118
                 yield entry
 
 

@@ -60,6 +60,7 @@ class IngestPipeline:
         language: str | None = None,
         fetch: Fetch | None = None,
         batch_chunks: int = 256,
+        left_out: Iterable[str] = (),
     ) -> None:
         """Makes the pipeline; nothing is read or written yet.
 
@@ -76,6 +77,7 @@ class IngestPipeline:
             fetch: Gets the bytes of an address; without it addresses are refused.
             batch_chunks: Passages that are embedded in one call; documents are put together
                 until there are as many.
+            left_out: Files and folders that are skipped inside of folders: our own.
         """
         self._pool = pool
         self._splitter = splitter
@@ -84,6 +86,7 @@ class IngestPipeline:
         self._language = language
         self._fetch = fetch
         self._batch_chunks = batch_chunks
+        self._left_out = tuple(left_out)
         shape = f"{RECIPE_VERSION}\n{type(splitter).__name__}\n{recipe}\n{language or ''}"
         self._recipe = hashlib.sha256(shape.encode()).hexdigest()
         self._publisher = Publisher(store, catalog, embedder, collection, batch_chunks)
@@ -122,7 +125,7 @@ class IngestPipeline:
         self._publisher.open_collection()
         run = _Run(self._publisher, self._catalog, self._collection, self._batch_chunks, on_event)
         run.report.recovered = self._publisher.recover()
-        found = discover(inputs)
+        found = discover(inputs, self._left_out)
         rules = Rules(self._collection, self._recipe, self._language, on_conflict, metadata)
         reader = Reader(self._pool, self._splitter, self._catalog, self._fetch, rules, found.items)
         try:
