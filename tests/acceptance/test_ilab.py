@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,20 @@ def test_the_chat_answers_from_the_documents_with_the_model_that_ilab_serves(doc
     assert "blood of Kvasir" in asked
 
 
+def test_the_chat_starts_on_a_terminal_with_rag_on_and_ends(docs: Path) -> None:
+    pexpect = pytest.importorskip("pexpect")
+    Path("config.yaml").write_text(yaml.safe_dump(CONFIG), "utf-8")
+    line = [__file__, "--config", "config.yaml", "model", "rag-chat"]
+    child = pexpect.spawn(sys.executable, line, encoding="utf-8", timeout=60, dimensions=(40, 120))
+    try:
+        child.expect_exact("[RAG]")
+        child.send("/q\r")
+        child.expect(pexpect.EOF)
+    finally:
+        child.close()
+    assert child.exitstatus == 0
+
+
 def test_the_chat_without_a_server_says_so_in_one_sentence(docs: Path) -> None:
     config = CONFIG | {"serve": {"server": {"host": "127.0.0.1", "port": 9}}}
     done = run("model", "rag-chat", "-qq", "Is anybody there?", config=config)
@@ -267,3 +282,7 @@ def test_ilabs_own_keys_are_told_from_those_of_the_proposal() -> None:
     assert tree["chat"] == {"context": "default"}
     assert tree["generator"]["base_url"] == "http://127.0.0.1:8000/v1"
     assert from_ilab({}) == {"rag": {}, "chat": {}}
+
+
+if __name__ == "__main__":
+    ilab()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -71,6 +72,9 @@ def test_docling_json_is_ingested_and_answers_on_milvus_lite(
     assert not answer["refused"]
     assert any("duck" in citation["source"] for citation in answer["citations"])
     assert all(hit["dense_score"] >= 0.5 for hit in answer["hits"])
+
+    chat = kvasir(*WITH_PRESET, "chat", "--rag", "-qq", "What do ducks eat?")
+    assert "wiki_duck" in chat.out + chat.err
 
     again = kvasir(*WITH_PRESET, "ingest", "--json", str(folder), code=4).json
     assert len(again["unchanged"]) == 15
@@ -153,6 +157,30 @@ def test_split_by_names_the_unit(in_folder: Path, unit: str, count: int) -> None
     (in_folder / "units.txt").write_text(text, "utf-8")
     output, _ = run("--json", "--split-by", unit, "--split-length", "1", file="units.txt")
     assert yaml.safe_load(output)["chunks_embedded"] == count
+
+
+def test_split_by_page_cuts_where_docling_saw_the_pages_end(in_folder: Path) -> None:
+    texts = [
+        {
+            "self_ref": f"#/texts/{page}",
+            "label": "paragraph",
+            "text": f"This stands on page {page}.",
+            "orig": "",
+            "prov": [{"page_no": page + 1}],
+        }
+        for page in range(3)
+    ]
+    children = [{"$ref": text["self_ref"]} for text in texts]
+    tree = {
+        "schema_name": "DoclingDocument",
+        "version": "1.0.0",
+        "name": "pages",
+        "body": {"self_ref": "#/body", "children": children},
+        "texts": texts,
+    }
+    (in_folder / "pages.json").write_text(json.dumps(tree), "utf-8")
+    output, _ = run("--json", "--split-by", "page", "--split-length", "1", file="pages.json")
+    assert json.loads(output)["chunks_embedded"] == 3
 
 
 def test_vectordb_uri_and_type_name_the_store(in_folder: Path) -> None:
