@@ -59,14 +59,14 @@ def datasets():
 def run(embedder, tmp_path_factory):
     splitter = build("splitters", "structure", {}, {"embedder": embedder})
 
-    def evaluate(datasets):
+    def evaluate(datasets, store="qdrant"):
         def make_store():
             return build(
                 "stores",
-                "qdrant",
+                store,
                 {},
                 {
-                    "uri": str(tmp_path_factory.mktemp("store")),
+                    "uri": str(tmp_path_factory.mktemp("store") / "index.db"),
                     "collection": "evaluation",
                     "dimension": embedder.dimension,
                     "analyzer": build("analyzers", "bm25", {}),
@@ -87,6 +87,12 @@ def alone(run, datasets):
 @pytest.mark.parametrize("language", LEAST)
 def test_a_language_alone_reaches_its_figure(alone, language):
     assert alone[language]["ndcg@10"] >= LEAST[language]
+
+
+@pytest.mark.parametrize("store", ["milvuslite", "chroma"])
+def test_another_store_finds_the_same(run, alone, datasets, store):
+    found = run([datasets["zh"]], store).datasets[0].metrics["ndcg@10"]
+    assert found == pytest.approx(alone["zh"]["ndcg@10"], abs=0.01)
 
 
 def test_four_languages_in_one_collection_lose_little(run, alone, datasets):
