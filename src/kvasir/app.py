@@ -1,9 +1,9 @@
 """The composition root: settings in, a working application out.
 
-``App`` makes each component when it is first needed, by name through the registry, and hands it
-to the pipelines. Every front door, and Python code through ``kvasir.open``, uses this class.
-What only some commands need is imported by the method that needs it: a search must start within
-1.5 seconds, and has no use for the libraries of ingesting.
+``App`` hands the components that the settings choose (``kvasir.parts``) to the pipelines. Every
+front door, and Python code through ``kvasir.open``, uses this class. What only some commands
+need is imported by the method that needs it: a search must start within 1.5 seconds, and has no
+use for the libraries of ingesting.
 """
 
 from __future__ import annotations
@@ -11,42 +11,27 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from functools import cached_property
-from inspect import signature
-from itertools import count
+from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
-
-from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.errors import CollectionError, SettingsError, UserError
 from kvasir.core.filters import Filter, parse_filter
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
 from kvasir.core.protocols import (
-    Embedder,
-    Generator,
     Optimizable,
-    Reranker,
-    Splitter,
-    TextAnalyzer,
     VectorStore,
 )
-from kvasir.core.registry import build, load
 from kvasir.core.types import Answer, Hit, Metadata, document_id
-from kvasir.pipelines.answer import Answerer, AnswerStream, HitSource
+from kvasir.parts import Parts, once
+from kvasir.pipelines.answer import Answerer, AnswerStream
 from kvasir.pipelines.confidence import Calibration, EvidenceReader, Features
 from kvasir.pipelines.retrieve import Retriever
-from kvasir.settings import GeneratorSettings, Settings, VectorDbSettings, load_settings
+from kvasir.settings import Settings, VectorDbSettings, load_settings
 
 if TYPE_CHECKING:
     from kvasir.catalog.doctor import Findings, Repairs
     from kvasir.evaluation.calibration import Progress
-    from kvasir.evaluation.judges import Judge
     from kvasir.pipelines.chat import Conversation, Documents
     from kvasir.pipelines.copying import CopyReport
     from kvasir.pipelines.discovery import Input
@@ -71,29 +56,13 @@ def open_app(config: Path | str | None = None, **overrides: Any) -> App:
     return App(load_settings(config, dotted))
 
 
-class App:
+class App(Parts):
     """One collection with everything that works on it; close it, or use it in a ``with``."""
 
     def __init__(self, settings: Settings) -> None:
         """Args: the settings; nothing is loaded yet."""
-        self.settings = settings
+        super().__init__(settings)
         self.collection = settings.collection
-        self._open = ExitStack()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Releases the index, the catalog and child processes; a second call does nothing."""
-        self._open.close()
 
     # What users do
 
@@ -275,7 +244,7 @@ class App:
                 "store, or another collection to copy it to"
             )
         due = name != record.name and self._must_be_recorded(name)
-        with closing(self._open_store(to, uri, name, record)) as target:
+        with closing(self.open_store(to, uri, name, record)) as target:
             report = copy_chunks(self._store, target, exact=exact, on_progress=on_progress)
         if due and report.verified:
             self.catalog.copy_collection(record.name, name)
@@ -339,61 +308,9 @@ class App:
         self.__dict__.pop("answerer", None)  # Made anew with the decision when next asked for.
         return calibration
 
-    # Components, each made when first needed
+    # What the above works with
 
-    @cached_property
-    def embedder(self) -> Embedder:
-        """The embedder that the settings choose."""
-        chosen = self.settings.rag.embedding_model
-        provided = {
-            "name": chosen.name,
-            "token": _reveal(chosen.token),
-            "data_dir": self.settings.data_dir,
-        }
-        return cast(Embedder, build("embedders", chosen.type, chosen.options, provided))
-
-    @cached_property
-    def analyzer(self) -> TextAnalyzer:
-        """Makes the terms of keyword search."""
-        return cast(TextAnalyzer, build("analyzers", "bm25", {}))
-
-    @cached_property
-    def splitter(self) -> Splitter:
-        """The splitter that the settings choose."""
-        chosen = self.settings.rag.splitter
-        provided = {"embedder": self.embedder}
-        return cast(Splitter, build("splitters", chosen.chosen, chosen.arguments, provided))
-
-    @cached_property
-    def catalog(self) -> SqlCatalog:
-        """The ledger of what is indexed."""
-        return self._open.enter_context(closing(SqlCatalog(self.settings.catalog_url)))
-
-    @cached_property
-    def generator(self) -> Generator:
-        """The generator that the settings choose."""
-        return self.make_generator(self.settings.generator)
-
-    def make_generator(self, chosen: GeneratorSettings) -> Generator:
-        """Makes a generator; the embedding model is loaded only for one that takes it."""
-        taken = signature(load("generators", chosen.type)).parameters
-        provided = {name: getattr(self, name) for name in ("embedder", "analyzer") if name in taken}
-        return cast(Generator, build("generators", chosen.type, chosen.arguments, provided))
-
-    @cached_property
-    def reranker(self) -> Reranker | None:
-        """The reranker that the settings choose, if any."""
-        chosen = self.settings.chat.rag.retriever.reranker
-        if chosen.type is None:
-            return None
-        provided = {
-            "name": chosen.name,
-            "token": _reveal(chosen.token),
-            "data_dir": self.settings.data_dir,
-        }
-        return cast(Reranker, build("rerankers", chosen.type, chosen.options, provided))
-
-    @cached_property
+    @once
     def retriever(self) -> Retriever:
         """Retrieval in the collection."""
         record = self._record()
@@ -415,7 +332,7 @@ class App:
             candidates=chosen.candidates,
         )
 
-    @cached_property
+    @once
     def answerer(self) -> Answerer:
         """Answering from the collection."""
         stored = self._record().calibration
@@ -488,94 +405,17 @@ class App:
         if store is not None:
             store.close()
 
-    def make_answerer(
-        self,
-        retriever: HitSource,
-        document_text: Callable[[str], str | None],
-        calibration: Calibration | None = None,
-    ) -> Answerer:
-        """Puts the chosen generator behind a retriever; an evaluation brings its own."""
-        return Answerer(
-            retriever,
-            self.generator,
-            analyzer=self.analyzer,
-            embedder=self.embedder,
-            template=self.settings.chat.rag.prompt,
-            calibration=calibration,
-            refuse=self.settings.answer.refuse,
-            document_text=document_text,
-        )
-
-    @cached_property
-    def judge(self) -> Judge | None:
-        """The judge of answers that the settings choose, if any."""
-        chosen = self.settings.evaluation.judge.type
-        if chosen is None:
-            return None
-        load("judges", chosen)  # Says what is missing before a model is loaded.
-        provided = {"embedder": self.embedder}
-        return cast("Judge", build("judges", chosen, self.settings.judge_arguments, provided))
-
-    def make_store(self, uri: str, collection: str) -> VectorStore:
-        """Opens a collection of the chosen kind of store at another place."""
-        return self._open_store(self.settings.rag.vectordb, uri, collection, self.embedder)
-
-    def _open_store(
-        self,
-        chosen: VectorDbSettings,
-        uri: str,
-        collection: str,
-        made_by: Embedder | CollectionRecord,
-    ) -> VectorStore:
-        provided = {
-            "uri": uri,
-            "collection": collection,
-            "dimension": made_by.dimension,
-            "analyzer": self.analyzer,
-            "fingerprint": made_by.fingerprint,
-            "token": _reveal(chosen.token),
-            "username": chosen.username,
-            "password": _reveal(chosen.password),
-        }
-        return cast(VectorStore, build("stores", chosen.type, chosen.options, provided))
-
-    @contextmanager
-    def temporary_stores(self) -> Iterator[Callable[[], VectorStore]]:
-        """Gives a function that opens empty collections, which are gone afterwards.
-
-        On a server they have names of their own; afterwards they are empty.
-        """
-        chosen, numbers, run = self.settings.rag.vectordb, count(), uuid4().hex[:12]
-        lies_in_a_folder = "uri" in signature(load("stores", chosen.type)).parameters
-        lies_in_a_folder = lies_in_a_folder and "://" not in self.settings.store_uri
-        elsewhere: list[str] = []
-        with TemporaryDirectory(prefix="kvasir-") as folder:
-
-            def make() -> VectorStore:
-                number = next(numbers)
-                if lies_in_a_folder:
-                    return self.make_store(f"{folder}/{number}", "evaluation")
-                elsewhere.append(f"evaluation-{run}-{number}")
-                return self.make_store(self.settings.store_uri, elsewhere[-1])
-
-            try:
-                yield make
-            finally:
-                for name in elsewhere:
-                    with closing(self.make_store(self.settings.store_uri, name)) as store:
-                        store.delete([chunk.id for batch in store.scroll() for chunk, _ in batch])
-
-    @cached_property
+    @once
     def _store(self) -> VectorStore:
         # What the catalog knows of the embedder is enough: copying needs no model.
         made_by = self.catalog.collection(self.collection) or self.embedder
-        store = self._open_store(
+        store = self.open_store(
             self.settings.rag.vectordb, self.settings.store_uri, self.collection, made_by
         )
-        self._open.callback(store.close)
+        self.opened.callback(store.close)
         return store
 
-    @cached_property
+    @once
     def _ingesting(self) -> IngestPipeline:
         from kvasir.pipelines.extraction import ExtractionPool
         from kvasir.pipelines.fetch import fetch
@@ -585,7 +425,7 @@ class App:
         record = self.catalog.collection(self.collection)
         if record is not None:
             self._check_embedder(record)
-        pool = self._open.enter_context(
+        pool = self.opened.enter_context(
             ExtractionPool(chosen.workers, chosen.timeout, chosen.memory_mb, chosen.max_file_mb)
         )
         splitter = self.settings.rag.splitter
@@ -667,7 +507,3 @@ def _place(uri: str) -> str:
     if uri.startswith(("http://", "https://")):
         return uri.rstrip("/").lower()
     return str(Path(uri.removeprefix("file://")).expanduser().resolve())
-
-
-def _reveal(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
