@@ -7,6 +7,7 @@ pastes them into an expression.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +46,8 @@ def parse_filter(raw: str | Mapping[str, Any] | Filter | None) -> Filter | None:
 
     Args:
         raw: ``"url=https://a/?b=c,lang=es"`` (comma-separated pairs, split on the first ``=``,
-            joined by AND), a mapping in Haystack's syntax, a finished filter, or nothing.
+            joined by AND), a mapping in Haystack's syntax or its JSON, a finished filter, or
+            nothing. In pairs, ``year=2026`` matches the number as well as the text.
 
     Raises:
         FilterError: The expression is malformed; the message names the faulty part.
@@ -58,19 +60,40 @@ def parse_filter(raw: str | Mapping[str, Any] | Filter | None) -> Filter | None:
 
 
 def _parse_pairs(raw: str) -> Filter | None:
-    pairs = [part.strip() for part in raw.split(",") if part.strip()]
+    if raw.lstrip().startswith("{"):
+        return _parse_mapping(_parse_json(raw))
     conditions: list[Filter] = []
-    for pair in pairs:
-        field, separator, value = pair.partition("=")
-        if not separator or not field.strip():
+    for pair in (part.strip() for part in raw.split(",")):
+        field, separator, value = (part.strip() for part in pair.partition("="))
+        if field and separator and field[-1] not in "<>!":
+            conditions.append(_equals(field, value))
+        elif pair:
             raise FilterError(
-                f"filter '{pair}' is not of the form field=value; "
-                "write it as --retriever-filters 'field=value,other=value'"
+                f"filter '{pair}' is not of the form field=value; several are joined by commas, and "
+                'other comparisons are written {"field": "year", "operator": ">=", "value": 2020}'
             )
-        conditions.append(Comparison(field.strip(), "==", value.strip()))
     if not conditions:
         return None
     return conditions[0] if len(conditions) == 1 else Logical("AND", tuple(conditions))
+
+
+def _parse_json(raw: str) -> Any:
+    try:
+        return json.loads(raw)
+    except ValueError as error:
+        raise FilterError(f"the filter begins with '{{' but is not JSON: {error}") from error
+
+
+def _equals(field: str, value: str) -> Filter:
+    """Compares with a text, and with the number or truth value that the text spells, if any."""
+    as_text = Comparison(field, "==", value)
+    try:
+        spelt = json.loads(value)
+    except ValueError:
+        return as_text
+    if not isinstance(spelt, (int, float)):
+        return as_text
+    return Logical("OR", (as_text, Comparison(field, "==", spelt)))
 
 
 def _parse_mapping(raw: Mapping[str, Any]) -> Filter:

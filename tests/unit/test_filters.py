@@ -1,0 +1,48 @@
+"""Filters as users write them, and what they mean."""
+
+import pytest
+
+from kvasir.core.errors import FilterError
+from kvasir.core.filters import Comparison, Logical, matches, parse_filter
+
+
+def test_pairs_are_split_at_commas_and_at_the_first_equals_sign():
+    condition = parse_filter("url=https://a/?b=c, lang=es")
+    assert condition == Logical(
+        "AND", (Comparison("url", "==", "https://a/?b=c"), Comparison("lang", "==", "es"))
+    )
+
+
+@pytest.mark.parametrize("value", [2026, 2026.0, "2026"])
+def test_a_pair_matches_the_number_and_the_text(value):
+    condition = parse_filter("year=2026")
+    assert condition is not None
+    assert matches(condition, {"year": value})
+    assert not matches(condition, {"year": 2025})
+
+
+def test_a_pair_matches_a_truth_value_but_not_one():
+    condition = parse_filter("public=true")
+    assert condition is not None
+    assert matches(condition, {"public": True})
+    assert matches(condition, {"public": "true"})
+    assert not matches(condition, {"public": 1})
+
+
+def test_the_mapping_may_be_given_as_json():
+    raw = '{"field": "year", "operator": ">=", "value": 2020}'
+    assert parse_filter(raw) == Comparison("year", ">=", 2020)
+
+
+@pytest.mark.parametrize(
+    "raw", ["nonsense", "year>=2020", "year!=2020", "=x", "{oops", '{"field": "a"}']
+)
+def test_what_is_no_filter_is_refused(raw):
+    with pytest.raises(FilterError):
+        parse_filter(raw)
+
+
+def test_nothing_is_no_filter():
+    assert parse_filter("") is None
+    assert parse_filter(" , ") is None
+    assert parse_filter({}) is None
