@@ -73,6 +73,7 @@ class App(Parts):
         prune: bool = False,
         metadata: Metadata | None = None,
         on_event: Callable[[Event], None] = lambda _: None,
+        build_graph: bool = True,
     ) -> IngestReport:
         """Reads files, folders, addresses or uploads into the collection.
 
@@ -86,6 +87,8 @@ class App(Parts):
             prune: Remove documents under the given folders whose file is gone.
             metadata: Given to every document ingested now.
             on_event: Called with what happens, for a progress bar.
+            build_graph: Build the search graph in the background where it is due; without,
+                ``optimize`` is left to the caller.
 
         Returns:
             What was done and what failed; a file that cannot be read stops nothing.
@@ -104,7 +107,8 @@ class App(Parts):
             on_event=on_event,
         )
         report.chunks_embedded += written_again
-        self.optimize()
+        if build_graph:
+            self.optimize()
         return report
 
     def optimize(self, *, wait: bool = False) -> None:
@@ -399,7 +403,7 @@ class App(Parts):
 
     def release_index(self) -> None:
         """Lets other processes have the index, until something here needs it again."""
-        for name in ("answerer", "retriever"):
+        for name in ("answerer", "retriever", "_ingesting"):
             self.__dict__.pop(name, None)
         store = self.__dict__.pop("_store", None)
         if store is not None:

@@ -69,8 +69,8 @@ def _parse_pairs(raw: str) -> Filter | None:
             conditions.append(_equals(field, value))
         elif pair:
             raise FilterError(
-                f"filter '{pair}' is not of the form field=value; several are joined by commas, and "
-                'other comparisons are written {"field": "year", "operator": ">=", "value": 2020}'
+                f"filter '{pair}' is not of the form field=value; several are joined by commas, "
+                'other comparisons written {"field": "year", "operator": ">=", "value": 2020}'
             )
     if not conditions:
         return None

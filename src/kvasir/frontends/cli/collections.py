@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from types import FrameType
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kvasir.app import App
 from kvasir.core.ledger import CollectionRecord
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, with_app
 from kvasir.frontends.cli.places import describe, guess_store
-from kvasir.frontends.cli.rendering import print_json, print_table, rate
+from kvasir.frontends.cli.rendering import OnProgress, print_json, print_table, rate, stages
 from kvasir.pipelines.copying import CopyReport
 from kvasir.settings import VectorDbSettings
-
-OnProgress = Callable[[str, int, int], None]
 
 
 @click.group()
@@ -38,15 +34,17 @@ def list_collections(app: App, as_json: bool) -> None:
     rows = [_as_dict(app, record) for record in app.collections()]
     if as_json:
         print_json(rows)
-        return
-    print_table(rows)
+    elif rows:
+        print_table([{**row, "languages": " ".join(row["languages"])} for row in rows])
+    else:
+        click.echo("no collections yet: 'kvasir ingest FOLDER' makes one", err=True)
 
 
 @collections.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_app
 def delete(app: App, yes: bool) -> None:
-    """Delete the collection given by --collection, with all of its documents."""
+    """Delete the collection that --collection names, with all of its documents."""
     if not yes:
         click.confirm(f"Delete collection '{app.collection}' with all its documents?", abort=True)
     app.delete_collection()
@@ -98,7 +96,7 @@ def copy(
         }
     )
     try:
-        with _progress(quiet=as_json) as on_progress, _between_batches(on_progress) as checked:
+        with stages(quiet=as_json) as on_progress, _between_batches(on_progress) as checked:
             report = app.copy_collection(to, name=name, exact=exact, on_progress=checked)
     except KeyboardInterrupt:
         click.echo("interrupted: what is copied is kept; run the same command again", err=True)
@@ -111,34 +109,6 @@ def copy(
         if report.verified:
             click.echo(describe(app.settings, to, name))
     return 0 if report.verified and not left else EXIT_SOME_FAILED
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[OnProgress]:
-    """A progress bar on the terminal; nothing where there is none."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda stage, done, total: None
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def on_progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total, rate="")
-            task = tasks[stage]
-            elapsed = bar.tasks[bar.task_ids.index(task)].elapsed or 0.0
-            shown = f"{rate(done, elapsed)} chunks/s" if total > 1 else ""
-            bar.update(task, completed=done, total=total, rate=shown)
-
-        yield on_progress
 
 
 @contextmanager
@@ -194,7 +164,7 @@ def _as_dict(app: App, record: CollectionRecord) -> dict[str, Any]:
     return {
         "name": record.name,
         "chunks": app.catalog.chunk_count(record.name),
-        "languages": " ".join(record.languages),
+        "languages": list(record.languages),
         "embedder": record.embedder,
         "dimension": record.dimension,
         "calibrated": record.calibration is not None,

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kvasir.app import App
-from kvasir.core.errors import UserError
+from kvasir.core.errors import ComponentError, UserError
 from kvasir.core.types import MetadataValue
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
-from kvasir.frontends.cli.rendering import print_json, rate, sizes
-from kvasir.pipelines.events import Embedded, Event, Failed, Finished, Found, IngestReport
+from kvasir.frontends.cli.rendering import OnProgress, print_json, sizes, stages
+from kvasir.pipelines.events import (
+    Embedded,
+    Event,
+    Extracted,
+    Failed,
+    Finished,
+    Found,
+    IngestReport,
+)
 
 
 @click.command()
@@ -89,52 +94,56 @@ def run_ingest(
     as_json: bool = False,
 ) -> int:
     """Ingests, shows progress and report, and returns the exit code."""
-    with _progress(quiet=as_json) as on_event:
-        report = app.ingest(*sources, prune=prune, metadata=metadata, on_event=on_event)
-        if not report.interrupted:
-            on_event("building the search graph")
-            app.optimize(wait=True)
+    with stages(quiet=as_json) as on_progress:
+        report = app.ingest(
+            *sources,
+            prune=prune,
+            metadata=metadata,
+            on_event=_Progress(on_progress),
+            build_graph=False,
+        )
     if as_json:
         print_json(_as_dict(report))
     else:
         _print(report)
     if report.interrupted:
         return EXIT_INTERRUPTED
+    _build_graph(app, quiet=as_json)
     return EXIT_SOME_FAILED if report.failed else 0
 
 
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[Event | str], None]]:
-    """A progress bar on the terminal; nothing where there is none."""
+def _build_graph(app: App, *, quiet: bool) -> None:
+    """Builds the search graph where it is due; without one a search is slower, that is all."""
     console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda _: None
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("looking", total=None, rate="")
-        chunks = 0
+    try:
+        if quiet or not console.is_terminal:
+            app.optimize(wait=True)
+        else:
+            with console.status("building the search graph"):
+                app.optimize(wait=True)
+    except ComponentError as error:
+        click.echo(f"warning: {error}; searches are slower until the next ingest", err=True)
 
-        def on_event(event: Event | str) -> None:
-            nonlocal chunks
-            if isinstance(event, str):
-                bar.update(task, description=event)
-            elif isinstance(event, Found):
-                bar.update(task, total=event.sources, description="ingesting")
-            elif isinstance(event, Embedded):
-                chunks += event.chunks
-                elapsed = bar.tasks[0].elapsed or 0.0
-                bar.update(task, rate=f"{rate(chunks, elapsed)} chunks/s")
-            elif isinstance(event, (Finished, Failed)):
-                bar.advance(task)
 
-        yield on_event
+class _Progress:
+    """Turns what an ingest tells into two bars: documents, and passages embedded."""
+
+    def __init__(self, on_progress: OnProgress) -> None:
+        self._show = on_progress
+        self._sources = self._done = self._passages = self._embedded = 0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Found):
+            self._sources = event.sources
+        elif isinstance(event, Extracted):
+            self._passages += event.chunks
+        elif isinstance(event, Embedded):
+            self._embedded += event.chunks
+        elif isinstance(event, (Finished, Failed)):
+            self._done += 1
+        self._show("documents", self._done, self._sources)
+        if self._passages:
+            self._show("passages", self._embedded, self._passages)
 
 
 def parse_metadata(pairs: tuple[str, ...]) -> dict[str, MetadataValue] | None:
@@ -143,7 +152,7 @@ def parse_metadata(pairs: tuple[str, ...]) -> dict[str, MetadataValue] | None:
     for pair in pairs:
         key, separator, value = pair.partition("=")
         if not separator or not key.strip():
-            raise UserError(f"--metadata '{pair}' is not of the form key=value")
+            raise UserError(f"metadata '{pair}' is not of the form key=value")
         metadata[key.strip()] = _scalar(value)
     return metadata or None
 

@@ -22,6 +22,9 @@ from rich.progress import (
 
 from kvasir.core.types import Answer, Citation, Hit
 
+OnProgress = Callable[[str, int, int], None]
+"""Told the stage, how much of it is done, and of how much."""
+
 _WHITE = re.compile(r"\s+")
 
 
@@ -50,8 +53,8 @@ def print_table(rows: Sequence[Mapping[str, object]]) -> None:
 
 
 @contextmanager
-def stages(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar for work in stages; called with stage, done, total."""
+def stages(*, quiet: bool = False) -> Iterator[OnProgress]:
+    """A progress bar a stage, with rate and remaining time; called with stage, done, total."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield lambda stage, done, total: None
@@ -60,6 +63,7 @@ def stages(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}/s"),
         TimeRemainingColumn(),
         console=console,
         transient=True,
@@ -68,8 +72,10 @@ def stages(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
 
         def on_progress(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done, total=total)
+                tasks[stage] = bar.add_task(stage, total=total, rate="-")
+            task = tasks[stage]
+            elapsed = bar.tasks[bar.task_ids.index(task)].elapsed or 0.0
+            bar.update(task, completed=done, total=total, rate=rate(done, elapsed))
 
         yield on_progress
 
