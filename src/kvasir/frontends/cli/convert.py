@@ -51,6 +51,7 @@ def convert(
     converted, the part is kept and a warning names what is missing. Needs the extra docling.
     """
     chosen = settings.rag.ingest
+    max_bytes = chosen.max_file_mb << 20
     provided: dict[str, Any] = {"data_dir": settings.data_dir}
     if models:
         provided["models"] = models
@@ -60,8 +61,10 @@ def convert(
             sources,
             to,
             made,
-            fetch=lambda url: fetch(url, allow_private=chosen.allow_private_urls),
-            max_bytes=chosen.max_file_mb * 1_048_576,
+            fetch=lambda url: fetch(
+                url, allow_private=chosen.allow_private_urls, max_bytes=max_bytes
+            ),
+            max_bytes=max_bytes,
             on_progress=on_progress,
         )
     if as_json:
