@@ -28,6 +28,9 @@ _PLUGIN = """
                 bytearray(4 << 30)
             if word == b"print":
                 print("noise that must not get between the frames", flush=True)
+            if word == b"tell":
+                names = {n: v for n, v in os.environ.items() if n[0] in "HKL"}
+                raise ValueError(str(sorted(names.items())))
             raise ValueError("no use")
 """
 
@@ -153,6 +156,17 @@ def test_the_working_directory_cannot_replace_a_library(
     monkeypatch.chdir(tmp_path)
     with ExtractionPool(workers=1) as pool:
         assert isinstance(pool.extract(_write(tmp_path, "a.txt", "words"))[1], Document)
+
+
+def test_children_inherit_no_secret(rogue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_hidden")
+    monkeypatch.setenv("KVASIR__RAG__VECTORDB__PASSWORD", "hidden")
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    with ExtractionPool(workers=1) as pool:
+        outcome = pool.extract(_write(rogue, "tell.rtf", "{\\rtf1 tell }"))[1]
+    assert "LANG" in str(outcome)
+    assert "hidden" not in str(outcome)
+    assert "HF_TOKEN" not in str(outcome)
 
 
 def test_every_media_type_names_an_extractor_that_loads() -> None:

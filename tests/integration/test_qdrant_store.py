@@ -193,6 +193,17 @@ def test_a_failed_build_is_told_to_who_waits_and_the_store_works_on(store_at, mo
     assert store.count() == 1_200
 
 
+def test_the_working_directory_cannot_replace_a_library_of_the_build(
+    store_at, tmp_path, monkeypatch
+):
+    (tmp_path / "ctypes.py").write_text("raise SystemExit('taken over')")
+    monkeypatch.chdir(tmp_path)
+    store = store_at()
+    store.upsert(chunks_of(1_200), clustered(1_200))
+    store.optimize(wait=True)
+    assert not (tmp_path / "test" / "data-000001").exists()
+
+
 # --- durability --------------------------------------------------------------------------
 
 WRITER = """
@@ -288,6 +299,26 @@ def test_a_second_process_is_told_who_holds_the_collection(store_at, tmp_path):
         child.kill()
         child.communicate()
     assert store_at().count() == 1_100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["/bin/kvasir", "search", "--set", "rag.vectordb.password=hunter2"], "kvasir search"),
+        (["/bin/kvasir", "--set=rag.vectordb.password=hunter2", "search"], "kvasir"),
+        (["/src/kvasir/__main__.py", "ask", "hunter2"], "kvasir ask"),
+        (["/home/me/serve.py", "hunter2"], "serve"),
+    ],
+)
+def test_the_owner_is_named_without_options_and_values(
+    store_at, tmp_path, monkeypatch, arguments, shown
+):
+    monkeypatch.setattr(sys, "argv", arguments)
+    store_at()
+    # What the sentence for a second process is made of.
+    owner = (tmp_path / "test" / "owner.json").read_text()
+    assert json.loads(owner)["command"] == shown
+    assert "hunter2" not in owner
 
 
 def test_the_lock_of_a_killed_process_does_not_block(store_at, tmp_path):

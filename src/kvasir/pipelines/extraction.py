@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -22,6 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from kvasir.core import media_types
+from kvasir.core.child_process import environment, module_command
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Document, Source
 from kvasir.pipelines.extraction_child import document_from_json, read_frame, write_frame
@@ -189,17 +189,13 @@ class _Child:
     """One child process and the conversation with it."""
 
     def __init__(self, memory_mb: int, timeout: float) -> None:
-        # The parent's own search path, but never the working directory: a file there must
-        # not be imported in place of a library.
-        paths = [entry for entry in sys.path if entry]
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        command = (sys.executable, "-P", "-m", "kvasir.pipelines.extraction_child")
         self._process = subprocess.Popen(
-            [*command, str(memory_mb), str(timeout)],
+            module_command("kvasir.pipelines.extraction_child", memory_mb, timeout),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)},
+            env=environment(threads),
             # Ctrl-C is for the parent, which ends its children in order.
             process_group=0 if os.name == "posix" else None,
         )

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from contextlib import suppress
@@ -28,6 +29,8 @@ from kvasir.core.errors import CollectionError, StoreLockedError
 
 _RECORD = "collection.json"
 _DATA = "data-"
+_PROGRAM = "kvasir"
+_COMMAND = re.compile(r"[a-z][a-z-]{1,19}")
 
 
 class CollectionFolder:
@@ -137,9 +140,8 @@ class CollectionFolder:
         return {**record, "fingerprint": record["fingerprint"] or fingerprint}
 
     def _write_owner(self) -> None:
-        command = " ".join([Path(sys.argv[0] or "python").name, *sys.argv[1:3]])[:80]
         since = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        owner = {"pid": os.getpid(), "command": command, "since": since}
+        owner = {"pid": os.getpid(), "command": _program(), "since": since}
         _replace(self._owner, owner)
 
     def _remove_leftovers(self) -> None:
@@ -204,6 +206,15 @@ def _who_holds(uri: str, collection: str, owner: Path) -> str:
         f"collection '{collection}' in {uri} is in use by {who}; "
         "stop it, ask through it, or choose another folder (rag.vectordb.uri)"
     )
+
+
+def _program() -> str:
+    """Returns the program, and the subcommand where it is ours; never an option or a value."""
+    path = Path(sys.argv[0] or "python")
+    program = path.parent.name if path.stem == "__main__" else path.stem
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    known = program == _PROGRAM and _COMMAND.fullmatch(command)
+    return f"{program} {command}" if known else program[:80]
 
 
 def _replace(path: Path, content: dict[str, object]) -> None:

@@ -28,6 +28,7 @@ from qdrant_edge import (
 )
 
 from kvasir.components.stores.qdrant_layout import BM25, DENSE
+from kvasir.core.child_process import environment, module_command
 
 GRAPH_M = 16
 """Edges of a node; with the values below recall@10 is over 0.99 (docs/decisions/0007)."""
@@ -73,18 +74,13 @@ class GraphBuild:
 
     def __init__(self, shard: Path, dimension: int, threads: int, niceness: int) -> None:
         """Starts building the graph of a shard that nobody else has open."""
-        numbers = [dimension, threads, niceness, os.getpid()]
+        module = "kvasir.components.stores.qdrant_graph"
         self._child = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "kvasir.components.stores.qdrant_graph",
-                str(shard),
-                *map(str, numbers),
-            ],
+            module_command(module, shard, dimension, threads, niceness, os.getpid()),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            env=environment(),
         )
 
     def __enter__(self) -> Self:
