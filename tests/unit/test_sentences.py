@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sentencex import get_sentence_boundaries
 
+from kvasir.language import sentences
 from kvasir.language.sentences import sentence_spans
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -35,17 +37,17 @@ def test_sentences_end_at_terminators_and_not_at_abbreviations_or_decimals(langu
 
 
 @pytest.mark.parametrize(
-    ("language", "sentences"),
+    ("language", "expected"),
     [
         ("zh", ["你好。", "价格是3.5元！", "真的吗？", "他说：“是的。我知道。”"]),
         ("ja", ["これはテストです。", "本当ですか？", "終わり。"]),
     ],
 )
 def test_scripts_without_spaces_are_cut_at_their_own_terminators(
-    language: str, sentences: list[str]
+    language: str, expected: list[str]
 ) -> None:
-    assert cut("".join(sentences), language) == sentences
-    assert cut("".join(sentences), None) == sentences
+    assert cut("".join(expected), language) == expected
+    assert cut("".join(expected), None) == expected
 
 
 def test_region_and_unknown_languages_are_accepted() -> None:
@@ -78,6 +80,41 @@ def test_an_unclosed_quote_does_not_swallow_the_rest() -> None:
 
 def test_offsets_count_characters_beyond_the_basic_plane() -> None:
     assert cut("😀 Hi there. 😀😀 Bye!") == ["😀 Hi there.", "😀😀 Bye!"]
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["`", '"', "«", "“a. ", "你好。", "resp. ", "` resp. ", "(a. b) ", "word ", "\u3000", "a\n"],
+)
+def test_the_library_sees_a_window_at_a_time_and_each_character_a_few_times(
+    unit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def spy(language: str, text: str) -> list[dict[str, int]]:
+        seen.append(len(text))
+        found: list[dict[str, int]] = get_sentence_boundaries(language, text)
+        return found
+
+    monkeypatch.setattr(sentences, "get_sentence_boundaries", spy)
+    text = (unit * 100_000)[:100_000]
+    assert_spans_hold(text, sentence_spans(text, "en"))
+    assert max(seen) <= sentences.WINDOW
+    # Twice where windows overlap, and again where long sentences lose their quotes.
+    assert sum(seen) <= 4 * len(text)
+
+
+def test_a_megabyte_of_backticks_is_segmented() -> None:
+    text = "`" * 1_000_000
+    assert_spans_hold(text, sentence_spans(text, "en"))
+
+
+@pytest.mark.parametrize("language", ["en", "vi", "zh"])
+def test_a_long_paragraph_has_the_sentences_of_its_parts(language: str) -> None:
+    parts = 1_000 * CASES.get(language, ["你好。", "价格是3.5元！", "真的吗？"])
+    text = ("" if language == "zh" else " ").join(parts)
+    assert len(text) > 3 * sentences.WINDOW
+    assert cut(text, language) == parts
 
 
 def test_nothing_gives_no_sentences() -> None:

@@ -4,19 +4,23 @@ The rules are those of sentencex (https://github.com/wikimedia/sentencex, MIT): 
 some 300 languages, lists of abbreviations, quotes, numbered references, list items. It gives
 offsets in characters and segments a paragraph of 800 characters in about 0.04 ms. This module
 adds what documents need besides: lines of tables and headings stand alone, an unclosed quote
-does not swallow a page, and a paragraph is segmented by itself (sentencex takes longer than
-proportional for long texts). ``docs/decisions/0003-splitting.md`` compares the libraries.
+does not swallow a page, and the library sees a few thousand characters at a time: a run of
+backticks or quotes takes it time that grows with the square of the run.
+``docs/decisions/0003-splitting.md`` compares the libraries.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sentencex import get_sentence_boundaries
 
 LONG_SENTENCE = 500
 """Characters above which a sentence is suspected to be an unbalanced quote or a list."""
+
+WINDOW = 4_000
+"""Most characters that are given to the library at once: at worst about 4 ms."""
 
 _PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*|\f\s*")
 _SINGLE_LINES = re.compile(r"^[ \t]*(?:\||#{1,6} )[^\n]*", re.MULTILINE)
@@ -26,6 +30,8 @@ _ABBREVIATIONS = {
     "vi": ("TP.", "Tp.", "TS.", "ThS.", "Th.S.", "GS.", "PGS.", "BS.", "KS.", "LS.", "Q.", "P."),
 }
 """Abbreviations that the library's lists lack."""
+_LONGEST = 40
+"""Characters at the end of a sentence among which such an abbreviation stands."""
 
 
 def sentence_spans(text: str, language: str | None = None) -> list[tuple[int, int]]:
@@ -93,16 +99,38 @@ def _segment(text: str, start: int, end: int, language: str) -> Iterator[tuple[i
             yield start + first, start + last
 
 
-def _boundaries(piece: str, language: str) -> list[tuple[int, int]]:
-    """Returns spans that cover the piece; white space that the library leaves out included."""
-    starts = [boundary["start_index"] for boundary in get_sentence_boundaries(language, piece)]
-    if not starts:
-        return [(0, len(piece))]
-    starts[0] = 0
-    return list(zip(starts, [*starts[1:], len(piece)], strict=True))
+def _boundaries(piece: str, language: str) -> Iterator[tuple[int, int]]:
+    """Yields spans that cover the piece; white space that the library leaves out included."""
+    start = 0
+    while len(piece) - start > WINDOW:
+        starts = _starts(piece[start : start + WINDOW], language)
+        # The window's last sentence may go on behind it: the next window begins with it.
+        end = starts.pop()
+        if end < WINDOW // 2:
+            starts.append(end)
+            end = _safe_cut(piece, start + WINDOW // 2, start + WINDOW) - start
+        for first, last in zip(starts, [*starts[1:], end], strict=True):
+            yield start + first, start + last
+        start += end
+    starts = _starts(piece[start:], language)
+    for first, last in zip(starts, [*starts[1:], len(piece) - start], strict=True):
+        yield start + first, start + last
 
 
-def _joined(piece: str, spans: list[tuple[int, int]], language: str) -> Iterator[tuple[int, int]]:
+def _starts(window: str, language: str) -> list[int]:
+    """Returns where the sentences of a window begin, the first at 0."""
+    found = get_sentence_boundaries(language, window)
+    return [0, *(boundary["start_index"] for boundary in found[1:])]
+
+
+def _safe_cut(text: str, start: int, end: int) -> int:
+    """Returns where a sentence without an end is cut: after the last white space, if any."""
+    return next((i + 1 for i in range(end - 1, start, -1) if text[i].isspace()), end)
+
+
+def _joined(
+    piece: str, spans: Iterable[tuple[int, int]], language: str
+) -> Iterator[tuple[int, int]]:
     """Joins a sentence that ends in an abbreviation with the one after it."""
     abbreviations = _ABBREVIATIONS.get(language)
     if abbreviations is None:
@@ -111,7 +139,7 @@ def _joined(piece: str, spans: list[tuple[int, int]], language: str) -> Iterator
     begin: int | None = None
     for start, end in spans:
         begin = start if begin is None else begin
-        words = piece[begin:end].split()
+        words = piece[max(begin, end - _LONGEST) : end].split()
         if words and words[-1] in abbreviations and end < len(piece):
             continue
         yield begin, end
@@ -123,10 +151,11 @@ def _without_quotes(piece: str, start: int, end: int, language: str) -> list[tup
     bare = piece[start:end].translate(_QUOTES)
     spans: list[tuple[int, int]] = []
     for first, last in _boundaries(bare, language):
+        first = spans[-1][1] - start if spans else first
+        last = max(first, last)
         # A closing quote belongs to the sentence that it closes.
         while last < len(bare) and not piece[start + last].isspace() and bare[last] == " ":
             last += 1
-        first = spans[-1][1] - start if spans else first
         if first < last:
             spans.append((start + first, start + last))
     return spans
