@@ -167,8 +167,14 @@ class App(Parts):
     # Documents and collections
 
     def documents(self, prefix: str = "") -> Iterator[DocumentRecord]:
-        """Yields the collection's documents whose source begins with a prefix."""
+        """Yields the collection's documents whose source begins with a prefix.
+
+        Args:
+            prefix: The beginning of an address or of a path; a relative path is one in the
+                working directory.
+        """
         self._record()
+        prefix = _uri(prefix) if prefix else ""
         return self.catalog.documents(self.collection, prefix=prefix)
 
     def document(self, source: str) -> DocumentRecord:
@@ -201,7 +207,7 @@ class App(Parts):
 
     def collections(self) -> list[CollectionRecord]:
         """Returns all collections."""
-        return self.catalog.collections()
+        return self.catalog.collections() if self.settings.has_catalog else []
 
     def delete_collection(self) -> None:
         """Deletes the collection with everything in it."""
@@ -454,13 +460,19 @@ class App(Parts):
 
     def _record(self) -> CollectionRecord:
         """Returns the collection's record; raises CollectionError where there is none."""
+        if not self.settings.has_catalog:
+            raise CollectionError(
+                f"nothing was ingested yet into '{self.settings.data_dir.absolute()}': "
+                "'kvasir ingest FOLDER' makes a collection; if you ingested in another folder, go "
+                "there or name its data folder, --set data_dir=FOLDER/kvasir-data"
+            )
         record = self.catalog.collection(self.collection)
         if record is None:
             others = ", ".join(each.name for each in self.catalog.collections())
             known = f" (there are: {others})" if others else ""
             raise CollectionError(
-                f"there is no collection '{self.collection}' in '{self.settings.data_dir}'{known}; "
-                "'kvasir ingest FOLDER' makes one"
+                f"there is no collection '{self.collection}' in "
+                f"'{self.settings.data_dir.absolute()}'{known}; 'kvasir ingest FOLDER' makes one"
             )
         return record
 

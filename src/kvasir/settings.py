@@ -23,13 +23,15 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
 
 from kvasir.core.errors import SettingsError, hide_passwords
 from kvasir.core.registry import suggestion
-from kvasir.pipelines.prompts import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT
+from kvasir.language.codes import CODES
+from kvasir.pipelines.prompts import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT, missing_places
 
 DEFAULT_FILE = Path("kvasir.yaml")
 ENVIRONMENT_PREFIX = "KVASIR__"
@@ -129,6 +131,13 @@ class RagSettings(Section):
     embedding_model: EmbeddingModelSettings = EmbeddingModelSettings()
     ingest: IngestSettings = IngestSettings()
 
+    @field_validator("language")
+    @classmethod
+    def _language_is_known(cls, value: str | None) -> str | None:
+        if value is not None and value not in CODES:
+            raise ValueError("must be a two-letter code of ISO 639-1, such as en, es, vi or zh")
+        return value
+
 
 class GeneratorSettings(Section):
     """What writes the answers."""
@@ -168,6 +177,11 @@ class RefinementSettings(Section):
         None, description="the language model that refines; by default the one that answers"
     )
 
+    @field_validator("prompt")
+    @classmethod
+    def _prompt_has_its_place(cls, value: str) -> str:
+        return _with_places(value, "user_query")
+
 
 class RetrieverSettings(Section):
     """What is retrieved for a question."""
@@ -193,6 +207,11 @@ class ChatRagSettings(Section):
     context_refinement: RefinementSettings = RefinementSettings()
     retriever: RetrieverSettings = RetrieverSettings()
     prompt: str = DEFAULT_PROMPT
+
+    @field_validator("prompt")
+    @classmethod
+    def _prompt_has_its_places(cls, value: str) -> str:
+        return _with_places(value, "context", "question")
 
 
 class ChatSettings(Section):
@@ -275,6 +294,12 @@ class Settings(Section):
         model, base_url, api_key = own
         given = {"model": model, "base_url": base_url, "api_key": _reveal(api_key)}
         return {key: value for key, value in given.items() if value is not None} | chosen.options
+
+    @property
+    def has_catalog(self) -> bool:
+        """Whether there can be anything to read: a catalog's file that is not there is empty."""
+        path = self.catalog_url.removeprefix("sqlite:///")
+        return path == self.catalog_url or Path(path).is_file()
 
     @property
     def own_paths(self) -> list[str]:
@@ -396,17 +421,21 @@ def read_settings_file(path: Path) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise SettingsError(f"cannot read the settings file '{path}': {error.strerror}") from error
-    except yaml.MarkedYAMLError as error:
-        # The error's own text quotes the line, and the line may hold a password.
-        mark = error.problem_mark
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = _QUOTED.sub("a word", error.problem or "it cannot be read")
-        raise SettingsError(f"'{path}'{place} is not valid YAML: {problem}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.YAMLError as error:
+        raise SettingsError(f"'{path}' {_not_yaml(error)}") from None
+    except UnicodeDecodeError as error:
         raise SettingsError(f"'{path}' is not valid YAML: {error}") from error
     if not isinstance(tree or {}, dict):
         raise SettingsError(f"'{path}' must hold keys and values, not a {type(tree).__name__}")
     return tree or {}
+
+
+def _not_yaml(error: yaml.YAMLError) -> str:
+    """Explains without quoting: the error's own text shows the line, which may hold a password."""
+    mark = getattr(error, "problem_mark", None)
+    place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    problem = _QUOTED.sub("a word", getattr(error, "problem", None) or "it cannot be read")
+    return f"is not valid YAML{place}: {problem}"
 
 
 def _from_environment(variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
@@ -424,7 +453,14 @@ def _value(text: str, where: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise SettingsError(f"the value of {where} is not valid YAML: {error}") from error
+        raise SettingsError(f"the value of {where} {_not_yaml(error)}") from None
+
+
+def _with_places(template: str, *names: str) -> str:
+    missing = missing_places(template, names)
+    if missing:
+        raise ValueError(f"must contain {' and '.join(missing)}")
+    return template
 
 
 def lay_over(tree: dict[str, Any], values: Mapping[str, Any]) -> None:

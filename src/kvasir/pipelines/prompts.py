@@ -67,17 +67,21 @@ def fill(template: str, values: dict[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
 
 
+def missing_places(template: str, needed: Sequence[str]) -> list[str]:
+    """Returns the places, such as ``{{context}}``, that a template lacks."""
+    found = {match[1] for match in _PLACEHOLDER.finditer(template)}
+    return ["{{" + name + "}}" for name in needed if name not in found]
+
+
 def check_template(setting: str, template: str, needed: Sequence[str]) -> None:
     """Checks that a template names what it must.
 
     Raises:
         SettingsError: A placeholder is missing; names the setting and the placeholder.
     """
-    found = {match[1] for match in _PLACEHOLDER.finditer(template)}
-    missing = [name for name in needed if name not in found]
+    missing = missing_places(template, needed)
     if missing:
-        named = " and ".join("{{" + name + "}}" for name in missing)
-        raise SettingsError(f"{setting} must contain {named}")
+        raise SettingsError(f"{setting} must contain {' and '.join(missing)}")
 
 
 def render_source(number: int, hit: Hit) -> str:

@@ -25,9 +25,9 @@ from rich.text import Text
 
 from kvasir.core.types import Answer
 from kvasir.frontends.chat.keys import keys_unseen
+from kvasir.frontends.terminal import printable
 from kvasir.pipelines.chat import Reply, ReplyStream
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WHITE = re.compile(r"\s+")
 _LONGEST_QUOTE = 200
 _FRAME = 4
@@ -109,26 +109,26 @@ class Screen:
             history=InMemoryHistory(), input=self._given, output=self._output
         )
         try:
-            given = editor.prompt(f"{_clean(question)} [y/N] ")
+            given = editor.prompt(f"{printable(question)} [y/N] ")
         except EOFError:
             return False
         return given.strip().lower() in ("y", "yes")
 
     def say(self, markdown: str) -> None:
         """Shows a message of the chat itself."""
-        self._print(Panel(Markdown(_clean(markdown)), title="system", border_style="cyan"))
+        self._print(Panel(Markdown(printable(markdown)), title="system", border_style="cyan"))
 
     def note(self, sentence: str) -> None:
         """Shows one quiet sentence."""
-        self._print(Text(_clean(sentence), "dim"))
+        self._print(Text(printable(sentence), "dim"))
 
     def warn(self, sentence: str) -> None:
         """Shows one sentence about something that did not work, so that it is seen."""
-        self._print(Text(_clean(sentence), "yellow"))
+        self._print(Text(printable(sentence), "yellow"))
 
     def fail(self, sentence: str) -> None:
         """Shows one sentence in bold red."""
-        self._print(Text(_clean(sentence), "bold red"))
+        self._print(Text(printable(sentence), "bold red"))
 
     def show(self, reply: Reply, title: str, *, markdown: bool = False) -> None:
         """Shows a reply in a panel, with its sources under it."""
@@ -153,10 +153,10 @@ class Screen:
                 live = Live(growing, console=self._console, refresh_per_second=8, transient=True)
                 with keys_unseen(), live:
                     for piece in stream:
-                        growing.text += _clean(piece)
+                        growing.text += printable(piece)
             else:
                 for piece in stream:
-                    growing.text += _clean(piece)
+                    growing.text += printable(piece)
             reply = stream.reply
         except BaseException as error:
             if growing.text and self._console.is_terminal:
@@ -185,7 +185,7 @@ class Screen:
 
     def _plain(self, text: str) -> None:
         # The terminal wraps it: what is copied from it then holds no new lines of ours.
-        self._console.print(Text(_clean(text)), soft_wrap=True, highlight=False)
+        self._console.print(Text(printable(text)), soft_wrap=True, highlight=False)
 
 
 class _Growing:
@@ -205,7 +205,7 @@ class _Growing:
         seconds = perf_counter() - self._started
         yield Panel(
             Text("\n").join(lines),
-            title=Text(_clean(self._title)),
+            title=Text(printable(self._title)),
             subtitle=_elapsed(seconds),
             subtitle_align="right",
         )
@@ -214,13 +214,16 @@ class _Growing:
 def _panel(
     text: str, title: str, subtitle: str, reply: Reply | None, *, markdown: bool = False
 ) -> Panel:
-    text = _clean(text)
+    text = printable(text)
     parts: list[RenderableType] = [Markdown(text) if markdown else Text(text)]
     lines = _sources(reply.answer) if reply else []
     if lines:
         parts += ["", *lines]
     return Panel(
-        Group(*parts), title=Text(_clean(title)), subtitle=subtitle or None, subtitle_align="right"
+        Group(*parts),
+        title=Text(printable(title)),
+        subtitle=subtitle or None,
+        subtitle_align="right",
     )
 
 
@@ -251,18 +254,13 @@ def _sources(answer: Answer | None) -> list[Text]:
 
 
 def _place(source_uri: str, page: int | None) -> str:
-    return _clean(f"{source_uri}, page {page}" if page else source_uri)
+    return printable(f"{source_uri}, page {page}" if page else source_uri)
 
 
 def _short(quote: str) -> str:
-    flat = _clean(_WHITE.sub(" ", quote).strip())
+    flat = printable(_WHITE.sub(" ", quote).strip())
     return flat if len(flat) <= _LONGEST_QUOTE else flat[: _LONGEST_QUOTE - 1].rstrip() + "…"
 
 
 def _elapsed(seconds: float) -> str:
     return f"elapsed {seconds:.1f} seconds"
-
-
-def _clean(text: str) -> str:
-    """Takes control characters out, but for tabs and new lines."""
-    return _CONTROL.sub("", text)

@@ -18,6 +18,7 @@ from kvasir.frontends.cli.rendering import (
     place,
     print_json,
 )
+from kvasir.frontends.terminal import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,13 +47,13 @@ _RETRIEVAL: list[Callable[[Any], Any]] = [
 
 
 @click.command()
-@click.argument("query")
+@click.argument("words", nargs=-1, required=True, metavar="QUERY")
 @_retrieval_options
 @json_option
 @with_app
-def search(app: App, query: str, as_json: bool) -> None:
+def search(app: App, words: tuple[str, ...], as_json: bool) -> None:
     """Find the passages that match a query."""
-    hits = app.search(query)
+    hits = app.search(" ".join(words))
     if as_json:
         print_json([hit_to_dict(hit) for hit in hits])
         return
@@ -69,24 +70,25 @@ def search(app: App, query: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("question")
+@click.argument("words", nargs=-1, required=True, metavar="QUESTION")
 @_retrieval_options
 @setting_option("--generator", key="generator.type", help_text="What writes the answer.")
 @setting_option("--llm", key="generator.model", help_text="The language model, at its server.")
 @json_option
 @with_app
-def ask(app: App, question: str, as_json: bool) -> int:
+def ask(app: App, words: tuple[str, ...], as_json: bool) -> int:
     """Answer a question from the documents, with citations.
 
     Ends with 5 when the documents do not hold the answer.
     """
+    question = " ".join(words)
     if as_json:
         answer = app.ask(question)
         print_json(answer_to_dict(answer))
     else:
         stream = app.stream(question)
         for piece in stream:
-            click.echo(piece, nl=False)
+            click.echo(printable(piece), nl=False)
         click.echo()
         answer = stream.answer
         _print_citations(answer)

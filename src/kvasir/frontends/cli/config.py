@@ -61,5 +61,8 @@ def init(file: str, force: bool, preset: str | None) -> None:
     path = Path(file)
     if path.exists() and not force:
         raise SettingsError(f"'{file}' exists already; --force replaces it")
-    path.write_text(render(preset) if preset else template(), "utf-8")
+    try:
+        path.write_text(render(preset) if preset else template(), "utf-8")
+    except OSError as error:
+        raise SettingsError(f"'{file}' cannot be written: {error.strerror}") from error
     click.echo(f"wrote {file}")

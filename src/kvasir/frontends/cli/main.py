@@ -7,6 +7,7 @@ module, and with it pydantic and the components, is imported when it is called.
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from importlib.metadata import version
 
@@ -116,20 +117,27 @@ def main() -> None:
     """Runs the command line and ends the process with the documented exit code."""
     try:
         code = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
-        code = EXIT_INTERRUPTED
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        code = _fail("interrupted", EXIT_INTERRUPTED)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except ComponentError as error:
-        click.echo(f"error: {error}", err=True)
-        code = EXIT_COMPONENT_ERROR
+        code = _fail(f"error: {error}", EXIT_COMPONENT_ERROR)
     except KvasirError as error:
-        click.echo(f"error: {error}", err=True)
-        code = EXIT_USER_ERROR
+        code = _fail(f"error: {error}", EXIT_USER_ERROR)
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; nothing is left to say.
         sys.stderr.close()
         code = 0
+    except OSError as error:
+        code = _fail(f"error: {error}", EXIT_COMPONENT_ERROR)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> int:
+    """Says what went wrong; to programs that asked for JSON, as JSON."""
+    click.echo(message, err=True)
+    if "--json" in sys.argv:
+        click.echo(json.dumps({"error": message.removeprefix("error: "), "exit_code": code}))
+    return code

@@ -21,6 +21,7 @@ from rich.progress import (
 )
 
 from kvasir.core.types import Answer, Citation, Hit
+from kvasir.frontends.terminal import printable
 
 OnProgress = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and of how much."""
@@ -35,7 +36,7 @@ def print_json(value: Any) -> None:
 
 def one_line(text: str, width: int = 0) -> str:
     """Returns text on one line, cut to a width where one is given."""
-    flat = _WHITE.sub(" ", text).strip()
+    flat = printable(_WHITE.sub(" ", text)).strip()
     return flat if not width or len(flat) <= width else flat[: width - 1].rstrip() + "…"
 
 
@@ -97,7 +98,8 @@ def rate(count: int, seconds: float) -> str:
 
 def place(source_uri: str, page: int | None) -> str:
     """Returns where something stands, for people."""
-    return f"{source_uri}, page {page}" if page else source_uri
+    shown = printable(source_uri.replace("\n", " "))
+    return f"{shown}, page {page}" if page else shown
 
 
 def hit_to_dict(hit: Hit) -> dict[str, Any]:
