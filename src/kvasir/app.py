@@ -59,9 +59,19 @@ def open_app(config: Path | str | None = None, **overrides: Any) -> App:
 class App(Parts):
     """One collection with everything that works on it; close it, or use it in a ``with``."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Args: the settings; nothing is loaded yet."""
-        super().__init__(settings)
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    ) -> None:
+        """Opens nothing yet.
+
+        Args:
+            settings: The settings.
+            on_progress: Told while a model is fetched: what is done, bytes done, bytes in all.
+        """
+        super().__init__(settings, on_progress=on_progress)
         self.collection = settings.collection
 
     # What users do

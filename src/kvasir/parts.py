@@ -52,6 +52,10 @@ else:
                 return super().__get__(instance, owner)
 
 
+def _unheard(stage: str, done: int, total: int) -> None:
+    """Progress that nobody follows."""
+
+
 class Parts:
     """The components of one application; close it, or use it in a ``with``.
 
@@ -61,9 +65,17 @@ class Parts:
         opened: What must be closed in the end.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Args: the settings; nothing is loaded yet."""
+    def __init__(
+        self, settings: Settings, *, on_progress: Callable[[str, int, int], None] = _unheard
+    ) -> None:
+        """Keeps what is needed to make components; nothing is loaded yet.
+
+        Args:
+            settings: The settings.
+            on_progress: Told while a model is fetched: what is done, bytes done, bytes in all.
+        """
         self.settings = settings
+        self._on_progress = on_progress
         self.lock = threading.RLock()
         self.opened = ExitStack()
 
@@ -90,6 +102,7 @@ class Parts:
             "name": chosen.name,
             "token": _reveal(chosen.token),
             "data_dir": self.settings.data_dir,
+            "on_progress": self._on_progress,
         }
         return cast(Embedder, build("embedders", chosen.type, chosen.options, provided))
 
@@ -119,6 +132,7 @@ class Parts:
         """Makes a generator; the embedding model is loaded only for one that takes it."""
         taken = signature(load("generators", chosen.type)).parameters
         provided = {name: getattr(self, name) for name in ("embedder", "analyzer") if name in taken}
+        provided["on_progress"] = self._on_progress
         return cast(Generator, build("generators", chosen.type, chosen.arguments, provided))
 
     @once
@@ -131,6 +145,7 @@ class Parts:
             "name": chosen.name,
             "token": _reveal(chosen.token),
             "data_dir": self.settings.data_dir,
+            "on_progress": self._on_progress,
         }
         return cast(Reranker, build("rerankers", chosen.type, chosen.options, provided))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -13,3 +14,11 @@ def printable(text: str) -> str:
     Text from documents and models could otherwise move the cursor, or change what was printed.
     """
     return _CONTROL.sub("", text)
+
+
+def show_download(what: str, done: int, total: int) -> None:
+    """Shows how far a download is, on one line that is written over; nothing without a terminal."""
+    if sys.stderr.isatty():
+        share = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if total else ""
+        end = "\n" if total and done >= total else ""
+        print(f"\r{printable(what)} {share}\x1b[K", end=end, file=sys.stderr, flush=True)  # noqa: T201

@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -102,13 +102,19 @@ def find_local(name: str, data_dir: Path | str | None = None) -> ModelFolder | N
     return next((m for m in list_local(data_dir) if m.name.casefold() in wanted), None)
 
 
-def find(name: str, token: str | None = None, data_dir: Path | str | None = None) -> ModelFolder:
+def find(
+    name: str,
+    token: str | None = None,
+    data_dir: Path | str | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> ModelFolder:
     """Returns the folder of a model, fetching it from the hub if need be.
 
     Args:
         name: As for ``find_local``.
         token: Access token for the hub; ``HF_TOKEN`` is used without one.
         data_dir: Where ``models`` is looked through and downloaded to.
+        on_progress: Told while downloading: the file, bytes done, and bytes in all.
 
     Raises:
         ModelNotFoundError: It is nowhere; lists the ways tried and what to do.
@@ -119,7 +125,7 @@ def find(name: str, token: str | None = None, data_dir: Path | str | None = None
     # Only now: the hub's client needs an HTTP library that a search never uses.
     hub = importlib.import_module("kvasir.models.hub")
     try:
-        return hub.pull(name, token, data_dir)  # type: ignore[no-any-return]
+        return hub.pull(name, token, data_dir, on_progress)  # type: ignore[no-any-return]
     except ModelNotFoundError as error:
         raise ModelNotFoundError(_nowhere(name, data_dir, str(error))) from error
 

@@ -12,7 +12,7 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ class OpenVinoEmbedder:
         precision: str = "auto",
         batch_tokens: int = 2048,
         streams: int | None = None,
+        on_progress: Callable[[str, int, int], None] | None = None,
     ) -> None:
         """Finds the model and reads its configuration; weights are loaded on first use.
 
@@ -70,6 +71,7 @@ class OpenVinoEmbedder:
             precision: ``bf16``, ``f32``, or ``auto``: bf16 where the processor computes in it.
             batch_tokens: Tokens in a batch, padding included.
             streams: Batches computed at the same time; by default one a core, up to 8.
+            on_progress: Told while the model is fetched: the file, bytes done, bytes in all.
 
         Raises:
             ModelNotFoundError: The model is nowhere to be found.
@@ -79,7 +81,7 @@ class OpenVinoEmbedder:
             raise SettingsError(f"precision must be one of {', '.join(PRECISIONS)}: '{precision}'")
         if batch_tokens < 1 or (streams is not None and streams < 1):
             raise SettingsError("batch_tokens and streams must be at least 1")
-        folder = find(name, token, data_dir)
+        folder = find(name, token, data_dir, on_progress)
         model = read_sentence_model(
             folder,
             max_tokens=max_tokens,

@@ -8,7 +8,7 @@ by one engine can be searched with the other.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class SentenceTransformersEmbedder:
         device: str | None = None,
         precision: str = "auto",
         batch_size: int | None = None,
+        on_progress: Callable[[str, int, int], None] | None = None,
     ) -> None:
         """Finds and loads the model.
 
@@ -63,6 +64,7 @@ class SentenceTransformersEmbedder:
             device: ``cpu``, ``cuda``, ``cuda:1``, ...; CUDA where there is one by default.
             precision: ``f32``, ``bf16``, ``f16``, or ``auto``: bf16 on CUDA, f32 elsewhere.
             batch_size: Texts in a batch (sorted by length); 256 on CUDA, 32 elsewhere by default.
+            on_progress: Told while the model is fetched: the file, bytes done, bytes in all.
 
         Raises:
             ModelNotFoundError: The model is nowhere to be found.
@@ -74,7 +76,7 @@ class SentenceTransformersEmbedder:
         if precision != "auto" and precision not in DTYPES:
             raise SettingsError(f"precision must be auto, {', '.join(DTYPES)}: '{precision}'")
         dtype = DTYPES["bf16" if cuda else "f32"] if precision == "auto" else DTYPES[precision]
-        folder = find(name, token, data_dir)
+        folder = find(name, token, data_dir, on_progress)
         model = read_sentence_model(
             folder,
             max_tokens=max_tokens,

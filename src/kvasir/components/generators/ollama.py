@@ -38,6 +38,7 @@ class OllamaGenerator:
         timeout: float = 300.0,
         retries: int = 2,
         backoff: float = 0.5,
+        on_progress: Progress = _unheard,
     ) -> None:
         """Sets the server and the model; nothing is sent yet.
 
@@ -54,10 +55,12 @@ class OllamaGenerator:
                 large model takes a while.
             retries: How often a request is repeated before its first words came.
             backoff: Seconds before the first repetition; doubled each time.
+            on_progress: Told while the model is fetched: what is done, bytes done, bytes in all.
 
         Raises:
             SettingsError: The model is missing, or a value unusable.
         """
+        self._on_progress = on_progress
         if not model:
             raise SettingsError("generator 'ollama' needs generator.model, such as qwen3:4b")
         if context_window < 1:
@@ -154,7 +157,7 @@ class OllamaGenerator:
                     f"'{self._model}': run 'ollama pull {self._model}' there, or set "
                     "generator.options.pull to true"
                 ) from error
-        self.pull()
+        self.pull(self._on_progress)
         return call()
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ two vectors. Source: Nogueira and Cho 2019, arXiv 1901.04085.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class CrossEncoderReranker:
         max_tokens: int | None = None,
         device: str | None = None,
         batch_size: int = 16,
+        on_progress: Callable[[str, int, int], None] | None = None,
     ) -> None:
         """Finds and loads the model.
 
@@ -47,6 +48,7 @@ class CrossEncoderReranker:
             max_tokens: Cut query and chunk together here instead of where the model says.
             device: ``cpu``, ``cuda``, ...; CUDA (in bf16) where there is one by default.
             batch_size: Pairs computed at once.
+            on_progress: Told while the model is fetched: the file, bytes done, bytes in all.
 
         Raises:
             ModelNotFoundError: The model is nowhere to be found.
@@ -59,7 +61,7 @@ class CrossEncoderReranker:
             )
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
-        folder = find(name, token, data_dir)
+        folder = find(name, token, data_dir, on_progress)
         try:
             with without_progress_bars():
                 self._encoder = CrossEncoder(

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from kvasir.app import App
 from kvasir.core.errors import SettingsError
+from kvasir.frontends.terminal import show_download
 from kvasir.settings import Settings, load_settings, parse_assignment
 
 P = ParamSpec("P")
@@ -49,7 +50,7 @@ def with_app(command: Callable[Concatenate[App, P], R]) -> Callable[P, R]:
     @with_settings
     @functools.wraps(command)
     def wrapped(settings: Settings, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with App(settings) as app:
+        with App(settings, on_progress=show_download) as app:
             return command(app, *args, **kwargs)
 
     return wrapped
