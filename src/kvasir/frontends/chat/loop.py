@@ -11,8 +11,8 @@ from kvasir.frontends.chat.chat import Chat
 from kvasir.frontends.chat.commands import LeaveChat, dispatch
 from kvasir.frontends.chat.journal import Journal
 from kvasir.frontends.chat.screen import Screen
-from kvasir.frontends.terminal import show_download
 from kvasir.frontends.chat.session import read_session
+from kvasir.frontends.terminal import show_download
 from kvasir.pipelines.chat import Reply
 from kvasir.settings import Settings
 
