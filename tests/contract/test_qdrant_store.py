@@ -1,14 +1,14 @@
-"""The default store against the contract of all stores."""
+"""The default store against the contract of all stores that rank ids."""
 
 from __future__ import annotations
 
 import pytest
 
 from kvasir.components.stores.qdrant import QdrantStore
-from kvasir.testing.stores import StoreContract
+from kvasir.testing.ranked_stores import RankedStoreContract
 
 
-class TestQdrantStore(StoreContract):
+class TestQdrantStore(RankedStoreContract):
     @pytest.fixture
     def open_store(self, tmp_path, analyzer):
         def open_store(dimension=8, fingerprint="", collection="contract"):

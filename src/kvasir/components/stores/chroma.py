@@ -29,10 +29,13 @@ from chromadb.config import Settings
 from chromadb.errors import ChromaError, NotFoundError
 
 from kvasir.components.stores import chunk_rows
+from kvasir.components.stores.batches import batches, sized_batches
 from kvasir.components.stores.chunk_rows import Condition, Every, HasTag, InRange
+from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
 from kvasir.components.stores.collection_names import accepted_name
+from kvasir.components.stores.places import local_path, make_folder, refuse_credentials
 from kvasir.components.stores.postings import Postings, pack, unpack
-from kvasir.core.errors import CollectionError, ComponentError
+from kvasir.core.errors import ComponentError
 from kvasir.core.filters import Filter
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.types import Chunk, Hit, Matrix, Metadata, SparseVector
@@ -92,11 +95,22 @@ class ChromaStore:
         self._saved_stamp = ""
         self._closed = False
         name = accepted_name(collection)
-        is_server = uri.startswith(("http://", "https://"))
-        self._index_file = None if is_server else Path(uri) / f"kvasir-{name}.npz"
-        headers = _authorization(token, username, password)
-        connect = _server if is_server else _folder
-        self._client = self._call(f"connecting to {uri}", connect, uri, headers)
+        self._index_file: Path | None = None
+        if uri.lower().startswith(("http://", "https://")):
+            headers = _authorization(token, username, password)
+            self._client = self._call(f"connecting to {uri}", _server, uri, headers)
+        else:
+            refuse_credentials(
+                "chroma",
+                "name a server in rag.vectordb.uri",
+                token=token,
+                username=username,
+                password=password,
+            )
+            folder = local_path(uri, store="chroma", instead="begin it with http://")
+            make_folder(folder)
+            self._index_file = folder / f"kvasir-{name}.npz"
+            self._client = self._call(f"opening {folder}", _folder, folder)
         try:
             self._collection = self._open_collection(name, fingerprint)
         except BaseException:
@@ -110,12 +124,13 @@ class ChromaStore:
         """Writes chunks, replacing those of the same id; durable when it returns."""
         if len(chunks) == 0:
             return
-        self._check_dimension(vectors, len(chunks))
+        check_vectors(self._title, self.dimension, vectors, len(chunks))
         last = {chunk.id: position for position, chunk in enumerate(chunks)}
         positions = sorted(last.values())
         with self._lock:
             current = self._begin_write()
-            for batch in _by_size(positions, chunks, self._batch):
+            measured = ((position, len(chunks[position].text)) for position in positions)
+            for batch in sized_batches(measured, self._batch, _BATCH_CHARACTERS):
                 self._write([chunks[i] for i in batch], vectors[batch], keep=current)
             self._end_write(current)
 
@@ -125,7 +140,7 @@ class ChromaStore:
             return
         with self._lock:
             current = self._begin_write()
-            for batch in _batches(list(dict.fromkeys(ids)), self._batch):
+            for batch in batches(list(dict.fromkeys(ids)), self._batch):
                 self._call("deleting", self._collection.delete, ids=batch)
                 if current:
                     current.remove(batch)
@@ -140,7 +155,7 @@ class ChromaStore:
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
         """Returns chunks and their vectors [dimension]; unknown ids are left out."""
         pairs: list[tuple[Chunk, Matrix]] = []
-        for batch in _batches(list(dict.fromkeys(ids)), self._batch):
+        for batch in batches(list(dict.fromkeys(ids)), self._batch):
             pairs += _pairs(self._get(ids=batch, include=_CHUNK_AND_VECTOR))
         return pairs
 
@@ -150,7 +165,7 @@ class ChromaStore:
         """Yields every chunk with its vector [dimension], in batches."""
         # The ids first: pages by offset would shift when something is deleted meanwhile.
         found = self._get(where=_where(filters), include=[])["ids"]
-        for batch in _batches(found, min(batch_size, self._batch)):
+        for batch in batches(found, min(batch_size, self._batch)):
             if pairs := _pairs(self._get(ids=batch, include=_CHUNK_AND_VECTOR)):
                 yield pairs
 
@@ -158,7 +173,7 @@ class ChromaStore:
         self, vectors: Matrix, top_k: int, filters: Filter | None = None
     ) -> list[list[Hit]]:
         """Returns for each query vector its nearest chunks, best first."""
-        self._check_dimension(vectors, len(vectors))
+        check_vectors(self._title, self.dimension, vectors, len(vectors))
         if len(vectors) == 0 or top_k < 1:
             return [[] for _ in vectors]
         query: Callable[..., Any] = self._collection.query
@@ -196,7 +211,7 @@ class ChromaStore:
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
         """Replaces the metadata of chunks without touching text or vectors."""
-        for batch in _batches(list(dict.fromkeys(ids)), self._batch):
+        for batch in batches(list(dict.fromkeys(ids)), self._batch):
             known = [
                 replace(chunk, metadata=dict(metadata))
                 for chunk in _chunks(self._get(ids=batch, include=_CHUNK))
@@ -208,6 +223,16 @@ class ChromaStore:
                     ids=[chunk.id for chunk in known],
                     metadatas=[_entries(chunk) for chunk in known],
                 )
+
+    def drop(self) -> None:
+        """Deletes the collection with all that is in it, and closes the store."""
+        with self._lock:
+            name = self._collection.name
+            self._call("deleting the collection", self._client.delete_collection, name)
+            self._postings = None
+            if self._index_file:
+                self._index_file.unlink(missing_ok=True)
+        self.close()
 
     def close(self) -> None:
         """Writes the keyword index to its file and closes; a second call does nothing."""
@@ -242,16 +267,14 @@ class ChromaStore:
             )
         about = opened.metadata or {}
         if "kvasir" not in about:
-            raise CollectionError(
-                f"collection '{self._title}' was not made by Kvasir: name another one"
-            )
-        made_by, size = about["fingerprint"], about["dimension"]
-        if size != self.dimension or (fingerprint and made_by and made_by != fingerprint):
-            raise CollectionError(
-                f"collection '{self._title}' was made by another embedder (dimension {size}, not "
-                f"{self.dimension}; fingerprint '{made_by}', not '{fingerprint}'): use that "
-                "embedder, or ingest into a new collection"
-            )
+            raise not_ours(self._title)
+        check_maker(
+            self._title,
+            made_by=str(about["fingerprint"]),
+            made_dimension=int(str(about["dimension"])),
+            fingerprint=fingerprint,
+            dimension=self.dimension,
+        )
         return opened
 
     # --- writing -----------------------------------------------------------------------
@@ -307,7 +330,7 @@ class ChromaStore:
 
     def _read_postings(self) -> Postings:
         vectors: dict[str, SparseVector] = {}
-        for batch in _batches(self._get(include=[])["ids"], _PAGE):
+        for batch in batches(self._get(include=[])["ids"], _PAGE):
             page = self._get(ids=batch, include=["metadatas"])
             for chunk_id, entries in zip(page["ids"], page["metadatas"], strict=True):
                 vectors[chunk_id] = unpack(base64.b85decode(entries["terms"]))
@@ -331,14 +354,6 @@ class ChromaStore:
     def _get(self, **options: Any) -> dict[str, Any]:
         return dict(self._call("reading", self._collection.get, **options))
 
-    def _check_dimension(self, vectors: Matrix, rows: int) -> None:
-        if vectors.shape != (rows, self.dimension):
-            raise CollectionError(
-                f"collection '{self._title}' holds vectors of dimension {self.dimension}, not an "
-                f"array {list(vectors.shape)} for {rows}: use the embedder that made the "
-                "collection, or ingest into a new one"
-            )
-
     def _call(self, doing: str, method: Callable[..., T], *args: Any, **options: Any) -> T:
         try:
             return method(*args, **options)
@@ -348,8 +363,8 @@ class ChromaStore:
             raise ComponentError("chroma", doing, error) from error
 
 
-def _folder(uri: str, headers: dict[str, str]) -> Any:
-    return chromadb.PersistentClient(uri, settings=Settings(anonymized_telemetry=False))
+def _folder(folder: Path) -> Any:
+    return chromadb.PersistentClient(folder, settings=Settings(anonymized_telemetry=False))
 
 
 def _server(uri: str, headers: dict[str, str]) -> Any:
@@ -406,25 +421,6 @@ def _chunks(found: dict[str, Any]) -> list[Chunk]:
 def _pairs(found: dict[str, Any]) -> list[tuple[Chunk, Matrix]]:
     vectors = np.asarray(found["embeddings"], dtype=np.float32)
     return list(zip(_chunks(found), vectors, strict=True))
-
-
-def _batches(items: list[T], size: int) -> Iterator[list[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
-def _by_size(positions: list[int], chunks: Sequence[Chunk], rows: int) -> Iterator[list[int]]:
-    """Yields positions in batches of at most so many rows and characters."""
-    batch: list[int] = []
-    size = 0
-    for position in positions:
-        batch.append(position)
-        size += len(chunks[position].text)
-        if len(batch) >= rows or size >= _BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _where(filters: Filter | None) -> dict[str, Any] | None:

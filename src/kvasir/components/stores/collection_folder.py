@@ -25,10 +25,15 @@ from urllib.parse import quote, unquote
 
 from filelock import FileLock, Timeout
 
+from kvasir.components.stores.places import local_path, make_folder
 from kvasir.core.errors import CollectionError, StoreLockedError
+
+INSTEAD = "set rag.vectordb.type to 'qdrant-server'"
+"""What to do where a server is meant."""
 
 _RECORD = "collection.json"
 _DATA = "data-"
+_DATA_NAME = re.compile(_DATA + r"\d{6,}")
 _PROGRAM = "kvasir"
 _COMMAND = re.compile(r"[a-z][a-z-]{1,19}")
 
@@ -57,20 +62,25 @@ class CollectionFolder:
             lock_timeout: Seconds to wait for another process to let go.
 
         Raises:
+            SettingsError: ``uri`` is an address, or no folder can be there.
             StoreLockedError: Another process has the collection open.
-            CollectionError: The collection was made for another embedder or layout.
+            CollectionError: The collection was made for another embedder or layout, its record
+                is damaged, or it cannot be written to.
         """
         self.path = folder_of(uri, collection)
         self.name = collection
         self._owner = self.path / "owner.json"
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         self._lock = FileLock(self.path / "lock", timeout=lock_timeout, thread_local=False)
         try:
             self._lock.acquire()
+            self._write_owner()
         except Timeout:
             raise StoreLockedError(_who_holds(uri, collection, self._owner)) from None
+        except OSError as error:
+            self._lock.release()
+            raise unwritable(self.path, error.strerror or str(error)) from error
         try:
-            self._write_owner()
             self._record = self._check(layout, dimension, fingerprint)
             self._remove_leftovers()
         except BaseException:
@@ -103,7 +113,8 @@ class CollectionFolder:
     def notes(self) -> dict[str, int]:
         """The numbers kept with the current data folder."""
         notes = self._record.get("notes")
-        return dict(notes) if isinstance(notes, dict) else {}
+        known = notes.items() if isinstance(notes, dict) else ()
+        return {name: number for name, number in known if isinstance(number, int)}
 
     def close(self) -> None:
         """Gives the collection up; a second call does nothing."""
@@ -115,16 +126,11 @@ class CollectionFolder:
         path = self.path / _RECORD
         if not path.exists():
             return {"layout": layout, "dimension": dimension, "fingerprint": fingerprint}
-        try:
-            record = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise CollectionError(
-                f"{path} is not readable ({error}); drop the collection and ingest again"
-            ) from error
+        record = _read_record(path)
         if record["layout"] != layout:
             raise CollectionError(
                 f"collection '{self.name}' has layout {record['layout']} and this version of "
-                f"Kvasir reads layout {layout}; drop the collection and ingest again"
+                f"Kvasir reads layout {layout}; {refill(self.path)}"
             )
         advice = "use that embedder, choose another collection, or drop this one and ingest again"
         if record["dimension"] != dimension:
@@ -155,6 +161,7 @@ def folder_of(uri: str, collection: str) -> Path:
 
     Raises:
         CollectionError: The name is empty or too long.
+        SettingsError: ``uri`` is an address.
     """
     name = quote(collection, safe=" ")
     name = "%2E" + name[1:] if name.startswith(".") else name
@@ -162,12 +169,12 @@ def folder_of(uri: str, collection: str) -> Path:
         raise CollectionError(
             f"'{collection[:60]}' cannot name a collection; use 1 to 60 letters, digits or dashes"
         )
-    return Path(uri).expanduser() / name
+    return _place(uri) / name
 
 
 def list_collections(uri: str) -> list[str]:
     """Returns the names of the collections in a folder, sorted."""
-    return sorted(unquote(path.parent.name) for path in Path(uri).expanduser().glob("*/" + _RECORD))
+    return sorted(unquote(path.parent.name) for path in _place(uri).glob("*/" + _RECORD))
 
 
 def drop_collection(uri: str, collection: str) -> None:
@@ -191,6 +198,47 @@ def drop_collection(uri: str, collection: str) -> None:
     except Timeout:
         raise StoreLockedError(_who_holds(uri, collection, path / "owner.json")) from None
     shutil.rmtree(path, ignore_errors=True)
+
+
+def _place(uri: str) -> Path:
+    return local_path(uri, store="qdrant", instead=INSTEAD)
+
+
+def _read_record(path: Path) -> dict[str, object]:
+    """Returns what ``collection.json`` holds.
+
+    Raises:
+        CollectionError: It is not what this module writes.
+    """
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise CollectionError(f"{path} cannot be read ({error}); {refill(path.parent)}") from error
+    whole = (
+        isinstance(record, dict)
+        and isinstance(record.get("layout"), int)
+        and isinstance(record.get("dimension"), int)
+        and isinstance(record.get("fingerprint"), str)
+        and _DATA_NAME.fullmatch(str(record.get("data", _DATA + "000000")))
+        and isinstance(record.get("notes", {}), dict)
+    )
+    if not whole:
+        raise CollectionError(f"{path} is damaged; {refill(path.parent)}")
+    return dict(record)
+
+
+def refill(path: Path) -> str:
+    """Says how to get a collection again whose folder is of no use."""
+    return f"delete the folder '{path}', and 'kvasir doctor --repair' makes it anew"
+
+
+def unwritable(path: Path, why: str) -> CollectionError:
+    """Returns the error for a collection that may only be read, which the engine does not know."""
+    return CollectionError(
+        f"'{path}' cannot be written to ({why}), and the search engine opens "
+        "its files for writing even to search: give this user write permission, or copy the "
+        "folder to a place that has it and name that in rag.vectordb.uri"
+    )
 
 
 def _who_holds(uri: str, collection: str, owner: Path) -> str:

@@ -25,9 +25,12 @@ import numpy as np
 from pymilvus import DataType, MilvusClient, MilvusException
 
 from kvasir.components.stores import chunk_rows
+from kvasir.components.stores.batches import batches, sized_batches
 from kvasir.components.stores.chunk_rows import Condition, Every, HasTag, InRange
+from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
 from kvasir.components.stores.collection_names import accepted_name
-from kvasir.core.errors import CollectionError, ComponentError
+from kvasir.components.stores.places import server_address
+from kvasir.core.errors import ComponentError
 from kvasir.core.filters import Filter
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.types import Chunk, Hit, Matrix, Metadata, SparseVector
@@ -79,6 +82,7 @@ class MilvusStore:
             password: The user's password.
 
         Raises:
+            SettingsError: ``uri`` is no address.
             CollectionError: It was made with another dimension or by another embedder.
             ComponentError: The server cannot be reached.
         """
@@ -103,7 +107,7 @@ class MilvusStore:
         """Writes chunks, replacing those of the same id; durable when it returns."""
         if len(chunks) == 0:
             return
-        self._check_dimension(vectors, len(chunks))
+        check_vectors(self._title, self.dimension, vectors, len(chunks))
         last = {chunk.id: position for position, chunk in enumerate(chunks)}
         positions = sorted(last.values())
         chosen = [chunks[position] for position in positions]
@@ -123,7 +127,7 @@ class MilvusStore:
         """Deletes chunks by id; unknown ids are no error."""
         known = _known_form(ids)
         self._forget_terms(known, None)
-        for batch in _batches(known, 1000):
+        for batch in batches(known, 1000):
             self._call("deleting", self._client.delete, self._collection, ids=batch)
 
     def count(self, filters: Filter | None = None) -> int:
@@ -147,7 +151,7 @@ class MilvusStore:
         self, vectors: Matrix, top_k: int, filters: Filter | None = None
     ) -> list[list[Hit]]:
         """Returns for each query vector its nearest chunks, best first."""
-        self._check_dimension(vectors, len(vectors))
+        check_vectors(self._title, self.dimension, vectors, len(vectors))
         limit = max(1, min(top_k, _MOST_HITS))
         parameters = {"metric_type": self._metric, "params": {"ef": max(128, limit)}}
         queries = [np.asarray(vector, dtype=np.float32) for vector in vectors]
@@ -195,6 +199,11 @@ class MilvusStore:
             for row in rows
         )
 
+    def drop(self) -> None:
+        """Deletes the collection with all that is in it, and closes the store."""
+        self._call("deleting the collection", self._client.drop_collection, self._collection)
+        self.close()
+
     def close(self) -> None:
         """Releases the connection; a second call does nothing."""
         if not self._closed:
@@ -206,9 +215,12 @@ class MilvusStore:
     def _connect(
         self, uri: str, token: str | None, username: str | None, password: str | None
     ) -> MilvusClient:
+        address = server_address(
+            uri, store=self.name, example="http://localhost:19530", embedded="milvuslite"
+        )
         try:
             return MilvusClient(
-                uri=uri, user=username or "", password=password or "", token=token or ""
+                uri=address, user=username or "", password=password or "", token=token or ""
             )
         except (MilvusException, OSError, RuntimeError) as error:
             raise ComponentError(self.name, f"connecting to {uri}", error) from error
@@ -219,19 +231,17 @@ class MilvusStore:
         description = self._call("opening", self._client.describe_collection, self._collection)
         fields = {field["name"]: field for field in description["fields"]}
         if set(fields) != {"id", "dense", "sparse", "text", "record", "tags", "numbers"}:
-            raise CollectionError(
-                f"collection '{self._title}' was not made by Kvasir: name another one"
-            )
+            raise not_ours(self._title)
         properties = description.get("properties") or {}
         about = properties.get("kvasir") or description["description"] or "{}"
         made_by = json.loads(about).get("fingerprint", "")
-        made_dimension = int(fields["dense"]["params"]["dim"])
-        if made_dimension != self.dimension or (fingerprint and made_by and made_by != fingerprint):
-            raise CollectionError(
-                f"collection '{self._title}' was made by another embedder (dimension "
-                f"{made_dimension}, not {self.dimension}; fingerprint '{made_by}', not "
-                f"'{fingerprint}'): use that embedder, or ingest into a new collection"
-            )
+        check_maker(
+            self._title,
+            made_by=made_by,
+            made_dimension=int(fields["dense"]["params"]["dim"]),
+            fingerprint=fingerprint,
+            dimension=self.dimension,
+        )
         index = self._call("opening", self._client.describe_index, self._collection, "dense")
         self._metric = str(index["metric_type"])
         self._call("loading", self._client.load_collection, self._collection)
@@ -318,7 +328,7 @@ class MilvusStore:
         output: list[str] | None = None,
     ) -> list[list[dict[str, Any]]]:
         found: list[list[dict[str, Any]]] = []
-        for batch in _batches(list(queries), max(1, 10_000 // limit)):
+        for batch in batches(queries, max(1, 10_000 // limit)):
             found += self._call(
                 "searching",
                 self._client.search,
@@ -379,31 +389,16 @@ class MilvusStore:
 
     def _rows(self, ids: Sequence[str], fields: list[str]) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
-        for batch in _batches(_known_form(ids), 500):
+        for batch in batches(_known_form(ids), 500):
             rows += self._call(
                 "reading", self._client.get, self._collection, ids=batch, output_fields=fields
             )
         return rows
 
     def _write(self, rows: Iterator[dict[str, Any]]) -> None:
-        batch: list[dict[str, Any]] = []
-        size = 0
-        for row in rows:
-            batch.append(row)
-            size += sum(map(len, row["text"])) + sum(map(len, row["record"]))
-            if len(batch) >= _BATCH_ROWS or size >= _BATCH_CHARACTERS:
-                self._call("writing", self._client.upsert, self._collection, data=batch)
-                batch, size = [], 0
-        if batch:
+        measured = ((row, sum(map(len, row["text"] + row["record"]))) for row in rows)
+        for batch in sized_batches(measured, _BATCH_ROWS, _BATCH_CHARACTERS):
             self._call("writing", self._client.upsert, self._collection, data=batch)
-
-    def _check_dimension(self, vectors: Matrix, rows: int) -> None:
-        if vectors.shape != (rows, self.dimension):
-            raise CollectionError(
-                f"collection '{self._title}' holds vectors of dimension {self.dimension}, not an "
-                f"array {list(vectors.shape)} for {rows}: use the embedder that made the "
-                "collection, or ingest into a new one"
-            )
 
     def _call(self, doing: str, method: Callable[..., T], *args: Any, **options: Any) -> T:
         try:
@@ -442,11 +437,6 @@ def _pieces(text: str) -> list[str]:
 def _known_form(ids: Sequence[str]) -> list[str]:
     """Leaves out what cannot be a chunk's id, so that nothing else enters an expression."""
     return [chunk_id for chunk_id in dict.fromkeys(ids) if _ID.fullmatch(chunk_id)]
-
-
-def _batches(items: list[T], size: int) -> Iterator[list[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def _expression(filters: Filter | None) -> str:

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from pymilvus import MilvusClient, MilvusException
 
 from kvasir.components.stores.milvus import MilvusStore
+from kvasir.components.stores.places import local_path, make_folder, refuse_credentials
 from kvasir.components.stores.postings import Postings
 from kvasir.core.errors import ComponentError, StoreLockedError
 from kvasir.core.filters import Filter
@@ -30,6 +31,7 @@ from kvasir.core.types import Hit, Matrix, SparseVector
 _FLUSH_FROM = 500
 """Unflushed chunks that a search does not wait for: they cost it a few milliseconds."""
 _PAGE = 1000
+_INSTEAD = "set rag.vectordb.type to 'milvus'"
 
 
 class MilvusLiteStore(MilvusStore):
@@ -47,6 +49,9 @@ class MilvusLiteStore(MilvusStore):
         dimension: int,
         analyzer: TextAnalyzer,
         fingerprint: str = "",
+        token: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
     ) -> None:
         """Opens a collection, and creates it where there is none.
 
@@ -56,12 +61,18 @@ class MilvusLiteStore(MilvusStore):
             dimension: Length of the vectors.
             analyzer: Makes the terms of the keyword leg.
             fingerprint: Of the embedder; empty accepts any.
+            token: Must be empty, as the next two: a path knows no users.
+            username: Must be empty.
+            password: Must be empty.
 
         Raises:
+            SettingsError: ``uri`` is an address, its folder cannot be made, or a credential is
+                given.
             CollectionError: It was made with another dimension or by another embedder.
             StoreLockedError: Another process holds the path.
         """
-        self._path = Path(uri.removeprefix("file://")).expanduser().absolute()
+        refuse_credentials(self.name, _INSTEAD, token=token, username=username, password=password)
+        self._path = local_path(uri, store=self.name, instead=_INSTEAD).absolute()
         if self._path.suffix != ".db":
             self._path = self._path / "milvus.db"
         self._indexing = threading.RLock()
@@ -110,6 +121,13 @@ class MilvusLiteStore(MilvusStore):
             for ranking in best
         ]
 
+    def drop(self) -> None:
+        """Deletes the collection with all that is in it, and closes the store."""
+        with self._indexing:
+            self._postings, self._unflushed = None, 0
+            self._index_file.unlink(missing_ok=True)
+            super().drop()
+
     def close(self) -> None:
         """Keeps the keyword index for the next start; a second call does nothing."""
         if not self._closed:
@@ -122,7 +140,7 @@ class MilvusLiteStore(MilvusStore):
         self, uri: str, token: str | None, username: str | None, password: str | None
     ) -> MilvusClient:
         path = self._path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             return MilvusClient(uri=str(path))
         except (MilvusException, OSError, RuntimeError) as error:

@@ -12,7 +12,6 @@ Source: https://qdrant.tech/documentation/edge/ and the package's type stubs, ve
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator, Sequence
 from typing import cast
 
@@ -39,7 +38,8 @@ from qdrant_edge import Filter as EdgeFilter
 from qdrant_edge import SparseVector as EdgeSparseVector
 
 from kvasir.components.stores import collection_folder
-from kvasir.components.stores.collection_folder import CollectionFolder
+from kvasir.components.stores.collection_folder import INSTEAD, CollectionFolder
+from kvasir.components.stores.places import refuse_credentials
 from kvasir.components.stores.qdrant_graph import SEARCH_EF
 from kvasir.components.stores.qdrant_layout import (
     BM25,
@@ -47,11 +47,13 @@ from kvasir.components.stores.qdrant_layout import (
     LAYOUT_VERSION,
     NUMBERS,
     Dialect,
+    PointId,
     chunk_of,
     metadata_payload,
     payload_of,
     range_fields,
     translate,
+    valid_ids,
 )
 from kvasir.components.stores.qdrant_shard import QdrantShard
 from kvasir.core.errors import CollectionError
@@ -78,9 +80,6 @@ _EARLY_POINTS = 10_000
 
 _NO_TERMS = EdgeSparseVector([], [])
 
-PointId = int | uuid.UUID | str
-"""What the engine's functions are declared to take; ours are UUIDs in text."""
-
 
 class QdrantStore:
     """Keeps one collection in the folder ``uri/collection``, with vectors and keyword index."""
@@ -95,6 +94,9 @@ class QdrantStore:
         graph_from: int = 10_000,
         graph_threads: int = 0,
         lock_timeout: float = 0.5,
+        token: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
     ) -> None:
         """Opens a collection, or makes it.
 
@@ -109,12 +111,18 @@ class QdrantStore:
                 thousand).
             graph_threads: Threads that build it; 0 takes half of the processors.
             lock_timeout: Seconds to wait for another process to let the collection go.
+            token: Must be empty, as the next two: a folder knows no users.
+            username: Must be empty.
+            password: Must be empty.
 
         Raises:
+            SettingsError: ``uri`` is an address or no folder can be there, or a credential is
+                given.
             StoreLockedError: Another process has the collection open; says which.
             CollectionError: It was made with another dimension or embedder.
             ComponentError: The files cannot be opened.
         """
+        refuse_credentials("qdrant", INSTEAD, token=token, username=username, password=password)
         self.dimension = dimension
         self._collection = collection
         self._analyzer = analyzer
@@ -207,6 +215,16 @@ class QdrantStore:
         """
         self._shard.renew_graph(wait=wait)
 
+    def flush(self) -> None:
+        """Returns when everything written so far would outlive a power cut."""
+        self._shard.flush()
+
+    def drop(self) -> None:
+        """Deletes the collection with all that is in it, and closes the store."""
+        self.close()
+        folder = self._folder.path.parent
+        collection_folder.drop_collection(str(folder), self._collection)
+
     def close(self) -> None:
         """Gives the collection to others; a second call does nothing."""
         self._shard.close()
@@ -223,13 +241,13 @@ class QdrantStore:
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
         """Returns chunks and their vectors [dimension], in the order of the ids."""
         with self._shard.reading() as shard:
-            records = shard.retrieve(_valid(ids), True, [DENSE])
+            records = shard.retrieve(valid_ids(ids), True, [DENSE])
         return [_pair(record) for record in records]
 
     def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
         """Returns chunks in the order of the ids; unknown ids are left out."""
         with self._shard.reading() as shard:
-            records = shard.retrieve(_valid(ids), True, False)
+            records = shard.retrieve(valid_ids(ids), True, False)
         return [chunk_of(str(record.id), record.payload or {}) for record in records]
 
     def scroll(
@@ -323,7 +341,7 @@ class QdrantStore:
     def score_dense(self, vector: Matrix, ids: Sequence[str]) -> dict[str, float]:
         """Returns the ``dense_score`` of given chunks for one query vector [dimension]."""
         self._check_vectors(vector[None], 1)
-        condition = EdgeFilter(must=[HasIdCondition(set(_valid(ids)))])
+        condition = EdgeFilter(must=[HasIdCondition(set(valid_ids(ids)))])
         ranking = self._rank(vector.tolist(), DENSE, len(ids), condition, _ALL)
         return {point_id: min(1.0, max(0.0, (1.0 + score) / 2)) for point_id, score in ranking}
 
@@ -404,17 +422,4 @@ def _pair(record: Record) -> tuple[Chunk, Matrix]:
 
 def _known(shard: EdgeShard, ids: Sequence[str]) -> list[PointId]:
     """Returns the ids that are in the store: some operations stop at others."""
-    return [str(record.id) for record in shard.retrieve(_valid(ids), False, False)]
-
-
-def _valid(ids: Sequence[str]) -> list[PointId]:
-    """Returns the ids that can be in the store: the engine refuses all others."""
-    return [point_id for point_id in ids if _is_uuid(point_id)]
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
+    return [str(record.id) for record in shard.retrieve(valid_ids(ids), False, False)]

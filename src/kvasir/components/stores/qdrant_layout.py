@@ -20,6 +20,7 @@ import json
 import math
 import re
 import sys
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -28,6 +29,9 @@ from kvasir.core.filters import Comparison, Filter, Logical
 from kvasir.core.types import Chunk, Metadata, MetadataValue
 
 LAYOUT_VERSION = 1
+PointId = int | uuid.UUID | str
+"""What the engine's functions are declared to take; ours are UUIDs in text."""
+
 DENSE = "dense"
 BM25 = "bm25"
 DOCUMENT_ID = "document_id"
@@ -222,3 +226,16 @@ def _fits_json(value: MetadataValue) -> bool:
 
 def _is_word(value: int) -> bool:
     return -(2**63) <= value < 2**63
+
+
+def valid_ids(ids: Sequence[str]) -> list[PointId]:
+    """Returns the ids that can be in a collection: the engine refuses all but UUIDs."""
+    return [point_id for point_id in ids if _is_uuid(point_id)]
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True

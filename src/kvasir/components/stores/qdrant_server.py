@@ -6,7 +6,6 @@ Source: https://qdrant.tech/documentation, qdrant-client 1.20; points and filter
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -15,7 +14,10 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
+from kvasir.components.stores.batches import batches, sized_batches
+from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
 from kvasir.components.stores.collection_names import accepted_name
+from kvasir.components.stores.places import server_address
 from kvasir.components.stores.qdrant_layout import (
     BM25,
     CHUNK_FIELDS,
@@ -28,8 +30,9 @@ from kvasir.components.stores.qdrant_layout import (
     payload_of,
     range_fields,
     translate,
+    valid_ids,
 )
-from kvasir.core.errors import CollectionError, ComponentError, SettingsError
+from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.filters import Filter
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.types import Chunk, Hit, Matrix, Metadata, SparseVector
@@ -77,7 +80,7 @@ class QdrantServerStore:
             password: Must be empty.
 
         Raises:
-            SettingsError: A user name or a password is given.
+            SettingsError: ``uri`` is no address, or a user name or a password is given.
             CollectionError: It was made with another dimension or by another embedder.
             ComponentError: The server cannot be reached.
         """
@@ -102,27 +105,20 @@ class QdrantServerStore:
         """Writes chunks, replacing those of the same id; durable when it returns."""
         if len(chunks) == 0:
             return
-        self._check_dimension(vectors, len(chunks))
-        batch: list[models.PointStruct] = []
-        size = 0
+        check_vectors(self._title, self.dimension, vectors, len(chunks))
         languages = [str(chunk.metadata.get("language", "und")) for chunk in chunks]
         terms = self._analyzer.document_terms([chunk.passage for chunk in chunks], languages)
-        for chunk, vector, sparse in zip(chunks, vectors, terms, strict=True):
-            vectors_of: dict[str, Any] = {DENSE: vector.tolist(), BM25: _sparse(sparse)}
-            batch.append(
-                models.PointStruct(id=chunk.id, vector=vectors_of, payload=payload_of(chunk))
-            )
-            size += len(chunk.text)
-            if len(batch) >= _BATCH_ROWS or size >= _BATCH_CHARACTERS:
-                self._call("writing", self._client.upsert, self._collection, batch, wait=True)
-                batch, size = [], 0
-        if batch:
+        points = (
+            (_point(chunk, vector, sparse), len(chunk.text))
+            for chunk, vector, sparse in zip(chunks, vectors, terms, strict=True)
+        )
+        for batch in sized_batches(points, _BATCH_ROWS, _BATCH_CHARACTERS):
             self._call("writing", self._client.upsert, self._collection, batch, wait=True)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Deletes chunks by id; unknown ids are no error."""
-        for batch in _batches(_valid(ids), 1000):
-            chosen = models.PointIdsList(points=list(batch))
+        for batch in batches(valid_ids(ids), 1000):
+            chosen = models.PointIdsList(points=batch)
             self._call("deleting", self._client.delete, self._collection, chosen, wait=True)
 
     def count(self, filters: Filter | None = None) -> int:
@@ -137,7 +133,7 @@ class QdrantServerStore:
         """Returns chunks and their vectors [dimension]; unknown ids are left out."""
         return [
             _pair(record)
-            for batch in _batches(_valid(ids), 1000)
+            for batch in batches(valid_ids(ids), 1000)
             for record in self._call(
                 "reading",
                 self._client.retrieve,
@@ -174,7 +170,7 @@ class QdrantServerStore:
         self, vectors: Matrix, top_k: int, filters: Filter | None = None
     ) -> list[list[Hit]]:
         """Returns for each query vector its nearest chunks, best first."""
-        self._check_dimension(vectors, len(vectors))
+        check_vectors(self._title, self.dimension, vectors, len(vectors))
         found = self._search([vector.tolist() for vector in vectors], DENSE, top_k, filters)
         return [[_dense_hit(point) for point in points] for points in found]
 
@@ -204,7 +200,7 @@ class QdrantServerStore:
         """Replaces the metadata of chunks without touching text or vectors."""
         known = [
             record.id
-            for batch in _batches(_valid(ids), 1000)
+            for batch in batches(valid_ids(ids), 1000)
             for record in self._call(
                 "reading",
                 self._client.retrieve,
@@ -214,22 +210,30 @@ class QdrantServerStore:
                 with_vectors=False,
             )
         ]
-        for batch in _batches(known, 1000):
+        for batch in batches(known, 1000):
             self._call(
                 "writing",
                 self._client.set_payload,
                 self._collection,
                 metadata_payload(metadata),
-                list(batch),
+                batch,
                 wait=True,
             )
+
+    def drop(self) -> None:
+        """Deletes the collection from the server, and closes the store."""
+        self._call("deleting the collection", self._client.delete_collection, self._collection)
+        self.close()
 
     def close(self) -> None:
         """Releases the connection; a second call does nothing."""
         self._client.close()
 
     def _connect(self, uri: str, token: str | None) -> QdrantClient:
-        return QdrantClient(url=uri, api_key=token, timeout=_SECONDS, check_compatibility=False)
+        address = server_address(
+            uri, store="qdrant-server", example="http://localhost:6333", embedded="qdrant"
+        )
+        return QdrantClient(url=address, api_key=token, timeout=_SECONDS, check_compatibility=False)
 
     def _open_collection(self, fingerprint: str) -> None:
         if not self._call("opening", self._client.collection_exists, self._collection):
@@ -238,17 +242,14 @@ class QdrantServerStore:
         dense = info.config.params.vectors
         about = info.config.metadata or {}
         if not isinstance(dense, dict) or DENSE not in dense:
-            raise CollectionError(
-                f"collection '{self._title}' was not made by Kvasir: name another one"
-            )
-        made_by = str(about.get("fingerprint", ""))
-        size = dense[DENSE].size
-        if size != self.dimension or (fingerprint and made_by and made_by != fingerprint):
-            raise CollectionError(
-                f"collection '{self._title}' was made by another embedder (dimension {size}, not "
-                f"{self.dimension}; fingerprint '{made_by}', not '{fingerprint}'): use that "
-                "embedder, or ingest into a new collection"
-            )
+            raise not_ours(self._title)
+        check_maker(
+            self._title,
+            made_by=str(about.get("fingerprint", "")),
+            made_dimension=int(dense[DENSE].size),
+            fingerprint=fingerprint,
+            dimension=self.dimension,
+        )
         self._indexed = set(info.payload_schema or {})
 
     def _create_collection(self, fingerprint: str) -> None:
@@ -298,19 +299,11 @@ class QdrantServerStore:
         ]
         return [
             answer.points
-            for batch in _batches(requests, _QUERIES)
+            for batch in batches(requests, _QUERIES)
             for answer in self._call(
-                "searching", self._client.query_batch_points, self._collection, list(batch)
+                "searching", self._client.query_batch_points, self._collection, batch
             )
         ]
-
-    def _check_dimension(self, vectors: Matrix, rows: int) -> None:
-        if vectors.shape != (rows, self.dimension):
-            raise CollectionError(
-                f"collection '{self._title}' holds vectors of dimension {self.dimension}, not an "
-                f"array {list(vectors.shape)} for {rows}: use the embedder that made the "
-                "collection, or ingest into a new one"
-            )
 
     def _call(self, doing: str, method: Callable[..., T], *args: Any, **options: Any) -> T:
         try:
@@ -335,23 +328,10 @@ def _pair(record: models.Record) -> tuple[Chunk, Matrix]:
     return _chunk(record), np.asarray(vectors[DENSE], dtype=np.float32)
 
 
+def _point(chunk: Chunk, vector: Matrix, terms: SparseVector) -> models.PointStruct:
+    vectors: dict[str, Any] = {DENSE: vector.tolist(), BM25: _sparse(terms)}
+    return models.PointStruct(id=chunk.id, vector=vectors, payload=payload_of(chunk))
+
+
 def _sparse(terms: SparseVector) -> models.SparseVector:
     return models.SparseVector(indices=terms.indices.tolist(), values=terms.values.tolist())
-
-
-def _valid(ids: Sequence[str]) -> list[str]:
-    """Returns the ids that can be in the store: a server refuses all others."""
-    return [point_id for point_id in ids if _is_uuid(point_id)]
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import UUID
 
 from qdrant_edge import (
     EdgeShard,
@@ -24,23 +23,25 @@ from qdrant_edge import (
     UpdateOperation,
 )
 
-from kvasir.components.stores.collection_folder import CollectionFolder
+from kvasir.components.stores.collection_folder import CollectionFolder, refill, unwritable
 from kvasir.components.stores.qdrant_graph import (
     BACKGROUND,
     GraphBuild,
     GraphBuildError,
     edge_config,
 )
-from kvasir.components.stores.qdrant_layout import KEYWORD_FIELDS
-from kvasir.core.errors import ComponentError, StoreLockedError
-
-PointId = int | UUID | str
+from kvasir.components.stores.qdrant_layout import KEYWORD_FIELDS, PointId
+from kvasir.core.errors import CollectionError, ComponentError, StoreLockedError
 
 _log = logging.getLogger(__name__)
 
 _CARRY_BATCH = 256
 _FLUSH_EVERY = 10_000
 """Points written between two flushes: what the engine has to read again after a crash."""
+
+
+_FORBIDDEN = ("Permission denied", "Read-only file system")
+"""What the engine says, always in English, where it may not open a file for writing."""
 
 
 class _OpenShard:
@@ -66,6 +67,7 @@ class QdrantShard:
 
         Raises:
             ComponentError: The files cannot be opened.
+            CollectionError: They are missing, or cannot be written to.
             StoreLockedError: A child of a former owner still has them open.
         """
         self._folder = folder
@@ -101,6 +103,13 @@ class QdrantShard:
                 shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Keyword))
             shard.flush()
         except Exception as error:
+            if data is not None and not data.is_dir():
+                raise CollectionError(
+                    f"'{data}' is missing; {refill(self._folder.path)}"
+                ) from error
+            for why in _FORBIDDEN:
+                if why in str(error):
+                    raise unwritable(self._folder.path, why) from error
             if "WouldBlock" in str(error):
                 raise StoreLockedError(
                     f"{self._folder.path} is still open in a child of the process that had it "
@@ -152,6 +161,19 @@ class QdrantShard:
                     self._unflushed = 0
             except Exception as error:
                 raise ComponentError("qdrant", "writing", error) from error
+
+    def flush(self) -> None:
+        """Returns when everything written so far is on the disk.
+
+        Raises:
+            ComponentError: The store is closed, or the engine failed.
+        """
+        with self.exclusive() as shard:
+            try:
+                shard.flush()
+            except Exception as error:
+                raise ComponentError("qdrant", "flushing", error) from error
+            self._unflushed = 0
 
     @contextmanager
     def exclusive(self) -> Iterator[EdgeShard]:

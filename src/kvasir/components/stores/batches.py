@@ -1,0 +1,34 @@
+"""Cuts what is written or asked into requests of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
+    """Yields the items in lists of at most ``size``."""
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])
+
+
+def sized_batches(items: Iterable[tuple[T, int]], rows: int, characters: int) -> Iterator[list[T]]:
+    """Yields items in lists that end at so many rows or characters, whichever comes first.
+
+    Args:
+        items: Each with how many characters it has.
+        rows: Most items in a list.
+        characters: A list ends with the item that reaches so many.
+    """
+    batch: list[T] = []
+    size = 0
+    for item, length in items:
+        batch.append(item)
+        size += length
+        if len(batch) >= rows or size >= characters:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

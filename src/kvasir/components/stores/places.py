@@ -1,0 +1,87 @@
+"""Where a store lies: a folder or an address, and never the one for the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kvasir.core.errors import SettingsError
+
+_FILE = "file://"
+
+
+def local_path(uri: str, *, store: str, instead: str) -> Path:
+    """Returns the path of a store in the process.
+
+    Args:
+        uri: A path, also as ``file://...``; ``~`` is the home folder.
+        store: The store's name in ``rag.vectordb.type``.
+        instead: What to do where a server is meant, as an imperative.
+
+    Raises:
+        SettingsError: It is an address.
+    """
+    if "://" in uri.removeprefix(_FILE):
+        raise SettingsError(
+            f"rag.vectordb.uri is the address '{uri}', but store '{store}' keeps its data in a "
+            f"folder: {instead}, or name a folder"
+        )
+    return Path(uri.removeprefix(_FILE)).expanduser()
+
+
+def server_address(uri: str, *, store: str, example: str, embedded: str) -> str:
+    """Returns the address of a server.
+
+    Args:
+        uri: What should be one.
+        store: The store's name in ``rag.vectordb.type``.
+        example: An address as it could be.
+        embedded: Name of the store that takes folders.
+
+    Raises:
+        SettingsError: It is not ``http://...`` or ``https://...``.
+    """
+    if not uri.lower().startswith(("http://", "https://")):
+        raise SettingsError(
+            f"store '{store}' needs its server's address in rag.vectordb.uri, such as {example}, "
+            f"not '{uri}'; for a folder set rag.vectordb.type to '{embedded}'"
+        )
+    return uri
+
+
+def refuse_credentials(store: str, instead: str, **given: str | None) -> None:
+    """Refuses credentials that a store in the process has no use for.
+
+    Args:
+        store: The store's name in ``rag.vectordb.type``.
+        instead: What to do where a server is meant, as an imperative.
+        **given: The credentials, by the names of their settings.
+
+    Raises:
+        SettingsError: One is given.
+    """
+    names = [f"rag.vectordb.{name}" for name, value in given.items() if value]
+    if names:
+        raise SettingsError(
+            f"store '{store}' keeps its data in a folder and knows no {' and '.join(names)}: "
+            f"leave that empty, or {instead}"
+        )
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it, where they are not there.
+
+    Raises:
+        SettingsError: That is not possible; says why.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unusable(path, error) from error
+
+
+def unusable(path: Path, error: OSError) -> SettingsError:
+    """Returns the error for a place at which no store can be."""
+    return SettingsError(
+        f"the index cannot be kept in '{path}' ({error.strerror or error}): name another folder "
+        "in rag.vectordb.uri, or put that one right"
+    )

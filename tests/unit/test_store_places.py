@@ -1,0 +1,149 @@
+"""A store is where the settings say, or a sentence says why it cannot be."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kvasir.components.stores.qdrant import QdrantStore
+from kvasir.core.errors import CollectionError, SettingsError, StoreLockedError, UserError
+from kvasir.core.registry import build
+from kvasir.testing.fakes import FakeAnalyzer
+from kvasir.testing.store_cases import fifty_chunks
+
+LIBRARY = {
+    "qdrant": "qdrant_edge",
+    "milvuslite": "milvus_lite",
+    "chroma": "chromadb",
+    "milvus": "pymilvus",
+    "qdrant-server": "qdrant_client",
+}
+
+
+def open_store(kind: str, uri: Path | str, **more: str) -> object:
+    if importlib.util.find_spec(LIBRARY[kind]) is None:
+        pytest.skip(f"needs {LIBRARY[kind]}")
+    options = {"uri": str(uri), "collection": "test", "dimension": 8, **more}
+    return build("stores", kind, options, {"analyzer": FakeAnalyzer()})
+
+
+@pytest.mark.parametrize(
+    ("kind", "uri", "named"),
+    [
+        ("qdrant", "http://localhost:6333", "'qdrant-server'"),
+        ("qdrant", "https://qdrant.example.org", "'qdrant-server'"),
+        ("milvuslite", "http://localhost:19530", "'milvus'"),
+        ("chroma", "chroma://localhost", "http://"),
+        ("milvus", "kvasir-data/store", "'milvuslite'"),
+        ("qdrant-server", "kvasir-data/store", "'qdrant'"),
+    ],
+)
+def test_an_address_is_never_taken_for_a_folder_nor_a_folder_for_an_address(
+    kind: str, uri: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=named):
+        open_store(kind, uri)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["qdrant", "milvuslite", "chroma"])
+@pytest.mark.parametrize("credential", ["token", "username", "password"])
+def test_credentials_for_a_folder_are_refused(kind: str, credential: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=f"rag.vectordb.{credential}") as error:
+        open_store(kind, tmp_path / "store", **{credential: "hunter2"})
+    assert "hunter2" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["qdrant", "milvuslite", "chroma"])
+def test_a_file_in_the_way_of_the_folder_is_one_sentence(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "afile").write_text("")
+    with pytest.raises(SettingsError, match=r"rag\.vectordb\.uri"):
+        open_store(kind, tmp_path / "afile" / "x" / "y")
+
+
+def test_a_file_address_is_a_folder(tmp_path: Path) -> None:
+    QdrantStore(f"file://{tmp_path}/store", "test", 8, FakeAnalyzer()).close()
+    assert QdrantStore.list_collections(f"{tmp_path}/store") == ["test"]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "",
+        "[]",
+        "{}",
+        "3",
+        "\x00garbage",
+        '{"layout": 1, "dimension": "8", "fingerprint": ""}',
+        '{"layout": 1, "dimension": 8, "fingerprint": "", "data": "../../elsewhere"}',
+        '{"layout": 1, "dimension": 8, "fingerprint": "", "data": "data-000007"}',
+        '{"layout": 1, "dimension": 8, "fingerprint": "", "notes": [1]}',
+    ],
+)
+def test_a_damaged_record_is_one_sentence_that_says_what_to_do(record: str, tmp_path: Path) -> None:
+    QdrantStore(str(tmp_path), "test", 8, FakeAnalyzer()).close()
+    (tmp_path / "test" / "collection.json").write_text(record)
+    with pytest.raises(CollectionError, match="doctor --repair") as error:
+        QdrantStore(str(tmp_path), "test", 8, FakeAnalyzer())
+    assert "\n" not in str(error.value)
+    # What it advises works.
+    shutil.rmtree(tmp_path / "test")
+    QdrantStore(str(tmp_path), "test", 8, FakeAnalyzer()).close()
+
+
+@pytest.fixture
+def folder_of_another_user() -> Iterator[Path]:
+    """An index that may only be read."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        chunks, vectors, _ = fifty_chunks()
+        store = QdrantStore(name, "test", vectors.shape[1], FakeAnalyzer())
+        store.upsert(chunks, vectors)
+        store.close()
+        paths = [folder, *folder.rglob("*")]
+        for path in paths:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        is_root = os.geteuid() == 0
+        if is_root:
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            if is_root:
+                os.seteuid(0)
+            for path in paths:
+                if path.is_dir():
+                    path.chmod(0o755)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
+@pytest.mark.parametrize("collection", ["test", "new"])
+def test_an_index_that_may_only_be_read_says_so_in_one_sentence(
+    folder_of_another_user: Path, collection: str
+) -> None:
+    with pytest.raises(UserError, match="Permission denied") as error:
+        QdrantStore(str(folder_of_another_user), collection, 8, FakeAnalyzer())
+    assert not isinstance(error.value, StoreLockedError)
+    assert "rag.vectordb.uri" in str(error.value)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
+def test_data_that_may_only_be_read_says_so_in_one_sentence(folder_of_another_user: Path) -> None:
+    if os.geteuid() == 65534 and os.getuid() == 0:
+        os.seteuid(0)
+        (folder_of_another_user / "test").chmod(0o777)
+        (folder_of_another_user / "test" / "lock").chmod(0o666)
+        os.seteuid(65534)
+    else:
+        (folder_of_another_user / "test").chmod(0o755)
+        (folder_of_another_user / "test" / "lock").chmod(0o644)
+    with pytest.raises(CollectionError, match="even to search"):
+        QdrantStore(str(folder_of_another_user), "test", 8, FakeAnalyzer())
