@@ -149,6 +149,26 @@ def test_a_name_that_promises_another_format_is_not_believed(tmp_path: Path) -> 
     assert isinstance(page, Document)
 
 
+@pytest.mark.parametrize("name", ["cut.docx", "cut.epub", "cut.xlsx", "cut.odt"])
+def test_a_broken_archive_named_as_a_document_is_damaged(name: str, tmp_path: Path) -> None:
+    with ExtractionPool(workers=1) as pool:
+        outcome = pool.extract(_write(tmp_path, name, b"PK\x03\x04" + bytes(range(200)) * 20))[1]
+        archive = pool.extract(_write(tmp_path, "cut.zip", b"PK\x03\x04" + bytes(200)))[1]
+    assert _reason(outcome) == "malformed"
+    assert "unpack" not in str(outcome)
+    assert _reason(archive) == "unsupported"
+
+
+def test_messages_say_what_is_read_and_what_to_do_with_pictures(tmp_path: Path) -> None:
+    with ExtractionPool(workers=1) as pool:
+        random = pool.extract(_write(tmp_path, "random.bin", bytes(range(256)) * 4))[1]
+        image = pool.extract(_write(tmp_path, "scan.png", b"\x89PNG\r\n\x1a\n" + bytes(99)))[1]
+    assert "PDF, Word, PowerPoint" in str(random)
+    assert _reason(image) == "image_only"
+    assert "pip install '.[docling]' in Kvasir's source folder" in str(image)
+    assert "kvasir convert" in str(image)
+
+
 def test_the_working_directory_cannot_replace_a_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,26 @@ def test_text_is_decoded_whatever_its_encoding(text: str, encoding: str) -> None
     assert decode(text.encode(encoding)) == text
 
 
+@pytest.mark.parametrize("tag", ["div", "span", "blockquote", "b"])
+def test_deeply_nested_pages_are_read_or_reported_as_too_deep(tag: str) -> None:
+    def page(depth: int) -> bytes:
+        inner = f"<{tag}>" * depth + "deep words" + f"</{tag}>" * depth
+        return f"<html><body><p>Before.</p>{inner}<p>After.</p></body></html>".encode()
+
+    for depth in (100, 300, 1_500):
+        document = HtmlExtractor().extract(_SOURCE, page(depth))
+        assert [text for _, text in _blocks(document)] == ["Before.", "deep words", "After."]
+    with pytest.raises(ExtractionError, match="too deeply") as error:
+        HtmlExtractor().extract(_SOURCE, page(100_000))
+    assert error.value.reason == "malformed"
+
+
+def test_lists_in_lists_beyond_reason_are_reported_as_too_deep() -> None:
+    page = "<ul><li>x" * 1_010 + "</li></ul>" * 1_010
+    with pytest.raises(ExtractionError, match="too deeply"):
+        HtmlExtractor().extract(_SOURCE, page.encode())
+
+
 def test_plain_text_is_kept_to_the_letter_with_its_paragraphs() -> None:
     text = "First line\r\nsecond line\r\n\r\n  Next paragraph\n\n\n"
     document = PlainTextExtractor().extract(_SOURCE, text.encode())

@@ -26,6 +26,14 @@ def hide_passwords(text: str) -> str:
     return _ADDRESS_PASSWORD.sub(r"\1:**********@", text)
 
 
+def how_to_install(extra: str) -> str:
+    """Returns the words that say how an extra is installed.
+
+    Not by the project's name: the package index knows another project of this name.
+    """
+    return f"pip install '.[{extra}]' in Kvasir's source folder"
+
+
 class KvasirError(Exception):
     """Base of every error that Kvasir raises on purpose; shows no password of an address."""
 
@@ -51,7 +59,7 @@ class MissingExtraError(UserError):
 
     def __init__(self, needs: str, extra: str) -> None:
         """Args: what needs the dependency, and the extra that brings it."""
-        super().__init__(f"{needs} needs an optional dependency: pip install 'kvasir[{extra}]'")
+        super().__init__(f"{needs} needs an optional dependency: {how_to_install(extra)}")
         self.extra = extra
 
 

@@ -22,6 +22,7 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 XLSM = "application/vnd.ms-excel.sheet.macroenabled.12"
 EPUB = "application/epub+zip"
 MSG = "application/vnd.ms-outlook"
+ZIP = "application/zip"
 ENCRYPTED_OFFICE = "application/x-encrypted-office"
 
 _SIGNATURES = (
@@ -67,6 +68,12 @@ _BINARY_EXTENSIONS = {
 
 EXTENSIONS = _TEXT_EXTENSIONS | _BINARY_EXTENSIONS
 """Media type by extension, lower case, without the dot."""
+
+KINDS_READ = (
+    "text, Markdown, HTML, PDF, Word, PowerPoint, Excel, OpenDocument, CSV, EPUB, mail and "
+    "docling JSON"
+)
+"""What the built-in extractors read, for those who gave something else."""
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_STREAMS = (
@@ -179,7 +186,7 @@ def _zip_type(data: bytes) -> str:
         for marker, media_type in _OOXML_MAIN:
             if any(name.startswith(marker.decode()) for name in members):
                 return media_type
-    return "application/zip"
+    return ZIP
 
 
 def _ole_type(data: bytes) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kvasir.core import media_types, registry
-from kvasir.core.errors import ExtractionError, KvasirError, MissingExtraError
+from kvasir.core.errors import ExtractionError, KvasirError, MissingExtraError, how_to_install
 from kvasir.core.protocols import Extractor
 from kvasir.core.types import Block, BlockKind, Document, Source
 
@@ -40,7 +40,7 @@ _UNREADABLE = {
         f"the old Excel format is not read; {_OFFICE_ADVICE}",
     ),
     "application/rtf": ("unsupported", f"RTF is not read; {_OFFICE_ADVICE}"),
-    "application/zip": ("unsupported", "it is an archive; unpack it and ingest what is in it"),
+    media_types.ZIP: ("unsupported", "it is an archive; unpack it and ingest what is in it"),
     "application/gzip": ("unsupported", "it is an archive; unpack it and ingest what is in it"),
     "application/vnd.rar": ("unsupported", "it is an archive; unpack it and ingest what is in it"),
     "application/x-7z-compressed": (
@@ -129,12 +129,13 @@ def _unreadable(media_type: str, known: list[str]) -> ExtractionError:
     if media_type.startswith("image/"):
         return ExtractionError(
             "image_only",
-            "it is an image; for text recognition install the extra 'docling' "
-            "(pip install 'kvasir[docling]') and run 'kvasir convert' first",
+            f"it is an image; for text recognition {how_to_install('docling')}, run "
+            "'kvasir convert' on it, and ingest what that writes",
         )
     if media_type == media_types.UNKNOWN:
         return ExtractionError(
-            "unsupported", "its content is of no known format; the manual lists what is read"
+            "unsupported",
+            f"its content is of no known format; what is read: {media_types.KINDS_READ}",
         )
     return ExtractionError(
         "unsupported", f"no extractor reads {media_type}; known: {', '.join(known)}"
@@ -151,10 +152,12 @@ def extract(request: dict[str, Any], data: bytes, cache: dict[str, Extractor]) -
         detected = media_types.detect(str(request["name"]), data)
         media_type = media_types.settle(media_type, detected)
         promised = media_types.by_name(str(request["name"]))
-        if media_type == media_types.UNKNOWN and promised != media_types.UNKNOWN:
+        is_nothing_known = media_type in (media_types.UNKNOWN, media_types.ZIP)
+        if is_nothing_known and promised != media_types.UNKNOWN:
             raise ExtractionError(
                 "malformed",
-                f"its name says {promised}, but its content is not; it may be damaged or cut off",
+                f"its name says .{media_types.extension(str(request['name']))}, but its content "
+                "is not that; it may be damaged or cut off: get or save it again",
             )
         document = extractor_for(media_type, cache).extract(Source(uri, media_type), data)
     except ExtractionError as error:

@@ -22,7 +22,7 @@ from docling.datamodel.pipeline_options import PdfPipelineOptions
 from docling.document_converter import DocumentConverter, ImageFormatOption, PdfFormatOption
 from docling_core.types.doc.document import DoclingDocument
 
-from kvasir.core.errors import ExtractionError
+from kvasir.core.errors import ExtractionError, how_to_install
 from kvasir.core.types import Conversion, Source
 
 _FORMATS = [
@@ -99,7 +99,7 @@ class DoclingConverter:
             raise ExtractionError(
                 "unsupported",
                 f"docling lacks a library for it ({_first_line(error)}): "
-                "pip install 'kvasir[docling]'",
+                f"{how_to_install('docling')}",
             ) from error
         except Exception as error:
             # The parsers of twenty formats raise what they like; one file must not end the rest.

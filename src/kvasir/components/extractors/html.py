@@ -62,18 +62,41 @@ def parse_html(data: bytes) -> etree._Element:
     text = _XML_DECLARATION.sub("", text).replace("\x00", "")
     if not text.strip():
         raise ExtractionError("empty", "there is no text in it; nothing to index")
-    parser = lxml.html.HTMLParser(no_network=True, huge_tree=False, remove_pis=True)
+    # A huge tree is one of over 256 levels; the parser then stops at 2,048, without an error.
+    parser = lxml.html.HTMLParser(no_network=True, huge_tree=True, remove_pis=True)
     try:
         root = lxml.html.document_fromstring(text, parser=parser)
     except etree.ParserError as error:
+        if _is_cut_off(parser):
+            raise _too_deep() from error
         raise ExtractionError("empty", "there is no text in it; nothing to index") from error
+    if _is_cut_off(parser):
+        raise _too_deep()
     return root
 
 
+def _is_cut_off(parser: lxml.html.HTMLParser) -> bool:
+    return any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log)
+
+
+def _too_deep() -> ExtractionError:
+    return ExtractionError(
+        "malformed",
+        "its elements are nested too deeply to be read; save the page as text and ingest that",
+    )
+
+
 def add_html(root: etree._Element, builder: DocumentBuilder) -> None:
-    """Appends the blocks of an element and all below it."""
+    """Appends the blocks of an element and all below it.
+
+    Raises:
+        ExtractionError: Lists lie in lists beyond all reason.
+    """
     body = root.find("body") if root.tag == "html" else root
-    _Walker(builder).walk(body if body is not None else root)
+    try:
+        _Walker(builder).walk(body if body is not None else root)
+    except RecursionError as error:
+        raise _too_deep() from error
 
 
 def _metadata(root: etree._Element) -> dict[str, MetadataValue]:
@@ -159,19 +182,28 @@ def _is_block(element: etree._Element) -> bool:
 
 
 def _texts(element: etree._Element) -> Iterator[str]:
-    """Yields the text inside an element, with a space between what stands apart on a page."""
+    """Yields the text inside an element, with a space between what stands apart on a page.
+
+    Without recursion: pages come with thousands of elements one in the other.
+    """
     yield element.text or ""
-    for child in element:
-        if not _is_dropped(child):
-            apart = _tag(child) not in _INLINE
+    open_elements = [(element, iter(element))]
+    while open_elements:
+        parent, children = open_elements[-1]
+        child = next(children, None)
+        if child is None:
+            open_elements.pop()
+            if open_elements:
+                yield f" {parent.tail or ''}" if _tag(parent) not in _INLINE else parent.tail or ""
+        elif _is_dropped(child):
+            yield child.tail or ""
+        else:
             if _tag(child) == "br":
                 yield "\n"
-            if apart:
+            if _tag(child) not in _INLINE:
                 yield " "
-            yield from _texts(child)
-            if apart:
-                yield " "
-        yield child.tail or ""
+            yield child.text or ""
+            open_elements.append((child, iter(child)))
 
 
 def _inline(element: etree._Element) -> str:

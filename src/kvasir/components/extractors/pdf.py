@@ -17,7 +17,7 @@ from kvasir.components.extractors.markdown_table import markdown_table
 from kvasir.components.extractors.pdf_blocks import Piece, body_size, region_pieces, set_levels
 from kvasir.components.extractors.pdf_lines import Line, page_lines
 from kvasir.components.extractors.pdf_order import reading_order
-from kvasir.core.errors import ExtractionError
+from kvasir.core.errors import ExtractionError, how_to_install
 from kvasir.core.types import BlockKind, Document, Source
 
 _MARGIN = 0.1
@@ -28,8 +28,8 @@ _PAGE_NUMBER = re.compile(
     r"[\s\-–—|]*(?:page|seite|página|trang|第)?\s*\d{1,4}[\s\-–—|页頁]*", re.I
 )
 _OCR_ADVICE = (
-    "install the extra 'docling' for text recognition (pip install 'kvasir[docling]') "
-    "and run 'kvasir convert' first"
+    f"for text recognition {how_to_install('docling')}, run 'kvasir convert' on it, and ingest "
+    "what that writes"
 )
 
 
