@@ -19,6 +19,7 @@ from kvasir.core.errors import CollectionError, SettingsError, UserError
 from kvasir.core.filters import Filter, parse_filter
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
 from kvasir.core.protocols import (
+    Droppable,
     Optimizable,
     VectorStore,
 )
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from kvasir.pipelines.discovery import Input
     from kvasir.pipelines.events import Event, IngestReport
     from kvasir.pipelines.ingest import IngestPipeline
+    from kvasir.pipelines.publishing import Publisher
     from kvasir.pipelines.reading import OnConflict
 
 FilterLike = str | Mapping[str, Any] | Filter | None
@@ -87,8 +89,8 @@ class App(Parts):
     ) -> IngestReport:
         """Reads files, folders, addresses or uploads into the collection.
 
-        Where the settings name another store than before, or the old one is gone, what the
-        catalog knows of is written to it first.
+        Where the settings name another store than before, or the old one is gone or has lost
+        chunks, what the catalog knows of and the store lacks is written to it first.
 
         Args:
             inputs: Paths, ``http(s)://`` addresses, or a ``Source`` with its bytes.
@@ -107,16 +109,13 @@ class App(Parts):
             CollectionError: Another embedder made the collection.
             StoreLockedError: Another process holds the index.
         """
-        pipeline = self._ingesting
-        written_again = self.repair().rewritten if self._store_was_lost() else 0
-        report = pipeline.ingest(
+        report = self._ingesting.ingest(
             inputs,
             on_conflict=on_conflict or self.settings.rag.ingest.on_conflict,
             prune=prune,
             metadata=metadata,
             on_event=on_event,
         )
-        report.chunks_embedded += written_again
         if build_graph:
             self.optimize()
         return report
@@ -208,23 +207,33 @@ class App(Parts):
         return self.catalog.text(self.collection, self.document(source).id) or ""
 
     def delete(self, *sources: str) -> int:
-        """Deletes documents from store and catalog; returns how many."""
-        return self._ingesting.remove([self.document(source).source_uri for source in sources])
+        """Deletes documents from store and catalog; returns how many. Needs no model."""
+        return self._publisher.remove([self.document(source).id for source in sources])
 
     def set_metadata(self, source: str, metadata: Metadata) -> None:
         """Replaces the metadata given for a document; nothing is embedded again."""
-        self._ingesting.set_metadata(self.document(source).source_uri, metadata)
+        self._publisher.set_metadata({self.document(source).id: metadata})
 
     def collections(self) -> list[CollectionRecord]:
         """Returns all collections."""
         return self.catalog.collections() if self.settings.has_catalog else []
 
     def delete_collection(self) -> None:
-        """Deletes the collection with everything in it."""
+        """Deletes the collection with everything in it; its name is free for another model.
+
+        Needs no model. After an interruption, doing it again does the rest.
+        """
         record = self._record()
-        uris = [document.source_uri for document in self.catalog.documents(record.name)]
-        self._ingesting.remove(uris)
+        ids = [document.id for document in self.catalog.documents(record.name)]
+        if isinstance(self._store, Droppable):
+            # First nothing answers any more; the record goes last, for it opens the store.
+            with self.writing:
+                self.catalog.retire(record.name, ids)
+                self._store.drop()
+        else:
+            self._publisher.remove(ids)
         self.catalog.delete_collection(record.name)
+        self.release_index()
 
     def copy_collection(
         self,
@@ -334,7 +343,7 @@ class App(Parts):
     def retriever(self) -> Retriever:
         """Retrieval in the collection."""
         record = self._record()
-        self._check_embedder(record)
+        record.check_embedder(self.embedder)
         if self._store_was_lost():
             raise CollectionError(
                 f"the store of collection '{record.name}' is empty, though documents were "
@@ -346,7 +355,7 @@ class App(Parts):
             self.embedder,
             self._store,
             self.reranker,
-            languages=lambda: self._record().languages,
+            languages=lambda: self.catalog.languages(record.name),
             language=self.settings.rag.language,
             alpha=chosen.alpha,
             candidates=chosen.candidates,
@@ -444,7 +453,7 @@ class App(Parts):
         chosen = self.settings.rag.ingest
         record = self.catalog.collection(self.collection)
         if record is not None:
-            self._check_embedder(record)
+            record.check_embedder(self.embedder)
         pool = self.opened.enter_context(
             ExtractionPool(chosen.workers, chosen.timeout, chosen.memory_mb, chosen.max_file_mb)
         )
@@ -458,9 +467,28 @@ class App(Parts):
             self.collection,
             recipe=json.dumps([splitter.chosen, splitter.arguments], sort_keys=True),
             language=self.settings.rag.language,
-            fetch=lambda url: fetch(url, allow_private=chosen.allow_private_urls),
+            fetch=lambda url: fetch(
+                url,
+                allow_private=chosen.allow_private_urls,
+                max_bytes=chosen.max_file_mb << 20,
+            ),
             left_out=self.settings.own_paths,
+            max_file_mb=chosen.max_file_mb,
+            restore=self._restore,
+            writing=self.writing,
         )
+
+    @property
+    def _publisher(self) -> Publisher:
+        """What deletes and relabels documents: without a model."""
+        from kvasir.pipelines.publishing import Publisher
+
+        return Publisher(self._store, self.catalog, None, self.collection, writing=self.writing)
+
+    def _restore(self) -> int:
+        from kvasir.catalog.doctor import restore
+
+        return restore(self.catalog, self._store, self.embedder, self.collection)
 
     def _store_was_lost(self) -> bool:
         """Says whether the store is empty though the catalog knows of chunks."""
@@ -501,14 +529,6 @@ class App(Parts):
                 f"there is a collection '{name}' already, of other documents: take another name"
             )
         return False
-
-    def _check_embedder(self, record: CollectionRecord) -> None:
-        if record.fingerprint != self.embedder.fingerprint:
-            raise CollectionError(
-                f"collection '{record.name}' was made with the embedding model "
-                f"'{record.embedder}', but the settings name '{self.embedder.name}'; set "
-                "rag.embedding_model back, or ingest into another --collection"
-            )
 
     def _asked(
         self, top_k: int | None, threshold: float | None, filters: FilterLike

@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.ledger import CollectionRecord
 from kvasir.core.protocols import (
+    Droppable,
     Embedder,
     Generator,
     Reranker,
@@ -62,6 +63,7 @@ class Parts:
     Attributes:
         settings: What chooses them.
         lock: Held while one is made.
+        writing: Held while something is written to the collection.
         opened: What must be closed in the end.
     """
 
@@ -77,6 +79,7 @@ class Parts:
         self.settings = settings
         self._on_progress = on_progress
         self.lock = threading.RLock()
+        self.writing = threading.Lock()
         self.opened = ExitStack()
 
     def __enter__(self) -> Self:
@@ -212,7 +215,7 @@ class Parts:
     def temporary_stores(self) -> Iterator[Callable[[], VectorStore]]:
         """Gives a function that opens empty collections, which are gone afterwards.
 
-        On a server they have names of their own; afterwards they are empty.
+        On a server they have names of their own; what cannot drop them leaves them empty.
         """
         chosen, numbers, run = self.settings.rag.vectordb, count(), uuid4().hex[:12]
         lies_in_a_folder = "uri" in signature(load("stores", chosen.type)).parameters
@@ -232,7 +235,14 @@ class Parts:
             finally:
                 for name in elsewhere:
                     with closing(self.make_store(self.settings.store_uri, name)) as store:
-                        store.delete([chunk.id for batch in store.scroll() for chunk, _ in batch])
+                        _clear(store)
+
+
+def _clear(store: VectorStore) -> None:
+    if isinstance(store, Droppable):
+        store.drop()
+    else:
+        store.delete([chunk.id for batch in store.scroll() for chunk, _ in batch])
 
 
 def _reveal(secret: SecretStr | None) -> str | None:

@@ -23,13 +23,23 @@ from kvasir.pipelines.ingest import IngestPipeline
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder
 
 MOMENTS = 20
-STEPS = ("create_collection", "begin", "upsert", "publish", "delete", "sweep", "set_metadata")
+WORDS = {"el": ("αρχείο", "πρόταση"), "he": ("קובץ", "משפט"), "ko": ("파일", "문장")}
+STEPS = (
+    "create_collection",
+    "begin",
+    "upsert",
+    "flush",
+    "publish",
+    "delete",
+    "sweep",
+    "set_metadata",
+)
 
 
 class PlainPool:
     def map(self, items, *, ordered=True):
         for path in items:
-            text = Path(path).read_text()
+            text = Path(path).read_text("utf-8")
             yield (
                 Source(path, "text/plain"),
                 Document(document_id(path), path, Path(path).name, text),
@@ -41,6 +51,9 @@ class Told:
 
     def __init__(self, real):
         self._real = real
+
+    def flush(self):
+        self.__getattr__("flush")()
 
     def __getattr__(self, name):
         method = getattr(self._real, name)
@@ -67,8 +80,8 @@ def ingest(catalog, store, sources, term):
         store,
         catalog,
         "test",
-        language="en",
         batch_chunks=40,
+        hold_seconds=0,
     )
     return pipeline.ingest([sources], prune=True, metadata={"term": term})
 
@@ -84,11 +97,13 @@ def content(store):
 
 
 def write(folder, number, lines):
-    (folder / f"{number:03}.txt").write_text("".join(f"{line}\n" for line in lines))
+    (folder / f"{number:03}.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
 def lines_of(number):
-    return [f"file {number} says sentence {line} of its own" for line in range(8 + number % 7)]
+    """Lines in a language that the script alone tells: the files gone are in the second."""
+    words = WORDS["ko" if number >= 40 else "he" if number % 6 == 1 else "el"]
+    return [f"{words[0]} {number} {words[1]} {line}" for line in range(8 + number % 7)]
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +120,9 @@ def before(tmp_path_factory, sources):
     catalog, store = open_state(state)
     with closing(catalog), closing(store):
         ingest(catalog, store, sources, term=1)
+        assert catalog.collection("test").languages == ("el", "he")
     for number in range(0, 40, 3):
-        write(sources, number, ["a new first line", *lines_of(number)[:-1], "a new last line"])
+        write(sources, number, ["νέα πρώτη", *lines_of(number)[:-1], "νέα τελευταία"])
     for number in range(1, 40, 6):
         (sources / f"{number:03}.txt").unlink()
     for number in range(40, 60):
@@ -160,7 +176,7 @@ def test_a_run_that_was_killed_at_any_moment_is_made_good_by_the_next(
     tmp_path, before, sources, undisturbed
 ):
     expected, steps = undisturbed
-    assert {"begin", "upsert", "publish", "delete", "sweep", "set_metadata"} <= set(steps)
+    assert {"begin", "upsert", "flush", "publish", "delete", "sweep", "set_metadata"} <= set(steps)
     generator = random.Random(20261120)
     killed = 0
     for moment in range(MOMENTS):
@@ -173,6 +189,7 @@ def test_a_run_that_was_killed_at_any_moment_is_made_good_by_the_next(
             report = ingest(catalog, store, sources, term=2)
             assert not report.failed
             assert content(store) == expected
+            assert catalog.collection("test").languages == ("el", "ko")
             assert examine(catalog, store, "test").clean
         shutil.rmtree(state)
     assert killed >= MOMENTS // 2

@@ -1,3 +1,4 @@
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,7 +10,7 @@ from kvasir.core.protocols import Catalog
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
 
 
-def draft(uri, text="one two", given=None, content="0"):
+def draft(uri, text="one two", given=None, content="0", language="en"):
     name = document_id(uri)
     document = Document(name, uri, f"title of {uri}", text, metadata={"author": "Ada"})
     chunks = tuple(
@@ -17,7 +18,7 @@ def draft(uri, text="one two", given=None, content="0"):
         for i, word in enumerate(text.split())
     )
     state = SourceState(uri, "text/plain", content * 64, len(text), 12.5, "recipe")
-    return VersionDraft(state, document, "en", given or {}, chunks)
+    return VersionDraft(state, document, language, given or {}, chunks)
 
 
 @pytest.fixture
@@ -33,16 +34,43 @@ def publish(catalog, *drafts):
     catalog.publish("test", [d.document.id for d in drafts])
 
 
-def test_a_collection_remembers_its_embedder_languages_and_calibration(catalog):
-    catalog.add_languages("test", ["vi", "en"])
-    catalog.add_languages("test", ["es", "en", ""])
+def test_a_collection_remembers_its_embedder_and_calibration(catalog):
     catalog.set_calibration("test", {"bias": -1.5})
     record = catalog.collection("test")
     assert (record.embedder, record.dimension, record.fingerprint) == ("model", 3, "abc")
-    assert record.languages == ("en", "es", "vi")
     assert record.calibration == {"bias": -1.5}
     assert record.created.tzinfo is not None
     assert [r.name for r in catalog.collections()] == ["test"]
+
+
+def test_a_collections_languages_are_those_of_its_live_documents(catalog):
+    def languages():
+        assert catalog.languages("test") == catalog.collection("test").languages
+        return catalog.languages("test")
+
+    assert languages() == ()
+    catalog.begin("test", [draft("/pending", language="zh")])
+    catalog.abandon("test")
+    publish(catalog, draft("/a", language="vi"), draft("/b"), draft("/c", language="und"))
+    assert languages() == ("en", "vi")
+    publish(catalog, draft("/a", "another", language="es"))
+    catalog.sweep("test")
+    assert languages() == ("en", "es")
+    publish(catalog, draft("/d", language="es"))
+    catalog.retire("test", [document_id("/a"), document_id("/b")])
+    catalog.sweep("test")
+    assert languages() == ("es",)
+    assert catalog.languages("unknown") == ()
+
+
+def test_another_process_sees_new_languages_soon(catalog, tmp_path, monkeypatch):
+    second = SqlCatalog(f"sqlite:///{tmp_path}/catalog.db")
+    assert second.languages("test") == ()
+    publish(catalog, draft("/a"))
+    clock = time.monotonic() + 3
+    monkeypatch.setattr("kvasir.catalog.sql.time.monotonic", lambda: clock)
+    assert second.languages("test") == ("en",)
+    second.close()
 
 
 def test_a_collection_is_made_once(catalog):

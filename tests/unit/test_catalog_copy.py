@@ -34,7 +34,6 @@ def catalog(tmp_path):
     unreadable = SourceState("/c", "", "", 0, None, "recipe")
     catalog.fail("test", unreadable, "encrypted", "remove the password")
     catalog.fail("test", drafts[0].state, "timeout", "too slow this time")
-    catalog.add_languages("test", ["en"])
     catalog.set_calibration("test", {"bias": 2.0})
     yield catalog
     catalog.close()

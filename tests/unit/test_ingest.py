@@ -1,16 +1,18 @@
 import os
+import signal
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kvasir.catalog.doctor import examine
+from kvasir.catalog.doctor import examine, restore
 from kvasir.catalog.sql import SqlCatalog
+from kvasir.components.splitters.window import WindowSplitter
 from kvasir.core.errors import CollectionError, ComponentError, ExtractionError, UserError
 from kvasir.core.filters import parse_filter
 from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
-from kvasir.pipelines.events import Embedded, Extracted, Found
+from kvasir.pipelines.events import Embedded, Extracted, Failed, Found, Reused
 from kvasir.pipelines.ingest import IngestPipeline
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
@@ -351,7 +353,10 @@ def test_a_collection_of_another_embedder_is_refused_in_one_sentence(world):
     world.write("a.txt", "one\n")
     world.ingest()
     other = FakeEmbedder(dimension=8)
-    with pytest.raises(CollectionError, match=r"'test' was made with .*another collection"):
+    with pytest.raises(CollectionError, match=r"'fake', which the settings name too, .*options"):
+        world.make(embedder=other).ingest([world.folder])
+    other.name = "other"
+    with pytest.raises(CollectionError, match=r"'test' was made with .*'fake' .*'other' .*another"):
         world.make(embedder=other).ingest([world.folder])
 
 
@@ -452,16 +457,16 @@ def test_an_interruption_after_going_live_counts_as_done(world):
 def test_an_error_of_the_reader_is_raised_to_the_caller(world):
     world.write("a.txt", "one\n")
 
-    class BrokenSplitter:
-        def split(self, document):
-            raise ComponentError("splitter", "split", "no reason")
+    class BrokenPool:
+        def map(self, items, *, ordered=True):
+            raise ComponentError("pool", "start", "no reason")
 
     with pytest.raises(ComponentError, match="no reason"):
-        world.make(splitter=BrokenSplitter()).ingest([world.folder])
+        world.make(pool=BrokenPool()).ingest([world.folder])
     assert not [t for t in threading.enumerate() if t.name == "reader" and t.is_alive()]
 
 
-STEPS = ["begin", "upsert", "publish", "delete", "sweep", "add_languages"]
+STEPS = ["begin", "upsert", "publish", "delete", "sweep"]
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -518,7 +523,7 @@ def test_replacing_a_language_changes_what_chunks_carry(world):
     assert (names(report.replaced), report.chunks_embedded) == (["a.txt"], 0)
     (chunk,) = world.chunks().values()
     assert chunk.metadata["language"] == "es"
-    assert world.catalog.collection("test").languages == ("en", "es")
+    assert world.catalog.collection("test").languages == ("es",)
     assert replace(chunk, metadata={}).text == "one"
 
 
@@ -538,3 +543,281 @@ def test_halves_of_surrogate_pairs_are_replaced_and_offsets_stay(world):
     assert world.texts() == ["a\ufffdb", "second"]
     record = world.catalog.document("test", document_id(path))
     assert (record.title, record.metadata["x"]) == ("t\ufffd", "\ufffd")
+
+
+def test_every_chunk_of_a_new_version_is_counted_once(world):
+    world.write("a.txt", "one\ntwo\n")
+    world.ingest()
+    world.write("b.txt", "one\nthree\nthree\nfour\n")
+    events = []
+    report = world.ingest(on_event=events.append)
+    counts = report.chunks_embedded, report.chunks_reused, report.chunks_repeated
+    assert counts == (2, 1, 1)
+    assert sum(counts) + 2 == world.store.count()
+    assert [e.chunks for e in events if isinstance(e, Extracted)] == [4]
+    assert sum(e.chunks for e in events if isinstance(e, (Embedded, Reused))) == 4
+
+
+def test_failures_are_sorted_by_source(world):
+    for name in "cab":
+        world.write(f"{name}.txt", "!broken\n")
+    report = world.ingest(world.folder / "c.txt", world.folder / "no", world.folder)
+    assert names(f.source_uri for f in report.failed) == ["a.txt", "b.txt", "c.txt", "no"]
+
+
+def test_a_folder_without_files_is_named(world):
+    world.write("full/a.txt", "one\n")
+    world.write("empty/.hidden", "one\n")
+    report = world.ingest(world.folder / "full", world.folder / "empty")
+    assert names(report.without_files) == ["empty"]
+    assert not report.failed
+
+
+def test_a_conflict_of_the_settings_alone_does_not_say_that_the_file_changed(world):
+    world.write("a.txt", "one\n")
+    world.ingest()
+    world.pipeline = world.make(recipe="other")
+    (failure,) = world.ingest(on_conflict="error").failed
+    assert "settings" in failure.message
+    assert "it changed" not in failure.message
+    world.write("a.txt", "two\n")
+    (failure,) = world.ingest(on_conflict="error").failed
+    assert "it changed" in failure.message
+
+
+def test_a_failure_in_between_is_no_conflict(world):
+    path = world.write("a.txt", "good\n")
+    world.ingest()
+    world.write("a.txt", "!broken\n")
+    world.ingest()
+    world.write("a.txt", "good\n")
+    assert not world.ingest(on_conflict="error").failed
+    assert world.catalog.document("test", document_id(path)).error_reason is None
+
+
+def test_a_failure_is_shown_in_one_line_whatever_the_files_name(world):
+    world.write("a\nb\x1b[31m.txt", "!broken\n")
+    (failure,) = world.ingest().failed
+    assert failure.line == (f"{world.folder}/a\\nb\\x1b[31m.txt: it is broken; save it again")
+    assert Failed("a", "malformed", "x\ny").line == "a: x\\ny"
+
+
+@pytest.mark.parametrize("text", ["", "\n \n"])
+def test_the_old_version_of_an_emptied_file_does_not_go_on_answering(world, text):
+    path = world.write("a.txt", "secret\n")
+    world.write("b.txt", "kept\n")
+    world.ingest()
+    world.write("a.txt", text)
+    world.pipeline = world.make(splitter=WindowSplitter(split_by="line", split_length=1))
+    (failure,) = world.ingest().failed
+    assert (failure.source_uri, failure.reason) == (path, "empty")
+    assert "removed from the index" in failure.message
+    assert [kept.strip() for kept in world.texts()] == ["kept"]
+    record = world.catalog.document("test", document_id(path))
+    assert (record.status, record.error_reason) == ("failed", "empty")
+    assert world.is_clean()
+    assert "removed" not in world.ingest().failed[0].message
+
+
+def test_a_document_that_the_splitter_cannot_cut_fails_alone(world):
+    class Picky(LineSplitter):
+        def split(self, document):
+            if document.title == "a.txt":
+                raise ZeroDivisionError("division by zero")
+            return super().split(document)
+
+    path = world.write("a.txt", "one\n")
+    world.write("b.txt", "fine\n")
+    report = world.make(splitter=Picky()).ingest([world.folder])
+    (failure,) = report.failed
+    assert (failure.source_uri, failure.reason) == (path, "split")
+    assert "ZeroDivisionError: division by zero" in failure.message
+    assert world.texts() == ["fine"]
+    assert world.catalog.document("test", document_id(path)).error_reason == "split"
+
+
+@pytest.fixture
+def alarm():
+    """Ends a test that waits for ever."""
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it waits"))
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+
+
+@pytest.mark.usefixtures("alarm")
+def test_pipes_devices_and_sockets_are_refused_without_waiting(world):
+    pipe = world.folder / "pipe"
+    os.mkfifo(pipe)
+    (world.folder / "later").symlink_to(pipe)
+    report = world.ingest(pipe, "/dev/zero", world.folder)
+    assert [f.reason for f in report.failed] == ["unreadable", "unreadable"]
+    assert all("not a regular file" in f.message for f in report.failed)
+
+
+@pytest.mark.usefixtures("alarm")
+def test_a_file_that_becomes_a_pipe_after_it_was_listed_is_refused_without_waiting(world):
+    first = world.write("a.txt", "one\n")
+    last = Path(world.write("b.txt", "two\n"))
+
+    def replace_last(event):
+        if isinstance(event, Found):
+            last.unlink()
+            os.mkfifo(last)
+
+    report = world.ingest(on_event=replace_last)
+    assert report.added == [first]
+    assert [(f.source_uri, f.reason) for f in report.failed] == [(str(last), "unreadable")]
+
+
+def test_a_file_over_the_limit_is_not_even_read(world, monkeypatch):
+    path = world.folder / "big.txt"
+    with path.open("wb") as file:
+        file.truncate(3 << 20)
+    source = Source("upload:big.txt", "text/plain")
+    monkeypatch.setattr("hashlib.file_digest", lambda *a: pytest.fail("it was hashed"))
+    report = world.make(max_file_mb=1).ingest([path, (source, bytes(2 << 20))])
+    assert [f.reason for f in report.failed] == ["too_large", "too_large"]
+    assert report.bytes_read == 0
+    assert world.pool.extracted == []
+    assert world.catalog.document("test", document_id(str(path))).error_reason == "too_large"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://user:pa55word@example.org/x",
+        "https://user:p/a55word@example.org/x",
+        "https://pa55word@example.org/x?y=@",
+        "ftp://user:pa55word@example.org/x",
+    ],
+)
+def test_no_password_of_an_address_is_shown_or_kept(world, address):
+    world.pipeline = world.make(fetch=lambda url: pytest.fail("it was fetched"))
+    report = world.ingest(address)
+    (failure,) = report.failed
+    assert failure.reason == "fetch"
+    assert failure.source_uri.partition("://")[2].startswith("example.org/x")
+    assert "a55word" not in f"{report}"
+    assert list(world.catalog.documents("test")) == []
+
+
+def test_other_addresses_than_those_of_the_web_are_refused_as_such(world):
+    (failure,) = world.ingest("ftp://example.org/x").failed
+    assert (failure.source_uri, failure.reason) == ("ftp://example.org/x", "fetch")
+    assert "only http and https" in failure.message
+
+
+def test_an_at_sign_in_a_path_is_no_login(world):
+    world.pipeline = world.make(fetch=lambda url: (Source(url, "text/html"), b"text\n"))
+    address = "https://example.org:8080/@someone?to=a@b"
+    assert world.ingest(address).added == [address]
+
+
+class FlushedStore(MemoryStore):
+    """Loses in a power cut what was not flushed."""
+
+    def __init__(self):
+        super().__init__()
+        self.flush()
+
+    def flush(self):
+        self.kept = dict(self._shelf.chunks), dict(self._shelf.vectors), dict(self._shelf.terms)
+
+    def cut_power(self):
+        shelf = self._shelf
+        shelf.chunks, shelf.vectors, shelf.terms = (dict(each) for each in self.kept)
+
+
+@pytest.fixture
+def flushed(world):
+    world.store = FlushedStore()
+    world.pipeline = world.make()
+    return world
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", [*STEPS, "set_metadata", "stamped"])
+def test_a_power_cut_at_any_step_is_repaired_by_the_next_run(flushed, monkeypatch, step, after):
+    world = flushed
+    world.write("a.txt", "one\ntwo\n")
+    world.write("b.txt", "kept\n")
+    world.ingest(metadata={"term": 1})
+    world.write("a.txt", "zero\ntwo\nthree\n")
+    target = world.store if hasattr(world.store, step) else world.catalog
+    real = getattr(target, step)
+
+    def fails(*args, **kwargs):
+        if step == "sweep" and not world.catalog.stale_chunks("test"):
+            return real(*args, **kwargs)
+        if after:
+            real(*args, **kwargs)
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr(target, step, fails)
+    with pytest.raises(RuntimeError, match="power cut"):
+        world.ingest(metadata={"term": 2})
+    monkeypatch.undo()
+    world.store.cut_power()
+    world.ingest(metadata={"term": 2})
+    world.store.cut_power()
+    assert world.texts() == ["kept", "three", "two", "zero"]
+    assert {chunk.metadata["term"] for chunk in world.chunks().values()} == {2}
+    assert world.is_clean()
+
+
+def test_several_batches_are_written_with_one_flush(flushed, monkeypatch):
+    world = flushed
+    flushes = []
+    flush = world.store.flush
+    monkeypatch.setattr(world.store, "flush", lambda: (flushes.append(1), flush()))
+    for number in range(40):
+        world.write(f"{number:03}.txt", f"document {number}\nthe same\n")
+    world.pipeline = world.make(batch_chunks=10)
+    report = world.ingest()
+    assert (len(report.added), len(flushes)) == (40, 1)
+    assert (report.chunks_embedded, report.chunks_repeated) == (41, 39)
+    assert world.is_clean()
+
+
+def test_ctrl_c_keeps_what_was_embedded_and_waits_to_be_written(flushed):
+    world = flushed
+    for number in range(40):
+        world.write(f"{number:03}.txt", f"document {number}\n")
+    world.pipeline = world.make(batch_chunks=10)
+    embed = world.embedder.embed_documents
+
+    def interrupted(texts):
+        if world.embedder.embedded >= 20:
+            raise KeyboardInterrupt
+        return embed(texts)
+
+    world.embedder.embed_documents = interrupted
+    report = world.ingest()
+    assert (report.interrupted, len(report.added), len(report.left)) == (True, 20, 20)
+    assert world.store.count() == 20
+    assert world.is_clean()
+
+
+def test_chunks_that_the_store_lost_are_written_again_by_the_next_ingest(world):
+    world.write("a.txt", "one\ntwo\nthree\n")
+    world.ingest()
+    before = world.chunks()
+    world.store.delete(list(before)[:2])
+    with pytest.raises(UserError, match=r"has 1 chunks and the catalog 3.*--repair"):
+        world.ingest()
+    args = world.catalog, world.store, world.embedder, "test"
+    world.pipeline = world.make(restore=lambda: restore(*args))
+    report = world.ingest()
+    assert (report.chunks_restored, report.chunks_embedded, len(report.unchanged)) == (2, 2, 1)
+    assert world.chunks() == before
+    assert world.is_clean()
+
+
+def test_chunks_that_no_document_has_are_reported_and_left_alone(world):
+    world.write("a.txt", "one\n")
+    world.ingest()
+    stray = Chunk("0f0f0f0f-0000-4000-8000-000000000000", "x", "stray", 0, 5)
+    world.store.upsert([stray], world.embedder.embed_queries(["stray"]))
+    assert world.ingest().chunks_unknown == 1
+    assert world.texts() == ["one", "stray"]

@@ -16,7 +16,7 @@ import numpy as np
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.errors import CollectionError, UserError
 from kvasir.core.ledger import ChunkRecord, VersionStatus, passage_hash
-from kvasir.core.protocols import Embedder, VectorStore
+from kvasir.core.protocols import Durable, Embedder, VectorStore
 from kvasir.core.types import Chunk, Matrix, Metadata
 from kvasir.pipelines.publishing import Publisher
 
@@ -165,12 +165,25 @@ def repair(
         store.delete(part)
     _rewrite(catalog, store, embedder, collection, {*found.missing, *wrong})
     _relabel(catalog, store, collection, set(found.mislabelled))
+    if isinstance(store, Durable):
+        store.flush()
     return Repairs(
         recovered=recovered,
         removed=len(found.orphans),
         rewritten=len({*found.missing, *wrong}),
         relabelled=len(found.mislabelled),
     )
+
+
+def restore(catalog: SqlCatalog, store: VectorStore, embedder: Embedder, collection: str) -> int:
+    """Writes the chunks that the store lacks, and changes nothing else; returns how many.
+
+    Raises:
+        CollectionError: There is no such collection.
+    """
+    missing = examine(catalog, store, collection).missing
+    _rewrite(catalog, store, embedder, collection, set(missing))
+    return len(missing)
 
 
 def _require(catalog: SqlCatalog, collection: str) -> None:

@@ -7,13 +7,15 @@ in ``pipelines.publishing``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from kvasir.catalog import languages
 from kvasir.catalog.copying import copy_records
 from kvasir.catalog.queries import live, live_chunks, of_collection, shown
 from kvasir.catalog.records import (
@@ -41,6 +43,8 @@ from kvasir.core.ledger import (
 from kvasir.core.types import Metadata, document_id
 from kvasir.database import open_database, reading, writing
 
+_LANGUAGES_SECONDS = 2.0
+
 _SLICE = 500
 """Values in one ``IN (...)``; databases limit the parameters of a statement."""
 
@@ -63,6 +67,7 @@ class SqlCatalog:
             UserError: The database cannot be opened, or a newer Kvasir made it.
         """
         self._engine: Engine = open_database(url)
+        self._languages: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     def close(self) -> None:
         """Closes the database's connections; a second call does nothing."""
@@ -107,19 +112,24 @@ class SqlCatalog:
         """Forgets a collection and all that is recorded of it; unknown names are no error."""
         with writing(self._engine) as connection:
             connection.execute(delete(collections).where(collections.c.name == name))
+        self._languages.pop(name, None)
 
     def copy_collection(self, name: str, to: str) -> None:
         """Records a collection once more, under a name that no collection has yet."""
         with writing(self._engine) as connection:
             copy_records(connection, self._collection(connection, name).id, to)
 
-    def add_languages(self, collection: str, languages: Iterable[str]) -> None:
-        """Notes languages of documents in the collection."""
-        with writing(self._engine) as connection:
-            row = self._collection(connection, collection)
-            known = sorted({*row.languages, *languages} - {""})
-            if known != row.languages:
-                connection.execute(update(collections).filter_by(id=row.id).values(languages=known))
+    def languages(self, collection: str) -> tuple[str, ...]:
+        """Returns the languages of a collection's documents; none of an unknown collection.
+
+        For every query: what another process changed is seen within two seconds.
+        """
+        read, found = self._languages.get(collection, (-_LANGUAGES_SECONDS, ()))
+        if time.monotonic() - read >= _LANGUAGES_SECONDS:
+            record = self.collection(collection)
+            found = record.languages if record else ()
+            self._languages[collection] = (time.monotonic(), found)
+        return found
 
     def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
         """Keeps the fitted parameters of the decision to refuse, or forgets them."""
@@ -228,6 +238,8 @@ class SqlCatalog:
     def publish(self, collection: str, document_ids: Sequence[str]) -> None:
         """Makes pending versions live and marks the versions they replace as deleted.
 
+        The collection's languages are those of its live versions from here on.
+
         Raises:
             CollectionError: One of them is not pending any more: another process took it for
                 a version that an interrupted run left.
@@ -252,6 +264,10 @@ class SqlCatalog:
                 connection.execute(
                     update(versions).where(mine, versions.c.status == _PENDING).values(status=_LIVE)
                 )
+                spoken = select(versions.c.language).where(mine, versions.c.status == _LIVE)
+                found = connection.execute(spoken.distinct()).scalars().all()
+                languages.add(connection, collection, found)
+        self._languages.pop(collection, None)
 
     def abandon(self, collection: str) -> int:
         """Marks every pending version as deleted and the live one beside it for stamping.
@@ -309,17 +325,19 @@ class SqlCatalog:
 
     def sweep(self, collection: str) -> None:
         """Forgets deleted versions, and sources without any version."""
-        query = of_collection(collection, versions.c.id, versions.c.source_id).where(
-            versions.c.status == _DELETED
-        )
+        columns = (versions.c.id, versions.c.source_id, versions.c.language)
+        query = of_collection(collection, *columns).where(versions.c.status == _DELETED)
         with writing(self._engine) as connection:
-            for part in _slices(connection.execute(query).all()):
+            rows = connection.execute(query).all()
+            for part in _slices(rows):
                 ids = [row.id for row in part]
                 connection.execute(delete(versions).where(versions.c.id.in_(ids)))
                 bare = sources.c.id.in_({row.source_id for row in part}) & ~(
                     select(versions.c.id).where(versions.c.source_id == sources.c.id).exists()
                 )
                 connection.execute(delete(sources).where(bare))
+            languages.drop_unused(connection, collection, {row.language for row in rows})
+        self._languages.pop(collection, None)
 
     def fail(self, collection: str, state: SourceState, reason: str, message: str) -> None:
         """Records that a source could not be read; a live version stays as it is."""

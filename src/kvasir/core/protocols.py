@@ -7,7 +7,7 @@ processes give the concurrency; every method may be called from several threads 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from kvasir.core.filters import Filter
@@ -200,6 +200,22 @@ class Optimizable(Protocol):
         """
 
 
+@runtime_checkable
+class Durable(Protocol):
+    """A store whose writes outlive its process at once, but a power cut only after a flush."""
+
+    def flush(self) -> None:
+        """Returns when everything written so far is on the disk."""
+
+
+@runtime_checkable
+class Droppable(Protocol):
+    """A store that can delete its whole collection, so that its name is free again."""
+
+    def drop(self) -> None:
+        """Deletes the collection with all that is kept of it, and closes the store."""
+
+
 class Reranker(Protocol):
     """Orders hits anew by reading query and chunk together."""
 
@@ -232,9 +248,6 @@ class Catalog(Protocol):
     ) -> CollectionRecord:
         """Makes a collection; raises CollectionError where there is one of this name."""
 
-    def add_languages(self, collection: str, languages: Iterable[str]) -> None:
-        """Notes languages of documents in the collection."""
-
     def document(self, collection: str, document_id: str) -> DocumentRecord | None:
         """Returns a document, or None where it is unknown."""
 
@@ -258,6 +271,8 @@ class Catalog(Protocol):
 
     def publish(self, collection: str, document_ids: Sequence[str]) -> None:
         """Makes pending versions live and marks the versions they replace as deleted.
+
+        The collection's languages are those of its live versions from here on.
 
         Raises:
             CollectionError: One of them is not pending any more: another process took it for

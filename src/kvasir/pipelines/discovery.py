@@ -7,6 +7,7 @@ resolved, so that a link that is moved to a new target is a changed document, no
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -25,15 +26,24 @@ VERSION_CONTROL_FOLDERS = frozenset({"CVS", "_darcs", "RCS", "SCCS"})
 INDEX_NAMES = frozenset({"catalog.db", "store"})
 """A folder with both is a data folder of Kvasir."""
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _UNNAMED = "its name is not valid UTF-8; rename it"
+NOT_A_FILE = "it is not a regular file but a pipe, device or socket; write what it gives to a file"
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Something that was asked for or listed and cannot be read."""
+    """Something that was asked for or listed and cannot be read.
+
+    Attributes:
+        uri: The path, or the address without any user name or password.
+        message: One line that says what to do.
+        reason: The stable word for it, as in ``events.Failed``.
+    """
 
     uri: str
     message: str
+    reason: str = "missing"
 
 
 @dataclass(slots=True)
@@ -44,6 +54,7 @@ class Discovery:
         items: By URI, in the order of asking: a path, an address or an upload.
         missing: What is not there or cannot be listed.
         folders: The folders that were asked for and could be listed.
+        without_files: Those of them in which no file counts.
         left_out: Resolved paths that are skipped inside of folders: where Kvasir itself keeps
             things.
     """
@@ -51,6 +62,7 @@ class Discovery:
     items: dict[str, str | Upload] = field(default_factory=dict)
     missing: list[Missing] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
+    without_files: list[str] = field(default_factory=list)
     left_out: tuple[str, ...] = ()
 
     def leaves_out(self, path: str) -> bool:
@@ -92,12 +104,37 @@ def discover(inputs: Iterable[Input], left_out: Iterable[str] = ()) -> Discovery
     for item in inputs:
         if isinstance(item, tuple):
             found.items[item[0].uri] = item
-        elif is_address(str(item)):
-            address = urldefrag(str(item)).url
-            found.items[address] = address
+        elif _SCHEME.match(str(item)):
+            _add_address(found, str(item))
         else:
             _add_path(found, os.path.abspath(os.path.expanduser(item)))  # noqa: PTH100, PTH111
     return found
+
+
+def _add_address(found: Discovery, text: str) -> None:
+    shown, has_login = _without_login(text)
+    if not is_address(text):
+        message = "of addresses only http and https ones are read; download it, or name a file"
+        found.missing.append(Missing(shown, message, "fetch"))
+    elif has_login:
+        message = "an address with a user name or password is not fetched; download it"
+        found.missing.append(Missing(shown, message, "fetch"))
+    else:
+        address = urldefrag(text).url
+        found.items[address] = address
+
+
+def _without_login(address: str) -> tuple[str, bool]:
+    """Returns an address without user name and password, and whether it had any."""
+    scheme, _, rest = address.partition("://")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    if "@" in authority:
+        return f"{scheme}://{rest[authority.rindex('@') + 1 :]}", True
+    # A password may hold an unescaped slash: then what stands for the port is no number.
+    port = authority.rpartition("]")[2].partition(":")[2]
+    if "@" in rest and port and not port.isdecimal():
+        return f"{scheme}://{rest.rpartition('@')[2]}", True
+    return address, False
 
 
 def _add_path(found: Discovery, path: str) -> None:
@@ -111,10 +148,15 @@ def _add_path(found: Discovery, path: str) -> None:
         return
     if stat.S_ISDIR(mode):
         found.folders.append(path)
-        for file in _files(found, path):
+        files = _files(found, path)
+        if not files:
+            found.without_files.append(path)
+        for file in files:
             found.items.setdefault(file, file)
-    else:
+    elif stat.S_ISREG(mode):
         found.items.setdefault(path, path)
+    else:
+        found.missing.append(Missing(path, NOT_A_FILE, "unreadable"))
 
 
 def _files(found: Discovery, root: str) -> list[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Outcome(StrEnum):
@@ -41,6 +44,17 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True)
+class Reused:
+    """So many more chunks have a vector that was there already.
+
+    In a run that is not interrupted, ``Embedded`` and ``Reused`` sum up to the chunks of
+    all ``Extracted``.
+    """
+
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A source is done."""
 
@@ -55,7 +69,7 @@ class Failed:
     Attributes:
         source_uri: The source.
         reason: A short stable word: those of ``ExtractionError``, ``missing``, ``fetch``,
-            ``conflict``.
+            ``conflict``, ``split``.
         message: One line that says what to do, without the source's name.
     """
 
@@ -63,13 +77,22 @@ class Failed:
     reason: str
     message: str
 
+    @property
+    def line(self) -> str:
+        """Source and message, in one line whatever the file's name."""
+        return f"{shown(self.source_uri)}: {shown(self.message)}"
 
-Event = Found | Extracted | Embedded | Finished | Failed
+
+Event = Found | Extracted | Embedded | Reused | Finished | Failed
 
 
 @dataclass(slots=True)
 class IngestReport:
     """What an ingest did. Sources are given by URI, in the order in which they were done.
+
+    Every chunk of a new version, and every one that was restored, counts once in
+    ``chunks_embedded``, ``chunks_reused`` or ``chunks_repeated``. Where the run was interrupted,
+    some may have been embedded and not written.
 
     Attributes:
         added: New documents.
@@ -78,12 +101,16 @@ class IngestReport:
         relabelled: Unchanged documents that were given other metadata.
         skipped: Changed documents that were left alone because of ``on_conflict="skip"``.
         removed: Documents whose file is gone, with ``prune=True``.
-        failed: What could not be ingested, and why; the rest went on.
+        failed: What could not be ingested, and why, sorted by source; the rest went on.
+        without_files: Folders that were given and have no file that counts.
         left: Sources that were not come to, because the run was interrupted.
         interrupted: Ctrl-C ended the run; what was finished is kept.
         recovered: Half-written versions of an earlier run that were cleaned up.
         chunks_embedded: Passages that went through the model.
-        chunks_reused: Chunks whose passage was there already, with its vector.
+        chunks_reused: Chunks whose passage was in the collection already, with its vector.
+        chunks_repeated: Chunks whose passage was embedded just before, for another chunk.
+        chunks_restored: Those of ``chunks_embedded`` that the store had lost.
+        chunks_unknown: Chunks in the store that no document has; ``kvasir doctor`` lists them.
         bytes_read: Bytes of all sources that were read.
         seconds: Seconds by stage: ``read`` (hashing, fetching), ``extract`` (waiting for it),
             ``split``, ``embed``, ``store``, ``total``. Reading goes on while embedding does.
@@ -96,11 +123,15 @@ class IngestReport:
     skipped: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
+    without_files: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     interrupted: bool = False
     recovered: int = 0
     chunks_embedded: int = 0
     chunks_reused: int = 0
+    chunks_repeated: int = 0
+    chunks_restored: int = 0
+    chunks_unknown: int = 0
     bytes_read: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -117,3 +148,8 @@ class IngestReport:
     def spend(self, stage: str, seconds: float) -> None:
         """Adds time to a stage."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+
+def shown(text: str) -> str:
+    """Returns a text in one line: line breaks and other control characters are escaped."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -144,11 +144,7 @@ class ExtractionPool:
         if path is not None and not Path(path).is_file():
             return ExtractionError("unreadable", "it is not a regular file")
         if size > self._max_bytes:
-            return ExtractionError(
-                "too_large",
-                f"it has {size / 1e6:.0f} MB, the limit is {self._max_bytes >> 20} MiB; "
-                "raise the limit or split the file",
-            )
+            return too_large(size, self._max_bytes)
         return None
 
     def _replace(self, child: _Child | None) -> _Child:
@@ -162,6 +158,15 @@ class ExtractionPool:
         if child is not None:
             child.close()
         return fresh
+
+
+def too_large(size: int, limit: int) -> ExtractionError:
+    """Returns the error for a source of more bytes than are read."""
+    return ExtractionError(
+        "too_large",
+        f"it has {size / 1e6:.0f} MB, the limit is {limit >> 20} MiB; "
+        "raise rag.ingest.max_file_mb or split the file",
+    )
 
 
 def _crashed(outcome: Outcome) -> bool:

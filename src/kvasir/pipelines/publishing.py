@@ -4,14 +4,15 @@ The order for a group of documents, each step durable before the next:
 
     1. vectors are complete: reused by passage, the rest embedded      (nothing is written yet)
     2. catalog: the new versions are pending, with all their chunk ids
-    3. store:   upsert of the new chunks                                (old and new stand there)
+    3. store:   upsert of the new chunks, flush                         (old and new stand there)
     4. catalog: pending becomes live, the old live becomes deleted      (one transaction)
-    5. store:   delete the chunks of deleted versions that the live one lacks
+    5. store:   delete the chunks of deleted versions that the live one lacks, flush
     6. catalog: forget the deleted versions
 
 Between any two steps the catalog knows every chunk id that the store may hold, so ``recover``
 needs nothing else: what is pending becomes deleted, then steps 5 and 6 are done again. Deleting
-a document is: all of its versions become deleted, then steps 5 and 6.
+a document is: all of its versions become deleted, then steps 5 and 6. A flush is asked of
+stores that are ``Durable`` for themselves only after one.
 """
 
 from __future__ import annotations
@@ -19,16 +20,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 
-from kvasir.core.errors import CollectionError, ComponentError, UserError
+from kvasir.core.errors import ComponentError, UserError
 from kvasir.core.ledger import RESERVED_METADATA, VersionDraft, passage_hash
-from kvasir.core.protocols import Catalog, Embedder, VectorStore
+from kvasir.core.protocols import Catalog, Durable, Embedder, VectorStore
 from kvasir.core.types import Chunk, Matrix, Metadata
-from kvasir.language.detect import UNKNOWN
 
 _SLICE = 512
 """Chunks in one call to the store."""
@@ -37,43 +37,69 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """What publishing a group of documents took.
+class Ready:
+    """Documents whose vectors are complete; nothing of them is written yet.
+
+    Every chunk counts once: ``embedded + reused + repeated`` is the number of chunks.
 
     Attributes:
+        drafts: The documents.
+        chunks: All of their chunks.
+        hashes: The hash of each one's passage.
+        vectors: By the hash of the passage.
         embedded: Passages that were embedded.
-        reused: Chunks whose vector was taken over.
-        embed_seconds: Seconds of finding and making vectors.
-        store_seconds: Seconds of writing to store and catalog.
+        reused: Chunks whose vector was taken over from the collection.
+        repeated: Chunks whose passage was embedded just before, for another chunk.
+        seconds: Seconds of finding and making vectors.
     """
 
+    drafts: Sequence[VersionDraft]
+    chunks: Sequence[Chunk]
+    hashes: Sequence[str]
+    vectors: Mapping[str, Matrix] = field(repr=False)
     embedded: int
     reused: int
-    embed_seconds: float
-    store_seconds: float
+    repeated: int
+    seconds: float
 
 
 class Publisher:
     """Everything that writes to one collection; safe to call from several threads.
 
-    There is one for a store: what another one is about to publish would look interrupted.
+    There is one for a store, or several that share a lock: what another one is about to
+    publish would look interrupted.
     """
 
     def __init__(
         self,
         store: VectorStore,
         catalog: Catalog,
-        embedder: Embedder,
+        embedder: Embedder | None,
         collection: str,
         batch_chunks: int = 256,
+        writing: threading.Lock | None = None,
     ) -> None:
-        """Args: the collection's parts and name, and how many passages are embedded at once."""
+        """Makes a publisher; nothing is read or written yet.
+
+        Args:
+            store: The collection's store.
+            catalog: The ledger.
+            embedder: The collection's; None where documents are only deleted or relabelled.
+            collection: The collection's name.
+            batch_chunks: How many passages are embedded at once.
+            writing: Held while something is written; shared by all publishers of a store.
+        """
         self._store = store
         self._catalog = catalog
         self._embedder = embedder
         self._collection = collection
         self._batch_chunks = batch_chunks
-        self._writing = threading.Lock()
+        self._writing = writing or threading.Lock()
+
+    @property
+    def flushes(self) -> bool:
+        """Whether writing ends with a flush, so that writing more at once is worth while."""
+        return isinstance(self._store, Durable)
 
     def open_collection(self) -> None:
         """Makes the collection if it is new.
@@ -81,22 +107,17 @@ class Publisher:
         Raises:
             CollectionError: Another embedder made it.
         """
-        name, embedder = self._collection, self._embedder
+        name, embedder = self._collection, self._needed_embedder()
         record = self._catalog.collection(name)
-        if record is None:
-            self._catalog.create_collection(
-                name,
-                embedder=embedder.name,
-                dimension=embedder.dimension,
-                fingerprint=embedder.fingerprint,
-            )
-        elif record.fingerprint != embedder.fingerprint:
-            version = " in another version" if record.embedder == embedder.name else ""
-            raise CollectionError(
-                f"collection '{name}' was made with the embedding model {record.embedder} "
-                f"({record.dimension} dimensions), not with {embedder.name}{version} "
-                f"({embedder.dimension}): set that model, or ingest into another collection"
-            )
+        if record is not None:
+            record.check_embedder(embedder)
+            return
+        self._catalog.create_collection(
+            name,
+            embedder=embedder.name,
+            dimension=embedder.dimension,
+            fingerprint=embedder.fingerprint,
+        )
 
     def recover(self) -> int:
         """Puts right what an interrupted run left.
@@ -110,32 +131,104 @@ class Publisher:
             self._stamp()
         return abandoned
 
-    def publish(
-        self, drafts: Sequence[VersionDraft], on_embedded: Callable[[int], None] = lambda _: None
-    ) -> Published:
+    def check_count(self, restore: Callable[[], int] | None) -> tuple[int, int]:
+        """Compares how many chunks catalog and store have, and gives back what the store lost.
+
+        Args:
+            restore: Writes what the store lacks, and returns how many chunks that were.
+
+        Returns:
+            How many chunks were written again, and how many the store has that no document
+            has; those are left alone.
+
+        Raises:
+            UserError: The store lacks chunks, and there is nothing to restore them with.
+        """
+        with self._writing:
+            expected, counted = self._catalog.chunk_count(self._collection), self._store.count()
+            if counted >= expected:
+                return 0, counted - expected
+            if restore is None:
+                raise UserError(
+                    f"the store of collection '{self._collection}' has {counted} chunks and the "
+                    f"catalog {expected}: run 'kvasir doctor --repair', then ingest again"
+                )
+            restored = restore()
+            self._flush()
+            return restored, max(0, self._store.count() - expected)
+
+    def publish(self, drafts: Sequence[VersionDraft]) -> Ready:
         """Makes new versions of documents live, in place of their old ones.
 
         Args:
             drafts: One for each document, no document twice.
+        """
+        ready = self.embed(drafts)
+        self.write([ready])
+        return ready
+
+    def embed(
+        self,
+        drafts: Sequence[VersionDraft],
+        on_embedded: Callable[[int], None] = lambda _: None,
+        waiting: Sequence[Ready] = (),
+    ) -> Ready:
+        """Completes the vectors of new versions, reused by passage or made; writes nothing.
+
+        Args:
+            drafts: One for each document, no document twice.
             on_embedded: Called with a number of passages whenever so many more were embedded.
+            waiting: What was embedded and is not written yet; its vectors are taken over, too.
         """
         started = time.perf_counter()
+        embedder = self._needed_embedder()
         chunks = [chunk for draft in drafts for chunk in draft.chunks]
         hashes = [passage_hash(chunk.passage) for chunk in chunks]
-        vectors = self._reusable_vectors(set(hashes))
-        reused = sum(key in vectors for key in hashes)
+        wanted = set(hashes)
+        made: dict[str, Matrix] = {}
+        for other in waiting:
+            made.update((key, other.vectors[key]) for key in wanted & other.vectors.keys())
+        found = self._reusable_vectors(wanted - made.keys())
         rest = {
             key: chunk.passage
             for key, chunk in zip(hashes, chunks, strict=True)
-            if key not in vectors
+            if key not in made and key not in found
         }
         for part in _slices(list(rest), self._batch_chunks):
-            made = self._embedder.embed_documents([rest[key] for key in part])
-            vectors.update(zip(part, made, strict=True))
+            vectors = embedder.embed_documents([rest[key] for key in part])
+            made.update(zip(part, vectors, strict=True))
             on_embedded(len(part))
-        embedded = time.perf_counter()
-        self._write(drafts, chunks, hashes, vectors)
-        return Published(len(rest), reused, embedded - started, time.perf_counter() - embedded)
+        reused = sum(key in found for key in hashes)
+        return Ready(
+            drafts,
+            chunks,
+            hashes,
+            {**found, **made},
+            embedded=len(rest),
+            reused=reused,
+            repeated=len(chunks) - reused - len(rest),
+            seconds=time.perf_counter() - started,
+        )
+
+    def write(self, ready: Sequence[Ready]) -> None:
+        """Makes new versions live, whose vectors are complete; no document twice."""
+        drafts = [draft for one in ready for draft in one.drafts]
+        with self._writing:
+            written = self._already_written(drafts)
+            self._catalog.begin(self._collection, drafts)
+            wanted = [
+                (chunk, one.vectors[key])
+                for one in ready
+                for chunk, key in zip(one.chunks, one.hashes, strict=True)
+                if written.get(chunk.id) != chunk
+            ]
+            for part in _slices(wanted, _SLICE):
+                matrix = np.stack([vector for _, vector in part]).astype(np.float32, copy=False)
+                self._store.upsert([chunk for chunk, _ in part], matrix)
+            if wanted:
+                self._flush()
+            self._catalog.publish(self._collection, [draft.document.id for draft in drafts])
+            self._sweep()
 
     def remove(self, document_ids: Sequence[str]) -> int:
         """Deletes documents from store and catalog, and makes sure that they are gone.
@@ -176,30 +269,6 @@ class Publisher:
                     vectors[key] = vector
         return vectors
 
-    def _write(
-        self,
-        drafts: Sequence[VersionDraft],
-        chunks: Sequence[Chunk],
-        hashes: Sequence[str],
-        vectors: dict[str, Matrix],
-    ) -> None:
-        ids = [draft.document.id for draft in drafts]
-        with self._writing:
-            written = self._already_written(drafts)
-            self._catalog.begin(self._collection, drafts)
-            wanted = [
-                (chunk, vectors[key])
-                for chunk, key in zip(chunks, hashes, strict=True)
-                if written.get(chunk.id) != chunk
-            ]
-            for part in _slices(wanted, _SLICE):
-                matrix = np.stack([vector for _, vector in part]).astype(np.float32, copy=False)
-                self._store.upsert([chunk for chunk, _ in part], matrix)
-            self._catalog.publish(self._collection, ids)
-            self._sweep()
-            languages = {draft.language for draft in drafts} - {UNKNOWN}
-            self._catalog.add_languages(self._collection, languages)
-
     def _already_written(self, drafts: Sequence[VersionDraft]) -> dict[str, Chunk]:
         """Returns the stored chunks that the old versions share with the new ones."""
         shared: list[str] = []
@@ -225,6 +294,8 @@ class Publisher:
                     "delete",
                     f"{left} chunks are still there; run 'kvasir doctor --repair'",
                 )
+        if stale:
+            self._flush()
         self._catalog.sweep(self._collection)
 
     def _stamp(self) -> None:
@@ -233,7 +304,17 @@ class Publisher:
             for part in _slices(stamp.chunk_ids, _SLICE):
                 self._store.set_metadata(part, stamp.metadata)
         if stamps:
+            self._flush()
             self._catalog.stamped(self._collection, [stamp.document_id for stamp in stamps])
+
+    def _flush(self) -> None:
+        if isinstance(self._store, Durable):
+            self._store.flush()
+
+    def _needed_embedder(self) -> Embedder:
+        if self._embedder is None:
+            raise RuntimeError("this publisher was made to delete and relabel only")
+        return self._embedder
 
 
 def check_metadata(given: Metadata) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import threading
 import time
 from collections import deque
@@ -22,8 +23,9 @@ from kvasir.core.ledger import SourceState, VersionDraft, VersionStatus, chunk_m
 from kvasir.core.protocols import Catalog, Splitter
 from kvasir.core.types import Document, Metadata, Source, document_id
 from kvasir.language.detect import detect
-from kvasir.pipelines.discovery import Upload, is_address
+from kvasir.pipelines.discovery import NOT_A_FILE, Upload, is_address
 from kvasir.pipelines.events import Failed, Finished, Outcome
+from kvasir.pipelines.extraction import too_large
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -80,6 +82,7 @@ class Rules:
         language: The language of all documents, or None to detect it.
         on_conflict: What to do with a changed source that is there already.
         metadata: Metadata for every document, or None to keep what each has.
+        max_bytes: Larger sources are not read, nor hashed.
     """
 
     collection: str
@@ -87,6 +90,7 @@ class Rules:
     language: str | None
     on_conflict: OnConflict
     metadata: Metadata | None
+    max_bytes: int
 
 
 class Closed(Exception):  # noqa: N818 - it ends the thread, it is no error
@@ -165,14 +169,17 @@ class Reader:
                 self._fail(uri, "missing", f"it cannot be read: {error.strerror or error}", None)
                 continue
             except FetchError as error:
-                self._fail(uri, "fetch", str(error), None)
+                self._fail(uri, "fetch", str(error).removeprefix(f"{uri}: "), None)
+                continue
+            if isinstance(state, Unreadable):
+                self._backlog.put(state)
                 continue
             due = self._is_due(state)
             self.seconds["read"] += time.perf_counter() - started
             if due:
                 yield item
 
-    def _read(self, uri: str, item: str | Upload) -> tuple[str | Upload, SourceState]:
+    def _read(self, uri: str, item: str | Upload) -> tuple[str | Upload, SourceState | Unreadable]:
         modified: float | None = None
         if isinstance(item, str) and is_address(item):
             if self._fetch is None:
@@ -182,16 +189,25 @@ class Reader:
         if isinstance(item, tuple):
             source, data = item
             media_type, size = source.media_type, len(data)
-            content_hash = hashlib.sha256(data).hexdigest()
+            content_hash = "" if self._is_large(size) else hashlib.sha256(data).hexdigest()
         else:
-            with open(item, "rb", buffering=0) as file:  # noqa: PTH123
+            with open(item, "rb", buffering=0, opener=_open_at_once) as file:
                 status = os.fstat(file.fileno())
-                content_hash = hashlib.file_digest(file, "sha256").hexdigest()
-            media_type, size = media_types.by_name(item), status.st_size
+                media_type, size = media_types.by_name(item), status.st_size
+                if not stat.S_ISREG(status.st_mode):
+                    return item, Unreadable(Failed(uri, "unreadable", NOT_A_FILE), None)
+                is_large = self._is_large(size)
+                content_hash = "" if is_large else hashlib.file_digest(file, "sha256").hexdigest()
             modified = status.st_mtime
+        state = SourceState(uri, media_type, content_hash, size, modified, self._rules.recipe)
+        if not content_hash:
+            refusal = too_large(size, self._rules.max_bytes)
+            return item, Unreadable(Failed(uri, refusal.reason, str(refusal)), state)
         self.bytes_read += size
-        recipe = self._rules.recipe
-        return item, SourceState(uri, media_type, content_hash, size, modified, recipe)
+        return item, state
+
+    def _is_large(self, size: int) -> bool:
+        return size > self._rules.max_bytes
 
     def _is_due(self, state: SourceState) -> bool:
         rules, uri = self._rules, state.uri
@@ -203,7 +219,10 @@ class Reader:
         old = record.state
         same = (old.content_hash, old.recipe) == (state.content_hash, state.recipe)
         # After a failure in between it is read anew, so that the failure is forgotten.
-        if same and record.error_reason is None:
+        if same and record.error_reason is not None:
+            self._changed[uri] = (state, given, Outcome.REPLACED)
+            return True
+        if same:
             if dict(given) != dict(record.given):
                 self._backlog.put(Relabelled(uri, given))
             else:
@@ -211,8 +230,7 @@ class Reader:
         elif rules.on_conflict == "skip":
             self._backlog.put(Finished(uri, Outcome.SKIPPED))
         elif rules.on_conflict == "error":
-            message = "it changed since it was ingested; replace it with --on-conflict replace"
-            self._fail(uri, "conflict", message, None)
+            self._fail(uri, "conflict", _conflict(old, state), None)
         else:
             self._changed[uri] = (state, given, Outcome.REPLACED)
             return True
@@ -225,7 +243,13 @@ class Reader:
             self._fail(source.uri, outcome.reason, str(outcome), state)
             return
         started = time.perf_counter()
-        draft = self._draft(state, _writable(outcome), given)
+        try:
+            draft = self._draft(state, _writable(outcome), given)
+        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; one file fails
+            cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            message = f"it could not be cut into chunks ({cause}); try another rag.splitter"
+            self._fail(source.uri, "split", message, state)
+            return
         self.seconds["split"] += time.perf_counter() - started
         if draft.chunks:
             self._backlog.put(Prepared(draft, kind), weight=len(outcome.text))
@@ -248,6 +272,20 @@ class Reader:
 
     def _fail(self, uri: str, reason: str, message: str, state: SourceState | None) -> None:
         self._backlog.put(Unreadable(Failed(uri, reason, message), state))
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Opens without waiting: what became a named pipe meanwhile would block for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _conflict(old: SourceState, new: SourceState) -> str:
+    if old.content_hash == new.content_hash:
+        return (
+            "it was ingested with other settings (splitter or language); cut it anew with "
+            "--on-conflict replace"
+        )
+    return "it changed since it was ingested; replace it with --on-conflict replace"
 
 
 def _writable(document: Document) -> Document:

@@ -159,6 +159,13 @@ class MemoryStore:
                 "or ingest into a new collection"
             )
         self._shelf = shelf
+        self._place = (uri, collection)
+
+    def drop(self) -> None:
+        """Deletes the collection with all that is in it."""
+        with self._shelves_lock:
+            self._shelves.pop(self._place, None)
+        self._shelf = _Shelf(self.dimension, "")
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         """Writes chunks, replacing those of the same id."""

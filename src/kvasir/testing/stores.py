@@ -28,7 +28,7 @@ import pytest
 from kvasir.core import registry
 from kvasir.core.errors import CollectionError
 from kvasir.core.filters import Comparison, Filter, Logical, matches
-from kvasir.core.protocols import LexicalSearch, TextAnalyzer, VectorStore
+from kvasir.core.protocols import Droppable, LexicalSearch, TextAnalyzer, VectorStore
 from kvasir.core.types import Metadata
 from kvasir.testing.store_cases import (
     AWKWARD_FIELDS,
@@ -99,6 +99,24 @@ class StoreContract:
         return store
 
     # --- writing and reading -----------------------------------------------------------
+
+    def test_a_dropped_collection_can_be_made_anew_for_another_embedder(
+        self, opened: OpenStore
+    ) -> None:
+        chunks, vectors, _ = fifty_chunks()
+        with closing(opened(collection="beside")) as beside:
+            beside.upsert(chunks[:3], vectors[:3])
+        store = opened(fingerprint="one")
+        if not isinstance(store, Droppable):
+            pytest.skip("the store cannot drop a collection")
+        store.upsert(chunks, vectors)
+        store.drop()
+        anew = opened(dimension=DIMENSION + 4, fingerprint="two")
+        assert (anew.count(), list(anew.scroll())) == (0, [])
+        if isinstance(anew, LexicalSearch):
+            assert anew.search_lexical([chunks[0].text], ["en"], 3) == [[]]
+        anew.close()
+        assert opened(collection="beside").count() == 3
 
     def test_an_empty_collection_counts_zero_and_finds_nothing(self, store: VectorStore) -> None:
         a_filter = Comparison("language", "==", "en")

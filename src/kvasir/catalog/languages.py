@@ -1,0 +1,56 @@
+"""Keeps a collection's languages those of its live versions, in the transaction that changes them.
+
+They stand in the collection's row, because every query asks for them: counting the versions
+would take longer than searching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from kvasir.catalog.queries import live
+from kvasir.catalog.tables import collections, versions
+from kvasir.language.detect import UNKNOWN
+
+_NONE = {"", UNKNOWN}
+
+
+def add(connection: Connection, collection: str, languages: Collection[str]) -> None:
+    """Adds languages of versions that became live."""
+    row = _locked(connection, collection)
+    if row is not None:
+        _keep(connection, row, {*row.languages, *languages} - _NONE)
+
+
+def drop_unused(connection: Connection, collection: str, languages: Collection[str]) -> None:
+    """Takes languages away that no live version has any more.
+
+    Args:
+        connection: Within a writing transaction.
+        collection: The collection's name.
+        languages: Those of versions that are gone; the others are not looked at.
+    """
+    row = _locked(connection, collection)
+    if row is None:
+        return
+    query = live(collection, versions.c.id).limit(1)
+    unused = {
+        language
+        for language in {*languages} & {*row.languages}
+        if connection.execute(query.where(versions.c.language == language)).first() is None
+    }
+    _keep(connection, row, {*row.languages} - unused)
+
+
+def _locked(connection: Connection, collection: str) -> Any:
+    query = select(collections.c.id, collections.c.languages).filter_by(name=collection)
+    return connection.execute(query.with_for_update()).one_or_none()
+
+
+def _keep(connection: Connection, row: Any, languages: set[str]) -> None:
+    if languages != {*row.languages}:
+        changed = update(collections).filter_by(id=row.id).values(languages=sorted(languages))
+        connection.execute(changed)
