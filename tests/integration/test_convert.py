@@ -146,7 +146,7 @@ def test_without_docling_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delitem(sys.modules, "kvasir.components.converters.docling", raising=False)
     monkeypatch.setitem(sys.modules, "docling", None)
-    with pytest.raises(MissingExtraError, match=r"kvasir\[docling\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[docling\]'"):
         build("converters", "docling", {})
 
 

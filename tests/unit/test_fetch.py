@@ -86,7 +86,7 @@ def test_redirects_are_followed_and_the_source_keeps_the_address_asked_for(site:
     ],
 )
 def test_addresses_of_the_own_network_are_refused(url: str) -> None:
-    with pytest.raises(FetchError, match="not a public address"):
+    with pytest.raises(FetchError, match=r"not a public address.*rag\.ingest\.allow_private_urls"):
         fetch(url, timeout=5)
 
 
@@ -134,6 +134,14 @@ def test_an_error_status_and_endless_redirects_are_reported(site: str) -> None:
         fetch(f"{site}/missing", allow_private=True)
     with pytest.raises(FetchError, match="redirects"):
         fetch(f"{site}/to?" + "/to?" * 9 + "/page", allow_private=True)
+
+
+def test_messages_leave_the_address_to_who_reports_them(site: str) -> None:
+    asked = [f"{site}/missing", f"{site}/large", f"{site}/to?" + "/to?" * 9, "http://", "ftp://a/b"]
+    for url in [*asked, "http://127.0.0.1:9/x", "http://[::1/"]:
+        with pytest.raises(FetchError) as error:
+            fetch(url, allow_private=True, max_bytes=1000)
+        assert not str(error.value).startswith(url)
 
 
 def test_public_addresses_are_told_from_special_ones() -> None:

@@ -57,7 +57,8 @@ def fetch(
         body.
 
     Raises:
-        FetchError: It cannot or may not be fetched; says why and what to do.
+        FetchError: It cannot or may not be fetched; one line without the address, which says
+            why and what to do.
     """
     target = _checked_url(url)
     transport = _GuardedTransport(_Guard(allow_private, time.monotonic() + timeout), verify)
@@ -75,19 +76,19 @@ def fetch(
         ):
             if response.status_code >= 400:
                 raise FetchError(
-                    f"{url}: the server answered {response.status_code} "
+                    f"the server answered {response.status_code} "
                     f"{response.reason_phrase}; check the address"
                 )
-            data = _body(url, response, max_bytes)
+            data = _body(response, max_bytes)
             declared = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     except httpx.TooManyRedirects as error:
-        raise FetchError(f"{url}: more than {_MAX_REDIRECTS} redirects") from error
+        raise FetchError(f"more than {_MAX_REDIRECTS} redirects") from error
     except (httpx.TimeoutException, httpcore.TimeoutException) as error:
-        raise FetchError(f"{url}: not fetched within {timeout:g} s; try again later") from error
+        raise FetchError(f"not fetched within {timeout:g} s; try again later") from error
     except (httpx.HTTPError, httpx.InvalidURL, httpcore.ProtocolError) as error:
-        raise FetchError(f"{url}: {error or type(error).__name__}") from error
+        raise FetchError(str(error) or type(error).__name__) from error
     except (httpcore.NetworkError, OSError) as error:
-        raise FetchError(f"{url}: cannot connect: {error}; check the address") from error
+        raise FetchError(f"cannot connect: {error}; check the address") from error
     media_type = media_types.settle(declared, media_types.detect(target, data))
     return Source(target, media_type), data
 
@@ -96,15 +97,15 @@ def _checked_url(url: str) -> str:
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, TypeError) as error:
-        raise FetchError(f"{url}: not a URL ({error})") from error
+        raise FetchError(f"not an address ({error})") from error
     if parsed.scheme not in _SCHEMES or not parsed.host:
-        raise FetchError(f"{url}: only http:// and https:// addresses are fetched")
+        raise FetchError("only http:// and https:// addresses are fetched")
     if parsed.userinfo:
-        raise FetchError(f"{url.partition('@')[2]}: an address with a password is not fetched")
+        raise FetchError("an address with a password is not fetched")
     return str(parsed.copy_with(fragment=None))
 
 
-def _body(url: str, response: httpx.Response, max_bytes: int) -> bytes:
+def _body(response: httpx.Response, max_bytes: int) -> bytes:
     announced = response.headers.get("content-length", "")
     data = bytearray()
     if not (announced.isdecimal() and int(announced) > max_bytes):
@@ -114,9 +115,7 @@ def _body(url: str, response: httpx.Response, max_bytes: int) -> bytes:
                 break
         else:
             return bytes(data)
-    raise FetchError(
-        f"{url}: larger than {max_bytes / (1 << 20):g} MiB; download it and ingest the file"
-    )
+    raise FetchError(f"larger than {max_bytes / (1 << 20):g} MiB; raise rag.ingest.max_file_mb")
 
 
 def is_public(address: Address) -> bool:
@@ -163,7 +162,7 @@ class _Guard(httpcore.NetworkBackend):
                     # One private address among several is enough: it would be tried.
                     raise FetchError(
                         f"{host} is at {address}, which is not a public address; to index an "
-                        "intranet, allow private addresses in the settings"
+                        "intranet, set rag.ingest.allow_private_urls to true"
                     )
         error: Exception = httpcore.ConnectError("no address")
         for address in addresses:
