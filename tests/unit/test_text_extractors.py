@@ -1,3 +1,4 @@
+import json
 import zipfile
 from pathlib import Path
 
@@ -36,6 +37,28 @@ def _blocks(document: Document) -> list[tuple[str, str]]:
 )
 def test_text_is_decoded_whatever_its_encoding(text: str, encoding: str) -> None:
     assert decode(text.encode(encoding)) == text
+
+
+def _docling(*items: tuple[str, str]) -> bytes:
+    texts = [{"self_ref": f"#/texts/{n}", "label": a, "text": b} for n, (a, b) in enumerate(items)]
+    body = {"children": [{"$ref": text["self_ref"]} for text in texts]}
+    document = {"schema_name": "DoclingDocument", "name": "file", "body": body, "texts": texts}
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize(
+    ("items", "title"),
+    [
+        ([("section_header", "Contents"), ("title", "Duck"), ("section_header", "Food")], "Duck"),
+        ([("section_header", "Contents"), ("section_header", "Ducks"), ("text", "x")], "Ducks"),
+        ([("section_header", "Contents"), ("text", "x")], "Contents"),
+        ([("text", "x")], "file"),
+    ],
+)
+def test_a_docling_document_is_called_by_its_title(
+    items: list[tuple[str, str]], title: str
+) -> None:
+    assert DoclingJsonExtractor().extract(_SOURCE, _docling(*items)).title == title
 
 
 @pytest.mark.parametrize("tag", ["div", "span", "blockquote", "b"])

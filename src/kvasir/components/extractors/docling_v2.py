@@ -14,6 +14,10 @@ from kvasir.core.types import BlockKind
 _FURNITURE = frozenset({"page_header", "page_footer"})
 _REFERENCE = re.compile(r"#/(\w+)/(\d+)")
 _MAX_CELLS = 1_000_000
+_TABLES_OF_CONTENTS = frozenset({
+    "contents", "table of contents", "inhalt", "inhaltsverzeichnis", "índice", "contenido",
+    "sommaire", "table des matières", "indice", "sumário", "mục lục", "目录", "目錄", "目次",
+})  # fmt: skip
 _KINDS = {
     "code": BlockKind.CODE,
     "caption": BlockKind.CAPTION,
@@ -34,7 +38,7 @@ def read_v2(values: dict[str, Any], builder: DocumentBuilder) -> None:
     reader.read(values["body"])
     reader.flush()
     origin = values.get("origin") or {}
-    builder.title = builder.title or str(values.get("name") or "")
+    builder.title = reader.title or builder.title or str(values.get("name") or "")
     builder.set_metadata(
         {
             "original_file": str(origin.get("filename") or ""),
@@ -60,6 +64,13 @@ class _Reader:
         self._items: list[str] = []
         self._items_page: int | None = None
         self._visited: set[str] = set()
+        self._own_title = ""
+        self._first_heading = ""
+
+    @property
+    def title(self) -> str:
+        """What docling took for the title, or the first heading of the text itself."""
+        return self._own_title or self._first_heading
 
     def read(self, parent: dict[str, Any], depth: int = 0, ordered: bool = False) -> None:
         """Appends all that the children of an item refer to."""
@@ -152,7 +163,14 @@ class _Reader:
             if kind is BlockKind.HEADING:
                 # The title is the first level, so that sections lie under it.
                 level = 1 if label == "title" else int(item.get("level") or 1) + 1
+                self._note_title(" ".join(text.split()), label)
             self._builder.add(kind, text, page=page, level=level)
+
+    def _note_title(self, text: str, label: str) -> None:
+        if label == "title":
+            self._own_title = self._own_title or text
+        elif text.casefold() not in _TABLES_OF_CONTENTS:
+            self._first_heading = self._first_heading or text
 
 
 def _page(item: dict[str, Any]) -> int | None:
