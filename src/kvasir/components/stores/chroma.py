@@ -20,17 +20,26 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import chromadb
 import httpx
 import numpy as np
-from chromadb.config import Settings
 from chromadb.errors import ChromaError, NotFoundError
 
-from kvasir.components.stores import chunk_rows
 from kvasir.components.stores.batches import batches, sized_batches
-from kvasir.components.stores.chunk_rows import Condition, Every, HasTag, InRange
+from kvasir.components.stores.chroma_client import (
+    authorization,
+    http_sessions,
+    open_folder,
+    open_server,
+)
+from kvasir.components.stores.chroma_rows import (
+    chunk_of,
+    chunks_of,
+    entries_of,
+    pairs_of,
+    where_clause,
+)
 from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
 from kvasir.components.stores.collection_names import accepted_name
 from kvasir.components.stores.places import local_path, make_folder, refuse_credentials
@@ -47,13 +56,8 @@ _SPACE = {
 }
 _PAGE = 2000
 _BATCH_CHARACTERS = 4_000_000
-_ALWAYS = "-"
-"""A tag of every record: Chroma takes no empty list."""
-_NEVER = "!"
-"""A tag of no record."""
 _CHUNK = ["documents", "metadatas"]
 _CHUNK_AND_VECTOR = ["documents", "metadatas", "embeddings"]
-_RANGES = {">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
 
 
 class ChromaStore:
@@ -97,8 +101,8 @@ class ChromaStore:
         name = accepted_name(collection)
         self._index_file: Path | None = None
         if uri.lower().startswith(("http://", "https://")):
-            headers = _authorization(token, username, password)
-            self._client = self._call(f"connecting to {uri}", _server, uri, headers)
+            headers = authorization(token, username, password)
+            self._client = self._call(f"connecting to {uri}", open_server, uri, headers)
         else:
             refuse_credentials(
                 "chroma",
@@ -110,7 +114,7 @@ class ChromaStore:
             folder = local_path(uri, store="chroma", instead="begin it with http://")
             make_folder(folder)
             self._index_file = folder / f"kvasir-{name}.npz"
-            self._client = self._call(f"opening {folder}", _folder, folder)
+            self._client = self._call(f"opening {folder}", open_folder, folder)
         try:
             self._collection = self._open_collection(name, fingerprint)
         except BaseException:
@@ -150,13 +154,13 @@ class ChromaStore:
         """Returns how many chunks there are."""
         if filters is None:
             return int(self._call("counting", self._collection.count))
-        return len(self._get(where=_where(filters), include=[])["ids"])
+        return len(self._get(where=where_clause(filters), include=[])["ids"])
 
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
         """Returns chunks and their vectors [dimension]; unknown ids are left out."""
         pairs: list[tuple[Chunk, Matrix]] = []
         for batch in batches(list(dict.fromkeys(ids)), self._batch):
-            pairs += _pairs(self._get(ids=batch, include=_CHUNK_AND_VECTOR))
+            pairs += pairs_of(self._get(ids=batch, include=_CHUNK_AND_VECTOR))
         return pairs
 
     def scroll(
@@ -164,9 +168,9 @@ class ChromaStore:
     ) -> Iterator[list[tuple[Chunk, Matrix]]]:
         """Yields every chunk with its vector [dimension], in batches."""
         # The ids first: pages by offset would shift when something is deleted meanwhile.
-        found = self._get(where=_where(filters), include=[])["ids"]
+        found = self._get(where=where_clause(filters), include=[])["ids"]
         for batch in batches(found, min(batch_size, self._batch)):
-            if pairs := _pairs(self._get(ids=batch, include=_CHUNK_AND_VECTOR)):
+            if pairs := pairs_of(self._get(ids=batch, include=_CHUNK_AND_VECTOR)):
                 yield pairs
 
     def search_dense(
@@ -182,7 +186,7 @@ class ChromaStore:
             query,
             query_embeddings=np.asarray(vectors, dtype=np.float32),
             n_results=top_k,
-            where=_where(filters),
+            where=where_clause(filters),
             include=["documents", "metadatas", "distances"],
         )
         results = []
@@ -191,7 +195,7 @@ class ChromaStore:
         ):
             # Chroma's cosine distance is 1 - cosine.
             scores = [min(1.0, max(0.0, 1.0 - distance / 2)) for distance in distances]
-            chunks = map(_chunk, ids, texts, entries)
+            chunks = map(chunk_of, ids, texts, entries)
             results.append([Hit(c, s, s) for c, s in zip(chunks, scores, strict=True)])
         return results
 
@@ -214,14 +218,14 @@ class ChromaStore:
         for batch in batches(list(dict.fromkeys(ids)), self._batch):
             known = [
                 replace(chunk, metadata=dict(metadata))
-                for chunk in _chunks(self._get(ids=batch, include=_CHUNK))
+                for chunk in chunks_of(self._get(ids=batch, include=_CHUNK))
             ]
             if known:
                 self._call(
                     "writing",
                     self._collection.update,
                     ids=[chunk.id for chunk in known],
-                    metadatas=[_entries(chunk) for chunk in known],
+                    metadatas=[entries_of(chunk) for chunk in known],
                 )
 
     def drop(self) -> None:
@@ -242,7 +246,7 @@ class ChromaStore:
             self._closed = True
             if self._postings and self._index_file and self._saved_stamp != self._loaded_stamp:
                 self._postings.save(self._index_file, self._loaded_stamp)
-            sessions = _http_sessions(self._client)
+            sessions = http_sessions(self._client)
             self._client.close()
             for session in sessions:
                 session.close()
@@ -290,7 +294,7 @@ class ChromaStore:
             embeddings=np.asarray(vectors, dtype=np.float32),
             documents=[chunk.text for chunk in chunks],
             metadatas=[
-                {**_entries(chunk), "terms": base64.b85encode(pack(sparse)).decode()}
+                {**entries_of(chunk), "terms": base64.b85encode(pack(sparse)).decode()}
                 for chunk, sparse in zip(chunks, terms, strict=True)
             ],
         )
@@ -340,14 +344,16 @@ class ChromaStore:
         self, ranking: list[tuple[str, float]], top_k: int, filters: Filter | None
     ) -> list[Hit]:
         """Returns hits of the best ranked chunks that are there and pass the filter."""
-        where = _where(filters)
+        condition = where_clause(filters)
         hits: list[tuple[Chunk, float]] = []
         size = top_k
         while ranking and len(hits) < top_k:
             batch, ranking = ranking[:size], ranking[size:]
             size = min(4 * size, _PAGE)
-            found = self._get(ids=[chunk_id for chunk_id, _ in batch], where=where, include=_CHUNK)
-            chunks = {chunk.id: chunk for chunk in _chunks(found)}
+            found = self._get(
+                ids=[chunk_id for chunk_id, _ in batch], where=condition, include=_CHUNK
+            )
+            chunks = {chunk.id: chunk for chunk in chunks_of(found)}
             hits += [(chunks[i], score) for i, score in batch if i in chunks]
         return [Hit(c, s / hits[0][1], None, s) for c, s in hits[:top_k]]
 
@@ -361,85 +367,3 @@ class ChromaStore:
             raise
         except (ChromaError, httpx.HTTPError, ValueError, OSError) as error:
             raise ComponentError("chroma", doing, error) from error
-
-
-def _folder(folder: Path) -> Any:
-    return chromadb.PersistentClient(folder, settings=Settings(anonymized_telemetry=False))
-
-
-def _server(uri: str, headers: dict[str, str]) -> Any:
-    address = urlsplit(uri)
-    secure = address.scheme == "https"
-    return chromadb.HttpClient(
-        host=address.hostname or "localhost",
-        port=address.port or (443 if secure else 8000),
-        ssl=secure,
-        headers=headers,
-        settings=Settings(anonymized_telemetry=False),
-    )
-
-
-def _http_sessions(client: Any) -> list[httpx.Client]:
-    """Returns the connections that a client of Chroma 1.5 leaves open when it is closed."""
-    servers = [
-        getattr(c, "_server", None) for c in (client, getattr(client, "_admin_client", None))
-    ]
-    sessions = [getattr(server, "_session", None) for server in servers]
-    return [session for session in sessions if isinstance(session, httpx.Client)]
-
-
-def _authorization(token: str | None, username: str | None, password: str | None) -> dict[str, str]:
-    if token:
-        return {"Authorization": f"Bearer {token}"}
-    if username:
-        pair = base64.b64encode(f"{username}:{password or ''}".encode()).decode()
-        return {"Authorization": f"Basic {pair}"}
-    return {}
-
-
-def _entries(chunk: Chunk) -> dict[str, Any]:
-    """Returns what a record keeps besides text, vector and terms.
-
-    Chroma adds entries to those of a former version: a number that is left over does no
-    harm, as ranges ask for the number's tag, too, and tags are replaced as one.
-    """
-    return {
-        "record": chunk_rows.record(chunk),
-        "tags": [_ALWAYS, *chunk_rows.tags(chunk.metadata)],
-        **chunk_rows.numbers(chunk.metadata),
-    }
-
-
-def _chunk(chunk_id: str, text: str | None, entries: dict[str, Any]) -> Chunk:
-    return chunk_rows.chunk(chunk_id, text or "", entries["record"])
-
-
-def _chunks(found: dict[str, Any]) -> list[Chunk]:
-    return list(map(_chunk, found["ids"], found["documents"], found["metadatas"]))
-
-
-def _pairs(found: dict[str, Any]) -> list[tuple[Chunk, Matrix]]:
-    vectors = np.asarray(found["embeddings"], dtype=np.float32)
-    return list(zip(_chunks(found), vectors, strict=True))
-
-
-def _where(filters: Filter | None) -> dict[str, Any] | None:
-    return None if filters is None else _say(chunk_rows.condition(filters))
-
-
-def _say(condition: Condition) -> dict[str, Any]:
-    if isinstance(condition, HasTag):
-        operator = "$contains" if condition.present else "$not_contains"
-        parts = [{"tags": {operator: tag}} for tag in condition.tags]
-        return _joined(parts, every=not condition.present)
-    if isinstance(condition, InRange):
-        compared = {condition.field: {_RANGES[condition.operator]: condition.number}}
-        return {"$and": [{"tags": {"$contains": condition.tag}}, compared]}
-    parts = [_say(part) for part in condition.parts]
-    return _joined(parts, every=isinstance(condition, Every))
-
-
-def _joined(parts: list[dict[str, Any]], *, every: bool) -> dict[str, Any]:
-    if not parts:
-        return {"tags": {"$contains": _ALWAYS if every else _NEVER}}
-    return parts[0] if len(parts) == 1 else {"$and" if every else "$or": parts}

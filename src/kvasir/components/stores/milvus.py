@@ -4,9 +4,6 @@ Milvus's own BM25 function is not used: it cuts text by rules of its own. Our an
 weights lie in a sparse field with inner product instead, and a query's weights are the IDF of
 its terms, counted by searching each term alone. So every store ranks alike.
 
-Filters name no user's value and no field: see ``chunk_rows``. (Expression templates would
-serve on a server; Milvus Lite 3.2 does not know them.)
-
 Source: https://milvus.io/docs (pymilvus 3.0, milvus-lite 3.2).
 """
 
@@ -15,7 +12,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -24,11 +20,17 @@ from typing import Any, TypeVar
 import numpy as np
 from pymilvus import DataType, MilvusClient, MilvusException
 
-from kvasir.components.stores import chunk_rows
 from kvasir.components.stores.batches import batches, sized_batches
-from kvasir.components.stores.chunk_rows import Condition, Every, HasTag, InRange
 from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
 from kvasir.components.stores.collection_names import accepted_name
+from kvasir.components.stores.milvus_rows import (
+    MOST_BYTES,
+    chunk_of,
+    chunk_row,
+    filter_expression,
+    known_form,
+    sparse_row,
+)
 from kvasir.components.stores.places import server_address
 from kvasir.core.errors import ComponentError
 from kvasir.core.filters import Filter
@@ -37,20 +39,13 @@ from kvasir.core.types import Chunk, Hit, Matrix, Metadata, SparseVector
 
 T = TypeVar("T")
 
-_PIECE = 16_000
-"""Characters in one array element: at most 64,000 bytes."""
-_MOST_BYTES = 65_535
-"""Milvus's limit to a text."""
 _PIECES = 4096
 _BATCH_ROWS = 500
 _BATCH_CHARACTERS = 4_000_000
 _MOST_HITS = 16_384
 """Milvus's limit to the results of one query."""
-_NO_TERM = {0: 1e-9}
-"""Stands for an empty sparse vector, which Milvus refuses."""
 _GRAPH = {"index_type": "HNSW", "params": {"M": 16, "efConstruction": 200}}
 _CHUNK_FIELDS = ["id", "text", "record"]
-_ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 
 
 class MilvusStore:
@@ -116,36 +111,36 @@ class MilvusStore:
         self._forget_terms([chunk.id for chunk in chosen], terms)
         self._write(
             {
-                **_chunk_row(chunk),
+                **chunk_row(chunk),
                 "dense": np.asarray(vectors[position], dtype=np.float32),
-                "sparse": _sparse_row(sparse),
+                "sparse": sparse_row(sparse),
             }
             for chunk, position, sparse in zip(chosen, positions, terms, strict=True)
         )
 
     def delete(self, ids: Sequence[str]) -> None:
         """Deletes chunks by id; unknown ids are no error."""
-        known = _known_form(ids)
+        known = known_form(ids)
         self._forget_terms(known, None)
         for batch in batches(known, 1000):
             self._call("deleting", self._client.delete, self._collection, ids=batch)
 
     def count(self, filters: Filter | None = None) -> int:
         """Returns how many chunks there are."""
-        rows = self._query(_expression(filters), ["count(*)"])
+        rows = self._query(filter_expression(filters), ["count(*)"])
         return int(rows[0]["count(*)"])
 
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
         """Returns chunks and their vectors [dimension]; unknown ids are left out."""
         rows = self._rows(ids, [*_CHUNK_FIELDS, "dense"])
-        return [(_chunk(row), np.asarray(row["dense"], dtype=np.float32)) for row in rows]
+        return [(chunk_of(row), np.asarray(row["dense"], dtype=np.float32)) for row in rows]
 
     def scroll(
         self, filters: Filter | None = None, batch_size: int = 1000
     ) -> Iterator[list[tuple[Chunk, Matrix]]]:
         """Yields every chunk with its vector [dimension], in batches."""
-        for rows in self._pages(_expression(filters), [*_CHUNK_FIELDS, "dense"], batch_size):
-            yield [(_chunk(row), np.asarray(row["dense"], dtype=np.float32)) for row in rows]
+        for rows in self._pages(filter_expression(filters), [*_CHUNK_FIELDS, "dense"], batch_size):
+            yield [(chunk_of(row), np.asarray(row["dense"], dtype=np.float32)) for row in rows]
 
     def search_dense(
         self, vectors: Matrix, top_k: int, filters: Filter | None = None
@@ -155,7 +150,7 @@ class MilvusStore:
         limit = max(1, min(top_k, _MOST_HITS))
         parameters = {"metric_type": self._metric, "params": {"ef": max(128, limit)}}
         queries = [np.asarray(vector, dtype=np.float32) for vector in vectors]
-        found = self._search("dense", queries, limit, parameters, _expression(filters))
+        found = self._search("dense", queries, limit, parameters, filter_expression(filters))
         return [[self._dense_hit(row) for row in rows] for rows in found]
 
     def search_lexical(
@@ -175,13 +170,13 @@ class MilvusStore:
             [sparse[position] for position in asked],
             max(1, min(top_k, _MOST_HITS)),
             {"metric_type": "IP", "params": {}},
-            _expression(filters),
+            filter_expression(filters),
         )
         results: list[list[Hit]] = [[] for _ in queries]
         for position, rows in zip(asked, found, strict=True):
             scores = [float(row["distance"]) for row in rows]
             results[position] = [
-                Hit(_chunk(row["entity"]), score / scores[0], None, score)
+                Hit(chunk_of(row["entity"]), score / scores[0], None, score)
                 for row, score in zip(rows, scores, strict=True)
                 if score > 0
             ]
@@ -192,7 +187,7 @@ class MilvusStore:
         rows = self._rows(ids, [*_CHUNK_FIELDS, "dense", "sparse"])
         self._write(
             {
-                **_chunk_row(replace(_chunk(row), metadata=dict(metadata))),
+                **chunk_row(replace(chunk_of(row), metadata=dict(metadata))),
                 "dense": np.asarray(row["dense"], dtype=np.float32),
                 "sparse": row["sparse"],
             }
@@ -260,9 +255,9 @@ class MilvusStore:
                 DataType.ARRAY,
                 element_type=DataType.VARCHAR,
                 max_capacity=_PIECES,
-                max_length=_MOST_BYTES,
+                max_length=MOST_BYTES,
             )
-        schema.add_field("tags", DataType.VARCHAR, max_length=_MOST_BYTES)
+        schema.add_field("tags", DataType.VARCHAR, max_length=MOST_BYTES)
         schema.add_field("numbers", DataType.JSON)
         indexes = self._client.prepare_index_params()
         indexes.add_index("dense", metric_type="COSINE", **_GRAPH)
@@ -347,7 +342,7 @@ class MilvusStore:
         # Milvus returns the squared distance for L2, the similarity itself for the others.
         cosine = 1.0 - distance / 2.0 if self._metric == "L2" else distance
         score = min(1.0, max(0.0, (1.0 + cosine) / 2.0))
-        return Hit(_chunk(row["entity"]), score, score)
+        return Hit(chunk_of(row["entity"]), score, score)
 
     def _query(self, expression: str, fields: list[str]) -> list[dict[str, Any]]:
         return list(
@@ -378,18 +373,18 @@ class MilvusStore:
             iterator.close()
 
     def _read_chunks(self, ids: Sequence[str]) -> list[Chunk]:
-        return [_chunk(row) for row in self._rows(ids, _CHUNK_FIELDS)]
+        return [chunk_of(row) for row in self._rows(ids, _CHUNK_FIELDS)]
 
     def _matching(self, filters: Filter | None) -> set[str] | None:
         """Returns the ids of all chunks that pass a filter; None where there is no filter."""
         if filters is None:
             return None
-        pages = self._pages(_expression(filters), ["id"], 1000)
+        pages = self._pages(filter_expression(filters), ["id"], 1000)
         return {row["id"] for rows in pages for row in rows}
 
     def _rows(self, ids: Sequence[str], fields: list[str]) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
-        for batch in batches(_known_form(ids), 500):
+        for batch in batches(known_form(ids), 500):
             rows += self._call(
                 "reading", self._client.get, self._collection, ids=batch, output_fields=fields
             )
@@ -405,55 +400,3 @@ class MilvusStore:
             return method(*args, **options)
         except MilvusException as error:
             raise ComponentError(self.name, doing, error) from error
-
-
-def _chunk_row(chunk: Chunk) -> dict[str, Any]:
-    if not _ID.fullmatch(chunk.id):
-        raise ComponentError("milvus", "writing", f"'{chunk.id}' is not a chunk's id")
-    return {
-        "id": chunk.id,
-        "text": _pieces(chunk.text),
-        "record": _pieces(chunk_rows.record(chunk)),
-        # One text: Milvus Lite looks for a substring fifty times faster than into an array.
-        "tags": " ".join(chunk_rows.tags(chunk.metadata))[:_MOST_BYTES],
-        "numbers": chunk_rows.numbers(chunk.metadata),
-    }
-
-
-def _chunk(row: dict[str, Any]) -> Chunk:
-    return chunk_rows.chunk(row["id"], "".join(row["text"]), "".join(row["record"]))
-
-
-def _sparse_row(terms: SparseVector) -> dict[int, float]:
-    weights = dict(zip(terms.indices.tolist(), terms.values.tolist(), strict=True))
-    weights.pop(2**32 - 1, None)  # the one id that Milvus does not take
-    return weights or _NO_TERM
-
-
-def _pieces(text: str) -> list[str]:
-    return [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
-
-
-def _known_form(ids: Sequence[str]) -> list[str]:
-    """Leaves out what cannot be a chunk's id, so that nothing else enters an expression."""
-    return [chunk_id for chunk_id in dict.fromkeys(ids) if _ID.fullmatch(chunk_id)]
-
-
-def _expression(filters: Filter | None) -> str:
-    return "" if filters is None else _say(chunk_rows.condition(filters))
-
-
-def _say(condition: Condition) -> str:
-    if isinstance(condition, HasTag):
-        if not condition.tags:
-            return 'id == ""' if condition.present else 'id != ""'
-        said = " or ".join(f'tags like "%{tag}%"' for tag in condition.tags)
-        return f"({said})" if condition.present else f"not ({said})"
-    if isinstance(condition, InRange):
-        path = f'numbers["{condition.field}"]'
-        there = f'tags like "%{condition.tag}%"'
-        return f"({there} and {path} {condition.operator} {condition.number!r})"
-    if not condition.parts:
-        return 'id != ""' if isinstance(condition, Every) else 'id == ""'
-    word = " and " if isinstance(condition, Every) else " or "
-    return "(" + word.join(_say(part) for part in condition.parts) + ")"

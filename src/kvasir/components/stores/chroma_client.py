@@ -1,0 +1,49 @@
+"""Connections to Chroma: a folder or a server, never with telemetry."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import chromadb
+import httpx
+from chromadb.config import Settings
+
+
+def open_folder(folder: Path) -> Any:
+    """Returns a client of the collections in a folder."""
+    return chromadb.PersistentClient(folder, settings=Settings(anonymized_telemetry=False))
+
+
+def open_server(uri: str, headers: dict[str, str]) -> Any:
+    """Returns a client of the server at an address."""
+    address = urlsplit(uri)
+    secure = address.scheme == "https"
+    return chromadb.HttpClient(
+        host=address.hostname or "localhost",
+        port=address.port or (443 if secure else 8000),
+        ssl=secure,
+        headers=headers,
+        settings=Settings(anonymized_telemetry=False),
+    )
+
+
+def http_sessions(client: Any) -> list[httpx.Client]:
+    """Returns the connections that a client of Chroma 1.5 leaves open when it is closed."""
+    servers = [
+        getattr(c, "_server", None) for c in (client, getattr(client, "_admin_client", None))
+    ]
+    sessions = [getattr(server, "_session", None) for server in servers]
+    return [session for session in sessions if isinstance(session, httpx.Client)]
+
+
+def authorization(token: str | None, username: str | None, password: str | None) -> dict[str, str]:
+    """Returns the headers that show who asks: a bearer token, or else user name and password."""
+    if token:
+        return {"Authorization": f"Bearer {token}"}
+    if username:
+        pair = base64.b64encode(f"{username}:{password or ''}".encode()).decode()
+        return {"Authorization": f"Basic {pair}"}
+    return {}

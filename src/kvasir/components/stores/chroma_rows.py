@@ -1,0 +1,70 @@
+"""How a chunk lies in a Chroma record, and how filters are said to Chroma."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kvasir.components.stores import chunk_rows
+from kvasir.components.stores.chunk_rows import Condition, Every, HasTag, InRange
+from kvasir.core.filters import Filter
+from kvasir.core.types import Chunk, Matrix
+
+_ALWAYS = "-"
+"""A tag of every record: Chroma takes no empty list."""
+_NEVER = "!"
+"""A tag of no record."""
+_RANGES = {">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
+
+
+def entries_of(chunk: Chunk) -> dict[str, Any]:
+    """Returns what a record keeps besides text, vector and terms.
+
+    Chroma adds entries to those of a former version: a number that is left over does no
+    harm, as ranges ask for the number's tag, too, and tags are replaced as one.
+    """
+    return {
+        "record": chunk_rows.record(chunk),
+        "tags": [_ALWAYS, *chunk_rows.tags(chunk.metadata)],
+        **chunk_rows.numbers(chunk.metadata),
+    }
+
+
+def chunk_of(chunk_id: str, text: str | None, entries: dict[str, Any]) -> Chunk:
+    """Returns the chunk of a record."""
+    return chunk_rows.chunk(chunk_id, text or "", entries["record"])
+
+
+def chunks_of(found: dict[str, Any]) -> list[Chunk]:
+    """Returns the chunks that Chroma found."""
+    return list(map(chunk_of, found["ids"], found["documents"], found["metadatas"]))
+
+
+def pairs_of(found: dict[str, Any]) -> list[tuple[Chunk, Matrix]]:
+    """Returns the chunks that Chroma found with their vectors [dimension]."""
+    vectors = np.asarray(found["embeddings"], dtype=np.float32)
+    return list(zip(chunks_of(found), vectors, strict=True))
+
+
+def where_clause(filters: Filter | None) -> dict[str, Any] | None:
+    """Returns a filter as Chroma takes it."""
+    return None if filters is None else _say(chunk_rows.condition(filters))
+
+
+def _say(condition: Condition) -> dict[str, Any]:
+    if isinstance(condition, HasTag):
+        operator = "$contains" if condition.present else "$not_contains"
+        parts = [{"tags": {operator: tag}} for tag in condition.tags]
+        return _joined(parts, every=not condition.present)
+    if isinstance(condition, InRange):
+        compared = {condition.field: {_RANGES[condition.operator]: condition.number}}
+        return {"$and": [{"tags": {"$contains": condition.tag}}, compared]}
+    parts = [_say(part) for part in condition.parts]
+    return _joined(parts, every=isinstance(condition, Every))
+
+
+def _joined(parts: list[dict[str, Any]], *, every: bool) -> dict[str, Any]:
+    if not parts:
+        return {"tags": {"$contains": _ALWAYS if every else _NEVER}}
+    return parts[0] if len(parts) == 1 else {"$and" if every else "$or": parts}
