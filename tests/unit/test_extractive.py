@@ -92,7 +92,92 @@ def test_line_breaks_inside_a_sentence_become_spaces_but_not_in_code():
     assert code in answer("brew honey", hit(code))
 
 
-def test_sentences_stand_in_the_order_of_their_source():
+def cited(question, *hits, **options):
+    """Returns the checked answer; every marker of the generator must have been kept."""
+    checker = CitationChecker(question, hits, Bm25Analyzer())
+    text = checker.feed(answer(question, *hits, **options)) + checker.finish()
+    assert checker.removed == 0
+    for citation in checker.citations:
+        chunk = hits[citation.marker - 1].chunk
+        start, end = citation.start - chunk.start, citation.end - chunk.start
+        assert chunk.text[start:end] == citation.quote
+    return text, checker.citations
+
+
+def test_a_line_that_looks_like_a_heading_and_a_caption_give_way_to_sentences():
+    sentence = "The mead of poetry is brewed of honey."
+    text = f"Mead of poetry\n\nFigure 3: The mead of poetry\n\n{sentence}"
+    assert answer("mead of poetry", hit(text), max_sentences=1) == f"{sentence} [1]"
+    assert "Figure 3" in answer("mead of poetry", hit("Figure 3: The mead of poetry"))
+
+
+def test_what_a_sentence_announces_is_quoted_with_it_to_the_letter():
+    text = "Mead needs three things:\n\n- honey\n- water\n- yeast\n\nThe dwarfs went home."
+    said, citations = cited("What does mead need?", hit(text, start=9), max_sentences=1)
+    assert said == "Mead needs three things:\n\n- honey\n- water\n- yeast\n[1]"
+    assert citations[0].quote == text[: text.index("\n\nThe")]
+    table = "Mead needs these things:\n\n| thing | litres |\n| --- | --- |\n| water | 20 |"
+    assert cited("What does mead need?", hit(table), max_sentences=1)[0] == f"{table}\n[1]"
+    sentence = "Mead needs one thing above all: \n\nHoney of the best bees."
+    assert cited("What does mead need?", hit(sentence), max_sentences=1)[0] == (
+        "Mead needs one thing above all: Honey of the best bees. [1]"
+    )
+
+
+def test_an_announcement_of_nothing_gives_way_to_a_sentence():
+    text = "Honey and water are mixed. Mead needs three things:"
+    assert answer("What does mead need?", hit(text), max_sentences=1).startswith("Honey and water")
+
+
+def test_a_long_list_is_cut_at_an_item_within_the_word_budget():
+    items = "\n".join(f"- thing number {n}" for n in range(50))
+    said, _ = cited("What does mead need?", hit(f"Mead needs these:\n\n{items}"), max_words=20)
+    assert said.endswith("\n…\n[1]")
+    assert count_words(said) <= 21
+
+
+def test_what_two_documents_say_is_said_once_with_both_markers():
+    copies = (
+        hit("- Kvasir was made by [the gods](/gods).[23]", 0),
+        hit("Bees are small.", 1),
+        hit("Kvasir was  made by the gods.", 2),
+    )
+    said, citations = cited("Who made Kvasir?", *copies, max_sentences=1)
+    assert said.endswith(" [1][3]")
+    assert [citation.marker for citation in citations] == [1, 3]
+
+
+def test_the_best_sentence_comes_first_unless_its_neighbour_is_quoted_too():
+    source = "Mead is old. Bees are small. Winter is long. Honey makes mead strong and sweet."
+    text = answer("What makes mead strong?", hit(source), min_relative_score=0.0, max_sentences=2)
+    assert text.startswith("Honey makes mead strong and sweet. [1] ")
+
+
+def test_a_table_whose_heading_asks_is_quoted_whole():
+    rows = "| code | meaning |\n|---|---|\n| 0 | done |\n| 4 | some failed |"
+    section = hit(rows, headings=("What do the exit codes mean?",))
+    assert cited("What do the exit codes mean?", section)[0] == f"{rows}\n[1]"
+
+
+def test_a_row_that_shares_one_word_gives_way_to_a_sentence():
+    text = "| brand | size |\n|---|---|\n| Mead | 3 |\n\nMead is a drink made of honey and water."
+    assert answer("What is mead?", hit(text), max_sentences=1).startswith("Mead is a drink")
+
+
+def test_code_stays_together_and_gives_way_to_sentences():
+    code = "```sh\nkvasir brew honey\n\nkvasir brew. --mead\n```"
+    text = f"Mead is brewed of honey by command.\n\n{code}"
+    assert answer("How is mead brewed of honey?", hit(text), max_sentences=1).startswith("Mead is")
+    assert cited("mead", hit(f"For mead:\n\n{code}"))[0] == f"For mead:\n\n{code}\n[1]"
+
+
+def test_a_sentence_that_goes_on_after_code_is_quoted_with_its_beginning():
+    text = "kvasir brew --mead\n\nopens a barrel of mead."
+    said, _ = cited("What opens a barrel?", hit(text), max_sentences=1)
+    assert said == "kvasir brew --mead opens a barrel of mead. [1]"
+
+
+def test_neighbouring_sentences_stand_in_the_order_of_their_source():
     source = "Honey comes first. Water comes second. Honey and water and yeast make mead."
     text = answer("What do honey, water and yeast make?", hit(source), min_relative_score=0.0)
     found = re.findall(r"[^.\[\]]+\.", re.sub(r"\[\d\]", "", text))

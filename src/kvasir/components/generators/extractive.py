@@ -3,8 +3,9 @@
 Every sentence of the retrieved chunks gets a score from its meaning (cosine), its words
 (BM25, with IDF over the retrieved sentences), its chunk's rank and its neighbours' words; long
 sentences pay for their length. The best sentence is quoted, and up to two more if they come
-near it. The constants were fitted on one half of XQuAD English and checked on the other half
-and in Spanish: docs/decisions/0011-extractive.md has the figures.
+near it. What says the same in another document is quoted once, with both markers. The
+constants were fitted on one half of XQuAD English and checked on the other half and in Spanish:
+docs/decisions/0011-extractive.md has the figures.
 """
 
 from __future__ import annotations
@@ -12,12 +13,20 @@ from __future__ import annotations
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.components.generators.passages import Passage, passages, render, shorten
+from kvasir.components.generators.passages import Passage, passages, shorten, without_bullet
+from kvasir.components.generators.quotations import (
+    in_reading_order,
+    render,
+    with_its_table,
+    with_what_follows,
+    with_what_precedes,
+)
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import Embedder, TextAnalyzer
 from kvasir.core.types import Hit, Matrix, Prompt
@@ -29,10 +38,35 @@ FOREIGN_MEANING_SHARE = 0.1
 CHUNK_WEIGHT = 1.0
 NEIGHBOUR_WEIGHT = 0.1
 COST_OF_100_WORDS = 0.4
+COST_OF_AN_ASIDE = 0.7
+"""Captions, code, headings by form, and table rows that share next to nothing."""
+FEWEST_SHARED_BY_A_ROW = 2
+"""Of the question's terms, in the row and its header together."""
+MORE_OF_ANOTHER_DOCUMENT = 0.09
+"""By how much nearer to the best score a sentence of another document must come."""
+MOST_MARKERS = 3
+"""Sources named for one sentence that stands in several documents."""
 
 Scores = NDArray[np.float64]
 
 _CACHED_SENTENCES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What a passage shares with the question.
+
+    Attributes:
+        weight: Its BM25 score.
+        own: How many of the question's terms it holds.
+        is_a_weak_row: Whether it is a table row that holds none, or too few with its header.
+        says_nothing_new: Whether it has no other terms than the question's.
+    """
+
+    weight: float
+    own: int
+    is_a_weak_row: bool
+    says_nothing_new: bool
 
 
 class ExtractiveGenerator:
@@ -46,7 +80,7 @@ class ExtractiveGenerator:
         analyzer: TextAnalyzer,
         max_sentences: int = 3,
         max_words: int = 110,
-        min_relative_score: float = 0.75,
+        min_relative_score: float = 0.76,
         read_hits: int = 8,
     ) -> None:
         """Sets how much is quoted.
@@ -56,7 +90,8 @@ class ExtractiveGenerator:
             analyzer: Compares them by their words.
             max_sentences: Most sentences in an answer.
             max_words: Most words of an answer, unless its first sentence alone is longer.
-            min_relative_score: A further sentence must reach this share of the best score.
+            min_relative_score: A further sentence must reach this share of the best score, one
+                of another document somewhat more.
             read_hits: How many of the best hits are read.
 
         Raises:
@@ -84,27 +119,38 @@ class ExtractiveGenerator:
         found = passages(hits)
         if not found:
             return
-        weights = self._term_weights(prompt.question, found)
-        scores = self._scores(prompt.question, hits, found, weights)
-        chosen = self._select(found, scores)
-        cut = [self._cut(found[i], prompt.question) for i in _reading_order(chosen, found)]
-        yield from render(cut)
+        shared = self._shared_terms(prompt.question, found)
+        scores = self._scores(prompt.question, hits, found, shared)
+        chosen = self._select(found, scores, shared, hits)
+        yield from render([self._cut(p, prompt.question) for p in in_reading_order(chosen)])
 
     def _scores(
-        self, question: str, hits: Sequence[Hit], found: Sequence[Passage], words: Scores
+        self,
+        question: str,
+        hits: Sequence[Hit],
+        found: Sequence[Passage],
+        shared: Sequence[_Shared],
     ) -> Scores:
         query = self._embedder.embed_queries([question])[0]
+        words = np.array([terms.weight for terms in shared])
         meaning = _scaled((self._embed([p.text for p in found]) @ query).astype(np.float64))
         share = np.array([self._meaning_share(p.language) for p in found])
         own = share * meaning + (1.0 - share) * _scaled(words)
         best_hit = max(hit.score for hit in hits) or 1.0
         chunk = np.array([hits[p.marker - 1].score / best_hit for p in found])
         length = np.array([p.words for p in found]) / 100.0
+        aside = np.array(
+            [
+                p.quotable and (p.aside or terms.says_nothing_new or terms.is_a_weak_row)
+                for p, terms in zip(found, shared, strict=True)
+            ]
+        )
         scores = (
             own
             + CHUNK_WEIGHT * chunk
             + NEIGHBOUR_WEIGHT * _scaled(_neighbours(words, found))
             - COST_OF_100_WORDS * length
+            - COST_OF_AN_ASIDE * aside
         )
         # What a question or a heading promises is said by what stands under it; what a table's
         # header promises, by any of its rows.
@@ -112,39 +158,66 @@ class ExtractiveGenerator:
         for i, passage in enumerate(found):
             if i and found[i - 1].marker != passage.marker:
                 promised = -np.inf
-            scores[i] = max(scores[i], promised)
-            if passage.quotable:
+            scores[i] = max(scores[i], promised - COST_OF_AN_ASIDE * passage.aside)
+            if passage.quotable and not passage.aside:
                 promised = -np.inf
-            elif not passage.text.startswith("|"):
+            elif not passage.quotable and not passage.is_row:
                 promised = scores[i]
-        scores[[not p.quotable for p in found]] = -np.inf
         return scores
 
-    def _select(self, found: Sequence[Passage], scores: Scores) -> list[int]:
-        """Returns the indices of what is quoted, best first."""
-        order = np.argsort(-scores, kind="stable")
+    def _select(
+        self,
+        found: Sequence[Passage],
+        scores: Scores,
+        shared: Sequence[_Shared],
+        hits: Sequence[Hit],
+    ) -> list[Passage]:
+        """Returns what is quoted, best first."""
+        order = [i for i in np.argsort(-scores, kind="stable").tolist() if found[i].quotable]
+        if not order:
+            # Nothing but headings and questions: the best of them says what there is.
+            return [found[int(scores.argmax())]]
         best = float(scores[order[0]])
-        if not math.isfinite(best):
-            return [0]  # Nothing but headings and questions: the first says what there is.
-        chosen: list[int] = []
-        seen: set[str] = set()
+        chosen: list[Passage] = []
         words = 0
-        for i in order.tolist():
-            passage = found[i]
-            if chosen and (
-                len(chosen) >= self._max_sentences
-                or scores[i] < self._min_relative_score * best
-                or words + passage.words > self._max_words
-                or passage.key in seen
-            ):
+        for i in order:
+            needed = self._min_relative_score
+            if chosen and found[i].document_id != chosen[0].document_id:
+                needed += MORE_OF_ANOTHER_DOCUMENT
+            if chosen and (len(chosen) >= self._max_sentences or scores[i] < needed * best):
                 continue
-            chosen.append(i)
-            seen.add(passage.key)
-            words += passage.words
-        return chosen
+            if _is_said(found[i], chosen):
+                continue
+            quoted = self._completed(found, i, shared[i], hits, self._max_words - words)
+            if quoted is None or (chosen and words + quoted.words > self._max_words):
+                continue
+            if quoted is not found[i] and _is_said(quoted, chosen):
+                continue
+            chosen.append(replace(quoted, also=_elsewhere(found[i], found)))
+            words += quoted.words
+        # Where all that was found only announces something, the announcement is all there is.
+        return chosen or [found[order[0]]]
 
-    def _term_weights(self, question: str, found: Sequence[Passage]) -> Scores:
-        """Returns each sentence's BM25 score, IDF taken over the retrieved sentences."""
+    def _completed(
+        self,
+        found: Sequence[Passage],
+        number: int,
+        shared: _Shared,
+        hits: Sequence[Hit],
+        budget: int,
+    ) -> Passage | None:
+        """Adds what a passage does not answer without; None where that cannot be had."""
+        passage = found[number]
+        if passage.announces:
+            return with_what_follows(found, number, hits, budget)
+        if passage.is_row and not shared.own:
+            return with_its_table(found, number, hits, budget)
+        if passage.text[0].islower():
+            return with_what_precedes(found, number, hits, budget)
+        return passage
+
+    def _shared_terms(self, question: str, found: Sequence[Passage]) -> list[_Shared]:
+        """Returns what each passage shares with the question, IDF taken over the passages."""
         languages = [passage.language for passage in found]
         wanted = {
             language: frozenset(
@@ -152,25 +225,41 @@ class ExtractiveGenerator:
             )
             for language in dict.fromkeys(languages)
         }
-        held = [
-            {
-                term: weight
-                for term, weight in zip(v.indices.tolist(), v.values.tolist(), strict=True)
-                if term in wanted[language]
-            }
-            for v, language in zip(
-                self._analyzer.document_terms([p.text for p in found], languages),
-                languages,
-                strict=True,
-            )
-        ]
-        counts = Counter(term for terms in held for term in terms)
+
+        def terms_of(texts: Sequence[str]) -> list[dict[int, float]]:
+            return [
+                dict(zip(v.indices.tolist(), v.values.tolist(), strict=True))
+                for v in self._analyzer.document_terms(texts, languages)
+            ]
+
+        def held(every: Sequence[dict[int, float]]) -> list[dict[int, float]]:
+            return [
+                {term: weight for term, weight in terms.items() if term in wanted[language]}
+                for terms, language in zip(every, languages, strict=True)
+            ]
+
+        every = terms_of([without_bullet(p.text) for p in found])
+        sizes = [len(terms) for terms in every]
+        own = held(every)
+        has_rows = any(p.is_row for p in found)
+        framed = held(terms_of([p.header for p in found])) if has_rows else own
+        counts = Counter(term for terms in own for term in terms)
         total = len(found)
         rarity = {
             term: math.log(1.0 + (total - count + 0.5) / (count + 0.5))
             for term, count in counts.items()
         }
-        return np.array([sum(rarity[t] * w for t, w in terms.items()) for terms in held])
+        # A row that shares anything says it of what its header names.
+        full = [above | terms if terms else terms for terms, above in zip(own, framed, strict=True)]
+        return [
+            _Shared(
+                sum(rarity.get(t, 0.0) * w for t, w in both.items()),
+                len(terms),
+                passage.is_row and len(both) < FEWEST_SHARED_BY_A_ROW,
+                0 < len(terms) == size and not passage.announces,
+            )
+            for passage, terms, both, size in zip(found, own, full, sizes, strict=True)
+        ]
 
     def _cut(self, passage: Passage, question: str) -> Passage:
         """Shortens a very long sentence to the clauses that share most with the question."""
@@ -221,9 +310,16 @@ def _neighbours(words: Scores, found: Sequence[Passage]) -> Scores:
     return result
 
 
-def _reading_order(chosen: Sequence[int], found: Sequence[Passage]) -> list[int]:
-    """Sorts: documents by their best sentence, sentences by where they stand."""
-    rank: dict[str, int] = {}
-    for i in chosen:
-        rank.setdefault(found[i].document_id, len(rank))
-    return sorted(chosen, key=lambda i: (rank[found[i].document_id], found[i].start))
+def _is_said(passage: Passage, chosen: Sequence[Passage]) -> bool:
+    """Says whether what is quoted already holds a passage, or the other way round."""
+    key = f" {passage.key} "
+    return any(key in f" {other.key} " or f" {other.key} " in key for other in chosen)
+
+
+def _elsewhere(passage: Passage, found: Sequence[Passage]) -> tuple[int, ...]:
+    """Returns the markers of other documents that say the same, one a document."""
+    markers: dict[str, int] = {}
+    for other in found:
+        if other.document_id != passage.document_id and other.key == passage.key:
+            markers.setdefault(other.document_id, other.marker)
+    return tuple(sorted(markers.values())[: MOST_MARKERS - 1])

@@ -1,20 +1,21 @@
-"""What of a chunk can be quoted, and how a quotation is written down.
+"""What of a chunk can be quoted.
 
-Sentences are quoted to the letter, apart from line breaks inside them. A table row brings its
-header. Headings, separators and questions are no answers by themselves. A sentence of more
-than 60 words is cut to at most 40, at clause boundaries only, with an ellipsis where something
-is left out.
+Headings, separators and questions are no answers by themselves. Captions, code, and short lines
+that look like headings are asides: they are quoted only when they are clearly the best. Code
+stays together. A sentence of more than 80 words is cut to at most 60, at clause boundaries
+only, with an ellipsis where something is left out.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from kvasir.core.types import Hit
-from kvasir.language.sentences import sentence_spans
+from kvasir.language.sentences import sentence_spans, trim
 
 LONGEST_SENTENCE = 80
 """Words above which a sentence is cut to its best clauses."""
@@ -28,6 +29,18 @@ _SEPARATOR_ROW = re.compile(r"\|?[\s:|-]*-[\s:|-]*")
 _QUESTION = re.compile(r"[?？][\"'”’»*_)]*$")
 _LIST_ITEM = re.compile(r"(?:[-*+•]|\d+[.)])\s")
 _CODE_LINE = re.compile(r"^(?: {4}|\t|```|~~~)|[{};]\s*$", re.MULTILINE)
+_FENCE = re.compile(r"^ {0,3}(?:```|~~~)[^\S\n]*(?P<info>[^\n]*)$", re.MULTILINE)
+_INDENTED = re.compile(r"^ {2,}(?![-*+•]\s)\S", re.MULTILINE)
+_CAPTION = re.compile(
+    r"(?:fig(?:ure|ura)?|table|tabla|cuadro|hình|bảng|图|圖|表)\b\.?\s*\d+", re.IGNORECASE
+)
+_FINISHED = re.compile(r"[.!?。！？…:：;；,，][\"'”’»*_`)\]]*$")
+_REFERENCE = re.compile(r"\[[\d\s,;^–-]{1,12}\]")
+_LINK = re.compile(r"\[([^\]]+)\]\s?\([^)\s]*\)")
+_NOT_WORDS = re.compile(r"[\W_]+")
+
+LONGEST_HEADING = 10
+"""Words of a line without a full stop above which it is no heading by its form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +54,10 @@ class Passage:
         text: The words, to the letter.
         language: ISO 639-1 code, or empty.
         quotable: False for headings, separators and questions.
+        aside: True for captions, code, and short lines that look like headings.
         header: Header and separator row, for a row of a table where they are known.
+        as_written: Whether its line breaks are kept.
+        also: Numbers of hits in other documents that say the same.
     """
 
     marker: int
@@ -50,7 +66,40 @@ class Passage:
     text: str
     language: str
     quotable: bool = True
+    aside: bool = False
     header: str = ""
+    as_written: bool = False
+    also: tuple[int, ...] = ()
+
+    @property
+    def end(self) -> int:
+        """Offset after its last character, in the document's text."""
+        return self.start + len(self.text)
+
+    @property
+    def is_row(self) -> bool:
+        """Says whether it is a line of a table."""
+        return self.text.startswith("|")
+
+    @property
+    def is_item(self) -> bool:
+        """Says whether it is an item of a list."""
+        return _LIST_ITEM.match(self.text) is not None
+
+    @property
+    def is_code(self) -> bool:
+        """Says whether it is code of several lines."""
+        return "\n" in self.text and bool(_CODE_LINE.search(self.text))
+
+    @property
+    def is_frame(self) -> bool:
+        """Says whether it is a header or separator row."""
+        return self.is_row and not self.quotable
+
+    @property
+    def announces(self) -> bool:
+        """Says whether it ends in a colon: what it says comes after it."""
+        return self.text.rstrip("*_ ").endswith((":", "：")) and not self.is_row
 
     @property
     def words(self) -> int:
@@ -59,8 +108,12 @@ class Passage:
 
     @property
     def key(self) -> str:
-        """Equal for the same words elsewhere, in an overlapping chunk or a copied document."""
-        return " ".join(self.text.casefold().split())
+        """Equal for the same words elsewhere, in an overlapping chunk or a copied document.
+
+        White space, punctuation, bullets, link targets and bracketed references do not count.
+        """
+        text = _REFERENCE.sub(" ", _LINK.sub(r"\1", without_bullet(self.text)))
+        return " ".join(_NOT_WORDS.sub(" ", text.casefold()).split())
 
 
 def count_words(text: str) -> int:
@@ -69,22 +122,36 @@ def count_words(text: str) -> int:
     return (wide + 1) // 2 + len(_WORD.findall(_WIDE.sub(" ", text)))
 
 
+def without_bullet(text: str) -> str:
+    """Returns a list item without its bullet or number."""
+    return _LIST_ITEM.sub("", text, count=1)
+
+
 def passages(hits: Sequence[Hit]) -> list[Passage]:
     """Returns everything that stands in the hits' chunks, in their order."""
-    return [p for marker, hit in enumerate(hits, 1) for p in _of_chunk(marker, hit)]
+    headings: defaultdict[str, set[str]] = defaultdict(set)
+    for hit in hits:
+        headings[hit.chunk.document_id].update(hit.chunk.headings)
+    return [
+        passage
+        for marker, hit in enumerate(hits, 1)
+        for passage in _of_chunk(marker, hit, headings[hit.chunk.document_id])
+    ]
 
 
-def _of_chunk(marker: int, hit: Hit) -> Iterator[Passage]:
+def _of_chunk(marker: int, hit: Hit, headings: Set[str]) -> Iterator[Passage]:
     chunk = hit.chunk
     language = str(chunk.metadata.get("language", ""))
-    spans = sentence_spans(chunk.text, language or None)
+    code = _code_spans(chunk.text)
+    spans = _kept_whole(sentence_spans(chunk.text, language or None), code)
     texts = [chunk.text[start:end] for start, end in spans]
     section = chunk.headings[-1] if chunk.headings else ""
     if _QUESTION.search(section):
         # What stands under a question answers it.
         yield Passage(marker, chunk.document_id, chunk.start, section, language, quotable=False)
     header = ""
-    for i, ((start, _), text) in enumerate(zip(spans, texts, strict=True)):
+    caption = False
+    for i, ((start, end), text) in enumerate(zip(spans, texts, strict=True)):
         is_row = text.startswith("|")
         following = texts[i + 1] if i + 1 < len(texts) else ""
         if not is_row:
@@ -93,7 +160,10 @@ def _of_chunk(marker: int, hit: Hit) -> Iterator[Passage]:
             header = f"{text.strip()}\n{following.strip()}"
         heads_a_table = is_row and header.startswith(text.strip())
         is_frame = heads_a_table or _SEPARATOR_ROW.fullmatch(text) is not None
-        heading = text.startswith("#") or text.strip() in chunk.headings
+        heading = text.startswith(("#", "<!--")) or text.strip() in headings
+        is_code = (start, end) in code
+        goes_on = i > 0 and "\n\n" not in chunk.text[spans[i - 1][1] : start]
+        caption = _CAPTION.match(text) is not None or (caption and goes_on)
         yield Passage(
             marker,
             chunk.document_id,
@@ -101,8 +171,48 @@ def _of_chunk(marker: int, hit: Hit) -> Iterator[Passage]:
             text,
             language,
             quotable=not (is_frame or heading or _QUESTION.search(text) or not _has_words(text)),
+            aside=is_code
+            or caption
+            or (not is_row and bool(following) and _stands_alone(chunk.text, start, end)),
             header=(header or _carried_header(section, text)) if is_row and not is_frame else "",
+            as_written=is_code,
         )
+
+
+def _code_spans(text: str) -> list[tuple[int, int]]:
+    """Returns the fenced and the indented code of a chunk, which may begin or end inside one."""
+    fences = list(_FENCE.finditer(text))
+    spans: list[tuple[int, int]] = []
+    if len(fences) % 2 and not fences[0]["info"] and _INDENTED.search(text, 0, fences[0].start()):
+        spans.append((0, fences.pop(0).end()))
+    ends = [fence.end() for fence in fences[1::2]] + [len(text)]
+    spans += zip((fence.start() for fence in fences[::2]), ends, strict=False)
+    return [trim(text, *span) for span in spans]
+
+
+def _kept_whole(
+    spans: Sequence[tuple[int, int]], wholes: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Replaces the sentences that a longer span touches by that span."""
+    apart = [
+        (start, end)
+        for start, end in spans
+        if not any(start < last and first < end for first, last in wholes)
+    ]
+    return sorted([*apart, *(span for span in wholes if span[0] < span[1])])
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    """Says whether a short line between blank ones looks like a heading."""
+    line = text[start:end]
+    if "\n" in line or _FINISHED.search(line) or _LIST_ITEM.match(line) or ": " in line:
+        return False
+    before, after = text[:start].rstrip(" \t"), text[end:].lstrip(" \t")
+    return (
+        (not before or before.endswith("\n\n"))
+        and (not after or after.startswith("\n\n"))
+        and count_words(line) <= LONGEST_HEADING
+    )
 
 
 def _carried_header(section: str, row: str) -> str:
@@ -125,7 +235,8 @@ def shorten(passage: Passage, weigh: Callable[[Sequence[str]], Sequence[float]])
         weigh: Says of each clause how much it shares with the question.
     """
     text = passage.text
-    if passage.words <= LONGEST_SENTENCE or passage.header or _CODE_LINE.search(text):
+    keeps_its_form = passage.header or passage.as_written or _CODE_LINE.search(text)
+    if passage.words <= LONGEST_SENTENCE or keeps_its_form:
         return passage
     bounds = [0, *(m.end() for m in _CLAUSE.finditer(text)), len(text)]
     clauses = [text[a:b] for a, b in pairwise(bounds)]
@@ -144,44 +255,3 @@ def shorten(passage: Passage, weigh: Callable[[Sequence[str]], Sequence[float]])
     opening = "" if first == 0 else "… "
     closing = "" if last == len(clauses) else " …"
     return replace(passage, text=f"{opening}{kept}{closing}")
-
-
-def render(chosen: Sequence[Passage]) -> Iterator[str]:
-    """Yields the quotations, each with its marker; another document starts a paragraph."""
-    for i, passage in enumerate(chosen):
-        before = chosen[i - 1] if i else None
-        following = chosen[i + 1] if i + 1 < len(chosen) else None
-        same_table = _same_table(passage, before)
-        if before is not None and not same_table:
-            apart = passage.document_id != before.document_id or _is_block(before)
-            yield "\n\n" if apart or _is_block(passage) else " "
-        if passage.header and not same_table:
-            yield passage.header + "\n"
-        yield _written(passage)
-        if _same_table(passage, following):
-            yield "\n"
-        else:
-            yield f"\n[{passage.marker}]" if _is_block(passage) else f" [{passage.marker}]"
-
-
-def _same_table(passage: Passage, other: Passage | None) -> bool:
-    return (
-        other is not None
-        and passage.text.startswith("|")
-        and other.text.startswith("|")
-        and (passage.marker, passage.header) == (other.marker, other.header)
-    )
-
-
-def _is_block(passage: Passage) -> bool:
-    """Says whether line breaks matter: tables and code."""
-    return passage.text.startswith("|") or (
-        "\n" in passage.text and bool(_CODE_LINE.search(passage.text))
-    )
-
-
-def _written(passage: Passage) -> str:
-    if _is_block(passage):
-        return passage.text
-    text = " ".join(passage.text.split())
-    return _LIST_ITEM.sub("", text, count=1) if _LIST_ITEM.match(text) else text
