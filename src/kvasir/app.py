@@ -291,7 +291,8 @@ class App(Parts):
         from kvasir.catalog.doctor import repair
 
         self._record()
-        return repair(self.catalog, self._store, self.embedder, self.collection)
+        with self.writing:
+            return repair(self.catalog, self._store, self.embedder, self.collection)
 
     def calibrate(
         self,
