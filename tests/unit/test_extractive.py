@@ -106,7 +106,7 @@ def cited(question, *hits, **options):
 
 def test_a_line_that_looks_like_a_heading_and_a_caption_give_way_to_sentences():
     sentence = "The mead of poetry is brewed of honey."
-    text = f"Mead of poetry\n\nFigure 3: The mead of poetry\n\n{sentence}"
+    text = f"Mead of poetry\n\nFigure 3: The mead of poetry\n\n{sentence}\n\nThe dwarfs went home."
     assert answer("mead of poetry", hit(text), max_sentences=1) == f"{sentence} [1]"
     assert "Figure 3" in answer("mead of poetry", hit("Figure 3: The mead of poetry"))
 
