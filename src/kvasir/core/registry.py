@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from kvasir.core.errors import MissingExtraError, SettingsError, UnknownComponentError
 
@@ -75,7 +76,8 @@ def build(
         provided: What the application offers; passed where a parameter has that name.
 
     Raises:
-        SettingsError: An option is unknown to the component; names the nearest.
+        SettingsError: An option is unknown to the component (the nearest is named), or its value
+            is not of the type that the constructor says.
         UnknownComponentError: No such component.
         MissingExtraError: The component's library is not installed.
     """
@@ -87,7 +89,72 @@ def build(
                 f"{family[:-1]} '{name}' has no option '{option}'{suggestion(option, parameters)}"
             )
     offered = {key: value for key, value in (provided or {}).items() if key in parameters}
-    return cls(**{**offered, **options})
+    types = _parameter_types(cls)
+    given = {
+        option: _converted(value, types.get(option), f"{family[:-1]} '{name}': option {option}")
+        for option, value in options.items()
+    }
+    return cls(**{**offered, **given})
+
+
+def _parameter_types(cls: type[Any]) -> Mapping[str, Any]:
+    """Returns the types of a constructor's parameters, as far as its annotations resolve."""
+    try:
+        return get_type_hints(cls.__init__)
+    except (NameError, TypeError):
+        # Annotations of a plug-in that exist for type checkers alone.
+        return {}
+
+
+def _converted(value: Any, declared: Any, option: str) -> Any:
+    """Makes a value what a parameter of a simple type takes; others are left alone."""
+    kinds = get_args(declared) if get_origin(declared) in (Union, UnionType) else (declared,)
+    wanted = [kind for kind in kinds if kind is not NoneType]
+    if len(wanted) != 1 or wanted[0] not in _KINDS:
+        return value
+    if value is None and NoneType in kinds:
+        return None
+    kind = wanted[0]
+    try:
+        return _READ[kind](value)
+    except (KeyError, ValueError):
+        raise SettingsError(f"{option} must be {_KINDS[kind]}, not {value!r}") from None
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or value != value:
+        raise ValueError
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError
+    return int(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError
+    return float(value)
+
+
+def _yes_or_no(value: Any) -> bool:
+    return value if isinstance(value, bool) else _SWITCHES[str(value).strip().lower()]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError
+    return str(value)
+
+
+_SWITCHES = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(
+    ("false", "no", "off", "0"), False
+)
+_READ: Mapping[Any, Callable[[Any], Any]] = {
+    int: _whole,
+    float: _number,
+    bool: _yes_or_no,
+    str: _text,
+}
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 def suggestion(word: str, known: list[str]) -> str:
