@@ -89,14 +89,15 @@ def run_child(code, *arguments):
 
 
 def test_the_graph_finds_what_comparing_all_finds(store_at, tmp_path):
-    store, chunks, vectors = store_at(), chunks_of(3_000), clustered(3_000)
+    # Up to 20,000 the engine compares all, graph or not.
+    store, chunks, vectors = store_at(), chunks_of(20_500), clustered(20_500)
     store.upsert(chunks, vectors)
     store.optimize(wait=True)
     assert [path.name for path in (tmp_path / "test").glob("data-*")] == ["data-000002"]
     assert recall(store, chunks, vectors, clustered(50, seed=7)) >= 0.99
     store.close()
     again = store_at()
-    assert again.count() == 3_000
+    assert again.count() == 20_500
     assert recall(again, chunks, vectors, clustered(50, seed=7)) >= 0.99
 
 
