@@ -299,13 +299,15 @@ class App(Parts):
         answered: Sequence[str] | None = None,
         unanswered: Sequence[str] | None = None,
         *,
+        apply: bool = True,
         progress: Progress | None = None,
     ) -> Calibration:
-        """Fits the decision to refuse to the collection, and keeps it with the collection.
+        """Fits the decision to refuse to the collection.
 
         Args:
             answered: Questions that the documents answer; made of their sentences by default.
             unanswered: Questions that they do not answer; made by default.
+            apply: Keep it with the collection, so that it refuses by it from now on.
             progress: Told the stage, how many questions are done, and of how many.
 
         Raises:
@@ -334,9 +336,16 @@ class App(Parts):
         calibration = fit(
             features("answered", answered), features("unanswered", unanswered), most_refused=limit
         )
-        self.catalog.set_calibration(self.collection, calibration.to_json())
-        self.__dict__.pop("answerer", None)  # Made anew with the decision when next asked for.
+        if apply:
+            self.keep_calibration(calibration)
         return calibration
+
+    def keep_calibration(self, calibration: Calibration | None) -> None:
+        """Keeps a decision to refuse with the collection; None brings the shipped one back."""
+        self._record()
+        kept = calibration.to_json() if calibration else None
+        self.catalog.set_calibration(self.collection, kept)
+        self.__dict__.pop("answerer", None)  # Made anew with the decision when next asked for.
 
     # What the above works with
 

@@ -14,13 +14,15 @@ from kvasir.evaluation.answers import (
 )
 from kvasir.evaluation.calibration import (
     MOST_REFUSED_MADE,
+    SHIPPED_STAYS,
+    drawbacks,
     fit,
     make_questions,
     read_features,
 )
 from kvasir.evaluation.datasets import EvaluationQuery, Passage, RetrievalDataset
 from kvasir.pipelines.answer import Answerer
-from kvasir.pipelines.confidence import DEFAULT_CALIBRATION, FEATURES, EvidenceReader
+from kvasir.pipelines.confidence import DEFAULT_CALIBRATION, FEATURES, Calibration, EvidenceReader
 from kvasir.pipelines.retrieve import Retriever
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
@@ -146,8 +148,22 @@ def test_answered_questions_are_not_refused_for_the_sake_of_the_others():
 def test_the_shipped_decision_stays_where_fitting_gains_nothing():
     rng = np.random.default_rng(3)
     fitted = fit(features(rng, 50, 0.75, 0.9), features(rng, 50, 0.0, 0.0))
-    assert fitted.report["kept"] == 1.0
+    assert fitted.report[SHIPPED_STAYS] == 1.0
     assert fitted.weights == DEFAULT_CALIBRATION.weights
+
+
+def test_drawbacks_name_what_a_fitted_decision_does_worse():
+    report = {
+        "refused_off_topic_before": 0.935,
+        "refused_off_topic": 0.875,
+        "refused_on_topic_before": 0.01,
+        "refused_on_topic": 0.02,
+    }
+    answers, refuses = drawbacks(Calibration((0.0,) * 5, 0.0, report=report))
+    assert answers.startswith("answers 6.0% more")
+    assert refuses.startswith("refuses 1.0% more")
+    harmless = report | {"refused_off_topic": 0.92, "refused_on_topic": 0.0}
+    assert drawbacks(Calibration((0.0,) * 5, 0.0, report=harmless)) == []
 
 
 def test_too_few_questions_are_refused():

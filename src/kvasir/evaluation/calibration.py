@@ -39,6 +39,11 @@ MOST_REFUSED = 0.05
 MOST_REFUSED_MADE = 0.02
 """The same for questions made of the collection's text: real ones are harder to recognise."""
 
+SHIPPED_STAYS = "shipped_decision_stays"
+"""In a report: 1 when fitting gained nothing, so that the decision is the starting one."""
+MOST_LOST_OFF_TOPIC = 0.02
+"""By how much the share of unanswered questions that are refused may fall, unasked."""
+
 _FOLDS = 5
 _STEPS = 100
 _PULL = 2.0
@@ -171,7 +176,7 @@ def fit(
     Returns:
         The calibration; its report has the cross-validated shares of refused questions, by
         the fitted and (``_before``) by the starting calibration. When the fitted one is no
-        better the starting one is returned, and ``kept`` is 1.
+        better the starting one is returned, and ``SHIPPED_STAYS`` is 1.
 
     Raises:
         UserError: There are too few questions of one kind.
@@ -206,8 +211,26 @@ def fit(
     }
     if _errors(after, asked) >= _errors(before, asked):
         # Questions that are hard to tell apart teach nothing better than what is shipped.
-        return Calibration(start.weights, start.bias, start.threshold, report | {"kept": 1.0})
-    return Calibration(final.weights, final.bias, threshold, report | {"kept": 0.0})
+        return Calibration(
+            start.weights, start.bias, start.threshold, report | {SHIPPED_STAYS: 1.0}
+        )
+    return Calibration(final.weights, final.bias, threshold, report | {SHIPPED_STAYS: 0.0})
+
+
+def drawbacks(calibration: Calibration) -> list[str]:
+    """Says in words what a fitted decision does worse than the one it was fitted from.
+
+    Empty when it may be kept without asking.
+    """
+    report = calibration.report
+    found: list[str] = []
+    lost = report["refused_off_topic_before"] - report["refused_off_topic"]
+    if lost > MOST_LOST_OFF_TOPIC:
+        found.append(f"answers {lost:.1%} more of the questions that the documents do not answer")
+    more = report["refused_on_topic"] - report["refused_on_topic_before"]
+    if more > 0:
+        found.append(f"refuses {more:.1%} more of the questions that they do answer")
+    return found
 
 
 def _errors(refused: NDArray[np.bool_], asked: NDArray[np.bool_]) -> float:

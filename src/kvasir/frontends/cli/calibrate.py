@@ -5,9 +5,12 @@ from __future__ import annotations
 import click
 
 from kvasir.app import App
+from kvasir.core.errors import UserError
 from kvasir.evaluation.answers import load_questions
+from kvasir.evaluation.calibration import SHIPPED_STAYS, drawbacks
 from kvasir.frontends.cli.options import json_option, with_app
-from kvasir.frontends.cli.rendering import print_json, print_table, stages
+from kvasir.frontends.cli.rendering import print_json, stages
+from kvasir.pipelines.confidence import Calibration
 
 
 @click.command()
@@ -21,23 +24,71 @@ from kvasir.frontends.cli.rendering import print_json, print_table, stages
     type=click.Path(exists=True, dir_okay=False),
     help="Questions that they do not answer: JSON lines, or one a line.",
 )
+@click.option("--apply", "wanted", is_flag=True, help="Keep the decision where it is only shown.")
+@click.option("--reset", is_flag=True, help="Go back to the decision that comes with Kvasir.")
 @json_option
 @with_app
-def calibrate(app: App, questions: str | None, off_topic: str | None, as_json: bool) -> None:
+def calibrate(
+    app: App,
+    questions: str | None,
+    off_topic: str | None,
+    wanted: bool,
+    reset: bool,
+    as_json: bool,
+) -> None:
     """Fit the decision to refuse to a collection.
 
     Without --questions and --off-topic, questions are made from the collection's own sentences.
+    That is a rough guide, so the new decision is only shown; --apply keeps it. The same holds
+    where it would refuse more good questions, or answer clearly more of the others.
     """
+    if reset:
+        if questions or off_topic or wanted:
+            raise UserError("--reset stands alone: nothing is fitted then")
+        app.keep_calibration(None)
+        if as_json:
+            print_json({"reset": True})
+        else:
+            click.echo(f"collection '{app.collection}' refuses as Kvasir comes, from now on")
+        return
     with stages(quiet=as_json) as progress:
         calibration = app.calibrate(
             load_questions(questions) if questions else None,
             load_questions(off_topic) if off_topic else None,
+            apply=False,
             progress=progress,
         )
+    gained = not calibration.report[SHIPPED_STAYS]
+    worse = drawbacks(calibration)
+    all_given = bool(questions and off_topic)
+    applied = gained and (wanted or (all_given and not worse))
+    if applied:
+        app.keep_calibration(calibration)
     if as_json:
-        print_json(calibration.to_json())
+        print_json({**calibration.to_json(), "applied": applied, "drawbacks": worse})
         return
-    print_table(
-        [{"figure": name, "value": round(value, 4)} for name, value in calibration.report.items()]
+    _explain(calibration, gained=gained)
+    for drawback in worse if gained else ():
+        click.secho(f"careful: it {drawback}", fg="yellow")
+    if applied:
+        click.echo(f"collection '{app.collection}' refuses by the new decision from now on")
+        click.echo("'kvasir calibrate --reset' brings the one that comes with Kvasir back")
+    elif gained:
+        reason = "" if all_given else "; made questions are a rough guide, real ones a good one"
+        click.echo(f"nothing was changed: --apply keeps the new decision{reason}")
+    else:
+        click.echo("nothing was changed: fitting to these questions gains nothing")
+
+
+def _explain(calibration: Calibration, *, gained: bool) -> None:
+    report = calibration.report
+    click.echo(
+        f"asked {report['questions_answered']:.0f} questions that the documents answer and "
+        f"{report['questions_unanswered']:.0f} that they do not"
     )
-    click.echo(f"collection '{app.collection}' refuses by these figures from now on")
+    for name, ending in (("as Kvasir comes", "_before"), ("fitted", "")):
+        click.echo(
+            f"{name}: refuses {report[f'refused_on_topic{ending}']:.1%} of the answerable, "
+            f"{report[f'refused_off_topic{ending}']:.1%} of the foreign questions"
+            + ("" if gained or ending else " (no better)")
+        )
