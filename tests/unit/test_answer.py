@@ -3,7 +3,7 @@ import pytest
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.core.errors import ComponentError, UserError
 from kvasir.core.types import Chunk, Hit, Message
-from kvasir.pipelines.answer import REFUSALS, Answerer, refusal
+from kvasir.pipelines.answer import NOTHING_MATCHES, REFUSALS, Answerer, refusal
 from kvasir.pipelines.confidence import Calibration
 from kvasir.testing.fakes import FakeEmbedder
 
@@ -183,6 +183,29 @@ def test_a_window_too_small_for_any_passage_says_what_to_do():
 def test_an_empty_question_is_a_user_error():
     with pytest.raises(UserError, match="empty"):
         make(Says("x"), hit()).ask("  ")
+
+
+@pytest.mark.parametrize("question", ["?", "...!", "—¿?"])
+def test_a_question_without_letter_or_digit_is_a_user_error(question):
+    with pytest.raises(UserError, match="no letter or digit"):
+        make(Says("x"), hit()).ask(question)
+    assert make(Says("x"), hit()).ask("1?").text
+
+
+def test_a_refusal_says_when_the_filters_matched_nothing():
+    assert make(Says("x")).ask("Who made him?", filters="year=1").text == NOTHING_MATCHES["en"]
+    assert make(Says("x")).ask("¿Quién lo hizo?", filters="year=1").text == NOTHING_MATCHES["es"]
+    assert make(Says("x")).ask("Who made him?").text == REFUSALS["en"]
+
+
+def test_a_threshold_that_leaves_nothing_is_not_blamed_on_the_filters():
+    class OnlyBelow(Hits):
+        def retrieve(self, query, *, top_k=10, min_score_threshold=0.0, filters=None):
+            return [] if min_score_threshold else self.hits
+
+    answerer = Answerer(OnlyBelow(hit()), Says("x"), analyzer=Bm25Analyzer())
+    answer = answerer.ask("Who made him?", filters="year=1", min_score_threshold=0.9)
+    assert answer.text == REFUSALS["en"]
 
 
 def test_a_generator_s_failure_is_raised_and_never_made_an_answer():

@@ -8,7 +8,7 @@ the answer streams.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -30,6 +30,14 @@ REFUSALS = {
     "zh": "我在文档中找不到答案。",
 }
 """What is said instead of an answer, by language; English for every other one."""
+
+NOTHING_MATCHES = {
+    "en": "No document matches the filters, so there is nothing to answer from.",
+    "es": "Ningún documento cumple los filtros, así que no hay de dónde responder.",
+    "vi": "Không có tài liệu nào khớp với bộ lọc, nên không có gì để trả lời.",
+    "zh": "没有文档符合筛选条件，因此无法回答。",
+}
+"""The same where the filters left nothing to look at."""
 
 _DOES_NOT_KNOW = re.compile(
     r"\b(?:can ?not|can['’]t|could not|couldn['’]t|unable to) (?:find|answer|determine|locate)\b"
@@ -186,10 +194,12 @@ class Answerer:
             errors there.
 
         Raises:
-            UserError: The question is empty.
+            UserError: The question is empty, or has no letter or digit.
         """
         if not question.strip():
             raise UserError("the question is empty: type one")
+        if not any(map(str.isalnum, question)):
+            raise UserError("the question has no letter or digit: ask it in words")
 
         def retrieve() -> list[Hit]:
             return self._retriever.retrieve(
@@ -199,7 +209,16 @@ class Answerer:
                 filters=filters,
             )
 
-        return AnswerStream(self._run(question, retrieve, history))
+        def nothing_matches() -> bool:
+            """Says whether the filters, not the threshold, left nothing to look at."""
+            if not filters:
+                return False
+            found = self._retriever.retrieve(
+                question, top_k=1, min_score_threshold=0.0, filters=filters
+            )
+            return not found
+
+        return AnswerStream(self._run(question, retrieve, nothing_matches, history))
 
     def confidence(self, question: str, hits: Sequence[Hit]) -> float:
         """Returns the probability, 0..1, that the hits hold the answer."""
@@ -208,14 +227,19 @@ class Answerer:
         return self._calibration.confidence(self._evidence.read(question, hits))
 
     def _run(
-        self, question: str, retrieve: _Retrieve, history: Sequence[Message]
+        self,
+        question: str,
+        retrieve: Callable[[], list[Hit]],
+        nothing_matches: Callable[[], bool],
+        history: Sequence[Message],
     ) -> Iterator[str | Answer]:
         clock = _Clock()
         hits = tuple(retrieve())
         clock.lap("retrieve")
         confidence = self.confidence(question, hits)
         if not hits or (self._refuse and self._calibration.refuses(confidence)):
-            text = refusal(question, hits)
+            unmatched = not hits and nothing_matches()
+            text = refusal(question, hits, NOTHING_MATCHES if unmatched else REFUSALS)
             yield text
             yield Answer(text, (), hits, True, confidence, 0, clock.finish())
             return
@@ -251,10 +275,6 @@ class Answerer:
         )
 
 
-class _Retrieve(Protocol):
-    def __call__(self) -> list[Hit]: ...
-
-
 class _Clock:
     """Seconds by stage."""
 
@@ -279,11 +299,11 @@ def _checked(pieces: Iterable[str], checker: CitationChecker) -> Iterator[str]:
         yield text
 
 
-def refusal(question: str, hits: Sequence[Hit] = ()) -> str:
+def refusal(question: str, hits: Sequence[Hit] = (), sayings: Mapping[str, str] = REFUSALS) -> str:
     """Returns the sentence that stands for an answer, in the question's language."""
     spoken = (str(hit.chunk.metadata.get("language", "")) for hit in hits)
     candidates = [code for code in dict.fromkeys([*spoken, *REFUSALS]) if code]
-    return REFUSALS.get(detect(question, candidates), REFUSALS["en"])
+    return sayings.get(detect(question, candidates), sayings["en"])
 
 
 def says_it_does_not_know(text: str, citations: Sequence[Citation]) -> bool:

@@ -19,6 +19,8 @@ from kvasir.frontends.cli.rendering import (
     print_json,
 )
 from kvasir.frontends.terminal import printable
+from kvasir.language.detect import UNKNOWN, detect
+from kvasir.pipelines.answer import REFUSALS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -92,7 +94,26 @@ def ask(app: App, words: tuple[str, ...], as_json: bool) -> int:
         click.echo()
         answer = stream.answer
         _print_citations(answer)
+    if hint := _language_hint(app, question):
+        click.echo(hint, err=True)
     return EXIT_REFUSED if answer.refused else 0
+
+
+def _language_hint(app: App, question: str) -> str:
+    """Says what helps where neither documents nor embedding model know the question's language."""
+    spoken = [record.languages for record in app.collections() if record.name == app.collection]
+    languages = list(spoken[0]) if spoken else []
+    if not languages or set(app.embedder.languages) != {"en"}:
+        return ""
+    language = detect(question, [*languages, *(code for code in REFUSALS if code not in languages)])
+    if language in (*languages, "en", UNKNOWN):
+        return ""
+    return (
+        f"hint: the question seems to be in '{language}', the documents are in "
+        f"{', '.join(languages)}, and the embedding model knows English only: ask in the "
+        "documents' language, or ingest with a multilingual model into another collection "
+        "('kvasir models --help')"
+    )
 
 
 def _print_citations(answer: Answer) -> None:

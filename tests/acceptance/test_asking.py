@@ -1,0 +1,30 @@
+"""What ``kvasir ask`` says about questions that cannot be answered as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Kvasir = Callable[..., Any]
+
+
+def test_a_question_without_words_is_refused_in_one_line(ingested: Kvasir) -> None:
+    assert "no letter or digit" in ingested("ask", "?!", code=2).err
+
+
+def test_filters_that_match_nothing_are_named_as_the_reason(ingested: Kvasir) -> None:
+    said = ingested("ask", "--filters", "year=1", "How far away is the Moon?", code=5).out
+    assert "No document matches the filters" in said
+
+
+def test_a_question_in_a_language_that_nobody_here_knows_gets_a_hint(ingested: Kvasir) -> None:
+    asked = ingested("ask", "--json", "¿A qué distancia está la Luna de la Tierra?", code=None)
+    assert "hint: the question seems to be in 'es'" in asked.err
+    assert "multilingual" in asked.err
+    assert asked.json["text"]
+    assert "hint" not in ingested("ask", "How far away is the Moon?").err
+
+
+def test_an_option_of_the_wrong_type_gets_one_line(ingested: Kvasir) -> None:
+    said = ingested("--set", "generator.options.max_words=abc", "ask", "Who?", code=2).err
+    assert "option max_words must be a whole number, not 'abc'" in said
