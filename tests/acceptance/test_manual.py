@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from kvasir.settings import keys
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 _PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -23,6 +25,17 @@ def test_the_help_texts_in_the_manual_are_those_of_the_command_line() -> None:
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     assert script.PAGE.read_text("utf-8") == script.render(), "run 'make docs'"
+
+
+def test_every_setting_stands_in_the_manual() -> None:
+    page = (ROOT / "docs/settings.md").read_text("utf-8")
+    named = [key for key in keys() if not key.endswith(".options")]
+    missing = [
+        key
+        for key in named
+        if f"`{key}`" not in page and f"`.{key.rpartition('.')[2]}`" not in page
+    ]
+    assert missing == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
