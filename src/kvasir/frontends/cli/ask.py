@@ -111,8 +111,8 @@ def _language_hint(app: App, question: str) -> str:
     return (
         f"hint: the question seems to be in '{language}', the documents are in "
         f"{', '.join(languages)}, and the embedding model knows English only: ask in the "
-        "documents' language, or ingest with a multilingual model into another collection "
-        "('kvasir models --help')"
+        "documents' language, or ingest into another collection with a multilingual model "
+        "such as intfloat/multilingual-e5-small"
     )
 
 
