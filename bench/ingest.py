@@ -35,7 +35,7 @@ def measure(sources: list[Path]) -> dict[str, Any]:
         report = app.ingest(*sources)
         again = app.ingest(*sources)
     total = report.seconds["total"]
-    chunks = report.chunks_embedded + report.chunks_reused
+    chunks = report.chunks_embedded + report.chunks_reused + report.chunks_repeated
     return {
         "documents": len(report.added),
         "failed": len(report.failed),

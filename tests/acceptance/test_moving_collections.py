@@ -23,8 +23,9 @@ from kvasir.core.ledger import SourceState, VersionDraft
 from kvasir.core.registry import build, load
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED, cli
-from kvasir.frontends.cli.places import guess_store
+from kvasir.frontends.cli.places import describe, guess_store
 from kvasir.pipelines.copying import copy_chunks
+from kvasir.settings import Settings, VectorDbSettings
 
 Kvasir = Callable[..., Any]
 
@@ -258,12 +259,14 @@ def test_ctrl_c_ends_a_copy_between_batches_and_it_goes_on_later(library, monkey
 
 def test_secrets_are_never_shown(library, monkeypatch):
     monkeypatch.setenv("KVASIR_TO_TOKEN", "s3cret-token")
-    done = copy("--to", "copy.db", "--to-password", "s3cret-password")
-    assert "KVASIR__RAG__VECTORDB__TOKEN" in done.stdout
-    refused = copy("--to", "http://127.0.0.1:9/", "--to-type", "qdrant-server")
-    assert refused.exit_code != 0
-    for result in (done, refused):
-        assert "s3cret" not in result.output + str(result.exception)
+    for target in (["copy.db"], ["http://127.0.0.1:9/", "--to-type", "qdrant-server"]):
+        refused = copy("--to", *target, "--to-password", "s3cret-password")
+        assert refused.exit_code != 0
+        assert "s3cret" not in refused.output + str(refused.exception)
+    to = VectorDbSettings(type="qdrant-server", uri="http://db:6333", token="s3cret-token")
+    line = describe(Settings(), to, None)
+    assert "KVASIR__RAG__VECTORDB__TOKEN" in line
+    assert "s3cret" not in line
 
 
 def test_strangers_in_the_target_are_reported_and_removed_only_when_asked(library):

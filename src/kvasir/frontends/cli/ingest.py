@@ -23,6 +23,8 @@ from kvasir.pipelines.events import (
     Finished,
     Found,
     IngestReport,
+    Reused,
+    shown,
 )
 
 
@@ -130,20 +132,20 @@ class _Progress:
 
     def __init__(self, on_progress: OnProgress) -> None:
         self._show = on_progress
-        self._sources = self._done = self._passages = self._embedded = 0
+        self._sources = self._done = self._passages = self._vectors = 0
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Found):
             self._sources = event.sources
         elif isinstance(event, Extracted):
             self._passages += event.chunks
-        elif isinstance(event, Embedded):
-            self._embedded += event.chunks
+        elif isinstance(event, (Embedded, Reused)):
+            self._vectors += event.chunks
         elif isinstance(event, (Finished, Failed)):
             self._done += 1
         self._show("documents", self._done, self._sources)
         if self._passages:
-            self._show("passages", self._embedded, self._passages)
+            self._show("passages", self._vectors, self._passages)
 
 
 def parse_metadata(pairs: tuple[str, ...]) -> dict[str, MetadataValue] | None:
@@ -181,12 +183,23 @@ def _print(report: IngestReport) -> None:
     total = report.seconds.get("total", 0.0)
     if report.recovered:
         click.echo(f"recovered from an interrupted run: {report.recovered} half-written versions")
-    embedded = f"{report.chunks_embedded} chunks embedded"
-    if report.chunks_reused:
-        embedded += f", {report.chunks_reused} reused"
+    if report.chunks_restored:
+        click.echo(
+            f"written again, because the store had lost them: {report.chunks_restored} chunks"
+        )
+    known = report.chunks_reused + report.chunks_repeated
+    embedded = f"{report.chunks_embedded} chunks embedded" + (f", {known} known" if known else "")
     click.echo(f"{done}; {embedded}; {sizes(report.bytes_read)} in {total:.1f} s")
+    for folder in report.without_files:
+        click.echo(f"no files in {shown(folder)}", err=True)
     for failure in report.failed:
-        click.echo(f"failed: {failure.source_uri}: {failure.message}", err=True)
+        click.echo(f"failed: {failure.line}", err=True)
+    if report.chunks_unknown:
+        click.echo(
+            f"the store has {report.chunks_unknown} chunks that no document has; "
+            "'kvasir doctor' lists them",
+            err=True,
+        )
     if report.interrupted:
         click.echo("interrupted: what is finished is kept; run the same command again", err=True)
         sys.stderr.flush()
@@ -204,11 +217,15 @@ def _as_dict(report: IngestReport) -> dict[str, Any]:
             {"source": each.source_uri, "reason": each.reason, "message": each.message}
             for each in report.failed
         ],
+        "without_files": report.without_files,
         "left": report.left,
         "interrupted": report.interrupted,
         "recovered": report.recovered,
         "chunks_embedded": report.chunks_embedded,
         "chunks_reused": report.chunks_reused,
+        "chunks_repeated": report.chunks_repeated,
+        "chunks_restored": report.chunks_restored,
+        "chunks_unknown": report.chunks_unknown,
         "bytes": report.bytes_read,
         "seconds": {stage: round(value, 3) for stage, value in report.seconds.items()},
     }
