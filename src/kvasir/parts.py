@@ -16,8 +16,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 from uuid import uuid4
 
-from pydantic import SecretStr
-
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.ledger import CollectionRecord
 from kvasir.core.protocols import (
@@ -32,7 +30,7 @@ from kvasir.core.protocols import (
 from kvasir.core.registry import build, load
 from kvasir.pipelines.answer import Answerer, HitSource
 from kvasir.pipelines.confidence import Calibration
-from kvasir.settings import GeneratorSettings, Settings, VectorDbSettings
+from kvasir.settings import GeneratorSettings, Settings, VectorDbSettings, reveal
 
 if TYPE_CHECKING:
     from kvasir.evaluation.judges import Judge
@@ -103,7 +101,7 @@ class Parts:
         chosen = self.settings.rag.embedding_model
         provided = {
             "name": chosen.name,
-            "token": _reveal(chosen.token),
+            "token": reveal(chosen.token),
             "data_dir": self.settings.data_dir,
             "on_progress": self._on_progress,
         }
@@ -146,7 +144,7 @@ class Parts:
             return None
         provided = {
             "name": chosen.name,
-            "token": _reveal(chosen.token),
+            "token": reveal(chosen.token),
             "data_dir": self.settings.data_dir,
             "on_progress": self._on_progress,
         }
@@ -205,9 +203,9 @@ class Parts:
             "dimension": made_by.dimension,
             "analyzer": self.analyzer,
             "fingerprint": made_by.fingerprint,
-            "token": _reveal(chosen.token),
+            "token": reveal(chosen.token),
             "username": chosen.username,
-            "password": _reveal(chosen.password),
+            "password": reveal(chosen.password),
         }
         return cast(VectorStore, build("stores", chosen.type, chosen.options, provided))
 
@@ -243,7 +241,3 @@ def _clear(store: VectorStore) -> None:
         store.drop()
     else:
         store.delete([chunk.id for batch in store.scroll() for chunk, _ in batch])
-
-
-def _reveal(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None

@@ -154,7 +154,7 @@ class GeneratorSettings(Section):
         given = {
             "model": self.model,
             "base_url": self.base_url,
-            "api_key": _reveal(self.api_key),
+            "api_key": reveal(self.api_key),
         }
         return {key: value for key, value in given.items() if value is not None} | self.options
 
@@ -292,7 +292,7 @@ class Settings(Section):
             other = self.generator
             own = chosen.model or other.model, other.base_url, chosen.api_key or other.api_key
         model, base_url, api_key = own
-        given = {"model": model, "base_url": base_url, "api_key": _reveal(api_key)}
+        given = {"model": model, "base_url": base_url, "api_key": reveal(api_key)}
         return {key: value for key, value in given.items() if value is not None} | chosen.options
 
     @property
@@ -307,17 +307,18 @@ class Settings(Section):
         paths = [str(self.data_dir), self.store_uri, self.catalog_url.removeprefix("sqlite:///")]
         return [path for path in paths if "://" not in path]
 
-    def components(self) -> list[tuple[str, str]]:
-        """Returns family and name of every component that the settings choose."""
+    def components(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Returns family, name and options of every component that the settings choose."""
+        reranker, judge = self.chat.rag.retriever.reranker, self.evaluation.judge
         chosen = [
-            ("splitters", self.rag.splitter.chosen),
-            ("embedders", self.rag.embedding_model.type),
-            ("stores", self.rag.vectordb.type),
-            ("rerankers", self.chat.rag.retriever.reranker.type),
-            ("generators", self.generator.type),
-            ("judges", self.evaluation.judge.type),
+            ("splitters", self.rag.splitter.chosen, self.rag.splitter.arguments),
+            ("embedders", self.rag.embedding_model.type, self.rag.embedding_model.options),
+            ("stores", self.rag.vectordb.type, self.rag.vectordb.options),
+            ("rerankers", reranker.type, reranker.options),
+            ("generators", self.generator.type, self.generator.arguments),
+            ("judges", judge.type, judge.options),
         ]
-        return [(family, name) for family, name in chosen if name]
+        return [(family, name, options) for family, name, options in chosen if name]
 
     def dump(self) -> dict[str, Any]:
         """Returns the tree as plain values, secrets masked, also those inside addresses."""
@@ -403,7 +404,8 @@ def _template_lines(section: BaseModel, depth: int) -> Iterator[str]:
             yield from (f"#{indent}{line}" for line in rest)
 
 
-def _reveal(secret: SecretStr | None) -> str | None:
+def reveal(secret: SecretStr | None) -> str | None:
+    """Returns a secret's text, for the component that needs it."""
     return secret.get_secret_value() if secret else None
 
 

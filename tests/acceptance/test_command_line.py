@@ -217,6 +217,8 @@ def test_settings_are_written_checked_and_shown(kvasir: Kvasir, tmp_path: Path) 
     assert shown["rag"]["vectordb"]["password"] == "**********"
     (tmp_path / "kvasir.yaml").write_text("rag: {vectordb: {type: nosuch}}")
     assert "unknown store 'nosuch'" in kvasir("config", "check", code=2).err
+    (tmp_path / "kvasir.yaml").write_text("generator: {options: {max_wrods: 9}}")
+    assert "did you mean 'max_words'?" in kvasir("config", "check", code=2).err
 
 
 def test_completion_scripts_are_printed(ingested: Kvasir) -> None:

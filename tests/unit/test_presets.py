@@ -59,7 +59,7 @@ def test_a_preset_is_complete_and_its_components_are_there(name: str) -> None:
         for part in key.split("."):
             assert part in section, key
             section = section[part]
-    for family, component in load_settings(FOLDER / f"{name}.yaml", {}, {}).components():
+    for family, component, _ in load_settings(FOLDER / f"{name}.yaml", {}, {}).components():
         load(family, component)
 
 

@@ -8,12 +8,13 @@ not wanted. Nothing else may write to the collection meanwhile.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from kvasir.catalog.sql import SqlCatalog
+from kvasir.core.batches import batches
 from kvasir.core.errors import CollectionError, UserError
 from kvasir.core.ledger import ChunkRecord, VersionStatus, passage_hash
 from kvasir.core.protocols import Durable, Embedder, VectorStore
@@ -161,7 +162,7 @@ def repair(
     found = examine(catalog, store, collection)
     wrong = sorted({*found.altered, *found.bad_vectors})
     unwanted = [*found.orphans, *wrong]
-    for part in _slices(unwanted):
+    for part in batches(unwanted, _SLICE):
         store.delete(part)
     _rewrite(catalog, store, embedder, collection, {*found.missing, *wrong})
     _relabel(catalog, store, collection, set(found.mislabelled))
@@ -257,7 +258,7 @@ def _rebuild(catalog: SqlCatalog, collection: str, ids: set[str]) -> Iterator[Ch
 def _relabel(catalog: SqlCatalog, store: VectorStore, collection: str, ids: set[str]) -> None:
     for document_id, records in _by_document(catalog, collection, ids).items():
         metadata = _metadata(catalog, collection, document_id)
-        for part in _slices([record.id for record in records]):
+        for part in batches([record.id for record in records], _SLICE):
             store.set_metadata(part, metadata)
 
 
@@ -274,8 +275,3 @@ def _by_document(
 def _metadata(catalog: SqlCatalog, collection: str, document_id: str) -> Metadata:
     record = catalog.document(collection, document_id)
     return record.metadata if record else {}
-
-
-def _slices(items: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(items), _SLICE):
-        yield items[start : start + _SLICE]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -29,6 +29,7 @@ from kvasir.catalog.records import (
     version_row,
 )
 from kvasir.catalog.tables import chunks, collections, sources, texts, versions
+from kvasir.core.batches import batches
 from kvasir.core.errors import CollectionError
 from kvasir.core.ledger import (
     ChunkRecord,
@@ -50,8 +51,6 @@ _SLICE = 500
 
 _LIVE, _PENDING = VersionStatus.LIVE, VersionStatus.PENDING
 _DELETED, _FAILED = VersionStatus.DELETED, VersionStatus.FAILED
-
-_T = TypeVar("_T")
 
 
 class SqlCatalog:
@@ -203,7 +202,7 @@ class SqlCatalog:
             chunks, chunks.c.version_id == versions.c.id
         )
         with reading(self._engine) as connection:
-            for part in _slices(sorted(passage_hashes)):
+            for part in batches(sorted(passage_hashes), _SLICE):
                 rows = connection.execute(query.where(chunks.c.passage_hash.in_(part)))
                 found.update((row.passage_hash, row.chunk_id) for row in rows)
         return found
@@ -245,7 +244,7 @@ class SqlCatalog:
                 a version that an interrupted run left.
         """
         with writing(self._engine) as connection:
-            for part in _slices(document_ids):
+            for part in batches(document_ids, _SLICE):
                 pending = of_collection(collection, versions.c.source_id).where(
                     versions.c.status == _PENDING, sources.c.document_id.in_(part)
                 )
@@ -280,7 +279,7 @@ class SqlCatalog:
         )
         with writing(self._engine) as connection:
             rows = connection.execute(query).all()
-            for part in _slices(rows):
+            for part in batches(rows, _SLICE):
                 connection.execute(
                     update(versions)
                     .where(versions.c.id.in_([row.id for row in part]))
@@ -295,7 +294,7 @@ class SqlCatalog:
     def retire(self, collection: str, document_ids: Sequence[str]) -> None:
         """Marks every version of documents as deleted; unknown ids are no error."""
         with writing(self._engine) as connection:
-            for part in _slices(document_ids):
+            for part in batches(document_ids, _SLICE):
                 ids = of_collection(collection, versions.c.id).where(
                     sources.c.document_id.in_(part)
                 )
@@ -329,7 +328,7 @@ class SqlCatalog:
         query = of_collection(collection, *columns).where(versions.c.status == _DELETED)
         with writing(self._engine) as connection:
             rows = connection.execute(query).all()
-            for part in _slices(rows):
+            for part in batches(rows, _SLICE):
                 ids = [row.id for row in part]
                 connection.execute(delete(versions).where(versions.c.id.in_(ids)))
                 bare = sources.c.id.in_({row.source_id for row in part}) & ~(
@@ -392,7 +391,7 @@ class SqlCatalog:
     def stamped(self, collection: str, document_ids: Sequence[str]) -> None:
         """Notes that the store has the metadata of these documents."""
         with writing(self._engine) as connection:
-            for part in _slices(document_ids):
+            for part in batches(document_ids, _SLICE):
                 ids = live(collection, versions.c.id).where(sources.c.document_id.in_(part))
                 connection.execute(
                     update(versions)
@@ -416,8 +415,3 @@ def _source(connection: Connection, collection_id: int, uri: str) -> int:
         return int(found)
     made = insert(sources).values(**identity, uri=uri).returning(sources.c.id)
     return int(connection.execute(made).scalar_one())
-
-
-def _slices(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(items), _SLICE):
-        yield items[start : start + _SLICE]

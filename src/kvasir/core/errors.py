@@ -76,10 +76,6 @@ class ExtractionError(UserError):
         super().__init__(message)
         self.reason = reason
 
-    def __reduce__(self) -> tuple[type[ExtractionError], tuple[str, str]]:
-        """Pickles whole: extraction runs in child processes."""
-        return type(self), (self.reason, str(self))
-
 
 class FetchError(UserError):
     """A URL cannot or may not be fetched."""

@@ -81,20 +81,36 @@ def build(
         UnknownComponentError: No such component.
         MissingExtraError: The component's library is not installed.
     """
+    cls, given = check(family, name, options)
+    parameters = inspect.signature(cls).parameters
+    offered = {key: value for key, value in (provided or {}).items() if key in parameters}
+    return cls(**{**offered, **given})
+
+
+def check(family: str, name: str, options: Mapping[str, Any]) -> tuple[type[Any], dict[str, Any]]:
+    """Returns a component's class, and its options as its constructor takes them.
+
+    Args:
+        family: One of ``FAMILIES``.
+        name: As for ``load``.
+        options: The component's own options.
+
+    Raises:
+        SettingsError, UnknownComponentError, MissingExtraError: As ``build``.
+    """
     cls = load(family, name)
-    parameters = [p for p in inspect.signature(cls).parameters if p != "self"]
+    parameters = list(inspect.signature(cls).parameters)
     for option in options:
         if option not in parameters:
             raise SettingsError(
                 f"{family[:-1]} '{name}' has no option '{option}'{suggestion(option, parameters)}"
             )
-    offered = {key: value for key, value in (provided or {}).items() if key in parameters}
     types = _parameter_types(cls)
     given = {
         option: _converted(value, types.get(option), f"{family[:-1]} '{name}': option {option}")
         for option, value in options.items()
     }
-    return cls(**{**offered, **given})
+    return cls, given
 
 
 def _parameter_types(cls: type[Any]) -> Mapping[str, Any]:

@@ -19,12 +19,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 
+from kvasir.core.batches import batches
 from kvasir.core.errors import ComponentError, UserError
 from kvasir.core.ledger import RESERVED_METADATA, VersionDraft, passage_hash
 from kvasir.core.protocols import Catalog, Durable, Embedder, VectorStore
@@ -32,8 +32,6 @@ from kvasir.core.types import Chunk, Matrix, Metadata
 
 _SLICE = 512
 """Chunks in one call to the store."""
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +192,7 @@ class Publisher:
             for key, chunk in zip(hashes, chunks, strict=True)
             if key not in made and key not in found
         }
-        for part in _slices(list(rest), self._batch_chunks):
+        for part in batches(list(rest), self._batch_chunks):
             vectors = embedder.embed_documents([rest[key] for key in part])
             made.update(zip(part, vectors, strict=True))
             on_embedded(len(part))
@@ -222,7 +220,7 @@ class Publisher:
                 for chunk, key in zip(one.chunks, one.hashes, strict=True)
                 if written.get(chunk.id) != chunk
             ]
-            for part in _slices(wanted, _SLICE):
+            for part in batches(wanted, _SLICE):
                 matrix = np.stack([vector for _, vector in part]).astype(np.float32, copy=False)
                 self._store.upsert([chunk for chunk, _ in part], matrix)
             if wanted:
@@ -261,7 +259,7 @@ class Publisher:
     def _reusable_vectors(self, hashes: set[str]) -> dict[str, Matrix]:
         candidates = self._catalog.reusable(self._collection, hashes)
         vectors: dict[str, Matrix] = {}
-        for part in _slices(sorted(set(candidates.values())), _SLICE):
+        for part in batches(sorted(set(candidates.values())), _SLICE):
             for chunk, vector in self._store.fetch(part):
                 # What the store holds is believed only where it is what the catalog says.
                 key = passage_hash(chunk.passage)
@@ -278,14 +276,14 @@ class Publisher:
             shared.extend(record.id for record in old if record.id in new)
         return {
             chunk.id: chunk
-            for part in _slices(shared, _SLICE)
+            for part in batches(shared, _SLICE)
             for chunk, vector in self._store.fetch(part)
             if np.isfinite(vector).all()
         }
 
     def _sweep(self, *, verify: bool = False) -> None:
         stale = self._catalog.stale_chunks(self._collection)
-        for part in _slices(stale, _SLICE):
+        for part in batches(stale, _SLICE):
             self._store.delete(part)
             left = len(self._store.fetch(part)) if verify else 0
             if left:
@@ -301,7 +299,7 @@ class Publisher:
     def _stamp(self) -> None:
         stamps = self._catalog.unstamped(self._collection)
         for stamp in stamps:
-            for part in _slices(stamp.chunk_ids, _SLICE):
+            for part in batches(stamp.chunk_ids, _SLICE):
                 self._store.set_metadata(part, stamp.metadata)
         if stamps:
             self._flush()
@@ -330,8 +328,3 @@ def check_metadata(given: Metadata) -> None:
             raise UserError(
                 f"metadata field '{name}' must be text, a number or true/false, not {value!r}"
             )
-
-
-def _slices(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

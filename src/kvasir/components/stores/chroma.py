@@ -26,7 +26,6 @@ import httpx
 import numpy as np
 from chromadb.errors import ChromaError, NotFoundError
 
-from kvasir.components.stores.batches import batches, sized_batches
 from kvasir.components.stores.chroma_client import (
     authorization,
     http_sessions,
@@ -44,6 +43,7 @@ from kvasir.components.stores.collection_checks import check_maker, check_vector
 from kvasir.components.stores.collection_names import accepted_name
 from kvasir.components.stores.places import local_path, make_folder, refuse_credentials
 from kvasir.components.stores.postings import Postings, pack, unpack
+from kvasir.core.batches import batches, sized_batches
 from kvasir.core.errors import ComponentError
 from kvasir.core.filters import Filter
 from kvasir.core.protocols import TextAnalyzer

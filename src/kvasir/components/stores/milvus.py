@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 import numpy as np
 from pymilvus import DataType, MilvusClient, MilvusException
 
-from kvasir.components.stores.batches import batches, sized_batches
 from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
 from kvasir.components.stores.collection_names import accepted_name
 from kvasir.components.stores.milvus_rows import (
@@ -32,6 +31,7 @@ from kvasir.components.stores.milvus_rows import (
     sparse_row,
 )
 from kvasir.components.stores.places import server_address
+from kvasir.core.batches import batches, sized_batches
 from kvasir.core.errors import ComponentError
 from kvasir.core.filters import Filter
 from kvasir.core.protocols import TextAnalyzer

@@ -14,7 +14,6 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
-from kvasir.components.stores.batches import batches, sized_batches
 from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
 from kvasir.components.stores.collection_names import accepted_name
 from kvasir.components.stores.places import server_address
@@ -32,6 +31,7 @@ from kvasir.components.stores.qdrant_layout import (
     translate,
     valid_ids,
 )
+from kvasir.core.batches import batches, sized_batches
 from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.filters import Filter
 from kvasir.core.protocols import TextAnalyzer

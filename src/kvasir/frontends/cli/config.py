@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 import yaml
 
+from kvasir.core import registry
 from kvasir.core.errors import SettingsError
-from kvasir.core.registry import load
 from kvasir.frontends.cli.options import json_option, with_settings
 from kvasir.presets import PRESETS, render
 from kvasir.settings import DEFAULT_FILE, Settings, load_settings, template
@@ -39,11 +39,11 @@ def show(settings: Settings, as_json: bool) -> None:
 def check(file: str) -> None:
     """Read a settings file and say what is wrong with it.
 
-    The components that it names are looked up too.
+    The components that it names are looked up too, and their options.
     """
     settings = load_settings(file)
-    for family, name in settings.components():
-        load(family, name)
+    for family, name, options in settings.components():
+        registry.check(family, name, options)
     click.echo(f"{file}: all settings are known and usable")
 
 
