@@ -26,11 +26,18 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
     """Adds ``--config``, ``--set`` and ``--collection``; passes the settings as first argument."""
 
-    @click.option("--config", metavar="FILE", help="Settings file.  [default: kvasir.yaml]")
     @click.option(
-        "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set one setting."
+        "--config", metavar="FILE", is_eager=True, help="Settings file.  [default: kvasir.yaml]"
     )
-    @click.option("--collection", metavar="NAME", help="Collection to work on.")
+    @click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        is_eager=True,
+        metavar="KEY=VALUE",
+        help="Set one setting.",
+    )
+    @click.option("--collection", metavar="NAME", is_eager=True, help="Collection to work on.")
     @click.pass_context
     @functools.wraps(command)
     def wrapped(ctx: click.Context, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -83,12 +90,13 @@ class SettingOption(click.Option):
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Adds the setting's value to the help text."""
         record = super().get_help_record(ctx)
-        value = _value(_settings_of_help(ctx), self.key)
-        is_secret = isinstance(value, SecretStr)
-        if record is None or value is None or is_secret:
+        settings = _settings_of_help(ctx)
+        value = settings.store_uri if self.key == "rag.vectordb.uri" else _value(settings, self.key)
+        if record is None or isinstance(value, SecretStr):
             return record
         # Of a prompt, the first words are enough to know it by.
-        text = str(value).lower() if isinstance(value, bool) else str(value)
+        plain = value is None or isinstance(value, bool)
+        text = str(value).lower() if plain else str(value)
         first, *more = text.splitlines() or [""]
         shown = f"{first[:50]}..." if more or len(first) > 60 else first
         return record[0], f"{record[1]}  [default: {shown}]"
@@ -120,7 +128,8 @@ def _settings_of_help(ctx: click.Context) -> Settings:
     """Returns the settings that a command would have; the built-in ones where they are broken."""
     base = ctx.meta.get(SETTINGS_TREE)
     root = ctx.find_root().obj
-    own = {"config": None, "assignments": (), "collection": None}
+    # Those options are eager: what stands before --help is known by now.
+    own = {name: ctx.params.get(name) for name in ("config", "assignments", "collection")}
     try:
         if base is not None:
             return load_settings(base)

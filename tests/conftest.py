@@ -1,0 +1,34 @@
+"""Where everything must be tested, a missing library is a failure, not a reason to skip."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+_ALLOWED = ("root may", "cannot drop")
+"""Skips that say something about the machine's user or the component, not of what is missing."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    _insist(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    report = yield
+    _insist(report)
+    return report
+
+
+def _insist(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if not report.skipped or not os.environ.get("KVASIR_TEST_EVERYTHING"):
+        return
+    reason = str(report.longrepr)
+    if not any(allowed in reason for allowed in _ALLOWED):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where nothing may be: {reason}"
