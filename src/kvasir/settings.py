@@ -38,6 +38,8 @@ ENVIRONMENT_PREFIX = "KVASIR__"
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 _SECRETS = ("token", "password", "api_key")
+# Options of components are not declared here: there the end of a key says what is secret.
+_SECRET_ENDINGS = ("token", "password", "api_key", "apikey", "secret", "authorization")
 _QUOTED = re.compile(r"'[^'<]{2,}'")
 _WINDOW_OPTIONS = ("split_by", "split_length", "split_overlap", "split_threshold")
 
@@ -478,13 +480,26 @@ def lay_over(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
         _put(tree, "rag.splitter.type", None)
 
 
+def names_a_secret(key: object) -> bool:
+    """Returns whether what stands under a key, plain or dotted, is not for showing."""
+    return str(key).lower().replace("-", "_").endswith(_SECRET_ENDINGS)
+
+
 def _mask(value: Any) -> Any:
-    """Hides the password of ``scheme://user:password@host`` in every text of a tree."""
+    """Hides what secret keys hold, and ``password`` of every ``scheme://user:password@host``."""
     if isinstance(value, dict):
-        return {key: _mask(inner) for key, inner in value.items()}
+        return {
+            key: "**********" if names_a_secret(key) and _is_given(inner) else _mask(inner)
+            for key, inner in value.items()
+        }
     if isinstance(value, list):
         return [_mask(inner) for inner in value]
     return hide_passwords(value) if isinstance(value, str) else value
+
+
+def _is_given(secret: object) -> bool:
+    """Tells a secret from a place left empty and from a switch, which may be seen."""
+    return secret not in (None, "") and not isinstance(secret, bool)
 
 
 def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:

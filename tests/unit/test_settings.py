@@ -130,6 +130,22 @@ def test_a_broken_line_of_a_file_is_not_quoted_since_it_may_hold_a_secret(tmp_pa
         assert "s3cret" not in str(caught.value)
 
 
+def test_secrets_inside_options_are_masked_at_any_depth() -> None:
+    options = {
+        "api_key": "s3cret",
+        "max_tokens": 7,
+        "use_token": True,
+        "token": None,
+        "headers": [{"Authorization": "Bearer s3cret", "X-API-Key": "s3cret"}],
+        "init_parameters": {"client_secret": {"type": "token", "token": "s3cret"}},
+    }
+    settings = load_settings(None, {"rag.vectordb.options": options}, {})
+    shown = settings.dump()["rag"]["vectordb"]["options"]
+    assert "s3cret" not in yaml.safe_dump(shown)
+    assert (shown["max_tokens"], shown["use_token"], shown["token"]) == (7, True, None)
+    assert settings.rag.vectordb.options == options
+
+
 def test_the_passwords_of_addresses_are_masked() -> None:
     settings = load_settings(
         None,
