@@ -366,3 +366,72 @@ def test_a_session_keeps_the_system_message_of_its_file(tmp_path):
     assert read_session(tmp_path / "t.json") == Beginning(
         "t.json", "Rhyme.", (Message("user", "Hi"),)
     )
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["~nouser/x", ".", "..", "/", "n" * 300, "a\0b", "~nouser", "''", "\ud800"],
+    ids=["no user", "here", "above", "root", "long", "nul", "no home", "quotes", "surrogate"],
+)
+@pytest.mark.parametrize("command", ["/s", "/l", "/L"])
+def test_a_mistyped_path_costs_one_sentence_and_the_session_stays(
+    desk, tmp_path, monkeypatch, command, typed
+):
+    monkeypatch.chdir(tmp_path)
+    desk.chat.ask("one")
+    shown = desk.run(f"{command} {typed}")
+    assert shown.strip()
+    assert "loaded" not in shown
+    assert "saved" not in shown
+    assert "did not work" not in shown
+    assert len(desk.chat.session.messages) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_with_half_a_character_is_refused(desk, tmp_path):
+    path = tmp_path / "half.json"
+    path.write_text('[{"role": "user", "content": "a \\ud800 b"}]')
+    assert "message 1 holds half a character" in desk.run(f"/l {path}")
+    assert desk.chat.status == "[S][default]"
+
+
+@pytest.mark.parametrize("error", [OSError("one\ntwo"), ValueError("one\ntwo"), RuntimeError()])
+def test_what_a_command_stumbles_over_is_one_sentence_and_the_chat_goes_on(
+    desk, monkeypatch, error
+):
+    def stumble():
+        raise error
+
+    monkeypatch.setattr(desk.chat, "toggle_rag", stumble)
+    desk.keys.send_text("/r\rhi\r\x04")
+    converse(desk.chat)
+    said = " ".join(str(error).split()) or "RuntimeError"
+    assert f"/r did not work: {said}\n" in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", desk.drawn())
+    assert len(desk.chat.session.messages) == 2
+
+
+def test_a_very_long_index_is_not_repeated_whole(desk):
+    desk.chat.ask("one")
+    for index in ("9" * 5000, "x" * 5000):
+        assert len(desk.run(f"/d {index}")) < 100
+
+
+@pytest.mark.parametrize("place", ["file/history", "folder", "nul\0/history"])
+def test_a_history_that_cannot_be_kept_is_said_once_and_the_chat_goes_on(keys, tmp_path, place):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    drawn = io.StringIO()
+    screen = Screen(
+        Console(file=drawn, width=400), history=tmp_path / place, given=keys, output=DummyOutput()
+    )
+    for typed in ("one\r", "\x1b[A\r"):
+        keys.send_text(typed)
+        assert screen.read(lambda: "", multiline=False) == "one"
+    assert drawn.getvalue().count("cannot keep what you type") == 1
+    assert drawn.getvalue().count("\n") == 1
+
+
+def test_bytes_that_are_no_text_become_characters_that_can_be_sent_and_kept(keys, tmp_path):
+    screen = Screen(Console(file=io.StringIO()), given=keys, output=DummyOutput())
+    keys.send_bytes(b"caf\xe9\r")
+    screen.read(lambda: "", multiline=False).encode("utf-8")

@@ -14,7 +14,7 @@ from kvasir.core.errors import KvasirError, UserError
 from kvasir.frontends.chat.contexts import all_contexts, check_context
 from kvasir.frontends.chat.journal import Journal
 from kvasir.frontends.chat.screen import BrokenOffError, Screen
-from kvasir.frontends.chat.session import Beginning, Session
+from kvasir.frontends.chat.session import Beginning, Session, what_failed
 from kvasir.pipelines.chat import NEEDS_MODEL, Conversation, Reply
 
 QUOTATIONS = "quotations"
@@ -195,7 +195,7 @@ class Chat:
         Raises:
             UserError: The file cannot be written.
         """
-        if path.exists() and not self.screen.confirm(f"'{path}' exists. Replace it?"):
+        if _is_there(path) and not self.screen.confirm(f"'{path}' exists. Replace it?"):
             return False
         self.session.save(path)
         return True
@@ -214,3 +214,17 @@ class Chat:
         except KvasirError as error:
             self._journal = None
             self.screen.warn(f"{error}; the chat goes on without a log")
+
+
+def _is_there(path: Path) -> bool:
+    """Says whether there is a file to replace.
+
+    Raises:
+        UserError: A folder is there, or the name cannot be one of a file.
+    """
+    try:
+        if path.is_dir():
+            raise UserError(f"'{path}' is a folder: add the name of a file")
+        return path.exists()
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot write '{path}': {what_failed(error)}") from error

@@ -11,10 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvasir.core.errors import KvasirError
+from kvasir.core.errors import KvasirError, UserError
 from kvasir.frontends.chat.chat import Chat
 from kvasir.frontends.chat.session import read_session
 from kvasir.pipelines.chat import Reply
+
+_LONGEST_INDEX = 20
+_LONGEST_REASON = 200
+"""Characters of what was typed, and of what went wrong, that are shown."""
 
 
 class LeaveChat(Exception):  # noqa: N818 - a wish of the user, not an error
@@ -56,7 +60,19 @@ def dispatch(chat: Chat, message: str) -> bool:
         command.run(chat, argument.strip())
     except KvasirError as error:
         chat.screen.warn(str(error))
+    except (OSError, ValueError, RuntimeError) as error:
+        # A session is worth more than what one command stumbles over.
+        chat.screen.warn(f"{command.name} did not work: {_one_line(error)}")
     return True
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return _cut(text, _LONGEST_REASON) if text else type(error).__name__
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _first_space(text: str) -> str:
@@ -136,7 +152,7 @@ def _with_response(chat: Chat, index: str, show: Callable[[Reply], None]) -> Non
         number = 0
     if not 1 <= number <= len(responses):
         there = f"1 to {len(responses)} are possible" if responses else "there is no response yet"
-        chat.screen.fail(f"Invalid index: {index or '1'} ({there})")
+        chat.screen.fail(f"Invalid index: {_cut(index or '1', _LONGEST_INDEX)} ({there})")
         return
     show(responses[-number])
 
@@ -176,10 +192,18 @@ def _start_from(chat: Chat, name: str, *, keep: bool) -> None:
 
 
 def _path(name: str) -> Path:
-    """Returns the path that a user typed: spaces are part of it, quotes around it are not."""
+    """Returns the path that a user typed: spaces are part of it, quotes around it are not.
+
+    Raises:
+        UserError: It begins with the home folder of a user that there is not.
+    """
     if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'":
         name = name[1:-1]
-    return Path(name).expanduser()
+    try:
+        return Path(name).expanduser()
+    except (RuntimeError, ValueError) as error:
+        shown = _cut(name, _LONGEST_REASON)
+        raise UserError(f"'{shown}' is no path: {_one_line(error)}; write it out") from error
 
 
 _NTH = "if n is 1 the last response, if 2 the second last, and so on"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kvasir.core.errors import UserError
+from kvasir.frontends.chat.session import what_failed
 from kvasir.pipelines.chat import Reply
 
 
@@ -63,10 +64,10 @@ class Journal:
                 lines.insert(0, {"time": lines[0]["time"], "role": "system", "content": system})
             with self._path.open("a", encoding="utf-8") as log:
                 log.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise UserError(
-                f"cannot write the log in '{self._folder}' ({error.strerror}): set chat.logs_dir "
-                "to a folder that can be written"
+                f"cannot write the log in '{self._folder}' ({what_failed(error)}): set "
+                "chat.logs_dir to a folder that can be written"
             ) from error
 
     def _new(self) -> Path:

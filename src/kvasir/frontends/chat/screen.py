@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 
@@ -25,6 +26,7 @@ from rich.text import Text
 
 from kvasir.core.types import Answer
 from kvasir.frontends.chat.keys import keys_unseen
+from kvasir.frontends.chat.session import what_failed
 from kvasir.frontends.terminal import printable
 from kvasir.pipelines.chat import Reply, ReplyStream
 
@@ -96,12 +98,14 @@ class Screen:
             self._editor = PromptSession(
                 history=self._past(), vi_mode=self._vi_mode, input=self._given, output=self._output
             )
-        return self._editor.prompt(
+        given = self._editor.prompt(
             FormattedText([("bold", ">>> ")]),
             rprompt=lambda: FormattedText([("bold", status())]),
             multiline=multiline,
             prompt_continuation=lambda width, *_: "." * (width - 1) + " ",
         )
+        # Bytes that are not UTF-8 come as lone surrogates, which no request or file can hold.
+        return given.encode("utf-8", "replace").decode("utf-8")
 
     def confirm(self, question: str) -> bool:
         """Asks a yes-or-no question; anything but yes means no."""
@@ -176,9 +180,16 @@ class Screen:
     def _past(self) -> History:
         if self._history is None:
             return InMemoryHistory()
-        self._history.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(self._history, os.O_CREAT | os.O_APPEND, 0o600))
-        return FileHistory(str(self._history))
+        try:
+            self._history.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self._history, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600))
+        except (OSError, ValueError) as error:
+            self.warn(
+                f"cannot keep what you type in '{self._history}' ({what_failed(error)}): set "
+                "data_dir to a folder that can be written; the chat goes on without"
+            )
+            return InMemoryHistory()
+        return _Past(str(self._history))
 
     def _print(self, shown: RenderableType) -> None:
         self._console.print(shown, highlight=False)
@@ -186,6 +197,14 @@ class Screen:
     def _plain(self, text: str) -> None:
         # The terminal wraps it: what is copied from it then holds no new lines of ours.
         self._console.print(Text(printable(text)), soft_wrap=True, highlight=False)
+
+
+class _Past(FileHistory):
+    """What was typed, in a file; where the disk is full, in memory until the end."""
+
+    def store_string(self, string: str) -> None:
+        with suppress(OSError):
+            super().store_string(string)
 
 
 class _Growing:

@@ -7,7 +7,9 @@ and what was replied; retrieved passages and prompts are not part of a session.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from kvasir.core.errors import UserError
 from kvasir.core.types import Message
 from kvasir.pipelines.chat import Reply
 
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+"""Halves of characters: JSON can spell them alone, but no file or request can hold them."""
 _ROLES = ("system", "user", "assistant")
 
 
@@ -70,13 +74,27 @@ class Session:
         """
         system = [Message("system", self.system)] if self.system else []
         turns = [{"role": m.role, "content": m.content} for m in (*system, *self.messages)]
-        unfinished = path.with_name(path.name + ".part")
         try:
-            unfinished.write_text(json.dumps(turns, indent=4, ensure_ascii=False) + "\n", "utf-8")
-            unfinished.replace(path)
-        except OSError as error:
+            text = json.dumps(turns, indent=4, ensure_ascii=False) + "\n"
+            _write(path, text.encode("utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"cannot write '{path}': {what_failed(error)}") from error
+
+
+def what_failed(error: OSError | ValueError) -> str:
+    """Returns why a file could not be read or written, without its name."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def _write(path: Path, content: bytes) -> None:
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    except OSError:
+        with suppress(OSError):
             unfinished.unlink(missing_ok=True)
-            raise UserError(f"cannot write '{path}': {error.strerror}") from error
+        raise
 
 
 def read_session(path: Path) -> Beginning:
@@ -89,10 +107,10 @@ def read_session(path: Path) -> Beginning:
         text = path.read_text("utf-8")
     except FileNotFoundError:
         raise UserError(f"there is no file '{path}'") from None
-    except OSError as error:
-        raise UserError(f"cannot read '{path}': {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"'{path}' holds no session: it is not UTF-8 text") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read '{path}': {what_failed(error)}") from error
     try:
         turns = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -114,6 +132,11 @@ def _messages(path: Path, turns: object) -> list[Message]:
             raise UserError(
                 f"'{path}' holds no session: message {number} is not one; {expected}, and a role "
                 f"is one of {', '.join(_ROLES)}"
+            )
+        if _SURROGATE.search(content):
+            raise UserError(
+                f"'{path}' holds no session: message {number} holds half a character, a lone "
+                "surrogate; take it out of the file"
             )
         messages.append(Message(role, content))
     return messages
