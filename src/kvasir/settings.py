@@ -485,6 +485,15 @@ def names_a_secret(key: object) -> bool:
     return str(key).lower().replace("-", "_").endswith(_SECRET_ENDINGS)
 
 
+def hidden_keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yields the dotted keys of a tree whose values ``Settings.dump`` would not show."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and not names_a_secret(key):
+            yield from hidden_keys(value, f"{prefix}{key}.")
+        elif _mask({key: value}) != {key: value}:
+            yield f"{prefix}{key}"
+
+
 def _mask(value: Any) -> Any:
     """Hides what secret keys hold, and ``password`` of every ``scheme://user:password@host``."""
     if isinstance(value, dict):
@@ -498,7 +507,9 @@ def _mask(value: Any) -> Any:
 
 
 def _is_given(secret: object) -> bool:
-    """Tells a secret from a place left empty and from a switch, which may be seen."""
+    """Tells a secret from an empty place, a switch, and the name of a variable that holds it."""
+    if isinstance(secret, Mapping) and secret.get("type") == "env_var":
+        return False
     return secret not in (None, "") and not isinstance(secret, bool)
 
 

@@ -18,7 +18,7 @@ from haystack.components.generators.chat import MockChatGenerator
 from haystack.dataclasses import ByteStream, ChatMessage
 
 import kvasir
-from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.core.errors import ComponentError, SettingsError, UserError
 from kvasir.integrations.haystack import (
     _APPS,
     KvasirAnswerer,
@@ -146,6 +146,65 @@ def test_the_writer_takes_bytes_and_documents_and_reports_failures(config):
     assert written["documents_written"] == 2
     assert [each["source"] for each in written["failed"]] == ["broken.pdf"]
     assert found[0].content == "Owls hunt at night."
+
+
+def test_metadata_of_bytes_and_documents_serve_as_filters(config, caplog):
+    writer = KvasirWriter(config)
+    birds = [
+        Document(content=f"{name} hunt at night.", meta={"file_path": name, **meta})
+        for name, meta in {
+            "owls": {"shelf": "A", "year": 1999, "tags": ["x"], "title": "Of owls"},
+            "bats": {"shelf": "B", "year": 2001},
+            "cats": {"shelf": "B", "year": 2001},
+            "foxes": {},
+        }.items()
+    ]
+    stream = ByteStream(b"Moths fly at night.", meta={"file_name": "moths.txt", "shelf": "A"})
+    written = writer.run(sources=[stream], documents=birds)
+    retriever = KvasirRetriever(config)
+
+    def found(field, value):
+        filters = {"field": f"meta.{field}", "operator": "==", "value": value}
+        documents = retriever.run("at night", filters=filters)["documents"]
+        return sorted(document.meta["source_uri"] for document in documents)
+
+    by_shelf, by_year = found("shelf", "A"), found("year", 2001)
+    everything = retriever.run("at night")["documents"]
+    writer.close()
+    retriever.close()
+    assert written == {"documents_written": 5, "failed": []}
+    assert by_shelf == ["moths.txt", "owls"]
+    assert by_year == ["bats", "cats"]
+    assert len(everything) == 5
+    warnings = [record.getMessage() for record in caplog.records]
+    assert [w.split(" is ")[0] for w in warnings if "metadata" in w] == [
+        "owls: metadata 'tags'",
+        "owls: metadata 'title'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "variable"),
+    [
+        ({"rag.vectordb.password": "s3cret"}, "KVASIR__RAG__VECTORDB__PASSWORD"),
+        ({"generator": {"options": {"api_key": "s3cret"}}}, "KVASIR__GENERATOR__OPTIONS__API_KEY"),
+        ({"catalog.url": "postgresql://me:s3cret@db/kvasir"}, "KVASIR__CATALOG__URL"),
+    ],
+)
+def test_secrets_never_get_into_a_pipeline_file(settings, variable):
+    pipeline = Pipeline()
+    pipeline.add_component("retriever", KvasirRetriever(settings=settings))
+    with pytest.raises(UserError, match=variable) as error:
+        pipeline.dumps()
+    assert "s3cret" not in str(error.value)
+
+
+def test_the_name_of_a_variable_gets_into_a_pipeline_file():
+    secret = {"type": "env_var", "env_vars": ["PG_CONN_STR"], "strict": True}
+    options = {"init_parameters": {"token": secret}}
+    pipeline = Pipeline()
+    pipeline.add_component("writer", KvasirWriter(settings={"rag.vectordb.options": options}))
+    assert "PG_CONN_STR" in pipeline.dumps()
 
 
 def test_the_answerer_gives_checked_citations(config, notes):

@@ -146,6 +146,12 @@ def test_secrets_inside_options_are_masked_at_any_depth() -> None:
     assert settings.rag.vectordb.options == options
 
 
+def test_the_name_of_a_variable_that_holds_a_secret_is_shown() -> None:
+    secret = {"type": "env_var", "env_vars": ["PG_TOKEN"], "strict": True}
+    settings = load_settings(None, {"rag.vectordb.options": {"token": secret}}, {})
+    assert settings.dump()["rag"]["vectordb"]["options"]["token"] == secret
+
+
 def test_the_passwords_of_addresses_are_masked() -> None:
     settings = load_settings(
         None,

@@ -7,9 +7,9 @@
     pipeline.add_component("retriever", KvasirRetriever(config="kvasir.yaml", top_k=5))
 
 Every component takes a settings file and settings over it by dotted key, and is written to a
-pipeline file as just these: keep secrets in the environment or in the settings file. Components
-of one process with the same settings share one application, so a writer and a retriever can work
-on one embedded index.
+pipeline file as just these; one with secrets among its settings cannot be written, so keep secrets
+in the environment or in the settings file. Components of one process with the same settings share
+one application, so a writer and a retriever can work on one embedded index.
 
 Source: https://docs.haystack.deepset.ai/docs/custom-components (haystack-ai 3).
 """
@@ -17,8 +17,9 @@ Source: https://docs.haystack.deepset.ai/docs/custom-components (haystack-ai 3).
 from __future__ import annotations
 
 import json
+import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,15 @@ from haystack.core.serialization import allow_deserialization_module
 from haystack.dataclasses import ByteStream, GeneratedAnswer
 
 from kvasir.app import App
+from kvasir.core.errors import UserError
 from kvasir.core.filters import Filter, parse_filter
+from kvasir.core.ledger import RESERVED_METADATA
 from kvasir.core.media_types import detect
-from kvasir.core.types import Hit, Source
+from kvasir.core.types import Hit, Metadata, MetadataValue, Source
 from kvasir.pipelines.discovery import Input
-from kvasir.settings import load_settings
+from kvasir.settings import hidden_keys, load_settings
+
+_LOG = logging.getLogger(__name__)
 
 # So that pipeline files with these components load where this module is imported.
 allow_deserialization_module(__name__)
@@ -98,7 +103,19 @@ class _KvasirComponent:
         return {"config": self._connection.config, "settings": self._connection.settings}
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the component as a pipeline file holds it."""
+        """Returns the component as a pipeline file holds it.
+
+        Raises:
+            UserError: Its settings hold a secret, which anybody could read in the file.
+        """
+        secrets = sorted(hidden_keys(self._connection.settings))
+        if secrets:
+            variables = [f"KVASIR__{key.upper().replace('.', '__')}" for key in secrets]
+            raise UserError(
+                f"a pipeline file would show {', '.join(secrets)} to everybody: leave it out of "
+                "the component's settings, and give it in the settings file or by the "
+                f"environment, as {', '.join(variables)}"
+            )
         return default_to_dict(self, **self._parameters())
 
     @classmethod
@@ -306,21 +323,28 @@ class KvasirWriter(_KvasirComponent):
             documents: Texts, as Haystack's converters make them: not yet split or embedded.
                 ``file_path`` of their metadata, else their id, is what they are called.
 
+        The other metadata of bytes and documents go into the collection, for filters. What is
+        neither text, a number nor true or false cannot be kept there, and is left out with a
+        warning.
+
         Returns:
             ``documents_written``: how many documents are new or replaced. ``failed``: source,
             reason and message of what could not be read.
         """
-        inputs: list[Input] = []
+        named: list[tuple[Input, Metadata]] = []
         for source in sources or []:
-            inputs.append(_upload(source) if isinstance(source, ByteStream) else source)
+            named.append(_upload(source) if isinstance(source, ByteStream) else (source, {}))
         for document in documents or []:
             uri = str(document.meta.get("file_path") or document.id)
-            inputs.append((Source(uri, "text/plain"), (document.content or "").encode()))
-        report = self._connection.open().ingest(*inputs)
+            text = (document.content or "").encode()
+            named.append(((Source(uri, "text/plain"), text), _metadata(uri, document.meta)))
+        app = self._connection.open()
+        reports = [app.ingest(*inputs, metadata=given) for inputs, given in _grouped(named)]
         return {
-            "documents_written": len(report.added) + len(report.replaced),
+            "documents_written": sum(len(each.added) + len(each.replaced) for each in reports),
             "failed": [
                 {"source": each.source_uri, "reason": each.reason, "message": each.message}
+                for report in reports
                 for each in report.failed
             ],
         }
@@ -345,8 +369,37 @@ def _filter(filters: dict[str, Any] | None) -> Filter | None:
     return parse_filter(filters)
 
 
-def _upload(stream: ByteStream) -> Input:
+def _upload(stream: ByteStream) -> tuple[Input, Metadata]:
     name = str(stream.meta.get("file_path") or stream.meta.get("file_name") or "")
     if not name:
         raise ValueError("a ByteStream needs 'file_path' or 'file_name' in its meta")
-    return Source(name, stream.mime_type or detect(name, stream.data)), stream.data
+    source = Source(name, stream.mime_type or detect(name, stream.data))
+    return (source, stream.data), _metadata(name, stream.meta)
+
+
+def _metadata(uri: str, meta: Mapping[str, Any]) -> Metadata:
+    """Returns what a collection can keep of metadata; says what it cannot."""
+    kept: dict[str, MetadataValue] = {}
+    for name, value in meta.items():
+        if name in ("file_path", "file_name") and str(value) == uri:
+            continue  # Kept as source_uri.
+        if name in RESERVED_METADATA:
+            _LOG.warning("%s: metadata '%s' is left out: Kvasir fills it itself", uri, name)
+        elif not name or not isinstance(value, (str, int, float, bool)):
+            _LOG.warning(
+                "%s: metadata '%s' is left out: it is no text, number or true/false", uri, name
+            )
+        else:
+            kept[name] = value
+    return kept
+
+
+def _grouped(
+    named: Iterable[tuple[Input, Metadata]],
+) -> list[tuple[list[Input], Metadata | None]]:
+    """Puts together what has the same metadata; without any, a document keeps what it has."""
+    groups: dict[str, tuple[list[Input], Metadata | None]] = {}
+    for each, metadata in named:
+        inputs, _ = groups.setdefault(json.dumps(metadata, sort_keys=True), ([], metadata or None))
+        inputs.append(each)
+    return list(groups.values())
