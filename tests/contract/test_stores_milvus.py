@@ -3,6 +3,7 @@
 The server is Milvus Lite's own, which speaks Milvus's protocol.
 """
 
+import math
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import time
 
 import pytest
 
+from kvasir.components.stores import milvus
 from kvasir.components.stores.milvus import MilvusStore
 from kvasir.components.stores.milvuslite import MilvusLiteStore
 from kvasir.core.errors import CollectionError, ComponentError, StoreLockedError
@@ -131,3 +133,78 @@ def test_a_strangers_collection_is_refused(server):
 def test_an_unreachable_server_is_named():
     with pytest.raises(ComponentError, match=r"127\.0\.0\.1:9"):
         MilvusStore("http://127.0.0.1:9", "c", 8, FakeAnalyzer())
+
+
+@pytest.fixture
+def on_server(server, tmp_path):
+    """A collection on the server, with an analyzer whose terms are words."""
+    store = MilvusStore(server, tmp_path.name, 8, FakeAnalyzer())
+    yield store
+    store.drop()
+
+
+def _frequency(store, word):
+    """Returns the document frequency that the IDF of a word says, at the present count."""
+    (term,) = FakeAnalyzer().query_terms([word], ["en"])[0].indices.tolist()
+    (weight,) = store._inverse_frequencies({term}).values()
+    return (store.count() + 1) / math.exp(weight) - 0.5
+
+
+def test_words_in_more_chunks_than_one_answer_holds_are_still_weighed(on_server, monkeypatch):
+    monkeypatch.setattr(milvus, "_MOST_HITS", 40)
+    texts = [f"everywhere {'half' if i % 2 else ''} {'rare' if i < 3 else ''}" for i in range(400)]
+    on_server.upsert([make_chunk(i, text) for i, text in enumerate(texts)], make_vectors(400))
+    assert _frequency(on_server, "everywhere") == pytest.approx(400)
+    assert _frequency(on_server, "rare") == pytest.approx(3)
+    assert 80 < _frequency(on_server, "half") < 320
+
+
+def test_a_word_counts_as_everywhere_where_no_sample_can_tell(on_server, monkeypatch):
+    monkeypatch.setattr(milvus, "_MOST_HITS", 2)
+    none = [c for c in map(make_chunk, range(60)) if not c.id.endswith("0")][:20]
+    on_server.upsert(none, make_vectors(len(none)))
+    assert _frequency(on_server, "chunk") == pytest.approx(len(none))
+
+
+def test_what_another_process_writes_changes_the_weights(on_server, server, tmp_path):
+    on_server.upsert([make_chunk(0, "falcon"), make_chunk(1, "heron")], make_vectors(2))
+    assert _frequency(on_server, "falcon") == pytest.approx(1)
+    other = MilvusStore(server, tmp_path.name, 8, FakeAnalyzer())
+    other.upsert([make_chunk(i, "falcon") for i in range(2, 6)], make_vectors(4))
+    other.close()
+    assert _frequency(on_server, "falcon") == pytest.approx(5)
+
+
+@pytest.mark.parametrize("method", ["upsert", "delete"])
+def test_a_failed_write_leaves_no_trace_in_the_keyword_index(tmp_path, monkeypatch, method):
+    path = str(tmp_path / "rag.db")
+    store = MilvusLiteStore(path, "c", 8, FakeAnalyzer())
+    store.upsert([make_chunk(0, "falcon"), make_chunk(1, "heron")], make_vectors(2))
+
+    def fail(*_, **__):
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._client, method, fail)
+        with pytest.raises(OSError, match="disk"):
+            if method == "upsert":
+                store.upsert([make_chunk(0, "pigeon")], make_vectors(1))
+            else:
+                store.delete([make_chunk(0).id])
+    for _ in range(2):
+        (hits,) = store.search_lexical(["falcon"], ["en"], 5)
+        assert [hit.chunk.text for hit in hits] == ["falcon"]
+        assert store.search_lexical(["pigeon"], ["en"], 5) == [[]]
+        store.close()
+        store = MilvusLiteStore(path, "c", 8, FakeAnalyzer())
+    store.close()
+
+
+def test_more_metadata_than_a_row_takes_is_said_and_not_cut(tmp_path):
+    store = MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer())
+    most = {f"field {i}": "x" for i in range(1_985)}
+    store.upsert([make_chunk(0, "owl", most)], make_vectors(1))
+    with pytest.raises(ComponentError, match="metadata entries"):
+        store.upsert([make_chunk(1, "owl", {**most, "one": "more"})], make_vectors(1))
+    assert store.count() == 1
+    store.close()

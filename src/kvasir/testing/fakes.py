@@ -231,7 +231,7 @@ class MemoryStore:
         results = []
         for similarities in np.clip(_unit(vectors) @ matrix.T, -1.0, 1.0):
             scores = (1.0 + similarities.astype(np.float64)) / 2.0
-            best = np.argsort(-scores, kind="stable")[:top_k]
+            best = np.argsort(-scores, kind="stable")[: max(0, top_k)]
             results.append([Hit(found[i], float(scores[i]), float(scores[i])) for i in best])
         return results
 
@@ -264,7 +264,7 @@ class MemoryStore:
                 (sum(factor * weight.get(term, 0.0) for term, factor in idf.items()), chunk)
                 for chunk, weight in zip(found, weights, strict=True)
             ]
-            scored = sorted((s for s in scored if s[0] > 0), key=lambda s: -s[0])[:top_k]
+            scored = sorted((s for s in scored if s[0] > 0), key=lambda s: -s[0])[: max(0, top_k)]
             results.append([Hit(c, s / scored[0][0], None, s) for s, c in scored])
         return results
 

@@ -138,6 +138,13 @@ class StoreContract:
         assert store.fetch([]) == []
         assert store.search_dense(np.zeros((0, DIMENSION), dtype=np.float32), 3) == []
 
+    @pytest.mark.parametrize("top_k", [0, -1])
+    def test_less_than_one_result_is_none(self, store: VectorStore, top_k: int) -> None:
+        store.upsert([make_chunk(0, "owl"), make_chunk(1, "owl nest")], make_vectors(2))
+        assert store.search_dense(make_vectors(2), top_k) == [[], []]
+        if isinstance(store, LexicalSearch):
+            assert store.search_lexical(["owl", "nest"], ["en", "en"], top_k) == [[], []]
+
     def test_chunks_come_back_exactly_as_written(self, store: VectorStore) -> None:
         chunks = [
             make_chunk(0),

@@ -26,15 +26,27 @@ _ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 
 
 def chunk_row(chunk: Chunk) -> dict[str, Any]:
-    """Returns what a row keeps besides the vectors."""
+    """Returns what a row keeps besides the vectors.
+
+    Raises:
+        ComponentError: The id is none, or there is more metadata than a row takes.
+    """
     if not _ID.fullmatch(chunk.id):
         raise ComponentError("milvus", "writing", f"'{chunk.id}' is not a chunk's id")
+    # One text: Milvus Lite looks for a substring fifty times faster than into an array.
+    tags = " ".join(chunk_rows.tags(chunk.metadata))
+    if len(tags) > MOST_BYTES:
+        raise ComponentError(
+            "milvus",
+            "writing",
+            f"chunk '{chunk.id}' has {len(chunk.metadata):,} metadata entries, more than Milvus "
+            "takes (1,985, and a number counts twice): give it fewer, or use another store",
+        )
     return {
         "id": chunk.id,
         "text": _pieces(chunk.text),
         "record": _pieces(chunk_rows.record(chunk)),
-        # One text: Milvus Lite looks for a substring fifty times faster than into an array.
-        "tags": " ".join(chunk_rows.tags(chunk.metadata))[:MOST_BYTES],
+        "tags": tags,
         "numbers": chunk_rows.numbers(chunk.metadata),
     }
 

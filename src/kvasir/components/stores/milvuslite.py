@@ -12,7 +12,8 @@ chunks (docs/decisions/0006-other-stores.md):
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,14 @@ class MilvusLiteStore(MilvusStore):
 
     def upsert(self, chunks: Sequence[Any], vectors: Matrix) -> None:
         """Writes chunks, replacing those of the same id; durable when it returns."""
-        with self._indexing:
+        with self._indexing, self._dropping_terms_of_a_failure():
             super().upsert(chunks, vectors)
             self._unflushed += len(chunks)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Deletes chunks by id; unknown ids are no error."""
+        with self._indexing, self._dropping_terms_of_a_failure():
+            super().delete(ids)
 
     def search_dense(
         self, vectors: Matrix, top_k: int, filters: Filter | None = None
@@ -105,6 +111,8 @@ class MilvusLiteStore(MilvusStore):
         filters: Filter | None = None,
     ) -> list[list[Hit]]:
         """Returns for each query the best chunks by BM25, best first."""
+        if top_k < 1:
+            return [[] for _ in queries]
         terms = self._analyzer.query_terms(queries, languages)
         allowed = self._matching(filters)
         with self._indexing:
@@ -160,6 +168,15 @@ class MilvusLiteStore(MilvusStore):
                 self._postings.remove(ids)
             else:
                 self._postings.replace(ids, terms)
+
+    @contextmanager
+    def _dropping_terms_of_a_failure(self) -> Iterator[None]:
+        """Forgets the keyword index where a write fails: it is changed before the rows are."""
+        try:
+            yield
+        except BaseException:
+            self._postings = None
+            raise
 
     def _loaded_postings(self) -> Postings:
         if self._postings is None:
