@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from kvasir.app import open_app
+from kvasir.core.errors import UserError
 from kvasir.core.ledger import SourceState, VersionDraft
 from kvasir.core.registry import build, load
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
@@ -299,3 +300,15 @@ def test_a_place_that_could_be_any_store_has_to_be_told(library, uri):
 def test_a_collection_is_not_copied_onto_itself(library):
     refused = copy("--to", str(library / "kvasir-data/../kvasir-data/store"))
     assert "is there already" in str(refused.exception)
+
+
+@pytest.mark.parametrize("kind", [[], ["--to-type", "qdrant-server"], ["--to-type", "qdrant"]])
+@pytest.mark.parametrize(
+    "uri",
+    ["http://localhost:abc", "http://localhost:99999", "http://[::1", "~nouser/a", "~nouser/a.db"],
+)
+def test_a_place_that_cannot_be_is_one_sentence(library, uri, kind):
+    refused = copy("--to", uri, *kind)
+    assert isinstance(refused.exception, UserError)
+    assert f"'{uri}' is no " in str(refused.exception)
+    assert "\n" not in str(refused.exception)

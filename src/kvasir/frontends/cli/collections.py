@@ -15,7 +15,7 @@ from kvasir.app import App
 from kvasir.core.ledger import CollectionRecord
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, with_app
-from kvasir.frontends.cli.places import describe, guess_store
+from kvasir.frontends.cli.places import check_place, describe, guess_store
 from kvasir.frontends.cli.rendering import OnProgress, print_json, print_table, rate, stages
 from kvasir.pipelines.copying import CopyReport
 from kvasir.settings import VectorDbSettings
@@ -86,6 +86,7 @@ def copy(
     is given again. The original stays; the last lines say which settings to change to go on with
     the copy.
     """
+    check_place(uri)
     to = VectorDbSettings.model_validate(
         {
             "type": to_type or guess_store(uri),

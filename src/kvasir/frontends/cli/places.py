@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from kvasir.core.errors import SettingsError
+from kvasir.core.errors import SettingsError, UserError
 from kvasir.core.registry import names
 from kvasir.settings import Settings, VectorDbSettings
 
@@ -15,8 +15,30 @@ _PORTS = {6333: "qdrant-server", 19530: "milvus"}
 """Ports that a server of one kind alone listens on by default."""
 
 
+def check_place(uri: str) -> None:
+    """Checks what of a URI the stores take for granted: its port, and whose home folder it is in.
+
+    Raises:
+        UserError: It can be no place.
+    """
+    if uri.lower().startswith(("http://", "https://")):
+        try:
+            urlsplit(uri).port  # noqa: B018 - parsed when it is read
+        except ValueError as error:
+            raise UserError(
+                f"'{uri}' is no address ({error}): write it as http://HOST:PORT"
+            ) from error
+        return
+    try:
+        Path(uri.removeprefix("file://")).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"'{uri}' is no folder: there is no home folder of such a user; write the path out"
+        ) from error
+
+
 def guess_store(uri: str) -> str:
-    """Returns the kind of store that a URI means.
+    """Returns the kind of store that a URI means; ``check_place`` comes first.
 
     Raises:
         SettingsError: It could be several.
