@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 FilterLike = str | Mapping[str, Any] | Filter | None
 
+_TOO_LITTLE = 0.5
+"""Dense score below which a chat refines where no threshold is set: no more than chance."""
+
 
 def open_app(config: Path | str | None = None, **overrides: Any) -> App:
     """Opens an application, as ``kvasir.open``.
@@ -402,7 +405,7 @@ class App(Parts):
         if refinement.enabled:
             below = refinement.threshold
             if below is None:
-                below = rag.retriever.min_score_threshold
+                below = rag.retriever.min_score_threshold or _TOO_LITTLE
             refiner = Refiner(
                 self.make_generator(refinement.generator) if refinement.generator else generator,
                 prompt=refinement.prompt,

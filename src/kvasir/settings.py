@@ -172,7 +172,7 @@ class RefinementSettings(Section):
         None,
         ge=0.0,
         le=1.0,
-        description="too little: no dense score as high; default: min_score_threshold",
+        description="too little: no dense score as high; default: min_score_threshold, or 0.5",
     )
     prompt: str = DEFAULT_REFINEMENT_PROMPT
     generator: GeneratorSettings | None = Field(

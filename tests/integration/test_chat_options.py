@@ -9,6 +9,7 @@ from click.testing import CliRunner
 import kvasir
 from kvasir.core.errors import CollectionError, ModelNotFoundError, SettingsError, UserError
 from kvasir.frontends.cli.main import cli
+from kvasir.testing.fakes import FakeEmbedder
 from kvasir.testing.model_server import model_server
 
 EMBEDDER = "kvasir.testing.fakes:FakeEmbedder"
@@ -107,6 +108,19 @@ def test_refinement_and_its_prompt(chat, server):
     below = ["--set", "chat.rag.context_refinement.strategy=below_threshold"]
     chat(*options, "--rag-context-refinement", *prompt, *below)
     assert len(server.requests) == before + 1
+
+
+def test_below_threshold_refines_by_default_where_nothing_is_like_the_question(
+    chat, server, monkeypatch
+):
+    embed = FakeEmbedder.embed_queries
+    monkeypatch.setattr(FakeEmbedder, "embed_queries", lambda self, texts: -embed(self, texts))
+    key = "chat.rag.context_refinement"
+    options = ["--rag", "--rag-context-refinement", "--set", f"{key}.strategy=below_threshold"]
+    chat(*options)
+    assert len(server.requests) == 2
+    chat(*options, "--set", f"{key}.threshold=0")
+    assert len(server.requests) == 3
 
 
 def test_a_model_of_its_own_may_refine(chat, server):
