@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +16,9 @@ class Script:
     status: int = 200
     broken: int = 0
     """How many first replies are not JSON; -1 for all."""
+    faults: dict[str, int] = field(default_factory=dict)
+    """Words of a question -> the status it gets; 0 for a reply that comes too late."""
+    delay: float = 2.0
     requests: list[tuple[dict, dict]] = field(default_factory=list)
 
 
@@ -64,6 +68,11 @@ class _Handler(BaseHTTPRequestHandler):
         if script.status != 200:
             return self._json(script.status, {"error": {"message": "no such thing"}})
         prompt = next(m["content"] for m in body["messages"] if m["role"] == "user")
+        for words, status in script.faults.items():
+            if words in prompt.rpartition("input: ")[2]:
+                if status:
+                    return self._json(status, {"error": {"message": "this prompt is too long"}})
+                time.sleep(script.delay)
         content = json.dumps(reply(prompt))
         if script.broken:
             script.broken -= 1

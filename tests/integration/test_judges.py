@@ -113,6 +113,19 @@ def test_a_judge_that_never_replies_in_form_spoils_no_run(address, script):
     assert "no usable reply" in judgement.verdicts[0].failures["faithfulness"]
 
 
+@pytest.mark.parametrize(
+    ("status", "reason"), [(400, "too long"), (422, "too long"), (0, "timed out")]
+)
+def test_a_question_that_the_server_cannot_take_spoils_no_other(address, script, status, reason):
+    script.faults = {INVENTED.answer: status}
+    judge = RagasJudge(FakeEmbedder(), "small", address, retries=0, timeout=1.0)
+    good, spoilt = judge.judge([GOOD, INVENTED], silent)
+    assert not good.failures
+    assert good.scores["faithfulness"] == 1.0
+    assert reason in spoilt.failures["faithfulness"]
+    assert spoilt.scores["context_recall"] == 0.0
+
+
 def test_an_unreachable_judge_is_one_sentence():
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -244,3 +257,30 @@ def test_the_command_line_adds_the_grades(address, dataset, tmp_path, monkeypatc
     shown = CliRunner().invoke(cli, [*arguments, "--cases"])
     assert "faithfulness 1.00" in shown.output
     assert "context_recall" in shown.output
+
+
+def test_a_judge_that_fails_takes_no_figure_with_it(
+    address, script, dataset, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    arguments = [
+        *("evaluate", "answers", str(dataset), "--judge", "ragas", "--cases-file", "cases.jsonl"),
+        *("--set", "rag.embedding_model.type=kvasir.testing.fakes:FakeEmbedder"),
+        *("--set", "answer.refuse=false", "--set", "evaluation.judge.model=small"),
+        *("--set", f"evaluation.judge.base_url={address}"),
+        *("--set", "evaluation.judge.options={retries: 0}"),
+    ]
+    script.faults = {"": 500}
+    as_json = CliRunner().invoke(cli, [*arguments, "--json", "--cases"], standalone_mode=False)
+    assert as_json.return_value == 3
+    figures = json.loads(as_json.stdout)
+    assert figures["questions"] == 2
+    assert "answered" in figures["judge_error"]
+    assert "judge" not in figures
+    assert len(figures["cases"]) == 2
+    cases = [json.loads(line) for line in (tmp_path / "cases.jsonl").read_text().splitlines()]
+    assert [case["correct"] for case in cases] == [True, True]
+    shown = CliRunner().invoke(cli, arguments, standalone_mode=False)
+    assert shown.return_value == 3
+    assert "questions" in shown.stdout
+    assert "error: no grades: ragas: judging failed" in shown.stderr

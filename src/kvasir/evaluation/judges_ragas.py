@@ -52,6 +52,14 @@ _RELEVANCY = "answer_relevancy"
 _PRECISION = "context_precision"
 _RECALL = "context_recall"
 
+# What one question's length or wording can bring about. A timeout is a kind of connection error
+# to the client, so this is looked at first.
+_OF_ONE_QUESTION = (
+    openai.APITimeoutError,
+    openai.BadRequestError,
+    openai.UnprocessableEntityError,
+)
+
 
 class RagasJudge:
     """Grades answers with Ragas."""
@@ -182,6 +190,8 @@ class RagasJudge:
     def _fatal(self, error: BaseException) -> KvasirError | None:
         """Returns what to raise where no later question could fare better."""
         for cause in _causes(error):
+            if isinstance(cause, _OF_ONE_QUESTION):
+                return None
             if isinstance(cause, (openai.AuthenticationError, openai.PermissionDeniedError)):
                 return self._refused()
             if isinstance(cause, openai.NotFoundError):
@@ -281,5 +291,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _reason(error: BaseException) -> str:
-    first = str(error).strip().splitlines()
-    return f"no usable reply: {first[0] if first else type(error).__name__}"
+    # The client's error says more than the list of attempts that is made of it.
+    cause = next((each for each in _causes(error) if isinstance(each, _OF_ONE_QUESTION)), error)
+    first = str(cause).strip().splitlines()
+    return f"no usable reply: {first[0] if first else type(cause).__name__}"

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from kvasir.app import App
+from kvasir.core.errors import KvasirError
 from kvasir.evaluation.answers import AnswersResult, evaluate_answers, load_questions
 from kvasir.evaluation.chunking import StoreSearch, evaluate_chunking, load_chunking_dataset
 from kvasir.evaluation.datasets import load_dataset
 from kvasir.evaluation.judges import Judgement, judge_answers
 from kvasir.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from kvasir.frontends.cli.compare import compare
+from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_INTERRUPTED
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
 from kvasir.frontends.cli.rendering import answer_to_dict, one_line, print_json, print_table, stages
 
@@ -129,11 +132,12 @@ def answers(
     cases: bool,
     cases_file: str | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Measure answers: gold answers found, citations true, questions refused.
 
     A judge adds grades by a language model: the server is evaluation.judge.base_url, its model
-    evaluation.judge.model; by default those of the generator.
+    evaluation.judge.model; by default those of the generator. Where the judge fails, the other
+    figures stand, and the command ends with 3.
     """
     judge = app.judge
     if judge:
@@ -156,30 +160,51 @@ def answers(
             options=options,
             progress=progress,
         )
-        judgement = judge_answers(result.cases, judge, progress=progress) if judge else None
+    # Judging may take hours and fail: what was measured is written down before.
     shown = result.to_dict()
-    if judgement:
-        shown["judge"] = judgement.to_dict()
-    rows = _case_rows(result, judgement)
-    if cases:
-        shown["cases"] = rows
-    if cases_file:
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        Path(cases_file).write_text("".join(lines), "utf-8")
+    rows = _case_rows(result, None)
+    _write_cases(cases_file, rows)
+    if not as_json:
+        for row in rows if cases else ():
+            click.echo(f"{row['question']}\n  {one_line(row['text'])}")
+        figures = {key: value for key, value in shown.items() if key != "seconds"}
+        print_table([{"figure": key, "value": value} for key, value in figures.items()])
+    code = 0
+    if judge:
+        try:
+            with stages(quiet=as_json) as progress:
+                judgement = judge_answers(result.cases, judge, progress=progress)
+        except (KvasirError, KeyboardInterrupt) as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            code = EXIT_INTERRUPTED if interrupted else EXIT_COMPONENT_ERROR
+            shown["judge_error"] = str(error) or "interrupted"
+            click.echo(f"error: no grades: {shown['judge_error']}", err=True)
+        else:
+            shown["judge"] = judgement.to_dict()
+            rows = _case_rows(result, judgement)
+            _write_cases(cases_file, rows)
+            if not as_json:
+                _print_grades(judgement, rows if cases else [])
     if as_json:
-        print_json(shown)
-        return
-    for row in rows if cases else ():
-        click.echo(f"{row['question']}\n  {one_line(row['text'])}")
-        for name, value in row.get("judge", {}).get("scores", {}).items():
+        print_json(shown | ({"cases": rows} if cases else {}))
+    return code
+
+
+def _write_cases(path: str | None, rows: Sequence[Mapping[str, Any]]) -> None:
+    if path:
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        Path(path).write_text("".join(lines), "utf-8")
+
+
+def _print_grades(judgement: Judgement, rows: Sequence[Mapping[str, Any]]) -> None:
+    click.echo()
+    for row in rows:
+        click.echo(row["question"])
+        for name, value in row["judge"]["scores"].items():
             click.echo(f"    {name} {value:.2f}")
-        for name, reason in row.get("judge", {}).get("failures", {}).items():
+        for name, reason in row["judge"]["failures"].items():
             click.echo(f"    {name}: {reason}")
-    figures = {key: value for key, value in result.to_dict().items() if key != "seconds"}
-    print_table([{"figure": key, "value": value} for key, value in figures.items()])
-    if judgement:
-        click.echo()
-        print_table([{"judged": name} | each for name, each in judgement.to_dict().items()])
+    print_table([{"judged": name} | each for name, each in judgement.to_dict().items()])
 
 
 def _case_rows(result: AnswersResult, judgement: Judgement | None) -> list[dict[str, Any]]:
