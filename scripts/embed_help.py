@@ -26,7 +26,13 @@ def _help_texts() -> str:
     sections = []
     for path, command in _commands((), cli):
         name = " ".join(("kvasir", *path))
-        context = click.Context(command, info_name=name, max_content_width=90, terminal_width=90)
+        context = click.Context(
+            command,
+            info_name=name,
+            max_content_width=90,
+            terminal_width=90,
+            help_option_names=["-h", "--help"],
+        )
         sections.append(f"## {name}\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
     return "\n" + "\n".join(sections)
 
