@@ -5,11 +5,13 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import httpx
 import pytest
 
 from kvasir.components.stores.chroma import ChromaStore
+from kvasir.core.errors import CollectionError
 from kvasir.testing.stores import StoreContract, make_chunk, make_vectors
 
 
@@ -33,6 +35,67 @@ class TestChromaStore(StoreContract):
         for store in (reader, writer):
             assert len(store.search_lexical(["falcon"], ["en"], 5)[0]) == 2
 
+    @pytest.mark.parametrize("moment", ["before", "after"])
+    def test_two_writers_at_once_leave_no_index_outdated(self, opened, monkeypatch, moment):
+        first, second = opened(), opened()
+        first.upsert([make_chunk(0, "falcon")], make_vectors(1))
+        second.search_lexical(["falcon"], ["en"], 5)
+        write = ChromaStore._write
+
+        def write_with_another(store, chunks, vectors, keep):
+            if store is first and moment == "before":
+                second.upsert([make_chunk(2, "falcon egg")], make_vectors(1))
+            write(store, chunks, vectors, keep)
+            if store is first and moment == "after":
+                second.upsert([make_chunk(2, "falcon egg")], make_vectors(1))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ChromaStore, "_write", write_with_another)
+            first.upsert([make_chunk(1, "falcon nest")], make_vectors(1))
+        for store in (first, second, opened()):
+            assert len(store.search_lexical(["falcon"], ["en"], 5)[0]) == 3
+
+    def test_a_writer_that_is_done_before_anothers_first_stamp_is_noticed(
+        self, opened, monkeypatch
+    ):
+        first, second = opened(), opened()
+        first.upsert([make_chunk(0, "falcon")], make_vectors(1))
+        put = ChromaStore._put_stamp
+        waiting = [True]
+
+        def put_late(store):
+            if store is first and waiting:
+                waiting.clear()
+                second.upsert([make_chunk(2, "falcon egg")], make_vectors(1))
+            return put(store)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ChromaStore, "_put_stamp", put_late)
+            first.upsert([make_chunk(1, "falcon nest")], make_vectors(1))
+        for store in (first, second):
+            assert len(store.search_lexical(["falcon"], ["en"], 5)[0]) == 3
+
+    def test_stores_of_one_process_share_a_folder_that_another_process_may_not_have(
+        self, opened, tmp_path
+    ):
+        folder = str(tmp_path / "chroma")
+        stores = [opened(), opened(), opened(collection="another")]
+        for number, store in enumerate(stores):
+            store.upsert([make_chunk(number)], make_vectors(1))
+            if store is stores[-1]:
+                assert "StoreLockedError" in _opening_elsewhere(folder)
+            store.close()
+            store.close()
+        assert _opening_elsewhere(folder) == "2 chunks"
+        assert opened().count() == 2
+
+    def test_a_folder_is_free_again_after_it_could_not_be_opened(self, opened, tmp_path):
+        with closing(opened(fingerprint="one")):
+            pass
+        with pytest.raises(CollectionError):
+            opened(fingerprint="two")
+        assert _opening_elsewhere(str(tmp_path / "chroma")) == "0 chunks"
+
     def test_the_index_file_serves_the_next_start_only_if_it_is_current(self, opened, tmp_path):
         store = opened()
         store.upsert([make_chunk(0, "falcon")], make_vectors(1))
@@ -47,6 +110,24 @@ class TestChromaStore(StoreContract):
         store.close()
         file.write_bytes(old)
         assert len(opened().search_lexical(["falcon"], ["en"], 5)[0]) == 1
+
+
+def _opening_elsewhere(folder):
+    """Returns what another process says that opens the collection."""
+    code = (
+        "from kvasir.components.stores.chroma import ChromaStore;"
+        "from kvasir.core.errors import UserError;"
+        "from kvasir.testing.fakes import FakeAnalyzer\n"
+        f"try: store = ChromaStore({folder!r}, 'contract', 8, FakeAnalyzer())\n"
+        "except UserError as error: print(type(error).__name__, error)\n"
+        "else: print(store.count(), 'chunks'); store.close()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    said = done.stdout.strip()
+    assert "StoreLockedError" not in said or f"process {os.getpid()} " in said
+    return said
 
 
 @pytest.fixture(scope="module")

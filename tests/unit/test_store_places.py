@@ -54,6 +54,46 @@ def test_an_address_is_never_taken_for_a_folder_nor_a_folder_for_an_address(
 
 
 @pytest.mark.parametrize("kind", ["qdrant", "milvuslite", "chroma"])
+def test_the_home_folder_of_nobody_is_one_sentence(kind: str) -> None:
+    with pytest.raises(SettingsError, match="~nosuchuser") as error:
+        open_store(kind, "~nosuchuser/a.db")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["qdrant-server", "milvus", "chroma"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://localhost:abc",
+        "http://localhost:99999",
+        "http://localhost:0",
+        "http://",
+        "http://:8000",
+        "https://[::1",
+        "http://local host:8000",
+    ],
+)
+def test_an_address_without_a_host_and_a_port_is_one_sentence(kind: str, uri: str) -> None:
+    with pytest.raises(SettingsError, match=r"rag\.vectordb\.uri") as error:
+        open_store(kind, uri)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["qdrant-server", "milvus", "chroma"])
+@pytest.mark.parametrize("uri", ["http://me:hunter2@localhost:9", "http://me:hunter2@localhost:x"])
+def test_credentials_in_an_address_are_refused_and_not_shown(kind: str, uri: str) -> None:
+    with pytest.raises(SettingsError, match=r"rag\.vectordb\.token") as error:
+        open_store(kind, uri)
+    assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize("more", ["/chroma", "/api/v2/", "?tenant=a", "#b"])
+def test_chroma_is_told_of_no_path_that_it_would_not_take(more: str) -> None:
+    with pytest.raises(SettingsError, match="path"):
+        open_store("chroma", f"http://localhost:9{more}")
+
+
+@pytest.mark.parametrize("kind", ["qdrant", "milvuslite", "chroma"])
 @pytest.mark.parametrize("credential", ["token", "username", "password"])
 def test_credentials_for_a_folder_are_refused(kind: str, credential: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=f"rag.vectordb.{credential}") as error:

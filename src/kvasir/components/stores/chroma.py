@@ -3,8 +3,12 @@
 Chroma's own sparse index is for its cloud alone, and its full-text search knows no ranking;
 so the keyword leg is ours: each record carries its term weights, and the process keeps them
 in memory (``postings``). They are read when the first question comes, and again when another
-process has written: every write changes a stamp in the collection's metadata, before and
-after. A folder keeps a copy of the index in one file, so that the next start is quick.
+store has written: every write changes a stamp in the collection's metadata, before and after,
+and a writer keeps its index only where no other one wrote meanwhile. A folder keeps a copy of
+the index in one file, so that the next start is quick.
+
+Chroma itself lets any number of processes write into one folder, and what one writes another
+may not find. So one process owns a folder; its stores share it.
 
 Chroma must not be used across a fork of the process.
 
@@ -28,6 +32,7 @@ from chromadb.errors import ChromaError, NotFoundError
 
 from kvasir.components.stores.chroma_client import (
     authorization,
+    chroma_address,
     http_sessions,
     open_folder,
     open_server,
@@ -41,6 +46,7 @@ from kvasir.components.stores.chroma_rows import (
 )
 from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
 from kvasir.components.stores.collection_names import accepted_name
+from kvasir.components.stores.folder_owner import SharedFolder
 from kvasir.components.stores.places import local_path, make_folder, refuse_credentials
 from kvasir.components.stores.postings import Postings, pack, unpack
 from kvasir.core.batches import batches, sized_batches
@@ -77,7 +83,8 @@ class ChromaStore:
         """Opens a collection, and creates it where there is none.
 
         Args:
-            uri: A folder, or a server's address such as ``http://localhost:8000``.
+            uri: A folder, or a server's address such as ``http://localhost:8000``. Without a
+                port, ``http://`` means 8000 and ``https://`` 443.
             collection: Any name; characters that Chroma refuses are replaced.
             dimension: Length of the vectors.
             analyzer: Makes the terms of the keyword leg.
@@ -87,6 +94,8 @@ class ChromaStore:
             password: The user's password.
 
         Raises:
+            SettingsError: ``uri`` is no address that Chroma can be at, or no folder can be there.
+            StoreLockedError: Another process has the folder open.
             CollectionError: It was made with another dimension or by another embedder.
             ComponentError: The server cannot be reached.
         """
@@ -100,9 +109,11 @@ class ChromaStore:
         self._closed = False
         name = accepted_name(collection)
         self._index_file: Path | None = None
+        self._folder: SharedFolder | None = None
         if uri.lower().startswith(("http://", "https://")):
+            address = chroma_address(uri)
             headers = authorization(token, username, password)
-            self._client = self._call(f"connecting to {uri}", open_server, uri, headers)
+            self._client = self._call(f"connecting to {uri}", open_server, address, headers)
         else:
             refuse_credentials(
                 "chroma",
@@ -114,14 +125,20 @@ class ChromaStore:
             folder = local_path(uri, store="chroma", instead="begin it with http://")
             make_folder(folder)
             self._index_file = folder / f"kvasir-{name}.npz"
-            self._client = self._call(f"opening {folder}", open_folder, folder)
+            self._folder = SharedFolder(folder, uri)
+            try:
+                self._client = self._call(f"opening {folder}", open_folder, folder)
+            except BaseException:
+                self._folder.close()
+                raise
         try:
             self._collection = self._open_collection(name, fingerprint)
         except BaseException:
             self.close()
             raise
+        stamp = self._stamp()
         if self.count() == 0:  # written from now on, the keyword index need never be read
-            self._postings, self._loaded_stamp = Postings(), self._stamp()
+            self._postings, self._loaded_stamp = Postings(), stamp
         self._batch = min(500, int(self._client.get_max_batch_size()))
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
@@ -132,23 +149,23 @@ class ChromaStore:
         last = {chunk.id: position for position, chunk in enumerate(chunks)}
         positions = sorted(last.values())
         with self._lock:
-            current = self._begin_write()
+            started, current = self._begin_write()
             measured = ((position, len(chunks[position].text)) for position in positions)
             for batch in sized_batches(measured, self._batch, _BATCH_CHARACTERS):
                 self._write([chunks[i] for i in batch], vectors[batch], keep=current)
-            self._end_write(current)
+            self._end_write(started, current)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Deletes chunks by id; unknown ids are no error."""
         if len(ids) == 0:
             return
         with self._lock:
-            current = self._begin_write()
+            started, current = self._begin_write()
             for batch in batches(list(dict.fromkeys(ids)), self._batch):
                 self._call("deleting", self._collection.delete, ids=batch)
-                if current:
+                if current is not None:
                     current.remove(batch)
-            self._end_write(current)
+            self._end_write(started, current)
 
     def count(self, filters: Filter | None = None) -> int:
         """Returns how many chunks there are."""
@@ -244,12 +261,20 @@ class ChromaStore:
             if self._closed:
                 return
             self._closed = True
-            if self._postings and self._index_file and self._saved_stamp != self._loaded_stamp:
+            if (
+                self._postings is not None
+                and self._index_file
+                and self._saved_stamp != self._loaded_stamp
+            ):
                 self._postings.save(self._index_file, self._loaded_stamp)
             sessions = http_sessions(self._client)
-            self._client.close()
-            for session in sessions:
-                session.close()
+            try:
+                self._client.close()
+            finally:
+                for session in sessions:
+                    session.close()
+                if self._folder:
+                    self._folder.close()
 
     # --- opening -----------------------------------------------------------------------
 
@@ -298,16 +323,27 @@ class ChromaStore:
                 for chunk, sparse in zip(chunks, terms, strict=True)
             ],
         )
-        if keep:
+        if keep is not None:
             keep.replace(ids, terms)
 
-    def _begin_write(self) -> Postings | None:
-        """Announces a write to other processes; returns the keyword index if it is current."""
-        current = self._postings if self._stamp() == self._loaded_stamp else None
-        self._put_stamp()
-        return current
+    def _begin_write(self) -> tuple[str, Postings | None]:
+        """Announces a write to other stores.
 
-    def _end_write(self, current: Postings | None) -> None:
+        Returns:
+            The stamp of this write, and the keyword index if it is current.
+        """
+        current = self._postings if self._stamp() == self._loaded_stamp else None
+        return self._put_stamp(), current
+
+    def _end_write(self, started: str, current: Postings | None) -> None:
+        """Announces that a write is done, and keeps the keyword index if no other store wrote.
+
+        Chroma cannot compare and set in one step: a stamp that comes in between is overwritten
+        here, but its writer sees that at its own end, and puts one more. The number of chunks
+        tells of a writer that was done before this one's first stamp.
+        """
+        if self._stamp() != started or (current is not None and len(current) != self.count()):
+            current = None
         self._postings, self._loaded_stamp = current, self._put_stamp()
 
     def _put_stamp(self) -> str:
@@ -328,9 +364,10 @@ class ChromaStore:
         if self._postings is not None and stamp == self._loaded_stamp:
             return self._postings
         saved = Postings.load(self._index_file, stamp) if self._index_file else None
-        self._saved_stamp = stamp if saved else ""
-        self._postings, self._loaded_stamp = saved or self._read_postings(), stamp
-        return self._postings
+        self._saved_stamp = "" if saved is None else stamp
+        postings = self._read_postings() if saved is None else saved
+        self._postings, self._loaded_stamp = postings, stamp
+        return postings
 
     def _read_postings(self) -> Postings:
         vectors: dict[str, SparseVector] = {}

@@ -11,14 +11,37 @@ import chromadb
 import httpx
 from chromadb.config import Settings
 
+from kvasir.components.stores.places import server_address
+from kvasir.core.errors import SettingsError
+
 
 def open_folder(folder: Path) -> Any:
     """Returns a client of the collections in a folder."""
     return chromadb.PersistentClient(folder, settings=Settings(anonymized_telemetry=False))
 
 
+def chroma_address(uri: str) -> str:
+    """Returns the address of a Chroma server, which is a host and a port and nothing more.
+
+    Raises:
+        SettingsError: It is no address, or has a path, a query or credentials.
+    """
+    address = urlsplit(
+        server_address(uri, store="chroma", example="http://localhost:8000", embedded="chroma")
+    )
+    if address.path.strip("/") or address.query or address.fragment:
+        raise SettingsError(
+            f"Chroma's client knows no path behind a server's name, but rag.vectordb.uri is "
+            f"'{uri}': give the server a name or a port of its own, such as http://localhost:8000"
+        )
+    return uri
+
+
 def open_server(uri: str, headers: dict[str, str]) -> Any:
-    """Returns a client of the server at an address."""
+    """Returns a client of the server at an address; see ``chroma_address``.
+
+    Without a port, ``http://`` means Chroma's own, 8000, and ``https://`` the web's, 443.
+    """
     address = urlsplit(uri)
     secure = address.scheme == "https"
     return chromadb.HttpClient(

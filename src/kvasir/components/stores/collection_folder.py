@@ -14,17 +14,14 @@ other data folders are leftovers of an interrupted change and are removed on ope
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import sys
-from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from filelock import FileLock, Timeout
 
+from kvasir.components.stores.folder_owner import replace_json, who_holds, write_owner
 from kvasir.components.stores.places import local_path, make_folder
 from kvasir.core.errors import CollectionError, StoreLockedError
 
@@ -34,8 +31,6 @@ INSTEAD = "set rag.vectordb.type to 'qdrant-server'"
 _RECORD = "collection.json"
 _DATA = "data-"
 _DATA_NAME = re.compile(_DATA + r"\d{6,}")
-_PROGRAM = "kvasir"
-_COMMAND = re.compile(r"[a-z][a-z-]{1,19}")
 
 
 class CollectionFolder:
@@ -74,9 +69,11 @@ class CollectionFolder:
         self._lock = FileLock(self.path / "lock", timeout=lock_timeout, thread_local=False)
         try:
             self._lock.acquire()
-            self._write_owner()
+            write_owner(self._owner)
         except Timeout:
-            raise StoreLockedError(_who_holds(uri, collection, self._owner)) from None
+            raise StoreLockedError(
+                who_holds(f"collection '{collection}' in {uri}", self._owner)
+            ) from None
         except OSError as error:
             self._lock.release()
             raise unwritable(self.path, error.strerror or str(error)) from error
@@ -106,7 +103,7 @@ class CollectionFolder:
             **notes: Numbers to keep with it.
         """
         record = {**self._record, "data": data.name, "notes": notes}
-        _replace(self.path / _RECORD, record)
+        replace_json(self.path / _RECORD, record)
         self._record = record
 
     @property
@@ -144,11 +141,6 @@ class CollectionFolder:
                 f"not with '{fingerprint}'; {advice}"
             )
         return {**record, "fingerprint": record["fingerprint"] or fingerprint}
-
-    def _write_owner(self) -> None:
-        since = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        owner = {"pid": os.getpid(), "command": _program(), "since": since}
-        _replace(self._owner, owner)
 
     def _remove_leftovers(self) -> None:
         for path in self.path.glob(_DATA + "*"):
@@ -196,7 +188,8 @@ def drop_collection(uri: str, collection: str) -> None:
             for data in path.glob(_DATA + "*"):
                 shutil.rmtree(data, ignore_errors=True)
     except Timeout:
-        raise StoreLockedError(_who_holds(uri, collection, path / "owner.json")) from None
+        what = f"collection '{collection}' in {uri}"
+        raise StoreLockedError(who_holds(what, path / "owner.json")) from None
     shutil.rmtree(path, ignore_errors=True)
 
 
@@ -239,44 +232,3 @@ def unwritable(path: Path, why: str) -> CollectionError:
         "its files for writing even to search: give this user write permission, or copy the "
         "folder to a place that has it and name that in rag.vectordb.uri"
     )
-
-
-def _who_holds(uri: str, collection: str, owner: Path) -> str:
-    """Returns the sentence for the process that comes second."""
-    try:
-        known = json.loads(owner.read_text("utf-8"))
-        who = f"process {known['pid']} ({known['command']}), since {known['since']}"
-        if known["pid"] == os.getpid():
-            who = f"this very process, since {known['since']}"
-    except (OSError, ValueError, KeyError):
-        who = "another process"
-    return (
-        f"collection '{collection}' in {uri} is in use by {who}; "
-        "stop it, ask through it, or choose another folder (rag.vectordb.uri)"
-    )
-
-
-def _program() -> str:
-    """Returns the program, and the subcommand where it is ours; never an option or a value."""
-    path = Path(sys.argv[0] or "python")
-    program = path.parent.name if path.stem == "__main__" else path.stem
-    command = sys.argv[1] if len(sys.argv) > 1 else ""
-    known = program == _PROGRAM and _COMMAND.fullmatch(command)
-    return f"{program} {command}" if known else program[:80]
-
-
-def _replace(path: Path, content: dict[str, object]) -> None:
-    """Writes a small JSON file so that a crash leaves the old one or the new one."""
-    draft = path.with_suffix(".new")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    # The step is done; that it is also on the disk is asked for where the system knows how.
-    with suppress(OSError):
-        handle = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -181,7 +181,7 @@ class MilvusLiteStore(MilvusStore):
     def _loaded_postings(self) -> Postings:
         if self._postings is None:
             saved = Postings.load(self._index_file, str(self.count()))
-            self._postings = saved or self._read_postings()
+            self._postings = self._read_postings() if saved is None else saved
         return self._postings
 
     def _read_postings(self) -> Postings:

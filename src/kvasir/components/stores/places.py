@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from kvasir.core.errors import SettingsError
 
@@ -18,14 +19,21 @@ def local_path(uri: str, *, store: str, instead: str) -> Path:
         instead: What to do where a server is meant, as an imperative.
 
     Raises:
-        SettingsError: It is an address.
+        SettingsError: It is an address, or in the home folder of a user who has none.
     """
     if "://" in uri.removeprefix(_FILE):
         raise SettingsError(
             f"rag.vectordb.uri is the address '{uri}', but store '{store}' keeps its data in a "
             f"folder: {instead}, or name a folder"
         )
-    return Path(uri.removeprefix(_FILE)).expanduser()
+    path = Path(uri.removeprefix(_FILE))
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise SettingsError(
+            f"rag.vectordb.uri is '{uri}', but the home folder of '{path.parts[0]}' is not known: "
+            "write the folder's whole path"
+        ) from error
 
 
 def server_address(uri: str, *, store: str, example: str, embedded: str) -> str:
@@ -38,12 +46,29 @@ def server_address(uri: str, *, store: str, example: str, embedded: str) -> str:
         embedded: Name of the store that takes folders.
 
     Raises:
-        SettingsError: It is not ``http://...`` or ``https://...``.
+        SettingsError: It is not ``http://...`` or ``https://...``, no host or port can be read in
+            it, or it holds credentials.
     """
     if not uri.lower().startswith(("http://", "https://")):
         raise SettingsError(
             f"store '{store}' needs its server's address in rag.vectordb.uri, such as {example}, "
             f"not '{uri}'; for a folder set rag.vectordb.type to '{embedded}'"
+        )
+    try:
+        parts = urlsplit(uri)
+        usable = bool(parts.hostname) and parts.port != 0 and not any(map(str.isspace, uri))
+    except ValueError:  # a port that is no number up to 65535, or half a pair of brackets
+        usable = False
+    if "@" in uri:  # not shown: what is before it may be a password, even where it is misspelt
+        raise SettingsError(
+            f"the address of store '{store}' in rag.vectordb.uri has an '@', as if credentials "
+            "came before it: put them in rag.vectordb.token, or in rag.vectordb.username and "
+            "rag.vectordb.password"
+        )
+    if not usable:
+        raise SettingsError(
+            f"rag.vectordb.uri is '{uri}', in which no host and port can be read: write it such "
+            f"as {example}"
         )
     return uri
 

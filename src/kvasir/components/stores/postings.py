@@ -37,6 +37,10 @@ class Postings:
         self._vectors = vectors or {}
         self._columns: _Columns | None = None
 
+    def __len__(self) -> int:
+        """Returns of how many chunks there are weights."""
+        return len(self._vectors)
+
     def replace(self, ids: Sequence[str], vectors: Iterable[SparseVector]) -> None:
         """Sets the weights of chunks."""
         self._vectors.update(zip(ids, vectors, strict=True))
