@@ -29,7 +29,7 @@ _PLUGIN = """
             if word == b"print":
                 print("noise that must not get between the frames", flush=True)
             if word == b"tell":
-                names = {n: v for n, v in os.environ.items() if n[0] in "HKL"}
+                names = {n: v for n, v in os.environ.items() if n in ("HF_TOKEN", "LANG") or n.startswith("KVASIR")}
                 raise ValueError(str(sorted(names.items())))
             raise ValueError("no use")
 """
@@ -181,10 +181,10 @@ def test_the_working_directory_cannot_replace_a_library(
 def test_children_inherit_no_secret(rogue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_hidden")
     monkeypatch.setenv("KVASIR__RAG__VECTORDB__PASSWORD", "hidden")
-    monkeypatch.setenv("AAA", "plain")
+    monkeypatch.setenv("LANG", "C.UTF-8")
     with ExtractionPool(workers=1) as pool:
         outcome = pool.extract(_write(rogue, "tell.rtf", "{\\rtf1 tell }"))[1]
-    assert "AAA" in str(outcome)
+    assert "LANG" in str(outcome)
     assert "hidden" not in str(outcome)
     assert "HF_TOKEN" not in str(outcome)
 
