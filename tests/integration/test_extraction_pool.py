@@ -29,8 +29,8 @@ _PLUGIN = """
             if word == b"print":
                 print("noise that must not get between the frames", flush=True)
             if word == b"tell":
-                names = {n: v for n, v in os.environ.items() if n in ("HF_TOKEN", "LANG") or n.startswith("KVASIR")}
-                raise ValueError(str(sorted(names.items())))
+                told = [n for n in os.environ if n.startswith(("HF_", "KVASIR", "LANG"))]
+                raise ValueError(str({n: os.environ[n] for n in told}))
             raise ValueError("no use")
 """
 
