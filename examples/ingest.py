@@ -6,8 +6,9 @@
 
 Without options the chunks of 200 words go to Milvus Lite at ./rag-output.db (needs the extra
 ``milvus``); ``--preset default`` keeps everything in Qdrant's engine under ./kvasir-data and
-needs no extra. Passwords and tokens are better given in the environment, for example
-KVASIR__RAG__VECTORDB__TOKEN. Documents in docling JSON are read like any other format.
+needs no extra. The defaults shown below are those of the preset ``instructlab``. Passwords and
+tokens are better given in the environment, for example KVASIR__RAG__VECTORDB__TOKEN. Documents in
+docling JSON are read like any other format.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 from pathlib import Path
 
 import kvasir
-from kvasir.settings import parse_assignment
+from kvasir.settings import load_settings, parse_assignment
 
 PRESETS = Path(__file__).resolve().parent.parent / "presets"
 
@@ -28,7 +29,11 @@ OPTIONS = {
     "split-threshold": ("rag.splitter.split_threshold", "fewest units in the last chunk"),
     "vectordb-type": ("rag.vectordb.type", "milvuslite, milvus, qdrant, chroma, ..."),
     "vectordb-uri": ("rag.vectordb.uri", "file, folder or address of the vector database"),
+    "vectordb-username": ("rag.vectordb.username", "user of the vector database"),
+    "vectordb-password": ("rag.vectordb.password", "its password; better by the environment"),
+    "vectordb-token": ("rag.vectordb.token", "its token; better by the environment"),
     "model": ("rag.embedding_model.name", "the embedding model: a name or a folder"),
+    "model-token": ("rag.embedding_model.token", "for private models; better by the environment"),
 }
 
 
@@ -78,8 +83,13 @@ def _parser() -> argparse.ArgumentParser:
         help="settings to begin with (default: %(default)s)",
     )
     parser.add_argument("--config", metavar="FILE", help="a settings file of your own, instead")
+    defaults = load_settings(PRESETS / "instructlab.yaml", environment={}).dump()
     for option, (key, text) in OPTIONS.items():
-        parser.add_argument(f"--{option}", help=f"{text} ({key})")
+        value = defaults
+        for part in key.split("."):
+            value = value[part]
+        default = "" if value is None else f"; default: {value}"
+        parser.add_argument(f"--{option}", help=f"{text} ({key}{default})")
     parser.add_argument(
         "--set",
         dest="assignments",

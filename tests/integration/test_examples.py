@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,28 @@ def test_a_mistake_is_one_line(notes: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_the_script_has_the_options_of_the_proposal_and_shows_their_defaults(
+    tmp_path: Path,
+) -> None:
+    done = ingest(tmp_path, "--help", COLUMNS="200", KVASIR__RAG__VECTORDB__TOKEN="token-s3cret")
+    shown = " ".join(done.stdout.split())
+    assert done.returncode == 0, done.stderr
+    for name in ("vectordb-token", "vectordb-username", "vectordb-password", "model-token"):
+        assert f"--{name}" in shown
+    for value in ("word", "200", "milvuslite", "./rag-output.db"):
+        assert f"; default: {value})" in shown
+    assert "s3cret" not in shown
+
+
+def test_a_token_given_to_the_script_is_shown_nowhere(notes: Path) -> None:
+    pytest.importorskip("pymilvus")
+    line = ["notes", "--vectordb-type", "milvus", "--vectordb-uri", "http://127.0.0.1:9"]
+    done = ingest(notes.parent, *line, "--vectordb-token", "token-s3cret")
+    assert done.returncode == 1
+    assert "milvus" in done.stderr
+    assert "s3cret" not in done.stdout + done.stderr
+
+
 @pytest.mark.filterwarnings("default")  # of the kernel's client, not of ours
 def test_the_notebook_runs_from_a_clean_kernel_and_draws_its_plots() -> None:
     nbformat = pytest.importorskip("nbformat", reason="the extra examples is not installed")
@@ -82,6 +105,10 @@ def test_the_notebook_runs_from_a_clean_kernel_and_draws_its_plots() -> None:
     assert "documents.md" in printed
     assert "True 0.0" in printed, "the question about football must be refused"
     assert "0 chunks embedded" in printed
+    if find_spec("milvus_lite"):
+        assert "documents in ./rag-output.db" in printed
+        assert "'rag-output.db'" in printed
+    assert not (EXAMPLES / "rag-output.db").exists()
 
 
 def test_the_notebook_is_kept_without_outputs() -> None:
