@@ -67,7 +67,7 @@ def dispatch(chat: Chat, message: str) -> bool:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()).rstrip(".")
     return _cut(text, _LONGEST_REASON) if text else type(error).__name__
 
 
