@@ -152,7 +152,9 @@ class App(Parts):
         Raises:
             CollectionError: There is no collection yet, or another embedder made it.
         """
-        return self.retriever.retrieve(query, **self._asked(top_k, min_score_threshold, filters))
+        return self.retriever.retrieve(
+            _sound(query), **self._asked(top_k, min_score_threshold, filters)
+        )
 
     def ask(
         self,
@@ -163,7 +165,9 @@ class App(Parts):
         filters: FilterLike = None,
     ) -> Answer:
         """Answers a question from the documents; arguments and errors as ``search``."""
-        return self.answerer.ask(question, **self._asked(top_k, min_score_threshold, filters))
+        return self.answerer.ask(
+            _sound(question), **self._asked(top_k, min_score_threshold, filters)
+        )
 
     def stream(
         self,
@@ -174,7 +178,9 @@ class App(Parts):
         filters: FilterLike = None,
     ) -> AnswerStream:
         """The same as ``ask``, piece by piece; ``.answer`` holds the whole afterwards."""
-        return self.answerer.stream(question, **self._asked(top_k, min_score_threshold, filters))
+        return self.answerer.stream(
+            _sound(question), **self._asked(top_k, min_score_threshold, filters)
+        )
 
     # Documents and collections
 
@@ -552,6 +558,11 @@ class App(Parts):
             "min_score_threshold": (chosen.min_score_threshold if threshold is None else threshold),
             "filters": chosen.filters if filters is None else filters,
         }
+
+
+def _sound(text: str) -> str:
+    """Replaces what is no character: bytes that were not UTF-8 when the text was typed."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _uri(source: str) -> str:

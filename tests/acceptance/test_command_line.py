@@ -264,3 +264,7 @@ def test_the_default_path_needs_no_network_and_no_torch(notes: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_question_that_is_not_utf8_is_asked_all_the_same(ingested: Kvasir) -> None:
+    assert ingested("search", "--json", "green tea \udcff").json

@@ -20,6 +20,9 @@ from kvasir.pipelines.ranking import ranked
 
 CANDIDATES = 50
 """How many chunks each leg offers to the fusion: more costs time and gains nothing."""
+MOST_HITS = 10_000
+"""Largest ``top_k``; to read a whole collection there is ``VectorStore.scroll``."""
+
 _SAMPLE = 32
 """Chunks on which the tokenizer is measured, once a language."""
 
@@ -116,8 +119,8 @@ class Retriever:
         Raises:
             UserError: ``top_k`` or the threshold is out of range, or the filter malformed.
         """
-        if top_k < 1:
-            raise UserError(f"top_k must be at least 1, not {top_k}")
+        if not 1 <= top_k <= MOST_HITS:
+            raise UserError(f"top_k must be from 1 to {MOST_HITS}, not {top_k}")
         if not 0.0 <= min_score_threshold <= 1.0:
             raise UserError(f"min_score_threshold must be from 0 to 1, not {min_score_threshold}")
         condition = parse_filter(filters)
