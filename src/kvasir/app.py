@@ -27,6 +27,7 @@ from kvasir.core.types import Answer, Hit, Metadata, document_id
 from kvasir.parts import Parts, once
 from kvasir.pipelines.answer import Answerer, AnswerStream
 from kvasir.pipelines.confidence import Calibration, EvidenceReader, Features
+from kvasir.pipelines.publishing import check_embedder
 from kvasir.pipelines.retrieve import Retriever
 from kvasir.settings import Settings, VectorDbSettings, load_settings
 
@@ -362,7 +363,7 @@ class App(Parts):
     def retriever(self) -> Retriever:
         """Retrieval in the collection."""
         record = self._record()
-        record.check_embedder(self.embedder)
+        check_embedder(record, self.embedder)
         if self._store_was_lost():
             raise CollectionError(
                 f"the store of collection '{record.name}' is empty, though documents were "
@@ -472,7 +473,7 @@ class App(Parts):
         chosen = self.settings.rag.ingest
         record = self.catalog.collection(self.collection)
         if record is not None:
-            record.check_embedder(self.embedder)
+            check_embedder(record, self.embedder)
         pool = self.opened.enter_context(
             ExtractionPool(chosen.workers, chosen.timeout, chosen.memory_mb, chosen.max_file_mb)
         )

@@ -10,7 +10,8 @@ import pytest
 
 from kvasir.core.errors import ModelNotFoundError
 from kvasir.models import hub
-from kvasir.models.folders import find, find_local, list_local
+from kvasir.models.finding import find
+from kvasir.models.folders import find_local, list_local
 
 NAME = "acme/small-encoder"
 TOKEN = "hf_a-secret-token"

@@ -18,13 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-from kvasir.core.errors import CollectionError
 from kvasir.core.types import Chunk, Document, Metadata, MetadataValue
-
-if TYPE_CHECKING:
-    from kvasir.core.protocols import Embedder
 
 RESERVED_METADATA = ("source_uri", "title", "language")
 """Fields of a chunk's metadata that Kvasir fills; a caller may not give them."""
@@ -60,28 +55,6 @@ class CollectionRecord:
     languages: tuple[str, ...]
     calibration: Mapping[str, float] | None
     created: datetime
-
-    def check_embedder(self, embedder: Embedder) -> None:
-        """Checks that an embedder's vectors can be compared with those of the collection.
-
-        Raises:
-            CollectionError: They cannot; names the models and what to do.
-        """
-        if self.fingerprint == embedder.fingerprint:
-            return
-        made = f"collection '{self.name}' was made with the embedding model '{self.embedder}'"
-        if self.embedder != embedder.name:
-            raise CollectionError(
-                f"{made} ({self.dimension} dimensions), but the settings name '{embedder.name}' "
-                f"({embedder.dimension} dimensions): set rag.embedding_model back, ingest into "
-                "another --collection, or delete this one with 'kvasir collections delete' and "
-                "ingest again"
-            )
-        raise CollectionError(
-            f"{made}, which the settings name too, but with other options or weights: set "
-            "rag.embedding_model.options (max_tokens, prompts) back to what they were, or the "
-            "model's files; or ingest into another --collection"
-        )
 
 
 @dataclass(frozen=True, slots=True)

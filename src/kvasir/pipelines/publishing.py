@@ -25,8 +25,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kvasir.core.batches import batches
-from kvasir.core.errors import ComponentError, UserError
-from kvasir.core.ledger import RESERVED_METADATA, VersionDraft, passage_hash
+from kvasir.core.errors import CollectionError, ComponentError, UserError
+from kvasir.core.ledger import RESERVED_METADATA, CollectionRecord, VersionDraft, passage_hash
 from kvasir.core.protocols import Catalog, Durable, Embedder, VectorStore
 from kvasir.core.types import Chunk, Matrix, Metadata
 
@@ -108,7 +108,7 @@ class Publisher:
         name, embedder = self._collection, self._needed_embedder()
         record = self._catalog.collection(name)
         if record is not None:
-            record.check_embedder(embedder)
+            check_embedder(record, embedder)
             return
         self._catalog.create_collection(
             name,
@@ -328,3 +328,26 @@ def check_metadata(given: Metadata) -> None:
             raise UserError(
                 f"metadata field '{name}' must be text, a number or true/false, not {value!r}"
             )
+
+
+def check_embedder(record: CollectionRecord, embedder: Embedder) -> None:
+    """Checks that an embedder's vectors can be compared with those of a collection.
+
+    Raises:
+        CollectionError: They cannot; names the models and what to do.
+    """
+    if record.fingerprint == embedder.fingerprint:
+        return
+    made = f"collection '{record.name}' was made with the embedding model '{record.embedder}'"
+    if record.embedder != embedder.name:
+        raise CollectionError(
+            f"{made} ({record.dimension} dimensions), but the settings name '{embedder.name}' "
+            f"({embedder.dimension} dimensions): set rag.embedding_model back, ingest into "
+            "another --collection, or delete this one with 'kvasir collections delete' and "
+            "ingest again"
+        )
+    raise CollectionError(
+        f"{made}, which the settings name too, but with other options or weights: set "
+        "rag.embedding_model.options (max_tokens, prompts) back to what they were, or the "
+        "model's files; or ingest into another --collection"
+    )
