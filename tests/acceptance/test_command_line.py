@@ -205,7 +205,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_run_does_the_rest(
     assert report["left"]
     rest = kvasir("ingest", "--json", "many").json
     assert len(rest["added"]) + len(rest["unchanged"]) == 2000
-    assert len(rest["unchanged"]) == len(report["added"])
+    assert set(report["added"]) <= set(rest["unchanged"])
     assert kvasir("doctor", "--json").json["clean"]
 
 
