@@ -12,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qdrant_edge import Distance, EdgeConfig, EdgeSparseVectorParams, EdgeVectorParams, Modifier
 
+from kvasir.components.stores import qdrant_shard
 from kvasir.components.stores.qdrant import QdrantStore
 from kvasir.components.stores.qdrant_graph import GraphBuild, GraphBuildError
+from kvasir.components.stores.qdrant_layout import BM25, DENSE
 from kvasir.core.errors import CollectionError, ComponentError, StoreLockedError
 from kvasir.core.filters import Comparison, Logical
 from kvasir.testing.fakes import FakeAnalyzer
@@ -65,6 +68,14 @@ def slow_build(monkeypatch):
     let_go.set()
 
 
+def plain_config(dimension):
+    """The engine's configuration before the graph was walked over bytes."""
+    return EdgeConfig(
+        vectors={DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine)},
+        sparse_vectors={BM25: EdgeSparseVectorParams(modifier=Modifier.Idf)},
+    )
+
+
 def recall(store, chunks, vectors, queries):
     ids = [chunk.id for chunk in chunks]
     best = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
@@ -99,6 +110,49 @@ def test_the_graph_finds_what_comparing_all_finds(store_at, tmp_path):
     again = store_at()
     assert again.count() == 20_500
     assert recall(again, chunks, vectors, clustered(50, seed=7)) >= 0.99
+
+
+def test_a_collection_without_bytes_is_searched_and_gets_them_with_its_next_graph(
+    store_at, tmp_path, monkeypatch
+):
+    chunks, vectors = chunks_of(21_500), clustered(21_500)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            qdrant_shard, "edge_config", lambda dimension, threads: plain_config(dimension)
+        )
+        store = store_at()
+        store.upsert(chunks[:100], vectors[:100])
+        store.close()
+    store = store_at()
+    assert recall(store, chunks[:100], vectors[:100], clustered(20, seed=7)) == 1.0
+    store.upsert(chunks[100:], vectors[100:])
+    store.optimize(wait=True)
+    assert list((tmp_path / "test").glob("data-*/segments/*/*/quantized.data"))
+    assert recall(store, chunks, vectors, clustered(50, seed=7)) >= 0.99
+
+
+def test_the_texts_of_chunks_are_read_ahead(store_at, tmp_path, monkeypatch):
+    store = store_at()
+    store.upsert(chunks_of(50), clustered(50))
+    store.close()
+    advised = set()
+    monkeypatch.setattr(
+        os, "posix_fadvise", lambda file, *_: advised.add(os.fstat(file).st_ino), raising=False
+    )
+    assert store_at().count() == 50
+    pages = list((tmp_path / "test").glob("data-*/segments/*/payload_storage/page_0.dat"))
+    assert advised & {page.stat().st_ino for page in pages}
+
+
+def test_a_collection_opens_where_nothing_can_be_read_ahead(store_at, monkeypatch):
+    def refuses(*_):
+        raise OSError(22, "Invalid argument")
+
+    store = store_at()
+    store.upsert(chunks_of(50), clustered(50))
+    store.close()
+    monkeypatch.setattr(os, "posix_fadvise", refuses, raising=False)
+    assert store_at().count() == 50
 
 
 def test_a_graph_is_only_built_when_enough_is_without_one(store_at, tmp_path):

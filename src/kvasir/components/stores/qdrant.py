@@ -26,10 +26,12 @@ from qdrant_edge import (
     MatchValue,
     Point,
     PointVectors,
+    QuantizationSearchParams,
     Query,
     QueryRequest,
     RangeFloat,
     Record,
+    ScoredPoint,
     ScrollRequest,
     SearchParams,
     UpdateOperation,
@@ -51,9 +53,9 @@ from kvasir.components.stores.qdrant_layout import (
     chunk_of,
     metadata_payload,
     payload_of,
+    point_ids,
     range_fields,
     translate,
-    valid_ids,
 )
 from kvasir.components.stores.qdrant_shard import QdrantShard
 from kvasir.core.errors import CollectionError
@@ -64,10 +66,15 @@ from kvasir.core.types import Chunk, Hit, Matrix, Metadata, SparseVector
 _DIALECT = Dialect(
     filter=EdgeFilter, field=FieldCondition, match=MatchValue, match_any=MatchAny, range=RangeFloat
 )
-_GRAPH = SearchParams(hnsw_ef=SEARCH_EF)
+_RESCORED = QuantizationSearchParams(rescore=True, oversampling=2.0)
+_GRAPH = SearchParams(hnsw_ef=SEARCH_EF, quantization=_RESCORED)
 _ALL = SearchParams(exact=True)
 # Acorn steps over nodes that a filter excludes: slow, but the graph cannot fall apart.
-_ACORN = SearchParams(hnsw_ef=SEARCH_EF, acorn=AcornSearchParams(enable=True, max_selectivity=1.0))
+_ACORN = SearchParams(
+    hnsw_ef=SEARCH_EF,
+    quantization=_RESCORED,
+    acorn=AcornSearchParams(enable=True, max_selectivity=1.0),
+)
 _GRAPH_HOLDS = 0.4
 """Share of the chunks that a filter must leave for the plain graph to find the nearest."""
 _SCAN_FILTERED = 100_000
@@ -241,13 +248,13 @@ class QdrantStore:
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
         """Returns chunks and their vectors [dimension], in the order of the ids."""
         with self._shard.reading() as shard:
-            records = shard.retrieve(valid_ids(ids), True, [DENSE])
+            records = shard.retrieve(point_ids(ids), True, [DENSE])
         return [_pair(record) for record in records]
 
     def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
         """Returns chunks in the order of the ids; unknown ids are left out."""
         with self._shard.reading() as shard:
-            records = shard.retrieve(valid_ids(ids), True, False)
+            records = shard.retrieve(point_ids(ids), True, False)
         return [chunk_of(str(record.id), record.payload or {}) for record in records]
 
     def scroll(
@@ -312,8 +319,8 @@ class QdrantStore:
         params = self._params(condition)
         return [
             [
-                (point_id, min(1.0, max(0.0, (1.0 + score) / 2)))
-                for point_id, score in self._rank(vector.tolist(), DENSE, top_k, condition, params)
+                (str(point.id), _dense_score(point))
+                for point in self._query(vector.tolist(), DENSE, top_k, condition, params)
             ]
             for vector in vectors
         ]
@@ -329,9 +336,9 @@ class QdrantStore:
         condition = self._condition(filters)
         return [
             [
-                (point_id, score)
-                for point_id, score in self._rank(_sparse(terms), BM25, top_k, condition, None)
-                if score > 0
+                (str(point.id), float(point.score))
+                for point in self._query(_sparse(terms), BM25, top_k, condition, None)
+                if point.score > 0
             ]
             if len(terms.indices)
             else []
@@ -341,9 +348,9 @@ class QdrantStore:
     def score_dense(self, vector: Matrix, ids: Sequence[str]) -> dict[str, float]:
         """Returns the ``dense_score`` of given chunks for one query vector [dimension]."""
         self._check_vectors(vector[None], 1)
-        condition = EdgeFilter(must=[HasIdCondition(set(valid_ids(ids)))])
-        ranking = self._rank(vector.tolist(), DENSE, len(ids), condition, _ALL)
-        return {point_id: min(1.0, max(0.0, (1.0 + score) / 2)) for point_id, score in ranking}
+        condition = EdgeFilter(must=[HasIdCondition(set(point_ids(ids)))])
+        found = self._query(vector.tolist(), DENSE, len(ids), condition, _ALL)
+        return {str(point.id): _dense_score(point) for point in found}
 
     def _params(self, condition: EdgeFilter | None) -> SearchParams:
         """Returns how to search, from the engine's estimate of what the filter leaves."""
@@ -356,14 +363,14 @@ class QdrantStore:
             return _GRAPH
         return _ALL if left <= _SCAN_FILTERED else _ACORN
 
-    def _rank(
+    def _query(
         self,
         vector: list[float] | EdgeSparseVector,
         using: str,
         top_k: int,
         condition: EdgeFilter | None,
         params: SearchParams | None,
-    ) -> Ranking:
+    ) -> list[ScoredPoint]:
         if top_k < 1:
             return []
         request = QueryRequest(
@@ -375,7 +382,7 @@ class QdrantStore:
             with_vector=False,
         )
         with self._shard.reading() as shard:
-            return [(str(point.id), float(point.score)) for point in shard.query(request)]
+            return shard.query(request)
 
     def _chunks_of(self, rankings: Sequence[Ranking]) -> dict[str, Chunk]:
         """Reads each ranked chunk once; one that was deleted since is absent."""
@@ -414,6 +421,10 @@ def _sparse(terms: SparseVector) -> EdgeSparseVector:
     return EdgeSparseVector(terms.indices.tolist(), terms.values.tolist())
 
 
+def _dense_score(point: ScoredPoint) -> float:
+    return min(1.0, max(0.0, (1.0 + float(point.score)) / 2))
+
+
 def _pair(record: Record) -> tuple[Chunk, Matrix]:
     vectors = cast("dict[str, list[float]]", record.vector)
     chunk = chunk_of(str(record.id), record.payload or {})
@@ -422,4 +433,4 @@ def _pair(record: Record) -> tuple[Chunk, Matrix]:
 
 def _known(shard: EdgeShard, ids: Sequence[str]) -> list[PointId]:
     """Returns the ids that are in the store: some operations stop at others."""
-    return [str(record.id) for record in shard.retrieve(valid_ids(ids), False, False)]
+    return [str(record.id) for record in shard.retrieve(point_ids(ids), False, False)]

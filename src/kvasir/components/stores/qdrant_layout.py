@@ -21,7 +21,8 @@ import math
 import re
 import sys
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -30,7 +31,7 @@ from kvasir.core.types import Chunk, Metadata, MetadataValue
 
 LAYOUT_VERSION = 1
 PointId = int | uuid.UUID | str
-"""What the engine's functions are declared to take; ours are UUIDs in text."""
+"""What the engine's functions are declared to take; ours are UUIDs, in text or not."""
 
 DENSE = "dense"
 BM25 = "bm25"
@@ -228,14 +229,10 @@ def _is_word(value: int) -> bool:
     return -(2**63) <= value < 2**63
 
 
-def valid_ids(ids: Sequence[str]) -> list[PointId]:
-    """Returns the ids that can be in a collection: the engine refuses all but UUIDs."""
-    return [point_id for point_id in ids if _is_uuid(point_id)]
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
+def point_ids(ids: Iterable[str]) -> list[PointId]:
+    """Returns the ids that can be in a collection, as UUIDs: the engine refuses others."""
+    found: list[PointId] = []
+    for text in ids:
+        with suppress(ValueError):
+            found.append(uuid.UUID(text))
+    return found

@@ -27,9 +27,9 @@ from kvasir.components.stores.qdrant_layout import (
     chunk_of,
     metadata_payload,
     payload_of,
+    point_ids,
     range_fields,
     translate,
-    valid_ids,
 )
 from kvasir.core.batches import batches, sized_batches
 from kvasir.core.errors import ComponentError, SettingsError
@@ -117,7 +117,7 @@ class QdrantServerStore:
 
     def delete(self, ids: Sequence[str]) -> None:
         """Deletes chunks by id; unknown ids are no error."""
-        for batch in batches(valid_ids(ids), 1000):
+        for batch in batches(point_ids(ids), 1000):
             chosen = models.PointIdsList(points=batch)
             self._call("deleting", self._client.delete, self._collection, chosen, wait=True)
 
@@ -133,7 +133,7 @@ class QdrantServerStore:
         """Returns chunks and their vectors [dimension]; unknown ids are left out."""
         return [
             _pair(record)
-            for batch in batches(valid_ids(ids), 1000)
+            for batch in batches(point_ids(ids), 1000)
             for record in self._call(
                 "reading",
                 self._client.retrieve,
@@ -200,7 +200,7 @@ class QdrantServerStore:
         """Replaces the metadata of chunks without touching text or vectors."""
         known = [
             record.id
-            for batch in batches(valid_ids(ids), 1000)
+            for batch in batches(point_ids(ids), 1000)
             for record in self._call(
                 "reading",
                 self._client.retrieve,

@@ -10,10 +10,11 @@ Whenever the process dies, ``collection.json`` names a folder that has everythin
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import threading
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from qdrant_edge import (
@@ -38,7 +39,12 @@ _log = logging.getLogger(__name__)
 _CARRY_BATCH = 256
 _FLUSH_EVERY = 10_000
 """Points written between two flushes: what the engine has to read again after a crash."""
-
+_READ_AHEAD = 256 * 2**20
+"""Bytes of chunk texts that are read ahead, of some 400,000 chunks of 60 words."""
+_READ_STEP = 256 * 2**10
+"""Linux reads no more than about this much for one request."""
+_BLOCK = 512
+"""Bytes of a block in ``st_blocks``; the engine's files have holes."""
 
 _FORBIDDEN = ("Permission denied", "Read-only file system")
 """What the engine says, always in English, where it may not open a file for writing."""
@@ -51,6 +57,30 @@ class _OpenShard:
         self.shard = shard
         self.data = data
         self.readers = 0
+
+
+def _load(data: Path) -> _OpenShard:
+    """Opens a shard whose chunks' texts the system then reads into its cache."""
+    opened = _OpenShard(EdgeShard.load(str(data)), data)
+    if hasattr(os, "posix_fadvise"):
+        _read_ahead(sorted(data.glob("segments/*/payload_storage/*.dat")))
+    return opened
+
+
+def _read_ahead(files: Iterable[Path]) -> None:
+    """Has the system read files into its cache in the background; that takes 0.01 s to ask.
+
+    Left to itself the engine reads each text from the disk when it is first found, 0.07 ms a
+    chunk; told to keep texts in memory it takes a second longer to open 100,000.
+    """
+    left = _READ_AHEAD
+    for path in files:
+        # Only a hint: where it cannot be given, searches are a little slower.
+        with suppress(OSError), path.open("rb") as file:
+            size = min(left, os.fstat(file.fileno()).st_blocks * _BLOCK)
+            for start in range(0, size, _READ_STEP):
+                os.posix_fadvise(file.fileno(), start, _READ_STEP, os.POSIX_FADV_WILLNEED)
+            left -= size
 
 
 class QdrantShard:
@@ -95,7 +125,7 @@ class QdrantShard:
         data = self._folder.data
         try:
             if data is not None:
-                return _OpenShard(EdgeShard.load(str(data)), data)
+                return _load(data)
             data = self._folder.new_data()
             data.mkdir()
             shard = EdgeShard.create(str(data), edge_config(self._dimension, self._threads))
@@ -269,7 +299,7 @@ class QdrantShard:
                 self._build = GraphBuild(data, self._dimension, self._threads, niceness)
             with self._build as build:
                 build.wait()
-            self._switch(_OpenShard(EdgeShard.load(str(data)), data), before)
+            self._switch(_load(data), before)
         except Exception as error:  # noqa: BLE001  told to those who wait; the old graph serves on
             self._failure = error
             if not self._closing:
