@@ -12,7 +12,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and so would every program that a test starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_ALLOWED = ("root may", "cannot drop")
+_ALLOWED = ("root may", "cannot drop", "computes at once")
 """Skips that say something about the machine's user or the component, not of what is missing."""
 
 

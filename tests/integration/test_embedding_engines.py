@@ -8,8 +8,9 @@ import json
 import numpy as np
 import pytest
 
+import kvasir.components.embedders.openvino as openvino_engine
 import kvasir.core.registry as registry
-from kvasir.core.errors import ModelNotFoundError, SettingsError
+from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
 from kvasir.models.folders import find_local
 from kvasir.testing.embedders import TEXTS, EmbedderContract
 
@@ -167,6 +168,26 @@ def test_prompts_of_the_configuration_are_put_before_queries_and_documents(bert)
     assert cosines(queries, ours.embed_queries(list(TEXTS))).min() > 0.99999
     assert cosines(documents, ours.embed_documents(list(TEXTS))).min() > 0.99999
     assert cosines(queries, documents).min() < 0.999
+
+
+@pytest.mark.parametrize("broken", ["set_input_tensor", "start_async", "wait"])
+def test_a_question_that_cannot_be_computed_spoils_no_other(bert, monkeypatch, broken):
+    real_wait = openvino_engine.ov.InferRequest.wait
+
+    def fails(request, *arguments):
+        if broken == "wait":
+            real_wait(request)
+        raise RuntimeError("out of memory")
+
+    ours = openvino(bert)
+    expected = [ours.embed_queries([text]) for text in TEXTS]
+    for _ in range(2 * openvino_engine._QUICK_REQUESTS):
+        with monkeypatch.context() as patch:
+            patch.setattr(openvino_engine.ov.InferRequest, broken, fails)
+            with pytest.raises(ComponentError, match=r"inference.*out of memory"):
+                ours.embed_queries(["two at once", "are of another shape"])
+    again = [ours.embed_queries([text]) for text in TEXTS]
+    np.testing.assert_allclose(np.concatenate(again), np.concatenate(expected), atol=1e-6)
 
 
 def test_prompts_given_as_options_replace_the_configurations_and_the_fingerprint(bert):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kvasir.core.errors import FilterError, UserError
+from kvasir.core.errors import ComponentError, FilterError, UserError
 from kvasir.core.types import Chunk, chunk_id, document_id
 from kvasir.pipelines.retrieve import Retriever
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder, MemoryStore
@@ -47,6 +47,18 @@ class CountingEmbedder(FakeEmbedder):
     def embed_queries(self, texts):
         self.calls += 1
         return super().embed_queries(texts)
+
+
+class PatientEmbedder(CountingEmbedder):
+    """Computes in the background; keeps what was asked of it, and of its store, in order."""
+
+    def __init__(self):
+        super().__init__(dimension=512)
+        self.order = []
+
+    def start_queries(self, texts):
+        self.order.append("started")
+        return lambda: self.order.append("awaited") or self.embed_queries(texts)
 
 
 class Backwards:
@@ -106,6 +118,32 @@ def test_the_chunk_that_answers_comes_first(embedder, store):
 def test_the_question_is_embedded_once(embedder, store):
     Retriever(embedder, store).retrieve("serpent")
     assert embedder.calls == 1
+
+
+def test_the_keyword_leg_is_searched_while_the_question_is_embedded(embedder, store, monkeypatch):
+    patient = PatientEmbedder()
+    search = store.search_lexical
+
+    def watched(*args):
+        patient.order.append("words")
+        return search(*args)
+
+    monkeypatch.setattr(store, "search_lexical", watched)
+    hits = Retriever(patient, store).retrieve("Who holds the ribbon?")
+    assert patient.order == ["started", "words", "awaited"]
+    assert hits == Retriever(embedder, store).retrieve("Who holds the ribbon?")
+
+
+def test_what_was_started_is_awaited_when_the_keyword_leg_fails(store, monkeypatch):
+    patient = PatientEmbedder()
+
+    def broken(*args):
+        raise ComponentError("store", "searching", OSError("gone"))
+
+    monkeypatch.setattr(store, "search_lexical", broken)
+    with pytest.raises(ComponentError, match="gone"):
+        Retriever(patient, store).retrieve("Who holds the ribbon?")
+    assert patient.order == ["started", "awaited"]
 
 
 def test_every_hit_has_its_true_dense_score_even_when_only_its_words_found_it(embedder, store):

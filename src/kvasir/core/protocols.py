@@ -7,7 +7,7 @@ processes give the concurrency; every method may be called from several threads 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from kvasir.core.filters import Filter
@@ -79,6 +79,19 @@ class Embedder(Protocol):
 
     def embed_queries(self, texts: Sequence[str]) -> Matrix:
         """The same for queries, which some models treat differently."""
+
+
+@runtime_checkable
+class BackgroundEmbedder(Protocol):
+    """An embedder that computes while its caller does something else."""
+
+    def start_queries(self, texts: Sequence[str]) -> Callable[[], Matrix]:
+        """Starts what ``embed_queries`` does.
+
+        Returns:
+            Waits for the vectors. It must be called once, even if nobody wants them any more:
+            what computes them is taken until then.
+        """
 
 
 @runtime_checkable

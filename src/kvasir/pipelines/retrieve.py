@@ -6,13 +6,22 @@ The question is embedded once. A store without a keyword index is searched by ve
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from kvasir.core.errors import UserError
 from kvasir.core.filters import Comparison, Filter, parse_filter
-from kvasir.core.protocols import Embedder, LexicalSearch, RankedSearch, Reranker, VectorStore
+from kvasir.core.protocols import (
+    BackgroundEmbedder,
+    Embedder,
+    LexicalSearch,
+    RankedSearch,
+    Ranking,
+    Reranker,
+    VectorStore,
+)
 from kvasir.core.types import Chunk, Hit, Matrix
 from kvasir.language.detect import UNKNOWN, detect
 from kvasir.pipelines.fusion import dense_share, fuse, needs_sample
@@ -142,11 +151,12 @@ class Retriever:
     ) -> list[list[Hit]]:
         depth = max(self.candidates, wanted)
         legs = ranked(self._store)
-        vectors = self._embedder.embed_queries(queries)
-        dense = [dict(ranking) for ranking in legs.rank_dense(vectors, depth, filters)]
         if self._is_hybrid and self._alpha != 1.0:
             languages = self._detect(queries)
-            lexical = legs.rank_lexical(queries, languages, depth, filters)
+            vectors, lexical = self._embed_beside(
+                lambda: legs.rank_lexical(queries, languages, depth, filters), queries
+            )
+            dense = [dict(ranking) for ranking in legs.rank_dense(vectors, depth, filters)]
             rows = [
                 _candidates(legs, vector, near, dict(words), self._share(language))
                 for vector, near, words, language in zip(
@@ -154,7 +164,11 @@ class Retriever:
                 )
             ]
         else:
-            rows = [[(-score, i, score, None) for i, score in near.items()] for near in dense]
+            vectors = self._embedder.embed_queries(queries)
+            rows = [
+                [(-score, i, score, None) for i, score in ranking]
+                for ranking in legs.rank_dense(vectors, depth, filters)
+            ]
         best = [sorted(row for row in found if row[2] >= threshold)[:wanted] for found in rows]
         ids = list(dict.fromkeys(row[1] for found in best for row in found))
         chunks = {chunk.id: chunk for chunk in legs.fetch_chunks(ids)} if ids else {}
@@ -167,6 +181,22 @@ class Retriever:
             ]
             for found in best
         ]
+
+    def _embed_beside(
+        self, keyword_leg: Callable[[], list[Ranking]], queries: Sequence[str]
+    ) -> tuple[Matrix, list[Ranking]]:
+        """Embeds the queries while the keyword leg, which needs no vectors, is searched."""
+        if not isinstance(self._embedder, BackgroundEmbedder):
+            return self._embedder.embed_queries(queries), keyword_leg()
+        vectors = self._embedder.start_queries(queries)
+        try:
+            found = keyword_leg()
+        except BaseException:
+            # What was started must be awaited; what is on its way up is the error to tell.
+            with suppress(Exception):
+                vectors()
+            raise
+        return vectors(), found
 
     def _detect(self, queries: Sequence[str]) -> list[str]:
         if self._language is not None:

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from kvasir.core.protocols import Embedder, TokenCounter
+from kvasir.core.protocols import BackgroundEmbedder, Embedder, TokenCounter
 from kvasir.core.types import Matrix
 
 SAME = 0.999
@@ -103,6 +103,17 @@ class EmbedderContract:
             results = list(pool.map(lambda rows: embed([TEXTS[row] for row in rows]), jobs))
         for rows, vectors in zip(jobs, results, strict=True):
             assert _cosines(vectors, expected[rows]).min() > SAME
+
+    def test_questions_can_be_embedded_beside_other_work(self, embedder: Embedder) -> None:
+        if not isinstance(embedder, BackgroundEmbedder):
+            pytest.skip("this embedder computes at once")
+        for texts in ([], list(TEXTS[:1]), list(TEXTS) * 40):
+            waiting = embedder.start_queries(texts)
+            assert embedder.embed_queries([TEXTS[1]]).shape == (1, embedder.dimension)
+            vectors = waiting()
+            assert vectors.shape == (len(texts), embedder.dimension)
+            if texts:
+                assert _cosines(vectors, embedder.embed_queries(texts)).min() > SAME
 
     def test_tokens_are_counted_for_each_text(self, embedder: Embedder) -> None:
         if not isinstance(embedder, TokenCounter):

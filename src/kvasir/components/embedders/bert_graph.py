@@ -112,6 +112,15 @@ def build_graph(folder: Path, config: Mapping[str, Any], pooling: str) -> ov.Mod
     return _Encoder(config, _open(folder)).model(pooling)
 
 
+def layer_weights(config: Mapping[str, Any]) -> int:
+    """Returns how many weights every token is multiplied with, from ``config.json``."""
+    distil = config["model_type"] == "distilbert"
+    layers = int(config["n_layers" if distil else "num_hidden_layers"])
+    hidden = int(config["dim" if distil else "hidden_size"])
+    inner = int(config.get("hidden_dim" if distil else "intermediate_size", 4 * hidden))
+    return layers * hidden * (4 * hidden + 2 * inner)
+
+
 class _Encoder:
     def __init__(self, config: Mapping[str, Any], weights: Weights) -> None:
         self._config = config
