@@ -20,6 +20,7 @@ from kvasir.language.detect import detect
 from kvasir.pipelines.citations import CitationChecker, DocumentText
 from kvasir.pipelines.confidence import DEFAULT_CALIBRATION, Calibration, EvidenceReader
 from kvasir.pipelines.prompts import DEFAULT_PROMPT, PromptBuilder
+from kvasir.pipelines.text_stream import TextStream
 
 FilterLike = str | Mapping[str, Any] | Filter | None
 
@@ -82,20 +83,8 @@ class HitSource(Protocol):
         """Returns the hits for a question, best first."""
 
 
-class AnswerStream:
+class AnswerStream(TextStream[Answer]):
     """An answer in the making: iterate over its text, then read ``answer``."""
-
-    def __init__(self, pieces: Iterator[str | Answer]) -> None:
-        """Args: the text in pieces, and the whole answer last."""
-        self._pieces = pieces
-        self._answer: Answer | None = None
-
-    def __iter__(self) -> Iterator[str]:
-        for piece in self._pieces:
-            if isinstance(piece, Answer):
-                self._answer = piece
-            else:
-                yield piece
 
     @property
     def answer(self) -> Answer:
@@ -104,11 +93,7 @@ class AnswerStream:
         Raises:
             UserError: The stream was broken off before its end.
         """
-        for _ in self:
-            pass
-        if self._answer is None:
-            raise UserError("the answer was broken off: ask again")
-        return self._answer
+        return self._finish("answer")
 
 
 class Answerer:

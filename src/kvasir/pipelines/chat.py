@@ -28,6 +28,7 @@ from kvasir.pipelines.answer import (
 from kvasir.pipelines.citations import CitationChecker, DocumentText
 from kvasir.pipelines.prompts import DEFAULT_PROMPT, SYSTEM_PROMPT, PromptBuilder
 from kvasir.pipelines.refine import PLAIN, Refiner, window_of
+from kvasir.pipelines.text_stream import TextStream
 
 CHAT_SYSTEM_PROMPT = f"""\
 {SYSTEM_PROMPT} Earlier messages tell what a question is about; numbers in earlier answers belong \
@@ -94,7 +95,7 @@ class Reply:
     notes: tuple[str, ...] = ()
 
 
-class ReplyStream:
+class ReplyStream(TextStream[Reply]):
     """A reply in the making: iterate over its text, then read ``reply``.
 
     Attributes:
@@ -104,15 +105,7 @@ class ReplyStream:
     def __init__(self, run: Callable[[ReplyStream], Iterator[str | Reply]]) -> None:
         """Args: yields the text in pieces and the whole reply last."""
         self.stage = ""
-        self._pieces = run(self)
-        self._reply: Reply | None = None
-
-    def __iter__(self) -> Iterator[str]:
-        for piece in self._pieces:
-            if isinstance(piece, Reply):
-                self._reply = piece
-            else:
-                yield piece
+        super().__init__(run(self))
 
     @property
     def reply(self) -> Reply:
@@ -121,11 +114,7 @@ class ReplyStream:
         Raises:
             UserError: The stream was broken off before its end.
         """
-        for _ in self:
-            pass
-        if self._reply is None:
-            raise UserError("the reply was broken off: ask again")
-        return self._reply
+        return self._finish("reply")
 
 
 class Conversation:
