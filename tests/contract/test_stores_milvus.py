@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import grpc
 import pytest
 
 from kvasir.components.stores import milvus
@@ -101,6 +102,22 @@ def test_a_folder_takes_a_file_of_its_own(tmp_path):
     store.upsert([make_chunk(0)], make_vectors(1))
     store.close()
     assert (tmp_path / "folder" / "milvus.db").exists()
+
+
+def test_an_idle_store_is_not_asked_whether_it_is_there(tmp_path, monkeypatch):
+    # From the third such question on, 40 seconds, both sides would write to the terminal.
+    channels = []
+    insecure = grpc.insecure_channel
+
+    def watched(target, options):
+        channels.append(dict(options))
+        return insecure(target, options)
+
+    monkeypatch.setattr(grpc, "insecure_channel", watched)
+    MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer()).close()
+    most = 2**31 - 1
+    assert channels
+    assert all(options["grpc.keepalive_time_ms"] == most for options in channels)
 
 
 def test_a_second_process_is_told_who_holds_the_file(tmp_path):

@@ -32,6 +32,9 @@ from kvasir.core.types import Hit, Matrix, SparseVector
 _FLUSH_FROM = 500
 """Unflushed chunks that a search does not wait for: they cost it a few milliseconds."""
 _PAGE = 1000
+_NO_PINGS = {"grpc.keepalive_time_ms": 2**31 - 1}
+"""pymilvus asks every ten seconds whether its server is there. Milvus Lite's, in this process,
+ends the connection at the third time, and both of them write that to the terminal."""
 _INSTEAD = "set rag.vectordb.type to 'milvus'"
 
 
@@ -150,7 +153,7 @@ class MilvusLiteStore(MilvusStore):
         path = self._path
         make_folder(path.parent)
         try:
-            return MilvusClient(uri=str(path))
+            return MilvusClient(uri=str(path), grpc_options=_NO_PINGS)
         except (MilvusException, OSError, RuntimeError) as error:
             if _is_held(path):
                 raise StoreLockedError(
