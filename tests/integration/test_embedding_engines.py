@@ -12,6 +12,7 @@ import pytest
 
 import kvasir.components.embedders.openvino as openvino_engine
 import kvasir.core.registry as registry
+from kvasir.components.embedders.bert_graph import layer_weights
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
 from kvasir.models.folders import find_local
 from kvasir.testing.embedders import TEXTS, EmbedderContract
@@ -183,13 +184,34 @@ def test_a_question_that_cannot_be_computed_spoils_no_other(bert, monkeypatch, b
 
     ours = openvino(bert)
     expected = [ours.embed_queries([text]) for text in TEXTS]
-    for _ in range(2 * openvino_engine._QUICK_REQUESTS):
-        with monkeypatch.context() as patch:
-            patch.setattr(openvino_engine.ov.InferRequest, broken, fails)
-            with pytest.raises(ComponentError, match=r"inference.*out of memory"):
-                ours.embed_queries(["two at once", "are of another shape"])
+    with monkeypatch.context() as patch:
+        patch.setattr(openvino_engine.ov.InferRequest, broken, fails)
+        with pytest.raises(ComponentError, match=r"inference.*out of memory"):
+            ours.embed_queries(["two at once", "are of another shape"])
     again = [ours.embed_queries([text]) for text in TEXTS]
     np.testing.assert_allclose(np.concatenate(again), np.concatenate(expected), atol=1e-6)
+
+
+@pytest.mark.parametrize("texts", [["small"], ["large " * 30] * 40])
+def test_calls_whose_vectors_nobody_came_for_keep_nothing_from_others(bert, texts):
+    ours = openvino(bert)
+    expected = ours.embed_queries(texts)
+    for _ in range(50):
+        ours.start_queries(texts)
+    np.testing.assert_allclose(ours.embed_queries(texts), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "distilbert"])
+def test_the_weights_of_the_layers_are_counted(tmp_path, architecture):
+    write_encoder(tmp_path, architecture)
+    config = json.loads((tmp_path / "config.json").read_text())
+    model = transformers.AutoModel.from_pretrained(tmp_path)
+    matrices = [
+        tensor.numel()
+        for name, tensor in model.named_parameters()
+        if ".layer." in f".{name}" and tensor.dim() == 2
+    ]
+    assert layer_weights(config) == sum(matrices)
 
 
 def test_prompts_given_as_options_replace_the_configurations_and_the_fingerprint(bert):

@@ -86,11 +86,14 @@ class BackgroundEmbedder(Protocol):
     """An embedder that computes while its caller does something else."""
 
     def start_queries(self, texts: Sequence[str]) -> Callable[[], Matrix]:
-        """Starts what ``embed_queries`` does.
+        """Starts what ``embed_queries`` does; several may be started before one is awaited.
 
         Returns:
-            Waits for the vectors. It must be called once, even if nobody wants them any more:
-            what computes them is taken until then.
+            Waits for the vectors, float32 [n, dimension] of unit length. It must be called once,
+            even if nobody wants them any more: they may be computed until then.
+
+        Raises:
+            ComponentError: Computing failed; what is returned may raise it as well.
         """
 
 

@@ -108,12 +108,13 @@ class EmbedderContract:
         if not isinstance(embedder, BackgroundEmbedder):
             pytest.skip("this embedder computes at once")
         for texts in ([], list(TEXTS[:1]), list(TEXTS) * 40):
-            waiting = embedder.start_queries(texts)
-            assert embedder.embed_queries([TEXTS[1]]).shape == (1, embedder.dimension)
-            vectors = waiting()
-            assert vectors.shape == (len(texts), embedder.dimension)
-            if texts:
-                assert _cosines(vectors, embedder.embed_queries(texts)).min() > SAME
+            waiting = [embedder.start_queries(texts) for _ in range(10)]
+            expected = embedder.embed_queries(texts)
+            for wait in waiting:
+                vectors = wait()
+                assert vectors.shape == (len(texts), embedder.dimension)
+                if texts:
+                    assert _cosines(vectors, expected).min() > SAME
 
     def test_tokens_are_counted_for_each_text(self, embedder: Embedder) -> None:
         if not isinstance(embedder, TokenCounter):

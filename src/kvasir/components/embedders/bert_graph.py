@@ -114,11 +114,16 @@ def build_graph(folder: Path, config: Mapping[str, Any], pooling: str) -> ov.Mod
 
 def layer_weights(config: Mapping[str, Any]) -> int:
     """Returns how many weights every token is multiplied with, from ``config.json``."""
+    layers, hidden = _layers_and_width(config)
     distil = config["model_type"] == "distilbert"
-    layers = int(config["n_layers" if distil else "num_hidden_layers"])
-    hidden = int(config["dim" if distil else "hidden_size"])
     inner = int(config.get("hidden_dim" if distil else "intermediate_size", 4 * hidden))
     return layers * hidden * (4 * hidden + 2 * inner)
+
+
+def _layers_and_width(config: Mapping[str, Any]) -> tuple[int, int]:
+    if config["model_type"] == "distilbert":
+        return int(config["n_layers"]), int(config["dim"])
+    return int(config["num_hidden_layers"]), int(config["hidden_size"])
 
 
 class _Encoder:
@@ -127,9 +132,8 @@ class _Encoder:
         self._weights = weights
         distil = config["model_type"] == "distilbert"
         self._names = _DISTILBERT if distil else _BERT
-        self._layers = int(config["n_layers" if distil else "num_hidden_layers"])
+        self._layers, self._hidden = _layers_and_width(config)
         self._heads = int(config["n_heads" if distil else "num_attention_heads"])
-        self._hidden = int(config["dim" if distil else "hidden_size"])
         self._epsilon = float(config.get("layer_norm_eps", 1e-12))
         self._activate = _ACTIVATIONS[_activation(config)]
         # RoBERTa counts positions from after the padding token's own.

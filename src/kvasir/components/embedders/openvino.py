@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from kvasir.components.embedders.bert_graph import build_graph, check_supported, layer_weights
@@ -35,8 +34,6 @@ _SMALL_CALL_TOKENS = 256
 _MAX_STREAMS = 8
 _ONE_CORE_WEIGHTS = 30_000_000
 """Weights in the layers of a model whose single questions one core computes, in bf16."""
-_QUICK_REQUESTS = 8
-"""Small calls at once: one is taken until its caller comes for the vectors."""
 _QUICK_STEP = 16
 """Widths of small calls are multiples of it: planning the graph for a new one takes longer
 than computing the padding."""
@@ -122,7 +119,11 @@ class OpenVinoEmbedder:
         return self.start_queries(texts)()
 
     def start_queries(self, texts: Sequence[str]) -> Callable[[], Matrix]:
-        """Starts what ``embed_queries`` does; returns what waits for it and must be called."""
+        """Starts what ``embed_queries`` does, and returns what waits for its vectors.
+
+        Raises:
+            ComponentError: The engine failed; what is returned may raise it as well.
+        """
         return self._start(texts, self._model.query_prompt)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -149,8 +150,11 @@ class OpenVinoEmbedder:
         encodings = self._tokenizer.encode_batch_fast([self._prepare(t, prompt) for t in texts])
         ids = [encoding.ids for encoding in encodings]
         lengths = [len(row) for row in ids]
-        engine = self._engine(small=sum(lengths) <= _SMALL_CALL_TOKENS)
-        finish = engine.start(ids, batches(lengths, self._batch_tokens), vectors)
+        padded = [min(-(-n // _QUICK_STEP) * _QUICK_STEP, self.max_tokens) for n in lengths]
+        is_small = sum(padded) <= _SMALL_CALL_TOKENS
+        widths = padded if is_small else lengths
+        plan = batches(widths, self._batch_tokens)
+        finish = self._engine(is_small).start(ids, widths, plan, vectors)
 
         def wait() -> Matrix:
             finish()
@@ -189,13 +193,16 @@ class OpenVinoEmbedder:
     def _compile_quick(self) -> _Engine:
         options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
         if self._arithmetic == "bf16" and layer_weights(self._model.config) <= _ONE_CORE_WEIGHTS:
-            # Then a second core gains 0.3 ms, and has better things to do: the keyword leg.
-            options |= {"INFERENCE_NUM_THREADS": "1", "ENABLE_CPU_PINNING": "NO"}
-        return _Engine(self._compile(options), _QUICK_REQUESTS, _QUICK_STEP, self.max_tokens)
+            # A second core would gain a question 0.3 ms. The keyword leg needs it more, and so
+            # does the question of another thread.
+            streams = str(self._streams)
+            options |= {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": streams}
+            options["ENABLE_CPU_PINNING"] = "NO"
+        return _Engine(self._compile(options), 1)
 
     def _compile_bulk(self) -> _Engine:
         options = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": str(self._streams)}
-        return _Engine(self._compile(options), self._streams, 1, self.max_tokens)
+        return _Engine(self._compile(options), self._streams)
 
     def _compile(self, options: dict[str, str]) -> Any:
         model = self._model
@@ -212,66 +219,76 @@ class OpenVinoEmbedder:
 
 
 class _Engine:
-    """A compiled graph and its requests, shared by all threads."""
+    """A compiled graph and its requests, shared by all threads.
 
-    def __init__(self, compiled: Any, requests: int, step: int, max_tokens: int) -> None:
+    A request is little more than its inputs, because the streams of the graph hold the rest. So
+    no caller waits for those of another: who finds none gets a new one.
+    """
+
+    def __init__(self, compiled: Any, parallel: int) -> None:
+        """Args: the graph, and how many batches of one call are computed at the same time."""
+        self._compiled = compiled
+        self._parallel = parallel
         self._free: queue.SimpleQueue[_Request] = queue.SimpleQueue()
-        for _ in range(requests):
-            self._free.put(_Request(compiled, step, max_tokens))
 
     def start(
-        self, ids: list[list[int]], plan: list[list[int]], vectors: Matrix
+        self,
+        ids: Sequence[Sequence[int]],
+        widths: Sequence[int],
+        plan: Sequence[Sequence[int]],
+        vectors: Matrix,
     ) -> Callable[[], None]:
         """Starts computing batches of rows into their places in ``vectors``.
 
-        A thread gives back a finished request before it waits for another one, so threads
-        cannot block each other for good.
+        Args:
+            ids: The token ids of each row.
+            widths: What each is padded to, if the longest of its batch is.
+            plan: The rows of each batch.
+            vectors: Where the pooled states go [rows, dimension].
 
         Returns:
-            Waits for the last of them; it must be called, even if nobody wants the vectors.
+            Waits for the last of them.
         """
-        running: deque[tuple[_Request, list[int]]] = deque()
-        with self._giving_back(running):
+        running: deque[tuple[_Request, Sequence[int]]] = deque()
+        with self._computing(running):
             for rows in plan:
-                request = self._take(running, vectors)
+                if len(running) == self._parallel:
+                    self._collect(running, vectors)
+                request = self._take()
                 running.append((request, rows))
-                request.fill([ids[row] for row in rows])
-                request.inference.start_async()
+                request.start([ids[row] for row in rows], max(widths[row] for row in rows))
 
         def finish() -> None:
-            with self._giving_back(running):
+            with self._computing(running):
                 while running:
                     self._collect(running, vectors)
 
         return finish
 
     @contextmanager
-    def _giving_back(self, running: deque[tuple[_Request, list[int]]]) -> Iterator[None]:
-        """Gives back all requests where one of them, or the caller, cannot go on."""
+    def _computing(self, running: deque[tuple[_Request, Sequence[int]]]) -> Iterator[None]:
+        """Ends all requests, without using them again, where the engine or the caller stops."""
         try:
             yield
         except BaseException as error:
-            while running:
-                request, _ = running.popleft()
+            for request, _ in running:
                 # The first failure is on its way up; a second would only hide it.
                 with suppress(RuntimeError):
                     request.inference.wait()
-                self._free.put(request)
             if isinstance(error, RuntimeError):
                 raise ComponentError("embedder 'openvino'", "inference", error) from error
             raise
 
-    def _take(self, running: deque[tuple[_Request, list[int]]], vectors: Matrix) -> _Request:
+    def _take(self) -> _Request:
         try:
-            return self._free.get(block=not running)
+            return self._free.get_nowait()
         except queue.Empty:
-            self._collect(running, vectors)
-            return self._free.get()
+            return _Request(self._compiled)
 
-    def _collect(self, running: deque[tuple[_Request, list[int]]], vectors: Matrix) -> None:
+    def _collect(self, running: deque[tuple[_Request, Sequence[int]]], vectors: Matrix) -> None:
         request, rows = running[0]
         request.inference.wait()
-        vectors[rows] = request.pooled()
+        vectors[rows] = request.inference.get_output_tensor(0).data
         running.popleft()
         self._free.put(request)
 
@@ -285,37 +302,27 @@ class _Request:
         inference: OpenVINO's request.
     """
 
-    def __init__(self, compiled: Any, step: int, max_tokens: int) -> None:
+    def __init__(self, compiled: Any) -> None:
         self.inference = compiled.create_infer_request()
-        self._step = step
-        self._max_tokens = max_tokens
-        self._inputs = self._bind(1, 1)
+        self._ids = np.zeros((0, 0), np.int32)
+        self._mask = np.zeros((0, 0), np.float32)
 
-    def fill(self, rows: list[list[int]]) -> None:
-        """Takes the token ids of a batch as the next input."""
-        longest = max(len(row) for row in rows)
-        width = max(longest, min(longest + -longest % self._step, self._max_tokens))
-        ids, mask = self._inputs
-        if ids.shape != (len(rows), width):
-            ids, mask = self._inputs = self._bind(len(rows), width)
+    def start(self, rows: Sequence[Sequence[int]], width: int) -> None:
+        """Starts computing a batch of token ids, padded to a width."""
+        if self._ids.shape != (len(rows), width):
+            self._bind(len(rows), width)
         for index, row in enumerate(rows):
-            ids[index, : len(row)] = row
-            ids[index, len(row) :] = 0
-            mask[index, : len(row)] = 1.0
-            mask[index, len(row) :] = 0.0
+            self._ids[index, : len(row)] = row
+            self._ids[index, len(row) :] = 0
+            self._mask[index, : len(row)] = 1.0
+            self._mask[index, len(row) :] = 0.0
+        self.inference.start_async()
 
-    def _bind(self, rows: int, width: int) -> tuple[NDArray[np.int32], Matrix]:
-        ids, mask = np.zeros((rows, width), np.int32), np.zeros((rows, width), np.float32)
-        # Until both are bound, no shape is known to be: an interrupted call leaves nothing behind.
-        self._inputs = np.zeros((0, 0), np.int32), mask
-        self.inference.set_input_tensor(0, ov.Tensor(ids, shared_memory=True))
-        self.inference.set_input_tensor(1, ov.Tensor(mask, shared_memory=True))
-        return ids, mask
-
-    def pooled(self) -> Matrix:
-        """Returns what was computed [rows, dimension]; the next batch overwrites it."""
-        found: Matrix = self.inference.get_output_tensor(0).data
-        return found
+    def _bind(self, rows: int, width: int) -> None:
+        self._ids = np.zeros((rows, width), np.int32)
+        self._mask = np.zeros((rows, width), np.float32)
+        self.inference.set_input_tensor(0, ov.Tensor(self._ids, shared_memory=True))
+        self.inference.set_input_tensor(1, ov.Tensor(self._mask, shared_memory=True))
 
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
