@@ -12,7 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qdrant_edge import Distance, EdgeConfig, EdgeSparseVectorParams, EdgeVectorParams, Modifier
+from qdrant_edge import (
+    Distance,
+    EdgeConfig,
+    EdgeOptimizersConfig,
+    EdgeShard,
+    EdgeSparseVectorParams,
+    EdgeVectorParams,
+    HnswIndexConfig,
+    Modifier,
+)
 
 from kvasir.components.stores import qdrant_shard
 from kvasir.components.stores.qdrant import QdrantStore
@@ -24,6 +33,10 @@ from kvasir.testing.fakes import FakeAnalyzer
 from kvasir.testing.store_cases import make_chunk
 
 DIMENSION = 32
+
+reading_ahead = pytest.mark.skipif(
+    not hasattr(os, "posix_fadvise"), reason="this system cannot be asked to read ahead"
+)
 
 
 def clustered(count, seed=1):
@@ -68,21 +81,40 @@ def slow_build(monkeypatch):
     let_go.set()
 
 
-def plain_config(dimension):
+def former_config(dimension, threads=1):
     """The engine's configuration before the graph was walked over bytes."""
     return EdgeConfig(
         vectors={DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine)},
         sparse_vectors={BM25: EdgeSparseVectorParams(modifier=Modifier.Idf)},
+        hnsw_config=HnswIndexConfig(
+            m=16, ef_construct=128, full_scan_threshold=20_000 * 4 * dimension // 1024
+        ),
+        optimizers=EdgeOptimizersConfig(default_segment_number=1, indexing_threshold=1),
     )
 
 
-def recall(store, chunks, vectors, queries):
-    ids = [chunk.id for chunk in chunks]
-    best = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
-    found = store.search_dense(queries, 10)
+class FormerBuild(GraphBuild):
+    """Builds the graph of before, in this process."""
+
+    def __init__(self, shard, dimension, threads, niceness):
+        opened = EdgeShard.load(str(shard), former_config(dimension))
+        opened.optimize()
+        opened.flush()
+        opened.close()
+
+    def __exit__(self, *error):
+        pass
+
+    def wait(self):
+        pass
+
+
+def recall(store, chunks, vectors, queries, first=0, filters=None):
+    """Returns the share of the ten nearest, from the first chunk asked for on, that are found."""
+    best = first + np.argsort(-(queries @ vectors[first:].T), axis=1)[:, :10]
     same = [
-        len({ids[i] for i in row} & {hit.chunk.id for hit in hits})
-        for row, hits in zip(best, found, strict=True)
+        len({chunks[i].id for i in row} & {hit.chunk.id for hit in hits})
+        for row, hits in zip(best, store.search_dense(queries, 10, filters), strict=True)
     ]
     return sum(same) / (10 * len(queries))
 
@@ -112,38 +144,61 @@ def test_the_graph_finds_what_comparing_all_finds(store_at, tmp_path):
     assert recall(again, chunks, vectors, clustered(50, seed=7)) >= 0.99
 
 
-def test_a_collection_without_bytes_is_searched_and_gets_them_with_its_next_graph(
+def test_a_graph_without_bytes_is_searched_and_the_next_one_has_them(
     store_at, tmp_path, monkeypatch
 ):
-    chunks, vectors = chunks_of(21_500), clustered(21_500)
+    def vector_files(name):
+        return list((tmp_path / "test").glob(f"data-*/segments/*/*/{name}"))
+
+    chunks, vectors, queries = chunks_of(23_000), clustered(23_000), clustered(50, seed=7)
     with monkeypatch.context() as patch:
-        patch.setattr(
-            qdrant_shard, "edge_config", lambda dimension, threads: plain_config(dimension)
-        )
+        patch.setattr(qdrant_shard, "edge_config", former_config)
+        patch.setattr(qdrant_shard, "GraphBuild", FormerBuild)
         store = store_at()
-        store.upsert(chunks[:100], vectors[:100])
+        store.upsert(chunks[:20_500], vectors[:20_500])
+        store.optimize(wait=True)
         store.close()
+    assert len(vector_files("graph.bin")) == 1
+    assert len(vector_files("quantized.data")) == 0
     store = store_at()
-    assert recall(store, chunks[:100], vectors[:100], clustered(20, seed=7)) == 1.0
-    store.upsert(chunks[100:], vectors[100:])
+    assert recall(store, chunks[:20_500], vectors[:20_500], queries) >= 0.99
+    store.upsert(chunks[20_500:], vectors[20_500:])
     store.optimize(wait=True)
-    assert list((tmp_path / "test").glob("data-*/segments/*/*/quantized.data"))
-    assert recall(store, chunks, vectors, clustered(50, seed=7)) >= 0.99
+    assert len(vector_files("graph.bin")) == 1
+    assert len(vector_files("quantized.data")) == 1
+    assert recall(store, chunks, vectors, queries) >= 0.99
 
 
+def test_bytes_hide_nothing_from_filters_and_leave_scores_exact(store_at):
+    store, chunks, vectors = store_at(), chunks_of(21_000), clustered(21_000)
+    store.upsert(chunks, vectors)
+    store.optimize(wait=True)
+    queries = clustered(50, seed=7)
+    for first in (10_000, 14_000, 20_900):
+        filters = Comparison("number", ">=", first)
+        assert recall(store, chunks, vectors, queries, first, filters) >= 0.99
+    scores = store.score_dense(queries[0], [chunk.id for chunk in chunks[:500]])
+    expected = (1 + vectors[:500] @ queries[0]) / 2
+    np.testing.assert_allclose([scores[c.id] for c in chunks[:500]], expected, atol=1e-6)
+    for hit in store.search_dense(queries[:1], 10)[0]:
+        assert hit.score == pytest.approx(
+            (1 + queries[0] @ vectors[hit.chunk.metadata["number"]]) / 2, abs=1e-6
+        )
+
+
+@reading_ahead
 def test_the_texts_of_chunks_are_read_ahead(store_at, tmp_path, monkeypatch):
     store = store_at()
     store.upsert(chunks_of(50), clustered(50))
     store.close()
     advised = set()
-    monkeypatch.setattr(
-        os, "posix_fadvise", lambda file, *_: advised.add(os.fstat(file).st_ino), raising=False
-    )
+    monkeypatch.setattr(os, "posix_fadvise", lambda file, *_: advised.add(os.fstat(file).st_ino))
     assert store_at().count() == 50
     pages = list((tmp_path / "test").glob("data-*/segments/*/payload_storage/page_0.dat"))
     assert advised & {page.stat().st_ino for page in pages}
 
 
+@reading_ahead
 def test_a_collection_opens_where_nothing_can_be_read_ahead(store_at, monkeypatch):
     def refuses(*_):
         raise OSError(22, "Invalid argument")
@@ -151,7 +206,7 @@ def test_a_collection_opens_where_nothing_can_be_read_ahead(store_at, monkeypatc
     store = store_at()
     store.upsert(chunks_of(50), clustered(50))
     store.close()
-    monkeypatch.setattr(os, "posix_fadvise", refuses, raising=False)
+    monkeypatch.setattr(os, "posix_fadvise", refuses)
     assert store_at().count() == 50
 
 
