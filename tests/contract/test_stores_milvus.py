@@ -105,7 +105,7 @@ def test_a_folder_takes_a_file_of_its_own(tmp_path):
 
 
 def test_an_idle_store_is_not_asked_whether_it_is_there(tmp_path, monkeypatch):
-    # From the third such question on, 40 seconds, both sides would write to the terminal.
+    # After 40 seconds of such questions both sides would write to the terminal.
     channels = []
     insecure = grpc.insecure_channel
 

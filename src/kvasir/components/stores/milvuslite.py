@@ -34,7 +34,7 @@ _FLUSH_FROM = 500
 _PAGE = 1000
 _NO_PINGS = {"grpc.keepalive_time_ms": 2**31 - 1}
 """pymilvus asks every ten seconds whether its server is there. Milvus Lite's, in this process,
-ends the connection at the third time, and both of them write that to the terminal."""
+soon ends the connection for that, and both of them write so to the terminal."""
 _INSTEAD = "set rag.vectordb.type to 'milvus'"
 
 

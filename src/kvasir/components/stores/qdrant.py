@@ -114,7 +114,7 @@ class QdrantStore:
             analyzer: Gives the terms of the keyword index.
             fingerprint: Of the embedder; "" accepts any.
             graph_from: ``optimize`` builds the search graph when this many chunks, and a tenth
-                of all, are not in it; until then they are compared one by one (0.06 ms a
+                of all, are not in it; until then they are compared one by one (0.1 ms a
                 thousand).
             graph_threads: Threads that build it; 0 takes half of the processors.
             lock_timeout: Seconds to wait for another process to let the collection go.

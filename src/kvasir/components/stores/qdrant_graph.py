@@ -1,7 +1,7 @@
 """Builds a shard's search graph (HNSW) in a process of its own.
 
 The engine's ``optimize`` blocks and holds the interpreter's lock until the graph is finished,
-a minute and more, so it must not run in a process that answers questions. Here a child process
+half a minute and more, so it must not run in a process that answers questions. Here a child process
 of low priority runs it on a copy of the shard's folder; ``qdrant_shard`` makes the copy and
 puts the result into use.
 """
