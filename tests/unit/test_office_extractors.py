@@ -184,6 +184,51 @@ def test_mail_gives_headers_body_and_the_text_of_attachments() -> None:
     assert document.metadata["unread_attachments"] == "blob.bin (application/octet-stream)"
 
 
+def _mail_with(name: str, data: bytes) -> EmailMessage:
+    mail = EmailMessage()
+    mail["Subject"] = "Figures"
+    mail.set_content("See the sheet.")
+    mail.add_attachment(data, maintype="a", subtype="b", filename=name)
+    mail.add_attachment(b"Step one", maintype="text", subtype="plain", filename="plan.txt")
+    return mail
+
+
+def _workbook_without_parts() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    return buffer.getvalue()
+
+
+def test_a_broken_attachment_is_named_with_the_reason_and_the_mail_is_read() -> None:
+    mail = _mail_with("sheet.xlsx", _workbook_without_parts())
+    document = EmlExtractor().extract(_SOURCE, mail.as_bytes())
+    assert "See the sheet." in document.text
+    assert "Step one" in document.text
+    unread = str(document.metadata["unread_attachments"])
+    assert unread.startswith("sheet.xlsx (it is damaged (OSError: File contains no valid workbook")
+
+
+def test_what_an_attached_mail_could_not_read_is_named_in_the_outer_mail() -> None:
+    outer = _mail_with("inner.eml", _mail_with("blob.bin", bytes(range(256))).as_bytes())
+    document = EmlExtractor().extract(_SOURCE, outer.as_bytes())
+    named = "in inner.eml: blob.bin (application/octet-stream)"
+    assert document.metadata["unread_attachments"] == named
+
+
+def test_an_attachment_that_needs_too_much_memory_is_not_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def exhaust(*_: object) -> Document:
+        raise MemoryError
+
+    monkeypatch.setattr(XlsxExtractor, "extract", exhaust)
+    mail = _mail_with("sheet.xlsx", _workbook_without_parts())
+    with pytest.raises(MemoryError):
+        EmlExtractor().extract(_SOURCE, mail.as_bytes())
+
+
 def _compound_file(streams: dict[str, bytes]) -> bytes:
     """Returns an MS-CFB file of version 3 with all streams in its root's small-block area."""
     end, free = 0xFFFFFFFE, 0xFFFFFFFF
