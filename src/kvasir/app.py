@@ -9,7 +9,6 @@ use for the libraries of ingesting.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -27,6 +26,7 @@ from kvasir.core.types import Answer, Hit, Metadata, document_id
 from kvasir.parts import Parts, once
 from kvasir.pipelines.answer import Answerer, AnswerStream
 from kvasir.pipelines.confidence import Calibration, EvidenceReader, Features
+from kvasir.pipelines.discovery import Input, identity
 from kvasir.pipelines.publishing import check_embedder
 from kvasir.pipelines.retrieve import Retriever
 from kvasir.settings import Settings, VectorDbSettings, load_settings
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from kvasir.evaluation.calibration import Progress
     from kvasir.pipelines.chat import Conversation, Documents
     from kvasir.pipelines.copying import CopyReport
-    from kvasir.pipelines.discovery import Input
     from kvasir.pipelines.events import Event, IngestReport
     from kvasir.pipelines.ingest import IngestPipeline
     from kvasir.pipelines.publishing import Publisher
@@ -189,21 +188,27 @@ class App(Parts):
         """Yields the collection's documents whose source begins with a prefix.
 
         Args:
-            prefix: The beginning of an address or of a path; a relative path is one in the
-                working directory.
+            prefix: The beginning of an address, of an upload's name or of a path; a relative
+                path is one in the working directory.
         """
         self._record()
-        prefix = _uri(prefix) if prefix else ""
-        return self.catalog.documents(self.collection, prefix=prefix)
+        prefix = _sound(prefix)
+        found = {
+            record.id: record
+            for beginning in ({prefix, identity(prefix)} if prefix else {""})
+            for record in self.catalog.documents(self.collection, prefix=beginning)
+        }
+        return iter(sorted(found.values(), key=lambda record: record.source_uri))
 
     def document(self, source: str) -> DocumentRecord:
-        """Returns a document by its source (path or address) or its id.
+        """Returns a document by its id or its source: an upload's name, a path or an address.
 
         Raises:
             CollectionError: There is no such document.
         """
         self._record()
-        for candidate in (source, document_id(_uri(source))):
+        source = _sound(source)
+        for candidate in (source, document_id(source), document_id(identity(source))):
             record = self.catalog.document(self.collection, candidate)
             if record is not None:
                 return record
@@ -564,13 +569,6 @@ class App(Parts):
 def _sound(text: str) -> str:
     """Replaces what is no character: bytes that were not UTF-8 when the text was typed."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _uri(source: str) -> str:
-    """Returns the identity of a source as users write it: an address, or a file's full path."""
-    if source.lower().startswith(("http://", "https://")):
-        return source
-    return os.path.abspath(os.path.expanduser(source))  # noqa: PTH100, PTH111
 
 
 def _place(uri: str) -> str:

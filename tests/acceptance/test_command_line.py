@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from kvasir.app import open_app
+from kvasir.core.types import Source
 from kvasir.testing.documents import write_notes
 
 Kvasir = Callable[..., Any]
@@ -75,6 +77,17 @@ def test_documents_can_be_listed_shown_changed_and_deleted(kvasir: Kvasir, notes
     assert len(kvasir("documents", "list", "--json").json) == 1
     missing = kvasir("documents", "show", "notes/moon.md", code=2)
     assert "there is no document 'notes/moon.md'" in missing.err
+
+
+def test_what_python_uploaded_is_addressed_by_its_name(kvasir: Kvasir, tmp_path: Path) -> None:
+    with open_app(data_dir=str(tmp_path / "kvasir-data")) as kb:
+        kb.ingest((Source("upload:notes", "text/plain"), b"The exam is on Friday at nine."))
+    assert kvasir("documents", "list", "upload:", "--json").json[0]["source"] == "upload:notes"
+    assert "Friday at nine" in kvasir("documents", "show", "--text", "upload:notes").out
+    kvasir("documents", "metadata", "upload:notes", "course=physics")
+    shown = kvasir("documents", "show", "--json", "upload:notes").json
+    assert shown["metadata"]["course"] == "physics"
+    assert "1 deleted" in kvasir("documents", "delete", "upload:notes").out
 
 
 def test_collections_are_listed_and_deleted(kvasir: Kvasir, notes: Path) -> None:
@@ -268,3 +281,8 @@ def test_the_default_path_needs_no_network_and_no_torch(notes: Path) -> None:
 
 def test_a_question_that_is_not_utf8_is_asked_all_the_same(ingested: Kvasir) -> None:
     assert ingested("search", "--json", "green tea \udcff").json
+
+
+def test_a_name_that_is_not_utf8_is_no_documents(ingested: Kvasir) -> None:
+    assert "there is no document" in ingested("documents", "show", "caf\udce9", code=2).err
+    assert ingested("documents", "list", "--json", "caf\udce9").json == []

@@ -12,7 +12,6 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urldefrag
 
 from kvasir.core.types import Source
 
@@ -92,6 +91,17 @@ def is_address(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
 
 
+def identity(source: str | Path) -> str:
+    """Returns by what a document is known: a path in full, or an address without its fragment.
+
+    Only an upload has a name of its own, which is not changed.
+    """
+    text = str(source)
+    if _SCHEME.match(text):
+        return text.partition("#")[0]
+    return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111
+
+
 def discover(inputs: Iterable[Input], left_out: Iterable[str] = ()) -> Discovery:
     """Lists everything to ingest; nothing is read but folders.
 
@@ -107,7 +117,7 @@ def discover(inputs: Iterable[Input], left_out: Iterable[str] = ()) -> Discovery
         elif _SCHEME.match(str(item)):
             _add_address(found, str(item))
         else:
-            _add_path(found, os.path.abspath(os.path.expanduser(item)))  # noqa: PTH100, PTH111
+            _add_path(found, identity(item))
     return found
 
 
@@ -120,7 +130,7 @@ def _add_address(found: Discovery, text: str) -> None:
         message = "an address with a user name or password is not fetched; download it"
         found.missing.append(Missing(shown, message, "fetch"))
     else:
-        address = urldefrag(text).url
+        address = identity(text)
         found.items[address] = address
 
 

@@ -1,0 +1,68 @@
+"""A document is found again by the name under which it was ingested, whatever kind of name."""
+
+import pytest
+
+import kvasir
+from kvasir.core.errors import CollectionError
+from kvasir.core.types import Source
+
+ADDRESS = "https://example.org/Page?x=1"
+
+
+@pytest.fixture
+def kb(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with kvasir.open(
+        None,
+        data_dir=str(tmp_path / "data"),
+        rag__embedding_model__type="kvasir.testing.fakes:FakeEmbedder",
+        rag__splitter__type="window",
+    ) as opened:
+        yield opened
+
+
+def upload(name):
+    return Source(name, "text/plain"), f"What {name} says.".encode()
+
+
+@pytest.mark.parametrize("name", ["upload:notes", "notes.txt", "s3://bucket/key#1", ADDRESS])
+def test_an_upload_is_shown_relabelled_and_deleted_by_its_name(kb, name):
+    kb.ingest(upload(name))
+    assert kb.document(name).source_uri == name
+    assert kb.text(name) == f"What {name} says."
+    kb.set_metadata(name, {"course": "physics"})
+    assert kb.document(name).given == {"course": "physics"}
+    assert [each.source_uri for each in kb.documents(name[:5])] == [name]
+    assert kb.delete(name) == 1
+    assert list(kb.documents()) == []
+
+
+def test_an_address_is_found_with_and_without_its_fragment(kb):
+    kb.ingest(upload(ADDRESS))
+    assert kb.document(f"{ADDRESS}#part").source_uri == ADDRESS
+    assert [each.source_uri for each in kb.documents(f"{ADDRESS}#part")] == [ADDRESS]
+
+
+def test_a_file_is_found_by_its_relative_path_and_an_upload_of_that_name_comes_first(kb, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("What the file says.")
+    kb.ingest("notes.txt")
+    assert kb.document("notes.txt").source_uri == str(path)
+    kb.ingest(upload("notes.txt"))
+    assert kb.document("notes.txt").source_uri == "notes.txt"
+    assert kb.document("./notes.txt").source_uri == str(path)
+    assert [each.source_uri for each in kb.documents("notes")] == [str(path), "notes.txt"]
+
+
+def test_a_document_is_listed_once_when_its_name_begins_with_the_prefix_in_both_readings(
+    kb, tmp_path
+):
+    (tmp_path / "notes.txt").write_text("What the file says.")
+    kb.ingest("notes.txt")
+    assert len(list(kb.documents(f"{tmp_path}/"))) == 1
+
+
+def test_a_name_that_nothing_has_is_refused(kb):
+    kb.ingest(upload("upload:notes"))
+    with pytest.raises(CollectionError, match="there is no document 'upload:other'"):
+        kb.document("upload:other")
