@@ -1,0 +1,61 @@
+"""``kvasir doctor`` finds what is wrong, ``--repair`` puts it right, and the exit codes say so."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Kvasir = Callable[..., Any]
+
+
+@pytest.fixture
+def damaged(kvasir: Kvasir, notes: Path) -> Kvasir:
+    """Runs ``kvasir`` where the store is gone and the catalog knows of two chunks."""
+    kvasir("ingest", "notes")
+    shutil.rmtree(notes.parent / "kvasir-data" / "store")
+    shutil.rmtree(notes)
+    return kvasir
+
+
+def test_a_lost_store_is_found_repaired_from_the_catalog_and_sound(damaged: Kvasir) -> None:
+    for _ in range(2):
+        found = damaged("doctor", code=4)
+        assert "2 chunks missing from the store" in found.out
+        assert "kvasir doctor --repair" in found.err
+    repaired = damaged("doctor", "--repair").out
+    assert "repaired: 2 rewritten" in repaired
+    assert "collection 'default' is sound: 2 chunks" in repaired
+    assert "384,400" in damaged("ask", "How far away is the Moon?").out
+    again = damaged("doctor", "--repair").out
+    assert again == "collection 'default' is sound: 2 chunks\n"
+
+
+def test_programs_are_told_what_was_found_and_what_was_repaired(damaged: Kvasir) -> None:
+    found = damaged("doctor", "--json", code=4).json
+    assert not found["clean"]
+    assert len(found["findings"]["missing"]) == 2
+    assert found["repairs"] is None
+    repaired = damaged("doctor", "--json", "--repair").json
+    assert repaired["clean"]
+    assert repaired["findings"] == found["findings"]
+    assert repaired["repairs"]["rewritten"] == 2
+    again = damaged("doctor", "--json", "--repair").json
+    assert (again["clean"], again["repairs"]) == (True, None)
+
+
+def test_repairing_with_a_lost_catalog_is_refused(kvasir: Kvasir, notes: Path) -> None:
+    kvasir("ingest", "notes")
+    for part in (notes.parent / "kvasir-data").glob("catalog.db*"):
+        part.unlink()
+    empty = notes.parent / "empty"
+    empty.mkdir()
+    kvasir("ingest", "empty")
+    assert "2 chunks in the store that no document has" in kvasir("doctor", code=4).out
+    refused = kvasir("doctor", "--repair", code=2).err
+    assert "backup" in refused
+    assert refused.count("\n") == 1
+    assert len(kvasir("doctor", "--json", code=4).json["findings"]["orphans"]) == 2
