@@ -5,10 +5,13 @@ import json
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from kvasir.core.errors import ModelNotFoundError
+from kvasir.frontends.cli.main import cli
 from kvasir.models import hub
 from kvasir.models.finding import find
 from kvasir.models.folders import find_local, list_local
@@ -151,6 +154,15 @@ def test_a_fetched_model_is_found_again_without_the_hub(server, tmp_path):
     assert again.name == NAME
     assert server.requests == []
     assert [m.name for m in list_local(tmp_path) if m.origin == "downloaded"] == [NAME]
+
+
+def test_a_program_is_told_where_the_fetched_model_is(server, tmp_path):
+    pulled = CliRunner().invoke(
+        cli, ["models", "pull", NAME, "--json", "--set", f"data_dir={tmp_path}"]
+    )
+    row = json.loads(pulled.stdout)
+    assert (row["name"], row["found"]) == (NAME, "downloaded")
+    assert stored(Path(row["path"])).keys() == KEPT
 
 
 def test_progress_counts_the_bytes_of_the_whole_model(server, tmp_path):

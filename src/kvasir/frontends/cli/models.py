@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 from rich.console import Console
 
@@ -21,26 +23,18 @@ def models() -> None:
 @with_settings
 def list_models(settings: Settings, as_json: bool) -> None:
     """List the models on this machine."""
-    rows = [
-        {
-            "name": folder.name,
-            "dimension": folder.dimension,
-            "bytes": folder.size,
-            "found": folder.origin,
-            "path": str(folder.path),
-        }
-        for folder in folders.list_local(settings.data_dir)
-    ]
+    rows = [_as_dict(folder) for folder in folders.list_local(settings.data_dir)]
     if as_json:
         print_json(rows)
         return
-    print_table([{**row, "bytes": sizes(int(str(row["bytes"])))} for row in rows])
+    print_table([{**row, "bytes": sizes(row["bytes"])} for row in rows])
 
 
 @models.command()
 @click.argument("name", required=False)
+@json_option
 @with_settings
-def pull(settings: Settings, name: str | None) -> None:
+def pull(settings: Settings, name: str | None, as_json: bool) -> None:
     """Fetch a model from the hub into the data folder; default: the one in the settings."""
     from kvasir.models import hub
 
@@ -53,4 +47,17 @@ def pull(settings: Settings, name: str | None) -> None:
             status.update(f"{file}: {sizes(done)} of {sizes(total)}")
 
         folder = hub.pull(name or chosen.name, token, settings.data_dir, on_progress)
-    click.echo(f"{folder.name}: {folder.path}")
+    if as_json:
+        print_json(_as_dict(folder))
+    else:
+        click.echo(f"{folder.name}: {folder.path}")
+
+
+def _as_dict(folder: folders.ModelFolder) -> dict[str, Any]:
+    return {
+        "name": folder.name,
+        "dimension": folder.dimension,
+        "bytes": folder.size,
+        "found": folder.origin,
+        "path": str(folder.path),
+    }
