@@ -230,16 +230,22 @@ def test_an_attachment_that_needs_too_much_memory_is_not_hidden(
 
 
 def _compound_file(streams: dict[str, bytes]) -> bytes:
-    """Returns an MS-CFB file of version 3 with all streams in its root's small-block area."""
+    """Returns an MS-CFB file of version 3, its streams, by path, in the small-block area."""
     end, free = 0xFFFFFFFE, 0xFFFFFFFF
     small, chains, starts = b"", [], {}
-    for name, data in streams.items():
-        starts[name] = len(chains)
+    for path, data in streams.items():
+        starts[path] = len(chains)
         blocks = max(1, -(-len(data) // 64))
         small += data.ljust(blocks * 64, b"\0")
         chains += [len(chains) + 1 + block for block in range(blocks - 1)] + [end]
     small = small.ljust(-(-len(small) // 512) * 512, b"\0")
-    names = list(streams)
+    paths = [""]
+    for path in streams:
+        storages = [path[:place] for place, letter in enumerate(path) if letter == "/"]
+        paths += [each for each in (*storages, path) if each not in paths]
+    children: dict[str, list[int]] = {path: [] for path in paths}
+    for place, path in enumerate(paths[1:], 1):
+        children[path.rpartition("/")[0]].append(place)
 
     def entry(name: str, kind: int, right: int, child: int, start: int, size: int) -> bytes:
         encoded = (name + "\0").encode("utf-16-le")
@@ -252,9 +258,14 @@ def _compound_file(streams: dict[str, bytes]) -> bytes:
         )
 
     entries = [entry("Root Entry", 5, free, 1, 3, len(small))]
-    for place, name in enumerate(names, 1):
-        right = place + 1 if place < len(names) else free
-        entries.append(entry(name, 2, right, free, starts[name], len(streams[name])))
+    for place, path in enumerate(paths[1:], 1):
+        folder, _, name = path.rpartition("/")
+        right = min((each for each in children[folder] if each > place), default=free)
+        child = children[path][0] if children[path] else free
+        if path in streams:
+            entries.append(entry(name, 2, right, free, starts[path], len(streams[path])))
+        else:
+            entries.append(entry(name, 1, right, child, 0, 0))
     while len(entries) % 4:
         entries.append(bytes(68) + struct.pack("<III", free, free, free) + bytes(48))
     directory = b"".join(entries)
@@ -274,18 +285,25 @@ def _compound_file(streams: dict[str, bytes]) -> bytes:
     return header + words + chain + bytes(512) + small + directory
 
 
+def _outlook_mail(texts: dict[str, str], *, folder: str = "", header: int = 32) -> dict[str, bytes]:
+    """Returns the streams of a message; one inside another has a shorter header."""
+    sent = struct.pack("<HHIQ", 0x40, 0x39, 6, 134_000_000_000_000_000)
+    streams = {f"{folder}__properties_version1.0": bytes(header) + sent}
+    for number, text in texts.items():
+        streams[f"{folder}__substg1.0_{number}001F"] = text.encode("utf-16-le")
+    return streams
+
+
 def test_outlook_messages_give_headers_and_body() -> None:
-    sent = 134_000_000_000_000_000
-    properties = bytes(32) + struct.pack("<HHIQ", 0x40, 0x39, 6, sent)
-    texts = {
-        "0037": "Plan for spring",
-        "1000": "Dear Ben,\r\n\r\nwe start on Monday.",
-        "0C1A": "Ann",
-        "5D01": "ann@example.org",
-        "0E04": "Ben",
-    }
-    streams = {f"__substg1.0_{key}001F": text.encode("utf-16-le") for key, text in texts.items()}
-    streams["__properties_version1.0"] = properties
+    streams = _outlook_mail(
+        {
+            "0037": "Plan for spring",
+            "1000": "Dear Ben,\r\n\r\nwe start on Monday.",
+            "0C1A": "Ann",
+            "5D01": "ann@example.org",
+            "0E04": "Ben",
+        }
+    )
     document = MsgExtractor().extract(_SOURCE, _compound_file(streams))
     assert document.title == "Plan for spring"
     assert _blocks(document) == [
@@ -295,6 +313,64 @@ def test_outlook_messages_give_headers_and_body() -> None:
         ("paragraph", "we start on Monday."),
     ]
     assert document.metadata["from"] == "Ann <ann@example.org>"
+
+
+def test_an_outlook_message_in_another_is_read_with_its_attachments() -> None:
+    attached = "__attach_version1.0_#00000000/"
+    inside = f"{attached}__substg1.0_3701000D/"
+    streams = _outlook_mail({"0037": "Outer", "1000": "See the mail."})
+    streams |= {f"{attached}__substg1.0_3001001F": "Forwarded".encode("utf-16-le")}
+    streams |= _outlook_mail({"0037": "Inner", "1000": "Deep words"}, folder=inside, header=24)
+    streams |= {
+        f"{inside}{attached}__substg1.0_3707001F": "plan.txt".encode("utf-16-le"),
+        f"{inside}{attached}__substg1.0_37010102": b"Step one",
+    }
+    document = MsgExtractor().extract(_SOURCE, _compound_file(streams))
+    sent = ("paragraph", "Date: 2025-08-18T14:13:20+00:00")
+    assert _blocks(document) == [
+        ("heading", "Outer"),
+        sent,
+        ("paragraph", "See the mail."),
+        ("heading", "Forwarded"),
+        ("heading", "Inner"),
+        sent,
+        ("paragraph", "Deep words"),
+        ("heading", "plan.txt"),
+        ("paragraph", "Step one"),
+    ]
+    assert "unread_attachments" not in document.metadata
+
+
+def test_outlook_messages_in_each_other_are_read_to_a_depth_of_three() -> None:
+    streams, folder = {}, ""
+    for depth in range(5):
+        header = 24 if depth else 32
+        streams |= _outlook_mail({"0037": f"Mail {depth}"}, folder=folder, header=header)
+        folder += "__attach_version1.0_#00000000/__substg1.0_3701000D/"
+    document = MsgExtractor().extract(_SOURCE, _compound_file(streams))
+    assert "Mail 3" in document.text
+    assert "Mail 4" not in document.text
+    assert document.metadata["unread_attachments"] == (
+        "in attachment-1: in attachment-1: in attachment-1: "
+        "attachment-1 (mail inside mail is read to a depth of 3)"
+    )
+
+
+def test_what_a_program_put_into_an_outlook_message_is_named_as_unread() -> None:
+    streams = _outlook_mail({"0037": "Drawing"})
+    streams["__attach_version1.0_#00000000/__substg1.0_3701000D/CONTENTS"] = b"of its own"
+    document = MsgExtractor().extract(_SOURCE, _compound_file(streams))
+    named = "attachment-1 (application/x-ole-storage)"
+    assert document.metadata["unread_attachments"] == named
+
+
+def test_a_body_that_is_rtf_alone_is_named_as_unread() -> None:
+    rtf = {"__substg1.0_10090102": b"LZFu"}
+    document = MsgExtractor().extract(_SOURCE, _compound_file(_outlook_mail({"0037": "A"}) | rtf))
+    assert str(document.metadata["unread_attachments"]).startswith("body (it is RTF alone")
+    both = _outlook_mail({"0037": "A", "1000": "Words"}) | rtf
+    document = MsgExtractor().extract(_SOURCE, _compound_file(both))
+    assert "unread_attachments" not in document.metadata
 
 
 def test_a_damaged_office_file_is_reported_as_damaged() -> None:

@@ -22,6 +22,7 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 XLSM = "application/vnd.ms-excel.sheet.macroenabled.12"
 EPUB = "application/epub+zip"
 MSG = "application/vnd.ms-outlook"
+OLE = "application/x-ole-storage"
 ZIP = "application/zip"
 ENCRYPTED_OFFICE = "application/x-encrypted-office"
 
@@ -75,7 +76,7 @@ KINDS_READ = (
 )
 """What the built-in extractors read, for those who gave something else."""
 
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_STREAMS = (
     ("EncryptedPackage", ENCRYPTED_OFFICE),
     ("__properties_version1.0", MSG),
@@ -160,7 +161,7 @@ def _binary_type(data: bytes) -> str | None:
         return PDF
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip_type(data)
-    if data.startswith(_OLE):
+    if data.startswith(_OLE_SIGNATURE):
         return _ole_type(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
@@ -193,7 +194,7 @@ def _ole_type(data: bytes) -> str:
     for stream, media_type in _OLE_STREAMS:
         if stream.encode("utf-16-le") in data:
             return media_type
-    return "application/x-ole-storage"
+    return OLE
 
 
 def _text_type(name: str, data: bytes) -> str:

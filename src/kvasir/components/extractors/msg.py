@@ -1,5 +1,7 @@
 """Outlook messages (MSG): properties in the streams of a compound file, read by olefile.
 
+A message that lies in another is a storage of its file, with the same streams in it.
+
 Source: MS-OXMSG and MS-OXPROPS; a stream's name ends in the property's number and type.
 """
 
@@ -16,15 +18,19 @@ from kvasir.components.extractors.attachments import Attachments
 from kvasir.components.extractors.decoding import decode
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.html import add_html, parse_html
+from kvasir.core import media_types
 from kvasir.core.types import BlockKind, Document, Source
 
-_SUBJECT, _BODY, _HTML = "0037", "1000", "1013"
+_SUBJECT, _BODY, _HTML, _RTF = "0037", "1000", "1013", "1009"
 _SENDER, _SENDER_ADDRESS, _SENDER_SMTP = "0C1A", "0C1F", "5D01"
 _TO, _CC, _MESSAGE_ID = "0E04", "0E03", "1035"
-_DATA, _LONG_NAME, _SHORT_NAME = "3701", "3707", "3704"
+_DATA, _NAMES = "3701", ("3707", "3704", "3001")
+_OBJECT = f"__substg1.0_{_DATA}000D"
+_PROPERTIES = "__properties_version1.0"
 _SUBMITTED, _DELIVERED = 0x0039, 0x0E06
 _TIME = 0x0040
-_TOP_HEADER = 32
+_STORAGE, _STREAM = int(olefile.STGTY_STORAGE), int(olefile.STGTY_STREAM)
+_TOP_HEADER, _INNER_HEADER = 32, 24
 _EPOCH = datetime.datetime(1601, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -39,74 +45,114 @@ class MsgExtractor:
         """Extracts headers, body and attachments; see ``Extractor``."""
         try:
             with olefile.OleFileIO(io.BytesIO(data)) as file:
-                return self._read(source, file)
+                return _read(source, _Storage(file), self._depth)
         except (olefile.OleFileError, struct.error) as error:
             raise damaged(str(error)) from error
 
-    def _read(self, source: Source, file: olefile.OleFileIO) -> Document:
-        builder = DocumentBuilder(source)
-        subject = _text(file, "", _SUBJECT)
-        sender = _text(file, "", _SENDER)
-        address = _text(file, "", _SENDER_SMTP) or _text(file, "", _SENDER_ADDRESS)
-        if "@" in address and address != sender:
-            sender = f"{sender} <{address}>".strip()
-        headers = {
-            "From": sender,
-            "To": _text(file, "", _TO),
-            "Cc": _text(file, "", _CC),
-            "Date": _date(file),
+
+class _Storage:
+    """A folder of a compound file that holds the properties of a mail or of an attachment."""
+
+    def __init__(self, file: olefile.OleFileIO, path: tuple[str, ...] = ()) -> None:
+        self._file = file
+        self._path = path
+
+    @property
+    def is_top(self) -> bool:
+        return not self._path
+
+    @property
+    def exists(self) -> bool:
+        return self._kind() == _STORAGE
+
+    @property
+    def is_mail(self) -> bool:
+        return self._kind(_PROPERTIES) == _STREAM
+
+    def inside(self, name: str) -> _Storage:
+        return _Storage(self._file, (*self._path, name))
+
+    def attachments(self) -> list[_Storage]:
+        folders = self._file.listdir(streams=False, storages=True)
+        names = [folder[-1] for folder in folders if tuple(folder[:-1]) == self._path]
+        return [self.inside(name) for name in sorted(names) if name.startswith("__attach")]
+
+    def stream(self, name: str) -> bytes | None:
+        if self._kind(name) != _STREAM:
+            return None
+        return bytes(self._file.openstream([*self._path, name]).read())
+
+    def text(self, number: str) -> str:
+        wide = self.stream(f"__substg1.0_{number}001F")
+        if wide is not None:
+            return wide.decode("utf-16-le", "replace").rstrip("\0")
+        narrow = self.stream(f"__substg1.0_{number}001E")
+        return decode(narrow).rstrip("\0") if narrow is not None else ""
+
+    def binary(self, number: str) -> bytes:
+        found = self.stream(f"__substg1.0_{number}0102")
+        return found if found is not None else self.text(number).encode()
+
+    def _kind(self, *name: str) -> int:
+        return int(self._file.get_type([*self._path, *name]))
+
+
+def _read(source: Source, mail: _Storage, depth: int) -> Document:
+    builder = DocumentBuilder(source)
+    attachments = Attachments(builder, source, depth)
+    subject = mail.text(_SUBJECT)
+    sender = mail.text(_SENDER)
+    address = mail.text(_SENDER_SMTP) or mail.text(_SENDER_ADDRESS)
+    if "@" in address and address != sender:
+        sender = f"{sender} <{address}>".strip()
+    headers = {"From": sender, "To": mail.text(_TO), "Cc": mail.text(_CC), "Date": _date(mail)}
+    builder.add(BlockKind.HEADING, subject, level=1)
+    lines = (f"{name}: {value}" for name, value in headers.items() if value)
+    builder.add(BlockKind.PARAGRAPH, "\n".join(lines))
+    _add_body(mail, builder, attachments)
+    for number, folder in enumerate(mail.attachments(), 1):
+        _add_attachment(folder, f"attachment-{number}", attachments)
+    attachments.finish()
+    builder.set_metadata(
+        {
+            "subject": subject,
+            "from": headers["From"],
+            "to": headers["To"],
+            "cc": headers["Cc"],
+            "date": headers["Date"],
+            "message_id": mail.text(_MESSAGE_ID),
         }
-        builder.add(BlockKind.HEADING, subject, level=1)
-        lines = (f"{name}: {value}" for name, value in headers.items() if value)
-        builder.add(BlockKind.PARAGRAPH, "\n".join(lines))
-        body, html = _text(file, "", _BODY), _bytes(file, "", _HTML)
-        if body.strip():
-            for paragraph in body.replace("\r\n", "\n").split("\n\n"):
-                builder.add(BlockKind.PARAGRAPH, paragraph)
-        elif html.strip():
-            add_html(parse_html(html), builder)
-        attachments = Attachments(builder, source, self._depth)
-        folders = {entry[0] for entry in file.listdir() if entry[0].startswith("__attach")}
-        for folder in sorted(folders):
-            name = _text(file, folder, _LONG_NAME) or _text(file, folder, _SHORT_NAME)
-            attachments.add(name or folder, _bytes(file, folder, _DATA))
-        attachments.finish()
-        builder.set_metadata(
-            {
-                "subject": subject,
-                "from": headers["From"],
-                "to": headers["To"],
-                "cc": headers["Cc"],
-                "date": headers["Date"],
-                "message_id": _text(file, "", _MESSAGE_ID),
-            }
-        )
-        return builder.build()
+    )
+    return builder.build()
 
 
-def _stream(file: olefile.OleFileIO, folder: str, name: str) -> bytes | None:
-    path = [folder, name] if folder else [name]
-    return bytes(file.openstream(path).read()) if file.exists("/".join(path)) else None
+def _add_body(mail: _Storage, builder: DocumentBuilder, attachments: Attachments) -> None:
+    body, html = mail.text(_BODY), mail.binary(_HTML)
+    if body.strip():
+        for paragraph in body.replace("\r\n", "\n").split("\n\n"):
+            builder.add(BlockKind.PARAGRAPH, paragraph)
+    elif html.strip():
+        add_html(parse_html(html), builder)
+    elif mail.binary(_RTF):
+        attachments.note("body", "it is RTF alone, which is not read; save the mail as HTML")
 
 
-def _text(file: olefile.OleFileIO, folder: str, number: str) -> str:
-    wide = _stream(file, folder, f"__substg1.0_{number}001F")
-    if wide is not None:
-        return wide.decode("utf-16-le", "replace").rstrip("\0")
-    narrow = _stream(file, folder, f"__substg1.0_{number}001E")
-    return decode(narrow).rstrip("\0") if narrow is not None else ""
+def _add_attachment(folder: _Storage, unnamed: str, attachments: Attachments) -> None:
+    name = next((text for number in _NAMES if (text := folder.text(number))), unnamed)
+    inner = folder.inside(_OBJECT)
+    if inner.is_mail:
+        attachments.add_mail(name, lambda source, depth: _read(source, inner, depth))
+    elif inner.exists:
+        attachments.note(name, media_types.OLE)
+    else:
+        attachments.add(name, folder.binary(_DATA))
 
 
-def _bytes(file: olefile.OleFileIO, folder: str, number: str) -> bytes:
-    found = _stream(file, folder, f"__substg1.0_{number}0102")
-    return found if found is not None else _text(file, folder, number).encode()
-
-
-def _date(file: olefile.OleFileIO) -> str:
+def _date(mail: _Storage) -> str:
     """Returns when the mail was sent, from the fixed-length properties."""
-    data = _stream(file, "", "__properties_version1.0") or b""
+    data = mail.stream(_PROPERTIES) or b""
     times: dict[int, int] = {}
-    for place in range(_TOP_HEADER, len(data) - 15, 16):
+    for place in range(_TOP_HEADER if mail.is_top else _INNER_HEADER, len(data) - 15, 16):
         kind, number, _, value = struct.unpack_from("<HHIQ", data, place)
         if kind == _TIME:
             times[number] = value
