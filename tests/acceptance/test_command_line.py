@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -192,6 +193,29 @@ def test_a_second_process_is_told_who_holds_the_index(kvasir: Kvasir, notes: Pat
     finally:
         holder.communicate("", timeout=30)
     assert "tea.txt" in kvasir("search", "tea").out
+
+
+def test_a_catalog_that_another_program_writes_to_is_told_in_one_line(
+    kvasir: Kvasir, notes: Path, tmp_path: Path
+) -> None:
+    kvasir("ingest", "notes")
+    other = sqlite3.connect(tmp_path / "kvasir-data/catalog.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    impatient = (
+        "import kvasir.database.engine as engine; engine.BUSY_SECONDS = 0\n"
+        "from kvasir.frontends.cli.main import main; main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", impatient, "documents", "delete", "notes/tea.txt"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    other.close()
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("error: catalog: writing failed: database is locked")
+    assert done.stderr.count("\n") == 1
 
 
 def test_ctrl_c_keeps_what_is_finished_and_the_next_run_does_the_rest(

@@ -1,3 +1,4 @@
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +8,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from kvasir.catalog.tables import metadata
-from kvasir.core.errors import UserError
+from kvasir.core.errors import ComponentError, UserError
+from kvasir.database import engine as engine_module
 from kvasir.database import migrations, open_database, reading, writing
 from kvasir.database.schema import REVISIONS
 
@@ -89,4 +92,50 @@ def test_a_failed_transaction_leaves_nothing_behind(tmp_path):
         write_and_fail()
     with reading(engine) as connection:
         assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar() == 1
+    engine.dispose()
+
+
+def test_a_full_disk_is_one_sentence_that_says_what_to_do(tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path}/catalog.db")
+
+    def write_more_than_there_is_room_for():
+        with writing(engine) as connection:
+            connection.execute(text("PRAGMA max_page_count = 1"))
+            connection.execute(text("CREATE TABLE large AS SELECT zeroblob(1000000)"))
+
+    with pytest.raises(ComponentError, match=r"writing failed: .*full.*make room") as told:
+        write_more_than_there_is_room_for()
+    assert "CREATE TABLE" not in str(told.value)
+    engine.dispose()
+
+
+def test_another_writer_is_one_sentence_that_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_module, "BUSY_SECONDS", 0)
+    engine = open_database(f"sqlite:///{tmp_path}/catalog.db")
+    other = sqlite3.connect(tmp_path / "catalog.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(ComponentError, match=r"writing failed: .*locked.*when it has ended"):  # noqa: SIM117
+        with writing(engine):
+            pass
+    other.close()
+    with writing(engine):
+        pass
+    engine.dispose()
+
+
+def test_what_cannot_be_read_is_one_sentence_that_names_the_database(tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path}/catalog.db")
+    with writing(engine) as connection:
+        connection.execute(text("DROP TABLE collections"))
+    with pytest.raises(ComponentError, match=r"reading failed: no such table.*catalog\.db.*check"):  # noqa: SIM117
+        with reading(engine) as connection:
+            connection.execute(text("SELECT * FROM collections"))
+    engine.dispose()
+
+
+def test_a_broken_rule_of_the_schema_stays_what_it_is(tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path}/catalog.db")
+    with pytest.raises(IntegrityError):  # noqa: SIM117
+        with writing(engine) as connection:
+            connection.execute(text("INSERT INTO collections (name) VALUES (NULL)"))
     engine.dispose()

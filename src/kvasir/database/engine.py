@@ -10,20 +10,27 @@ taking over BEGIN from the driver, SQLAlchemy's page on the pysqlite dialect.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
-from kvasir.core.errors import UserError
+from kvasir.core.errors import ComponentError, UserError
 from kvasir.database.schema import ensure_current
 
 BUSY_SECONDS = 15
 """How long a transaction waits for another process's before it gives up."""
+
+_REMEDIES = {
+    sqlite3.SQLITE_BUSY: "another program writes to it; do the same again when it has ended",
+    sqlite3.SQLITE_FULL: "make room on its disk, then do the same again",
+}
+"""What to do about an error of SQLite, by its primary code."""
 
 
 def open_database(url: str) -> Engine:
@@ -54,19 +61,45 @@ def open_database(url: str) -> Engine:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Opens a transaction that only reads: one snapshot."""
-    with engine.begin() as connection:
+    """Opens a transaction that only reads: one snapshot.
+
+    Raises:
+        ComponentError: The database failed.
+    """
+    with _failing_in_words(engine, "reading"), engine.begin() as connection:
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """Opens a transaction that writes; commits at the end, rolls back on an error."""
+    """Opens a transaction that writes; commits at the end, rolls back on an error.
+
+    Raises:
+        ComponentError: The database failed, its disk is full, or another process wrote for longer
+            than ``BUSY_SECONDS``.
+        IntegrityError: What was written breaks a rule of the schema.
+    """
     with (
+        _failing_in_words(engine, "writing"),
         engine.connect().execution_options(kvasir_writes=True) as connection,
         connection.begin(),
     ):
         yield connection
+
+
+@contextmanager
+def _failing_in_words(engine: Engine, operation: str) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except DBAPIError as error:
+        # Of an extended code, such as SQLITE_BUSY_SNAPSHOT, the low byte is the primary one.
+        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+        remedy = _REMEDIES.get(code, "check that it is there, is sound and may be written")
+        shown = engine.url.render_as_string(hide_password=True)
+        first_line = str(error.orig).partition("\n")[0]
+        raise ComponentError("catalog", operation, f"{first_line} ({shown}): {remedy}") from error
 
 
 def _create(url: str) -> Engine:
