@@ -384,6 +384,7 @@ class App(Parts):
             language=self.settings.rag.language,
             alpha=chosen.alpha,
             candidates=chosen.candidates,
+            rerank_candidates=chosen.rerank_candidates,
         )
 
     @once

@@ -199,6 +199,9 @@ class RetrieverSettings(Section):
         None, ge=0.0, le=1.0, description="share of the dense leg; by language by default"
     )
     candidates: int = Field(50, ge=1, le=10_000, description="depth of each leg before fusion")
+    rerank_candidates: int = Field(
+        30, ge=1, le=10_000, description="how many of the best hits the reranker reads"
+    )
     reranker: RerankerSettings = RerankerSettings()
 
 

@@ -1,5 +1,7 @@
 """What the retriever promises, on a store that scans everything."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -69,7 +71,8 @@ class Backwards:
 
     def rerank(self, query, hits, top_k):
         self.read = len(hits)
-        return list(reversed(hits))[:top_k]
+        rated = [replace(hit, score=1 - place / 10) for place, hit in enumerate(reversed(hits))]
+        return rated[:top_k]
 
 
 def make_chunk(text, number, language):
@@ -242,6 +245,24 @@ def test_the_reranker_reads_more_hits_than_are_returned(embedder, store):
     hits = Retriever(embedder, store, reranker, rerank_candidates=5).retrieve("serpent", top_k=2)
     assert reranker.read == 5
     assert texts(hits) == texts(fused[:5][::-1][:2])
+
+
+def test_hits_beyond_those_that_the_reranker_reads_follow_as_they_were(embedder, store):
+    reranker = Backwards()
+    fused = Retriever(embedder, store).retrieve("serpent", top_k=6)
+    hits = Retriever(embedder, store, reranker, rerank_candidates=3).retrieve("serpent", top_k=5)
+    assert reranker.read == 3
+    assert texts(hits) == texts([*fused[:3][::-1], *fused[3:5]])
+    scores = [hit.score for hit in hits]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0.0 <= score <= 1.0 for score in scores)
+
+
+@pytest.mark.parametrize("top_k", [1, 3, 5])
+def test_fewer_reranked_hits_are_the_first_of_more(embedder, store, top_k):
+    retriever = Retriever(embedder, store, Backwards(), rerank_candidates=3)
+    every = retriever.retrieve("serpent", top_k=6)
+    assert retriever.retrieve("serpent", top_k=top_k) == every[:top_k]
 
 
 def test_a_chunk_deleted_during_the_search_is_left_out(embedder, store, monkeypatch):

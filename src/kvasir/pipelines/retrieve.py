@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ from kvasir.pipelines.ranking import ranked
 
 CANDIDATES = 50
 """How many chunks each leg offers to the fusion: more costs time and gains nothing."""
+RERANK_CANDIDATES = 30
+"""How many of the fused hits a reranker reads: it is slow, and what it finds stands high."""
 MOST_HITS = 10_000
 """Largest ``top_k``; to read a whole collection there is ``VectorStore.scroll``."""
 
@@ -58,7 +61,7 @@ class Retriever:
         language: str | None = None,
         alpha: float | None = None,
         candidates: int = CANDIDATES,
-        rerank_candidates: int = 30,
+        rerank_candidates: int = RERANK_CANDIDATES,
     ) -> None:
         """Puts a retriever together; nothing is loaded or searched yet.
 
@@ -71,7 +74,7 @@ class Retriever:
             language: Take every question to be in this language.
             alpha: Dense share, 0..1; by default what suits the embedder and the language.
             candidates: How many chunks each leg offers to the fusion.
-            rerank_candidates: How many of the fused hits the reranker reads.
+            rerank_candidates: How many of the fused hits the reranker reads at most.
 
         Raises:
             UserError: An argument is out of range.
@@ -123,7 +126,8 @@ class Retriever:
         Returns:
             Hits for each question, best first; of equal ones the smaller id first. Every hit
             has its ``dense_score``. ``score`` is the fused score, relative to the question's
-            other candidates; without a keyword leg it is the ``dense_score``.
+            other candidates; without a keyword leg it is the ``dense_score``. With a reranker
+            it is the reranker's; hits that it does not read follow, scaled to lie below.
 
         Raises:
             UserError: ``top_k`` or the threshold is out of range, or the filter malformed.
@@ -141,10 +145,17 @@ class Retriever:
         wanted = max(top_k, self._rerank_candidates) if self._reranker else top_k
         found = self._search(texts, wanted, min_score_threshold, condition)
         for number, text, hits in zip(asked, texts, found, strict=True):
-            results[number] = (
-                self._reranker.rerank(text, hits, top_k) if self._reranker and hits else hits
-            )
+            results[number] = self._reranked(text, hits, top_k)
         return results
+
+    def _reranked(self, query: str, hits: list[Hit], top_k: int) -> list[Hit]:
+        """Returns the best hits; what the reranker does not read follows in its order."""
+        if self._reranker is None or not hits:
+            return hits
+        read, unread = hits[: self._rerank_candidates], hits[self._rerank_candidates : top_k]
+        best = self._reranker.rerank(query, read, top_k)
+        lowest = min((hit.score for hit in best), default=1.0)
+        return [*best, *(replace(hit, score=hit.score * lowest) for hit in unread)]
 
     def _search(
         self, queries: Sequence[str], wanted: int, threshold: float, filters: Filter | None
