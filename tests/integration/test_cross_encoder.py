@@ -1,15 +1,18 @@
 """The reranker on small cross-encoders that are written, then loaded like any other."""
 
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import kvasir.core.registry as registry
 from kvasir.core.errors import ModelNotFoundError, SettingsError
 from kvasir.core.types import Chunk, Hit
+from kvasir.frontends.cli.main import cli
 
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 transformers = pytest.importorskip("transformers")
@@ -93,6 +96,37 @@ def test_only_the_best_are_returned_with_their_other_scores_kept(reranker):
     best = reranker.rerank(QUERY, hits(), 2)
     assert best == reranker.rerank(QUERY, hits(), 5)[:2]
     assert {(hit.dense_score, hit.lexical_score) for hit in best} == {(0.6, 1.5)}
+
+
+@pytest.fixture
+def search(monkeypatch, tmp_path):
+    """Runs ``kvasir search`` over the texts, one a file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mead").mkdir()
+    for number, text in enumerate(filter(None, TEXTS)):
+        (tmp_path / "mead" / f"{number}.txt").write_text(text, "utf-8")
+
+    def run(*arguments):
+        result = CliRunner().invoke(cli, [*arguments, "--json"], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    run("ingest", "mead")
+    return lambda *arguments: run("search", QUERY, *arguments)
+
+
+def test_the_settings_choose_the_reranker_of_a_search(search, folder):
+    chosen = {"type": "cross-encoder", "name": str(folder), "options": "{device: cpu}"}
+    settings = [f"chat.rag.retriever.reranker.{key}={value}" for key, value in chosen.items()]
+    plain = search()
+    reranked = search(*(part for each in settings for part in ("--set", each)))
+    model = sentence_transformers.CrossEncoder(str(folder), device="cpu")
+    scores = model.predict([(QUERY, hit["text"]) for hit in plain])
+    expected = {hit["chunk_id"]: float(score) for hit, score in zip(plain, scores, strict=True)}
+    assert len(plain) == 4
+    assert {hit["chunk_id"]: hit["score"] for hit in reranked} == pytest.approx(expected, abs=1e-5)
+    order = [hit["chunk_id"] for hit in reranked]
+    assert order == sorted(expected, key=expected.get, reverse=True)
 
 
 LOADING = """

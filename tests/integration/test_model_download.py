@@ -2,6 +2,10 @@
 
 import hashlib
 import json
+import os
+import re
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +21,7 @@ from kvasir.models.finding import find
 from kvasir.models.folders import find_local, list_local
 
 NAME = "acme/small-encoder"
+LISTING = f"/api/models/{NAME}/revision/main"
 TOKEN = "hf_a-secret-token"
 FILES = {
     "config.json": b'{"model_type": "bert", "hidden_size": 24}',
@@ -47,6 +52,8 @@ class Hub(ThreadingHTTPServer):
         self.status = None
         self.ranges = True
         self.moved_to = None
+        self.askers = 1
+        self.all_asked = threading.Event()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -61,8 +68,11 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(401, b"{}")
         if server.status:
             return self.reply(server.status, b"{}")
-        if path == f"/api/models/{NAME}/revision/main":
+        if path == LISTING:
+            if [asked for asked, *_ in server.requests].count(LISTING) >= server.askers:
+                server.all_asked.set()
             return self.reply(200, json.dumps(self.listing()).encode())
+        server.all_asked.wait(60)
         name = path.removeprefix(f"/{NAME}/resolve/c0ffee/")
         if server.moved_to:
             return self.redirect(f"{server.moved_to}{path}")
@@ -203,6 +213,49 @@ def test_a_later_run_goes_on_where_an_earlier_one_gave_up(server, tmp_path):
     assert (f"/{NAME}/resolve/c0ffee/model.safetensors", "bytes=1000-", None) in server.requests
 
 
+@contextmanager
+def pulling(folder, **environment):
+    """Runs ``kvasir models pull`` in a folder."""
+    command = [sys.executable, "-m", "kvasir", "models", "pull", NAME]
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+
+
+def test_a_model_that_two_processes_fetch_at_the_same_time_is_fetched_once(server, tmp_path):
+    server.askers = 2
+    with pulling(tmp_path) as first, pulling(tmp_path) as second:
+        results = [(*process.communicate(), process.returncode) for process in (first, second)]
+    target = "kvasir-data/models/acme/small-encoder"
+    assert results == [(f"{NAME}: {target}\n", "", 0)] * 2
+    assert stored(tmp_path / target) == {name: FILES[name] for name in KEPT}
+    fetched = sorted(path for path, *_ in server.requests if path != LISTING)
+    assert fetched == sorted(f"/{NAME}/resolve/c0ffee/{name}" for name in KEPT)
+
+
+def test_a_model_that_is_there_already_is_fetched_again_only_if_it_changed(server, tmp_path):
+    folder = hub.pull(NAME, data_dir=tmp_path)
+    server.requests.clear()
+    assert hub.pull(NAME, data_dir=tmp_path) == folder
+    assert [path for path, *_ in server.requests] == [LISTING]
+    (folder.path / "config.json").write_text("{}")
+    assert hub.pull(NAME, data_dir=tmp_path) == folder
+    assert stored(folder.path) == {name: FILES[name] for name in KEPT}
+
+
+def test_pulling_shows_how_fast_it_goes_and_how_long_it_takes(server, tmp_path):
+    with pulling(tmp_path, FORCE_COLOR="1", COLUMNS="120") as process:
+        _, shown = process.communicate()
+    assert process.returncode == 0
+    assert re.search(r"1\.0/1\.0 MB.* MB/s.*\d:\d\d:\d\d", shown)
+
+
 def test_a_damaged_file_is_refused_and_not_kept(server, tmp_path):
     server.files["model.safetensors"] = b"\0" * len(FILES["model.safetensors"])
     with pytest.raises(ModelNotFoundError, match=r"model\.safetensors .* damaged"):
@@ -291,3 +344,46 @@ def test_a_name_without_owner_is_tried_with_the_usual_one(server, tmp_path):
         "/api/models/sentence-transformers/small-encoder/revision/main",
         "/api/models/small-encoder/revision/main",
     ]
+
+
+@pytest.fixture
+def models(server, tmp_path):
+    """Runs ``kvasir models`` with a data folder of the test's own."""
+    place = ["--set", f"data_dir={tmp_path}"]
+    return lambda *arguments: CliRunner().invoke(cli, ["models", *arguments, *place])
+
+
+def test_the_command_pulls_a_model_and_lists_it(models, tmp_path):
+    folder = tmp_path / "models" / "acme" / "small-encoder"
+    assert NAME not in models("list").output
+    assert models("pull", NAME).stdout == f"{NAME}: {folder}\n"
+    assert stored(folder) == {name: FILES[name] for name in KEPT}
+    (row,) = (row for row in json.loads(models("list", "--json").stdout) if row["name"] == NAME)
+    size = sum(len(FILES[name]) for name in KEPT)
+    assert row == {
+        "name": NAME,
+        "dimension": 24,
+        "bytes": size,
+        "found": "downloaded",
+        "path": str(folder),
+    }
+    heads, *rows = models("list").stdout.splitlines()
+    assert heads.split() == list(row)
+    assert [each.split()[:2] for each in rows if NAME in each] == [[NAME, "24"]]
+
+
+def test_without_a_name_the_command_pulls_the_model_of_the_settings_with_its_token(models, server):
+    server.needs_token = TOKEN
+    chosen = {"name": NAME, "token": TOKEN}
+    settings = [f"rag.embedding_model.{key}={value}" for key, value in chosen.items()]
+    pulled = models("pull", *(part for each in settings for part in ("--set", each)))
+    assert pulled.exit_code == 0
+    assert pulled.stdout.startswith(f"{NAME}: ")
+    assert TOKEN not in pulled.output
+
+
+def test_the_command_says_why_a_model_cannot_be_had(models, server):
+    server.status = 404
+    failed = models("pull", NAME)
+    assert isinstance(failed.exception, ModelNotFoundError)
+    assert f"has no model '{NAME}'" in str(failed.exception)
