@@ -139,6 +139,8 @@ def test_ingesting_the_working_directory_leaves_out_the_index(kvasir: Kvasir, no
         (["ask", "x", "--generator", "openai"], "generator.model"),
         (["ingest", "notes", "--split-by", "chapter"], "split_by"),
         (["ingest", "notes", "--metadata", "x"], "key=value"),
+        (["ingest", "notes", "--metadata", "x=NaN"], "finite"),
+        (["documents", "metadata", "notes/tea.txt", "x=1e999"], "finite"),
         (["ingest", "notes", "--language", "klingon"], "ISO 639-1"),
         (["search", "x", "--filters", "year>=2020"], "other comparisons"),
         (["ask", "x", "--set", "chat.rag.prompt=none"], "{{context}}"),

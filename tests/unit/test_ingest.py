@@ -1,3 +1,4 @@
+import math
 import os
 import signal
 import threading
@@ -8,6 +9,7 @@ import pytest
 
 from kvasir.catalog.doctor import examine, restore
 from kvasir.catalog.sql import SqlCatalog
+from kvasir.components.extractors.markdown import MarkdownExtractor
 from kvasir.components.splitters.window import WindowSplitter
 from kvasir.core.errors import CollectionError, ComponentError, ExtractionError, UserError
 from kvasir.core.filters import parse_filter
@@ -294,7 +296,17 @@ def test_given_metadata_stays_when_the_file_changes(world):
     assert world.store.count(parse_filter("course=x")) == 1
 
 
-@pytest.mark.parametrize("given", [{"title": "x"}, {"tags": ["a"]}, {"": 1}, {"none": None}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"title": "x"},
+        {"tags": ["a"]},
+        {"": 1},
+        {"none": None},
+        {"not a number": math.nan},
+        {"infinite": -math.inf},
+    ],
+)
 def test_metadata_that_cannot_be_kept_is_refused_before_anything_is_done(world, given):
     world.write("a.txt", "one\n")
     with pytest.raises(UserError, match="metadata field"):
@@ -543,6 +555,23 @@ def test_halves_of_surrogate_pairs_are_replaced_and_offsets_stay(world):
     assert world.texts() == ["a\ufffdb", "second"]
     record = world.catalog.document("test", document_id(path))
     assert (record.title, record.metadata["x"]) == ("t\ufffd", "\ufffd")
+
+
+def test_what_is_no_number_in_a_files_own_metadata_becomes_text(world):
+    front_matter = "---\ngrade: .nan\nlimit: .inf\nyear: 2026\n---\n\n"
+    path = world.write("a.md", f"{front_matter}one\n")
+
+    class MarkdownPool:
+        def map(self, items, *, ordered=True):
+            for uri in items:
+                source = Source(uri, "text/markdown")
+                yield source, MarkdownExtractor().extract(source, Path(uri).read_bytes())
+
+    world.pipeline = world.make(pool=MarkdownPool())
+    world.ingest()
+    metadata = world.catalog.document("test", document_id(path)).metadata
+    assert (metadata["grade"], metadata["limit"], metadata["year"]) == ("nan", "inf", 2026)
+    assert world.is_clean()
 
 
 def test_every_chunk_of_a_new_version_is_counted_once(world):

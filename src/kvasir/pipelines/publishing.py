@@ -17,6 +17,7 @@ stores that are ``Durable`` for themselves only after one.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -319,14 +320,16 @@ def check_metadata(given: Metadata) -> None:
     """Checks metadata that a caller gives.
 
     Raises:
-        UserError: A field is reserved or a value is not text, a number or a truth value.
+        UserError: A field is reserved or a value is not text, a finite number or a truth value.
     """
     for name, value in given.items():
         if name in RESERVED_METADATA:
             raise UserError(f"metadata field '{name}' is filled by Kvasir: use another name")
-        if not name or not isinstance(value, (str, int, float, bool)):
+        usable = isinstance(value, (str, int, float, bool))
+        if not name or not usable or (isinstance(value, float) and not math.isfinite(value)):
             raise UserError(
-                f"metadata field '{name}' must be text, a number or true/false, not {value!r}"
+                f"metadata field '{name}' must be text, a finite number or true/false, "
+                f"not {value!r}"
             )
 
 

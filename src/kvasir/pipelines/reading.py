@@ -6,6 +6,7 @@ It runs in a thread of its own, ahead of the embedding by a bounded amount of te
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import stat
@@ -21,7 +22,7 @@ from kvasir.core import media_types
 from kvasir.core.errors import ExtractionError, FetchError
 from kvasir.core.ledger import SourceState, VersionDraft, VersionStatus, chunk_metadata
 from kvasir.core.protocols import Catalog, Splitter
-from kvasir.core.types import Document, Metadata, Source, document_id
+from kvasir.core.types import Document, Metadata, MetadataValue, Source, document_id
 from kvasir.language.detect import detect
 from kvasir.pipelines.discovery import NOT_A_FILE, Upload, is_address
 from kvasir.pipelines.events import Failed, Finished, Outcome
@@ -289,15 +290,23 @@ def _conflict(old: SourceState, new: SourceState) -> str:
 
 
 def _writable(document: Document) -> Document:
-    """Replaces halves of surrogate pairs, which no UTF-8 can hold; every offset stays."""
-    own = {
-        _SURROGATE.sub("\ufffd", name): _SURROGATE.sub("\ufffd", value)
-        if isinstance(value, str)
-        else value
-        for name, value in document.metadata.items()
-    }
-    text, title = (_SURROGATE.sub("\ufffd", s) for s in (document.text, document.title))
+    """Replaces halves of surrogate pairs, which no UTF-8 can hold; every offset stays.
+
+    Numbers that are not finite become text: JSON has none, and NaN differs from itself.
+    """
+    own = {_sound(name): _kept(value) for name, value in document.metadata.items()}
+    text, title = _sound(document.text), _sound(document.title)
     return replace(document, text=text, title=title, metadata=own)
+
+
+def _kept(value: MetadataValue) -> MetadataValue:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return _sound(value) if isinstance(value, str) else value
+
+
+def _sound(text: str) -> str:
+    return _SURROGATE.sub("\ufffd", text)
 
 
 class _Backlog:
