@@ -117,3 +117,19 @@ def test_a_marker_after_too_few_words_is_judged_by_the_question():
     text, checker = check(["According to [1], the gods did."])
     assert text == "According to [1], the gods did."
     assert "gods" in checker.citations[0].quote
+
+
+@pytest.mark.parametrize("statement", ["Indeed so", "Los poetas bebían algo dulce y peligroso"])
+@pytest.mark.parametrize(
+    ("question", "quote"),
+    [
+        ("Who made Kvasir?", "Kvasir was made by the gods [7] and slain by two dwarfs."),
+        ("What else?", "The mead was made from honey."),
+    ],
+)
+def test_what_no_words_can_tell_is_quoted_by_the_question_or_from_the_beginning(
+    statement, question, quote
+):
+    text, checker = check([f"{statement} [1]."], question=question)
+    assert text == f"{statement} [1]."
+    assert [citation.quote for citation in checker.citations] == [quote]

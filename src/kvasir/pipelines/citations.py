@@ -2,7 +2,9 @@
 
 A marker ``[n]`` is kept when it points to a retrieved chunk, its statement shares words with
 that chunk, and a quote that bears the statement out stands in the document at its offsets.
-Other markers are taken out of the text and counted.
+Other markers are taken out of the text and counted. A statement of hardly any words, or in
+another language than the chunk, need not share any: its quote is the sentence nearest to the
+question, or the chunk's first.
 """
 
 from __future__ import annotations
