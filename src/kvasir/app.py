@@ -22,7 +22,7 @@ from kvasir.core.protocols import (
     Optimizable,
     VectorStore,
 )
-from kvasir.core.types import Answer, Hit, Metadata, document_id
+from kvasir.core.types import Answer, Hit, Metadata, Progress, document_id
 from kvasir.parts import Parts, once
 from kvasir.pipelines.answer import Answerer, AnswerStream
 from kvasir.pipelines.confidence import Calibration, EvidenceReader, Features
@@ -33,7 +33,6 @@ from kvasir.settings import Settings, VectorDbSettings, load_settings
 
 if TYPE_CHECKING:
     from kvasir.catalog.doctor import Findings, Repairs
-    from kvasir.evaluation.calibration import Progress
     from kvasir.pipelines.chat import Conversation, Documents
     from kvasir.pipelines.copying import CopyReport
     from kvasir.pipelines.events import Event, IngestReport
@@ -68,7 +67,7 @@ class App(Parts):
         self,
         settings: Settings,
         *,
-        on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+        on_progress: Progress = lambda stage, done, total: None,
     ) -> None:
         """Opens nothing yet.
 
@@ -256,7 +255,7 @@ class App(Parts):
         *,
         name: str | None = None,
         exact: bool = False,
-        on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+        on_progress: Progress = lambda stage, done, total: None,
     ) -> CopyReport:
         """Copies the collection to another store, or another place; nothing is embedded again.
 
@@ -294,20 +293,30 @@ class App(Parts):
             self.catalog.copy_collection(record.name, name)
         return report
 
-    def examine(self) -> Findings:
-        """Compares catalog and store."""
+    def examine(self, *, on_progress: Progress = lambda stage, done, total: None) -> Findings:
+        """Compares catalog and store; tells how many chunks are compared."""
         from kvasir.catalog.doctor import examine
 
         self._record()
-        return examine(self.catalog, self._store, self.collection)
+        return examine(self.catalog, self._store, self.collection, on_progress=on_progress)
 
-    def repair(self) -> Repairs:
-        """Makes the store what the catalog says; a second time there is nothing to do."""
+    def repair(self, *, on_progress: Progress = lambda stage, done, total: None) -> Repairs:
+        """Makes the store what the catalog says; a second time there is nothing to do.
+
+        Args:
+            on_progress: Told how many chunks are compared, and how many written again.
+        """
         from kvasir.catalog.doctor import repair
 
         self._record()
         with self.writing:
-            return repair(self.catalog, self._store, self.embedder, self.collection)
+            return repair(
+                self.catalog,
+                self._store,
+                self.embedder,
+                self.collection,
+                on_progress=on_progress,
+            )
 
     def calibrate(
         self,
@@ -511,10 +520,12 @@ class App(Parts):
 
         return Publisher(self._store, self.catalog, None, self.collection, writing=self.writing)
 
-    def _restore(self) -> int:
+    def _restore(self, on_progress: Progress) -> int:
         from kvasir.catalog.doctor import restore
 
-        return restore(self.catalog, self._store, self.embedder, self.collection)
+        return restore(
+            self.catalog, self._store, self.embedder, self.collection, on_progress=on_progress
+        )
 
     def _store_was_lost(self) -> bool:
         """Says whether the store is empty though the catalog knows of chunks."""

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kvasir.catalog.doctor import examine, repair
+from kvasir.catalog.doctor import examine, repair, restore
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.errors import CollectionError, UserError
 from kvasir.core.ledger import SourceState, VersionDraft, chunk_metadata
@@ -154,6 +154,37 @@ def test_a_lost_store_is_filled_again_from_the_catalog(catalog, store, embedder)
     before = content(store)
     new = MemoryStore()
     assert repair(catalog, new, embedder, "test").rewritten == 8
+    assert content(new) == before
+
+
+def test_the_doctor_tells_how_far_it_is(catalog, store, embedder):
+    told = []
+
+    def hear(stage, done, total):
+        told.append((stage, done, total))
+
+    examine(catalog, store, "test", on_progress=hear)
+    assert told == [("comparing", 0, 8), ("comparing", 8, 8)]
+    store.delete(ids(store)[:3])
+    told.clear()
+    repair(catalog, store, embedder, "test", on_progress=hear)
+    assert told == [
+        ("comparing", 0, 5),
+        ("comparing", 5, 5),
+        ("writing again", 0, 3),
+        ("writing again", 3, 3),
+    ]
+
+
+def test_a_store_is_filled_again_in_steps(catalog, store, embedder, monkeypatch):
+    monkeypatch.setattr("kvasir.catalog.doctor._SLICE", 3)
+    before = content(store)
+    told = []
+    new = MemoryStore()
+    restore(
+        catalog, new, embedder, "test", on_progress=lambda stage, done, total: told.append(done)
+    )
+    assert told[-4:] == [0, 3, 6, 8]
     assert content(new) == before
 
 

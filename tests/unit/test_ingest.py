@@ -14,7 +14,7 @@ from kvasir.components.splitters.window import WindowSplitter
 from kvasir.core.errors import CollectionError, ComponentError, ExtractionError, UserError
 from kvasir.core.filters import parse_filter
 from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
-from kvasir.pipelines.events import Embedded, Extracted, Failed, Found, Reused
+from kvasir.pipelines.events import Embedded, Extracted, Failed, Found, Restoring, Reused
 from kvasir.pipelines.ingest import IngestPipeline
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
@@ -836,8 +836,13 @@ def test_chunks_that_the_store_lost_are_written_again_by_the_next_ingest(world):
     with pytest.raises(UserError, match=r"has 1 chunks and the catalog 3.*--repair"):
         world.ingest()
     args = world.catalog, world.store, world.embedder, "test"
-    world.pipeline = world.make(restore=lambda: restore(*args))
-    report = world.ingest()
+    world.pipeline = world.make(restore=lambda told: restore(*args, on_progress=told))
+    events = []
+    report = world.ingest(on_event=events.append)
+    assert [e for e in events if isinstance(e, Restoring)][-2:] == [
+        Restoring("writing again", 0, 2),
+        Restoring("writing again", 2, 2),
+    ]
     assert (report.chunks_restored, report.chunks_embedded, len(report.unchanged)) == (2, 2, 1)
     assert world.chunks() == before
     assert world.is_clean()

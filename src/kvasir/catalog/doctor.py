@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -18,8 +19,11 @@ from kvasir.core.batches import batches
 from kvasir.core.errors import CollectionError, UserError
 from kvasir.core.ledger import ChunkRecord, VersionStatus, passage_hash
 from kvasir.core.protocols import Durable, Embedder, VectorStore
-from kvasir.core.types import Chunk, Matrix, Metadata
+from kvasir.core.types import Chunk, Matrix, Metadata, Progress
 from kvasir.pipelines.publishing import Publisher
+
+COMPARING, REWRITING = "comparing", "writing again"
+"""The stages that are told."""
 
 _SLICE = 256
 _LENGTH_TOLERANCE = 0.01
@@ -90,8 +94,20 @@ class Repairs:
     relabelled: int = 0
 
 
-def examine(catalog: SqlCatalog, store: VectorStore, collection: str) -> Findings:
+def examine(
+    catalog: SqlCatalog,
+    store: VectorStore,
+    collection: str,
+    *,
+    on_progress: Progress = lambda stage, done, total: None,
+) -> Findings:
     """Compares every chunk of a collection; changes nothing.
+
+    Args:
+        catalog: The ledger, which is believed.
+        store: The collection's store.
+        collection: The collection's name.
+        on_progress: Told how many chunks of the store are compared.
 
     Raises:
         CollectionError: There is no such collection.
@@ -105,6 +121,8 @@ def examine(catalog: SqlCatalog, store: VectorStore, collection: str) -> Finding
     }
     seen: set[str] = set()
     orphans, altered, mislabelled, broken = set[str](), set[str](), set[str](), set[str]()
+    done, counted = 0, store.count()
+    on_progress(COMPARING, done, counted)
     for batch in store.scroll():
         for chunk, vector in batch:
             record = expected.get(chunk.id)
@@ -118,6 +136,8 @@ def examine(catalog: SqlCatalog, store: VectorStore, collection: str) -> Finding
             if not _is_sound(vector, store.dimension):
                 broken.add(chunk.id)
             seen.add(chunk.id)
+        done += len(batch)
+        on_progress(COMPARING, done, max(done, counted))
     return Findings(
         collection=collection,
         unfinished=catalog.unfinished(collection),
@@ -128,7 +148,7 @@ def examine(catalog: SqlCatalog, store: VectorStore, collection: str) -> Finding
         mislabelled=tuple(sorted(mislabelled)),
         bad_vectors=tuple(sorted(broken)),
         expected=len(expected),
-        counted=store.count(),
+        counted=counted,
     )
 
 
@@ -139,6 +159,7 @@ def repair(
     collection: str,
     *,
     may_empty: bool = False,
+    on_progress: Progress = lambda stage, done, total: None,
 ) -> Repairs:
     """Makes the store what the catalog says; doing it twice does nothing more.
 
@@ -148,6 +169,7 @@ def repair(
         embedder: The one that made the collection.
         collection: The collection's name.
         may_empty: Delete the store's chunks even where the catalog has no document at all.
+        on_progress: Told how many chunks are compared, and how many written again.
 
     Raises:
         CollectionError: There is no such collection, or another embedder made it.
@@ -159,12 +181,12 @@ def repair(
     if catalog.chunk_count(collection) == 0 and not catalog.unfinished(collection):
         _refuse_to_empty(store, collection, may_empty)
     recovered = publisher.recover()
-    found = examine(catalog, store, collection)
+    found = examine(catalog, store, collection, on_progress=on_progress)
     wrong = sorted({*found.altered, *found.bad_vectors})
     unwanted = [*found.orphans, *wrong]
     for part in batches(unwanted, _SLICE):
         store.delete(part)
-    _rewrite(catalog, store, embedder, collection, {*found.missing, *wrong})
+    _rewrite(catalog, store, embedder, collection, {*found.missing, *wrong}, on_progress)
     _relabel(catalog, store, collection, set(found.mislabelled))
     if isinstance(store, Durable):
         store.flush()
@@ -176,14 +198,23 @@ def repair(
     )
 
 
-def restore(catalog: SqlCatalog, store: VectorStore, embedder: Embedder, collection: str) -> int:
+def restore(
+    catalog: SqlCatalog,
+    store: VectorStore,
+    embedder: Embedder,
+    collection: str,
+    *,
+    on_progress: Progress = lambda stage, done, total: None,
+) -> int:
     """Writes the chunks that the store lacks, and changes nothing else; returns how many.
+
+    Arguments as ``repair``.
 
     Raises:
         CollectionError: There is no such collection.
     """
-    missing = examine(catalog, store, collection).missing
-    _rewrite(catalog, store, embedder, collection, set(missing))
+    missing = examine(catalog, store, collection, on_progress=on_progress).missing
+    _rewrite(catalog, store, embedder, collection, set(missing), on_progress)
     return len(missing)
 
 
@@ -219,17 +250,23 @@ def _is_sound(vector: Matrix, dimension: int) -> bool:
 
 
 def _rewrite(
-    catalog: SqlCatalog, store: VectorStore, embedder: Embedder, collection: str, ids: set[str]
+    catalog: SqlCatalog,
+    store: VectorStore,
+    embedder: Embedder,
+    collection: str,
+    ids: set[str],
+    on_progress: Progress,
 ) -> None:
     """Makes chunks anew from the text in the catalog, embeds and writes them."""
-    batch: list[Chunk] = []
-    for chunk in _rebuild(catalog, collection, ids):
-        batch.append(chunk)
-        if len(batch) == _SLICE:
-            store.upsert(batch, embedder.embed_documents([c.passage for c in batch]))
-            batch = []
-    if batch:
-        store.upsert(batch, embedder.embed_documents([c.passage for c in batch]))
+    if not ids:
+        return
+    done = 0
+    on_progress(REWRITING, done, len(ids))
+    chunks = _rebuild(catalog, collection, ids)
+    while batch := list(islice(chunks, _SLICE)):
+        store.upsert(batch, embedder.embed_documents([chunk.passage for chunk in batch]))
+        done += len(batch)
+        on_progress(REWRITING, done, len(ids))
 
 
 def _rebuild(catalog: SqlCatalog, collection: str, ids: set[str]) -> Iterator[Chunk]:

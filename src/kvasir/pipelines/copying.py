@@ -14,17 +14,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 
 from kvasir.core.protocols import Optimizable, VectorStore
-from kvasir.core.types import Chunk, Matrix
-
-Progress = Callable[[str, int, int], None]
-"""Called between batches with the stage, how many chunks of it are done, and of how many."""
+from kvasir.core.types import Chunk, Matrix, Progress
 
 COPYING, CHECKING, BUILDING = "copying", "checking", "building the search graph"
 
@@ -96,7 +93,7 @@ def copy_chunks(
         source: Where the chunks are.
         target: Where they are to be; of the same dimension.
         exact: Delete what the target has and the source has not.
-        on_progress: Told how far the copy is.
+        on_progress: Told between batches how many chunks are done.
 
     Raises:
         ComponentError: A store failed.

@@ -16,7 +16,7 @@ from dataclasses import replace
 from kvasir.core.errors import UserError
 from kvasir.core.ledger import VersionStatus
 from kvasir.core.protocols import Catalog, Embedder, Splitter, VectorStore
-from kvasir.core.types import Metadata, document_id
+from kvasir.core.types import Metadata, Progress, document_id
 from kvasir.pipelines.discovery import Discovery, Input, discover
 from kvasir.pipelines.events import (
     Embedded,
@@ -27,6 +27,7 @@ from kvasir.pipelines.events import (
     Found,
     IngestReport,
     Outcome,
+    Restoring,
     Reused,
 )
 from kvasir.pipelines.publishing import Publisher, Ready, check_metadata
@@ -70,7 +71,7 @@ class IngestPipeline:
         hold_seconds: float = 3.0,
         left_out: Iterable[str] = (),
         max_file_mb: int = 200,
-        restore: Callable[[], int] | None = None,
+        restore: Callable[[Progress], int] | None = None,
         writing: threading.Lock | None = None,
     ) -> None:
         """Makes the pipeline; nothing is read or written yet.
@@ -92,7 +93,8 @@ class IngestPipeline:
                 written with one flush (which takes about 0.1 s); only where the store flushes.
             left_out: Files and folders that are skipped inside of folders: our own.
             max_file_mb: Larger sources are reported unread, in MiB.
-            restore: Writes the chunks that the store has lost, and returns how many.
+            restore: Writes the chunks that the store has lost, tells how far it is, and returns
+                how many there were.
             writing: The lock of every publisher of the store.
         """
         self._pool = pool
@@ -152,7 +154,9 @@ class IngestPipeline:
             on_event=on_event,
         )
         run.report.recovered = self._publisher.recover()
-        restored, run.report.chunks_unknown = self._publisher.check_count(self._restore)
+        restored, run.report.chunks_unknown = self._publisher.check_count(
+            self._restore, lambda *told: on_event(Restoring(*told))
+        )
         run.report.chunks_restored = run.report.chunks_embedded = restored
         found = discover(inputs, self._left_out)
         run.report.without_files = found.without_files

@@ -29,7 +29,7 @@ from kvasir.core.batches import batches
 from kvasir.core.errors import CollectionError, ComponentError, UserError
 from kvasir.core.ledger import RESERVED_METADATA, CollectionRecord, VersionDraft, passage_hash
 from kvasir.core.protocols import Catalog, Durable, Embedder, VectorStore
-from kvasir.core.types import Chunk, Matrix, Metadata
+from kvasir.core.types import Chunk, Matrix, Metadata, Progress
 
 _SLICE = 512
 """Chunks in one call to the store."""
@@ -130,11 +130,16 @@ class Publisher:
             self._stamp()
         return abandoned
 
-    def check_count(self, restore: Callable[[], int] | None) -> tuple[int, int]:
+    def check_count(
+        self,
+        restore: Callable[[Progress], int] | None,
+        on_progress: Progress = lambda stage, done, total: None,
+    ) -> tuple[int, int]:
         """Compares how many chunks catalog and store have, and gives back what the store lost.
 
         Args:
             restore: Writes what the store lacks, and returns how many chunks that were.
+            on_progress: Told how far that is.
 
         Returns:
             How many chunks were written again, and how many the store has that no document
@@ -152,7 +157,7 @@ class Publisher:
                     f"the store of collection '{self._collection}' has {counted} chunks and the "
                     f"catalog {expected}: run 'kvasir doctor --repair', then ingest again"
                 )
-            restored = restore()
+            restored = restore(on_progress)
             self._flush()
             return restored, max(0, self._store.count() - expected)
 

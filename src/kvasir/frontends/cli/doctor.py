@@ -9,7 +9,7 @@ import click
 from kvasir.app import App
 from kvasir.frontends.cli.main import EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, with_app
-from kvasir.frontends.cli.rendering import print_json
+from kvasir.frontends.cli.rendering import print_json, stages
 
 
 @click.command()
@@ -22,9 +22,14 @@ def doctor(app: App, repair: bool, as_json: bool) -> int:
     Finds chunks that no document has, chunks and vectors that are missing or broken, and versions
     that were left half-written. Ends with 4 when faults are found and not repaired.
     """
-    findings = app.examine()
-    repairs = app.repair() if repair and not findings.clean else None
-    after = app.examine() if repairs else findings
+    with stages(quiet=as_json) as on_progress:
+        findings = app.examine(on_progress=on_progress)
+    repairs, after = None, findings
+    if repair and not findings.clean:
+        with stages(quiet=as_json) as on_progress:
+            repairs = app.repair(on_progress=on_progress)
+        with stages(quiet=as_json) as on_progress:
+            after = app.examine(on_progress=on_progress)
     if as_json:
         print_json(
             {

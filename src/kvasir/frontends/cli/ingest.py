@@ -23,6 +23,7 @@ from kvasir.pipelines.events import (
     Finished,
     Found,
     IngestReport,
+    Restoring,
     Reused,
     shown,
 )
@@ -128,13 +129,16 @@ def _build_graph(app: App, *, quiet: bool) -> None:
 
 
 class _Progress:
-    """Turns what an ingest tells into two bars: documents, and passages embedded."""
+    """Turns what an ingest tells into bars: what is restored, documents, passages embedded."""
 
     def __init__(self, on_progress: OnProgress) -> None:
         self._show = on_progress
         self._sources = self._done = self._passages = self._vectors = 0
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, Restoring):
+            self._show(event.stage, event.done, event.total)
+            return
         if isinstance(event, Found):
             self._sources = event.sources
         elif isinstance(event, Extracted):
