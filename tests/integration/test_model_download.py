@@ -54,6 +54,7 @@ class Hub(ThreadingHTTPServer):
         self.moved_to = None
         self.askers = 1
         self.all_asked = threading.Event()
+        self.all_asked.set()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -230,6 +231,7 @@ def pulling(folder, **environment):
 
 def test_a_model_that_two_processes_fetch_at_the_same_time_is_fetched_once(server, tmp_path):
     server.askers = 2
+    server.all_asked.clear()
     with pulling(tmp_path) as first, pulling(tmp_path) as second:
         results = [(*process.communicate(), process.returncode) for process in (first, second)]
     target = "kvasir-data/models/acme/small-encoder"

@@ -65,7 +65,7 @@ def pull(
     data_dir: Path | str | None = None,
     progress: Progress | None = None,
 ) -> ModelFolder:
-    """Downloads a model.
+    """Downloads a model, unless all of it is there as the hub has it.
 
     Args:
         name: Its name on the hub; the owner ``sentence-transformers`` may be left out.
@@ -174,16 +174,26 @@ class _Download:
             _SAFETENSORS.fullmatch(f.path) or _PICKLED.fullmatch(f.path) for f in self._files
         ):
             raise ModelNotFoundError(f"'{self._name}' has no config.json with weights on the hub")
-        self._partial.mkdir(parents=True, exist_ok=True)
+        self._partial.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self._partial.with_name(self._partial.name + ".lock")):
-            self._check_space()
-            for file in self._files:
-                self._fetch(file)
-            self._target.parent.mkdir(parents=True, exist_ok=True)
-            if self._target.exists():
-                shutil.rmtree(self._target)
-            self._partial.rename(self._target)
+            # Another process may have fetched it while this one waited.
+            if not self._is_there():
+                self._fetch_all()
         return ModelFolder(self._name, self._target, "downloaded")
+
+    def _is_there(self) -> bool:
+        paths = [(self._target / file.path, file) for file in self._files]
+        return all(path.is_file() and _intact(path, file) for path, file in paths)
+
+    def _fetch_all(self) -> None:
+        self._partial.mkdir(exist_ok=True)
+        self._check_space()
+        for file in self._files:
+            self._fetch(file)
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        if self._target.exists():
+            shutil.rmtree(self._target)
+        self._partial.rename(self._target)
 
     def _check_space(self) -> None:
         free = shutil.disk_usage(self._partial).free

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.console import Console
 
 from kvasir.frontends.cli.options import json_option, with_settings
-from kvasir.frontends.cli.rendering import print_json, print_table, sizes
+from kvasir.frontends.cli.rendering import download, print_json, print_table, sizes
 from kvasir.models import folders
 from kvasir.settings import Settings
 
@@ -40,12 +39,7 @@ def pull(settings: Settings, name: str | None, as_json: bool) -> None:
 
     chosen = settings.rag.embedding_model
     token = chosen.token.get_secret_value() if chosen.token else None
-    console = Console(stderr=True)
-    with console.status("") as status:
-
-        def on_progress(file: str, done: int, total: int) -> None:
-            status.update(f"{file}: {sizes(done)} of {sizes(total)}")
-
+    with download(quiet=as_json) as on_progress:
         folder = hub.pull(name or chosen.name, token, settings.data_dir, on_progress)
     if as_json:
         print_json(_as_dict(folder))

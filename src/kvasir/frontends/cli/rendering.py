@@ -13,11 +13,13 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 
 from kvasir.core.types import Answer, Citation, Hit
@@ -77,6 +79,32 @@ def stages(*, quiet: bool = False) -> Iterator[OnProgress]:
             task = tasks[stage]
             elapsed = bar.tasks[bar.task_ids.index(task)].elapsed or 0.0
             bar.update(task, completed=done, total=total, rate=rate(done, elapsed))
+
+        yield on_progress
+
+
+@contextmanager
+def download(*, quiet: bool = False) -> Iterator[OnProgress]:
+    """A bar of bytes, with rate and remaining time; called with file, done, total."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda file, done, total: None
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    ) as bar:
+
+        def on_progress(file: str, done: int, total: int) -> None:
+            if not bar.task_ids:
+                # What an earlier run fetched says nothing about the rate of this one.
+                bar.add_task(file, total=total, completed=done)
+            bar.update(bar.task_ids[0], description=file, completed=done)
 
         yield on_progress
 
