@@ -3,8 +3,8 @@
     python bench/ingest.py [PATH...] [--json]
 
 The default settings with an empty data folder: reading, extracting in child processes,
-splitting, embedding, writing store and catalog. Reading and extracting go on while the main
-process embeds, so ``extract`` is the time that it waited for them.
+splitting, embedding, writing store and catalog. A thread reads, extracts and splits while the
+main one embeds and writes; ``extract`` is the time that it waited for the child processes.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ def render(figures: dict[str, Any]) -> str:
         f"in {total} s: {figures['mb_per_s']} MB/s, {figures['chunks_per_s']} chunks/s. "
         f"The same again, nothing changed: {figures['again_s']} s. "
         f"Peak memory {figures['peak_mb']} MB.\n\n"
+        "Reading, extracting and splitting go on beside embedding and writing, so the shares can "
+        "sum up to more than 100 %.\n\n"
         + table(
             ["stage", "seconds", "share"],
             [[name, spent, f"{100 * spent / total:.0f} %"] for name, spent in stages],
