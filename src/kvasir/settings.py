@@ -335,6 +335,8 @@ def load_settings(
     config: Path | str | Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
+    *,
+    origins: Mapping[str, str] | None = None,
 ) -> Settings:
     """Reads the settings.
 
@@ -346,23 +348,27 @@ def load_settings(
             directory, if there is one.
         overrides: Dotted keys and their values, above everything else.
         environment: Variables to read; default ``os.environ``.
+        origins: For messages, what gave an override, by its key: an option such as ``--top-k``.
 
     Raises:
         SettingsError: A key is unknown (names the nearest known one) or a value is unusable.
     """
-    path: Path | None = None
+    in_file: dict[str, str] = {}
     if isinstance(config, Mapping):
         tree = copy.deepcopy(dict(config))
     else:
         path = Path(config) if config else (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
         tree = read_settings_file(path) if path else {}
+        in_file = dict.fromkeys(_leaves(tree), f" in '{path}'")
     variables = os.environ if environment is None else environment
-    lay_over(tree, dict(_from_environment(variables)))
+    named = dict(_variable_names(variables))
+    lay_over(tree, {key: _value(variables[name], name) for key, name in named.items()})
     lay_over(tree, overrides or {})
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise SettingsError(_explain(error, path)) from None
+        by_option = dict.fromkeys(overrides or {}, "") | _from(origins or {})
+        raise SettingsError(_explain(error, _laid_over(in_file, _from(named), by_option))) from None
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -445,11 +451,45 @@ def _not_yaml(error: yaml.YAMLError) -> str:
     return f"is not valid YAML{place}: {problem}"
 
 
-def _from_environment(variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    for name, value in sorted(variables.items()):
+def _variable_names(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yields the dotted keys that the environment sets, each with its variable's name."""
+    for name in sorted(variables):
         if name.upper().startswith(ENVIRONMENT_PREFIX):
-            dotted = name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", ".")
-            yield dotted, _value(value, name)
+            yield name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", "."), name
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yields the dotted keys of all values of a tree."""
+    for key, value in tree.items():
+        if value and isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def _from(names: Mapping[str, str]) -> dict[str, str]:
+    return {key: f" from {name}" for key, name in names.items()}
+
+
+def _laid_over(*layers: Mapping[str, str]) -> dict[str, str]:
+    """Returns where each key was given last; a section hides what was given in it before."""
+    origins: dict[str, str] = {}
+    for layer in layers:
+        for dotted, origin in layer.items():
+            hidden = [key for key in origins if key.startswith(f"{dotted}.")]
+            for key in hidden:
+                del origins[key]
+            origins[dotted] = origin
+    return origins
+
+
+def _origin(origins: Mapping[str, str], dotted: str) -> str:
+    """Returns where a key was given; of a section, all that gave something in it."""
+    around = [key for key in origins if f"{dotted}.".startswith(f"{key}.")]
+    if around:
+        return origins[max(around, key=len)]
+    inside = (origin for key, origin in origins.items() if key.startswith(f"{dotted}."))
+    return " and".join(dict.fromkeys(filter(None, inside)))
 
 
 def _value(text: str, where: str) -> Any:
@@ -526,9 +566,8 @@ def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
     tree[last] = value
 
 
-def _explain(error: ValidationError, path: Path | None) -> str:
-    where = f" in '{path}'" if path else ""
-    return "; ".join(_explain_one(detail, where) for detail in error.errors())
+def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
+    return "; ".join(_explain_one(detail, origins) for detail in error.errors())
 
 
 def _nearest(dotted: str) -> str:
@@ -540,8 +579,9 @@ def _nearest(dotted: str) -> str:
     return f" (did you mean '{near[0]}'?)" if near else suggestion(dotted, known)
 
 
-def _explain_one(detail: ErrorDetails, where: str) -> str:
+def _explain_one(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
     dotted = ".".join(str(part) for part in detail["loc"])
+    where = _origin(origins, dotted)
     if detail["type"] == "extra_forbidden":
         return f"unknown setting '{dotted}'{where}{_nearest(dotted)}"
     message = detail["msg"].removeprefix("Value error, ")

@@ -260,6 +260,20 @@ def test_settings_are_written_checked_and_shown(kvasir: Kvasir, tmp_path: Path) 
     assert "did you mean 'max_words'?" in kvasir("config", "check", code=2).err
 
 
+def test_a_wrong_setting_is_blamed_on_what_gave_it(kvasir: Kvasir, tmp_path: Path) -> None:
+    (tmp_path / "kvasir.yaml").write_text("rag: {language: es}\n")
+    for options, blamed in (
+        (["--set", "rag.ingest.workers=0"], "'rag.ingest.workers' from --set: "),
+        (["--top-k", "0"], "'chat.rag.retriever.top_k' from --top-k: "),
+        (["--collection", "../up"], "'collection' from --collection: "),
+    ):
+        said = kvasir("search", "x", *options, code=2).err
+        assert blamed in said
+        assert "kvasir.yaml" not in said
+    said = kvasir("search", "x", code=2, KVASIR__RAG__LANGUAGE="klingon").err
+    assert "'rag.language' from KVASIR__RAG__LANGUAGE: " in said
+
+
 def test_completion_scripts_are_printed(ingested: Kvasir) -> None:
     for shell in ("bash", "zsh", "fish"):
         assert "_KVASIR_COMPLETE" in ingested("completion", shell).out

@@ -10,6 +10,7 @@ from kvasir.settings import Settings, keys, load_settings, parse_assignment, tem
 
 
 def write(folder: Path, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / "kvasir.yaml"
     path.write_text(text, "utf-8")
     return path
@@ -69,6 +70,48 @@ def test_a_bad_file_gets_one_line_that_names_the_fault(
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="there is no settings file"):
         load_settings(tmp_path / "none.yaml", None, {})
+
+
+def complaint(
+    path: Path, overrides: dict[str, object], environment: dict[str, str], **origins: str
+) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path, overrides, environment, origins=origins)
+    return str(caught.value)
+
+
+def test_a_wrong_setting_is_blamed_on_the_layer_that_gave_it(tmp_path: Path) -> None:
+    path = write(tmp_path, "generator: {typ: ollama}\nrag: {ingest: {workers: 0}}\n")
+    right = write(tmp_path / "right", "rag: {ingest: {workers: 2}}\n")
+    of_file = complaint(path, {}, {"KVASIR__RAG__LANGUAGE": "es"})
+    assert f"setting 'rag.ingest.workers' in '{path}': " in of_file
+    assert f"unknown setting 'generator.typ' in '{path}' (did you mean" in of_file
+    wrong = {"KVASIR__RAG__INGEST__WORKERS": "0", "KVASIR__RAG__LANGUAG": "es"}
+    of_variables = complaint(right, {}, wrong)
+    assert "setting 'rag.ingest.workers' from KVASIR__RAG__INGEST__WORKERS: " in of_variables
+    assert "unknown setting 'rag.languag' from KVASIR__RAG__LANGUAG (did you" in of_variables
+    of_option = complaint(right, {"collection": "../up"}, {}, collection="--collection")
+    assert "setting 'collection' from --collection: " in of_option
+    assert str(right) not in of_variables + of_option
+
+
+def test_a_value_that_was_laid_over_is_not_blamed_on_what_lies_below(tmp_path: Path) -> None:
+    path = write(tmp_path, "generator: {type: ollama}\n")
+    said = complaint(path, {}, {"KVASIR__GENERATOR": "{type: [ollama], modl: mistral}"})
+    assert said.count(" from KVASIR__GENERATOR") == 2
+    assert str(path) not in said
+
+
+def test_settings_that_do_not_go_together_are_blamed_on_all_who_gave_them(tmp_path: Path) -> None:
+    path = write(tmp_path, "collection: books\nrag: {splitter: {split_length: 5}}\n")
+    overrides = {"rag.splitter.split_overlap": 5}
+    said = complaint(path, overrides, {}, **{"rag.splitter.split_overlap": "--split-overlap"})
+    assert f"setting 'rag.splitter' in '{path}' and from --split-overlap: " in said
+
+
+def test_a_wrong_setting_given_from_python_needs_no_origin() -> None:
+    with pytest.raises(SettingsError, match=r"^setting 'rag\.ingest\.workers': "):
+        load_settings(None, {"rag.ingest.workers": 0}, {})
 
 
 def test_secrets_appear_neither_in_dumps_nor_in_errors() -> None:

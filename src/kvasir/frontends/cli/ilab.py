@@ -22,7 +22,7 @@ from kvasir.frontends.cli.chat import chat
 from kvasir.frontends.cli.ilab_config import settings_tree
 from kvasir.frontends.cli.ingest import ingest, parse_metadata, run_ingest
 from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_REFUSED, EXIT_USER_ERROR
-from kvasir.frontends.cli.options import SETTINGS_TREE, mapped_overrides
+from kvasir.frontends.cli.options import SETTINGS_TREE, mapped_overrides, option_names
 from kvasir.settings import Settings, load_settings
 
 _FROM_ILAB = ("config", "assignments")
@@ -102,7 +102,8 @@ def _settings(ctx: click.Context, options: dict[str, Any]) -> Settings:
     overrides = mapped_overrides(ctx, options)
     if options.get("collection"):
         overrides["collection"] = options["collection"]
-    return load_settings(ctx.meta[SETTINGS_TREE], overrides)
+    origins = option_names(ctx, overrides)
+    return load_settings(ctx.meta[SETTINGS_TREE], overrides, origins=origins)
 
 
 def _failure(error: KvasirError) -> click.ClickException:

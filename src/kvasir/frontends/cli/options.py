@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
@@ -19,6 +19,9 @@ R = TypeVar("R")
 
 SETTINGS_TREE = "kvasir.settings_tree"
 """In a context's ``meta``: settings that another program's command line brings along."""
+
+_OPTIONS = ("config", "assignments", "collection")
+"""The parameters of ``settings_of`` that every subcommand takes as options."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
@@ -41,11 +44,8 @@ def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P,
     @click.pass_context
     @functools.wraps(command)
     def wrapped(ctx: click.Context, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        settings = _settings(
-            ctx.find_root().obj or {},
-            {key: kwargs.pop(key) for key in ("config", "assignments", "collection")},
-            mapped_overrides(ctx, kwargs),
-        )
+        own: dict[str, Any] = {name: kwargs.pop(name) for name in _OPTIONS}
+        settings = settings_of(ctx, **own, mapped=mapped_overrides(ctx, kwargs))
         return command(settings, *args, **kwargs)
 
     return wrapped
@@ -113,27 +113,49 @@ def mapped_overrides(ctx: click.Context, values: dict[str, Any]) -> dict[str, An
     return overrides
 
 
-def _settings(
-    root: Mapping[str, Any], own: Mapping[str, Any], mapped: Mapping[str, Any]
+def option_names(ctx: click.Context, overrides: Mapping[str, Any]) -> dict[str, str]:
+    """Returns, by dotted key, the option of the command that gave each override."""
+    options = [each for each in ctx.command.params if isinstance(each, SettingOption)]
+    names = {option.key: max(option.opts, key=len) for option in options}
+    return {key: "--collection" if key == "collection" else names[key] for key in overrides}
+
+
+def settings_of(
+    ctx: click.Context,
+    config: str | None = None,
+    assignments: Iterable[str] | None = None,
+    collection: str | None = None,
+    mapped: Mapping[str, Any] | None = None,
 ) -> Settings:
-    assignments = (*(root.get("assignments") or ()), *(own["assignments"] or ()))
-    overrides = dict(parse_assignment(text) for text in assignments)
-    collection = own["collection"] or root.get("collection")
-    if collection:
-        overrides["collection"] = collection
-    return load_settings(own["config"] or root.get("config"), overrides | dict(mapped))
+    """Returns the settings that a command's own options make, over those before the command.
+
+    Args:
+        ctx: The command's.
+        config: The settings file.
+        assignments: Those of ``--set``.
+        collection: The collection's name.
+        mapped: What its setting options gave, by dotted key.
+    """
+    root = ctx.find_root().obj or {}
+    every = (*(root.get("assignments") or ()), *(assignments or ()))
+    overrides = dict(parse_assignment(text) for text in every)
+    origins = dict.fromkeys(overrides, "--set")
+    collection = collection or root.get("collection")
+    options = ({"collection": collection} if collection else {}) | dict(mapped or {})
+    return load_settings(
+        config or root.get("config"),
+        overrides | options,
+        origins=origins | option_names(ctx, options),
+    )
 
 
 def _settings_of_help(ctx: click.Context) -> Settings:
     """Returns the settings that a command would have; the built-in ones where they are broken."""
     base = ctx.meta.get(SETTINGS_TREE)
-    root = ctx.find_root().obj
     # Those options are eager: what stands before --help is known by now.
-    own = {name: ctx.params.get(name) for name in ("config", "assignments", "collection")}
+    own = {name: ctx.params.get(name) for name in _OPTIONS}
     try:
-        if base is not None:
-            return load_settings(base)
-        return _settings(root if isinstance(root, Mapping) else {}, own, {})
+        return settings_of(ctx, **own) if base is None else load_settings(base)
     except SettingsError:
         return Settings()
 
