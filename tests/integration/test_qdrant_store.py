@@ -24,6 +24,7 @@ from qdrant_edge import (
 )
 
 from kvasir.components.stores import qdrant_shard
+from kvasir.components.stores.collection_folder import drop_collection, list_collections
 from kvasir.components.stores.qdrant import QdrantStore
 from kvasir.components.stores.qdrant_graph import GraphBuild, GraphBuildError
 from kvasir.components.stores.qdrant_layout import BM25, DENSE
@@ -403,7 +404,7 @@ def test_a_second_process_is_told_who_holds_the_collection(store_at, tmp_path):
         with pytest.raises(StoreLockedError, match=f"'test'.*in use by process {child.pid} "):
             store_at()
         with pytest.raises(StoreLockedError, match=str(child.pid)):
-            QdrantStore.drop_collection(str(tmp_path), "test")
+            drop_collection(str(tmp_path), "test")
         store_at("another").close()
     finally:
         child.kill()
@@ -458,15 +459,15 @@ def test_a_closed_store_says_so(store_at):
 
 
 def test_collections_are_listed_and_dropped(store_at, tmp_path):
-    assert QdrantStore.list_collections(str(tmp_path / "none")) == []
+    assert list_collections(str(tmp_path / "none")) == []
     for name in ("b", "../a", ".hidden", "北京"):
         store_at(name).close()
-    assert QdrantStore.list_collections(str(tmp_path)) == ["../a", ".hidden", "b", "北京"]
+    assert list_collections(str(tmp_path)) == ["../a", ".hidden", "b", "北京"]
     assert not (tmp_path.parent / "a").exists()
-    QdrantStore.drop_collection(str(tmp_path), "../a")
-    assert QdrantStore.list_collections(str(tmp_path)) == [".hidden", "b", "北京"]
+    drop_collection(str(tmp_path), "../a")
+    assert list_collections(str(tmp_path)) == [".hidden", "b", "北京"]
     with pytest.raises(CollectionError, match=r"there are: \.hidden, b"):
-        QdrantStore.drop_collection(str(tmp_path), "../a")
+        drop_collection(str(tmp_path), "../a")
     with pytest.raises(CollectionError, match="cannot name"):
         store_at("  ")
 

@@ -140,14 +140,12 @@ def test_a_half_deleted_document_is_deleted_whole(catalog, store, embedder):
     assert examine(catalog, store, "test").clean
 
 
-def test_an_empty_catalog_beside_a_full_store_is_not_believed_unasked(catalog, store, embedder):
+def test_an_empty_catalog_beside_a_full_store_is_not_believed(catalog, store, embedder):
     catalog.delete_collection("test")
     Publisher(store, catalog, embedder, "test").open_collection()
     with pytest.raises(UserError, match="backup"):
         repair(catalog, store, embedder, "test")
     assert store.count() == 8
-    repair(catalog, store, embedder, "test", may_empty=True)
-    assert store.count() == 0
 
 
 def test_a_lost_store_is_filled_again_from_the_catalog(catalog, store, embedder):

@@ -16,6 +16,7 @@ from kvasir.core.filters import parse_filter
 from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
 from kvasir.pipelines.events import Embedded, Extracted, Failed, Found, Restoring, Reused
 from kvasir.pipelines.ingest import IngestPipeline
+from kvasir.pipelines.publishing import Publisher
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 
@@ -80,6 +81,10 @@ class World:
             "language": "en",
         }
         return IngestPipeline(**{**parts, **options})
+
+    @property
+    def publisher(self):
+        return Publisher(self.store, self.catalog, None, "test")
 
     def write(self, name, text):
         path = self.folder / name
@@ -280,7 +285,7 @@ def test_metadata_alone_can_be_changed_without_embedding(world):
     world.embedder.embedded = 0
     report = world.ingest(metadata={"course": "y"})
     assert names(report.relabelled) == ["a.txt"]
-    world.pipeline.set_metadata(path, {"term": 3})
+    world.publisher.set_metadata({document_id(path): {"term": 3}})
     assert world.embedder.embedded == 0
     assert world.store.count(parse_filter({"field": "term", "operator": "==", "value": 3})) == 1
     assert world.store.count(parse_filter("course=y")) == 0
@@ -318,7 +323,7 @@ def test_removed_documents_are_gone_from_store_and_catalog(world):
     path = world.write("a.txt", "one\ntwo\n")
     world.write("b.txt", "three\n")
     world.ingest()
-    assert world.pipeline.remove([path, "unknown"]) == 1
+    assert world.publisher.remove([document_id(path), document_id("unknown")]) == 1
     assert world.texts() == ["three"]
     assert [r.title for r in world.catalog.documents("test")] == ["b.txt"]
     assert world.is_clean()
@@ -327,7 +332,7 @@ def test_removed_documents_are_gone_from_store_and_catalog(world):
 def test_a_failed_document_can_be_removed(world):
     path = world.write("a.txt", "!broken\n")
     world.ingest()
-    assert world.pipeline.remove([path]) == 1
+    assert world.publisher.remove([document_id(path)]) == 1
     assert list(world.catalog.documents("test")) == []
 
 
@@ -336,9 +341,9 @@ def test_removing_says_so_when_the_store_did_not_delete(world, monkeypatch):
     world.ingest()
     monkeypatch.setattr(world.store, "delete", lambda ids: None)
     with pytest.raises(ComponentError, match="still there"):
-        world.pipeline.remove([path])
+        world.publisher.remove([document_id(path)])
     monkeypatch.undo()
-    world.pipeline.recover()
+    world.publisher.recover()
     assert world.store.count() == 0
     assert world.is_clean()
 
@@ -522,7 +527,7 @@ def test_recovery_alone_gives_the_old_version_back(world, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         world.ingest(metadata={"term": 2})
     assert world.texts() == ["one", "three", "two"]
-    assert world.pipeline.recover() == 1
+    assert world.publisher.recover() == 1
     assert world.chunks() == before
     assert world.is_clean()
 

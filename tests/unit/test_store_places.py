@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kvasir.components.stores.collection_folder import list_collections
 from kvasir.components.stores.qdrant import QdrantStore
 from kvasir.core.errors import CollectionError, SettingsError, StoreLockedError, UserError
 from kvasir.core.registry import build
@@ -111,7 +112,7 @@ def test_a_file_in_the_way_of_the_folder_is_one_sentence(kind: str, tmp_path: Pa
 
 def test_a_file_address_is_a_folder(tmp_path: Path) -> None:
     QdrantStore(f"file://{tmp_path}/store", "test", 8, FakeAnalyzer()).close()
-    assert QdrantStore.list_collections(f"{tmp_path}/store") == ["test"]
+    assert list_collections(f"{tmp_path}/store") == ["test"]
 
 
 @pytest.mark.parametrize(

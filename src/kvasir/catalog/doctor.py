@@ -158,7 +158,6 @@ def repair(
     embedder: Embedder,
     collection: str,
     *,
-    may_empty: bool = False,
     on_progress: Progress = lambda stage, done, total: None,
 ) -> Repairs:
     """Makes the store what the catalog says; doing it twice does nothing more.
@@ -168,7 +167,6 @@ def repair(
         store: The collection's store.
         embedder: The one that made the collection.
         collection: The collection's name.
-        may_empty: Delete the store's chunks even where the catalog has no document at all.
         on_progress: Told how many chunks are compared, and how many written again.
 
     Raises:
@@ -179,7 +177,7 @@ def repair(
     publisher = Publisher(store, catalog, embedder, collection)
     publisher.open_collection()
     if catalog.chunk_count(collection) == 0 and not catalog.unfinished(collection):
-        _refuse_to_empty(store, collection, may_empty)
+        _refuse_to_empty(store, collection)
     recovered = publisher.recover()
     found = examine(catalog, store, collection, on_progress=on_progress)
     wrong = sorted({*found.altered, *found.bad_vectors})
@@ -224,9 +222,9 @@ def _require(catalog: SqlCatalog, collection: str) -> None:
         raise CollectionError(f"there is no collection '{collection}'; known: {known}")
 
 
-def _refuse_to_empty(store: VectorStore, collection: str, may_empty: bool) -> None:
+def _refuse_to_empty(store: VectorStore, collection: str) -> None:
     count = store.count()
-    if count and not may_empty:
+    if count:
         raise UserError(
             f"the catalog has no document in collection '{collection}', but the store has "
             f"{count} chunks: bring the catalog's database back from a backup, or ingest the "

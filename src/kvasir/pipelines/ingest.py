@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from kvasir.core.errors import UserError
@@ -179,31 +179,6 @@ class IngestPipeline:
         run.report.seconds.update(reader.seconds)
         run.report.seconds["total"] = time.perf_counter() - started
         return run.report
-
-    def remove(self, source_uris: Sequence[str]) -> int:
-        """Deletes documents from store and catalog, and makes sure that they are gone.
-
-        Returns:
-            How many of them there were.
-        """
-        return self._publisher.remove([document_id(uri) for uri in source_uris])
-
-    def set_metadata(self, source_uri: str, metadata: Metadata) -> None:
-        """Replaces the metadata given for a document; nothing is embedded again.
-
-        Raises:
-            UserError: A field is reserved or its value cannot be kept.
-            CollectionError: There is no such document.
-        """
-        self._publisher.set_metadata({document_id(source_uri): metadata})
-
-    def recover(self) -> int:
-        """Puts right what an interrupted run left; ``ingest`` does so first of all.
-
-        Returns:
-            How many versions were half-written.
-        """
-        return self._publisher.recover()
 
 
 class _Run:

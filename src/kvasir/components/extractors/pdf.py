@@ -36,14 +36,10 @@ _OCR_ADVICE = (
 class PdfExtractor:
     """Reads PDF; a document that opens without a password is read whatever its permissions."""
 
-    def __init__(self, password: str | None = None) -> None:
-        """Args: the password to try on encrypted documents."""
-        self._password = password
-
     def extract(self, source: Source, data: bytes) -> Document:
         """Extracts the blocks of all pages; see ``Extractor``."""
         try:
-            pdf = pdfium.PdfDocument(data, password=self._password)
+            pdf = pdfium.PdfDocument(data)
         except pdfium.PdfiumError as error:
             raise _opening_error(error) from error
         try:

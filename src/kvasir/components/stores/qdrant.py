@@ -39,8 +39,7 @@ from qdrant_edge import (
 from qdrant_edge import Filter as EdgeFilter
 from qdrant_edge import SparseVector as EdgeSparseVector
 
-from kvasir.components.stores import collection_folder
-from kvasir.components.stores.collection_folder import INSTEAD, CollectionFolder
+from kvasir.components.stores.collection_folder import INSTEAD, CollectionFolder, drop_collection
 from kvasir.components.stores.places import refuse_credentials
 from kvasir.components.stores.qdrant_graph import SEARCH_EF
 from kvasir.components.stores.qdrant_layout import (
@@ -148,21 +147,6 @@ class QdrantStore:
             self._folder.close()
             raise
 
-    @staticmethod
-    def list_collections(uri: str) -> list[str]:
-        """Returns the names of the collections in a folder, sorted."""
-        return collection_folder.list_collections(uri)
-
-    @staticmethod
-    def drop_collection(uri: str, collection: str) -> None:
-        """Deletes a collection with all that is in it.
-
-        Raises:
-            CollectionError: There is none of that name.
-            StoreLockedError: A process has it open.
-        """
-        collection_folder.drop_collection(uri, collection)
-
     # --- writing -----------------------------------------------------------------------
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
@@ -229,8 +213,7 @@ class QdrantStore:
     def drop(self) -> None:
         """Deletes the collection with all that is in it, and closes the store."""
         self.close()
-        folder = self._folder.path.parent
-        collection_folder.drop_collection(str(folder), self._collection)
+        drop_collection(str(self._folder.path.parent), self._collection)
 
     def close(self) -> None:
         """Gives the collection to others; a second call does nothing."""
