@@ -315,6 +315,7 @@ class Settings(Section):
     def components(self) -> list[tuple[str, str, dict[str, Any]]]:
         """Returns family, name and options of every component that the settings choose."""
         reranker, judge = self.chat.rag.retriever.reranker, self.evaluation.judge
+        refining = self.chat.rag.context_refinement.generator
         chosen = [
             ("splitters", self.rag.splitter.chosen, self.rag.splitter.arguments),
             ("embedders", self.rag.embedding_model.type, self.rag.embedding_model.options),
@@ -323,6 +324,8 @@ class Settings(Section):
             ("generators", self.generator.type, self.generator.arguments),
             ("judges", judge.type, judge.options),
         ]
+        if refining:
+            chosen.append(("generators", refining.type, refining.arguments))
         return [(family, name, options) for family, name, options in chosen if name]
 
     def dump(self) -> dict[str, Any]:

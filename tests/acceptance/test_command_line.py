@@ -260,6 +260,33 @@ def test_settings_are_written_checked_and_shown(kvasir: Kvasir, tmp_path: Path) 
     assert "did you mean 'max_words'?" in kvasir("config", "check", code=2).err
 
 
+def test_the_settings_file_that_is_checked_and_written_is_the_one_named_before(
+    kvasir: Kvasir, tmp_path: Path
+) -> None:
+    kvasir("--config", "my.yaml", "config", "init")
+    assert not (tmp_path / "kvasir.yaml").exists()
+    checked = kvasir("--config", "my.yaml", "config", "check", "--json").json
+    assert checked == {"file": "my.yaml", "usable": True}
+    (tmp_path / "my.yaml").write_text("collecton: books")
+    kvasir("config", "init")
+    said = kvasir("--config", "my.yaml", "config", "check", code=2).err
+    assert "unknown setting 'collecton' in 'my.yaml'" in said
+    assert "kvasir.yaml: all settings" in kvasir("config", "check").out
+    assert (
+        "kvasir.yaml: all settings"
+        in kvasir("--config", "my.yaml", "config", "check", "kvasir.yaml").out
+    )
+    assert "from --set" in kvasir("--set", "rag.languag=es", "config", "check", code=2).err
+
+
+def test_the_generator_that_refines_is_checked_too(kvasir: Kvasir, tmp_path: Path) -> None:
+    refining = "chat: {rag: {context_refinement: {generator: %s}}}"
+    (tmp_path / "kvasir.yaml").write_text(refining % "{type: olama}")
+    assert "did you mean 'ollama'?" in kvasir("config", "check", code=2).err
+    (tmp_path / "kvasir.yaml").write_text(refining % "{options: {max_wrods: 9}}")
+    assert "did you mean 'max_words'?" in kvasir("config", "check", code=2).err
+
+
 def test_a_wrong_setting_is_blamed_on_what_gave_it(kvasir: Kvasir, tmp_path: Path) -> None:
     (tmp_path / "kvasir.yaml").write_text("rag: {language: es}\n")
     for options, blamed in (

@@ -10,9 +10,18 @@ import yaml
 
 from kvasir.core import registry
 from kvasir.core.errors import SettingsError
-from kvasir.frontends.cli.options import json_option, with_settings
+from kvasir.frontends.cli.options import json_option, settings_of, with_settings
+from kvasir.frontends.cli.rendering import print_json
 from kvasir.presets import PRESETS, render
-from kvasir.settings import DEFAULT_FILE, Settings, load_settings, template
+from kvasir.settings import DEFAULT_FILE, Settings, template
+
+
+def _or_the_one_named_before(ctx: click.Context, _: click.Parameter, file: str | None) -> str:
+    """Returns the file, by default that of ``kvasir --config``."""
+    return file or (ctx.find_root().obj or {}).get("config") or str(DEFAULT_FILE)
+
+
+file_argument = click.argument("file", required=False, callback=_or_the_one_named_before)
 
 
 @click.group()
@@ -35,20 +44,25 @@ def show(settings: Settings, as_json: bool) -> None:
 
 
 @config.command()
-@click.argument("file", default=str(DEFAULT_FILE))
-def check(file: str) -> None:
+@file_argument
+@json_option
+@click.pass_context
+def check(ctx: click.Context, file: str, as_json: bool) -> None:
     """Read a settings file and say what is wrong with it.
 
-    The components that it names are looked up too, and their options.
+    The components that it names are looked up too, and their options. Without FILE it is the one
+    that --config names before the command, or kvasir.yaml.
     """
-    settings = load_settings(file)
-    for family, name, options in settings.components():
+    for family, name, options in settings_of(ctx, file).components():
         registry.check(family, name, options)
-    click.echo(f"{file}: all settings are known and usable")
+    if as_json:
+        print_json({"file": file, "usable": True})
+    else:
+        click.echo(f"{file}: all settings are known and usable")
 
 
 @config.command()
-@click.argument("file", default=str(DEFAULT_FILE))
+@file_argument
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option(
     "--preset",
@@ -57,7 +71,10 @@ def check(file: str) -> None:
     help="Write the settings of a preset, every key in force, nothing commented out.",
 )
 def init(file: str, force: bool, preset: str | None) -> None:
-    """Write a commented settings file with the defaults."""
+    """Write a commented settings file with the defaults.
+
+    Without FILE it is the one that --config names before the command, or kvasir.yaml.
+    """
     path = Path(file)
     if path.exists() and not force:
         raise SettingsError(f"'{file}' exists already; --force replaces it")
