@@ -19,6 +19,7 @@ from uuid import uuid4
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.ledger import CollectionRecord
 from kvasir.core.protocols import (
+    Connected,
     Droppable,
     Embedder,
     Generator,
@@ -134,7 +135,10 @@ class Parts:
         taken = signature(load("generators", chosen.type)).parameters
         provided = {name: getattr(self, name) for name in ("embedder", "analyzer") if name in taken}
         provided["on_progress"] = self._on_progress
-        return cast(Generator, build("generators", chosen.type, chosen.arguments, provided))
+        made = cast(Generator, build("generators", chosen.type, chosen.arguments, provided))
+        if isinstance(made, Connected):
+            self.opened.callback(made.close)
+        return made
 
     @once
     def reranker(self) -> Reranker | None:

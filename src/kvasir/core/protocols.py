@@ -250,6 +250,14 @@ class Generator(Protocol):
         """
 
 
+@runtime_checkable
+class Connected(Protocol):
+    """A generator that keeps connections open."""
+
+    def close(self) -> None:
+        """Ends them; a second call does nothing."""
+
+
 class Catalog(Protocol):
     """The ledger: which version of which document has which chunks in the store.
 
