@@ -33,6 +33,7 @@ from kvasir.settings import Settings, VectorDbSettings, load_settings
 
 if TYPE_CHECKING:
     from kvasir.catalog.doctor import Findings, Repairs
+    from kvasir.evaluation.calibration import Fitted
     from kvasir.pipelines.chat import Conversation, Documents
     from kvasir.pipelines.copying import CopyReport
     from kvasir.pipelines.events import Event, IngestReport
@@ -323,16 +324,22 @@ class App(Parts):
         answered: Sequence[str] | None = None,
         unanswered: Sequence[str] | None = None,
         *,
-        apply: bool = True,
+        apply: bool | None = None,
         progress: Progress | None = None,
-    ) -> Calibration:
-        """Fits the decision to refuse to the collection.
+    ) -> Fitted:
+        """Fits the decision to refuse to the collection, and keeps it where it is better.
 
         Args:
             answered: Questions that the documents answer; made of their sentences by default.
             unanswered: Questions that they do not answer; made by default.
-            apply: Keep it with the collection, so that it refuses by it from now on.
+            apply: Keep it with the collection, so that it refuses by it from now on: always
+                (True) or never (False). By default it is kept only where both kinds of questions
+                were given and it refuses no more of the good ones, nor answers clearly more of
+                the others. One that gained nothing is never kept.
             progress: Told the stage, how many questions are done, and of how many.
+
+        Returns:
+            The decision, what it does worse, and whether it is kept.
 
         Raises:
             UserError: There are too few questions, or too few sentences to make them of.
@@ -340,6 +347,7 @@ class App(Parts):
         from kvasir.evaluation.calibration import (
             MOST_REFUSED,
             MOST_REFUSED_MADE,
+            decide,
             fit,
             make_questions,
             read_features,
@@ -360,9 +368,10 @@ class App(Parts):
         calibration = fit(
             features("answered", answered), features("unanswered", unanswered), most_refused=limit
         )
-        if apply:
+        fitted = decide(calibration, all_given=made is None, apply=apply)
+        if fitted.kept:
             self.keep_calibration(calibration)
-        return calibration
+        return fitted
 
     def keep_calibration(self, calibration: Calibration | None) -> None:
         """Keeps a decision to refuse with the collection; None brings the shipped one back."""

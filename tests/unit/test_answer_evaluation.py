@@ -15,6 +15,7 @@ from kvasir.evaluation.answers import (
 from kvasir.evaluation.calibration import (
     MOST_REFUSED_MADE,
     SHIPPED_STAYS,
+    decide,
     drawbacks,
     fit,
     make_questions,
@@ -164,6 +165,35 @@ def test_drawbacks_name_what_a_fitted_decision_does_worse():
     assert refuses.startswith("refuses 1.0% more")
     harmless = report | {"refused_off_topic": 0.92, "refused_on_topic": 0.0}
     assert drawbacks(Calibration((0.0,) * 5, 0.0, report=harmless)) == []
+
+
+REPORT = {
+    SHIPPED_STAYS: 0.0,
+    "refused_off_topic_before": 0.9,
+    "refused_off_topic": 0.95,
+    "refused_on_topic_before": 0.02,
+    "refused_on_topic": 0.02,
+}
+
+
+@pytest.mark.parametrize(
+    ("report", "all_given", "unasked", "wanted"),
+    [
+        (REPORT, True, True, True),
+        (REPORT, False, False, True),
+        (REPORT | {"refused_on_topic": 0.03}, True, False, True),
+        (REPORT | {"refused_off_topic": 0.8}, True, False, True),
+        (REPORT | {SHIPPED_STAYS: 1.0}, True, False, False),
+    ],
+    ids=["better", "made questions", "refuses more good ones", "answers others", "gains nothing"],
+)
+def test_a_decision_is_kept_unasked_only_where_given_questions_show_that_it_is_better(
+    report, all_given, unasked, wanted
+):
+    fitted = Calibration((0.0,) * 5, 0.0, report=report)
+    assert decide(fitted, all_given=all_given).kept is unasked
+    assert decide(fitted, all_given=all_given, apply=True).kept is wanted
+    assert not decide(fitted, all_given=all_given, apply=False).kept
 
 
 def test_too_few_questions_are_refused():

@@ -58,6 +58,23 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Fitted:
+    """A decision that was fitted to a collection, and whether it is kept.
+
+    Attributes:
+        calibration: The decision, with its report.
+        gained: Whether it is better than the one it was fitted from.
+        drawbacks: What it does worse than that one, in words; none where nothing was gained.
+        kept: Whether the collection refuses by it from now on.
+    """
+
+    calibration: Calibration
+    gained: bool
+    drawbacks: tuple[str, ...]
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MadeQuestions:
     """Questions made of a collection's own text."""
 
@@ -217,11 +234,23 @@ def fit(
     return Calibration(final.weights, final.bias, threshold, report | {SHIPPED_STAYS: 0.0})
 
 
-def drawbacks(calibration: Calibration) -> list[str]:
-    """Says in words what a fitted decision does worse than the one it was fitted from.
+def decide(calibration: Calibration, *, all_given: bool, apply: bool | None = None) -> Fitted:
+    """Decides whether a fitted decision is kept: never one that gained nothing.
 
-    Empty when it may be kept without asking.
+    Args:
+        calibration: What ``fit`` returned.
+        all_given: Whether no question was made: made ones are a rough guide.
+        apply: Keep it or not, as the user wants; by default it is kept where all questions were
+            given and it does nothing worse.
     """
+    gained = not calibration.report[SHIPPED_STAYS]
+    worse = drawbacks(calibration) if gained else []
+    wanted = all_given and not worse if apply is None else apply
+    return Fitted(calibration, gained, tuple(worse), kept=gained and wanted)
+
+
+def drawbacks(calibration: Calibration) -> list[str]:
+    """Says in words what a fitted decision does worse than the one it was fitted from."""
     report = calibration.report
     found: list[str] = []
     lost = report["refused_off_topic_before"] - report["refused_off_topic"]

@@ -7,10 +7,9 @@ import click
 from kvasir.app import App
 from kvasir.core.errors import UserError
 from kvasir.evaluation.answers import load_questions
-from kvasir.evaluation.calibration import SHIPPED_STAYS, drawbacks
+from kvasir.evaluation.calibration import Fitted
 from kvasir.frontends.cli.options import json_option, with_app
 from kvasir.frontends.cli.rendering import print_json, stages
-from kvasir.pipelines.confidence import Calibration
 
 
 @click.command()
@@ -52,36 +51,32 @@ def calibrate(
             click.echo(f"collection '{app.collection}' refuses as Kvasir comes, from now on")
         return
     with stages(quiet=as_json) as progress:
-        calibration = app.calibrate(
+        fitted = app.calibrate(
             load_questions(questions) if questions else None,
             load_questions(off_topic) if off_topic else None,
-            apply=False,
+            apply=wanted or None,
             progress=progress,
         )
-    gained = not calibration.report[SHIPPED_STAYS]
-    worse = drawbacks(calibration)
-    all_given = bool(questions and off_topic)
-    applied = gained and (wanted or (all_given and not worse))
-    if applied:
-        app.keep_calibration(calibration)
     if as_json:
-        print_json({**calibration.to_json(), "applied": applied, "drawbacks": worse})
+        told = {"applied": fitted.kept, "drawbacks": fitted.drawbacks}
+        print_json({**fitted.calibration.to_json(), **told})
         return
-    _explain(calibration, gained=gained)
-    for drawback in worse if gained else ():
+    _explain(fitted)
+    for drawback in fitted.drawbacks:
         click.secho(f"careful: it {drawback}", fg="yellow")
-    if applied:
+    if fitted.kept:
         click.echo(f"collection '{app.collection}' refuses by the new decision from now on")
         click.echo("'kvasir calibrate --reset' brings the one that comes with Kvasir back")
-    elif gained:
+    elif fitted.gained:
+        all_given = bool(questions and off_topic)
         reason = "" if all_given else "; made questions are a rough guide, real ones a good one"
         click.echo(f"nothing was changed: --apply keeps the new decision{reason}")
     else:
         click.echo("nothing was changed: fitting to these questions gains nothing")
 
 
-def _explain(calibration: Calibration, *, gained: bool) -> None:
-    report = calibration.report
+def _explain(fitted: Fitted) -> None:
+    report = fitted.calibration.report
     click.echo(
         f"asked {report['questions_answered']:.0f} questions that the documents answer and "
         f"{report['questions_unanswered']:.0f} that they do not"
@@ -90,5 +85,5 @@ def _explain(calibration: Calibration, *, gained: bool) -> None:
         click.echo(
             f"{name}: refuses {report[f'refused_on_topic{ending}']:.1%} of the answerable, "
             f"{report[f'refused_off_topic{ending}']:.1%} of the foreign questions"
-            + ("" if gained or ending else " (no better)")
+            + ("" if fitted.gained or ending else " (no better)")
         )
