@@ -117,6 +117,14 @@ def test_what_cannot_be_converted_is_listed_and_the_rest_goes_on(folder: Path) -
 
 
 @pytest.mark.usefixtures("docling")
+def test_the_name_of_what_is_not_converted_does_not_act_on_the_terminal(folder: Path) -> None:
+    (folder / "empty\x1b]0;yours\x07.html").write_bytes(b"")
+    code, _, err = run("docs", "--to", "converted")
+    assert code == 4
+    assert "empty\\x1b]0;yours\\x07.html" in err
+
+
+@pytest.mark.usefixtures("docling")
 def test_pages_without_docling_models_say_which_files_to_put_where(folder: Path) -> None:
     (folder / "scan.png").write_bytes(b"\x89PNG\r\n\x1a\n....")
     code, out, _ = run("docs", "--to", "converted", "--models", "the-models", "--json")

@@ -67,7 +67,7 @@ def search(app: App, words: tuple[str, ...], as_json: bool) -> None:
         click.secho(f"{number}. {where}", bold=True, nl=False)
         click.echo(f"  (score {hit.score:.2f}, dense {hit.dense_score or 0.0:.2f})")
         if chunk.headings:
-            click.secho(f"   {' > '.join(chunk.headings)}", dim=True)
+            click.secho(f"   {one_line(' > '.join(chunk.headings))}", dim=True)
         click.echo(f"   {one_line(chunk.text, 300)}")
 
 

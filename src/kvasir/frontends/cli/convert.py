@@ -14,6 +14,7 @@ from kvasir.frontends.cli.options import json_option, with_settings
 from kvasir.frontends.cli.rendering import print_json, stages
 from kvasir.pipelines.convert import ConversionReport
 from kvasir.pipelines.convert import convert as run_conversion
+from kvasir.pipelines.events import shown
 from kvasir.pipelines.fetch import fetch
 from kvasir.settings import Settings
 
@@ -79,9 +80,9 @@ def convert(
 def _print(report: ConversionReport) -> None:
     for done in report.converted:
         for warning in done.warnings:
-            click.echo(f"warning: {done.source_uri}: {warning}", err=True)
+            click.echo(f"warning: {shown(done.source_uri)}: {shown(warning)}", err=True)
     for failure in report.failed:
-        click.echo(f"failed: {failure.source_uri}: {failure.message}", err=True)
+        click.echo(f"failed: {failure.line}", err=True)
     partial = sum(1 for done in report.converted if done.warnings)
     counts = [
         (len(report.converted), "converted"),

@@ -11,6 +11,8 @@ from kvasir.core.ledger import DocumentRecord, VersionStatus
 from kvasir.frontends.cli.ingest import parse_metadata
 from kvasir.frontends.cli.options import json_option, with_app
 from kvasir.frontends.cli.rendering import one_line, print_json, print_table, sizes
+from kvasir.frontends.terminal import printable
+from kvasir.pipelines.events import shown
 
 
 @click.group()
@@ -50,18 +52,18 @@ def list_documents(app: App, prefix: str, as_json: bool) -> None:
 @with_app
 def show(app: App, source: str, with_text: bool, as_json: bool) -> None:
     """Show one document, by its source or id."""
-    shown = _as_dict(app.document(source))
+    row = _as_dict(app.document(source))
     if with_text:
-        shown["text"] = app.text(source)
+        row["text"] = app.text(source)
     if as_json:
-        print_json(shown)
+        print_json(row)
         return
-    text = shown.pop("text", None)
-    for key, value in shown.items():
+    text = row.pop("text", None)
+    for key, value in row.items():
         if value not in (None, {}, ""):
-            click.echo(f"{key}: {value}")
+            click.echo(f"{key}: {shown(str(value))}")
     if text is not None:
-        click.echo(f"\n{text}")
+        click.echo(f"\n{printable(text)}")
 
 
 @documents.command()

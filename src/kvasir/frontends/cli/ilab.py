@@ -23,6 +23,7 @@ from kvasir.frontends.cli.ilab_config import settings_tree
 from kvasir.frontends.cli.ingest import ingest, parse_metadata, run_ingest
 from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_REFUSED, EXIT_USER_ERROR
 from kvasir.frontends.cli.options import SETTINGS_TREE, mapped_overrides, option_names
+from kvasir.frontends.terminal import printable
 from kvasir.settings import Settings, load_settings
 
 _FROM_ILAB = ("config", "assignments")
@@ -108,7 +109,7 @@ def _settings(ctx: click.Context, options: dict[str, Any]) -> Settings:
 
 def _failure(error: KvasirError) -> click.ClickException:
     kind = _ComponentFailure if isinstance(error, ComponentError) else _UserFailure
-    return kind(str(error))
+    return kind(printable(str(error)))
 
 
 class _UserFailure(click.ClickException):

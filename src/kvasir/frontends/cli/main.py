@@ -14,6 +14,7 @@ from importlib.metadata import version
 import click
 
 from kvasir.core.errors import ComponentError, KvasirError
+from kvasir.frontends.terminal import printable
 
 EXIT_USER_ERROR = 2
 EXIT_COMPONENT_ERROR = 3
@@ -137,7 +138,7 @@ def main() -> None:
 
 def _fail(message: str, code: int) -> int:
     """Says what went wrong; to programs that asked for JSON, as JSON."""
-    click.echo(message, err=True)
+    click.echo(printable(message), err=True)
     if "--json" in sys.argv:
         click.echo(json.dumps({"error": message.removeprefix("error: "), "exit_code": code}))
     return code

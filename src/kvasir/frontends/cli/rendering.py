@@ -24,16 +24,20 @@ from rich.progress import (
 
 from kvasir.core.types import Answer, Citation, Hit
 from kvasir.frontends.terminal import printable
+from kvasir.pipelines.events import shown
 
 OnProgress = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and of how much."""
 
 _WHITE = re.compile(r"\s+")
+_CONTROL = re.compile(r"[\x7f-\x9f]")
 
 
 def print_json(value: Any) -> None:
-    """Prints one JSON document."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Prints one JSON document, which acts on no terminal that it is printed to."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    # JSON itself asks for the escapes of the others only.
+    click.echo(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def one_line(text: str, width: int = 0) -> str:
@@ -46,7 +50,7 @@ def print_table(rows: Sequence[Mapping[str, object]]) -> None:
     """Prints rows in aligned columns, nothing cut off; the first row's keys are the heads."""
     if not rows:
         return
-    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    cells = [list(rows[0]), *([shown(str(value)) for value in row.values()] for row in rows)]
     widths = [max(cell_len(line[column]) for line in cells) for column in range(len(rows[0]))]
     for line in cells:
         padded = (
@@ -126,8 +130,7 @@ def rate(count: int, seconds: float) -> str:
 
 def place(source_uri: str, page: int | None) -> str:
     """Returns where something stands, for people."""
-    shown = printable(source_uri.replace("\n", " "))
-    return f"{shown}, page {page}" if page else shown
+    return f"{shown(source_uri)}, page {page}" if page else shown(source_uri)
 
 
 def hit_to_dict(hit: Hit) -> dict[str, Any]:

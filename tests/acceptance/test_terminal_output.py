@@ -1,0 +1,65 @@
+"""What documents and their names hold must not act on the terminal of who reads about them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Kvasir = Callable[..., Any]
+
+RENAMING = "\x1b]0;yours\x07"
+"""Gives a terminal's window another title."""
+CLEARING = "\x9b2J"
+"""Clears the screen."""
+ACTING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+QUESTION = "What is the Sun?"
+
+
+@pytest.fixture(scope="module")
+def sun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A document whose name, title, metadata, heading and text act on a terminal."""
+    path = tmp_path_factory.mktemp("hostile") / f"sun{RENAMING}.md"
+    path.write_text(
+        f'---\ntitle: "The Sun\\e]0;yours\\a"\nauthor: "\\e]0;yours\\aAnn"\n---\n'
+        f"# The {CLEARING}Sun\n\nThe Sun is a{CLEARING} star.\n"
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def hostile(ingested: Kvasir, sun: Path) -> Kvasir:
+    """Runs ``kvasir`` where that document is among others."""
+    ingested("ingest", str(sun))
+    return ingested
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["people", "programs"])
+@pytest.mark.parametrize("command", ["list", "show", "search", "ask"])
+def test_control_characters_of_documents_do_not_reach_the_terminal(
+    hostile: Kvasir, sun: Path, command: str, form: tuple[str, ...]
+) -> None:
+    commands = {
+        "list": ("documents", "list"),
+        "show": ("documents", "show", "--text", str(sun)),
+        "search": ("search", QUESTION),
+        "ask": ("ask", QUESTION),
+    }
+    shown = hostile(*commands[command], *form).out
+    assert "sun" in shown
+    assert not ACTING.search(shown)
+
+
+def test_an_unknown_documents_name_does_not_act_on_the_terminal(hostile: Kvasir) -> None:
+    told = hostile("documents", "show", f"moon{RENAMING}{CLEARING}.md", code=2).err
+    assert "there is no document 'moon" in told
+    assert not ACTING.search(told)
+
+
+def test_a_program_gets_names_and_texts_as_they_are(hostile: Kvasir, sun: Path) -> None:
+    row = hostile("documents", "show", "--json", "--text", str(sun)).json
+    assert row["source"] == str(sun)
+    assert f"a{CLEARING} star" in row["text"]
