@@ -25,6 +25,15 @@ def test_a_question_in_a_language_that_nobody_here_knows_gets_a_hint(ingested: K
     assert "hint" not in ingested("ask", "How far away is the Moon?").err
 
 
+def test_no_language_is_guessed_for_a_question_that_is_well_answered(ingested: Kvasir) -> None:
+    guesser = "py3langid"
+    answered = ingested("ask", "How far away is the Moon?", PYTHONPROFILEIMPORTTIME="1")
+    assert "kvasir.language.detect" in answered.err, "no imports are listed"
+    assert guesser not in answered.err
+    refused = "Who composed the opera Carmen?"
+    assert guesser in ingested("ask", refused, code=5, PYTHONPROFILEIMPORTTIME="1").err
+
+
 def test_an_option_of_the_wrong_type_gets_one_line(ingested: Kvasir) -> None:
     said = ingested("--set", "generator.options.max_words=abc", "ask", "Who?", code=2).err
     assert "option max_words must be a whole number, not 'abc'" in said

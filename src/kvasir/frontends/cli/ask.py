@@ -24,6 +24,9 @@ from kvasir.pipelines.answer import REFUSALS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_DOUBTFUL = 0.5
+"""Confidence below which the documents rather do not hold the answer."""
+
 
 def _retrieval_options(command: F) -> F:
     """The options of everything that retrieves."""
@@ -94,25 +97,27 @@ def ask(app: App, words: tuple[str, ...], as_json: bool) -> int:
         click.echo()
         answer = stream.answer
         _print_citations(answer)
-    if hint := _language_hint(app, question):
-        click.echo(hint, err=True)
+    # Guessing a language may load a model, which takes half a second: not for a good answer.
+    if answer.refused or answer.confidence < _DOUBTFUL:
+        _hint_at_language(app, question)
     return EXIT_REFUSED if answer.refused else 0
 
 
-def _language_hint(app: App, question: str) -> str:
+def _hint_at_language(app: App, question: str) -> None:
     """Says what helps where neither documents nor embedding model know the question's language."""
     spoken = [record.languages for record in app.collections() if record.name == app.collection]
     languages = list(spoken[0]) if spoken else []
     if not languages or set(app.embedder.languages) != {"en"}:
-        return ""
+        return
     language = detect(question, [*languages, *(code for code in REFUSALS if code not in languages)])
     if language in (*languages, "en", UNKNOWN):
-        return ""
-    return (
+        return
+    click.echo(
         f"hint: the question seems to be in '{language}', the documents are in "
         f"{', '.join(languages)}, and the embedding model knows English only: ask in the "
         "documents' language, or ingest into another collection with a multilingual model "
-        "such as intfloat/multilingual-e5-small"
+        "such as intfloat/multilingual-e5-small",
+        err=True,
     )
 
 
