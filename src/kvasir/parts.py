@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self, cast
 from uuid import uuid4
 
 from kvasir.catalog.sql import SqlCatalog
+from kvasir.core.errors import SettingsError
 from kvasir.core.ledger import CollectionRecord
 from kvasir.core.protocols import (
     Connected,
@@ -35,6 +36,7 @@ from kvasir.settings import GeneratorSettings, Settings, VectorDbSettings, revea
 
 if TYPE_CHECKING:
     from kvasir.evaluation.judges import Judge
+    from kvasir.evaluation.retrieval import RetrievalOptions
 
     once = cached_property
 else:
@@ -172,6 +174,27 @@ class Parts:
             document_text=document_text,
         )
 
+    def evaluation_options(self) -> RetrievalOptions:
+        """Returns how an evaluation searches: as a search with these settings does.
+
+        Raises:
+            SettingsError: The settings have filters.
+        """
+        # A search, which must start fast, has no use for it.
+        from kvasir.evaluation.retrieval import RetrievalOptions  # noqa: PLC0415
+
+        refuse_filters(self.settings)
+        chosen = self.settings.chat.rag.retriever
+        return RetrievalOptions(
+            language=self.settings.rag.language,
+            alpha=chosen.alpha,
+            candidates=chosen.candidates,
+            reranker=self.reranker,
+            rerank_candidates=chosen.rerank_candidates,
+            top_k=chosen.top_k,
+            min_score_threshold=chosen.min_score_threshold,
+        )
+
     @once
     def judge(self) -> Judge | None:
         """The judge of answers that the settings choose, if any."""
@@ -238,6 +261,19 @@ class Parts:
                 for name in elsewhere:
                     with closing(self.make_store(self.settings.store_uri, name)) as store:
                         _clear(store)
+
+
+def refuse_filters(settings: Settings) -> None:
+    """Checks that settings can be measured on a data set.
+
+    Raises:
+        SettingsError: They have filters, which would find nothing there.
+    """
+    if settings.chat.rag.retriever.filters:
+        raise SettingsError(
+            "chat.rag.retriever.filters cannot be measured, for the documents of a data set lack "
+            "your metadata: leave them out with --set chat.rag.retriever.filters=null"
+        )
 
 
 def _clear(store: VectorStore) -> None:

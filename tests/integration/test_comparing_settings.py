@@ -7,6 +7,7 @@ import yaml
 from click.testing import CliRunner
 
 from kvasir.frontends.cli.main import cli
+from kvasir.testing.fakes import FakeEmbedder
 
 PLANETS = ["Mercury", "Venus", "Mars", "Jupiter", "Saturn", "Uranus", "Neptune", "Pluto"]
 QUESTIONS = 64
@@ -51,8 +52,12 @@ def compare(tmp_path, dataset, monkeypatch):
     return compare
 
 
+def retriever(**chosen):
+    return {"chat": {"rag": {"retriever": chosen}}}
+
+
 def alpha(value):
-    return {"chat": {"rag": {"retriever": {"alpha": value}}}}
+    return retriever(alpha=value)
 
 
 def test_a_worse_setting_is_really_worse(compare):
@@ -74,6 +79,34 @@ def test_a_worse_setting_is_really_worse(compare):
     assert leading["p"] < 0.001
     assert found["conclusion"].startswith("The change is real: ndcg@10 is ")
     assert "lower with B" in found["conclusion"]
+
+
+@pytest.mark.parametrize("what", ["retrieval", "answers"])
+def test_a_threshold_that_nothing_passes_is_really_worse(compare, what):
+    found = compare(
+        retriever(alpha=0.0),
+        retriever(alpha=0.0, min_score_threshold=1.0),
+        "--what",
+        what,
+        "--json",
+    )
+    leading = found["metrics"][found["leading"]]
+    assert leading["a"] > 0.9
+    assert leading["b"] == 0.0
+    assert found["real"]
+
+
+def test_filters_are_refused_before_anything_is_measured(dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    measured = []
+    monkeypatch.setattr(FakeEmbedder, "embed_documents", lambda self, texts: measured.append(texts))
+    fake = {"rag": {"embedding_model": {"type": "kvasir.testing.fakes:FakeEmbedder"}}}
+    (tmp_path / "A.yaml").write_text(yaml.safe_dump(fake))
+    (tmp_path / "B.yaml").write_text(yaml.safe_dump(fake | retriever(filters="year=2024")))
+    command = ["evaluate", "compare", "A.yaml", "B.yaml", str(dataset)]
+    result = CliRunner().invoke(cli, command, standalone_mode=False)
+    assert "chat.rag.retriever.filters" in str(result.exception)
+    assert not measured
 
 
 def test_equal_settings_do_not_differ_and_leave_no_trace(compare, tmp_path):

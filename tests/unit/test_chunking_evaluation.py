@@ -135,6 +135,12 @@ def test_carriage_returns_are_counted_as_they_stand(folder):
     assert document.text[5:8] == "two"
 
 
+def test_a_language_that_is_set_is_the_one_of_all_corpora(folder):
+    ask(folder, ("a", "a 03", 30, 39))
+    (document,) = load_chunking_dataset(folder, language="es").documents
+    assert document.metadata["language"] == "es"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

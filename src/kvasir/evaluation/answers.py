@@ -117,7 +117,6 @@ def evaluate_answers(
     make_answerer: MakeAnswerer,
     *,
     off_topic: Sequence[str] = (),
-    top_k: int = 10,
     options: RetrievalOptions | None = None,
     progress: Progress | None = None,
 ) -> AnswersResult:
@@ -130,8 +129,7 @@ def evaluate_answers(
         splitter: Cuts the documents.
         make_answerer: Makes what is measured.
         off_topic: Questions that the documents do not answer.
-        top_k: How many chunks are retrieved for a question.
-        options: What the retriever does.
+        options: How questions are searched for.
         progress: Told how far the run is: ``ingest``, then ``answer``.
 
     Raises:
@@ -154,7 +152,11 @@ def evaluate_answers(
         asked = [*dataset.queries, *(EvaluationQuery("", text) for text in off_topic)]
         cases: list[AnswerCase] = []
         for query in asked:
-            answer = answerer.ask(query.text, top_k=top_k)
+            answer = answerer.ask(
+                query.text,
+                top_k=options.top_k,
+                min_score_threshold=options.min_score_threshold,
+            )
             correct = not answer.refused and holds(answer.text, query.answers)
             cases.append(AnswerCase(query.text, query.answers, answer, correct))
             report("answer", len(cases), len(asked))

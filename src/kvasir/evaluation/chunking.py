@@ -37,8 +37,8 @@ from numpy.typing import NDArray
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.types import Chunk, Document, document_id
+from kvasir.evaluation.retrieval import RetrievalOptions, make_retriever
 from kvasir.language.detect import UNKNOWN, detect
-from kvasir.pipelines.retrieve import Retriever
 
 METRICS = ("recall", "precision", "iou", "precision_omega")
 TOP_K = 5
@@ -115,8 +115,12 @@ class ChunkingResult:
         }
 
 
-def load_chunking_dataset(folder: str | Path) -> ChunkingDataset:
+def load_chunking_dataset(folder: str | Path, *, language: str | None = None) -> ChunkingDataset:
     """Reads a folder as the module describes it.
+
+    Args:
+        folder: The folder.
+        language: ISO 639-1 code of all corpora; detected when None.
 
     Raises:
         UserError: A file is missing or a line is malformed; names the file and the line.
@@ -137,7 +141,7 @@ def load_chunking_dataset(folder: str | Path) -> ChunkingDataset:
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}, line {number}: {type(error).__name__}: {error}") from error
         if name not in documents:
-            documents[name] = _read_corpus(root, name)
+            documents[name] = _read_corpus(root, name, language)
         length = len(documents[name].text)
         if not spans or not all(0 <= start < end <= length for start, end in spans):
             raise UserError(f"{path}, line {number}: a reference lies outside of {name}.md")
@@ -238,6 +242,8 @@ class StoreSearch:
         self,
         embedder: Embedder,
         make_store: Callable[[], VectorStore],
+        *,
+        options: RetrievalOptions | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Sets the path.
@@ -246,10 +252,12 @@ class StoreSearch:
             embedder: Embeds passages and questions.
             make_store: Opens an empty collection; it is closed after each run. Removing its
                 files is the caller's.
+            options: How questions are searched for; how many chunks each gets is asked anew.
             progress: Told how far embedding is.
         """
         self._embedder = embedder
         self._make_store = make_store
+        self._options = options or RetrievalOptions()
         self._progress = progress
 
     def __call__(
@@ -265,21 +273,23 @@ class StoreSearch:
                 if self._progress is not None:
                     self._progress("embed", first + len(batch), len(chunks))
             languages = {str(chunk.metadata.get("language", UNKNOWN)) for chunk in chunks}
-            retriever = Retriever(self._embedder, store, languages=sorted(languages - {UNKNOWN}))
-            found = retriever.retrieve_many(questions, top_k=top_k)
+            retriever = make_retriever(self._embedder, store, languages - {UNKNOWN}, self._options)
+            found = retriever.retrieve_many(
+                questions, top_k=top_k, min_score_threshold=self._options.min_score_threshold
+            )
         finally:
             store.close()
         return [[hit.chunk for hit in hits] for hits in found]
 
 
-def _read_corpus(root: Path, name: str) -> Document:
+def _read_corpus(root: Path, name: str, language: str | None) -> Document:
     path = root / f"{name}.md"
     if path.parent != root or not path.is_file():
         raise UserError(f"{path} is missing, but questions.jsonl asks about it")
     # newline="" keeps what the indices count.
     with path.open(encoding="utf-8", newline="") as file:
         text = file.read()
-    metadata = {"language": detect(text[:_LANGUAGE_SAMPLE])}
+    metadata = {"language": language or detect(text[:_LANGUAGE_SAMPLE])}
     return Document(document_id(path.name), path.name, name, text, metadata=metadata)
 
 

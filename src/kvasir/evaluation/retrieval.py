@@ -21,7 +21,7 @@ from kvasir.core.types import Block, BlockKind, Chunk, Document, Hit, document_i
 from kvasir.evaluation.datasets import Passage, RetrievalDataset
 from kvasir.evaluation.metrics import DEPTH, confidence_intervals, mean, per_query
 from kvasir.language.detect import UNKNOWN, detect
-from kvasir.pipelines.retrieve import CANDIDATES, Retriever
+from kvasir.pipelines.retrieve import CANDIDATES, RERANK_CANDIDATES, Retriever
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage (``ingest`` or ``search``), how much of it is done, and the total."""
@@ -32,19 +32,25 @@ _QUERIES_AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class RetrievalOptions:
-    """What the retriever does; the defaults are those of a search.
+    """How questions are searched for; the defaults are those of a search.
 
     Attributes:
         language: ISO 639-1 code of all documents and questions; detected when None.
         alpha: Dense share; by language when None.
         candidates: Depth of each leg before fusion.
         reranker: Orders the best hits anew.
+        rerank_candidates: How many hits it reads at most.
+        top_k: Most chunks that an answer is made of.
+        min_score_threshold: Chunks with a smaller ``dense_score`` are left out, 0..1.
     """
 
     language: str | None = None
     alpha: float | None = None
     candidates: int = CANDIDATES
     reranker: Reranker | None = None
+    rerank_candidates: int = RERANK_CANDIDATES
+    top_k: int = 10
+    min_score_threshold: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,7 @@ def evaluate_retrieval(
         make_store: Opens an empty collection; it is closed at the end. Removing its files is
             the caller's.
         splitter: Cuts the documents.
-        options: What the retriever does; as a search by default.
+        options: How questions are searched for; documents are ranked by all candidates.
         progress: Told how far the run is.
 
     Raises:
@@ -150,7 +156,7 @@ def evaluate_retrieval(
         owners, languages = ingest_datasets(datasets, embedder, store, splitter, options, report)
         ingested = perf_counter()
         retriever = make_retriever(embedder, store, languages, options)
-        runs = _search(datasets, retriever, owners, report)
+        runs = _search(datasets, retriever, owners, options, report)
         searched = perf_counter()
         chunks = store.count()
     finally:
@@ -226,6 +232,7 @@ def make_retriever(
         language=options.language,
         alpha=options.alpha,
         candidates=options.candidates,
+        rerank_candidates=options.rerank_candidates,
     )
 
 
@@ -233,6 +240,7 @@ def _search(
     datasets: Sequence[RetrievalDataset],
     retriever: Retriever,
     owners: Mapping[str, tuple[int, str]],
+    options: RetrievalOptions,
     report: Progress,
 ) -> list[dict[str, dict[str, float]]]:
     total = sum(len(dataset.queries) for dataset in datasets)
@@ -244,7 +252,9 @@ def _search(
             queries = dataset.queries[start : start + _QUERIES_AT_ONCE]
             # All candidates: several of the best chunks may be of one document.
             found = retriever.retrieve_many(
-                [query.text for query in queries], top_k=max(retriever.candidates, DEPTH)
+                [query.text for query in queries],
+                top_k=max(options.candidates, options.top_k),
+                min_score_threshold=options.min_score_threshold,
             )
             for query, hits in zip(queries, found, strict=True):
                 run[query.id] = _by_document(hits, number, owners)

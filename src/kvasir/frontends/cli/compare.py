@@ -19,9 +19,10 @@ from kvasir.evaluation.compare import (
 )
 from kvasir.evaluation.datasets import RetrievalDataset, load_dataset
 from kvasir.evaluation.judges import judge_answers
-from kvasir.evaluation.retrieval import Progress, RetrievalOptions, evaluate_retrieval
+from kvasir.evaluation.retrieval import Progress, evaluate_retrieval
 from kvasir.frontends.cli.options import json_option
 from kvasir.frontends.cli.rendering import print_json, print_table, stages
+from kvasir.parts import refuse_filters
 from kvasir.settings import Settings, load_settings, parse_assignment
 
 _LEADING = {"retrieval": "ndcg@10", "answers": "answer_recall"}
@@ -75,6 +76,8 @@ def compare(
     both = (*((ctx.find_root().obj or {}).get("assignments") or ()), *assignments)
     overrides = dict(parse_assignment(text) for text in both)
     settings = {"A": load_settings(a, overrides), "B": load_settings(b, overrides)}
+    for chosen in settings.values():
+        refuse_filters(chosen)
     loaded = load_dataset(dataset)
     foreign = load_questions(off_topic) if off_topic else []
     with stages(quiet=as_json) as progress:
@@ -112,10 +115,7 @@ def _measure(
 ) -> _Run:
     """Runs one side with an application of its own: nothing is shared with the other."""
     with App(settings) as app:
-        chosen = settings.chat.rag.retriever
-        options = RetrievalOptions(
-            settings.rag.language, chosen.alpha, chosen.candidates, app.reranker
-        )
+        options = app.evaluation_options()
         with app.temporary_stores() as make_store:
             if what == "retrieval":
                 found = evaluate_retrieval(
@@ -138,7 +138,6 @@ def _measure(
                 app.splitter,
                 app.make_answerer,
                 off_topic=off_topic,
-                top_k=chosen.top_k,
                 options=options,
                 progress=progress,
             )

@@ -15,7 +15,7 @@ from kvasir.evaluation.answers import AnswersResult, evaluate_answers, load_ques
 from kvasir.evaluation.chunking import StoreSearch, evaluate_chunking, load_chunking_dataset
 from kvasir.evaluation.datasets import load_dataset
 from kvasir.evaluation.judges import Judgement, judge_answers
-from kvasir.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
+from kvasir.evaluation.retrieval import evaluate_retrieval
 from kvasir.frontends.cli.compare import compare
 from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_INTERRUPTED
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
@@ -49,13 +49,7 @@ def retrieval(app: App, folders: tuple[str, ...], as_json: bool) -> None:
     Several folders go into one collection and are reported apart.
     """
     datasets = [load_dataset(each) for each in folders]
-    chosen = app.settings.chat.rag.retriever
-    options = RetrievalOptions(
-        language=app.settings.rag.language,
-        alpha=chosen.alpha,
-        candidates=chosen.candidates,
-        reranker=app.reranker,
-    )
+    options = app.evaluation_options()
     with app.temporary_stores() as make_store, stages(quiet=as_json) as progress:
         result = evaluate_retrieval(
             datasets, app.embedder, make_store, app.splitter, options=options, progress=progress
@@ -90,9 +84,10 @@ def retrieval(app: App, folders: tuple[str, ...], as_json: bool) -> None:
 @with_app
 def chunking(app: App, dataset: str, top_k: int, as_json: bool) -> None:
     """Measure a splitter: token-level recall, precision and IoU of what is retrieved."""
-    loaded = load_chunking_dataset(dataset)
+    options = app.evaluation_options()
+    loaded = load_chunking_dataset(dataset, language=options.language)
     with app.temporary_stores() as make_store, stages(quiet=as_json) as progress:
-        search = StoreSearch(app.embedder, make_store, progress)
+        search = StoreSearch(app.embedder, make_store, options=options, progress=progress)
         result = evaluate_chunking(loaded, app.splitter, search, top_k=top_k, progress=progress)
     if as_json:
         print_json(result.to_dict())
@@ -144,10 +139,7 @@ def answers(
         judge.check()
     loaded = load_dataset(dataset)
     foreign = load_questions(off_topic) if off_topic else []
-    chosen = app.settings.chat.rag.retriever
-    options = RetrievalOptions(
-        app.settings.rag.language, chosen.alpha, chosen.candidates, app.reranker
-    )
+    options = app.evaluation_options()
     with app.temporary_stores() as make_store, stages(quiet=as_json) as progress:
         result = evaluate_answers(
             loaded,
@@ -156,7 +148,6 @@ def answers(
             app.splitter,
             app.make_answerer,
             off_topic=foreign,
-            top_k=chosen.top_k,
             options=options,
             progress=progress,
         )
