@@ -287,6 +287,47 @@ def test_broken_weights_say_so(bert, tmp_path):
         openvino(copy).embed_queries(["anything"])
 
 
+@pytest.mark.parametrize("content", ["{", "[1]", '[{"type": "Pooling"}]', b"\xff"])
+def test_a_broken_list_of_steps_is_named(bert, tmp_path, content):
+    copy = copy_of(bert, tmp_path)
+    (copy / "modules.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ModelNotFoundError, match=r"copy/modules\.json .*fetch the model again"):
+        openvino(copy)
+
+
+@pytest.mark.parametrize("content", ["{", "{}"])
+def test_a_broken_tokenizer_is_named(bert, tmp_path, content):
+    copy = copy_of(bert, tmp_path)
+    (copy / "tokenizer.json").write_text(content)
+    embedder = openvino(copy)
+    for use in (embedder.embed_queries, embedder.count_tokens):
+        with pytest.raises(ModelNotFoundError, match=r"tokenizer\.json .*fetch the model again"):
+            use(["anything"])
+
+
+def test_weights_that_do_not_fit_the_configuration_are_named_in_one_line(bert, tmp_path):
+    copy = copy_of(bert, tmp_path)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"hidden_size": 48}))
+    with pytest.raises(
+        ModelNotFoundError, match=r"copy do not fit .*fetch the model again"
+    ) as told:
+        openvino(copy).embed_queries(["anything"])
+    assert "\n" not in str(told.value)
+
+
+def test_a_model_that_the_engine_gives_up_on_is_named_with_the_alternative(bert, monkeypatch):
+    def give_up(*_):
+        raise RuntimeError("Exception from src/plugins/intel_cpu/plugin.cpp:1:\nno memory left\n")
+
+    monkeypatch.setattr(openvino_engine.ov.Core, "compile_model", give_up)
+    with pytest.raises(ComponentError, match="no memory left") as told:
+        openvino(bert).embed_queries(["anything"])
+    for named in (str(bert), "'sentence-transformers'"):
+        assert named in str(told.value)
+    assert "plugin.cpp" not in str(told.value)
+
+
 def test_other_weights_of_the_same_shape_have_another_fingerprint(bert, tmp_path):
     copy = copy_of(bert, tmp_path)
     content = bytearray((copy / "model.safetensors").read_bytes())

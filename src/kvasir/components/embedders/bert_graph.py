@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from kvasir.components.embedders.openvino_runtime import op, ov
+from kvasir.components.embedders.openvino_runtime import op, ov, reason
 from kvasir.core.errors import ModelNotFoundError, SettingsError
 from kvasir.models.folders import weight_files
 
@@ -107,9 +107,16 @@ def build_graph(folder: Path, config: Mapping[str, Any], pooling: str) -> ov.Mod
         token is), and one output, float32 [n, hidden], not normalised.
 
     Raises:
-        ModelNotFoundError: The weights are missing or broken.
+        ModelNotFoundError: The weights are missing or broken, or do not fit the configuration.
     """
-    return _Encoder(config, _open(folder)).model(pooling)
+    encoder = _Encoder(config, _open(folder))
+    try:
+        return encoder.model(pooling)
+    except RuntimeError as error:
+        raise ModelNotFoundError(
+            f"the weights in {folder} do not fit its config.json ({reason(error)}); "
+            "fetch the model again"
+        ) from error
 
 
 def layer_weights(config: Mapping[str, Any]) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from kvasir.components.embedders.bert_graph import build_graph, check_supported, layer_weights
-from kvasir.components.embedders.openvino_runtime import ov
+from kvasir.components.embedders.openvino_runtime import ov, reason
 from kvasir.components.embedders.sentence_model import SentenceModel, read_sentence_model
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
 from kvasir.core.types import Matrix
@@ -208,7 +208,15 @@ class OpenVinoEmbedder:
         model = self._model
         graph = build_graph(model.folder.path, model.config, model.pooling)
         options = {**options, "INFERENCE_PRECISION_HINT": self._arithmetic}
-        return ov.Core().compile_model(graph, "CPU", options)
+        try:
+            return ov.Core().compile_model(graph, "CPU", options)
+        except RuntimeError as error:
+            raise ComponentError(
+                "embedder 'openvino'",
+                f"preparing the model in {model.folder.path}",
+                f"{reason(error)}; fetch the model again, or set the embedder to "
+                "'sentence-transformers' for it",
+            ) from error
 
     @property
     def _arithmetic(self) -> str:
@@ -353,7 +361,10 @@ def _read_tokenizer(model: SentenceModel) -> Tokenizer:
             f"{model.folder.path} has no tokenizer.json, which the embedder 'openvino' needs; "
             "set the embedder to 'sentence-transformers' for this model"
         )
-    tokenizer: Tokenizer = Tokenizer.from_file(str(file))
+    try:
+        tokenizer: Tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises no narrower one
+        raise ModelNotFoundError(f"{file} is broken ({error}); fetch the model again") from error
     # The file may ask for a fixed length; padding to it would be computed in vain.
     tokenizer.no_padding()
     tokenizer.no_truncation()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kvasir.core.errors import SettingsError
+from kvasir.core.errors import ModelNotFoundError, SettingsError
 from kvasir.models.cards import known_prompts
 from kvasir.models.folders import ModelFolder, read_json, weight_files
 
@@ -124,8 +124,13 @@ def _modules(path: Path) -> dict[str, str]:
     file = path / "modules.json"
     if not file.is_file():
         return {"Transformer": "", "Pooling": "1_Pooling"}
-    steps = json.loads(file.read_text("utf-8"))
-    return {str(step["type"]).rpartition(".")[2]: str(step["path"]) for step in steps}
+    try:
+        steps = json.loads(file.read_text("utf-8"))
+        return {str(step["type"]).rpartition(".")[2]: str(step["path"]) for step in steps}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelNotFoundError(
+            f"{file} is not a JSON list of steps with type and path; fetch the model again"
+        ) from error
 
 
 def _pooling(path: Path) -> str:
