@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -63,3 +64,17 @@ def test_a_program_gets_names_and_texts_as_they_are(hostile: Kvasir, sun: Path) 
     row = hostile("documents", "show", "--json", "--text", str(sun)).json
     assert row["source"] == str(sun)
     assert f"a{CLEARING} star" in row["text"]
+
+
+def test_the_questions_of_a_data_set_do_not_act_on_the_terminal(
+    kvasir: Kvasir, tmp_path: Path
+) -> None:
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td\t1\n")
+    document = {"_id": "d", "title": "Sun", "text": "The Sun is a star."}
+    question = {"_id": "q", "text": QUESTION + RENAMING, "answers": ["a star"]}
+    for name, row in (("corpus", document), ("queries", question)):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    shown = kvasir("evaluate", "answers", "--cases", ".").out
+    assert QUESTION in shown
+    assert not ACTING.search(shown)

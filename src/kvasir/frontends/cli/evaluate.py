@@ -20,6 +20,7 @@ from kvasir.frontends.cli.compare import compare
 from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_INTERRUPTED
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
 from kvasir.frontends.cli.rendering import answer_to_dict, one_line, print_json, print_table, stages
+from kvasir.frontends.terminal import printable
 
 folder = click.Path(exists=True, file_okay=False)
 
@@ -157,7 +158,7 @@ def answers(
     _write_cases(cases_file, rows)
     if not as_json:
         for row in rows if cases else ():
-            click.echo(f"{row['question']}\n  {one_line(row['text'])}")
+            click.echo(f"{one_line(row['question'])}\n  {one_line(row['text'])}")
         figures = {key: value for key, value in shown.items() if key != "seconds"}
         print_table([{"figure": key, "value": value} for key, value in figures.items()])
     code = 0
@@ -169,7 +170,7 @@ def answers(
             interrupted = isinstance(error, KeyboardInterrupt)
             code = EXIT_INTERRUPTED if interrupted else EXIT_COMPONENT_ERROR
             shown["judge_error"] = str(error) or "interrupted"
-            click.echo(f"error: no grades: {shown['judge_error']}", err=True)
+            click.echo(f"error: no grades: {printable(shown['judge_error'])}", err=True)
         else:
             shown["judge"] = judgement.to_dict()
             rows = _case_rows(result, judgement)
@@ -190,11 +191,11 @@ def _write_cases(path: str | None, rows: Sequence[Mapping[str, Any]]) -> None:
 def _print_grades(judgement: Judgement, rows: Sequence[Mapping[str, Any]]) -> None:
     click.echo()
     for row in rows:
-        click.echo(row["question"])
+        click.echo(one_line(row["question"]))
         for name, value in row["judge"]["scores"].items():
             click.echo(f"    {name} {value:.2f}")
         for name, reason in row["judge"]["failures"].items():
-            click.echo(f"    {name}: {reason}")
+            click.echo(f"    {name}: {one_line(reason)}")
     print_table([{"judged": name} | each for name, each in judgement.to_dict().items()])
 
 
