@@ -35,12 +35,15 @@ Kvasir = Callable[..., Run]
 def kvasir_in(folder: Path) -> Kvasir:
     """Returns a function that runs ``kvasir`` in a folder, without settings from outside."""
 
-    def run(*arguments: str, code: int | None = 0, **environment: str) -> Run:
+    def run(
+        *arguments: str, code: int | None = 0, typed: str | None = None, **environment: str
+    ) -> Run:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("KVASIR__")}
         done = subprocess.run(
             [sys.executable, "-m", "kvasir", *arguments],
             cwd=folder,
             env=inherited | environment,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=300,

@@ -101,6 +101,20 @@ def test_collections_are_listed_and_deleted(kvasir: Kvasir, notes: Path) -> None
     assert "there are: two" in kvasir("search", "--collection", "one", "tea", code=2).err
 
 
+def test_a_collection_is_not_deleted_unless_the_answer_is_yes(kvasir: Kvasir, notes: Path) -> None:
+    kvasir("ingest", "notes/tea.txt")
+    for answer in ("n\n", "\n", ""):
+        declined = kvasir("collections", "delete", typed=answer, code=6)
+        assert declined.err.endswith("nothing deleted\n")
+        assert declined.out == ""
+    declined = kvasir("collections", "delete", "--json", typed="n\n", code=6).json
+    assert declined == {"collection": "default", "deleted": False}
+    assert "tea.txt" in kvasir("search", "tea").out
+    done = kvasir("collections", "delete", "--json", typed="y\n").json
+    assert done == {"collection": "default", "deleted": True}
+    assert kvasir("collections", "list", "--json").json == []
+
+
 def test_before_anything_was_ingested_the_next_step_is_named_and_nothing_is_written(
     kvasir: Kvasir, tmp_path: Path
 ) -> None:
@@ -111,7 +125,24 @@ def test_before_anything_was_ingested_the_next_step_is_named_and_nothing_is_writ
 
 
 def test_a_program_that_asked_for_json_gets_errors_as_json(kvasir: Kvasir) -> None:
-    assert "nothing was ingested yet" in kvasir("search", "--json", "x", code=2).json["error"]
+    for arguments, complaint in (
+        (["search", "x"], "nothing was ingested yet"),
+        (["search"], "Missing argument 'QUERY"),
+        (["search", "x", "--nonsense"], "No such option"),
+        (["serch", "x"], "did you mean 'search'?"),
+        (["config", "check"], "there is no settings file 'kvasir.yaml'"),
+    ):
+        run = kvasir(*arguments, "--json", code=2)
+        assert complaint in run.json["error"]
+        assert run.json["exit_code"] == 2
+        assert complaint in run.err
+
+
+def test_a_program_is_told_which_metadata_a_document_has_now(kvasir: Kvasir, notes: Path) -> None:
+    kvasir("ingest", "notes/tea.txt")
+    row = kvasir("documents", "metadata", "--json", "notes/tea.txt", "course=cooking").json
+    assert Path(row["source"]).name == "tea.txt"
+    assert row["metadata"]["course"] == "cooking"
 
 
 def test_numbers_in_metadata_are_found_by_what_is_typed(kvasir: Kvasir, notes: Path) -> None:
@@ -245,6 +276,20 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_run_does_the_rest(
     rest = kvasir("ingest", "--json", "many").json
     assert len(rest["added"]) + len(rest["unchanged"]) == 2000
     assert set(report["added"]) <= set(rest["unchanged"])
+    assert kvasir("doctor", "--json").json["clean"]
+
+
+def test_ctrl_c_while_the_graph_is_built_leaves_one_report(kvasir: Kvasir, notes: Path) -> None:
+    (notes.parent / "interrupted.py").write_text(
+        "from kvasir.components.stores.qdrant import QdrantStore\n"
+        "class Interrupted(QdrantStore):\n"
+        "    def optimize(self, *, wait=False):\n"
+        "        raise KeyboardInterrupt\n"
+    )
+    store = ["--set", "rag.vectordb.type=interrupted:Interrupted"]
+    run = kvasir("ingest", "--json", "notes", *store, code=130, PYTHONPATH=str(notes.parent))
+    assert len(run.json["added"]) == 2
+    assert "the next ingest builds the search graph" in run.err
     assert kvasir("doctor", "--json").json["clean"]
 
 

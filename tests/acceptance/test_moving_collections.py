@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -260,10 +261,11 @@ main()
 def test_ctrl_c_ends_a_copy_between_batches_and_it_goes_on_later(library):
     # A process of its own, as a user has: this one holds what is left of four engines.
     target = ("--to", "copy", "--to-type", "qdrant")
-    command = [sys.executable, "-c", INTERRUPTED, "collections", "copy", *target]
+    command = [sys.executable, "-c", INTERRUPTED, "collections", "copy", "--json", *target]
     stopped = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert stopped.returncode == EXIT_INTERRUPTED
     assert "run the same command again" in stopped.stderr
+    assert json.loads(stopped.stdout)["exit_code"] == EXIT_INTERRUPTED
     went_on = copy(*target)
     assert "700 chunks written, 500 were there already" in went_on.stdout
 

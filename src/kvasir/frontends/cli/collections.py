@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,7 +14,7 @@ import click
 
 from kvasir.app import App
 from kvasir.core.ledger import CollectionRecord
-from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
+from kvasir.frontends.cli.main import EXIT_DECLINED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, fail
 from kvasir.frontends.cli.options import json_option, with_app
 from kvasir.frontends.cli.places import check_place, describe, guess_store
 from kvasir.frontends.cli.rendering import OnProgress, print_json, print_table, rate, stages
@@ -42,13 +43,34 @@ def list_collections(app: App, as_json: bool) -> None:
 
 @collections.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
 @with_app
-def delete(app: App, yes: bool) -> None:
-    """Delete the collection that --collection names, with all of its documents."""
-    if not yes:
-        click.confirm(f"Delete collection '{app.collection}' with all its documents?", abort=True)
-    app.delete_collection()
-    click.echo(f"collection '{app.collection}' deleted")
+def delete(app: App, yes: bool, as_json: bool) -> int:
+    """Delete the collection that --collection names, with all of its documents.
+
+    Ends with 6 when the answer is no.
+    """
+    wanted = yes or _agreed(f"Delete collection '{app.collection}' with all its documents?")
+    if wanted:
+        app.delete_collection()
+    else:
+        click.echo("nothing deleted", err=True)
+    if as_json:
+        print_json({"collection": app.collection, "deleted": wanted})
+    elif wanted:
+        click.echo(f"collection '{app.collection}' deleted")
+    return 0 if wanted else EXIT_DECLINED
+
+
+def _agreed(question: str) -> bool:
+    """Asks; an input that ends without an answer is a no."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        click.echo(err=True)
+        return False
 
 
 @collections.command()
@@ -100,8 +122,8 @@ def copy(
         with stages(quiet=as_json) as on_progress, _between_batches(on_progress) as checked:
             report = app.copy_collection(to, name=name, exact=exact, on_progress=checked)
     except KeyboardInterrupt:
-        click.echo("interrupted: what is copied is kept; run the same command again", err=True)
-        return EXIT_INTERRUPTED
+        said = "interrupted: what is copied is kept; run the same command again"
+        return fail(said, EXIT_INTERRUPTED)
     left = len(report.extra) - report.removed
     if as_json:
         print_json({**asdict(report), "verified": report.verified})

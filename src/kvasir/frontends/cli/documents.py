@@ -82,11 +82,15 @@ def delete(app: App, sources: tuple[str, ...], as_json: bool) -> None:
 @documents.command()
 @click.argument("source")
 @click.argument("metadata", nargs=-1, metavar="KEY=VALUE...")
+@json_option
 @with_app
-def metadata(app: App, source: str, metadata: tuple[str, ...]) -> None:
+def metadata(app: App, source: str, metadata: tuple[str, ...], as_json: bool) -> None:
     """Replace the metadata given for a document; nothing is embedded again."""
     app.set_metadata(source, parse_metadata(metadata) or {})
-    click.echo("metadata replaced")
+    if as_json:
+        print_json(_as_dict(app.document(source)))
+    else:
+        click.echo("metadata replaced")
 
 
 def _status(record: DocumentRecord) -> str:

@@ -111,7 +111,13 @@ def run_ingest(
         _print(report)
     if report.interrupted:
         return EXIT_INTERRUPTED
-    _build_graph(app, quiet=as_json)
+    try:
+        _build_graph(app, quiet=as_json)
+    except KeyboardInterrupt:
+        # Not left to the caller: the report is printed, and programs read one document.
+        said = "interrupted: what is ingested is kept; the next ingest builds the search graph"
+        click.echo(said, err=True)
+        return EXIT_INTERRUPTED
     return EXIT_SOME_FAILED if report.failed else 0
 
 

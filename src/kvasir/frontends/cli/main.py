@@ -20,6 +20,7 @@ EXIT_USER_ERROR = 2
 EXIT_COMPONENT_ERROR = 3
 EXIT_SOME_FAILED = 4
 EXIT_REFUSED = 5
+EXIT_DECLINED = 6
 EXIT_INTERRUPTED = 130
 
 COMMANDS = {
@@ -45,6 +46,7 @@ Exit codes:
   {EXIT_COMPONENT_ERROR}  a component failed
   {EXIT_SOME_FAILED}  done, but some sources failed, or the doctor found faults
   {EXIT_REFUSED}  ask: the documents do not hold the answer
+  {EXIT_DECLINED}  collections delete: the answer was no, nothing is deleted
   {EXIT_INTERRUPTED}  interrupted
 """
 
@@ -119,26 +121,30 @@ def main() -> None:
     try:
         code = cli.main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        code = _fail("interrupted", EXIT_INTERRUPTED)
+        code = fail("interrupted", EXIT_INTERRUPTED)
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
+        code = _tell_programs(error.format_message(), error.exit_code)
     except ComponentError as error:
-        code = _fail(f"error: {error}", EXIT_COMPONENT_ERROR)
+        code = fail(f"error: {error}", EXIT_COMPONENT_ERROR)
     except KvasirError as error:
-        code = _fail(f"error: {error}", EXIT_USER_ERROR)
+        code = fail(f"error: {error}", EXIT_USER_ERROR)
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; nothing is left to say.
         sys.stderr.close()
         code = 0
     except OSError as error:
-        code = _fail(f"error: {error}", EXIT_COMPONENT_ERROR)
+        code = fail(f"error: {error}", EXIT_COMPONENT_ERROR)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(message: str, code: int) -> int:
-    """Says what went wrong; to programs that asked for JSON, as JSON."""
+def fail(message: str, code: int) -> int:
+    """Says what went wrong, to programs that asked for JSON as JSON; returns the exit code."""
     click.echo(printable(message), err=True)
+    return _tell_programs(message.removeprefix("error: "), code)
+
+
+def _tell_programs(message: str, code: int) -> int:
     if "--json" in sys.argv:
-        click.echo(json.dumps({"error": message.removeprefix("error: "), "exit_code": code}))
+        click.echo(json.dumps({"error": message, "exit_code": code}))
     return code
