@@ -163,3 +163,15 @@ def test_settings_that_are_wrong_are_named_before_anything_is_measured(dataset, 
     )
     assert "rag.spliter" in str(result.exception)
     assert "bad.yaml" in str(result.exception)
+
+
+def test_a_third_settings_file_is_refused_rather_than_ignored(tmp_path, dataset, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("A.yaml", "B.yaml"):
+        (tmp_path / name).write_text("rag: {language: en}")
+    command = ["evaluate", "compare", "A.yaml", "B.yaml", str(dataset)]
+    refused = CliRunner().invoke(cli, ["--config", "C.yaml", *command])
+    assert refused.exit_code == 2
+    assert "leave --config away" in refused.output
+    wrong = CliRunner().invoke(cli, ["--collection", "../up", *command])
+    assert "setting 'collection' from --collection" in str(wrong.exception)

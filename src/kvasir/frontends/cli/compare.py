@@ -20,10 +20,10 @@ from kvasir.evaluation.compare import (
 from kvasir.evaluation.datasets import RetrievalDataset, load_dataset
 from kvasir.evaluation.judges import judge_answers
 from kvasir.evaluation.retrieval import Progress, evaluate_retrieval
-from kvasir.frontends.cli.options import json_option
+from kvasir.frontends.cli.options import json_option, settings_of
 from kvasir.frontends.cli.rendering import print_json, print_table, stages
 from kvasir.parts import refuse_filters
-from kvasir.settings import Settings, load_settings, parse_assignment
+from kvasir.settings import Settings
 
 _LEADING = {"retrieval": "ndcg@10", "answers": "answer_recall"}
 """The figure that the conclusion speaks of, where there is one."""
@@ -73,9 +73,9 @@ def compare(
     Each ingests the folder into a new, temporary collection of its own. Differences are compared
     question by question, by a paired bootstrap.
     """
-    both = (*((ctx.find_root().obj or {}).get("assignments") or ()), *assignments)
-    overrides = dict(parse_assignment(text) for text in both)
-    settings = {"A": load_settings(a, overrides), "B": load_settings(b, overrides)}
+    if (ctx.find_root().obj or {}).get("config"):
+        raise click.UsageError("the settings are those of the two files: leave --config away")
+    settings = {"A": settings_of(ctx, a, assignments), "B": settings_of(ctx, b, assignments)}
     for chosen in settings.values():
         refuse_filters(chosen)
     loaded = load_dataset(dataset)
