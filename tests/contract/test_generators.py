@@ -195,6 +195,8 @@ def test_an_error_inside_the_stream_is_an_error(kind, make, script):
         ("ollama", {}, "generator.model"),
         ("ollama", {"model": "m", "timeout": 0}, "timeout"),
         ("ollama", {"model": "m", "context_window": 0}, "context_window"),
+        ("ollama", {"model": "m", "max_tokens": -1}, "max_tokens"),
+        ("openai", {"model": "m", "base_url": "http://localhost:1", "max_tokens": 0}, "max_tokens"),
     ],
 )
 def test_missing_and_unusable_settings_are_named(kind, options, named):

@@ -28,6 +28,7 @@ from kvasir.integrations.haystack import (
     KvasirWriter,
 )
 from kvasir.integrations.haystack_generator import HaystackGenerator
+from kvasir.pipelines.prompts import prompt_room
 from kvasir.testing.generators import GeneratorContract, make_prompt
 
 MOCK = "haystack.components.generators.chat.mock:MockChatGenerator"
@@ -326,6 +327,12 @@ class TestHaystackGenerator(GeneratorContract):
             HaystackGenerator()
         with pytest.raises(SettingsError, match="cannot be made"):
             HaystackGenerator(MOCK, {"no_such": 1})
+        with pytest.raises(SettingsError, match="max_tokens must be at least 1"):
+            HaystackGenerator(MOCK, max_tokens=0)
+
+    def test_a_prompt_leaves_room_for_as_long_an_answer_as_is_said(self):
+        generator = HaystackGenerator(MOCK, context_window=4096, max_tokens=3000)
+        assert prompt_room(generator) == 1096
 
 
 def test_haystacks_telemetry_is_off():

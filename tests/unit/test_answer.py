@@ -5,6 +5,7 @@ from kvasir.core.errors import ComponentError, UserError
 from kvasir.core.types import Chunk, Hit, Message
 from kvasir.pipelines.answer import NOTHING_MATCHES, REFUSALS, Answerer, refusal
 from kvasir.pipelines.confidence import Calibration
+from kvasir.pipelines.prompts import estimate_tokens
 from kvasir.testing.fakes import FakeEmbedder
 
 TEXT = "Kvasir was made by the gods. Two dwarfs brewed mead of his blood."
@@ -27,8 +28,9 @@ class Hits:
 class Says:
     """A generator that says what it is told to."""
 
-    def __init__(self, *pieces, window=None):
+    def __init__(self, *pieces, window=None, answer_tokens=1024):
         self.pieces, self.prompts, self.window = pieces, [], window
+        self.answer_tokens = answer_tokens
 
     def context_tokens(self):
         return self.window
@@ -173,6 +175,15 @@ def test_markers_count_the_chunks_that_fitted_the_window():
     assert answer.hits[0].chunk.id == "c0"
     assert answer.citations[0].document_id == "d0"
     assert len(answer.hits) == 2
+
+
+@pytest.mark.parametrize("answer_tokens", [256, 1024, 1500])
+def test_the_prompt_fills_what_the_longest_answer_leaves_of_the_window(answer_tokens):
+    generator = Says("The gods made Kvasir [1].", window=2048, answer_tokens=answer_tokens)
+    hits = [hit("Kvasir was made. " * 5, number) for number in range(80)]
+    make(generator, *hits).ask("Who made Kvasir?", top_k=80)
+    used = sum(estimate_tokens(m.content) + 8 for m in generator.prompts[0].messages)
+    assert 2048 - 100 < used + answer_tokens <= 2048
 
 
 def test_a_window_too_small_for_any_passage_says_what_to_do():

@@ -144,7 +144,7 @@ def test_context_gives_way_before_the_conversation_and_the_oldest_turns_after_it
     make(whole, retriever).stream("Who brewed mead?", history, rag=True).reply  # noqa: B018
     full = contents(server)
     assert full[-1][1].count("<source ") == 3
-    # Tokens as the prompt builder estimates them; it keeps 1024 for the answer.
+    # Tokens as the prompt builder estimates them; 1024 are kept for the answer by default.
     needed = 1024 + sum(-(-len(text) // 3) + 8 for _, text in full)
     seen = []
     for window in range(needed + 60, needed - 420, -30):
@@ -162,6 +162,18 @@ def test_context_gives_way_before_the_conversation_and_the_oldest_turns_after_it
     fewer_turns = next(number for number, (_, turns) in enumerate(seen) if turns < 4)
     assert seen[fewer_turns - 1] == (1, 4)
     assert {turns for _, turns in seen} >= {4, 2}
+
+
+@pytest.mark.parametrize("rag", [True, False])
+def test_the_longest_answer_fits_behind_the_conversation(server, retriever, rag):
+    history = [Message("user", "older " * 200), Message("assistant", "newer " * 200)] * 20
+    for most in (256, 3000):
+        generator = OpenAIGenerator("s", server.base_url, max_tokens=most, context_window=4096)
+        reply = make(generator, retriever).stream("Who brewed mead?", history, rag=rag).reply
+        assert "oldest messages" in " ".join(reply.notes)
+        used = sum(-(-len(text) // 3) + 8 for _, text in contents(server))
+        # Turns are left out in pairs of about 800 tokens.
+        assert 4096 - 1000 < used + most <= 4096
 
 
 def test_a_window_too_small_for_any_passage_is_said(server, retriever):

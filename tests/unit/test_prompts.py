@@ -1,13 +1,15 @@
 import pytest
 
-from kvasir.core.errors import SettingsError
+from kvasir.core.errors import SettingsError, UserError
 from kvasir.core.types import Chunk, Hit, Message
 from kvasir.pipelines.prompts import (
     DEFAULT_PROMPT,
     PromptBuilder,
     estimate_tokens,
+    prompt_room,
     refinement_messages,
 )
+from kvasir.testing.fakes import FakeGenerator
 
 
 def hit(text, number=0, **metadata):
@@ -64,8 +66,8 @@ def test_refinement_asks_with_the_user_s_words():
 
 def test_context_is_fitted_by_whole_chunks_best_first():
     hits = [hit("one " * 100, 0), hit("two " * 2000, 1), hit("three " * 100, 2)]
-    builder = PromptBuilder(answer_tokens=200)
-    prompt = builder.build("Who?", hits, window=1200)
+    builder = PromptBuilder()
+    prompt = builder.build("Who?", hits, room=1000)
     assert [h.chunk.id for h in prompt.hits] == ["c0", "c2"]
     assert "two" not in prompt.messages[-1].content
     assert sum(estimate_tokens(m.content) for m in prompt.messages) <= 1000
@@ -75,7 +77,7 @@ def test_context_is_fitted_by_whole_chunks_best_first():
 def test_context_gives_way_before_the_conversation():
     hits = [hit("one " * 100, number) for number in range(10)]
     history = [Message("user", "why " * 100), Message("assistant", "because " * 50)]
-    prompt = PromptBuilder(answer_tokens=100).build("Who?", hits, history=history, window=1200)
+    prompt = PromptBuilder().build("Who?", hits, history=history, room=1100)
     assert [m.role for m in prompt.messages] == ["system", "user", "assistant", "user"]
     assert 1 <= len(prompt.hits) < 10
 
@@ -86,14 +88,41 @@ def test_the_oldest_turns_go_when_the_conversation_alone_is_too_long():
         for n in range(5)
         for role in ("user", "assistant")
     ]
-    prompt = PromptBuilder(answer_tokens=100).build(
-        "Who?", [hit("one " * 50)], history=history, window=2000
-    )
+    prompt = PromptBuilder().build("Who?", [hit("one " * 50)], history=history, room=1900)
     turns = prompt.messages[1:-1]
     assert len(prompt.hits) == 1
     assert turns[0].role == "user"
     assert turns[-1] == history[-1]
     assert len(turns) < len(history)
+
+
+@pytest.mark.parametrize("room", [0, 300])
+def test_room_for_no_passage_at_all_is_an_error_that_says_what_to_do(room):
+    with pytest.raises(UserError, match=rf"{room} tokens.*max_tokens.*split_length"):
+        PromptBuilder().build("Who?", [hit("one " * 500)], room=room)
+    assert PromptBuilder().build("Who?", [], room=room).messages[-1].role == "user"
+
+
+class Reads:
+    """A generator whose model reads only so much."""
+
+    def __init__(self, context, answer_tokens):
+        self.context, self.answer_tokens = context, answer_tokens
+
+    def context_tokens(self):
+        return self.context
+
+    def generate(self, prompt):
+        yield from ()
+
+
+def test_a_prompt_has_the_room_that_the_longest_answer_leaves():
+    assert prompt_room(Reads(8192, 4096)) == 4096
+    assert prompt_room(Reads(2048, 256)) == 1792
+    assert prompt_room(Reads(2048, 4096)) == 0
+    assert prompt_room(Reads(8192, 4096), answer_tokens=100) == 8092
+    assert prompt_room(Reads(None, 4096)) is None
+    assert prompt_room(FakeGenerator()) is None
 
 
 def test_scripts_without_spaces_are_counted_by_the_character():

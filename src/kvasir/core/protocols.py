@@ -334,7 +334,10 @@ class Catalog(Protocol):
 
 @runtime_checkable
 class BoundedContext(Protocol):
-    """A generator whose model reads only so much."""
+    """A generator whose model reads only so much, prompt and answer together."""
+
+    answer_tokens: int
+    """Most tokens of an answer; they are kept free when a prompt is built."""
 
     def context_tokens(self) -> int | None:
         """Returns the model's context length in tokens, or None when it is not known."""

@@ -36,6 +36,7 @@ class HaystackGenerator:
         component: str = "",
         init_parameters: Mapping[str, Any] | None = None,
         context_window: int | None = None,
+        max_tokens: int = 1024,
     ) -> None:
         """Makes the chat generator.
 
@@ -43,6 +44,8 @@ class HaystackGenerator:
             component: Its class, as ``haystack.components.generators.chat:OpenAIChatGenerator``.
             init_parameters: Its parameters, as in a Haystack pipeline file.
             context_window: The model's context length in tokens, when it must be respected.
+            max_tokens: What is kept free of it for an answer, in tokens; the component's own
+                parameters keep answers to that length.
 
         Raises:
             SettingsError: The class or its parameters are unusable.
@@ -52,6 +55,9 @@ class HaystackGenerator:
                 "generator 'haystack' needs generator.options.component, such as "
                 "haystack.components.generators.chat:OpenAIChatGenerator"
             )
+        if max_tokens < 1:
+            raise SettingsError(f"max_tokens must be at least 1, not {max_tokens}")
+        self.answer_tokens = max_tokens
         self._component = make("component", component, init_parameters or {})
         self._streams = "streaming_callback" in inspect.signature(self._component.run).parameters
         self._context_window = context_window

@@ -14,12 +14,12 @@ from typing import Any, Protocol
 
 from kvasir.core.errors import UserError
 from kvasir.core.filters import Filter
-from kvasir.core.protocols import BoundedContext, Embedder, Generator, TextAnalyzer
+from kvasir.core.protocols import Embedder, Generator, TextAnalyzer
 from kvasir.core.types import Answer, Citation, Hit, Message
 from kvasir.language.detect import detect
 from kvasir.pipelines.citations import CitationChecker, DocumentText
 from kvasir.pipelines.confidence import DEFAULT_CALIBRATION, Calibration, EvidenceReader
-from kvasir.pipelines.prompts import DEFAULT_PROMPT, PromptBuilder
+from kvasir.pipelines.prompts import DEFAULT_PROMPT, PromptBuilder, prompt_room
 from kvasir.pipelines.text_stream import TextStream
 
 FilterLike = str | Mapping[str, Any] | Filter | None
@@ -228,15 +228,8 @@ class Answerer:
             yield text
             yield Answer(text, (), hits, True, confidence, 0, clock.finish())
             return
-        window = None
-        if isinstance(self._generator, BoundedContext):
-            window = self._generator.context_tokens()
-        prompt = self._prompts.build(question, hits, history=history, window=window)
-        if not prompt.hits:
-            raise UserError(
-                f"the model reads {window} tokens, too few for a passage and an answer: "
-                "use a model with a longer context, or ingest with a smaller split_length"
-            )
+        room = prompt_room(self._generator)
+        prompt = self._prompts.build(question, hits, history=history, room=room)
         checker = CitationChecker(question, prompt.hits, self._analyzer, self._document_text)
         shown: list[str] = []
         for piece in _checked(self._generator.generate(prompt), checker):

@@ -26,8 +26,8 @@ from kvasir.pipelines.answer import (
     says_it_does_not_know,
 )
 from kvasir.pipelines.citations import CitationChecker, DocumentText
-from kvasir.pipelines.prompts import DEFAULT_PROMPT, SYSTEM_PROMPT, PromptBuilder
-from kvasir.pipelines.refine import PLAIN, Refiner, window_of
+from kvasir.pipelines.prompts import DEFAULT_PROMPT, SYSTEM_PROMPT, PromptBuilder, prompt_room
+from kvasir.pipelines.refine import PLAIN, Refiner
 from kvasir.pipelines.text_stream import TextStream
 
 CHAT_SYSTEM_PROMPT = f"""\
@@ -197,7 +197,7 @@ class Conversation:
     ) -> Iterator[str | Reply]:
         stream.stage = "writing"
         prompt = PromptBuilder(PLAIN, system=system).build(
-            question, (), history=history, window=window_of(self._generator)
+            question, (), history=history, room=prompt_room(self._generator)
         )
         shown: list[str] = []
         for piece in self._generator.generate(prompt):
@@ -222,15 +222,9 @@ class Conversation:
         found = perf_counter()
         stream.stage = "writing"
         system = "\n\n".join(text for text in (system, self._grounding) if text)
-        window = window_of(self._generator)
         prompt = PromptBuilder(self._template, system=system).build(
-            question, hits, history=history, window=window
+            question, hits, history=history, room=prompt_room(self._generator)
         )
-        if hits and not prompt.hits:
-            raise UserError(
-                f"the model reads {window} tokens, too few for a passage and an answer: "
-                "use a model with a longer context, or ingest with a smaller split_length"
-            )
         checker = CitationChecker(question, prompt.hits, documents.analyzer, documents.text)
         shown: list[str] = []
         for piece in self._generator.generate(prompt):

@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from kvasir.core.errors import SettingsError
+from kvasir.core.errors import SettingsError, UserError
+from kvasir.core.protocols import BoundedContext, Generator
 from kvasir.core.types import Hit, Message, Prompt
 
 DEFAULT_PROMPT = """\
@@ -115,6 +116,27 @@ def refinement_messages(
     return (Message("user", fill(template, {"user_query": question})),)
 
 
+def prompt_room(generator: Generator, answer_tokens: int | None = None) -> int | None:
+    """Returns how many tokens a prompt may have, so that the answer fits behind it.
+
+    Args:
+        generator: What reads the prompt.
+        answer_tokens: Kept free for the answer; by default as many as it may have.
+
+    Returns:
+        0 or more; None where it is not known how much the generator's model reads.
+
+    Raises:
+        ComponentError: The server that knows it cannot be reached.
+    """
+    if not isinstance(generator, BoundedContext):
+        return None
+    window = generator.context_tokens()
+    if window is None:
+        return None
+    return max(0, window - (generator.answer_tokens if answer_tokens is None else answer_tokens))
+
+
 class PromptBuilder:
     """Makes prompts of a question, its hits and the conversation so far."""
 
@@ -123,7 +145,6 @@ class PromptBuilder:
         template: str = DEFAULT_PROMPT,
         *,
         system: str = SYSTEM_PROMPT,
-        answer_tokens: int = 1024,
         count_tokens: Callable[[str], int] = estimate_tokens,
     ) -> None:
         """Checks the template.
@@ -131,7 +152,6 @@ class PromptBuilder:
         Args:
             template: The user's message, with ``{{context}}`` and ``{{question}}``.
             system: The system message; empty for none.
-            answer_tokens: What is kept free in the model's window for its answer.
             count_tokens: Counts a text's tokens.
 
         Raises:
@@ -140,7 +160,6 @@ class PromptBuilder:
         check_template("chat.rag.prompt", template, ["context", "question"])
         self._template = template
         self._system = system
-        self._answer_tokens = answer_tokens
         self._count = count_tokens
 
     def build(
@@ -149,9 +168,9 @@ class PromptBuilder:
         hits: Sequence[Hit],
         *,
         history: Sequence[Message] = (),
-        window: int | None = None,
+        room: int | None = None,
     ) -> Prompt:
-        """Builds a prompt that fits the model's window.
+        """Builds a prompt that leaves the model room for its answer.
 
         Context goes first: chunks that do not fit are left out whole, the best ones stay. Only
         when the conversation is too long even beside the best chunk are its oldest turns left
@@ -161,19 +180,27 @@ class PromptBuilder:
             question: The question, as typed.
             hits: Retrieved chunks, best first.
             history: Earlier turns, oldest first, without contexts.
-            window: The model's context length in tokens; None for no limit.
+            room: Most tokens of the prompt, as ``prompt_room`` returns them; None for no limit.
 
         Returns:
             The prompt; its ``hits`` are those that it contains.
+
+        Raises:
+            UserError: There are hits, but room for none of them.
         """
         turns = list(history)
         kept = list(hits)
-        if window is not None:
-            fixed = self._tokens(self._messages(question, [], []))
-            room = max(0, window - self._answer_tokens - fixed)
+        if room is not None:
+            free = max(0, room - self._tokens(self._messages(question, [], [])))
             least = self._source_tokens(1, hits[0]) if hits else 0
-            turns = self._recent(turns, room - least if least <= room else room)
-            kept = self._fitting(hits, room - self._tokens(turns))
+            turns = self._recent(turns, free - least if least <= free else free)
+            kept = self._fitting(hits, free - self._tokens(turns))
+        if hits and not kept:
+            raise UserError(
+                f"the model has {room} tokens for a prompt, too few for a passage: lower "
+                "generator.options.max_tokens, use a model with a longer context, or ingest with "
+                "a smaller split_length"
+            )
         return Prompt(question, tuple(kept), tuple(self._messages(question, kept, turns)))
 
     def _messages(

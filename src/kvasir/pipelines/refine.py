@@ -12,11 +12,12 @@ import re
 from collections.abc import Sequence
 
 from kvasir.core.errors import UserError
-from kvasir.core.protocols import BoundedContext, Generator, QuotesOnly
+from kvasir.core.protocols import Generator, QuotesOnly
 from kvasir.core.types import Hit, Message
 from kvasir.pipelines.prompts import (
     DEFAULT_REFINEMENT_PROMPT,
     PromptBuilder,
+    prompt_room,
     refinement_messages,
 )
 
@@ -24,6 +25,7 @@ PLAIN = "{{context}}{{question}}"
 """A prompt without retrieval: the context is empty."""
 
 _ANSWER_TOKENS = 256
+"""Kept free for a refined question, which is short whatever an answer may be."""
 _LONGEST = 1000
 """Characters of a refined question."""
 _TURNS = 4
@@ -86,19 +88,10 @@ class Refiner:
             UserError: The server refuses the key, or does not have the model.
         """
         (asked,) = refinement_messages(question, self._prompt)
-        builder = PromptBuilder(PLAIN, system="", answer_tokens=_ANSWER_TOKENS)
         recent = list(history)[-_TURNS:]
-        prompt = builder.build(asked.content, (), history=recent, window=window_of(self._generator))
+        room = prompt_room(self._generator, _ANSWER_TOKENS)
+        prompt = PromptBuilder(PLAIN, system="").build(asked.content, (), history=recent, room=room)
         return _one_query("".join(self._generator.generate(prompt))) or question
-
-
-def window_of(generator: Generator) -> int | None:
-    """Returns the context length of a generator's model in tokens, None where it is not known.
-
-    Raises:
-        ComponentError: The server that knows it cannot be reached.
-    """
-    return generator.context_tokens() if isinstance(generator, BoundedContext) else None
 
 
 def _one_query(text: str) -> str:

@@ -106,3 +106,11 @@ class GeneratorContract:
         if isinstance(generator, BoundedContext):
             tokens = generator.context_tokens()
             assert tokens is None or tokens > 0
+
+    def test_a_generator_with_a_context_length_says_how_long_an_answer_may_be(
+        self, generator: Generator
+    ) -> None:
+        """Without it, no prompt would be fitted to the context."""
+        if hasattr(generator, "context_tokens"):
+            assert isinstance(generator, BoundedContext)
+            assert generator.answer_tokens > 0

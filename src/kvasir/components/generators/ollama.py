@@ -47,7 +47,7 @@ class OllamaGenerator:
             base_url: The server.
             api_key: Its key, where a proxy asks for one.
             temperature: 0 for the likeliest words, more for variety.
-            max_tokens: Most tokens of an answer.
+            max_tokens: Most tokens of an answer; kept free of the context when it is bounded.
             context_window: Tokens that the model is given room for; less where the model
                 itself has less. More takes more memory.
             pull: Fetch the model when the server does not have it, which can take long.
@@ -63,6 +63,8 @@ class OllamaGenerator:
         self._on_progress = on_progress
         if not model:
             raise SettingsError("generator 'ollama' needs generator.model, such as qwen3:4b")
+        if max_tokens < 1:
+            raise SettingsError(f"max_tokens must be at least 1, not {max_tokens}")
         if context_window < 1:
             raise SettingsError(f"context_window must be at least 1, not {context_window}")
         self._server = ChatServer(
@@ -76,7 +78,7 @@ class OllamaGenerator:
         )
         self._model = model
         self._temperature = temperature
-        self._max_tokens = max_tokens
+        self.answer_tokens = max_tokens
         self._wanted_window = context_window
         self._pull_missing = pull
         self._window: int | None = None
@@ -112,7 +114,7 @@ class OllamaGenerator:
             "stream": True,
             "options": {
                 "temperature": self._temperature,
-                "num_predict": self._max_tokens,
+                "num_predict": self.answer_tokens,
                 "num_ctx": self.context_tokens(),
             },
         }

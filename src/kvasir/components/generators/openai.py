@@ -39,7 +39,7 @@ class OpenAIGenerator:
             base_url: The server, such as ``http://localhost:8000/v1``; ``/v1`` may be left out.
             api_key: Its key, if it asks for one.
             temperature: 0 for the likeliest words, more for variety.
-            max_tokens: Most tokens of an answer.
+            max_tokens: Most tokens of an answer; kept free of the context when it is bounded.
             context_window: The model's context length in tokens, when it must be respected.
             timeout: Seconds without any byte after which the server is given up.
             retries: How often a request is repeated before its first words came.
@@ -54,6 +54,8 @@ class OpenAIGenerator:
             raise SettingsError(
                 "generator 'openai' needs generator.base_url, such as http://localhost:8000/v1"
             )
+        if max_tokens < 1:
+            raise SettingsError(f"max_tokens must be at least 1, not {max_tokens}")
         path = urlsplit(base_url).path.strip("/")
         self._server = ChatServer(
             "openai",
@@ -66,7 +68,7 @@ class OpenAIGenerator:
         )
         self._model = model
         self._temperature = temperature
-        self._max_tokens = max_tokens
+        self.answer_tokens = max_tokens
         self._context_window = context_window
 
     def context_tokens(self) -> int | None:
@@ -84,7 +86,7 @@ class OpenAIGenerator:
             "model": self._model,
             "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
             "temperature": self._temperature,
-            "max_tokens": self._max_tokens,
+            "max_tokens": self.answer_tokens,
             "stream": True,
         }
         finished = False
