@@ -45,11 +45,7 @@ Languages = Collection[str] | Callable[[], Collection[str]]
 
 
 class Retriever:
-    """Finds the chunks of one collection that belong to a question.
-
-    Attributes:
-        candidates: How many chunks each leg offers to the fusion.
-    """
+    """Finds the chunks of one collection that belong to a question."""
 
     def __init__(
         self,
@@ -83,7 +79,7 @@ class Retriever:
             raise UserError(f"alpha is the dense share, from 0 to 1, not {alpha}")
         if candidates < 1 or rerank_candidates < 1:
             raise UserError("candidates and rerank_candidates must be at least 1")
-        self.candidates = candidates
+        self._candidates = candidates
         self._embedder = embedder
         self._store = store
         self._is_hybrid = isinstance(store, LexicalSearch)
@@ -160,7 +156,7 @@ class Retriever:
     def _search(
         self, queries: Sequence[str], wanted: int, threshold: float, filters: Filter | None
     ) -> list[list[Hit]]:
-        depth = max(self.candidates, wanted)
+        depth = max(self._candidates, wanted)
         legs = ranked(self._store)
         if self._is_hybrid and self._alpha != 1.0:
             languages = self._detect(queries)
