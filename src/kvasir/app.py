@@ -9,6 +9,7 @@ use for the libraries of ingesting.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -189,13 +190,16 @@ class App(Parts):
 
         Args:
             prefix: The beginning of an address, of an upload's name or of a path; a relative
-                path is one in the working directory.
+                path is one in the working directory, and one that ends in ``/`` a folder.
         """
         self._record()
         prefix = _sound(prefix)
+        full = identity(prefix)
+        if prefix.endswith("/") and not full.endswith("/"):
+            full += os.sep
         found = {
             record.id: record
-            for beginning in ({prefix, identity(prefix)} if prefix else {""})
+            for beginning in ({prefix, full} if prefix else {""})
             for record in self.catalog.documents(self.collection, prefix=beginning)
         }
         return iter(sorted(found.values(), key=lambda record: record.source_uri))

@@ -236,6 +236,7 @@ def test_max_tokens_cuts_texts_and_changes_the_fingerprint(bert):
         ({"model_type": "modernbert"}, "architecture 'modernbert'"),
         ({"hidden_act": "silu"}, "activation 'silu'"),
         ({"position_embedding_type": "relative_key"}, "position embedding 'relative_key'"),
+        ({"num_attention_heads": None}, "without a number for 'num_attention_heads'"),
     ],
 )
 def test_what_the_engine_cannot_run_is_named_with_the_alternative(bert, tmp_path, change, named):

@@ -62,6 +62,16 @@ def test_a_document_is_listed_once_when_its_name_begins_with_the_prefix_in_both_
     assert len(list(kb.documents(f"{tmp_path}/"))) == 1
 
 
+def test_a_folder_with_its_slash_is_that_folder_alone(kb, tmp_path):
+    for folder in ("notes", "notes2"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.txt").write_text(f"What {folder} says.")
+    kb.ingest(tmp_path)
+    assert len(list(kb.documents("notes"))) == 2
+    assert [each.title for each in kb.documents("notes/")] == ["a.txt"]
+    assert len(list(kb.documents(f"{tmp_path}/"))) == 2
+
+
 def test_a_name_that_nothing_has_is_refused(kb):
     kb.ingest(upload("upload:notes"))
     with pytest.raises(CollectionError, match="there is no document 'upload:other'"):

@@ -87,6 +87,8 @@ def check_supported(config: Mapping[str, Any], pooling: str, modules: Iterable[s
         reason = f"the position embedding '{config['position_embedding_type']}'"
     elif _activation(config) not in _ACTIVATIONS:
         reason = f"the activation '{_activation(config)}'"
+    elif missing := [key for key in _size_keys(config) if not isinstance(config.get(key), int)]:
+        reason = f"a config.json without a number for '{missing[0]}'"
     if reason:
         raise SettingsError(
             f"the embedder 'openvino' cannot run {reason}; "
@@ -121,26 +123,28 @@ def build_graph(folder: Path, config: Mapping[str, Any], pooling: str) -> ov.Mod
 
 def layer_weights(config: Mapping[str, Any]) -> int:
     """Returns how many weights every token is multiplied with, from ``config.json``."""
-    layers, hidden = _layers_and_width(config)
-    distil = config["model_type"] == "distilbert"
-    inner = int(config.get("hidden_dim" if distil else "intermediate_size", 4 * hidden))
+    layers, _, hidden, inner = _sizes(config)
     return layers * hidden * (4 * hidden + 2 * inner)
 
 
-def _layers_and_width(config: Mapping[str, Any]) -> tuple[int, int]:
+def _size_keys(config: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Returns the keys for the layers, the heads, and the widths of a layer and inside it."""
     if config["model_type"] == "distilbert":
-        return int(config["n_layers"]), int(config["dim"])
-    return int(config["num_hidden_layers"]), int(config["hidden_size"])
+        return "n_layers", "n_heads", "dim", "hidden_dim"
+    return "num_hidden_layers", "num_attention_heads", "hidden_size", "intermediate_size"
+
+
+def _sizes(config: Mapping[str, Any]) -> tuple[int, int, int, int]:
+    layers, heads, hidden, inner = (int(config[key]) for key in _size_keys(config))
+    return layers, heads, hidden, inner
 
 
 class _Encoder:
     def __init__(self, config: Mapping[str, Any], weights: Weights) -> None:
         self._config = config
         self._weights = weights
-        distil = config["model_type"] == "distilbert"
-        self._names = _DISTILBERT if distil else _BERT
-        self._layers, self._hidden = _layers_and_width(config)
-        self._heads = int(config["n_heads" if distil else "num_attention_heads"])
+        self._names = _DISTILBERT if config["model_type"] == "distilbert" else _BERT
+        self._layers, self._heads, self._hidden, _ = _sizes(config)
         self._epsilon = float(config.get("layer_norm_eps", 1e-12))
         self._activate = _ACTIVATIONS[_activation(config)]
         # RoBERTa counts positions from after the padding token's own.
