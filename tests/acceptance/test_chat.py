@@ -472,7 +472,7 @@ def test_rag_answers_with_sources_and_keeps_what_was_typed(
     chat = open_chat(*with_model(model, "--rag", "--retriever-top-k", "1"), folder=corpus)
     chat.wait_for_prompt("[RAG][S][default]")
     chat.type("How far away is the Moon?")
-    chat.wait_for(r"\[1\] .*moon\.md")
+    chat.wait_for(r"\[1\] notes/moon\.md")
     chat.wait_for_prompt("[RAG][S][default]")
     assert '"The Moon orbits the Earth at a distance' in chat.text
     assert "[7]" not in chat.text

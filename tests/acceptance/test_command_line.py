@@ -145,6 +145,22 @@ def test_a_program_is_told_which_metadata_a_document_has_now(kvasir: Kvasir, not
     assert row["metadata"]["course"] == "cooking"
 
 
+def test_people_read_paths_from_where_they_stand_and_programs_whole_ones(
+    kvasir: Kvasir, notes: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    far = tmp_path_factory.mktemp("far") / "sun.txt"
+    far.write_text("The Sun is a star.")
+    missing = kvasir("ingest", "notes", "notes/none.md", str(far), code=4)
+    assert "failed: notes/none.md: " in missing.err
+    commands = (("documents", "list"), ("search", "tea"), ("ask", "How long is tea steeped?"))
+    for command in commands:
+        shown = kvasir(*command).out
+        assert "notes/tea.txt" in shown
+        assert str(notes) not in shown
+        assert str(notes / "tea.txt") in kvasir(*command, "--json").out
+    assert str(far) in kvasir("documents", "list").out
+
+
 def test_numbers_in_metadata_are_found_by_what_is_typed(kvasir: Kvasir, notes: Path) -> None:
     kvasir("ingest", "notes/tea.txt", "--metadata", "year=2026")
     assert len(kvasir("search", "--json", "--filters", "year=2026", "green", "tea").json) == 1

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +18,11 @@ from kvasir.settings import keys
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+_CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_VARYING = re.compile(r"in \d+\.\d s|\[\d+\]|characters \d+-\d+")
+"""What a faster machine or another sentence in the manual changes: times, markers, offsets."""
+_NEEDS_A_SERVER = "--generator ollama"
+_ANYTHING = "..."
 _PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\((?!https?://|#|mailto:)([^)#\s]+)")
 
@@ -58,3 +67,37 @@ def test_the_python_examples_run_one_after_another(page: str, tmp_path: Path) ->
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_readmes_tour_shows_what_the_commands_print(
+    kvasir: Callable[..., Any], tmp_path: Path, shared_data: Path
+) -> None:
+    folders = {"papers": shared_data / "documents", "scans": shared_data / "hostile"}
+    for name, folder in {**folders, "docs": ROOT / "docs"}.items():
+        shutil.copytree(folder, tmp_path / name)
+    tour = list(_commands((ROOT / "README.md").read_text("utf-8")))
+    assert sum(1 for _, shown in tour if shown) >= 5, "the tour has lost its output"
+    for command, shown in tour:
+        if _NEEDS_A_SERVER not in command:
+            run = kvasir(*shlex.split(command)[1:], code=None)
+            assert run.code in (0, 4, 5), run.err
+            printed = _lines(run.out + run.err)
+            assert not shown or _fits(shown, printed), f"{command}\n{printed}"
+
+
+def _commands(page: str) -> Iterator[tuple[str, str]]:
+    """Yields the commands of a page's consoles, and what is shown as their output."""
+    for block in _CONSOLE.findall(page):
+        for step in block.split("$ ")[1:]:
+            command, _, shown = step.partition("\n")
+            yield command, _lines(shown)
+
+
+def _lines(output: str) -> str:
+    """Returns output without empty lines, and with varying numbers as ``#``."""
+    return "".join(f"{_VARYING.sub('#', line)}\n" for line in output.splitlines() if line.strip())
+
+
+def _fits(shown: str, printed: str) -> bool:
+    pattern = re.escape(shown).replace(re.escape(f"{_ANYTHING}\n"), "(?:.*\n)*?")
+    return re.fullmatch(pattern, printed) is not None

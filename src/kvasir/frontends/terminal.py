@@ -1,9 +1,11 @@
-"""What is safe to write to a terminal."""
+"""What is written to a terminal: nothing that acts on it, and sources by their short names."""
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+from pathlib import Path
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -14,6 +16,11 @@ def printable(text: str) -> str:
     Text from documents and models could otherwise move the cursor, or change what was printed.
     """
     return _CONTROL.sub("", text)
+
+
+def source_name(source_uri: str) -> str:
+    """Returns a source as people name it: a path below the working directory without that."""
+    return source_uri.removeprefix(f"{Path.cwd()}{os.sep}")
 
 
 def show_download(what: str, done: int, total: int) -> None:

@@ -27,7 +27,7 @@ from rich.text import Text
 from kvasir.core.types import Answer
 from kvasir.frontends.chat.keys import keys_unseen
 from kvasir.frontends.chat.session import what_failed
-from kvasir.frontends.terminal import printable
+from kvasir.frontends.terminal import printable, source_name
 from kvasir.pipelines.chat import Reply, ReplyStream
 
 _WHITE = re.compile(r"\s+")
@@ -273,7 +273,8 @@ def _sources(answer: Answer | None) -> list[Text]:
 
 
 def _place(source_uri: str, page: int | None) -> str:
-    return printable(f"{source_uri}, page {page}" if page else source_uri)
+    name = source_name(source_uri)
+    return printable(f"{name}, page {page}" if page else name)
 
 
 def _short(quote: str) -> str:

@@ -11,7 +11,7 @@ from kvasir.core.protocols import Converter
 from kvasir.core.registry import build
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, with_settings
-from kvasir.frontends.cli.rendering import print_json, stages
+from kvasir.frontends.cli.rendering import failure_line, place, print_json, stages
 from kvasir.pipelines.convert import ConversionReport
 from kvasir.pipelines.convert import convert as run_conversion
 from kvasir.pipelines.events import shown
@@ -80,9 +80,9 @@ def convert(
 def _print(report: ConversionReport) -> None:
     for done in report.converted:
         for warning in done.warnings:
-            click.echo(f"warning: {shown(done.source_uri)}: {shown(warning)}", err=True)
+            click.echo(f"warning: {place(done.source_uri)}: {shown(warning)}", err=True)
     for failure in report.failed:
-        click.echo(f"failed: {failure.line}", err=True)
+        click.echo(f"failed: {failure_line(failure)}", err=True)
     partial = sum(1 for done in report.converted if done.warnings)
     counts = [
         (len(report.converted), "converted"),

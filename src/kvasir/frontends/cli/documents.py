@@ -11,7 +11,7 @@ from kvasir.core.ledger import DocumentRecord, VersionStatus
 from kvasir.frontends.cli.ingest import parse_metadata
 from kvasir.frontends.cli.options import json_option, with_app
 from kvasir.frontends.cli.rendering import one_line, print_json, print_table, sizes
-from kvasir.frontends.terminal import printable
+from kvasir.frontends.terminal import printable, source_name
 from kvasir.pipelines.events import shown
 
 
@@ -33,7 +33,7 @@ def list_documents(app: App, prefix: str, as_json: bool) -> None:
     print_table(
         [
             {
-                "source": record.source_uri,
+                "source": source_name(record.source_uri),
                 "title": one_line(record.title, 40),
                 "language": record.language,
                 "chunks": record.chunk_count,

@@ -14,7 +14,14 @@ from kvasir.core.errors import ComponentError, UserError
 from kvasir.core.types import MetadataValue
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
-from kvasir.frontends.cli.rendering import OnProgress, print_json, sizes, stages
+from kvasir.frontends.cli.rendering import (
+    OnProgress,
+    failure_line,
+    place,
+    print_json,
+    sizes,
+    stages,
+)
 from kvasir.pipelines.events import (
     Embedded,
     Event,
@@ -25,7 +32,6 @@ from kvasir.pipelines.events import (
     IngestReport,
     Restoring,
     Reused,
-    shown,
 )
 
 
@@ -201,9 +207,9 @@ def _print(report: IngestReport) -> None:
     embedded = f"{report.chunks_embedded} chunks embedded" + (f", {known} known" if known else "")
     click.echo(f"{done}; {embedded}; {sizes(report.bytes_read)} in {total:.1f} s")
     for folder in report.without_files:
-        click.echo(f"no files in {shown(folder)}", err=True)
+        click.echo(f"no files in {place(folder)}", err=True)
     for failure in report.failed:
-        click.echo(f"failed: {failure.line}", err=True)
+        click.echo(f"failed: {failure_line(failure)}", err=True)
     if report.chunks_unknown:
         click.echo(
             f"the store has {report.chunks_unknown} chunks that no document has; "

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -23,8 +24,8 @@ from rich.progress import (
 )
 
 from kvasir.core.types import Answer, Citation, Hit
-from kvasir.frontends.terminal import printable
-from kvasir.pipelines.events import shown
+from kvasir.frontends.terminal import printable, source_name
+from kvasir.pipelines.events import Failed, shown
 
 OnProgress = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and of how much."""
@@ -128,9 +129,15 @@ def rate(count: int, seconds: float) -> str:
     return f"{count / seconds:.0f}" if seconds > 0 else "-"
 
 
-def place(source_uri: str, page: int | None) -> str:
+def place(source_uri: str, page: int | None = None) -> str:
     """Returns where something stands, for people."""
-    return f"{shown(source_uri)}, page {page}" if page else shown(source_uri)
+    name = shown(source_name(source_uri))
+    return f"{name}, page {page}" if page else name
+
+
+def failure_line(failure: Failed) -> str:
+    """Returns what failed and what to do, for people."""
+    return replace(failure, source_uri=source_name(failure.source_uri)).line
 
 
 def hit_to_dict(hit: Hit) -> dict[str, Any]:
