@@ -88,7 +88,7 @@ def test_top_k_threshold_and_filters(chat, folder):
 def test_the_rag_prompt(chat):
     asked = chat("--rag", "--rag-prompt", "Q: {{question}} C: {{context}}")
     assert asked[-1]["content"].startswith("Q: How far away is the Moon? C: <source")
-    with pytest.raises(SettingsError, match=r"'chat\.rag\.prompt' from --rag-prompt: must contain \{\{context"):
+    with pytest.raises(SettingsError, match=r"from --rag-prompt: must contain \{\{context"):
         chat("--rag", "--rag-prompt", "Q: {{question}}")
 
 
