@@ -124,6 +124,12 @@ def test_an_evaluation_considers_what_a_search_considers(probes, dataset, run, w
     assert Listening.read[1] == searched
 
 
+def test_figures_of_ten_documents_are_of_ten_where_a_search_shows_fewer(dataset, run):
+    shown = {"chat__rag__retriever__top_k": 1, "chat__rag__retriever__candidates": 2}
+    run("evaluate", "retrieval", dataset, **shown)
+    assert len(Listening.read[0]) >= 10
+
+
 @pytest.mark.parametrize("what", ["retrieval", "answers", "chunking"])
 def test_filters_are_refused_with_what_to_do(dataset, run, what):
     filters = {"chat__rag__retriever__filters": "year=2024"}

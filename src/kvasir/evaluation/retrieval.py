@@ -250,10 +250,11 @@ def _search(
         run: dict[str, dict[str, float]] = {}
         for start in range(0, len(dataset.queries), _QUERIES_AT_ONCE):
             queries = dataset.queries[start : start + _QUERIES_AT_ONCE]
-            # All candidates: several of the best chunks may be of one document.
+            # All candidates: several of the best chunks may be of one document, and the figures
+            # are of ten documents, however few a search is set to show.
             found = retriever.retrieve_many(
                 [query.text for query in queries],
-                top_k=max(options.candidates, options.top_k),
+                top_k=max(options.candidates, options.top_k, DEPTH),
                 min_score_threshold=options.min_score_threshold,
             )
             for query, hits in zip(queries, found, strict=True):
