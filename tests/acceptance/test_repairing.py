@@ -11,6 +11,8 @@ import pytest
 
 Kvasir = Callable[..., Any]
 
+ON_A_TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm"}
+
 
 @pytest.fixture
 def damaged(kvasir: Kvasir, notes: Path) -> Kvasir:
@@ -48,21 +50,21 @@ def test_programs_are_told_what_was_found_and_what_was_repaired(damaged: Kvasir)
 
 
 def test_people_see_how_far_the_doctor_is_and_programs_do_not(damaged: Kvasir) -> None:
-    shown = damaged("doctor", code=4, FORCE_COLOR="1").err
+    shown = damaged("doctor", code=4, **ON_A_TERMINAL).err
     assert "comparing" in shown
     assert "writing again" not in shown
-    assert damaged("doctor", "--repair", "--json", FORCE_COLOR="1").err == ""
+    assert damaged("doctor", "--repair", "--json", **ON_A_TERMINAL).err == ""
 
 
 def test_people_see_how_far_a_repair_is(damaged: Kvasir) -> None:
-    assert "writing again" in damaged("doctor", "--repair", FORCE_COLOR="1").err
+    assert "writing again" in damaged("doctor", "--repair", **ON_A_TERMINAL).err
 
 
 def test_people_see_how_far_an_ingest_is_with_giving_back_what_the_store_lost(
     damaged: Kvasir, notes: Path
 ) -> None:
     notes.mkdir()
-    assert "writing again" in damaged("ingest", "notes", FORCE_COLOR="1").err
+    assert "writing again" in damaged("ingest", "notes", **ON_A_TERMINAL).err
 
 
 def test_repairing_with_a_lost_catalog_is_refused(kvasir: Kvasir, notes: Path) -> None:
