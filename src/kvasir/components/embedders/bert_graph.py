@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from kvasir.components.embedders.openvino_runtime import op, ov, reason
+from kvasir.components.embedders.openvino_runtime import op, ov, why
 from kvasir.core.errors import ModelNotFoundError, SettingsError
 from kvasir.models.folders import weight_files
 
@@ -116,7 +116,7 @@ def build_graph(folder: Path, config: Mapping[str, Any], pooling: str) -> ov.Mod
         return encoder.model(pooling)
     except RuntimeError as error:
         raise ModelNotFoundError(
-            f"the weights in {folder} do not fit its config.json ({reason(error)}); "
+            f"the weights in {folder} do not fit its config.json ({why(error)}); "
             "fetch the model again"
         ) from error
 

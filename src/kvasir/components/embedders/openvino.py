@@ -21,7 +21,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from kvasir.components.embedders.bert_graph import build_graph, check_supported, layer_weights
-from kvasir.components.embedders.openvino_runtime import ov, reason
+from kvasir.components.embedders.openvino_runtime import ov, why
 from kvasir.components.embedders.sentence_model import SentenceModel, read_sentence_model
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
 from kvasir.core.types import Matrix
@@ -214,7 +214,7 @@ class OpenVinoEmbedder:
             raise ComponentError(
                 "embedder 'openvino'",
                 f"preparing the model in {model.folder.path}",
-                f"{reason(error)}; fetch the model again, or set the embedder to "
+                f"{why(error)}; fetch the model again, or set the embedder to "
                 "'sentence-transformers' for it",
             ) from error
 

@@ -14,10 +14,10 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
 from openvino import opset13 as op  # noqa: E402
 
-__all__ = ["op", "ov", "reason"]
+__all__ = ["op", "ov", "why"]
 
 
-def reason(error: RuntimeError) -> str:
+def why(error: RuntimeError) -> str:
     """Returns what OpenVINO says went wrong, without the places in its source."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[-1].rstrip(".")
