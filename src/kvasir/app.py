@@ -194,12 +194,9 @@ class App(Parts):
         """
         self._record()
         prefix = _sound(prefix)
-        full = identity(prefix)
-        if prefix.endswith("/") and not full.endswith("/"):
-            full += os.sep
         found = {
             record.id: record
-            for beginning in ({prefix, full} if prefix else {""})
+            for beginning in {prefix, _full_prefix(prefix)}
             for record in self.catalog.documents(self.collection, prefix=beginning)
         }
         return iter(sorted(found.values(), key=lambda record: record.source_uri))
@@ -589,6 +586,15 @@ class App(Parts):
             "min_score_threshold": (chosen.min_score_threshold if threshold is None else threshold),
             "filters": chosen.filters if filters is None else filters,
         }
+
+
+def _full_prefix(prefix: str) -> str:
+    """Returns the beginning of a path in full, of a folder alone if it ends as one."""
+    if not prefix:
+        return ""
+    full = identity(prefix)
+    ends_as_folder = prefix.endswith(("/", os.sep)) and not full.endswith(("/", os.sep))
+    return full + os.sep if ends_as_folder else full
 
 
 def _sound(text: str) -> str:

@@ -5,6 +5,7 @@ import pytest
 import kvasir
 from kvasir.core.errors import CollectionError
 from kvasir.core.types import Source
+from kvasir.frontends.terminal import place
 
 ADDRESS = "https://example.org/Page?x=1"
 
@@ -70,6 +71,14 @@ def test_a_folder_with_its_slash_is_that_folder_alone(kb, tmp_path):
     assert len(list(kb.documents("notes"))) == 2
     assert [each.title for each in kb.documents("notes/")] == ["a.txt"]
     assert len(list(kb.documents(f"{tmp_path}/"))) == 2
+
+
+def test_documents_are_listed_where_the_working_directory_is_gone(kb, tmp_path, monkeypatch):
+    kb.ingest(upload("upload:notes"))
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert [place(each.source_uri) for each in kb.documents()] == ["upload:notes"]
 
 
 def test_a_name_that_nothing_has_is_refused(kb):

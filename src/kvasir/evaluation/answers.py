@@ -20,10 +20,9 @@ from typing import Any
 
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
-from kvasir.core.types import Answer, document_id
+from kvasir.core.types import Answer, Progress, document_id
 from kvasir.evaluation.datasets import EvaluationQuery, RetrievalDataset
 from kvasir.evaluation.retrieval import (
-    Progress,
     RetrievalOptions,
     ingest_datasets,
     make_retriever,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import VectorStore
-from kvasir.core.types import Chunk
+from kvasir.core.types import Chunk, Progress
 from kvasir.language.sentences import sentence_spans
 from kvasir.pipelines.answer import HitSource
 from kvasir.pipelines.confidence import (
@@ -53,8 +53,6 @@ _KEPT_SHARE = 0.5
 _FOREIGN_WORDS = 3
 _MIXED_FROM = 12
 _TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}|[^\W_]+(?:['’.-][^\W_]+)*")
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,15 +36,13 @@ from numpy.typing import NDArray
 
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
-from kvasir.core.types import Chunk, Document, document_id
+from kvasir.core.types import Chunk, Document, Progress, document_id
 from kvasir.evaluation.retrieval import RetrievalOptions, make_retriever
 from kvasir.language.detect import UNKNOWN, detect
 
 METRICS = ("recall", "precision", "iou", "precision_omega")
 TOP_K = 5
 
-Progress = Callable[[str, int, int], None]
-"""Called with the stage (``split``, ``embed`` or ``search``), how much is done, and the total."""
 Span = tuple[int, int]
 Retrieve = Callable[[Sequence[Chunk], Sequence[str], int], Sequence[Sequence[Chunk]]]
 """Called with all chunks, the questions and top_k; returns each question's chunks."""

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from kvasir.core.types import Progress
 from kvasir.evaluation.answers import AnswerCase
-from kvasir.evaluation.retrieval import Progress
 
 _MARKER = re.compile(r"\s*\[\d+\]")
 

@@ -39,8 +39,8 @@ from ragas.metrics.collections import (
 
 from kvasir.core.errors import ComponentError, KvasirError, SettingsError, UserError
 from kvasir.core.protocols import Embedder
+from kvasir.core.types import Progress
 from kvasir.evaluation.judges import JudgedCase, Verdict
-from kvasir.evaluation.retrieval import Progress
 
 T = TypeVar("T", bound=BaseModel)
 

@@ -17,14 +17,11 @@ from numpy.typing import NDArray
 
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import Embedder, Optimizable, Reranker, Splitter, VectorStore
-from kvasir.core.types import Block, BlockKind, Chunk, Document, Hit, document_id
+from kvasir.core.types import Block, BlockKind, Chunk, Document, Hit, Progress, document_id
 from kvasir.evaluation.datasets import Passage, RetrievalDataset
 from kvasir.evaluation.metrics import DEPTH, confidence_intervals, mean, per_query
 from kvasir.language.detect import UNKNOWN, detect
 from kvasir.pipelines.retrieve import CANDIDATES, RERANK_CANDIDATES, Retriever
-
-Progress = Callable[[str, int, int], None]
-"""Called with the stage (``ingest`` or ``search``), how much of it is done, and the total."""
 
 _DOCUMENTS_AT_ONCE = 256
 _QUERIES_AT_ONCE = 64

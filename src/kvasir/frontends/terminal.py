@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from pathlib import Path
+
+from kvasir.pipelines.events import shown
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -20,7 +21,17 @@ def printable(text: str) -> str:
 
 def source_name(source_uri: str) -> str:
     """Returns a source as people name it: a path below the working directory without that."""
-    return source_uri.removeprefix(f"{Path.cwd()}{os.sep}")
+    try:
+        here = os.getcwd()  # noqa: PTH109
+    except OSError:  # it was removed
+        return source_uri
+    return source_uri.removeprefix(here + os.sep)
+
+
+def place(source_uri: str, page: int | None = None) -> str:
+    """Returns where something stands, for people, in one line."""
+    name = shown(source_name(source_uri))
+    return f"{name}, page {page}" if page else name
 
 
 def show_download(what: str, done: int, total: int) -> None:

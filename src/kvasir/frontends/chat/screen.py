@@ -27,7 +27,7 @@ from rich.text import Text
 from kvasir.core.types import Answer
 from kvasir.frontends.chat.keys import keys_unseen
 from kvasir.frontends.chat.session import what_failed
-from kvasir.frontends.terminal import printable, source_name
+from kvasir.frontends.terminal import place, printable
 from kvasir.pipelines.chat import Reply, ReplyStream
 
 _WHITE = re.compile(r"\s+")
@@ -253,7 +253,7 @@ def _sources(answer: Answer | None) -> list[Text]:
     lines: list[Text] = []
     for marker in sorted({citation.marker for citation in answer.citations}):
         cited = [citation for citation in answer.citations if citation.marker == marker]
-        lines.append(Text(f"[{marker}] {_place(cited[0].source_uri, cited[0].page)}", "bold"))
+        lines.append(Text(f"[{marker}] {place(cited[0].source_uri, cited[0].page)}", "bold"))
         lines += [
             Text(f'    "{_short(quote)}"', "dim")
             for quote in dict.fromkeys(citation.quote for citation in cited)
@@ -264,17 +264,12 @@ def _sources(answer: Answer | None) -> list[Text]:
         )
     if not answer.citations and answer.hits:
         places = dict.fromkeys(
-            _place(str(hit.chunk.metadata.get("source_uri", "")), hit.chunk.page)
+            place(str(hit.chunk.metadata.get("source_uri", "")), hit.chunk.page)
             for hit in answer.hits
         )
         lines.append(Text("No statement above could be traced to a source. Retrieved were:", "dim"))
-        lines += [Text(f"  {place}", "dim") for place in list(places)[:_MOST_UNCITED]]
+        lines += [Text(f"  {one}", "dim") for one in list(places)[:_MOST_UNCITED]]
     return lines
-
-
-def _place(source_uri: str, page: int | None) -> str:
-    name = source_name(source_uri)
-    return printable(f"{name}, page {page}" if page else name)
 
 
 def _short(quote: str) -> str:

@@ -11,14 +11,8 @@ from kvasir.app import App
 from kvasir.core.types import Answer
 from kvasir.frontends.cli.main import EXIT_REFUSED
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
-from kvasir.frontends.cli.rendering import (
-    answer_to_dict,
-    hit_to_dict,
-    one_line,
-    place,
-    print_json,
-)
-from kvasir.frontends.terminal import printable
+from kvasir.frontends.cli.rendering import answer_to_dict, hit_to_dict, one_line, print_json
+from kvasir.frontends.terminal import place, printable
 from kvasir.language.detect import UNKNOWN, detect
 from kvasir.pipelines.answer import REFUSALS
 
@@ -89,6 +83,7 @@ def ask(app: App, words: tuple[str, ...], as_json: bool) -> int:
     question = " ".join(words)
     if as_json:
         answer = app.ask(question)
+        _hint_at_language(app, question, answer)
         print_json(answer_to_dict(answer))
     else:
         stream = app.stream(question)
@@ -97,14 +92,14 @@ def ask(app: App, words: tuple[str, ...], as_json: bool) -> int:
         click.echo()
         answer = stream.answer
         _print_citations(answer)
-    # Guessing a language may load a model, which takes half a second: not for a good answer.
-    if answer.refused or answer.confidence < _DOUBTFUL:
-        _hint_at_language(app, question)
+        _hint_at_language(app, question, answer)
     return EXIT_REFUSED if answer.refused else 0
 
 
-def _hint_at_language(app: App, question: str) -> None:
+def _hint_at_language(app: App, question: str, answer: Answer) -> None:
     """Says what helps where neither documents nor embedding model know the question's language."""
+    if not answer.refused and answer.confidence >= _DOUBTFUL:
+        return  # guessing a language may load a model, which takes half a second
     spoken = [record.languages for record in app.collections() if record.name == app.collection]
     languages = list(spoken[0]) if spoken else []
     if not languages or set(app.embedder.languages) != {"en"}:

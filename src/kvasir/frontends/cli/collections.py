@@ -14,10 +14,11 @@ import click
 
 from kvasir.app import App
 from kvasir.core.ledger import CollectionRecord
+from kvasir.core.types import Progress
 from kvasir.frontends.cli.main import EXIT_DECLINED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, fail
 from kvasir.frontends.cli.options import json_option, with_app
 from kvasir.frontends.cli.places import check_place, describe, guess_store
-from kvasir.frontends.cli.rendering import OnProgress, print_json, print_table, rate, stages
+from kvasir.frontends.cli.rendering import print_json, print_table, rate, stages
 from kvasir.pipelines.copying import CopyReport
 from kvasir.settings import VectorDbSettings
 
@@ -66,8 +67,8 @@ def _agreed(question: str) -> bool:
     """Asks; an input that ends without an answer is a no."""
     try:
         return click.confirm(question, err=True)
-    except click.Abort:
-        if sys.stdin.isatty():
+    except click.Abort as error:
+        if sys.stdin.isatty() or isinstance(error.__context__, KeyboardInterrupt):
             raise
         click.echo(err=True)
         return False
@@ -135,7 +136,7 @@ def copy(
 
 
 @contextmanager
-def _between_batches(on_progress: OnProgress) -> Iterator[OnProgress]:
+def _between_batches(on_progress: Progress) -> Iterator[Progress]:
     """Lets the first Ctrl-C wait until a batch is written; a second one does not wait."""
     asked = False
 

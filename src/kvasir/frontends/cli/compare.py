@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from kvasir.app import App
+from kvasir.core.types import Progress
 from kvasir.evaluation.answers import evaluate_answers, load_questions
 from kvasir.evaluation.compare import (
     MetricComparison,
@@ -19,7 +20,7 @@ from kvasir.evaluation.compare import (
 )
 from kvasir.evaluation.datasets import RetrievalDataset, load_dataset
 from kvasir.evaluation.judges import judge_answers
-from kvasir.evaluation.retrieval import Progress, evaluate_retrieval
+from kvasir.evaluation.retrieval import evaluate_retrieval
 from kvasir.frontends.cli.options import json_option, settings_of
 from kvasir.frontends.cli.rendering import print_json, print_table, stages
 from kvasir.parts import refuse_filters

@@ -11,7 +11,8 @@ from kvasir.core.protocols import Converter
 from kvasir.core.registry import build
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, with_settings
-from kvasir.frontends.cli.rendering import failure_line, place, print_json, stages
+from kvasir.frontends.cli.rendering import failure_line, print_json, stages
+from kvasir.frontends.terminal import place
 from kvasir.pipelines.convert import ConversionReport
 from kvasir.pipelines.convert import convert as run_conversion
 from kvasir.pipelines.events import shown

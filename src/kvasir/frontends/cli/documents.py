@@ -25,7 +25,11 @@ def documents() -> None:
 @json_option
 @with_app
 def list_documents(app: App, prefix: str, as_json: bool) -> None:
-    """List the collection's documents, those whose source begins with PREFIX."""
+    """List the collection's documents, those whose source begins with PREFIX.
+
+    A path may be given from the working directory on; with a slash at its end it means that folder
+    alone.
+    """
     records = list(app.documents(prefix))
     if as_json:
         print_json([_as_dict(record) for record in records])

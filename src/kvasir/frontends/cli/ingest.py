@@ -11,17 +11,11 @@ from rich.console import Console
 
 from kvasir.app import App
 from kvasir.core.errors import ComponentError, UserError
-from kvasir.core.types import MetadataValue
+from kvasir.core.types import MetadataValue, Progress
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
-from kvasir.frontends.cli.rendering import (
-    OnProgress,
-    failure_line,
-    place,
-    print_json,
-    sizes,
-    stages,
-)
+from kvasir.frontends.cli.rendering import failure_line, print_json, sizes, stages
+from kvasir.frontends.terminal import place
 from kvasir.pipelines.events import (
     Embedded,
     Event,
@@ -143,7 +137,7 @@ def _build_graph(app: App, *, quiet: bool) -> None:
 class _Progress:
     """Turns what an ingest tells into bars: what is restored, documents, passages embedded."""
 
-    def __init__(self, on_progress: OnProgress) -> None:
+    def __init__(self, on_progress: Progress) -> None:
         self._show = on_progress
         self._sources = self._done = self._passages = self._vectors = 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -16,19 +16,16 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     MofNCompleteColumn,
-    Progress,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.progress import Progress as ProgressBar
 
-from kvasir.core.types import Answer, Citation, Hit
+from kvasir.core.types import Answer, Citation, Hit, Progress
 from kvasir.frontends.terminal import printable, source_name
 from kvasir.pipelines.events import Failed, shown
-
-OnProgress = Callable[[str, int, int], None]
-"""Told the stage, how much of it is done, and of how much."""
 
 _WHITE = re.compile(r"\s+")
 _CONTROL = re.compile(r"[\x7f-\x9f]")
@@ -61,13 +58,13 @@ def print_table(rows: Sequence[Mapping[str, object]]) -> None:
 
 
 @contextmanager
-def stages(*, quiet: bool = False) -> Iterator[OnProgress]:
+def stages(*, quiet: bool = False) -> Iterator[Progress]:
     """A progress bar a stage, with rate and remaining time; called with stage, done, total."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield lambda stage, done, total: None
         return
-    with Progress(
+    with ProgressBar(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -89,13 +86,13 @@ def stages(*, quiet: bool = False) -> Iterator[OnProgress]:
 
 
 @contextmanager
-def download(*, quiet: bool = False) -> Iterator[OnProgress]:
+def download(*, quiet: bool = False) -> Iterator[Progress]:
     """A bar of bytes, with rate and remaining time; called with file, done, total."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield lambda file, done, total: None
         return
-    with Progress(
+    with ProgressBar(
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(),
@@ -109,7 +106,7 @@ def download(*, quiet: bool = False) -> Iterator[OnProgress]:
             if not bar.task_ids:
                 # What an earlier run fetched says nothing about the rate of this one.
                 bar.add_task(file, total=total, completed=done)
-            bar.update(bar.task_ids[0], description=file, completed=done)
+            bar.update(bar.task_ids[0], description=file, completed=done, total=total)
 
         yield on_progress
 
@@ -127,12 +124,6 @@ def sizes(count: int) -> str:
 def rate(count: int, seconds: float) -> str:
     """Returns how many a second."""
     return f"{count / seconds:.0f}" if seconds > 0 else "-"
-
-
-def place(source_uri: str, page: int | None = None) -> str:
-    """Returns where something stands, for people."""
-    name = shown(source_name(source_uri))
-    return f"{name}, page {page}" if page else name
 
 
 def failure_line(failure: Failed) -> str:
