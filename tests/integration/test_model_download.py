@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from filelock import FileLock
 
 from kvasir.core.errors import ModelNotFoundError
 from kvasir.frontends.cli.main import cli
 from kvasir.models import hub
 from kvasir.models.finding import find
-from kvasir.models.folders import find_local, list_local
+from kvasir.models.folders import PARTIAL, find_local, list_local
 
 NAME = "acme/small-encoder"
 LISTING = f"/api/models/{NAME}/revision/main"
@@ -239,6 +240,20 @@ def test_a_model_that_two_processes_fetch_at_the_same_time_is_fetched_once(serve
     assert stored(tmp_path / target) == {name: FILES[name] for name in KEPT}
     fetched = sorted(path for path, *_ in server.requests if path != LISTING)
     assert fetched == sorted(f"/{NAME}/resolve/c0ffee/{name}" for name in KEPT)
+
+
+def test_who_waits_for_another_program_is_told_so(server, tmp_path):
+    pulled = hub.pull(NAME, data_dir=tmp_path)
+    (lock_file,) = (tmp_path / "models" / PARTIAL).glob("*.lock")
+    told = []
+    with FileLock(lock_file) as held:
+
+        def on_progress(file, done, total):
+            told.append(file)
+            held.release()
+
+        assert hub.pull(NAME, None, tmp_path, on_progress) == pulled
+    assert told == [f"waiting for another program that fetches {NAME}"]
 
 
 def test_a_model_that_is_there_already_is_fetched_again_only_if_it_changed(server, tmp_path):

@@ -14,13 +14,14 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from kvasir.core.errors import ModelNotFoundError
 from kvasir.models.folders import NO_OWNER, PARTIAL, ModelFolder, full_names, models_dir
@@ -32,6 +33,8 @@ ENDPOINT = "https://huggingface.co"
 ATTEMPTS = 5
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 BLOCK = 1 << 18
+PATIENCE = 1.0
+"""Seconds until it is told that another process fetches the same model."""
 PAUSE = 0.2
 """Seconds to wait after a break, doubled with every one that follows without progress."""
 
@@ -175,11 +178,25 @@ class _Download:
         ):
             raise ModelNotFoundError(f"'{self._name}' has no config.json with weights on the hub")
         self._partial.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._partial.with_name(self._partial.name + ".lock")):
+        with self._alone():
             # Another process may have fetched it while this one waited.
             if not self._is_there():
                 self._fetch_all()
         return ModelFolder(self._name, self._target, "downloaded")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        lock = FileLock(self._partial.with_name(self._partial.name + ".lock"))
+        try:
+            lock.acquire(timeout=PATIENCE)
+        except Timeout:
+            if self._progress is not None:
+                self._progress(f"waiting for another program that fetches {self._name}", 0, 0)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _is_there(self) -> bool:
         paths = [(self._target / file.path, file) for file in self._files]
