@@ -30,6 +30,7 @@ from kvasir.core.protocols import (
     VectorStore,
 )
 from kvasir.core.registry import build, load
+from kvasir.core.types import Progress
 from kvasir.pipelines.answer import Answerer, HitSource
 from kvasir.pipelines.confidence import Calibration
 from kvasir.settings import GeneratorSettings, Settings, VectorDbSettings, reveal
@@ -68,9 +69,7 @@ class Parts:
         opened: What must be closed in the end.
     """
 
-    def __init__(
-        self, settings: Settings, *, on_progress: Callable[[str, int, int], None] = _unheard
-    ) -> None:
+    def __init__(self, settings: Settings, *, on_progress: Progress = _unheard) -> None:
         """Keeps what is needed to make components; nothing is loaded yet.
 
         Args:

@@ -216,9 +216,9 @@ def test_a_later_run_goes_on_where_an_earlier_one_gave_up(server, tmp_path):
 
 
 @contextmanager
-def pulling(folder, **environment):
-    """Runs ``kvasir models pull`` in a folder."""
-    command = [sys.executable, "-m", "kvasir", "models", "pull", NAME]
+def pulling(folder, *command, **environment):
+    """Runs ``kvasir models pull``, or another command, in a folder."""
+    command = [sys.executable, "-m", "kvasir", *(command or ("models", "pull", NAME))]
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -253,7 +253,7 @@ def test_who_waits_for_another_program_is_told_so(server, tmp_path):
             held.release()
 
         assert hub.pull(NAME, None, tmp_path, on_progress) == pulled
-    assert told == [f"waiting for another program that fetches {NAME}"]
+    assert told == [f"waiting for another program that fetches {NAME}", NAME]
 
 
 def test_a_model_that_is_there_already_is_fetched_again_only_if_it_changed(server, tmp_path):
@@ -266,11 +266,34 @@ def test_a_model_that_is_there_already_is_fetched_again_only_if_it_changed(serve
     assert stored(folder.path) == {name: FILES[name] for name in KEPT}
 
 
+BAR = re.compile(r"1\.0/1\.0 MB.* [kMG]?B/s.*\d:\d\d:\d\d")
+ON_A_TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "120"}
+
+
 def test_pulling_shows_how_fast_it_goes_and_how_long_it_takes(server, tmp_path):
-    with pulling(tmp_path, FORCE_COLOR="1", TERM="xterm", COLUMNS="120") as process:
+    with pulling(tmp_path, **ON_A_TERMINAL) as process:
         _, shown = process.communicate()
     assert process.returncode == 0
-    assert re.search(r"1\.0/1\.0 MB.* [kMG]?B/s.*\d:\d\d:\d\d", shown)
+    assert BAR.search(shown)
+
+
+def test_a_model_that_is_fetched_unasked_is_shown_as_one_that_is_pulled(server, tmp_path):
+    (tmp_path / "moon.md").write_text("The Moon orbits the Earth.")
+    command = ("ingest", "--set", f"rag.embedding_model.name={NAME}", "moon.md")
+    with pulling(tmp_path, *command, **ON_A_TERMINAL) as process:
+        _, shown = process.communicate()
+    assert BAR.search(shown)
+    # The line of the download is taken away before anything else is told.
+    assert re.search(r"\n\x1b\[Kerror: ", shown)
+
+
+def test_a_model_that_is_fetched_for_a_program_is_not_shown(server, tmp_path):
+    (tmp_path / "moon.md").write_text("The Moon orbits the Earth.")
+    command = ("ingest", "--json", "--set", f"rag.embedding_model.name={NAME}", "moon.md")
+    with pulling(tmp_path, *command, **ON_A_TERMINAL) as process:
+        _, shown = process.communicate()
+    assert any(path.endswith("model.safetensors") for path, _, _ in server.requests)
+    assert "MB" not in shown
 
 
 def test_a_damaged_file_is_refused_and_not_kept(server, tmp_path):

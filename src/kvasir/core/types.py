@@ -24,7 +24,11 @@ MetadataValue = str | int | float | bool
 Metadata = Mapping[str, MetadataValue]
 
 Progress = Callable[[str, int, int], None]
-"""Told the stage of long work, how much of it is done, and of how much."""
+"""Told the stage of long work, how much of it is done, and of how much.
+
+Of a download: what is fetched, bytes done and bytes in all, 0 where that is not known; it ends with
+as many done as there are.
+"""
 
 _NAMESPACE = uuid.UUID("6f1c6a86-8f0c-5a43-9d1e-0f6b1f3f5a11")
 

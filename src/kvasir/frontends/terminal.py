@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 
 from kvasir.pipelines.events import shown
 
@@ -32,11 +31,3 @@ def place(source_uri: str, page: int | None = None) -> str:
     """Returns where something stands, for people, in one line."""
     name = shown(source_name(source_uri))
     return f"{name}, page {page}" if page else name
-
-
-def show_download(what: str, done: int, total: int) -> None:
-    """Shows how far a download is, on one line that is written over; nothing without a terminal."""
-    if sys.stderr.isatty():
-        share = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if total else ""
-        end = "\n" if total and done >= total else ""
-        print(f"\r{printable(what)} {share}\x1b[K", end=end, file=sys.stderr, flush=True)  # noqa: T201

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from pathlib import Path
 
 from kvasir.core.errors import ModelNotFoundError
+from kvasir.core.types import Progress
 from kvasir.models.folders import (
     PACKAGES,
     ModelFolder,
@@ -21,7 +21,7 @@ def find(
     name: str,
     token: str | None = None,
     data_dir: Path | str | None = None,
-    on_progress: Callable[[str, int, int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> ModelFolder:
     """Returns the folder of a model, fetching it from the hub if need be.
 

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +24,8 @@ import httpx
 from filelock import FileLock, Timeout
 
 from kvasir.core.errors import ModelNotFoundError
+from kvasir.core.types import Progress
 from kvasir.models.folders import NO_OWNER, PARTIAL, ModelFolder, full_names, models_dir
-
-Progress = Callable[[str, int, int], None]
-"""Told while downloading: the file, bytes done of the whole model, bytes of the whole model."""
 
 ENDPOINT = "https://huggingface.co"
 ATTEMPTS = 5
@@ -74,7 +72,8 @@ def pull(
         name: Its name on the hub; the owner ``sentence-transformers`` may be left out.
         token: Access token; ``HF_TOKEN`` is used without one.
         data_dir: The model goes to ``models/OWNER/NAME`` below it.
-        progress: Called after every block that arrived.
+        progress: Called after every block that arrived: the file, bytes done of the whole model
+            and its size.
 
     Raises:
         ModelNotFoundError: It cannot be had; says why and what to do. Never shows the token.
@@ -180,7 +179,9 @@ class _Download:
         self._partial.parent.mkdir(parents=True, exist_ok=True)
         with self._alone():
             # Another process may have fetched it while this one waited.
-            if not self._is_there():
+            if self._is_there():
+                self._tell(self._name, self._total, self._total)
+            else:
                 self._fetch_all()
         return ModelFolder(self._name, self._target, "downloaded")
 
@@ -190,8 +191,7 @@ class _Download:
         try:
             lock.acquire(timeout=PATIENCE)
         except Timeout:
-            if self._progress is not None:
-                self._progress(f"waiting for another program that fetches {self._name}", 0, 0)
+            self._tell(f"waiting for another program that fetches {self._name}", 0, 0)
             lock.acquire()
         try:
             yield
@@ -240,6 +240,7 @@ class _Download:
                 )
             part.replace(path)
         self._done = before + file.size
+        self._tell(file.path, self._done, self._total)
 
     def _insist(self, file: RemoteFile, part: Path, before: int) -> None:
         """Streams a file, going on after breaks as long as there is progress."""
@@ -280,8 +281,11 @@ class _Download:
                 for block in reply.iter_bytes(BLOCK):
                     stream.write(block)
                     self._done += len(block)
-                    if self._progress is not None:
-                        self._progress(file.path, self._done, self._total)
+                    self._tell(file.path, self._done, self._total)
+
+    def _tell(self, what: str, done: int, total: int) -> None:
+        if self._progress is not None:
+            self._progress(what, done, total)
 
 
 def _remote_file(entry: dict[str, Any]) -> RemoteFile:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from kvasir.core.errors import ExtractionError, UserError
 from kvasir.core.media_types import by_name
 from kvasir.core.protocols import Converter
-from kvasir.core.types import Source
+from kvasir.core.types import Progress, Source
 from kvasir.pipelines.discovery import Discovery, discover, is_address
 from kvasir.pipelines.events import Failed
 
@@ -61,7 +61,7 @@ def convert(
     *,
     fetch: Fetch,
     max_bytes: int,
-    on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    on_progress: Progress = lambda stage, done, total: None,
 ) -> ConversionReport:
     """Converts files, the files of folders, and addresses.
 

@@ -24,7 +24,7 @@ from kvasir.components.embedders.bert_graph import build_graph, check_supported,
 from kvasir.components.embedders.openvino_runtime import ov, why
 from kvasir.components.embedders.sentence_model import SentenceModel, read_sentence_model
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
-from kvasir.core.types import Matrix
+from kvasir.core.types import Matrix, Progress
 from kvasir.models.cards import languages
 from kvasir.models.finding import find
 
@@ -62,7 +62,7 @@ class OpenVinoEmbedder:
         precision: str = "auto",
         batch_tokens: int = 2048,
         streams: int | None = None,
-        on_progress: Callable[[str, int, int], None] | None = None,
+        on_progress: Progress | None = None,
     ) -> None:
         """Finds the model and reads its configuration; weights are loaded on first use.
 

@@ -8,7 +8,7 @@ by one engine can be searched with the other.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from sentence_transformers import SentenceTransformer
 
 from kvasir.components.embedders.sentence_model import read_sentence_model
 from kvasir.core.errors import ComponentError, SettingsError
-from kvasir.core.types import Matrix
+from kvasir.core.types import Matrix, Progress
 from kvasir.models.cards import languages
 from kvasir.models.finding import find
 from kvasir.models.loading import without_progress_bars
@@ -50,7 +50,7 @@ class SentenceTransformersEmbedder:
         device: str | None = None,
         precision: str = "auto",
         batch_size: int | None = None,
-        on_progress: Callable[[str, int, int], None] | None = None,
+        on_progress: Progress | None = None,
     ) -> None:
         """Finds and loads the model.
 

@@ -11,12 +11,9 @@ from typing import Any
 
 from kvasir.components.generators.chat_server import ChatServer, ModelMissingError
 from kvasir.core.errors import SettingsError
-from kvasir.core.types import Prompt
+from kvasir.core.types import Progress, Prompt
 
 _OPERATION = "answering"
-
-Progress = Callable[[str, int, int], None]
-"""Is told what is being done, bytes done, and bytes in all (0 when not known)."""
 
 
 def _unheard(status: str, done: int, total: int) -> None:
@@ -130,7 +127,8 @@ class OllamaGenerator:
         """Fetches the model to the server.
 
         Args:
-            on_progress: Is told what is being done, bytes done, and bytes in all.
+            on_progress: Is told what is being done, bytes done, and bytes in all; at
+                the end, 1 of 1.
 
         Raises:
             ComponentError: The server cannot be reached, or cannot fetch the model.
@@ -143,6 +141,7 @@ class OllamaGenerator:
             on_progress(status, int(event.get("completed", 0)), int(event.get("total", 0)))
         if status != "success":
             raise self._server.failure(operation, f"it ended with '{status}'")
+        on_progress(status, 1, 1)
 
     def close(self) -> None:
         """Closes connections."""

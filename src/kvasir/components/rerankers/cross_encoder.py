@@ -7,7 +7,7 @@ two vectors. Source: Nogueira and Cho 2019, arXiv 1901.04085.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import torch
 from sentence_transformers import CrossEncoder
 
 from kvasir.core.errors import ComponentError, SettingsError
-from kvasir.core.types import Hit
+from kvasir.core.types import Hit, Progress
 from kvasir.models.finding import find
 from kvasir.models.loading import without_progress_bars
 
@@ -37,7 +37,7 @@ class CrossEncoderReranker:
         max_tokens: int | None = None,
         device: str | None = None,
         batch_size: int = 16,
-        on_progress: Callable[[str, int, int], None] | None = None,
+        on_progress: Progress | None = None,
     ) -> None:
         """Finds and loads the model.
 

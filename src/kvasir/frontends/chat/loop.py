@@ -12,7 +12,7 @@ from kvasir.frontends.chat.commands import LeaveChat, dispatch
 from kvasir.frontends.chat.journal import Journal
 from kvasir.frontends.chat.screen import Screen
 from kvasir.frontends.chat.session import read_session
-from kvasir.frontends.terminal import show_download
+from kvasir.frontends.download import download
 from kvasir.pipelines.chat import Reply
 from kvasir.settings import Settings
 
@@ -46,7 +46,7 @@ def run_chat(
             raise UserError(
                 "there is no question: kvasir chat -qq 'your question', or leave -qq out and chat"
             )
-    with App(settings, on_progress=show_download) as app:
+    with download() as on_progress, App(settings, on_progress=on_progress) as app:
         screen = Screen(history=settings.data_dir / "chat-history", vi_mode=settings.chat.vi_mode)
         chat = open_chat(app, screen)
         if session is not None:

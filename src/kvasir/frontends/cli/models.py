@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from kvasir.frontends.cli.options import json_option, with_settings
-from kvasir.frontends.cli.rendering import download, print_json, print_table, sizes
+from kvasir.frontends.cli.rendering import print_json, print_table, sizes
+from kvasir.frontends.download import download
 from kvasir.models import folders
 from kvasir.settings import Settings
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from kvasir.app import App
 from kvasir.core.errors import SettingsError
-from kvasir.frontends.terminal import show_download
+from kvasir.frontends.download import download
 from kvasir.settings import Settings, load_settings, parse_assignment
 
 P = ParamSpec("P")
@@ -57,7 +57,8 @@ def with_app(command: Callable[Concatenate[App, P], R]) -> Callable[P, R]:
     @with_settings
     @functools.wraps(command)
     def wrapped(settings: Settings, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with App(settings, on_progress=show_download) as app:
+        quiet = bool(kwargs.get("as_json"))
+        with download(quiet=quiet) as on_progress, App(settings, on_progress=on_progress) as app:
             return command(app, *args, **kwargs)
 
     return wrapped

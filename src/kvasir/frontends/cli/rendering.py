@@ -14,12 +14,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    DownloadColumn,
     MofNCompleteColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
-    TransferSpeedColumn,
 )
 from rich.progress import Progress as ProgressBar
 
@@ -64,7 +62,7 @@ def stages(*, quiet: bool = False) -> Iterator[Progress]:
     if quiet or not console.is_terminal:
         yield lambda stage, done, total: None
         return
-    with ProgressBar(
+    bar = ProgressBar(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -72,43 +70,22 @@ def stages(*, quiet: bool = False) -> Iterator[Progress]:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-    ) as bar:
-        tasks: dict[str, TaskID] = {}
+    )
+    tasks: dict[str, TaskID] = {}
 
-        def on_progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total, rate="-")
-            task = tasks[stage]
-            elapsed = bar.tasks[bar.task_ids.index(task)].elapsed or 0.0
-            bar.update(task, completed=done, total=total, rate=rate(done, elapsed))
+    def on_progress(stage: str, done: int, total: int) -> None:
+        # Only now: before the first stage the line may be that of a download.
+        bar.start()
+        if stage not in tasks:
+            tasks[stage] = bar.add_task(stage, total=total, rate="-")
+        task = tasks[stage]
+        elapsed = bar.tasks[bar.task_ids.index(task)].elapsed or 0.0
+        bar.update(task, completed=done, total=total, rate=rate(done, elapsed))
 
+    try:
         yield on_progress
-
-
-@contextmanager
-def download(*, quiet: bool = False) -> Iterator[Progress]:
-    """A bar of bytes, with rate and remaining time; called with file, done, total."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda file, done, total: None
-        return
-    with ProgressBar(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    ) as bar:
-
-        def on_progress(file: str, done: int, total: int) -> None:
-            if not bar.task_ids:
-                # What an earlier run fetched says nothing about the rate of this one.
-                bar.add_task(file, total=total, completed=done)
-            bar.update(bar.task_ids[0], description=file, completed=done, total=total)
-
-        yield on_progress
+    finally:
+        bar.stop()
 
 
 def sizes(count: int) -> str:
