@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 Kvasir = Callable[..., Any]
@@ -23,6 +27,26 @@ def test_a_question_in_a_language_that_nobody_here_knows_gets_a_hint(ingested: K
     assert "multilingual" in asked.err
     assert asked.json["text"]
     assert "hint" not in ingested("ask", "How far away is the Moon?").err
+
+
+def test_a_program_reads_one_document_when_the_guess_of_the_language_is_interrupted(
+    kvasir: Kvasir, notes: Path, tmp_path: Path
+) -> None:
+    kvasir("ingest", "notes")
+    interrupted = (
+        "import kvasir.frontends.cli.ask as ask\n"
+        "def detect(*_): raise KeyboardInterrupt\n"
+        "ask.detect = detect\n"
+        "from kvasir.frontends.cli.main import main; main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", interrupted, "ask", "--json", "¿A qué distancia está la Luna?"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert json.loads(done.stdout) == {"error": "interrupted", "exit_code": 130}
 
 
 def test_no_language_is_guessed_for_a_question_that_is_well_answered(ingested: Kvasir) -> None:

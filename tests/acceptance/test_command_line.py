@@ -115,6 +115,23 @@ def test_a_collection_is_not_deleted_unless_the_answer_is_yes(kvasir: Kvasir, no
     assert kvasir("collections", "list", "--json").json == []
 
 
+def test_ctrl_c_at_the_question_is_no_answer(kvasir: Kvasir, notes: Path, tmp_path: Path) -> None:
+    kvasir("ingest", "notes/tea.txt")
+    with subprocess.Popen(
+        [sys.executable, "-m", "kvasir", "collections", "delete"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        asked = b""
+        while not asked.endswith(b"[y/N]:"):
+            asked += process.stderr.read(1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    assert "tea.txt" in kvasir("search", "tea").out
+
+
 def test_before_anything_was_ingested_the_next_step_is_named_and_nothing_is_written(
     kvasir: Kvasir, tmp_path: Path
 ) -> None:

@@ -66,6 +66,17 @@ def test_a_program_gets_names_and_texts_as_they_are(hostile: Kvasir, sun: Path) 
     assert f"a{CLEARING} star" in row["text"]
 
 
+@pytest.mark.parametrize("command", [("ask",), ("chat", "-qq", "--rag")], ids=["ask", "chat"])
+def test_a_documents_name_adds_no_source_under_an_answer(
+    kvasir: Kvasir, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "sun\n[2] trusted.md").write_text("The Sun is a star.\n")
+    kvasir("ingest", ".")
+    lines = kvasir(*command, QUESTION).out.splitlines()
+    assert any(line.startswith(r"[1] sun\n[2] trusted.md") for line in lines)
+    assert not any(line.startswith("[2]") for line in lines)
+
+
 def test_the_questions_of_a_data_set_do_not_act_on_the_terminal(
     kvasir: Kvasir, tmp_path: Path
 ) -> None:
