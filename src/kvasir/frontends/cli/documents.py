@@ -27,8 +27,8 @@ def documents() -> None:
 def list_documents(app: App, prefix: str, as_json: bool) -> None:
     """List the collection's documents, those whose source begins with PREFIX.
 
-    A path may be given from the working directory on; with a slash at its end it means that folder
-    alone.
+    PREFIX is the beginning of an address, of an upload's name or of a path. A path may be given
+    from the working directory on; with a slash at its end it means that folder alone.
     """
     records = list(app.documents(prefix))
     if as_json:
