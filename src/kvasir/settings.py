@@ -40,7 +40,7 @@ DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 _SECRETS = ("token", "password", "api_key")
 # Options of components are not declared here: there the end of a key says what is secret.
 _SECRET_ENDINGS = ("token", "password", "api_key", "apikey", "secret", "authorization")
-_QUOTED = re.compile(r"'[^'<]{2,}'")
+_QUOTED = re.compile(r"'([^']*)'")
 _WINDOW_OPTIONS = ("split_by", "split_length", "split_overlap", "split_threshold")
 
 
@@ -398,7 +398,7 @@ def keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
 
 def template() -> str:
     """Returns a settings file with every key at its default, commented out."""
-    lines = ["# Settings of Kvasir. Take the '#' away from what you change.", ""]
+    lines = ["# Settings of Kvasir. Take the '#' away from what you change and its sections.", ""]
     lines += _template_lines(Settings(), 0)
     return "\n".join(lines) + "\n"
 
@@ -450,8 +450,15 @@ def _not_yaml(error: yaml.YAMLError) -> str:
     """Explains without quoting: the error's own text shows the line, which may hold a password."""
     mark = getattr(error, "problem_mark", None)
     place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-    problem = _QUOTED.sub("a word", getattr(error, "problem", None) or "it cannot be read")
-    return f"is not valid YAML{place}: {problem}"
+    problem = _QUOTED.sub(_unquoted, getattr(error, "problem", None) or "it cannot be read")
+    advice = "; indent with spaces, not tabs" if r"'\t'" in problem else ""
+    return f"is not valid YAML{place}: {problem}{advice}"
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    """Returns a quoted part of an error if it is one of YAML's own signs or names."""
+    is_own = len(found[1]) < 3 or found[1].startswith("<")
+    return found[0] if is_own else "a word"
 
 
 def _variable_names(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -440,6 +440,16 @@ def test_the_lock_of_a_killed_process_does_not_block(store_at, tmp_path):
     assert json.loads((tmp_path / "test" / "owner.json").read_text())["pid"] == os.getpid()
 
 
+def test_a_damaged_collection_says_how_to_get_it_again(store_at, tmp_path):
+    store = store_at()
+    store.upsert(chunks_of(20), clustered(20))
+    store.close()
+    (log,) = (tmp_path / "test").glob("data-*/wal/open-1")
+    log.write_bytes(b"damaged" * 1000)
+    with pytest.raises(ComponentError, match=r"damaged, delete the folder '.*test', and 'kvasir"):
+        store_at()
+
+
 def test_opening_twice_in_one_process_is_refused_in_one_sentence(store_at):
     store_at()
     with pytest.raises(StoreLockedError, match="this very process"):

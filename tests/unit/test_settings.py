@@ -50,7 +50,8 @@ def test_an_unknown_setting_in_the_environment_is_an_error() -> None:
     ("text", "complaint"),
     [
         ("- a\n- b\n", "keys and values"),
-        ("a: [1\n", "not valid YAML"),
+        ("a: [1\n", r"not valid YAML \(line 2, column 1\): expected ',' or ']', but got '<stream"),
+        ("a:\n\tb: 1\n", "not valid YAML.* indent with spaces, not tabs"),
         ("rag: {splitter: {split_length: 0}}", "split_length"),
         ("rag: {splitter: {split_length: 5, split_overlap: 5}}", "smaller than split_length"),
         ("rag: {splitter: {split_by: chapter}}", "split_by"),

@@ -94,7 +94,7 @@ def who_holds(what: str, owner: Path) -> str:
         who = "another process"
     return (
         f"{what} is in use by {who}; "
-        "stop it, ask through it, or choose another folder (rag.vectordb.uri)"
+        "wait for it or stop it; a store that is a server serves several (rag.vectordb.type)"
     )
 
 

@@ -32,7 +32,7 @@ from kvasir.components.stores.qdrant_graph import (
     edge_config,
 )
 from kvasir.components.stores.qdrant_layout import KEYWORD_FIELDS, PointId
-from kvasir.core.errors import CollectionError, ComponentError, StoreLockedError
+from kvasir.core.errors import CollectionError, ComponentError, KvasirError, StoreLockedError
 
 _log = logging.getLogger(__name__)
 
@@ -124,30 +124,37 @@ class QdrantShard:
     def _open(self) -> _OpenShard:
         data = self._folder.data
         try:
-            if data is not None:
-                return _load(data)
-            data = self._folder.new_data()
-            data.mkdir()
-            shard = EdgeShard.create(str(data), edge_config(self._dimension, self._threads))
-            for field in KEYWORD_FIELDS:
-                shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Keyword))
-            shard.flush()
+            return self._create() if data is None else _load(data)
         except Exception as error:
-            if data is not None and not data.is_dir():
-                raise CollectionError(
-                    f"'{data}' is missing; {refill(self._folder.path)}"
-                ) from error
-            for why in _FORBIDDEN:
-                if why in str(error):
-                    raise unwritable(self._folder.path, why) from error
-            if "WouldBlock" in str(error):
-                raise StoreLockedError(
-                    f"{self._folder.path} is still open in a child of the process that had it "
-                    "before; end that process"
-                ) from error
-            raise ComponentError("qdrant", f"opening {data}", error) from error
+            raise self._unopened(data, error) from error
+
+    def _create(self) -> _OpenShard:
+        data = self._folder.new_data()
+        data.mkdir()
+        shard = EdgeShard.create(str(data), edge_config(self._dimension, self._threads))
+        for field in KEYWORD_FIELDS:
+            shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Keyword))
+        shard.flush()
         self._folder.make_current(data)
         return _OpenShard(shard, data)
+
+    def _unopened(self, data: Path | None, error: Exception) -> KvasirError:
+        """Returns what to say where the data, None for new ones, cannot be opened."""
+        path = self._folder.path
+        for why in _FORBIDDEN:
+            if why in str(error):
+                return unwritable(path, why)
+        if "WouldBlock" in str(error):
+            return StoreLockedError(
+                f"{path} is still open in a child of the process that had it before; end that "
+                "process"
+            )
+        if data is None:
+            return ComponentError("qdrant", f"making a collection in {path}", error)
+        if not data.is_dir():
+            return CollectionError(f"'{data}' is missing; {refill(path)}")
+        advice = f"if its files are damaged, {refill(path)}"
+        return ComponentError("qdrant", f"opening {data}", f"{error}; {advice}")
 
     @contextmanager
     def reading(self) -> Iterator[EdgeShard]:
