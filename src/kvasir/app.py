@@ -151,8 +151,11 @@ class App(Parts):
             filters: ``"field=value,..."``, a mapping, or a ``Filter``.
 
         Raises:
+            UserError: The query is empty.
             CollectionError: There is no collection yet, or another embedder made it.
         """
+        if not query.strip():
+            raise UserError("the query is empty: type one")
         return self.retriever.retrieve(
             _sound(query), **self._asked(top_k, min_score_threshold, filters)
         )

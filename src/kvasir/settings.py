@@ -595,6 +595,8 @@ def _explain_one(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
     if detail["type"] == "extra_forbidden":
         return f"unknown setting '{dotted}'{where}{_nearest(dotted)}"
     message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "string_pattern_mismatch":
+        message = "must be of letters, digits, '_', '-' and '.' alone"
     given = detail.get("input")
     hidden = isinstance(given, (dict, list)) or str(detail["loc"][-1]) in _SECRETS
     shown = "" if hidden else f", not {given!r}"

@@ -16,6 +16,10 @@ def test_a_question_without_words_is_refused_in_one_line(ingested: Kvasir) -> No
     assert "no letter or digit" in ingested("ask", "?!", code=2).err
 
 
+def test_a_search_without_words_is_refused_in_one_line(ingested: Kvasir) -> None:
+    assert ingested("search", " ", code=2).err == "error: the query is empty: type one\n"
+
+
 def test_filters_that_match_nothing_are_named_as_the_reason(ingested: Kvasir) -> None:
     said = ingested("ask", "--filters", "year=1", "How far away is the Moon?", code=5).out
     assert "No document matches the filters" in said
