@@ -29,9 +29,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
+from kvasir.answering.retrieval import CANDIDATES, Retriever
 from kvasir.core.registry import build
 from kvasir.core.types import Chunk, chunk_id, document_id
-from kvasir.pipelines.retrieve import CANDIDATES, Retriever
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (10_000, 100_000, 300_000)

@@ -39,7 +39,7 @@ from corpus import (
     timed,
 )
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
-from kvasir.components.stores.qdrant import QdrantStore
+from kvasir.components.stores.qdrant_edge import QdrantStore
 from kvasir.core.filters import Comparison, Filter, matches
 from kvasir.core.types import Chunk, Matrix
 

@@ -30,13 +30,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 from corpus import DIMENSION, QUERIES, Corpus, latency, memory
+from kvasir.answering.retrieval import Retriever
 from kvasir.core.filters import Comparison
 from kvasir.core.protocols import Optimizable
 from kvasir.core.registry import build
 from kvasir.core.types import Matrix
 from kvasir.evaluation.datasets import load_dataset
 from kvasir.evaluation.retrieval import evaluate_retrieval
-from kvasir.pipelines.retrieve import Retriever
 from tables import milliseconds, put, table
 
 ROOT = Path(__file__).resolve().parent.parent

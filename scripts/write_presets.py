@@ -1,4 +1,4 @@
-"""Writes ``presets/*.yaml`` from ``kvasir.presets``.
+"""Writes ``presets/*.yaml`` from ``kvasir.settings.presets``.
 
 ``make docs`` runs it; a test fails when a file is not what it would write.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kvasir.presets import PRESETS, render
+from kvasir.settings.presets import PRESETS, render
 
 FOLDER = Path(__file__).parent.parent / "presets"
 

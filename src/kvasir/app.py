@@ -15,6 +15,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kvasir.answering.answers import Answerer, AnswerStream
+from kvasir.answering.refusal import Calibration, EvidenceReader, Features
+from kvasir.answering.retrieval import Retriever
 from kvasir.core.errors import CollectionError, SettingsError, UserError
 from kvasir.core.filters import Filter, parse_filter
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
@@ -24,23 +27,20 @@ from kvasir.core.protocols import (
     VectorStore,
 )
 from kvasir.core.types import Answer, Hit, Metadata, Progress, document_id
+from kvasir.ingesting.publishing import check_embedder
+from kvasir.ingesting.sources import Input, identity
 from kvasir.parts import Parts, once
-from kvasir.pipelines.answer import Answerer, AnswerStream
-from kvasir.pipelines.confidence import Calibration, EvidenceReader, Features
-from kvasir.pipelines.discovery import Input, identity
-from kvasir.pipelines.publishing import check_embedder
-from kvasir.pipelines.retrieve import Retriever
-from kvasir.settings import Settings, VectorDbSettings, load_settings
+from kvasir.settings.schema import Settings, VectorDbSettings, load_settings
 
 if TYPE_CHECKING:
-    from kvasir.catalog.doctor import Findings, Repairs
+    from kvasir.answering.chat import Conversation, Documents
     from kvasir.evaluation.calibration import Fitted
-    from kvasir.pipelines.chat import Conversation, Documents
-    from kvasir.pipelines.copying import CopyReport
-    from kvasir.pipelines.events import Event, IngestReport
-    from kvasir.pipelines.ingest import IngestPipeline
-    from kvasir.pipelines.publishing import Publisher
-    from kvasir.pipelines.reading import OnConflict
+    from kvasir.ingesting.pipeline import IngestPipeline
+    from kvasir.ingesting.preparing import OnConflict
+    from kvasir.ingesting.publishing import Publisher
+    from kvasir.ingesting.report import Event, IngestReport
+    from kvasir.maintenance.copying import CopyReport
+    from kvasir.maintenance.inspection import Findings, Repairs
 
 FilterLike = str | Mapping[str, Any] | Filter | None
 
@@ -278,7 +278,7 @@ class App(Parts):
             CollectionError: There is no such collection, or the target's was made by another
                 embedder.
         """
-        from kvasir.pipelines.copying import copy_chunks
+        from kvasir.maintenance.copying import copy_chunks
 
         record = self._record()
         uri = to.uri
@@ -300,7 +300,7 @@ class App(Parts):
 
     def examine(self, *, on_progress: Progress = lambda stage, done, total: None) -> Findings:
         """Compares catalog and store; tells how many chunks are compared."""
-        from kvasir.catalog.doctor import examine
+        from kvasir.maintenance.inspection import examine
 
         self._record()
         return examine(self.catalog, self._store, self.collection, on_progress=on_progress)
@@ -311,7 +311,7 @@ class App(Parts):
         Args:
             on_progress: Told how many chunks are compared, and how many written again.
         """
-        from kvasir.catalog.doctor import repair
+        from kvasir.maintenance.inspection import repair
 
         self._record()
         with self.writing:
@@ -428,8 +428,8 @@ class App(Parts):
         Raises:
             UserError: A setting of the generator or of the refinement is missing or unusable.
         """
-        from kvasir.pipelines.chat import Conversation, Retrieval
-        from kvasir.pipelines.refine import Refiner
+        from kvasir.answering.chat import Conversation, Retrieval
+        from kvasir.answering.refinement import Refiner
 
         chosen = self.settings.generator
         if model is not None:
@@ -459,7 +459,7 @@ class App(Parts):
         )
 
     def _open_documents(self) -> Documents:
-        from kvasir.pipelines.chat import Documents
+        from kvasir.answering.chat import Documents
 
         stored = self._record().calibration
         calibration = Calibration.from_json(stored) if stored else None
@@ -494,9 +494,9 @@ class App(Parts):
 
     @once
     def _ingesting(self) -> IngestPipeline:
-        from kvasir.pipelines.extraction import ExtractionPool
-        from kvasir.pipelines.fetch import fetch
-        from kvasir.pipelines.ingest import IngestPipeline
+        from kvasir.ingesting.extraction import ExtractionPool
+        from kvasir.ingesting.fetching import fetch
+        from kvasir.ingesting.pipeline import IngestPipeline
 
         chosen = self.settings.rag.ingest
         record = self.catalog.collection(self.collection)
@@ -529,12 +529,12 @@ class App(Parts):
     @property
     def _publisher(self) -> Publisher:
         """What deletes and relabels documents: without a model."""
-        from kvasir.pipelines.publishing import Publisher
+        from kvasir.ingesting.publishing import Publisher
 
         return Publisher(self._store, self.catalog, None, self.collection, writing=self.writing)
 
     def _restore(self, on_progress: Progress) -> int:
-        from kvasir.catalog.doctor import restore
+        from kvasir.maintenance.inspection import restore
 
         return restore(
             self.catalog, self._store, self.embedder, self.collection, on_progress=on_progress

@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 from uuid import uuid4
 
+from kvasir.answering.answers import Answerer, HitSource
+from kvasir.answering.refusal import Calibration
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.errors import SettingsError
 from kvasir.core.ledger import CollectionRecord
@@ -31,9 +33,7 @@ from kvasir.core.protocols import (
 )
 from kvasir.core.registry import build, load
 from kvasir.core.types import Progress
-from kvasir.pipelines.answer import Answerer, HitSource
-from kvasir.pipelines.confidence import Calibration
-from kvasir.settings import GeneratorSettings, Settings, VectorDbSettings, reveal
+from kvasir.settings.schema import GeneratorSettings, Settings, VectorDbSettings, reveal
 
 if TYPE_CHECKING:
     from kvasir.evaluation.judges import Judge

@@ -314,7 +314,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_run_does_the_rest(
 
 def test_ctrl_c_while_the_graph_is_built_leaves_one_report(kvasir: Kvasir, notes: Path) -> None:
     (notes.parent / "interrupted.py").write_text(
-        "from kvasir.components.stores.qdrant import QdrantStore\n"
+        "from kvasir.components.stores.qdrant_edge import QdrantStore\n"
         "class Interrupted(QdrantStore):\n"
         "    def optimize(self, *, wait=False):\n"
         "        raise KeyboardInterrupt\n"

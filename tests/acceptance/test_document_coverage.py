@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document
-from kvasir.pipelines.extraction import ExtractionPool, Outcome
+from kvasir.ingesting.extraction import ExtractionPool, Outcome
 
 _DATA = Path(__file__).parents[2].parent / "shared" / "data"
 _WORD = re.compile(r"[^\W_]+")

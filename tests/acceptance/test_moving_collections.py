@@ -26,8 +26,8 @@ from kvasir.core.registry import build
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED, cli
 from kvasir.frontends.cli.places import describe, guess_store
-from kvasir.pipelines.copying import copy_chunks
-from kvasir.settings import Settings, VectorDbSettings
+from kvasir.maintenance.copying import copy_chunks
+from kvasir.settings.schema import Settings, VectorDbSettings
 
 Kvasir = Callable[..., Any]
 
@@ -142,7 +142,7 @@ def test_a_collection_comes_back_from_a_tour_of_the_stores_as_it_was(tmp_path):
 COPY = """
 import sys
 from kvasir.core.registry import build
-from kvasir.pipelines.copying import copy_chunks
+from kvasir.maintenance.copying import copy_chunks
 
 def open_store(kind, uri):
     provided = {"dimension": 16, "analyzer": build("analyzers", "bm25", {})}
@@ -244,7 +244,7 @@ def copy(*arguments):
 INTERRUPTED = """
 import os
 import signal
-from kvasir.components.stores.qdrant import QdrantStore
+from kvasir.components.stores.qdrant_edge import QdrantStore
 from kvasir.frontends.cli.main import main
 
 upsert = QdrantStore.upsert

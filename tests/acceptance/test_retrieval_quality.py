@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kvasir.answering.retrieval import Retriever
 from kvasir.core.registry import build
 from kvasir.evaluation.datasets import load_dataset
 from kvasir.evaluation.retrieval import evaluate_retrieval, to_document
-from kvasir.pipelines.retrieve import Retriever
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "retrieval"
 LEAST = {"en": 0.978, "es": 0.965, "vi": 0.960, "zh": 0.925}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
-from kvasir.components.generators.chat_server import ModelMissingError
 from kvasir.components.generators.extractive import ExtractiveGenerator
+from kvasir.components.generators.llm_server import ModelMissingError
 from kvasir.components.generators.ollama import OllamaGenerator
 from kvasir.components.generators.openai import OpenAIGenerator
 from kvasir.core import registry

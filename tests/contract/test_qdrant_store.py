@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvasir.components.stores.qdrant import QdrantStore
+from kvasir.components.stores.qdrant_edge import QdrantStore
 from kvasir.testing.ranked_stores import RankedStoreContract
 
 

@@ -15,7 +15,7 @@ from kvasir.core.errors import ExtractionError, MissingExtraError, UserError
 from kvasir.core.registry import build
 from kvasir.core.types import Conversion, Source
 from kvasir.frontends.cli.main import cli
-from kvasir.pipelines.convert import ConversionReport, convert
+from kvasir.ingesting.conversion import ConversionReport, convert
 
 Make = Callable[[Path], None]
 

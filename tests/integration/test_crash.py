@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from kvasir.catalog.doctor import examine
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.components.splitters.window import WindowSplitter
-from kvasir.components.stores.qdrant import QdrantStore
+from kvasir.components.stores.qdrant_edge import QdrantStore
 from kvasir.core.types import Document, Source, document_id
-from kvasir.pipelines.ingest import IngestPipeline
+from kvasir.ingesting.pipeline import IngestPipeline
+from kvasir.maintenance.inspection import examine
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder
 
 MOMENTS = 20

@@ -9,7 +9,7 @@ import pytest
 from kvasir.core import registry
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Document, Source, document_id
-from kvasir.pipelines.extraction import ExtractionPool, Outcome
+from kvasir.ingesting.extraction import ExtractionPool, Outcome
 
 # A plug-in whose extractor does to its process what a broken parser would.
 _PLUGIN = """

@@ -18,6 +18,7 @@ from haystack.components.generators.chat import MockChatGenerator
 from haystack.dataclasses import ByteStream, ChatMessage
 
 import kvasir
+from kvasir.answering.prompts import prompt_room
 from kvasir.core.errors import ComponentError, SettingsError, UserError
 from kvasir.integrations.haystack import (
     _APPS,
@@ -28,7 +29,6 @@ from kvasir.integrations.haystack import (
     KvasirWriter,
 )
 from kvasir.integrations.haystack_generator import HaystackGenerator
-from kvasir.pipelines.prompts import prompt_room
 from kvasir.testing.generators import GeneratorContract, make_prompt
 
 MOCK = "haystack.components.generators.chat.mock:MockChatGenerator"

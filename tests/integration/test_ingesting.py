@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from kvasir.catalog.doctor import examine, repair
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.components.splitters.window import WindowSplitter
-from kvasir.components.stores.qdrant import QdrantStore
+from kvasir.components.stores.qdrant_edge import QdrantStore
 from kvasir.core.types import document_id
-from kvasir.pipelines.events import Embedded
-from kvasir.pipelines.extraction import ExtractionPool
-from kvasir.pipelines.ingest import IngestPipeline
+from kvasir.ingesting.extraction import ExtractionPool
+from kvasir.ingesting.pipeline import IngestPipeline
+from kvasir.ingesting.report import Embedded
+from kvasir.maintenance.inspection import examine, repair
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder
 
 DATA = Path(__file__).parents[2].parent / "shared/data"

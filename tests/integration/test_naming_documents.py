@@ -5,7 +5,7 @@ import pytest
 import kvasir
 from kvasir.core.errors import CollectionError
 from kvasir.core.types import Source
-from kvasir.frontends.terminal import place
+from kvasir.frontends.cli.terminal import place
 
 ADDRESS = "https://example.org/Page?x=1"
 

@@ -23,11 +23,11 @@ from qdrant_edge import (
     Modifier,
 )
 
-from kvasir.components.stores import qdrant_shard
-from kvasir.components.stores.collection_folder import drop_collection, list_collections
-from kvasir.components.stores.qdrant import QdrantStore
-from kvasir.components.stores.qdrant_graph import GraphBuild, GraphBuildError
-from kvasir.components.stores.qdrant_layout import BM25, DENSE
+from kvasir.components.stores import qdrant_edge_shard
+from kvasir.components.stores.qdrant_edge import QdrantStore
+from kvasir.components.stores.qdrant_edge_folder import drop_collection, list_collections
+from kvasir.components.stores.qdrant_edge_graph import GraphBuild, GraphBuildError
+from kvasir.components.stores.qdrant_points import BM25, DENSE
 from kvasir.core.errors import CollectionError, ComponentError, StoreLockedError
 from kvasir.core.filters import Comparison, Logical
 from kvasir.testing.fakes import FakeAnalyzer
@@ -153,8 +153,8 @@ def test_a_graph_without_bytes_is_searched_and_the_next_one_has_them(
 
     chunks, vectors, queries = chunks_of(23_000), clustered(23_000), clustered(50, seed=7)
     with monkeypatch.context() as patch:
-        patch.setattr(qdrant_shard, "edge_config", former_config)
-        patch.setattr(qdrant_shard, "GraphBuild", FormerBuild)
+        patch.setattr(qdrant_edge_shard, "edge_config", former_config)
+        patch.setattr(qdrant_edge_shard, "GraphBuild", FormerBuild)
         store = store_at()
         store.upsert(chunks[:20_500], vectors[:20_500])
         store.optimize(wait=True)
@@ -349,7 +349,7 @@ def test_what_was_acknowledged_survives_a_kill(store_at, tmp_path, when, left):
 
 SWITCHER = """
 import os, signal, sys
-from kvasir.components.stores.collection_folder import CollectionFolder
+from kvasir.components.stores.qdrant_edge_folder import CollectionFolder
 from tests.integration.test_qdrant_store import *
 make_current = CollectionFolder.make_current
 def make_current_and_die(self, data, **notes):

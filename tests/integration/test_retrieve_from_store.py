@@ -2,10 +2,10 @@
 
 import pytest
 
+from kvasir.answering.retrieval import Retriever
 from kvasir.core.protocols import LexicalSearch, RankedSearch
 from kvasir.core.registry import build
 from kvasir.core.types import Chunk, chunk_id, document_id
-from kvasir.pipelines.retrieve import Retriever
 from kvasir.testing.fakes import FakeEmbedder
 
 WORDS = [

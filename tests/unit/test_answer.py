@@ -1,11 +1,11 @@
 import pytest
 
+from kvasir.answering.answers import NOTHING_MATCHES, REFUSALS, Answerer, refusal
+from kvasir.answering.prompts import estimate_tokens
+from kvasir.answering.refusal import Calibration
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.core.errors import ComponentError, UserError
 from kvasir.core.types import Chunk, Hit, Message
-from kvasir.pipelines.answer import NOTHING_MATCHES, REFUSALS, Answerer, refusal
-from kvasir.pipelines.confidence import Calibration
-from kvasir.pipelines.prompts import estimate_tokens
 from kvasir.testing.fakes import FakeEmbedder
 
 TEXT = "Kvasir was made by the gods. Two dwarfs brewed mead of his blood."

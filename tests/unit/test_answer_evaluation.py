@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
 
+from kvasir.answering.answers import Answerer
+from kvasir.answering.refusal import DEFAULT_CALIBRATION, FEATURES, Calibration, EvidenceReader
+from kvasir.answering.retrieval import Retriever
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.core.errors import UserError
@@ -22,9 +25,6 @@ from kvasir.evaluation.calibration import (
     read_features,
 )
 from kvasir.evaluation.datasets import EvaluationQuery, Passage, RetrievalDataset
-from kvasir.pipelines.answer import Answerer
-from kvasir.pipelines.confidence import DEFAULT_CALIBRATION, FEATURES, Calibration, EvidenceReader
-from kvasir.pipelines.retrieve import Retriever
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 

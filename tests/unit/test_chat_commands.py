@@ -10,17 +10,17 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 from rich.console import Console
 
+from kvasir.answering.chat import Conversation, Reply
 from kvasir.components.generators.openai import OpenAIGenerator
 from kvasir.core.errors import ComponentError, SettingsError, UserError
 from kvasir.core.types import Answer, Chunk, Citation, Hit, Message
-from kvasir.frontends.chat.chat import Chat
-from kvasir.frontends.chat.commands import COMMANDS, LeaveChat, dispatch
-from kvasir.frontends.chat.contexts import CONTEXTS
-from kvasir.frontends.chat.journal import Journal
-from kvasir.frontends.chat.loop import converse
-from kvasir.frontends.chat.screen import Screen
-from kvasir.frontends.chat.session import Beginning, Session, read_session
-from kvasir.pipelines.chat import Conversation, Reply
+from kvasir.frontends.cli.chat.chat import Chat
+from kvasir.frontends.cli.chat.contexts import CONTEXTS
+from kvasir.frontends.cli.chat.journal import Journal
+from kvasir.frontends.cli.chat.loop import converse
+from kvasir.frontends.cli.chat.screen import Screen
+from kvasir.frontends.cli.chat.session import Beginning, Session, read_session
+from kvasir.frontends.cli.chat.slash_commands import COMMANDS, LeaveChat, dispatch
 from kvasir.testing.model_server import model_server
 
 

@@ -2,16 +2,16 @@
 
 import pytest
 
+from kvasir.answering.answers import Answerer
+from kvasir.answering.chat import NOTHING_FOUND, Conversation, Documents, Retrieval
+from kvasir.answering.refinement import Refiner
+from kvasir.answering.refusal import Calibration
+from kvasir.answering.retrieval import Retriever
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.components.generators.openai import OpenAIGenerator
 from kvasir.core.errors import CollectionError, ComponentError, SettingsError, UserError
 from kvasir.core.types import Chunk, Message
-from kvasir.pipelines.answer import Answerer
-from kvasir.pipelines.chat import NOTHING_FOUND, Conversation, Documents, Retrieval
-from kvasir.pipelines.confidence import Calibration
-from kvasir.pipelines.refine import Refiner
-from kvasir.pipelines.retrieve import Retriever
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 from kvasir.testing.model_server import model_server
 

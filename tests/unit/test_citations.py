@@ -1,8 +1,8 @@
 import pytest
 
+from kvasir.answering.citations import CitationChecker
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.core.types import Chunk, Hit
-from kvasir.pipelines.citations import CitationChecker
 
 TEXT = (
     "Preface.\n\nThe mead was made from honey. "

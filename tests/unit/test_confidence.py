@@ -3,15 +3,15 @@ import json
 import numpy as np
 import pytest
 
-from kvasir.components.analyzers.bm25 import Bm25Analyzer
-from kvasir.core.errors import UserError
-from kvasir.core.types import Chunk, Hit
-from kvasir.pipelines.confidence import (
+from kvasir.answering.refusal import (
     DEFAULT_CALIBRATION,
     FEATURES,
     Calibration,
     EvidenceReader,
 )
+from kvasir.components.analyzers.bm25 import Bm25Analyzer
+from kvasir.core.errors import UserError
+from kvasir.core.types import Chunk, Hit
 from kvasir.testing.fakes import FakeEmbedder
 
 TEXT = "Kvasir was made by the gods. Two dwarfs brewed mead of his blood."

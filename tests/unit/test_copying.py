@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kvasir.pipelines.copying import CHECKING, COPYING, copy_chunks
+from kvasir.maintenance.copying import CHECKING, COPYING, copy_chunks
 from kvasir.testing.fakes import MemoryStore
 from kvasir.testing.store_cases import DIMENSION, everything, make_chunk, make_vectors
 

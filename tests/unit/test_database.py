@@ -14,7 +14,7 @@ from kvasir.catalog.tables import metadata
 from kvasir.core.errors import ComponentError, UserError
 from kvasir.database import engine as engine_module
 from kvasir.database import migrations, open_database, reading, writing
-from kvasir.database.schema import REVISIONS
+from kvasir.database.migrating import REVISIONS
 
 
 def test_migrating_an_empty_database_gives_exactly_the_tables_of_the_models(tmp_path):

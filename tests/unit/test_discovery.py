@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from kvasir.core.types import Source
-from kvasir.pipelines.discovery import discover
+from kvasir.ingesting.sources import discover
 
 
 def tree(root, *names):

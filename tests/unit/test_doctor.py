@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kvasir.catalog.doctor import examine, repair, restore
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.errors import CollectionError, UserError
 from kvasir.core.ledger import SourceState, VersionDraft, chunk_metadata
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
-from kvasir.pipelines.publishing import Publisher
+from kvasir.ingesting.publishing import Publisher
+from kvasir.maintenance.inspection import examine, repair, restore
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 WORDS = ["alpha", "beta", "gamma", "delta"]
@@ -175,7 +175,7 @@ def test_the_doctor_tells_how_far_it_is(catalog, store, embedder):
 
 
 def test_a_store_is_filled_again_in_steps(catalog, store, embedder, monkeypatch):
-    monkeypatch.setattr("kvasir.catalog.doctor._SLICE", 3)
+    monkeypatch.setattr("kvasir.maintenance.inspection._SLICE", 3)
     before = content(store)
     told = []
     new = MemoryStore()

@@ -2,12 +2,12 @@ import re
 
 import pytest
 
+from kvasir.answering.citations import CitationChecker
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
-from kvasir.components.generators.passages import count_words, passages
+from kvasir.components.generators.extractive_passages import count_words, passages
 from kvasir.core.errors import SettingsError
 from kvasir.core.types import Chunk, Hit, Prompt
-from kvasir.pipelines.citations import CitationChecker
 from kvasir.testing.fakes import FakeEmbedder
 
 DOCUMENT = (

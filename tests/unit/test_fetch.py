@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from kvasir.core.errors import FetchError
-from kvasir.pipelines import fetch as fetching
-from kvasir.pipelines.fetch import fetch, is_public
+from kvasir.ingesting import fetching
+from kvasir.ingesting.fetching import fetch, is_public
 
 
 class _Site(http.server.BaseHTTPRequestHandler):

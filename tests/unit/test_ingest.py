@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from kvasir.catalog.doctor import examine, restore
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.components.extractors.markdown import MarkdownExtractor
 from kvasir.components.splitters.window import WindowSplitter
 from kvasir.core.errors import CollectionError, ComponentError, ExtractionError, UserError
 from kvasir.core.filters import parse_filter
 from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
-from kvasir.pipelines.events import Embedded, Extracted, Failed, Found, Restoring, Reused
-from kvasir.pipelines.ingest import IngestPipeline
-from kvasir.pipelines.publishing import Publisher
+from kvasir.ingesting.pipeline import IngestPipeline
+from kvasir.ingesting.publishing import Publisher
+from kvasir.ingesting.report import Embedded, Extracted, Failed, Found, Restoring, Reused
+from kvasir.maintenance.inspection import examine, restore
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 

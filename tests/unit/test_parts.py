@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from kvasir.core.types import Prompt
 from kvasir.parts import Parts, once
-from kvasir.settings import Settings
+from kvasir.settings.schema import Settings
 
 
 class Counting(Parts):

@@ -8,8 +8,8 @@ import yaml
 
 from kvasir.core.errors import SettingsError
 from kvasir.core.registry import load
-from kvasir.presets import PRESETS, preset, render
-from kvasir.settings import Settings, keys, load_settings
+from kvasir.settings.presets import PRESETS, preset, render
+from kvasir.settings.schema import Settings, keys, load_settings
 
 FOLDER = Path(__file__).parents[2] / "presets"
 

@@ -1,14 +1,14 @@
 import pytest
 
-from kvasir.core.errors import SettingsError, UserError
-from kvasir.core.types import Chunk, Hit, Message
-from kvasir.pipelines.prompts import (
+from kvasir.answering.prompts import (
     DEFAULT_PROMPT,
     PromptBuilder,
     estimate_tokens,
     prompt_room,
     refinement_messages,
 )
+from kvasir.core.errors import SettingsError, UserError
+from kvasir.core.types import Chunk, Hit, Message
 from kvasir.testing.fakes import FakeGenerator
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from kvasir.components.stores.qdrant_layout import chunk_of, metadata_payload, payload_of, tag
+from kvasir.components.stores.qdrant_points import chunk_of, metadata_payload, payload_of, tag
 from kvasir.testing.store_cases import make_chunk
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from kvasir.answering.retrieval import Retriever
 from kvasir.core.errors import ComponentError, FilterError, UserError
 from kvasir.core.types import Chunk, chunk_id, document_id
-from kvasir.pipelines.retrieve import Retriever
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder, MemoryStore
 
 TEXTS = [

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from kvasir.core.errors import SettingsError
-from kvasir.settings import Settings, keys, load_settings, parse_assignment, template
+from kvasir.settings.schema import Settings, keys, load_settings, parse_assignment, template
 
 
 def write(folder: Path, text: str) -> Path:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kvasir.components.stores.collection_folder import list_collections
-from kvasir.components.stores.qdrant import QdrantStore
+from kvasir.components.stores.qdrant_edge import QdrantStore
+from kvasir.components.stores.qdrant_edge_folder import list_collections
 from kvasir.core.errors import CollectionError, SettingsError, StoreLockedError, UserError
 from kvasir.core.registry import build
 from kvasir.testing.fakes import FakeAnalyzer

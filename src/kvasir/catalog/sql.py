@@ -2,7 +2,7 @@
 
 Implements ``core.protocols.Catalog``, and what the front doors ask besides. The order in which
 a pipeline calls these methods, and why no crash between two of them does harm, is described
-in ``pipelines.publishing``.
+in ``ingesting.publishing``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from kvasir.catalog import languages
 from kvasir.catalog.copying import copy_records
 from kvasir.catalog.queries import live, live_chunks, of_collection, shown
-from kvasir.catalog.records import (
+from kvasir.catalog.rows import (
     chunk_record,
     chunk_rows,
     collection_record,

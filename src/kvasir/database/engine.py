@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from sqlalchemy.pool import QueuePool
 
 from kvasir.core.errors import ComponentError, UserError
-from kvasir.database.schema import ensure_current
+from kvasir.database.migrating import ensure_current
 
 BUSY_SECONDS = 15
 """How long a transaction waits for another process's before it gives up."""

@@ -18,6 +18,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from kvasir.answering.answers import Answerer
+from kvasir.answering.retrieval import Retriever
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.types import Answer, Progress, document_id
@@ -28,8 +30,6 @@ from kvasir.evaluation.retrieval import (
     make_retriever,
     to_document,
 )
-from kvasir.pipelines.answer import Answerer
-from kvasir.pipelines.retrieve import Retriever
 
 MakeAnswerer = Callable[[Retriever, Callable[[str], str | None]], Answerer]
 """Makes the answerer to measure, of a retriever and of documents' texts by id."""

@@ -18,18 +18,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.core.errors import UserError
-from kvasir.core.protocols import VectorStore
-from kvasir.core.types import Chunk, Progress
-from kvasir.language.sentences import sentence_spans
-from kvasir.pipelines.answer import HitSource
-from kvasir.pipelines.confidence import (
+from kvasir.answering.answers import HitSource
+from kvasir.answering.refusal import (
     DEFAULT_CALIBRATION,
     FEATURES,
     Calibration,
     EvidenceReader,
     Features,
 )
+from kvasir.core.errors import UserError
+from kvasir.core.protocols import VectorStore
+from kvasir.core.types import Chunk, Progress
+from kvasir.language.sentences import sentence_spans
 
 FEWEST_QUESTIONS = 20
 """Of each kind; fewer say too little."""

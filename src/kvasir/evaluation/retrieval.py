@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kvasir.answering.retrieval import CANDIDATES, RERANK_CANDIDATES, Retriever
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import Embedder, Optimizable, Reranker, Splitter, VectorStore
 from kvasir.core.types import Block, BlockKind, Chunk, Document, Hit, Progress, document_id
 from kvasir.evaluation.datasets import Passage, RetrievalDataset
 from kvasir.evaluation.metrics import DEPTH, confidence_intervals, mean, per_query
 from kvasir.language.detect import UNKNOWN, detect
-from kvasir.pipelines.retrieve import CANDIDATES, RERANK_CANDIDATES, Retriever
 
 _DOCUMENTS_AT_ONCE = 256
 _QUERIES_AT_ONCE = 64

@@ -34,8 +34,8 @@ from kvasir.core.filters import Filter, parse_filter
 from kvasir.core.ledger import RESERVED_METADATA
 from kvasir.core.media_types import detect
 from kvasir.core.types import Hit, Metadata, MetadataValue, Source
-from kvasir.pipelines.discovery import Input
-from kvasir.settings import hidden_keys, load_settings
+from kvasir.ingesting.sources import Input
+from kvasir.settings.schema import hidden_keys, load_settings
 
 _LOG = logging.getLogger(__name__)
 

@@ -28,8 +28,8 @@ import numpy as np
 from haystack import Document
 from haystack.document_stores.types import DuplicatePolicy
 
-from kvasir.components.stores import chunk_rows
-from kvasir.components.stores.postings import Postings, pack, unpack
+from kvasir.components.stores import tagged_rows
+from kvasir.components.stores.keyword_index import Postings, pack, unpack
 from kvasir.core.errors import CollectionError, ComponentError, SettingsError
 from kvasir.core.filters import Comparison, Filter, matches
 from kvasir.core.protocols import TextAnalyzer
@@ -380,14 +380,14 @@ def _meta(key: str, chunk: Chunk, terms: str) -> dict[str, Any]:
     return meta | {
         "kvasir_collection": key,
         "kvasir_chunk": chunk.id,
-        "kvasir_record": chunk_rows.record(chunk),
+        "kvasir_record": tagged_rows.record(chunk),
         "kvasir_terms": terms,
     }
 
 
 def _chunk(document: Document) -> Chunk:
     meta = document.meta
-    return chunk_rows.chunk(meta["kvasir_chunk"], document.content or "", meta["kvasir_record"])
+    return tagged_rows.chunk(meta["kvasir_chunk"], document.content or "", meta["kvasir_record"])
 
 
 def _vector(document: Document) -> Matrix:

@@ -17,10 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from kvasir.answering.citations import CitationChecker
+from kvasir.answering.prompts import PromptBuilder
 from kvasir.core.protocols import BoundedContext, Generator
 from kvasir.core.types import Chunk, Hit, Prompt, chunk_id, document_id
-from kvasir.pipelines.citations import CitationChecker
-from kvasir.pipelines.prompts import PromptBuilder
 
 QUESTION = "What is the mead of poetry made of?"
 TEXTS = (

@@ -19,8 +19,13 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.components.generators.passages import Passage, passages, shorten, without_bullet
-from kvasir.components.generators.quotations import (
+from kvasir.components.generators.extractive_passages import (
+    Passage,
+    passages,
+    shorten,
+    without_bullet,
+)
+from kvasir.components.generators.extractive_quotes import (
     in_reading_order,
     render,
     with_its_table,

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kvasir.components.generators.chat_server import ChatServer, ModelMissingError
+from kvasir.components.generators.llm_server import ChatServer, ModelMissingError
 from kvasir.core.errors import SettingsError
 from kvasir.core.types import Progress, Prompt
 

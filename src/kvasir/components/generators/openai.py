@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from kvasir.components.generators.chat_server import ChatServer
+from kvasir.components.generators.llm_server import ChatServer
 from kvasir.core.errors import SettingsError
 from kvasir.core.types import Prompt
 

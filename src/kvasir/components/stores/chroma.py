@@ -46,9 +46,9 @@ from kvasir.components.stores.chroma_rows import (
 )
 from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
 from kvasir.components.stores.collection_names import accepted_name
-from kvasir.components.stores.folder_owner import SharedFolder
-from kvasir.components.stores.places import local_path, make_folder, refuse_credentials
-from kvasir.components.stores.postings import Postings, pack, unpack
+from kvasir.components.stores.folder_lock import SharedFolder
+from kvasir.components.stores.keyword_index import Postings, pack, unpack
+from kvasir.components.stores.store_uris import local_path, make_folder, refuse_credentials
 from kvasir.core.batches import batches, sized_batches
 from kvasir.core.errors import ComponentError
 from kvasir.core.filters import Filter

@@ -11,7 +11,7 @@ import chromadb
 import httpx
 from chromadb.config import Settings
 
-from kvasir.components.stores.places import server_address
+from kvasir.components.stores.store_uris import server_address
 from kvasir.core.errors import SettingsError
 
 

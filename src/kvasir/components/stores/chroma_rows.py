@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from kvasir.components.stores import chunk_rows
-from kvasir.components.stores.chunk_rows import Condition, Every, HasTag, InRange
+from kvasir.components.stores import tagged_rows
+from kvasir.components.stores.tagged_rows import Condition, Every, HasTag, InRange
 from kvasir.core.filters import Filter
 from kvasir.core.types import Chunk, Matrix
 
@@ -25,15 +25,15 @@ def entries_of(chunk: Chunk) -> dict[str, Any]:
     harm, as ranges ask for the number's tag, too, and tags are replaced as one.
     """
     return {
-        "record": chunk_rows.record(chunk),
-        "tags": [_ALWAYS, *chunk_rows.tags(chunk.metadata)],
-        **chunk_rows.numbers(chunk.metadata),
+        "record": tagged_rows.record(chunk),
+        "tags": [_ALWAYS, *tagged_rows.tags(chunk.metadata)],
+        **tagged_rows.numbers(chunk.metadata),
     }
 
 
 def chunk_of(chunk_id: str, text: str | None, entries: dict[str, Any]) -> Chunk:
     """Returns the chunk of a record."""
-    return chunk_rows.chunk(chunk_id, text or "", entries["record"])
+    return tagged_rows.chunk(chunk_id, text or "", entries["record"])
 
 
 def chunks_of(found: dict[str, Any]) -> list[Chunk]:
@@ -49,7 +49,7 @@ def pairs_of(found: dict[str, Any]) -> list[tuple[Chunk, Matrix]]:
 
 def where_clause(filters: Filter | None) -> dict[str, Any] | None:
     """Returns a filter as Chroma takes it."""
-    return None if filters is None else _say(chunk_rows.condition(filters))
+    return None if filters is None else _say(tagged_rows.condition(filters))
 
 
 def _say(condition: Condition) -> dict[str, Any]:

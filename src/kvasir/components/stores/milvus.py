@@ -31,7 +31,7 @@ from kvasir.components.stores.milvus_rows import (
     known_form,
     sparse_row,
 )
-from kvasir.components.stores.places import server_address
+from kvasir.components.stores.store_uris import server_address
 from kvasir.core.batches import batches, sized_batches
 from kvasir.core.errors import ComponentError
 from kvasir.core.filters import Filter

@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from kvasir.components.stores import chunk_rows
-from kvasir.components.stores.chunk_rows import Condition, Every, HasTag, InRange
+from kvasir.components.stores import tagged_rows
+from kvasir.components.stores.tagged_rows import Condition, Every, HasTag, InRange
 from kvasir.core.errors import ComponentError
 from kvasir.core.filters import Filter
 from kvasir.core.types import Chunk, SparseVector
@@ -34,7 +34,7 @@ def chunk_row(chunk: Chunk) -> dict[str, Any]:
     if not _ID.fullmatch(chunk.id):
         raise ComponentError("milvus", "writing", f"'{chunk.id}' is not a chunk's id")
     # One text: Milvus Lite looks for a substring fifty times faster than into an array.
-    tags = " ".join(chunk_rows.tags(chunk.metadata))
+    tags = " ".join(tagged_rows.tags(chunk.metadata))
     if len(tags) > MOST_BYTES:
         raise ComponentError(
             "milvus",
@@ -45,15 +45,15 @@ def chunk_row(chunk: Chunk) -> dict[str, Any]:
     return {
         "id": chunk.id,
         "text": _pieces(chunk.text),
-        "record": _pieces(chunk_rows.record(chunk)),
+        "record": _pieces(tagged_rows.record(chunk)),
         "tags": tags,
-        "numbers": chunk_rows.numbers(chunk.metadata),
+        "numbers": tagged_rows.numbers(chunk.metadata),
     }
 
 
 def chunk_of(row: dict[str, Any]) -> Chunk:
     """Returns the chunk of a row."""
-    return chunk_rows.chunk(row["id"], "".join(row["text"]), "".join(row["record"]))
+    return tagged_rows.chunk(row["id"], "".join(row["text"]), "".join(row["record"]))
 
 
 def sparse_row(terms: SparseVector) -> dict[int, float]:
@@ -74,7 +74,7 @@ def known_form(ids: Sequence[str]) -> list[str]:
 
 def filter_expression(filters: Filter | None) -> str:
     """Returns a filter as Milvus takes it; empty for none."""
-    return "" if filters is None else _say(chunk_rows.condition(filters))
+    return "" if filters is None else _say(tagged_rows.condition(filters))
 
 
 def _say(condition: Condition) -> str:

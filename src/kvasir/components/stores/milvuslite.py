@@ -21,9 +21,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 from pymilvus import MilvusClient, MilvusException
 
+from kvasir.components.stores.keyword_index import Postings
 from kvasir.components.stores.milvus import MilvusStore
-from kvasir.components.stores.places import local_path, make_folder, refuse_credentials
-from kvasir.components.stores.postings import Postings
+from kvasir.components.stores.store_uris import local_path, make_folder, refuse_credentials
 from kvasir.core.errors import ComponentError, StoreLockedError
 from kvasir.core.filters import Filter
 from kvasir.core.protocols import TextAnalyzer

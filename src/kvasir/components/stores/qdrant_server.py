@@ -16,8 +16,7 @@ from qdrant_client.http.exceptions import ApiException
 
 from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
 from kvasir.components.stores.collection_names import accepted_name
-from kvasir.components.stores.places import server_address
-from kvasir.components.stores.qdrant_layout import (
+from kvasir.components.stores.qdrant_points import (
     BM25,
     CHUNK_FIELDS,
     DENSE,
@@ -31,6 +30,7 @@ from kvasir.components.stores.qdrant_layout import (
     range_fields,
     translate,
 )
+from kvasir.components.stores.store_uris import server_address
 from kvasir.core.batches import batches, sized_batches
 from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.filters import Filter

@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 
 import click
 
+from kvasir.answering.answers import REFUSALS
 from kvasir.app import App
 from kvasir.core.types import Answer
 from kvasir.frontends.cli.main import EXIT_REFUSED
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
 from kvasir.frontends.cli.rendering import answer_to_dict, hit_to_dict, one_line, print_json
-from kvasir.frontends.terminal import place, printable
+from kvasir.frontends.cli.terminal import place, printable
 from kvasir.language.detect import UNKNOWN, detect
-from kvasir.pipelines.answer import REFUSALS
 
 F = TypeVar("F", bound=Callable[..., Any])
 

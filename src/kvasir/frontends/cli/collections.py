@@ -19,8 +19,8 @@ from kvasir.frontends.cli.main import EXIT_DECLINED, EXIT_INTERRUPTED, EXIT_SOME
 from kvasir.frontends.cli.options import json_option, with_app
 from kvasir.frontends.cli.places import check_place, describe, guess_store
 from kvasir.frontends.cli.rendering import print_json, print_table, rate, stages
-from kvasir.pipelines.copying import CopyReport
-from kvasir.settings import VectorDbSettings
+from kvasir.maintenance.copying import CopyReport
+from kvasir.settings.schema import VectorDbSettings
 
 
 @click.group()

@@ -24,7 +24,7 @@ from kvasir.evaluation.retrieval import evaluate_retrieval
 from kvasir.frontends.cli.options import json_option, settings_of
 from kvasir.frontends.cli.rendering import print_json, print_table, stages
 from kvasir.parts import refuse_filters
-from kvasir.settings import Settings
+from kvasir.settings.schema import Settings
 
 _LEADING = {"retrieval": "ndcg@10", "answers": "answer_recall"}
 """The figure that the conclusion speaks of, where there is one."""

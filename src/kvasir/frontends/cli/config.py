@@ -12,8 +12,8 @@ from kvasir.core import registry
 from kvasir.core.errors import SettingsError
 from kvasir.frontends.cli.options import json_option, settings_of, with_settings
 from kvasir.frontends.cli.rendering import print_json
-from kvasir.presets import PRESETS, render
-from kvasir.settings import DEFAULT_FILE, Settings, template
+from kvasir.settings.presets import PRESETS, render
+from kvasir.settings.schema import DEFAULT_FILE, Settings, template
 
 
 def _or_the_one_named_before(ctx: click.Context, _: click.Parameter, file: str | None) -> str:

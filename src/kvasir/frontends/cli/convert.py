@@ -12,12 +12,12 @@ from kvasir.core.registry import build
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, with_settings
 from kvasir.frontends.cli.rendering import failure_line, print_json, stages
-from kvasir.frontends.terminal import place
-from kvasir.pipelines.convert import ConversionReport
-from kvasir.pipelines.convert import convert as run_conversion
-from kvasir.pipelines.events import shown
-from kvasir.pipelines.fetch import fetch
-from kvasir.settings import Settings
+from kvasir.frontends.cli.terminal import place
+from kvasir.ingesting.conversion import ConversionReport
+from kvasir.ingesting.conversion import convert as run_conversion
+from kvasir.ingesting.fetching import fetch
+from kvasir.ingesting.report import shown
+from kvasir.settings.schema import Settings
 
 
 @click.command()

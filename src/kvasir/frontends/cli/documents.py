@@ -11,8 +11,8 @@ from kvasir.core.ledger import DocumentRecord, VersionStatus
 from kvasir.frontends.cli.ingest import parse_metadata
 from kvasir.frontends.cli.options import json_option, with_app
 from kvasir.frontends.cli.rendering import one_line, print_json, print_table, sizes
-from kvasir.frontends.terminal import printable, source_name
-from kvasir.pipelines.events import shown
+from kvasir.frontends.cli.terminal import printable, source_name
+from kvasir.ingesting.report import shown
 
 
 @click.group()

@@ -20,7 +20,7 @@ from kvasir.frontends.cli.compare import compare
 from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_INTERRUPTED
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
 from kvasir.frontends.cli.rendering import answer_to_dict, one_line, print_json, print_table, stages
-from kvasir.frontends.terminal import printable
+from kvasir.frontends.cli.terminal import printable
 
 folder = click.Path(exists=True, file_okay=False)
 

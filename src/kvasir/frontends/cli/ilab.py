@@ -17,14 +17,14 @@ import click
 
 from kvasir.app import App
 from kvasir.core.errors import ComponentError, KvasirError
-from kvasir.frontends.chat.loop import run_chat
-from kvasir.frontends.cli.chat import chat
+from kvasir.frontends.cli.chat.command import chat
+from kvasir.frontends.cli.chat.loop import run_chat
 from kvasir.frontends.cli.ilab_config import settings_tree
 from kvasir.frontends.cli.ingest import ingest, parse_metadata, run_ingest
 from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_REFUSED, EXIT_USER_ERROR
 from kvasir.frontends.cli.options import SETTINGS_TREE, mapped_overrides, option_names
-from kvasir.frontends.terminal import printable
-from kvasir.settings import Settings, load_settings
+from kvasir.frontends.cli.terminal import printable
+from kvasir.settings.schema import Settings, load_settings
 
 _FROM_ILAB = ("config", "assignments")
 """What ilab's own configuration stands for."""

@@ -16,8 +16,8 @@ from typing import Any
 
 import click
 
-from kvasir.presets import preset
-from kvasir.settings import lay_over, read_settings_file
+from kvasir.settings.presets import preset
+from kvasir.settings.schema import lay_over, read_settings_file
 
 _ILABS_OWN_RAG = ("enabled", "document_store", "retriever", "convert")
 _ILABS_OWN_MODEL = ("embedding_model_path",)

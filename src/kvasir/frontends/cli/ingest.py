@@ -15,8 +15,8 @@ from kvasir.core.types import MetadataValue, Progress
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
 from kvasir.frontends.cli.rendering import failure_line, print_json, sizes, stages
-from kvasir.frontends.terminal import place
-from kvasir.pipelines.events import (
+from kvasir.frontends.cli.terminal import place
+from kvasir.ingesting.report import (
     Embedded,
     Event,
     Extracted,

@@ -14,7 +14,7 @@ from importlib.metadata import version
 import click
 
 from kvasir.core.errors import ComponentError, KvasirError
-from kvasir.frontends.terminal import printable
+from kvasir.frontends.cli.terminal import printable
 
 EXIT_USER_ERROR = 2
 EXIT_COMPONENT_ERROR = 3
@@ -28,7 +28,7 @@ COMMANDS = {
     "convert": ("convert", "Convert documents to docling JSON, for ingesting."),
     "search": ("ask", "Find the passages that match a query."),
     "ask": ("ask", "Answer a question from the documents, with citations."),
-    "chat": ("chat", "Chat with a language model, your documents, or both."),
+    "chat": ("chat.command", "Chat with a language model, your documents, or both."),
     "documents": ("documents", "List, show, change or delete documents."),
     "collections": ("collections", "List, copy or delete collections."),
     "doctor": ("doctor", "Compare catalog and store, and repair them."),

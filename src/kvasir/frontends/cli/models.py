@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from kvasir.frontends.cli.options import json_option, with_settings
+from kvasir.frontends.cli.progress import download
 from kvasir.frontends.cli.rendering import print_json, print_table, sizes
-from kvasir.frontends.download import download
 from kvasir.models import folders
-from kvasir.settings import Settings
+from kvasir.settings.schema import Settings
 
 
 @click.group()

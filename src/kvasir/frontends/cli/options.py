@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from kvasir.app import App
 from kvasir.core.errors import SettingsError
-from kvasir.frontends.download import download
-from kvasir.settings import Settings, load_settings, parse_assignment
+from kvasir.frontends.cli.progress import download
+from kvasir.settings.schema import Settings, load_settings, parse_assignment
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -9,7 +9,7 @@ import yaml
 
 from kvasir.core.errors import SettingsError, UserError
 from kvasir.core.registry import names
-from kvasir.settings import Settings, VectorDbSettings
+from kvasir.settings.schema import Settings, VectorDbSettings
 
 _PORTS = {6333: "qdrant-server", 19530: "milvus"}
 """Ports that a server of one kind alone listens on by default."""

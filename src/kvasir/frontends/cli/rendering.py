@@ -22,8 +22,8 @@ from rich.progress import (
 from rich.progress import Progress as ProgressBar
 
 from kvasir.core.types import Answer, Citation, Hit, Progress
-from kvasir.frontends.terminal import printable, source_name
-from kvasir.pipelines.events import Failed, shown
+from kvasir.frontends.cli.terminal import printable, source_name
+from kvasir.ingesting.report import Failed, shown
 
 _WHITE = re.compile(r"\s+")
 _CONTROL = re.compile(r"[\x7f-\x9f]")

@@ -1,0 +1,1 @@
+"""Answering: retrieval, fusion, refusal, prompts, citations, answers and chat."""

@@ -1,0 +1,101 @@
+"""Refining: a language model rewrites the question for the search.
+
+Either every question, or only one that found too little as it was typed, which saves the cost of
+asking the model. The model sees the last turns of the conversation too: they say what "it" means.
+
+Source: the InstructLab proposal "Ingesting and Utilizing RAG Artifacts", 3.3.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from kvasir.answering.prompts import (
+    DEFAULT_REFINEMENT_PROMPT,
+    PromptBuilder,
+    prompt_room,
+    refinement_messages,
+)
+from kvasir.core.errors import UserError
+from kvasir.core.protocols import Generator, QuotesOnly
+from kvasir.core.types import Hit, Message
+
+PLAIN = "{{context}}{{question}}"
+"""A prompt without retrieval: the context is empty."""
+
+_ANSWER_TOKENS = 256
+"""Kept free for a refined question, which is short whatever an answer may be."""
+_LONGEST = 1000
+"""Characters of a refined question."""
+_TURNS = 4
+"""Earlier messages that the refining model sees."""
+_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
+_LABEL = re.compile(r"^(?:refined )?query\s*:\s*", re.IGNORECASE)
+
+
+class Refiner:
+    """Rewrites questions for the search."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        *,
+        prompt: str = DEFAULT_REFINEMENT_PROMPT,
+        below: float | None = None,
+    ) -> None:
+        """Checks the prompt.
+
+        Args:
+            generator: The language model.
+            prompt: What asks for it, with ``{{user_query}}``.
+            below: Refine only when no chunk for the question as typed reaches this
+                ``dense_score``; None refines every question.
+
+        Raises:
+            SettingsError: The prompt lacks its placeholder.
+            UserError: The generator has no language model.
+        """
+        if isinstance(generator, QuotesOnly):
+            raise UserError(
+                "refining a question needs a language model: set generator.type, or "
+                "chat.rag.context_refinement.generator, or leave --rag-context-refinement out"
+            )
+        refinement_messages("", prompt)
+        self._generator = generator
+        self._prompt = prompt
+        self._below = below
+
+    @property
+    def refines_first(self) -> bool:
+        """Whether every question is refined before the first search."""
+        return self._below is None
+
+    def is_too_little(self, hits: Sequence[Hit]) -> bool:
+        """Says whether what a question as typed found calls for refining it."""
+        below = self._below or 0.0
+        return not any((hit.dense_score or 0.0) >= below for hit in hits)
+
+    def refine(self, question: str, history: Sequence[Message] = ()) -> str:
+        """Returns what to search for; the question itself when the model returns nothing.
+
+        Args:
+            question: As typed.
+            history: The conversation; its last turns tell what the question refers to.
+
+        Raises:
+            ComponentError: The model cannot be reached or failed.
+            UserError: The server refuses the key, or does not have the model.
+        """
+        (asked,) = refinement_messages(question, self._prompt)
+        recent = list(history)[-_TURNS:]
+        room = prompt_room(self._generator, _ANSWER_TOKENS)
+        prompt = PromptBuilder(PLAIN, system="").build(asked.content, (), history=recent, room=room)
+        return _one_query("".join(self._generator.generate(prompt))) or question
+
+
+def _one_query(text: str) -> str:
+    """Takes a query out of what a model wrote: no thoughts, label, quotation marks, lines."""
+    lines = [line.strip() for line in _THINKING.sub("", text).splitlines()]
+    kept = " ".join(line for line in lines if line)
+    return _LABEL.sub("", kept).strip("\"'“”` ")[:_LONGEST]

@@ -1,0 +1,185 @@
+"""How what is quoted is completed, ordered and written down.
+
+A sentence that announces something is quoted with it, a row that answers only together with
+the others with its table. Quotations stand to the letter, apart from line breaks inside a
+sentence; a table row brings its header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from kvasir.components.generators.extractive_passages import Passage, without_bullet
+from kvasir.core.types import Hit
+
+_GAP = 8
+"""Characters, white space and a bullet, that may stand between neighbours."""
+
+
+def with_what_follows(
+    found: Sequence[Passage], number: int, hits: Sequence[Hit], budget: int
+) -> Passage | None:
+    """Returns a sentence that ends in a colon with the list, table or sentence after it.
+
+    Args:
+        found: All passages.
+        number: Which of them.
+        hits: The hits they stand in.
+        budget: Most words of the whole.
+
+    Returns:
+        None when nothing follows in its chunk, or too much.
+    """
+    lead = found[number]
+    words = lead.words
+    last = lead
+    whole = True
+    for following in found[number + 1 :]:
+        if following.marker != lead.marker:
+            break
+        first = last is lead
+        if not (_can_be_announced(following) if first else _goes_on(last, following)):
+            break
+        if words + following.words > budget:
+            whole = False
+            break
+        last = following
+        words += following.words
+    if last is lead or last.is_frame or last.announces or (not whole and not _is_series(last)):
+        return None
+    return _joined(lead, last, hits, whole=whole)
+
+
+def with_its_table(
+    found: Sequence[Passage], number: int, hits: Sequence[Hit], budget: int
+) -> Passage:
+    """Returns a row with the rows around it, from the table's beginning on if they fit.
+
+    Args: as ``with_what_follows``.
+    """
+    row = found[number]
+    first = number
+    while first and found[first - 1].marker == row.marker and found[first - 1].is_row:
+        first -= 1
+    last = first
+    words = 0
+    for i in range(first, len(found)):
+        if found[i].marker != row.marker or not found[i].is_row:
+            break
+        words += found[i].words
+        if words > budget:
+            break
+        last = i
+    if last < number:
+        return row
+    whole = last + 1 == len(found) or not (
+        found[last + 1].marker == row.marker and found[last + 1].is_row
+    )
+    joined = _joined(found[first], found[last], hits, whole=whole)
+    return joined if found[first].is_frame else replace(joined, header=row.header)
+
+
+def with_what_precedes(
+    found: Sequence[Passage], number: int, hits: Sequence[Hit], budget: int
+) -> Passage:
+    """Returns a sentence that goes on after an example or a line of code, with its beginning.
+
+    Args: as ``with_what_follows``.
+    """
+    passage = found[number]
+    before = found[number - 1] if number else passage
+    stands_before = before.marker == passage.marker and before.start < passage.start
+    if not stands_before or not before.quotable or before.words + passage.words > budget:
+        return passage
+    return _joined(before, passage, hits, whole=True)
+
+
+def _can_be_announced(following: Passage) -> bool:
+    return following.quotable or following.is_frame
+
+
+def _goes_on(last: Passage, following: Passage) -> bool:
+    """Says whether a list or table that was announced goes on."""
+    if following.is_row or last.is_row:
+        return following.is_row and last.is_row
+    if following.is_item:
+        return last.is_item or following.start - last.end < 2
+    # A second sentence of an item; the item's own paragraph ends at a blank line.
+    return last.is_item and following.start - last.end < 2
+
+
+def _is_series(passage: Passage) -> bool:
+    return passage.is_row or passage.is_item
+
+
+def _joined(first: Passage, last: Passage, hits: Sequence[Hit], *, whole: bool) -> Passage:
+    chunk = hits[first.marker - 1].chunk
+    text = chunk.text[first.start - chunk.start : last.end - chunk.start]
+    return replace(
+        first,
+        text=text if whole else f"{text}\n…",
+        quotable=True,
+        as_written=_is_series(last) or last.is_code,
+        header="",
+    )
+
+
+def in_reading_order(chosen: Sequence[Passage]) -> list[Passage]:
+    """Orders what is quoted: documents and sentences best first, neighbours as they stand.
+
+    Args:
+        chosen: What is quoted, best first.
+    """
+    rank = {id(passage): number for number, passage in enumerate(chosen)}
+    documents = dict.fromkeys(passage.document_id for passage in chosen)
+    ordered: list[Passage] = []
+    for document in documents:
+        runs: list[list[Passage]] = []
+        for passage in sorted(
+            (p for p in chosen if p.document_id == document), key=lambda p: p.start
+        ):
+            if runs and passage.start - runs[-1][-1].end < _GAP:
+                runs[-1].append(passage)
+            else:
+                runs.append([passage])
+        runs.sort(key=lambda run: min(rank[id(passage)] for passage in run))
+        ordered += [passage for run in runs for passage in run]
+    return ordered
+
+
+def render(chosen: Sequence[Passage]) -> Iterator[str]:
+    """Yields the quotations, each with its markers; another document starts a paragraph."""
+    for i, passage in enumerate(chosen):
+        before = chosen[i - 1] if i else None
+        following = chosen[i + 1] if i + 1 < len(chosen) else None
+        same_table = _same_table(passage, before)
+        if before is not None and not same_table:
+            apart = passage.document_id != before.document_id or _is_block(before)
+            yield "\n\n" if apart or _is_block(passage) else " "
+        if passage.header and not same_table:
+            yield passage.header + "\n"
+        yield passage.text if _is_block(passage) else _in_one_line(passage.text)
+        if _same_table(passage, following):
+            yield "\n"
+        else:
+            yield "\n" if _is_block(passage) else " "
+            yield "".join(f"[{marker}]" for marker in sorted((passage.marker, *passage.also)))
+
+
+def _same_table(passage: Passage, other: Passage | None) -> bool:
+    return (
+        other is not None
+        and passage.is_row
+        and other.is_row
+        and (passage.marker, passage.header) == (other.marker, other.header)
+    )
+
+
+def _is_block(passage: Passage) -> bool:
+    """Says whether line breaks matter: tables, lists and code."""
+    return passage.is_row or passage.is_code or ("\n" in passage.text and passage.as_written)
+
+
+def _in_one_line(text: str) -> str:
+    return without_bullet(" ".join(text.split()))

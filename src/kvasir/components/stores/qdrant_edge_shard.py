@@ -1,0 +1,357 @@
+"""An embedded Qdrant shard whose search graph is renewed while it is in use.
+
+Reading and writing go to the shard that ``collection.json`` names. To renew the graph the
+shard is flushed and its folder copied (writers wait for that, readers do not), a child process
+builds the graph in the copy, and what was written meanwhile is carried over: only the ids are
+noted, and the points themselves are read from the shard in use. Then the copy takes its place.
+Whenever the process dies, ``collection.json`` names a folder that has everything.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from qdrant_edge import (
+    EdgeShard,
+    PayloadSchemaType,
+    Point,
+    UpdateOperation,
+)
+
+from kvasir.components.stores.qdrant_edge_folder import CollectionFolder, refill, unwritable
+from kvasir.components.stores.qdrant_edge_graph import (
+    BACKGROUND,
+    GraphBuild,
+    GraphBuildError,
+    edge_config,
+)
+from kvasir.components.stores.qdrant_points import KEYWORD_FIELDS, PointId
+from kvasir.core.errors import CollectionError, ComponentError, KvasirError, StoreLockedError
+
+_log = logging.getLogger(__name__)
+
+_CARRY_BATCH = 256
+_FLUSH_EVERY = 10_000
+"""Points written between two flushes: what the engine has to read again after a crash."""
+_READ_AHEAD = 256 * 2**20
+"""Bytes of chunk texts that are read ahead, of some 400,000 chunks of 60 words."""
+_READ_STEP = 256 * 2**10
+"""Linux reads no more than about this much for one request."""
+_BLOCK = 512
+"""Bytes of a block in ``st_blocks``; the engine's files have holes."""
+
+_FORBIDDEN = ("Permission denied", "Read-only file system")
+"""What the engine says, always in English, where it may not open a file for writing."""
+
+
+class _OpenShard:
+    """A shard, its folder, and how many are reading it: it is closed after the last."""
+
+    def __init__(self, shard: EdgeShard, data: Path) -> None:
+        self.shard = shard
+        self.data = data
+        self.readers = 0
+
+
+def _load(data: Path) -> _OpenShard:
+    """Opens a shard whose chunks' texts the system then reads into its cache."""
+    opened = _OpenShard(EdgeShard.load(str(data)), data)
+    if hasattr(os, "posix_fadvise"):
+        _read_ahead(sorted(data.glob("segments/*/payload_storage/*.dat")))
+    return opened
+
+
+def _read_ahead(files: Iterable[Path]) -> None:
+    """Has the system read files into its cache in the background; that takes 0.01 s to ask.
+
+    Left to itself the engine reads each text from the disk when it is first found, 0.07 ms a
+    chunk; told to keep texts in memory it takes a second longer to open 100,000.
+    """
+    left = _READ_AHEAD
+    for path in files:
+        # Only a hint: where it cannot be given, searches are a little slower.
+        with suppress(OSError), path.open("rb") as file:
+            size = min(left, os.fstat(file.fileno()).st_blocks * _BLOCK)
+            for start in range(0, size, _READ_STEP):
+                os.posix_fadvise(file.fileno(), start, _READ_STEP, os.POSIX_FADV_WILLNEED)
+            left -= size
+
+
+class QdrantShard:
+    """The engine's files of one collection, opened."""
+
+    def __init__(self, folder: CollectionFolder, dimension: int, threads: int, due: int) -> None:
+        """Opens the current data of a collection's folder, or begins new ones.
+
+        Args:
+            folder: The collection's folder, owned by this process.
+            dimension: Length of the dense vectors.
+            threads: How many build the graph.
+            due: A graph is due at this many points without one.
+
+        Raises:
+            ComponentError: The files cannot be opened.
+            CollectionError: They are missing, or cannot be written to.
+            StoreLockedError: A child of a former owner still has them open.
+        """
+        self._folder = folder
+        self._dimension = dimension
+        self._threads = threads
+        self._due = due
+        self._writing = threading.RLock()
+        self._reading = threading.Condition()
+        self._unflushed = 0
+        self._touched: set[str] | None = None
+        self._starting = threading.Lock()
+        self._builder: threading.Thread | None = None
+        self._build: GraphBuild | None = None
+        self._failure: Exception | None = None
+        self._closing = False
+        self._current: _OpenShard | None = self._open()
+        self.indexed: set[str] = set(self._current.shard.info().payload_schema)
+        notes = folder.notes
+        self._without_graph = max(
+            notes.get("without_graph", 0),
+            self._current.shard.info().points_count - notes.get("in_graph", 0),
+        )
+
+    def _open(self) -> _OpenShard:
+        data = self._folder.data
+        try:
+            return self._create() if data is None else _load(data)
+        except Exception as error:
+            raise self._unopened(data, error) from error
+
+    def _create(self) -> _OpenShard:
+        data = self._folder.new_data()
+        data.mkdir()
+        shard = EdgeShard.create(str(data), edge_config(self._dimension, self._threads))
+        for field in KEYWORD_FIELDS:
+            shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Keyword))
+        shard.flush()
+        self._folder.make_current(data)
+        return _OpenShard(shard, data)
+
+    def _unopened(self, data: Path | None, error: Exception) -> KvasirError:
+        """Returns what to say where the data, None for new ones, cannot be opened."""
+        path = self._folder.path
+        for why in _FORBIDDEN:
+            if why in str(error):
+                return unwritable(path, why)
+        if "WouldBlock" in str(error):
+            return StoreLockedError(
+                f"{path} is still open in a child of the process that had it before; end that "
+                "process"
+            )
+        if data is None:
+            return ComponentError("qdrant", f"making a collection in {path}", error)
+        if not data.is_dir():
+            return CollectionError(f"'{data}' is missing; {refill(path)}")
+        advice = f"if its files are damaged, {refill(path)}"
+        return ComponentError("qdrant", f"opening {data}", f"{error}; {advice}")
+
+    @contextmanager
+    def reading(self) -> Iterator[EdgeShard]:
+        """Gives the shard for reading; it stays open until the end of the block.
+
+        Raises:
+            ComponentError: The store is closed, or the engine failed.
+        """
+        with self._reading:
+            current = self._opened()
+            current.readers += 1
+        try:
+            yield current.shard
+        except Exception as error:
+            raise ComponentError("qdrant", "reading", error) from error
+        finally:
+            with self._reading:
+                current.readers -= 1
+                self._reading.notify_all()
+
+    def write(self, ids: Sequence[PointId], operation: UpdateOperation, *, vectors: bool) -> None:
+        """Applies an operation to points; it outlives the process when this returns.
+
+        Args:
+            ids: The points that it may change.
+            operation: What to do.
+            vectors: Whether the points get vectors, which are not in the graph at first.
+
+        Raises:
+            ComponentError: The store is closed, or the engine failed.
+        """
+        with self.exclusive() as shard:
+            if self._touched is not None:
+                self._touched.update(str(point_id) for point_id in ids)
+            try:
+                shard.update(operation)
+                self._unflushed += len(ids)
+                self._without_graph += len(ids) if vectors else 0
+                if self._unflushed >= _FLUSH_EVERY:
+                    shard.flush()
+                    self._unflushed = 0
+            except Exception as error:
+                raise ComponentError("qdrant", "writing", error) from error
+
+    def flush(self) -> None:
+        """Returns when everything written so far is on the disk.
+
+        Raises:
+            ComponentError: The store is closed, or the engine failed.
+        """
+        with self.exclusive() as shard:
+            try:
+                shard.flush()
+            except Exception as error:
+                raise ComponentError("qdrant", "flushing", error) from error
+            self._unflushed = 0
+
+    @contextmanager
+    def exclusive(self) -> Iterator[EdgeShard]:
+        """Keeps other writers out, for a write that depends on what is read before."""
+        with self._writing:
+            yield self._opened().shard
+
+    def ensure_number_index(self, field: str) -> None:
+        """Makes an index for ranges over a payload field, if there is none."""
+        if field in self.indexed:
+            return
+        with self.exclusive() as shard:
+            self._index_number(shard, field)
+            self.indexed.add(field)
+
+    def points(self) -> int:
+        """Returns about how many points there are; counting exactly takes 7 ms for 100,000."""
+        with self.reading() as shard:
+            return int(shard.info().points_count)
+
+    def close(self) -> None:
+        """Stops building, waits for readers, and closes the files; again, it does nothing."""
+        with self._starting:
+            self._closing = True
+            if self._build is not None:
+                self._build.stop()
+            builder, self._builder = self._builder, None
+        if builder is not None:
+            builder.join()
+        with self._writing:
+            current = self._current
+            if current is None:
+                return
+            with self._reading:
+                self._current = None
+            self._folder.make_current(current.data, **self._notes(current.shard))
+            self._close_unread(current)
+
+    def _opened(self) -> _OpenShard:
+        if self._current is None:
+            raise ComponentError("qdrant", "access", "the store is closed")
+        return self._current
+
+    def _close_unread(self, opened: _OpenShard) -> None:
+        with self._reading:
+            self._reading.wait_for(lambda: opened.readers == 0)
+        opened.shard.close()
+
+    def _notes(self, shard: EdgeShard) -> dict[str, int]:
+        points = int(shard.info().points_count)
+        without = min(points, self._without_graph)
+        return {"without_graph": without, "in_graph": points - without}
+
+    # --- the graph ---------------------------------------------------------------------
+
+    def renew_graph(self, *, wait: bool) -> None:
+        """Starts building the graph if so many points are without one that searches slow down.
+
+        Args:
+            wait: Return when it is in use.
+
+        Raises:
+            ComponentError: Building failed (only told to those who wait).
+        """
+        with self._starting:
+            running = self._builder
+            if running is None or not running.is_alive():
+                running = None
+                if self._without_graph >= max(self._due, self.points() // 10):
+                    # Who waits has nothing else to do with the processors.
+                    niceness = 0 if wait else BACKGROUND
+                    running = threading.Thread(target=self._renew, args=[niceness], daemon=True)
+                    self._failure = None
+                    self._builder = running
+                    running.start()
+        if wait and running is not None:
+            running.join()
+            if self._failure is not None:
+                raise ComponentError("qdrant", "building the graph", self._failure)
+
+    def _renew(self, niceness: int) -> None:
+        """Makes the copy with a graph and puts it into use: runs in a thread of its own."""
+        data = self._folder.new_data()
+        try:
+            with self.exclusive() as shard:
+                shard.flush()
+                self._touched, self._unflushed, before = set(), 0, self._without_graph
+                shutil.rmtree(data, ignore_errors=True)
+                shutil.copytree(self._opened().data, data)
+            with self._starting:
+                if self._closing:
+                    raise GraphBuildError("the store was closed")
+                self._build = GraphBuild(data, self._dimension, self._threads, niceness)
+            with self._build as build:
+                build.wait()
+            self._switch(_load(data), before)
+        except Exception as error:  # noqa: BLE001  told to those who wait; the old graph serves on
+            self._failure = error
+            if not self._closing:
+                _log.warning("the search graph could not be renewed: %s", error)
+            if data != self._folder.data:
+                shutil.rmtree(data, ignore_errors=True)
+        finally:
+            self._build = None
+            with self._writing:
+                self._touched = None
+
+    def _switch(self, new: _OpenShard, before: int) -> None:
+        while True:
+            with self._writing:
+                ids, self._touched = self._touched or set(), set()
+            self._carry(ids, new.shard)
+            if len(ids) <= _CARRY_BATCH:
+                break
+        with self._writing:
+            self._carry(self._touched, new.shard)
+            for field in self.indexed - set(new.shard.info().payload_schema):
+                self._index_number(new.shard, field)
+            new.shard.flush()
+            self._without_graph -= before
+            old = self._opened()
+            self._folder.make_current(new.data, **self._notes(new.shard))
+            with self._reading:
+                self._current = new
+        self._close_unread(old)
+        shutil.rmtree(old.data, ignore_errors=True)
+
+    def _carry(self, ids: Collection[str], target: EdgeShard) -> None:
+        """Brings points of the copy to the state that they have in the shard in use."""
+        todo: list[PointId] = [*ids]
+        for start in range(0, len(todo), _CARRY_BATCH):
+            batch = todo[start : start + _CARRY_BATCH]
+            with self.reading() as source:
+                found = source.retrieve(batch, True, True)
+            points = [Point(record.id, record.vector or {}, record.payload) for record in found]
+            if points:
+                target.update(UpdateOperation.upsert_points(points))
+            gone = {*batch} - {str(record.id) for record in found}
+            if gone:
+                target.update(UpdateOperation.delete_points(list(gone)))
+
+    @staticmethod
+    def _index_number(shard: EdgeShard, field: str) -> None:
+        shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Float))

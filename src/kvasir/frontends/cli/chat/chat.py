@@ -1,0 +1,230 @@
+"""One user's chat: the session, whether RAG is on, which model replies; and asking it.
+
+What goes wrong for one message (no collection, a locked one, a language model that cannot be
+reached) is one sentence on the screen, and the chat goes on. A turn counts only when its reply
+came to its end: a reply that was broken off leaves neither question nor answer in the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from kvasir.answering.chat import NEEDS_MODEL, Conversation, Reply
+from kvasir.core.errors import KvasirError, UserError
+from kvasir.frontends.cli.chat.contexts import all_contexts, check_context
+from kvasir.frontends.cli.chat.journal import Journal
+from kvasir.frontends.cli.chat.screen import BrokenOffError, Screen
+from kvasir.frontends.cli.chat.session import Beginning, Session, what_failed
+
+QUOTATIONS = "quotations"
+"""What stands for a model's name where replies are quoted from the documents."""
+
+
+class Chat:
+    """The state of a chat, and what its commands do to it.
+
+    Attributes:
+        screen: Where it is shown.
+        session: The turns so far.
+        rag: Whether replies come from the documents.
+        multiline: Whether messages may have several lines.
+        contexts: Names and system messages to choose from.
+    """
+
+    def __init__(
+        self,
+        screen: Screen,
+        converse: Callable[[str | None], Conversation],
+        *,
+        model: str | None = None,
+        rag: bool = False,
+        multiline: bool = False,
+        context: str = "default",
+        contexts: Mapping[str, str] | None = None,
+        journal: Journal | None = None,
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Opens a chat; nothing is shown yet.
+
+        Args:
+            screen: Where it is shown.
+            converse: Makes what replies, with a model of this name, or None for the default.
+            model: The name of the model that is the default.
+            rag: Begin with replies from the documents.
+            multiline: Begin with messages of several lines.
+            context: The context to begin with.
+            contexts: The user's own contexts, beside the built-in ones.
+            journal: Keeps logs; None keeps none.
+            release: Lets other processes have the index.
+
+        Raises:
+            SettingsError: There is no such context.
+            UserError: What replies cannot be made of the settings.
+        """
+        self.contexts = all_contexts(contexts or {})
+        check_context(context, self.contexts)
+        self.screen = screen
+        self.rag = rag
+        self.multiline = multiline
+        self._flipped = False
+        self._converse = converse
+        self._conversation = converse(None)
+        self._model = model
+        self._journal = journal
+        self._release = release
+        self._first = self._kept = Beginning(context, self.contexts[context])
+        self.session = Session(self._kept)
+
+    @property
+    def title(self) -> str:
+        """Who replies."""
+        if not self._conversation.has_model:
+            return QUOTATIONS
+        return self._model or "model"
+
+    @property
+    def reads_lines(self) -> bool:
+        """Whether the next message may have several lines."""
+        return self.multiline != self._flipped
+
+    @property
+    def status(self) -> str:
+        """What stands at the right of the prompt: RAG, M(ultiline) or S(ingle), the context."""
+        rag = "[RAG]" if self.rag else ""
+        return f"{rag}[{'M' if self.reads_lines else 'S'}][{self.session.name}]"
+
+    def greet(self) -> None:
+        """Says who replies, and what is missing for a reply."""
+        greeting = f"Welcome to Kvasir chat with **{self.title}** (type /h for help)"
+        if not self._conversation.has_model and not self.rag:
+            greeting += f"\n\nNo language model is set: {NEEDS_MODEL}."
+        self.screen.say(greeting)
+
+    def ask(self, question: str) -> Reply:
+        """Asks, shows the reply while it comes, and keeps the turn.
+
+        Raises:
+            KvasirError: There is no reply; the message says why.
+            KeyboardInterrupt: The user broke it off.
+        """
+        self._note(
+            lambda journal: journal.asked(
+                question, model=self.title, rag=self.rag, system=self.session.system
+            )
+        )
+        stream = self._conversation.stream(
+            question, self.session.messages, rag=self.rag, system=self.session.system
+        )
+        try:
+            reply, seconds = self.screen.stream(self.title, stream)
+        except BrokenOffError as broken:
+            cause = broken.__cause__ or broken
+            reason = str(cause) or type(cause).__name__
+            shown = broken.shown
+            self._note(lambda journal: journal.broken_off(shown, reason))
+            raise cause from None
+        self.session.add(question, reply)
+        self._note(lambda journal: journal.replied(reply, seconds))
+        return reply
+
+    def heard(self) -> None:
+        """Notes that a message was taken: ``/m`` holds for one message only."""
+        self._flipped = False
+
+    # What commands do
+
+    def flip_multiline_once(self) -> None:
+        """Turns multiline on or off for the next message."""
+        self._flipped = not self._flipped
+
+    def toggle_multiline(self) -> None:
+        """Turns multiline on or off."""
+        self.multiline = not self.multiline
+        self._flipped = False
+
+    def toggle_rag(self) -> None:
+        """Turns RAG on or off; off, other processes may have the index."""
+        self.rag = not self.rag
+        if not self.rag:
+            self._release()
+
+    def use_model(self, model: str) -> None:
+        """Changes the language model and begins a new session.
+
+        Raises:
+            UserError: There is no language model to change, or it cannot be used.
+        """
+        if not self._conversation.has_model:
+            raise UserError(
+                f"there is no language-model server to ask for '{model}': set generator.type and "
+                "generator.base_url, or start with --generator ollama -m MODEL"
+            )
+        self._conversation = self._converse(model)
+        self._model = model
+        self.begin()
+
+    def use_context(self, name: str) -> None:
+        """Begins a new session in a context.
+
+        Raises:
+            SettingsError: There is no such context.
+        """
+        check_context(name, self.contexts)
+        self._kept = Beginning(name, self.contexts[name])
+        self.begin()
+
+    def begin(self, *, forget: bool = False) -> None:
+        """Begins a new session with what was loaded, or as the chat began."""
+        if forget:
+            self._kept = self._first
+        self._start(self._kept)
+
+    def load(self, beginning: Beginning, *, keep: bool) -> None:
+        """Begins a session from a file; kept, later new sessions begin with it, too."""
+        if keep:
+            self._kept = beginning
+        self._start(beginning)
+
+    def save(self, path: Path) -> bool:
+        """Saves the session; an existing file is replaced only after asking.
+
+        Returns:
+            Whether it was saved.
+
+        Raises:
+            UserError: The file cannot be written.
+        """
+        if _is_there(path) and not self.screen.confirm(f"'{path}' exists. Replace it?"):
+            return False
+        self.session.save(path)
+        return True
+
+    def _start(self, beginning: Beginning) -> None:
+        self.session = Session(beginning)
+        if self._journal:
+            self._journal.begin()
+
+    def _note(self, write: Callable[[Journal], None]) -> None:
+        """Writes to the log; a log that cannot be written is said once, then there is none."""
+        if self._journal is None:
+            return
+        try:
+            write(self._journal)
+        except KvasirError as error:
+            self._journal = None
+            self.screen.warn(f"{error}; the chat goes on without a log")
+
+
+def _is_there(path: Path) -> bool:
+    """Says whether there is a file to replace.
+
+    Raises:
+        UserError: A folder is there, or the name cannot be one of a file.
+    """
+    try:
+        if path.is_dir():
+            raise UserError(f"'{path}' is a folder: add the name of a file")
+        return path.exists()
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot write '{path}': {what_failed(error)}") from error

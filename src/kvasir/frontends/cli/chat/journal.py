@@ -1,0 +1,85 @@
+"""The log of a session: one file, one JSON object a line, written as things happen.
+
+Nothing is written before the first message, and only the user may read the files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from kvasir.answering.chat import Reply
+from kvasir.core.errors import UserError
+from kvasir.frontends.cli.chat.session import what_failed
+
+
+class Journal:
+    """Writes the logs of a chat's sessions into a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Args: the folder; made when the first log is."""
+        self._folder = folder
+        self._path: Path | None = None
+
+    def begin(self) -> None:
+        """Begins another session: what comes next goes into a file of its own."""
+        self._path = None
+
+    def asked(self, question: str, *, model: str, rag: bool, system: str) -> None:
+        """Notes a question."""
+        self._write({"role": "user", "content": question, "model": model, "rag": rag}, system)
+
+    def replied(self, reply: Reply, seconds: float) -> None:
+        """Notes a reply with its sources."""
+        record: dict[str, Any] = {"role": "assistant", "content": reply.text}
+        if reply.searched:
+            record["searched"] = reply.searched
+        if reply.answer:
+            record["refused"] = reply.answer.refused
+            record["sources"] = [
+                {"marker": each.marker, "source": each.source_uri, "page": each.page}
+                for each in reply.answer.citations
+            ]
+        self._write({**record, "notes": list(reply.notes), "seconds": round(seconds, 3)})
+
+    def broken_off(self, shown: str, reason: str) -> None:
+        """Notes a reply that did not come to its end."""
+        self._write({"role": "assistant", "content": shown, "broken_off": reason})
+
+    def _write(self, record: Mapping[str, Any], system: str = "") -> None:
+        """Appends a line.
+
+        Raises:
+            UserError: The folder cannot be written.
+        """
+        lines = [{"time": datetime.now().astimezone().isoformat(), **record}]
+        try:
+            if self._path is None:
+                self._path = self._new()
+                lines.insert(0, {"time": lines[0]["time"], "role": "system", "content": system})
+            with self._path.open("a", encoding="utf-8") as log:
+                log.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"cannot write the log in '{self._folder}' ({what_failed(error)}): set "
+                "chat.logs_dir to a folder that can be written"
+            ) from error
+
+    def _new(self) -> Path:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        stamp = datetime.now().strftime("%Y%m%dT%H%M%S")
+        for number in count(1):
+            path = self._folder / (
+                f"chat-{stamp}.jsonl" if number == 1 else f"chat-{stamp}-{number}.jsonl"
+            )
+            try:
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            except FileExistsError:
+                continue
+            return path
+        raise AssertionError("count() does not end")

@@ -1,0 +1,109 @@
+"""The loop: read a message, run it as a command or ask it, and again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from kvasir.answering.chat import Reply
+from kvasir.app import App
+from kvasir.core.errors import CollectionError, KvasirError, StoreLockedError, UserError
+from kvasir.frontends.cli.chat.chat import Chat
+from kvasir.frontends.cli.chat.journal import Journal
+from kvasir.frontends.cli.chat.screen import Screen
+from kvasir.frontends.cli.chat.session import read_session
+from kvasir.frontends.cli.chat.slash_commands import LeaveChat, dispatch
+from kvasir.frontends.cli.progress import download
+from kvasir.settings.schema import Settings
+
+
+def run_chat(
+    settings: Settings, *, question: str = "", session: Path | None = None, quick: bool = False
+) -> Reply | None:
+    """Chats on this terminal until the user leaves.
+
+    Where input or output is no terminal, one question is answered: the one given, or else what
+    the standard input holds.
+
+    Args:
+        settings: ``chat``, ``generator``, ``rag`` and the rest.
+        question: A first question, asked before the prompt comes.
+        session: A saved session to begin with; ``/n`` returns to it.
+        quick: Answer the question and end, without a greeting.
+
+    Returns:
+        The reply to a quick question; None after a chat.
+
+    Raises:
+        UserError: A setting or the session is unusable, or there is no question to answer.
+        KvasirError: A quick question could not be answered.
+    """
+    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    quick = quick or not interactive
+    if quick and not question.strip():
+        question = "" if sys.stdin.isatty() else sys.stdin.read()
+        if not question.strip():
+            raise UserError(
+                "there is no question: kvasir chat -qq 'your question', or leave -qq out and chat"
+            )
+    with download() as on_progress, App(settings, on_progress=on_progress) as app:
+        screen = Screen(history=settings.data_dir / "chat-history", vi_mode=settings.chat.vi_mode)
+        chat = open_chat(app, screen)
+        if session is not None:
+            chat.load(read_session(session), keep=True)
+        if quick:
+            return chat.ask(question.strip())
+        chat.greet()
+        converse(chat, question)
+    return None
+
+
+def open_chat(app: App, screen: Screen) -> Chat:
+    """Makes a chat of an application's settings."""
+    chosen = app.settings.chat
+    return Chat(
+        screen,
+        app.make_conversation,
+        model=app.settings.generator.model,
+        rag=chosen.rag.enabled,
+        multiline=chosen.multiline,
+        context=chosen.context,
+        contexts=chosen.contexts,
+        journal=Journal(app.settings.chat_logs_dir),
+        release=app.release_index,
+    )
+
+
+def converse(chat: Chat, first: str = "") -> None:
+    """Reads and answers messages until the user leaves.
+
+    Args:
+        chat: The chat.
+        first: A message that is taken before the prompt comes.
+    """
+    message: str | None = first if first.strip() else None
+    while True:
+        try:
+            if message is None:
+                message = chat.screen.read(lambda: chat.status, multiline=chat.reads_lines)
+            _take(chat, message)
+        except (EOFError, LeaveChat):
+            return
+        except KeyboardInterrupt:
+            # At the prompt: a new prompt. In a reply: it is broken off, and a new prompt.
+            pass
+        message = None
+
+
+def _take(chat: Chat, message: str) -> None:
+    if not message.strip() or dispatch(chat, message):
+        return
+    chat.heard()
+    try:
+        chat.ask(message.strip())
+    except (CollectionError, StoreLockedError) as error:
+        chat.screen.fail(f"{error}; /r turns RAG off")
+    except KvasirError as error:
+        chat.screen.fail(str(error))
+    except KeyboardInterrupt:
+        chat.screen.note("broken off: neither the question nor the reply is kept in the session")

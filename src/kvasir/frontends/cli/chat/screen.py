@@ -1,0 +1,281 @@
+"""What a chat shows and reads: rich draws, prompt-toolkit edits.
+
+Replies come from models and documents, so control characters are taken out of them: they could
+otherwise rewrite what stands on the terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from time import perf_counter
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.input import Input
+from prompt_toolkit.output import Output
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.panel import Panel
+from rich.text import Text
+
+from kvasir.answering.chat import Reply, ReplyStream
+from kvasir.core.types import Answer
+from kvasir.frontends.cli.chat.keys import keys_unseen
+from kvasir.frontends.cli.chat.session import what_failed
+from kvasir.frontends.cli.terminal import place, printable
+
+_WHITE = re.compile(r"\s+")
+_LONGEST_QUOTE = 200
+_FRAME = 4
+"""Rows and columns that a panel's frame takes."""
+_MOST_UNCITED = 5
+
+
+class BrokenOffError(Exception):
+    """A reply was broken off; the cause is what happened.
+
+    Attributes:
+        shown: What of it was on the screen.
+    """
+
+    def __init__(self, shown: str) -> None:
+        """Args: the text so far."""
+        super().__init__("the reply was broken off")
+        self.shown = shown
+
+
+class Screen:
+    """One terminal."""
+
+    def __init__(
+        self,
+        console: Console | None = None,
+        *,
+        history: Path | None = None,
+        vi_mode: bool = False,
+        given: Input | None = None,
+        output: Output | None = None,
+    ) -> None:
+        """Prepares the terminal; nothing is drawn yet.
+
+        Args:
+            console: Where to draw; the standard output by default.
+            history: File that keeps what was typed; None forgets it at the end.
+            vi_mode: Edit as in vi.
+            given: Where keys come from; the terminal by default.
+            output: Where the prompt is drawn; the terminal by default.
+        """
+        self._console = console or Console()
+        self._history = history
+        self._vi_mode = vi_mode
+        self._given = given
+        self._output = output
+        self._editor: PromptSession[str] | None = None
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person looks at it."""
+        return self._console.is_terminal
+
+    def read(self, status: Callable[[], str], *, multiline: bool) -> str:
+        """Reads one message.
+
+        Args:
+            status: Gives what stands at the right of the prompt.
+            multiline: Enter begins a new line, Alt-Enter or Esc Enter ends the message.
+
+        Raises:
+            EOFError: Ctrl-D.
+            KeyboardInterrupt: Ctrl-C.
+        """
+        if self._editor is None:
+            self._editor = PromptSession(
+                history=self._past(), vi_mode=self._vi_mode, input=self._given, output=self._output
+            )
+        given = self._editor.prompt(
+            FormattedText([("bold", ">>> ")]),
+            rprompt=lambda: FormattedText([("bold", status())]),
+            multiline=multiline,
+            prompt_continuation=lambda width, *_: "." * (width - 1) + " ",
+        )
+        # Bytes that are not UTF-8 come as lone surrogates, which no request or file can hold.
+        return given.encode("utf-8", "replace").decode("utf-8")
+
+    def confirm(self, question: str) -> bool:
+        """Asks a yes-or-no question; anything but yes means no."""
+        editor: PromptSession[str] = PromptSession(
+            history=InMemoryHistory(), input=self._given, output=self._output
+        )
+        try:
+            given = editor.prompt(f"{printable(question)} [y/N] ")
+        except EOFError:
+            return False
+        return given.strip().lower() in ("y", "yes")
+
+    def say(self, markdown: str) -> None:
+        """Shows a message of the chat itself."""
+        self._print(Panel(Markdown(printable(markdown)), title="system", border_style="cyan"))
+
+    def note(self, sentence: str) -> None:
+        """Shows one quiet sentence."""
+        self._print(Text(printable(sentence), "dim"))
+
+    def warn(self, sentence: str) -> None:
+        """Shows one sentence about something that did not work, so that it is seen."""
+        self._print(Text(printable(sentence), "yellow"))
+
+    def fail(self, sentence: str) -> None:
+        """Shows one sentence in bold red."""
+        self._print(Text(printable(sentence), "bold red"))
+
+    def show(self, reply: Reply, title: str, *, markdown: bool = False) -> None:
+        """Shows a reply in a panel, with its sources under it."""
+        self._print(_panel(reply.text, title, "", reply, markdown=markdown))
+
+    def show_plain(self, reply: Reply) -> None:
+        """Shows a reply without a frame, for copying."""
+        self._plain(reply.text)
+        for line in _sources(reply.answer):
+            self._plain(line.plain)
+
+    def stream(self, title: str, stream: ReplyStream) -> tuple[Reply, float]:
+        """Shows a reply while it is written; returns it with the seconds it took.
+
+        Raises:
+            BrokenOffError: It did not come to its end; the cause says why.
+        """
+        started = perf_counter()
+        growing = _Growing(title, stream, started)
+        try:
+            if self._console.is_terminal:
+                live = Live(growing, console=self._console, refresh_per_second=8, transient=True)
+                with keys_unseen(), live:
+                    for piece in stream:
+                        growing.text += printable(piece)
+            else:
+                for piece in stream:
+                    growing.text += printable(piece)
+            reply = stream.reply
+        except BaseException as error:
+            if growing.text and self._console.is_terminal:
+                self._print(_panel(growing.text, title, "broken off", None))
+            raise BrokenOffError(growing.text) from error
+        seconds = perf_counter() - started
+        if self._console.is_terminal:
+            self._print(_panel(reply.text, title, _elapsed(seconds), reply))
+        else:
+            self.show_plain(reply)
+        if reply.searched:
+            self.note(f"searched for: {_WHITE.sub(' ', reply.searched)}")
+        for sentence in reply.notes:
+            self.note(sentence)
+        return reply, seconds
+
+    def _past(self) -> History:
+        if self._history is None:
+            return InMemoryHistory()
+        try:
+            self._history.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self._history, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600))
+        except (OSError, ValueError) as error:
+            self.warn(
+                f"cannot keep what you type in '{self._history}' ({what_failed(error)}): set "
+                "data_dir to a folder that can be written; the chat goes on without"
+            )
+            return InMemoryHistory()
+        return _Past(str(self._history))
+
+    def _print(self, shown: RenderableType) -> None:
+        self._console.print(shown, highlight=False)
+
+    def _plain(self, text: str) -> None:
+        # The terminal wraps it: what is copied from it then holds no new lines of ours.
+        self._console.print(Text(printable(text)), soft_wrap=True, highlight=False)
+
+
+class _Past(FileHistory):
+    """What was typed, in a file; where the disk is full, in memory until the end."""
+
+    def store_string(self, string: str) -> None:
+        with suppress(OSError):
+            super().store_string(string)
+
+
+class _Growing:
+    """A panel that shows the end of a reply in the making, and the seconds so far."""
+
+    def __init__(self, title: str, stream: ReplyStream, started: float) -> None:
+        self.text = ""
+        self._title = title
+        self._stream = stream
+        self._started = started
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = max(1, options.max_width - _FRAME)
+        lines = list(Text(self.text or f"{self._stream.stage} …").wrap(console, width))
+        # What does not fit the terminal cannot be redrawn: only the last lines are shown.
+        lines = lines[-max(1, console.height - _FRAME) :]
+        seconds = perf_counter() - self._started
+        yield Panel(
+            Text("\n").join(lines),
+            title=Text(printable(self._title)),
+            subtitle=_elapsed(seconds),
+            subtitle_align="right",
+        )
+
+
+def _panel(
+    text: str, title: str, subtitle: str, reply: Reply | None, *, markdown: bool = False
+) -> Panel:
+    text = printable(text)
+    parts: list[RenderableType] = [Markdown(text) if markdown else Text(text)]
+    lines = _sources(reply.answer) if reply else []
+    if lines:
+        parts += ["", *lines]
+    return Panel(
+        Group(*parts),
+        title=Text(printable(title)),
+        subtitle=subtitle or None,
+        subtitle_align="right",
+    )
+
+
+def _sources(answer: Answer | None) -> list[Text]:
+    """Returns the lines under an answer: each cited source by its number, with its words."""
+    if answer is None or answer.refused:
+        return []
+    lines: list[Text] = []
+    for marker in sorted({citation.marker for citation in answer.citations}):
+        cited = [citation for citation in answer.citations if citation.marker == marker]
+        lines.append(Text(f"[{marker}] {place(cited[0].source_uri, cited[0].page)}", "bold"))
+        lines += [
+            Text(f'    "{_short(quote)}"', "dim")
+            for quote in dict.fromkeys(citation.quote for citation in cited)
+        ]
+    if answer.removed_citations:
+        lines.append(
+            Text(f"citations that pointed nowhere, removed: {answer.removed_citations}", "dim")
+        )
+    if not answer.citations and answer.hits:
+        places = dict.fromkeys(
+            place(str(hit.chunk.metadata.get("source_uri", "")), hit.chunk.page)
+            for hit in answer.hits
+        )
+        lines.append(Text("No statement above could be traced to a source. Retrieved were:", "dim"))
+        lines += [Text(f"  {one}", "dim") for one in list(places)[:_MOST_UNCITED]]
+    return lines
+
+
+def _short(quote: str) -> str:
+    flat = printable(_WHITE.sub(" ", quote).strip())
+    return flat if len(flat) <= _LONGEST_QUOTE else flat[: _LONGEST_QUOTE - 1].rstrip() + "…"
+
+
+def _elapsed(seconds: float) -> str:
+    return f"elapsed {seconds:.1f} seconds"

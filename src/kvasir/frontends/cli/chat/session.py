@@ -1,0 +1,142 @@
+"""A session: the turns of a conversation as the user sees them, and its file.
+
+The file is InstructLab's: a JSON list of ``{"role", "content"}``. What is kept is what was typed
+and what was replied; retrieved passages and prompts are not part of a session.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvasir.answering.chat import Reply
+from kvasir.core.errors import UserError
+from kvasir.core.types import Message
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+"""Halves of characters: JSON can spell them alone, but no file or request can hold them."""
+_ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a session begins with: a context, or a loaded file.
+
+    Attributes:
+        name: The context's or the file's name, shown beside the prompt.
+        system: The system message; empty for none.
+        messages: Turns that are already there.
+    """
+
+    name: str
+    system: str
+    messages: tuple[Message, ...] = ()
+
+
+class Session:
+    """The turns so far.
+
+    Attributes:
+        name: What it began with.
+        system: Its system message.
+        messages: The turns, oldest first, without the system message.
+    """
+
+    def __init__(self, beginning: Beginning) -> None:
+        """Args: what it begins with."""
+        self.name = beginning.name
+        self.system = beginning.system
+        self.messages = list(beginning.messages)
+        self._replies: dict[int, Reply] = {}
+
+    def add(self, question: str, reply: Reply) -> None:
+        """Adds a turn: the question as typed, and its reply."""
+        self.messages += [Message("user", question), Message("assistant", reply.text)]
+        self._replies[len(self.messages) - 1] = reply
+
+    def responses(self) -> list[Reply]:
+        """Returns the assistant's replies, oldest first; those of a file are plain text."""
+        return [
+            self._replies.get(number) or Reply(message.content)
+            for number, message in enumerate(self.messages)
+            if message.role == "assistant"
+        ]
+
+    def save(self, path: Path) -> None:
+        """Writes the session; an existing file is replaced in one step.
+
+        Raises:
+            UserError: The file cannot be written.
+        """
+        system = [Message("system", self.system)] if self.system else []
+        turns = [{"role": m.role, "content": m.content} for m in (*system, *self.messages)]
+        try:
+            text = json.dumps(turns, indent=4, ensure_ascii=False) + "\n"
+            _write(path, text.encode("utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"cannot write '{path}': {what_failed(error)}") from error
+
+
+def what_failed(error: OSError | ValueError) -> str:
+    """Returns why a file could not be read or written, without its name."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def _write(path: Path, content: bytes) -> None:
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    except OSError:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise
+
+
+def read_session(path: Path) -> Beginning:
+    """Reads a session's file.
+
+    Raises:
+        UserError: The file is missing, unreadable or not a session; one line says what is wrong.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise UserError(f"there is no file '{path}'") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"'{path}' holds no session: it is not UTF-8 text") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read '{path}': {what_failed(error)}") from error
+    try:
+        turns = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"'{path}' holds no session: it is not valid JSON ({error})") from error
+    messages = _messages(path, turns)
+    system = messages.pop(0).content if messages and messages[0].role == "system" else ""
+    return Beginning(path.name, system, tuple(messages))
+
+
+def _messages(path: Path, turns: object) -> list[Message]:
+    expected = 'a session is a list of {"role": "user", "content": "..."}'
+    if not isinstance(turns, Sequence) or isinstance(turns, str):
+        raise UserError(f"'{path}' holds no session: {expected}")
+    messages = []
+    for number, turn in enumerate(turns, 1):
+        role = turn.get("role") if isinstance(turn, dict) else None
+        content = turn.get("content") if isinstance(turn, dict) else None
+        if role not in _ROLES or not isinstance(content, str):
+            raise UserError(
+                f"'{path}' holds no session: message {number} is not one; {expected}, and a role "
+                f"is one of {', '.join(_ROLES)}"
+            )
+        if _SURROGATE.search(content):
+            raise UserError(
+                f"'{path}' holds no session: message {number} holds half a character, a lone "
+                "surrogate; take it out of the file"
+            )
+        messages.append(Message(role, content))
+    return messages

@@ -1,0 +1,232 @@
+"""The slash commands: those of InstructLab's chat, and ``/r`` of its RAG proposal.
+
+The first word of a message chooses; what is no command goes to the model as text, so that a
+question about ``/etc/passwd`` can be asked. ``quit`` and ``exit`` are commands when they stand
+alone: "exit codes of tar?" is a question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvasir.answering.chat import Reply
+from kvasir.core.errors import KvasirError, UserError
+from kvasir.frontends.cli.chat.chat import Chat
+from kvasir.frontends.cli.chat.session import read_session
+
+_LONGEST_INDEX = 20
+_LONGEST_REASON = 200
+"""Characters of what was typed, and of what went wrong, that are shown."""
+
+
+class LeaveChat(Exception):  # noqa: N818 - a wish of the user, not an error
+    """The user wants to leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command.
+
+    Attributes:
+        name: What is typed.
+        argument: Its argument for the help, empty for none.
+        help: What it does.
+        run: Does it; takes the chat and the argument.
+    """
+
+    name: str
+    argument: str
+    help: str
+    run: Callable[[Chat, str], None]
+
+
+def dispatch(chat: Chat, message: str) -> bool:
+    """Runs the command that a message is; returns False where it is none.
+
+    What goes wrong is shown as one sentence.
+
+    Raises:
+        LeaveChat: The user wants to leave.
+    """
+    word, _, argument = message.strip().partition(_first_space(message.strip()))
+    if not argument.strip() and word.lower() in ("quit", "exit"):
+        raise LeaveChat
+    command = _BY_NAME.get(word) or _BY_NAME.get(word.lower())
+    if command is None:
+        return False
+    try:
+        command.run(chat, argument.strip())
+    except KvasirError as error:
+        chat.screen.warn(str(error))
+    except (OSError, ValueError, RuntimeError) as error:
+        # A session is worth more than what one command stumbles over.
+        chat.screen.warn(f"{command.name} did not work: {_one_line(error)}")
+    return True
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    return _cut(text, _LONGEST_REASON) if text else type(error).__name__
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _first_space(text: str) -> str:
+    return next((character for character in text if character.isspace()), " ")
+
+
+def _quit(chat: Chat, _: str) -> None:
+    raise LeaveChat
+
+
+def _help(chat: Chat, _: str) -> None:
+    lines = ["# Help / TL;DR", ""]
+    for command in COMMANDS:
+        usage = f"{command.name} {command.argument}".strip()
+        text = command.help.format(contexts=", ".join(chat.contexts))
+        lines.append(f"- `{usage}`: {text}")
+    lines += ["", "Press Alt (or Meta) and Enter or Esc Enter to end multiline input."]
+    chat.screen.say("\n".join(lines))
+
+
+def _amend(chat: Chat, model: str) -> None:
+    if not model:
+        chat.screen.warn("which model? Type /a and its name")
+        return
+    chat.use_model(model)
+    chat.greet()
+
+
+def _context(chat: Chat, name: str) -> None:
+    if not name:
+        chat.screen.warn(f"which context? Type /c and one of: {', '.join(chat.contexts)}")
+        return
+    chat.use_context(name)
+    chat.greet()
+
+
+def _list_contexts(chat: Chat, _: str) -> None:
+    chat.screen.say("\n\n".join(f"**{name}**\n\n{text}" for name, text in chat.contexts.items()))
+
+
+def _multiline_once(chat: Chat, _: str) -> None:
+    chat.flip_multiline_once()
+
+
+def _multiline(chat: Chat, _: str) -> None:
+    chat.toggle_multiline()
+
+
+def _new(chat: Chat, _: str) -> None:
+    chat.begin()
+    chat.screen.say("New session.")
+
+
+def _new_forgetting(chat: Chat, _: str) -> None:
+    chat.begin(forget=True)
+    chat.screen.say("New session; what was loaded is forgotten.")
+
+
+def _display(chat: Chat, index: str) -> None:
+    _with_response(chat, index, lambda reply: chat.screen.show(reply, chat.title))
+
+
+def _plain(chat: Chat, index: str) -> None:
+    _with_response(chat, index, chat.screen.show_plain)
+
+
+def _markdown(chat: Chat, index: str) -> None:
+    _with_response(chat, index, lambda reply: chat.screen.show(reply, chat.title, markdown=True))
+
+
+def _with_response(chat: Chat, index: str, show: Callable[[Reply], None]) -> None:
+    """Shows the n-th last response; 1 is the last one."""
+    responses = chat.session.responses()
+    try:
+        number = int(index or "1")
+    except ValueError:
+        number = 0
+    if not 1 <= number <= len(responses):
+        there = f"1 to {len(responses)} are possible" if responses else "there is no response yet"
+        chat.screen.fail(f"Invalid index: {_cut(index or '1', _LONGEST_INDEX)} ({there})")
+        return
+    show(responses[-number])
+
+
+def _rag(chat: Chat, _: str) -> None:
+    chat.toggle_rag()
+    chat.screen.note(f"RAG is {'on' if chat.rag else 'off'}")
+
+
+def _save(chat: Chat, name: str) -> None:
+    if not name:
+        chat.screen.warn("where to? Type /s and a file name")
+        return
+    path = _path(name)
+    saved = chat.save(path)
+    chat.screen.note(f"session saved to '{path}'" if saved else "the session was not saved")
+
+
+def _load(chat: Chat, name: str) -> None:
+    _start_from(chat, name, keep=False)
+
+
+def _load_permanently(chat: Chat, name: str) -> None:
+    _start_from(chat, name, keep=True)
+
+
+def _start_from(chat: Chat, name: str, *, keep: bool) -> None:
+    if not name:
+        chat.screen.warn(f"which file? Type {'/L' if keep else '/l'} and a file name")
+        return
+    path = _path(name)
+    chat.load(read_session(path), keep=keep)
+    chat.screen.note(
+        f"session of {len(chat.session.messages)} messages loaded from '{path}'"
+        + ("; /n returns to it" if keep else "")
+    )
+
+
+def _path(name: str) -> Path:
+    """Returns the path that a user typed: spaces are part of it, quotes around it are not.
+
+    Raises:
+        UserError: It begins with the home folder of a user that there is not.
+    """
+    if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'":
+        name = name[1:-1]
+    try:
+        return Path(name).expanduser()
+    except (RuntimeError, ValueError) as error:
+        shown = _cut(name, _LONGEST_REASON)
+        raise UserError(f"'{shown}' is no path: {_one_line(error)}; write it out") from error
+
+
+_NTH = "if n is 1 the last response, if 2 the second last, and so on"
+
+COMMANDS = (
+    Command("/q", "", "quit (so do `quit`, `exit` and Ctrl-D)", _quit),
+    Command("/h", "", "show this help", _help),
+    Command("/a", "assistant", "amend assistant (i.e., the model); a new session begins", _amend),
+    Command(
+        "/c", "context", "change context (available: {contexts}); a new session begins", _context
+    ),
+    Command("/lc", "", "list contexts with their text", _list_contexts),
+    Command("/m", "", "toggle multiline (for the next message only)", _multiline_once),
+    Command("/M", "", "toggle multiline", _multiline),
+    Command("/n", "", "new session (keeps what was loaded)", _new),
+    Command("/N", "", "new session (forgets what was loaded)", _new_forgetting),
+    Command("/d", "[n]", f"display a previous response: {_NTH}", _display),
+    Command("/p", "[n]", f"a previous response in plain text: {_NTH}", _plain),
+    Command("/md", "[n]", f"a previous response rendered as Markdown: {_NTH}", _markdown),
+    Command("/r", "", "toggle RAG: replies from your documents, with their sources", _rag),
+    Command("/s", "file", "save the session; asks before it replaces a file", _save),
+    Command("/l", "file", "load a session and go on from it", _load),
+    Command("/L", "file", "load a session permanently: /n returns to it", _load_permanently),
+)
+
+_BY_NAME = {command.name: command for command in COMMANDS}

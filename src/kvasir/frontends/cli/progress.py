@@ -1,0 +1,98 @@
+"""How far the download of a model is: one bar, with rate and remaining time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.progress import Progress as Bars
+
+from kvasir.core.types import Progress
+from kvasir.ingesting.report import shown
+
+_PAUSE = 0.1
+"""Seconds between two drawings of the same download."""
+
+
+@contextmanager
+def download(*, quiet: bool = False) -> Iterator[Progress]:
+    """Shows downloads where standard error is a terminal; called with what, done, total in bytes.
+
+    Args:
+        quiet: Show nothing.
+    """
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda what, done, total: None
+        return
+    line = _Line(console)
+    try:
+        yield line
+    finally:
+        line.clear()
+
+
+class _Line:
+    """One line that is written over, and gone when what it shows is done.
+
+    It is drawn only when it is called: no thread writes between what a chat or an answer shows.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = Bars(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            auto_refresh=False,
+        )
+        self._drawn = 0.0
+        self._written = False
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if total:
+            self._update(shown(what), done, total)
+            if done >= total or monotonic() - self._drawn > _PAUSE:
+                self._write(self._bar())
+            if done >= total:
+                self.clear()
+        else:
+            self._write(shown(what)[: self._console.width - 1])
+
+    def clear(self) -> None:
+        """Takes the line away."""
+        if self._written:
+            self._write("")
+            self._written = False
+
+    def _update(self, what: str, done: int, total: int) -> None:
+        bars = self._bars
+        if not bars.tasks or bars.tasks[0].total != total or bars.tasks[0].finished:
+            for task in bars.task_ids:
+                bars.remove_task(task)
+            # What an earlier run fetched says nothing about the rate of this one.
+            bars.add_task(what, total=total, completed=done)
+        bars.update(bars.task_ids[0], description=what, completed=done)
+
+    def _bar(self) -> str:
+        with self._console.capture() as captured:
+            self._console.print(self._bars.get_renderable())
+        return captured.get().splitlines()[0]
+
+    def _write(self, line: str) -> None:
+        # Not print: the bars of an ingest would put it above themselves, and keep it.
+        self._console.file.write(f"\r{line}\x1b[K")
+        self._console.file.flush()
+        self._drawn, self._written = monotonic(), True

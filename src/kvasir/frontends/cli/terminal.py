@@ -1,0 +1,33 @@
+"""What is written to a terminal: nothing that acts on it, and sources by their short names."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from kvasir.ingesting.report import shown
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Takes control characters out, but for tabs and new lines.
+
+    Text from documents and models could otherwise move the cursor, or change what was printed.
+    """
+    return _CONTROL.sub("", text)
+
+
+def source_name(source_uri: str) -> str:
+    """Returns a source as people name it: a path below the working directory without that."""
+    try:
+        here = os.getcwd()  # noqa: PTH109
+    except OSError:  # it was removed
+        return source_uri
+    return source_uri.removeprefix(here + os.sep)
+
+
+def place(source_uri: str, page: int | None = None) -> str:
+    """Returns where something stands, for people, in one line."""
+    name = shown(source_name(source_uri))
+    return f"{name}, page {page}" if page else name

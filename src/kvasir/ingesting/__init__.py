@@ -1,0 +1,1 @@
+"""Ingesting: sources, fetching, extraction, preparing and publishing of documents."""

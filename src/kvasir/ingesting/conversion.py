@@ -1,0 +1,160 @@
+"""Conversion: documents in, docling JSON files out, which can be ingested.
+
+A file of a folder keeps its place under it: ``docs/a/report.docx`` becomes ``a/report.docx.json``
+in the target folder when ``docs`` is converted. A file is complete or it is not there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from kvasir.core.errors import ExtractionError, UserError
+from kvasir.core.media_types import by_name
+from kvasir.core.protocols import Converter
+from kvasir.core.types import Progress, Source
+from kvasir.ingesting.report import Failed
+from kvasir.ingesting.sources import Discovery, discover, is_address
+
+Fetch = Callable[[str], tuple[Source, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A document that was converted.
+
+    Attributes:
+        source_uri: The document.
+        path: The file of docling JSON.
+        warnings: What could not be converted of it; empty where all was.
+    """
+
+    source_uri: str
+    path: Path
+    warnings: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class ConversionReport:
+    """What a conversion did, in the order in which it was done.
+
+    Attributes:
+        converted: What was written.
+        failed: What could not be converted, and why; the rest went on.
+        left: Sources that were not come to, because the run was interrupted.
+        interrupted: Ctrl-C ended the run; what was finished is kept.
+    """
+
+    converted: list[Converted] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+
+def convert(
+    inputs: Iterable[str | Path],
+    to: Path,
+    converter: Converter,
+    *,
+    fetch: Fetch,
+    max_bytes: int,
+    on_progress: Progress = lambda stage, done, total: None,
+) -> ConversionReport:
+    """Converts files, the files of folders, and addresses.
+
+    Args:
+        inputs: Paths and ``http(s)://`` addresses.
+        to: The folder to write to; made when it is not there, its own files are not converted.
+        converter: What converts.
+        fetch: Reads an address.
+        max_bytes: Larger files are refused.
+        on_progress: Told the stage, how many sources are done, and of how many.
+
+    Raises:
+        UserError: There is nothing to convert, or the folder cannot be written to.
+    """
+    to = to.absolute()
+    found = discover(inputs)
+    own = str(to) + os.sep
+    sources = [uri for uri in found.items if not uri.startswith(own)]
+    report = ConversionReport()
+    report.failed += [Failed(lost.uri, "unreadable", lost.message) for lost in found.missing]
+    if not sources and not report.failed:
+        raise UserError("there is no file to convert; name files, or folders that hold some")
+    _make_folder(to)
+    taken: dict[Path, str] = {}
+    for done, uri in enumerate(sources):
+        on_progress("converting", done, len(sources))
+        path = to / _name(uri, found)
+        try:
+            if path in taken:
+                raise ExtractionError(
+                    "conflict",
+                    f"'{taken[path]}' has the same name: convert one of them to another folder",
+                )
+            taken[path] = uri
+            source, data = fetch(uri) if is_address(uri) else _read(uri, max_bytes)
+            conversion = converter.convert(source, data)
+            _write(path, conversion.json)
+        except UserError as error:
+            report.failed.append(Failed(uri, getattr(error, "reason", "unreadable"), str(error)))
+        except KeyboardInterrupt:
+            report.interrupted = True
+            report.left = sources[done:]
+            break
+        else:
+            report.converted.append(Converted(uri, path, conversion.warnings))
+    on_progress("converting", len(sources), len(sources))
+    return report
+
+
+def _name(uri: str, found: Discovery) -> PurePosixPath:
+    """Returns the place of a source's JSON in the target folder."""
+    if is_address(uri):
+        parts = urlsplit(uri)
+        return PurePosixPath(f"{PurePosixPath(unquote(parts.path)).name or parts.hostname}.json")
+    path = Path(uri)
+    above = [Path(folder) for folder in found.folders if path.is_relative_to(folder)]
+    # Of nested folders that were both asked for, the outer one keeps more of the place.
+    root = min(above, key=lambda folder: len(folder.parts), default=path.parent)
+    return PurePosixPath(f"{path.relative_to(root).as_posix()}.json")
+
+
+def _read(uri: str, max_bytes: int) -> tuple[Source, bytes]:
+    path = Path(uri)
+    try:
+        if path.stat().st_size > max_bytes:
+            raise ExtractionError(
+                "too_large",
+                f"it has more than {max_bytes // 1_048_576} MiB: raise rag.ingest.max_file_mb, or "
+                "split it",
+            )
+        return Source(uri, by_name(uri)), path.read_bytes()
+    except OSError as error:
+        raise ExtractionError(
+            "unreadable", f"it cannot be read ({error.strerror}): check its permissions"
+        ) from error
+
+
+def _make_folder(to: Path) -> None:
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder '{to}' ({error.strerror}): choose another") from (
+            error
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, "utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write '{path}' ({error.strerror})") from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,307 @@
+"""Reads files in child processes, each file within limits of memory, time and size.
+
+A parser of documents is code that strangers feed: it may hang, crash or ask for all the
+memory there is. Here that costs one file. A child that breaks a limit is killed and
+replaced, the file is reported, and the rest go on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from queue import LifoQueue
+from types import TracebackType
+from typing import Any
+
+from kvasir.core import media_types
+from kvasir.core.child_process import environment, module_command
+from kvasir.core.errors import ExtractionError
+from kvasir.core.types import Document, Source
+from kvasir.ingesting.extraction_child import document_from_json, read_frame, write_frame
+
+Item = str | Path | Source | tuple[Source, bytes]
+"""A file's path, a source whose ``uri`` is one, or a source with its bytes."""
+Outcome = Document | ExtractionError
+
+_FILES_PER_CHILD = 500
+"""A child is replaced after so many files: what its libraries leak is given back."""
+_CRASHED = "crash"
+_LARGEST_ANSWER = 1 << 30
+
+
+class ExtractionPool:
+    """Extracts files on several child processes.
+
+        with ExtractionPool(workers=2) as pool:
+            for source, outcome in pool.map(paths):
+                ...
+
+    ``outcome`` is a ``Document`` or the ``ExtractionError`` that says why there is none; its
+    message is one line without the file's name. Children are started when first needed.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        timeout: float = 120.0,
+        memory_mb: int = 1024,
+        max_file_mb: int = 200,
+    ) -> None:
+        """Makes a pool; no process is started yet.
+
+        Args:
+            workers: Child processes; by default one a core, at most 4.
+            timeout: Seconds for each file.
+            memory_mb: Memory for each file, in MiB (enforced on Linux).
+            max_file_mb: Largest file that is opened, in MiB.
+        """
+        self.workers = workers or min(4, os.cpu_count() or 1)
+        self._timeout = timeout
+        self._memory_mb = memory_mb
+        self._max_bytes = max_file_mb << 20
+        self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="extraction")
+        self._idle: LifoQueue[_Child | None] = LifoQueue()
+        for _ in range(self.workers):
+            self._idle.put(None)
+        self._children: set[_Child] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __enter__(self) -> ExtractionPool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def map(
+        self, items: Iterable[Item], *, ordered: bool = True
+    ) -> Iterator[tuple[Source, Outcome]]:
+        """Yields each item's source and outcome; reads ahead by a few files only.
+
+        Args:
+            items: Paths, sources, or sources with their bytes (``fetch`` returns such pairs).
+            ordered: Keep the order of the items; otherwise whatever is finished first.
+        """
+        pending: deque[Future[tuple[Source, Outcome]]] = deque()
+        try:
+            for item in items:
+                pending.append(self._threads.submit(self.extract, item))
+                if len(pending) >= self.workers * 3:
+                    yield _next(pending, ordered)
+            while pending:
+                yield _next(pending, ordered)
+        finally:
+            for future in pending:
+                future.cancel()
+
+    def extract(self, item: Item) -> tuple[Source, Outcome]:
+        """Extracts one file and waits for it; may be called from several threads."""
+        source, path, data = _resolve(item)
+        refusal = self._too_large(path, data)
+        if refusal:
+            return source, refusal
+        child = self._idle.get()
+        try:
+            if child is None or not child.is_usable:
+                child = self._replace(child)
+            media_type, outcome = child.extract(source, path, data)
+            if _crashed(outcome) and not child.is_fresh:
+                # What broke may be left from an earlier file: once more, from scratch.
+                child = self._replace(child)
+                media_type, outcome = child.extract(source, path, data)
+        finally:
+            self._idle.put(child)
+        return Source(source.uri, media_type or source.media_type), outcome
+
+    def close(self) -> None:
+        """Ends the children; files not yet begun are not read. A second call does nothing."""
+        with self._lock:
+            self._closed = True
+            children = list(self._children)
+        for child in children:
+            child.kill()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for child in children:
+            child.close()
+
+    def _too_large(self, path: str | None, data: bytes | None) -> ExtractionError | None:
+        try:
+            size = len(data) if data is not None else Path(path or "").stat().st_size
+        except OSError as error:
+            return ExtractionError("unreadable", f"cannot be read: {error.strerror or error}")
+        if path is not None and not Path(path).is_file():
+            return ExtractionError("unreadable", "it is not a regular file")
+        if size > self._max_bytes:
+            return too_large(size, self._max_bytes)
+        return None
+
+    def _replace(self, child: _Child | None) -> _Child:
+        with self._lock:
+            if child is not None:
+                self._children.discard(child)
+            if self._closed:
+                raise RuntimeError("the extraction pool is closed")
+            fresh = _Child(self._memory_mb, self._timeout)
+            self._children.add(fresh)
+        if child is not None:
+            child.close()
+        return fresh
+
+
+def too_large(size: int, limit: int) -> ExtractionError:
+    """Returns the error for a source of more bytes than are read."""
+    return ExtractionError(
+        "too_large",
+        f"it has {size / 1e6:.0f} MB, the limit is {limit >> 20} MiB; "
+        "raise rag.ingest.max_file_mb or split the file",
+    )
+
+
+def _crashed(outcome: Outcome) -> bool:
+    return isinstance(outcome, ExtractionError) and outcome.reason == _CRASHED
+
+
+def _next(pending: deque[Future[tuple[Source, Outcome]]], ordered: bool) -> tuple[Source, Outcome]:
+    if ordered:
+        return pending.popleft().result()
+    done = next(iter(wait(pending, return_when=FIRST_COMPLETED).done))
+    pending.remove(done)
+    return done.result()
+
+
+def _resolve(item: Item) -> tuple[Source, str | None, bytes | None]:
+    if isinstance(item, tuple):
+        return item[0], None, item[1]
+    if isinstance(item, Source):
+        return item, item.uri, None
+    path = str(Path(item).absolute())
+    return Source(path, media_types.by_name(path)), path, None
+
+
+class _Child:
+    """One child process and the conversation with it."""
+
+    def __init__(self, memory_mb: int, timeout: float) -> None:
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        self._process = subprocess.Popen(
+            module_command("kvasir.ingesting.extraction_child", memory_mb, timeout),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment(threads),
+            # Ctrl-C is for the parent, which ends its children in order.
+            process_group=0 if os.name == "posix" else None,
+        )
+        self._memory_mb = memory_mb
+        self._timeout = timeout
+        self._files = 0
+        self._broken = False
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it lives and has not read too many files yet."""
+        alive = not self._broken and self._process.poll() is None
+        return alive and self._files < _FILES_PER_CHILD
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it has read no more than one file."""
+        return self._files <= 1
+
+    def extract(self, source: Source, path: str | None, data: bytes | None) -> tuple[str, Outcome]:
+        """Returns media type and outcome; the child is dead afterwards if it broke a limit."""
+        self._files += 1
+        late = threading.Event()
+        timer = threading.Timer(self._timeout, self._expire, (late,))
+        timer.daemon = True
+        timer.start()
+        started = time.monotonic()
+        try:
+            answer = self._ask(source, path, data)
+        finally:
+            timer.cancel()
+            self._broken = late.is_set()
+        if answer is None:
+            self._broken = True
+            self.kill()
+            return "", self._death(late.is_set(), time.monotonic() - started)
+        media_type = str(answer["media_type"])
+        if "document" in answer:
+            return media_type, document_from_json(answer["document"])
+        reason = str(answer["reason"])
+        return media_type, ExtractionError(reason, answer["message"] or self._memory_message())
+
+    def _ask(self, source: Source, path: str | None, data: bytes | None) -> dict[str, Any] | None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        request = {
+            "uri": source.uri,
+            "name": source.uri,
+            "media_type": source.media_type,
+            "path": path,
+        }
+        try:
+            write_frame(self._process.stdin, json.dumps(request).encode())
+            if path is None:
+                write_frame(self._process.stdin, data or b"")
+            frame = read_frame(self._process.stdout, _LARGEST_ANSWER)
+        except (OSError, ValueError):
+            # The child died, or the pool is being closed.
+            return None
+        if frame is None:
+            return None
+        answer: dict[str, Any] = json.loads(frame)
+        return answer
+
+    def _expire(self, late: threading.Event) -> None:
+        late.set()
+        self.kill()
+
+    def _death(self, late: bool, seconds: float) -> ExtractionError:
+        if late:
+            return ExtractionError(
+                "timeout",
+                f"reading it took longer than {self._timeout:g} s; "
+                "raise the limit or split the file",
+            )
+        code = self._process.wait()
+        return ExtractionError(
+            _CRASHED,
+            f"the parser crashed on it (exit {code} after {seconds:.1f} s); "
+            "open it and save it again",
+        )
+
+    def _memory_message(self) -> str:
+        return (
+            f"reading it needs more than {self._memory_mb} MiB of memory; "
+            "raise the limit or split the file"
+        )
+
+    def kill(self) -> None:
+        """Ends the process at once; what reads from it sees the end of the stream."""
+        if self._process.poll() is None:
+            self._process.kill()
+
+    def close(self) -> None:
+        """Ends the process, waits for it and closes its pipes."""
+        self.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                try:
+                    stream.close()
+                except BrokenPipeError:
+                    # What was still to be written to a dead child is of no use.
+                    continue

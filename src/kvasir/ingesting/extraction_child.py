@@ -1,0 +1,233 @@
+"""The process in which files are read: ``python -m kvasir.ingesting.extraction_child``.
+
+It is started by ``ExtractionPool`` and talks over its standard input and output in frames of
+an 8-byte length and a body: JSON both ways (and the bytes of a file that has no path), never
+pickle, so that a parser that was taken over cannot reach its parent.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import signal
+import struct
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from kvasir.core import media_types, registry
+from kvasir.core.errors import ExtractionError, KvasirError, MissingExtraError, how_to_install
+from kvasir.core.protocols import Extractor
+from kvasir.core.types import Block, BlockKind, Document, Source
+
+_LENGTH = struct.Struct(">Q")
+_OFFICE_ADVICE = "save it as DOCX, PPTX, XLSX or PDF"
+_UNREADABLE = {
+    media_types.ENCRYPTED_OFFICE: (
+        "encrypted",
+        "it is encrypted; open it with its password and save a copy without one",
+    ),
+    "application/msword": ("unsupported", f"the old Word format is not read; {_OFFICE_ADVICE}"),
+    "application/vnd.ms-powerpoint": (
+        "unsupported",
+        f"the old PowerPoint format is not read; {_OFFICE_ADVICE}",
+    ),
+    "application/vnd.ms-excel": (
+        "unsupported",
+        f"the old Excel format is not read; {_OFFICE_ADVICE}",
+    ),
+    "application/rtf": ("unsupported", f"RTF is not read; {_OFFICE_ADVICE}"),
+    media_types.ZIP: ("unsupported", "it is an archive; unpack it and ingest what is in it"),
+    "application/gzip": ("unsupported", "it is an archive; unpack it and ingest what is in it"),
+    "application/vnd.rar": ("unsupported", "it is an archive; unpack it and ingest what is in it"),
+    "application/x-7z-compressed": (
+        "unsupported",
+        "it is an archive; unpack it and ingest what is in it",
+    ),
+}
+
+
+def write_frame(stream: IO[bytes], body: bytes) -> None:
+    """Writes one frame and flushes."""
+    stream.write(_LENGTH.pack(len(body)))
+    stream.write(body)
+    stream.flush()
+
+
+def read_frame(stream: IO[bytes], limit: int | None = None) -> bytes | None:
+    """Returns the next frame's body, or None at the end of the stream.
+
+    Args:
+        stream: Where to read.
+        limit: Largest body in bytes that is taken; a longer one counts as the end.
+    """
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    if limit is not None and length > limit:
+        return None
+    body = stream.read(length)
+    return body if len(body) == length else None
+
+
+def document_to_json(document: Document) -> dict[str, Any]:
+    """Returns a document as JSON values."""
+    return {
+        "id": document.id,
+        "source_uri": document.source_uri,
+        "title": document.title,
+        "text": document.text,
+        "blocks": [[b.kind.value, b.start, b.end, b.page, b.level] for b in document.blocks],
+        "metadata": dict(document.metadata),
+    }
+
+
+def document_from_json(values: dict[str, Any]) -> Document:
+    """Returns the document that ``document_to_json`` was given."""
+    return Document(
+        id=values["id"],
+        source_uri=values["source_uri"],
+        title=values["title"],
+        text=values["text"],
+        blocks=tuple(
+            Block(BlockKind(kind), start, end, page, level)
+            for kind, start, end, page, level in values["blocks"]
+        ),
+        metadata=values["metadata"],
+    )
+
+
+def extractor_for(media_type: str, cache: dict[str, Extractor]) -> Extractor:
+    """Returns the extractor of a media type; plain text reads every other ``text/*``.
+
+    Raises:
+        ExtractionError: No extractor reads it; says what to do.
+    """
+    if media_type in cache:
+        return cache[media_type]
+    known = registry.names("extractors")
+    chosen = media_type if media_type in known else None
+    if chosen is None and media_type.startswith("text/") and "text/plain" in known:
+        chosen = "text/plain"
+    if chosen is None:
+        raise _unreadable(media_type, known)
+    try:
+        extractor: Extractor = registry.build("extractors", chosen, {})
+    except MissingExtraError as error:
+        raise ExtractionError("unsupported", str(error)) from error
+    cache[media_type] = extractor
+    return extractor
+
+
+def _unreadable(media_type: str, known: list[str]) -> ExtractionError:
+    if media_type in _UNREADABLE:
+        return ExtractionError(*_UNREADABLE[media_type])
+    if media_type.startswith("image/"):
+        return ExtractionError(
+            "image_only",
+            f"it is an image; for text recognition {how_to_install('docling')}, run "
+            "'kvasir convert' on it, and ingest what that writes",
+        )
+    if media_type == media_types.UNKNOWN:
+        return ExtractionError(
+            "unsupported",
+            f"its content is of no known format; what is read: {media_types.KINDS_READ}",
+        )
+    return ExtractionError(
+        "unsupported", f"no extractor reads {media_type}; known: {', '.join(known)}"
+    )
+
+
+def extract(request: dict[str, Any], data: bytes, cache: dict[str, Extractor]) -> dict[str, Any]:
+    """Does one request; every failure of a parser becomes an answer."""
+    uri = str(request["uri"])
+    media_type = str(request["media_type"] or "")
+    try:
+        if not data:
+            raise ExtractionError("empty", "the file is empty (0 bytes)")
+        detected = media_types.detect(str(request["name"]), data)
+        media_type = media_types.settle(media_type, detected)
+        promised = media_types.by_name(str(request["name"]))
+        is_nothing_known = media_type in (media_types.UNKNOWN, media_types.ZIP)
+        if is_nothing_known and promised != media_types.UNKNOWN:
+            raise ExtractionError(
+                "malformed",
+                f"its name says .{media_types.extension(str(request['name']))}, but its content "
+                "is not that; it may be damaged or cut off: get or save it again",
+            )
+        document = extractor_for(media_type, cache).extract(Source(uri, media_type), data)
+    except ExtractionError as error:
+        return _failure(media_type, error.reason, str(error))
+    except KvasirError as error:
+        return _failure(media_type, "unsupported", str(error))
+    except MemoryError:
+        return _failure(media_type, "memory", "")
+    except Exception as error:  # noqa: BLE001 - parsers of hostile files raise anything
+        detail = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        message = f"it is damaged and cannot be read ({detail}); open it and save it again"
+        return _failure(media_type, "malformed", message)
+    return {"media_type": media_type, "document": document_to_json(document)}
+
+
+def _failure(media_type: str, reason: str, message: str) -> dict[str, Any]:
+    return {"media_type": media_type, "reason": reason, "message": message}
+
+
+def _memory_limiter(megabytes: int) -> Callable[[], None]:
+    """Returns what caps the address space at the present size plus a budget."""
+    if sys.platform != "linux":
+        return lambda: None
+    # Not available on Windows.
+    import resource  # noqa: PLC0415
+
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    page = os.sysconf("SC_PAGE_SIZE")
+
+    def limit() -> None:
+        size = int(Path("/proc/self/statm").read_text().split()[0]) * page
+        wanted = size + (megabytes << 20)
+        if hard != resource.RLIM_INFINITY:
+            wanted = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+
+    return limit
+
+
+def serve(memory_mb: int, timeout: float) -> None:
+    """Answers requests until the standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore")
+    requests = sys.stdin.buffer
+    answers = os.fdopen(os.dup(1), "wb")
+    # What a library prints must not get between the frames.
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    limit_memory = _memory_limiter(memory_mb)
+    cache: dict[str, Extractor] = {}
+    while (frame := read_frame(requests)) is not None:
+        request = json.loads(frame)
+        limit_memory()
+        # The parent kills a child that is late; this is for a parent that was killed itself.
+        faulthandler.dump_traceback_later(timeout + 10, exit=True, file=null)
+        try:
+            body = read_frame(requests) if request["path"] is None else _read(request["path"])
+            answer = extract(request, body or b"", cache)
+            encoded = json.dumps(answer).encode()
+        except OSError as error:
+            encoded = json.dumps(_failure("", "unreadable", f"cannot be read: {error}")).encode()
+        except MemoryError:
+            encoded = json.dumps(_failure("", "memory", "")).encode()
+        faulthandler.cancel_dump_traceback_later()
+        write_frame(answers, encoded)
+
+
+def _read(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), float(sys.argv[2]))

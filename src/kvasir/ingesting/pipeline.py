@@ -1,0 +1,326 @@
+"""Ingesting: from files, folders, addresses and uploads to chunks that can be searched.
+
+An unchanged source costs reading and hashing it. Of a changed one, only the passages that are
+new are embedded, and the old version answers until the new one is complete. What happens in
+which order, and why a crash does no harm, is said in ``ingesting.publishing``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from kvasir.core.errors import UserError
+from kvasir.core.ledger import VersionStatus
+from kvasir.core.protocols import Catalog, Embedder, Splitter, VectorStore
+from kvasir.core.types import Metadata, Progress, document_id
+from kvasir.ingesting.preparing import (
+    Fetch,
+    OnConflict,
+    Pool,
+    Prepared,
+    Reader,
+    Relabelled,
+    Rules,
+    Unreadable,
+    Work,
+)
+from kvasir.ingesting.publishing import Publisher, Ready, check_metadata
+from kvasir.ingesting.report import (
+    Embedded,
+    Event,
+    Extracted,
+    Failed,
+    Finished,
+    Found,
+    IngestReport,
+    Outcome,
+    Restoring,
+    Reused,
+)
+from kvasir.ingesting.sources import Discovery, Input, discover
+
+RECIPE_VERSION = 1
+"""Raise it when extraction or splitting changes so that documents should be cut anew."""
+
+_RELABEL_TOGETHER = 100
+
+_HELD_CHUNKS = 10_000
+"""So many chunks with vectors do not wait any longer to be written."""
+
+
+class IngestPipeline:
+    """Writes documents into one collection; there is one for a store in a process."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        splitter: Splitter,
+        embedder: Embedder,
+        store: VectorStore,
+        catalog: Catalog,
+        collection: str,
+        *,
+        recipe: str = "",
+        language: str | None = None,
+        fetch: Fetch | None = None,
+        batch_chunks: int = 256,
+        hold_seconds: float = 3.0,
+        left_out: Iterable[str] = (),
+        max_file_mb: int = 200,
+        restore: Callable[[Progress], int] | None = None,
+        writing: threading.Lock | None = None,
+    ) -> None:
+        """Makes the pipeline; nothing is read or written yet.
+
+        Args:
+            pool: Extracts files, as ``ExtractionPool``.
+            splitter: Cuts documents.
+            embedder: Must be the one that made the collection.
+            store: The collection's store.
+            catalog: The ledger.
+            collection: The collection's name; it is made when first ingested into.
+            recipe: Name and options of extraction and splitting in any fixed spelling: where
+                it changed, an unchanged source is cut anew.
+            language: ISO 639-1 code of every document, or None to detect it.
+            fetch: Gets the bytes of an address; without it addresses are refused.
+            batch_chunks: Passages that are embedded in one call; documents are put together
+                until there are as many.
+            hold_seconds: How long documents that have their vectors wait for others, to be
+                written with one flush (which takes about 0.1 s); only where the store flushes.
+            left_out: Files and folders that are skipped inside of folders: our own.
+            max_file_mb: Larger sources are reported unread, in MiB.
+            restore: Writes the chunks that the store has lost, tells how far it is, and returns
+                how many there were.
+            writing: The lock of every publisher of the store.
+        """
+        self._pool = pool
+        self._splitter = splitter
+        self._catalog = catalog
+        self._collection = collection
+        self._language = language
+        self._fetch = fetch
+        self._batch_chunks = batch_chunks
+        self._hold_seconds = hold_seconds
+        self._left_out = tuple(left_out)
+        shape = f"{RECIPE_VERSION}\n{type(splitter).__name__}\n{recipe}\n{language or ''}"
+        self._recipe = hashlib.sha256(shape.encode()).hexdigest()
+        self._max_bytes = max_file_mb << 20
+        self._restore = restore
+        self._publisher = Publisher(store, catalog, embedder, collection, batch_chunks, writing)
+
+    def ingest(
+        self,
+        inputs: Iterable[Input],
+        *,
+        on_conflict: OnConflict = "replace",
+        prune: bool = False,
+        metadata: Metadata | None = None,
+        on_event: Callable[[Event], None] = lambda _: None,
+    ) -> IngestReport:
+        """Ingests sources; what fails is reported, and the rest go on.
+
+        Args:
+            inputs: Files, folders, addresses, or sources with their bytes.
+            on_conflict: What to do with a source that was ingested and changed since:
+                ``replace`` it, ``skip`` it, or report it as failed (``error``).
+            prune: Remove documents under the given folders whose file is gone.
+            metadata: For every document ingested now; None keeps what each one has.
+            on_event: Called in this thread with what happens, for a progress bar.
+
+        Returns:
+            What was done. After Ctrl-C also: ``interrupted`` is true then, what was finished
+            is kept, and ``left`` lists the rest.
+
+        Raises:
+            CollectionError: Another embedder made the collection.
+            UserError: A metadata field is reserved or its value cannot be kept; or the store
+                lacks chunks and this pipeline has no way to restore them.
+        """
+        check_metadata(metadata or {})
+        if on_conflict not in ("skip", "replace", "error"):
+            raise UserError(f"on_conflict must be skip, replace or error, not '{on_conflict}'")
+        started = time.perf_counter()
+        self._publisher.open_collection()
+        run = _Run(
+            self._publisher,
+            self._catalog,
+            self._collection,
+            batch_chunks=self._batch_chunks,
+            hold_seconds=self._hold_seconds,
+            on_event=on_event,
+        )
+        run.report.recovered = self._publisher.recover()
+        restored, run.report.chunks_unknown = self._publisher.check_count(
+            self._restore, lambda *told: on_event(Restoring(*told))
+        )
+        run.report.chunks_restored = run.report.chunks_embedded = restored
+        found = discover(inputs, self._left_out)
+        run.report.without_files = found.without_files
+        rules = Rules(
+            self._collection, self._recipe, self._language, on_conflict, metadata, self._max_bytes
+        )
+        reader = Reader(self._pool, self._splitter, self._catalog, self._fetch, rules, found.items)
+        try:
+            run.do(found, reader)
+            if prune:
+                run.prune(found)
+        except KeyboardInterrupt:
+            run.report.interrupted = True
+            run.settle()
+        finally:
+            reader.stop()
+        run.report.left = [uri for uri in found.items if uri not in run.handled]
+        run.report.failed.sort(key=lambda failure: failure.source_uri)
+        run.report.bytes_read = reader.bytes_read
+        run.report.seconds.update(reader.seconds)
+        run.report.seconds["total"] = time.perf_counter() - started
+        return run.report
+
+
+class _Run:
+    """One ingest: takes work from the reader, and gathers documents until a batch is full."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        catalog: Catalog,
+        collection: str,
+        *,
+        batch_chunks: int,
+        hold_seconds: float,
+        on_event: Callable[[Event], None],
+    ) -> None:
+        self._publisher = publisher
+        self._catalog = catalog
+        self._collection = collection
+        self._batch_chunks = batch_chunks
+        self._hold_seconds = hold_seconds
+        self._on_event = on_event
+        self._group: list[Prepared] = []
+        self._held: list[tuple[list[Prepared], Ready]] = []
+        self._held_since = 0.0
+        self._relabelled: dict[str, Metadata] = {}
+        self.report = IngestReport()
+        self.handled: set[str] = set()
+
+    def do(self, found: Discovery, reader: Reader) -> None:
+        """Does everything but pruning."""
+        self._on_event(Found(len(found.items) + len(found.missing)))
+        for missing in found.missing:
+            self._note(Failed(missing.uri, missing.reason, missing.message))
+        for work in reader:
+            self._take(work)
+        self._embed()
+        self._write()
+        self._relabel()
+
+    def prune(self, found: Discovery) -> None:
+        """Removes documents under the given folders whose file is gone."""
+        for folder in found.folders:
+            records = self._catalog.documents(self._collection, prefix=folder)
+            gone = [record for record in records if found.is_gone(record.source_uri)]
+            self._publisher.remove([record.id for record in gone])
+            for record in gone:
+                self._note(Finished(record.source_uri, Outcome.REMOVED))
+
+    def settle(self) -> None:
+        """After an interruption: cleans up, and writes what has its vectors and is not live."""
+        self._publisher.recover()
+        held, self._held = self._held, []
+        if held and not self._is_live(held[0][0][0]):
+            self._publisher.write([ready for _, ready in held])
+        for prepared in (one for group, _ in held for one in group):
+            self._note(Finished(prepared.draft.state.uri, prepared.outcome))
+        for uri, given in self._relabelled.items():
+            record = self._catalog.document(self._collection, document_id(uri))
+            if record is not None and dict(record.given) == dict(given):
+                self._note(Finished(uri, Outcome.RELABELLED))
+        self._group, self._relabelled = [], {}
+
+    def _take(self, work: Work) -> None:
+        if isinstance(work, Prepared):
+            self._on_event(Extracted(work.draft.state.uri, len(work.draft.chunks)))
+            self._group.append(work)
+            if sum(len(one.draft.chunks) for one in self._group) >= self._batch_chunks:
+                self._embed()
+        elif isinstance(work, Unreadable):
+            self._fail(work)
+        elif isinstance(work, Relabelled):
+            self._relabelled[work.source_uri] = work.given
+            if len(self._relabelled) >= _RELABEL_TOGETHER:
+                self._relabel()
+        else:
+            self._note(work)
+
+    def _fail(self, work: Unreadable) -> None:
+        failure, state = work.failure, work.state
+        if state is not None:
+            name = document_id(state.uri)
+            record = self._catalog.document(self._collection, name)
+            if failure.reason == "empty" and record and record.status is VersionStatus.LIVE:
+                # Its author took the text away: an old version must not go on answering.
+                self._publisher.remove([name])
+                message = f"{failure.message}; its former text was removed from the index"
+                failure = replace(failure, message=message)
+            self._catalog.fail(self._collection, state, failure.reason, failure.message)
+        self._note(failure)
+
+    def _embed(self) -> None:
+        """Completes the vectors of the gathered documents; what is written waits for more."""
+        if not self._group:
+            return
+        drafts = [prepared.draft for prepared in self._group]
+        waiting = [ready for _, ready in self._held]
+        ready = self._publisher.embed(drafts, self._count_embedded, waiting)
+        self._held_since = self._held_since if self._held else time.perf_counter()
+        self._held.append((self._group, ready))
+        self._group = []
+        self.report.chunks_reused += ready.reused
+        self.report.chunks_repeated += ready.repeated
+        self.report.spend("embed", ready.seconds)
+        if ready.reused + ready.repeated:
+            self._on_event(Reused(ready.reused + ready.repeated))
+        if not self._publisher.flushes or self._held_enough():
+            self._write()
+
+    def _held_enough(self) -> bool:
+        chunks = sum(len(ready.chunks) for _, ready in self._held)
+        return (
+            chunks >= _HELD_CHUNKS or time.perf_counter() - self._held_since >= self._hold_seconds
+        )
+
+    def _write(self) -> None:
+        if not self._held:
+            return
+        started = time.perf_counter()
+        self._publisher.write([ready for _, ready in self._held])
+        held, self._held = self._held, []
+        self.report.spend("store", time.perf_counter() - started)
+        for prepared in (one for group, _ in held for one in group):
+            self._note(Finished(prepared.draft.state.uri, prepared.outcome))
+
+    def _is_live(self, prepared: Prepared) -> bool:
+        record = self._catalog.document(self._collection, prepared.draft.document.id)
+        return record is not None and record.state == prepared.draft.state
+
+    def _relabel(self) -> None:
+        if not self._relabelled:
+            return
+        given = {document_id(uri): metadata for uri, metadata in self._relabelled.items()}
+        self._publisher.set_metadata(given)
+        for uri in self._relabelled:
+            self._note(Finished(uri, Outcome.RELABELLED))
+        self._relabelled = {}
+
+    def _count_embedded(self, chunks: int) -> None:
+        self.report.chunks_embedded += chunks
+        self._on_event(Embedded(chunks))
+
+    def _note(self, event: Finished | Failed) -> None:
+        self.handled.add(event.source_uri)
+        self.report.note(event)
+        self._on_event(event)

@@ -1,0 +1,361 @@
+"""Reads sources, tells which changed, and cuts those into chunks: all that precedes embedding.
+
+It runs in a thread of its own, ahead of the embedding by a bounded amount of text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+import stat
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+from kvasir.core import media_types
+from kvasir.core.errors import ExtractionError, FetchError
+from kvasir.core.ledger import SourceState, VersionDraft, VersionStatus, chunk_metadata
+from kvasir.core.protocols import Catalog, Splitter
+from kvasir.core.types import Document, Metadata, MetadataValue, Source, document_id
+from kvasir.ingesting.extraction import too_large
+from kvasir.ingesting.report import Failed, Finished, Outcome
+from kvasir.ingesting.sources import NOT_A_FILE, Upload, is_address
+from kvasir.language.detect import detect
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+OnConflict = Literal["skip", "replace", "error"]
+Fetch = Callable[[str], tuple[Source, bytes]]
+
+_AHEAD_CHARACTERS = 32_000_000
+"""Text that may be read and split but not yet embedded."""
+
+
+class Pool(Protocol):
+    """What is needed of ``ExtractionPool``."""
+
+    def map(
+        self, items: Iterable[Any], *, ordered: bool = True
+    ) -> Iterator[tuple[Source, Document | ExtractionError]]:
+        """Yields each item's source and document, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A new version of a document, ready to be embedded."""
+
+    draft: VersionDraft
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A source that could not be read, to be recorded where it was read at all."""
+
+    failure: Failed
+    state: SourceState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Relabelled:
+    """An unchanged document that is given other metadata."""
+
+    source_uri: str
+    given: Metadata
+
+
+Work = Prepared | Unreadable | Relabelled | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an ingest was asked for.
+
+    Attributes:
+        collection: The collection's name.
+        recipe: Hash of the settings that shape the chunks.
+        language: The language of all documents, or None to detect it.
+        on_conflict: What to do with a changed source that is there already.
+        metadata: Metadata for every document, or None to keep what each has.
+        max_bytes: Larger sources are not read, nor hashed.
+    """
+
+    collection: str
+    recipe: str
+    language: str | None
+    on_conflict: OnConflict
+    metadata: Metadata | None
+    max_bytes: int
+
+
+class Closed(Exception):  # noqa: N818 - it ends the thread, it is no error
+    """The reader was told to stop."""
+
+
+class Reader:
+    """Prepares sources in a background thread; iterate to get the work as it comes."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        splitter: Splitter,
+        catalog: Catalog,
+        fetch: Fetch | None,
+        rules: Rules,
+        items: Mapping[str, str | Upload],
+    ) -> None:
+        """Args: where work comes from and goes to, what was asked for, and sources by URI."""
+        self._pool = pool
+        self._splitter = splitter
+        self._catalog = catalog
+        self._fetch = fetch
+        self._rules = rules
+        self._items = items
+        self._changed: dict[str, tuple[SourceState, Metadata, Outcome]] = {}
+        self._backlog = _Backlog(_AHEAD_CHARACTERS)
+        self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
+        self.bytes_read = 0
+        self.seconds = {"read": 0.0, "extract": 0.0, "split": 0.0}
+
+    def __iter__(self) -> Iterator[Work]:
+        self._thread.start()
+        while (work := self._backlog.get()) is not None:
+            if isinstance(work, BaseException):
+                raise work
+            yield work
+
+    def stop(self) -> None:
+        """Makes the thread end at its next step; does not wait for a file being extracted."""
+        self._backlog.close()
+
+    def _run(self) -> None:
+        try:
+            with closing(self._extracted()) as results:
+                for source, outcome in results:
+                    self._finish(source, outcome)
+            self._backlog.put(None)
+        except Closed:
+            return
+        except BaseException as error:  # noqa: BLE001 - raised again in the iterating thread
+            self._backlog.put_last(error)
+
+    def _extracted(self) -> Generator[tuple[Source, Document | ExtractionError]]:
+        results = self._pool.map(self._to_extract(), ordered=False)
+        while True:
+            started, before = time.perf_counter(), self.seconds["read"]
+            try:
+                result = next(results)
+            except StopIteration:
+                return
+            finally:
+                waited = time.perf_counter() - started
+                # The pool asks for items, which are hashed, while we wait for its results.
+                self.seconds["extract"] += max(0.0, waited - (self.seconds["read"] - before))
+            yield result
+
+    def _to_extract(self) -> Iterator[str | Upload]:
+        """Yields the items that changed; the others are settled here."""
+        for uri, item in self._items.items():
+            self._backlog.check()
+            started = time.perf_counter()
+            try:
+                item, state = self._read(uri, item)
+            except OSError as error:
+                self._fail(uri, "missing", f"it cannot be read: {error.strerror or error}", None)
+                continue
+            except FetchError as error:
+                self._fail(uri, "fetch", str(error).removeprefix(f"{uri}: "), None)
+                continue
+            if isinstance(state, Unreadable):
+                self._backlog.put(state)
+                continue
+            due = self._is_due(state)
+            self.seconds["read"] += time.perf_counter() - started
+            if due:
+                yield item
+
+    def _read(self, uri: str, item: str | Upload) -> tuple[str | Upload, SourceState | Unreadable]:
+        modified: float | None = None
+        if isinstance(item, str) and is_address(item):
+            if self._fetch is None:
+                raise FetchError("addresses are not fetched here; download it and ingest the file")
+            source, data = self._fetch(item)
+            item = (Source(uri, source.media_type), data)
+        if isinstance(item, tuple):
+            source, data = item
+            media_type, size = source.media_type, len(data)
+            content_hash = "" if self._is_large(size) else hashlib.sha256(data).hexdigest()
+        else:
+            with open(item, "rb", buffering=0, opener=_open_at_once) as file:
+                status = os.fstat(file.fileno())
+                media_type, size = media_types.by_name(item), status.st_size
+                if not stat.S_ISREG(status.st_mode):
+                    return item, Unreadable(Failed(uri, "unreadable", NOT_A_FILE), None)
+                is_large = self._is_large(size)
+                content_hash = "" if is_large else hashlib.file_digest(file, "sha256").hexdigest()
+            modified = status.st_mtime
+        state = SourceState(uri, media_type, content_hash, size, modified, self._rules.recipe)
+        if not content_hash:
+            refusal = too_large(size, self._rules.max_bytes)
+            return item, Unreadable(Failed(uri, refusal.reason, str(refusal)), state)
+        self.bytes_read += size
+        return item, state
+
+    def _is_large(self, size: int) -> bool:
+        return size > self._rules.max_bytes
+
+    def _is_due(self, state: SourceState) -> bool:
+        rules, uri = self._rules, state.uri
+        record = self._catalog.document(rules.collection, document_id(uri))
+        if record is None or record.status is not VersionStatus.LIVE:
+            self._changed[uri] = (state, rules.metadata or {}, Outcome.ADDED)
+            return True
+        given = record.given if rules.metadata is None else rules.metadata
+        old = record.state
+        same = (old.content_hash, old.recipe) == (state.content_hash, state.recipe)
+        # After a failure in between it is read anew, so that the failure is forgotten.
+        if same and record.error_reason is not None:
+            self._changed[uri] = (state, given, Outcome.REPLACED)
+            return True
+        if same:
+            if dict(given) != dict(record.given):
+                self._backlog.put(Relabelled(uri, given))
+            else:
+                self._backlog.put(Finished(uri, Outcome.UNCHANGED))
+        elif rules.on_conflict == "skip":
+            self._backlog.put(Finished(uri, Outcome.SKIPPED))
+        elif rules.on_conflict == "error":
+            self._fail(uri, "conflict", _conflict(old, state), None)
+        else:
+            self._changed[uri] = (state, given, Outcome.REPLACED)
+            return True
+        return False
+
+    def _finish(self, source: Source, outcome: Document | ExtractionError) -> None:
+        state, given, kind = self._changed.pop(source.uri)
+        state = replace(state, media_type=source.media_type)
+        if isinstance(outcome, ExtractionError):
+            self._fail(source.uri, outcome.reason, str(outcome), state)
+            return
+        started = time.perf_counter()
+        try:
+            draft = self._draft(state, _writable(outcome), given)
+        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; one file fails
+            cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            message = f"it could not be cut into chunks ({cause}); try another rag.splitter"
+            self._fail(source.uri, "split", message, state)
+            return
+        self.seconds["split"] += time.perf_counter() - started
+        if draft.chunks:
+            self._backlog.put(Prepared(draft, kind), weight=len(outcome.text))
+        else:
+            self._fail(source.uri, "empty", "there is no text in it to index", state)
+
+    def _draft(self, state: SourceState, document: Document, given: Metadata) -> VersionDraft:
+        language = self._rules.language or detect(document.text)
+        metadata = chunk_metadata(
+            document.metadata,
+            given,
+            source_uri=state.uri,
+            title=document.title,
+            language=language,
+        )
+        labelled = replace(document, metadata=metadata)
+        chunks = {chunk.id: chunk for chunk in self._splitter.split(labelled)}
+        kept = tuple(replace(chunk, metadata=metadata) for chunk in chunks.values())
+        return VersionDraft(state, document, language, given, kept)
+
+    def _fail(self, uri: str, reason: str, message: str, state: SourceState | None) -> None:
+        self._backlog.put(Unreadable(Failed(uri, reason, message), state))
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Opens without waiting: what became a named pipe meanwhile would block for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _conflict(old: SourceState, new: SourceState) -> str:
+    if old.content_hash == new.content_hash:
+        return (
+            "it was ingested with other settings (splitter or language); cut it anew with "
+            "--on-conflict replace"
+        )
+    return "it changed since it was ingested; replace it with --on-conflict replace"
+
+
+def _writable(document: Document) -> Document:
+    """Replaces halves of surrogate pairs, which no UTF-8 can hold; every offset stays.
+
+    Numbers that are not finite become text: JSON has none, and NaN differs from itself.
+    """
+    own = {_sound(name): _kept(value) for name, value in document.metadata.items()}
+    text, title = _sound(document.text), _sound(document.title)
+    return replace(document, text=text, title=title, metadata=own)
+
+
+def _kept(value: MetadataValue) -> MetadataValue:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return _sound(value) if isinstance(value, str) else value
+
+
+def _sound(text: str) -> str:
+    return _SURROGATE.sub("\ufffd", text)
+
+
+class _Backlog:
+    """A queue between two threads that holds so much, or one item of any size."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._items: deque[tuple[Work | BaseException | None, int]] = deque()
+        self._weight = 0
+        self._closed = False
+        self._condition = threading.Condition()
+
+    def put(self, item: Work | None, weight: int = 0) -> None:
+        """Appends, when there is room; raises Closed when nobody wants it any more."""
+        # Every item weighs something: a million unchanged files must not pile up either.
+        weight += 1000
+        with self._condition:
+            while self._items and self._weight + weight > self._limit and not self._closed:
+                self._condition.wait()
+            self.check()
+            self._append(item, weight)
+
+    def put_last(self, error: BaseException) -> None:
+        """Appends an error without waiting."""
+        with self._condition:
+            self._append(error, 0)
+
+    def get(self) -> Work | BaseException | None:
+        """Takes the first item, when there is one."""
+        with self._condition:
+            while not self._items:
+                self._condition.wait()
+            item, weight = self._items.popleft()
+            self._weight -= weight
+            self._condition.notify_all()
+        return item
+
+    def close(self) -> None:
+        """Refuses everything from now on."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+
+    def check(self) -> None:
+        """Raises Closed after ``close``."""
+        if self._closed:
+            raise Closed
+
+    def _append(self, item: Work | BaseException | None, weight: int) -> None:
+        self._items.append((item, weight))
+        self._weight += weight
+        self._condition.notify_all()

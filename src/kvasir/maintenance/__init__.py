@@ -1,0 +1,1 @@
+"""Maintenance of a collection: inspecting, repairing and copying it."""

@@ -1,1 +1,0 @@
-"""The two flows, ingest and answer, written against the protocols alone."""
