@@ -1,7 +1,13 @@
-"""The command line as a person or a program starts it: a process, its output, its exit code."""
+"""The command line as a person or a program uses it: arguments in, output and exit code out.
+
+A command runs in the test's process, where it shares the embedding model with the commands before
+it; ``kvasir_process`` starts a real one where the process itself is what is tested.
+"""
 
 from __future__ import annotations
 
+import functools
+import io
 import json
 import os
 import subprocess
@@ -13,7 +19,14 @@ from typing import Any
 
 import pytest
 
+from kvasir.core import registry
+from kvasir.frontends.cli.main import main
+
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
+SHARED = (("embedders", "openvino"), ("analyzers", "bm25"))
+"""Components that take long to load and that nothing changes: made once for each set of options."""
+OF_A_COMMAND = ("data_dir", "token", "on_progress")
+"""Arguments of an embedder that only say how a model is fetched."""
 
 
 @dataclass(frozen=True)
@@ -30,41 +43,102 @@ class Run:
 
 
 Kvasir = Callable[..., Run]
+Start = Callable[[Path, tuple[str, ...], str | None, dict[str, str]], Run]
 
 
-def kvasir_in(folder: Path) -> Kvasir:
-    """Returns a function that runs ``kvasir`` in a folder, without settings from outside."""
+def kvasir_in(folder: Path, start: Start | None = None) -> Kvasir:
+    """Return a function that runs ``kvasir`` in a folder, without settings from outside."""
 
     def run(
         *arguments: str, code: int | None = 0, typed: str | None = None, **environment: str
     ) -> Run:
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("KVASIR__")}
-        done = subprocess.run(
-            [sys.executable, "-m", "kvasir", *arguments],
-            cwd=folder,
-            env=inherited | environment,
-            input=typed,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
+        done = (start or start_here)(folder, arguments, typed, environment)
+        assert "Traceback" not in done.err, done.err
         if code is not None:
-            assert done.returncode == code, done.stdout + done.stderr
-        return Run(done.returncode, done.stdout, done.stderr)
+            assert done.code == code, done.out + done.err
+        return done
 
     return run
 
 
+def start_process(
+    folder: Path, arguments: tuple[str, ...], typed: str | None, environment: dict[str, str]
+) -> Run:
+    """Run a command in a process of its own."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("KVASIR__")}
+    done = subprocess.run(
+        [sys.executable, "-m", "kvasir", *arguments],
+        cwd=folder,
+        env=inherited | environment,
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return Run(done.returncode, done.stdout, done.stderr)
+
+
+def start_here(
+    folder: Path, arguments: tuple[str, ...], typed: str | None, environment: dict[str, str]
+) -> Run:
+    """Run a command in this process, with the streams and the environment of one of its own."""
+    typed_in, out, err = (
+        io.TextIOWrapper(io.BytesIO(content), "utf-8", write_through=True)
+        for content in ((typed or "").encode(), b"", b"")
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("KVASIR__")]:
+            patch.delenv(name)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["kvasir", *arguments])
+        patch.setattr(sys, "stdin", typed_in)
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        patch.setattr(registry, "check", _check_shared)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    written = (stream.buffer.getvalue().decode("utf-8") for stream in (out, err))
+    return Run(ended.value.code, *written)
+
+
+_check = registry.check
+_made: dict[str, Any] = {}
+
+
+def _check_shared(family: str, name: str, options: Any) -> tuple[Any, dict[str, Any]]:
+    """As ``registry.check``; a class whose instances are shared gives the one already made."""
+    cls, given = _check(family, name, options)
+    if (family, name) not in SHARED:
+        return cls, given
+
+    @functools.wraps(cls, updated=())
+    def make(**arguments: Any) -> Any:
+        same = {key: value for key, value in arguments.items() if key not in OF_A_COMMAND}
+        key = f"{family} {name} {sorted(same.items())}"
+        if key not in _made:
+            _made[key] = cls(**arguments)
+        return _made[key]
+
+    return make, given
+
+
 @pytest.fixture
 def kvasir(tmp_path: Path) -> Kvasir:
-    """Runs ``kvasir`` in a folder of the test's own."""
+    """Run ``kvasir`` in a folder of the test's own."""
     return kvasir_in(tmp_path)
 
 
+@pytest.fixture
+def kvasir_process(tmp_path: Path) -> Kvasir:
+    """Run ``kvasir`` as a process, in the same folder."""
+    return kvasir_in(tmp_path, start_process)
+
+
 def write_moon_and_tea(folder: Path) -> Path:
-    """Writes two notes about very different things."""
+    """Write two notes about very different things."""
     folder.mkdir()
     (folder / "moon.md").write_text(
         "# The Moon\n\nThe Moon orbits the Earth at a distance of 384,400 kilometres.\n\n"
@@ -80,14 +154,34 @@ def notes(tmp_path: Path) -> Path:
     return write_moon_and_tea(tmp_path / "notes")
 
 
-@pytest.fixture(scope="module")
-def ingested(tmp_path_factory: pytest.TempPathFactory) -> Kvasir:
-    """Runs ``kvasir`` where two notes are ingested; for commands that change nothing."""
-    folder = tmp_path_factory.mktemp("ingested")
+@pytest.fixture(scope="session")
+def ingested_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where two notes are ingested; for commands that change nothing."""
+    return _ingest_notes(tmp_path_factory.mktemp("ingested"))
+
+
+def _ingest_notes(folder: Path) -> Path:
     write_moon_and_tea(folder / "notes")
-    run = kvasir_in(folder)
-    run("ingest", "notes")
-    return run
+    kvasir_in(folder)("ingest", "notes")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ingested(ingested_folder: Path) -> Kvasir:
+    """Run ``kvasir`` where two notes are ingested; for commands that change nothing."""
+    return kvasir_in(ingested_folder)
+
+
+@pytest.fixture(scope="session")
+def ingested_process(ingested_folder: Path) -> Kvasir:
+    """Run ``kvasir`` as a process where two notes are ingested."""
+    return kvasir_in(ingested_folder, start_process)
+
+
+@pytest.fixture(scope="module")
+def ingested_for_module(tmp_path_factory: pytest.TempPathFactory) -> Kvasir:
+    """Run ``kvasir`` where two notes are ingested, and where the module may ingest more."""
+    return kvasir_in(_ingest_notes(tmp_path_factory.mktemp("module")))
 
 
 @pytest.fixture

@@ -53,13 +53,15 @@ def test_a_program_reads_one_document_when_the_guess_of_the_language_is_interrup
     assert json.loads(done.stdout) == {"error": "interrupted", "exit_code": 130}
 
 
-def test_no_language_is_guessed_for_a_question_that_is_well_answered(ingested: Kvasir) -> None:
+def test_no_language_is_guessed_for_a_question_that_is_well_answered(
+    ingested_process: Kvasir,
+) -> None:
     guesser = "py3langid"
-    answered = ingested("ask", "How far away is the Moon?", PYTHONPROFILEIMPORTTIME="1")
+    answered = ingested_process("ask", "How far away is the Moon?", PYTHONPROFILEIMPORTTIME="1")
     assert "kvasir.language.detect" in answered.err, "no imports are listed"
     assert guesser not in answered.err
     refused = "Who composed the opera Carmen?"
-    assert guesser in ingested("ask", refused, code=5, PYTHONPROFILEIMPORTTIME="1").err
+    assert guesser in ingested_process("ask", refused, code=5, PYTHONPROFILEIMPORTTIME="1").err
 
 
 def test_an_option_of_the_wrong_type_gets_one_line(ingested: Kvasir) -> None:

@@ -35,8 +35,10 @@ def test_an_answer_cites_words_that_stand_in_the_file(ingested: Kvasir) -> None:
     assert "moon.md" in shown
 
 
-def test_a_question_that_the_documents_do_not_answer_is_refused(ingested: Kvasir) -> None:
-    answer = ingested("ask", "--json", "Who composed the opera Carmen?", code=5).json
+def test_a_question_that_the_documents_do_not_answer_is_refused(
+    ingested_process: Kvasir,
+) -> None:
+    answer = ingested_process("ask", "--json", "Who composed the opera Carmen?", code=5).json
     assert answer["refused"]
     assert answer["citations"] == []
 
@@ -101,10 +103,12 @@ def test_collections_are_listed_and_deleted(kvasir: Kvasir, notes: Path) -> None
     assert "there are: two" in kvasir("search", "--collection", "one", "tea", code=2).err
 
 
-def test_a_collection_is_not_deleted_unless_the_answer_is_yes(kvasir: Kvasir, notes: Path) -> None:
+def test_a_collection_is_not_deleted_unless_the_answer_is_yes(
+    kvasir: Kvasir, kvasir_process: Kvasir, notes: Path
+) -> None:
     kvasir("ingest", "notes/tea.txt")
     for answer in ("n\n", "\n", ""):
-        declined = kvasir("collections", "delete", typed=answer, code=6)
+        declined = kvasir_process("collections", "delete", typed=answer, code=6)
         assert declined.err.endswith("nothing deleted\n")
         assert declined.out == ""
     declined = kvasir("collections", "delete", "--json", typed="n\n", code=6).json
@@ -141,7 +145,7 @@ def test_before_anything_was_ingested_the_next_step_is_named_and_nothing_is_writ
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_program_that_asked_for_json_gets_errors_as_json(kvasir: Kvasir) -> None:
+def test_a_program_that_asked_for_json_gets_errors_as_json(kvasir_process: Kvasir) -> None:
     for arguments, complaint in (
         (["search", "x"], "nothing was ingested yet"),
         (["search"], "Missing argument 'QUERY"),
@@ -149,7 +153,7 @@ def test_a_program_that_asked_for_json_gets_errors_as_json(kvasir: Kvasir) -> No
         (["serch", "x"], "did you mean 'search'?"),
         (["config", "check"], "there is no settings file 'kvasir.yaml'"),
     ):
-        run = kvasir(*arguments, "--json", code=2)
+        run = kvasir_process(*arguments, "--json", code=2)
         assert complaint in run.json["error"]
         assert run.json["exit_code"] == 2
         assert complaint in run.err
@@ -221,8 +225,8 @@ def test_a_mistake_gets_one_line_that_says_what_to_do(
     assert run.err.count("\n") <= 4
 
 
-def test_a_missing_path_fails_alone(kvasir: Kvasir, notes: Path) -> None:
-    run = kvasir("ingest", "notes", "none", code=4)
+def test_a_missing_path_fails_alone(kvasir_process: Kvasir, notes: Path) -> None:
+    run = kvasir_process("ingest", "notes", "none", code=4)
     assert "2 added, 1 failed" in run.out
     assert "none" in run.err
 
@@ -312,7 +316,9 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_run_does_the_rest(
     assert kvasir("doctor", "--json").json["clean"]
 
 
-def test_ctrl_c_while_the_graph_is_built_leaves_one_report(kvasir: Kvasir, notes: Path) -> None:
+def test_ctrl_c_while_the_graph_is_built_leaves_one_report(
+    kvasir: Kvasir, kvasir_process: Kvasir, notes: Path
+) -> None:
     (notes.parent / "interrupted.py").write_text(
         "from kvasir.components.stores.qdrant_edge import QdrantStore\n"
         "class Interrupted(QdrantStore):\n"
@@ -320,7 +326,8 @@ def test_ctrl_c_while_the_graph_is_built_leaves_one_report(kvasir: Kvasir, notes
         "        raise KeyboardInterrupt\n"
     )
     store = ["--set", "rag.vectordb.type=interrupted:Interrupted"]
-    run = kvasir("ingest", "--json", "notes", *store, code=130, PYTHONPATH=str(notes.parent))
+    here = {"PYTHONPATH": str(notes.parent)}
+    run = kvasir_process("ingest", "--json", "notes", *store, code=130, **here)
     assert len(run.json["added"]) == 2
     assert "the next ingest builds the search graph" in run.err
     assert kvasir("doctor", "--json").json["clean"]
@@ -424,10 +431,11 @@ def test_the_default_path_needs_no_network_and_no_torch(notes: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_question_that_is_not_utf8_is_asked_all_the_same(ingested: Kvasir) -> None:
-    assert ingested("search", "--json", "green tea \udcff").json
+def test_a_question_that_is_not_utf8_is_asked_all_the_same(ingested_process: Kvasir) -> None:
+    assert ingested_process("search", "--json", "green tea \udcff").json
 
 
-def test_a_name_that_is_not_utf8_is_no_documents(ingested: Kvasir) -> None:
-    assert "there is no document" in ingested("documents", "show", "caf\udce9", code=2).err
-    assert ingested("documents", "list", "--json", "caf\udce9").json == []
+def test_a_name_that_is_not_utf8_is_no_documents(ingested_process: Kvasir) -> None:
+    missing = ingested_process("documents", "show", "caf\udce9", code=2)
+    assert "there is no document" in missing.err
+    assert ingested_process("documents", "list", "--json", "caf\udce9").json == []

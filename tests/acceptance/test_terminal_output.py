@@ -32,10 +32,10 @@ def sun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def hostile(ingested: Kvasir, sun: Path) -> Kvasir:
+def hostile(ingested_for_module: Kvasir, sun: Path) -> Kvasir:
     """Runs ``kvasir`` where that document is among others."""
-    ingested("ingest", str(sun))
-    return ingested
+    ingested_for_module("ingest", str(sun))
+    return ingested_for_module
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)], ids=["people", "programs"])
