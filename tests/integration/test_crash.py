@@ -23,6 +23,8 @@ from kvasir.maintenance.inspection import examine
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder
 
 MOMENTS = 20
+PARTS = 4
+"""The moments are dealt out to as many tests, which may run at the same time."""
 WORDS = {"el": ("αρχείο", "πρόταση"), "he": ("קובץ", "משפט"), "ko": ("파일", "문장")}
 STEPS = (
     "create_collection",
@@ -172,18 +174,33 @@ def test_a_fresh_collection_has_the_same_chunks_as_one_that_was_updated(
         assert content(store) == expected
 
 
+def drawn_moments():
+    """How far in the run, 0..1, and how many seconds after that step it is killed."""
+    generator = random.Random(20261120)
+    for moment in range(MOMENTS):
+        yield (moment + generator.random()) / MOMENTS, generator.uniform(0, 0.01)
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [
+        pytest.param(
+            list(drawn_moments())[part::PARTS], marks=pytest.mark.xdist_group(f"crash {part}")
+        )
+        for part in range(PARTS)
+    ],
+    ids=[f"part{part}" for part in range(PARTS)],
+)
 def test_a_run_that_was_killed_at_any_moment_is_made_good_by_the_next(
-    tmp_path, before, sources, undisturbed
+    tmp_path, before, sources, undisturbed, moments
 ):
     expected, steps = undisturbed
     assert {"begin", "upsert", "flush", "publish", "delete", "sweep", "set_metadata"} <= set(steps)
-    generator = random.Random(20261120)
     killed = 0
-    for moment in range(MOMENTS):
-        state = tmp_path / str(moment)
+    for share, delay in moments:
+        state = tmp_path / str(share)
         shutil.copytree(before, state)
-        step = int((moment + generator.random()) / MOMENTS * len(steps))
-        killed += kill_after(state, sources, step, delay=generator.uniform(0, 0.01))
+        killed += kill_after(state, sources, int(share * len(steps)), delay)
         catalog, store = open_state(state)
         with closing(catalog), closing(store):
             report = ingest(catalog, store, sources, term=2)
@@ -192,7 +209,7 @@ def test_a_run_that_was_killed_at_any_moment_is_made_good_by_the_next(
             assert catalog.collection("test").languages == ("el", "ko")
             assert examine(catalog, store, "test").clean
         shutil.rmtree(state)
-    assert killed >= MOMENTS // 2
+    assert killed >= len(moments) // 2
 
 
 if __name__ == "__main__":
