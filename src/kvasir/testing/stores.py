@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from functools import partial
-from typing import Any, Protocol
+from functools import cache, partial
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pytest
@@ -60,14 +60,19 @@ class OpenStore(Protocol):
         """Returns the opened store."""
 
 
+@cache
+def _bm25() -> TextAnalyzer:
+    """Return the one analyzer of all tests: nothing changes it, and its models are costly."""
+    return cast(TextAnalyzer, registry.build("analyzers", "bm25", {}))
+
+
 class StoreContract:
     """What must hold for every store; see the module on how to use it."""
 
     @pytest.fixture
     def analyzer(self) -> TextAnalyzer:
         """The analyzer of the keyword leg; stores hand it every text they index."""
-        analyzer: TextAnalyzer = registry.build("analyzers", "bm25", {})
-        return analyzer
+        return _bm25()
 
     @pytest.fixture
     def open_store(self) -> OpenStore:
