@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Installs what the tests need from Debian, and checks that the services answer.
+#
+# Does nothing where everything is there. Starts no service: the machine does. Each service is
+# looked for at its standard port on 127.0.0.1: PostgreSQL with the user postgres (trust), MariaDB
+# with root and no password, Redis and RabbitMQ.
+set -euo pipefail
+
+PACKAGES=(postgresql mariadb-server redis-server rabbitmq-server)
+
+missing=()
+for package in "${PACKAGES[@]}"; do
+  state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+  [ "$state" = installed ] || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  as_root=()
+  [ "$(id -u)" = 0 ] || as_root=(sudo)
+  echo "installing ${missing[*]}"
+  "${as_root[@]}" apt-get update -q
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -q -y --no-install-recommends "${missing[@]}"
+fi
+
+postgresql() { psql -w -h 127.0.0.1 -p 5432 -U postgres -c 'select 1'; }
+mariadb_() { mariadb --no-defaults -h 127.0.0.1 -P 3306 -u root -e 'select 1'; }
+redis() { [ "$(redis-cli -h 127.0.0.1 -p 6379 ping)" = PONG ]; }
+rabbitmq() {
+  # A server that speaks AMQP 0-9-1 begins with a method frame, whose first byte is 1.
+  exec 3<>/dev/tcp/127.0.0.1/5672
+  printf 'AMQP\0\0\011\001' >&3
+  [ "$(timeout 10 head -c 1 <&3)" = $'\001' ]
+}
+
+failed=0
+check() {
+  if ! reason=$("$2" 2>&1); then
+    echo "$1 does not answer at 127.0.0.1:$3: ${reason:-no answer}" >&2
+    failed=1
+  fi
+}
+check PostgreSQL postgresql 5432
+check MariaDB mariadb_ 3306
+check Redis redis 6379
+check RabbitMQ rabbitmq 5672
+exit $failed
