@@ -9,8 +9,9 @@ from qdrant_client import QdrantClient
 
 from kvasir.components.stores.qdrant_server import QdrantServerStore
 from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.core.filters import Comparison
 from kvasir.testing.fakes import FakeAnalyzer
-from kvasir.testing.stores import StoreContract
+from kvasir.testing.stores import StoreContract, make_chunk, make_vectors
 
 
 class LocalModeStore(QdrantServerStore):
@@ -47,6 +48,20 @@ class TestQdrantServerStore(StoreContract):
         server = LocalModeStore.servers.pop(str(tmp_path), None)
         if server is not None:
             server.close()
+
+
+def test_only_fields_that_some_chunk_has_are_indexed_and_not_without_limit(tmp_path, monkeypatch):
+    indexed = []
+    monkeypatch.setattr(LocalModeStore, "_index", lambda self, field, kind: indexed.append(field))
+    store = LocalModeStore(str(tmp_path), "c", 8, FakeAnalyzer())
+    fields = [f"field{number:02}" for number in range(40)]
+    store.upsert([make_chunk(0, "owl", dict.fromkeys(fields, 7))], make_vectors(1))
+    for number in range(30):
+        assert store.count(Comparison(f"evil{number}", "<", 5)) == 0
+    for field in fields:
+        assert store.count(Comparison(field, ">", 6)) == 1
+    assert indexed == ["document_id", "tags", *(f"numbers.{field}" for field in fields[:32])]
+    LocalModeStore.servers.pop(str(tmp_path)).close()
 
 
 def test_user_names_are_refused_in_favour_of_a_key():

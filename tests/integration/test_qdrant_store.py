@@ -507,6 +507,34 @@ def test_rankings_are_the_searches_without_the_chunks(store_at):
     assert len(scores) == len(ranking)
 
 
+def number_indexes(tmp_path):
+    shard = EdgeShard.load(str(next((tmp_path / "test").glob("data-*"))))
+    indexed = [path for path in shard.info().payload_schema if path.startswith("numbers.")]
+    shard.close()
+    return indexed
+
+
+def test_a_filter_on_a_field_that_no_chunk_has_makes_no_index(store_at, tmp_path):
+    store = store_at()
+    store.upsert(chunks_of(30), clustered(30))
+    for number in range(30):
+        assert store.count(Comparison(f"evil{number}", "<", 5)) == 0
+    assert store.count(Comparison("number", "<", 5)) == 5
+    store.close()
+    assert number_indexes(tmp_path) == ["numbers.number"]
+
+
+def test_filters_make_a_limited_number_of_indexes_and_the_rest_is_scanned(store_at, tmp_path):
+    store, fields = store_at(), [f"field{number:02}" for number in range(40)]
+    chunk = make_chunk(0, "many numbers", dict.fromkeys(fields, 7))
+    store.upsert([chunk, *chunks_of(5, 1)], clustered(6))
+    for field in fields:
+        assert store.count(Comparison(field, ">", 6)) == 1
+        assert store.count(Comparison(field, "<", 6)) == 0
+    store.close()
+    assert len(number_indexes(tmp_path)) == 32
+
+
 def test_documents_are_selected_by_their_id(store_at):
     store, chunks = store_at(), chunks_of(30)
     store.upsert(chunks, clustered(30))

@@ -45,6 +45,8 @@ _BATCH_ROWS = 500
 _BATCH_CHARACTERS = 4_000_000
 _MOST_HITS = 16_384
 """Milvus's limit to the results of one query."""
+_MAX_FREQUENCIES = 100_000
+"""Terms whose frequencies are kept between searches."""
 _GRAPH = {"index_type": "HNSW", "params": {"M": 16, "efConstruction": 200}}
 _CHUNK_FIELDS = ["id", "text", "record"]
 
@@ -300,7 +302,8 @@ class MilvusStore:
             return {}
         count = self.count()
         with self._lock:
-            if count != self._counted:  # other processes write, too
+            # Other processes write too; and the words that readers ask for have no end.
+            if count != self._counted or len(self._frequencies) > _MAX_FREQUENCIES:
                 self._frequencies.clear()
                 self._counted = count
             known = dict(self._frequencies)

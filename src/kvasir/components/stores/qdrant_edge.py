@@ -50,6 +50,8 @@ from kvasir.components.stores.qdrant_points import (
     Dialect,
     PointId,
     chunk_of,
+    has_number,
+    may_index_number,
     metadata_payload,
     payload_of,
     point_ids,
@@ -375,10 +377,17 @@ class QdrantStore:
     def _condition(self, filters: Filter | None) -> EdgeFilter | None:
         if filters is None:
             return None
-        for field in range_fields(filters):
-            self._shard.ensure_number_index(field)
+        for field in range_fields(filters) - self._shard.indexed:
+            if may_index_number(self._shard.indexed) and self._has_number(field):
+                self._shard.ensure_number_index(field)
         condition: EdgeFilter = translate(filters, _DIALECT)
         return condition
+
+    def _has_number(self, field: str) -> bool:
+        one = ScrollRequest(limit=1, filter=has_number(field, _DIALECT), with_payload=False)
+        with self._shard.reading() as shard:
+            records, _ = shard.scroll(one)
+        return bool(records)
 
     def _index_early(self, points: Sequence[Point]) -> None:
         """Indexes number fields while that is cheap: later it takes a second for 100,000."""

@@ -10,7 +10,8 @@ the other copies points as they are. A point has
   its own, text, numbers and truth values stay apart (the engine itself takes ``True`` for 1),
   and field names never become part of a JSON path;
 - ``numbers``: the numeric entries once more, for ranges; a field's index is made when a range
-  over it is first asked for.
+  over it is first asked for, if some chunk has the field and fewer than ``MAX_NUMBER_INDEXES``
+  fields have one. The engine scans the others.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import math
 import re
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -40,6 +41,9 @@ TAGS = "tags"
 NUMBERS = "numbers"
 KEYWORD_FIELDS = (DOCUMENT_ID, TAGS)
 """Payload fields that every collection has a keyword index on."""
+
+MAX_NUMBER_INDEXES = 32
+"""Most number fields with an index: each costs memory, and a second at 100,000 chunks."""
 
 CHUNK_FIELDS = [DOCUMENT_ID, "text", "start", "end", "page", "headings", "metadata", "exact"]
 """The payload fields that a chunk is rebuilt from."""
@@ -128,6 +132,17 @@ def range_fields(condition: Filter | None) -> set[str]:
     if condition is None or condition.operator not in (">", ">=", "<", "<="):
         return set()
     return {_number_path(condition.field)}
+
+
+def has_number(path: str, dialect: Dialect) -> Any:
+    """Return the condition that a chunk has a number at a path of ``range_fields``."""
+    anything = dialect.range(gte=-sys.float_info.max)
+    return dialect.filter(must=[dialect.field(key=path, range=anything)])
+
+
+def may_index_number(indexed: Collection[str]) -> bool:
+    """True if one more number field may get an index."""
+    return sum(path.startswith(f"{NUMBERS}.") for path in indexed) < MAX_NUMBER_INDEXES
 
 
 def translate(condition: Filter, dialect: Dialect) -> Any:

@@ -24,6 +24,8 @@ from kvasir.components.stores.qdrant_points import (
     LAYOUT_VERSION,
     Dialect,
     chunk_of,
+    has_number,
+    may_index_number,
     metadata_payload,
     payload_of,
     point_ids,
@@ -275,10 +277,22 @@ class QdrantServerStore:
         if filters is None:
             return None
         for field in range_fields(filters) - self._indexed:
-            self._index(field, models.PayloadSchemaType.FLOAT)
-            self._indexed.add(field)
+            if may_index_number(self._indexed) and self._has_number(field):
+                self._index(field, models.PayloadSchemaType.FLOAT)
+                self._indexed.add(field)
         condition: models.Filter = translate(filters, _DIALECT)
         return condition
+
+    def _has_number(self, field: str) -> bool:
+        records, _ = self._call(
+            "reading",
+            self._client.scroll,
+            self._collection,
+            has_number(field, _DIALECT),
+            limit=1,
+            with_payload=False,
+        )
+        return bool(records)
 
     def _search(
         self, queries: Sequence[Any], using: str, top_k: int, filters: Filter | None
