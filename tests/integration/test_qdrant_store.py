@@ -450,6 +450,20 @@ def test_a_damaged_collection_says_how_to_get_it_again(store_at, tmp_path):
         store_at()
 
 
+@pytest.mark.parametrize("left", [0, 0.5])
+def test_files_that_make_the_engine_panic_are_reported_as_damaged(store_at, tmp_path, left):
+    store = store_at()
+    store.upsert(chunks_of(2_000), clustered(2_000))
+    store.optimize(wait=True)
+    store.close()
+    files = list((tmp_path / "test").glob("data-*/segments/*/payload_index/*/*/status.dat"))
+    assert files
+    for file in files:
+        file.write_bytes(file.read_bytes()[: int(left * file.stat().st_size)])
+    with pytest.raises(ComponentError, match=r"damaged: .*delete the folder '.*test', and 'kvasir"):
+        store_at().search_dense(clustered(1), 5, Comparison("number", "<", 500))
+
+
 def test_opening_twice_in_one_process_is_refused_in_one_sentence(store_at):
     store_at()
     with pytest.raises(StoreLockedError, match="this very process"):

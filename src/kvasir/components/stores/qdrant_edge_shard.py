@@ -127,6 +127,31 @@ class QdrantShard:
             return self._create() if data is None else _load(data)
         except Exception as error:
             raise self._unopened(data, error) from error
+        except BaseException as error:
+            raise self._panic("opening", error) from error
+
+    @contextmanager
+    def _calling(self, operation: str) -> Iterator[None]:
+        """Turn what the engine raises into a ``ComponentError``."""
+        try:
+            yield
+        except KvasirError:
+            raise
+        except Exception as error:
+            raise ComponentError("qdrant", operation, error) from error
+        except BaseException as error:
+            raise self._panic(operation, error) from error
+
+    def _panic(self, operation: str, error: BaseException) -> BaseException:
+        """Return the error for a panic of the engine, which damaged files cause.
+
+        A panic is no ``Exception`` and its class cannot be imported. Anything else that is no
+        ``Exception``, such as ``KeyboardInterrupt``, is returned as it is.
+        """
+        if type(error).__name__ != "PanicException":
+            return error
+        advice = f"its files are damaged: {refill(self._folder.path)}"
+        return ComponentError("qdrant", operation, f"{error}; {advice}")
 
     def _create(self) -> _OpenShard:
         data = self._folder.new_data()
@@ -167,9 +192,8 @@ class QdrantShard:
             current = self._opened()
             current.readers += 1
         try:
-            yield current.shard
-        except Exception as error:
-            raise ComponentError("qdrant", "reading", error) from error
+            with self._calling("reading"):
+                yield current.shard
         finally:
             with self._reading:
                 current.readers -= 1
@@ -189,15 +213,13 @@ class QdrantShard:
         with self.exclusive() as shard:
             if self._touched is not None:
                 self._touched.update(str(point_id) for point_id in ids)
-            try:
+            with self._calling("writing"):
                 shard.update(operation)
                 self._unflushed += len(ids)
                 self._without_graph += len(ids) if vectors else 0
                 if self._unflushed >= _FLUSH_EVERY:
                     shard.flush()
                     self._unflushed = 0
-            except Exception as error:
-                raise ComponentError("qdrant", "writing", error) from error
 
     def flush(self) -> None:
         """Returns when everything written so far is on the disk.
@@ -206,16 +228,14 @@ class QdrantShard:
             ComponentError: The store is closed, or the engine failed.
         """
         with self.exclusive() as shard:
-            try:
+            with self._calling("flushing"):
                 shard.flush()
-            except Exception as error:
-                raise ComponentError("qdrant", "flushing", error) from error
             self._unflushed = 0
 
     @contextmanager
     def exclusive(self) -> Iterator[EdgeShard]:
         """Keeps other writers out, for a write that depends on what is read before."""
-        with self._writing:
+        with self._writing, self._calling("writing"):
             yield self._opened().shard
 
     def ensure_number_index(self, field: str) -> None:
