@@ -4,7 +4,7 @@ import pytest
 
 import kvasir.core.registry as registry
 from kvasir.core.errors import SettingsError
-from kvasir.models.folders import find_local
+from kvasir.models.local import find_local
 from kvasir.testing.embedders import EmbedderContract
 from kvasir.testing.fakes import FakeEmbedder
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from kvasir.models.folders import find_local
+from kvasir.models.local import find_local
 
 PROGRAM = """
 import sys

@@ -14,7 +14,7 @@ import kvasir.components.embedders.openvino as openvino_engine
 import kvasir.core.registry as registry
 from kvasir.components.embedders.bert_graph import layer_weights
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
-from kvasir.models.folders import find_local
+from kvasir.models.local import find_local
 from kvasir.testing.embedders import TEXTS, EmbedderContract
 
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")

@@ -19,7 +19,7 @@ from kvasir.core.errors import ModelNotFoundError
 from kvasir.frontends.cli.main import cli
 from kvasir.models import hub
 from kvasir.models.finding import find
-from kvasir.models.folders import PARTIAL, find_local, list_local
+from kvasir.models.local import PARTIAL, find_local, list_local
 
 NAME = "acme/small-encoder"
 LISTING = f"/api/models/{NAME}/revision/main"

@@ -4,7 +4,7 @@ import pytest
 
 from kvasir.core.errors import ModelNotFoundError
 from kvasir.models.cards import card_languages, known_prompts, languages
-from kvasir.models.folders import cache_dir, find_local, list_local, read_json
+from kvasir.models.local import cache_dir, find_local, list_local, read_json
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 needs_minilm = pytest.mark.skipif(

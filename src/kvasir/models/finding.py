@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kvasir.core.errors import ModelNotFoundError
 from kvasir.core.types import Progress
-from kvasir.models.folders import (
+from kvasir.models.local import (
     PACKAGES,
     ModelFolder,
     cache_dir,

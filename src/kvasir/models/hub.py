@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from kvasir.core.errors import ModelNotFoundError
 from kvasir.core.types import Progress
-from kvasir.models.folders import NO_OWNER, PARTIAL, ModelFolder, full_names, models_dir
+from kvasir.models.local import NO_OWNER, PARTIAL, ModelFolder, full_names, models_dir
 
 ENDPOINT = "https://huggingface.co"
 ATTEMPTS = 5

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from kvasir.components.embedders.openvino_runtime import op, ov, why
 from kvasir.core.errors import ModelNotFoundError, SettingsError
-from kvasir.models.folders import weight_files
+from kvasir.models.local import weight_files
 
 Weights = Callable[[str], NDArray[np.float32]]
 

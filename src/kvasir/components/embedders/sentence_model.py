@@ -16,7 +16,7 @@ from typing import Any
 
 from kvasir.core.errors import ModelNotFoundError, SettingsError
 from kvasir.models.cards import known_prompts
-from kvasir.models.folders import ModelFolder, read_json, weight_files
+from kvasir.models.local import ModelFolder, read_json, weight_files
 
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 _SAMPLES = 32

@@ -9,7 +9,7 @@ import click
 from kvasir.frontends.cli.options import json_option, with_settings
 from kvasir.frontends.cli.progress import download
 from kvasir.frontends.cli.rendering import print_json, print_table, sizes
-from kvasir.models import folders
+from kvasir.models import local
 from kvasir.settings.schema import Settings
 
 
@@ -23,7 +23,7 @@ def models() -> None:
 @with_settings
 def list_models(settings: Settings, as_json: bool) -> None:
     """List the models on this machine."""
-    rows = [_as_dict(folder) for folder in folders.list_local(settings.data_dir)]
+    rows = [_as_dict(folder) for folder in local.list_local(settings.data_dir)]
     if as_json:
         print_json(rows)
         return
@@ -48,7 +48,7 @@ def pull(settings: Settings, name: str | None, as_json: bool) -> None:
         click.echo(f"{folder.name}: {folder.path}")
 
 
-def _as_dict(folder: folders.ModelFolder) -> dict[str, Any]:
+def _as_dict(folder: local.ModelFolder) -> dict[str, Any]:
     return {
         "name": folder.name,
         "dimension": folder.dimension,
