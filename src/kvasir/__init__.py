@@ -12,6 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from kvasir.core.environment import disable_telemetry
 from kvasir.core.errors import ComponentError, KvasirError, UserError
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from kvasir.app import open_app as open
 
 __all__ = ["App", "ComponentError", "KvasirError", "UserError", "open"]
+
+disable_telemetry()
 
 _APP_NAMES = {"open": "open_app", "App": "App"}
 

@@ -5,8 +5,8 @@ questions made of the answer resemble the one asked?), context precision (do the
 help stand above the others?) and context recall (are the accepted answer's statements in the
 passages?). The server is asked for JSON; the library ``instructor`` checks it and asks again.
 
-Ragas' reports to its makers are switched off, and its own client, which writes an id to the
-home directory, is not used.
+Ragas' telemetry is switched off (``core.environment``), and its own client, which writes an id
+to the home directory, is not used.
 
 Source: Es et al. 2023, arXiv 2309.15217; https://docs.ragas.io (ragas 0.4).
 """
@@ -16,12 +16,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
 from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
-
-os.environ["RAGAS_DO_NOT_TRACK"] = "true"
 
 import httpx
 import instructor
