@@ -1,23 +1,35 @@
-"""Loads models of the ``transformers`` family without drawing on the user's terminal."""
+"""Load models of the ``transformers`` family without writing to the user's terminal."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from transformers.utils import logging
 
+_lock = threading.Lock()
+_loading = 0
+_enabled = False
+
 
 @contextmanager
 def without_progress_bars() -> Iterator[None]:
-    """Keeps the libraries' own progress bars off while a model is loaded.
+    """Keep the libraries' own progress bars off while a model is loaded.
 
-    They write to the terminal that Kvasir's own progress, or a program's output, is on.
+    They write to the terminal that shows Kvasir's own progress or a program's output. The switch
+    is one for the process: the first of several threads turns it off, the last one restores it.
     """
-    enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    global _loading, _enabled
+    with _lock:
+        if not _loading:
+            _enabled = logging.is_progress_bar_enabled()
+            logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        _loading += 1
     try:
         yield
     finally:
-        if enabled:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+        with _lock:
+            _loading -= 1
+            if not _loading and _enabled:
+                logging.enable_progress_bar()  # type: ignore[no-untyped-call]
