@@ -4,26 +4,33 @@ import hashlib
 import json
 import os
 import re
+import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 from filelock import FileLock
+from huggingface_hub import constants, file_download
 
 from kvasir.core.errors import ModelNotFoundError
 from kvasir.frontends.cli.main import cli
 from kvasir.models import hub
-from kvasir.models.finding import find
-from kvasir.models.local import PARTIAL, find_local, list_local
+from kvasir.models.local import PARTIAL, find, find_local, list_local
 
 NAME = "acme/small-encoder"
 LISTING = f"/api/models/{NAME}/revision/main"
+WEIGHTS = f"/{NAME}/resolve/c0ffee/model.safetensors"
 TOKEN = "hf_a-secret-token"
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 FILES = {
     "config.json": b'{"model_type": "bert", "hidden_size": 24}',
     "tokenizer.json": b"{}",
@@ -35,6 +42,7 @@ FILES = {
     "modeling_acme.py": b"print('never fetched')",
     "../outside.json": b"never fetched",
 }
+PIECE = 1 << 16
 KEPT = {"config.json", "tokenizer.json", "1_Pooling/config.json", "README.md", "model.safetensors"}
 
 
@@ -47,8 +55,14 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files = dict(FILES)
         self.requests = []
-        self.break_after = None
-        self.breaks = 0
+        self.agents = set()
+        self.cuts = []
+        self.resets = False
+        self.pause = 0
+        self.gated = False
+        self.answer = None
+        self.hangs_after = None
+        self.released = threading.Event()
         self.needs_token = None
         self.status = None
         self.ranges = True
@@ -66,6 +80,7 @@ class Handler(BaseHTTPRequestHandler):
         server = self.server
         path = self.path.partition("?")[0]
         server.requests.append((path, self.headers.get("Range"), self.headers["Authorization"]))
+        server.agents.add(self.headers["User-Agent"])
         if server.needs_token and self.headers["Authorization"] != f"Bearer {server.needs_token}":
             return self.reply(401, b"{}")
         if server.status:
@@ -73,8 +88,11 @@ class Handler(BaseHTTPRequestHandler):
         if path == LISTING:
             if [asked for asked, *_ in server.requests].count(LISTING) >= server.askers:
                 server.all_asked.set()
-            return self.reply(200, json.dumps(self.listing()).encode())
+            answer = json.dumps(self.listing()).encode()
+            return self.reply(200, answer if server.answer is None else server.answer)
         server.all_asked.wait(60)
+        if server.gated:
+            return self.reply(403, b"{}", {"X-Error-Code": "GatedRepo"})
         name = path.removeprefix(f"/{NAME}/resolve/c0ffee/")
         if server.moved_to:
             return self.redirect(f"{server.moved_to}{path}")
@@ -88,12 +106,12 @@ class Handler(BaseHTTPRequestHandler):
             entry = {"rfilename": name, "size": len(content)}
             if name.endswith((".safetensors", ".bin")):
                 digest = hashlib.sha256(content).hexdigest()
-                entry["lfs"] = {"sha256": digest, "size": len(content)}
+                entry["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 134}
             else:
                 blob = b"blob %d\0" % len(content) + content
                 entry["blobId"] = hashlib.sha1(blob).hexdigest()
             siblings.append(entry)
-        return {"sha": "c0ffee", "siblings": siblings}
+        return {"id": NAME, "sha": "c0ffee", "siblings": siblings}
 
     def send_file(self, content):
         server = self.server
@@ -102,13 +120,31 @@ class Handler(BaseHTTPRequestHandler):
         body = content[start:]
         self.send_response(206 if wanted else 200)
         self.send_header("Content-Length", str(len(body)))
+        if wanted:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.end_headers()
-        if server.break_after is not None and len(body) > server.break_after and server.breaks:
-            server.breaks -= 1
-            self.wfile.write(body[: server.break_after])
-            self.close_connection = True
-            return
-        self.wfile.write(body)
+        if server.cuts and len(body) > server.cuts[0]:
+            self.wfile.write(body[: server.cuts.pop(0)])
+            return self.break_off()
+        if server.hangs_after is not None and len(body) > server.hangs_after:
+            self.wfile.write(body[: server.hangs_after])
+            server.released.wait(60)
+            return self.break_off()
+        for begin in range(0, len(body), PIECE):
+            time.sleep(server.pause)
+            try:
+                self.wfile.write(body[begin : begin + PIECE])
+            except ConnectionError:  # the client was stopped
+                return self.break_off()
+        return None
+
+    def break_off(self):
+        self.close_connection = True
+        if self.server.resets:
+            self.wfile.flush()
+            time.sleep(0.1)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
 
     def redirect(self, address):
         self.send_response(302)
@@ -116,8 +152,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def reply(self, status, body):
+    def reply(self, status, body, headers=()):
         self.send_response(status)
+        for name, value in dict(headers).items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -125,10 +163,12 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch, tmp_path):
-    for variable in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_HOME"):
+    for variable in ("HF_TOKEN", *OFFLINE, "HF_HUB_CACHE", "HF_HOME"):
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "no-cache"))
-    monkeypatch.setattr(hub, "PAUSE", 0.001)
+    # huggingface_hub waits a second before every retry.
+    monkeypatch.setattr(file_download, "time", SimpleNamespace(sleep=lambda seconds: None))
     with serving() as server:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
         yield server
@@ -142,6 +182,7 @@ def serving():
     try:
         yield server
     finally:
+        server.released.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -186,7 +227,7 @@ def test_progress_counts_the_bytes_of_the_whole_model(server, tmp_path):
 
 
 def test_a_broken_connection_is_resumed_where_it_broke(server, tmp_path):
-    server.break_after, server.breaks = 300_000, 3
+    server.cuts = [300_000] * 3
     folder = hub.pull(NAME, data_dir=tmp_path)
     assert stored(folder.path)["model.safetensors"] == FILES["model.safetensors"]
     ranges = [asked for path, asked, _ in server.requests if path.endswith("model.safetensors")]
@@ -196,23 +237,129 @@ def test_a_broken_connection_is_resumed_where_it_broke(server, tmp_path):
 
 
 def test_a_server_without_ranges_is_asked_from_the_start(server, tmp_path):
-    server.break_after, server.breaks, server.ranges = 300_000, 1, False
+    server.cuts, server.ranges = [300_000], False
     folder = hub.pull(NAME, data_dir=tmp_path)
     assert stored(folder.path)["model.safetensors"] == FILES["model.safetensors"]
 
 
 def test_a_later_run_goes_on_where_an_earlier_one_gave_up(server, tmp_path):
-    server.break_after, server.breaks = 0, 1000
-    with pytest.raises(ModelNotFoundError, match=r"broke 5 times.*run it again"):
+    server.cuts = [0] * 1000
+    with pytest.raises(ModelNotFoundError, match=r"broke at 1_Pooling/config\.json.*run it again"):
         hub.pull(NAME, data_dir=tmp_path)
     assert find_local(NAME, tmp_path) is None
+    assert [path for path, *_ in server.requests[1:]] == [
+        f"/{NAME}/resolve/c0ffee/1_Pooling/config.json"
+    ] * 6
     part = tmp_path / "models" / ".partial" / "acme--small-encoder" / "model.safetensors.part"
     part.parent.mkdir(parents=True, exist_ok=True)
     part.write_bytes(FILES["model.safetensors"][:1000])
-    server.breaks = 0
+    server.cuts = []
     server.requests.clear()
     assert stored(hub.pull(NAME, data_dir=tmp_path).path).keys() == KEPT
-    assert (f"/{NAME}/resolve/c0ffee/model.safetensors", "bytes=1000-", None) in server.requests
+    assert (WEIGHTS, "bytes=1000-", None) in server.requests
+
+
+def ranges(server):
+    """The ranges that were asked of the weights, and forgets all requests."""
+    asked = [wanted for path, wanted, _ in server.requests if path == WEIGHTS]
+    server.requests.clear()
+    return asked
+
+
+def part_size(folder):
+    return (
+        (folder / "models" / PARTIAL / "acme--small-encoder" / "model.safetensors.part")
+        .stat()
+        .st_size
+    )
+
+
+def assert_resumes(server, folder):
+    """The next run asks for what is missing, for nothing that has arrived, and is complete."""
+    have = part_size(folder)
+    assert 0 < have < len(FILES["model.safetensors"])
+    assert find_local(NAME, folder) is None
+    server.requests.clear()
+    server.pause, server.hangs_after, server.cuts = 0, None, []
+    pulled = hub.pull(NAME, data_dir=folder)
+    assert stored(pulled.path) == {name: FILES[name] for name in KEPT}
+    assert len(server.requests) == 2  # the listing, and what was missing of the weights
+    assert ranges(server) == [f"bytes={have}-"]
+
+
+def test_a_download_that_broke_in_the_middle_is_resumed_by_the_next_run(server, tmp_path):
+    server.cuts = [300_000, *[0] * 20]
+    with pytest.raises(ModelNotFoundError, match="run it again to go on from there"):
+        hub.pull(NAME, data_dir=tmp_path)
+    first, *retries = ranges(server)
+    assert first is None
+    assert set(retries) == {f"bytes={part_size(tmp_path)}-"}
+    assert_resumes(server, tmp_path)
+
+
+def test_a_connection_that_is_reset_is_resumed_in_the_same_run(server, tmp_path):
+    server.cuts, server.resets = [300_000], True
+    folder = hub.pull(NAME, data_dir=tmp_path)
+    assert stored(folder.path)["model.safetensors"] == FILES["model.safetensors"]
+    first, second = ranges(server)
+    assert first is None
+    assert int(second.removeprefix("bytes=").removesuffix("-")) > 0
+
+
+@pytest.mark.parametrize("trouble", [{"pause": 0.2}, {"hangs_after": 300_000}], ids=str)
+def test_a_stopped_download_ends_within_two_seconds_and_is_resumed(server, tmp_path, trouble):
+    vars(server).update(trouble)
+    seen, stopped = [], []
+
+    def should_stop():
+        if seen and seen[-1] > 200_000:
+            stopped.append(time.monotonic())
+        return bool(stopped)
+
+    with pytest.raises(hub.DownloadStoppedError):
+        hub.pull(NAME, None, tmp_path, lambda _, done, total: seen.append(done), should_stop)
+    assert time.monotonic() - stopped[0] < 2
+    server.released.set()
+    for thread in threading.enumerate():
+        if thread.name == "kvasir-download":
+            thread.join(10)
+    assert_resumes(server, tmp_path)
+
+
+def test_a_download_that_waits_for_another_program_can_be_stopped(server, tmp_path, monkeypatch):
+    hub.pull(NAME, data_dir=tmp_path)
+    (lock_file,) = (tmp_path / "models" / PARTIAL).glob("*.lock")
+    monkeypatch.setattr(hub, "LOCK_NOTICE_SECONDS", 0.1)
+    told = []
+    with FileLock(lock_file), pytest.raises(hub.DownloadStoppedError):
+        hub.pull(NAME, None, tmp_path, lambda *step: told.append(step), lambda: bool(told))
+
+
+def test_progress_moves_while_a_file_arrives(server, tmp_path):
+    server.pause = 0.05
+    seen = []
+    hub.pull(NAME, data_dir=tmp_path, progress=lambda *step: seen.append(step))
+    steps = [done for name, done, _ in seen if name == "model.safetensors"]
+    assert len(steps) > 4
+    assert steps == sorted(set(steps))
+
+
+def test_ctrl_c_leaves_a_download_that_the_next_run_resumes(server, tmp_path):
+    server.pause = 0.3
+    data = tmp_path / "kvasir-data"
+    with pulling(tmp_path) as process:
+        end = time.monotonic() + 60
+        while not list(data.rglob("model.safetensors.part")) or part_size(data) < PIECE:
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        interrupted = time.monotonic()
+        _, shown = process.communicate()
+        assert time.monotonic() - interrupted < 2
+    assert process.returncode == 130
+    assert "Traceback" not in shown
+    assert_resumes(server, data)
 
 
 @contextmanager
@@ -242,7 +389,8 @@ def test_a_model_that_two_processes_fetch_at_the_same_time_is_fetched_once(serve
     assert fetched == sorted(f"/{NAME}/resolve/c0ffee/{name}" for name in KEPT)
 
 
-def test_who_waits_for_another_program_is_told_so(server, tmp_path):
+def test_who_waits_for_another_program_is_told_so(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "LOCK_NOTICE_SECONDS", 0.1)
     pulled = hub.pull(NAME, data_dir=tmp_path)
     (lock_file,) = (tmp_path / "models" / PARTIAL).glob("*.lock")
     told = []
@@ -301,6 +449,7 @@ def test_a_damaged_file_is_refused_and_not_kept(server, tmp_path):
     with pytest.raises(ModelNotFoundError, match=r"model\.safetensors .* damaged"):
         hub.pull(NAME, data_dir=tmp_path)
     assert find_local(NAME, tmp_path) is None
+    assert not list(tmp_path.rglob("model.safetensors*"))
     server.files = dict(FILES)
     assert stored(hub.pull(NAME, data_dir=tmp_path).path).keys() == KEPT
 
@@ -319,6 +468,30 @@ def test_the_token_is_not_shown_to_the_host_that_the_hub_redirects_to(server, tm
         assert stored(hub.pull(NAME, TOKEN, tmp_path).path).keys() == KEPT
         assert len(storage.requests) == len(KEPT)
         assert {token for _, _, token in storage.requests} == {None}
+
+
+def test_only_the_token_of_kvasir_is_sent_and_nothing_about_the_machine(
+    server, tmp_path, monkeypatch
+):
+    login = tmp_path / "token"
+    login.write_text(TOKEN)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(login))
+    hub.pull(NAME, data_dir=tmp_path)
+    assert {token for _, _, token in server.requests} == {None}
+    assert server.agents == {"kvasir"}
+
+
+def test_a_model_whose_files_are_gated_is_explained(server, tmp_path):
+    server.gated = True
+    with pytest.raises(ModelNotFoundError, match=r"\(403\): accept the model's terms"):
+        hub.pull(NAME, TOKEN, tmp_path)
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"[]", b"{}", b'{"id": "a/b"}'])
+def test_a_server_that_is_no_hub_is_named(server, tmp_path, answer):
+    server.answer = answer
+    with pytest.raises(ModelNotFoundError, match="did not answer as a hub does"):
+        hub.pull(NAME, data_dir=tmp_path)
 
 
 def test_what_an_older_version_left_half_done_is_fetched_anew(server, tmp_path):
@@ -356,15 +529,18 @@ def test_one_error_lists_every_way_that_was_tried(server, tmp_path):
         assert part in message
 
 
-def test_offline_means_that_nothing_is_asked(server, tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ModelNotFoundError, match="HF_HUB_OFFLINE is set"):
+@pytest.mark.parametrize("variable", OFFLINE)
+def test_offline_means_that_nothing_is_asked(server, tmp_path, monkeypatch, variable):
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(ModelNotFoundError, match=f"{variable} is set"):
         find(NAME, data_dir=tmp_path)
     assert server.requests == []
 
 
 def test_an_unreachable_hub_is_named(tmp_path, monkeypatch):
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    for variable in OFFLINE:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(ModelNotFoundError, match=r"http://127\.0\.0\.1:9/? cannot be reached"):
         hub.pull(NAME, data_dir=tmp_path)

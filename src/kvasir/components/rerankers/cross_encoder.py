@@ -16,7 +16,7 @@ from sentence_transformers import CrossEncoder
 
 from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.types import Hit, Progress
-from kvasir.models.finding import find
+from kvasir.models.local import find
 from kvasir.models.transformers import without_progress_bars
 
 DEFAULT_MODEL = "BAAI/bge-reranker-v2-m3"
