@@ -1,8 +1,10 @@
-"""Opens the SQL database, SQLite by default, and brings its schema up to date.
+"""Opens the SQL database and brings its schema up to date: SQLite, PostgreSQL, MariaDB or MySQL.
 
 An SQLite database runs in WAL mode: readers and the one writer do not block each other.
 Transactions that write begin with ``BEGIN IMMEDIATE``: one that begins as a reader and writes
 later fails at once, whatever the busy timeout, when another process wrote in between.
+
+A transaction on a server is ``READ COMMITTED``: each statement sees what was committed before it.
 
 Source: https://www.sqlite.org/wal.html, https://www.sqlite.org/lang_transaction.html; and, for
 taking over BEGIN from the driver, SQLAlchemy's page on the pysqlite dialect.
@@ -16,15 +18,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
-from kvasir.core.errors import ComponentError, UserError
+from kvasir.core.errors import ComponentError, MissingExtraError, UserError
 from kvasir.database.migrating import ensure_current
 
 BUSY_SECONDS = 15
 """How long a transaction waits for another process's before it gives up."""
+
+_STRICT = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
+
+_DRIVERS = {
+    "postgresql": ("postgresql+psycopg", "psycopg", "postgres"),
+    "postgres": ("postgresql+psycopg", "psycopg", "postgres"),
+    "mysql": ("mysql+pymysql", "pymysql", "mysql"),
+    "mariadb": ("mariadb+pymysql", "pymysql", "mysql"),
+}
+"""By the scheme of a URL: SQLAlchemy's name of the driver, its module, and the extra for it."""
 
 _REMEDIES = {
     sqlite3.SQLITE_BUSY: "another program writes to it; do the same again when it has ended",
@@ -106,7 +118,7 @@ def _create(url: str) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() != "sqlite":
-            return create_engine(parsed, pool_pre_ping=True)
+            return _create_on_server(parsed)
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             engine = create_engine(parsed)
@@ -129,6 +141,23 @@ def _create(url: str) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _create_on_server(url: URL) -> Engine:
+    backend = url.get_backend_name()
+    driver, module, extra = _DRIVERS.get(backend, ("", "", ""))
+    if driver and "+" not in url.drivername:
+        url = url.set(drivername=driver)
+    options: dict[str, Any] = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+    if extra == "mysql":
+        # Without the strict mode, values that are too long are cut off with a warning.
+        options["connect_args"] = {"init_command": f"SET SESSION sql_mode = '{_STRICT}'"}
+    try:
+        return create_engine(url, **options)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise MissingExtraError(f"a database at {backend}://", extra) from error
 
 
 def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:

@@ -1,22 +1,28 @@
 """Keeps the database's schema at the revision that this version of Kvasir needs.
 
-A database that is current costs one query; Alembic is only imported when something is to be
+A database that is current costs two queries; Alembic is only imported when something is to be
 done. The migrations are the files in ``migrations/versions``.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import Connection, Engine, inspect, text
 
 from kvasir.core.errors import UserError
 from kvasir.database import migrations
 
 REVISIONS = ("0001",)
 """Every revision there is, oldest first; the last one is what this version needs."""
+
+_LOCK = 5_317_008
+"""The number that a migrating process locks, arbitrary but always the same."""
+
+_LOCK_SECONDS = 120
 
 
 def ensure_current(engine: Engine) -> None:
@@ -25,32 +31,32 @@ def ensure_current(engine: Engine) -> None:
     Raises:
         UserError: A newer version of Kvasir made the database.
     """
-    if _revision(engine) == REVISIONS[-1]:
-        return
+    with engine.connect() as connection:
+        if _revision(connection) == REVISIONS[-1]:
+            return
     # One transaction that writes from its start: a second process that comes meanwhile waits
     # here, and then finds that nothing is left to do.
     with (
         engine.connect().execution_options(kvasir_writes=True) as connection,
         connection.begin(),
+        _one_at_a_time(connection),
     ):
-        _upgrade(connection)
+        migrate(connection, "head")
 
 
-def _revision(engine: Engine) -> str | None:
-    with engine.connect() as connection:
-        try:
-            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-        except DatabaseError:
-            if engine.dialect.has_table(connection, "alembic_version"):
-                raise
-            return None
+def migrate(connection: Connection, revision: str) -> None:
+    """Migrates a database up or down to a revision.
 
+    Args:
+        connection: Within a writing transaction.
+        revision: One of ``REVISIONS``, ``head``, or ``base``, which is an empty database.
 
-def _upgrade(connection: Connection) -> None:
+    Raises:
+        UserError: A newer version of Kvasir made the database.
+    """
     command = importlib.import_module("alembic.command")
     config_class = importlib.import_module("alembic.config").Config
-    runtime = importlib.import_module("alembic.runtime.migration")
-    current = runtime.MigrationContext.configure(connection).get_current_revision()
+    current = _revision(connection)
     if current is not None and current not in REVISIONS:
         raise UserError(
             f"the database is at schema revision {current}, which this version of Kvasir does "
@@ -60,4 +66,38 @@ def _upgrade(connection: Connection) -> None:
     folder = str(Path(migrations.__file__).parent)
     config.set_main_option("script_location", folder.replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    order = ("base", *REVISIONS, "head")
+    downwards = order.index(revision) < order.index(current or "base")
+    (command.downgrade if downwards else command.upgrade)(config, revision)
+
+
+def _revision(connection: Connection) -> str | None:
+    # Asked first: on PostgreSQL a failed query would end the transaction.
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+@contextmanager
+def _one_at_a_time(connection: Connection) -> Iterator[None]:
+    """Keeps other processes from migrating the same database; SQLite's transaction does so."""
+    backend = connection.dialect.name
+    if backend == "postgresql":
+        # Released at the end of the transaction.
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+    if backend not in ("mysql", "mariadb"):
+        yield
+        return
+    # Locks have names that all databases of a server share.
+    name = {"name": f"{_LOCK}", "seconds": _LOCK_SECONDS}
+    taken = text("SELECT GET_LOCK(CONCAT(:name, '.', MD5(DATABASE())), :seconds)")
+    if connection.execute(taken, name).scalar() != 1:
+        raise UserError(
+            f"another process has been migrating the database for {_LOCK_SECONDS} seconds: "
+            "try again when it has ended"
+        )
+    try:
+        yield
+    finally:
+        released = text("SELECT RELEASE_LOCK(CONCAT(:name, '.', MD5(DATABASE())))")
+        connection.execute(released, {"name": f"{_LOCK}"})

@@ -2,10 +2,11 @@
 
 from alembic import context
 
+connection = context.config.attributes["connection"]
 context.configure(
-    connection=context.config.attributes["connection"],
+    connection=connection,
     # SQLite can roll back a CREATE TABLE; Alembic supposes by default that it cannot.
-    transactional_ddl=True,
+    transactional_ddl=connection.dialect.name not in ("mysql", "mariadb"),
     render_as_batch=True,
 )
 with context.begin_transaction():

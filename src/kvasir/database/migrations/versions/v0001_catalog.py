@@ -110,13 +110,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops them again."""
+    """Drop them with their indexes."""
     op.drop_table("texts")
-    op.drop_index(op.f("ix_chunks_passage_hash"), table_name="chunks")
     op.drop_table("chunks")
-    op.drop_index(op.f("ix_versions_status"), table_name="versions")
-    op.drop_index(op.f("ix_versions_source_id_status"), table_name="versions")
     op.drop_table("versions")
-    op.drop_index(op.f("ix_sources_collection_id"), table_name="sources")
     op.drop_table("sources")
     op.drop_table("collections")
