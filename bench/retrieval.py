@@ -31,7 +31,7 @@ import numpy as np
 
 from kvasir.answering.retrieval import CANDIDATES, Retriever
 from kvasir.core.registry import build
-from kvasir.core.types import Chunk, chunk_id, document_id
+from kvasir.core.types import Chunk, Comparison, Logical, SearchRequest, chunk_id, document_id
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (10_000, 100_000, 300_000)
@@ -101,10 +101,10 @@ def run(sizes: list[int], candidates: int = CANDIDATES) -> Iterator[dict[str, An
                     "graph_seconds": graph_seconds,
                     "while_building_ms": building,
                     "embedding_ms": _times(lambda q: embedder.embed_queries([q]), queries),
-                    "hybrid_ms": _times(retriever.retrieve, queries),
-                    "dense_ms": _times(dense.retrieve, queries),
+                    "hybrid_ms": _times(lambda q: retriever.retrieve(SearchRequest(q)), queries),
+                    "dense_ms": _times(lambda q: dense.retrieve(SearchRequest(q)), queries),
                     "filtered_ms": _times(
-                        lambda q: retriever.retrieve(q, filters="shelf=7"), queries
+                        lambda q: retriever.retrieve(SearchRequest(q, filters=_SHELF)), queries
                     ),
                     "peak_memory_gb": _peak_memory(),
                     "disk_mb": _disk(Path(folder)) / 1e6,
@@ -145,6 +145,7 @@ class _Text:
         )
 
 
+_SHELF = Logical("OR", (Comparison("shelf", "==", "7"), Comparison("shelf", "==", 7)))
 _SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
 
 
@@ -186,7 +187,7 @@ def _search_while(
         working = pool.submit(work)
         while not working.done() or not times:
             started = time.perf_counter()
-            retriever.retrieve(queries[len(times) % len(queries)])
+            retriever.retrieve(SearchRequest(queries[len(times) % len(queries)]))
             times.append(time.perf_counter() - started)
             time.sleep(0.01)
         working.result()

@@ -34,7 +34,7 @@ from kvasir.answering.retrieval import Retriever
 from kvasir.core.filters import Comparison
 from kvasir.core.protocols import Optimizable
 from kvasir.core.registry import build
-from kvasir.core.types import Matrix
+from kvasir.core.types import Matrix, SearchRequest
 from kvasir.evaluation.datasets import load_dataset
 from kvasir.evaluation.retrieval import evaluate_retrieval
 from tables import milliseconds, put, table
@@ -145,7 +145,7 @@ def ask(kind: str, folder: Path, size: int, calls: int) -> dict[str, Any]:
             "filtered_ms": latency(
                 lambda i: store.search_dense(vectors[i : i + 1], 10, spanish), calls
             ),
-            "hybrid_ms": latency(lambda i: retriever.retrieve(texts[i]), calls),
+            "hybrid_ms": latency(lambda i: retriever.retrieve(SearchRequest(texts[i])), calls),
         }
         used = memory()
     return {

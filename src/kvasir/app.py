@@ -19,14 +19,14 @@ from kvasir.answering.answers import Answerer, AnswerStream
 from kvasir.answering.refusal import Calibration, EvidenceReader, Features
 from kvasir.answering.retrieval import Retriever
 from kvasir.core.errors import CollectionError, SettingsError, UserError
-from kvasir.core.filters import Filter, parse_filter
+from kvasir.core.filters import Filter, all_of, parse_filter
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
 from kvasir.core.protocols import (
     Droppable,
     Optimizable,
     VectorStore,
 )
-from kvasir.core.types import Answer, Hit, Metadata, Progress, document_id
+from kvasir.core.types import Answer, Hit, Metadata, Progress, SearchRequest, document_id
 from kvasir.ingesting.publishing import check_embedder
 from kvasir.ingesting.sources import Input, identity
 from kvasir.parts import Parts, once
@@ -148,7 +148,8 @@ class App(Parts):
             query: The question or keywords.
             top_k: Most hits; by default what the settings say.
             min_score_threshold: Leave out hits whose ``dense_score`` is below.
-            filters: ``"field=value,..."``, a mapping, or a ``Filter``.
+            filters: ``"field=value,..."``, a mapping, or a ``Filter``; applied together with
+                those of the settings, never in their place.
 
         Raises:
             UserError: The query is empty.
@@ -156,9 +157,7 @@ class App(Parts):
         """
         if not query.strip():
             raise UserError("the query is empty: type one")
-        return self.retriever.retrieve(
-            _sound(query), **self._asked(top_k, min_score_threshold, filters)
-        )
+        return self.retriever.retrieve(self._request(query, top_k, min_score_threshold, filters))
 
     def ask(
         self,
@@ -169,9 +168,7 @@ class App(Parts):
         filters: FilterLike = None,
     ) -> Answer:
         """Answers a question from the documents; arguments and errors as ``search``."""
-        return self.answerer.ask(
-            _sound(question), **self._asked(top_k, min_score_threshold, filters)
-        )
+        return self.answerer.ask(self._request(question, top_k, min_score_threshold, filters))
 
     def stream(
         self,
@@ -182,9 +179,7 @@ class App(Parts):
         filters: FilterLike = None,
     ) -> AnswerStream:
         """The same as ``ask``, piece by piece; ``.answer`` holds the whole afterwards."""
-        return self.answerer.stream(
-            _sound(question), **self._asked(top_k, min_score_threshold, filters)
-        )
+        return self.answerer.stream(self._request(question, top_k, min_score_threshold, filters))
 
     # Documents and collections
 
@@ -428,7 +423,7 @@ class App(Parts):
         Raises:
             UserError: A setting of the generator or of the refinement is missing or unusable.
         """
-        from kvasir.answering.chat import Conversation, Retrieval
+        from kvasir.answering.chat import Conversation
         from kvasir.answering.refinement import Refiner
 
         chosen = self.settings.generator
@@ -449,11 +444,7 @@ class App(Parts):
         return Conversation(
             generator,
             self._open_documents,
-            retrieval=Retrieval(
-                rag.retriever.top_k,
-                rag.retriever.min_score_threshold,
-                parse_filter(rag.retriever.filters),
-            ),
+            search=self._request(),
             refiner=refiner,
             template=rag.prompt,
         )
@@ -580,15 +571,20 @@ class App(Parts):
             )
         return False
 
-    def _asked(
-        self, top_k: int | None, threshold: float | None, filters: FilterLike
-    ) -> dict[str, Any]:
+    def _request(
+        self,
+        query: str = "",
+        top_k: int | None = None,
+        threshold: float | None = None,
+        filters: FilterLike = None,
+    ) -> SearchRequest:
         chosen = self.settings.chat.rag.retriever
-        return {
-            "top_k": chosen.top_k if top_k is None else top_k,
-            "min_score_threshold": (chosen.min_score_threshold if threshold is None else threshold),
-            "filters": chosen.filters if filters is None else filters,
-        }
+        return SearchRequest(
+            _sound(query),
+            chosen.top_k if top_k is None else top_k,
+            chosen.min_score_threshold if threshold is None else threshold,
+            all_of(parse_filter(chosen.filters), parse_filter(filters)),
+        )
 
 
 def _full_prefix(prefix: str) -> str:

@@ -16,8 +16,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 from uuid import uuid4
 
-from kvasir.answering.answers import Answerer, HitSource
+from kvasir.answering.answers import Answerer
 from kvasir.answering.refusal import Calibration
+from kvasir.answering.retrieval import Retriever
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.errors import SettingsError
 from kvasir.core.ledger import CollectionRecord
@@ -32,7 +33,7 @@ from kvasir.core.protocols import (
     VectorStore,
 )
 from kvasir.core.registry import build, load
-from kvasir.core.types import Progress
+from kvasir.core.types import Progress, SearchRequest
 from kvasir.settings.schema import GeneratorSettings, Settings, VectorDbSettings, reveal
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class Parts:
 
     def make_answerer(
         self,
-        retriever: HitSource,
+        retriever: Retriever,
         document_text: Callable[[str], str | None],
         calibration: Calibration | None = None,
     ) -> Answerer:
@@ -190,8 +191,7 @@ class Parts:
             candidates=chosen.candidates,
             reranker=self.reranker,
             rerank_candidates=chosen.rerank_candidates,
-            top_k=chosen.top_k,
-            min_score_threshold=chosen.min_score_threshold,
+            search=SearchRequest("", chosen.top_k, chosen.min_score_threshold),
         )
 
     @once

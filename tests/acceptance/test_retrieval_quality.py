@@ -7,6 +7,7 @@ import pytest
 
 from kvasir.answering.retrieval import Retriever
 from kvasir.core.registry import build
+from kvasir.core.types import SearchRequest
 from kvasir.evaluation.datasets import load_dataset
 from kvasir.evaluation.retrieval import evaluate_retrieval, to_document
 
@@ -124,7 +125,7 @@ def test_every_hit_carries_the_true_dense_score(embedder, datasets, tmp_path):
         retriever = Retriever(embedder, store, languages=["zh"], candidates=5)
         for query in [query.text for query in datasets["zh"].queries[:20]]:
             vector = embedder.embed_queries([query])[0]
-            for hit in retriever.retrieve(query):
+            for hit in retriever.retrieve(SearchRequest(query)):
                 expected = embedder.embed_documents([hit.chunk.passage])[0] @ vector
                 assert hit.dense_score == pytest.approx((1 + float(expected)) / 2, abs=1e-3)
     finally:

@@ -3,9 +3,10 @@
 import pytest
 
 from kvasir.answering.retrieval import Retriever
+from kvasir.core.filters import parse_filter
 from kvasir.core.protocols import LexicalSearch, RankedSearch
 from kvasir.core.registry import build
-from kvasir.core.types import Chunk, chunk_id, document_id
+from kvasir.core.types import Chunk, SearchRequest, chunk_id, document_id
 from kvasir.testing.fakes import FakeEmbedder
 
 WORDS = [
@@ -84,7 +85,7 @@ def test_both_ways_find_the_same_hits_with_the_same_scores(embedder, store, alph
     queries = ["the serpent and the ring", "hammer", "xyzzy", "number 17 wolf"]
     found = [
         Retriever(embedder, each, languages=["en"], alpha=alpha, candidates=200).retrieve_many(
-            queries, top_k=20, filters=filters
+            queries, SearchRequest("", 20, filters=parse_filter(filters))
         )
         for each in (store, plain)
     ]

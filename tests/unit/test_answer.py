@@ -5,9 +5,10 @@ from kvasir.answering.prompts import estimate_tokens
 from kvasir.answering.refusal import Calibration
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.core.errors import ComponentError, UserError
-from kvasir.core.types import Chunk, Hit, Message
+from kvasir.core.types import Chunk, Comparison, Hit, Message, SearchRequest
 from kvasir.testing.fakes import FakeEmbedder
 
+YEAR = Comparison("year", "==", 1)
 TEXT = "Kvasir was made by the gods. Two dwarfs brewed mead of his blood."
 
 
@@ -20,9 +21,9 @@ class Hits:
     def __init__(self, *hits):
         self.hits, self.asked = list(hits), []
 
-    def retrieve(self, query, *, top_k=10, min_score_threshold=0.0, filters=None):
-        self.asked.append((query, top_k, min_score_threshold, filters))
-        return self.hits[:top_k]
+    def retrieve(self, request):
+        self.asked.append(request)
+        return self.hits[: request.top_k]
 
 
 class Says:
@@ -48,7 +49,7 @@ def make(generator, *hits, **options):
 
 def test_an_answer_streams_and_is_whole_afterwards():
     stream = make(Says("Kvasir was ", "made by the gods [", "1]."), hit()).stream(
-        "Who made Kvasir?"
+        SearchRequest("Who made Kvasir?")
     )
     pieces = list(stream)
     answer = stream.answer
@@ -62,12 +63,16 @@ def test_an_answer_streams_and_is_whole_afterwards():
 
 
 def test_the_answer_may_be_read_without_the_pieces():
-    assert make(Says("The gods did [1]."), hit()).stream("Who made Kvasir?").answer.citations
+    assert (
+        make(Says("The gods did [1]."), hit())
+        .stream(SearchRequest("Who made Kvasir?"))
+        .answer.citations
+    )
 
 
 def test_invented_markers_are_removed_and_counted():
     answer = make(Says("The gods made him [1][3]. He flew to Mars [9]."), hit()).ask(
-        "Who made Kvasir?"
+        SearchRequest("Who made Kvasir?")
     )
     assert answer.text == "The gods made him [1]. He flew to Mars."
     assert answer.removed_citations == 2
@@ -75,7 +80,7 @@ def test_invented_markers_are_removed_and_counted():
 
 def test_a_question_without_hits_is_refused_and_no_model_is_asked():
     generator = Says("something")
-    answer = make(generator).ask("Who made Kvasir?")
+    answer = make(generator).ask(SearchRequest("Who made Kvasir?"))
     assert answer.refused
     assert answer.text == REFUSALS["en"]
     assert answer.confidence == 0.0
@@ -85,7 +90,7 @@ def test_a_question_without_hits_is_refused_and_no_model_is_asked():
 def test_a_question_beside_the_documents_is_refused_and_no_model_is_asked():
     generator = Says("something")
     found = hit(dense=0.55)
-    answer = make(generator, found).ask("What is the capital gains tax in Portugal?")
+    answer = make(generator, found).ask(SearchRequest("What is the capital gains tax in Portugal?"))
     assert answer.refused
     assert answer.hits == (found,)
     assert answer.confidence < 0.3
@@ -94,15 +99,21 @@ def test_a_question_beside_the_documents_is_refused_and_no_model_is_asked():
 
 def test_refusing_can_be_switched_off():
     answerer = make(Says("The gods did [1]."), hit(dense=0.55), refuse=False)
-    assert not answerer.ask("What is the capital gains tax in Portugal?").refused
+    assert not answerer.ask(SearchRequest("What is the capital gains tax in Portugal?")).refused
 
 
 def test_a_calibration_of_the_collection_decides():
     never = Calibration((0.0,) * 5, bias=5.0)
     always = Calibration((0.0,) * 5, bias=-5.0)
     question = "Who made Kvasir?"
-    assert make(Says("The gods [1]."), hit(), calibration=always).ask(question).refused
-    assert not make(Says("The gods [1]."), hit(), calibration=never).ask(question).refused
+    assert (
+        make(Says("The gods [1]."), hit(), calibration=always).ask(SearchRequest(question)).refused
+    )
+    assert (
+        not make(Says("The gods [1]."), hit(), calibration=never)
+        .ask(SearchRequest(question))
+        .refused
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +130,7 @@ def test_a_calibration_of_the_collection_decides():
     ],
 )
 def test_a_model_that_does_not_know_counts_as_a_refusal(said):
-    answer = make(Says(said), hit()).ask("Who made Kvasir?")
+    answer = make(Says(said), hit()).ask(SearchRequest("Who made Kvasir?"))
     assert answer.refused
     assert answer.text
 
@@ -133,7 +144,7 @@ def test_a_model_that_does_not_know_counts_as_a_refusal(said):
     ],
 )
 def test_an_answer_with_citations_is_no_refusal(said):
-    assert not make(Says(said), hit()).ask("Who made Kvasir?").refused
+    assert not make(Says(said), hit()).ask(SearchRequest("Who made Kvasir?")).refused
 
 
 @pytest.mark.parametrize(
@@ -152,17 +163,15 @@ def test_refusals_are_in_the_question_s_language(question, language):
 
 def test_what_the_caller_asks_for_reaches_the_retriever():
     answerer = make(Says("The gods did [1]."), hit())
-    stream = answerer.stream(
-        "Who made Kvasir?", top_k=3, min_score_threshold=0.2, filters="lang=en", search="maker"
-    )
-    assert stream.answer.citations
-    assert answerer._retriever.asked == [("maker", 3, 0.2, "lang=en")]
+    request = SearchRequest("Who made Kvasir?", 3, 0.2, Comparison("lang", "==", "en"))
+    assert answerer.ask(request).citations
+    assert answerer._retriever.asked == [request]
 
 
 def test_the_conversation_reaches_the_model_before_the_question():
     generator = Says("The gods did [1].")
     history = [Message("user", "Hello"), Message("assistant", "Hi")]
-    make(generator, hit()).ask("Who made Kvasir?", history=history)
+    make(generator, hit()).ask(SearchRequest("Who made Kvasir?"), history=history)
     roles = [message.role for message in generator.prompts[0].messages]
     assert roles == ["system", "user", "assistant", "user"]
 
@@ -170,7 +179,7 @@ def test_the_conversation_reaches_the_model_before_the_question():
 def test_markers_count_the_chunks_that_fitted_the_window():
     long = hit("Kvasir was made. " * 800, 1)
     generator = Says("The gods made Kvasir [1].", window=2048)
-    answer = make(generator, long, hit()).ask("Who made Kvasir?")
+    answer = make(generator, long, hit()).ask(SearchRequest("Who made Kvasir?"))
     assert [h.chunk.id for h in generator.prompts[0].hits] == ["c0"]
     assert answer.hits[0].chunk.id == "c0"
     assert answer.citations[0].document_id == "d0"
@@ -181,41 +190,49 @@ def test_markers_count_the_chunks_that_fitted_the_window():
 def test_the_prompt_fills_what_the_longest_answer_leaves_of_the_window(answer_tokens):
     generator = Says("The gods made Kvasir [1].", window=2048, answer_tokens=answer_tokens)
     hits = [hit("Kvasir was made. " * 5, number) for number in range(80)]
-    make(generator, *hits).ask("Who made Kvasir?", top_k=80)
+    make(generator, *hits).ask(SearchRequest("Who made Kvasir?", top_k=80))
     used = sum(estimate_tokens(m.content) + 8 for m in generator.prompts[0].messages)
     assert 2048 - 100 < used + answer_tokens <= 2048
 
 
 def test_a_window_too_small_for_any_passage_says_what_to_do():
     with pytest.raises(UserError, match="longer context"):
-        make(Says("x", window=1100), hit("Kvasir was made. " * 400)).ask("Who made Kvasir?")
+        make(Says("x", window=1100), hit("Kvasir was made. " * 400)).ask(
+            SearchRequest("Who made Kvasir?")
+        )
 
 
 def test_an_empty_question_is_a_user_error():
     with pytest.raises(UserError, match="empty"):
-        make(Says("x"), hit()).ask("  ")
+        make(Says("x"), hit()).ask(SearchRequest("  "))
 
 
 @pytest.mark.parametrize("question", ["?", "...!", "—¿?"])
 def test_a_question_without_letter_or_digit_is_a_user_error(question):
     with pytest.raises(UserError, match="no letter or digit"):
-        make(Says("x"), hit()).ask(question)
-    assert make(Says("x"), hit()).ask("1?").text
+        make(Says("x"), hit()).ask(SearchRequest(question))
+    assert make(Says("x"), hit()).ask(SearchRequest("1?")).text
 
 
 def test_a_refusal_says_when_the_filters_matched_nothing():
-    assert make(Says("x")).ask("Who made him?", filters="year=1").text == NOTHING_MATCHES["en"]
-    assert make(Says("x")).ask("¿Quién lo hizo?", filters="year=1").text == NOTHING_MATCHES["es"]
-    assert make(Says("x")).ask("Who made him?").text == REFUSALS["en"]
+    assert (
+        make(Says("x")).ask(SearchRequest("Who made him?", filters=YEAR)).text
+        == NOTHING_MATCHES["en"]
+    )
+    assert (
+        make(Says("x")).ask(SearchRequest("¿Quién lo hizo?", filters=YEAR)).text
+        == NOTHING_MATCHES["es"]
+    )
+    assert make(Says("x")).ask(SearchRequest("Who made him?")).text == REFUSALS["en"]
 
 
 def test_a_threshold_that_leaves_nothing_is_not_blamed_on_the_filters():
     class OnlyBelow(Hits):
-        def retrieve(self, query, *, top_k=10, min_score_threshold=0.0, filters=None):
-            return [] if min_score_threshold else self.hits
+        def retrieve(self, request):
+            return [] if request.min_score_threshold else self.hits
 
     answerer = Answerer(OnlyBelow(hit()), Says("x"), analyzer=Bm25Analyzer())
-    answer = answerer.ask("Who made him?", filters="year=1", min_score_threshold=0.9)
+    answer = answerer.ask(SearchRequest("Who made him?", filters=YEAR, min_score_threshold=0.9))
     assert answer.text == REFUSALS["en"]
 
 
@@ -225,7 +242,7 @@ def test_a_generator_s_failure_is_raised_and_never_made_an_answer():
             yield "The gods"
             raise ComponentError("ollama", "answering", "broke off")
 
-    stream = make(Fails(), hit()).stream("Who made Kvasir?")
+    stream = make(Fails(), hit()).stream(SearchRequest("Who made Kvasir?"))
     with pytest.raises(ComponentError):
         list(stream)
     with pytest.raises(UserError, match="broken off"):

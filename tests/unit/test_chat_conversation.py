@@ -3,7 +3,7 @@
 import pytest
 
 from kvasir.answering.answers import Answerer
-from kvasir.answering.chat import NOTHING_FOUND, Conversation, Documents, Retrieval
+from kvasir.answering.chat import NOTHING_FOUND, Conversation, Documents
 from kvasir.answering.refinement import Refiner
 from kvasir.answering.refusal import Calibration
 from kvasir.answering.retrieval import Retriever
@@ -11,7 +11,7 @@ from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.components.generators.openai import OpenAIGenerator
 from kvasir.core.errors import CollectionError, ComponentError, SettingsError, UserError
-from kvasir.core.types import Chunk, Message
+from kvasir.core.types import Chunk, Comparison, Message, SearchRequest
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 from kvasir.testing.model_server import model_server
 
@@ -91,7 +91,7 @@ def test_without_rag_the_model_gets_context_history_and_the_message(server, gene
 
 def test_with_rag_citations_are_checked_and_numbered(server, generator, retriever):
     server.script = lambda messages: ["Two dwarfs brewed mead [1", "]. It was sold in Rome [9]."]
-    stream = make(generator, retriever, retrieval=Retrieval(top_k=2)).stream(
+    stream = make(generator, retriever, search=SearchRequest("", 2)).stream(
         "Who brewed mead of the blood of Kvasir?", rag=True, system="Be kind."
     )
     reply = stream.reply
@@ -117,7 +117,7 @@ def test_a_model_is_asked_even_when_nothing_was_found_and_the_user_is_told(
     server, generator, retriever
 ):
     server.script = lambda messages: ["You are welcome."]
-    conversation = make(generator, retriever, retrieval=Retrieval(min_score_threshold=1.0))
+    conversation = make(generator, retriever, search=SearchRequest("", min_score_threshold=1.0))
     reply = conversation.stream("Thanks!", rag=True).reply
     assert reply.text == "You are welcome."
     assert reply.notes == (NOTHING_FOUND,)
@@ -125,7 +125,9 @@ def test_a_model_is_asked_even_when_nothing_was_found_and_the_user_is_told(
 
 def test_filters_and_top_k_restrict_what_the_model_is_given(server, generator, retriever):
     conversation = make(
-        generator, retriever, retrieval=Retrieval(top_k=3, filters="source_uri=/1.md")
+        generator,
+        retriever,
+        search=SearchRequest("", 3, filters=Comparison("source_uri", "==", "/1.md")),
     )
     assert conversation.stream("Who brewed mead?", rag=True).reply
     prompt = contents(server)[-1][1]

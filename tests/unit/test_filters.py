@@ -3,7 +3,7 @@
 import pytest
 
 from kvasir.core.errors import FilterError
-from kvasir.core.filters import Comparison, Logical, matches, parse_filter
+from kvasir.core.filters import Comparison, Logical, all_of, matches, parse_filter
 
 
 def test_pairs_are_split_at_commas_and_at_the_first_equals_sign():
@@ -46,3 +46,11 @@ def test_nothing_is_no_filter():
     assert parse_filter("") is None
     assert parse_filter(" , ") is None
     assert parse_filter({}) is None
+
+
+def test_all_of_joins_what_is_there():
+    tea, mead = Comparison("topic", "==", "tea"), Comparison("topic", "==", "mead")
+    assert all_of() is None
+    assert all_of(None, None) is None
+    assert all_of(None, tea) == tea
+    assert all_of(tea, None, mead) == Logical("AND", (tea, mead))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from kvasir.answering.retrieval import Retriever
-from kvasir.core.errors import ComponentError, FilterError, UserError
-from kvasir.core.types import Chunk, chunk_id, document_id
+from kvasir.core.errors import ComponentError, UserError
+from kvasir.core.filters import parse_filter
+from kvasir.core.types import Chunk, SearchRequest, chunk_id, document_id
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder, MemoryStore
 
 TEXTS = [
@@ -111,7 +112,7 @@ def texts(hits):
 
 
 def test_the_chunk_that_answers_comes_first(embedder, store):
-    hits = Retriever(embedder, store).retrieve("Who gave an eye?", top_k=3)
+    hits = Retriever(embedder, store).retrieve(SearchRequest("Who gave an eye?", top_k=3))
     assert hits[0].chunk.text == TEXTS[1]
     assert len(hits) == 3
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
@@ -119,7 +120,7 @@ def test_the_chunk_that_answers_comes_first(embedder, store):
 
 
 def test_the_question_is_embedded_once(embedder, store):
-    Retriever(embedder, store).retrieve("serpent")
+    Retriever(embedder, store).retrieve(SearchRequest("serpent"))
     assert embedder.calls == 1
 
 
@@ -132,9 +133,9 @@ def test_the_keyword_leg_is_searched_while_the_question_is_embedded(embedder, st
         return search(*args)
 
     monkeypatch.setattr(store, "search_lexical", watched)
-    hits = Retriever(patient, store).retrieve("Who holds the ribbon?")
+    hits = Retriever(patient, store).retrieve(SearchRequest("Who holds the ribbon?"))
     assert patient.order == ["started", "words", "awaited"]
-    assert hits == Retriever(embedder, store).retrieve("Who holds the ribbon?")
+    assert hits == Retriever(embedder, store).retrieve(SearchRequest("Who holds the ribbon?"))
 
 
 def test_what_was_started_is_awaited_when_the_keyword_leg_fails(store, monkeypatch):
@@ -145,13 +146,13 @@ def test_what_was_started_is_awaited_when_the_keyword_leg_fails(store, monkeypat
 
     monkeypatch.setattr(store, "search_lexical", broken)
     with pytest.raises(ComponentError, match="gone"):
-        Retriever(patient, store).retrieve("Who holds the ribbon?")
+        Retriever(patient, store).retrieve(SearchRequest("Who holds the ribbon?"))
     assert patient.order == ["started", "awaited"]
 
 
 def test_every_hit_has_its_true_dense_score_even_when_only_its_words_found_it(embedder, store):
     query = "ox ribbon serpent"
-    hits = Retriever(embedder, store, candidates=1).retrieve(query, top_k=10)
+    hits = Retriever(embedder, store, candidates=1).retrieve(SearchRequest(query, top_k=10))
     assert len(hits) > 1
     vector = embedder.embed_queries([query])[0]
     for hit in hits:
@@ -160,14 +161,14 @@ def test_every_hit_has_its_true_dense_score_even_when_only_its_words_found_it(em
 
 
 def test_the_lexical_score_is_none_where_no_word_is_shared(embedder, store):
-    hits = Retriever(embedder, store).retrieve("Fenrir")
+    hits = Retriever(embedder, store).retrieve(SearchRequest("Fenrir"))
     by_text = {hit.chunk.text: hit.lexical_score for hit in hits}
     assert by_text[TEXTS[0]] > 0
     assert by_text[TEXTS[5]] is None
 
 
 def test_a_question_without_any_keyword_hit_is_answered_by_the_dense_leg(embedder, store):
-    hits = Retriever(embedder, store).retrieve("xyzzy")
+    hits = Retriever(embedder, store).retrieve(SearchRequest("xyzzy"))
     assert len(hits) == len(TEXTS)
     assert all(hit.lexical_score is None for hit in hits)
     dense = [hit.dense_score for hit in hits]
@@ -175,19 +176,21 @@ def test_a_question_without_any_keyword_hit_is_answered_by_the_dense_leg(embedde
 
 
 def test_a_store_without_a_keyword_index_is_searched_by_vectors_alone(embedder, store):
-    hits = Retriever(embedder, DenseOnly(store)).retrieve("serpent world")
+    hits = Retriever(embedder, DenseOnly(store)).retrieve(SearchRequest("serpent world"))
     assert hits[0].chunk.text == TEXTS[3]
     assert all(hit.score == hit.dense_score and hit.lexical_score is None for hit in hits)
 
 
 def test_a_dense_share_of_1_asks_no_keyword_index(embedder, store, analyzer):
-    hits = Retriever(embedder, store, alpha=1.0).retrieve("serpent")
+    hits = Retriever(embedder, store, alpha=1.0).retrieve(SearchRequest("serpent"))
     assert analyzer.languages == []
     assert all(hit.score == hit.dense_score for hit in hits)
 
 
 def test_a_dense_share_of_0_orders_by_keywords_alone(embedder, store):
-    hits = Retriever(embedder, store, alpha=0.0).retrieve("serpent world ribbon ox", top_k=3)
+    hits = Retriever(embedder, store, alpha=0.0).retrieve(
+        SearchRequest("serpent world ribbon ox", top_k=3)
+    )
     words = [hit.lexical_score for hit in hits]
     assert words == sorted(words, reverse=True)
     assert hits[0].score == pytest.approx(1.0)
@@ -198,16 +201,16 @@ def test_equal_hits_stand_in_the_order_of_their_ids(embedder, analyzer):
     store = MemoryStore(dimension=512, analyzer=analyzer)
     vectors = embedder.embed_documents([chunk.text for chunk in chunks])
     store.upsert(chunks, vectors)
-    hits = Retriever(embedder, store).retrieve("same text")
+    hits = Retriever(embedder, store).retrieve(SearchRequest("same text"))
     ids = [hit.chunk.id for hit in hits]
     assert ids == sorted(ids)
 
 
 def test_hits_below_the_threshold_are_left_out(embedder, store):
     retriever = Retriever(embedder, store)
-    every = retriever.retrieve("serpent around the world")
+    every = retriever.retrieve(SearchRequest("serpent around the world"))
     limit = sorted(hit.dense_score for hit in every)[-2]
-    kept = retriever.retrieve("serpent around the world", min_score_threshold=limit)
+    kept = retriever.retrieve(SearchRequest("serpent around the world", min_score_threshold=limit))
     assert len(kept) == 2
     assert all(hit.dense_score >= limit for hit in kept)
     assert [hit.score for hit in kept] == [h.score for h in every if h.dense_score >= limit]
@@ -215,42 +218,48 @@ def test_hits_below_the_threshold_are_left_out(embedder, store):
 
 def test_filters_are_taken_as_users_write_them(embedder, store):
     retriever = Retriever(embedder, store)
-    assert texts(retriever.retrieve("the wolf", filters="language=es")) == [TEXTS[5]]
+    assert texts(
+        retriever.retrieve(SearchRequest("the wolf", filters=parse_filter("language=es")))
+    ) == [TEXTS[5]]
     condition = {"field": "meta.number", "operator": "in", "value": [2, 3]}
-    assert set(texts(retriever.retrieve("wolf", filters=condition))) == {TEXTS[2], TEXTS[3]}
-    with pytest.raises(FilterError):
-        retriever.retrieve("wolf", filters="language")
+    assert set(
+        texts(retriever.retrieve(SearchRequest("wolf", filters=parse_filter(condition))))
+    ) == {TEXTS[2], TEXTS[3]}
 
 
 def test_many_questions_find_what_each_finds_alone(embedder, store):
     retriever = Retriever(embedder, store)
     queries = ["serpent", "", "Who cut hair?", "xyzzy"]
-    together = retriever.retrieve_many(queries, top_k=4)
+    together = retriever.retrieve_many(queries, SearchRequest("", top_k=4))
     for query, hits in zip(queries, together, strict=True):
-        alone = retriever.retrieve(query, top_k=4)
+        alone = retriever.retrieve(SearchRequest(query, top_k=4))
         assert [hit.chunk.id for hit in hits] == [hit.chunk.id for hit in alone]
         assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in alone])
 
 
 def test_an_empty_question_and_an_empty_collection_find_nothing(embedder, store):
-    assert Retriever(embedder, store).retrieve("  \n") == []
+    assert Retriever(embedder, store).retrieve(SearchRequest("  \n")) == []
     empty = MemoryStore(dimension=512)
-    assert Retriever(embedder, empty).retrieve("wolf") == []
-    assert Retriever(embedder, store).retrieve_many([]) == []
+    assert Retriever(embedder, empty).retrieve(SearchRequest("wolf")) == []
+    assert Retriever(embedder, store).retrieve_many([], SearchRequest("")) == []
 
 
 def test_the_reranker_reads_more_hits_than_are_returned(embedder, store):
     reranker = Backwards()
-    fused = Retriever(embedder, store).retrieve("serpent", top_k=6)
-    hits = Retriever(embedder, store, reranker, rerank_candidates=5).retrieve("serpent", top_k=2)
+    fused = Retriever(embedder, store).retrieve(SearchRequest("serpent", top_k=6))
+    hits = Retriever(embedder, store, reranker, rerank_candidates=5).retrieve(
+        SearchRequest("serpent", top_k=2)
+    )
     assert reranker.read == 5
     assert texts(hits) == texts(fused[:5][::-1][:2])
 
 
 def test_hits_beyond_those_that_the_reranker_reads_follow_as_they_were(embedder, store):
     reranker = Backwards()
-    fused = Retriever(embedder, store).retrieve("serpent", top_k=6)
-    hits = Retriever(embedder, store, reranker, rerank_candidates=3).retrieve("serpent", top_k=5)
+    fused = Retriever(embedder, store).retrieve(SearchRequest("serpent", top_k=6))
+    hits = Retriever(embedder, store, reranker, rerank_candidates=3).retrieve(
+        SearchRequest("serpent", top_k=5)
+    )
     assert reranker.read == 3
     assert texts(hits) == texts([*fused[:3][::-1], *fused[3:5]])
     scores = [hit.score for hit in hits]
@@ -261,21 +270,27 @@ def test_hits_beyond_those_that_the_reranker_reads_follow_as_they_were(embedder,
 @pytest.mark.parametrize("top_k", [1, 3, 5])
 def test_fewer_reranked_hits_are_the_first_of_more(embedder, store, top_k):
     retriever = Retriever(embedder, store, Backwards(), rerank_candidates=3)
-    every = retriever.retrieve("serpent", top_k=6)
-    assert retriever.retrieve("serpent", top_k=top_k) == every[:top_k]
+    every = retriever.retrieve(SearchRequest("serpent", top_k=6))
+    assert retriever.retrieve(SearchRequest("serpent", top_k=top_k)) == every[:top_k]
 
 
 def test_a_chunk_deleted_during_the_search_is_left_out(embedder, store, monkeypatch):
     monkeypatch.setattr(store, "fetch", lambda ids: [])
-    hits = Retriever(embedder, store, candidates=1).retrieve("ox ribbon serpent", top_k=1)
+    hits = Retriever(embedder, store, candidates=1).retrieve(
+        SearchRequest("ox ribbon serpent", top_k=1)
+    )
     assert len(hits) == 1
     assert hits[0].dense_score is not None
 
 
 def test_a_question_is_taken_to_be_in_a_language_of_the_collection(embedder, store, analyzer):
-    Retriever(embedder, store, languages=["en"]).retrieve("El lobo duerme en el bosque")
-    Retriever(embedder, store, languages=lambda: {"en", "es"}).retrieve("¿Dónde duerme el lobo?")
-    Retriever(embedder, store, languages=["en"], language="es").retrieve("the wolf")
+    Retriever(embedder, store, languages=["en"]).retrieve(
+        SearchRequest("El lobo duerme en el bosque")
+    )
+    Retriever(embedder, store, languages=lambda: {"en", "es"}).retrieve(
+        SearchRequest("¿Dónde duerme el lobo?")
+    )
+    Retriever(embedder, store, languages=["en"], language="es").retrieve(SearchRequest("the wolf"))
     assert analyzer.languages == ["en", "es", "es"]
 
 
@@ -285,14 +300,16 @@ def test_the_dense_share_falls_where_the_embedder_does_not_know_the_language(sto
     scores = {
         language: {
             hit.chunk.id: hit.score
-            for hit in Retriever(english, store, language=language).retrieve(query)
+            for hit in Retriever(english, store, language=language).retrieve(SearchRequest(query))
         }
         for language in ("en", "es")
     }
     explicit = {
         alpha: {
             hit.chunk.id: hit.score
-            for hit in Retriever(english, store, language="es", alpha=alpha).retrieve(query)
+            for hit in Retriever(english, store, language="es", alpha=alpha).retrieve(
+                SearchRequest(query)
+            )
         }
         for alpha in (0.5, 0.2)
     }
@@ -302,10 +319,13 @@ def test_the_dense_share_falls_where_the_embedder_does_not_know_the_language(sto
 def test_a_silent_model_is_judged_by_its_tokenizer_on_the_collections_own_text(store):
     silent = FakeEmbedder(dimension=512, languages=())
     query = "El lobo duerme"
-    found = Retriever(silent, store, language="en").retrieve(query)
+    found = Retriever(silent, store, language="en").retrieve(SearchRequest(query))
     # Whole words are its tokens, but the two ends of each short text count too.
     assert [hit.score for hit in found] == [
-        hit.score for hit in Retriever(silent, store, language="en", alpha=0.35).retrieve(query)
+        hit.score
+        for hit in Retriever(silent, store, language="en", alpha=0.35).retrieve(
+            SearchRequest(query)
+        )
     ]
 
 
@@ -314,7 +334,7 @@ def test_a_silent_model_is_judged_by_its_tokenizer_on_the_collections_own_text(s
 )
 def test_arguments_out_of_range_are_refused(embedder, store, arguments):
     with pytest.raises(UserError):
-        Retriever(embedder, store).retrieve("wolf", **arguments)
+        Retriever(embedder, store).retrieve(SearchRequest("wolf", **arguments))
 
 
 @pytest.mark.parametrize("options", [{"alpha": 2.0}, {"candidates": 0}, {"rerank_candidates": 0}])
@@ -326,4 +346,6 @@ def test_options_out_of_range_are_refused(embedder, store, options):
 def test_vectors_from_the_store_need_not_be_contiguous(embedder, store):
     fetch = store.fetch
     store.fetch = lambda ids: [(c, np.repeat(v, 2)[::2]) for c, v in fetch(ids)]
-    assert Retriever(embedder, store, candidates=1).retrieve("ox ribbon serpent", top_k=2)
+    assert Retriever(embedder, store, candidates=1).retrieve(
+        SearchRequest("ox ribbon serpent", top_k=2)
+    )

@@ -8,21 +8,19 @@ the answer streams.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter
-from typing import Any, Protocol
 
 from kvasir.answering.citations import CitationChecker, DocumentText
 from kvasir.answering.prompts import DEFAULT_PROMPT, PromptBuilder, prompt_room
 from kvasir.answering.refusal import DEFAULT_CALIBRATION, Calibration, EvidenceReader
+from kvasir.answering.retrieval import Retriever
 from kvasir.answering.text_stream import TextStream
 from kvasir.core.errors import UserError
-from kvasir.core.filters import Filter
 from kvasir.core.protocols import Embedder, Generator, TextAnalyzer
-from kvasir.core.types import Answer, Citation, Hit, Message
+from kvasir.core.types import Answer, Citation, Hit, Message, SearchRequest
 from kvasir.language.detect import detect
-
-FilterLike = str | Mapping[str, Any] | Filter | None
 
 REFUSALS = {
     "en": "I cannot find the answer in the documents.",
@@ -69,20 +67,6 @@ _LONGEST_REFUSAL = 400
 """Characters; a longer text says more than that it does not know."""
 
 
-class HitSource(Protocol):
-    """What an answerer needs of a retriever."""
-
-    def retrieve(
-        self,
-        query: str,
-        *,
-        top_k: int = 10,
-        min_score_threshold: float = 0.0,
-        filters: FilterLike = None,
-    ) -> list[Hit]:
-        """Returns the hits for a question, best first."""
-
-
 class AnswerStream(TextStream[Answer]):
     """An answer in the making: iterate over its text, then read ``answer``."""
 
@@ -101,7 +85,7 @@ class Answerer:
 
     def __init__(
         self,
-        retriever: HitSource,
+        retriever: Retriever,
         generator: Generator,
         *,
         analyzer: TextAnalyzer,
@@ -136,43 +120,16 @@ class Answerer:
         self._refuse = refuse
         self._document_text = document_text
 
-    def ask(
-        self,
-        question: str,
-        *,
-        top_k: int = 10,
-        min_score_threshold: float = 0.0,
-        filters: FilterLike = None,
-        history: Sequence[Message] = (),
-    ) -> Answer:
-        """Answers a question; see ``stream``."""
-        return self.stream(
-            question,
-            top_k=top_k,
-            min_score_threshold=min_score_threshold,
-            filters=filters,
-            history=history,
-        ).answer
+    def ask(self, request: SearchRequest, *, history: Sequence[Message] = ()) -> Answer:
+        """Answer a question; see ``stream``."""
+        return self.stream(request, history=history).answer
 
-    def stream(
-        self,
-        question: str,
-        *,
-        top_k: int = 10,
-        min_score_threshold: float = 0.0,
-        filters: FilterLike = None,
-        history: Sequence[Message] = (),
-        search: str | None = None,
-    ) -> AnswerStream:
-        """Answers a question piece by piece.
+    def stream(self, request: SearchRequest, *, history: Sequence[Message] = ()) -> AnswerStream:
+        """Answer a question piece by piece.
 
         Args:
-            question: The question, as typed.
-            top_k: How many chunks are retrieved at most.
-            min_score_threshold: Leave out chunks whose ``dense_score`` is below, 0..1.
-            filters: Which chunks to look at.
+            request: The question as typed, and what limits the search.
             history: Earlier turns of the conversation, without contexts.
-            search: What to search for instead of the question, after refining it.
 
         Returns:
             A stream; retrieval and generation happen while it is read, and raise their
@@ -181,29 +138,13 @@ class Answerer:
         Raises:
             UserError: The question is empty, or has no letter or digit.
         """
+        question = request.query
         if not question.strip():
             raise UserError("the question is empty: type one")
         if not any(map(str.isalnum, question)):
             raise UserError("the question has no letter or digit: ask it in words")
 
-        def retrieve() -> list[Hit]:
-            return self._retriever.retrieve(
-                search or question,
-                top_k=top_k,
-                min_score_threshold=min_score_threshold,
-                filters=filters,
-            )
-
-        def nothing_matches() -> bool:
-            """Says whether the filters, not the threshold, left nothing to look at."""
-            if not filters:
-                return False
-            found = self._retriever.retrieve(
-                question, top_k=1, min_score_threshold=0.0, filters=filters
-            )
-            return not found
-
-        return AnswerStream(self._run(question, retrieve, nothing_matches, history))
+        return AnswerStream(self._run(request, history))
 
     def confidence(self, question: str, hits: Sequence[Hit]) -> float:
         """Returns the probability, 0..1, that the hits hold the answer."""
@@ -211,19 +152,14 @@ class Answerer:
             return 0.0
         return self._calibration.confidence(self._evidence.read(question, hits))
 
-    def _run(
-        self,
-        question: str,
-        retrieve: Callable[[], list[Hit]],
-        nothing_matches: Callable[[], bool],
-        history: Sequence[Message],
-    ) -> Iterator[str | Answer]:
+    def _run(self, request: SearchRequest, history: Sequence[Message]) -> Iterator[str | Answer]:
+        question = request.query
         clock = _Clock()
-        hits = tuple(retrieve())
+        hits = tuple(self._retriever.retrieve(request))
         clock.lap("retrieve")
         confidence = self.confidence(question, hits)
         if not hits or (self._refuse and self._calibration.refuses(confidence)):
-            unmatched = not hits and nothing_matches()
+            unmatched = not hits and self._matches_nothing(request)
             text = refusal(question, hits, NOTHING_MATCHES if unmatched else REFUSALS)
             yield text
             yield Answer(text, (), hits, True, confidence, 0, clock.finish())
@@ -251,6 +187,12 @@ class Answerer:
             checker.removed,
             clock.finish(),
         )
+
+    def _matches_nothing(self, request: SearchRequest) -> bool:
+        """True if the filters, not the threshold, leave nothing to look at."""
+        if request.filters is None:
+            return False
+        return not self._retriever.retrieve(replace(request, top_k=1, min_score_threshold=0.0))
 
 
 class _Clock:

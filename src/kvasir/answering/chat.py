@@ -12,23 +12,22 @@ Source of the pipeline: the InstructLab proposal "Ingesting and Utilizing RAG Ar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from kvasir.answering.answers import (
     Answerer,
-    FilterLike,
-    HitSource,
     refusal,
     says_it_does_not_know,
 )
 from kvasir.answering.citations import CitationChecker, DocumentText
 from kvasir.answering.prompts import DEFAULT_PROMPT, SYSTEM_PROMPT, PromptBuilder, prompt_room
 from kvasir.answering.refinement import PLAIN, Refiner
+from kvasir.answering.retrieval import Retriever
 from kvasir.answering.text_stream import TextStream
 from kvasir.core.errors import KvasirError, UserError
 from kvasir.core.protocols import Generator, QuotesOnly, TextAnalyzer
-from kvasir.core.types import Answer, Hit, Message, Prompt
+from kvasir.core.types import Answer, Hit, Message, Prompt, SearchRequest
 
 CHAT_SYSTEM_PROMPT = f"""\
 {SYSTEM_PROMPT} Earlier messages tell what a question is about; numbers in earlier answers belong \
@@ -46,21 +45,6 @@ NOTHING_FOUND = (
 
 
 @dataclass(frozen=True, slots=True)
-class Retrieval:
-    """What is retrieved for a question.
-
-    Attributes:
-        top_k: Most chunks.
-        min_score_threshold: Chunks with a smaller ``dense_score`` are left out, 0..1.
-        filters: Which chunks to look at.
-    """
-
-    top_k: int = 10
-    min_score_threshold: float = 0.0
-    filters: FilterLike = None
-
-
-@dataclass(frozen=True, slots=True)
 class Documents:
     """An open collection.
 
@@ -72,8 +56,8 @@ class Documents:
         text: Gives documents' texts, against which quotes are checked.
     """
 
-    retriever: HitSource
-    answerer: Callable[[HitSource], Answerer]
+    retriever: Retriever
+    answerer: Callable[[Retriever], Answerer]
     analyzer: TextAnalyzer
     text: DocumentText
 
@@ -125,7 +109,7 @@ class Conversation:
         generator: Generator,
         documents: Callable[[], Documents],
         *,
-        retrieval: Retrieval = Retrieval(),
+        search: SearchRequest | None = None,
         refiner: Refiner | None = None,
         template: str = DEFAULT_PROMPT,
         grounding: str = CHAT_SYSTEM_PROMPT,
@@ -136,7 +120,7 @@ class Conversation:
             generator: Writes the replies.
             documents: Opens the collection; called for each question with RAG, so that one
                 that was missing or locked is tried again.
-            retrieval: What is retrieved for a question.
+            search: What limits the searches; its ``query`` is not used. None: the defaults.
             refiner: Rewrites questions for the search; None leaves them as typed.
             template: The prompt with RAG, with ``{{context}}`` and ``{{question}}``.
             grounding: The system message with RAG; it follows the context's own.
@@ -147,7 +131,7 @@ class Conversation:
         PromptBuilder(template)
         self._generator = generator
         self._documents = documents
-        self._retrieval = retrieval
+        self._limits = search or SearchRequest("")
         self._refiner = refiner
         self._template = template
         self._grounding = grounding
@@ -213,12 +197,7 @@ class Conversation:
         started = perf_counter()
         documents = self._documents()
         search = _Search(documents.retriever, self._refiner, history, stream)
-        hits = search.retrieve(
-            question,
-            top_k=self._retrieval.top_k,
-            min_score_threshold=self._retrieval.min_score_threshold,
-            filters=self._retrieval.filters,
-        )
+        hits = search.retrieve(replace(self._limits, query=question))
         found = perf_counter()
         stream.stage = "writing"
         system = "\n\n".join(text for text in (system, self._grounding) if text)
@@ -259,11 +238,8 @@ class Conversation:
     ) -> Iterator[str | Reply]:
         documents = self._documents()
         search = _Search(documents.retriever, self._refiner, history, stream)
-        answers = documents.answerer(search).stream(
-            question,
-            top_k=self._retrieval.top_k,
-            min_score_threshold=self._retrieval.min_score_threshold,
-            filters=self._retrieval.filters,
+        answers = documents.answerer(search).stream(  # type: ignore[arg-type]
+            replace(self._limits, query=question)
         )
         yield from answers
         answer = answers.answer
@@ -275,7 +251,7 @@ class _Search:
 
     def __init__(
         self,
-        retriever: HitSource,
+        retriever: Retriever,
         refiner: Refiner | None,
         history: Sequence[Message],
         stream: ReplyStream,
@@ -287,19 +263,12 @@ class _Search:
         self._history = history
         self._stream = stream
 
-    def retrieve(
-        self,
-        query: str,
-        *,
-        top_k: int = 10,
-        min_score_threshold: float = 0.0,
-        filters: FilterLike = None,
-    ) -> list[Hit]:
+    def retrieve(self, request: SearchRequest) -> list[Hit]:
+        query = request.query
+
         def look(text: str) -> list[Hit]:
             self._stream.stage = "searching"
-            return self._retriever.retrieve(
-                text, top_k=top_k, min_score_threshold=min_score_threshold, filters=filters
-            )
+            return self._retriever.retrieve(replace(request, query=text))
 
         refiner = self._refiner
         if refiner is None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from kvasir.answering.fusion import dense_share, fuse, needs_sample
 from kvasir.answering.ranking import ranked
 from kvasir.core.errors import UserError
-from kvasir.core.filters import Comparison, Filter, parse_filter
+from kvasir.core.filters import Comparison, Filter
 from kvasir.core.protocols import (
     BackgroundEmbedder,
     Embedder,
@@ -25,7 +24,7 @@ from kvasir.core.protocols import (
     Reranker,
     VectorStore,
 )
-from kvasir.core.types import Chunk, Hit, Matrix
+from kvasir.core.types import Chunk, Hit, Matrix, SearchRequest
 from kvasir.language.detect import UNKNOWN, detect
 
 CANDIDATES = 50
@@ -90,56 +89,38 @@ class Retriever:
         self._rerank_candidates = rerank_candidates
         self._shares: dict[str, float] = {}
 
-    def retrieve(
-        self,
-        query: str,
-        *,
-        top_k: int = 10,
-        min_score_threshold: float = 0.0,
-        filters: str | Mapping[str, Any] | Filter | None = None,
-    ) -> list[Hit]:
-        """Finds the chunks for one question; see ``retrieve_many``."""
-        return self.retrieve_many(
-            [query], top_k=top_k, min_score_threshold=min_score_threshold, filters=filters
-        )[0]
+    def retrieve(self, request: SearchRequest) -> list[Hit]:
+        """Return the hits for one request; see ``retrieve_many``."""
+        return self.retrieve_many([request.query], request)[0]
 
-    def retrieve_many(
-        self,
-        queries: Sequence[str],
-        *,
-        top_k: int = 10,
-        min_score_threshold: float = 0.0,
-        filters: str | Mapping[str, Any] | Filter | None = None,
-    ) -> list[list[Hit]]:
-        """Finds the chunks for several questions at once.
+    def retrieve_many(self, queries: Sequence[str], request: SearchRequest) -> list[list[Hit]]:
+        """Return the hits for several queries at once.
 
         Args:
-            queries: The questions; an empty one finds nothing.
-            top_k: How many hits each gets at most.
-            min_score_threshold: Leave out hits with a ``dense_score`` below this, 0..1.
-            filters: A filter in any form that ``parse_filter`` reads.
+            queries: The queries; an empty one finds nothing.
+            request: How to search for each of them; its own ``query`` is not used.
 
         Returns:
-            Hits for each question, best first; of equal ones the smaller id first. Every hit
-            has its ``dense_score``. ``score`` is the fused score, relative to the question's
+            Hits for each query, best first; of equal ones the smaller id first. Every hit
+            has its ``dense_score``. ``score`` is the fused score, relative to the query's
             other candidates; without a keyword leg it is the ``dense_score``. With a reranker
             it is the reranker's; hits that it does not read follow, scaled to lie below.
 
         Raises:
-            UserError: ``top_k`` or the threshold is out of range, or the filter malformed.
+            UserError: ``top_k`` or the threshold is out of range.
         """
+        top_k, threshold = request.top_k, request.min_score_threshold
         if not 1 <= top_k <= MOST_HITS:
             raise UserError(f"top_k must be from 1 to {MOST_HITS}, not {top_k}")
-        if not 0.0 <= min_score_threshold <= 1.0:
-            raise UserError(f"min_score_threshold must be from 0 to 1, not {min_score_threshold}")
-        condition = parse_filter(filters)
+        if not 0.0 <= threshold <= 1.0:
+            raise UserError(f"min_score_threshold must be from 0 to 1, not {threshold}")
         asked = [number for number, query in enumerate(queries) if query.strip()]
         results: list[list[Hit]] = [[] for _ in queries]
         if not asked:
             return results
         texts = [queries[number] for number in asked]
         wanted = max(top_k, self._rerank_candidates) if self._reranker else top_k
-        found = self._search(texts, wanted, min_score_threshold, condition)
+        found = self._search(texts, wanted, threshold, request.filters)
         for number, text, hits in zip(asked, texts, found, strict=True):
             results[number] = self._reranked(text, hits, top_k)
         return results

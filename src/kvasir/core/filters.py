@@ -9,36 +9,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kvasir.core.errors import FilterError
+from kvasir.core.types import Comparison as Comparison
+from kvasir.core.types import Filter as Filter
+from kvasir.core.types import Logical as Logical
 from kvasir.core.types import Metadata, MetadataValue
 
 COMPARISONS = ("==", "!=", ">", ">=", "<", "<=", "in", "not in")
 LOGICAL = ("AND", "OR", "NOT")
 
 Scalar = MetadataValue
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """``field operator value``; value is a tuple of scalars for ``in`` and ``not in``."""
-
-    field: str
-    operator: str
-    value: Scalar | tuple[Scalar, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Logical:
-    """AND, OR or NOT of conditions; NOT means that not all of its conditions hold."""
-
-    operator: str
-    conditions: tuple[Filter, ...]
-
-
-Filter = Comparison | Logical
 
 
 def parse_filter(raw: str | Mapping[str, Any] | Filter | None) -> Filter | None:
@@ -57,6 +39,14 @@ def parse_filter(raw: str | Mapping[str, Any] | Filter | None) -> Filter | None:
     if isinstance(raw, str):
         return _parse_pairs(raw)
     return _parse_mapping(raw) if raw else None
+
+
+def all_of(*filters: Filter | None) -> Filter | None:
+    """Return the AND of filters; None among them is ignored, and None if nothing is left."""
+    conditions = tuple(each for each in filters if each is not None)
+    if len(conditions) < 2:
+        return conditions[0] if conditions else None
+    return Logical("AND", conditions)
 
 
 def _parse_pairs(raw: str) -> Filter | None:

@@ -145,6 +145,44 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """``field operator value``; value is a tuple of scalars for ``in`` and ``not in``."""
+
+    field: str
+    operator: str
+    value: MetadataValue | tuple[MetadataValue, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Logical:
+    """AND, OR or NOT of conditions; NOT means that not all of its conditions hold."""
+
+    operator: str
+    conditions: tuple[Filter, ...]
+
+
+Filter = Comparison | Logical
+"""Which chunks a search looks at; ``core.filters`` parses and evaluates it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """One search with everything that limits it.
+
+    Attributes:
+        query: The question or keywords.
+        top_k: Most hits.
+        min_score_threshold: Leave out hits whose ``dense_score`` is below, 0..1.
+        filters: Search only chunks whose metadata match; None searches all.
+    """
+
+    query: str
+    top_k: int = 10
+    min_score_threshold: float = 0.0
+    filters: Filter | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A chunk found for a query.
 

@@ -13,7 +13,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -151,11 +151,7 @@ def evaluate_answers(
         asked = [*dataset.queries, *(EvaluationQuery("", text) for text in off_topic)]
         cases: list[AnswerCase] = []
         for query in asked:
-            answer = answerer.ask(
-                query.text,
-                top_k=options.top_k,
-                min_score_threshold=options.min_score_threshold,
-            )
+            answer = answerer.ask(replace(options.search, query=query.text))
             correct = not answer.refused and holds(answer.text, query.answers)
             cases.append(AnswerCase(query.text, query.answers, answer, correct))
             report("answer", len(cases), len(asked))

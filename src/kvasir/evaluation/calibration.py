@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.answering.answers import HitSource
 from kvasir.answering.refusal import (
     DEFAULT_CALIBRATION,
     FEATURES,
@@ -26,9 +25,10 @@ from kvasir.answering.refusal import (
     EvidenceReader,
     Features,
 )
+from kvasir.answering.retrieval import Retriever
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import VectorStore
-from kvasir.core.types import Chunk, Progress
+from kvasir.core.types import Chunk, Progress, SearchRequest
 from kvasir.language.sentences import sentence_spans
 
 FEWEST_QUESTIONS = 20
@@ -140,7 +140,7 @@ def _mixed(sentences: Sequence[Sequence[str]], chance: random.Random) -> str:
 
 def read_features(
     questions: Sequence[str],
-    retriever: HitSource,
+    retriever: Retriever,
     reader: EvidenceReader,
     *,
     top_k: int = 10,
@@ -163,7 +163,7 @@ def read_features(
     """
     rows = []
     for number, question in enumerate(questions, 1):
-        hits = retriever.retrieve(question, top_k=top_k)
+        hits = retriever.retrieve(SearchRequest(question, top_k))
         if hits:
             rows.append(reader.read(question, hits).vector())
         if progress:

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -272,9 +272,8 @@ class StoreSearch:
                     self._progress("embed", first + len(batch), len(chunks))
             languages = {str(chunk.metadata.get("language", UNKNOWN)) for chunk in chunks}
             retriever = make_retriever(self._embedder, store, languages - {UNKNOWN}, self._options)
-            found = retriever.retrieve_many(
-                questions, top_k=top_k, min_score_threshold=self._options.min_score_threshold
-            )
+            search = replace(self._options.search, top_k=top_k)
+            found = retriever.retrieve_many(questions, search)
         finally:
             store.close()
         return [[hit.chunk for hit in hits] for hits in found]

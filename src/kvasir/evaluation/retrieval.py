@@ -8,7 +8,7 @@ its text, as in a file. A chunk's score counts for its document: the best one do
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from kvasir.answering.retrieval import CANDIDATES, RERANK_CANDIDATES, Retriever
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import Embedder, Optimizable, Reranker, Splitter, VectorStore
-from kvasir.core.types import Block, BlockKind, Chunk, Document, Hit, Progress, document_id
+from kvasir.core.types import (
+    Block,
+    BlockKind,
+    Chunk,
+    Document,
+    Hit,
+    Progress,
+    SearchRequest,
+    document_id,
+)
 from kvasir.evaluation.datasets import Passage, RetrievalDataset
 from kvasir.evaluation.metrics import DEPTH, confidence_intervals, mean, per_query
 from kvasir.language.detect import UNKNOWN, detect
@@ -37,8 +46,7 @@ class RetrievalOptions:
         candidates: Depth of each leg before fusion.
         reranker: Orders the best hits anew.
         rerank_candidates: How many hits it reads at most.
-        top_k: Most chunks that an answer is made of.
-        min_score_threshold: Chunks with a smaller ``dense_score`` are left out, 0..1.
+        search: What limits a search; its ``query`` is not used.
     """
 
     language: str | None = None
@@ -46,8 +54,7 @@ class RetrievalOptions:
     candidates: int = CANDIDATES
     reranker: Reranker | None = None
     rerank_candidates: int = RERANK_CANDIDATES
-    top_k: int = 10
-    min_score_threshold: float = 0.0
+    search: SearchRequest = field(default_factory=lambda: SearchRequest(""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +258,7 @@ def _search(
             # are of ten documents, however few a search is set to show.
             found = retriever.retrieve_many(
                 [query.text for query in queries],
-                top_k=max(options.candidates, options.top_k, DEPTH),
-                min_score_threshold=options.min_score_threshold,
+                replace(options.search, top_k=max(options.candidates, options.search.top_k, DEPTH)),
             )
             for query, hits in zip(queries, found, strict=True):
                 run[query.id] = _by_document(hits, number, owners)
