@@ -34,6 +34,8 @@ class Script:
     missing: bool = False
     context_length: int = 4096
     requests: list[tuple[str, dict, dict]] = field(default_factory=list)
+    client_left: threading.Event = field(default_factory=threading.Event)
+    """Set when a client closed the connection before the end of an answer."""
 
     def asked(self, path):
         return [(body, headers) for p, body, headers in self.requests if p == path]
@@ -124,6 +126,7 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request, client_address):
         """A client that has enough and leaves is no fault."""
+        self.script.client_left.set()
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """Every generator keeps the contract; the two that talk to servers also fail well."""
 
 import importlib.util
+import itertools
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from kvasir.components.generators.llm_server import ModelMissingError
 from kvasir.components.generators.ollama import OllamaGenerator
 from kvasir.components.generators.openai import OpenAIGenerator
 from kvasir.core import registry
-from kvasir.core.errors import ComponentError, SettingsError, UserError
+from kvasir.core.deadline import deadline
+from kvasir.core.errors import ComponentError, DeadlineExceededError, SettingsError, UserError
 from kvasir.core.types import Message, Prompt
 from kvasir.testing.fakes import FakeEmbedder, FakeGenerator
 from kvasir.testing.generators import GeneratorContract, make_prompt
@@ -247,3 +250,39 @@ def test_pulling_reports_its_progress(address):
     generator.close()
     assert ("downloading", 50, 100) in heard
     assert heard[-1][0] == "success"
+
+
+def test_closing_in_the_middle_closes_the_connection(make, script):
+    script.pieces = itertools.repeat("word ")
+    pieces = make().generate(make_prompt())
+    assert [next(pieces), next(pieces)] == ["word ", "word "]
+    assert not script.client_left.is_set()
+    pieces.close()
+    assert script.client_left.wait(10)
+    assert list(pieces) == []
+
+
+@pytest.mark.parametrize("hangs", ["at once", "in the middle", "with a word at a time"])
+def test_a_server_is_left_when_time_is_up(make, script, hangs):
+    def slowly():
+        yield "word "
+        for _ in range(200):
+            time.sleep(20.0 if hangs == "in the middle" else 0.1)
+            yield "word "
+
+    script.pieces = slowly()
+    script.delay = 20.0 if hangs == "at once" else 0.0
+    generator = make()
+    started = time.monotonic()
+    with deadline(0.5), pytest.raises(DeadlineExceededError) as caught:
+        answer(generator)
+    assert time.monotonic() - started < 5.0
+    assert caught.value.code == "deadline_exceeded"
+
+
+def test_a_deadline_does_not_wait_for_another_try(make, script):
+    script.statuses = [503] * 3
+    started = time.monotonic()
+    with deadline(0.5), pytest.raises(DeadlineExceededError):
+        answer(make(backoff=20.0))
+    assert time.monotonic() - started < 5.0

@@ -13,6 +13,7 @@ import numpy as np
 
 from kvasir.answering.fusion import dense_share, fuse, needs_sample
 from kvasir.answering.ranking import ranked
+from kvasir.core.deadline import run_within_deadline
 from kvasir.core.errors import UserError
 from kvasir.core.filters import Comparison, Filter
 from kvasir.core.protocols import (
@@ -108,6 +109,7 @@ class Retriever:
 
         Raises:
             UserError: ``top_k`` or the threshold is out of range.
+            DeadlineExceededError: Time is up.
         """
         top_k, threshold = request.top_k, request.min_score_threshold
         if not 1 <= top_k <= MOST_HITS:
@@ -120,7 +122,9 @@ class Retriever:
             return results
         texts = [queries[number] for number in asked]
         wanted = max(top_k, self._rerank_candidates) if self._reranker else top_k
-        found = self._search(texts, wanted, threshold, request.filters)
+        found = run_within_deadline(
+            lambda: self._search(texts, wanted, threshold, request.filters), "searching"
+        )
         for number, text, hits in zip(asked, texts, found, strict=True):
             results[number] = self._reranked(text, hits, top_k)
         return results
@@ -130,7 +134,8 @@ class Retriever:
         if self._reranker is None or not hits:
             return hits
         read, unread = hits[: self._rerank_candidates], hits[self._rerank_candidates : top_k]
-        best = self._reranker.rerank(query, read, top_k)
+        rerank = self._reranker.rerank
+        best = run_within_deadline(lambda: rerank(query, read, top_k), "reranking")
         lowest = min((hit.score for hit in best), default=1.0)
         return [*best, *(replace(hit, score=hit.score * lowest) for hit in unread)]
 

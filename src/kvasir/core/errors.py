@@ -12,6 +12,7 @@ KvasirError
 │   ├── FilterError            a filter expression is malformed
 │   └── StoreLockedError       another process holds the index
 └── ComponentError             a component failed: which, doing what, why
+    └── DeadlineExceededError  the time allowed for a call is over
 """
 
 from __future__ import annotations
@@ -105,3 +106,17 @@ class ComponentError(KvasirError):
         super().__init__(f"{component}: {operation} failed: {cause}")
         self.component = component
         self.operation = operation
+
+
+class DeadlineExceededError(ComponentError):
+    """The time allowed for a call is over.
+
+    Attributes:
+        operation: What was not finished.
+    """
+
+    code = "deadline_exceeded"
+
+    def __init__(self, operation: str) -> None:
+        """Args: what was not finished, such as "searching"."""
+        super().__init__("deadline", operation, "the time allowed for it is over")

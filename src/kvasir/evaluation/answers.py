@@ -20,6 +20,7 @@ from typing import Any
 
 from kvasir.answering.answers import Answerer
 from kvasir.answering.retrieval import Retriever
+from kvasir.core.deadline import check
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.types import Answer, Progress, document_id
@@ -151,6 +152,7 @@ def evaluate_answers(
         asked = [*dataset.queries, *(EvaluationQuery("", text) for text in off_topic)]
         cases: list[AnswerCase] = []
         for query in asked:
+            check("evaluating")
             answer = answerer.ask(replace(options.search, query=query.text))
             correct = not answer.refused and holds(answer.text, query.answers)
             cases.append(AnswerCase(query.text, query.answers, answer, correct))

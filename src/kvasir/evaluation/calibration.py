@@ -26,6 +26,7 @@ from kvasir.answering.refusal import (
     Features,
 )
 from kvasir.answering.retrieval import Retriever
+from kvasir.core.deadline import check
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import VectorStore
 from kvasir.core.types import Chunk, Progress, SearchRequest
@@ -163,6 +164,7 @@ def read_features(
     """
     rows = []
     for number, question in enumerate(questions, 1):
+        check("calibrating")
         hits = retriever.retrieve(SearchRequest(question, top_k))
         if hits:
             rows.append(reader.read(question, hits).vector())

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir.answering.retrieval import CANDIDATES, RERANK_CANDIDATES, Retriever
+from kvasir.core.deadline import check
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import Embedder, Optimizable, Reranker, Splitter, VectorStore
 from kvasir.core.types import (
@@ -208,6 +209,7 @@ def ingest_datasets(
     total = sum(len(dataset.passages) for dataset in datasets)
     everything = [(n, passage) for n, data in enumerate(datasets) for passage in data.passages]
     for start in range(0, total, _DOCUMENTS_AT_ONCE):
+        check("evaluating")
         chunks: list[Chunk] = []
         for number, passage in everything[start : start + _DOCUMENTS_AT_ONCE]:
             document = to_document(

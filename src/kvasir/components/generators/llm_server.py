@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from kvasir.core.errors import ComponentError, SettingsError, UserError
+from kvasir.core.deadline import check, limited, remaining
+from kvasir.core.errors import ComponentError, DeadlineExceededError, SettingsError, UserError
 
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 30.0
+_LONGEST_CONNECT = 10.0
+_NO_TIME = 0.05
+"""Seconds left of a deadline below which a transport error is put down to it."""
 _LONGEST_MESSAGE = 300
 
 
@@ -67,8 +71,8 @@ class ChatServer:
         self._backoff = backoff
         self.base_url = base_url.rstrip("/")
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        limits = httpx.Timeout(timeout, connect=min(10.0, timeout))
-        self._client = httpx.Client(headers=headers, timeout=limits)
+        self._timeout = timeout
+        self._client = httpx.Client(headers=headers)
 
     def close(self) -> None:
         """Closes connections."""
@@ -90,10 +94,15 @@ class ChatServer:
             raise self.failure(operation, f"no JSON object came back: {self._clean(text)}")
         return found
 
-    def lines(self, path: str, body: Mapping[str, Any], operation: str) -> Iterator[str]:
-        """Posts JSON and yields the lines of the answer as they come, empty ones left out.
+    def lines(
+        self, path: str, body: Mapping[str, Any], operation: str
+    ) -> Generator[str, None, None]:
+        """Post JSON and yield the lines of the answer as they come, empty ones left out.
+
+        Closing this closes the connection.
 
         Raises:
+            DeadlineExceededError: Time is up.
             ComponentError: The server cannot be reached, failed, or broke off.
             UserError: The server refuses the key, or does not have the model.
         """
@@ -108,11 +117,15 @@ class ChatServer:
                     for line in _lines(response.iter_bytes()):
                         begun = True
                         yield line
+                        check(operation)
                 return
             except (httpx.TransportError, _BusyError) as error:
+                left = remaining()
+                if left is not None and left < _NO_TIME and not isinstance(error, _BusyError):
+                    raise DeadlineExceededError(operation) from error
                 if begun or attempt >= self._retries:
                     raise self._unreachable(error, operation, begun) from error
-                time.sleep(self._wait(error, attempt))
+                time.sleep(limited(self._wait(error, attempt)))
                 attempt += 1
 
     def failure(self, operation: str, cause: str) -> ComponentError:
@@ -121,7 +134,10 @@ class ChatServer:
 
     @contextmanager
     def _response(self, path: str, body: Mapping[str, Any]) -> Iterator[httpx.Response]:
-        with self._client.stream("POST", self.base_url + path, json=body) as response:
+        seconds = limited(self._timeout)
+        limits = httpx.Timeout(seconds, connect=min(_LONGEST_CONNECT, seconds))
+        url = self.base_url + path
+        with self._client.stream("POST", url, json=body, timeout=limits) as response:
             yield response
 
     def _refused(self, response: httpx.Response, operation: str) -> Exception:

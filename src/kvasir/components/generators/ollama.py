@@ -6,7 +6,8 @@ Source: https://github.com/ollama/ollama/blob/main/docs/api.md
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import Any
 
 from kvasir.components.generators.llm_server import ChatServer, ModelMissingError
@@ -98,8 +99,8 @@ class OllamaGenerator:
             self._window = min([self._wanted_window, *lengths])
         return self._window
 
-    def generate(self, prompt: Prompt) -> Iterator[str]:
-        """Yields the answer as the server writes it.
+    def generate(self, prompt: Prompt) -> Generator[str, None, None]:
+        """Yield the answer as the server writes it; closing this closes the connection.
 
         Raises:
             ComponentError: The server cannot be reached, failed, or broke off.
@@ -115,12 +116,13 @@ class OllamaGenerator:
                 "num_ctx": self.context_tokens(),
             },
         }
-        for event in self._events("/api/chat", body, _OPERATION):
-            text = (event.get("message") or {}).get("content")
-            if text:
-                yield str(text)
-            if event.get("done"):
-                return
+        with closing(self._events("/api/chat", body, _OPERATION)) as events:
+            for event in events:
+                text = (event.get("message") or {}).get("content")
+                if text:
+                    yield str(text)
+                if event.get("done"):
+                    return
         raise self._server.failure(_OPERATION, "the answer ended without its end mark")
 
     def pull(self, on_progress: Progress = _unheard) -> None:
@@ -164,14 +166,20 @@ class OllamaGenerator:
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         return self._server.post(path, body, "reading the model's properties")
 
-    def _events(self, path: str, body: dict[str, Any], operation: str) -> Iterator[dict[str, Any]]:
-        for line in self._server.lines(path, body, operation):
-            try:
-                event = json.loads(line)
-            except ValueError as error:
-                raise self._server.failure(operation, f"a line is malformed: {line}") from error
-            if not isinstance(event, dict):
-                raise self._server.failure(operation, f"a line is no JSON object: {line}")
-            if "error" in event:
-                raise self._server.failure(operation, str(event["error"]))
-            yield event
+    def _events(
+        self, path: str, body: dict[str, Any], operation: str
+    ) -> Generator[dict[str, Any], None, None]:
+        with closing(self._server.lines(path, body, operation)) as lines:
+            for line in lines:
+                yield self._event(line, operation)
+
+    def _event(self, line: str, operation: str) -> dict[str, Any]:
+        try:
+            event = json.loads(line)
+        except ValueError as error:
+            raise self._server.failure(operation, f"a line is malformed: {line}") from error
+        if not isinstance(event, dict):
+            raise self._server.failure(operation, f"a line is no JSON object: {line}")
+        if "error" in event:
+            raise self._server.failure(operation, str(event["error"]))
+        return event

@@ -6,7 +6,8 @@ Answers stream as server-sent events. Source: https://platform.openai.com/docs/a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -75,8 +76,8 @@ class OpenAIGenerator:
         """Returns the context length from the settings; these servers do not tell theirs."""
         return self._context_window
 
-    def generate(self, prompt: Prompt) -> Iterator[str]:
-        """Yields the answer as the server writes it.
+    def generate(self, prompt: Prompt) -> Generator[str, None, None]:
+        """Yield the answer as the server writes it; closing this closes the connection.
 
         Raises:
             ComponentError: The server cannot be reached, failed, or broke off.
@@ -90,16 +91,17 @@ class OpenAIGenerator:
             "stream": True,
         }
         finished = False
-        for line in self._server.lines("/chat/completions", body, _OPERATION):
-            if not line.startswith("data:"):
-                continue  # Comments keep the connection alive; event names say nothing new.
-            data = line.removeprefix("data:").strip()
-            if data == "[DONE]":
-                return
-            text, last = self._read(data)
-            finished = finished or last
-            if text:
-                yield text
+        with closing(self._server.lines("/chat/completions", body, _OPERATION)) as lines:
+            for line in lines:
+                if not line.startswith("data:"):
+                    continue  # Comments keep the connection alive; event names say nothing new.
+                data = line.removeprefix("data:").strip()
+                if data == "[DONE]":
+                    return
+                text, last = self._read(data)
+                finished = finished or last
+                if text:
+                    yield text
         if not finished:
             raise self._server.failure(_OPERATION, "the answer ended without its end mark")
 
