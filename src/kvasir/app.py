@@ -23,6 +23,7 @@ from kvasir.core.filters import Filter, all_of, parse_filter
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
 from kvasir.core.protocols import (
     Droppable,
+    Generator,
     Optimizable,
     VectorStore,
 )
@@ -33,7 +34,7 @@ from kvasir.parts import Parts, once
 from kvasir.settings.schema import Settings, VectorDbSettings, load_settings
 
 if TYPE_CHECKING:
-    from kvasir.answering.chat import Conversation, Documents
+    from kvasir.answering.chat import Conversation
     from kvasir.evaluation.calibration import Fitted
     from kvasir.ingesting.pipeline import IngestPipeline
     from kvasir.ingesting.preparing import OnConflict
@@ -178,7 +179,7 @@ class App(Parts):
         min_score_threshold: float | None = None,
         filters: FilterLike = None,
     ) -> AnswerStream:
-        """The same as ``ask``, piece by piece; ``.answer`` holds the whole afterwards."""
+        """Answer as ``ask`` does, in events; close the stream, or use it in a ``with``."""
         return self.answerer.stream(self._request(question, top_k, min_score_threshold, filters))
 
     # Documents and collections
@@ -407,11 +408,16 @@ class App(Parts):
     @once
     def answerer(self) -> Answerer:
         """Answering from the collection."""
-        stored = self._record().calibration
+        return self._answerer_with(self.generator)
+
+    def _answerer_with(self, generator: Generator) -> Answerer:
+        record = self._record()
         return self.make_answerer(
             self.retriever,
-            lambda document: self.catalog.text(self.collection, document),
-            Calibration.from_json(stored) if stored else None,
+            lambda document: self.catalog.text(record.name, document),
+            Calibration.from_json(record.calibration) if record.calibration else None,
+            generator=generator,
+            languages=lambda: self.catalog.languages(record.name),
         )
 
     def make_conversation(self, model: str | None = None) -> Conversation:
@@ -443,26 +449,9 @@ class App(Parts):
             )
         return Conversation(
             generator,
-            self._open_documents,
+            lambda: self._answerer_with(generator),
             search=self._request(),
             refiner=refiner,
-            template=rag.prompt,
-        )
-
-    def _open_documents(self) -> Documents:
-        from kvasir.answering.chat import Documents
-
-        stored = self._record().calibration
-        calibration = Calibration.from_json(stored) if stored else None
-
-        def text(document: str) -> str | None:
-            return self.catalog.text(self.collection, document)
-
-        return Documents(
-            self.retriever,
-            lambda source: self.make_answerer(source, text, calibration),
-            self.analyzer,
-            text,
         )
 
     def release_index(self) -> None:

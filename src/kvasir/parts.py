@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from kvasir.answering.answers import Answerer
 from kvasir.answering.refusal import Calibration
-from kvasir.answering.retrieval import Retriever
+from kvasir.answering.retrieval import Languages, Retriever
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.errors import SettingsError
 from kvasir.core.ledger import CollectionRecord
@@ -161,11 +161,18 @@ class Parts:
         retriever: Retriever,
         document_text: Callable[[str], str | None],
         calibration: Calibration | None = None,
+        *,
+        generator: Generator | None = None,
+        languages: Languages = (),
     ) -> Answerer:
-        """Puts the chosen generator behind a retriever; an evaluation brings its own."""
+        """Put a generator, by default the chosen one, behind a retriever.
+
+        An evaluation brings a retriever of its own.
+        """
         return Answerer(
             retriever,
-            self.generator,
+            generator or self.generator,
+            languages=languages,
             analyzer=self.analyzer,
             embedder=self.embedder,
             template=self.settings.chat.rag.prompt,

@@ -1,11 +1,25 @@
+import gc
+import threading
+import warnings
+
 import pytest
 
-from kvasir.answering.answers import NOTHING_MATCHES, REFUSALS, Answerer, refusal
+from kvasir.answering.answers import Answerer
 from kvasir.answering.prompts import estimate_tokens
-from kvasir.answering.refusal import Calibration
+from kvasir.answering.refusal import NOTHING_MATCHES, REFUSALS, Calibration, refusal
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
+from kvasir.core.deadline import deadline
 from kvasir.core.errors import ComponentError, UserError
-from kvasir.core.types import Chunk, Comparison, Hit, Message, SearchRequest
+from kvasir.core.types import (
+    Chunk,
+    Comparison,
+    Finished,
+    Hit,
+    Message,
+    Retrieved,
+    SearchRequest,
+    Text,
+)
 from kvasir.testing.fakes import FakeEmbedder
 
 YEAR = Comparison("year", "==", 1)
@@ -51,10 +65,15 @@ def test_an_answer_streams_and_is_whole_afterwards():
     stream = make(Says("Kvasir was ", "made by the gods [", "1]."), hit()).stream(
         SearchRequest("Who made Kvasir?")
     )
-    pieces = list(stream)
+    retrieved, *pieces, finished = stream
     answer = stream.answer
+    assert finished == Finished(answer)
+    assert retrieved == Retrieved(answer.hits) == Retrieved((hit(),))
     assert len(pieces) > 1
-    assert "".join(pieces) == answer.text == "Kvasir was made by the gods [1]."
+    assert all(isinstance(piece, Text) for piece in pieces)
+    assert (
+        "".join(piece.text for piece in pieces) == answer.text == "Kvasir was made by the gods [1]."
+    )
     assert not answer.refused
     assert answer.confidence > 0.5
     (citation,) = answer.citations
@@ -247,3 +266,96 @@ def test_a_generator_s_failure_is_raised_and_never_made_an_answer():
         list(stream)
     with pytest.raises(UserError, match="broken off"):
         stream.answer  # noqa: B018
+
+
+class Endless:
+    """A generator that writes without end, and knows whether it was closed."""
+
+    def __init__(self):
+        self.is_closed = False
+        self.reading = threading.Event()
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def generate(self, prompt):
+        try:
+            while True:
+                self.reading.set()
+                assert self.may_go_on.wait(30)
+                yield "The gods made Kvasir. "
+        finally:
+            self.is_closed = True
+
+
+def until_text(stream):
+    return next(event for event in stream if isinstance(event, Text))
+
+
+def test_closing_a_stream_in_the_middle_stops_the_generator():
+    for limit in (None, 30.0):
+        endless = Endless()
+        with (
+            deadline(limit),
+            make(endless, hit()).stream(SearchRequest("Who made Kvasir?")) as stream,
+        ):
+            assert until_text(stream).text
+            assert not endless.is_closed
+        assert endless.is_closed
+        assert list(stream) == []
+        stream.close()
+        with pytest.raises(UserError, match="broken off"):
+            stream.answer  # noqa: B018
+
+
+def test_a_stream_that_is_not_read_does_nothing_when_it_is_closed():
+    answerer = make(Says("x"), hit())
+    answerer.stream(SearchRequest("Who made Kvasir?")).close()
+    assert answerer._retriever.asked == []
+
+
+def test_an_abandoned_stream_stops_the_generator_without_a_warning():
+    endless = Endless()
+    stream = make(endless, hit()).stream(SearchRequest("Who made Kvasir?"))
+    assert until_text(stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del stream
+        gc.collect()
+    assert endless.is_closed
+
+
+def test_another_thread_may_close_a_stream_that_waits_for_its_generator():
+    endless = Endless()
+    stream = make(endless, hit()).stream(SearchRequest("Who made Kvasir?"))
+    assert until_text(stream)
+    endless.reading.clear()
+    endless.may_go_on.clear()
+    read = []
+    reader = threading.Thread(target=lambda: read.extend(stream))
+    reader.start()
+    assert endless.reading.wait(10)
+    stream.close()
+    endless.may_go_on.set()
+    reader.join(10)
+    assert not reader.is_alive()
+    assert len(read) <= 1
+    assert endless.is_closed
+
+
+@pytest.mark.parametrize("languages", [["en"], lambda: {"en"}])
+def test_an_answer_notes_that_nobody_here_knows_the_language(languages):
+    english = FakeEmbedder()
+    english.languages = {"en"}
+    answerer = make(Says("x"), embedder=english, languages=languages)
+    (note,) = answerer.ask(SearchRequest("¿Quién hizo a Kvasir y por qué?")).notes
+    assert "seems to be in 'es', the documents are in en" in note
+    assert answerer.ask(SearchRequest("Who made Kvasir?")).notes == ()
+    assert make(Says("x"), embedder=english).ask(SearchRequest("¿Quién lo hizo?")).notes == ()
+
+
+def test_what_does_not_fit_the_window_is_noted():
+    long = hit("Kvasir was made. " * 800, 1)
+    answer = make(Says("The gods made Kvasir [1].", window=2048), long, hit()).ask(
+        SearchRequest("Who made Kvasir?")
+    )
+    assert answer.notes == ("1 of 2 passages fit into the model's window",)

@@ -10,7 +10,7 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 from rich.console import Console
 
-from kvasir.answering.chat import Conversation, Reply
+from kvasir.answering.chat import Conversation
 from kvasir.components.generators.openai import OpenAIGenerator
 from kvasir.core.errors import ComponentError, SettingsError, UserError
 from kvasir.core.types import Answer, Chunk, Citation, Hit, Message
@@ -300,7 +300,7 @@ def test_sources_stand_under_an_answer_once_each_with_their_words(desk):
         return Citation(marker, "d", "/e.pdf", marker, "Kvasir was wise.", 0, 16)
 
     cited = Answer("Wise [2]. So [1]. Yes [2].", (citation(2), citation(1), citation(2)), hits)
-    desk.screen.show_plain(Reply(cited.text, cited))
+    desk.screen.show_plain(cited)
     lines = desk.drawn().splitlines()
     assert [line for line in lines if ".pdf" in line] == [
         "[1] /e.pdf, page 1",
@@ -308,11 +308,11 @@ def test_sources_stand_under_an_answer_once_each_with_their_words(desk):
     ]
     assert sum("Kvasir was wise." in line for line in lines) == 2
     uncited = Answer("Wise.", (), hits)
-    desk.screen.show_plain(Reply(uncited.text, uncited))
+    desk.screen.show_plain(uncited)
     assert "could be traced to a source" in desk.drawn()
     refused = Answer("I cannot find it.", (), hits, refused=True)
     before = desk.drawn()
-    desk.screen.show_plain(Reply(refused.text, refused))
+    desk.screen.show_plain(refused)
     assert desk.drawn()[len(before) :].strip() == "I cannot find it."
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from kvasir.answering.answers import Answerer
-from kvasir.answering.chat import NOTHING_FOUND, Conversation, Documents
+from kvasir.answering.answers import NOTHING_FOUND, Answerer
+from kvasir.answering.chat import Conversation
+from kvasir.answering.prompts import DEFAULT_PROMPT
 from kvasir.answering.refinement import Refiner
 from kvasir.answering.refusal import Calibration
 from kvasir.answering.retrieval import Retriever
@@ -11,7 +12,15 @@ from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.components.generators.openai import OpenAIGenerator
 from kvasir.core.errors import CollectionError, ComponentError, SettingsError, UserError
-from kvasir.core.types import Chunk, Comparison, Message, SearchRequest
+from kvasir.core.types import (
+    Chunk,
+    Comparison,
+    Message,
+    Retrieved,
+    SearchRequest,
+    Stage,
+    Text,
+)
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 from kvasir.testing.model_server import model_server
 
@@ -52,22 +61,23 @@ def generator(server):
     return OpenAIGenerator("small", server.base_url, retries=0)
 
 
-def documents(retriever, generator, refuse=True):
-    analyzer = Bm25Analyzer()
-
-    def answerer(source):
-        # Certain of everything that shares a word, and of nothing else.
-        calibration = Calibration((0.0, 40.0, 0.0, 0.0, 0.0), -5.0)
-        return Answerer(
-            source, generator, analyzer=analyzer, calibration=calibration, refuse=refuse
-        )
-
+def answerer_of(retriever, generator, **options):
     texts = {f"d{n}": text for n, text in enumerate(TEXTS)}
-    return Documents(retriever, answerer, analyzer, texts.get)
+    # Certain of everything that shares a word, and of nothing else.
+    calibration = Calibration((0.0, 40.0, 0.0, 0.0, 0.0), -5.0)
+    return Answerer(
+        retriever,
+        generator,
+        analyzer=Bm25Analyzer(),
+        calibration=calibration,
+        document_text=texts.get,
+        **options,
+    )
 
 
-def make(generator, retriever, **options):
-    return Conversation(generator, lambda: documents(retriever, generator), **options)
+def make(generator, retriever, template=DEFAULT_PROMPT, **options):
+    answerer = answerer_of(retriever, generator, template=template)
+    return Conversation(generator, lambda: answerer, **options)
 
 
 def contents(server):
@@ -77,10 +87,13 @@ def contents(server):
 def test_without_rag_the_model_gets_context_history_and_the_message(server, generator, retriever):
     history = [Message("user", "Hi"), Message("assistant", "Hello")]
     stream = make(generator, retriever).stream("And you?", history, rag=False, system="Be kind.")
-    pieces = list(stream)
+    *pieces, finished = stream
     assert len(pieces) == 2
-    assert stream.reply.text == "".join(pieces)
-    assert stream.reply.answer is None
+    assert all(isinstance(piece, Text) for piece in pieces)
+    assert stream.answer == finished.answer
+    assert stream.answer.text == "".join(piece.text for piece in pieces)
+    assert stream.answer.hits == stream.answer.citations == ()
+    assert not stream.answer.refused
     assert contents(server) == [
         ("system", "Be kind."),
         ("user", "Hi"),
@@ -94,11 +107,11 @@ def test_with_rag_citations_are_checked_and_numbered(server, generator, retrieve
     stream = make(generator, retriever, search=SearchRequest("", 2)).stream(
         "Who brewed mead of the blood of Kvasir?", rag=True, system="Be kind."
     )
-    reply = stream.reply
+    reply = stream.answer
     assert reply.text == "Two dwarfs brewed mead [1]. It was sold in Rome."
-    (citation,) = reply.answer.citations
+    (citation,) = reply.citations
     assert TEXTS[0][citation.start : citation.end] == citation.quote
-    assert reply.answer.removed_citations == 1
+    assert reply.removed_citations == 1
     system, user = contents(server)
     assert system[1].startswith("Be kind.")
     assert user[1].count("<source ") == 2
@@ -107,7 +120,7 @@ def test_with_rag_citations_are_checked_and_numbered(server, generator, retrieve
 
 def test_the_template_is_used_and_must_have_its_placeholders(server, generator, retriever):
     conversation = make(generator, retriever, template="{{question}} <- {{context}}")
-    assert conversation.stream("Who brewed mead?", rag=True).reply
+    assert conversation.stream("Who brewed mead?", rag=True).answer
     assert contents(server)[-1][1].startswith("Who brewed mead? <- <source")
     with pytest.raises(SettingsError, match="context"):
         make(generator, retriever, template="{{question}}")
@@ -118,7 +131,7 @@ def test_a_model_is_asked_even_when_nothing_was_found_and_the_user_is_told(
 ):
     server.script = lambda messages: ["You are welcome."]
     conversation = make(generator, retriever, search=SearchRequest("", min_score_threshold=1.0))
-    reply = conversation.stream("Thanks!", rag=True).reply
+    reply = conversation.stream("Thanks!", rag=True).answer
     assert reply.text == "You are welcome."
     assert reply.notes == (NOTHING_FOUND,)
 
@@ -129,7 +142,7 @@ def test_filters_and_top_k_restrict_what_the_model_is_given(server, generator, r
         retriever,
         search=SearchRequest("", 3, filters=Comparison("source_uri", "==", "/1.md")),
     )
-    assert conversation.stream("Who brewed mead?", rag=True).reply
+    assert conversation.stream("Who brewed mead?", rag=True).answer
     prompt = contents(server)[-1][1]
     assert "Green tea" in prompt
     assert prompt.count("<source ") == 1
@@ -143,7 +156,7 @@ def test_context_gives_way_before_the_conversation_and_the_oldest_turns_after_it
         Message("assistant", "newer " * 60),
     ]
     whole = OpenAIGenerator("small", server.base_url, context_window=100_000)
-    make(whole, retriever).stream("Who brewed mead?", history, rag=True).reply  # noqa: B018
+    make(whole, retriever).stream("Who brewed mead?", history, rag=True).answer  # noqa: B018
     full = contents(server)
     assert full[-1][1].count("<source ") == 3
     # Tokens as the prompt builder estimates them; 1024 are kept for the answer by default.
@@ -151,7 +164,7 @@ def test_context_gives_way_before_the_conversation_and_the_oldest_turns_after_it
     seen = []
     for window in range(needed + 60, needed - 420, -30):
         small = OpenAIGenerator("small", server.base_url, context_window=window)
-        reply = make(small, retriever).stream("Who brewed mead?", history, rag=True).reply
+        reply = make(small, retriever).stream("Who brewed mead?", history, rag=True).answer
         sent = contents(server)
         seen.append((sent[-1][1].count("<source "), len(sent) - 2))
         assert ("passages fit" in " ".join(reply.notes)) == (seen[-1][0] < 3)
@@ -171,7 +184,7 @@ def test_the_longest_answer_fits_behind_the_conversation(server, retriever, rag)
     history = [Message("user", "older " * 200), Message("assistant", "newer " * 200)] * 20
     for most in (256, 3000):
         generator = OpenAIGenerator("s", server.base_url, max_tokens=most, context_window=4096)
-        reply = make(generator, retriever).stream("Who brewed mead?", history, rag=rag).reply
+        reply = make(generator, retriever).stream("Who brewed mead?", history, rag=rag).answer
         assert "oldest messages" in " ".join(reply.notes)
         used = sum(-(-len(text) // 3) + 8 for _, text in contents(server))
         # Turns are left out in pairs of about 800 tokens.
@@ -181,7 +194,7 @@ def test_the_longest_answer_fits_behind_the_conversation(server, retriever, rag)
 def test_a_window_too_small_for_any_passage_is_said(server, retriever):
     tiny = OpenAIGenerator("small", server.base_url, context_window=1030)
     with pytest.raises(UserError, match="too few for a passage"):
-        make(tiny, retriever).stream("Who brewed mead?", rag=True).reply  # noqa: B018
+        make(tiny, retriever).stream("Who brewed mead?", rag=True).answer  # noqa: B018
 
 
 def test_every_question_is_refined_with_the_last_turns_in_sight(server, generator, retriever):
@@ -192,9 +205,9 @@ def test_every_question_is_refined_with_the_last_turns_in_sight(server, generato
     )
     conversation = make(generator, retriever, refiner=Refiner(generator))
     history = [Message("user", "What orbits the Earth?"), Message("assistant", "The Moon.")]
-    reply = conversation.stream("And how far is it?", history, rag=True).reply
+    reply = conversation.stream("And how far is it?", history, rag=True).answer
     assert reply.searched == "distance of the Moon"
-    assert reply.answer.hits[0].chunk.id == "c2"
+    assert reply.hits[0].chunk.id == "c2"
     refining, answering = server.requests
     assert [m["content"] for m in refining["messages"][:-1]] == [m.content for m in history]
     assert "And how far is it?" in refining["messages"][-1]["content"]
@@ -207,25 +220,25 @@ def test_below_the_threshold_only_poor_finds_are_refined(server, generator, retr
     )
     refiner = Refiner(generator, prompt="Rewrite: {{user_query}}", below=0.8)
     conversation = make(generator, retriever, refiner=refiner)
-    reply = conversation.stream("Kvasir was made by the gods?", rag=True).reply
-    assert (len(server.requests), reply.searched) == (1, None)
-    reply = conversation.stream("deities, creation thereof", rag=True).reply
+    reply = conversation.stream("Kvasir was made by the gods?", rag=True).answer
+    assert (len(server.requests), reply.searched) == (1, "")
+    reply = conversation.stream("deities, creation thereof", rag=True).answer
     assert len(server.requests) == 3
     assert reply.searched == "Kvasir was made by the gods"
-    assert reply.answer.hits[0].chunk.id == "c0"
+    assert reply.hits[0].chunk.id == "c0"
 
 
 def test_another_model_may_refine_and_its_failure_costs_a_note(server, generator, retriever):
     with model_server(lambda messages: ["green tea"]) as other:
         refiner = Refiner(OpenAIGenerator("refiner", other.base_url, retries=0))
         conversation = make(generator, retriever, refiner=refiner)
-        assert conversation.stream("What about it?", rag=True).reply.searched == "green tea"
+        assert conversation.stream("What about it?", rag=True).answer.searched == "green tea"
         assert [body["model"] for body in other.requests] == ["refiner"]
         assert [body["model"] for body in server.requests] == ["small"]
-    reply = conversation.stream("Who brewed mead?", rag=True).reply
-    assert reply.searched is None
+    reply = conversation.stream("Who brewed mead?", rag=True).answer
+    assert reply.searched == ""
     assert "searched for as typed" in reply.notes[0]
-    assert reply.answer.citations
+    assert reply.citations
 
 
 def test_an_empty_refinement_leaves_the_question(server, generator):
@@ -244,10 +257,10 @@ def test_without_a_model_quotations_answer_and_the_decision_to_refuse_holds(retr
     quoting = ExtractiveGenerator(FakeEmbedder(), Bm25Analyzer())
     conversation = make(quoting, retriever)
     assert not conversation.has_model
-    reply = conversation.stream("Who brewed mead?", rag=True).reply
+    reply = conversation.stream("Who brewed mead?", rag=True).answer
     assert "Two dwarfs brewed mead of his blood. [1]" in reply.text
-    refused = conversation.stream("Xylophone zoology", rag=True).reply
-    assert refused.answer.refused
+    refused = conversation.stream("Xylophone zoology", rag=True).answer
+    assert refused.refused
     with pytest.raises(UserError, match="needs a language model"):
         conversation.stream("Hello", rag=False)
 
@@ -259,12 +272,12 @@ def test_a_missing_collection_is_tried_again_for_the_next_question(server, gener
         tries.append(1)
         if len(tries) == 1:
             raise CollectionError("there is no collection")
-        return documents(retriever, generator)
+        return answerer_of(retriever, generator)
 
     conversation = Conversation(generator, open_documents)
     with pytest.raises(CollectionError):
-        conversation.stream("Who brewed mead?", rag=True).reply  # noqa: B018
-    assert conversation.stream("Who brewed mead?", rag=True).reply.text
+        conversation.stream("Who brewed mead?", rag=True).answer  # noqa: B018
+    assert conversation.stream("Who brewed mead?", rag=True).answer.text
 
 
 def test_a_server_that_breaks_off_is_an_error_not_a_reply(server, generator, retriever):
@@ -281,7 +294,18 @@ def test_a_server_that_breaks_off_is_an_error_not_a_reply(server, generator, ret
 def test_an_empty_reply_is_said_to_be_empty(server, generator, retriever):
     server.script = lambda messages: []
     with pytest.raises(UserError, match="empty"):
-        make(generator, retriever).stream("Hi", rag=False).reply  # noqa: B018
-    reply = make(generator, retriever).stream("Who brewed mead?", rag=True).reply
-    assert reply.answer.refused
+        make(generator, retriever).stream("Hi", rag=False).answer  # noqa: B018
+    reply = make(generator, retriever).stream("Who brewed mead?", rag=True).answer
+    assert reply.refused
     assert reply.text == "I cannot find the answer in the documents."
+
+
+def test_a_refined_question_shows_its_stages(server, generator, retriever):
+    server.script = lambda messages: (
+        ["green tea"] if "Refined query:" in messages[-1]["content"] else ["Steeped [1]."]
+    )
+    with make(generator, retriever, refiner=Refiner(generator)).stream("It?", rag=True) as stream:
+        refining, searching, retrieved, *_ = stream
+    assert (refining, searching) == (Stage("refining"), Stage("searching"))
+    assert isinstance(retrieved, Retrieved)
+    assert retrieved.hits[0].chunk.id == "c1"

@@ -1,83 +1,133 @@
-"""Answering: retrieve, decide whether the documents hold the answer, write it, check it.
+"""Answer a question: retrieve, decide whether the documents hold the answer, generate, check.
 
-A question that the documents do not answer is refused before a generator is asked; a language
+``Answerer.generate_answer`` is the one path of a single question and of a chat's turns. A
+question that the documents do not answer is refused before a generator is asked; a language
 model that says it does not know is taken at its word. Every citation marker is checked while
 the answer streams.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from time import perf_counter
+from types import TracebackType
+from typing import Self
 
 from kvasir.answering.citations import CitationChecker, DocumentText
-from kvasir.answering.prompts import DEFAULT_PROMPT, PromptBuilder, prompt_room
-from kvasir.answering.refusal import DEFAULT_CALIBRATION, Calibration, EvidenceReader
-from kvasir.answering.retrieval import Retriever
-from kvasir.answering.text_stream import TextStream
+from kvasir.answering.prompts import (
+    DEFAULT_PROMPT,
+    SYSTEM_PROMPT,
+    PromptBuilder,
+    left_out_notes,
+    prompt_room,
+)
+from kvasir.answering.refinement import Refiner, SearchResult
+from kvasir.answering.refusal import (
+    DEFAULT_CALIBRATION,
+    NOTHING_MATCHES,
+    REFUSALS,
+    Calibration,
+    EvidenceReader,
+    refusal,
+    says_it_does_not_know,
+)
+from kvasir.answering.retrieval import Languages, Retriever
+from kvasir.core import protocols
+from kvasir.core.deadline import (
+    check,
+    end_of_time,
+    iterate_within_deadline,
+    run_within_deadline,
+    until,
+)
 from kvasir.core.errors import UserError
-from kvasir.core.protocols import Embedder, Generator, TextAnalyzer
-from kvasir.core.types import Answer, Citation, Hit, Message, SearchRequest
-from kvasir.language.detect import detect
-
-REFUSALS = {
-    "en": "I cannot find the answer in the documents.",
-    "es": "No encuentro la respuesta en los documentos.",
-    "vi": "Tôi không tìm thấy câu trả lời trong tài liệu.",
-    "zh": "我在文档中找不到答案。",
-}
-"""What is said instead of an answer, by language; English for every other one."""
-
-NOTHING_MATCHES = {
-    "en": "No document matches the filters, so there is nothing to answer from.",
-    "es": "Ningún documento cumple los filtros, así que no hay de dónde responder.",
-    "vi": "Không có tài liệu nào khớp với bộ lọc, nên không có gì để trả lời.",
-    "zh": "没有文档符合筛选条件，因此无法回答。",
-}
-"""The same where the filters left nothing to look at."""
-
-_DOES_NOT_KNOW = re.compile(
-    r"\b(?:can ?not|can['’]t|could not|couldn['’]t|unable to) (?:find|answer|determine|locate)\b"
-    r"|\b(?:do not|don['’]t) know\b"
-    r"|\bno (?:puedo|pude|es posible|se puede) (?:encontrar|responder|determinar|contestar)\b"
-    r"|\bno (?:encuentro|encontré|lo sé|sé)\b"
-    r"|không (?:tìm thấy|thể tìm|thể trả lời|biết)"
-    r"|找不到|没有找到|未找到|无法回答|無法回答|不知道",
-    re.IGNORECASE,
+from kvasir.core.protocols import Embedder, TextAnalyzer
+from kvasir.core.types import (
+    Answer,
+    AnswerEvent,
+    Finished,
+    Hit,
+    Message,
+    Prompt,
+    Retrieved,
+    SearchRequest,
+    Stage,
+    Text,
 )
-_NOT_IN_SOURCES = re.compile(
-    r"\b(?:do|does|did) not (?:contain|mention|provide|include|hold|say|specify|state)\b"
-    r"|\b(?:doesn|don)['’]t (?:contain|mention|provide|include|say|specify|state)\b"
-    r"|\bno (?:information|mention|answer)\b"
-    r"|\bnot (?:mentioned|provided|specified|stated|found|given) in\b"
-    r"|\bno (?:contienen?|mencionan?|proporcionan?|incluyen?|hay información)\b"
-    r"|không (?:có thông tin|đề cập|được đề cập)"
-    r"|没有提到|没有提及|未提及|没有提供|没有相关",
-    re.IGNORECASE,
+from kvasir.language.detect import UNKNOWN, detect
+
+NOTHING_FOUND = (
+    "nothing in the documents passed the filters and the score threshold: this reply has no source"
 )
-_SPEAKS_OF_ITSELF = re.compile(
-    r"i\b|sorry|unfortunately|the (?:\w+ )?(?:sources?|documents?|context)|lo siento|no "
-    r"|tôi|xin lỗi|rất tiếc|抱歉|对不起|我",
-    re.IGNORECASE,
-)
-_OPENING = 100
-_LONGEST_REFUSAL = 400
-"""Characters; a longer text says more than that it does not know."""
+
+_DOUBTFUL = 0.5
+"""Confidence below which the documents rather do not hold the answer."""
 
 
-class AnswerStream(TextStream[Answer]):
-    """An answer in the making: iterate over its text, then read ``answer``."""
+class AnswerStream(Iterator[AnswerEvent]):
+    """The events of an answer as they happen; close it, or use it in a ``with``.
+
+    It may be read in one thread and closed in another. The deadline under which it was made
+    holds wherever it is read.
+    """
+
+    def __init__(self, events: Generator[AnswerEvent, None, None]) -> None:
+        """Args: the events, ``Finished`` last; nothing is done before the first is asked for."""
+        self._events = events
+        self._end = end_of_time()
+        self._answer: Answer | None = None
+        self._is_closed = False
+        self._lock = threading.Lock()
+
+    def __next__(self) -> AnswerEvent:
+        with self._lock, until(self._end):
+            if self._is_closed:
+                raise StopIteration
+            event = next(self._events)
+            if isinstance(event, Finished):
+                self._answer = event.answer
+        if self._is_closed:  # By another thread, which could not stop the step in progress.
+            self.close()
+        return event
 
     @property
     def answer(self) -> Answer:
-        """The whole answer; waits for what is still to come.
+        """The whole answer; reads what is still to come.
 
         Raises:
-            UserError: The stream was broken off before its end.
+            UserError: The stream was closed or failed before its end.
         """
-        return self._finish("answer")
+        for _ in self:
+            pass
+        if self._answer is None:
+            raise UserError("the answer was broken off: ask again")
+        return self._answer
+
+    def close(self) -> None:
+        """Stop the generator; a second call does nothing.
+
+        While another thread waits for the next event, it stops after that event.
+        """
+        self._is_closed = True
+        if self._lock.acquire(blocking=False):
+            try:
+                self._events.close()
+            finally:
+                self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 class Answerer:
@@ -86,22 +136,25 @@ class Answerer:
     def __init__(
         self,
         retriever: Retriever,
-        generator: Generator,
+        generator: protocols.Generator,
         *,
         analyzer: TextAnalyzer,
         embedder: Embedder | None = None,
+        languages: Languages = (),
         template: str = DEFAULT_PROMPT,
         calibration: Calibration | None = None,
         refuse: bool = True,
         document_text: DocumentText | None = None,
     ) -> None:
-        """Puts an answerer together; nothing is loaded or asked yet.
+        """Put an answerer together; nothing is loaded or asked yet.
 
         Args:
             retriever: Finds the chunks.
             generator: Writes the answers.
             analyzer: The collection's; compares words in the refusal decision and citations.
             embedder: The collection's; says which languages it knows. None: all.
+            languages: ISO 639-1 codes that the collection holds, or how to ask for them; for
+                the note that neither documents nor embedder know the question's language.
             template: The prompt for language models, with ``{{context}}`` and ``{{question}}``.
             calibration: The decision to refuse, fitted to the collection; by default the
                 shipped one.
@@ -111,11 +164,14 @@ class Answerer:
         Raises:
             SettingsError: The template lacks a placeholder.
         """
+        PromptBuilder(template)
         self._retriever = retriever
         self._generator = generator
         self._analyzer = analyzer
+        self._embedder = embedder
+        self._languages = languages
         self._evidence = EvidenceReader(analyzer, embedder)
-        self._prompts = PromptBuilder(template)
+        self._template = template
         self._calibration = calibration or DEFAULT_CALIBRATION
         self._refuse = refuse
         self._document_text = document_text
@@ -132,70 +188,160 @@ class Answerer:
             history: Earlier turns of the conversation, without contexts.
 
         Returns:
-            A stream; retrieval and generation happen while it is read, and raise their
-            errors there.
+            A stream of ``Retrieved``, ``Text`` and ``Finished``; retrieval and generation
+            happen while it is read, and raise their errors there.
 
         Raises:
             UserError: The question is empty, or has no letter or digit.
         """
-        question = request.query
-        if not question.strip():
-            raise UserError("the question is empty: type one")
-        if not any(map(str.isalnum, question)):
-            raise UserError("the question has no letter or digit: ask it in words")
-
-        return AnswerStream(self._run(request, history))
+        check_question(request.query)
+        return AnswerStream(self.generate_answer(request, history=history))
 
     def confidence(self, question: str, hits: Sequence[Hit]) -> float:
-        """Returns the probability, 0..1, that the hits hold the answer."""
+        """Return the probability, 0..1, that the hits hold the answer."""
         if not hits:
             return 0.0
         return self._calibration.confidence(self._evidence.read(question, hits))
 
-    def _run(self, request: SearchRequest, history: Sequence[Message]) -> Iterator[str | Answer]:
+    def generate_answer(
+        self,
+        request: SearchRequest,
+        *,
+        history: Sequence[Message] = (),
+        refiner: Refiner | None = None,
+        system: str = SYSTEM_PROMPT,
+        model_decides: bool = False,
+    ) -> Generator[AnswerEvent, None, None]:
+        """Yield the events of an answer: retrieve, decide, generate, check citations.
+
+        Args:
+            request: The question as typed, and what limits the search.
+            history: Earlier turns of the conversation, without contexts.
+            refiner: Rewrites the question for the search; ``Stage`` events tell when.
+            system: The system message for a language model.
+            model_decides: Leave it to the language model whether the documents hold the
+                answer: the generator is asked whatever was found.
+        """
         question = request.query
-        clock = _Clock()
-        hits = tuple(self._retriever.retrieve(request))
-        clock.lap("retrieve")
+        timer = _Timer()
+        search = yield from self._search(request, history, refiner)
+        hits = search.hits
+        timer.lap("retrieve")
+        yield Retrieved(hits)
+        check("answering")
         confidence = self.confidence(question, hits)
-        if not hits or (self._refuse and self._calibration.refuses(confidence)):
-            unmatched = not hits and self._matches_nothing(request)
-            text = refusal(question, hits, NOTHING_MATCHES if unmatched else REFUSALS)
-            yield text
-            yield Answer(text, (), hits, True, confidence, 0, clock.finish())
+        answer = Answer("", hits=hits, confidence=confidence, searched=search.searched)
+        if not model_decides and (not hits or self._refuses(confidence)):
+            sentences = NOTHING_MATCHES if self._matches_nothing(request, hits) else REFUSALS
+            text = refusal(question, hits, sentences)
+            yield Text(text)
+            notes = (*search.notes, *self._language_note(question))
+            yield Finished(
+                replace(answer, text=text, refused=True, timings=timer.finish(), notes=notes)
+            )
             return
-        room = prompt_room(self._generator)
-        prompt = self._prompts.build(question, hits, history=history, room=room)
+        prompt = self._prompt(question, hits, history, system)
         checker = CitationChecker(question, prompt.hits, self._analyzer, self._document_text)
-        shown: list[str] = []
-        for piece in _checked(self._generator.generate(prompt), checker):
-            shown.append(piece)
-            yield piece
-        text = "".join(shown)
+        pieces: list[str] = []
+        with closing(self._checked_pieces(prompt, checker)) as checked:
+            for piece in checked:
+                pieces.append(piece)
+                yield Text(piece)
+        text = "".join(pieces)
         refused = says_it_does_not_know(text, checker.citations)
         if not text:
             text = refusal(question, hits)
-            yield text
-        clock.lap("generate")
-        yield Answer(
-            text,
-            tuple(checker.citations),
-            # Markers count the chunks of the prompt; those that did not fit come after them.
-            (*prompt.hits, *(hit for hit in hits if hit not in prompt.hits)),
-            refused,
-            confidence,
-            checker.removed,
-            clock.finish(),
+            yield Text(text)
+        timer.lap("generate")
+        notes = (*search.notes, *left_out_notes(prompt, hits, history, bool(system)))
+        if model_decides and not hits:
+            notes += (NOTHING_FOUND,)
+        if not model_decides and (refused or confidence < _DOUBTFUL):
+            notes += self._language_note(question)
+        yield Finished(
+            replace(
+                answer,
+                text=text,
+                citations=tuple(checker.citations),
+                # Markers count the chunks of the prompt; those that did not fit come after them.
+                hits=(*prompt.hits, *(hit for hit in hits if hit not in prompt.hits)),
+                refused=refused,
+                removed_citations=checker.removed,
+                timings=timer.finish(),
+                notes=notes,
+            )
         )
 
-    def _matches_nothing(self, request: SearchRequest) -> bool:
+    def _search(
+        self, request: SearchRequest, history: Sequence[Message], refiner: Refiner | None
+    ) -> Generator[Stage, None, SearchResult]:
+        if refiner is None:
+            return SearchResult(tuple(self._retriever.retrieve(request)))
+        return (yield from refiner.search(request, history, self._retriever.retrieve))
+
+    def _refuses(self, confidence: float) -> bool:
+        return self._refuse and self._calibration.refuses(confidence)
+
+    def _matches_nothing(self, request: SearchRequest, hits: Sequence[Hit]) -> bool:
         """True if the filters, not the threshold, leave nothing to look at."""
-        if request.filters is None:
+        if hits or request.filters is None:
             return False
         return not self._retriever.retrieve(replace(request, top_k=1, min_score_threshold=0.0))
 
+    def _prompt(
+        self, question: str, hits: Sequence[Hit], history: Sequence[Message], system: str
+    ) -> Prompt:
+        room = run_within_deadline(lambda: prompt_room(self._generator), "reading the window")
+        builder = PromptBuilder(self._template, system=system)
+        return builder.build(question, hits, history=history, room=room)
 
-class _Clock:
+    def _checked_pieces(
+        self, prompt: Prompt, checker: CitationChecker
+    ) -> Generator[str, None, None]:
+        with closing(generated(self._generator, prompt)) as pieces:
+            for piece in pieces:
+                check("answering")
+                if text := checker.feed(piece):
+                    yield text
+        if text := checker.finish():
+            yield text
+
+    def _language_note(self, question: str) -> tuple[str, ...]:
+        """Return what helps where neither documents nor embedder know the question's language.
+
+        Only for doubtful answers: detecting a language may load a model, which takes half a
+        second.
+        """
+        if self._embedder is None or set(self._embedder.languages) != {"en"}:
+            return ()
+        held = sorted(self._languages() if callable(self._languages) else self._languages)
+        if not held:
+            return ()
+        language = detect(question, [*held, *(code for code in REFUSALS if code not in held)])
+        if language in (*held, "en", UNKNOWN):
+            return ()
+        return (
+            f"the question seems to be in '{language}', the documents are in {', '.join(held)}, "
+            "and the embedding model knows English only: ask in the documents' language, or ingest "
+            "into another collection with a multilingual model such as "
+            "intfloat/multilingual-e5-small",
+        )
+
+
+def check_question(question: str) -> None:
+    """Raise ``UserError`` if a question is empty, or has no letter or digit."""
+    if not question.strip():
+        raise UserError("the question is empty: type one")
+    if not any(map(str.isalnum, question)):
+        raise UserError("the question has no letter or digit: ask it in words")
+
+
+def generated(generator: protocols.Generator, prompt: Prompt) -> Generator[str, None, None]:
+    """Yield what a generator writes; a deadline ends it, and closing this closes it."""
+    return iterate_within_deadline(generator.generate(prompt), "generating")
+
+
+class _Timer:
     """Seconds by stage."""
 
     def __init__(self) -> None:
@@ -209,34 +355,3 @@ class _Clock:
 
     def finish(self) -> dict[str, float]:
         return {**self._laps, "total": perf_counter() - self._started}
-
-
-def _checked(pieces: Iterable[str], checker: CitationChecker) -> Iterator[str]:
-    for piece in pieces:
-        if text := checker.feed(piece):
-            yield text
-    if text := checker.finish():
-        yield text
-
-
-def refusal(question: str, hits: Sequence[Hit] = (), sayings: Mapping[str, str] = REFUSALS) -> str:
-    """Returns the sentence that stands for an answer, in the question's language."""
-    spoken = (str(hit.chunk.metadata.get("language", "")) for hit in hits)
-    candidates = [code for code in dict.fromkeys([*spoken, *REFUSALS]) if code]
-    return sayings.get(detect(question, candidates), sayings["en"])
-
-
-def says_it_does_not_know(text: str, citations: Sequence[Citation]) -> bool:
-    """Says whether a generator's answer amounts to not having one.
-
-    Words that a cited document itself says ("I do not know") do not count.
-    """
-    if not text:
-        return True
-    if len(text) > _LONGEST_REFUSAL:
-        return False
-    if not citations:
-        return bool(_DOES_NOT_KNOW.search(text) or _NOT_IN_SOURCES.search(text))
-    found = _DOES_NOT_KNOW.search(text[:_OPENING])
-    quoted = found and any(found[0] in citation.quote for citation in citations)
-    return bool(found and not quoted and _SPEAKS_OF_ITSELF.match(text))

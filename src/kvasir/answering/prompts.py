@@ -234,3 +234,24 @@ class PromptBuilder:
 
     def _tokens(self, messages: Sequence[Message]) -> int:
         return sum(self._count(message.content) + _MESSAGE_OVERHEAD for message in messages)
+
+
+def left_out_notes(
+    prompt: Prompt, hits: Sequence[Hit], history: Sequence[Message], has_system: bool
+) -> tuple[str, ...]:
+    """Return a sentence for each kind of thing that did not fit into the model's window.
+
+    Args:
+        prompt: The prompt as built.
+        hits: What was to be in it.
+        history: The earlier turns that were to be in it.
+        has_system: Whether it has a system message.
+    """
+    notes = []
+    if len(prompt.hits) < len(hits):
+        notes.append(f"{len(prompt.hits)} of {len(hits)} passages fit into the model's window")
+    if forgotten := len(history) + has_system + 1 - len(prompt.messages):
+        notes.append(
+            f"left out, as the model's window is full: the {forgotten} oldest messages of the chat"
+        )
+    return tuple(notes)

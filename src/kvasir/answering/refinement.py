@@ -9,7 +9,8 @@ Source: the InstructLab proposal "Ingesting and Utilizing RAG Artifacts", 3.3.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 
 from kvasir.answering.prompts import (
     DEFAULT_REFINEMENT_PROMPT,
@@ -17,9 +18,11 @@ from kvasir.answering.prompts import (
     prompt_room,
     refinement_messages,
 )
-from kvasir.core.errors import UserError
-from kvasir.core.protocols import Generator, QuotesOnly
-from kvasir.core.types import Hit, Message
+from kvasir.core import protocols
+from kvasir.core.deadline import iterate_within_deadline
+from kvasir.core.errors import DeadlineExceededError, KvasirError, UserError
+from kvasir.core.protocols import QuotesOnly
+from kvasir.core.types import Hit, Message, SearchRequest, Stage
 
 PLAIN = "{{context}}{{question}}"
 """A prompt without retrieval: the context is empty."""
@@ -34,12 +37,27 @@ _THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
 _LABEL = re.compile(r"^(?:refined )?query\s*:\s*", re.IGNORECASE)
 
 
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search with or without refining found.
+
+    Attributes:
+        hits: The hits, best first.
+        searched: What was searched for, where that is not the question as typed.
+        notes: Sentences for the user.
+    """
+
+    hits: tuple[Hit, ...]
+    searched: str = ""
+    notes: tuple[str, ...] = ()
+
+
 class Refiner:
     """Rewrites questions for the search."""
 
     def __init__(
         self,
-        generator: Generator,
+        generator: protocols.Generator,
         *,
         prompt: str = DEFAULT_REFINEMENT_PROMPT,
         below: float | None = None,
@@ -66,15 +84,45 @@ class Refiner:
         self._prompt = prompt
         self._below = below
 
-    @property
-    def refines_first(self) -> bool:
-        """Whether every question is refined before the first search."""
-        return self._below is None
+    def search(
+        self,
+        request: SearchRequest,
+        history: Sequence[Message],
+        retrieve: Callable[[SearchRequest], list[Hit]],
+    ) -> Generator[Stage, None, SearchResult]:
+        """Search for a question, refined where that is due.
 
-    def is_too_little(self, hits: Sequence[Hit]) -> bool:
-        """Says whether what a question as typed found calls for refining it."""
-        below = self._below or 0.0
-        return not any((hit.dense_score or 0.0) >= below for hit in hits)
+        When refining fails, the question is searched for as typed, with a note.
+
+        Args:
+            request: The question as typed, and what limits the search.
+            history: The conversation.
+            retrieve: Searches.
+
+        Yields:
+            The stages ``refining`` and ``searching``.
+
+        Returns:
+            What was found.
+        """
+        hits: tuple[Hit, ...] = ()
+        if self._below is not None:
+            hits = tuple(retrieve(request))
+            if any((hit.dense_score or 0.0) >= self._below for hit in hits):
+                return SearchResult(hits)
+        yield Stage("refining")
+        refined, notes = request.query, tuple[str, ...]()
+        try:
+            refined = self.refine(request.query, history)
+        except DeadlineExceededError:
+            raise
+        except KvasirError as error:
+            notes = (f"the question was searched for as typed, not refined: {error}",)
+        is_new = refined != request.query
+        if is_new or self._below is None:
+            yield Stage("searching")
+            hits = tuple(retrieve(replace(request, query=refined))) or hits
+        return SearchResult(hits, refined if is_new else "", notes)
 
     def refine(self, question: str, history: Sequence[Message] = ()) -> str:
         """Returns what to search for; the question itself when the model returns nothing.
@@ -91,7 +139,8 @@ class Refiner:
         recent = list(history)[-_TURNS:]
         room = prompt_room(self._generator, _ANSWER_TOKENS)
         prompt = PromptBuilder(PLAIN, system="").build(asked.content, (), history=recent, room=room)
-        return _one_query("".join(self._generator.generate(prompt))) or question
+        written = iterate_within_deadline(self._generator.generate(prompt), "refining")
+        return _one_query("".join(written)) or question
 
 
 def _one_query(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Decides whether the retrieved chunks hold an answer, before one is written.
+"""Decide whether the retrieved chunks hold an answer, and say so where they do not.
 
 A logistic model over a few features of a question and its hits. None of them depends on the
 size of the collection, so that the shipped weights serve three documents as well as a
@@ -10,6 +10,7 @@ found, and what the decision costs: docs/decisions/0010-refusal.md.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -20,11 +21,55 @@ from numpy.typing import NDArray
 from kvasir.answering.fusion import KNOWN_LANGUAGE, dense_share
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import Embedder, TextAnalyzer
-from kvasir.core.types import Hit
+from kvasir.core.types import Citation, Hit
 from kvasir.language.detect import detect
 from kvasir.language.sentences import sentence_spans
 
 Features = NDArray[np.float64]
+
+REFUSALS = {
+    "en": "I cannot find the answer in the documents.",
+    "es": "No encuentro la respuesta en los documentos.",
+    "vi": "Tôi không tìm thấy câu trả lời trong tài liệu.",
+    "zh": "我在文档中找不到答案。",
+}
+"""What is said instead of an answer, by language; English for every other one."""
+
+NOTHING_MATCHES = {
+    "en": "No document matches the filters, so there is nothing to answer from.",
+    "es": "Ningún documento cumple los filtros, así que no hay de dónde responder.",
+    "vi": "Không có tài liệu nào khớp với bộ lọc, nên không có gì để trả lời.",
+    "zh": "没有文档符合筛选条件，因此无法回答。",
+}
+"""The same where the filters left nothing to look at."""
+
+_DOES_NOT_KNOW = re.compile(
+    r"\b(?:can ?not|can['’]t|could not|couldn['’]t|unable to) (?:find|answer|determine|locate)\b"
+    r"|\b(?:do not|don['’]t) know\b"
+    r"|\bno (?:puedo|pude|es posible|se puede) (?:encontrar|responder|determinar|contestar)\b"
+    r"|\bno (?:encuentro|encontré|lo sé|sé)\b"
+    r"|không (?:tìm thấy|thể tìm|thể trả lời|biết)"
+    r"|找不到|没有找到|未找到|无法回答|無法回答|不知道",
+    re.IGNORECASE,
+)
+_NOT_IN_SOURCES = re.compile(
+    r"\b(?:do|does|did) not (?:contain|mention|provide|include|hold|say|specify|state)\b"
+    r"|\b(?:doesn|don)['’]t (?:contain|mention|provide|include|say|specify|state)\b"
+    r"|\bno (?:information|mention|answer)\b"
+    r"|\bnot (?:mentioned|provided|specified|stated|found|given) in\b"
+    r"|\bno (?:contienen?|mencionan?|proporcionan?|incluyen?|hay información)\b"
+    r"|không (?:có thông tin|đề cập|được đề cập)"
+    r"|没有提到|没有提及|未提及|没有提供|没有相关",
+    re.IGNORECASE,
+)
+_SPEAKS_OF_ITSELF = re.compile(
+    r"i\b|sorry|unfortunately|the (?:\w+ )?(?:sources?|documents?|context)|lo siento|no "
+    r"|tôi|xin lỗi|rất tiếc|抱歉|对不起|我",
+    re.IGNORECASE,
+)
+_OPENING = 100
+_LONGEST_REFUSAL = 400
+"""Characters; a longer text says more than that it does not know."""
 
 _NO_TERMS = 0.5
 """Coverage of a question of stop words alone: says nothing either way."""
@@ -102,21 +147,21 @@ class EvidenceReader:
         """Returns the covered share of the question by each chunk, and by each sentence."""
         passages: list[str] = []
         owners: list[int] = []
-        tongues: list[str] = []
+        languages: list[str] = []
         for number, hit in enumerate(hits):
-            tongue = str(hit.chunk.metadata.get("language", ""))
+            spoken = str(hit.chunk.metadata.get("language", ""))
             text = hit.chunk.text
-            found = [text[a:b] for a, b in sentence_spans(text, tongue or None)] or [text]
+            found = [text[a:b] for a, b in sentence_spans(text, spoken or None)] or [text]
             # The heading path is part of what is searched, so it counts for the chunk.
             passages += [" ".join(hit.chunk.headings), *found]
             owners += [number] * (len(found) + 1)
-            tongues += [tongue] * (len(found) + 1)
+            languages += [spoken] * (len(found) + 1)
         wanted = set(self._analyzer.query_terms([question], [language])[0].indices.tolist())
         if not wanted:
             return [_NO_TERMS] * len(hits), [_NO_TERMS]
         held = [
             wanted.intersection(sparse.indices.tolist())
-            for sparse in self._analyzer.document_terms(passages, tongues)
+            for sparse in self._analyzer.document_terms(passages, languages)
         ]
         weights = _rarity(wanted, held)
         total = sum(weights.values())
@@ -211,3 +256,26 @@ DEFAULT_CALIBRATION = Calibration(
     report={"refused_on_topic": 0.018, "refused_off_topic": 0.975},
 )
 """Fitted on XQuAD in four languages; the report is of English, five-fold cross-validated."""
+
+
+def refusal(question: str, hits: Sequence[Hit] = (), sayings: Mapping[str, str] = REFUSALS) -> str:
+    """Return the sentence that stands for an answer, in the question's language."""
+    found = (str(hit.chunk.metadata.get("language", "")) for hit in hits)
+    candidates = [code for code in dict.fromkeys([*found, *REFUSALS]) if code]
+    return sayings.get(detect(question, candidates), sayings["en"])
+
+
+def says_it_does_not_know(text: str, citations: Sequence[Citation]) -> bool:
+    """True if a generator's answer amounts to not having one.
+
+    Words that a cited document itself says ("I do not know") do not count.
+    """
+    if not text:
+        return True
+    if len(text) > _LONGEST_REFUSAL:
+        return False
+    if not citations:
+        return bool(_DOES_NOT_KNOW.search(text) or _NOT_IN_SOURCES.search(text))
+    found = _DOES_NOT_KNOW.search(text[:_OPENING])
+    quoted = found and any(found[0] in citation.quote for citation in citations)
+    return bool(found and not quoted and _SPEAKS_OF_ITSELF.match(text))

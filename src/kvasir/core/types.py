@@ -260,6 +260,8 @@ class Answer:
         confidence: Probability, 0..1, that the documents hold the answer.
         removed_citations: How many markers pointed nowhere and were taken out of ``text``.
         timings: Seconds by stage: ``retrieve``, ``generate``, ``total``.
+        searched: What was searched for, where that is not the question as typed.
+        notes: Sentences for the user about how the answer came about.
     """
 
     text: str
@@ -269,6 +271,43 @@ class Answer:
     confidence: float = 1.0
     removed_citations: int = 0
     timings: Mapping[str, float] = field(default_factory=dict)
+    searched: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What is being done before the hits are there: ``refining`` or ``searching``."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """The hits from which the answer is about to be made."""
+
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The next piece of the answer's text; its markers are checked."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The whole answer; the last event of a stream."""
+
+    answer: Answer
+
+
+AnswerEvent = Stage | Retrieved | Text | Finished
+"""What a stream of an answer yields: ``Retrieved``, then ``Text`` pieces, then ``Finished``.
+
+A chat that refines questions yields ``Stage`` before ``Retrieved``.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,14 @@ from typing import Any, TypeVar
 
 import click
 
-from kvasir.answering.answers import REFUSALS
 from kvasir.app import App
-from kvasir.core.types import Answer
+from kvasir.core.types import Answer, Text
 from kvasir.frontends.cli.main import EXIT_REFUSED
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
 from kvasir.frontends.cli.rendering import answer_to_dict, hit_to_dict, one_line, print_json
 from kvasir.frontends.cli.terminal import place, printable
-from kvasir.language.detect import UNKNOWN, detect
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_DOUBTFUL = 0.5
-"""Confidence below which the documents rather do not hold the answer."""
 
 
 def _retrieval_options(command: F) -> F:
@@ -80,40 +75,20 @@ def ask(app: App, words: tuple[str, ...], as_json: bool) -> int:
 
     Ends with 5 when the documents do not hold the answer.
     """
-    question = " ".join(words)
+    with app.stream(" ".join(words)) as stream:
+        if not as_json:
+            for event in stream:
+                if isinstance(event, Text):
+                    click.echo(printable(event.text), nl=False)
+            click.echo()
+        answer = stream.answer
     if as_json:
-        answer = app.ask(question)
-        _hint_at_language(app, question, answer)
         print_json(answer_to_dict(answer))
     else:
-        stream = app.stream(question)
-        for piece in stream:
-            click.echo(printable(piece), nl=False)
-        click.echo()
-        answer = stream.answer
         _print_citations(answer)
-        _hint_at_language(app, question, answer)
+    for note in answer.notes:
+        click.echo(f"hint: {note}", err=True)
     return EXIT_REFUSED if answer.refused else 0
-
-
-def _hint_at_language(app: App, question: str, answer: Answer) -> None:
-    """Says what helps where neither documents nor embedding model know the question's language."""
-    if not answer.refused and answer.confidence >= _DOUBTFUL:
-        return  # guessing a language may load a model, which takes half a second
-    spoken = [record.languages for record in app.collections() if record.name == app.collection]
-    languages = list(spoken[0]) if spoken else []
-    if not languages or set(app.embedder.languages) != {"en"}:
-        return
-    language = detect(question, [*languages, *(code for code in REFUSALS if code not in languages)])
-    if language in (*languages, "en", UNKNOWN):
-        return
-    click.echo(
-        f"hint: the question seems to be in '{language}', the documents are in "
-        f"{', '.join(languages)}, and the embedding model knows English only: ask in the "
-        "documents' language, or ingest into another collection with a multilingual model "
-        "such as intfloat/multilingual-e5-small",
-        err=True,
-    )
 
 
 def _print_citations(answer: Answer) -> None:

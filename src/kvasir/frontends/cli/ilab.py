@@ -92,7 +92,7 @@ def _rag_chat(
 ) -> int:
     settings = _settings(ctx, options)
     reply = run_chat(settings, question=" ".join(question), session=session, quick=quick_question)
-    return EXIT_REFUSED if reply and reply.answer and reply.answer.refused else 0
+    return EXIT_REFUSED if reply and reply.refused else 0
 
 
 def _parameters(command: click.Command) -> list[click.Parameter]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kvasir.answering.chat import NEEDS_MODEL, Conversation, Reply
+from kvasir.answering.chat import NEEDS_MODEL, Conversation
 from kvasir.core.errors import KvasirError, UserError
+from kvasir.core.types import Answer
 from kvasir.frontends.cli.chat.contexts import all_contexts, check_context
 from kvasir.frontends.cli.chat.journal import Journal
 from kvasir.frontends.cli.chat.screen import BrokenOffError, Screen
@@ -101,7 +102,7 @@ class Chat:
             greeting += f"\n\nNo language model is set: {NEEDS_MODEL}."
         self.screen.say(greeting)
 
-    def ask(self, question: str) -> Reply:
+    def ask(self, question: str) -> Answer:
         """Asks, shows the reply while it comes, and keeps the turn.
 
         Raises:
@@ -117,7 +118,7 @@ class Chat:
             question, self.session.messages, rag=self.rag, system=self.session.system
         )
         try:
-            reply, seconds = self.screen.stream(self.title, stream)
+            reply, seconds = self.screen.stream(self.title, stream, rag=self.rag)
         except BrokenOffError as broken:
             cause = broken.__cause__ or broken
             reason = str(cause) or type(cause).__name__
@@ -125,7 +126,7 @@ class Chat:
             self._note(lambda journal: journal.broken_off(shown, reason))
             raise cause from None
         self.session.add(question, reply)
-        self._note(lambda journal: journal.replied(reply, seconds))
+        self._note(lambda journal: journal.replied(reply, seconds, rag=self.rag))
         return reply
 
     def heard(self) -> None:

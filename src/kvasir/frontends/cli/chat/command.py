@@ -104,4 +104,4 @@ def chat(
     no terminal, one question is answered, from the arguments or from standard input.
     """
     reply = run_chat(settings, question=" ".join(question), session=session, quick=quick_question)
-    return EXIT_REFUSED if reply and reply.answer and reply.answer.refused else 0
+    return EXIT_REFUSED if reply and reply.refused else 0

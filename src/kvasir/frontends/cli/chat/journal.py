@@ -13,8 +13,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from kvasir.answering.chat import Reply
 from kvasir.core.errors import UserError
+from kvasir.core.types import Answer
 from kvasir.frontends.cli.chat.session import what_failed
 
 
@@ -34,16 +34,16 @@ class Journal:
         """Notes a question."""
         self._write({"role": "user", "content": question, "model": model, "rag": rag}, system)
 
-    def replied(self, reply: Reply, seconds: float) -> None:
+    def replied(self, reply: Answer, seconds: float, *, rag: bool) -> None:
         """Notes a reply with its sources."""
         record: dict[str, Any] = {"role": "assistant", "content": reply.text}
         if reply.searched:
             record["searched"] = reply.searched
-        if reply.answer:
-            record["refused"] = reply.answer.refused
+        if rag:
+            record["refused"] = reply.refused
             record["sources"] = [
                 {"marker": each.marker, "source": each.source_uri, "page": each.page}
-                for each in reply.answer.citations
+                for each in reply.citations
             ]
         self._write({**record, "notes": list(reply.notes), "seconds": round(seconds, 3)})
 

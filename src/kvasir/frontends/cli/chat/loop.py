@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from kvasir.answering.chat import Reply
 from kvasir.app import App
 from kvasir.core.errors import CollectionError, KvasirError, StoreLockedError, UserError
+from kvasir.core.types import Answer
 from kvasir.frontends.cli.chat.chat import Chat
 from kvasir.frontends.cli.chat.journal import Journal
 from kvasir.frontends.cli.chat.screen import Screen
@@ -19,7 +19,7 @@ from kvasir.settings.schema import Settings
 
 def run_chat(
     settings: Settings, *, question: str = "", session: Path | None = None, quick: bool = False
-) -> Reply | None:
+) -> Answer | None:
     """Chats on this terminal until the user leaves.
 
     Where input or output is no terminal, one question is answered: the one given, or else what

@@ -24,8 +24,9 @@ from rich.markdown import Markdown
 from rich.panel import Panel
 from rich.text import Text
 
-from kvasir.answering.chat import Reply, ReplyStream
-from kvasir.core.types import Answer
+from kvasir.answering.answers import AnswerStream
+from kvasir.core.types import Answer, Retrieved, Stage
+from kvasir.core.types import Text as TextPiece
 from kvasir.frontends.cli.chat.keys import keys_unseen
 from kvasir.frontends.cli.chat.session import what_failed
 from kvasir.frontends.cli.terminal import place, printable
@@ -134,34 +135,33 @@ class Screen:
         """Shows one sentence in bold red."""
         self._print(Text(printable(sentence), "bold red"))
 
-    def show(self, reply: Reply, title: str, *, markdown: bool = False) -> None:
+    def show(self, reply: Answer, title: str, *, markdown: bool = False) -> None:
         """Shows a reply in a panel, with its sources under it."""
         self._print(_panel(reply.text, title, "", reply, markdown=markdown))
 
-    def show_plain(self, reply: Reply) -> None:
+    def show_plain(self, reply: Answer) -> None:
         """Shows a reply without a frame, for copying."""
         self._plain(reply.text)
-        for line in _sources(reply.answer):
+        for line in _sources(reply):
             self._plain(line.plain)
 
-    def stream(self, title: str, stream: ReplyStream) -> tuple[Reply, float]:
+    def stream(self, title: str, stream: AnswerStream, *, rag: bool) -> tuple[Answer, float]:
         """Shows a reply while it is written; returns it with the seconds it took.
 
         Raises:
             BrokenOffError: It did not come to its end; the cause says why.
         """
         started = perf_counter()
-        growing = _Growing(title, stream, started)
+        growing = _Growing(title, "searching" if rag else "writing", started)
         try:
             if self._console.is_terminal:
                 live = Live(growing, console=self._console, refresh_per_second=8, transient=True)
-                with keys_unseen(), live:
-                    for piece in stream:
-                        growing.text += printable(piece)
+                with keys_unseen(), live, stream:
+                    growing.follow(stream)
             else:
-                for piece in stream:
-                    growing.text += printable(piece)
-            reply = stream.reply
+                with stream:
+                    growing.follow(stream)
+            reply = stream.answer
         except BaseException as error:
             if growing.text and self._console.is_terminal:
                 self._print(_panel(growing.text, title, "broken off", None))
@@ -210,15 +210,25 @@ class _Past(FileHistory):
 class _Growing:
     """A panel that shows the end of a reply in the making, and the seconds so far."""
 
-    def __init__(self, title: str, stream: ReplyStream, started: float) -> None:
+    def __init__(self, title: str, stage: str, started: float) -> None:
         self.text = ""
         self._title = title
-        self._stream = stream
+        self._stage = stage
         self._started = started
+
+    def follow(self, stream: AnswerStream) -> None:
+        """Read a stream to its end."""
+        for event in stream:
+            if isinstance(event, TextPiece):
+                self.text += printable(event.text)
+            elif isinstance(event, Stage):
+                self._stage = event.name
+            elif isinstance(event, Retrieved):
+                self._stage = "writing"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = max(1, options.max_width - _FRAME)
-        lines = list(Text(self.text or f"{self._stream.stage} …").wrap(console, width))
+        lines = list(Text(self.text or f"{self._stage} …").wrap(console, width))
         # What does not fit the terminal cannot be redrawn: only the last lines are shown.
         lines = lines[-max(1, console.height - _FRAME) :]
         seconds = perf_counter() - self._started
@@ -231,11 +241,11 @@ class _Growing:
 
 
 def _panel(
-    text: str, title: str, subtitle: str, reply: Reply | None, *, markdown: bool = False
+    text: str, title: str, subtitle: str, reply: Answer | None, *, markdown: bool = False
 ) -> Panel:
     text = printable(text)
     parts: list[RenderableType] = [Markdown(text) if markdown else Text(text)]
-    lines = _sources(reply.answer) if reply else []
+    lines = _sources(reply) if reply else []
     if lines:
         parts += ["", *lines]
     return Panel(
@@ -246,9 +256,9 @@ def _panel(
     )
 
 
-def _sources(answer: Answer | None) -> list[Text]:
+def _sources(answer: Answer) -> list[Text]:
     """Returns the lines under an answer: each cited source by its number, with its words."""
-    if answer is None or answer.refused:
+    if answer.refused:
         return []
     lines: list[Text] = []
     for marker in sorted({citation.marker for citation in answer.citations}):

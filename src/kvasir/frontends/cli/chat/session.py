@@ -13,9 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvasir.answering.chat import Reply
 from kvasir.core.errors import UserError
-from kvasir.core.types import Message
+from kvasir.core.types import Answer, Message
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 """Halves of characters: JSON can spell them alone, but no file or request can hold them."""
@@ -51,17 +50,17 @@ class Session:
         self.name = beginning.name
         self.system = beginning.system
         self.messages = list(beginning.messages)
-        self._replies: dict[int, Reply] = {}
+        self._replies: dict[int, Answer] = {}
 
-    def add(self, question: str, reply: Reply) -> None:
+    def add(self, question: str, reply: Answer) -> None:
         """Adds a turn: the question as typed, and its reply."""
         self.messages += [Message("user", question), Message("assistant", reply.text)]
         self._replies[len(self.messages) - 1] = reply
 
-    def responses(self) -> list[Reply]:
+    def responses(self) -> list[Answer]:
         """Returns the assistant's replies, oldest first; those of a file are plain text."""
         return [
-            self._replies.get(number) or Reply(message.content)
+            self._replies.get(number) or Answer(message.content)
             for number, message in enumerate(self.messages)
             if message.role == "assistant"
         ]

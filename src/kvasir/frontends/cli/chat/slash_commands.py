@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvasir.answering.chat import Reply
 from kvasir.core.errors import KvasirError, UserError
+from kvasir.core.types import Answer
 from kvasir.frontends.cli.chat.chat import Chat
 from kvasir.frontends.cli.chat.session import read_session
 
@@ -143,7 +143,7 @@ def _markdown(chat: Chat, index: str) -> None:
     _with_response(chat, index, lambda reply: chat.screen.show(reply, chat.title, markdown=True))
 
 
-def _with_response(chat: Chat, index: str, show: Callable[[Reply], None]) -> None:
+def _with_response(chat: Chat, index: str, show: Callable[[Answer], None]) -> None:
     """Shows the n-th last response; 1 is the last one."""
     responses = chat.session.responses()
     try:
