@@ -31,9 +31,9 @@ def measure(sources: list[Path]) -> dict[str, Any]:
         tempfile.TemporaryDirectory(prefix="kvasir-bench-") as folder,
         kvasir.open(data_dir=folder) as app,
     ):
-        app.embedder.embed_documents(["The first call loads the model."])
-        report = app.ingest(*sources)
-        again = app.ingest(*sources)
+        app.index.components.embedder.embed_documents(["The first call loads the model."])
+        report = app.ingest(*kvasir.files(*sources))
+        again = app.ingest(*kvasir.files(*sources))
     total = report.seconds["total"]
     chunks = report.chunks_embedded + report.chunks_reused + report.chunks_repeated
     return {

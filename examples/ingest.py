@@ -46,16 +46,15 @@ def main() -> int:
         if value is not None:
             overrides[key] = value
     config = arguments.config or PRESETS / f"{arguments.preset}.yaml"
-    # kvasir.open takes settings as keywords, with two underscores for each dot.
-    keywords = {key.replace(".", "__"): value for key, value in overrides.items()}
+    settings = load_settings(config, overrides)
 
-    with kvasir.open(config, **keywords) as kb:
-        chosen = kb.settings.rag
+    with kvasir.App(settings) as app, app.collection() as kb:
+        chosen = settings.rag
         print(
             f"{chosen.splitter.chosen} splitter, {chosen.embedding_model.name}, "
-            f"{chosen.vectordb.type} at {kb.settings.store_uri}"
+            f"{chosen.vectordb.type} at {settings.store_uri}"
         )
-        report = kb.ingest(*arguments.sources)
+        report = kb.ingest(*kvasir.files(*arguments.sources))
         print(
             f"{len(report.added)} added, {len(report.replaced)} replaced, "
             f"{len(report.unchanged)} unchanged, {len(report.failed)} failed; "

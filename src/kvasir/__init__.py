@@ -3,7 +3,7 @@
 import kvasir
 
 with kvasir.open("kvasir.yaml") as kb:
-    kb.ingest("docs")
+    kb.ingest(*kvasir.files("docs"))
     print(kb.ask("What is this about?").text)
 """
 
@@ -17,17 +17,36 @@ from kvasir.core.errors import ComponentError, KvasirError, UserError
 
 if TYPE_CHECKING:
     from kvasir.app import App
-    from kvasir.app import open_app as open
+    from kvasir.app import open_collection as open
+    from kvasir.collection import Collection
+    from kvasir.frontends.cli.paths import files
+    from kvasir.settings.schema import load_settings
 
-__all__ = ["App", "ComponentError", "KvasirError", "UserError", "open"]
+__all__ = [
+    "App",
+    "Collection",
+    "ComponentError",
+    "KvasirError",
+    "UserError",
+    "files",
+    "load_settings",
+    "open",
+]
 
 disable_telemetry()
 
-_APP_NAMES = {"open": "open_app", "App": "App"}
+_LAZY = {
+    "open": ("kvasir.app", "open_collection"),
+    "App": ("kvasir.app", "App"),
+    "Collection": ("kvasir.collection", "Collection"),
+    "files": ("kvasir.frontends.cli.paths", "files"),
+    "load_settings": ("kvasir.settings.schema", "load_settings"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the application when it is first asked for, so that ``kvasir --help`` is quick."""
-    if name in _APP_NAMES:
-        return getattr(import_module("kvasir.app"), _APP_NAMES[name])
+    """Import the application when it is first asked for, so that ``kvasir --help`` is quick."""
+    if name in _LAZY:
+        module, attribute = _LAZY[name]
+        return getattr(import_module(module), attribute)
     raise AttributeError(f"module 'kvasir' has no attribute '{name}'")

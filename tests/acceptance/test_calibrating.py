@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kvasir.app import open_app
+from kvasir.app import open_collection
 
 Kvasir = Callable[..., Any]
 
@@ -39,13 +39,13 @@ def test_made_questions_only_show_what_would_change(sagas: Kvasir) -> None:
 def test_python_keeps_no_decision_unasked_that_made_questions_gave(
     sagas: Kvasir, tmp_path: Path
 ) -> None:
-    with open_app(data_dir=str(tmp_path / "kvasir-data")) as kb:
+    with open_collection(data_dir=str(tmp_path / "kvasir-data")) as kb:
         shown = kb.calibrate()
         assert not shown.kept
-        assert kb.collections()[0].calibration is None
+        assert kb.record().calibration is None
         wanted = kb.calibrate(apply=True)
         assert wanted.kept is wanted.gained
-        assert (kb.collections()[0].calibration is not None) is wanted.gained
+        assert (kb.record().calibration is not None) is wanted.gained
 
 
 def test_a_decision_that_was_kept_can_be_taken_back(sagas: Kvasir, tmp_path: Path) -> None:

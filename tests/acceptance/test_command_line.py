@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from kvasir.app import open_app
+from kvasir.app import open_collection
 from kvasir.core.types import Source
 from kvasir.testing.documents import write_notes
 
@@ -83,7 +83,7 @@ def test_documents_can_be_listed_shown_changed_and_deleted(kvasir: Kvasir, notes
 
 
 def test_what_python_uploaded_is_addressed_by_its_name(kvasir: Kvasir, tmp_path: Path) -> None:
-    with open_app(data_dir=str(tmp_path / "kvasir-data")) as kb:
+    with open_collection(data_dir=str(tmp_path / "kvasir-data")) as kb:
         kb.ingest((Source("upload:notes", "text/plain"), b"The exam is on Friday at nine."))
     assert kvasir("documents", "list", "upload:", "--json").json[0]["source"] == "upload:notes"
     assert "Friday at nine" in kvasir("documents", "show", "--text", "upload:notes").out
@@ -415,7 +415,7 @@ def test_the_default_path_needs_no_network_and_no_torch(notes: Path) -> None:
         "sys.addaudithook(refuse)\n"
         "import kvasir\n"
         "with kvasir.open() as kb:\n"
-        "    report = kb.ingest('notes')\n"
+        "    report = kb.ingest(*kvasir.files('notes'))\n"
         "    assert not report.failed, report.failed\n"
         "    answer = kb.ask('How long is green tea steeped?')\n"
         "assert answer.citations, answer\n"

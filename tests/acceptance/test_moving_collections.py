@@ -19,15 +19,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from kvasir.app import open_app
+from kvasir.app import App
 from kvasir.core.errors import UserError
 from kvasir.core.ledger import SourceState, VersionDraft
 from kvasir.core.registry import build
-from kvasir.core.types import Chunk, Document, chunk_id, document_id
+from kvasir.core.types import Chunk, Document, StoreAddress, chunk_id, document_id
+from kvasir.frontends.cli.collections import _describe
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED, cli
-from kvasir.frontends.cli.places import describe, guess_store
 from kvasir.maintenance.copying import copy_chunks
-from kvasir.settings.schema import Settings, VectorDbSettings
+from kvasir.settings.schema import Settings, load_settings
+from kvasir.settings.store_uris import guess_store
 
 Kvasir = Callable[..., Any]
 
@@ -227,7 +228,7 @@ def library(tmp_path, monkeypatch):
     )  # fmt: skip
     state = SourceState(uri, "text/markdown", "0" * 64, len(text), 1.0, "recipe")
     draft = VersionDraft(state, Document(name, uri, "Book", text), "en", {}, chunks)
-    with open_app() as app:
+    with App(load_settings()) as app:
         app.catalog.create_collection("default", embedder="any", dimension=16, fingerprint="")
         app.catalog.begin("default", [draft])
         app.catalog.publish("default", [name])
@@ -276,8 +277,8 @@ def test_secrets_are_never_shown(library, monkeypatch):
         refused = copy("--to", *target, "--to-password", "s3cret-password")
         assert refused.exit_code != 0
         assert "s3cret" not in refused.output + str(refused.exception)
-    to = VectorDbSettings(type="qdrant-server", uri="http://db:6333", token="s3cret-token")
-    line = describe(Settings(), to, None)
+    to = StoreAddress("qdrant-server", "http://db:6333", token="s3cret-token")
+    line = _describe(Settings(), to, None)
     assert "KVASIR__RAG__VECTORDB__TOKEN" in line
     assert "s3cret" not in line
 

@@ -10,6 +10,7 @@ import pytest
 import kvasir
 from kvasir.core.types import Finished, Retrieved, Source, Text
 from kvasir.evaluation.datasets import load_dataset
+from kvasir.settings.schema import load_settings
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "retrieval" / "xquad-en"
 QUESTIONS = 500
@@ -24,9 +25,10 @@ pytestmark = [
 
 def test_ask_and_the_first_turn_of_a_chat_answer_500_questions_alike(tmp_path):
     dataset = load_dataset(DATA)
-    with kvasir.open(data_dir=tmp_path / "kvasir-data") as app:
+    settings = load_settings({}, {"data_dir": tmp_path / "kvasir-data"})
+    with kvasir.App(settings) as app, app.collection() as collection:
         articles = groupby(dataset.passages, key=lambda passage: passage.title)
-        app.ingest(
+        collection.ingest(
             *(
                 (
                     Source(f"upload:{title}", "text/plain"),
@@ -35,10 +37,10 @@ def test_ask_and_the_first_turn_of_a_chat_answer_500_questions_alike(tmp_path):
                 for title, part in articles
             )
         )
-        conversation = app.make_conversation()
+        conversation = app.conversation(lambda: collection)
         answered = 0
         for query in dataset.queries[:QUESTIONS]:
-            asked = app.ask(query.text)
+            asked = collection.ask(query.text)
             retrieved, *pieces, finished = conversation.stream(query.text, rag=True)
             assert isinstance(retrieved, Retrieved)
             assert all(isinstance(piece, Text) for piece in pieces)

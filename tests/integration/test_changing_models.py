@@ -6,6 +6,7 @@ import pytest
 
 import kvasir
 from kvasir.core.errors import CollectionError
+from kvasir.frontends.cli.paths import files
 from kvasir.testing.fakes import FakeEmbedder
 
 
@@ -54,51 +55,51 @@ def notes(tmp_path):
 @EVERY_STORE
 def test_a_collection_is_deleted_without_its_model_and_made_anew_with_another(opened, notes):
     with opened() as kb:
-        assert len(kb.ingest(notes).added) == 2
+        assert len(kb.ingest(*files(notes)).added) == 2
     with opened(embedder="gone") as kb:
-        kb.delete_collection()
+        kb.drop()
     with opened("other", dimension=32) as kb:
-        assert kb.collections() == []
-        assert len(kb.ingest(notes).added) == 2
-        assert kb.collections()[0].embedder == "other"
-        assert kb.examine().clean
+        assert kb.index.components.collections() == []
+        assert len(kb.ingest(*files(notes)).added) == 2
+        assert kb.record().embedder == "other"
+        assert kb.inspect().clean
         assert len(kb.search("note")) == 2
 
 
 @EVERY_STORE
 def test_one_application_deletes_a_collection_and_ingests_it_again(opened, notes):
     with opened() as kb:
-        kb.ingest(notes)
+        kb.ingest(*files(notes))
         assert len(kb.search("note")) == 2
-        kb.delete_collection()
-        assert len(kb.ingest(notes).added) == 2
+        kb.drop()
+        assert len(kb.ingest(*files(notes)).added) == 2
         assert len(kb.search("note")) == 2
-        assert kb.examine().clean
+        assert kb.inspect().clean
 
 
 def test_deleting_a_collection_that_was_interrupted_is_finished_by_doing_it_again(
     opened, notes, monkeypatch
 ):
     with opened() as kb:
-        kb.ingest(notes)
+        kb.ingest(*files(notes))
         with monkeypatch.context() as patched:
-            patched.setattr(kb.catalog, "delete_collection", lambda name: 1 / 0)
+            patched.setattr(kb.index.components.catalog, "delete_collection", lambda name: 1 / 0)
             with pytest.raises(ZeroDivisionError):
-                kb.delete_collection()
+                kb.drop()
     with opened(embedder="gone") as kb:
         assert list(kb.documents()) == []
-        kb.delete_collection()
+        kb.drop()
     with opened("other", dimension=32) as kb:
-        assert len(kb.ingest(notes).added) == 2
+        assert len(kb.ingest(*files(notes)).added) == 2
 
 
 def test_documents_are_deleted_and_relabelled_without_the_model(opened, notes):
     with opened() as kb:
-        kb.ingest(notes)
+        kb.ingest(*files(notes))
     with opened(embedder="gone") as kb:
         assert kb.delete(str(notes / "a.txt")) == 1
         kb.set_metadata(str(notes / "b.txt"), {"course": "x"})
-        assert kb.examine().clean
+        assert kb.inspect().clean
         assert [d.given for d in kb.documents()] == [{"course": "x"}]
 
 
@@ -106,14 +107,14 @@ def test_searching_and_ingesting_with_another_model_are_refused_with_the_same_se
     opened, notes
 ):
     with opened() as kb:
-        kb.ingest(notes)
+        kb.ingest(*files(notes))
     for options, named in [
         ({"model": "other", "dimension": 32}, "'fake' (64 dimensions), but the settings name 'oth"),
         ({"dimension": 32}, "'fake', which the settings name too, but with other options"),
     ]:
         with opened(**options) as kb:
             messages = []
-            for act in (lambda: kb.search("note"), lambda: kb.ingest(notes)):
+            for act in (lambda: kb.search("note"), lambda: kb.ingest(*files(notes))):
                 with pytest.raises(CollectionError) as raised:
                     act()
                 messages.append(str(raised.value))
@@ -124,7 +125,7 @@ def test_searching_and_ingesting_with_another_model_are_refused_with_the_same_se
 
 def test_threads_may_ingest_and_delete_at_the_same_time(opened, notes):
     with opened() as kb:
-        kb.ingest(notes)
+        kb.ingest(*files(notes))
         errors = []
 
         def repeat(act):
@@ -136,9 +137,9 @@ def test_threads_may_ingest_and_delete_at_the_same_time(opened, notes):
 
         for number in range(20):
             (notes / f"{number}.txt").write_text(f"Number {number}.\n")
-        kb.ingest(notes)
+        kb.ingest(*files(notes))
         acts = [
-            lambda: kb.ingest(notes),
+            lambda: kb.ingest(*files(notes)),
             lambda: kb.delete(*(d.source_uri for d in list(kb.documents())[:1])),
         ]
         threads = [threading.Thread(target=repeat, args=[act]) for act in acts]
@@ -147,4 +148,4 @@ def test_threads_may_ingest_and_delete_at_the_same_time(opened, notes):
         for thread in threads:
             thread.join()
         assert errors == []
-        assert kb.examine().clean
+        assert kb.inspect().clean

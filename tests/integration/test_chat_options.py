@@ -9,6 +9,7 @@ from click.testing import CliRunner
 import kvasir
 from kvasir.core.errors import CollectionError, ModelNotFoundError, SettingsError, UserError
 from kvasir.frontends.cli.main import cli
+from kvasir.frontends.cli.paths import files
 from kvasir.testing.fakes import FakeEmbedder
 from kvasir.testing.model_server import model_server
 
@@ -31,7 +32,7 @@ def folder(tmp_path_factory):
     chosen = {"data_dir": place / "kvasir-data", "rag__embedding_model__type": EMBEDDER}
     with kvasir.open(**chosen) as app:
         for name in NOTES:
-            app.ingest(notes / name, metadata={"topic": name.removesuffix(".md")})
+            app.ingest(*files(notes / name), metadata={"topic": name.removesuffix(".md")})
     return place
 
 

@@ -15,6 +15,7 @@ from kvasir.core.errors import ExtractionError, MissingExtraError, UserError
 from kvasir.core.registry import build
 from kvasir.core.types import Conversion, Source
 from kvasir.frontends.cli.main import cli
+from kvasir.frontends.cli.paths import files
 from kvasir.ingesting.conversion import ConversionReport, convert
 
 Make = Callable[[Path], None]
@@ -95,7 +96,7 @@ def test_documents_of_every_kind_that_needs_no_model_become_docling_json_that_is
         assert tree["schema_name"] == "DoclingDocument"
         assert "1070" in json.dumps(tree)
     with kvasir.open(data_dir=folder / "data") as kb:
-        report = kb.ingest("converted")
+        report = kb.ingest(*files("converted"))
         assert len(report.added) == len(DOCUMENTS)
         assert report.failed == []
         sources = {Path(str(hit.chunk.metadata["source_uri"])).name for hit in kb.search("Bergen")}
@@ -178,7 +179,7 @@ def shout(*inputs: Path | str, converter: Shouting | None = None) -> ConversionR
         return Source(url, "text/html"), b"fetched"
 
     to = Path("converted")
-    return convert(inputs, to, converter or Shouting(), fetch=fetch, max_bytes=1000)
+    return convert(files(*inputs), to, converter or Shouting(), fetch=fetch, max_bytes=1000)
 
 
 def test_files_keep_their_place_under_the_folder(folder: Path) -> None:

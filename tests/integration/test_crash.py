@@ -18,6 +18,7 @@ from kvasir.catalog.sql import SqlCatalog
 from kvasir.components.splitters.window import WindowSplitter
 from kvasir.components.stores.qdrant_edge import QdrantStore
 from kvasir.core.types import Document, Source, document_id
+from kvasir.frontends.cli.paths import files
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.maintenance.inspection import examine
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder
@@ -85,7 +86,7 @@ def ingest(catalog, store, sources, term):
         batch_chunks=40,
         hold_seconds=0,
     )
-    return pipeline.ingest([sources], prune=True, metadata={"term": term})
+    return pipeline.ingest(files(sources), prune=True, metadata={"term": term})
 
 
 def run_and_tell(state, sources):

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 import kvasir
 from kvasir.core.errors import SettingsError
 from kvasir.frontends.cli.main import cli
+from kvasir.frontends.cli.paths import files
 
 QUESTION = "How many kilograms weighs the probe Mars7?"
 WORDS = ["probe", "weighs", "kilograms", "heavy", "rocket", "launch", "orbit", "dust", "Mars7"]
@@ -69,7 +70,7 @@ def probes(settings, tmp_path):
 
     def probes(**more):
         kb = kvasir.open(None, **chosen, **more)
-        kb.ingest(folder)
+        kb.ingest(*files(folder))
         return kb
 
     return probes

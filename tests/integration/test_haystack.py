@@ -20,6 +20,7 @@ from haystack.dataclasses import ByteStream, ChatMessage
 import kvasir
 from kvasir.answering.prompts import prompt_room
 from kvasir.core.errors import ComponentError, SettingsError, UserError
+from kvasir.frontends.cli.paths import files
 from kvasir.integrations.haystack import (
     _APPS,
     KvasirAnswerer,
@@ -228,7 +229,7 @@ def test_the_embedders_make_the_vectors_of_the_settings(config):
     assert documents.run([])["documents"] == []
     for component in (text, documents, with_title):
         component.close()
-    embedder = kvasir.open(config).embedder
+    embedder = kvasir.open(config).index.components.embedder
     np.testing.assert_allclose(query, embedder.embed_queries(["an owl"])[0], atol=1e-6)
     np.testing.assert_allclose(
         embedded.embedding, embedder.embed_documents(["an owl"])[0], atol=1e-6
@@ -277,7 +278,7 @@ def test_a_haystack_store_and_generator_are_named_in_settings(config, notes, tmp
         },
         answer__refuse=False,
     ) as app:
-        app.ingest(notes)
+        app.ingest(*files(notes))
         hits = app.search(QUESTION)
         answer = app.ask(QUESTION)
         assert app.repair() == app.repair()

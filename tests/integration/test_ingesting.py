@@ -18,6 +18,7 @@ from kvasir.catalog.sql import SqlCatalog
 from kvasir.components.splitters.window import WindowSplitter
 from kvasir.components.stores.qdrant_edge import QdrantStore
 from kvasir.core.types import document_id
+from kvasir.frontends.cli.paths import files
 from kvasir.ingesting.extraction import ExtractionPool
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.ingesting.report import Embedded
@@ -65,21 +66,21 @@ def write_files(folder, count):
 def test_chunks_agree_with_the_stored_text_letter_by_letter_also_after_reopening(tmp_path):
     write_files(tmp_path / "docs", 5)
     with Running(tmp_path) as running:
-        assert len(running.pipeline.ingest([tmp_path / "docs"]).added) == 5
+        assert len(running.pipeline.ingest(files(tmp_path / "docs")).added) == 5
     with Running(tmp_path) as running:
         assert examine(running.catalog, running.store, "test").clean
         for batch in running.store.scroll():
             for chunk, _ in batch:
                 text = running.catalog.text("test", chunk.document_id)
                 assert text[chunk.start : chunk.end] == chunk.text
-        report = running.pipeline.ingest([tmp_path / "docs"])
+        report = running.pipeline.ingest(files(tmp_path / "docs"))
         assert (len(report.unchanged), running.embedder.embedded) == (5, 0)
 
 
 def test_the_doctor_repairs_the_real_store(tmp_path):
     write_files(tmp_path / "docs", 5)
     with Running(tmp_path) as running:
-        running.pipeline.ingest([tmp_path / "docs"])
+        running.pipeline.ingest(files(tmp_path / "docs"))
         chunks = [chunk for batch in running.store.scroll() for chunk, _ in batch]
         running.store.delete([chunk.id for chunk in chunks[:3]])
         running.store.set_metadata([chunks[4].id], {"wrong": True})
@@ -94,7 +95,7 @@ def test_the_doctor_repairs_the_real_store(tmp_path):
 def test_files_that_cannot_be_read_are_listed_and_recorded_and_the_rest_is_ingested(tmp_path):
     shutil.copytree(DATA / "hostile", tmp_path / "docs")
     with Running(tmp_path) as running:
-        report = running.pipeline.ingest([tmp_path / "docs"])
+        report = running.pipeline.ingest(files(tmp_path / "docs"))
         reasons = {Path(each.source_uri).name: each.reason for each in report.failed}
         assert reasons["encrypted.pdf"] == "encrypted"
         assert reasons["random.bin"] == "unsupported"
@@ -119,7 +120,7 @@ def test_ctrl_c_ends_a_real_run_with_a_report_and_the_next_run_does_the_rest(tmp
     assert min(report["added"], report["left"]) > 0
     with Running(tmp_path) as running:
         assert examine(running.catalog, running.store, "test").clean
-        again = running.pipeline.ingest([tmp_path / "docs"])
+        again = running.pipeline.ingest(files(tmp_path / "docs"))
         assert again.recovered == 0
         assert (len(again.unchanged), len(again.added)) == (report["added"], report["left"])
         assert examine(running.catalog, running.store, "test").clean
@@ -136,7 +137,7 @@ def run_and_tell(folder):
                 time.sleep(60)
 
     with Running(folder) as running:
-        report = running.pipeline.ingest([folder / "docs"], on_event=wait_for_the_signal)
+        report = running.pipeline.ingest(files(folder / "docs"), on_event=wait_for_the_signal)
     counts = {name: len(getattr(report, name)) for name in ("added", "left")}
     print(json.dumps({"interrupted": report.interrupted, **counts}), flush=True)
 

@@ -5,6 +5,7 @@ import pytest
 import kvasir
 from kvasir.core.errors import CollectionError
 from kvasir.core.types import Source
+from kvasir.frontends.cli.paths import files, find_document, find_documents
 from kvasir.frontends.cli.terminal import place
 
 ADDRESS = "https://example.org/Page?x=1"
@@ -29,48 +30,48 @@ def upload(name):
 @pytest.mark.parametrize("name", ["upload:notes", "notes.txt", "s3://bucket/key#1", ADDRESS])
 def test_an_upload_is_shown_relabelled_and_deleted_by_its_name(kb, name):
     kb.ingest(upload(name))
-    assert kb.document(name).source_uri == name
+    assert find_document(kb, name).source_uri == name
     assert kb.text(name) == f"What {name} says."
     kb.set_metadata(name, {"course": "physics"})
-    assert kb.document(name).given == {"course": "physics"}
-    assert [each.source_uri for each in kb.documents(name[:5])] == [name]
+    assert find_document(kb, name).given == {"course": "physics"}
+    assert [each.source_uri for each in find_documents(kb, name[:5])] == [name]
     assert kb.delete(name) == 1
     assert list(kb.documents()) == []
 
 
 def test_an_address_is_found_with_and_without_its_fragment(kb):
     kb.ingest(upload(ADDRESS))
-    assert kb.document(f"{ADDRESS}#part").source_uri == ADDRESS
-    assert [each.source_uri for each in kb.documents(f"{ADDRESS}#part")] == [ADDRESS]
+    assert find_document(kb, f"{ADDRESS}#part").source_uri == ADDRESS
+    assert [each.source_uri for each in find_documents(kb, f"{ADDRESS}#part")] == [ADDRESS]
 
 
 def test_a_file_is_found_by_its_relative_path_and_an_upload_of_that_name_comes_first(kb, tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("What the file says.")
-    kb.ingest("notes.txt")
-    assert kb.document("notes.txt").source_uri == str(path)
+    kb.ingest(*files("notes.txt"))
+    assert find_document(kb, "notes.txt").source_uri == str(path)
     kb.ingest(upload("notes.txt"))
-    assert kb.document("notes.txt").source_uri == "notes.txt"
-    assert kb.document("./notes.txt").source_uri == str(path)
-    assert [each.source_uri for each in kb.documents("notes")] == [str(path), "notes.txt"]
+    assert find_document(kb, "notes.txt").source_uri == "notes.txt"
+    assert find_document(kb, "./notes.txt").source_uri == str(path)
+    assert [each.source_uri for each in find_documents(kb, "notes")] == [str(path), "notes.txt"]
 
 
 def test_a_document_is_listed_once_when_its_name_begins_with_the_prefix_in_both_readings(
     kb, tmp_path
 ):
     (tmp_path / "notes.txt").write_text("What the file says.")
-    kb.ingest("notes.txt")
-    assert len(list(kb.documents(f"{tmp_path}/"))) == 1
+    kb.ingest(*files("notes.txt"))
+    assert len(list(find_documents(kb, f"{tmp_path}/"))) == 1
 
 
 def test_a_folder_with_its_slash_is_that_folder_alone(kb, tmp_path):
     for folder in ("notes", "notes2"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.txt").write_text(f"What {folder} says.")
-    kb.ingest(tmp_path)
-    assert len(list(kb.documents("notes"))) == 2
-    assert [each.title for each in kb.documents("notes/")] == ["a.txt"]
-    assert len(list(kb.documents(f"{tmp_path}/"))) == 2
+    kb.ingest(*files(tmp_path))
+    assert len(list(find_documents(kb, "notes"))) == 2
+    assert [each.title for each in find_documents(kb, "notes/")] == ["a.txt"]
+    assert len(list(find_documents(kb, f"{tmp_path}/"))) == 2
 
 
 def test_documents_are_listed_where_the_working_directory_is_gone(kb, tmp_path, monkeypatch):
@@ -84,4 +85,4 @@ def test_documents_are_listed_where_the_working_directory_is_gone(kb, tmp_path, 
 def test_a_name_that_nothing_has_is_refused(kb):
     kb.ingest(upload("upload:notes"))
     with pytest.raises(CollectionError, match="there is no document 'upload:other'"):
-        kb.document("upload:other")
+        find_document(kb, "upload:other")

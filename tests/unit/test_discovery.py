@@ -3,8 +3,19 @@ from pathlib import Path
 
 import pytest
 
+from kvasir.core.text import has_scheme
 from kvasir.core.types import Source
-from kvasir.ingesting.sources import discover
+from kvasir.frontends.cli.paths import files
+from kvasir.ingesting import sources
+
+
+def discover(inputs, left_out=()):
+    given = [each if isinstance(each, tuple) else sources_of(each) for each in inputs]
+    return sources.discover(given, left_out)
+
+
+def sources_of(each):
+    return each if has_scheme(str(each)) else files(each)[0]
 
 
 def tree(root, *names):

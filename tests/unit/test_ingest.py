@@ -12,12 +12,18 @@ from kvasir.components.extractors.markdown import MarkdownExtractor
 from kvasir.components.splitters.window import WindowSplitter
 from kvasir.core.errors import CollectionError, ComponentError, ExtractionError, UserError
 from kvasir.core.filters import parse_filter
+from kvasir.core.text import has_scheme
 from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
+from kvasir.frontends.cli.paths import files
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.ingesting.publishing import Publisher
 from kvasir.ingesting.report import Embedded, Extracted, Failed, Found, Restoring, Reused
 from kvasir.maintenance.inspection import examine, restore
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
+
+
+def is_wire(each):
+    return isinstance(each, tuple) or has_scheme(str(each))
 
 
 class PlainPool:
@@ -93,7 +99,8 @@ class World:
         return str(path)
 
     def ingest(self, *inputs, **options):
-        return self.pipeline.ingest(inputs or [self.folder], **options)
+        given = [each if is_wire(each) else files(each)[0] for each in inputs or [self.folder]]
+        return self.pipeline.ingest(given, **options)
 
     def texts(self):
         return sorted(chunk.text for batch in self.store.scroll() for chunk, _ in batch)
@@ -371,10 +378,10 @@ def test_a_collection_of_another_embedder_is_refused_in_one_sentence(world):
     world.ingest()
     other = FakeEmbedder(dimension=8)
     with pytest.raises(CollectionError, match=r"'fake', which the settings name too, .*options"):
-        world.make(embedder=other).ingest([world.folder])
+        world.make(embedder=other).ingest(files(world.folder))
     other.name = "other"
     with pytest.raises(CollectionError, match=r"'test' was made with .*'fake' .*'other' .*another"):
-        world.make(embedder=other).ingest([world.folder])
+        world.make(embedder=other).ingest(files(world.folder))
 
 
 def test_the_old_version_answers_until_the_new_one_is_complete(world):
@@ -479,7 +486,7 @@ def test_an_error_of_the_reader_is_raised_to_the_caller(world):
             raise ComponentError("pool", "start", "no reason")
 
     with pytest.raises(ComponentError, match="no reason"):
-        world.make(pool=BrokenPool()).ingest([world.folder])
+        world.make(pool=BrokenPool()).ingest(files(world.folder))
     assert not [t for t in threading.enumerate() if t.name == "reader" and t.is_alive()]
 
 
@@ -556,7 +563,7 @@ def test_halves_of_surrogate_pairs_are_replaced_and_offsets_stay(world):
                 )
 
     path = world.write("a.txt", "one\n")
-    world.make(pool=OddPool()).ingest([world.folder])
+    world.make(pool=OddPool()).ingest(files(world.folder))
     assert world.texts() == ["a\ufffdb", "second"]
     record = world.catalog.document("test", document_id(path))
     assert (record.title, record.metadata["x"]) == ("t\ufffd", "\ufffd")
@@ -662,7 +669,7 @@ def test_a_document_that_the_splitter_cannot_cut_fails_alone(world):
 
     path = world.write("a.txt", "one\n")
     world.write("b.txt", "fine\n")
-    report = world.make(splitter=Picky()).ingest([world.folder])
+    report = world.make(splitter=Picky()).ingest(files(world.folder))
     (failure,) = report.failed
     assert (failure.source_uri, failure.reason) == (path, "split")
     assert "ZeroDivisionError: division by zero" in failure.message
@@ -710,7 +717,7 @@ def test_a_file_over_the_limit_is_not_even_read(world, monkeypatch):
         file.truncate(3 << 20)
     source = Source("upload:big.txt", "text/plain")
     monkeypatch.setattr("hashlib.file_digest", lambda *a: pytest.fail("it was hashed"))
-    report = world.make(max_file_mb=1).ingest([path, (source, bytes(2 << 20))])
+    report = world.make(max_file_mb=1).ingest([*files(path), (source, bytes(2 << 20))])
     assert [f.reason for f in report.failed] == ["too_large", "too_large"]
     assert report.bytes_read == 0
     assert world.pool.extracted == []

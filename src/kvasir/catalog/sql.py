@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
@@ -146,14 +146,18 @@ class SqlCatalog:
             rows = connection.execute(query).all()
         return document_record(rows) if rows else None
 
-    def documents(self, collection: str, *, prefix: str = "") -> Iterator[DocumentRecord]:
-        """Yields the documents whose source URI begins with a prefix, ordered by URI."""
+    def documents(
+        self, collection: str, *, prefix: str = "", after: str = "", limit: int | None = None
+    ) -> Iterator[DocumentRecord]:
+        """Yield documents, ordered by source URI; see ``Catalog.documents``."""
         # By length, not LIKE: SQLite's LIKE does not tell capitals from small letters.
         begins = func.substr(sources.c.uri, 1, len(prefix)) == prefix
         query = shown(collection).where(begins).order_by(sources.c.uri, sources.c.id)
+        if after:
+            query = query.where(sources.c.uri > after)
         with reading(self._engine) as connection:
             rows = connection.execute(query).all()
-        for _, group in groupby(rows, key=lambda row: row.source_id):
+        for _, group in islice(groupby(rows, key=lambda row: row.source_id), limit):
             yield document_record(list(group))
 
     def text(self, collection: str, document_id: str) -> str | None:

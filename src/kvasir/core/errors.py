@@ -18,6 +18,7 @@ KvasirError
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _ADDRESS_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
 
@@ -36,7 +37,13 @@ def how_to_install(extra: str) -> str:
 
 
 class KvasirError(Exception):
-    """Base of every error that Kvasir raises on purpose; shows no password of an address."""
+    """Base of every error that Kvasir raises on purpose; shows no password of an address.
+
+    Attributes:
+        code: A stable word for the kind of error, by which front doors find their advice.
+    """
+
+    code = "error"
 
     def __str__(self) -> str:
         """Returns the message."""
@@ -88,6 +95,85 @@ class ModelNotFoundError(UserError):
 
 class CollectionError(UserError):
     """The collection does not exist, or was made by another embedder."""
+
+
+class CollectionNotFoundError(CollectionError):
+    """There is no such collection; ``known`` are the names of those that there are."""
+
+    code = "collection_not_found"
+
+    def __init__(self, name: str, known: Sequence[str] = ()) -> None:
+        """Args: the name that was asked for, and those that there are."""
+        if known:
+            message = f"there is no collection '{name}' (there are: {', '.join(known)})"
+        else:
+            message = f"nothing was ingested yet, so there is no collection '{name}'"
+        super().__init__(message)
+        self.name = name
+        self.known = tuple(known)
+
+
+class DocumentNotFoundError(CollectionError):
+    """A collection has no such document."""
+
+    code = "document_not_found"
+
+    def __init__(self, source: str, collection: str) -> None:
+        """Args: the source or id that was asked for, and the collection."""
+        super().__init__(f"there is no document '{source}' in collection '{collection}'")
+        self.source = source
+        self.collection = collection
+
+
+class NameTakenError(CollectionError):
+    """There is a collection of this name already."""
+
+    code = "name_taken"
+
+    def __init__(self, name: str, why: str) -> None:
+        """Args: the name, and what stands in its way."""
+        super().__init__(f"there is a collection '{name}' already{why}")
+        self.name = name
+
+
+class UnfinishedError(CollectionError):
+    """A collection has half-written documents, which an interrupted run left."""
+
+    code = "unfinished"
+
+    def __init__(self, collection: str) -> None:
+        """Args: the collection's name."""
+        super().__init__(f"collection '{collection}' has half-written documents")
+        self.collection = collection
+
+
+class StoreIncompleteError(CollectionError):
+    """The store lacks chunks that the catalog knows."""
+
+    code = "store_incomplete"
+
+    def __init__(self, collection: str, expected: int, counted: int) -> None:
+        """Args: the collection's name, chunks in the catalog, chunks in the store."""
+        held = f"has {counted} of {expected} chunks" if counted else "is empty"
+        super().__init__(
+            f"the store of collection '{collection}' {held}, though documents were ingested: "
+            "rag.vectordb names another store than before, or the store lost them"
+        )
+        self.collection = collection
+        self.expected = expected
+        self.counted = counted
+
+
+class ForkedProcessError(UserError):
+    """An application was used in a process forked from the one that opened it."""
+
+    code = "forked_process"
+
+
+class ClosedError(UserError):
+    """Something was used after it was closed."""
+
+    code = "closed"
 
 
 class FilterError(UserError):

@@ -272,11 +272,38 @@ class Catalog(Protocol):
     ) -> CollectionRecord:
         """Makes a collection; raises CollectionError where there is one of this name."""
 
+    def collections(self) -> list[CollectionRecord]:
+        """Return every collection, by name."""
+
+    def copy_collection(self, name: str, to: str) -> None:
+        """Record a collection once more, under a name that no collection has yet."""
+
+    def delete_collection(self, name: str) -> None:
+        """Forget a collection and all that is recorded of it; unknown names are no error."""
+
+    def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
+        """Keep the fitted parameters of the decision to refuse, or forget them."""
+
     def document(self, collection: str, document_id: str) -> DocumentRecord | None:
         """Returns a document, or None where it is unknown."""
 
-    def documents(self, collection: str, *, prefix: str = "") -> Iterator[DocumentRecord]:
-        """Yields the documents whose source URI begins with a prefix, ordered by URI."""
+    def documents(
+        self, collection: str, *, prefix: str = "", after: str = "", limit: int | None = None
+    ) -> Iterator[DocumentRecord]:
+        """Yield documents, ordered by source URI.
+
+        Args:
+            collection: The collection.
+            prefix: The beginning of their source URI.
+            after: Leave out those whose source URI is not greater.
+            limit: Most documents; all by default.
+        """
+
+    def every_chunk(self, collection: str) -> Iterator[ChunkRecord]:
+        """Yield the chunks of all live versions."""
+
+    def unfinished(self, collection: str) -> int:
+        """Return how many versions are half-written or half-deleted."""
 
     def text(self, collection: str, document_id: str) -> str | None:
         """Returns the text of the live version, or None."""

@@ -58,6 +58,17 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file or folder of this machine; only a front door that acts for its user makes one.
+
+    Attributes:
+        path: Its absolute path, which is also the source URI.
+    """
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """A span of a document's text that belongs together.
 
@@ -308,6 +319,25 @@ AnswerEvent = Stage | Retrieved | Text | Finished
 
 A chat that refines questions yields ``Stage`` before ``Retrieved``.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAddress:
+    """Where a store is, and access to it.
+
+    Attributes:
+        type: The kind of store, as in ``rag.vectordb.type``.
+        uri: Its folder, file or address.
+        token: Token for a server, if any.
+        username: User name for a server, if any.
+        password: Password for a server, if any.
+    """
+
+    type: str
+    uri: str
+    token: str | None = field(default=None, repr=False)
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from kvasir.core.media_types import by_name
 from kvasir.core.protocols import Converter
 from kvasir.core.types import Progress, Source
 from kvasir.ingesting.report import Failed
-from kvasir.ingesting.sources import Discovery, discover, is_address
+from kvasir.ingesting.sources import Discovery, Input, discover, is_address
 
 Fetch = Callable[[str], tuple[Source, bytes]]
 
@@ -55,7 +55,7 @@ class ConversionReport:
 
 
 def convert(
-    inputs: Iterable[str | Path],
+    inputs: Iterable[Input],
     to: Path,
     converter: Converter,
     *,
@@ -66,8 +66,9 @@ def convert(
     """Converts files, the files of folders, and addresses.
 
     Args:
-        inputs: Paths and ``http(s)://`` addresses.
-        to: The folder to write to; made when it is not there, its own files are not converted.
+        inputs: Local files and ``http(s)://`` addresses.
+        to: The folder to write to, an absolute path; made when it is not there, its own files
+            are not converted.
         converter: What converts.
         fetch: Reads an address.
         max_bytes: Larger files are refused.
@@ -76,7 +77,6 @@ def convert(
     Raises:
         UserError: There is nothing to convert, or the folder cannot be written to.
     """
-    to = to.absolute()
     found = discover(inputs)
     own = str(to) + os.sep
     sources = [uri for uri in found.items if not uri.startswith(own)]

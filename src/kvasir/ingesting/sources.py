@@ -1,4 +1,4 @@
-"""Finds what is to be ingested: files, the files of folders, addresses, uploads.
+"""Lists what is to be ingested: files, the files of folders, addresses, uploads.
 
 A file is identified by its absolute path as it was asked for; symbolic links in it are not
 resolved, so that a link that is moved to a new target is a changed document, not another one.
@@ -11,13 +11,14 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from kvasir.core.types import Source
+from kvasir.core.errors import UserError
+from kvasir.core.text import has_scheme
+from kvasir.core.types import LocalFile, Source
 
 Upload = tuple[Source, bytes]
-Input = str | Path | Upload
-"""A file, a folder, an ``http(s)://`` address, or a source with its bytes."""
+Input = LocalFile | str | Upload
+"""A file or folder of this machine, an ``http(s)://`` address, or a source with its bytes."""
 
 VERSION_CONTROL_FOLDERS = frozenset({"CVS", "_darcs", "RCS", "SCCS"})
 """Those whose name does not begin with a dot."""
@@ -25,7 +26,6 @@ VERSION_CONTROL_FOLDERS = frozenset({"CVS", "_darcs", "RCS", "SCCS"})
 INDEX_NAMES = frozenset({"catalog.db", "store"})
 """A folder with both is a data folder of Kvasir."""
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _UNNAMED = "its name is not valid UTF-8; rename it"
 NOT_A_FILE = "it is not a regular file but a pipe, device or socket; write what it gives to a file"
 
@@ -91,17 +91,6 @@ def is_address(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
 
 
-def identity(source: str | Path) -> str:
-    """Returns by what a document is known: a path in full, or an address without its fragment.
-
-    Only an upload has a name of its own, which is not changed.
-    """
-    text = str(source)
-    if _SCHEME.match(text):
-        return text.partition("#")[0]
-    return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111
-
-
 def discover(inputs: Iterable[Input], left_out: Iterable[str] = ()) -> Discovery:
     """Lists everything to ingest; nothing is read but folders.
 
@@ -109,15 +98,23 @@ def discover(inputs: Iterable[Input], left_out: Iterable[str] = ()) -> Discovery
     version control, and the lock files of office programs (``~$name.docx``) are left out, and
     so are ``left_out`` and folders that hold an index of Kvasir. A link is followed where its
     target was not reached already, so loops end.
+
+    Raises:
+        UserError: An input is a text that is no address.
     """
     found = Discovery(left_out=tuple(os.path.realpath(path) for path in left_out))
     for item in inputs:
         if isinstance(item, tuple):
             found.items[item[0].uri] = item
-        elif _SCHEME.match(str(item)):
-            _add_address(found, str(item))
+        elif isinstance(item, LocalFile):
+            _add_path(found, item.path)
+        elif isinstance(item, str) and has_scheme(item):
+            _add_address(found, item)
         else:
-            _add_path(found, identity(item))
+            raise UserError(
+                f"{item!r} is neither an http(s):// address, a local file nor a source with its "
+                "bytes"
+            )
     return found
 
 
@@ -130,7 +127,8 @@ def _add_address(found: Discovery, text: str) -> None:
         message = "an address with a user name or password is not fetched; download it"
         found.missing.append(Missing(shown, message, "fetch"))
     else:
-        address = identity(text)
+        # A document is known by its address without a fragment.
+        address = text.partition("#")[0]
         found.items[address] = address
 
 

@@ -29,11 +29,13 @@ from haystack.core.serialization import allow_deserialization_module
 from haystack.dataclasses import ByteStream, GeneratedAnswer
 
 from kvasir.app import App
+from kvasir.collection import Collection
 from kvasir.core.errors import UserError
 from kvasir.core.filters import Filter, parse_filter
 from kvasir.core.ledger import RESERVED_METADATA
 from kvasir.core.media_types import detect
-from kvasir.core.types import Hit, Metadata, MetadataValue, Source
+from kvasir.core.text import has_scheme
+from kvasir.core.types import Hit, LocalFile, Metadata, MetadataValue, Source
 from kvasir.ingesting.sources import Input
 from kvasir.settings.schema import hidden_keys, load_settings
 
@@ -46,6 +48,7 @@ allow_deserialization_module(__name__)
 @dataclass(slots=True)
 class _Shared:
     app: App
+    collection: Collection
     users: int = 0
 
 
@@ -65,17 +68,23 @@ class _Connection:
         )
         self._joined = False
 
-    def open(self) -> App:
-        """Returns the application, opened if this is its first user."""
+    def open(self) -> Collection:
+        """Return the collection, opened if this is its first user."""
         with _APPS_LOCK:
             shared = _APPS.get(self._key)
             if shared is None:
-                shared = _Shared(App(load_settings(self.config, self.settings)))
+                app = App(load_settings(self.config, self.settings))
+                shared = _Shared(app, app.collection(on_close=app.close))
                 _APPS[self._key] = shared
             if not self._joined:
                 shared.users += 1
                 self._joined = True
-            return shared.app
+            return shared.collection
+
+    def app(self) -> App:
+        """Return the application of the collection."""
+        self.open()
+        return _APPS[self._key].app
 
     def close(self) -> None:
         """Leaves; the last user closes the application."""
@@ -87,7 +96,7 @@ class _Connection:
             shared.users -= 1
             if shared.users == 0:
                 del _APPS[self._key]
-                shared.app.close()
+                shared.collection.close()
 
 
 class _KvasirComponent:
@@ -142,12 +151,12 @@ class KvasirTextEmbedder(_KvasirComponent):
 
     def warm_up(self) -> None:
         """Loads the model."""
-        _ = self._connection.open().embedder
+        _ = self._connection.app().embedder
 
     @component.output_types(embedding=list[float])
     def run(self, text: str) -> dict[str, Any]:
         """Returns the text's vector, of unit length."""
-        (vector,) = self._connection.open().embedder.embed_queries([text])
+        (vector,) = self._connection.app().embedder.embed_queries([text])
         return {"embedding": vector.tolist()}
 
 
@@ -182,14 +191,14 @@ class KvasirDocumentEmbedder(_KvasirComponent):
 
     def warm_up(self) -> None:
         """Loads the model."""
-        _ = self._connection.open().embedder
+        _ = self._connection.app().embedder
 
     @component.output_types(documents=list[Document])
     def run(self, documents: list[Document]) -> dict[str, Any]:
         """Returns the documents with their vectors, of unit length."""
         if not documents:
             return {"documents": []}
-        vectors = self._connection.open().embedder.embed_documents([*map(self._text, documents)])
+        vectors = self._connection.app().embedder.embed_documents([*map(self._text, documents)])
         return {
             "documents": [
                 replace(document, embedding=vector.tolist())
@@ -333,13 +342,15 @@ class KvasirWriter(_KvasirComponent):
         """
         named: list[tuple[Input, Metadata]] = []
         for source in sources or []:
-            named.append(_upload(source) if isinstance(source, ByteStream) else (source, {}))
+            named.append(
+                _upload(source) if isinstance(source, ByteStream) else (_local(source), {})
+            )
         for document in documents or []:
             uri = str(document.meta.get("file_path") or document.id)
             text = (document.content or "").encode()
             named.append(((Source(uri, "text/plain"), text), _metadata(uri, document.meta)))
-        app = self._connection.open()
-        reports = [app.ingest(*inputs, metadata=given) for inputs, given in _grouped(named)]
+        collection = self._connection.open()
+        reports = [collection.ingest(*inputs, metadata=given) for inputs, given in _grouped(named)]
         return {
             "documents_written": sum(len(each.added) + len(each.replaced) for each in reports),
             "failed": [
@@ -367,6 +378,11 @@ def to_document(hit: Hit) -> Document:
 
 def _filter(filters: dict[str, Any] | None) -> Filter | None:
     return parse_filter(filters)
+
+
+def _local(source: str | Path) -> Input:
+    text = str(source)
+    return text if has_scheme(text) else LocalFile(str(Path(text).expanduser().absolute()))
 
 
 def _upload(stream: ByteStream) -> tuple[Input, Metadata]:

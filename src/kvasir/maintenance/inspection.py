@@ -14,11 +14,10 @@ from itertools import islice
 
 import numpy as np
 
-from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.batches import batches
 from kvasir.core.errors import CollectionError, UserError
 from kvasir.core.ledger import ChunkRecord, VersionStatus, passage_hash
-from kvasir.core.protocols import Durable, Embedder, VectorStore
+from kvasir.core.protocols import Catalog, Durable, Embedder, VectorStore
 from kvasir.core.types import Chunk, Matrix, Metadata, Progress
 from kvasir.ingesting.publishing import Publisher
 
@@ -95,7 +94,7 @@ class Repairs:
 
 
 def examine(
-    catalog: SqlCatalog,
+    catalog: Catalog,
     store: VectorStore,
     collection: str,
     *,
@@ -153,7 +152,7 @@ def examine(
 
 
 def repair(
-    catalog: SqlCatalog,
+    catalog: Catalog,
     store: VectorStore,
     embedder: Embedder,
     collection: str,
@@ -197,7 +196,7 @@ def repair(
 
 
 def restore(
-    catalog: SqlCatalog,
+    catalog: Catalog,
     store: VectorStore,
     embedder: Embedder,
     collection: str,
@@ -216,7 +215,7 @@ def restore(
     return len(missing)
 
 
-def _require(catalog: SqlCatalog, collection: str) -> None:
+def _require(catalog: Catalog, collection: str) -> None:
     if catalog.collection(collection) is None:
         known = ", ".join(record.name for record in catalog.collections()) or "none yet"
         raise CollectionError(f"there is no collection '{collection}'; known: {known}")
@@ -248,7 +247,7 @@ def _is_sound(vector: Matrix, dimension: int) -> bool:
 
 
 def _rewrite(
-    catalog: SqlCatalog,
+    catalog: Catalog,
     store: VectorStore,
     embedder: Embedder,
     collection: str,
@@ -267,7 +266,7 @@ def _rewrite(
         on_progress(REWRITING, done, len(ids))
 
 
-def _rebuild(catalog: SqlCatalog, collection: str, ids: set[str]) -> Iterator[Chunk]:
+def _rebuild(catalog: Catalog, collection: str, ids: set[str]) -> Iterator[Chunk]:
     for document_id, records in _by_document(catalog, collection, ids).items():
         text = catalog.text(collection, document_id) or ""
         metadata = _metadata(catalog, collection, document_id)
@@ -290,16 +289,14 @@ def _rebuild(catalog: SqlCatalog, collection: str, ids: set[str]) -> Iterator[Ch
             yield chunk
 
 
-def _relabel(catalog: SqlCatalog, store: VectorStore, collection: str, ids: set[str]) -> None:
+def _relabel(catalog: Catalog, store: VectorStore, collection: str, ids: set[str]) -> None:
     for document_id, records in _by_document(catalog, collection, ids).items():
         metadata = _metadata(catalog, collection, document_id)
         for part in batches([record.id for record in records], _SLICE):
             store.set_metadata(part, metadata)
 
 
-def _by_document(
-    catalog: SqlCatalog, collection: str, ids: set[str]
-) -> dict[str, list[ChunkRecord]]:
+def _by_document(catalog: Catalog, collection: str, ids: set[str]) -> dict[str, list[ChunkRecord]]:
     wanted: defaultdict[str, list[ChunkRecord]] = defaultdict(list)
     for record in catalog.every_chunk(collection):
         if record.id in ids:
@@ -307,6 +304,6 @@ def _by_document(
     return wanted
 
 
-def _metadata(catalog: SqlCatalog, collection: str, document_id: str) -> Metadata:
+def _metadata(catalog: Catalog, collection: str, document_id: str) -> Metadata:
     record = catalog.document(collection, document_id)
     return record.metadata if record else {}

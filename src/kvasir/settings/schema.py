@@ -31,6 +31,7 @@ from pydantic_core import ErrorDetails
 from kvasir.answering.prompts import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT, missing_places
 from kvasir.core.errors import SettingsError, hide_passwords
 from kvasir.core.registry import suggestion
+from kvasir.core.types import StoreAddress
 from kvasir.language.codes import CODES
 
 DEFAULT_FILE = Path("kvasir.yaml")
@@ -276,6 +277,18 @@ class Settings(Section):
     def store_uri(self) -> str:
         """Where the vector store is."""
         return self.rag.vectordb.uri or str(self.data_dir / "store")
+
+    @property
+    def store_address(self) -> StoreAddress:
+        """Where the vector store is, and access to it."""
+        chosen = self.rag.vectordb
+        return StoreAddress(
+            chosen.type,
+            self.store_uri,
+            reveal(chosen.token),
+            chosen.username,
+            reveal(chosen.password),
+        )
 
     @property
     def catalog_url(self) -> str:

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 import click
 
-from kvasir.app import App
+from kvasir.collection import Collection
 from kvasir.core.types import Answer, Text
 from kvasir.frontends.cli.main import EXIT_REFUSED
-from kvasir.frontends.cli.options import json_option, setting_option, with_app
+from kvasir.frontends.cli.options import json_option, setting_option, with_collection
 from kvasir.frontends.cli.rendering import answer_to_dict, hit_to_dict, one_line, print_json
 from kvasir.frontends.cli.terminal import place, printable
 
@@ -44,10 +44,10 @@ _RETRIEVAL: list[Callable[[Any], Any]] = [
 @click.argument("words", nargs=-1, required=True, metavar="QUERY")
 @_retrieval_options
 @json_option
-@with_app
-def search(app: App, words: tuple[str, ...], as_json: bool) -> None:
+@with_collection
+def search(collection: Collection, words: tuple[str, ...], as_json: bool) -> None:
     """Find the passages that match a query."""
-    hits = app.search(" ".join(words))
+    hits = collection.search(" ".join(words))
     if as_json:
         print_json([hit_to_dict(hit) for hit in hits])
         return
@@ -69,13 +69,13 @@ def search(app: App, words: tuple[str, ...], as_json: bool) -> None:
 @setting_option("--generator", key="generator.type", help_text="What writes the answer.")
 @setting_option("--llm", key="generator.model", help_text="The language model, at its server.")
 @json_option
-@with_app
-def ask(app: App, words: tuple[str, ...], as_json: bool) -> int:
+@with_collection
+def ask(collection: Collection, words: tuple[str, ...], as_json: bool) -> int:
     """Answer a question from the documents, with citations.
 
     Ends with 5 when the documents do not hold the answer.
     """
-    with app.stream(" ".join(words)) as stream:
+    with collection.stream(" ".join(words)) as stream:
         if not as_json:
             for event in stream:
                 if isinstance(event, Text):

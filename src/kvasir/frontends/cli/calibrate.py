@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from kvasir.app import App
+from kvasir.collection import Collection
 from kvasir.core.errors import UserError
 from kvasir.evaluation.answers import load_questions
 from kvasir.evaluation.calibration import Fitted
-from kvasir.frontends.cli.options import json_option, with_app
+from kvasir.frontends.cli.options import json_option, with_collection
 from kvasir.frontends.cli.rendering import print_json, stages
 
 
@@ -26,9 +26,9 @@ from kvasir.frontends.cli.rendering import print_json, stages
 @click.option("--apply", "wanted", is_flag=True, help="Keep the decision where it is only shown.")
 @click.option("--reset", is_flag=True, help="Go back to the decision that comes with Kvasir.")
 @json_option
-@with_app
+@with_collection
 def calibrate(
-    app: App,
+    collection: Collection,
     questions: str | None,
     off_topic: str | None,
     wanted: bool,
@@ -44,14 +44,14 @@ def calibrate(
     if reset:
         if questions or off_topic or wanted:
             raise UserError("--reset stands alone: nothing is fitted then")
-        app.keep_calibration(None)
+        collection.keep_calibration(None)
         if as_json:
             print_json({"reset": True})
         else:
-            click.echo(f"collection '{app.collection}' refuses as Kvasir comes, from now on")
+            click.echo(f"collection '{collection.name}' refuses as Kvasir comes, from now on")
         return
     with stages(quiet=as_json) as progress:
-        fitted = app.calibrate(
+        fitted = collection.calibrate(
             load_questions(questions) if questions else None,
             load_questions(off_topic) if off_topic else None,
             apply=wanted or None,
@@ -65,7 +65,7 @@ def calibrate(
     for drawback in fitted.drawbacks:
         click.secho(f"careful: it {drawback}", fg="yellow")
     if fitted.kept:
-        click.echo(f"collection '{app.collection}' refuses by the new decision from now on")
+        click.echo(f"collection '{collection.name}' refuses by the new decision from now on")
         click.echo("'kvasir calibrate --reset' brings the one that comes with Kvasir back")
     elif fitted.gained:
         all_given = bool(questions and off_topic)

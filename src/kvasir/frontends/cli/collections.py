@@ -11,16 +11,18 @@ from types import FrameType
 from typing import Any
 
 import click
+import yaml
 
 from kvasir.app import App
+from kvasir.collection import Collection
 from kvasir.core.ledger import CollectionRecord
-from kvasir.core.types import Progress
+from kvasir.core.types import Progress, StoreAddress
 from kvasir.frontends.cli.main import EXIT_DECLINED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, fail
-from kvasir.frontends.cli.options import json_option, with_app
-from kvasir.frontends.cli.places import check_place, describe, guess_store
+from kvasir.frontends.cli.options import json_option, with_app, with_collection
 from kvasir.frontends.cli.rendering import print_json, print_table, rate, stages
 from kvasir.maintenance.copying import CopyReport
-from kvasir.settings.schema import VectorDbSettings
+from kvasir.settings.schema import Settings
+from kvasir.settings.store_uris import check_store_uri, guess_store
 
 
 @click.group()
@@ -45,21 +47,21 @@ def list_collections(app: App, as_json: bool) -> None:
 @collections.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
-@with_app
-def delete(app: App, yes: bool, as_json: bool) -> int:
+@with_collection
+def delete(collection: Collection, yes: bool, as_json: bool) -> int:
     """Delete the collection that --collection names, with all of its documents.
 
     Ends with 6 when the answer is no.
     """
-    wanted = yes or _agreed(f"Delete collection '{app.collection}' with all its documents?")
+    wanted = yes or _agreed(f"Delete collection '{collection.name}' with all its documents?")
     if wanted:
-        app.delete_collection()
+        collection.drop()
     else:
         click.echo("nothing deleted", err=True)
     if as_json:
-        print_json({"collection": app.collection, "deleted": wanted})
+        print_json({"collection": collection.name, "deleted": wanted})
     elif wanted:
-        click.echo(f"collection '{app.collection}' deleted")
+        click.echo(f"collection '{collection.name}' deleted")
     return 0 if wanted else EXIT_DECLINED
 
 
@@ -109,19 +111,15 @@ def copy(
     is given again. The original stays; the last lines say which settings to change to go on with
     the copy.
     """
-    check_place(uri)
-    to = VectorDbSettings.model_validate(
-        {
-            "type": to_type or guess_store(uri),
-            "uri": uri,
-            "token": to_token,
-            "username": to_username,
-            "password": to_password,
-        }
-    )
+    check_store_uri(uri)
+    to = StoreAddress(to_type or guess_store(uri), uri, to_token, to_username, to_password)
     try:
-        with stages(quiet=as_json) as on_progress, _between_batches(on_progress) as checked:
-            report = app.copy_collection(to, name=name, exact=exact, on_progress=checked)
+        with (
+            app.collection() as collection,
+            stages(quiet=as_json) as on_progress,
+            _between_batches(on_progress) as checked,
+        ):
+            report = collection.copy(to, name=name, exact=exact, on_progress=checked)
     except KeyboardInterrupt:
         said = "interrupted: what is copied is kept; run the same command again"
         return fail(said, EXIT_INTERRUPTED)
@@ -131,7 +129,7 @@ def copy(
     else:
         _print(report)
         if report.verified:
-            click.echo(describe(app.settings, to, name))
+            click.echo(_describe(app.settings, to, name))
     return 0 if report.verified and not left else EXIT_SOME_FAILED
 
 
@@ -184,10 +182,40 @@ def _print(report: CopyReport) -> None:
         )
 
 
+def _describe(settings: Settings, to: StoreAddress, name: str | None) -> str:
+    """Returns what to change in the settings to go on with a copy; secrets are not shown."""
+    place = {"type": to.type, "uri": to.uri, "username": to.username}
+    tree: dict[str, object] = {
+        "rag": {"vectordb": {key: value for key, value in place.items() if value is not None}}
+    }
+    renamed = name is not None and name != settings.collection
+    if renamed:
+        tree["collection"] = name
+    lines = ["to go on with the copy, set in the settings file:", ""]
+    lines += [f"  {line}" for line in yaml.safe_dump(tree, sort_keys=False).splitlines()]
+    lines.append("")
+    secrets = [key for key in ("token", "password") if getattr(to, key)]
+    if secrets:
+        given = " and ".join(f"KVASIR__RAG__VECTORDB__{key.upper()}" for key in secrets)
+        lines.append(f"put the {' and '.join(secrets)} into the environment as {given}")
+    if settings.rag.vectordb.options and to.type != settings.rag.vectordb.type:
+        lines.append(
+            f"and take rag.vectordb.options away: they are those of '{settings.rag.vectordb.type}'"
+        )
+    own = "its own records in the catalog" if renamed else "the same catalog"
+    lines.append(f"documents stay known: the copy has {own}; 'kvasir doctor' compares them")
+    return "\n".join(lines)
+
+
+def _chunk_count(app: App, name: str) -> int:
+    with app.collection(name) as collection:
+        return collection.chunk_count()
+
+
 def _as_dict(app: App, record: CollectionRecord) -> dict[str, Any]:
     return {
         "name": record.name,
-        "chunks": app.catalog.chunk_count(record.name),
+        "chunks": _chunk_count(app, record.name),
         "languages": list(record.languages),
         "embedder": record.embedder,
         "dimension": record.dimension,

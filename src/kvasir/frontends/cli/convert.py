@@ -11,6 +11,7 @@ from kvasir.core.protocols import Converter
 from kvasir.core.registry import build
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, with_settings
+from kvasir.frontends.cli.paths import sources as given
 from kvasir.frontends.cli.rendering import failure_line, print_json, stages
 from kvasir.frontends.cli.terminal import place
 from kvasir.ingesting.conversion import ConversionReport
@@ -60,8 +61,8 @@ def convert(
     made: Converter = build("converters", converter, {}, provided)
     with stages(quiet=as_json) as on_progress:
         report = run_conversion(
-            sources,
-            to,
+            given(sources),
+            to.absolute(),
             made,
             fetch=lambda url: fetch(
                 url, allow_private=chosen.allow_private_urls, max_bytes=max_bytes

@@ -6,30 +6,30 @@ from dataclasses import asdict
 
 import click
 
-from kvasir.app import App
+from kvasir.collection import Collection
 from kvasir.frontends.cli.main import EXIT_SOME_FAILED
-from kvasir.frontends.cli.options import json_option, with_app
+from kvasir.frontends.cli.options import json_option, with_collection
 from kvasir.frontends.cli.rendering import print_json, stages
 
 
 @click.command()
 @click.option("--repair", is_flag=True, help="Put right what is found.")
 @json_option
-@with_app
-def doctor(app: App, repair: bool, as_json: bool) -> int:
+@with_collection
+def doctor(collection: Collection, repair: bool, as_json: bool) -> int:
     """Compare catalog and store, and repair them.
 
     Finds chunks that no document has, chunks and vectors that are missing or broken, and versions
     that were left half-written. Ends with 4 when faults are found and not repaired.
     """
     with stages(quiet=as_json) as on_progress:
-        findings = app.examine(on_progress=on_progress)
+        findings = collection.inspect(on_progress=on_progress)
     repairs, after = None, findings
     if repair and not findings.clean:
         with stages(quiet=as_json) as on_progress:
-            repairs = app.repair(on_progress=on_progress)
+            repairs = collection.repair(on_progress=on_progress)
         with stages(quiet=as_json) as on_progress:
-            after = app.examine(on_progress=on_progress)
+            after = collection.inspect(on_progress=on_progress)
     if as_json:
         print_json(
             {
@@ -46,7 +46,7 @@ def doctor(app: App, repair: bool, as_json: bool) -> int:
         done = ", ".join(f"{count} {what}" for what, count in asdict(repairs).items() if count)
         click.echo(f"repaired: {done or 'nothing'}")
     if after.clean:
-        click.echo(f"collection '{app.collection}' is sound: {after.expected} chunks")
+        click.echo(f"collection '{collection.name}' is sound: {after.expected} chunks")
     elif not repair:
         click.echo("'kvasir doctor --repair' puts this right", err=True)
     return 0 if after.clean else EXIT_SOME_FAILED

@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from kvasir.app import App
+from kvasir.collection import Collection
 from kvasir.core.ledger import DocumentRecord, VersionStatus
 from kvasir.frontends.cli.ingest import parse_metadata
-from kvasir.frontends.cli.options import json_option, with_app
+from kvasir.frontends.cli.options import json_option, with_collection
+from kvasir.frontends.cli.paths import find_document, find_documents
 from kvasir.frontends.cli.rendering import one_line, print_json, print_table, sizes
 from kvasir.frontends.cli.terminal import printable, source_name
 from kvasir.ingesting.report import shown
@@ -23,14 +24,14 @@ def documents() -> None:
 @documents.command("list")
 @click.argument("prefix", default="")
 @json_option
-@with_app
-def list_documents(app: App, prefix: str, as_json: bool) -> None:
+@with_collection
+def list_documents(collection: Collection, prefix: str, as_json: bool) -> None:
     """List the collection's documents, those whose source begins with PREFIX.
 
     PREFIX is the beginning of an address, of an upload's name or of a path. A path may be given
     from the working directory on; with a slash at its end it means that folder alone.
     """
-    records = list(app.documents(prefix))
+    records = find_documents(collection, prefix)
     if as_json:
         print_json([_as_dict(record) for record in records])
         return
@@ -53,12 +54,12 @@ def list_documents(app: App, prefix: str, as_json: bool) -> None:
 @click.argument("source")
 @click.option("--text", "with_text", is_flag=True, help="Print the extracted text too.")
 @json_option
-@with_app
-def show(app: App, source: str, with_text: bool, as_json: bool) -> None:
+@with_collection
+def show(collection: Collection, source: str, with_text: bool, as_json: bool) -> None:
     """Show one document, by its source or id."""
-    row = _as_dict(app.document(source))
+    row = _as_dict(find_document(collection, source))
     if with_text:
-        row["text"] = app.text(source)
+        row["text"] = collection.text(find_document(collection, source).id)
     if as_json:
         print_json(row)
         return
@@ -73,10 +74,10 @@ def show(app: App, source: str, with_text: bool, as_json: bool) -> None:
 @documents.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @json_option
-@with_app
-def delete(app: App, sources: tuple[str, ...], as_json: bool) -> None:
+@with_collection
+def delete(collection: Collection, sources: tuple[str, ...], as_json: bool) -> None:
     """Delete documents, by their source or id, from store and catalog."""
-    count = app.delete(*sources)
+    count = collection.delete(*(find_document(collection, source).id for source in sources))
     if as_json:
         print_json({"deleted": count})
     else:
@@ -87,12 +88,12 @@ def delete(app: App, sources: tuple[str, ...], as_json: bool) -> None:
 @click.argument("source")
 @click.argument("metadata", nargs=-1, metavar="KEY=VALUE...")
 @json_option
-@with_app
-def metadata(app: App, source: str, metadata: tuple[str, ...], as_json: bool) -> None:
+@with_collection
+def metadata(collection: Collection, source: str, metadata: tuple[str, ...], as_json: bool) -> None:
     """Replace the metadata given for a document; nothing is embedded again."""
-    app.set_metadata(source, parse_metadata(metadata) or {})
+    collection.set_metadata(find_document(collection, source).id, parse_metadata(metadata) or {})
     if as_json:
-        print_json(_as_dict(app.document(source)))
+        print_json(_as_dict(find_document(collection, source)))
     else:
         click.echo("metadata replaced")
 

@@ -11,11 +11,9 @@ import click
 
 from kvasir.app import App
 from kvasir.core.errors import KvasirError
-from kvasir.evaluation.answers import AnswersResult, evaluate_answers, load_questions
-from kvasir.evaluation.chunking import StoreSearch, evaluate_chunking, load_chunking_dataset
-from kvasir.evaluation.datasets import load_dataset
-from kvasir.evaluation.judges import Judgement, judge_answers
-from kvasir.evaluation.retrieval import evaluate_retrieval
+from kvasir.evaluation.answers import AnswersResult
+from kvasir.evaluation.judges import Judgement
+from kvasir.evaluation.runner import load_chunking_dataset, load_dataset, load_questions
 from kvasir.frontends.cli.compare import compare
 from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_INTERRUPTED
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
@@ -50,11 +48,9 @@ def retrieval(app: App, folders: tuple[str, ...], as_json: bool) -> None:
     Several folders go into one collection and are reported apart.
     """
     datasets = [load_dataset(each) for each in folders]
-    options = app.evaluation_options()
-    with app.temporary_stores() as make_store, stages(quiet=as_json) as progress:
-        result = evaluate_retrieval(
-            datasets, app.embedder, make_store, app.splitter, options=options, progress=progress
-        )
+    runner = app.evaluation()
+    with stages(quiet=as_json) as progress:
+        result = runner.retrieval(datasets, progress=progress)
     if as_json:
         print_json(result.to_dict())
         return
@@ -85,11 +81,10 @@ def retrieval(app: App, folders: tuple[str, ...], as_json: bool) -> None:
 @with_app
 def chunking(app: App, dataset: str, top_k: int, as_json: bool) -> None:
     """Measure a splitter: token-level recall, precision and IoU of what is retrieved."""
-    options = app.evaluation_options()
-    loaded = load_chunking_dataset(dataset, language=options.language)
-    with app.temporary_stores() as make_store, stages(quiet=as_json) as progress:
-        search = StoreSearch(app.embedder, make_store, options=options, progress=progress)
-        result = evaluate_chunking(loaded, app.splitter, search, top_k=top_k, progress=progress)
+    runner = app.evaluation()
+    loaded = load_chunking_dataset(dataset, language=runner.options.language)
+    with stages(quiet=as_json) as progress:
+        result = runner.chunking(loaded, top_k=top_k, progress=progress)
     if as_json:
         print_json(result.to_dict())
         return
@@ -135,23 +130,12 @@ def answers(
     evaluation.judge.model; by default those of the generator. Where the judge fails, the other
     figures stand, and the command ends with 3.
     """
-    judge = app.judge
-    if judge:
-        judge.check()
+    runner = app.evaluation()
+    is_judged = runner.check_judge()
     loaded = load_dataset(dataset)
     foreign = load_questions(off_topic) if off_topic else []
-    options = app.evaluation_options()
-    with app.temporary_stores() as make_store, stages(quiet=as_json) as progress:
-        result = evaluate_answers(
-            loaded,
-            app.embedder,
-            make_store,
-            app.splitter,
-            app.make_answerer,
-            off_topic=foreign,
-            options=options,
-            progress=progress,
-        )
+    with stages(quiet=as_json) as progress:
+        result = runner.answers(loaded, foreign, progress=progress)
     # Judging may take hours and fail: what was measured is written down before.
     shown = result.to_dict()
     rows = _case_rows(result, None)
@@ -162,10 +146,10 @@ def answers(
         figures = {key: value for key, value in shown.items() if key != "seconds"}
         print_table([{"figure": key, "value": value} for key, value in figures.items()])
     code = 0
-    if judge:
+    if is_judged:
         try:
             with stages(quiet=as_json) as progress:
-                judgement = judge_answers(result.cases, judge, progress=progress)
+                judgement = runner.judge(result.cases, progress=progress)
         except (KvasirError, KeyboardInterrupt) as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             code = EXIT_INTERRUPTED if interrupted else EXIT_COMPONENT_ERROR

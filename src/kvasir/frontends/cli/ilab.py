@@ -23,6 +23,7 @@ from kvasir.frontends.cli.ilab_config import settings_tree
 from kvasir.frontends.cli.ingest import ingest, parse_metadata, run_ingest
 from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_REFUSED, EXIT_USER_ERROR
 from kvasir.frontends.cli.options import SETTINGS_TREE, mapped_overrides, option_names
+from kvasir.frontends.cli.remedies import explain
 from kvasir.frontends.cli.terminal import printable
 from kvasir.settings.schema import Settings, load_settings
 
@@ -75,9 +76,9 @@ def _ingest(
     as_json: bool,
     **options: Any,
 ) -> int:
-    with App(_settings(ctx, options)) as app:
+    with App(_settings(ctx, options)) as app, app.collection() as collection:
         return run_ingest(
-            app, sources, prune=prune, metadata=parse_metadata(metadata), as_json=as_json
+            collection, sources, prune=prune, metadata=parse_metadata(metadata), as_json=as_json
         )
 
 
@@ -109,7 +110,7 @@ def _settings(ctx: click.Context, options: dict[str, Any]) -> Settings:
 
 def _failure(error: KvasirError) -> click.ClickException:
     kind = _ComponentFailure if isinstance(error, ComponentError) else _UserFailure
-    return kind(printable(str(error)))
+    return kind(printable(explain(error)))
 
 
 class _UserFailure(click.ClickException):

@@ -9,11 +9,12 @@ from typing import Any
 import click
 from rich.console import Console
 
-from kvasir.app import App
+from kvasir.collection import Collection
 from kvasir.core.errors import ComponentError, UserError
 from kvasir.core.types import MetadataValue, Progress
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
-from kvasir.frontends.cli.options import json_option, setting_option, with_app
+from kvasir.frontends.cli.options import json_option, setting_option, with_collection
+from kvasir.frontends.cli.paths import sources
 from kvasir.frontends.cli.rendering import failure_line, print_json, sizes, stages
 from kvasir.frontends.cli.terminal import place
 from kvasir.ingesting.report import (
@@ -76,21 +77,27 @@ from kvasir.ingesting.report import (
     "--model-token", key="rag.embedding_model.token", help_text="Token for private models."
 )
 @json_option
-@with_app
+@with_collection
 def ingest(
-    app: App, sources: tuple[str, ...], prune: bool, metadata: tuple[str, ...], as_json: bool
+    collection: Collection,
+    sources: tuple[str, ...],
+    prune: bool,
+    metadata: tuple[str, ...],
+    as_json: bool,
 ) -> int:
     """Read files, folders and URLs into a collection.
 
     A source that did not change costs nothing but a look; of one that changed, only the changed
     passages are embedded. What cannot be read is listed at the end, and the rest goes on.
     """
-    return run_ingest(app, sources, prune=prune, metadata=parse_metadata(metadata), as_json=as_json)
+    return run_ingest(
+        collection, sources, prune=prune, metadata=parse_metadata(metadata), as_json=as_json
+    )
 
 
 def run_ingest(
-    app: App,
-    sources: tuple[str, ...],
+    collection: Collection,
+    typed: tuple[str, ...],
     *,
     prune: bool = False,
     metadata: dict[str, MetadataValue] | None = None,
@@ -98,8 +105,8 @@ def run_ingest(
 ) -> int:
     """Ingests, shows progress and report, and returns the exit code."""
     with stages(quiet=as_json) as on_progress:
-        report = app.ingest(
-            *sources,
+        report = collection.ingest(
+            *sources(typed),
             prune=prune,
             metadata=metadata,
             on_event=_Progress(on_progress),
@@ -112,7 +119,7 @@ def run_ingest(
     if report.interrupted:
         return EXIT_INTERRUPTED
     try:
-        _build_graph(app, quiet=as_json)
+        _build_graph(collection, quiet=as_json)
     except KeyboardInterrupt:
         # Not left to the caller: the report is printed, and programs read one document.
         said = "interrupted: what is ingested is kept; the next ingest builds the search graph"
@@ -121,15 +128,15 @@ def run_ingest(
     return EXIT_SOME_FAILED if report.failed else 0
 
 
-def _build_graph(app: App, *, quiet: bool) -> None:
+def _build_graph(collection: Collection, *, quiet: bool) -> None:
     """Builds the search graph where it is due; without one a search is slower, that is all."""
     console = Console(stderr=True)
     try:
         if quiet or not console.is_terminal:
-            app.optimize(wait=True)
+            collection.optimize(wait=True)
         else:
             with console.status("building the search graph"):
-                app.optimize(wait=True)
+                collection.optimize(wait=True)
     except ComponentError as error:
         click.echo(f"warning: {error}; searches are slower until the next ingest", err=True)
 

@@ -14,6 +14,7 @@ from importlib.metadata import version
 import click
 
 from kvasir.core.errors import ComponentError, KvasirError
+from kvasir.frontends.cli.remedies import explain
 from kvasir.frontends.cli.terminal import printable
 
 EXIT_USER_ERROR = 2
@@ -126,9 +127,9 @@ def main() -> None:
         error.show()
         code = _tell_programs(error.format_message(), error.exit_code)
     except ComponentError as error:
-        code = fail(f"error: {error}", EXIT_COMPONENT_ERROR)
+        code = fail(f"error: {explain(error)}", EXIT_COMPONENT_ERROR)
     except KvasirError as error:
-        code = fail(f"error: {error}", EXIT_USER_ERROR)
+        code = fail(f"error: {explain(error)}", EXIT_USER_ERROR)
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; nothing is left to say.
         sys.stderr.close()

@@ -10,6 +10,7 @@ import click
 from pydantic import SecretStr
 
 from kvasir.app import App
+from kvasir.collection import Collection
 from kvasir.core.errors import SettingsError
 from kvasir.frontends.cli.progress import download
 from kvasir.settings.schema import Settings, load_settings, parse_assignment
@@ -60,6 +61,18 @@ def with_app(command: Callable[Concatenate[App, P], R]) -> Callable[P, R]:
         quiet = bool(kwargs.get("as_json"))
         with download(quiet=quiet) as on_progress, App(settings, on_progress=on_progress) as app:
             return command(app, *args, **kwargs)
+
+    return wrapped
+
+
+def with_collection(command: Callable[Concatenate[Collection, P], R]) -> Callable[P, R]:
+    """Pass the collection that the settings name, as ``with_app`` passes the application."""
+
+    @with_app
+    @functools.wraps(command)
+    def wrapped(app: App, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with app.collection() as collection:
+            return command(collection, *args, **kwargs)
 
     return wrapped
 

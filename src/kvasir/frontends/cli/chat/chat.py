@@ -161,7 +161,8 @@ class Chat:
                 f"there is no language-model server to ask for '{model}': set generator.type and "
                 "generator.base_url, or start with --generator ollama -m MODEL"
             )
-        self._conversation = self._converse(model)
+        former, self._conversation = self._conversation, self._converse(model)
+        former.close()
         self._model = model
         self.begin()
 
@@ -200,6 +201,10 @@ class Chat:
             return False
         self.session.save(path)
         return True
+
+    def close(self) -> None:
+        """Ends the conversation; a second call does nothing."""
+        self._conversation.close()
 
     def _start(self, beginning: Beginning) -> None:
         self.session = Session(beginning)

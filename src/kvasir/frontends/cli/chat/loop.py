@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from kvasir.app import App
+from kvasir.collection import Collection
 from kvasir.core.errors import CollectionError, KvasirError, StoreLockedError, UserError
 from kvasir.core.types import Answer
 from kvasir.frontends.cli.chat.chat import Chat
@@ -14,6 +16,7 @@ from kvasir.frontends.cli.chat.screen import Screen
 from kvasir.frontends.cli.chat.session import read_session
 from kvasir.frontends.cli.chat.slash_commands import LeaveChat, dispatch
 from kvasir.frontends.cli.progress import download
+from kvasir.frontends.cli.remedies import explain
 from kvasir.settings.schema import Settings
 
 
@@ -48,29 +51,48 @@ def run_chat(
             )
     with download() as on_progress, App(settings, on_progress=on_progress) as app:
         screen = Screen(history=settings.data_dir / "chat-history", vi_mode=settings.chat.vi_mode)
-        chat = open_chat(app, screen)
-        if session is not None:
-            chat.load(read_session(session), keep=True)
-        if quick:
-            return chat.ask(question.strip())
-        chat.greet()
-        converse(chat, question)
+        with closing(open_chat(app, screen)) as chat:
+            if session is not None:
+                chat.load(read_session(session), keep=True)
+            if quick:
+                return chat.ask(question.strip())
+            chat.greet()
+            converse(chat, question)
     return None
+
+
+class _Lease:
+    """The lease of a chat on its collection, held while replies come from the documents."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._held: Collection | None = None
+
+    def get(self) -> Collection:
+        if self._held is None:
+            self._held = self._app.collection()
+        return self._held
+
+    def release(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
 
 def open_chat(app: App, screen: Screen) -> Chat:
     """Makes a chat of an application's settings."""
     chosen = app.settings.chat
+    lease = _Lease(app)
     return Chat(
         screen,
-        app.make_conversation,
+        lambda model: app.conversation(lease.get, model),
         model=app.settings.generator.model,
         rag=chosen.rag.enabled,
         multiline=chosen.multiline,
         context=chosen.context,
         contexts=chosen.contexts,
         journal=Journal(app.settings.chat_logs_dir),
-        release=app.release_index,
+        release=lease.release,
     )
 
 
@@ -102,8 +124,8 @@ def _take(chat: Chat, message: str) -> None:
     try:
         chat.ask(message.strip())
     except (CollectionError, StoreLockedError) as error:
-        chat.screen.fail(f"{error}; /r turns RAG off")
+        chat.screen.fail(f"{explain(error)}; /r turns RAG off")
     except KvasirError as error:
-        chat.screen.fail(str(error))
+        chat.screen.fail(explain(error))
     except KeyboardInterrupt:
         chat.screen.note("broken off: neither the question nor the reply is kept in the session")

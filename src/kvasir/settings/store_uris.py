@@ -1,21 +1,20 @@
-"""Where stores are: which kind a URI means, and the settings that lead there."""
+"""Store URIs: which kind of store one means, and whether two mean the same."""
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import yaml
-
 from kvasir.core.errors import SettingsError, UserError
-from kvasir.core.registry import names
-from kvasir.settings.schema import Settings, VectorDbSettings
+from kvasir.core.registry import load, names
+from kvasir.core.types import StoreAddress
 
 _PORTS = {6333: "qdrant-server", 19530: "milvus"}
 """Ports that a server of one kind alone listens on by default."""
 
 
-def check_place(uri: str) -> None:
+def check_store_uri(uri: str) -> None:
     """Checks what of a URI the stores take for granted: its port, and whose home folder it is in.
 
     Raises:
@@ -38,7 +37,7 @@ def check_place(uri: str) -> None:
 
 
 def guess_store(uri: str) -> str:
-    """Returns the kind of store that a URI means; ``check_place`` comes first.
+    """Returns the kind of store that a URI means; ``check_store_uri`` comes first.
 
     Raises:
         SettingsError: It could be several.
@@ -71,26 +70,18 @@ _SIGNS = {
 }
 
 
-def describe(settings: Settings, to: VectorDbSettings, name: str | None) -> str:
-    """Returns what to change in the settings to go on with a copy; secrets are not shown."""
-    place = {"type": to.type, "uri": to.uri, "username": to.username}
-    tree: dict[str, object] = {
-        "rag": {"vectordb": {key: value for key, value in place.items() if value is not None}}
-    }
-    renamed = name is not None and name != settings.collection
-    if renamed:
-        tree["collection"] = name
-    lines = ["to go on with the copy, set in the settings file:", ""]
-    lines += [f"  {line}" for line in yaml.safe_dump(tree, sort_keys=False).splitlines()]
-    lines.append("")
-    secrets = [key for key in ("token", "password") if getattr(to, key)]
-    if secrets:
-        given = " and ".join(f"KVASIR__RAG__VECTORDB__{key.upper()}" for key in secrets)
-        lines.append(f"put the {' and '.join(secrets)} into the environment as {given}")
-    if settings.rag.vectordb.options and to.type != settings.rag.vectordb.type:
-        lines.append(
-            f"and take rag.vectordb.options away: they are those of '{settings.rag.vectordb.type}'"
-        )
-    own = "its own records in the catalog" if renamed else "the same catalog"
-    lines.append(f"documents stay known: the copy has {own}; 'kvasir doctor' compares them")
-    return "\n".join(lines)
+def is_embedded(address: StoreAddress) -> bool:
+    """Return True if a store is a file or folder that this process opens itself."""
+    by_uri = "uri" in signature(load("stores", address.type)).parameters
+    return by_uri and "://" not in address.uri.removeprefix("file://")
+
+
+def same_place(one: StoreAddress, other: StoreAddress) -> bool:
+    """Return True if two addresses mean the same store."""
+    return one.type == other.type and _normalised(one.uri) == _normalised(other.uri)
+
+
+def _normalised(uri: str) -> str:
+    if uri.startswith(("http://", "https://")):
+        return uri.rstrip("/").lower()
+    return str(Path(uri.removeprefix("file://")).expanduser().resolve())

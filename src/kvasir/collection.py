@@ -1,0 +1,442 @@
+"""One collection: what users call to ingest, search, ask and maintain it.
+
+Public methods take and return plain values; paths, settings, terminals and permissions belong to
+the front doors. What only some callers need is imported by the method that needs it: a search
+must start within 1.5 seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from kvasir.answering.answers import AnswerStream, check_question
+from kvasir.answering.refusal import Calibration, EvidenceReader, Features
+from kvasir.collection_index import Index
+from kvasir.core.errors import ClosedError, NameTakenError, UnfinishedError, UserError
+from kvasir.core.filters import Filter, parse_filter
+from kvasir.core.ledger import CollectionRecord, DocumentRecord
+from kvasir.core.protocols import Droppable, Optimizable
+from kvasir.core.text import replace_surrogates
+from kvasir.core.types import (
+    Answer,
+    AnswerEvent,
+    Hit,
+    Metadata,
+    Progress,
+    SearchRequest,
+    StoreAddress,
+)
+
+if TYPE_CHECKING:
+    from kvasir.evaluation.calibration import Fitted
+    from kvasir.ingesting.preparing import OnConflict
+    from kvasir.ingesting.report import Event, IngestReport
+    from kvasir.ingesting.sources import Input
+    from kvasir.maintenance.copying import CopyReport
+    from kvasir.maintenance.inspection import Findings, Repairs
+
+
+FilterLike = str | Mapping[str, Any] | Filter | None
+
+
+class Collection:
+    """A lease on one collection; close it, or use it in a ``with``.
+
+    Safe to use from several threads. Errors of every method: ``CollectionNotFoundError`` where
+    the collection is needed and does not exist, ``ClosedError`` after ``close``,
+    ``ForkedProcessError`` in a process forked from the one that opened it, and ``ComponentError``
+    where store, model or database fail.
+
+    Attributes:
+        name: The collection's name.
+        index: What the leases share, for the process that made it; no part of the service.
+    """
+
+    def __init__(self, index: Index, *, on_close: Callable[[], None] = lambda: None) -> None:
+        """Take a lease; nothing is opened yet.
+
+        Args:
+            index: What the leases share.
+            on_close: Called once, after the lease has ended.
+        """
+        self.name = index.name
+        self.index = index
+        self._on_close = on_close
+        self._lock = threading.Lock()
+        self._is_open = True
+        index.lease()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the lease; a second call does nothing."""
+        with self._lock:
+            was_open, self._is_open = self._is_open, False
+        if was_open and self.index.process.is_this:
+            self.index.release()
+            self._on_close()
+
+    # Reading
+
+    def search(
+        self,
+        query: str,
+        *,
+        top_k: int | None = None,
+        min_score_threshold: float | None = None,
+        filters: FilterLike = None,
+    ) -> list[Hit]:
+        """Find the passages that belong to a query, best first.
+
+        Args:
+            query: The question or keywords.
+            top_k: Most hits; by default what the settings say.
+            min_score_threshold: Leave out hits whose ``dense_score`` is below, 0..1.
+            filters: Only passages that fulfil it, within what the settings' filter allows:
+                ``"field=value,..."``, a mapping in Haystack's syntax, or a ``Filter``.
+
+        Raises:
+            UserError: The query is empty.
+            WrongEmbedderError: Another embedder made the collection.
+        """
+        if not query.strip():
+            raise UserError("the query is empty")
+        with self._call() as index:
+            asked = index.options.request(query, top_k, min_score_threshold, parse_filter(filters))
+            return index.retriever.retrieve(asked)
+
+    def ask(
+        self,
+        question: str,
+        *,
+        top_k: int | None = None,
+        min_score_threshold: float | None = None,
+        filters: FilterLike = None,
+    ) -> Answer:
+        """Answer a question from the documents; arguments and errors as ``search``."""
+        with self._call() as index:
+            asked = index.options.request(
+                question, top_k, min_score_threshold, parse_filter(filters)
+            )
+            return index.answerer().ask(asked)
+
+    def stream(
+        self,
+        question: str,
+        *,
+        top_k: int | None = None,
+        min_score_threshold: float | None = None,
+        filters: FilterLike = None,
+    ) -> AnswerStream:
+        """Answer as ``ask`` does, in events; close the stream, or use it in a ``with``."""
+        asked = self.index.options.request(
+            question, top_k, min_score_threshold, parse_filter(filters)
+        )
+        check_question(asked.query)
+        return AnswerStream(self._events(asked))
+
+    def _events(self, asked: SearchRequest) -> Generator[AnswerEvent, None, None]:
+        # A lease, not a call: a stream that nobody reads on must not keep others from closing.
+        with self.index.leased():
+            with self._call() as index:
+                answerer = index.answerer()
+            with closing(answerer.generate_answer(asked)) as events:
+                yield from events
+
+    def record(self) -> CollectionRecord:
+        """Return what the catalog knows of the collection."""
+        with self._call() as index:
+            index.forget_record()
+            return index.record()
+
+    def chunk_count(self) -> int:
+        """Return how many chunks the collection's documents have."""
+        with self._call() as index:
+            return index.components.catalog.chunk_count(self.name)
+
+    def documents(
+        self, prefix: str = "", *, after: str = "", limit: int | None = None
+    ) -> list[DocumentRecord]:
+        """Return documents, ordered by source URI.
+
+        Args:
+            prefix: The beginning of their source URI.
+            after: Leave out those whose source URI is not greater: the last one of the page
+                before.
+            limit: Most documents; all by default.
+        """
+        with self._call() as index:
+            index.record()
+            found = index.components.catalog.documents(
+                self.name, prefix=replace_surrogates(prefix), after=after, limit=limit
+            )
+            return list(found)
+
+    def document(self, source: str) -> DocumentRecord:
+        """Return a document by its id or its source URI.
+
+        Raises:
+            DocumentNotFoundError: There is no such document.
+        """
+        with self._call() as index:
+            return index.document(source)
+
+    def text(self, source: str) -> str:
+        """Return the extracted text of a document, into which all offsets point."""
+        with self._call() as index:
+            return index.text(index.document(source).id) or ""
+
+    # Writing
+
+    def ingest(
+        self,
+        *sources: Input,
+        on_conflict: OnConflict | None = None,
+        prune: bool = False,
+        metadata: Metadata | None = None,
+        on_event: Callable[[Event], None] = lambda _: None,
+        build_graph: bool = True,
+    ) -> IngestReport:
+        """Read files, addresses and uploads into the collection; it is made if it is new.
+
+        Args:
+            sources: Local files and folders (``LocalFile``), ``http(s)://`` addresses, or a
+                ``Source`` with its bytes.
+            on_conflict: For a source that changed: ``replace``, ``skip`` or ``error``; by default
+                what the settings say.
+            prune: Remove documents under the given folders whose file is gone.
+            metadata: For every document ingested now; None keeps what each one has.
+            on_event: Called with what happens, for a progress bar.
+            build_graph: Build the search graph in the background where it is due; without,
+                ``optimize`` is left to the caller.
+
+        Returns:
+            What was done and what failed; a source that cannot be read stops nothing.
+
+        Raises:
+            WrongEmbedderError: Another embedder made the collection.
+            StoreLockedError: Another process holds the index.
+        """
+        with self._call() as index:
+            report = index.pipeline.ingest(
+                sources,
+                on_conflict=on_conflict or index.options.on_conflict,
+                prune=prune,
+                metadata=metadata,
+                on_event=on_event,
+            )
+            index.forget_record()
+            if build_graph:
+                self.optimize()
+            return report
+
+    def optimize(self, *, wait: bool = False) -> None:
+        """Build the search graph where it is due.
+
+        Args:
+            wait: Return only when it is in use; otherwise it is built in the background, and
+                given up when the store is closed.
+        """
+        with self._call() as index:
+            if isinstance(index.store, Optimizable):
+                index.store.optimize(wait=wait)
+
+    def delete(self, *sources: str) -> int:
+        """Delete documents, by id or source URI; return how many. Needs no model."""
+        with self._call() as index:
+            return index.publisher.remove([index.document(source).id for source in sources])
+
+    def set_metadata(self, source: str, metadata: Metadata) -> None:
+        """Replace the metadata given for a document; nothing is embedded again."""
+        with self._call() as index:
+            index.publisher.set_metadata({index.document(source).id: metadata})
+
+    def drop(self) -> None:
+        """Delete the collection with everything in it; its name is free for another model.
+
+        Needs no model. After an interruption, doing it again does the rest.
+        """
+        with self._call() as index:
+            index.forget_record()
+            record, catalog = index.record(), index.components.catalog
+            with index.writing:
+                # Retire the documents first. Delete the record last: opening the store needs it.
+                ids = [document.id for document in catalog.documents(record.name)]
+                catalog.retire(record.name, ids)
+                if isinstance(index.store, Droppable):
+                    index.store.drop()
+                    catalog.delete_collection(record.name)
+            if not isinstance(index.store, Droppable):
+                index.publisher.remove(ids)
+                catalog.delete_collection(record.name)
+            index.reset()
+
+    # Maintenance
+
+    def copy(
+        self,
+        to: StoreAddress,
+        *,
+        name: str | None = None,
+        exact: bool = False,
+        on_progress: Progress = lambda stage, done, total: None,
+    ) -> CopyReport:
+        """Copy the collection to another store, or another place; nothing is embedded again.
+
+        The catalog does not record where the store is: with ``rag.vectordb`` set to ``to``
+        everything goes on as before. Under another name, the catalog's records are copied, too.
+
+        Args:
+            to: Where it is to be.
+            name: Its name there; the same by default.
+            exact: Delete what is there beyond the collection.
+            on_progress: Called with the stage, how many chunks are done, and of how many.
+
+        Raises:
+            NameTakenError: It would be copied onto itself, or the name is taken.
+            UnfinishedError: The collection has half-written documents.
+            WrongEmbedderError: The target's collection was made by another embedder.
+        """
+        from kvasir.maintenance.copying import copy_chunks
+
+        with self._call() as index:
+            record, catalog = index.record(), index.components.catalog
+            name = name or record.name
+            with closing(index.components.open_copy(to, name, record)) as target:
+                needs_records = name != record.name and self._check_target_name(name)
+                report = copy_chunks(index.store, target, exact=exact, on_progress=on_progress)
+            if needs_records and report.verified:
+                catalog.copy_collection(record.name, name)
+            return report
+
+    def inspect(self, *, on_progress: Progress = lambda stage, done, total: None) -> Findings:
+        """Compare catalog and store chunk by chunk; change nothing."""
+        from kvasir.maintenance.inspection import examine
+
+        with self._call() as index:
+            index.record()
+            catalog = index.components.catalog
+            return examine(catalog, index.store, self.name, on_progress=on_progress)
+
+    def repair(self, *, on_progress: Progress = lambda stage, done, total: None) -> Repairs:
+        """Make the store what the catalog says; a second time there is nothing to do."""
+        from kvasir.maintenance.inspection import repair
+
+        with self._call() as index:
+            index.record()
+            components = index.components
+            with index.writing:
+                return repair(
+                    components.catalog,
+                    index.store,
+                    components.embedder,
+                    self.name,
+                    on_progress=on_progress,
+                )
+
+    def calibrate(
+        self,
+        answered: Sequence[str] | None = None,
+        unanswered: Sequence[str] | None = None,
+        *,
+        apply: bool | None = None,
+        progress: Progress | None = None,
+    ) -> Fitted:
+        """Fit the decision to refuse to the collection, and keep it where it is better.
+
+        Args:
+            answered: Questions that the documents answer; made of their sentences by default.
+            unanswered: Questions that they do not answer; made by default.
+            apply: Keep it with the collection, so that it refuses by it from now on: always
+                (True) or never (False). By default it is kept only where both kinds of questions
+                were given and it refuses no more of the good ones, nor answers clearly more of
+                the others. One that gained nothing is never kept.
+            progress: Called with the stage, how many questions are done, and of how many.
+
+        Returns:
+            The decision, what it does worse, and whether it is kept.
+
+        Raises:
+            UserError: There are too few questions, or too few sentences to make them of.
+        """
+        from kvasir.evaluation.calibration import (
+            MOST_REFUSED,
+            MOST_REFUSED_MADE,
+            decide,
+            fit,
+            make_questions,
+            read_features,
+        )
+
+        with self._call() as index:
+            retriever, components = index.retriever, index.components
+            made = None if answered and unanswered else make_questions(index.store)
+            reader = EvidenceReader(components.analyzer, components.embedder)
+            limit = MOST_REFUSED if answered else MOST_REFUSED_MADE
+
+            def features(kind: str, given: Sequence[str] | None) -> Features:
+                questions = given or (getattr(made, kind) if made else ())
+                top_k = index.options.top_k
+                return read_features(
+                    questions, retriever, reader, top_k=top_k, progress=progress, stage=kind
+                )
+
+            calibration = fit(
+                features("answered", answered),
+                features("unanswered", unanswered),
+                most_refused=limit,
+            )
+            fitted = decide(calibration, all_given=made is None, apply=apply)
+            if fitted.kept:
+                self.keep_calibration(calibration)
+            return fitted
+
+    def keep_calibration(self, calibration: Calibration | None) -> None:
+        """Keep a decision to refuse with the collection; None brings the shipped one back."""
+        with self._call() as index:
+            index.record()
+            stored = calibration.to_json() if calibration else None
+            index.components.catalog.set_calibration(self.name, stored)
+            index.forget_record()
+
+    def _call(self) -> AbstractContextManager[Index]:
+        return _call(self)
+
+    def _check_target_name(self, name: str) -> bool:
+        """Return True if a copy of this name needs records of its own in the catalog.
+
+        Raises:
+            NameTakenError: There is such a collection, of other documents.
+            UnfinishedError: This collection has half-written documents.
+        """
+        catalog = self.index.components.catalog
+        if catalog.unfinished(self.name):
+            raise UnfinishedError(self.name)
+        if catalog.collection(name) is None:
+            return True
+        ids = [{each.id for each in catalog.every_chunk(n)} for n in (self.name, name)]
+        if ids[0] != ids[1]:
+            raise NameTakenError(name, ", of other documents")
+        return False
+
+
+@contextmanager
+def _call(collection: Collection) -> Iterator[Index]:
+    """Give a call the index, and keep the store open until it has ended."""
+    if not collection._is_open:
+        raise ClosedError(f"this lease of collection '{collection.name}' is closed")
+    with collection.index.call():
+        yield collection.index

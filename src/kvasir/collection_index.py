@@ -1,0 +1,376 @@
+"""What the leases of one collection share: its store, and what searches and fills it.
+
+The store is opened when it is first needed and closed when the last lease and the last call have
+ended, never under a caller.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kvasir.answering.answers import Answerer
+from kvasir.answering.prompts import DEFAULT_PROMPT
+from kvasir.answering.refusal import Calibration
+from kvasir.answering.retrieval import Languages, Retriever
+from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, StoreIncompleteError
+from kvasir.core.filters import Filter, all_of
+from kvasir.core.lazy import Lazy
+from kvasir.core.ledger import CollectionRecord, DocumentRecord
+from kvasir.core.process import OwnerProcess
+from kvasir.core.protocols import (
+    Catalog,
+    Embedder,
+    Generator,
+    Reranker,
+    Splitter,
+    TextAnalyzer,
+    VectorStore,
+)
+from kvasir.core.text import replace_surrogates
+from kvasir.core.types import Progress, SearchRequest, StoreAddress, document_id
+from kvasir.ingesting.publishing import Publisher, check_embedder
+
+if TYPE_CHECKING:
+    from kvasir.evaluation.judges import Judge
+    from kvasir.ingesting.pipeline import IngestPipeline
+    from kvasir.ingesting.preparing import OnConflict
+
+_RECORD_SECONDS = 2.0
+"""How long a collection's record is believed before it is read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionOptions:
+    """What the operator's settings say about every collection.
+
+    Attributes:
+        top_k: Most hits of a search that names no number.
+        min_score_threshold: ``dense_score`` below which hits are left out, 0..1.
+        filters: What any search is limited to; a caller's filter is ANDed with it.
+        language: ISO 639-1 code of all documents and questions, or None to detect it.
+        alpha: Share of the dense leg, 0..1, or None for what suits embedder and language.
+        candidates: How many chunks each leg offers to the fusion.
+        rerank_candidates: How many of the best hits the reranker reads.
+        prompt: The prompt for language models, with ``{{context}}`` and ``{{question}}``.
+        refuse: Say so when the documents do not hold the answer.
+        on_conflict: What to do with a source that changed: replace, skip or error.
+    """
+
+    top_k: int = 10
+    min_score_threshold: float = 0.0
+    filters: Filter | None = None
+    language: str | None = None
+    alpha: float | None = None
+    candidates: int = 50
+    rerank_candidates: int = 30
+    prompt: str = DEFAULT_PROMPT
+    refuse: bool = True
+    on_conflict: OnConflict = "replace"
+
+    def request(
+        self,
+        query: str = "",
+        top_k: int | None = None,
+        min_score_threshold: float | None = None,
+        filters: Filter | None = None,
+    ) -> SearchRequest:
+        """Return what a caller asks for, within what the operator allows."""
+        threshold = self.min_score_threshold if min_score_threshold is None else min_score_threshold
+        return SearchRequest(
+            replace_surrogates(query),
+            self.top_k if top_k is None else top_k,
+            threshold,
+            all_of(self.filters, filters),
+        )
+
+
+class Components(Protocol):
+    """What a collection needs of the process that it is opened in."""
+
+    @property
+    def has_catalog(self) -> bool:
+        """False while nothing was ever ingested; the catalog need not be made then."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """The ledger of what is indexed."""
+
+    @property
+    def embedder(self) -> Embedder:
+        """What makes vectors."""
+
+    @property
+    def analyzer(self) -> TextAnalyzer:
+        """What makes the terms of keyword search."""
+
+    @property
+    def splitter(self) -> Splitter:
+        """What cuts documents."""
+
+    @property
+    def reranker(self) -> Reranker | None:
+        """What reads the best hits again, if anything."""
+
+    @property
+    def generator(self) -> Generator:
+        """What writes answers."""
+
+    def open_store(self, collection: str, made_by: Embedder | CollectionRecord) -> VectorStore:
+        """Open the store of a collection."""
+
+    def open_copy(self, to: StoreAddress, name: str, record: CollectionRecord) -> VectorStore:
+        """Open the store to which a collection is copied; refuse the collection's own."""
+
+    @property
+    def judge(self) -> Judge | None:
+        """What grades answers in evaluations, if anything."""
+
+    def temporary_stores(self) -> AbstractContextManager[Callable[[], VectorStore]]:
+        """Give a function that opens empty collections, which are gone afterwards."""
+
+    def make_pipeline(self, store: VectorStore, collection: str, **options: Any) -> IngestPipeline:
+        """Make what ingests into a collection."""
+
+
+class Index:
+    """What the leases of one collection share."""
+
+    def __init__(self, name: str, components: Components, options: CollectionOptions) -> None:
+        """Keep what is needed to open the collection; nothing is opened yet."""
+        self.name = name
+        self.components = components
+        self.options = options
+        self.process = OwnerProcess()
+        self.writing = threading.Lock()
+        self._changed = threading.Condition()
+        self._leases = self._calls = 0
+        self._store = Lazy(self._open_store)
+        self._pipeline = Lazy(self._make_pipeline)
+        self._retriever = Lazy(self._make_retriever)
+        self._known: tuple[float, CollectionRecord | None] = (0.0, None)
+
+    # Leases and calls
+
+    def lease(self) -> None:
+        """Count one more lease."""
+        with self._changed:
+            self._leases += 1
+
+    def release(self) -> None:
+        """End a lease; the last one closes the store once no call uses it."""
+        with self._changed:
+            self._leases -= 1
+            self._close_if_unused()
+
+    @contextmanager
+    def leased(self) -> Iterator[None]:
+        """Hold a lease meanwhile."""
+        self.lease()
+        try:
+            yield
+        finally:
+            self.release()
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Keep the store open while a call uses it."""
+        self.process.check()
+        with self._changed:
+            self._calls += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._calls -= 1
+                self._changed.notify_all()
+                self._close_if_unused()
+
+    def close(self) -> None:
+        """Close the store whatever leases there are, after the calls in other threads ended."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._calls)
+            self._close()
+
+    def _close_if_unused(self) -> None:
+        if not self._leases and not self._calls:
+            self._close()
+
+    def _close(self) -> None:
+        self._pipeline.take()
+        self._retriever.take()
+        self._known = (0.0, None)
+        store = self._store.take()
+        if store is not None:
+            store.close()
+
+    # What calls work with
+
+    def record(self) -> CollectionRecord:
+        """Return the collection's record, at most ``_RECORD_SECONDS`` old.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+        """
+        read, known = self._known
+        now = time.monotonic()
+        if known is None or now - read > _RECORD_SECONDS:
+            known = self._read_record()
+            self._known = (now, known)
+        return known
+
+    def reset(self) -> None:
+        """Close the store and forget everything read: the collection was deleted."""
+        with self._changed:
+            self._close()
+
+    def forget_record(self) -> None:
+        """Read the collection's record again when it is next needed."""
+        self._known = (0.0, None)
+
+    @property
+    def store(self) -> VectorStore:
+        """The collection's store; opened when it is first needed."""
+        return self._store.get()
+
+    @property
+    def pipeline(self) -> IngestPipeline:
+        """What ingests into the collection."""
+        return self._pipeline.get()
+
+    @property
+    def retriever(self) -> Retriever:
+        """What searches the collection.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+            CollectionError: Another embedder made it.
+            StoreIncompleteError: Its store is empty, though documents were ingested.
+        """
+        check_embedder(self.record(), self.components.embedder)
+        return self._retriever.get()
+
+    def answerer(self, generator: Generator | None = None) -> Answerer:
+        """Return what answers from the collection, with the decision to refuse as stored now.
+
+        Args:
+            generator: What writes; by default the one that the settings choose.
+        """
+        return make_answerer(
+            self.components,
+            self.options,
+            self.retriever,
+            self.text,
+            self.calibration(),
+            generator=generator,
+            languages=self.languages,
+        )
+
+    def languages(self) -> Collection[str]:
+        """Return the languages of the collection's documents."""
+        return self.record().languages
+
+    def calibration(self) -> Calibration | None:
+        """Return the decision to refuse that was fitted to the collection, if any."""
+        stored = self.record().calibration
+        return Calibration.from_json(stored) if stored else None
+
+    def text(self, document: str) -> str | None:
+        """Return the text of a document, by its id."""
+        return self.components.catalog.text(self.name, document)
+
+    def document(self, source: str) -> DocumentRecord:
+        """Return a document by its id or source URI.
+
+        Raises:
+            DocumentNotFoundError: There is no such document.
+        """
+        self.record()
+        source = replace_surrogates(source)
+        for candidate in (source, document_id(source)):
+            record = self.components.catalog.document(self.name, candidate)
+            if record is not None:
+                return record
+        raise DocumentNotFoundError(source, self.name)
+
+    @property
+    def publisher(self) -> Publisher:
+        """What deletes and relabels documents; needs no model."""
+        catalog = self.components.catalog
+        return Publisher(self.store, catalog, None, self.name, writing=self.writing)
+
+    def _read_record(self) -> CollectionRecord:
+        components = self.components
+        if not components.has_catalog:
+            raise CollectionNotFoundError(self.name)
+        record = components.catalog.collection(self.name)
+        if record is None:
+            known = [each.name for each in components.catalog.collections()]
+            raise CollectionNotFoundError(self.name, known)
+        return record
+
+    def _open_store(self) -> VectorStore:
+        # What the catalog knows of the embedder is enough: copying needs no model.
+        components = self.components
+        made_by = components.catalog.collection(self.name) or components.embedder
+        return components.open_store(self.name, made_by)
+
+    def _make_pipeline(self) -> IngestPipeline:
+        record = self.components.catalog.collection(self.name)
+        if record is not None:
+            check_embedder(record, self.components.embedder)
+        return self.components.make_pipeline(
+            self.store, self.name, restore=self._restore, writing=self.writing
+        )
+
+    def _restore(self, on_progress: Progress) -> int:
+        from kvasir.maintenance.inspection import restore
+
+        components = self.components
+        return restore(
+            components.catalog, self.store, components.embedder, self.name, on_progress=on_progress
+        )
+
+    def _make_retriever(self) -> Retriever:
+        components, options = self.components, self.options
+        expected = components.catalog.chunk_count(self.name)
+        if expected and not self.store.count():
+            raise StoreIncompleteError(self.name, expected, 0)
+        return Retriever(
+            components.embedder,
+            self.store,
+            components.reranker,
+            languages=self.languages,
+            language=options.language,
+            alpha=options.alpha,
+            candidates=options.candidates,
+            rerank_candidates=options.rerank_candidates,
+        )
+
+
+def make_answerer(
+    components: Components,
+    options: CollectionOptions,
+    retriever: Retriever,
+    document_text: Callable[[str], str | None],
+    calibration: Calibration | None = None,
+    *,
+    generator: Generator | None = None,
+    languages: Languages = (),
+) -> Answerer:
+    """Put a generator, by default the chosen one, behind a retriever."""
+    return Answerer(
+        retriever,
+        generator or components.generator,
+        languages=languages,
+        analyzer=components.analyzer,
+        embedder=components.embedder,
+        template=options.prompt,
+        calibration=calibration,
+        refuse=options.refuse,
+        document_text=document_text,
+    )

@@ -1,0 +1,90 @@
+"""Text that may hold anything: lone surrogates, control characters, passwords, several scripts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+"""Japanese, Chinese and Korean characters, as the inside of a character class."""
+SOUTHEAST_ASIAN = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+"""Thai, Lao, Burmese and Khmer: scripts without spaces between words, as ``CJK``."""
+
+_SURROGATES = r"\ud800-\udfff"
+_SURROGATE = re.compile(f"[{_SURROGATES}]")
+_FORBIDDEN = re.compile(rf"[\x00-\x08\x0b\x0e-\x1f{_SURROGATES}\ufffe\uffff]")
+_UNPRINTABLE = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_SURROGATES}]")
+_LINE_BREAKING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_WHITE = re.compile(r"\s+")
+_ADDRESS_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
+_WIDE = re.compile(f"[{CJK}]")
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W_]+)*|\d[\d.,]*")
+
+
+def has_scheme(text: str) -> bool:
+    """Return True if a text begins like an address of any kind, such as ``https://``."""
+    return bool(_SCHEME.match(text))
+
+
+def replace_surrogates(text: str, replacement: str = "?") -> str:
+    """Return a text without lone surrogates, which no UTF-8 can hold; offsets stay.
+
+    They come from bytes that are not UTF-8 and from half surrogate pairs in broken files.
+    """
+    return text if text.isascii() else _SURROGATE.sub(replacement, text)
+
+
+def has_surrogates(text: str) -> bool:
+    """Return True if a text cannot be written as UTF-8."""
+    return _SURROGATE.search(text) is not None
+
+
+def replace_control_characters(text: str) -> str:
+    """Replace each character that no store accepts by U+FFFD; offsets stay."""
+    return _FORBIDDEN.sub("\ufffd", text)
+
+
+def printable(text: str) -> str:
+    """Remove control characters, except tabs and line feeds.
+
+    Text from documents and models could otherwise move the cursor, or change what was printed.
+    """
+    return _UNPRINTABLE.sub("", text)
+
+
+def shown(text: str) -> str:
+    """Return a text in one line, with line breaks and other control characters escaped."""
+    return _LINE_BREAKING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def one_line(text: str, width: int = 0) -> str:
+    """Return a text in one line, white space collapsed, cut to a width if one is given."""
+    flat = printable(_WHITE.sub(" ", text)).strip()
+    return flat if not width or len(flat) <= width else flat[: width - 1].rstrip() + "…"
+
+
+def hide_passwords(text: str) -> str:
+    """Hide the password of every ``scheme://user:password@host`` in a text."""
+    return _ADDRESS_PASSWORD.sub(r"\1:**********@", text)
+
+
+def has_cjk(text: str) -> bool:
+    """Return True if a text has a Chinese, Japanese or Korean character."""
+    return _WIDE.search(text) is not None
+
+
+def count_words(text: str) -> int:
+    """Return the number of words; two Chinese, Japanese or Korean characters count as one."""
+    wide = len(_WIDE.findall(text))
+    return (wide + 1) // 2 + len(_WORD.findall(_WIDE.sub(" ", text)))
+
+
+def heading_path(headings: Sequence[str]) -> str:
+    """Return headings as one line, outermost first."""
+    return " > ".join(headings)
+
+
+def passage(headings: Sequence[str], text: str) -> str:
+    """Return what is embedded and indexed of a chunk: its heading path, then its text."""
+    return f"{heading_path(headings)}\n{text}" if headings else text

@@ -1,0 +1,230 @@
+"""Runs evaluations with the components and options that the settings choose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from kvasir.answering.answers import Answerer
+from kvasir.answering.retrieval import Retriever
+from kvasir.core.errors import SettingsError
+from kvasir.core.protocols import Embedder, Reranker, Splitter, VectorStore
+from kvasir.core.types import Progress
+from kvasir.evaluation.answers import AnswerCase, AnswersResult, evaluate_answers, load_questions
+from kvasir.evaluation.chunking import (
+    ChunkingDataset,
+    ChunkingResult,
+    StoreSearch,
+    evaluate_chunking,
+    load_chunking_dataset,
+)
+from kvasir.evaluation.compare import (
+    MetricComparison,
+    PerQuestion,
+    answers_per_question,
+    compare_runs,
+    conclude,
+)
+from kvasir.evaluation.datasets import RetrievalDataset, load_dataset
+from kvasir.evaluation.judges import Judge, Judgement, judge_answers
+from kvasir.evaluation.retrieval import RetrievalOptions, RetrievalResult, evaluate_retrieval
+
+LEADING = {"retrieval": "ndcg@10", "answers": "answer_recall"}
+"""The figure that the conclusion of a comparison is about, by what is measured."""
+
+
+class EvaluationComponents(Protocol):
+    """What evaluations need of the process that they run in."""
+
+    @property
+    def embedder(self) -> Embedder:
+        """What makes vectors."""
+
+    @property
+    def splitter(self) -> Splitter:
+        """What cuts documents."""
+
+    @property
+    def reranker(self) -> Reranker | None:
+        """What reads the best hits again, if anything."""
+
+    @property
+    def judge(self) -> Judge | None:
+        """What grades answers, if anything."""
+
+    def temporary_stores(self) -> AbstractContextManager[Callable[[], VectorStore]]:
+        """Give a function that opens empty collections, which are gone afterwards."""
+
+    def make_answerer(
+        self, retriever: Retriever, document_text: Callable[[str], str | None]
+    ) -> Answerer:
+        """Put the chosen generator behind a retriever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One side of a comparison.
+
+    Attributes:
+        per_question: The figures of each question, by metric.
+        seconds: Time by stage.
+        chunks: How many chunks the collection held, where that was counted.
+    """
+
+    per_question: PerQuestion
+    seconds: dict[str, float]
+    chunks: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonResult:
+    """Two settings on the same questions.
+
+    Attributes:
+        what: What was measured: retrieval or answers.
+        dataset: The data set's name.
+        a: The first side.
+        b: The second side.
+        metrics: How the sides differ, by metric.
+        leading: The metric that the conclusion is about.
+        conclusion: One sentence.
+    """
+
+    what: str
+    dataset: str
+    a: Measured
+    b: Measured
+    metrics: dict[str, MetricComparison]
+    leading: str
+    conclusion: str
+
+
+class EvaluationRunner:
+    """Measures what users of the settings get, in temporary collections."""
+
+    def __init__(
+        self, components: EvaluationComponents, options: RetrievalOptions, *, has_filters: bool
+    ) -> None:
+        """Keep what is needed; nothing is loaded yet.
+
+        Args:
+            components: The components that the settings choose.
+            options: How questions are searched for, but for the reranker.
+            has_filters: The settings limit searches by a filter.
+
+        Raises:
+            SettingsError: There is a filter: the documents of a data set lack the metadata.
+        """
+        if has_filters:
+            raise SettingsError(
+                "chat.rag.retriever.filters cannot be measured, because the documents of a data set "
+                "lack your metadata: set chat.rag.retriever.filters=null"
+            )
+        self._components = components
+        self.options = options
+
+    def retrieval(
+        self, datasets: Sequence[RetrievalDataset], *, progress: Progress | None = None
+    ) -> RetrievalResult:
+        """Measure retrieval on data sets, which share one collection."""
+        parts = self._components
+        with parts.temporary_stores() as make_store:
+            return evaluate_retrieval(
+                datasets,
+                parts.embedder,
+                make_store,
+                parts.splitter,
+                options=self.options,
+                progress=progress,
+            )
+
+    def answers(
+        self,
+        dataset: RetrievalDataset,
+        off_topic: Sequence[str] = (),
+        *,
+        progress: Progress | None = None,
+    ) -> AnswersResult:
+        """Measure answers: gold answers found, citations true, questions refused."""
+        parts = self._components
+        with parts.temporary_stores() as make_store:
+            return evaluate_answers(
+                dataset,
+                parts.embedder,
+                make_store,
+                parts.splitter,
+                parts.make_answerer,
+                off_topic=off_topic,
+                options=self.options,
+                progress=progress,
+            )
+
+    def chunking(
+        self, dataset: ChunkingDataset, *, top_k: int = 5, progress: Progress | None = None
+    ) -> ChunkingResult:
+        """Measure the splitter: token-level recall, precision and IoU of what is retrieved."""
+        parts = self._components
+        with parts.temporary_stores() as make_store:
+            search = StoreSearch(
+                parts.embedder, make_store, options=self.options, progress=progress
+            )
+            return evaluate_chunking(
+                dataset, parts.splitter, search, top_k=top_k, progress=progress
+            )
+
+    def check_judge(self) -> bool:
+        """Return True if answers are judged; raise what is wrong with the judge."""
+        judge = self._components.judge
+        if judge:
+            judge.check()
+        return judge is not None
+
+    def judge(self, cases: Sequence[AnswerCase], *, progress: Progress | None = None) -> Judgement:
+        """Grade answers by the judge of the settings.
+
+        Raises:
+            SettingsError: The settings name no judge.
+        """
+        judge = self._components.judge
+        if judge is None:
+            raise SettingsError("the settings name no judge: set evaluation.judge.type")
+        return judge_answers(cases, judge, progress=progress)
+
+    def measure(
+        self,
+        what: str,
+        dataset: RetrievalDataset,
+        off_topic: Sequence[str] = (),
+        *,
+        progress: Progress | None = None,
+    ) -> Measured:
+        """Measure one side of a comparison: ``retrieval`` or ``answers``."""
+        if what == "retrieval":
+            found = self.retrieval([dataset], progress=progress)
+            return Measured(found.datasets[0].per_query, dict(found.seconds), found.chunks)
+        is_judged = self.check_judge()
+        result = self.answers(dataset, off_topic, progress=progress)
+        graded = self.judge(result.cases, progress=progress) if is_judged else None
+        per_question = answers_per_question(result, len(off_topic), graded)
+        return Measured(per_question, dict(result.seconds))
+
+
+def compare(what: str, dataset: str, a: Measured, b: Measured) -> ComparisonResult:
+    """Compare two sides question by question, by a paired bootstrap."""
+    metrics = compare_runs(a.per_question, b.per_question)
+    leading = LEADING[what] if LEADING[what] in metrics else next(iter(metrics))
+    conclusion = conclude(leading, metrics[leading])
+    return ComparisonResult(what, dataset, a, b, metrics, leading, conclusion)
+
+
+__all__ = [
+    "ComparisonResult",
+    "EvaluationRunner",
+    "Measured",
+    "compare",
+    "load_chunking_dataset",
+    "load_dataset",
+    "load_questions",
+]
