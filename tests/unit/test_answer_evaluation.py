@@ -7,13 +7,14 @@ from kvasir.answering.retrieval import Retriever
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.core.errors import UserError
-from kvasir.core.types import Chunk, chunk_id
+from kvasir.core.types import Answer, Chunk, Hit, chunk_id
 from kvasir.evaluation.answers import (
     count_words,
     evaluate_answers,
     holds,
     load_questions,
     normalise,
+    without_markers,
 )
 from kvasir.evaluation.calibration import (
     MOST_REFUSED_MADE,
@@ -77,6 +78,12 @@ def test_the_figures_are_those_of_the_answers():
     assert figures["removed_citations"] == 0
     assert 6 <= figures["words"] <= 12
     assert [case.correct for case in result.cases] == [True, True, False, False]
+
+
+def test_only_markers_are_taken_out_of_an_answer_not_its_own_bracketed_numbers():
+    hits = (Hit(Chunk("c", "d", "x", 0, 1), 1.0, 1.0, 1.0),)
+    answer = Answer("Year [2020] was good. [1]", hits=hits)
+    assert without_markers(answer) == "Year [2020] was good."
 
 
 def test_without_off_topic_questions_nothing_is_said_of_them():

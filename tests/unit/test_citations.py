@@ -88,6 +88,24 @@ def test_a_bracketed_number_of_the_document_itself_is_no_marker():
     assert [c.marker for c in checker.citations] == [1]
 
 
+@pytest.mark.parametrize(
+    ("document", "answer"),
+    [
+        ("Year [2020] was good.", "Year [2020] was good. [1]"),
+        ("[2020] was good.", "[2020] was good. [1]"),
+        ("It grew. It fell. See [12] for more.", "It grew. [1] See [12] for more. [1]"),
+        (
+            "| a | b |\n| - | - |\n| x | [77] |\n| y | [8] |\n| z [9] | 1 |",
+            "| x | [77] |\n| z [9] | 1 |\n[1]",
+        ),
+    ],
+)
+def test_a_bracketed_number_of_the_document_after_few_letters_is_no_marker(document, answer):
+    text, checker = check([answer], [hit(document, 0)])
+    assert text == answer
+    assert checker.removed == 0
+
+
 def test_an_index_in_code_is_no_marker():
     text, checker = check(["Use `gods[5]` here: Kvasir [1]\n```\nx = gods[9]\n```"])
     assert "`gods[5]`" in text

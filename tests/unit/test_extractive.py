@@ -1,6 +1,8 @@
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kvasir.answering.citations import CitationChecker
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
@@ -8,6 +10,8 @@ from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.components.generators.extractive_passages import count_words, passages
 from kvasir.core.errors import SettingsError
 from kvasir.core.types import Chunk, Hit, Prompt
+from kvasir.language.sentences import sentence_spans
+from kvasir.answering.citations import CitationChecker
 from kvasir.testing.fakes import FakeEmbedder
 
 DOCUMENT = (
@@ -252,3 +256,112 @@ def test_passages_hold_their_offsets_in_the_document():
 def test_unusable_options_are_refused(options):
     with pytest.raises(SettingsError):
         ExtractiveGenerator(FakeEmbedder(), Bm25Analyzer(), **options)
+
+
+_PARTS = st.sampled_from(
+    "3. Mai|am 3. Mai 2024|C++|C#|F# 4.7|-5 °C|+ 12 %|- 3 %|1.5.2|1) x|19,99 €|$ 3.50|10^6|a * b"
+    "|x - y|No. 7|z. B.|el 1.º de mayo|Bees|make|honey|where|mead|5|12.|• two|* three|- four"
+    "|Art. 3 Abs. 2|2024-05-03|±0.5|<3|>= 2|¿Cuánto?|100 %|v2.0.1.".split("|")
+)
+_LINES = st.builds(
+    lambda bullet, parts, end: bullet + " ".join(parts) + end,
+    st.sampled_from(["", "", "- ", "* ", "+ ", "• ", "1. ", "3. ", "12) "]),
+    st.lists(_PARTS, min_size=1, max_size=7),
+    st.sampled_from([".", "", ":", "!", " ok."]),
+)
+_DOCUMENTS = st.lists(
+    st.builds("".join, st.tuples(_LINES, st.sampled_from([" ", "\n", "\n\n"]))),
+    min_size=1,
+    max_size=9,
+).map("".join)
+_MARKERS = re.compile(r"\s(?:\[\d\])+\s*")
+
+
+def _letters(text):
+    return "".join(text.split())
+
+
+def _whole_pieces(text, language):
+    """Returns where a quotation may begin and end, in characters that are not white space."""
+    starts, ends = set(), set()
+    number_before = 0
+    for start, end in sentence_spans(text, language):
+        before = len(_letters(text[:start]))
+        # What stands behind a number in its line does not begin without it.
+        if not number_before or "\n" in text[number_before:start]:
+            starts.add(before)
+        number_before = end if re.fullmatch(r"\d+[.)]", text[start:end]) else 0
+        # A bullet may be left out, never a number or what may be the sign of one.
+        if re.match(r"[-*+•]\s+[^\s\d]", text[start:end]):
+            starts.add(before + 1)
+        ends.add(len(_letters(text[:end])))
+    return starts, ends
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(_DOCUMENTS, min_size=1, max_size=3), st.sampled_from(["de", "en", "es"]), _LINES)
+def test_an_answer_without_its_markers_is_made_of_pieces_of_the_documents(texts, language, asked):
+    hits = [hit(text, n, 1 - n / 10, language=language) for n, text in enumerate(texts)]
+    said, _ = cited(asked, *hits)
+    pieces = [piece for piece in _MARKERS.split(said) if piece.strip()]
+    assert pieces
+    for piece in pieces:
+        wanted = _letters(piece.removesuffix("\n…"))
+        whole = False
+        for text in texts:
+            letters, (starts, ends) = _letters(text), _whole_pieces(text, language)
+            whole |= any(
+                letters.startswith(wanted, start) and start + len(wanted) in ends
+                for start in starts
+            )
+        assert whole, (piece, texts)
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "language"),
+    [
+        ("Wann ist das Treffen?", "Das Treffen ist am 3. Mai 2024 in Köln.", "de"),
+        ("Wann ist das Treffen?", "3. Mai 2024 ist der Tag für das Treffen.", "de"),
+        ("Was regelt Abs. 2?", "Nach § 4 Abs. 2 Nr. 1) gilt eine Frist von 14 Tagen.", "de"),
+        ("¿Cuándo es la fiesta?", "La fiesta es el 1. de mayo a las 5 p. m. en Ávila.", "es"),
+        ("¿Qué temperatura hizo?", "- 5 °C fue la temperatura más baja.", "es"),
+        ("Which language is it?", "It is written in C++ and F# 4.7, not in C.", "en"),
+        ("What does + do?", "In C++ the + operator adds and a * b multiplies.", "en"),
+        ("Which version is it?", "Kvasir needs version 2. 1 or 3.11.2 - not 2.x.", "en"),
+        ("What does it cost?", "It costs 1. 299,00 € or $ 3.50 - 10 % less.", "en"),
+        ("When was it released?", "1. 5. 2024 was when version 1.5 was released.", "en"),
+        ("How did sales change?", "Sales changed by\n+ 12 % in May.", "en"),
+        ("Which year was good?", "Year [2020] was good [12].", "en"),
+        ("Which year was good?", "The year 1984 was bad. See [12], year 1985 was good.", "en"),
+    ],
+)
+def test_numbers_and_signs_in_a_sentence_stay(question, text, language):
+    said, citations = cited(question, hit(text, language=language))
+    assert citations
+    whole = [part for part in _MARKERS.split(said) if part.strip()]
+    assert "".join(map(_letters, whole)) in _letters(text)
+    assert all(
+        _letters(part) in map(_letters, (text, *_sentences(text, language))) for part in whole
+    )
+
+
+def _sentences(text, language):
+    return [text[start:end] for start, end in sentence_spans(text, language)]
+
+
+def test_a_bullet_is_left_out_and_a_number_is_not():
+    assert answer("What is hot?", hit("- Tea is hot.")) == "Tea is hot. [1]"
+    assert answer("What is hot?", hit("3. Tea is hot.")) == "3. Tea is hot. [1]"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("It was -5 °C in Turku.", "It was 5 °C in Turku."),
+        ("It is written in C++.", "It is written in C."),
+        ("3. May was the day of it.", "4. May was the day of it."),
+    ],
+)
+def test_statements_that_differ_in_a_number_or_sign_are_not_the_same(one, other):
+    said, _ = cited(one, hit(one, 0), hit(other, 1), max_sentences=1)
+    assert said == f"{one} [1]"

@@ -35,6 +35,13 @@ def test_a_heading_is_in_the_path_and_not_in_the_text():
         assert "His death" not in chunk.text
 
 
+@pytest.mark.parametrize("title", ["#1 in sales", "#hashtag", "# # signs"])
+def test_a_heading_keeps_its_signs_in_the_path(title):
+    document = build((HEADING, title, 1), (PARAGRAPH, SENTENCE, None))
+    (chunk,) = StructureSplitter().split(document)
+    assert chunk.headings == (title.removeprefix("# "),)
+
+
 def test_a_section_of_one_paragraph_within_the_limit_stays_whole():
     document = build((HEADING, "One", 1), (PARAGRAPH, SENTENCE * 20, None))
     (chunk,) = StructureSplitter(FakeEmbedder(max_tokens=256)).split(document)

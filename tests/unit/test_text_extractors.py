@@ -111,6 +111,20 @@ def test_markdown_offsets_point_into_the_file() -> None:
     assert _blocks(document)[2][1] == "- a\r\n- b"
 
 
+@pytest.mark.parametrize(
+    ("heading", "title"),
+    [
+        ("# From C to C#", "From C to C#"),
+        ("## snake_case and 2 * 3 ##", "snake_case and 2 * 3"),
+        ("# a < b and c > d", "a < b and c > d"),
+        ("# #1 in *sales*, `x_*` and [a link](u)", "#1 in sales, x_* and a link"),
+        ("In *two*\nlines\n===", "In two lines"),
+    ],
+)
+def test_a_markdown_title_keeps_every_sign_that_is_no_markup(heading: str, title: str) -> None:
+    assert MarkdownExtractor().extract(_SOURCE, f"{heading}\n\nText\n".encode()).title == title
+
+
 def test_front_matter_becomes_title_and_metadata() -> None:
     text = "---\ntitle: Known\ntags: [a, b]\nyear: 2024\n---\nBody\n"
     document = MarkdownExtractor().extract(_SOURCE, text.encode())

@@ -28,7 +28,10 @@ _UNFINISHED = re.compile(r"\s*[\[【][\s\d^,;，、]{0,40}$|\s+$")
 _WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")
 _EDGES = " \t\r\n*…>-–•"
 _LITERAL_CONTEXT = 12
-"""A bracketed number is a document's own when it stands there after the same characters."""
+"""A bracketed number is a document's own when it stands there after the same characters.
+
+Fewer are enough for a number that cannot be a marker, because there are not as many hits.
+"""
 _SHORT_STATEMENT = 3
 """Words below which a statement ("According to [1]") says too little to be checked by itself."""
 
@@ -86,7 +89,7 @@ class CitationChecker:
         position = 0
         for match in _MARKER.finditer(text):
             self._append(text[position : match.start()])
-            if self._is_literal(match[0]):
+            if self._is_literal(match):
                 self._append(match[0])
             else:
                 self._mark(match)
@@ -103,21 +106,29 @@ class CitationChecker:
         self._shown += text
         self._statement += text
 
-    def _is_literal(self, bracket: str) -> bool:
-        """Says whether a bracketed number belongs to code or to the words of a document."""
+    def _is_literal(self, match: re.Match[str]) -> bool:
+        """True if a bracketed number belongs to code or to the words of a document."""
+        bracket = match[0]
         line = self._shown[self._shown.rfind("\n") + 1 :]
         in_code = self._shown.count("```") % 2 or line.count("`") % 2
         if in_code and not bracket[0].isspace():
             return True
-        context = (self._shown[-_LITERAL_CONTEXT:] + bracket).split()
-        if sum(map(len, context)) < _LITERAL_CONTEXT:
+        if self._shown and (self._after_marker or not self._statement.strip()):
             return False
-        words = " ".join(context)
-        return any(words in " ".join(hit.chunk.text.split()) for hit in self._hits)
+        may_cite = all(1 <= number <= len(self._hits) for number in _numbers(match))
+        before = self._statement[-_LITERAL_CONTEXT:]
+        # Rows of a table are quoted without those between them: a line is context enough.
+        for context in dict.fromkeys((before, before.rpartition("\n")[2])):
+            words = (context + bracket).split()
+            if may_cite and sum(map(len, words)) < _LITERAL_CONTEXT:
+                continue
+            if any(" ".join(words) in " ".join(hit.chunk.text.split()) for hit in self._hits):
+                return True
+        return False
 
     def _mark(self, match: re.Match[str]) -> None:
         kept: list[str] = []
-        for number in map(int, re.findall(r"\d+", match[1])):
+        for number in _numbers(match):
             citation = self._cite(number)
             if citation is None:
                 self.removed += 1
@@ -146,6 +157,10 @@ class CitationChecker:
             return None
         uri = str(chunk.metadata.get("source_uri", ""))
         return Citation(number, chunk.document_id, uri, chunk.page, quote, start, end)
+
+
+def _numbers(match: re.Match[str]) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", match[1])]
 
 
 class _Quotable:

@@ -36,7 +36,7 @@ MakeAnswerer = Callable[[Retriever, Callable[[str], str | None]], Answerer]
 """Makes the answerer to measure, of a retriever and of documents' texts by id."""
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
-_MARKER = re.compile(r"\s*\[\d+\]")
+_MARKER = re.compile(r"\s*\[(\d+)\]")
 _WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _WORD = re.compile(r"[^\W_]+(?:[.,'’-][^\W_]+)*")
 
@@ -177,7 +177,7 @@ def _summary(
     return AnswersResult(
         name=dataset.name,
         answer_recall=_share(case.correct for case in judged) if judged else None,
-        words=_share(count_words(_MARKER.sub("", answer.text)) for answer in given),
+        words=_share(count_words(without_markers(answer)) for answer in given),
         refused_on_topic=_share(case.answer.refused for case in on),
         refused_off_topic=_share(case.answer.refused for case in off) if off else None,
         citations=len(citations) / max(len(given), 1),
@@ -216,6 +216,12 @@ def holds(text: str, answers: Sequence[str]) -> bool:
         if answer and (answer in plain if _WIDE.search(answer) else f" {answer} " in f" {plain} "):
             return True
     return False
+
+
+def without_markers(answer: Answer) -> str:
+    """Return an answer's text without its markers; other bracketed numbers are its own words."""
+    markers = {str(number) for number in range(1, len(answer.hits) + 1)}
+    return _MARKER.sub(lambda match: "" if match[1] in markers else match[0], answer.text).strip()
 
 
 def count_words(text: str) -> int:

@@ -6,15 +6,12 @@ Judges are found by name like every component (entry points ``kvasir.judges``).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kvasir.core.types import Progress
-from kvasir.evaluation.answers import AnswerCase
-
-_MARKER = re.compile(r"\s*\[\d+\]")
+from kvasir.evaluation.answers import AnswerCase, without_markers
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +126,7 @@ def to_judged(case: AnswerCase) -> JudgedCase:
     answer = case.answer
     return JudgedCase(
         question=case.question,
-        answer="" if answer.refused else _MARKER.sub("", answer.text).strip(),
+        answer="" if answer.refused else without_markers(answer),
         contexts=tuple(hit.chunk.text for hit in answer.hits),
         reference=case.gold[0] if case.gold else None,
     )

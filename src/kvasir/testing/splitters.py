@@ -11,6 +11,7 @@ everything else of a document must be found in its chunks.
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
@@ -80,7 +81,9 @@ def uncovered(document: Document, chunks: list[Chunk]) -> str:
         seen[chunk.start : chunk.end] = b"\1" * (chunk.end - chunk.start)
     for block in document.blocks:
         if block.kind is BlockKind.HEADING:
-            title = " ".join(document.text[block.start : block.end].lstrip("# ").split())
+            title = " ".join(
+                re.sub(r"\A#{1,6}\s", "", document.text[block.start : block.end]).split()
+            )
             if any(title in chunk.headings for chunk in chunks):
                 seen[block.start : block.end] = b"\1" * (block.end - block.start)
     missing = (letter for letter, found in zip(document.text, seen, strict=True) if not found)

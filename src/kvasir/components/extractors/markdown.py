@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 import yaml
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from kvasir.components.extractors.decoding import decode
 from kvasir.components.extractors.document_builder import clean, empty_error, file_name
@@ -18,7 +20,7 @@ from kvasir.core.types import Block, BlockKind, Document, MetadataValue, Source,
 
 _LINE = re.compile(r"\r\n|\n|\r")
 _FRONT_MATTER = re.compile(r"\A---[ \t]*(?:\r\n|\n|\r)(.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE)
-_MARKUP = re.compile(r"[*_`]+|!?\[([^\]]*)\]\([^)]*\)|<[^>]+>")
+_BREAKS = ("softbreak", "hardbreak")
 _KINDS = {
     "heading_open": BlockKind.HEADING,
     "paragraph_open": BlockKind.PARAGRAPH,
@@ -42,10 +44,12 @@ class MarkdownExtractor:
         """Extracts blocks whose spans lie in the file's own text; see ``Extractor``."""
         text = clean(decode(data))
         properties, body_start = _front_matter(text)
-        blocks = self._blocks(text, body_start)
+        body = text[body_start:]
+        tokens = self._parser.parse(_LINE.sub("\n", body))
+        blocks = _blocks(tokens, body, body_start)
         if not blocks:
             raise empty_error()
-        title = str(properties.pop("title", "")) or _title(text, blocks) or file_name(source.uri)
+        title = str(properties.pop("title", "")) or _title(tokens) or file_name(source.uri)
         return Document(
             id=document_id(source.uri),
             source_uri=source.uri,
@@ -55,30 +59,36 @@ class MarkdownExtractor:
             metadata=properties,
         )
 
-    def _blocks(self, text: str, offset: int) -> list[Block]:
-        body = text[offset:]
-        starts = [0, *(match.end() for match in _LINE.finditer(body)), len(body)]
-        blocks = []
-        for token in self._parser.parse(_LINE.sub("\n", body)):
-            kind = _KINDS.get(token.type)
-            if token.level or kind is None or token.map is None:
-                continue
-            first, last = token.map
-            start, end = starts[first], starts[min(last, len(starts) - 1)]
-            span = body[start:end]
-            start += len(span) - len(span.lstrip()) if kind is not BlockKind.CODE else 0
-            end = start + len(body[start:end].rstrip())
-            if end > start:
-                level = int(token.tag[1:]) if kind is BlockKind.HEADING else None
-                blocks.append(Block(kind, offset + start, offset + end, level=level))
-        return blocks
+
+def _blocks(tokens: Sequence[Token], body: str, offset: int) -> list[Block]:
+    starts = [0, *(match.end() for match in _LINE.finditer(body)), len(body)]
+    blocks = []
+    for token in tokens:
+        kind = _KINDS.get(token.type)
+        if token.level or kind is None or token.map is None:
+            continue
+        first, last = token.map
+        start, end = starts[first], starts[min(last, len(starts) - 1)]
+        span = body[start:end]
+        start += len(span) - len(span.lstrip()) if kind is not BlockKind.CODE else 0
+        end = start + len(body[start:end].rstrip())
+        if end > start:
+            level = int(token.tag[1:]) if kind is BlockKind.HEADING else None
+            blocks.append(Block(kind, offset + start, offset + end, level=level))
+    return blocks
 
 
-def _title(text: str, blocks: Sequence[Block]) -> str:
-    for block in blocks:
-        if block.kind is BlockKind.HEADING:
-            line = text[block.start : block.end].strip().splitlines()[0]
-            return _MARKUP.sub(lambda m: m[1] or "", line.strip("# \t")).strip()
+def _title(tokens: Sequence[Token]) -> str:
+    """Return the words of the first heading that has any, without their markup."""
+    for opening, inline in pairwise(tokens):
+        if opening.type == "heading_open" and not opening.level:
+            words = "".join(
+                " " if token.type in _BREAKS else token.content
+                for token in inline.children or ()
+                if token.type != "html_inline"
+            )
+            if words.strip():
+                return " ".join(words.split())
     return ""
 
 

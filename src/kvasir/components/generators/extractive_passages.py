@@ -28,6 +28,9 @@ _CLAUSE = re.compile(r"(?<=[,;:—–])\s+|(?<=[，；：、])|\s*\n\s*")
 _SEPARATOR_ROW = re.compile(r"\|?[\s:|-]*-[\s:|-]*")
 _QUESTION = re.compile(r"[?？][\"'”’»*_)]*$")
 _LIST_ITEM = re.compile(r"(?:[-*+•]|\d+[.)])\s")
+_NUMBER = re.compile(r"\d+[.)]")
+_BULLET = re.compile(r"[-*+•]\s+(?=[^\s\d])")
+"""A bullet that is only a mark: before a digit it may be a sign, and a number is kept always."""
 _CODE_LINE = re.compile(r"^(?: {4}|\t|```|~~~)|[{};]\s*$", re.MULTILINE)
 _FENCE = re.compile(r"^ {0,3}(?:```|~~~)[^\S\n]*(?P<info>[^\n]*)$", re.MULTILINE)
 _INDENTED = re.compile(r"^ {2,}(?![-*+•]\s)\S", re.MULTILINE)
@@ -37,7 +40,8 @@ _CAPTION = re.compile(
 _FINISHED = re.compile(r"[.!?。！？…:：;；,，][\"'”’»*_`)\]]*$")
 _REFERENCE = re.compile(r"\[[\d\s,;^–-]{1,12}\]")
 _LINK = re.compile(r"\[([^\]]+)\]\s?\([^)\s]*\)")
-_NOT_WORDS = re.compile(r"[\W_]+")
+_NOT_WORDS = re.compile(r"(?:(?![+#%<>=$£€°]|[-−](?=\d))[\W_])+")
+"""What does not tell two statements apart; signs do: C++ is not C, nor is -5 °C 5 °C."""
 
 LONGEST_HEADING = 10
 """Words of a line without a full stop above which it is no heading by its form."""
@@ -110,7 +114,8 @@ class Passage:
     def key(self) -> str:
         """Equal for the same words elsewhere, in an overlapping chunk or a copied document.
 
-        White space, punctuation, bullets, link targets and bracketed references do not count.
+        White space, punctuation, bullets, link targets and bracketed references do not count;
+        numbers and signs do.
         """
         text = _REFERENCE.sub(" ", _LINK.sub(r"\1", without_bullet(self.text)))
         return " ".join(_NOT_WORDS.sub(" ", text.casefold()).split())
@@ -123,8 +128,9 @@ def count_words(text: str) -> int:
 
 
 def without_bullet(text: str) -> str:
-    """Returns a list item without its bullet or number."""
-    return _LIST_ITEM.sub("", text, count=1)
+    """Return a list item without the bullet at its start; a number stays, it may be a date."""
+    bullet = _BULLET.match(text)
+    return text[bullet.end() :] if bullet else text
 
 
 def passages(hits: Sequence[Hit]) -> list[Passage]:
@@ -143,7 +149,8 @@ def _of_chunk(marker: int, hit: Hit, headings: Set[str]) -> Iterator[Passage]:
     chunk = hit.chunk
     language = str(chunk.metadata.get("language", ""))
     code = _code_spans(chunk.text)
-    spans = _kept_whole(sentence_spans(chunk.text, language or None), code)
+    sentences = _with_numbers(chunk.text, sentence_spans(chunk.text, language or None))
+    spans = _kept_whole(sentences, code)
     texts = [chunk.text[start:end] for start, end in spans]
     section = chunk.headings[-1] if chunk.headings else ""
     if _QUESTION.search(section):
@@ -177,6 +184,21 @@ def _of_chunk(marker: int, hit: Hit, headings: Set[str]) -> Iterator[Passage]:
             header=(header or _carried_header(section, text)) if is_row and not is_frame else "",
             as_written=is_code,
         )
+
+
+def _with_numbers(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join a number such as "3." that was taken for a sentence with the rest of its line."""
+    joined: list[tuple[int, int]] = []
+    for start, end in spans:
+        if (
+            joined
+            and _NUMBER.fullmatch(text, *joined[-1])
+            and "\n" not in text[joined[-1][1] : start]
+        ):
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def _code_spans(text: str) -> list[tuple[int, int]]:

@@ -16,6 +16,7 @@ LONGEST_HEADING = 200
 _OF_LINES = (BlockKind.TABLE, BlockKind.LIST, BlockKind.CODE)
 _LINE = re.compile(r"[^\n]+")
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n\s*|\f\s*")
+_MARK = re.compile(r"\A#{1,6}\s+")
 _RULE = re.compile(r"[\s|:+\-=]*-[\s|:+\-=]*")
 
 
@@ -183,4 +184,4 @@ class _Reader:
         return (match for match in _LINE.finditer(self._text, start, end) if match[0].strip())
 
     def _line(self, start: int, end: int) -> str:
-        return " ".join(self._text[start:end].lstrip("# ").split())
+        return " ".join(_MARK.sub("", self._text[start:end], count=1).split())
