@@ -1,5 +1,6 @@
 import json
 import zipfile
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from kvasir.components.extractors import archive
 from kvasir.components.extractors.csv import CsvExtractor
 from kvasir.components.extractors.decoding import decode
 from kvasir.components.extractors.docling_json import DoclingJsonExtractor
+from kvasir.components.extractors.eml import EmlExtractor
+from kvasir.components.extractors.epub import EpubExtractor
 from kvasir.components.extractors.html import HtmlExtractor
 from kvasir.components.extractors.markdown import MarkdownExtractor
 from kvasir.components.extractors.markdown_table import markdown_table
@@ -154,6 +157,87 @@ def test_html_gives_structure_without_scripts_and_hidden_parts() -> None:
         ("code", "  x = 1\n  y = 2"),
         ("table", "| h | i |\n| - | - |\n| 1 | 2\\|3 |\n| 1 | 4 |"),
         ("caption", "Cap"),
+    ]
+
+
+_GLOSSARY = (
+    "<dl><dt>Bollard</dt><dd>A post on a quay.</dd>"
+    "<dt>Fender</dt><dt>Bumper</dt><dd>A cushion.</dd><dd>A guard.</dd></dl>"
+)
+_GLOSSARY_LINES = (
+    "- Bollard: A post on a quay.\n- Fender, Bumper: A cushion.\n- Fender, Bumper: A guard."
+)
+
+
+@pytest.mark.parametrize(
+    ("page", "lines"),
+    [
+        (_GLOSSARY, _GLOSSARY_LINES),
+        # Groups of their own, and what is not closed.
+        (
+            "<dl><div><dt>A<dt>B<dd>one<dd>two</div><div><dt>C<dd>three</div></dl>",
+            "- A, B: one\n- A, B: two\n- C: three",
+        ),
+        (
+            "<dl><dt>What is it?</dt><dd>A thing.</dd><dt>Only</dt></dl>",
+            "- What is it? A thing.\n- Only",
+        ),
+        (
+            "<dl><dd>Without a term</dd><dt>T</dt><dd>t<ul><li>x</li></ul></dd></dl>",
+            "- Without a term\n- T: t\n    - x",
+        ),
+        ("<dl><dt>T</dt><dd><dl><dt>U</dt><dd>u</dd></dl></dd></dl>", "- T:\n    - U: u"),
+        ("<ul><li>List<dl><dt>T</dt><dd>t</dd></dl></li></ul>", "- List\n    - T: t"),
+    ],
+)
+def test_a_description_stands_with_its_terms(page: str, lines: str) -> None:
+    document = HtmlExtractor().extract(_SOURCE, f"<body>{page}</body>".encode())
+    assert _blocks(document) == [("list", lines)]
+
+
+def test_a_description_stands_with_its_terms_in_a_book_and_in_a_mail(tmp_path: Path) -> None:
+    book = tmp_path / "book.epub"
+    with zipfile.ZipFile(book, "w") as parts:
+        parts.writestr(
+            "META-INF/container.xml",
+            '<container><rootfiles><rootfile full-path="a.opf"/></rootfiles></container>',
+        )
+        parts.writestr(
+            "a.opf",
+            '<package><manifest><item id="c" href="c.xhtml" media-type="application/xhtml+xml"/>'
+            '</manifest><spine><itemref idref="c"/></spine></package>',
+        )
+        page = f'<html xmlns="http://www.w3.org/1999/xhtml"><body>{_GLOSSARY}</body></html>'
+        parts.writestr("c.xhtml", page)
+    assert _blocks(EpubExtractor().extract(_SOURCE, book.read_bytes())) == [
+        ("list", _GLOSSARY_LINES)
+    ]
+    mail = EmailMessage()
+    mail.set_content(f"<html><body>{_GLOSSARY}</body></html>", subtype="html")
+    assert ("list", _GLOSSARY_LINES) in _blocks(EmlExtractor().extract(_SOURCE, mail.as_bytes()))
+
+
+def test_markdown_keeps_terms_and_descriptions_to_the_letter() -> None:
+    text = f"Fender\n: A cushion.\n\n{_GLOSSARY}\n"
+    document = MarkdownExtractor().extract(_SOURCE, text.encode())
+    assert _blocks(document) == [("paragraph", "Fender\n: A cushion."), ("paragraph", _GLOSSARY)]
+
+
+def test_a_table_in_a_cell_of_a_headed_table_stays_with_its_row() -> None:
+    page = (
+        "<table><tr><th>Berth</th><th>Services</th></tr>"
+        "<tr><td>West 4</td><td>From <table><tr><td>Water</td><td>3 euros</td></tr>"
+        "<tr><td>Power</td><td>7 euros</td></tr></table></td></tr></table>"
+        "<table><tr><td>Left<table><tr><td>x</td></tr></table></td></tr></table>"
+    )
+    document = HtmlExtractor().extract(_SOURCE, page.encode())
+    assert _blocks(document) == [
+        (
+            "table",
+            "| Berth | Services |\n| - | - |\n| West 4 | From Water: 3 euros; Power: 7 euros |",
+        ),
+        ("paragraph", "Left"),
+        ("table", "| x |\n| - |"),
     ]
 
 

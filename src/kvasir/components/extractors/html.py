@@ -7,7 +7,7 @@ Scripts, styles, hidden elements and form controls go; navigation stays, since o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import lxml.html
 from lxml import etree
@@ -30,6 +30,9 @@ _INLINE = frozenset({
 })  # fmt: skip
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _LISTS = frozenset({"ul", "ol", "dl", "menu"})
+_DEFINITIONS = frozenset({"dt", "dd"})
+_ENDS = (":", "?", "!", "：", "？", "！")
+"""What a term that needs no colon before its description ends in."""
 _CAPTIONS = frozenset({"figcaption", "caption"})
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"\A\s*<\?xml[^>]*encoding\s*=\s*[\"']([\w-]+)", re.IGNORECASE)
@@ -216,6 +219,9 @@ def _squeeze(text: str) -> str:
 
 
 def _list_lines(element: etree._Element, depth: int) -> Iterator[str]:
+    if _tag(element) == "dl":
+        yield from _definition_lines(element, depth)
+        return
     number = 0
     for item in element:
         if _is_dropped(item):
@@ -226,57 +232,152 @@ def _list_lines(element: etree._Element, depth: int) -> Iterator[str]:
             continue
         number += 1
         marker = f"{number}." if _tag(element) == "ol" else "-"
-        nested = [child for child in item.iterdescendants() if _tag_in_lists(child, item)]
-        text = _squeeze("".join(_item_texts(item)))
-        if text:
-            yield f"{'    ' * depth}{marker} {text}"
-        for child in nested:
-            yield from _list_lines(child, depth + 1)
+        yield from _item_lines(item, depth, marker)
 
 
-def _tag_in_lists(child: etree._Element, item: etree._Element) -> bool:
-    """Says whether a list is directly this item's and not a deeper item's."""
-    if not isinstance(child.tag, str) or _tag(child) not in _LISTS:
-        return False
+def _item_lines(item: etree._Element, depth: int, marker: str, terms: str = "") -> Iterator[str]:
+    """Yield an item's own text, behind the terms it describes, and the lists inside it."""
+    apart = _LISTS | _DEFINITIONS if _tag(item) in _DEFINITIONS else _LISTS
+    nested = [
+        child
+        for child in item.iterdescendants()
+        if isinstance(child.tag, str) and _tag(child) in _LISTS and _is_in(child, item, apart)
+    ]
+    text = _squeeze("".join(_item_texts(item, apart)))
+    if text or terms:
+        yield f"{'    ' * depth}{marker} {' '.join(filter(None, (terms, text)))}"
+    for child in nested:
+        yield from _list_lines(child, depth + 1)
+
+
+def _definition_lines(element: etree._Element, depth: int) -> Iterator[str]:
+    """Yield a line for each description, with its terms: "- Fender, Bumper: A cushion ..."."""
+    terms: list[str] = []
+    described = True
+    for item in _definition_items(element):
+        tag = _tag(item)
+        if tag in _LISTS:
+            yield from _list_lines(item, depth + 1)
+        elif tag == "dt":
+            terms = [] if described else terms
+            described = False
+            terms.append(_squeeze("".join(_item_texts(item, _LISTS | _DEFINITIONS))))
+        else:
+            yield from _item_lines(item, depth, "-", _announced(terms))
+            described = True
+    if not described and any(terms):
+        yield f"{'    ' * depth}- {', '.join(filter(None, terms))}"
+
+
+def _definition_items(element: etree._Element) -> Iterator[etree._Element]:
+    """Yield terms and descriptions in order, also of groups and of those left unclosed."""
+    for item in element:
+        if _is_dropped(item):
+            continue
+        tag = _tag(item)
+        holds_more = tag not in _LISTS and any(
+            isinstance(child.tag, str) and _tag(child) in _DEFINITIONS and _is_in(child, item)
+            for child in item.iterdescendants()
+        )
+        if tag in _DEFINITIONS or not (holds_more or _tag(element) in _DEFINITIONS):
+            yield item
+        if holds_more:
+            yield from _definition_items(item)
+
+
+def _announced(terms: Sequence[str]) -> str:
+    text = ", ".join(filter(None, terms))
+    return text if not text or text.endswith(_ENDS) else f"{text}:"
+
+
+def _is_in(child: etree._Element, item: etree._Element, apart: frozenset[str] = _LISTS) -> bool:
+    """True if an element is directly this item's and not in a deeper item or list."""
     parent = child.getparent()
     while parent is not None and parent is not item:
-        if _tag(parent) in _LISTS or _is_dropped(parent):
+        if _tag(parent) in apart or _is_dropped(parent):
             return False
         parent = parent.getparent()
     return True
 
 
-def _item_texts(item: etree._Element) -> Iterator[str]:
-    """Yields an item's own text, without the lists inside it."""
+def _item_texts(item: etree._Element, apart: frozenset[str]) -> Iterator[str]:
+    """Yield an item's own text, without the lists and items inside it."""
     yield item.text or ""
     for child in item:
-        if not _is_dropped(child) and _tag(child) not in _LISTS:
+        if not _is_dropped(child) and _tag(child) not in apart:
             yield " " if _tag(child) not in _INLINE else ""
-            yield from _item_texts(child)
+            yield from _item_texts(child, apart)
             yield " " if _tag(child) not in _INLINE else ""
         yield child.tail or ""
 
 
 def _is_data_table(table: etree._Element) -> bool:
-    """Tells data from layout: a table with headings or tables inside only arranges a page."""
-    return not any(
-        isinstance(item.tag, str) and _tag(item) in {"table", *_HEADINGS, "pre"}
+    """Tell data from layout: a table with headings, code or tables inside only arranges a page.
+
+    One whose own cells are headed is data, also where some cell holds a small table.
+    """
+    inside = {_tag(item) for item in table.iterdescendants() if isinstance(item.tag, str)}
+    if inside & {*_HEADINGS, "pre"}:
+        return False
+    if "table" not in inside:
+        return True
+    is_headed = any(_tag(cell) == "th" for row in _own_rows(table) for cell in _cells(row))
+    return is_headed and not any(
+        isinstance(item.tag, str) and _tag(item) == "table" and _depth(item, table) > 1
         for item in table.iterdescendants()
     )
+
+
+def _depth(element: etree._Element, table: etree._Element) -> int:
+    """Return in how many tables an element lies, up to the given one."""
+    depth = 0
+    for above in element.iterancestors():
+        depth += _tag(above) == "table"
+        if above is table:
+            break
+    return depth
+
+
+def _own_rows(table: etree._Element) -> list[etree._Element]:
+    rows = (item for item in table.iterdescendants("tr") if not _is_dropped(item))
+    return [row for row in rows if _depth(row, table) == 1]
+
+
+def _cells(row: etree._Element) -> list[etree._Element]:
+    return [cell for cell in row if isinstance(cell.tag, str) and _tag(cell) in {"td", "th"}]
+
+
+def _cell_text(cell: etree._Element) -> str:
+    """Return a cell's text; a table in it is written as "Water: 3 euros; Power: 7 euros"."""
+    inner = [item for item in cell.iterdescendants("table") if not _is_dropped(item)]
+    if not inner:
+        return _squeeze(_inline(cell))
+    parts = [_squeeze("".join(_outside_tables(cell)))]
+    for table in inner:
+        rows = ([_squeeze(_inline(own)) for own in _cells(row)] for row in _own_rows(table))
+        parts.append("; ".join(": ".join(filter(None, row)) for row in rows if any(row)))
+    return " ".join(filter(None, parts))
+
+
+def _outside_tables(element: etree._Element) -> Iterator[str]:
+    yield element.text or ""
+    for child in element:
+        if not _is_dropped(child) and _tag(child) != "table":
+            yield " " if _tag(child) not in _INLINE else ""
+            yield from _outside_tables(child)
+        yield f" {child.tail or ''}"
 
 
 def _table_rows(table: etree._Element) -> list[list[str]]:
     """Returns the table's cells; a cell that spans several stands in each of them."""
     grid: dict[tuple[int, int], str] = {}
-    rows = [item for item in table.iterdescendants("tr") if not _is_dropped(item)]
+    rows = _own_rows(table)
     for y, row in enumerate(rows):
         x = 0
-        for cell in row:
-            if not isinstance(cell.tag, str) or _tag(cell) not in {"td", "th"}:
-                continue
+        for cell in _cells(row):
             while (y, x) in grid:
                 x += 1
-            text = _squeeze(_inline(cell))
+            text = _cell_text(cell)
             for dy in range(_span(cell, "rowspan")):
                 for dx in range(_span(cell, "colspan")):
                     if y + dy < len(rows):
