@@ -184,6 +184,43 @@ def test_mail_gives_headers_body_and_the_text_of_attachments() -> None:
     assert document.metadata["unread_attachments"] == "blob.bin (application/octet-stream)"
 
 
+_LIMIT = "<p>The daily limit is 1500 euros.</p>"
+
+
+@pytest.mark.parametrize("plain", ["", " \r\n\t\r\n", "\u00a0\u200b\ufeff\n"])
+@pytest.mark.parametrize("subtype", ["alternative", "mixed"])
+def test_a_mail_whose_text_part_is_empty_is_read_from_its_html_part(
+    plain: str, subtype: str
+) -> None:
+    mail = EmailMessage()
+    mail["Subject"] = "Limit"
+    getattr(mail, f"make_{subtype}")()
+    for text, kind in ((plain, "plain"), (_LIMIT, "html")):
+        part = EmailMessage()
+        part.set_content(text, subtype=kind)
+        mail.attach(part)
+    document = EmlExtractor().extract(_SOURCE, mail.as_bytes())
+    assert _blocks(document)[-1] == ("paragraph", "The daily limit is 1500 euros.")
+
+
+@pytest.mark.parametrize("page", ["<!-- nothing -->", "<p>\u200b</p>"])
+def test_a_mail_without_any_words_keeps_its_headers(page: str) -> None:
+    mail = EmailMessage()
+    mail["Subject"] = "Limit"
+    mail.set_content("\n")
+    mail.add_alternative(page, subtype="html")
+    document = EmlExtractor().extract(_SOURCE, mail.as_bytes())
+    assert _blocks(document)[0] == ("heading", "Limit")
+
+
+@pytest.mark.parametrize("plain", ["", " \r\n", "\u00a0\u200b"])
+def test_an_outlook_message_whose_text_is_empty_is_read_from_its_html(plain: str) -> None:
+    streams = _outlook_mail({"0037": "Limit", "1000": plain})
+    streams["__substg1.0_10130102"] = _LIMIT.encode()
+    document = MsgExtractor().extract(_SOURCE, _compound_file(streams))
+    assert _blocks(document)[-1] == ("paragraph", "The daily limit is 1500 euros.")
+
+
 def _mail_with(name: str, data: bytes) -> EmailMessage:
     mail = EmailMessage()
     mail["Subject"] = "Figures"

@@ -11,10 +11,17 @@ from kvasir.core.types import document_id as id_of
 SEPARATOR = "\n\n"
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
+_WITHOUT_WIDTH = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
+
 
 def clean(text: str) -> str:
     """Replaces what no store and no terminal takes by as many U+FFFD: offsets stay."""
     return _FORBIDDEN.sub("\ufffd", text)
+
+
+def is_blank(text: str) -> bool:
+    """True if a text has no visible character; marks without width are none."""
+    return not text.translate(_WITHOUT_WIDTH).strip()
 
 
 def file_name(uri: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.errors import HeaderParseError, MessageError
 from email.message import EmailMessage, MIMEPart
@@ -9,8 +10,8 @@ from email.utils import parsedate_to_datetime
 
 from kvasir.components.extractors.attachments import Attachments
 from kvasir.components.extractors.decoding import decode
-from kvasir.components.extractors.document_builder import DocumentBuilder
-from kvasir.components.extractors.html import add_html, parse_html
+from kvasir.components.extractors.document_builder import DocumentBuilder, is_blank
+from kvasir.components.extractors.html import add_page
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
@@ -38,8 +39,8 @@ class EmlExtractor:
         headers = {name: _header(message, name) for name in _SHOWN}
         builder.add(BlockKind.HEADING, " ".join(subject.split()), level=1)
         lines = [f"{name}: {value}" for name, value in headers.items() if value]
-        body = message.get_body(("plain", "html"))
-        add_body(builder, lines, body)
+        builder.add(BlockKind.PARAGRAPH, "\n".join(lines))
+        body = next((part for part in _bodies(message) if _add_body(builder, part)), None)
         attachments = Attachments(builder, source, self._depth)
         for number, part in enumerate(message.iter_attachments(), 1):
             content = _bytes(part)
@@ -59,18 +60,25 @@ class EmlExtractor:
         return builder.build()
 
 
-def add_body(builder: DocumentBuilder, headers: list[str], body: MIMEPart | None) -> None:
-    """Appends header lines and the body's blocks."""
-    builder.add(BlockKind.PARAGRAPH, "\n".join(headers))
-    if body is None:
-        return
+def _bodies(message: EmailMessage) -> Iterator[MIMEPart]:
+    """Yield the parts that may be the body, the best first: one without text gives way."""
+    for kind in ("plain", "html"):
+        part = message.get_body((kind,))
+        if part is not None:
+            yield part
+
+
+def _add_body(builder: DocumentBuilder, body: MIMEPart) -> bool:
+    """Append a body's blocks; False if there is no text in it."""
     content = _bytes(body)
-    if body.get_content_type() == "text/html" and content.strip():
-        add_html(parse_html(content), builder)
-        return
+    if body.get_content_type() == "text/html":
+        return add_page(content, builder)
     text = decode(content, body.get_content_charset()).replace("\r\n", "\n")
+    if is_blank(text):
+        return False
     for paragraph in text.split("\n\n"):
         builder.add(BlockKind.PARAGRAPH, paragraph)
+    return True
 
 
 def _bytes(part: MIMEPart) -> bytes:

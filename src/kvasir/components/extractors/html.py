@@ -13,7 +13,7 @@ import lxml.html
 from lxml import etree
 
 from kvasir.components.extractors.decoding import decode
-from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.document_builder import DocumentBuilder, is_blank
 from kvasir.components.extractors.markdown_table import markdown_table
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, MetadataValue, Source
@@ -100,6 +100,20 @@ def add_html(root: etree._Element, builder: DocumentBuilder) -> None:
         _Walker(builder).walk(body if body is not None else root)
     except RecursionError as error:
         raise _too_deep() from error
+
+
+def add_page(data: bytes, builder: DocumentBuilder) -> bool:
+    """Append a page that is part of another document; False if there is no text in it."""
+    if not data.strip():
+        return False
+    try:
+        root = parse_html(data)
+    except ExtractionError as error:
+        if error.reason != "empty":
+            raise
+        return False
+    add_html(root, builder)
+    return not is_blank("".join(_texts(root)))
 
 
 def _metadata(root: etree._Element) -> dict[str, MetadataValue]:

@@ -16,8 +16,8 @@ import olefile
 from kvasir.components.extractors.archive import damaged
 from kvasir.components.extractors.attachments import Attachments
 from kvasir.components.extractors.decoding import decode
-from kvasir.components.extractors.document_builder import DocumentBuilder
-from kvasir.components.extractors.html import add_html, parse_html
+from kvasir.components.extractors.document_builder import DocumentBuilder, is_blank
+from kvasir.components.extractors.html import add_page
 from kvasir.core import media_types
 from kvasir.core.types import BlockKind, Document, Source
 
@@ -127,13 +127,11 @@ def _read(source: Source, mail: _Storage, depth: int) -> Document:
 
 
 def _add_body(mail: _Storage, builder: DocumentBuilder, attachments: Attachments) -> None:
-    body, html = mail.text(_BODY), mail.binary(_HTML)
-    if body.strip():
+    body = mail.text(_BODY)
+    if not is_blank(body):
         for paragraph in body.replace("\r\n", "\n").split("\n\n"):
             builder.add(BlockKind.PARAGRAPH, paragraph)
-    elif html.strip():
-        add_html(parse_html(html), builder)
-    elif mail.binary(_RTF):
+    elif not add_page(mail.binary(_HTML), builder) and mail.binary(_RTF):
         attachments.note("body", "it is RTF alone, which is not read; save the mail as HTML")
 
 
