@@ -192,3 +192,21 @@ def test_children_inherit_no_secret(rogue: Path, monkeypatch: pytest.MonkeyPatch
 def test_every_media_type_names_an_extractor_that_loads() -> None:
     for name in registry.names("extractors"):
         assert hasattr(registry.build("extractors", name, {}), "extract"), name
+
+
+@pytest.mark.parametrize(
+    "answer", [b"no json", b"{}", b"[1]", b'{"media_type": "", "document": {}}']
+)
+def test_an_answer_that_cannot_be_read_costs_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("words")
+    with ExtractionPool(workers=1) as pool:
+        with monkeypatch.context() as patch:
+            patch.setattr("kvasir.ingesting.extraction._Child._ask", lambda *_: answer)
+            _, outcome = pool.extract(path)
+        assert isinstance(outcome, ExtractionError)
+        assert outcome.reason == "crash"
+        _, outcome = pool.extract(path)
+        assert isinstance(outcome, Document)

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from kvasir.catalog.tables import metadata
-from kvasir.core.errors import ComponentError, UserError
+from kvasir.core.errors import ComponentError, RejectedDataError, UserError
 from kvasir.database import engine as engine_module
 from kvasir.database import migrations, open_database, reading, writing
 from kvasir.database.migrating import REVISIONS
@@ -138,4 +138,11 @@ def test_a_broken_rule_of_the_schema_stays_what_it_is(tmp_path):
     with pytest.raises(IntegrityError):  # noqa: SIM117
         with writing(engine) as connection:
             connection.execute(text("INSERT INTO collections (name) VALUES (NULL)"))
+    engine.dispose()
+
+
+def test_a_number_that_the_database_cannot_hold_is_told_from_a_broken_database(tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path}/catalog.db")
+    with pytest.raises(RejectedDataError, match="too large"), writing(engine) as connection:
+        connection.execute(text("SELECT :n"), {"n": 10**30})
     engine.dispose()

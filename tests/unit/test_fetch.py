@@ -16,6 +16,11 @@ from kvasir.ingesting.fetching import fetch, is_public
 
 class _Site(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        if self.path == "/to-a-label":
+            self.send_response(302)
+            self.send_header("Location", "http://xn--/")
+            self.end_headers()
+            return
         if self.path.startswith("/to?"):
             self.send_response(302)
             self.send_header("Location", self.path.removeprefix("/to?"))
@@ -181,3 +186,14 @@ def test_certificates_are_checked_against_the_name_in_the_url(
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@pytest.mark.parametrize("host", ["xn--", "xn--0"])
+def test_a_malformed_a_label_is_refused(host: str) -> None:
+    with pytest.raises(FetchError, match="not an address"):
+        fetch(f"http://{host}/")
+
+
+def test_a_redirect_to_a_malformed_a_label_is_refused(site: str) -> None:
+    with pytest.raises(FetchError, match="no address"):
+        fetch(f"{site}/to-a-label", allow_private=True)

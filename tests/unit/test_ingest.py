@@ -10,7 +10,14 @@ import pytest
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.components.extractors.markdown import MarkdownExtractor
 from kvasir.components.splitters.window import WindowSplitter
-from kvasir.core.errors import CollectionError, ComponentError, ExtractionError, UserError
+from kvasir.core.errors import (
+    CollectionError,
+    ComponentError,
+    ExtractionError,
+    RejectedDataError,
+    StoreLockedError,
+    UserError,
+)
 from kvasir.core.filters import parse_filter
 from kvasir.core.text import has_scheme
 from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
@@ -24,6 +31,10 @@ from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 def is_wire(each):
     return isinstance(each, tuple) or has_scheme(str(each))
+
+
+class PowerCut(BaseException):
+    """Ends the run wherever it is; no code may catch it and go on."""
 
 
 class PlainPool:
@@ -511,12 +522,12 @@ def test_a_failure_at_any_step_is_repaired_by_the_next_run(world, monkeypatch, s
                 real(*args, **kwargs)
             if armed:
                 armed.clear()
-                raise RuntimeError("power cut")
+                raise PowerCut("power cut")
             return None if after else real(*args, **kwargs)
         return real(*args, **kwargs)
 
     monkeypatch.setattr(target, step, fails)
-    with pytest.raises(RuntimeError, match="power cut"):
+    with pytest.raises(PowerCut, match="power cut"):
         world.ingest(metadata={"term": 2})
     monkeypatch.undo()
     world.ingest(metadata={"term": 2})
@@ -530,8 +541,12 @@ def test_recovery_alone_gives_the_old_version_back(world, monkeypatch):
     world.ingest(metadata={"term": 1})
     before = world.chunks()
     world.write("a.txt", "one\nthree\n")
-    monkeypatch.setattr(world.catalog, "publish", lambda *a: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+
+    def cut(*_):
+        raise PowerCut
+
+    monkeypatch.setattr(world.catalog, "publish", cut)
+    with pytest.raises(PowerCut):
         world.ingest(metadata={"term": 2})
     assert world.texts() == ["one", "three", "two"]
     assert world.publisher.recover() == 1
@@ -793,10 +808,10 @@ def test_a_power_cut_at_any_step_is_repaired_by_the_next_run(flushed, monkeypatc
             return real(*args, **kwargs)
         if after:
             real(*args, **kwargs)
-        raise RuntimeError("power cut")
+        raise PowerCut("power cut")
 
     monkeypatch.setattr(target, step, fails)
-    with pytest.raises(RuntimeError, match="power cut"):
+    with pytest.raises(PowerCut, match="power cut"):
         world.ingest(metadata={"term": 2})
     monkeypatch.undo()
     world.store.cut_power()
@@ -867,3 +882,96 @@ def test_chunks_that_no_document_has_are_reported_and_left_alone(world):
     world.store.upsert([stray], world.embedder.embed_queries(["stray"]))
     assert world.ingest().chunks_unknown == 1
     assert world.texts() == ["one", "stray"]
+
+
+def _breaks_for(monkeypatch, target, step, guilty, error):
+    """Makes a step fail whenever a document is among those it is called with."""
+    real = getattr(target, step)
+
+    def fails(*args, **kwargs):
+        if guilty in repr(args):
+            raise error
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(target, step, fails)
+
+
+@pytest.mark.parametrize("guilty", ["a.txt", "c.txt", "e.txt"])
+@pytest.mark.parametrize(
+    ("target", "step", "error"),
+    [
+        ("catalog", "begin", OverflowError("Python int too large")),
+        ("catalog", "begin", RejectedDataError("catalog", "writing", "out of range")),
+        ("store", "upsert", ComponentError("store", "upsert", "bad payload")),
+        ("store", "upsert", TypeError("not a number")),
+        ("embedder", "embed_documents", ZeroDivisionError("no tokens")),
+    ],
+)
+def test_a_document_that_catalog_store_or_embedder_cannot_take_fails_alone(
+    world, monkeypatch, target, step, error, guilty
+):
+    for name in "abcde":
+        world.write(f"{name}.txt", f"words of {name}.txt\n")
+    _breaks_for(monkeypatch, getattr(world, target), step, f"words of {guilty}", error)
+    report = world.ingest()
+    (failure,) = report.failed
+    assert names([failure.source_uri]) == [guilty]
+    assert failure.reason == ("embed" if target == "embedder" else "write")
+    assert str(error) in failure.message
+    assert len(report.added) == 4
+    assert report.chunks_embedded == (4 if target == "embedder" else 5)
+    assert world.texts() == [f"words of {n}.txt" for n in "abcde" if f"{n}.txt" != guilty]
+    record = world.catalog.document("test", document_id(failure.source_uri))
+    assert record.error_reason == failure.reason
+    assert world.is_clean()
+    monkeypatch.undo()
+    assert names(world.ingest().added) == [guilty]
+    assert world.is_clean()
+
+
+@pytest.mark.parametrize(
+    ("target", "step", "error"),
+    [
+        ("catalog", "begin", ComponentError("catalog", "writing", "disk is full")),
+        ("store", "upsert", ComponentError("store", "upsert", "cannot connect")),
+        ("store", "upsert", StoreLockedError("another process holds the index")),
+        ("embedder", "embed_documents", ComponentError("embedder", "embed", "cannot connect")),
+    ],
+)
+def test_what_hits_every_document_ends_the_run_and_keeps_what_was_finished(
+    world, monkeypatch, target, step, error
+):
+    world.write("a.txt", "kept\n")
+    world.ingest()
+    for number in range(20):
+        world.write(f"b{number}.txt", f"number {number}\n")
+    _breaks_for(monkeypatch, getattr(world, target), step, "number", error)
+    with pytest.raises(type(error), match=str(error)):
+        world.ingest()
+    monkeypatch.undo()
+    assert world.texts() == ["kept"]
+    assert len(world.ingest().added) == 20
+    assert world.is_clean()
+
+
+def test_an_address_whose_fetch_breaks_in_any_way_fails_alone(world):
+    def fetch(url):
+        raise UnicodeError("malformed A-label")
+
+    world.write("a.txt", "fine\n")
+    report = world.make(fetch=fetch).ingest(["http://xn--/", world.folder])
+    assert [(f.source_uri, f.reason) for f in report.failed] == [("http://xn--/", "fetch")]
+    assert "malformed A-label" in report.failed[0].message
+    assert world.texts() == ["fine"]
+
+
+def test_whole_numbers_of_more_than_64_bits_in_a_files_own_metadata_become_text(world):
+    class BigPool(PlainPool):
+        def map(self, items, *, ordered=True):
+            for source, document in super().map(items, ordered=ordered):
+                yield source, replace(document, metadata={"big": 10**30, "small": 7})
+
+    world.write("a.txt", "one\n")
+    world.make(pool=BigPool()).ingest([world.folder])
+    (chunk,) = world.chunks().values()
+    assert (chunk.metadata["big"], chunk.metadata["small"]) == (str(10**30), 7)

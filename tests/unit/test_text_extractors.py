@@ -287,3 +287,31 @@ def test_archives_that_expand_too_far_are_refused(
     with pytest.raises(ExtractionError, match="expands") as caught:
         archive.open_archive(path.read_bytes())
     assert caught.value.reason == "too_large"
+
+
+@pytest.mark.parametrize("page", [10**23, -1, 0, 2**31])
+def test_docling_page_numbers_and_levels_are_bounded(page: int) -> None:
+    texts = [
+        {"label": "section_header", "text": f"H{n}", "level": 10**n, "prov": [{"page_no": page}]}
+        for n in range(20)
+    ]
+    body = {"children": [{"$ref": f"#/texts/{n}"} for n in range(20)]}
+    new = {"schema_name": "DoclingDocument", "name": "n", "body": body, "texts": texts}
+    old = {
+        "file-info": {"filename": "a.pdf"},
+        "main-text": [
+            {"type": f"subtitle-level-{10**n}", "text": f"H{n}", "prov": [{"page": page}]}
+            for n in range(20)
+        ],
+    }
+    for values in (new, old):
+        blocks = DoclingJsonExtractor().extract(_SOURCE, json.dumps(values).encode()).blocks
+        assert {block.page for block in blocks} == {None}
+        assert max(block.level or 0 for block in blocks) == 10
+
+
+def test_a_date_that_there_is_not_in_front_matter_stays_text() -> None:
+    text = "---\ntitle: Known\ndate: 2024-02-30\n---\nBody\n"
+    document = MarkdownExtractor().extract(_SOURCE, text.encode())
+    assert (document.title, dict(document.metadata)) == ("Known", {"date": "2024-02-30"})
+    assert _blocks(document) == [("paragraph", "Body")]

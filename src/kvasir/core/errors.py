@@ -12,7 +12,8 @@ KvasirError
 │   ├── FilterError            a filter expression is malformed
 │   └── StoreLockedError       another process holds the index
 └── ComponentError             a component failed: which, doing what, why
-    └── DeadlineExceededError  the time allowed for a call is over
+    ├── DeadlineExceededError  the time allowed for a call is over
+    └── RejectedDataError      it refuses what it was given; other data are not affected
 """
 
 from __future__ import annotations
@@ -206,3 +207,10 @@ class DeadlineExceededError(ComponentError):
     def __init__(self, operation: str) -> None:
         """Args: what was not finished, such as "searching"."""
         super().__init__("deadline", operation, "the time allowed for it is over")
+
+
+class RejectedDataError(ComponentError):
+    """A component refuses what it was given, such as a number out of range.
+
+    Other data are not affected.
+    """

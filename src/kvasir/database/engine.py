@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
-from kvasir.core.errors import ComponentError, MissingExtraError, UserError
+from kvasir.core.errors import ComponentError, MissingExtraError, RejectedDataError, UserError
 from kvasir.database.migrating import ensure_current
 
 BUSY_SECONDS = 15
@@ -87,6 +87,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """Opens a transaction that writes; commits at the end, rolls back on an error.
 
     Raises:
+        RejectedDataError: A value does not fit, such as a number out of range.
         ComponentError: The database failed, its disk is full, or another process wrote for longer
             than ``BUSY_SECONDS``.
         IntegrityError: What was written breaks a rule of the schema.
@@ -105,6 +106,10 @@ def _failing_in_words(engine: Engine, operation: str) -> Iterator[None]:
         yield
     except IntegrityError:
         raise
+    except (DataError, OverflowError, UnicodeError) as error:
+        cause = getattr(error, "orig", error)
+        first_line = str(cause).partition("\n")[0]
+        raise RejectedDataError("catalog", operation, first_line) from error
     except DBAPIError as error:
         # Of an extended code, such as SQLITE_BUSY_SNAPSHOT, the low byte is the primary one.
         code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from kvasir.core.errors import ExtractionError, UserError
+from kvasir.core.errors import ExtractionError, KvasirError, UserError
 from kvasir.core.media_types import by_name
 from kvasir.core.protocols import Converter
 from kvasir.core.types import Progress, Source
@@ -101,6 +101,12 @@ def convert(
             _write(path, conversion.json)
         except UserError as error:
             report.failed.append(Failed(uri, getattr(error, "reason", "unreadable"), str(error)))
+        except (KvasirError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - parsers of hostile files raise anything
+            detail = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            message = f"it is damaged and cannot be converted ({detail}); open it and save it again"
+            report.failed.append(Failed(uri, "malformed", message))
         except KeyboardInterrupt:
             report.interrupted = True
             report.left = sources[done:]

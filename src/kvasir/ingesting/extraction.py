@@ -237,13 +237,27 @@ class _Child:
             self._broken = True
             self.kill()
             return "", self._death(late.is_set(), time.monotonic() - started)
-        media_type = str(answer["media_type"])
-        if "document" in answer:
-            return media_type, document_from_json(answer["document"])
-        reason = str(answer["reason"])
-        return media_type, ExtractionError(reason, answer["message"] or self._memory_message())
+        try:
+            return self._read(answer)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            # Only a parser that was taken over or a fault of ours writes such an answer.
+            self._broken = True
+            self.kill()
+            return "", ExtractionError(
+                _CRASHED,
+                f"what the parser returned cannot be read ({type(error).__name__}); "
+                "open it and save it again",
+            )
 
-    def _ask(self, source: Source, path: str | None, data: bytes | None) -> dict[str, Any] | None:
+    def _read(self, answer: bytes) -> tuple[str, Outcome]:
+        values: dict[str, Any] = json.loads(answer)
+        media_type = str(values["media_type"])
+        if "document" in values:
+            return media_type, document_from_json(values["document"])
+        message = values["message"] or self._memory_message()
+        return media_type, ExtractionError(str(values["reason"]), message)
+
+    def _ask(self, source: Source, path: str | None, data: bytes | None) -> bytes | None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         request = {
@@ -256,14 +270,10 @@ class _Child:
             write_frame(self._process.stdin, json.dumps(request).encode())
             if path is None:
                 write_frame(self._process.stdin, data or b"")
-            frame = read_frame(self._process.stdout, _LARGEST_ANSWER)
+            return read_frame(self._process.stdout, _LARGEST_ANSWER)
         except (OSError, ValueError):
             # The child died, or the pool is being closed.
             return None
-        if frame is None:
-            return None
-        answer: dict[str, Any] = json.loads(frame)
-        return answer
 
     def _expire(self, late: threading.Event) -> None:
         late.set()

@@ -89,6 +89,9 @@ def fetch(
         raise FetchError(str(error) or type(error).__name__) from error
     except (httpcore.NetworkError, OSError) as error:
         raise FetchError(f"cannot connect: {error}; check the address") from error
+    except ValueError as error:
+        # A redirect to a name that cannot be decoded, such as one with a malformed A-label.
+        raise FetchError(f"a redirect to something that is no address ({error})") from error
     media_type = media_types.settle(declared, media_types.detect(target, data))
     return Source(target, media_type), data
 
@@ -96,9 +99,10 @@ def fetch(
 def _checked_url(url: str) -> str:
     try:
         parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError) as error:
+        host = parsed.host
+    except (httpx.InvalidURL, TypeError, ValueError) as error:
         raise FetchError(f"not an address ({error})") from error
-    if parsed.scheme not in _SCHEMES or not parsed.host:
+    if parsed.scheme not in _SCHEMES or not host:
         raise FetchError("only http:// and https:// addresses are fetched")
     if parsed.userinfo:
         raise FetchError("an address with a password is not fetched")

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from kvasir.core.errors import UserError
+from kvasir.core.errors import ComponentError, KvasirError, RejectedDataError, UserError
 from kvasir.core.ledger import VersionStatus
 from kvasir.core.protocols import Catalog, Embedder, Splitter, VectorStore
 from kvasir.core.types import Metadata, Progress, document_id
@@ -27,6 +27,7 @@ from kvasir.ingesting.preparing import (
     Rules,
     Unreadable,
     Work,
+    cause_of,
 )
 from kvasir.ingesting.publishing import Publisher, Ready, check_metadata
 from kvasir.ingesting.report import (
@@ -47,6 +48,9 @@ RECIPE_VERSION = 1
 """Raise it when extraction or splitting changes so that documents should be cut anew."""
 
 _RELABEL_TOGETHER = 100
+
+_MAX_FAILURES_IN_A_ROW = 10
+"""Documents in a row that cannot be written before the cause is taken to lie elsewhere."""
 
 _HELD_CHUNKS = 10_000
 """So many chunks with vectors do not wait any longer to be written."""
@@ -181,6 +185,13 @@ class IngestPipeline:
         return run.report
 
 
+def _hits_every_document(error: Exception) -> bool:
+    """True if an error is not of one document: a broken database or store, wrong settings."""
+    if isinstance(error, ComponentError):
+        return error.component == "catalog" and not isinstance(error, RejectedDataError)
+    return isinstance(error, (KvasirError, MemoryError, OSError))
+
+
 class _Run:
     """One ingest: takes work from the reader, and gathers documents until a batch is full."""
 
@@ -204,6 +215,7 @@ class _Run:
         self._held: list[tuple[list[Prepared], Ready]] = []
         self._held_since = 0.0
         self._relabelled: dict[str, Metadata] = {}
+        self._suspects: list[Unreadable] = []
         self.report = IngestReport()
         self.handled: set[str] = set()
 
@@ -216,6 +228,7 @@ class _Run:
             self._take(work)
         self._embed()
         self._write()
+        self._report_suspects()
         self._relabel()
 
     def prune(self, found: Discovery) -> None:
@@ -231,10 +244,12 @@ class _Run:
         """After an interruption: cleans up, and writes what has its vectors and is not live."""
         self._publisher.recover()
         held, self._held = self._held, []
-        if held and not self._is_live(held[0][0][0]):
-            self._publisher.write([ready for _, ready in held])
-        for prepared in (one for group, _ in held for one in group):
-            self._note(Finished(prepared.draft.state.uri, prepared.outcome))
+        for group, ready in held:
+            if self._is_live(group[0]):
+                self._finish(group)
+            else:
+                self._held.append((group, ready))
+        self._write()
         for uri, given in self._relabelled.items():
             record = self._catalog.document(self._collection, document_id(uri))
             if record is not None and dict(record.given) == dict(given):
@@ -266,26 +281,52 @@ class _Run:
                 self._publisher.remove([name])
                 message = f"{failure.message}; its former text was removed from the index"
                 failure = replace(failure, message=message)
-            self._catalog.fail(self._collection, state, failure.reason, failure.message)
+            try:
+                self._catalog.fail(self._collection, state, failure.reason, failure.message)
+            except RejectedDataError as error:
+                failure = replace(failure, message=f"{failure.message}; not recorded: {error}")
         self._note(failure)
 
     def _embed(self) -> None:
         """Completes the vectors of the gathered documents; what is written waits for more."""
         if not self._group:
             return
-        drafts = [prepared.draft for prepared in self._group]
+        embedded = self.report.chunks_embedded
+        try:
+            self._hold(self._group)
+        except (KvasirError, MemoryError, OSError):
+            raise
+        except Exception:  # noqa: BLE001 - a plug-in may raise anything; the guilty document fails
+            self._count_embedded(embedded - self.report.chunks_embedded)
+            for prepared in self._group:
+                self._hold_or_suspect(prepared)
+        self._group = []
+        if not self._publisher.flushes or self._held_enough():
+            self._write()
+
+    def _hold(self, group: list[Prepared]) -> None:
+        """Embed documents and hold them until they are written."""
         waiting = [ready for _, ready in self._held]
+        drafts = [prepared.draft for prepared in group]
         ready = self._publisher.embed(drafts, self._count_embedded, waiting)
         self._held_since = self._held_since if self._held else time.perf_counter()
-        self._held.append((self._group, ready))
-        self._group = []
+        self._held.append((group, ready))
         self.report.chunks_reused += ready.reused
         self.report.chunks_repeated += ready.repeated
         self.report.spend("embed", ready.seconds)
         if ready.reused + ready.repeated:
             self._on_event(Reused(ready.reused + ready.repeated))
-        if not self._publisher.flushes or self._held_enough():
-            self._write()
+
+    def _hold_or_suspect(self, prepared: Prepared) -> None:
+        embedded = self.report.chunks_embedded
+        try:
+            self._hold([prepared])
+        except (KvasirError, MemoryError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - as in _embed
+            self._count_embedded(embedded - self.report.chunks_embedded)
+            message = f"its vectors could not be made ({cause_of(error)})"
+            self._suspect(prepared, "embed", message, error)
 
     def _held_enough(self) -> bool:
         chunks = sum(len(ready.chunks) for _, ready in self._held)
@@ -297,11 +338,63 @@ class _Run:
         if not self._held:
             return
         started = time.perf_counter()
-        self._publisher.write([ready for _, ready in self._held])
-        held, self._held = self._held, []
+        try:
+            self._publisher.write([ready for _, ready in self._held])
+        except Exception as error:
+            if _hits_every_document(error):
+                raise
+            self._write_apart(error)
+        else:
+            held, self._held = self._held, []
+            self._finish([one for group, _ in held for one in group])
         self.report.spend("store", time.perf_counter() - started)
-        for prepared in (one for group, _ in held for one in group):
+
+    def _write_apart(self, error: Exception) -> None:
+        """Write each held document alone after an error: only the guilty ones fail."""
+        self._recover_after(error)
+        self._held = [
+            ([prepared], alone)
+            for group, ready in self._held
+            for prepared, alone in zip(group, ready.apart(), strict=True)
+        ]
+        while self._held:
+            group, ready = self._held[0]
+            try:
+                self._publisher.write([ready])
+            except Exception as failure:
+                if _hits_every_document(failure):
+                    raise
+                self._recover_after(failure)
+                del self._held[0]
+                message = f"it could not be written to the index ({cause_of(failure)})"
+                self._suspect(group[0], "write", message, failure)
+            else:
+                del self._held[0]
+                self._finish(group)
+
+    def _recover_after(self, error: Exception) -> None:
+        """Take back what was half-written; where that fails too, the error hits every document."""
+        try:
+            self._publisher.recover()
+        except Exception as failure:
+            raise error from failure
+
+    def _suspect(self, prepared: Prepared, reason: str, message: str, error: Exception) -> None:
+        state = prepared.draft.state
+        self._suspects.append(Unreadable(Failed(state.uri, reason, message), state))
+        if len(self._suspects) >= _MAX_FAILURES_IN_A_ROW:
+            raise error
+
+    def _report_suspects(self) -> None:
+        """Report documents as failed once another was written: the cause lies in them."""
+        suspects, self._suspects = self._suspects, []
+        for suspect in suspects:
+            self._fail(suspect)
+
+    def _finish(self, group: Iterable[Prepared]) -> None:
+        for prepared in group:
             self._note(Finished(prepared.draft.state.uri, prepared.outcome))
+        self._report_suspects()
 
     def _is_live(self, prepared: Prepared) -> bool:
         record = self._catalog.document(self._collection, prepared.draft.document.id)

@@ -169,6 +169,9 @@ class Reader:
             except OSError as error:
                 self._fail(uri, "missing", f"it cannot be read: {error.strerror or error}", None)
                 continue
+            except ValueError as error:
+                self._fail(uri, "unreadable", f"it cannot be read: {error}", None)
+                continue
             except FetchError as error:
                 self._fail(uri, "fetch", str(error).removeprefix(f"{uri}: "), None)
                 continue
@@ -185,7 +188,12 @@ class Reader:
         if isinstance(item, str) and is_address(item):
             if self._fetch is None:
                 raise FetchError("addresses are not fetched here; download it and ingest the file")
-            source, data = self._fetch(item)
+            try:
+                source, data = self._fetch(item)
+            except (FetchError, OSError):
+                raise
+            except Exception as error:
+                raise FetchError(f"it could not be fetched ({cause_of(error)})") from error
             item = (Source(uri, source.media_type), data)
         if isinstance(item, tuple):
             source, data = item
@@ -247,8 +255,9 @@ class Reader:
         try:
             draft = self._draft(state, _writable(outcome), given)
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; one file fails
-            cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            message = f"it could not be cut into chunks ({cause}); try another rag.splitter"
+            message = (
+                f"it could not be cut into chunks ({cause_of(error)}); try another rag.splitter"
+            )
             self._fail(source.uri, "split", message, state)
             return
         self.seconds["split"] += time.perf_counter() - started
@@ -275,6 +284,11 @@ class Reader:
         self._backlog.put(Unreadable(Failed(uri, reason, message), state))
 
 
+def cause_of(error: Exception) -> str:
+    """Return an unforeseen error in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:300]
+
+
 def _open_at_once(path: str, flags: int) -> int:
     """Opens without waiting: what became a named pipe meanwhile would block for ever."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
@@ -292,7 +306,8 @@ def _conflict(old: SourceState, new: SourceState) -> str:
 def _writable(document: Document) -> Document:
     """Replaces halves of surrogate pairs, which no UTF-8 can hold; every offset stays.
 
-    Numbers that are not finite become text: JSON has none, and NaN differs from itself.
+    Numbers that are not finite become text: JSON has none, and NaN differs from itself; so do
+    whole numbers of more than 64 bits, which stores refuse.
     """
     own = {_sound(name): _kept(value) for name, value in document.metadata.items()}
     text, title = _sound(document.text), _sound(document.title)
@@ -301,6 +316,8 @@ def _writable(document: Document) -> Document:
 
 def _kept(value: MetadataValue) -> MetadataValue:
     if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return str(value)
     return _sound(value) if isinstance(value, str) else value
 

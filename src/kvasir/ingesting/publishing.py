@@ -20,8 +20,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -60,6 +60,15 @@ class Ready:
     reused: int
     repeated: int
     seconds: float
+
+    def apart(self) -> Iterator[Ready]:
+        """Yield each document for itself."""
+        start = 0
+        for draft in self.drafts:
+            end = start + len(draft.chunks)
+            chunks, hashes = self.chunks[start:end], self.hashes[start:end]
+            yield replace(self, drafts=(draft,), chunks=chunks, hashes=hashes)
+            start = end
 
 
 class Publisher:

@@ -8,6 +8,10 @@ from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Block, BlockKind, Document, Metadata, MetadataValue, Source
 from kvasir.core.types import document_id as id_of
 
+MAX_LEVEL = 10
+"""Deepest level of a heading (OpenDocument's); deeper ones count as this one."""
+MAX_PAGE = 10_000_000
+"""Highest page number that is believed; the database keeps 32 bits."""
 SEPARATOR = "\n\n"
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -49,7 +53,10 @@ class DocumentBuilder:
     def add(
         self, kind: BlockKind, text: str, *, page: int | None = None, level: int | None = None
     ) -> None:
-        """Appends a block; text without a visible character is left out."""
+        """Append a block; text without a visible character is left out.
+
+        A page number that no document has is left out, a level is brought into its range.
+        """
         text = clean(text).strip("\n").rstrip()
         if kind is not BlockKind.CODE:
             text = text.strip()
@@ -59,6 +66,8 @@ class DocumentBuilder:
             self._parts.append(SEPARATOR)
             self._length += len(SEPARATOR)
         end = self._length + len(text)
+        page = page if page is not None and 0 < page <= MAX_PAGE else None
+        level = level if level is None else min(max(level, 1), MAX_LEVEL)
         self._blocks.append(Block(kind, self._length, end, page, level))
         self._parts.append(text)
         self._length = end

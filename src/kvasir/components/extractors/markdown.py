@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import yaml
 from markdown_it import MarkdownIt
@@ -98,8 +99,8 @@ def _front_matter(text: str) -> tuple[dict[str, MetadataValue], int]:
     if not match:
         return {}, 0
     try:
-        loaded = yaml.safe_load(match[1])
-    except yaml.YAMLError:
+        loaded = _loaded(match[1])
+    except (yaml.YAMLError, RecursionError):
         # Text between two thematic breaks, not front matter.
         return {}, 0
     if not isinstance(loaded, dict):
@@ -113,3 +114,11 @@ def _front_matter(text: str) -> tuple[dict[str, MetadataValue], int]:
         elif value is not None and not isinstance(value, dict):
             properties[str(key)] = str(value)
     return properties, match.end()
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except ValueError:
+        # A date or number that there is not, such as 2024-02-30: all values stay text.
+        return yaml.load(text, Loader=yaml.BaseLoader)
