@@ -1,12 +1,19 @@
-"""What holds for all tests: what may be skipped, and which run on one worker of ``pytest -n``."""
+"""What all tests share: components and vectors, what may be skipped, what runs on one worker."""
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pytest
+from _pytest.nodeid import coerce_node_id
+
+from kvasir.core import registry
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and so would every program that a test starts.
@@ -21,20 +28,29 @@ _ALLOWED = ("root may", "cannot drop", "computes at once")
 """Skips that say something about the machine's user or the component, not of what is missing."""
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run tests that share a fixture of their module on one worker, which makes it once.
 
-    A test that has an ``xdist_group`` keeps it.
+    A test that has an ``xdist_group`` belongs to that one. Groups stand at the end of a test's
+    id for ``--dist loadgroup``: xdist 3.8 writes them where pytest 9.2 no longer reads them.
     """
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return
     for item in items:
-        shared = _module_fixtures(item)
-        if shared and item.get_closest_marker("xdist_group") is None:
-            parameters = item.callspec.params if hasattr(item, "callspec") else {}
-            chosen = [str(parameters[name]) for name in shared if name in parameters]
-            item.add_marker(pytest.mark.xdist_group(" ".join([item.path.stem, *chosen])))
+        group = _group(item)
+        if group and not item.nodeid.endswith(f"@{group}"):
+            item._id = coerce_node_id(f"{item.nodeid}@{group}")
+
+
+def _group(item: pytest.Item) -> str:
+    marker = item.get_closest_marker("xdist_group")
+    if marker is not None:
+        return str(marker.args[0])
+    shared = _module_fixtures(item)
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    chosen = [str(parameters[name]) for name in shared if name in parameters]
+    return re.sub(r"[\[\]@]", "", " ".join([item.path.stem, *chosen])) if shared else ""
 
 
 def _module_fixtures(item: pytest.Item) -> list[str]:
@@ -65,3 +81,82 @@ def _insist(report: pytest.TestReport | pytest.CollectReport) -> None:
     if not any(allowed in reason for allowed in _ALLOWED):
         report.outcome = "failed"
         report.longrepr = f"skipped where nothing may be: {reason}"
+
+
+class CachedEmbedder:
+    """An embedder that computes the vector of each text once, also for embedders made later."""
+
+    def __init__(self, inner: Any, known: dict[tuple[str, str, str], np.ndarray]) -> None:
+        self._inner, self._known = inner, known
+        self.name, self.dimension = inner.name, inner.dimension
+        self.fingerprint, self.languages = inner.fingerprint, inner.languages
+        self.max_tokens, self.count_tokens = inner.max_tokens, inner.count_tokens
+
+    def embed_documents(self, texts: Sequence[str]) -> np.ndarray:
+        missing = self._missing("document", texts)
+        return self._vectors("document", texts, missing, self._inner.embed_documents(missing))
+
+    def embed_queries(self, texts: Sequence[str]) -> np.ndarray:
+        return self.start_queries(texts)()
+
+    def start_queries(self, texts: Sequence[str]) -> Callable[[], np.ndarray]:
+        missing = self._missing("query", texts)
+        started = self._inner.start_queries(missing)
+        return lambda: self._vectors("query", texts, missing, started())
+
+    def _missing(self, kind: str, texts: Sequence[str]) -> list[str]:
+        unique = dict.fromkeys(texts)
+        return [text for text in unique if (self.fingerprint, kind, text) not in self._known]
+
+    def _vectors(
+        self, kind: str, texts: Sequence[str], missing: Sequence[str], vectors: np.ndarray
+    ) -> np.ndarray:
+        for text, vector in zip(missing, vectors, strict=True):
+            self._known[self.fingerprint, kind, text] = vector
+        rows = [self._known[self.fingerprint, kind, text] for text in texts]
+        return np.stack(rows) if rows else np.empty((0, self.dimension), np.float32)
+
+
+@pytest.fixture(scope="session")
+def cache_vectors() -> Callable[[Any], CachedEmbedder]:
+    """Return a function that gives an embedder the vectors that are known in this session."""
+    known: dict[tuple[str, str, str], np.ndarray] = {}
+    return lambda embedder: CachedEmbedder(embedder, known)
+
+
+SHARED = (("embedders", "openvino"), ("analyzers", "bm25"))
+"""Components that take long to load and that nothing changes."""
+OF_ONE_USE = ("data_dir", "token", "on_progress")
+"""Arguments of an embedder that only say how a model is fetched."""
+
+
+@pytest.fixture(scope="session")
+def check_shared(cache_vectors: Callable[[Any], CachedEmbedder]) -> Callable[..., Any]:
+    """Return ``registry.check``, but what is made of a shared class is made once."""
+    check, made = registry.check, {}
+
+    def check_shared(
+        family: str, name: str, options: Mapping[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
+        cls, given = check(family, name, options)
+        if (family, name) not in SHARED:
+            return cls, given
+
+        @functools.wraps(cls, updated=())
+        def make(**arguments: Any) -> Any:
+            same = {key: value for key, value in arguments.items() if key not in OF_ONE_USE}
+            key = f"{family} {name} {sorted(same.items())}"
+            if key not in made:
+                one = cls(**arguments)
+                made[key] = cache_vectors(one) if family == "embedders" else one
+            return made[key]
+
+        return make, given
+
+    return check_shared
+
+
+@pytest.fixture
+def share_components(monkeypatch: pytest.MonkeyPatch, check_shared: Callable[..., Any]) -> None:
+    """Give the test the embedding model that other tests have loaded."""
+    monkeypatch.setattr(registry, "check", check_shared)

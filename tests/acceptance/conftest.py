@@ -6,7 +6,6 @@ it; ``kvasir_process`` starts a real one where the process itself is what is tes
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 import os
@@ -23,10 +22,6 @@ from kvasir.core import registry
 from kvasir.frontends.cli.main import main
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
-SHARED = (("embedders", "openvino"), ("analyzers", "bm25"))
-"""Components that take long to load and that nothing changes: made once for each set of options."""
-OF_A_COMMAND = ("data_dir", "token", "on_progress")
-"""Arguments of an embedder that only say how a model is fetched."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +41,13 @@ Kvasir = Callable[..., Run]
 Start = Callable[[Path, tuple[str, ...], str | None, dict[str, str]], Run]
 
 
-def kvasir_in(folder: Path, start: Start | None = None) -> Kvasir:
+def kvasir_in(folder: Path, start: Start) -> Kvasir:
     """Return a function that runs ``kvasir`` in a folder, without settings from outside."""
 
     def run(
         *arguments: str, code: int | None = 0, typed: str | None = None, **environment: str
     ) -> Run:
-        done = (start or start_here)(folder, arguments, typed, environment)
+        done = start(folder, arguments, typed, environment)
         assert "Traceback" not in done.err, done.err
         if code is not None:
             assert done.code == code, done.out + done.err
@@ -79,56 +74,40 @@ def start_process(
     return Run(done.returncode, done.stdout, done.stderr)
 
 
-def start_here(
-    folder: Path, arguments: tuple[str, ...], typed: str | None, environment: dict[str, str]
-) -> Run:
-    """Run a command in this process, with the streams and the environment of one of its own."""
-    typed_in, out, err = (
-        io.TextIOWrapper(io.BytesIO(content), "utf-8", write_through=True)
-        for content in ((typed or "").encode(), b"", b"")
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("KVASIR__")]:
-            patch.delenv(name)
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", ["kvasir", *arguments])
-        patch.setattr(sys, "stdin", typed_in)
-        patch.setattr(sys, "stdout", out)
-        patch.setattr(sys, "stderr", err)
-        patch.setattr(registry, "check", _check_shared)
-        with pytest.raises(SystemExit) as ended:
-            main()
-    written = (stream.buffer.getvalue().decode("utf-8") for stream in (out, err))
-    return Run(ended.value.code, *written)
+@pytest.fixture(scope="session")
+def start_here(check_shared: Callable[..., Any]) -> Start:
+    """Return a function that runs a command in this process, as in a process of its own."""
 
+    def start(
+        folder: Path, arguments: tuple[str, ...], typed: str | None, environment: dict[str, str]
+    ) -> Run:
+        typed_in, out, err = (
+            io.TextIOWrapper(io.BytesIO(content), "utf-8", write_through=True)
+            for content in ((typed or "").encode(), b"", b"")
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith("KVASIR__")]:
+                patch.delenv(name)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["kvasir", *arguments])
+            patch.setattr(sys, "stdin", typed_in)
+            patch.setattr(sys, "stdout", out)
+            patch.setattr(sys, "stderr", err)
+            patch.setattr(registry, "check", check_shared)
+            with pytest.raises(SystemExit) as ended:
+                main()
+        written = (stream.buffer.getvalue().decode("utf-8") for stream in (out, err))
+        return Run(ended.value.code, *written)
 
-_check = registry.check
-_made: dict[str, Any] = {}
-
-
-def _check_shared(family: str, name: str, options: Any) -> tuple[Any, dict[str, Any]]:
-    """As ``registry.check``; a class whose instances are shared gives the one already made."""
-    cls, given = _check(family, name, options)
-    if (family, name) not in SHARED:
-        return cls, given
-
-    @functools.wraps(cls, updated=())
-    def make(**arguments: Any) -> Any:
-        same = {key: value for key, value in arguments.items() if key not in OF_A_COMMAND}
-        key = f"{family} {name} {sorted(same.items())}"
-        if key not in _made:
-            _made[key] = cls(**arguments)
-        return _made[key]
-
-    return make, given
+    return start
 
 
 @pytest.fixture
-def kvasir(tmp_path: Path) -> Kvasir:
+def kvasir(tmp_path: Path, start_here: Start) -> Kvasir:
     """Run ``kvasir`` in a folder of the test's own."""
-    return kvasir_in(tmp_path)
+    return kvasir_in(tmp_path, start_here)
 
 
 @pytest.fixture
@@ -155,21 +134,18 @@ def notes(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ingested_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ingested_folder(tmp_path_factory: pytest.TempPathFactory, start_here: Start) -> Path:
     """A folder where two notes are ingested; for commands that change nothing."""
-    return _ingest_notes(tmp_path_factory.mktemp("ingested"))
-
-
-def _ingest_notes(folder: Path) -> Path:
+    folder = tmp_path_factory.mktemp("ingested")
     write_moon_and_tea(folder / "notes")
-    kvasir_in(folder)("ingest", "notes")
+    kvasir_in(folder, start_here)("ingest", "notes")
     return folder
 
 
 @pytest.fixture(scope="session")
-def ingested(ingested_folder: Path) -> Kvasir:
+def ingested(ingested_folder: Path, start_here: Start) -> Kvasir:
     """Run ``kvasir`` where two notes are ingested; for commands that change nothing."""
-    return kvasir_in(ingested_folder)
+    return kvasir_in(ingested_folder, start_here)
 
 
 @pytest.fixture(scope="session")
@@ -179,9 +155,13 @@ def ingested_process(ingested_folder: Path) -> Kvasir:
 
 
 @pytest.fixture(scope="module")
-def ingested_for_module(tmp_path_factory: pytest.TempPathFactory) -> Kvasir:
+def ingested_for_module(tmp_path_factory: pytest.TempPathFactory, start_here: Start) -> Kvasir:
     """Run ``kvasir`` where two notes are ingested, and where the module may ingest more."""
-    return kvasir_in(_ingest_notes(tmp_path_factory.mktemp("module")))
+    folder = tmp_path_factory.mktemp("module")
+    write_moon_and_tea(folder / "notes")
+    run = kvasir_in(folder, start_here)
+    run("ingest", "notes")
+    return run
 
 
 @pytest.fixture

@@ -59,8 +59,10 @@ def test_data_sets_share_a_collection_and_are_reported_apart(kvasir: Kvasir, jud
     assert sorted(path.name for path in judged.iterdir()) == ["gods", "wolves"]
 
 
-def test_the_table_of_retrieval_has_a_row_for_each_data_set(kvasir: Kvasir, judged: Path) -> None:
-    heads, *rows = kvasir("evaluate", "retrieval", "gods", "wolves").out.splitlines()
+def test_the_table_of_retrieval_has_a_row_for_each_data_set(
+    kvasir_process: Kvasir, judged: Path
+) -> None:
+    heads, *rows = kvasir_process("evaluate", "retrieval", "gods", "wolves").out.splitlines()
     assert heads.split()[:5] == ["data", "set", "documents", "queries", "ndcg@10"]
     assert heads.endswith("ndcg@10, 95 %")
     gods, wolves = (row.split() for row in rows)
@@ -68,6 +70,7 @@ def test_the_table_of_retrieval_has_a_row_for_each_data_set(kvasir: Kvasir, judg
     assert wolves[:3] == ["wolves", "4", "4"]
 
 
+@pytest.mark.xdist_group("xquad")
 def test_the_command_finds_as_well_as_the_manual_says(kvasir: Kvasir, shared_data: Path) -> None:
     folder = shared_data / "retrieval" / "xquad-en"
     report = kvasir("evaluate", "retrieval", "--json", str(folder)).json

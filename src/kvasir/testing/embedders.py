@@ -107,7 +107,7 @@ class EmbedderContract:
     def test_questions_can_be_embedded_beside_other_work(self, embedder: Embedder) -> None:
         if not isinstance(embedder, BackgroundEmbedder):
             pytest.skip("this embedder computes at once")
-        for texts in ([], list(TEXTS[:1]), list(TEXTS) * 40):
+        for texts in ([], list(TEXTS[:1]), list(TEXTS) * 12):
             waiting = [embedder.start_queries(texts) for _ in range(10)]
             expected = embedder.embed_queries(texts)
             for wait in waiting:
