@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from uuid import uuid4
 
 from kvasir.answering.answers import Answerer
+from kvasir.answering.citations import FindVersion
 from kvasir.answering.retrieval import Retriever
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.collection import Collection
@@ -279,11 +280,9 @@ class App:
         provided["on_progress"] = self._on_progress
         return cast(Generator, build("generators", chosen.type, chosen.arguments, provided))
 
-    def make_answerer(
-        self, retriever: Retriever, document_text: Callable[[str], str | None]
-    ) -> Answerer:
+    def make_answerer(self, retriever: Retriever, find_version: FindVersion) -> Answerer:
         """Put the chosen generator behind the retriever of an evaluation."""
-        return make_answerer(self, self._options.get(), retriever, document_text)
+        return make_answerer(self, self._options.get(), retriever, find_version)
 
     def open_store(self, collection: str, made_by: Embedder | CollectionRecord) -> VectorStore:
         """Open the store of a collection where the settings have it."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kvasir.answering.answers import Answerer
+from kvasir.answering.citations import FindVersion
 from kvasir.answering.prompts import DEFAULT_PROMPT
 from kvasir.answering.refusal import Calibration
 from kvasir.answering.retrieval import Languages, Retriever
@@ -264,7 +265,7 @@ class Index:
             self.components,
             self.options,
             self.retriever,
-            self.text,
+            lambda document: self.components.catalog.live_version(self.name, document),
             self.calibration(),
             generator=generator,
             languages=self.languages,
@@ -356,7 +357,7 @@ def make_answerer(
     components: Components,
     options: CollectionOptions,
     retriever: Retriever,
-    document_text: Callable[[str], str | None],
+    find_version: FindVersion,
     calibration: Calibration | None = None,
     *,
     generator: Generator | None = None,
@@ -372,5 +373,5 @@ def make_answerer(
         template=options.prompt,
         calibration=calibration,
         refuse=options.refuse,
-        document_text=document_text,
+        find_version=find_version,
     )

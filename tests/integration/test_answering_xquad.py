@@ -46,8 +46,8 @@ def evaluate(cache_vectors):
             embedder,
             lambda: MemoryStore(dimension=embedder.dimension, analyzer=analyzer),
             splitter,
-            lambda retriever, texts: Answerer(
-                retriever, generator, analyzer=analyzer, embedder=embedder, document_text=texts
+            lambda retriever, versions: Answerer(
+                retriever, generator, analyzer=analyzer, embedder=embedder, find_version=versions
             ),
             off_topic=off_topic,
         )

@@ -51,5 +51,8 @@ def test_ask_and_the_first_turn_of_a_chat_answer_500_questions_alike(tmp_path):
             assert replied.citations == asked.citations
             assert replace(replied, timings={}) == replace(asked, timings={})
             assert replied.timings.keys() == asked.timings.keys()
+            for citation in asked.citations:
+                record = app.document(citation.document_id)
+                assert citation.content_hash == record.state.content_hash != ""
             answered += not asked.refused
         assert answered > 0.9 * QUESTIONS

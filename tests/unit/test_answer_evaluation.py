@@ -61,8 +61,8 @@ def evaluate(off_topic=()):
         embedder,
         lambda: MemoryStore(dimension=256, analyzer=analyzer),
         Whole(),
-        lambda retriever, texts: Answerer(
-            retriever, generator, analyzer=analyzer, embedder=embedder, document_text=texts
+        lambda retriever, versions: Answerer(
+            retriever, generator, analyzer=analyzer, embedder=embedder, find_version=versions
         ),
         off_topic=off_topic,
     )

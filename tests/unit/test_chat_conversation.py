@@ -12,6 +12,7 @@ from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.components.generators.openai import OpenAIGenerator
 from kvasir.core.errors import CollectionError, ComponentError, SettingsError, UserError
+from kvasir.core.ledger import DocumentVersion
 from kvasir.core.types import (
     Chunk,
     Comparison,
@@ -62,7 +63,7 @@ def generator(server):
 
 
 def answerer_of(retriever, generator, **options):
-    texts = {f"d{n}": text for n, text in enumerate(TEXTS)}
+    versions = {f"d{n}": DocumentVersion(text, f"hash {n}") for n, text in enumerate(TEXTS)}
     # Certain of everything that shares a word, and of nothing else.
     calibration = Calibration((0.0, 40.0, 0.0, 0.0, 0.0), -5.0)
     return Answerer(
@@ -70,7 +71,7 @@ def answerer_of(retriever, generator, **options):
         generator,
         analyzer=Bm25Analyzer(),
         calibration=calibration,
-        document_text=texts.get,
+        find_version=versions.get,
         **options,
     )
 
@@ -111,6 +112,7 @@ def test_with_rag_citations_are_checked_and_numbered(server, generator, retrieve
     assert reply.text == "Two dwarfs brewed mead [1]. It was sold in Rome."
     (citation,) = reply.citations
     assert TEXTS[0][citation.start : citation.end] == citation.quote
+    assert citation.content_hash == "hash 0"
     assert reply.removed_citations == 1
     system, user = contents(server)
     assert system[1].startswith("Be kind.")

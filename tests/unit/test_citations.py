@@ -2,6 +2,7 @@ import pytest
 
 from kvasir.answering.citations import CitationChecker
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
+from kvasir.core.ledger import DocumentVersion
 from kvasir.core.types import Chunk, Hit
 
 TEXT = (
@@ -19,8 +20,8 @@ def hit(text=TEXT[START:], start=START, document="d1", language="en"):
     return Hit(chunk, 1.0, 0.9, 1.0)
 
 
-def check(pieces, hits=None, question="Who made Kvasir?", document_text=None):
-    checker = CitationChecker(question, hits or [hit()], Bm25Analyzer(), document_text)
+def check(pieces, hits=None, question="Who made Kvasir?", find_version=None):
+    checker = CitationChecker(question, hits or [hit()], Bm25Analyzer(), find_version)
     text = "".join([checker.feed(piece) for piece in pieces] + [checker.finish()])
     return text, checker
 
@@ -115,9 +116,9 @@ def test_an_index_in_code_is_no_marker():
 
 def test_a_quote_that_does_not_stand_in_the_document_is_no_citation():
     answer = ["Kvasir was made by the gods [1]."]
-    assert len(check(answer, document_text=lambda _: TEXT)[1].citations) == 1
-    assert len(check(answer, document_text=lambda _: None)[1].citations) == 1
-    text, checker = check(answer, document_text=lambda _: TEXT.upper())
+    assert len(check(answer, find_version=lambda _: DocumentVersion(TEXT))[1].citations) == 1
+    assert len(check(answer, find_version=lambda _: None)[1].citations) == 1
+    text, checker = check(answer, find_version=lambda _: DocumentVersion(TEXT.upper()))
     assert checker.citations == []
     assert checker.removed == 1
     assert "[1]" not in text

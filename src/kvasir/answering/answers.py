@@ -16,7 +16,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Self
 
-from kvasir.answering.citations import CitationChecker, DocumentText
+from kvasir.answering.citations import CitationChecker, FindVersion
 from kvasir.answering.prompts import (
     DEFAULT_PROMPT,
     SYSTEM_PROMPT,
@@ -144,7 +144,7 @@ class Answerer:
         template: str = DEFAULT_PROMPT,
         calibration: Calibration | None = None,
         refuse: bool = True,
-        document_text: DocumentText | None = None,
+        find_version: FindVersion | None = None,
     ) -> None:
         """Put an answerer together; nothing is loaded or asked yet.
 
@@ -159,7 +159,7 @@ class Answerer:
             calibration: The decision to refuse, fitted to the collection; by default the
                 shipped one.
             refuse: False answers every question for which anything was retrieved.
-            document_text: Gives documents' texts by id, against which quotes are checked.
+            find_version: Finds documents' texts by id, against which quotes are checked.
 
         Raises:
             SettingsError: The template lacks a placeholder.
@@ -174,7 +174,7 @@ class Answerer:
         self._template = template
         self._calibration = calibration or DEFAULT_CALIBRATION
         self._refuse = refuse
-        self._document_text = document_text
+        self._find_version = find_version
 
     def ask(self, request: SearchRequest, *, history: Sequence[Message] = ()) -> Answer:
         """Answer a question; see ``stream``."""
@@ -241,7 +241,7 @@ class Answerer:
             )
             return
         prompt = self._prompt(question, hits, history, system)
-        checker = CitationChecker(question, prompt.hits, self._analyzer, self._document_text)
+        checker = CitationChecker(question, prompt.hits, self._analyzer, self._find_version)
         pieces: list[str] = []
         with closing(self._checked_pieces(prompt, checker)) as checked:
             for piece in checked:

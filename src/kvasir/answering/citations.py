@@ -14,13 +14,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from kvasir.core.ledger import DocumentVersion
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.types import Chunk, Citation, Hit
 from kvasir.language.detect import detect
 from kvasir.language.sentences import sentence_spans
 
-DocumentText = Callable[[str], str | None]
-"""Returns a document's whole text by its id, or None where it is not kept."""
+FindVersion = Callable[[str], DocumentVersion | None]
+"""Returns the live version of a document by its id, or None where its text is not kept."""
 
 _MARKER = re.compile(r"\s*[\[【]\s*\^?(\d{1,4}(?:\s*[,;，、]\s*\d{1,4})*)\s*[\]】]")
 _UNFINISHED = re.compile(r"\s*[\[【][\s\d^,;，、]{0,40}$|\s+$")
@@ -49,7 +50,7 @@ class CitationChecker:
         question: str,
         hits: Sequence[Hit],
         analyzer: TextAnalyzer | None = None,
-        document_text: DocumentText | None = None,
+        find_version: FindVersion | None = None,
     ) -> None:
         """Prepares the check of one answer.
 
@@ -57,14 +58,14 @@ class CitationChecker:
             question: The question.
             hits: What the prompt contained; ``[n]`` means ``hits[n - 1]``.
             analyzer: Tells which words are the same; plain words are compared without one.
-            document_text: Gives documents' texts, against which offsets are then checked too.
+            find_version: Finds documents' texts, against which offsets are then checked too.
         """
         self.citations: list[Citation] = []
         self.removed = 0
         self._question = question
         self._hits = hits
         self._analyzer = analyzer
-        self._document_text = document_text
+        self._find_version = find_version
         self._pending = ""
         self._shown = ""
         self._statement = ""
@@ -152,11 +153,12 @@ class CitationChecker:
         chunk = quotable.chunk
         start, end = chunk.start + span[0], chunk.start + span[1]
         quote = chunk.text[span[0] : span[1]]
-        document = self._document_text(chunk.document_id) if self._document_text else None
-        if document is not None and document[start:end] != quote:
+        version = self._find_version(chunk.document_id) if self._find_version else None
+        if version is not None and version.text[start:end] != quote:
             return None
         uri = str(chunk.metadata.get("source_uri", ""))
-        return Citation(number, chunk.document_id, uri, chunk.page, quote, start, end)
+        content_hash = version.content_hash if version else ""
+        return Citation(number, chunk.document_id, uri, chunk.page, quote, start, end, content_hash)
 
 
 def _numbers(match: re.Match[str]) -> list[int]:

@@ -35,6 +35,7 @@ from kvasir.core.ledger import (
     ChunkRecord,
     CollectionRecord,
     DocumentRecord,
+    DocumentVersion,
     SourceState,
     Stamp,
     VersionDraft,
@@ -161,15 +162,20 @@ class SqlCatalog:
             yield document_record(list(group))
 
     def text(self, collection: str, document_id: str) -> str | None:
-        """Returns the text of the live version, or None."""
+        """Return the text of the live version, or None."""
+        version = self.live_version(collection, document_id)
+        return version.text if version else None
+
+    def live_version(self, collection: str, document_id: str) -> DocumentVersion | None:
+        """Return the text and content hash of the live version, or None."""
         query = (
-            live(collection, texts.c.compressed)
+            live(collection, texts.c.compressed, versions.c.content_hash)
             .join(texts, texts.c.version_id == versions.c.id)
             .where(sources.c.document_id == document_id)
         )
         with reading(self._engine) as connection:
-            compressed = connection.execute(query).scalar_one_or_none()
-        return None if compressed is None else expand(compressed)
+            row = connection.execute(query).one_or_none()
+        return None if row is None else DocumentVersion(expand(row.compressed), row.content_hash)
 
     def chunks(self, collection: str, document_id: str) -> list[ChunkRecord]:
         """Returns the chunks of the live version, in order."""

@@ -79,6 +79,19 @@ class SourceState:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentVersion:
+    """The text of one version of a document, and which version it is.
+
+    Attributes:
+        text: The whole text, into which offsets point.
+        content_hash: ``SourceState.content_hash``; empty where it is not known.
+    """
+
+    text: str
+    content_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class VersionDraft:
     """A version of a document about to be recorded as pending.
 

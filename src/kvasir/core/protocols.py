@@ -308,6 +308,9 @@ class Catalog(Protocol):
     def text(self, collection: str, document_id: str) -> str | None:
         """Returns the text of the live version, or None."""
 
+    def live_version(self, collection: str, document_id: str) -> LiveVersion | None:
+        """Return text and content hash of the live version, or None."""
+
     def chunks(self, collection: str, document_id: str) -> list[ChunkRecord]:
         """Returns the chunks of the live version, in order."""
 

@@ -248,6 +248,8 @@ class Citation:
         quote: The words that stand there, to the letter.
         start: Offset of the quote in the document's text.
         end: Offset after it.
+        content_hash: SHA-256 of the source's bytes in the version cited, hexadecimal: the
+            offsets point into that version's text. Empty where it is not known.
     """
 
     marker: int
@@ -257,6 +259,7 @@ class Citation:
     quote: str
     start: int
     end: int
+    content_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)

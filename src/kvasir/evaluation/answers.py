@@ -19,9 +19,11 @@ from time import perf_counter
 from typing import Any
 
 from kvasir.answering.answers import Answerer
+from kvasir.answering.citations import FindVersion
 from kvasir.answering.retrieval import Retriever
 from kvasir.core.deadline import check
 from kvasir.core.errors import UserError
+from kvasir.core.ledger import DocumentVersion
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.types import Answer, Progress, document_id
 from kvasir.evaluation.datasets import EvaluationQuery, RetrievalDataset
@@ -32,7 +34,7 @@ from kvasir.evaluation.retrieval import (
     to_document,
 )
 
-MakeAnswerer = Callable[[Retriever, Callable[[str], str | None]], Answerer]
+MakeAnswerer = Callable[[Retriever, FindVersion], Answerer]
 """Makes the answerer to measure, of a retriever and of documents' texts by id."""
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
@@ -148,7 +150,9 @@ def evaluate_answers(
         started = perf_counter()
         _, languages = ingest_datasets([dataset], embedder, store, splitter, options, report)
         ingested = perf_counter()
-        answerer = make_answerer(make_retriever(embedder, store, languages, options), texts.get)
+        versions = {document: DocumentVersion(text) for document, text in texts.items()}
+        retriever = make_retriever(embedder, store, languages, options)
+        answerer = make_answerer(retriever, versions.get)
         asked = [*dataset.queries, *(EvaluationQuery("", text) for text in off_topic)]
         cases: list[AnswerCase] = []
         for query in asked:

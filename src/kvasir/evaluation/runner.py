@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kvasir.answering.answers import Answerer
+from kvasir.answering.citations import FindVersion
 from kvasir.answering.retrieval import Retriever
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import Embedder, Reranker, Splitter, VectorStore
@@ -57,9 +58,7 @@ class EvaluationComponents(Protocol):
     def temporary_stores(self) -> AbstractContextManager[Callable[[], VectorStore]]:
         """Give a function that opens empty collections, which are gone afterwards."""
 
-    def make_answerer(
-        self, retriever: Retriever, document_text: Callable[[str], str | None]
-    ) -> Answerer:
+    def make_answerer(self, retriever: Retriever, find_version: FindVersion) -> Answerer:
         """Put the chosen generator behind a retriever."""
 
 
