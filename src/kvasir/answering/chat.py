@@ -36,8 +36,8 @@ to other sources. A greeting, thanks, or a wish to shorten or reword an earlier 
 source."""
 
 NEEDS_MODEL = (
-    "without RAG a chat needs a language model: turn RAG on (/r, or --rag), or set generator.type, "
-    "generator.model and generator.base_url"
+    "without RAG a chat needs a language model: set generator.type, generator.model and "
+    "generator.base_url"
 )
 
 

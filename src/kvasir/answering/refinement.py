@@ -76,8 +76,9 @@ class Refiner:
         """
         if isinstance(generator, QuotesOnly):
             raise UserError(
-                "refining a question needs a language model: set generator.type, or "
-                "chat.rag.context_refinement.generator, or leave --rag-context-refinement out"
+                "refining a question needs a language model: set generator.type or "
+                "chat.rag.context_refinement.generator, or chat.rag.context_refinement.enabled to "
+                "false"
             )
         refinement_messages("", prompt)
         self._generator = generator

@@ -245,7 +245,7 @@ class Calibration:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"the stored calibration cannot be read ({error!r}): run 'kvasir calibrate' again"
+                f"the stored calibration cannot be read ({error!r}): calibrate the collection again"
             ) from error
 
 

@@ -10,13 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kvasir.answering.chat import NEEDS_MODEL, Conversation
+from kvasir.answering.chat import Conversation
 from kvasir.core.errors import KvasirError, UserError
 from kvasir.core.types import Answer
 from kvasir.frontends.cli.chat.contexts import all_contexts, check_context
 from kvasir.frontends.cli.chat.journal import Journal
 from kvasir.frontends.cli.chat.screen import BrokenOffError, Screen
 from kvasir.frontends.cli.chat.session import Beginning, Session, what_failed
+
+NEEDS_MODEL = (
+    "without RAG a chat needs a language model: turn RAG on (/r, or --rag), or set generator.type, "
+    "generator.model and generator.base_url"
+)
 
 QUOTATIONS = "quotations"
 """What stands for a model's name where replies are quoted from the documents."""
@@ -114,6 +119,8 @@ class Chat:
                 question, model=self.title, rag=self.rag, system=self.session.system
             )
         )
+        if not self.rag and not self._conversation.has_model:
+            raise UserError(NEEDS_MODEL)
         stream = self._conversation.stream(
             question, self.session.messages, rag=self.rag, system=self.session.system
         )
