@@ -15,6 +15,7 @@ from kvasir.core.ledger import (
     ChunkRecord,
     CollectionRecord,
     DocumentRecord,
+    DocumentVersion,
     SourceState,
     Stamp,
     VersionDraft,
@@ -308,7 +309,7 @@ class Catalog(Protocol):
     def text(self, collection: str, document_id: str) -> str | None:
         """Returns the text of the live version, or None."""
 
-    def live_version(self, collection: str, document_id: str) -> LiveVersion | None:
+    def live_version(self, collection: str, document_id: str) -> DocumentVersion | None:
         """Return text and content hash of the live version, or None."""
 
     def chunks(self, collection: str, document_id: str) -> list[ChunkRecord]:
