@@ -38,9 +38,11 @@ from corpus import (
     percentiles,
     timed,
 )
+from kvasir.answering.fusion import fuse
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.stores.qdrant_edge import QdrantStore
 from kvasir.core.filters import Comparison, Filter, matches
+from kvasir.core.protocols import Candidate
 from kvasir.core.types import Chunk, Matrix
 
 WORK = Path(__file__).parent / "work"
@@ -77,16 +79,16 @@ def build(corpus: Corpus, home: Path) -> dict[str, Any]:
 
 def hybrid(store: QdrantStore, vector: Matrix, text: str) -> list[Chunk]:
     """Both legs of 100, fused by convex combination, and the best ten chunks."""
-    dense = store.rank_dense(vector[None], 100)[0]
-    lexical = store.rank_lexical([text], ["en"], 100)[0]
-    scores: dict[str, float] = {}
-    for leg in (dense, lexical):
-        if leg:
-            low, high = leg[-1][1], leg[0][1]
-            for point_id, score in leg:
-                part = 0.5 * (score - low) / ((high - low) or 1.0)
-                scores[point_id] = scores.get(point_id, 0.0) + part
-    return store.fetch_chunks(sorted(scores, key=scores.__getitem__, reverse=True)[:10])
+    (found,) = store.search_hybrid(vector[None], [text], ["en"], 100)
+    dense = np.array([candidate.dense_score for candidate in found])
+    lexical = np.array([candidate.lexical_score or 0.0 for candidate in found])
+    best = np.argsort(-fuse(dense, lexical, 0.5), kind="stable")[:10]
+    return store.fetch_chunks([found[i].chunk_id for i in best])
+
+
+def chunks_of(store: QdrantStore, found: list[Candidate]) -> list[Chunk]:
+    """Read the chunks of candidates."""
+    return store.fetch_chunks([candidate.chunk_id for candidate in found])
 
 
 def measure(corpus: Corpus, home: Path) -> dict[str, Any]:
@@ -115,7 +117,7 @@ def measure(corpus: Corpus, home: Path) -> dict[str, Any]:
     }
     for name, condition in filters.items():
         queries[f"dense 10, {name}"] = latency(
-            lambda i, c=condition: store.search_dense(vectors[i : i + 1], 10, c)
+            lambda i, c=condition: chunks_of(store, store.search(vectors[i : i + 1], 10, c)[0])
         )
     used = memory()
     result = {
@@ -132,11 +134,14 @@ def measure(corpus: Corpus, home: Path) -> dict[str, Any]:
 def _legs(
     store: QdrantStore, vectors: Matrix, texts: list[str], depth: int
 ) -> dict[str, Callable[[int], Any]]:
+    def both(i: int) -> list[Candidate]:
+        return store.search_hybrid(vectors[i : i + 1], [texts[i]], ["en"], depth)[0]
+
     return {
-        "dense, ids": lambda i: store.rank_dense(vectors[i : i + 1], depth),
-        "dense, chunks": lambda i: store.search_dense(vectors[i : i + 1], depth),
-        "lexical, ids": lambda i: store.rank_lexical([texts[i]], ["en"], depth),
-        "lexical, chunks": lambda i: store.search_lexical([texts[i]], ["en"], depth),
+        "dense, ids": lambda i: store.search(vectors[i : i + 1], depth),
+        "dense, chunks": lambda i: chunks_of(store, store.search(vectors[i : i + 1], depth)[0]),
+        "both, ids": both,
+        "both, chunks": lambda i: chunks_of(store, both(i)),
     }
 
 
@@ -159,9 +164,9 @@ def recall(
         scores = np.concatenate([part for part, _ in parts], axis=1)
         ids = np.array([point_id for _, names in parts for point_id in names])
         top = np.argsort(-scores, axis=1)[:, :10]
-        found = store.rank_dense(queries, 10, filters.get(name))
+        found = store.search(queries, 10, filters.get(name))
         same = [
-            len({*ids[row]} & {point_id for point_id, _ in ranking})
+            len({*ids[row]} & {candidate.chunk_id for candidate in ranking})
             for row, ranking in zip(top, found, strict=True)
         ]
         result[name] = round(sum(same) / top.size, 4)

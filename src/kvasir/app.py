@@ -32,7 +32,6 @@ from kvasir.core.ledger import CollectionRecord
 from kvasir.core.process import OwnerProcess
 from kvasir.core.protocols import (
     Connected,
-    Droppable,
     Embedder,
     Generator,
     Reranker,
@@ -326,7 +325,7 @@ class App:
     def temporary_stores(self) -> Iterator[Callable[[], VectorStore]]:
         """Give a function that opens empty collections, which are gone afterwards.
 
-        On a server they have names of their own; what cannot drop them leaves them empty.
+        On a server they have names of their own.
         """
         here, numbers, run = self.settings.store_address, count(), uuid4().hex[:12]
         on_server: list[str] = []
@@ -346,7 +345,7 @@ class App:
             finally:
                 for name in on_server:
                     with closing(self.open_store(name, self.embedder)) as store:
-                        _clear(store)
+                        store.drop()
 
     def _open_store(
         self,
@@ -440,10 +439,3 @@ class App:
     def _check_open(self) -> None:
         if not self._is_open:
             raise ClosedError("the application is closed")
-
-
-def _clear(store: VectorStore) -> None:
-    if isinstance(store, Droppable):
-        store.drop()
-    else:
-        store.delete([chunk.id for batch in store.scroll() for chunk, _ in batch])

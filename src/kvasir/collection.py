@@ -19,7 +19,7 @@ from kvasir.collection_index import Index
 from kvasir.core.errors import ClosedError, NameTakenError, UnfinishedError, UserError
 from kvasir.core.filters import Filter, parse_filter
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
-from kvasir.core.protocols import Droppable, Optimizable
+from kvasir.core.protocols import Optimizable
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import (
     Answer,
@@ -274,13 +274,8 @@ class Collection:
             record, catalog = index.record(), index.components.catalog
             with index.writing:
                 # Retire the documents first. Delete the record last: opening the store needs it.
-                ids = [document.id for document in catalog.documents(record.name)]
-                catalog.retire(record.name, ids)
-                if isinstance(index.store, Droppable):
-                    index.store.drop()
-                    catalog.delete_collection(record.name)
-            if not isinstance(index.store, Droppable):
-                index.publisher.remove(ids)
+                catalog.retire(record.name, [each.id for each in catalog.documents(record.name)])
+                index.store.drop()
                 catalog.delete_collection(record.name)
             index.reset()
 

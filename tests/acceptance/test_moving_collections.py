@@ -29,6 +29,7 @@ from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED, cli
 from kvasir.maintenance.copying import copy_chunks
 from kvasir.settings.schema import Settings, load_settings
 from kvasir.settings.store_uris import guess_store
+from kvasir.testing.store_cases import search_texts, search_vectors
 
 Kvasir = Callable[..., Any]
 
@@ -91,9 +92,9 @@ def everything(store):
 
 def searches(store):
     """Score lists, and the chunks whose place no equal score leaves open, of every query."""
-    dense = store.search_dense(make_vectors(QUERIES, seed=3), TOP_K)
+    dense = search_vectors(store, make_vectors(QUERIES, seed=3), TOP_K)
     texts = make_texts(QUERIES, 6, seed=4)
-    lexical = store.search_lexical(texts, ["en"] * QUERIES, TOP_K)
+    lexical = search_texts(store, texts, ["en"] * QUERIES, TOP_K)
     return [
         ([hit.lexical_score or hit.dense_score for hit in hits], hits) for hits in dense + lexical
     ]

@@ -4,7 +4,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import httpx
@@ -12,7 +14,8 @@ import pytest
 
 from kvasir.components.stores.chroma import ChromaStore
 from kvasir.core.errors import CollectionError
-from kvasir.testing.stores import StoreContract, make_chunk, make_vectors
+from kvasir.testing.store_cases import make_chunk, make_vectors, search_texts
+from kvasir.testing.stores import StoreContract
 
 
 class TestChromaStore(StoreContract):
@@ -27,53 +30,85 @@ class TestChromaStore(StoreContract):
     def test_the_keyword_index_follows_another_writer(self, opened):
         reader, writer = opened(), opened()
         writer.upsert([make_chunk(0, "falcon")], make_vectors(1))
-        assert len(reader.search_lexical(["falcon"], ["en"], 5)[0]) == 1
+        assert len(search_texts(reader, ["falcon"], ["en"], 5)[0]) == 1
         writer.upsert([make_chunk(1, "falcon nest")], make_vectors(1))
-        assert len(reader.search_lexical(["falcon"], ["en"], 5)[0]) == 2
+        assert len(search_texts(reader, ["falcon"], ["en"], 5)[0]) == 2
         reader.upsert([make_chunk(2, "falcon egg")], make_vectors(1))
         writer.delete([make_chunk(0).id])
         for store in (reader, writer):
-            assert len(store.search_lexical(["falcon"], ["en"], 5)[0]) == 2
+            assert len(search_texts(store, ["falcon"], ["en"], 5)[0]) == 2
 
     @pytest.mark.parametrize("moment", ["before", "after"])
     def test_two_writers_at_once_leave_no_index_outdated(self, opened, monkeypatch, moment):
         first, second = opened(), opened()
         first.upsert([make_chunk(0, "falcon")], make_vectors(1))
-        second.search_lexical(["falcon"], ["en"], 5)
+        search_texts(second, ["falcon"], ["en"], 5)
         write = ChromaStore._write
 
-        def write_with_another(store, chunks, vectors, keep):
+        def write_with_another(store, chunks, vectors):
             if store is first and moment == "before":
                 second.upsert([make_chunk(2, "falcon egg")], make_vectors(1))
-            write(store, chunks, vectors, keep)
+            terms = write(store, chunks, vectors)
             if store is first and moment == "after":
                 second.upsert([make_chunk(2, "falcon egg")], make_vectors(1))
+            return terms
 
         with monkeypatch.context() as patch:
             patch.setattr(ChromaStore, "_write", write_with_another)
             first.upsert([make_chunk(1, "falcon nest")], make_vectors(1))
         for store in (first, second, opened()):
-            assert len(store.search_lexical(["falcon"], ["en"], 5)[0]) == 3
+            assert len(search_texts(store, ["falcon"], ["en"], 5)[0]) == 3
 
     def test_a_writer_that_is_done_before_anothers_first_stamp_is_noticed(
         self, opened, monkeypatch
     ):
         first, second = opened(), opened()
         first.upsert([make_chunk(0, "falcon")], make_vectors(1))
-        put = ChromaStore._put_stamp
+        put = first._index._put_stamp
         waiting = [True]
 
-        def put_late(store):
-            if store is first and waiting:
+        def put_late(stamp):
+            if waiting:
                 waiting.clear()
                 second.upsert([make_chunk(2, "falcon egg")], make_vectors(1))
-            return put(store)
+            put(stamp)
 
         with monkeypatch.context() as patch:
-            patch.setattr(ChromaStore, "_put_stamp", put_late)
+            patch.setattr(first._index, "_put_stamp", put_late)
             first.upsert([make_chunk(1, "falcon nest")], make_vectors(1))
         for store in (first, second):
-            assert len(store.search_lexical(["falcon"], ["en"], 5)[0]) == 3
+            assert len(search_texts(store, ["falcon"], ["en"], 5)[0]) == 3
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_a_search_does_not_wait_for_a_writer(self, opened, monkeypatch, known):
+        store = opened()
+        store.upsert([make_chunk(0, "falcon")], make_vectors(1))
+        if not known:
+            store.close()
+            store = opened()
+            monkeypatch.setattr(store, "_index_file", None)
+        started, let_go, write = threading.Event(), threading.Event(), ChromaStore._write
+
+        def write_slowly(self, chunks, vectors):
+            started.set()
+            assert let_go.wait(60)
+            return write(self, chunks, vectors)
+
+        monkeypatch.setattr(ChromaStore, "_write", write_slowly)
+        with ThreadPoolExecutor(2) as pool:
+            writing = pool.submit(store.upsert, [make_chunk(1, "falcon nest")], make_vectors(1))
+            assert started.wait(60)
+            try:
+                (hits,) = pool.submit(search_texts, store, ["falcon"], ["en"], 5).result(30)
+                assert [hit.chunk.text for hit in hits] == ["falcon"]
+                assert not writing.done()
+            finally:
+                let_go.set()
+            writing.result(60)
+        reads = []
+        monkeypatch.setattr(store, "_read_index", lambda: reads.append(1))
+        assert len(search_texts(store, ["falcon"], ["en"], 5)[0]) == 2
+        assert reads == []
 
     def test_stores_of_one_process_share_a_folder_that_another_process_may_not_have(
         self, opened, tmp_path
@@ -99,17 +134,17 @@ class TestChromaStore(StoreContract):
     def test_the_index_file_serves_the_next_start_only_if_it_is_current(self, opened, tmp_path):
         store = opened()
         store.upsert([make_chunk(0, "falcon")], make_vectors(1))
-        store.search_lexical(["falcon"], ["en"], 5)
+        search_texts(store, ["falcon"], ["en"], 5)
         store.upsert([make_chunk(1, "falcon nest")], make_vectors(1))
         store.close()
         (file,) = (tmp_path / "chroma").glob("kvasir-*.npz")
         old = file.read_bytes()
         store = opened()
-        assert len(store.search_lexical(["falcon"], ["en"], 5)[0]) == 2
+        assert len(search_texts(store, ["falcon"], ["en"], 5)[0]) == 2
         store.delete([make_chunk(0).id])
         store.close()
         file.write_bytes(old)
-        assert len(opened().search_lexical(["falcon"], ["en"], 5)[0]) == 1
+        assert len(search_texts(opened(), ["falcon"], ["en"], 5)[0]) == 1
 
 
 def _opening_elsewhere(folder):

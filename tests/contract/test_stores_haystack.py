@@ -6,7 +6,8 @@ pytest.importorskip("haystack", reason="the extra 'haystack' is not installed")
 
 from kvasir.core.errors import SettingsError
 from kvasir.integrations.haystack_store import HaystackStore
-from kvasir.testing.stores import StoreContract, make_chunk, make_vectors
+from kvasir.testing.store_cases import make_chunk, make_vectors, search_texts
+from kvasir.testing.stores import StoreContract
 
 MEMORY = "haystack.document_stores.in_memory:InMemoryDocumentStore"
 RETRIEVER = "haystack.components.retrievers.in_memory:InMemoryEmbeddingRetriever"
@@ -36,9 +37,9 @@ class TestHaystackStoreComparingEverything(StoreContract):
     def test_the_keyword_index_follows_another_writer(self, opened):
         reader, writer = opened(), opened()
         writer.upsert([make_chunk(0, "falcon")], make_vectors(1))
-        assert len(reader.search_lexical(["falcon"], ["en"], 5)[0]) == 1
+        assert len(search_texts(reader, ["falcon"], ["en"], 5)[0]) == 1
         writer.upsert([make_chunk(1, "falcon nest")], make_vectors(1))
-        assert len(reader.search_lexical(["falcon"], ["en"], 5)[0]) == 2
+        assert len(search_texts(reader, ["falcon"], ["en"], 5)[0]) == 2
 
     def test_the_same_chunk_may_be_in_two_collections(self, opened):
         one, two = opened(collection="one"), opened(collection="two")

@@ -8,7 +8,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -18,7 +20,8 @@ from kvasir.components.stores.milvus import MilvusStore
 from kvasir.components.stores.milvuslite import MilvusLiteStore
 from kvasir.core.errors import CollectionError, ComponentError, StoreLockedError
 from kvasir.testing.fakes import FakeAnalyzer
-from kvasir.testing.stores import StoreContract, make_chunk, make_vectors
+from kvasir.testing.store_cases import make_chunk, make_vectors, search_texts
+from kvasir.testing.stores import StoreContract
 
 
 class TestMilvusLiteStore(StoreContract):
@@ -80,7 +83,7 @@ class TestMilvusStoreOnAServer(StoreContract):
 def test_the_keyword_index_survives_closing_and_not_a_crash(tmp_path, monkeypatch):
     def found():
         store = MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer())
-        hits = store.search_lexical(["falcon"], ["en"], 5)[0]
+        hits = search_texts(store, ["falcon"], ["en"], 5)[0]
         store.close()
         return len(hits)
 
@@ -89,7 +92,7 @@ def test_the_keyword_index_survives_closing_and_not_a_crash(tmp_path, monkeypatc
     store.close()
     assert found() == 2
     with monkeypatch.context() as patch:
-        patch.setattr(MilvusLiteStore, "_read_postings", None)
+        patch.setattr(MilvusLiteStore, "_read_index", None)
         assert found() == 2
     store = MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer())
     store.delete([make_chunk(0).id])
@@ -209,12 +212,58 @@ def test_a_failed_write_leaves_no_trace_in_the_keyword_index(tmp_path, monkeypat
             else:
                 store.delete([make_chunk(0).id])
     for _ in range(2):
-        (hits,) = store.search_lexical(["falcon"], ["en"], 5)
+        (hits,) = search_texts(store, ["falcon"], ["en"], 5)
         assert [hit.chunk.text for hit in hits] == ["falcon"]
-        assert store.search_lexical(["pigeon"], ["en"], 5) == [[]]
+        assert search_texts(store, ["pigeon"], ["en"], 5) == [[]]
         store.close()
         store = MilvusLiteStore(path, "c", 8, FakeAnalyzer())
     store.close()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_search_does_not_wait_for_a_writer(tmp_path, monkeypatch, known):
+    store = MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer())
+    store.upsert([make_chunk(i, "falcon") for i in range(600)], make_vectors(600))
+    if not known:
+        store._index.forget()
+    started, let_go, write = threading.Event(), threading.Event(), store._client.upsert
+
+    def write_slowly(*args, **options):
+        started.set()
+        assert let_go.wait(60)
+        return write(*args, **options)
+
+    monkeypatch.setattr(store._client, "upsert", write_slowly)
+    with ThreadPoolExecutor(2) as pool:
+        writing = pool.submit(store.upsert, [make_chunk(600, "falcon")], make_vectors(1))
+        assert started.wait(60)
+        try:
+            (hits,) = pool.submit(search_texts, store, ["falcon"], ["en"], 1_000).result(30)
+            assert len(hits) == 600
+            assert not writing.done()
+        finally:
+            let_go.set()
+        writing.result(60)
+    assert len(search_texts(store, ["falcon"], ["en"], 1_000)[0]) == 601
+    store.close()
+
+
+def test_logs_are_left_to_the_application_and_nothing_is_written_to_the_terminal(tmp_path):
+    program = (
+        "import logging; logs = [logging.getLogger(n) for n in ('pymilvus', 'milvus_lite')];"
+        "from kvasir.components.stores.milvuslite import MilvusLiteStore;"
+        "from kvasir.testing.fakes import FakeAnalyzer;"
+        "[log.setLevel(logging.INFO) for log in logs];"
+        f"store = MilvusLiteStore({str(tmp_path / 'rag.db')!r}, 'c', 8, FakeAnalyzer());"
+        "print(*(log.level for log in logs));"
+        "own = store._name; store._name = 'nothing'; failed = None\n"
+        "try: store.count()\n"
+        "except Exception as error: failed = type(error).__name__\n"
+        "print(failed); store._name = own; store.close()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.split() == ["20", "20", "ComponentError"]
+    assert done.stderr == ""
 
 
 def test_more_metadata_than_a_row_takes_is_said_and_not_cut(tmp_path):

@@ -11,7 +11,8 @@ from kvasir.components.stores.qdrant_server import QdrantServerStore
 from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.filters import Comparison
 from kvasir.testing.fakes import FakeAnalyzer
-from kvasir.testing.stores import StoreContract, make_chunk, make_vectors
+from kvasir.testing.store_cases import make_chunk, make_vectors
+from kvasir.testing.stores import StoreContract
 
 
 class LocalModeStore(QdrantServerStore):
@@ -20,10 +21,10 @@ class LocalModeStore(QdrantServerStore):
     servers: ClassVar[dict[str, QdrantClient]] = {}
     lock: ClassVar[Any] = threading.RLock()
 
-    def _connect(self, uri, token):
+    def _connect(self, uri, token, username, password):
         if uri not in self.servers:
             self.servers[uri] = QdrantClient(":memory:")
-        return self.servers[uri]
+        self._client = self.servers[uri]
 
     def _call(self, doing, method, *args, **options):
         with self.lock:  # local mode serves one thread at a time
@@ -34,7 +35,7 @@ class LocalModeStore(QdrantServerStore):
             warnings.filterwarnings("ignore", message="Payload indexes have no effect")
             super()._index(field, kind)
 
-    def close(self):
+    def _disconnect(self):
         pass
 
 

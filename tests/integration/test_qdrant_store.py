@@ -29,9 +29,9 @@ from kvasir.components.stores.qdrant_edge_folder import drop_collection, list_co
 from kvasir.components.stores.qdrant_edge_graph import GraphBuild, GraphBuildError
 from kvasir.components.stores.qdrant_points import BM25, DENSE
 from kvasir.core.errors import CollectionError, ComponentError, StoreLockedError
-from kvasir.core.filters import Comparison, Logical
+from kvasir.core.filters import Comparison
 from kvasir.testing.fakes import FakeAnalyzer
-from kvasir.testing.store_cases import make_chunk
+from kvasir.testing.store_cases import make_chunk, search_texts, search_vectors
 
 DIMENSION = 32
 
@@ -115,7 +115,7 @@ def recall(store, chunks, vectors, queries, first=0, filters=None):
     best = first + np.argsort(-(queries @ vectors[first:].T), axis=1)[:, :10]
     same = [
         len({chunks[i].id for i in row} & {hit.chunk.id for hit in hits})
-        for row, hits in zip(best, store.search_dense(queries, 10, filters), strict=True)
+        for row, hits in zip(best, search_vectors(store, queries, 10, filters), strict=True)
     ]
     return sum(same) / (10 * len(queries))
 
@@ -178,10 +178,14 @@ def test_bytes_hide_nothing_from_filters_and_leave_scores_exact(store_at):
     for first in (10_000, 14_000, 20_900):
         filters = Comparison("number", ">=", first)
         assert recall(store, chunks, vectors, queries, first, filters) >= 0.99
-    scores = store.score_dense(queries[0], [chunk.id for chunk in chunks[:500]])
-    expected = (1 + vectors[:500] @ queries[0]) / 2
-    np.testing.assert_allclose([scores[c.id] for c in chunks[:500]], expected, atol=1e-6)
-    for hit in store.search_dense(queries[:1], 10)[0]:
+    # Most of what the keyword leg finds is far from the query: scored apart, and exactly too.
+    (found,) = store.search_hybrid(queries[:1], ["number"], ["en"], 1_000)
+    by_words = {c.chunk_id: c.dense_score for c in found if c.lexical_score is not None}
+    assert len(by_words) == 1_000
+    expected = {c.id: (1 + v @ queries[0]) / 2 for c, v in zip(chunks, vectors, strict=True)}
+    for chunk_id, score in by_words.items():
+        assert score == pytest.approx(expected[chunk_id], abs=1e-6)
+    for hit in search_vectors(store, queries[:1], 10)[0]:
         assert hit.score == pytest.approx(
             (1 + queries[0] @ vectors[hit.chunk.metadata["number"]]) / 2, abs=1e-6
         )
@@ -241,10 +245,10 @@ def test_what_is_written_while_the_graph_is_built_is_in_the_new_one(store_at, tm
         assert [path.name for path in (tmp_path / "test").glob("data-*")] == ["data-000002"]
         assert store.count() == 1_598
         assert store.fetch([chunks[8].id, chunks[1_300].id]) == []
-        best = store.search_dense(clustered(1, seed=3), 1)[0][0]
+        best = search_vectors(store, clustered(1, seed=3), 1)[0][0]
         assert (best.chunk.text, best.score) == ("replaced", pytest.approx(1.0, abs=1e-4))
         assert store.count(Comparison("mark", ">", 0)) == 1
-        assert store.search_lexical(["1599"], ["en"], 1)[0][0].chunk == chunks[1_599]
+        assert search_texts(store, ["1599"], ["en"], 1)[0][0].chunk == chunks[1_599]
         store.close()
         store = store_at()
 
@@ -257,9 +261,9 @@ def test_searching_and_writing_go_on_from_several_threads_while_graphs_change(st
     def search():
         while not stop.is_set():
             try:
-                hits = store.search_dense(vectors[:1], 5)[0]
+                hits = search_vectors(store, vectors[:1], 5)[0]
                 assert hits[0].chunk == chunks[0]
-                assert store.search_lexical(["number"], ["en"], 5)[0]
+                assert search_texts(store, ["number"], ["en"], 5)[0]
             except (AssertionError, ComponentError) as error:
                 failures.append(error)
                 return
@@ -344,7 +348,7 @@ def test_what_was_acknowledged_survives_a_kill(store_at, tmp_path, when, left):
     expected = {chunk.id for chunk in chunks_of(1_200)[1_200 - left :]}
     assert {c.id for batch in store.scroll() for c, _ in batch} == expected
     assert [path.name for path in (tmp_path / "test").glob("data-*")] == ["data-000001"]
-    assert store.search_lexical(["1199"], ["en"], 1)[0][0].chunk.text == "chunk number 1199"
+    assert search_texts(store, ["1199"], ["en"], 1)[0][0].chunk.text == "chunk number 1199"
 
 
 SWITCHER = """
@@ -461,7 +465,7 @@ def test_files_that_make_the_engine_panic_are_reported_as_damaged(store_at, tmp_
     for file in files:
         file.write_bytes(file.read_bytes()[: int(left * file.stat().st_size)])
     with pytest.raises(ComponentError, match=r"damaged: .*delete the folder '.*test', and 'kvasir"):
-        store_at().search_dense(clustered(1), 5, Comparison("number", "<", 500))
+        search_vectors(store_at(), clustered(1), 5, Comparison("number", "<", 500))
 
 
 def test_opening_twice_in_one_process_is_refused_in_one_sentence(store_at):
@@ -496,29 +500,7 @@ def test_collections_are_listed_and_dropped(store_at, tmp_path):
         store_at("  ")
 
 
-# --- ranking without reading -------------------------------------------------------------
-
-
-def test_rankings_are_the_searches_without_the_chunks(store_at):
-    store, chunks, vectors = store_at(), chunks_of(300), clustered(300)
-    store.upsert(chunks, vectors)
-    queries = clustered(3, seed=5)
-    condition = Logical("AND", (Comparison("number", ">=", 100),))
-    for hits, ranking in zip(
-        store.search_dense(queries, 20, condition),
-        store.rank_dense(queries, 20, condition),
-        strict=True,
-    ):
-        assert [(hit.chunk.id, hit.score) for hit in hits] == ranking
-    ranking = store.rank_lexical(["number 123"], ["en"], 5)[0]
-    hits = store.search_lexical(["number 123"], ["en"], 5)[0]
-    assert [(hit.chunk.id, hit.lexical_score) for hit in hits] == ranking
-    assert [c.id for c in store.fetch_chunks([i for i, _ in ranking])] == [i for i, _ in ranking]
-    scores = store.score_dense(queries[0], [i for i, _ in ranking])
-    for point_id, score in scores.items():
-        number = [chunk.id for chunk in chunks].index(point_id)
-        assert score == pytest.approx((1 + queries[0] @ vectors[number]) / 2, abs=1e-4)
-    assert len(scores) == len(ranking)
+# --- filters -----------------------------------------------------------------------------
 
 
 def number_indexes(tmp_path):

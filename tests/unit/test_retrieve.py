@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from kvasir.answering.retrieval import Retriever
@@ -26,8 +25,8 @@ class DenseOnly:
 
     def __init__(self, store):
         self.dimension = store.dimension
-        self.search_dense = store.search_dense
-        self.fetch = store.fetch
+        self.search = store.search
+        self.fetch_chunks = store.fetch_chunks
 
 
 class ListeningAnalyzer(FakeAnalyzer):
@@ -61,7 +60,14 @@ class PatientEmbedder(CountingEmbedder):
 
     def start_queries(self, texts):
         self.order.append("started")
-        return lambda: self.order.append("awaited") or self.embed_queries(texts)
+        return Pending(lambda: self.order.append("awaited") or self.embed_queries(texts))
+
+
+class Pending:
+    """Vectors that are computed when they are asked for."""
+
+    def __init__(self, result):
+        self.result = result
 
 
 class Backwards:
@@ -126,28 +132,28 @@ def test_the_question_is_embedded_once(embedder, store):
 
 def test_the_keyword_leg_is_searched_while_the_question_is_embedded(embedder, store, monkeypatch):
     patient = PatientEmbedder()
-    search = store.search_lexical
+    rank = store._rank_words
 
     def watched(*args):
         patient.order.append("words")
-        return search(*args)
+        return rank(*args)
 
-    monkeypatch.setattr(store, "search_lexical", watched)
+    monkeypatch.setattr(store, "_rank_words", watched)
     hits = Retriever(patient, store).retrieve(SearchRequest("Who holds the ribbon?"))
     assert patient.order == ["started", "words", "awaited"]
     assert hits == Retriever(embedder, store).retrieve(SearchRequest("Who holds the ribbon?"))
 
 
-def test_what_was_started_is_awaited_when_the_keyword_leg_fails(store, monkeypatch):
+def test_a_failing_keyword_leg_is_reported_without_waiting_for_the_vectors(store, monkeypatch):
     patient = PatientEmbedder()
 
     def broken(*args):
         raise ComponentError("store", "searching", OSError("gone"))
 
-    monkeypatch.setattr(store, "search_lexical", broken)
+    monkeypatch.setattr(store, "_rank_words", broken)
     with pytest.raises(ComponentError, match="gone"):
         Retriever(patient, store).retrieve(SearchRequest("Who holds the ribbon?"))
-    assert patient.order == ["started", "awaited"]
+    assert patient.order == ["started"]
 
 
 def test_every_hit_has_its_true_dense_score_even_when_only_its_words_found_it(embedder, store):
@@ -275,12 +281,22 @@ def test_fewer_reranked_hits_are_the_first_of_more(embedder, store, top_k):
 
 
 def test_a_chunk_deleted_during_the_search_is_left_out(embedder, store, monkeypatch):
-    monkeypatch.setattr(store, "fetch", lambda ids: [])
-    hits = Retriever(embedder, store, candidates=1).retrieve(
-        SearchRequest("ox ribbon serpent", top_k=1)
-    )
-    assert len(hits) == 1
-    assert hits[0].dense_score is not None
+    retriever = Retriever(embedder, store)
+    before = retriever.retrieve(SearchRequest("ox ribbon serpent", top_k=3))
+    read = store.fetch_chunks
+
+    def read_without_the_best(ids):
+        return [chunk for chunk in read(ids) if chunk.id != before[0].chunk.id]
+
+    monkeypatch.setattr(store, "fetch_chunks", read_without_the_best)
+    assert retriever.retrieve(SearchRequest("ox ribbon serpent", top_k=3)) == before[1:]
+
+
+def test_only_the_chunks_of_the_best_are_read(embedder, store, monkeypatch):
+    read, asked = store.fetch_chunks, []
+    monkeypatch.setattr(store, "fetch_chunks", lambda ids: asked.append(ids) or read(ids))
+    hits = Retriever(embedder, store).retrieve(SearchRequest("serpent", top_k=2))
+    assert asked == [[hit.chunk.id for hit in hits]]
 
 
 def test_a_question_is_taken_to_be_in_a_language_of_the_collection(embedder, store, analyzer):
@@ -341,11 +357,3 @@ def test_arguments_out_of_range_are_refused(embedder, store, arguments):
 def test_options_out_of_range_are_refused(embedder, store, options):
     with pytest.raises(UserError):
         Retriever(embedder, store, **options)
-
-
-def test_vectors_from_the_store_need_not_be_contiguous(embedder, store):
-    fetch = store.fetch
-    store.fetch = lambda ids: [(c, np.repeat(v, 2)[::2]) for c, v in fetch(ids)]
-    assert Retriever(embedder, store, candidates=1).retrieve(
-        SearchRequest("ox ribbon serpent", top_k=2)
-    )

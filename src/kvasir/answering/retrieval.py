@@ -6,22 +6,20 @@ The question is embedded once. A store without a keyword index is searched by ve
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
 from kvasir.answering.fusion import dense_share, fuse, needs_sample
-from kvasir.answering.ranking import ranked
 from kvasir.core.deadline import run_within_deadline
 from kvasir.core.errors import UserError
 from kvasir.core.filters import Comparison, Filter
 from kvasir.core.protocols import (
     BackgroundEmbedder,
+    Candidate,
     Embedder,
     LexicalSearch,
-    RankedSearch,
-    Ranking,
+    PendingVectors,
     Reranker,
     VectorStore,
 )
@@ -38,8 +36,8 @@ MOST_HITS = 10_000
 _SAMPLE = 32
 """Chunks on which the tokenizer is measured, once a language."""
 
-_Candidate = tuple[float, str, float, float | None]
-"""Fused score, negative so that sorting puts the best first; id; dense and lexical score."""
+Scored = tuple[float, Candidate]
+"""A fused score, 0..1, and what it is the score of."""
 
 Languages = Collection[str] | Callable[[], Collection[str]]
 
@@ -82,7 +80,6 @@ class Retriever:
         self._candidates = candidates
         self._embedder = embedder
         self._store = store
-        self._is_hybrid = isinstance(store, LexicalSearch)
         self._reranker = reranker
         self._languages = languages
         self._language = language
@@ -143,53 +140,44 @@ class Retriever:
         self, queries: Sequence[str], wanted: int, threshold: float, filters: Filter | None
     ) -> list[list[Hit]]:
         depth = max(self._candidates, wanted)
-        legs = ranked(self._store)
-        if self._is_hybrid and self._alpha != 1.0:
+        if isinstance(self._store, LexicalSearch) and self._alpha != 1.0:
             languages = self._detect(queries)
-            vectors, lexical = self._embed_beside(
-                lambda: legs.rank_lexical(queries, languages, depth, filters), queries
+            found = self._store.search_hybrid(
+                self._start_embedding(queries), queries, languages, depth, filters
             )
-            dense = [dict(ranking) for ranking in legs.rank_dense(vectors, depth, filters)]
             rows = [
-                _candidates(legs, vector, near, dict(words), self._share(language))
-                for vector, near, words, language in zip(
-                    vectors, dense, lexical, languages, strict=True
-                )
+                _fused(candidates, self._share(language))
+                for candidates, language in zip(found, languages, strict=True)
             ]
         else:
             vectors = self._embedder.embed_queries(queries)
             rows = [
-                [(-score, i, score, None) for i, score in ranking]
-                for ranking in legs.rank_dense(vectors, depth, filters)
+                [(candidate.dense_score, candidate) for candidate in candidates]
+                for candidates in self._store.search(vectors, depth, filters)
             ]
-        best = [sorted(row for row in found if row[2] >= threshold)[:wanted] for found in rows]
-        ids = list(dict.fromkeys(row[1] for found in best for row in found))
-        chunks = {chunk.id: chunk for chunk in legs.fetch_chunks(ids)} if ids else {}
+        best = [_best(scored, wanted, threshold) for scored in rows]
+        ids = list(dict.fromkeys(candidate.chunk_id for row in best for _, candidate in row))
+        chunks = {chunk.id: chunk for chunk in self._store.fetch_chunks(ids)} if ids else {}
         # A chunk may be deleted between the search and the reading: it is left out.
         return [
             [
-                Hit(chunks[chunk_id], -negative, similarity, words)
-                for negative, chunk_id, similarity, words in found
-                if chunk_id in chunks
+                Hit(
+                    chunks[candidate.chunk_id],
+                    score,
+                    candidate.dense_score,
+                    candidate.lexical_score,
+                )
+                for score, candidate in row
+                if candidate.chunk_id in chunks
             ]
-            for found in best
+            for row in best
         ]
 
-    def _embed_beside(
-        self, keyword_leg: Callable[[], list[Ranking]], queries: Sequence[str]
-    ) -> tuple[Matrix, list[Ranking]]:
-        """Embeds the queries while the keyword leg, which needs no vectors, is searched."""
-        if not isinstance(self._embedder, BackgroundEmbedder):
-            return self._embedder.embed_queries(queries), keyword_leg()
-        vectors = self._embedder.start_queries(queries)
-        try:
-            found = keyword_leg()
-        except BaseException:
-            # What was started must be awaited; what is on its way up is the error to tell.
-            with suppress(Exception):
-                vectors()
-            raise
-        return vectors(), found
+    def _start_embedding(self, queries: Sequence[str]) -> Matrix | PendingVectors:
+        """Start embedding the queries, so that the keyword leg is searched meanwhile."""
+        if isinstance(self._embedder, BackgroundEmbedder):
+            return self._embedder.start_queries(queries)
+        return self._embedder.embed_queries(queries)
 
     def _detect(self, queries: Sequence[str]) -> list[str]:
         if self._language is not None:
@@ -215,21 +203,14 @@ class Retriever:
         return [chunk.text for chunk, _ in batch]
 
 
-def _candidates(
-    legs: RankedSearch,
-    query: Matrix,
-    near: dict[str, float],
-    words: Mapping[str, float],
-    alpha: float,
-) -> list[_Candidate]:
-    """Fuses what the two legs found for one query."""
-    only = [chunk_id for chunk_id in words if chunk_id not in near]
-    if only:
-        near.update(legs.score_dense(query, only))
-    dense = np.fromiter(near.values(), np.float64, len(near))
-    lexical = np.fromiter((words.get(i, 0.0) for i in near), np.float64, len(near))
-    scores = fuse(dense, lexical, alpha).tolist()
-    return [
-        (-score, chunk_id, similarity, words.get(chunk_id))
-        for score, (chunk_id, similarity) in zip(scores, near.items(), strict=True)
-    ]
+def _fused(candidates: Sequence[Candidate], alpha: float) -> list[Scored]:
+    """Return the candidates of one query with their fused scores."""
+    dense = np.fromiter((c.dense_score for c in candidates), np.float64, len(candidates))
+    lexical = np.fromiter((c.lexical_score or 0.0 for c in candidates), np.float64, len(candidates))
+    return list(zip(fuse(dense, lexical, alpha).tolist(), candidates, strict=True))
+
+
+def _best(scored: Sequence[Scored], wanted: int, threshold: float) -> list[Scored]:
+    """Return the best candidates above a threshold, of equal ones the smaller id first."""
+    found = [row for row in scored if row[1].dense_score >= threshold]
+    return sorted(found, key=lambda row: (-row[0], row[1].chunk_id))[:wanted]

@@ -7,8 +7,8 @@ processes give the concurrency; every method may be called from several threads 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from kvasir.core.filters import Filter
 from kvasir.core.ledger import (
@@ -82,19 +82,28 @@ class Embedder(Protocol):
         """The same for queries, which some models treat differently."""
 
 
+class PendingVectors(Protocol):
+    """Vectors that are still being computed; a ``concurrent.futures.Future`` is one."""
+
+    def result(self) -> Matrix:
+        """Return float32 [n, dimension] of unit length, when they are there.
+
+        Nobody need call it, and it may be called again.
+
+        Raises:
+            ComponentError: Computing failed.
+        """
+
+
 @runtime_checkable
 class BackgroundEmbedder(Protocol):
     """An embedder that computes while its caller does something else."""
 
-    def start_queries(self, texts: Sequence[str]) -> Callable[[], Matrix]:
-        """Starts what ``embed_queries`` does; several may be started before one is awaited.
-
-        Returns:
-            Waits for the vectors, float32 [n, dimension] of unit length. It must be called once,
-            even if nobody wants them any more: they may be computed until then.
+    def start_queries(self, texts: Sequence[str]) -> PendingVectors:
+        """Start what ``embed_queries`` does; several may be started before one is awaited.
 
         Raises:
-            ComponentError: Computing failed; what is returned may raise it as well.
+            ComponentError: Computing could not be started.
         """
 
 
@@ -118,91 +127,89 @@ class TextAnalyzer(Protocol):
         """Returns the distinct terms of each query, each of weight 1."""
 
 
+class Candidate(NamedTuple):
+    """A chunk that a search found, by its id: the chunks of the best are read afterwards.
+
+    Attributes:
+        chunk_id: The chunk.
+        dense_score: (1 + cosine) / 2 of query and chunk.
+        lexical_score: BM25 of query and chunk, above 0; None where the keyword index did not
+            find it.
+    """
+
+    chunk_id: str
+    dense_score: float
+    lexical_score: float | None = None
+
+
 class VectorStore(Protocol):
-    """Keeps the chunks and vectors of one collection."""
+    """Keeps the chunks and vectors of one collection.
+
+    After ``close`` or ``drop`` every other method raises ``ComponentError``.
+    """
 
     dimension: int
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        """Writes chunks, replacing those of the same id; durable when it returns."""
+        """Write chunks, replacing those of the same id; they outlive the process then."""
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Deletes chunks by id; unknown ids are no error. Durable when it returns."""
+        """Delete chunks by id; unknown ids are no error. They stay deleted after a crash."""
 
     def count(self, filters: Filter | None = None) -> int:
-        """Returns how many chunks there are."""
+        """Return how many chunks there are."""
 
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
-        """Returns chunks and their vectors [dimension]; unknown ids are left out."""
+        """Return chunks and their vectors [dimension]; unknown ids are left out."""
+
+    def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
+        """Return chunks without their vectors; unknown ids are left out."""
 
     def scroll(
         self, filters: Filter | None = None, batch_size: int = 1000
     ) -> Iterator[list[tuple[Chunk, Matrix]]]:
-        """Yields every chunk with its vector [dimension], in batches, in no special order."""
+        """Yield every chunk with its vector [dimension], in batches, in no special order."""
 
-    def search_dense(
+    def search(
         self, vectors: Matrix, top_k: int, filters: Filter | None = None
-    ) -> list[list[Hit]]:
-        """Returns for each query vector its nearest chunks, best first.
-
-        ``score`` and ``dense_score`` are both (1 + cosine) / 2.
-        """
+    ) -> list[list[Candidate]]:
+        """Return for each query vector its nearest chunks, best first."""
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
-        """Replaces the metadata of chunks without touching text or vectors."""
+        """Replace the metadata of chunks without touching text or vectors."""
+
+    def flush(self) -> None:
+        """Return when everything written so far outlives a power cut."""
+
+    def drop(self) -> None:
+        """Delete the collection with everything in it, and close the store."""
 
     def close(self) -> None:
-        """Releases files and connections; a second call does nothing."""
+        """Release files and connections; a second call does nothing."""
 
 
 @runtime_checkable
 class LexicalSearch(Protocol):
-    """A store that has a keyword index."""
+    """A store that has a keyword index, and searches it and the vectors in one call."""
 
-    def search_lexical(
+    def search_hybrid(
         self,
+        vectors: Matrix | PendingVectors,
         queries: Sequence[str],
         languages: Sequence[str],
         top_k: int,
         filters: Filter | None = None,
-    ) -> list[list[Hit]]:
-        """Returns for each query the best chunks by BM25, best first.
+    ) -> list[list[Candidate]]:
+        """Return for each query the chunks that either leg finds, in no special order.
 
-        ``lexical_score`` is the BM25 score, above 0; ``score`` is it divided by the best
-        one's; ``dense_score`` is None.
+        Args:
+            vectors: The vectors of the queries [n, dimension]. A store whose legs are separate
+                calls searches the keyword index before it waits for them.
+            queries: The texts of the queries.
+            languages: ISO 639-1 code of each.
+            top_k: Chunks that each leg gives: the nearest, and the best by BM25.
+            filters: Chunks must fulfil it in both legs.
         """
-
-
-Ranking = list[tuple[str, float]]
-"""Chunk ids with a score, best first."""
-
-
-@runtime_checkable
-class RankedSearch(Protocol):
-    """A store that ranks ids before it reads chunks.
-
-    A hybrid search looks at a hundred candidates and returns ten: it need not read the rest.
-    """
-
-    def rank_dense(
-        self, vectors: Matrix, top_k: int, filters: Filter | None = None
-    ) -> list[Ranking]:
-        """Returns what ``search_dense`` finds: ids with their ``dense_score``."""
-
-    def rank_lexical(
-        self,
-        queries: Sequence[str],
-        languages: Sequence[str],
-        top_k: int,
-        filters: Filter | None = None,
-    ) -> list[Ranking]:
-        """Returns what ``search_lexical`` finds: ids with their ``lexical_score``."""
-
-    def score_dense(self, vector: Matrix, ids: Sequence[str]) -> dict[str, float]:
-        """Returns the ``dense_score`` of chunks for a vector [dimension]; none for unknown ids."""
-
-    def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
-        """Returns chunks without their vectors; unknown ids are left out."""
 
 
 @runtime_checkable
@@ -210,27 +217,11 @@ class Optimizable(Protocol):
     """A store that builds its search graph apart from writing."""
 
     def optimize(self, *, wait: bool = False) -> None:
-        """Starts building the graph if it is due; searches and writes go on meanwhile.
+        """Start building the graph if it is due; searches and writes go on meanwhile.
 
         Args:
             wait: Return only when the graph is in use.
         """
-
-
-@runtime_checkable
-class Durable(Protocol):
-    """A store whose writes outlive its process at once, but a power cut only after a flush."""
-
-    def flush(self) -> None:
-        """Returns when everything written so far is on the disk."""
-
-
-@runtime_checkable
-class Droppable(Protocol):
-    """A store that can delete its whole collection, so that its name is free again."""
-
-    def drop(self) -> None:
-        """Deletes the collection with all that is kept of it, and closes the store."""
 
 
 class Reranker(Protocol):

@@ -94,7 +94,7 @@ class IngestPipeline:
             batch_chunks: Passages that are embedded in one call; documents are put together
                 until there are as many.
             hold_seconds: How long documents that have their vectors wait for others, to be
-                written with one flush (which takes about 0.1 s); only where the store flushes.
+                written with one flush (which takes about 0.1 s).
             left_out: Files and folders that are skipped inside of folders: our own.
             max_file_mb: Larger sources are reported unread, in MiB.
             restore: Writes the chunks that the store has lost, tells how far it is, and returns

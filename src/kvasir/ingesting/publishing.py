@@ -11,8 +11,7 @@ The order for a group of documents, each step durable before the next:
 
 Between any two steps the catalog knows every chunk id that the store may hold, so ``recover``
 needs nothing else: what is pending becomes deleted, then steps 5 and 6 are done again. Deleting
-a document is: all of its versions become deleted, then steps 5 and 6. A flush is asked of
-stores that are ``Durable`` for themselves only after one.
+a document is: all of its versions become deleted, then steps 5 and 6.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ import numpy as np
 from kvasir.core.batches import batches
 from kvasir.core.errors import CollectionError, ComponentError, UserError
 from kvasir.core.ledger import RESERVED_METADATA, CollectionRecord, VersionDraft, passage_hash
-from kvasir.core.protocols import Catalog, Durable, Embedder, VectorStore
+from kvasir.core.protocols import Catalog, Embedder, VectorStore
 from kvasir.core.types import Chunk, Matrix, Metadata, Progress
 
 _SLICE = 512
@@ -104,11 +103,6 @@ class Publisher:
         self._batch_chunks = batch_chunks
         self._writing = writing or threading.Lock()
 
-    @property
-    def flushes(self) -> bool:
-        """Whether writing ends with a flush, so that writing more at once is worth while."""
-        return isinstance(self._store, Durable)
-
     def open_collection(self) -> None:
         """Makes the collection if it is new.
 
@@ -167,7 +161,7 @@ class Publisher:
                     f"catalog {expected}: run 'kvasir doctor --repair', then ingest again"
                 )
             restored = restore(on_progress)
-            self._flush()
+            self._store.flush()
             return restored, max(0, self._store.count() - expected)
 
     def publish(self, drafts: Sequence[VersionDraft]) -> Ready:
@@ -239,7 +233,7 @@ class Publisher:
                 matrix = np.stack([vector for _, vector in part]).astype(np.float32, copy=False)
                 self._store.upsert([chunk for chunk, _ in part], matrix)
             if wanted:
-                self._flush()
+                self._store.flush()
             self._catalog.publish(self._collection, [draft.document.id for draft in drafts])
             self._sweep()
 
@@ -308,7 +302,7 @@ class Publisher:
                     f"{left} chunks are still there; run 'kvasir doctor --repair'",
                 )
         if stale:
-            self._flush()
+            self._store.flush()
         self._catalog.sweep(self._collection)
 
     def _stamp(self) -> None:
@@ -317,12 +311,8 @@ class Publisher:
             for part in batches(stamp.chunk_ids, _SLICE):
                 self._store.set_metadata(part, stamp.metadata)
         if stamps:
-            self._flush()
-            self._catalog.stamped(self._collection, [stamp.document_id for stamp in stamps])
-
-    def _flush(self) -> None:
-        if isinstance(self._store, Durable):
             self._store.flush()
+            self._catalog.stamped(self._collection, [stamp.document_id for stamp in stamps])
 
     def _needed_embedder(self) -> Embedder:
         if self._embedder is None:

@@ -16,12 +16,11 @@ Source: https://docs.haystack.deepset.ai/docs/document-store (haystack-ai 3).
 from __future__ import annotations
 
 import base64
-import hashlib
-import math
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,11 +28,14 @@ from haystack import Document
 from haystack.document_stores.types import DuplicatePolicy
 
 from kvasir.components.stores import tagged_rows
+from kvasir.components.stores.collection_checks import check_maker, check_vectors
+from kvasir.components.stores.hybrid import join_legs, resolved, similarities
+from kvasir.components.stores.index_cache import IndexCache
 from kvasir.components.stores.keyword_index import Postings, pack, unpack
 from kvasir.core.errors import CollectionError, ComponentError, SettingsError
 from kvasir.core.filters import Comparison, Filter, matches
-from kvasir.core.protocols import TextAnalyzer
-from kvasir.core.types import Chunk, Hit, Matrix, Metadata, MetadataValue, SparseVector
+from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
+from kvasir.core.types import Chunk, Matrix, Metadata, MetadataValue, SparseVector
 from kvasir.integrations.haystack_classes import load_class, make
 
 T = TypeVar("T")
@@ -87,11 +89,16 @@ class HaystackStore:
             )
         self.dimension = dimension
         self._title = collection
-        self._key = _digest(collection)
+        self._key = tagged_rows.text_digest(collection)
         self._analyzer = analyzer
         self._lock = threading.RLock()
-        self._postings: Postings | None = None
-        self._loaded_stamp = ""
+        self._closed = False
+        self._index = IndexCache(
+            read_stamp=self._stamp,
+            put_stamp=self._put_stamp,
+            load=lambda stamp: self._read_index(),
+            count=self.count,
+        )
         self._documents = make("document_store", document_store, init_parameters or {})
         self._retriever = _retriever(retriever, retriever_parameters or {}, self._documents)
         self._check(fingerprint)
@@ -100,7 +107,7 @@ class HaystackStore:
         """Writes chunks, replacing those of the same id."""
         if len(chunks) == 0:
             return
-        self._check_shape(vectors, len(chunks))
+        check_vectors(self._title, self.dimension, vectors, len(chunks))
         last = {chunk.id: position for position, chunk in enumerate(chunks)}
         positions = sorted(last.values())
         kept = [chunks[position] for position in positions]
@@ -110,24 +117,18 @@ class HaystackStore:
             self._to_document(chunk, vectors[position], sparse)
             for chunk, position, sparse in zip(kept, positions, terms, strict=True)
         ]
-        with self._lock:
-            postings = self._begin_write()
+        with self._index.writing() as changed:
             self._write(documents)
-            if postings:
-                postings.replace([chunk.id for chunk in kept], terms)
-            self._end_write(postings)
+            changed([chunk.id for chunk in kept], terms)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Deletes chunks by id; unknown ids are no error."""
-        with self._lock:
-            known = self._by_id(ids)
-            if not known:
-                return
-            postings = self._begin_write()
-            self._call("deleting", self._documents.delete_documents, [d.id for d in known])
-            if postings:
-                postings.remove(ids)
-            self._end_write(postings)
+        known = [document.id for document in self._by_id(ids)]
+        if not known:
+            return
+        with self._index.writing() as changed:
+            self._call("deleting", self._documents.delete_documents, known)
+            changed(ids, None)
 
     def count(self, filters: Filter | None = None) -> int:
         """Returns how many chunks there are."""
@@ -149,37 +150,45 @@ class HaystackStore:
         for start in range(0, len(found), batch_size):
             yield [self._pair(document) for document in found[start : start + batch_size]]
 
-    def search_dense(
+    def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
+        """Return chunks without their vectors; unknown ids are left out."""
+        return [_chunk(document) for document in self._by_id(ids)]
+
+    def search(
         self, vectors: Matrix, top_k: int, filters: Filter | None = None
-    ) -> list[list[Hit]]:
-        """Returns for each query vector its nearest chunks, best first."""
-        self._check_shape(vectors, len(vectors))
+    ) -> list[list[Candidate]]:
+        """Return for each query vector its nearest chunks, best first."""
+        check_vectors(self._title, self.dimension, vectors, len(vectors))
         if len(vectors) == 0 or top_k < 1:
             return [[] for _ in vectors]
         condition = self._where(filters)
         if self._retriever is None:
-            everything = self._read(condition)
-            rows = _unit_rows(everything, self.dimension)
-            return [_nearest(everything, rows, vector, top_k) for vector in vectors]
-        results = []
-        for vector in vectors:
-            found = self._retrieve(vector, top_k, condition)
-            results.append(_nearest(found, _unit_rows(found, self.dimension), vector, top_k))
-        return results
+            everything = _vectors(self._read(condition))
+            return [_nearest(everything, vector, top_k) for vector in vectors]
+        return [
+            _nearest(_vectors(self._retrieve(vector, top_k, condition)), vector, top_k)
+            for vector in vectors
+        ]
 
-    def search_lexical(
+    def search_hybrid(
         self,
+        vectors: Matrix | PendingVectors,
         queries: Sequence[str],
         languages: Sequence[str],
         top_k: int,
         filters: Filter | None = None,
-    ) -> list[list[Hit]]:
-        """Returns for each query the best chunks by BM25, best first."""
+    ) -> list[list[Candidate]]:
+        """Return for each query the chunks that either leg finds."""
         terms = self._analyzer.query_terms(queries, languages)
-        with self._lock:
-            postings = self._current_postings() if terms else Postings()
-            rankings = [postings.rank(query) for query in terms]
-            return [self._best(ranking, top_k, filters) for ranking in rankings]
+        index = self._index.current()
+        words = [index.rank(query) for query in terms]
+        vectors = resolved(vectors)
+        return [
+            join_legs(near, ranking, top_k, partial(self._scores, vector, filters))
+            for near, ranking, vector in zip(
+                self.search(vectors, top_k, filters), words, vectors, strict=True
+            )
+        ]
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
         """Replaces the metadata of chunks without touching text or vectors."""
@@ -198,13 +207,26 @@ class HaystackStore:
             if documents:
                 self._write(documents)
 
+    def flush(self) -> None:
+        """Do nothing: document stores know no flush."""
+        self._check_open("flushing")
+
+    def drop(self) -> None:
+        """Delete the collection's documents from the document store, and close the store."""
+        ids = [document.id for document in self._read(self._where(None))]
+        self._call("deleting", self._documents.delete_documents, [*ids, self._document_id("")])
+        self.close()
+
     def close(self) -> None:
-        """Lets go of the document store, and closes it where it can be closed."""
+        """Let go of the document store, and close it where it can be closed."""
         with self._lock:
+            if self._closed:
+                return
+            self._closed = True
             for name in ("close", "shutdown"):
                 closing = getattr(self._documents, name, None)
                 if closing is not None:
-                    self._call("closing", closing)
+                    closing()
 
     # --- what belongs to the whole collection ------------------------------------------
 
@@ -213,13 +235,13 @@ class HaystackStore:
         if about is None:
             self._put_about({"fingerprint": fingerprint, "stamp": uuid.uuid4().hex})
             return
-        size, made_by = int(about["kvasir_dimension"]), about["kvasir_fingerprint"]
-        if size != self.dimension or (fingerprint and made_by and made_by != fingerprint):
-            raise CollectionError(
-                f"collection '{self._title}' was made by another embedder (dimension {size}, not "
-                f"{self.dimension}; fingerprint '{made_by}', not '{fingerprint}'): use that "
-                "embedder, or ingest into a new collection"
-            )
+        check_maker(
+            self._title,
+            made_by=about["kvasir_fingerprint"],
+            made_dimension=int(about["kvasir_dimension"]),
+            fingerprint=fingerprint,
+            dimension=self.dimension,
+        )
 
     def _about(self) -> dict[str, Any] | None:
         found = self._read({"field": "id", "operator": "==", "value": self._document_id("")})
@@ -236,37 +258,22 @@ class HaystackStore:
         }
         self._write([Document(self._document_id(""), "", meta=meta, embedding=vector)])
 
-    def _begin_write(self) -> Postings | None:
-        """Announces a write to other processes; returns the keyword index if it is current."""
-        current = self._postings if self._stamp() == self._loaded_stamp else None
-        self._put_stamp()
-        return current
-
-    def _end_write(self, current: Postings | None) -> None:
-        self._postings, self._loaded_stamp = current, self._put_stamp()
-
-    def _put_stamp(self) -> str:
-        about, stamp = self._about() or {}, uuid.uuid4().hex
-        made_by = str(about.get("kvasir_fingerprint", ""))
+    def _put_stamp(self, stamp: str) -> None:
+        made_by = str((self._about() or {}).get("kvasir_fingerprint", ""))
         self._put_about({"fingerprint": made_by, "stamp": stamp})
-        return stamp
 
     def _stamp(self) -> str:
         return str((self._about() or {}).get("kvasir_stamp", ""))
 
-    def _current_postings(self) -> Postings:
-        stamp = self._stamp()
-        if self._postings is None or stamp != self._loaded_stamp:
-            self._postings = Postings(
-                {
-                    str(document.meta["kvasir_chunk"]): unpack(
-                        base64.b85decode(document.meta["kvasir_terms"])
-                    )
-                    for document in self._read(self._where(None))
-                }
-            )
-            self._loaded_stamp = stamp
-        return self._postings
+    def _read_index(self) -> Postings:
+        return Postings(
+            {
+                str(document.meta["kvasir_chunk"]): unpack(
+                    base64.b85decode(document.meta["kvasir_terms"])
+                )
+                for document in self._read(self._where(None))
+            }
+        )
 
     # --- reading and writing documents -------------------------------------------------
 
@@ -315,19 +322,14 @@ class HaystackStore:
             return found
         return self._by_id([str(document.meta["kvasir_chunk"]) for document in found])
 
-    def _best(
-        self, ranking: list[tuple[str, float]], top_k: int, filters: Filter | None
-    ) -> list[Hit]:
-        """Returns hits of the best ranked chunks that are there and pass the filter."""
-        hits: list[tuple[Chunk, float]] = []
-        size = top_k
-        while ranking and len(hits) < top_k:
-            batch, ranking = ranking[:size], ranking[size:]
-            size *= 4
-            found = map(_chunk, self._by_id([chunk_id for chunk_id, _ in batch]))
-            passed = {c.id: c for c in found if filters is None or matches(filters, c.metadata)}
-            hits += [(passed[i], score) for i, score in batch if i in passed]
-        return [Hit(c, score / hits[0][1], None, score) for c, score in hits[:top_k]]
+    def _scores(
+        self, query: Matrix, filters: Filter | None, ids: Sequence[str]
+    ) -> dict[str, float]:
+        """Return the ``dense_score`` of the chunks that are there and pass the filter."""
+        found = self._by_id(ids)
+        if filters is not None:
+            found = [each for each in found if matches(filters, _chunk(each).metadata)]
+        return similarities(query, _vectors(found))
 
     def _pair(self, document: Document) -> tuple[Chunk, Matrix]:
         return _chunk(document), _vector(document)
@@ -338,19 +340,18 @@ class HaystackStore:
             return own
         return {"operator": "AND", "conditions": [own, _condition(filters)]}
 
-    def _check_shape(self, vectors: Matrix, rows: int) -> None:
-        if vectors.shape != (rows, self.dimension):
-            raise CollectionError(
-                f"collection '{self._title}' holds vectors of dimension {self.dimension}, not an "
-                f"array {list(vectors.shape)} for {rows}: use the embedder that made the "
-                "collection, or ingest into a new one"
-            )
+    def _check_open(self, doing: str) -> None:
+        if self._closed:
+            raise ComponentError("haystack", doing, "the store is closed")
 
     def _call(self, doing: str, method: Callable[..., T], *args: Any, **options: Any) -> T:
         """Calls the document store, one thread at a time: few are made for several."""
         try:
             with self._lock:
+                self._check_open(doing)
                 return method(*args, **options)
+        except ComponentError:
+            raise
         except Exception as error:  # Every document store has errors of its own.
             raise ComponentError("haystack", doing, error) from error
 
@@ -373,10 +374,10 @@ def _meta(key: str, chunk: Chunk, terms: str) -> dict[str, Any]:
         if isinstance(chunk.metadata.get(name), str)
     }
     for field, value in chunk.metadata.items():
-        meta[f"equals_{_digest(field)}"] = _value(value)
-        number = _number(value)
+        meta[f"equals_{tagged_rows.text_digest(field)}"] = _value(value)
+        number = tagged_rows.finite_number(value)
         if number is not None:
-            meta[f"number_{_digest(field)}"] = number
+            meta[f"number_{tagged_rows.text_digest(field)}"] = number
     return meta | {
         "kvasir_collection": key,
         "kvasir_chunk": chunk.id,
@@ -399,19 +400,16 @@ def _vector(document: Document) -> Matrix:
     return np.asarray(document.embedding, dtype=np.float32)
 
 
-def _unit_rows(documents: Sequence[Document], dimension: int) -> Matrix:
-    """Returns the vectors of documents [n, dimension], of unit length."""
-    rows = np.array([_vector(each) for each in documents]).reshape(len(documents), dimension)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(lengths, 1e-12), dtype=np.float32)
+def _vectors(documents: Sequence[Document]) -> dict[str, Matrix]:
+    """Return the vectors of documents by chunk id."""
+    return {str(document.meta["kvasir_chunk"]): _vector(document) for document in documents}
 
 
-def _nearest(documents: Sequence[Document], rows: Matrix, vector: Matrix, top_k: int) -> list[Hit]:
-    """Returns the best of documents by the cosine, computed here."""
-    cosines = rows @ vector / max(float(np.linalg.norm(vector)), 1e-12)
-    scores = np.clip((1.0 + cosines.astype(np.float64)) / 2.0, 0.0, 1.0)
-    best = np.argsort(-scores, kind="stable")[:top_k]
-    return [Hit(_chunk(documents[i]), float(scores[i]), float(scores[i])) for i in best]
+def _nearest(vectors: Mapping[str, Matrix], query: Matrix, top_k: int) -> list[Candidate]:
+    """Return the best of vectors by the cosine, computed here."""
+    scores = similarities(query, vectors)
+    best = sorted(scores, key=scores.__getitem__, reverse=True)[:top_k]
+    return [Candidate(chunk_id, scores[chunk_id]) for chunk_id in best]
 
 
 def _condition(filters: Filter) -> dict[str, Any]:
@@ -419,7 +417,7 @@ def _condition(filters: Filter) -> dict[str, Any]:
     if not isinstance(filters, Comparison):
         conditions = [_condition(item) for item in filters.conditions]
         return {"operator": filters.operator, "conditions": conditions}
-    field, value = _digest(filters.field), filters.value
+    field, value = tagged_rows.text_digest(filters.field), filters.value
     if isinstance(value, tuple):
         values = [_value(item) for item in value] or [_NOTHING]
         return {"field": f"meta.equals_{field}", "operator": filters.operator, "value": values}
@@ -429,28 +427,12 @@ def _condition(filters: Filter) -> dict[str, Any]:
             "operator": filters.operator,
             "value": _value(value),
         }
-    number = _number(value)
+    number = tagged_rows.finite_number(value)
     if number is None:
         return {"field": f"meta.equals_{field}", "operator": "==", "value": _NOTHING}
     return {"field": f"meta.number_{field}", "operator": filters.operator, "value": number}
 
 
 def _value(value: MetadataValue) -> str:
-    """Returns a digest that is equal where ``core.filters`` calls values equal."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return _digest(f"{type(value).__name__}:{value}")
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    """Return a digest that is equal where ``core.filters`` calls values equal."""
+    return tagged_rows.text_digest(":".join(tagged_rows.typed(value)))

@@ -17,7 +17,7 @@ import numpy as np
 from kvasir.core.batches import batches
 from kvasir.core.errors import CollectionError, UserError
 from kvasir.core.ledger import ChunkRecord, VersionStatus, passage_hash
-from kvasir.core.protocols import Catalog, Durable, Embedder, VectorStore
+from kvasir.core.protocols import Catalog, Embedder, VectorStore
 from kvasir.core.types import Chunk, Matrix, Metadata, Progress
 from kvasir.ingesting.publishing import Publisher
 
@@ -185,8 +185,7 @@ def repair(
         store.delete(part)
     _rewrite(catalog, store, embedder, collection, {*found.missing, *wrong}, on_progress)
     _relabel(catalog, store, collection, set(found.mislabelled))
-    if isinstance(store, Durable):
-        store.flush()
+    store.flush()
     return Repairs(
         recovered=recovered,
         removed=len(found.orphans),

@@ -52,9 +52,10 @@ class EmbedderContract:
         return embedder.embed_documents if documents else embedder.embed_queries
 
     def test_it_says_what_it_is(self, embedder: Embedder) -> None:
-        assert embedder.name
-        assert embedder.dimension > 0
-        assert embedder.fingerprint
+        for text in (embedder.name, embedder.fingerprint):
+            assert isinstance(text, str)
+            assert text.strip() == text != ""
+        assert embedder.dimension == embedder.embed_queries(["one"]).shape[1] > 0
         assert all(code == code.lower() and len(code) in (2, 3) for code in embedder.languages)
 
     def test_vectors_are_float32_of_unit_length(self, embedder: Embedder, embed: Embed) -> None:
@@ -110,8 +111,9 @@ class EmbedderContract:
         for texts in ([], list(TEXTS[:1]), list(TEXTS) * 12):
             waiting = [embedder.start_queries(texts) for _ in range(10)]
             expected = embedder.embed_queries(texts)
-            for wait in waiting:
-                vectors = wait()
+            for pending in waiting:
+                vectors = pending.result()
+                assert pending.result() is vectors
                 assert vectors.shape == (len(texts), embedder.dimension)
                 if texts:
                     assert _cosines(vectors, expected).min() > SAME

@@ -16,10 +16,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.core.errors import CollectionError
+from kvasir.core.errors import CollectionError, ComponentError
 from kvasir.core.filters import Filter, matches
-from kvasir.core.protocols import TextAnalyzer
-from kvasir.core.types import Chunk, Hit, Matrix, Metadata, Prompt, SparseVector
+from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
+from kvasir.core.types import Chunk, Matrix, Metadata, Prompt, SparseVector
 
 _TERMS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")
 
@@ -160,15 +160,23 @@ class MemoryStore:
             )
         self._shelf = shelf
         self._place = (uri, collection)
+        self._closed = False
+
+    def flush(self) -> None:
+        """Do nothing: what is written stays as long as the process."""
+        self._check_open("flushing")
 
     def drop(self) -> None:
-        """Deletes the collection with all that is in it."""
+        """Delete the collection with everything in it, and close the store."""
+        self._check_open("deleting the collection")
         with self._shelves_lock:
             self._shelves.pop(self._place, None)
         self._shelf = _Shelf(self.dimension, "")
+        self.close()
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         """Writes chunks, replacing those of the same id."""
+        self._check_open("writing")
         if len(chunks) == 0:
             return
         if vectors.shape != (len(chunks), self.dimension):
@@ -187,6 +195,7 @@ class MemoryStore:
 
     def delete(self, ids: Sequence[str]) -> None:
         """Deletes chunks by id; unknown ids are no error."""
+        self._check_open("deleting")
         with self._lock:
             for chunk_id in ids:
                 self._shelf.chunks.pop(chunk_id, None)
@@ -199,6 +208,7 @@ class MemoryStore:
 
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
         """Returns chunks and their vectors [dimension]; unknown ids are left out."""
+        self._check_open("reading")
         with self._lock:
             return [
                 (self._shelf.chunks[i], self._shelf.vectors[i])
@@ -214,10 +224,42 @@ class MemoryStore:
         for start in range(0, len(found), batch_size):
             yield self.fetch([chunk.id for chunk in found[start : start + batch_size]])
 
-    def search_dense(
+    def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
+        """Return chunks without their vectors; unknown ids are left out."""
+        return [chunk for chunk, _ in self.fetch(ids)]
+
+    def search(
         self, vectors: Matrix, top_k: int, filters: Filter | None = None
-    ) -> list[list[Hit]]:
-        """Returns for each query vector its nearest chunks, best first."""
+    ) -> list[list[Candidate]]:
+        """Return for each query vector its nearest chunks, best first."""
+        return [near[: max(0, top_k)] for near in self._compare(vectors, filters)]
+
+    def search_hybrid(
+        self,
+        vectors: Matrix | PendingVectors,
+        queries: Sequence[str],
+        languages: Sequence[str],
+        top_k: int,
+        filters: Filter | None = None,
+    ) -> list[list[Candidate]]:
+        """Return for each query the chunks that either leg finds."""
+        words = self._rank_words(queries, languages, top_k, filters)
+        if not isinstance(vectors, np.ndarray):
+            vectors = vectors.result()
+        results = []
+        for near, best in zip(self._compare(vectors, filters), words, strict=True):
+            chosen = {candidate.chunk_id for candidate in near[: max(0, top_k)]} | set(best)
+            results.append(
+                [
+                    Candidate(chunk_id, score, best.get(chunk_id))
+                    for chunk_id, score, _ in near
+                    if chunk_id in chosen
+                ]
+            )
+        return results
+
+    def _compare(self, vectors: Matrix, filters: Filter | None) -> list[list[Candidate]]:
+        """Return for each query vector all chunks, nearest first."""
         if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
             raise CollectionError(
                 f"collection '{self._collection}' holds vectors of dimension {self.dimension}, "
@@ -231,18 +273,18 @@ class MemoryStore:
         results = []
         for similarities in np.clip(_unit(vectors) @ matrix.T, -1.0, 1.0):
             scores = (1.0 + similarities.astype(np.float64)) / 2.0
-            best = np.argsort(-scores, kind="stable")[: max(0, top_k)]
-            results.append([Hit(found[i], float(scores[i]), float(scores[i])) for i in best])
+            best = np.argsort(-scores, kind="stable")
+            results.append([Candidate(found[i].id, float(scores[i])) for i in best])
         return results
 
-    def search_lexical(
+    def _rank_words(
         self,
         queries: Sequence[str],
         languages: Sequence[str],
         top_k: int,
-        filters: Filter | None = None,
-    ) -> list[list[Hit]]:
-        """Returns for each query the best chunks by BM25, best first."""
+        filters: Filter | None,
+    ) -> list[dict[str, float]]:
+        """Return for each query the BM25 scores of the best chunks."""
         with self._lock:
             found = self._select(filters)
             everything = list(self._shelf.terms.values())
@@ -265,11 +307,12 @@ class MemoryStore:
                 for chunk, weight in zip(found, weights, strict=True)
             ]
             scored = sorted((s for s in scored if s[0] > 0), key=lambda s: -s[0])[: max(0, top_k)]
-            results.append([Hit(c, s / scored[0][0], None, s) for s, c in scored])
+            results.append({chunk.id: score for score, chunk in scored})
         return results
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
         """Replaces the metadata of chunks without touching text or vectors."""
+        self._check_open("writing")
         with self._lock:
             for chunk_id in ids:
                 if chunk_id in self._shelf.chunks:
@@ -277,9 +320,15 @@ class MemoryStore:
                     self._shelf.chunks[chunk_id] = replace(chunk, metadata=dict(metadata))
 
     def close(self) -> None:
-        """Does nothing: the collection stays for the next opening."""
+        """Refuse further work; the collection stays for the next opening."""
+        self._closed = True
+
+    def _check_open(self, doing: str) -> None:
+        if self._closed:
+            raise ComponentError("memory", doing, "the store is closed")
 
     def _select(self, filters: Filter | None) -> list[Chunk]:
+        self._check_open("reading")
         with self._lock:
             chunks = list(self._shelf.chunks.values())
         return [c for c in chunks if filters is None or matches(filters, c.metadata)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kvasir.core.filters import Filter, matches
-from kvasir.core.protocols import LexicalSearch, VectorStore
+from kvasir.core.protocols import Candidate, LexicalSearch, VectorStore
 from kvasir.core.types import Chunk, Hit, Matrix, Metadata, chunk_id, document_id
 
 DIMENSION = 8
@@ -184,11 +184,50 @@ def write_language_chunks(store: VectorStore) -> dict[str, list[Chunk]]:
     return chunks
 
 
+def search_vectors(
+    store: VectorStore, vectors: Matrix, top_k: int, filters: Filter | None = None
+) -> list[list[Hit]]:
+    """Search by vectors alone, and read the chunks; best first."""
+    return [
+        _hits(store, [(c.dense_score, c) for c in found])
+        for found in store.search(vectors, top_k, filters)
+    ]
+
+
+def search_texts(
+    store: VectorStore,
+    queries: Sequence[str],
+    languages: Sequence[str],
+    top_k: int,
+    filters: Filter | None = None,
+) -> list[list[Hit]]:
+    """Return what the keyword leg of a hybrid search finds, best first, with its chunks.
+
+    ``score`` is the BM25 score divided by the best one's. The vectors that the search needs are
+    always the same.
+    """
+    assert isinstance(store, LexicalSearch), "the store has no keyword index"
+    vectors = make_vectors(len(queries), store.dimension, seed=8)
+    results = []
+    for found in store.search_hybrid(vectors, queries, languages, top_k, filters):
+        words = [(c.lexical_score, c) for c in found if c.lexical_score is not None]
+        words.sort(key=lambda pair: -pair[0])
+        results.append(_hits(store, [(score / words[0][0], c) for score, c in words]))
+    return results
+
+
 def search_words(store: VectorStore, query: str, top_k: int = 5) -> list[Hit]:
-    """Searches English words; finds nothing where the store has no keyword index."""
-    if not isinstance(store, LexicalSearch):
-        return []
-    return store.search_lexical([query], ["en"], top_k)[0]
+    """Search English words in the keyword index."""
+    return search_texts(store, [query], ["en"], top_k)[0]
+
+
+def _hits(store: VectorStore, scored: Sequence[tuple[float, Candidate]]) -> list[Hit]:
+    """Read the chunks of candidates; every one must be there, as nobody deletes meanwhile."""
+    chunks = {c.id: c for c in store.fetch_chunks([c.chunk_id for _, c in scored])}
+    return [
+        Hit(chunks[candidate.chunk_id], score, candidate.dense_score, candidate.lexical_score)
+        for score, candidate in scored
+    ]
 
 
 def check_scores(
@@ -196,7 +235,7 @@ def check_scores(
 ) -> None:
     """Checks every score of every query against the cosine computed here."""
     for hits, cosines in zip(
-        store.search_dense(queries, len(chunks)), queries @ vectors.T, strict=True
+        search_vectors(store, queries, len(chunks)), queries @ vectors.T, strict=True
     ):
         expected = {c.id: (1 + float(s)) / 2 for c, s in zip(chunks, cosines, strict=True)}
         assert len(hits) == len(chunks)
@@ -214,7 +253,7 @@ def check_filters(store: VectorStore, chunks: Sequence[Chunk], filters: Sequence
     for number, condition in enumerate(filters):
         expected = {chunk.id for chunk in chunks if matches(condition, chunk.metadata)}
         short = repr(condition)[:200]
-        found = store.search_dense(query, len(chunks), condition)[0]
+        found = search_vectors(store, query, len(chunks), condition)[0]
         assert set(ids_of(found)) == expected, short
         if number % 3 == 0:
             assert store.count(condition) == len(expected), short

@@ -24,6 +24,7 @@ from kvasir.components.embedders.bert_graph import build_graph, check_supported,
 from kvasir.components.embedders.openvino_runtime import ov, why
 from kvasir.components.embedders.sentence_model import SentenceModel, read_sentence_model
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
+from kvasir.core.protocols import PendingVectors
 from kvasir.core.types import Matrix, Progress
 from kvasir.models.cards import languages
 from kvasir.models.local import find
@@ -116,15 +117,15 @@ class OpenVinoEmbedder:
 
     def embed_queries(self, texts: Sequence[str]) -> Matrix:
         """The same for queries, with the model's query prompt if it has one."""
-        return self.start_queries(texts)()
+        return self._start(texts, self._model.query_prompt)()
 
-    def start_queries(self, texts: Sequence[str]) -> Callable[[], Matrix]:
-        """Starts what ``embed_queries`` does, and returns what waits for its vectors.
+    def start_queries(self, texts: Sequence[str]) -> PendingVectors:
+        """Start what ``embed_queries`` does.
 
         Raises:
-            ComponentError: The engine failed; what is returned may raise it as well.
+            ComponentError: The engine failed; the result may raise it as well.
         """
-        return self._start(texts, self._model.query_prompt)
+        return _Pending(self._start(texts, self._model.query_prompt))
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Returns the tokens of each text as a document, special tokens and prompt included.
@@ -221,6 +222,23 @@ class OpenVinoEmbedder:
             return self._precision
         capabilities = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return "bf16" if "BF16" in capabilities else "f32"
+
+
+class _Pending:
+    """Vectors that the engine is computing; it need not be told that nobody wants them."""
+
+    def __init__(self, wait: Callable[[], Matrix]) -> None:
+        """Args: what waits for them, called once."""
+        self._wait = wait
+        self._lock = threading.Lock()
+        self._vectors: Matrix | None = None
+
+    def result(self) -> Matrix:
+        """Return the vectors, when they are there."""
+        with self._lock:
+            if self._vectors is None:
+                self._vectors = self._wait()
+            return self._vectors
 
 
 class _Engine:

@@ -18,12 +18,11 @@ Source: https://docs.trychroma.com (chromadb 1.5).
 from __future__ import annotations
 
 import base64
-import threading
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import chromadb
 import httpx
@@ -38,24 +37,24 @@ from kvasir.components.stores.chroma_client import (
     open_server,
 )
 from kvasir.components.stores.chroma_rows import (
-    chunk_of,
     chunks_of,
     entries_of,
     pairs_of,
     where_clause,
 )
 from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
-from kvasir.components.stores.collection_names import accepted_name
+from kvasir.components.stores.database_store import DatabaseStore
 from kvasir.components.stores.folder_lock import SharedFolder
+from kvasir.components.stores.hybrid import join_legs, resolved, similarities
+from kvasir.components.stores.index_cache import IndexCache
 from kvasir.components.stores.keyword_index import Postings, pack, unpack
 from kvasir.components.stores.store_uris import local_path, make_folder, refuse_credentials
 from kvasir.core.batches import batches, sized_batches
 from kvasir.core.errors import ComponentError
 from kvasir.core.filters import Filter
-from kvasir.core.protocols import TextAnalyzer
-from kvasir.core.types import Chunk, Hit, Matrix, Metadata, SparseVector
-
-T = TypeVar("T")
+from kvasir.core.protocols import Candidate, PendingVectors
+from kvasir.core.scoring import dense_score
+from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 
 _SPACE = {
     "hnsw": {"space": "cosine", "max_neighbors": 24, "ef_construction": 200, "ef_search": 400}
@@ -66,80 +65,17 @@ _CHUNK = ["documents", "metadatas"]
 _CHUNK_AND_VECTOR = ["documents", "metadatas", "embeddings"]
 
 
-class ChromaStore:
-    """Keeps a collection in a Chroma folder or on a Chroma server."""
+class ChromaStore(DatabaseStore):
+    """Keeps a collection in a Chroma folder or on a Chroma server.
 
-    def __init__(
-        self,
-        uri: str,
-        collection: str,
-        dimension: int,
-        analyzer: TextAnalyzer,
-        fingerprint: str = "",
-        token: str | None = None,
-        username: str | None = None,
-        password: str | None = None,
-    ) -> None:
-        """Opens a collection, and creates it where there is none.
+    Without a port, ``http://`` means 8000 and ``https://`` 443. A server is asked with a bearer
+    token or with a user name and a password (basic authentication).
+    """
 
-        Args:
-            uri: A folder, or a server's address such as ``http://localhost:8000``. Without a
-                port, ``http://`` means 8000 and ``https://`` 443.
-            collection: Any name; characters that Chroma refuses are replaced.
-            dimension: Length of the vectors.
-            analyzer: Makes the terms of the keyword leg.
-            fingerprint: Of the embedder; empty accepts any.
-            token: Bearer token of the server.
-            username: User for basic authentication, in place of a token.
-            password: The user's password.
-
-        Raises:
-            SettingsError: ``uri`` is no address that Chroma can be at, or no folder can be there.
-            StoreLockedError: Another process has the folder open.
-            CollectionError: It was made with another dimension or by another embedder.
-            ComponentError: The server cannot be reached.
-        """
-        self.dimension = dimension
-        self._title = collection
-        self._analyzer = analyzer
-        self._lock = threading.RLock()
-        self._postings: Postings | None = None
-        self._loaded_stamp = ""
-        self._saved_stamp = ""
-        self._closed = False
-        name = accepted_name(collection)
-        self._index_file: Path | None = None
-        self._folder: SharedFolder | None = None
-        if uri.lower().startswith(("http://", "https://")):
-            address = chroma_address(uri)
-            headers = authorization(token, username, password)
-            self._client = self._call(f"connecting to {uri}", open_server, address, headers)
-        else:
-            refuse_credentials(
-                "chroma",
-                "name a server in rag.vectordb.uri",
-                token=token,
-                username=username,
-                password=password,
-            )
-            folder = local_path(uri, store="chroma", instead="begin it with http://")
-            make_folder(folder)
-            self._index_file = folder / f"kvasir-{name}.npz"
-            self._folder = SharedFolder(folder, uri)
-            try:
-                self._client = self._call(f"opening {folder}", open_folder, folder)
-            except BaseException:
-                self._folder.close()
-                raise
-        try:
-            self._collection = self._open_collection(name, fingerprint)
-        except BaseException:
-            self.close()
-            raise
-        stamp = self._stamp()
-        if self.count() == 0:  # written from now on, the keyword index need never be read
-            self._postings, self._loaded_stamp = Postings(), stamp
-        self._batch = min(500, int(self._client.get_max_batch_size()))
+    name = "chroma"
+    _errors = (ChromaError, httpx.HTTPError, ValueError, OSError)
+    _client: Any
+    _collection: chromadb.Collection
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         """Writes chunks, replacing those of the same id; durable when it returns."""
@@ -148,24 +84,21 @@ class ChromaStore:
         check_vectors(self._title, self.dimension, vectors, len(chunks))
         last = {chunk.id: position for position, chunk in enumerate(chunks)}
         positions = sorted(last.values())
-        with self._lock:
-            started, current = self._begin_write()
+        with self._index.writing() as changed:
             measured = ((position, len(chunks[position].text)) for position in positions)
             for batch in sized_batches(measured, self._batch, _BATCH_CHARACTERS):
-                self._write([chunks[i] for i in batch], vectors[batch], keep=current)
-            self._end_write(started, current)
+                written = [chunks[i] for i in batch]
+                terms = self._write(written, vectors[batch])
+                changed([chunk.id for chunk in written], terms)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Deletes chunks by id; unknown ids are no error."""
         if len(ids) == 0:
             return
-        with self._lock:
-            started, current = self._begin_write()
+        with self._index.writing() as changed:
             for batch in batches(list(dict.fromkeys(ids)), self._batch):
                 self._call("deleting", self._collection.delete, ids=batch)
-                if current is not None:
-                    current.remove(batch)
-            self._end_write(started, current)
+                changed(batch, None)
 
     def count(self, filters: Filter | None = None) -> int:
         """Returns how many chunks there are."""
@@ -190,10 +123,18 @@ class ChromaStore:
             if pairs := pairs_of(self._get(ids=batch, include=_CHUNK_AND_VECTOR)):
                 yield pairs
 
-    def search_dense(
+    def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
+        """Return chunks without their vectors; unknown ids are left out."""
+        return [
+            chunk
+            for batch in batches(list(dict.fromkeys(ids)), self._batch)
+            for chunk in chunks_of(self._get(ids=batch, include=_CHUNK))
+        ]
+
+    def search(
         self, vectors: Matrix, top_k: int, filters: Filter | None = None
-    ) -> list[list[Hit]]:
-        """Returns for each query vector its nearest chunks, best first."""
+    ) -> list[list[Candidate]]:
+        """Return for each query vector its nearest chunks, best first."""
         check_vectors(self._title, self.dimension, vectors, len(vectors))
         if len(vectors) == 0 or top_k < 1:
             return [[] for _ in vectors]
@@ -204,31 +145,34 @@ class ChromaStore:
             query_embeddings=np.asarray(vectors, dtype=np.float32),
             n_results=top_k,
             where=where_clause(filters),
-            include=["documents", "metadatas", "distances"],
+            include=["distances"],
         )
-        results = []
-        for ids, texts, entries, distances in zip(
-            found["ids"], found["documents"], found["metadatas"], found["distances"], strict=True
-        ):
-            # Chroma's cosine distance is 1 - cosine.
-            scores = [min(1.0, max(0.0, 1.0 - distance / 2)) for distance in distances]
-            chunks = map(chunk_of, ids, texts, entries)
-            results.append([Hit(c, s, s) for c, s in zip(chunks, scores, strict=True)])
-        return results
+        # Chroma's cosine distance is 1 - cosine.
+        return [
+            [Candidate(i, dense_score(1.0 - d)) for i, d in zip(ids, distances, strict=True)]
+            for ids, distances in zip(found["ids"], found["distances"], strict=True)
+        ]
 
-    def search_lexical(
+    def search_hybrid(
         self,
+        vectors: Matrix | PendingVectors,
         queries: Sequence[str],
         languages: Sequence[str],
         top_k: int,
         filters: Filter | None = None,
-    ) -> list[list[Hit]]:
-        """Returns for each query the best chunks by BM25, best first."""
+    ) -> list[list[Candidate]]:
+        """Return for each query the chunks that either leg finds."""
         terms = self._analyzer.query_terms(queries, languages)
-        with self._lock:
-            postings = self._current_postings()
-            rankings = [postings.rank(query) for query in terms]
-        return [self._best(ranking, top_k, filters) for ranking in rankings]
+        index = self._index.current()
+        words = [index.rank(query) for query in terms]
+        vectors = resolved(vectors)
+        condition = where_clause(filters)
+        return [
+            join_legs(near, ranking, top_k, partial(self._scores, vector, condition))
+            for near, ranking, vector in zip(
+                self.search(vectors, top_k, filters), words, vectors, strict=True
+            )
+        ]
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
         """Replaces the metadata of chunks without touching text or vectors."""
@@ -245,51 +189,78 @@ class ChromaStore:
                     metadatas=[entries_of(chunk) for chunk in known],
                 )
 
-    def drop(self) -> None:
-        """Deletes the collection with all that is in it, and closes the store."""
-        with self._lock:
-            name = self._collection.name
-            self._call("deleting the collection", self._client.delete_collection, name)
-            self._postings = None
-            if self._index_file:
-                self._index_file.unlink(missing_ok=True)
-        self.close()
-
-    def close(self) -> None:
-        """Writes the keyword index to its file and closes; a second call does nothing."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            if (
-                self._postings is not None
-                and self._index_file
-                and self._saved_stamp != self._loaded_stamp
-            ):
-                self._postings.save(self._index_file, self._loaded_stamp)
-            sessions = http_sessions(self._client)
-            try:
-                self._client.close()
-            finally:
-                for session in sessions:
-                    session.close()
-                if self._folder:
-                    self._folder.close()
-
     # --- opening -----------------------------------------------------------------------
 
-    def _open_collection(self, name: str, fingerprint: str) -> chromadb.Collection:
+    def _connect(
+        self, uri: str, token: str | None, username: str | None, password: str | None
+    ) -> None:
+        self._index = IndexCache(
+            read_stamp=self._stamp,
+            put_stamp=self._put_stamp,
+            load=self._load_index,
+            count=self.count,
+        )
+        self._saved_stamp = ""
+        self._index_file: Path | None = None
+        self._folder: SharedFolder | None = None
+        if uri.lower().startswith(("http://", "https://")):
+            address = chroma_address(uri)
+            headers = authorization(token, username, password)
+            self._client = self._call(f"connecting to {uri}", open_server, address, headers)
+            return
+        refuse_credentials(
+            "chroma",
+            "name a server in rag.vectordb.uri",
+            token=token,
+            username=username,
+            password=password,
+        )
+        folder = local_path(uri, store="chroma", instead="begin it with http://")
+        make_folder(folder)
+        self._index_file = folder / f"kvasir-{self._name}.npz"
+        self._folder = SharedFolder(folder, uri)
+        try:
+            self._client = self._call(f"opening {folder}", open_folder, folder)
+        except BaseException:
+            self._folder.close()
+            raise
+
+    def _drop(self) -> None:
+        self._call("deleting the collection", self._client.delete_collection, self._name)
+        self._index.forget()
+        if self._index_file:
+            self._index_file.unlink(missing_ok=True)
+
+    def _before_closing(self) -> None:
+        """Write the keyword index to its file, for the next start."""
+        kept = self._index.snapshot()
+        if kept is not None and self._index_file and kept[1] != self._saved_stamp:
+            kept[0].save(self._index_file, kept[1])
+
+    def _disconnect(self) -> None:
+        sessions = http_sessions(self._client)
+        try:
+            self._client.close()
+        finally:
+            for session in sessions:
+                session.close()
+            if self._folder:
+                self._folder.close()
+
+    def _open_collection(self, fingerprint: str) -> None:
         opened: chromadb.Collection
         try:
             opened = self._call(
-                "opening", self._client.get_collection, name, embedding_function=None
+                "opening", self._client.get_collection, self._name, embedding_function=None
             )
-        except NotFoundError:
+        except ComponentError as error:
+            if not isinstance(error.__cause__, NotFoundError):
+                raise
             about = {"kvasir": 1, "dimension": self.dimension, "fingerprint": fingerprint}
             opened = self._call(
                 "creating a collection",
                 self._client.get_or_create_collection,
-                name,
+                self._name,
                 embedding_function=None,
                 metadata=about,
                 configuration=_SPACE,
@@ -304,18 +275,21 @@ class ChromaStore:
             fingerprint=fingerprint,
             dimension=self.dimension,
         )
-        return opened
+        self._collection = opened
+        self._batch = min(500, int(self._client.get_max_batch_size()))
+        if self.count() == 0:
+            self._index.start_empty()
 
     # --- writing -----------------------------------------------------------------------
 
-    def _write(self, chunks: Sequence[Chunk], vectors: Matrix, keep: Postings | None) -> None:
+    def _write(self, chunks: Sequence[Chunk], vectors: Matrix) -> list[SparseVector]:
+        """Write chunks and return their terms."""
         languages = [str(chunk.metadata.get("language", "")) for chunk in chunks]
         terms = self._analyzer.document_terms([chunk.passage for chunk in chunks], languages)
-        ids = [chunk.id for chunk in chunks]
         self._call(
             "writing",
             self._collection.upsert,
-            ids=ids,
+            ids=[chunk.id for chunk in chunks],
             embeddings=np.asarray(vectors, dtype=np.float32),
             documents=[chunk.text for chunk in chunks],
             metadatas=[
@@ -323,53 +297,26 @@ class ChromaStore:
                 for chunk, sparse in zip(chunks, terms, strict=True)
             ],
         )
-        if keep is not None:
-            keep.replace(ids, terms)
+        return terms
 
-    def _begin_write(self) -> tuple[str, Postings | None]:
-        """Announces a write to other stores.
-
-        Returns:
-            The stamp of this write, and the keyword index if it is current.
-        """
-        current = self._postings if self._stamp() == self._loaded_stamp else None
-        return self._put_stamp(), current
-
-    def _end_write(self, started: str, current: Postings | None) -> None:
-        """Announces that a write is done, and keeps the keyword index if no other store wrote.
-
-        Chroma cannot compare and set in one step: a stamp that comes in between is overwritten
-        here, but its writer sees that at its own end, and puts one more. The number of chunks
-        tells of a writer that was done before this one's first stamp.
-        """
-        if self._stamp() != started or (current is not None and len(current) != self.count()):
-            current = None
-        self._postings, self._loaded_stamp = current, self._put_stamp()
-
-    def _put_stamp(self) -> str:
-        stamp = uuid.uuid4().hex
+    def _put_stamp(self, stamp: str) -> None:
         about = {**(self._collection.metadata or {}), "stamp": stamp}
         self._call("writing", self._collection.modify, metadata=about)
-        return stamp
 
     def _stamp(self) -> str:
-        name = self._collection.name
-        opened = self._call("opening", self._client.get_collection, name, embedding_function=None)
+        opened = self._call(
+            "opening", self._client.get_collection, self._name, embedding_function=None
+        )
         return str((opened.metadata or {}).get("stamp", ""))
 
-    # --- asking ------------------------------------------------------------------------
+    # --- reading -----------------------------------------------------------------------
 
-    def _current_postings(self) -> Postings:
-        stamp = self._stamp()
-        if self._postings is not None and stamp == self._loaded_stamp:
-            return self._postings
+    def _load_index(self, stamp: str) -> Postings:
         saved = Postings.load(self._index_file, stamp) if self._index_file else None
         self._saved_stamp = "" if saved is None else stamp
-        postings = self._read_postings() if saved is None else saved
-        self._postings, self._loaded_stamp = postings, stamp
-        return postings
+        return self._read_index() if saved is None else saved
 
-    def _read_postings(self) -> Postings:
+    def _read_index(self) -> Postings:
         vectors: dict[str, SparseVector] = {}
         for batch in batches(self._get(include=[])["ids"], _PAGE):
             page = self._get(ids=batch, include=["metadatas"])
@@ -377,30 +324,12 @@ class ChromaStore:
                 vectors[chunk_id] = unpack(base64.b85decode(entries["terms"]))
         return Postings(vectors)
 
-    def _best(
-        self, ranking: list[tuple[str, float]], top_k: int, filters: Filter | None
-    ) -> list[Hit]:
-        """Returns hits of the best ranked chunks that are there and pass the filter."""
-        condition = where_clause(filters)
-        hits: list[tuple[Chunk, float]] = []
-        size = top_k
-        while ranking and len(hits) < top_k:
-            batch, ranking = ranking[:size], ranking[size:]
-            size = min(4 * size, _PAGE)
-            found = self._get(
-                ids=[chunk_id for chunk_id, _ in batch], where=condition, include=_CHUNK
-            )
-            chunks = {chunk.id: chunk for chunk in chunks_of(found)}
-            hits += [(chunks[i], score) for i, score in batch if i in chunks]
-        return [Hit(c, s / hits[0][1], None, s) for c, s in hits[:top_k]]
+    def _scores(
+        self, query: Matrix, condition: dict[str, Any] | None, ids: list[str]
+    ) -> dict[str, float]:
+        """Return the ``dense_score`` of the chunks that are there and pass the filter."""
+        found = self._get(ids=ids, where=condition, include=["embeddings"])
+        return similarities(query, dict(zip(found["ids"], found["embeddings"], strict=True)))
 
     def _get(self, **options: Any) -> dict[str, Any]:
         return dict(self._call("reading", self._collection.get, **options))
-
-    def _call(self, doing: str, method: Callable[..., T], *args: Any, **options: Any) -> T:
-        try:
-            return method(*args, **options)
-        except NotFoundError:
-            raise
-        except (ChromaError, httpx.HTTPError, ValueError, OSError) as error:
-            raise ComponentError("chroma", doing, error) from error

@@ -5,6 +5,7 @@ Ranking reads the whole index with numpy: about a millisecond at 20,000 chunks.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kvasir.core.scoring import inverse_document_frequency
 from kvasir.core.types import SparseVector
 
 S = TypeVar("S", bound=np.generic)
@@ -30,34 +32,35 @@ class _Columns:
 
 
 class Postings:
-    """The term weights of a collection's chunks. Callers see to it that one thread writes."""
+    """The term weights of a collection's chunks; threads may rank while others change them."""
 
     def __init__(self, vectors: dict[str, SparseVector] | None = None) -> None:
         """Args: the weights by chunk id."""
         self._vectors = vectors or {}
         self._columns: _Columns | None = None
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """Returns of how many chunks there are weights."""
         return len(self._vectors)
 
-    def replace(self, ids: Sequence[str], vectors: Iterable[SparseVector]) -> None:
-        """Sets the weights of chunks."""
-        self._vectors.update(zip(ids, vectors, strict=True))
-        self._columns = None
-
-    def remove(self, ids: Iterable[str]) -> None:
-        """Forgets chunks; unknown ids are no error."""
-        for chunk_id in ids:
-            self._vectors.pop(chunk_id, None)
-        self._columns = None
+    def change(self, ids: Sequence[str], vectors: Iterable[SparseVector] | None) -> None:
+        """Set the weights of chunks, or with None forget the chunks; unknown ids are no error."""
+        with self._lock:
+            if vectors is None:
+                for chunk_id in ids:
+                    self._vectors.pop(chunk_id, None)
+            else:
+                self._vectors.update(zip(ids, vectors, strict=True))
+            self._columns = None
 
     def rank(self, query: SparseVector) -> list[tuple[str, float]]:
         """Returns chunk ids and BM25 scores above 0, best first.
 
         The IDF is that of Lucene's BM25Similarity, never negative.
         """
-        columns = self._columns or self._group()
+        with self._lock:
+            columns = self._columns or self._group()
         scores = np.zeros(len(columns.ids), dtype=np.float64)
         for term, weight in zip(query.indices, query.values, strict=True):
             position = int(np.searchsorted(columns.terms, term))
@@ -65,7 +68,7 @@ class Postings:
                 continue
             chosen = slice(columns.starts[position], columns.starts[position + 1])
             containing = int(chosen.stop - chosen.start)
-            idf = np.log(1.0 + (len(scores) - containing + 0.5) / (containing + 0.5))
+            idf = inverse_document_frequency(len(scores), containing)
             scores[columns.rows[chosen]] += weight * idf * columns.weights[chosen]
         found = np.flatnonzero(scores > 0)
         found = found[np.argsort(-scores[found], kind="stable")]
@@ -74,8 +77,13 @@ class Postings:
     def save(self, path: Path, stamp: str) -> None:
         """Writes the index to a file, for ``load`` with the same stamp."""
         partial = path.with_suffix(".partial")
+        with self._lock:
+            self._save(partial, stamp)
+        partial.replace(path)
+
+    def _save(self, path: Path, stamp: str) -> None:
         lengths = [len(vector.indices) for vector in self._vectors.values()]
-        with partial.open("wb") as file:
+        with path.open("wb") as file:
             np.savez(
                 file,
                 stamp=np.array(stamp),
@@ -84,7 +92,6 @@ class Postings:
                 terms=_joined([v.indices for v in self._vectors.values()], np.uint32),
                 weights=_joined([v.values for v in self._vectors.values()], np.float32),
             )
-        partial.replace(path)
 
     @classmethod
     def load(cls, path: Path, stamp: str) -> Postings | None:

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import numpy as np
 from pymilvus import DataType, MilvusClient, MilvusException
 
 from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
-from kvasir.components.stores.collection_names import accepted_name
+from kvasir.components.stores.database_store import DatabaseStore
+from kvasir.components.stores.hybrid import join_legs, resolved, similarities
 from kvasir.components.stores.milvus_rows import (
     MOST_BYTES,
     chunk_of,
@@ -35,11 +36,18 @@ from kvasir.components.stores.store_uris import server_address
 from kvasir.core.batches import batches, sized_batches
 from kvasir.core.errors import ComponentError
 from kvasir.core.filters import Filter
-from kvasir.core.protocols import TextAnalyzer
-from kvasir.core.types import Chunk, Hit, Matrix, Metadata, SparseVector
+from kvasir.core.protocols import Candidate, PendingVectors
+from kvasir.core.scoring import dense_score, inverse_document_frequency
+from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 
-T = TypeVar("T")
+# Both log what they raise, and pymilvus writes its log to the terminal: leave logs to those who
+# ask for them. A null handler keeps Python from writing them to the terminal in their place.
+for _log in (logging.getLogger("pymilvus"), logging.getLogger("milvus_lite")):
+    for _handler in [each for each in _log.handlers if type(each) is logging.StreamHandler]:
+        _log.removeHandler(_handler)
+    _log.addHandler(logging.NullHandler())
 
+_EXAMPLE = "http://localhost:19530"
 _PIECES = 4096
 _BATCH_ROWS = 500
 _BATCH_CHARACTERS = 4_000_000
@@ -51,56 +59,12 @@ _GRAPH = {"index_type": "HNSW", "params": {"M": 16, "efConstruction": 200}}
 _CHUNK_FIELDS = ["id", "text", "record"]
 
 
-class MilvusStore:
+class MilvusStore(DatabaseStore):
     """Keeps a collection on a Milvus server."""
 
     name = "milvus"
-
-    def __init__(
-        self,
-        uri: str,
-        collection: str,
-        dimension: int,
-        analyzer: TextAnalyzer,
-        fingerprint: str = "",
-        token: str | None = None,
-        username: str | None = None,
-        password: str | None = None,
-    ) -> None:
-        """Opens a collection, and creates it where there is none.
-
-        Args:
-            uri: Address of the server, such as ``http://localhost:19530``.
-            collection: Any name; characters that Milvus refuses are replaced.
-            dimension: Length of the vectors.
-            analyzer: Makes the terms of the keyword leg.
-            fingerprint: Of the embedder; empty accepts any.
-            token: API key, in place of user name and password.
-            username: User of the server.
-            password: The user's password.
-
-        Raises:
-            SettingsError: ``uri`` is no address.
-            CollectionError: It was made with another dimension or by another embedder.
-            ComponentError: The server cannot be reached.
-        """
-        self.dimension = dimension
-        self._title = collection
-        self._collection = accepted_name(collection)
-        self._analyzer = analyzer
-        self._frequencies: dict[int, int] = {}
-        self._counted = 0
-        self._lock = threading.Lock()
-        self._closed = False
-        # Both write what they raise to the terminal as well.
-        for library in ("pymilvus", "milvus_lite"):
-            logging.getLogger(library).setLevel(logging.CRITICAL)
-        self._client = self._connect(uri, token, username, password)
-        try:
-            self._open_collection(fingerprint)
-        except BaseException:
-            self.close()
-            raise
+    _errors = (MilvusException,)
+    _client: MilvusClient
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         """Writes chunks, replacing those of the same id; durable when it returns."""
@@ -112,7 +76,6 @@ class MilvusStore:
         chosen = [chunks[position] for position in positions]
         languages = [str(chunk.metadata.get("language", "")) for chunk in chosen]
         terms = self._analyzer.document_terms([chunk.passage for chunk in chosen], languages)
-        self._forget_terms([chunk.id for chunk in chosen], terms)
         self._write(
             {
                 **chunk_row(chunk),
@@ -121,13 +84,14 @@ class MilvusStore:
             }
             for chunk, position, sparse in zip(chosen, positions, terms, strict=True)
         )
+        self._note_terms([chunk.id for chunk in chosen], terms)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Deletes chunks by id; unknown ids are no error."""
         known = known_form(ids)
-        self._forget_terms(known, None)
         for batch in batches(known, 1000):
-            self._call("deleting", self._client.delete, self._collection, ids=batch)
+            self._call("deleting", self._client.delete, self._name, ids=batch)
+        self._note_terms(known, None)
 
     def count(self, filters: Filter | None = None) -> int:
         """Returns how many chunks there are."""
@@ -146,49 +110,46 @@ class MilvusStore:
         for rows in self._pages(filter_expression(filters), [*_CHUNK_FIELDS, "dense"], batch_size):
             yield [(chunk_of(row), np.asarray(row["dense"], dtype=np.float32)) for row in rows]
 
-    def search_dense(
+    def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
+        """Return chunks without their vectors; unknown ids are left out."""
+        return [chunk_of(row) for row in self._rows(ids, _CHUNK_FIELDS)]
+
+    def search(
         self, vectors: Matrix, top_k: int, filters: Filter | None = None
-    ) -> list[list[Hit]]:
-        """Returns for each query vector its nearest chunks, best first."""
+    ) -> list[list[Candidate]]:
+        """Return for each query vector its nearest chunks, best first."""
         check_vectors(self._title, self.dimension, vectors, len(vectors))
         if top_k < 1:
             return [[] for _ in vectors]
         limit = min(top_k, _MOST_HITS)
         parameters = {"metric_type": self._metric, "params": {"ef": max(128, limit)}}
         queries = [np.asarray(vector, dtype=np.float32) for vector in vectors]
-        found = self._search("dense", queries, limit, parameters, filter_expression(filters))
-        return [[self._dense_hit(row) for row in rows] for rows in found]
+        expression = filter_expression(filters)
+        found = self._search("dense", queries, limit, parameters, expression, ["id"])
+        return [[self._candidate(row) for row in rows] for rows in found]
 
-    def search_lexical(
+    def search_hybrid(
         self,
+        vectors: Matrix | PendingVectors,
         queries: Sequence[str],
         languages: Sequence[str],
         top_k: int,
         filters: Filter | None = None,
-    ) -> list[list[Hit]]:
-        """Returns for each query the best chunks by BM25, best first."""
-        if top_k < 1:
-            return [[] for _ in queries]
-        terms = [query.indices.tolist() for query in self._analyzer.query_terms(queries, languages)]
-        weights = self._inverse_frequencies({term for query in terms for term in query})
-        sparse = [{term: weights[term] for term in query if term in weights} for query in terms]
-        asked = [position for position, query in enumerate(sparse) if query]
-        found = self._search(
-            "sparse",
-            [sparse[position] for position in asked],
-            min(top_k, _MOST_HITS),
-            {"metric_type": "IP", "params": {}},
-            filter_expression(filters),
-        )
-        results: list[list[Hit]] = [[] for _ in queries]
-        for position, rows in zip(asked, found, strict=True):
-            scores = [float(row["distance"]) for row in rows]
-            results[position] = [
-                Hit(chunk_of(row["entity"]), score / scores[0], None, score)
-                for row, score in zip(rows, scores, strict=True)
-                if score > 0
-            ]
-        return results
+    ) -> list[list[Candidate]]:
+        """Return for each query the chunks that either leg finds."""
+        words = self._search_words(queries, languages, top_k, filters)
+        vectors = resolved(vectors)
+        return [
+            join_legs(
+                near,
+                [(row["id"], float(row["distance"])) for row in rows if row["distance"] > 0],
+                top_k,
+                partial(_scores, vector, rows),
+            )
+            for near, rows, vector in zip(
+                self.search(vectors, top_k, filters), words, vectors, strict=True
+            )
+        ]
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
         """Replaces the metadata of chunks without touching text or vectors."""
@@ -202,36 +163,32 @@ class MilvusStore:
             for row in rows
         )
 
-    def drop(self) -> None:
-        """Deletes the collection with all that is in it, and closes the store."""
-        self._call("deleting the collection", self._client.drop_collection, self._collection)
-        self.close()
-
-    def close(self) -> None:
-        """Releases the connection; a second call does nothing."""
-        if not self._closed:
-            self._closed = True
-            self._client.close()
-
     # --- opening -----------------------------------------------------------------------
 
     def _connect(
         self, uri: str, token: str | None, username: str | None, password: str | None
-    ) -> MilvusClient:
-        address = server_address(
-            uri, store=self.name, example="http://localhost:19530", embedded="milvuslite"
-        )
+    ) -> None:
+        self._frequencies: dict[int, int] = {}
+        self._counted = 0
+        self._lock = threading.Lock()
+        address = server_address(uri, store=self.name, example=_EXAMPLE, embedded="milvuslite")
         try:
-            return MilvusClient(
+            self._client = MilvusClient(
                 uri=address, user=username or "", password=password or "", token=token or ""
             )
         except (MilvusException, OSError, RuntimeError) as error:
             raise ComponentError(self.name, f"connecting to {uri}", error) from error
 
+    def _disconnect(self) -> None:
+        self._client.close()
+
+    def _drop(self) -> None:
+        self._call("deleting the collection", self._client.drop_collection, self._name)
+
     def _open_collection(self, fingerprint: str) -> None:
-        if not self._call("opening", self._client.has_collection, self._collection):
+        if not self._call("opening", self._client.has_collection, self._name):
             self._create_collection(fingerprint)
-        description = self._call("opening", self._client.describe_collection, self._collection)
+        description = self._call("opening", self._client.describe_collection, self._name)
         fields = {field["name"]: field for field in description["fields"]}
         if set(fields) != {"id", "dense", "sparse", "text", "record", "tags", "numbers"}:
             raise not_ours(self._title)
@@ -245,9 +202,9 @@ class MilvusStore:
             fingerprint=fingerprint,
             dimension=self.dimension,
         )
-        index = self._call("opening", self._client.describe_index, self._collection, "dense")
+        index = self._call("opening", self._client.describe_index, self._name, "dense")
         self._metric = str(index["metric_type"])
-        self._call("loading", self._client.load_collection, self._collection)
+        self._call("loading", self._client.load_collection, self._name)
 
     def _create_collection(self, fingerprint: str) -> None:
         about = json.dumps({"kvasir": 1, "fingerprint": fingerprint})
@@ -273,31 +230,58 @@ class MilvusStore:
         self._call(
             "creating a collection",
             self._client.create_collection,
-            self._collection,
+            self._name,
             schema=schema,
             consistency_level="Strong",
         )
-        made = self._call("opening", self._client.describe_collection, self._collection)
+        made = self._call("opening", self._client.describe_collection, self._name)
         if made["description"] != about:  # Milvus Lite forgets descriptions
             self._call(
                 "creating a collection",
                 self._client.alter_collection_properties,
-                self._collection,
+                self._name,
                 properties={"kvasir": about},
             )
         # An empty collection is indexed at once: waiting would take half a second an index.
         self._call(
             "creating an index",
             self._client.create_index,
-            self._collection,
+            self._name,
             indexes,
             sync=False,
         )
 
-    # --- asking ------------------------------------------------------------------------
+    # --- reading -----------------------------------------------------------------------
+
+    def _search_words(
+        self,
+        queries: Sequence[str],
+        languages: Sequence[str],
+        top_k: int,
+        filters: Filter | None,
+    ) -> list[list[dict[str, Any]]]:
+        """Return for each query rows of the best chunks by BM25, with their vectors."""
+        results: list[list[dict[str, Any]]] = [[] for _ in queries]
+        if top_k < 1:
+            return results
+        terms = [query.indices.tolist() for query in self._analyzer.query_terms(queries, languages)]
+        weights = self._inverse_frequencies({term for query in terms for term in query})
+        sparse = [{term: weights[term] for term in query if term in weights} for query in terms]
+        asked = [position for position, query in enumerate(sparse) if query]
+        found = self._search(
+            "sparse",
+            [sparse[position] for position in asked],
+            min(top_k, _MOST_HITS),
+            {"metric_type": "IP", "params": {}},
+            filter_expression(filters),
+            ["id", "dense"],
+        )
+        for position, rows in zip(asked, found, strict=True):
+            results[position] = rows
+        return results
 
     def _inverse_frequencies(self, terms: set[int]) -> dict[int, float]:
-        """Returns the IDF of the terms that occur. Source: Lucene's BM25Similarity."""
+        """Return the IDF of the terms that occur."""
         if not terms:
             return {}
         count = self.count()
@@ -318,9 +302,7 @@ class MilvusStore:
         known.update(counted)
         total = max(count, *(known[term] for term in terms))
         return {
-            term: math.log(1.0 + (total - known[term] + 0.5) / (known[term] + 0.5))
-            for term in terms
-            if known[term]
+            term: inverse_document_frequency(total, known[term]) for term in terms if known[term]
         }
 
     def _containing(self, terms: Sequence[int], expression: str) -> dict[int, int]:
@@ -355,8 +337,8 @@ class MilvusStore:
             for term, hits in found.items()
         }
 
-    def _forget_terms(self, ids: list[str], terms: list[SparseVector] | None) -> None:
-        """Takes note that chunks get new terms, or lose theirs."""
+    def _note_terms(self, ids: list[str], terms: list[SparseVector] | None) -> None:
+        """Note that chunks have new terms, or none any more."""
         with self._lock:
             self._frequencies.clear()
 
@@ -367,36 +349,35 @@ class MilvusStore:
         limit: int,
         parameters: dict[str, Any],
         expression: str,
-        output: list[str] | None = None,
+        output: list[str],
     ) -> list[list[dict[str, Any]]]:
         found: list[list[dict[str, Any]]] = []
         for batch in batches(queries, max(1, 10_000 // limit)):
             found += self._call(
                 "searching",
                 self._client.search,
-                self._collection,
+                self._name,
                 data=batch,
                 anns_field=field,
                 limit=limit,
                 filter=expression,
-                output_fields=output or _CHUNK_FIELDS,
+                output_fields=output,
                 search_params=parameters,
             )
         return found
 
-    def _dense_hit(self, row: dict[str, Any]) -> Hit:
+    def _candidate(self, row: dict[str, Any]) -> Candidate:
         distance = float(row["distance"])
         # Milvus returns the squared distance for L2, the similarity itself for the others.
         cosine = 1.0 - distance / 2.0 if self._metric == "L2" else distance
-        score = min(1.0, max(0.0, (1.0 + cosine) / 2.0))
-        return Hit(chunk_of(row["entity"]), score, score)
+        return Candidate(row["id"], dense_score(cosine))
 
     def _query(self, expression: str, fields: list[str]) -> list[dict[str, Any]]:
         return list(
             self._call(
                 "reading",
                 self._client.query,
-                self._collection,
+                self._name,
                 filter=expression,
                 output_fields=fields,
             )
@@ -408,7 +389,7 @@ class MilvusStore:
         iterator = self._call(
             "reading",
             self._client.query_iterator,
-            self._collection,
+            self._name,
             batch_size=min(size, 1000),
             filter=expression,
             output_fields=fields,
@@ -419,31 +400,20 @@ class MilvusStore:
         finally:
             iterator.close()
 
-    def _read_chunks(self, ids: Sequence[str]) -> list[Chunk]:
-        return [chunk_of(row) for row in self._rows(ids, _CHUNK_FIELDS)]
-
-    def _matching(self, filters: Filter | None) -> set[str] | None:
-        """Returns the ids of all chunks that pass a filter; None where there is no filter."""
-        if filters is None:
-            return None
-        pages = self._pages(filter_expression(filters), ["id"], 1000)
-        return {row["id"] for rows in pages for row in rows}
-
     def _rows(self, ids: Sequence[str], fields: list[str]) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         for batch in batches(known_form(ids), 500):
             rows += self._call(
-                "reading", self._client.get, self._collection, ids=batch, output_fields=fields
+                "reading", self._client.get, self._name, ids=batch, output_fields=fields
             )
         return rows
 
     def _write(self, rows: Iterator[dict[str, Any]]) -> None:
         measured = ((row, sum(map(len, row["text"] + row["record"]))) for row in rows)
         for batch in sized_batches(measured, _BATCH_ROWS, _BATCH_CHARACTERS):
-            self._call("writing", self._client.upsert, self._collection, data=batch)
+            self._call("writing", self._client.upsert, self._name, data=batch)
 
-    def _call(self, doing: str, method: Callable[..., T], *args: Any, **options: Any) -> T:
-        try:
-            return method(*args, **options)
-        except MilvusException as error:
-            raise ComponentError(self.name, doing, error) from error
+
+def _scores(query: Matrix, rows: Sequence[dict[str, Any]], ids: Sequence[str]) -> dict[str, float]:
+    vectors = {row["id"]: np.asarray(row["entity"]["dense"], dtype=np.float32) for row in rows}
+    return similarities(query, {chunk_id: vectors[chunk_id] for chunk_id in ids})

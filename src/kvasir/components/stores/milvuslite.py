@@ -12,25 +12,30 @@ chunks (docs/decisions/0006-other-stores.md):
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 from pymilvus import MilvusClient, MilvusException
 
+from kvasir.components.stores.hybrid import join_legs, resolved, similarities
+from kvasir.components.stores.index_cache import IndexCache, StampInMemory
 from kvasir.components.stores.keyword_index import Postings
 from kvasir.components.stores.milvus import MilvusStore
+from kvasir.components.stores.milvus_rows import filter_expression
 from kvasir.components.stores.store_uris import local_path, make_folder, refuse_credentials
 from kvasir.core.errors import ComponentError, StoreLockedError
 from kvasir.core.filters import Filter
-from kvasir.core.protocols import TextAnalyzer
-from kvasir.core.types import Hit, Matrix, SparseVector
+from kvasir.core.protocols import Candidate, PendingVectors
+from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 
 _FLUSH_FROM = 500
 """Unflushed chunks that a search does not wait for: they cost it a few milliseconds."""
+_FLUSH_LATEST = 4_000
+"""Unflushed chunks that a write flushes itself: searches meanwhile must not find too many."""
 _PAGE = 1000
 _NO_PINGS = {"grpc.keepalive_time_ms": 2**31 - 1}
 """pymilvus asks every ten seconds whether its server is there. Milvus Lite's, in this process,
@@ -46,114 +51,77 @@ class MilvusLiteStore(MilvusStore):
 
     name = "milvuslite"
 
-    def __init__(
-        self,
-        uri: str,
-        collection: str,
-        dimension: int,
-        analyzer: TextAnalyzer,
-        fingerprint: str = "",
-        token: str | None = None,
-        username: str | None = None,
-        password: str | None = None,
-    ) -> None:
-        """Opens a collection, and creates it where there is none.
-
-        Args:
-            uri: The path.
-            collection: Any name; characters that Milvus refuses are replaced.
-            dimension: Length of the vectors.
-            analyzer: Makes the terms of the keyword leg.
-            fingerprint: Of the embedder; empty accepts any.
-            token: Must be empty, as the next two: a path knows no users.
-            username: Must be empty.
-            password: Must be empty.
-
-        Raises:
-            SettingsError: ``uri`` is an address, its folder cannot be made, or a credential is
-                given.
-            CollectionError: It was made with another dimension or by another embedder.
-            StoreLockedError: Another process holds the path.
-        """
-        refuse_credentials(self.name, _INSTEAD, token=token, username=username, password=password)
-        self._path = local_path(uri, store=self.name, instead=_INSTEAD).absolute()
-        if self._path.suffix != ".db":
-            self._path = self._path / "milvus.db"
-        self._indexing = threading.RLock()
-        self._postings: Postings | None = None
-        self._unflushed = 0
-        super().__init__(uri, collection, dimension, analyzer, fingerprint)
-        self._unflushed = _FLUSH_FROM  # what a former process left is not known
-        self._index_file = self._path / f"kvasir-{self._collection}.npz"
-        if self.count() == 0:
-            self._postings = Postings()
-
-    def upsert(self, chunks: Sequence[Any], vectors: Matrix) -> None:
-        """Writes chunks, replacing those of the same id; durable when it returns."""
-        with self._indexing, self._dropping_terms_of_a_failure():
+    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
+        """Write chunks, replacing those of the same id; durable when it returns."""
+        with self._writing():
             super().upsert(chunks, vectors)
             self._unflushed += len(chunks)
+            self._flush_from(_FLUSH_LATEST)
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Deletes chunks by id; unknown ids are no error."""
-        with self._indexing, self._dropping_terms_of_a_failure():
+        """Delete chunks by id; unknown ids are no error."""
+        with self._writing():
             super().delete(ids)
 
-    def search_dense(
-        self, vectors: Matrix, top_k: int, filters: Filter | None = None
-    ) -> list[list[Hit]]:
-        """Returns for each query vector its nearest chunks, best first."""
-        self._flush_if_due()
-        return super().search_dense(vectors, top_k, filters)
+    def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
+        """Replace the metadata of chunks without touching text or vectors."""
+        with self._changing:
+            super().set_metadata(ids, metadata)
 
-    def search_lexical(
+    def search(
+        self, vectors: Matrix, top_k: int, filters: Filter | None = None
+    ) -> list[list[Candidate]]:
+        """Return for each query vector its nearest chunks, best first."""
+        self._flush_if_free()
+        return super().search(vectors, top_k, filters)
+
+    def search_hybrid(
         self,
+        vectors: Matrix | PendingVectors,
         queries: Sequence[str],
         languages: Sequence[str],
         top_k: int,
         filters: Filter | None = None,
-    ) -> list[list[Hit]]:
-        """Returns for each query the best chunks by BM25, best first."""
-        if top_k < 1:
-            return [[] for _ in queries]
+    ) -> list[list[Candidate]]:
+        """Return for each query the chunks that either leg finds."""
         terms = self._analyzer.query_terms(queries, languages)
         allowed = self._matching(filters)
-        with self._indexing:
-            postings = self._loaded_postings()
-            rankings = [postings.rank(query) for query in terms]
-        best = [
-            [(i, score) for i, score in ranking if allowed is None or i in allowed][:top_k]
-            for ranking in rankings
+        index = self._index.current()
+        words = [
+            [(i, score) for i, score in index.rank(query) if allowed is None or i in allowed]
+            for query in terms
         ]
-        wanted = list(dict.fromkeys(i for ranking in best for i, _ in ranking))
-        chunks = {chunk.id: chunk for chunk in self._read_chunks(wanted)}
+        vectors = resolved(vectors)
         return [
-            [Hit(chunks[i], s / ranking[0][1], None, s) for i, s in ranking if i in chunks]
-            for ranking in best
+            join_legs(near, ranking, top_k, partial(self._scores, vector))
+            for near, ranking, vector in zip(
+                self.search(vectors, top_k, filters), words, vectors, strict=True
+            )
         ]
 
-    def drop(self) -> None:
-        """Deletes the collection with all that is in it, and closes the store."""
-        with self._indexing:
-            self._postings, self._unflushed = None, 0
-            self._index_file.unlink(missing_ok=True)
-            super().drop()
-
-    def close(self) -> None:
-        """Keeps the keyword index for the next start; a second call does nothing."""
-        if not self._closed:
-            if self._postings is not None and not self._index_file.exists():
-                self._postings.save(self._index_file, str(self.count()))
-            self._flush_if_due()
-        super().close()
+    # --- opening and closing -----------------------------------------------------------
 
     def _connect(
         self, uri: str, token: str | None, username: str | None, password: str | None
-    ) -> MilvusClient:
-        path = self._path
+    ) -> None:
+        refuse_credentials(self.name, _INSTEAD, token=token, username=username, password=password)
+        path = local_path(uri, store=self.name, instead=_INSTEAD).absolute()
+        if path.suffix != ".db":
+            path = path / "milvus.db"
+        self._index_file = path / f"kvasir-{self._name}.npz"
+        stamp = StampInMemory()
+        self._index = IndexCache(
+            read_stamp=stamp.read,
+            put_stamp=stamp.put,
+            load=self._load_index,
+            count=self.count,
+        )
+        self._changing = threading.RLock()
+        self._changed: Callable[[list[str], list[SparseVector] | None], None] | None = None
+        self._unflushed = 0
         make_folder(path.parent)
         try:
-            return MilvusClient(uri=str(path), grpc_options=_NO_PINGS)
+            self._client = MilvusClient(uri=str(path), grpc_options=_NO_PINGS)
         except (MilvusException, OSError, RuntimeError) as error:
             if _is_held(path):
                 raise StoreLockedError(
@@ -162,33 +130,62 @@ class MilvusLiteStore(MilvusStore):
                 ) from error
             raise ComponentError(self.name, f"opening {path}", error) from error
 
-    def _forget_terms(self, ids: list[str], terms: list[SparseVector] | None) -> None:
-        with self._indexing:
-            self._index_file.unlink(missing_ok=True)  # a crash from here on must not revive it
-            if self._postings is None:
-                return
-            if terms is None:
-                self._postings.remove(ids)
-            else:
-                self._postings.replace(ids, terms)
+    def _open_collection(self, fingerprint: str) -> None:
+        super()._open_collection(fingerprint)
+        self._unflushed = _FLUSH_FROM  # what a former process left is not known
+        if self.count() == 0:
+            self._index.start_empty()
+
+    def _drop(self) -> None:
+        with self._changing:
+            self._index.forget()
+            self._unflushed = 0
+            self._index_file.unlink(missing_ok=True)
+            super()._drop()
+
+    def _before_closing(self) -> None:
+        """Keep the keyword index for the next start."""
+        with self._changing:
+            kept = self._index.snapshot()
+            if kept is not None and not self._index_file.exists():
+                kept[0].save(self._index_file, str(self.count()))
+            self._flush_from(_FLUSH_FROM)
+
+    # --- writing -----------------------------------------------------------------------
 
     @contextmanager
-    def _dropping_terms_of_a_failure(self) -> Iterator[None]:
-        """Forgets the keyword index where a write fails: it is changed before the rows are."""
-        try:
+    def _writing(self) -> Iterator[None]:
+        """Let one thread write, and note in the keyword index what it writes."""
+        with self._changing, self._index.writing() as changed:
+            self._index_file.unlink(missing_ok=True)  # a crash from here on must not revive it
+            self._changed = changed
             yield
-        except BaseException:
-            self._postings = None
-            raise
 
-    def _loaded_postings(self) -> Postings:
-        if self._postings is None:
-            saved = Postings.load(self._index_file, str(self.count()))
-            self._postings = self._read_postings() if saved is None else saved
-        return self._postings
+    def _note_terms(self, ids: list[str], terms: list[SparseVector] | None) -> None:
+        assert self._changed is not None
+        self._changed(ids, terms)
 
-    def _read_postings(self) -> Postings:
-        self._flush_if_due()
+    def _flush_if_free(self) -> None:
+        """Flush if it is due, unless something is being written: a search does not wait for it."""
+        if self._changing.acquire(blocking=False):
+            try:
+                self._flush_from(_FLUSH_FROM)
+            finally:
+                self._changing.release()
+
+    def _flush_from(self, least: int) -> None:
+        if self._unflushed >= least:
+            self._call("flushing", self._client.flush, self._name)
+            self._unflushed = 0
+
+    # --- reading -----------------------------------------------------------------------
+
+    def _load_index(self, stamp: str) -> Postings:
+        saved = Postings.load(self._index_file, str(self.count()))
+        return self._read_index() if saved is None else saved
+
+    def _read_index(self) -> Postings:
+        self._flush_if_free()
         vectors: dict[str, SparseVector] = {}
         for rows in self._pages("", ["id", "sparse"], _PAGE):
             for row in rows:
@@ -199,11 +196,17 @@ class MilvusLiteStore(MilvusStore):
                 )
         return Postings(vectors)
 
-    def _flush_if_due(self) -> None:
-        with self._indexing:
-            if self._unflushed >= _FLUSH_FROM:
-                self._call("flushing", self._client.flush, self._collection)
-                self._unflushed = 0
+    def _matching(self, filters: Filter | None) -> set[str] | None:
+        """Return the ids of all chunks that pass a filter; None where there is no filter."""
+        if filters is None:
+            return None
+        pages = self._pages(filter_expression(filters), ["id"], _PAGE)
+        return {row["id"] for rows in pages for row in rows}
+
+    def _scores(self, query: Matrix, ids: Sequence[str]) -> dict[str, float]:
+        rows = self._rows(ids, ["id", "dense"])
+        found = {row["id"]: np.asarray(row["dense"], dtype=np.float32) for row in rows}
+        return similarities(query, found)
 
 
 def _is_held(path: Path) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -39,6 +40,7 @@ from qdrant_edge import (
 from qdrant_edge import Filter as EdgeFilter
 from qdrant_edge import SparseVector as EdgeSparseVector
 
+from kvasir.components.stores.hybrid import join_legs, resolved
 from kvasir.components.stores.qdrant_edge_folder import INSTEAD, CollectionFolder, drop_collection
 from kvasir.components.stores.qdrant_edge_graph import SEARCH_EF
 from kvasir.components.stores.qdrant_edge_shard import QdrantShard
@@ -61,8 +63,9 @@ from kvasir.components.stores.qdrant_points import (
 from kvasir.components.stores.store_uris import refuse_credentials
 from kvasir.core.errors import CollectionError
 from kvasir.core.filters import Filter
-from kvasir.core.protocols import Ranking, TextAnalyzer
-from kvasir.core.types import Chunk, Hit, Matrix, Metadata, SparseVector
+from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
+from kvasir.core.scoring import dense_score
+from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 
 _DIALECT = Dialect(
     filter=EdgeFilter, field=FieldCondition, match=MatchValue, match_any=MatchAny, range=RangeFloat
@@ -265,77 +268,61 @@ class QdrantStore:
 
     # --- searching ---------------------------------------------------------------------
 
-    def search_dense(
+    def search(
         self, vectors: Matrix, top_k: int, filters: Filter | None = None
-    ) -> list[list[Hit]]:
-        """Returns for each query vector its nearest chunks, best first."""
-        rankings = self.rank_dense(vectors, top_k, filters)
-        chunks = self._chunks_of(rankings)
-        return [
-            [Hit(chunks[i], score, dense_score=score) for i, score in ranking if i in chunks]
-            for ranking in rankings
-        ]
-
-    def search_lexical(
-        self,
-        queries: Sequence[str],
-        languages: Sequence[str],
-        top_k: int,
-        filters: Filter | None = None,
-    ) -> list[list[Hit]]:
-        """Returns for each query the best chunks by BM25, best first."""
-        rankings = self.rank_lexical(queries, languages, top_k, filters)
-        chunks = self._chunks_of(rankings)
-        return [
-            [
-                Hit(chunks[i], score / ranking[0][1], lexical_score=score)
-                for i, score in ranking
-                if i in chunks
-            ]
-            for ranking in rankings
-        ]
-
-    def rank_dense(
-        self, vectors: Matrix, top_k: int, filters: Filter | None = None
-    ) -> list[Ranking]:
-        """Returns for each query vector the ids of its nearest chunks with ``dense_score``."""
+    ) -> list[list[Candidate]]:
+        """Return for each query vector its nearest chunks, best first."""
         self._check_vectors(vectors, len(vectors))
         condition = self._condition(filters)
         params = self._params(condition)
-        return [
-            [
-                (str(point.id), _dense_score(point))
-                for point in self._query(vector.tolist(), DENSE, top_k, condition, params)
-            ]
-            for vector in vectors
-        ]
+        return [self._near(vector, top_k, condition, params) for vector in vectors]
 
-    def rank_lexical(
+    def search_hybrid(
         self,
+        vectors: Matrix | PendingVectors,
         queries: Sequence[str],
         languages: Sequence[str],
         top_k: int,
         filters: Filter | None = None,
-    ) -> list[Ranking]:
-        """Returns for each query the ids of the best chunks with their BM25 score, above 0."""
+    ) -> list[list[Candidate]]:
+        """Return for each query the chunks that either leg finds."""
         condition = self._condition(filters)
-        return [
-            [
-                (str(point.id), float(point.score))
-                for point in self._query(_sparse(terms), BM25, top_k, condition, None)
-                if point.score > 0
-            ]
-            if len(terms.indices)
-            else []
+        words = [
+            self._words(terms, top_k, condition)
             for terms in self._analyzer.query_terms(queries, languages)
         ]
+        vectors = resolved(vectors)
+        self._check_vectors(vectors, len(queries))
+        params = self._params(condition)
+        return [
+            join_legs(
+                self._near(vector, top_k, condition, params),
+                ranking,
+                top_k,
+                partial(self._scores, vector),
+            )
+            for vector, ranking in zip(vectors, words, strict=True)
+        ]
 
-    def score_dense(self, vector: Matrix, ids: Sequence[str]) -> dict[str, float]:
-        """Returns the ``dense_score`` of given chunks for one query vector [dimension]."""
-        self._check_vectors(vector[None], 1)
+    def _near(
+        self, vector: Matrix, top_k: int, condition: EdgeFilter | None, params: SearchParams
+    ) -> list[Candidate]:
+        points = self._query(vector.tolist(), DENSE, top_k, condition, params)
+        return [Candidate(str(point.id), dense_score(point.score)) for point in points]
+
+    def _words(
+        self, terms: SparseVector, top_k: int, condition: EdgeFilter | None
+    ) -> list[tuple[str, float]]:
+        if not len(terms.indices):
+            return []
+        points = self._query(_sparse(terms), BM25, top_k, condition, None)
+        return [(str(point.id), point.score) for point in points if point.score > 0]
+
+    def _scores(self, vector: Matrix, ids: Sequence[str]) -> dict[str, float]:
+        """Return the ``dense_score`` of given chunks for one query vector [dimension]."""
         condition = EdgeFilter(must=[HasIdCondition(set(point_ids(ids)))])
         found = self._query(vector.tolist(), DENSE, len(ids), condition, _ALL)
-        return {str(point.id): _dense_score(point) for point in found}
+        return {str(point.id): dense_score(point.score) for point in found}
 
     def _params(self, condition: EdgeFilter | None) -> SearchParams:
         """Returns how to search, from the engine's estimate of what the filter leaves."""
@@ -368,11 +355,6 @@ class QdrantStore:
         )
         with self._shard.reading() as shard:
             return shard.query(request)
-
-    def _chunks_of(self, rankings: Sequence[Ranking]) -> dict[str, Chunk]:
-        """Reads each ranked chunk once; one that was deleted since is absent."""
-        ids = list(dict.fromkeys(point_id for ranking in rankings for point_id, _ in ranking))
-        return {chunk.id: chunk for chunk in self.fetch_chunks(ids)} if ids else {}
 
     def _condition(self, filters: Filter | None) -> EdgeFilter | None:
         if filters is None:
@@ -411,10 +393,6 @@ class QdrantStore:
 
 def _sparse(terms: SparseVector) -> EdgeSparseVector:
     return EdgeSparseVector(terms.indices.tolist(), terms.values.tolist())
-
-
-def _dense_score(point: ScoredPoint) -> float:
-    return min(1.0, max(0.0, (1.0 + float(point.score)) / 2))
 
 
 def _pair(record: Record) -> tuple[Chunk, Matrix]:

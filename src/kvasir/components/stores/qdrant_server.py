@@ -6,8 +6,8 @@ Source: https://qdrant.tech/documentation, qdrant-client 1.20; points and filter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import httpx
 import numpy as np
@@ -15,7 +15,8 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
 from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
-from kvasir.components.stores.collection_names import accepted_name
+from kvasir.components.stores.database_store import DatabaseStore
+from kvasir.components.stores.hybrid import join_legs, resolved
 from kvasir.components.stores.qdrant_points import (
     BM25,
     CHUNK_FIELDS,
@@ -36,10 +37,9 @@ from kvasir.components.stores.store_uris import server_address
 from kvasir.core.batches import batches, sized_batches
 from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.filters import Filter
-from kvasir.core.protocols import TextAnalyzer
-from kvasir.core.types import Chunk, Hit, Matrix, Metadata, SparseVector
-
-T = TypeVar("T")
+from kvasir.core.protocols import Candidate, PendingVectors
+from kvasir.core.scoring import dense_score
+from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 
 _DIALECT = Dialect(
     filter=models.Filter,
@@ -51,57 +51,17 @@ _DIALECT = Dialect(
 _BATCH_ROWS = 256
 _BATCH_CHARACTERS = 4_000_000
 _QUERIES = 64
-"""Queries in one request."""
+"""Parts of one request; a hybrid query has three."""
 _SECONDS = 60
+_EXAMPLE = "http://localhost:6333"
 
 
-class QdrantServerStore:
+class QdrantServerStore(DatabaseStore):
     """Keeps a collection on a Qdrant server."""
 
-    def __init__(
-        self,
-        uri: str,
-        collection: str,
-        dimension: int,
-        analyzer: TextAnalyzer,
-        fingerprint: str = "",
-        token: str | None = None,
-        username: str | None = None,
-        password: str | None = None,
-    ) -> None:
-        """Opens a collection, and creates it where there is none.
-
-        Args:
-            uri: Address of the server, such as ``http://localhost:6333``.
-            collection: Any name; characters that a server could refuse are replaced.
-            dimension: Length of the vectors.
-            analyzer: Makes the terms of the keyword leg.
-            fingerprint: Of the embedder; empty accepts any.
-            token: API key.
-            username: Must be empty: Qdrant knows keys only.
-            password: Must be empty.
-
-        Raises:
-            SettingsError: ``uri`` is no address, or a user name or a password is given.
-            CollectionError: It was made with another dimension or by another embedder.
-            ComponentError: The server cannot be reached.
-        """
-        if username or password:
-            raise SettingsError(
-                "Qdrant knows no user names: put its API key in rag.vectordb.token, and leave "
-                "username and password empty"
-            )
-        self.dimension = dimension
-        self._title = collection
-        self._collection = accepted_name(collection)
-        self._analyzer = analyzer
-        self._indexed: set[str] = set()
-        self._client = self._call(f"connecting to {uri}", self._connect, uri, token)
-        try:
-            self._open_collection(fingerprint)
-        except BaseException:
-            self.close()
-            raise
+    name = "qdrant-server"
+    _errors = (ApiException, httpx.HTTPError, OSError)
+    _client: QdrantClient
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         """Writes chunks, replacing those of the same id; durable when it returns."""
@@ -115,36 +75,24 @@ class QdrantServerStore:
             for chunk, vector, sparse in zip(chunks, vectors, terms, strict=True)
         )
         for batch in sized_batches(points, _BATCH_ROWS, _BATCH_CHARACTERS):
-            self._call("writing", self._client.upsert, self._collection, batch, wait=True)
+            self._call("writing", self._client.upsert, self._name, batch, wait=True)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Deletes chunks by id; unknown ids are no error."""
         for batch in batches(point_ids(ids), 1000):
             chosen = models.PointIdsList(points=batch)
-            self._call("deleting", self._client.delete, self._collection, chosen, wait=True)
+            self._call("deleting", self._client.delete, self._name, chosen, wait=True)
 
     def count(self, filters: Filter | None = None) -> int:
         """Returns how many chunks there are."""
         condition = self._condition(filters)
-        counted = self._call(
-            "counting", self._client.count, self._collection, condition, exact=True
-        )
+        counted = self._call("counting", self._client.count, self._name, condition, exact=True)
         return int(counted.count)
 
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
         """Returns chunks and their vectors [dimension]; unknown ids are left out."""
-        return [
-            _pair(record)
-            for batch in batches(point_ids(ids), 1000)
-            for record in self._call(
-                "reading",
-                self._client.retrieve,
-                self._collection,
-                batch,
-                with_payload=CHUNK_FIELDS,
-                with_vectors=[DENSE],
-            )
-        ]
+        found = self._retrieve(ids, with_payload=CHUNK_FIELDS, with_vectors=[DENSE])
+        return [_pair(record) for record in found]
 
     def scroll(
         self, filters: Filter | None = None, batch_size: int = 1000
@@ -156,7 +104,7 @@ class QdrantServerStore:
             records, offset = self._call(
                 "reading",
                 self._client.scroll,
-                self._collection,
+                self._name,
                 condition,
                 limit=batch_size,
                 offset=offset,
@@ -168,79 +116,98 @@ class QdrantServerStore:
             if offset is None:
                 return
 
-    def search_dense(
-        self, vectors: Matrix, top_k: int, filters: Filter | None = None
-    ) -> list[list[Hit]]:
-        """Returns for each query vector its nearest chunks, best first."""
-        check_vectors(self._title, self.dimension, vectors, len(vectors))
-        found = self._search([vector.tolist() for vector in vectors], DENSE, top_k, filters)
-        return [[_dense_hit(point) for point in points] for points in found]
+    def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
+        """Return chunks without their vectors; unknown ids are left out."""
+        return [
+            chunk_of(str(record.id), record.payload or {})
+            for record in self._retrieve(ids, with_payload=CHUNK_FIELDS, with_vectors=False)
+        ]
 
-    def search_lexical(
+    def search(
+        self, vectors: Matrix, top_k: int, filters: Filter | None = None
+    ) -> list[list[Candidate]]:
+        """Return for each query vector its nearest chunks, best first."""
+        check_vectors(self._title, self.dimension, vectors, len(vectors))
+        if top_k < 1:
+            return [[] for _ in vectors]
+        condition = self._condition(filters)
+        requests = [_nearest(v.tolist(), DENSE, top_k, condition) for v in vectors]
+        return [_near(points) for points in self._query(requests)]
+
+    def search_hybrid(
         self,
+        vectors: Matrix | PendingVectors,
         queries: Sequence[str],
         languages: Sequence[str],
         top_k: int,
         filters: Filter | None = None,
-    ) -> list[list[Hit]]:
-        """Returns for each query the best chunks by BM25, best first."""
+    ) -> list[list[Candidate]]:
+        """Return for each query the chunks that either leg finds, from one request to the server.
+
+        A third part of it gives the dense score of what the keyword leg finds.
+        """
         terms = self._analyzer.query_terms(queries, languages)
-        asked = [position for position, query in enumerate(terms) if len(query.indices)]
-        vectors = [_sparse(terms[position]) for position in asked]
-        results: list[list[Hit]] = [[] for _ in queries]
-        for position, points in zip(
-            asked, self._search(vectors, BM25, top_k, filters), strict=True
-        ):
-            scores = [float(point.score) for point in points if point.score > 0]
-            results[position] = [
-                Hit(_chunk(point), score / scores[0], None, score)
-                for point, score in zip(points, scores, strict=False)
-            ]
-        return results
+        vectors = resolved(vectors)
+        check_vectors(self._title, self.dimension, vectors, len(queries))
+        if top_k < 1:
+            return [[] for _ in queries]
+        condition = self._condition(filters)
+        requests: list[models.QueryRequest] = []
+        for vector, sparse in zip(vectors, terms, strict=True):
+            requests.append(_nearest(vector.tolist(), DENSE, top_k, condition))
+            if len(sparse.indices):
+                words = _nearest(_sparse(sparse), BM25, top_k, condition)
+                again = models.Prefetch(
+                    query=words.query, using=BM25, filter=condition, limit=top_k
+                )
+                requests += [words, _nearest(vector.tolist(), DENSE, top_k, None, again)]
+        answers = iter(self._query(requests))
+        return [
+            _joined(next(answers), next(answers), next(answers), top_k)
+            if len(sparse.indices)
+            else _near(next(answers))
+            for sparse in terms
+        ]
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
-        """Replaces the metadata of chunks without touching text or vectors."""
+        """Replace the metadata of chunks without touching text or vectors."""
         known = [
-            record.id
-            for batch in batches(point_ids(ids), 1000)
-            for record in self._call(
-                "reading",
-                self._client.retrieve,
-                self._collection,
-                batch,
-                with_payload=False,
-                with_vectors=False,
-            )
+            record.id for record in self._retrieve(ids, with_payload=False, with_vectors=False)
         ]
         for batch in batches(known, 1000):
             self._call(
                 "writing",
                 self._client.set_payload,
-                self._collection,
+                self._name,
                 metadata_payload(metadata),
                 batch,
                 wait=True,
             )
 
-    def drop(self) -> None:
-        """Deletes the collection from the server, and closes the store."""
-        self._call("deleting the collection", self._client.delete_collection, self._collection)
-        self.close()
+    def _connect(
+        self, uri: str, token: str | None, username: str | None, password: str | None
+    ) -> None:
+        if username or password:
+            raise SettingsError(
+                "Qdrant knows no user names: put its API key in rag.vectordb.token, and leave "
+                "username and password empty"
+            )
+        address = server_address(uri, store=self.name, example=_EXAMPLE, embedded="qdrant")
+        self._client = self._call(f"connecting to {uri}", self._make_client, address, token)
 
-    def close(self) -> None:
-        """Releases the connection; a second call does nothing."""
-        self._client.close()
-
-    def _connect(self, uri: str, token: str | None) -> QdrantClient:
-        address = server_address(
-            uri, store="qdrant-server", example="http://localhost:6333", embedded="qdrant"
-        )
+    def _make_client(self, address: str, token: str | None) -> QdrantClient:
         return QdrantClient(url=address, api_key=token, timeout=_SECONDS, check_compatibility=False)
 
+    def _disconnect(self) -> None:
+        self._client.close()
+
+    def _drop(self) -> None:
+        self._call("deleting the collection", self._client.delete_collection, self._name)
+
     def _open_collection(self, fingerprint: str) -> None:
-        if not self._call("opening", self._client.collection_exists, self._collection):
+        if not self._call("opening", self._client.collection_exists, self._name):
             self._create_collection(fingerprint)
-        info = self._call("opening", self._client.get_collection, self._collection)
+        info = self._call("opening", self._client.get_collection, self._name)
         dense = info.config.params.vectors
         about = info.config.metadata or {}
         if not isinstance(dense, dict) or DENSE not in dense:
@@ -258,7 +225,7 @@ class QdrantServerStore:
         self._call(
             "creating a collection",
             self._client.create_collection,
-            self._collection,
+            self._name,
             vectors_config={
                 DENSE: models.VectorParams(size=self.dimension, distance=models.Distance.COSINE)
             },
@@ -270,7 +237,7 @@ class QdrantServerStore:
 
     def _index(self, field: str, kind: models.PayloadSchemaType) -> None:
         self._call(
-            "indexing", self._client.create_payload_index, self._collection, field, kind, wait=True
+            "indexing", self._client.create_payload_index, self._name, field, kind, wait=True
         )
 
     def _condition(self, filters: Filter | None) -> models.Filter | None:
@@ -287,59 +254,67 @@ class QdrantServerStore:
         records, _ = self._call(
             "reading",
             self._client.scroll,
-            self._collection,
+            self._name,
             has_number(field, _DIALECT),
             limit=1,
             with_payload=False,
         )
         return bool(records)
 
-    def _search(
-        self, queries: Sequence[Any], using: str, top_k: int, filters: Filter | None
-    ) -> list[list[models.ScoredPoint]]:
-        if top_k < 1:
-            return [[] for _ in queries]
-        condition = self._condition(filters)
-        requests = [
-            models.QueryRequest(
-                query=query,
-                using=using,
-                filter=condition,
-                limit=top_k,
-                with_payload=CHUNK_FIELDS,
-                with_vector=False,
-            )
-            for query in queries
-        ]
+    def _query(self, requests: Sequence[models.QueryRequest]) -> list[list[models.ScoredPoint]]:
         return [
             answer.points
             for batch in batches(requests, _QUERIES)
             for answer in self._call(
-                "searching", self._client.query_batch_points, self._collection, batch
+                "searching", self._client.query_batch_points, self._name, batch
             )
         ]
 
-    def _call(self, doing: str, method: Callable[..., T], *args: Any, **options: Any) -> T:
-        try:
-            return method(*args, **options)
-        except (ApiException, httpx.HTTPError, OSError) as error:
-            raise ComponentError("qdrant-server", doing, error) from error
+    def _retrieve(self, ids: Sequence[str], **options: Any) -> Iterator[models.Record]:
+        for batch in batches(point_ids(ids), 1000):
+            yield from self._call("reading", self._client.retrieve, self._name, batch, **options)
 
 
-def _dense_hit(point: models.ScoredPoint) -> Hit:
-    score = min(1.0, max(0.0, (1.0 + float(point.score)) / 2))
-    return Hit(_chunk(point), score, score)
+def _nearest(
+    query: Any,
+    using: str,
+    top_k: int,
+    condition: models.Filter | None,
+    among: models.Prefetch | None = None,
+) -> models.QueryRequest:
+    """Return the request for the best ids, of all or of what another query finds."""
+    return models.QueryRequest(
+        query=query,
+        using=using,
+        filter=condition,
+        limit=top_k,
+        prefetch=among,
+        with_payload=False,
+        with_vector=False,
+    )
 
 
-def _chunk(point: models.ScoredPoint | models.Record) -> Chunk:
-    return chunk_of(str(point.id), point.payload or {})
+def _near(points: Sequence[models.ScoredPoint]) -> list[Candidate]:
+    return [Candidate(str(point.id), dense_score(float(point.score))) for point in points]
+
+
+def _joined(
+    near: Sequence[models.ScoredPoint],
+    words: Sequence[models.ScoredPoint],
+    again: Sequence[models.ScoredPoint],
+    top_k: int,
+) -> list[Candidate]:
+    ranking = [(str(point.id), float(point.score)) for point in words if point.score > 0]
+    scores = {str(point.id): dense_score(float(point.score)) for point in again}
+    return join_legs(_near(near), ranking, top_k, lambda ids: scores)
 
 
 def _pair(record: models.Record) -> tuple[Chunk, Matrix]:
     vectors = record.vector
     if not isinstance(vectors, dict):
         raise ComponentError("qdrant-server", "reading", f"chunk {record.id} has no vector")
-    return _chunk(record), np.asarray(vectors[DENSE], dtype=np.float32)
+    chunk = chunk_of(str(record.id), record.payload or {})
+    return chunk, np.asarray(vectors[DENSE], dtype=np.float32)
 
 
 def _point(chunk: Chunk, vector: Matrix, terms: SparseVector) -> models.PointStruct:

@@ -79,7 +79,7 @@ def tags(metadata: Metadata) -> list[str]:
 
 def numbers(metadata: Metadata) -> dict[str, float]:
     """Returns the finite numbers of metadata by a digest of their field."""
-    return {_digest("field", field): value for field, value in _numeric(metadata)}
+    return {digest("field", field): value for field, value in _numeric(metadata)}
 
 
 def record(chunk: Chunk) -> str:
@@ -124,22 +124,23 @@ def _comparison(filters: Comparison, *, negate: bool) -> Condition:
         values = value if isinstance(value, tuple) else (value,)
         found = tuple(_tag(field, item) for item in values)
         return HasTag(found, present=operator in ("==", "in"))
-    number = _as_number(value)
+    number = finite_number(value)
     if number is None:
         return Every(()) if negate else Some(())
-    digest, tag = _digest("field", field), _number_tag(field)
+    name, tag = digest("field", field), _number_tag(field)
     if not negate:
-        return InRange(digest, tag, operator, number)
-    inverse = InRange(digest, tag, _INVERSE_RANGES[operator], number)
+        return InRange(name, tag, operator, number)
+    inverse = InRange(name, tag, _INVERSE_RANGES[operator], number)
     return Some((HasTag((tag,), present=False), inverse))
 
 
 def _numeric(metadata: Metadata) -> Sequence[tuple[str, float]]:
-    found = ((field, _as_number(value)) for field, value in metadata.items())
+    found = ((field, finite_number(value)) for field, value in metadata.items())
     return [(field, number) for field, number in found if number is not None]
 
 
-def _as_number(value: object) -> float | None:
+def finite_number(value: object) -> float | None:
+    """Return a value as a finite number, or None where it is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
@@ -150,15 +151,26 @@ def _as_number(value: object) -> float | None:
 
 
 def _tag(field: str, value: MetadataValue) -> str:
+    kind, text = typed(value)
+    return digest(kind, field, text)
+
+
+def typed(value: MetadataValue) -> tuple[str, str]:
+    """Return type and text of a value, alike where ``core.filters`` calls values equal."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # 1 and 1.0 are equal
-    return _digest(type(value).__name__, field, str(value))
+    return type(value).__name__, str(value)
 
 
 def _number_tag(field: str) -> str:
-    return _digest("number", field)
+    return digest("number", field)
 
 
-def _digest(*parts: str) -> str:
-    joined = "\0".join(f"{len(part)}:{part}" for part in parts)
-    return hashlib.blake2b(joined.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+def digest(*parts: str) -> str:
+    """Return 32 letters that stand for parts; different parts, different letters."""
+    return text_digest("\0".join(f"{len(part)}:{part}" for part in parts))
+
+
+def text_digest(text: str) -> str:
+    """Return 32 letters that stand for a text."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

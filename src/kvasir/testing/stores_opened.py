@@ -1,0 +1,71 @@
+"""How contract suites of stores open them, and which capabilities they expect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from functools import cache
+from typing import ClassVar, Protocol, cast
+
+import pytest
+
+from kvasir.core import registry
+from kvasir.core.protocols import LexicalSearch, Optimizable, TextAnalyzer, VectorStore
+from kvasir.testing.store_cases import DIMENSION
+
+CAPABILITIES: dict[type, str] = {LexicalSearch: "search_hybrid", Optimizable: "optimize"}
+"""Protocols that a store may fulfil beside ``VectorStore``, and the method of each."""
+
+
+class OpenStore(Protocol):
+    """Opens a store, or opens it again; what it keeps lives at one place for each test."""
+
+    def __call__(
+        self, dimension: int = DIMENSION, fingerprint: str = "", collection: str = "contract"
+    ) -> VectorStore:
+        """Returns the opened store."""
+
+
+@cache
+def _bm25() -> TextAnalyzer:
+    """Return the one analyzer of all tests: nothing changes it, and its models are costly."""
+    return cast(TextAnalyzer, registry.build("analyzers", "bm25", {}))
+
+
+class OpenedStores:
+    """Opens the stores of a contract suite, and says what they must be able to do."""
+
+    expected_capabilities: ClassVar[frozenset[type]] = frozenset({LexicalSearch})
+    """Which of ``CAPABILITIES`` the store has: it must have these, and no others."""
+
+    @property
+    def has_keywords(self) -> bool:
+        """True if the store must have a keyword index."""
+        return LexicalSearch in self.expected_capabilities
+
+    @pytest.fixture
+    def analyzer(self) -> TextAnalyzer:
+        """The analyzer of the keyword leg; stores hand it every text they index."""
+        return _bm25()
+
+    @pytest.fixture
+    def open_store(self) -> OpenStore:
+        """Override this one."""
+        raise NotImplementedError("override the fixture open_store in your test class")
+
+    @pytest.fixture
+    def opened(self, open_store: OpenStore) -> Iterator[OpenStore]:
+        """As ``open_store``, and closes the stores at the end."""
+        with ExitStack() as stack:
+
+            def opened(
+                dimension: int = DIMENSION, fingerprint: str = "", collection: str = "contract"
+            ) -> VectorStore:
+                return stack.enter_context(closing(open_store(dimension, fingerprint, collection)))
+
+            yield opened
+
+    @pytest.fixture
+    def store(self, opened: OpenStore) -> VectorStore:
+        """A new, empty store."""
+        return opened()

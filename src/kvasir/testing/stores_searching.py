@@ -1,0 +1,254 @@
+"""What must hold for the searches of every store: by vectors, with filters, by keywords."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kvasir.core.filters import Comparison, Filter, Logical, matches
+from kvasir.core.protocols import LexicalSearch, VectorStore
+from kvasir.core.types import Matrix
+from kvasir.testing.store_cases import (
+    AWKWARD_FIELDS,
+    AWKWARD_VALUES,
+    LANGUAGE_QUERIES,
+    SCORE_TOLERANCE,
+    TYPED_VALUES,
+    approximately,
+    check_filters,
+    check_scores,
+    fifty_chunks,
+    ids_of,
+    make_chunk,
+    make_vectors,
+    search_texts,
+    search_vectors,
+    search_words,
+    write_language_chunks,
+)
+from kvasir.testing.stores_opened import OpenedStores, OpenStore
+
+
+class SearchContract(OpenedStores):
+    """What must hold for searches by vectors and for filters."""
+
+    # --- dense search ------------------------------------------------------------------
+
+    def test_dense_score_is_half_of_one_plus_cosine(self, store: VectorStore) -> None:
+        chunks, vectors, queries = fifty_chunks()
+        store.upsert(chunks, vectors)
+        check_scores(store, chunks, vectors, queries)
+
+    def test_opposite_vectors_score_zero_and_equal_ones_one(self, store: VectorStore) -> None:
+        vector = make_vectors(1)
+        store.upsert([make_chunk(0), make_chunk(1)], np.concatenate([vector, -vector]))
+        hits = search_vectors(store, vector, 2)[0]
+        assert [hit.score for hit in hits] == pytest.approx([1.0, 0.0], abs=SCORE_TOLERANCE)
+        assert all(0.0 <= hit.score <= 1.0 for hit in hits)
+
+    def test_a_batch_of_queries_answers_like_each_alone(self, store: VectorStore) -> None:
+        chunks, vectors, queries = fifty_chunks()
+        store.upsert(chunks, vectors)
+        together = search_vectors(store, queries, 5)
+        alone = [search_vectors(store, query[None], 5)[0] for query in queries]
+        assert together == approximately(alone)
+
+    def test_more_results_than_chunks_return_all_chunks(self, store: VectorStore) -> None:
+        chunks = [make_chunk(i) for i in range(3)]
+        store.upsert(chunks, make_vectors(3))
+        assert len(search_vectors(store, make_vectors(1, seed=5), 1000)[0]) == 3
+        if self.has_keywords:
+            assert len(search_words(store, "chunk", 1000)) == 3
+
+    def test_filters_choose_before_the_best_are_taken(self, store: VectorStore) -> None:
+        query = make_vectors(1)
+        near = query + 0.001 * make_vectors(400, seed=3)
+        vectors = np.concatenate([near, -query]).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        chunks = [make_chunk(i, "common word", {"far": i == 400}) for i in range(401)]
+        store.upsert(chunks, vectors)
+        far = Comparison("far", "==", True)
+        assert ids_of(search_vectors(store, query, 3, far)[0]) == [chunks[400].id]
+        if self.has_keywords:
+            found = search_texts(store, ["common"], ["en"], 3, far)[0]
+            assert ids_of(found) == [chunks[400].id]
+
+    def test_both_legs_are_joined_with_the_scores_of_each(self, store: VectorStore) -> None:
+        if not self.has_keywords:
+            pytest.skip("this store is not expected to have a keyword index")
+        assert isinstance(store, LexicalSearch)
+        chunks, vectors, queries = fifty_chunks()
+        store.upsert(chunks, vectors)
+        only, texts = Comparison("number", "<", 30), ["number 17", "nothing known", "chunk"]
+        pending: Future[Matrix] = Future()
+        pending.set_result(queries[:3])
+        for given in (queries[:3], pending):
+            found = store.search_hybrid(given, texts, ["en"] * 3, 5, only)
+            near = store.search(queries[:3], 5, only)
+            words = search_texts(store, texts, ["en"] * 3, 5, only)
+            for row, query in enumerate(queries[:3]):
+                scores = {c.chunk_id: c.dense_score for c in found[row]}
+                assert len(scores) == len(found[row])
+                assert set(scores) == {c.chunk_id for c in near[row]} | set(ids_of(words[row]))
+                for i, chunk in enumerate(chunks):
+                    if chunk.id in scores:
+                        cosine = float(query @ vectors[i])
+                        assert scores[chunk.id] == pytest.approx((1 + cosine) / 2, abs=1e-3)
+                lexical = {c.chunk_id: c.lexical_score for c in found[row] if c.lexical_score}
+                expected = {hit.chunk.id: hit.lexical_score for hit in words[row]}
+                assert lexical == pytest.approx(expected)
+
+    # --- filters -----------------------------------------------------------------------
+
+    def test_every_operator_on_every_type_of_value(self, store: VectorStore) -> None:
+        chunks = [make_chunk(i, metadata={"value": v}) for i, v in enumerate(TYPED_VALUES)]
+        chunks.append(make_chunk(100, metadata={"other": 1}))
+        chunks.append(make_chunk(101, metadata={}))
+        filters: list[Filter] = []
+        for value in TYPED_VALUES:
+            filters += [Comparison("value", op, value) for op in ("==", "!=")]
+            filters += [Comparison("value", op, (value,)) for op in ("in", "not in")]
+            if not isinstance(value, (str, bool)):
+                filters += [Comparison("value", op, value) for op in (">", ">=", "<", "<=")]
+        for values in ((), (1, "1"), (True, 2.0, "one"), (False, 0), ("absent", 77), TYPED_VALUES):
+            filters += [Comparison("value", op, values) for op in ("in", "not in")]
+        check_filters(store, chunks, filters)
+
+    def test_missing_fields_equal_nothing(self, store: VectorStore) -> None:
+        chunks = [make_chunk(i) for i in range(3)]
+        absent: list[Filter] = [
+            Comparison("absent", "==", ""),
+            Comparison("absent", "==", False),
+            Comparison("absent", "!=", "x"),
+            Comparison("absent", "<", 5),
+            Comparison("absent", ">=", -5),
+            Comparison("absent", "in", ("x", 1)),
+            Comparison("absent", "not in", ("x", 1)),
+        ]
+        check_filters(store, chunks, [*absent, *(Logical("NOT", (f,)) for f in absent)])
+
+    def test_awkward_values_match_only_themselves(self, store: VectorStore) -> None:
+        chunks = [make_chunk(i, metadata={"v": value}) for i, value in enumerate(AWKWARD_VALUES)]
+        filters: list[Filter] = []
+        for value in AWKWARD_VALUES:
+            filters.append(Comparison("v", "==", value))
+            filters.append(Comparison("v", "!=", value))
+            filters.append(Comparison("v", "in", (value, "absent")))
+        filters.append(Comparison("v", "not in", AWKWARD_VALUES[:15]))
+        check_filters(store, chunks, filters)
+
+    def test_awkward_field_names_are_fields_like_others(self, store: VectorStore) -> None:
+        chunks = [make_chunk(i, metadata={f: i, "n": i}) for i, f in enumerate(AWKWARD_FIELDS)]
+        filters: list[Filter] = []
+        for number, field in enumerate(AWKWARD_FIELDS):
+            filters.append(Comparison(field, "==", number))
+            filters.append(Comparison(field, "!=", number))
+            filters.append(Comparison(field, "<", 1000))
+        check_filters(store, chunks, filters)
+
+    def test_conditions_nest_to_any_depth(self, store: VectorStore) -> None:
+        chunks = [
+            make_chunk(i, metadata={"n": i, "kind": kind, "even": i % 2 == 0} if i % 5 else {})
+            for i, kind in enumerate(["a", "b", "c"] * 8)
+        ]
+        a, b = Comparison("kind", "==", "a"), Comparison("kind", "==", "b")
+        even, low = Comparison("even", "==", True), Comparison("n", "<", 12)
+        not_c = Comparison("kind", "!=", "c")
+        inner = Logical(
+            "OR", (Logical("AND", (a, even)), Logical("AND", (b, Logical("NOT", (even,)))))
+        )
+        filters: list[Filter] = [
+            Logical("AND", (a, even)),
+            Logical("OR", (a, b)),
+            Logical("NOT", (a,)),
+            Logical("NOT", (a, even)),
+            Logical("NOT", (Logical("NOT", (a,)),)),
+            Logical("NOT", (Logical("OR", (a, low)),)),
+            Logical("NOT", (Logical("AND", (a, low, not_c)),)),
+            Logical("AND", (inner, low, not_c)),
+            Logical("NOT", (inner, low)),
+            Logical("AND", (Logical("NOT", (inner,)), Logical("OR", (low, not_c)))),
+            Logical("AND", (a,)),
+            Logical("OR", (b,)),
+            Logical("AND", (a, b)),
+        ]
+        check_filters(store, chunks, filters)
+
+
+class KeywordContract(OpenedStores):
+    """What must hold for a store with a keyword index."""
+
+    @pytest.fixture(autouse=True)
+    def _needs_keywords(self, request: pytest.FixtureRequest) -> None:
+        own = getattr(KeywordContract, request.function.__name__, None)
+        if own is not None and not self.has_keywords:
+            pytest.skip("this store is not expected to have a keyword index")
+
+    def test_keywords_are_found_in_every_language(self, store: VectorStore) -> None:
+        chunks = write_language_chunks(store)
+        queries = [query for _, query, _ in LANGUAGE_QUERIES]
+        found = search_texts(store, queries, [code for code, _, _ in LANGUAGE_QUERIES], 3)
+        for hits, (code, query, expected) in zip(found, LANGUAGE_QUERIES, strict=True):
+            assert hits, query
+            assert hits[0].chunk == chunks[code][expected], query
+
+    def test_keywords_survive_reopening(self, opened: OpenStore) -> None:
+        store = opened()
+        chunks = write_language_chunks(store)
+        store.close()
+        again = opened()
+        for code, query, expected in LANGUAGE_QUERIES:
+            hits = search_texts(again, [query], [code], 1)[0]
+            assert hits[0].chunk == chunks[code][expected], query
+
+    def test_lexical_scores_fall_from_one(self, store: VectorStore) -> None:
+        texts = ["owl", "owl owl owl nest", "an owl and a nest and a tree", "tree", "nothing here"]
+        store.upsert([make_chunk(i, t) for i, t in enumerate(texts)], make_vectors(5))
+        hits = search_texts(store, ["owl nest"], ["en"], 10)[0]
+        raw = [hit.lexical_score or 0.0 for hit in hits]
+        assert len(hits) == 3
+        assert hits[0].score == pytest.approx(1.0)
+        assert raw == sorted(raw, reverse=True)
+        assert all(score > 0 for score in raw)
+        assert [hit.score for hit in hits] == pytest.approx([r / raw[0] for r in raw])
+        assert all(0.0 <= (hit.dense_score or -1.0) <= 1.0 for hit in hits)
+
+    def test_rare_words_count_more_than_common_ones(self, store: VectorStore) -> None:
+        texts = [f"apple number {i}" for i in range(30)] + ["quince number 30"]
+        store.upsert([make_chunk(i, t) for i, t in enumerate(texts)], make_vectors(31))
+        assert search_texts(store, ["apple quince"], ["en"], 1)[0][0].chunk.text == texts[30]
+
+    def test_questions_without_known_words_find_nothing(self, store: VectorStore) -> None:
+        store.upsert([make_chunk(i) for i in range(3)], make_vectors(3))
+        queries = ["", "   ", "?!", "the of and", "xylophone", "北京", "' OR 9=9 --"]
+        found = search_texts(store, queries, ["en"] * len(queries), 5)
+        assert found == [[] for _ in queries]
+        assert search_texts(store, [], [], 5) == []
+
+    def test_headings_are_found_by_keyword(self, store: VectorStore) -> None:
+        chunk = replace(make_chunk(0, "Nothing of it here."), headings=("Zeppelins", "Hangars"))
+        store.upsert([chunk, make_chunk(1)], make_vectors(2))
+        assert ids_of(search_texts(store, ["zeppelin"], ["en"], 5)[0]) == [chunk.id]
+
+    def test_replaced_text_is_no_longer_found(self, store: VectorStore) -> None:
+        vectors = make_vectors(2)
+        store.upsert([make_chunk(0, "old falcon"), make_chunk(1, "heron")], vectors)
+        store.upsert([make_chunk(0, "new pigeon")], vectors[:1])
+        assert search_texts(store, ["falcon"], ["en"], 5) == [[]]
+        assert ids_of(search_texts(store, ["pigeon"], ["en"], 5)[0]) == [make_chunk(0).id]
+
+    def test_filters_hold_in_keyword_search(self, store: VectorStore) -> None:
+        chunks = [
+            make_chunk(i, f"owl {i}", {"value": value, "language": "en"})
+            for i, value in enumerate((*AWKWARD_VALUES[:-2], *TYPED_VALUES))
+        ]
+        store.upsert(chunks, make_vectors(len(chunks)))
+        for value in ("it's", "", "北京大学", 'say "hello"', 1, True, "1", "true", 1.5):
+            for operator in ("==", "!="):
+                condition = Comparison("value", operator, value)
+                found = search_texts(store, ["owl"], ["en"], 100, condition)[0]
+                expected = {c.id for c in chunks if matches(condition, c.metadata)}
+                assert set(ids_of(found)) == expected, condition
