@@ -103,7 +103,7 @@ def test_a_search_that_hangs_comes_back(store, hang, soon, hanging, monkeypatch)
     if hanging == "embedder":
         embedder.hang = hang
     if hanging == "store":
-        monkeypatch.setattr(store, "search_lexical", lambda *_: hang())
+        monkeypatch.setattr(store, "search_hybrid", lambda *_: hang())
     retriever = Retriever(embedder, store, reranker, languages=["en"])
     with deadline(0.5), pytest.raises(DeadlineExceededError) as caught:
         retriever.retrieve(QUESTION)

@@ -5,7 +5,7 @@ The question is embedded once. A store without a keyword index is searched by ve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import numpy as np

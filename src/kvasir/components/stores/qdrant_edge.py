@@ -178,7 +178,7 @@ class QdrantStore:
             self._shard.write(ids, UpdateOperation.upsert_points(points), vectors=True)
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Deletes chunks by id; unknown ids are no error. Durable when it returns."""
+        """Deletes chunks by id; unknown ids are no error. They stay deleted after a crash."""
         with self._shard.exclusive() as shard:
             known = _known(shard, ids)
             for start in range(0, len(known), _WRITE_BATCH):
