@@ -97,7 +97,6 @@ class HaystackStore:
             read_stamp=self._stamp,
             put_stamp=self._put_stamp,
             load=lambda stamp: self._read_index(),
-            count=self.count,
         )
         self._documents = make("document_store", document_store, init_parameters or {})
         self._retriever = _retriever(retriever, retriever_parameters or {}, self._documents)

@@ -47,7 +47,7 @@ class IndexCache:
         read_stamp: Callable[[], str],
         put_stamp: Callable[[str], None],
         load: Callable[[str], Postings],
-        count: Callable[[], int],
+        count: Callable[[], int] | None = None,
     ) -> None:
         """Prepare an index that is read when it is first needed.
 
@@ -55,7 +55,8 @@ class IndexCache:
             read_stamp: Return the collection's stamp.
             put_stamp: Change the collection's stamp.
             load: Read the whole index, for the stamp that the collection has.
-            count: Return how many chunks the collection has.
+            count: Return how many chunks the collection has, where that is cheap: it shows a
+                writer that was done between reading the stamp and changing it.
         """
         self._read_stamp = read_stamp
         self._put_stamp = put_stamp
@@ -109,8 +110,8 @@ class IndexCache:
                 raise
 
     def snapshot(self) -> tuple[Postings, str] | None:
-        """Return the index and the stamp it belongs to, or None where it is not in memory."""
-        with self._guard:
+        """Return the index and its stamp after the write in progress; None if not in memory."""
+        with self._writing, self._guard:
             return None if self._index is None else (self._index, self._stamps[-1])
 
     def forget(self) -> None:
@@ -122,12 +123,11 @@ class IndexCache:
         """Announce that a write is done, and keep the index if no other process wrote.
 
         The database cannot compare and set in one step: a stamp that comes in between is
-        overwritten here, but its writer sees that at its own end, and puts one more. The number
-        of chunks shows a writer that was done before this one's first stamp.
+        overwritten here, but its writer sees that at its own end, and puts one more.
         """
         index, final = self._index, uuid.uuid4().hex
         alone = self._read_stamp() == started
-        whole = index is None or len(index) == self._count()
+        whole = index is None or self._count is None or len(index) == self._count()
         with self._guard:
             if not (alone and whole):
                 self._drop()

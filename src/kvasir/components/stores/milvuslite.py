@@ -110,12 +110,7 @@ class MilvusLiteStore(MilvusStore):
             path = path / "milvus.db"
         self._index_file = path / f"kvasir-{self._name}.npz"
         stamp = StampInMemory()
-        self._index = IndexCache(
-            read_stamp=stamp.read,
-            put_stamp=stamp.put,
-            load=self._load_index,
-            count=self.count,
-        )
+        self._index = IndexCache(read_stamp=stamp.read, put_stamp=stamp.put, load=self._load_index)
         self._changing = threading.RLock()
         self._changed: Callable[[list[str], list[SparseVector] | None], None] | None = None
         self._unflushed = 0
