@@ -301,7 +301,7 @@ class _Run:
             for prepared in self._group:
                 self._hold_or_suspect(prepared)
         self._group = []
-        if not self._publisher.flushes or self._held_enough():
+        if self._held_enough():
             self._write()
 
     def _hold(self, group: list[Prepared]) -> None:
