@@ -6,7 +6,7 @@ import sys
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from databases import ENGINES, database
+from databases import DIALECTS, database
 from sqlalchemy import inspect, make_url, text
 
 from kvasir.catalog.tables import metadata
@@ -15,7 +15,7 @@ from kvasir.database import open_database, reading, writing
 from kvasir.database.migrating import REVISIONS, migrate
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=DIALECTS)
 def url(request, tmp_path):
     with database(request.param, tmp_path) as url:
         yield url

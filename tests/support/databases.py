@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
-ENGINES = ("sqlite", "postgresql", "mariadb", "mysql")
+ENGINES = ("sqlite", "postgresql", "mariadb")
+DIALECTS = (*ENGINES, "mysql")
 """``mysql`` is MySQL's dialect; where no MySQL is at hand, MariaDB answers it."""
 
 _SERVERS = {

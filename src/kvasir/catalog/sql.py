@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from kvasir.catalog import languages
@@ -49,6 +49,9 @@ _LANGUAGES_SECONDS = 2.0
 
 _SLICE = 500
 """Values in one ``IN (...)``; databases limit the parameters of a statement."""
+
+_PAGE = 2000
+"""Chunks that are read in one transaction."""
 
 _LIVE, _PENDING = VersionStatus.LIVE, VersionStatus.PENDING
 _DELETED, _FAILED = VersionStatus.DELETED, VersionStatus.FAILED
@@ -101,7 +104,8 @@ class SqlCatalog:
         }
         try:
             with writing(self._engine) as connection:
-                made = connection.execute(insert(collections).returning(collections), row).one()
+                connection.execute(insert(collections), row)
+                made = self._collection(connection, name)
         except IntegrityError as error:
             raise CollectionError(
                 f"there is a collection '{name}' already: use it, or take another name"
@@ -151,8 +155,11 @@ class SqlCatalog:
         self, collection: str, *, prefix: str = "", after: str = "", limit: int | None = None
     ) -> Iterator[DocumentRecord]:
         """Yield documents, ordered by source URI; see ``Catalog.documents``."""
-        # By length, not LIKE: SQLite's LIKE does not tell capitals from small letters.
-        begins = func.substr(sources.c.uri, 1, len(prefix)) == prefix
+        # Not LIKE, because SQLite's ignores case. The length is compared as well, because MariaDB
+        # ignores spaces at the end of a text.
+        begins = (func.substr(sources.c.uri, 1, len(prefix)) == prefix) & (
+            func.char_length(sources.c.uri) >= len(prefix)
+        )
         query = shown(collection).where(begins).order_by(sources.c.uri, sources.c.id)
         if after:
             query = query.where(sources.c.uri > after)
@@ -191,11 +198,21 @@ class SqlCatalog:
             return int(connection.execute(query).scalar() or 0)
 
     def every_chunk(self, collection: str) -> Iterator[ChunkRecord]:
-        """Yields the chunks of all live versions."""
-        with reading(self._engine) as connection:
-            result = connection.execution_options(yield_per=2000).execute(live_chunks(collection))
-            for row in result:
-                yield chunk_record(row)
+        """Yields the chunks of all live versions, read a page at a time: the caller may be slow."""
+        order = (chunks.c.version_id, chunks.c.position)
+        page = live_chunks(collection).order_by(*order).limit(_PAGE)
+        rows: Sequence[Any] = ()
+        while not rows or len(rows) == _PAGE:
+            after = page
+            if rows:
+                last = rows[-1]
+                later = (order[0] == last.version_id) & (order[1] > last.position)
+                after = page.where((order[0] > last.version_id) | later)
+            with reading(self._engine) as connection:
+                rows = connection.execute(after).all()
+            if not rows:
+                return
+            yield from map(chunk_record, rows)
 
     def unfinished(self, collection: str) -> int:
         """Returns how many versions are half-written or half-deleted."""
@@ -225,8 +242,9 @@ class SqlCatalog:
             collection_id = self._collection(connection, collection).id
             for draft in drafts:
                 source_id = _source(connection, collection_id, draft.state.uri)
-                version_id = connection.execute(
-                    insert(versions).returning(versions.c.id),
+                version_id = _insert(
+                    connection,
+                    versions,
                     {
                         **version_row(source_id, draft.state, _PENDING),
                         "title": draft.document.title,
@@ -236,7 +254,7 @@ class SqlCatalog:
                         "given": dict(draft.given),
                         "metadata": draft.metadata,
                     },
-                ).scalar_one()
+                )
                 connection.execute(
                     insert(texts),
                     {"version_id": version_id, "compressed": compress(draft.document.text)},
@@ -423,5 +441,10 @@ def _source(connection: Connection, collection_id: int, uri: str) -> int:
     found = connection.execute(select(sources.c.id).filter_by(**identity)).scalar_one_or_none()
     if found is not None:
         return int(found)
-    made = insert(sources).values(**identity, uri=uri).returning(sources.c.id)
-    return int(connection.execute(made).scalar_one())
+    return _insert(connection, sources, {**identity, "uri": uri})
+
+
+def _insert(connection: Connection, table: Table, row: Mapping[str, Any]) -> int:
+    """Insert one row and return its id, without ``RETURNING`` where the engine has none."""
+    (made,) = connection.execute(insert(table).values(**row)).inserted_primary_key or (None,)
+    return int(made)

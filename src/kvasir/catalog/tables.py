@@ -14,17 +14,17 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
-    Float,
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
 )
+
+from kvasir.database.types import big_integer, double, exact, large_binary, long_text
 
 metadata = MetaData(
     naming_convention={
@@ -39,10 +39,10 @@ collections = Table(
     "collections",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("name", String(64), nullable=False, unique=True),
-    Column("embedder", String(255), nullable=False),
+    Column("name", exact(64), nullable=False, unique=True),
+    Column("embedder", long_text(String(255)), nullable=False),
     Column("dimension", Integer, nullable=False),
-    Column("fingerprint", String(255), nullable=False),
+    Column("fingerprint", long_text(String(255)), nullable=False),
     Column("languages", JSON, nullable=False),
     Column("calibration", JSON),
     Column("created", DateTime, nullable=False),
@@ -59,7 +59,7 @@ sources = Table(
         index=True,
     ),
     Column("document_id", String(36), nullable=False),
-    Column("uri", String(4096), nullable=False),
+    Column("uri", long_text(String(4096)), nullable=False),
     # The identity is the hash of the URI, not the URI: indexes on long texts are limited.
     UniqueConstraint("collection_id", "document_id"),
 )
@@ -70,12 +70,12 @@ versions = Table(
     Column("id", Integer, primary_key=True),
     Column("source_id", ForeignKey("sources.id", ondelete="CASCADE"), nullable=False),
     Column("status", String(8), nullable=False),
-    Column("media_type", String(255), nullable=False),
+    Column("media_type", long_text(String(255)), nullable=False),
     Column("content_hash", String(64), nullable=False),
-    Column("size", Integer, nullable=False),
-    Column("modified", Float),
+    Column("size", big_integer(), nullable=False),
+    Column("modified", double()),
     Column("recipe", String(64), nullable=False),
-    Column("title", Text, nullable=False),
+    Column("title", long_text(Text()), nullable=False),
     Column("language", String(16), nullable=False),
     Column("chunk_count", Integer, nullable=False),
     Column("own", JSON, nullable=False),
@@ -83,7 +83,7 @@ versions = Table(
     Column("metadata", JSON, nullable=False),
     Column("stamped", Boolean, nullable=False),
     Column("error_reason", String(32)),
-    Column("error_message", Text),
+    Column("error_message", long_text(Text())),
     Column("recorded", DateTime, nullable=False),
     Index(None, "source_id", "status"),
     Index(None, "status"),
@@ -93,7 +93,7 @@ texts = Table(
     "texts",
     metadata,
     Column("version_id", ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True),
-    Column("compressed", LargeBinary, nullable=False),
+    Column("compressed", large_binary(), nullable=False),
 )
 
 chunks = Table(

@@ -20,6 +20,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from kvasir.core.errors import ComponentError, MissingExtraError, RejectedDataError, UserError
@@ -27,6 +28,9 @@ from kvasir.database.migrating import ensure_current
 
 BUSY_SECONDS = 15
 """How long a transaction waits for another process's before it gives up."""
+
+_POOL_SECONDS = 30
+"""How long a thread waits for one of the connections of its process."""
 
 _STRICT = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
 
@@ -110,6 +114,11 @@ def _failing_in_words(engine: Engine, operation: str) -> Iterator[None]:
         cause = getattr(error, "orig", error)
         first_line = str(cause).partition("\n")[0]
         raise RejectedDataError("catalog", operation, first_line) from error
+    except PoolTimeoutError as error:
+        shown = engine.url.render_as_string(hide_password=True)
+        busy = f"every connection was in use for {_POOL_SECONDS} seconds ({shown})"
+        remedy = "do less at the same time, or the same again later"
+        raise ComponentError("catalog", operation, f"{busy}: {remedy}") from error
     except DBAPIError as error:
         # Of an extended code, such as SQLITE_BUSY_SNAPSHOT, the low byte is the primary one.
         code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
@@ -126,7 +135,7 @@ def _create(url: str) -> Engine:
             return _create_on_server(parsed)
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            engine = create_engine(parsed)
+            engine = create_engine(parsed, pool_timeout=_POOL_SECONDS)
         else:
             # A database in memory lives in its one connection, for which threads wait.
             engine = create_engine(
@@ -134,6 +143,7 @@ def _create(url: str) -> Engine:
                 poolclass=QueuePool,
                 pool_size=1,
                 max_overflow=0,
+                pool_timeout=_POOL_SECONDS,
                 connect_args={"check_same_thread": False},
             )
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
@@ -154,6 +164,7 @@ def _create_on_server(url: URL) -> Engine:
     if driver and "+" not in url.drivername:
         url = url.set(drivername=driver)
     options: dict[str, Any] = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+    options["pool_timeout"] = _POOL_SECONDS
     if extra == "mysql":
         # Without the strict mode, values that are too long are cut off with a warning.
         options["connect_args"] = {"init_command": f"SET SESSION sql_mode = '{_STRICT}'"}

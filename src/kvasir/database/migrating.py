@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from kvasir.core.errors import UserError
 from kvasir.database import migrations
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision there is, oldest first; the last one is what this version needs."""
 
 _LOCK = 5_317_008

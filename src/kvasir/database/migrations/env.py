@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that ``database.schema`` hands over."""
+"""Runs the migrations on the connection that ``database.migrating`` hands over."""
 
 from alembic import context
 

@@ -24,8 +24,8 @@ def draft(uri, text):
 
 
 @pytest.fixture
-def catalog(tmp_path):
-    catalog = SqlCatalog(f"sqlite:///{tmp_path}/catalog.db")
+def catalog(catalog_url):
+    catalog = SqlCatalog(catalog_url)
     for name in ("other", "test"):
         catalog.create_collection(name, **MODEL)
         drafts = [draft("/a", "one two"), draft("/b", f"three {name}")]

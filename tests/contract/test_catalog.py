@@ -1,13 +1,18 @@
+import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
+from sqlalchemy import event
 
 from kvasir.catalog.sql import SqlCatalog
-from kvasir.core.errors import CollectionError
+from kvasir.core.errors import CollectionError, ComponentError
 from kvasir.core.ledger import SourceState, VersionDraft, passage_hash
 from kvasir.core.protocols import Catalog
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
+from kvasir.database import reading
 
 
 def draft(uri, text="one two", given=None, content="0", language="en"):
@@ -22,8 +27,8 @@ def draft(uri, text="one two", given=None, content="0", language="en"):
 
 
 @pytest.fixture
-def catalog(tmp_path):
-    made: Catalog = SqlCatalog(f"sqlite:///{tmp_path}/catalog.db")
+def catalog(catalog_url):
+    made: Catalog = SqlCatalog(catalog_url)
     made.create_collection("test", embedder="model", dimension=3, fingerprint="abc")
     yield made
     made.close()
@@ -63,8 +68,8 @@ def test_a_collections_languages_are_those_of_its_live_documents(catalog):
     assert catalog.languages("unknown") == ()
 
 
-def test_another_process_sees_new_languages_soon(catalog, tmp_path, monkeypatch):
-    second = SqlCatalog(f"sqlite:///{tmp_path}/catalog.db")
+def test_another_process_sees_new_languages_soon(catalog, catalog_url, monkeypatch):
+    second = SqlCatalog(catalog_url)
     assert second.languages("test") == ()
     publish(catalog, draft("/a"))
     clock = time.monotonic() + 3
@@ -186,8 +191,8 @@ def test_many_documents_are_handled_in_slices(catalog):
     assert list(catalog.documents("test")) == []
 
 
-def test_threads_and_a_second_opening_may_write_at_the_same_time(catalog, tmp_path):
-    second = SqlCatalog(f"sqlite:///{tmp_path}/catalog.db")
+def test_threads_and_a_second_opening_may_write_at_the_same_time(catalog, catalog_url):
+    second = SqlCatalog(catalog_url)
 
     def work(which, name):
         for number in range(20):
@@ -214,3 +219,89 @@ def test_publishing_what_another_process_took_back_is_an_error_and_changes_nothi
     with pytest.raises(CollectionError, match="another process"):
         catalog.publish("test", [document_id("/a"), document_id("/b")])
     assert catalog.text("test", document_id("/a")) == "one"
+
+
+def test_a_document_of_five_million_letters_is_kept(catalog):
+    text = random.Random(5).randbytes(2_500_000).hex()
+    new = replace(draft("/a", "one"), document=Document(document_id("/a"), "/a", "a", text))
+    publish(catalog, new)
+    assert catalog.text("test", document_id("/a")) == text
+
+
+def test_the_size_of_a_source_above_two_gigabytes_is_kept(catalog):
+    state = replace(draft("/a").state, size=5_000_000_000)
+    catalog.fail("test", state, "too_large", "it is larger than 200 MiB")
+    assert catalog.document("test", document_id("/a")).state == state
+
+
+def test_the_time_of_a_source_is_kept_to_the_last_digit(catalog):
+    new = draft("/a")
+    state = replace(new.state, modified=1795885123.4567893)
+    publish(catalog, replace(new, state=state))
+    assert catalog.document("test", document_id("/a")).state == state
+
+
+def test_names_that_differ_in_case_only_are_two_collections(catalog):
+    catalog.create_collection("Test", embedder="model", dimension=3, fingerprint="abc")
+    publish(catalog, draft("/a"))
+    assert [r.name for r in catalog.collections()] == ["Test", "test"]
+    assert (catalog.chunk_count("test"), catalog.chunk_count("Test")) == (2, 0)
+    catalog.delete_collection("Test")
+    assert catalog.chunk_count("test") == 2
+
+
+def test_prefixes_and_order_are_letter_by_letter(catalog):
+    uris = ["/B", "/a", "/a ", "/b", "/ä"]
+    publish(catalog, *(draft(uri) for uri in reversed(uris)))
+    assert [r.source_uri for r in catalog.documents("test")] == uris
+    for prefix, found in [("/A", []), ("/B", ["/B"]), ("/a", ["/a", "/a "]), ("/a ", ["/a "])]:
+        assert [r.source_uri for r in catalog.documents("test", prefix=prefix)] == found
+
+
+def test_long_uris_titles_and_messages_are_kept_whole(catalog):
+    uris = [f"https://example.org/?q={'日' * 70_000}{end}" for end in "ab"]
+    for uri in uris:
+        state = replace(draft(uri).state, media_type="x" * 400)
+        publish(catalog, replace(draft(uri), state=state))
+        catalog.fail("test", state, "malformed", "é" * 70_000)
+    records = list(catalog.documents("test", prefix=uris[0][:-1]))
+    assert [r.source_uri for r in records] == uris
+    for record in records:
+        assert record.title == f"title of {record.source_uri}"
+        assert record.error_message == "é" * 70_000
+        assert record.state.media_type == "x" * 400
+
+
+@pytest.mark.parametrize("catalog_url", ["mariadb", "mysql"], indirect=True)
+def test_no_statement_uses_returning_which_mysql_lacks(catalog):
+    statements = []
+    event.listen(
+        catalog._engine, "before_cursor_execute", lambda *args: statements.append(args[2].upper())
+    )
+    catalog.create_collection("other", embedder="model", dimension=3, fingerprint="abc")
+    publish(catalog, draft("/a"))
+    catalog.fail("test", draft("/b").state, "malformed", "broken")
+    catalog.copy_collection("test", "copy")
+    assert any(statement.startswith("INSERT") for statement in statements)
+    assert not [statement for statement in statements if "RETURNING" in statement]
+
+
+def test_no_connection_is_kept_while_chunks_are_looked_at(catalog, monkeypatch):
+    monkeypatch.setattr("kvasir.catalog.sql._PAGE", 2)
+    publish(catalog, draft("/a", "one two three"), draft("/b", "four five"), draft("/c", "six"))
+    seen = []
+    for chunk in catalog.every_chunk("test"):
+        assert catalog._engine.pool.checkedout() == 0
+        seen.append(chunk.passage_hash)
+    words = ["one", "two", "three", "four", "five", "six"]
+    assert seen == [passage_hash(f"Überschrift\n{word}") for word in words]
+
+
+def test_exhausted_connections_are_one_sentence(catalog, monkeypatch):
+    catalog._engine.pool._timeout = 0.1
+    with ExitStack() as held:
+        with pytest.raises(ComponentError, match=r"reading failed: every connection was in use"):
+            for _ in range(20):
+                held.enter_context(reading(catalog._engine)).connection  # noqa: B018
+        with pytest.raises(ComponentError, match=r"writing failed: every connection was in use"):
+            catalog.delete_collection("unknown")

@@ -1,0 +1,49 @@
+"""Column types that mean the same on every engine.
+
+SQLite ignores lengths and compares letter by letter anyway, so its columns keep the plain types
+that its first tables had. MariaDB and MySQL ignore case by default, and their plain types are
+small; PostgreSQL sorts text by the rules of a language.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Double, Float, Integer, LargeBinary, String, Text
+from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeEngine
+
+_MYSQL = ("mysql", "mariadb")
+_BINARY = "utf8mb4_bin"
+
+
+def exact(length: int) -> TypeEngine[str]:
+    """Return short text that is compared letter by letter, and can be indexed."""
+    return _on_servers(
+        String(length), mysql.VARCHAR(length, collation=_BINARY), String(length, collation="C")
+    )
+
+
+def long_text(plain: TypeEngine[str]) -> TypeEngine[str]:
+    """Return text of any length that is compared letter by letter; ``plain`` is SQLite's type."""
+    return _on_servers(plain, mysql.LONGTEXT(collation=_BINARY), Text(collation="C"))
+
+
+def large_binary() -> TypeEngine[bytes]:
+    """Return bytes, up to 4 GB."""
+    return _on_servers(LargeBinary(), mysql.LONGBLOB(), LargeBinary())
+
+
+def big_integer() -> TypeEngine[int]:
+    """Return a whole number of 64 bits."""
+    return _on_servers(Integer(), BigInteger(), BigInteger())
+
+
+def double() -> TypeEngine[float]:
+    """Return a floating point number of 64 bits."""
+    return _on_servers(Float(), mysql.DOUBLE(asdecimal=False), Double())
+
+
+def _on_servers(plain: TypeEngine[Any], on_mysql: Any, on_postgresql: Any) -> Any:
+    chosen = plain.with_variant(on_postgresql, "postgresql")
+    return chosen.with_variant(on_mysql, *_MYSQL)
