@@ -157,10 +157,9 @@ class SqlCatalog:
         """Yield documents, ordered by source URI; see ``Catalog.documents``."""
         # Not LIKE, because SQLite's ignores case. The length is compared as well, because MariaDB
         # ignores spaces at the end of a text.
-        begins = (func.substr(sources.c.uri, 1, len(prefix)) == prefix) & (
-            func.char_length(sources.c.uri) >= len(prefix)
-        )
-        query = shown(collection).where(begins).order_by(sources.c.uri, sources.c.id)
+        length = func.char_length(sources.c.uri)
+        begins = (func.substr(sources.c.uri, 1, len(prefix)) == prefix) & (length >= len(prefix))
+        query = shown(collection).where(begins).order_by(sources.c.uri, length, sources.c.id)
         if after:
             query = query.where(sources.c.uri > after)
         with reading(self._engine) as connection:
