@@ -63,7 +63,7 @@ def test_its_documents_are_listed_as_before_and_the_schema_is_current(app, folde
         for each in app.documents()
     ]
     assert documents == RECORDED["documents"]
-    assert list(app.catalog.languages("default")) == RECORDED["languages"]
+    assert list(app.record().languages) == RECORDED["languages"]
     engine = open_database(f"sqlite:///{folder}/catalog.db")
     with engine.connect() as connection:
         query = "SELECT version_num FROM alembic_version"
@@ -87,8 +87,8 @@ def test_its_metadata_still_filters(app):
 
 
 def test_nothing_in_it_needs_repair_and_it_can_be_written_to(app):
-    assert app.examine().clean
+    assert app.inspect().clean
     source = kvasir.core.types.Source("upload:coffee.txt", "text/plain")
     report = app.ingest((source, b"Coffee is brewed at 93 degrees.\n"))
     assert (report.added, report.recovered) == (["upload:coffee.txt"], 0)
-    assert app.examine().clean
+    assert app.inspect().clean

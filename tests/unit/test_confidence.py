@@ -79,7 +79,7 @@ def test_a_calibration_survives_json():
 
 @pytest.mark.parametrize("stored", [{}, {"bias": 1.0, "threshold": 0.5}, {"similarity": "x"}])
 def test_a_calibration_of_another_version_asks_to_calibrate_again(stored):
-    with pytest.raises(UserError, match="kvasir calibrate"):
+    with pytest.raises(UserError, match="calibrate the collection again"):
         Calibration.from_json(stored)
 
 

@@ -11,7 +11,6 @@ from kvasir.components.generators.extractive_passages import count_words, passag
 from kvasir.core.errors import SettingsError
 from kvasir.core.types import Chunk, Hit, Prompt
 from kvasir.language.sentences import sentence_spans
-from kvasir.answering.citations import CitationChecker
 from kvasir.testing.fakes import FakeEmbedder
 
 DOCUMENT = (

@@ -959,7 +959,7 @@ def test_an_address_whose_fetch_breaks_in_any_way_fails_alone(world):
         raise UnicodeError("malformed A-label")
 
     world.write("a.txt", "fine\n")
-    report = world.make(fetch=fetch).ingest(["http://xn--/", world.folder])
+    report = world.make(fetch=fetch).ingest(["http://xn--/", *files(world.folder)])
     assert [(f.source_uri, f.reason) for f in report.failed] == [("http://xn--/", "fetch")]
     assert "malformed A-label" in report.failed[0].message
     assert world.texts() == ["fine"]
@@ -972,6 +972,6 @@ def test_whole_numbers_of_more_than_64_bits_in_a_files_own_metadata_become_text(
                 yield source, replace(document, metadata={"big": 10**30, "small": 7})
 
     world.write("a.txt", "one\n")
-    world.make(pool=BigPool()).ingest([world.folder])
+    world.make(pool=BigPool()).ingest(files(world.folder))
     (chunk,) = world.chunks().values()
     assert (chunk.metadata["big"], chunk.metadata["small"]) == (str(10**30), 7)

@@ -445,5 +445,5 @@ def _source(connection: Connection, collection_id: int, uri: str) -> int:
 
 def _insert(connection: Connection, table: Table, row: Mapping[str, Any]) -> int:
     """Insert one row and return its id, without ``RETURNING`` where the engine has none."""
-    (made,) = connection.execute(insert(table).values(**row)).inserted_primary_key or (None,)
-    return int(made)
+    key: Any = connection.execute(insert(table).values(**row)).inserted_primary_key
+    return int(key[0])

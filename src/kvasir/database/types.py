@@ -7,11 +7,13 @@ small; PostgreSQL sorts text by the rules of a language.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, Double, Float, Integer, LargeBinary, String, Text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
+
+T = TypeVar("T")
 
 _MYSQL = ("mysql", "mariadb")
 _BINARY = "utf8mb4_bin"
@@ -44,6 +46,6 @@ def double() -> TypeEngine[float]:
     return _on_servers(Float(), mysql.DOUBLE(asdecimal=False), Double())
 
 
-def _on_servers(plain: TypeEngine[Any], on_mysql: Any, on_postgresql: Any) -> Any:
+def _on_servers(plain: TypeEngine[T], on_mysql: Any, on_postgresql: Any) -> TypeEngine[T]:
     chosen = plain.with_variant(on_postgresql, "postgresql")
     return chosen.with_variant(on_mysql, *_MYSQL)

@@ -225,6 +225,7 @@ def holds(text: str, answers: Sequence[str]) -> bool:
 def without_markers(answer: Answer) -> str:
     """Return an answer's text without its markers; other bracketed numbers are its own words."""
     markers = {str(number) for number in range(1, len(answer.hits) + 1)}
+    markers.update(str(citation.marker) for citation in answer.citations)
     return _MARKER.sub(lambda match: "" if match[1] in markers else match[0], answer.text).strip()
 
 

@@ -118,8 +118,8 @@ class EvaluationRunner:
         """
         if has_filters:
             raise SettingsError(
-                "chat.rag.retriever.filters cannot be measured, because the documents of a data set "
-                "lack your metadata: set chat.rag.retriever.filters=null"
+                "chat.rag.retriever.filters cannot be measured, because the documents of a data "
+                "set lack your metadata: set chat.rag.retriever.filters=null"
             )
         self._components = components
         self.options = options

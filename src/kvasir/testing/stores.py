@@ -74,7 +74,7 @@ class StoreContract(SearchContract, KeywordContract):
                     if CAPABILITIES[capability] in vars(owner):
                         patch.delattr(owner, CAPABILITIES[capability])
                 # A new class: whether a class fulfils a protocol is remembered.
-                poorer = object.__new__(type("Poorer", (type(store),), {}))
+                poorer: VectorStore = object.__new__(type("Poorer", (type(store),), {}))
                 with pytest.raises(AssertionError):
                     self.test_the_store_has_the_expected_capabilities_and_no_others(poorer)
 
