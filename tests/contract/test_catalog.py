@@ -10,6 +10,8 @@ from sqlalchemy import event
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.errors import CollectionError, ComponentError
 from kvasir.core.ledger import SourceState, VersionDraft, passage_hash
+from kvasir.core.errors import CollectionError
+from kvasir.core.ledger import DocumentVersion, SourceState, VersionDraft, passage_hash
 from kvasir.core.protocols import Catalog
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
 from kvasir.database import reading
@@ -109,6 +111,8 @@ def test_a_document_is_given_back_as_it_was_recorded(catalog):
     assert record.given == {"term": 3, "ok": True, "x": 0.5}
     assert record.metadata == new.metadata
     assert catalog.text("test", record.id) == new.document.text
+    version = catalog.live_version("test", record.id)
+    assert version == DocumentVersion(new.document.text, new.state.content_hash)
     chunks = catalog.chunks("test", record.id)
     assert [c.id for c in chunks] == [c.id for c in new.chunks]
     assert chunks[1].headings == ("Überschrift",)
