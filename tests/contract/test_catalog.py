@@ -9,8 +9,6 @@ from sqlalchemy import event
 
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.errors import CollectionError, ComponentError
-from kvasir.core.ledger import SourceState, VersionDraft, passage_hash
-from kvasir.core.errors import CollectionError
 from kvasir.core.ledger import DocumentVersion, SourceState, VersionDraft, passage_hash
 from kvasir.core.protocols import Catalog
 from kvasir.core.types import Chunk, Document, chunk_id, document_id

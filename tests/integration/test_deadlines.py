@@ -64,8 +64,18 @@ def app(tmp_path, monkeypatch):
         ("embedder", lambda app: app.ask(QUESTION)),
         ("generator", lambda app: app.ask(QUESTION)),
         ("generator", lambda app: list(app.stream(QUESTION))),
-        ("generator", lambda app: app.make_conversation().stream(QUESTION, rag=True).answer),
-        ("generator", lambda app: app.make_conversation().stream(QUESTION, rag=False).answer),
+        (
+            "generator",
+            lambda app: (
+                app.index.components.conversation(lambda: app).stream(QUESTION, rag=True).answer
+            ),
+        ),
+        (
+            "generator",
+            lambda app: (
+                app.index.components.conversation(lambda: app).stream(QUESTION, rag=False).answer
+            ),
+        ),
     ],
 )
 def test_a_call_with_half_a_second_comes_back_soon(app, monkeypatch, what, call):
