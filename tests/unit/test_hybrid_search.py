@@ -8,7 +8,7 @@ import pytest
 from kvasir.components.stores.hybrid import join_legs, resolved, similarities
 from kvasir.core.protocols import Candidate
 
-NEAR = [Candidate("a", 0.9), Candidate("b", 0.8)]
+NEAR = {"a": 0.9, "b": 0.8}
 
 
 def scores_of(known):
@@ -23,14 +23,14 @@ def scores_of(known):
 
 def test_what_only_the_keyword_leg_finds_is_scored_apart():
     score, asked = scores_of({"c": 0.3})
-    found = join_legs(NEAR, [("c", 7.0), ("b", 5.0)], 2, score)
+    found = join_legs(dict(NEAR), [("c", 7.0), ("b", 5.0)], 2, score)
     assert found == [Candidate("a", 0.9), Candidate("b", 0.8, 5.0), Candidate("c", 0.3, 7.0)]
     assert asked == [["c"]]
 
 
 def test_nothing_is_asked_for_where_both_legs_find_the_same():
     score, asked = scores_of({})
-    found = join_legs(NEAR, [("b", 5.0), ("a", 1.0)], 2, score)
+    found = join_legs(dict(NEAR), [("b", 5.0), ("a", 1.0)], 2, score)
     assert found == [Candidate("a", 0.9, 1.0), Candidate("b", 0.8, 5.0)]
     assert asked == []
 
@@ -38,7 +38,7 @@ def test_nothing_is_asked_for_where_both_legs_find_the_same():
 def test_chunks_that_are_gone_make_room_for_the_next_of_the_keyword_ranking():
     score, asked = scores_of({"e": 0.5, "f": 0.4, "g": 0.1})
     words = [("c", 9.0), ("d", 8.0), ("e", 7.0), ("f", 6.0), ("g", 5.0)]
-    found = join_legs(NEAR, words, 2, score)
+    found = join_legs(dict(NEAR), words, 2, score)
     assert found[2:] == [Candidate("e", 0.5, 7.0), Candidate("f", 0.4, 6.0)]
     assert asked == [["c", "d"], ["e", "f", "g"]]
 
@@ -46,7 +46,7 @@ def test_chunks_that_are_gone_make_room_for_the_next_of_the_keyword_ranking():
 @pytest.mark.parametrize("top_k", [0, -1])
 def test_less_than_one_result_is_none(top_k):
     score, asked = scores_of({"c": 0.3})
-    assert join_legs([], [("c", 7.0)], top_k, score) == []
+    assert join_legs({}, [("c", 7.0)], top_k, score) == []
     assert asked == []
 
 

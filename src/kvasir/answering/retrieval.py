@@ -80,6 +80,8 @@ class Retriever:
         self._candidates = candidates
         self._embedder = embedder
         self._store = store
+        self._hybrid = store if isinstance(store, LexicalSearch) else None
+        self._background = embedder if isinstance(embedder, BackgroundEmbedder) else None
         self._reranker = reranker
         self._languages = languages
         self._language = language
@@ -140,22 +142,18 @@ class Retriever:
         self, queries: Sequence[str], wanted: int, threshold: float, filters: Filter | None
     ) -> list[list[Hit]]:
         depth = max(self._candidates, wanted)
-        if isinstance(self._store, LexicalSearch) and self._alpha != 1.0:
+        if self._hybrid is not None and self._alpha != 1.0:
             languages = self._detect(queries)
-            found = self._store.search_hybrid(
+            found = self._hybrid.search_hybrid(
                 self._start_embedding(queries), queries, languages, depth, filters
             )
-            rows = [
-                _fused(candidates, self._share(language))
+            best = [
+                _best(candidates, wanted, threshold, self._share(language))
                 for candidates, language in zip(found, languages, strict=True)
             ]
         else:
-            vectors = self._embedder.embed_queries(queries)
-            rows = [
-                [(candidate.dense_score, candidate) for candidate in candidates]
-                for candidates in self._store.search(vectors, depth, filters)
-            ]
-        best = [_best(scored, wanted, threshold) for scored in rows]
+            found = self._store.search(self._embedder.embed_queries(queries), depth, filters)
+            best = [_best(candidates, wanted, threshold) for candidates in found]
         ids = list(dict.fromkeys(candidate.chunk_id for row in best for _, candidate in row))
         chunks = {chunk.id: chunk for chunk in self._store.fetch_chunks(ids)} if ids else {}
         # A chunk may be deleted between the search and the reading: it is left out.
@@ -175,8 +173,8 @@ class Retriever:
 
     def _start_embedding(self, queries: Sequence[str]) -> Matrix | PendingVectors:
         """Start embedding the queries, so that the keyword leg is searched meanwhile."""
-        if isinstance(self._embedder, BackgroundEmbedder):
-            return self._embedder.start_queries(queries)
+        if self._background is not None:
+            return self._background.start_queries(queries)
         return self._embedder.embed_queries(queries)
 
     def _detect(self, queries: Sequence[str]) -> list[str]:
@@ -203,14 +201,27 @@ class Retriever:
         return [chunk.text for chunk, _ in batch]
 
 
-def _fused(candidates: Sequence[Candidate], alpha: float) -> list[Scored]:
-    """Return the candidates of one query with their fused scores."""
-    dense = np.fromiter((c.dense_score for c in candidates), np.float64, len(candidates))
-    lexical = np.fromiter((c.lexical_score or 0.0 for c in candidates), np.float64, len(candidates))
-    return list(zip(fuse(dense, lexical, alpha).tolist(), candidates, strict=True))
+def _best(
+    candidates: Sequence[Candidate], wanted: int, threshold: float, alpha: float = 1.0
+) -> list[Scored]:
+    """Return the best candidates of one query with their scores.
 
+    Of equal ones the smaller id is first.
 
-def _best(scored: Sequence[Scored], wanted: int, threshold: float) -> list[Scored]:
-    """Return the best candidates above a threshold, of equal ones the smaller id first."""
-    found = [row for row in scored if row[1].dense_score >= threshold]
-    return sorted(found, key=lambda row: (-row[0], row[1].chunk_id))[:wanted]
+    Args:
+        candidates: What the search found.
+        wanted: How many to return at most.
+        threshold: Least ``dense_score``.
+        alpha: The dense share of the score; with 1 it is the ``dense_score`` itself.
+    """
+    candidates = sorted(candidates)  # by id, which no two share
+    scores = np.array([candidate.dense_score for candidate in candidates])
+    if alpha != 1.0:
+        scores = fuse(scores, np.array([c.lexical_score or 0.0 for c in candidates]), alpha)
+    best: list[Scored] = []
+    for place in np.argsort(-scores, kind="stable").tolist():
+        if len(best) == wanted:
+            break
+        if candidates[place].dense_score >= threshold:
+            best.append((float(scores[place]), candidates[place]))
+    return best

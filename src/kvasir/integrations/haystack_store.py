@@ -29,7 +29,7 @@ from haystack.document_stores.types import DuplicatePolicy
 
 from kvasir.components.stores import tagged_rows
 from kvasir.components.stores.collection_checks import check_maker, check_vectors
-from kvasir.components.stores.hybrid import join_legs, resolved, similarities
+from kvasir.components.stores.hybrid import join_legs, resolved, scores_of, similarities
 from kvasir.components.stores.index_cache import IndexCache
 from kvasir.components.stores.keyword_index import Postings, pack, unpack
 from kvasir.core.errors import CollectionError, ComponentError, SettingsError
@@ -183,7 +183,7 @@ class HaystackStore:
         words = [index.rank(query) for query in terms]
         vectors = resolved(vectors)
         return [
-            join_legs(near, ranking, top_k, partial(self._scores, vector, filters))
+            join_legs(scores_of(near), ranking, top_k, partial(self._scores, vector, filters))
             for near, ranking, vector in zip(
                 self.search(vectors, top_k, filters), words, vectors, strict=True
             )

@@ -45,7 +45,7 @@ from kvasir.components.stores.chroma_rows import (
 from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
 from kvasir.components.stores.database_store import DatabaseStore
 from kvasir.components.stores.folder_lock import SharedFolder
-from kvasir.components.stores.hybrid import join_legs, resolved, similarities
+from kvasir.components.stores.hybrid import join_legs, resolved, scores_of, similarities
 from kvasir.components.stores.index_cache import IndexCache
 from kvasir.components.stores.keyword_index import Postings, pack, unpack
 from kvasir.components.stores.store_uris import local_path, make_folder, refuse_credentials
@@ -168,7 +168,7 @@ class ChromaStore(DatabaseStore):
         vectors = resolved(vectors)
         condition = where_clause(filters)
         return [
-            join_legs(near, ranking, top_k, partial(self._scores, vector, condition))
+            join_legs(scores_of(near), ranking, top_k, partial(self._scores, vector, condition))
             for near, ranking, vector in zip(
                 self.search(vectors, top_k, filters), words, vectors, strict=True
             )

@@ -1,6 +1,9 @@
-"""What several stores check in the same words: vectors' shape, and who made a collection."""
+"""What several stores check in the same words: vectors' shape, a collection's maker and name."""
 
 from __future__ import annotations
+
+import hashlib
+import re
 
 from kvasir.core.errors import CollectionError
 from kvasir.core.types import Matrix
@@ -46,3 +49,14 @@ def check_maker(
 def not_ours(collection: str) -> CollectionError:
     """Returns the error for a collection that another program made."""
     return CollectionError(f"collection '{collection}' was not made by Kvasir: name another one")
+
+
+def accepted_name(name: str) -> str:
+    """Returns a name of letters, digits and underscores: a good name itself, others changed.
+
+    Changed names end in a digest of the original, so that no two collections share one.
+    """
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{1,61}[A-Za-z0-9]", name, re.ASCII) and "__" not in name:
+        return name
+    plain = re.sub(r"[^A-Za-z0-9]+", "_", name, flags=re.ASCII).strip("_")[:40] or "collection"
+    return f"c_{plain}__{hashlib.blake2b(name.encode(), digest_size=5).hexdigest()}"

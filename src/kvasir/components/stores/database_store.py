@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
-from kvasir.components.stores.collection_names import accepted_name
+from kvasir.components.stores.collection_checks import accepted_name
 from kvasir.core.errors import ComponentError
 from kvasir.core.protocols import TextAnalyzer
 

@@ -28,8 +28,13 @@ def similarities(query: Matrix, vectors: Mapping[str, Matrix]) -> dict[str, floa
     return dict(zip(vectors, scores.tolist(), strict=True))
 
 
+def scores_of(candidates: Sequence[Candidate]) -> dict[str, float]:
+    """Return the ``dense_score`` of candidates by chunk id."""
+    return {candidate.chunk_id: candidate.dense_score for candidate in candidates}
+
+
 def join_legs(
-    near: Sequence[Candidate],
+    dense: dict[str, float],
     words: Sequence[tuple[str, float]],
     top_k: int,
     score: Callable[[list[str]], Mapping[str, float]],
@@ -37,14 +42,13 @@ def join_legs(
     """Join the nearest chunks of one query with the best of its keyword ranking.
 
     Args:
-        near: The nearest chunks.
+        dense: The ``dense_score`` of the nearest chunks; what else is taken is added to it.
         words: Chunk ids with BM25 scores, best first. It may be longer than ``top_k`` and hold
             chunks that are gone or that the filter excludes.
         top_k: How many chunks to take from the keyword ranking.
         score: Return the ``dense_score`` of given chunks; leave out those that are gone or that
             the filter excludes.
     """
-    dense = {candidate.chunk_id: candidate.dense_score for candidate in near}
     lexical: dict[str, float] = {}
     size = top_k
     while words and len(lexical) < top_k:

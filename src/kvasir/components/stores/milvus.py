@@ -23,7 +23,7 @@ from pymilvus import DataType, MilvusClient, MilvusException
 
 from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
 from kvasir.components.stores.database_store import DatabaseStore
-from kvasir.components.stores.hybrid import join_legs, resolved, similarities
+from kvasir.components.stores.hybrid import join_legs, resolved, scores_of, similarities
 from kvasir.components.stores.milvus_rows import (
     MOST_BYTES,
     chunk_of,
@@ -141,7 +141,7 @@ class MilvusStore(DatabaseStore):
         vectors = resolved(vectors)
         return [
             join_legs(
-                near,
+                scores_of(near),
                 [(row["id"], float(row["distance"])) for row in rows if row["distance"] > 0],
                 top_k,
                 partial(_scores, vector, rows),

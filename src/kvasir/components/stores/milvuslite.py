@@ -21,7 +21,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from pymilvus import MilvusClient, MilvusException
 
-from kvasir.components.stores.hybrid import join_legs, resolved, similarities
+from kvasir.components.stores.hybrid import join_legs, resolved, scores_of, similarities
 from kvasir.components.stores.index_cache import IndexCache, StampInMemory
 from kvasir.components.stores.keyword_index import Postings
 from kvasir.components.stores.milvus import MilvusStore
@@ -93,7 +93,7 @@ class MilvusLiteStore(MilvusStore):
         ]
         vectors = resolved(vectors)
         return [
-            join_legs(near, ranking, top_k, partial(self._scores, vector))
+            join_legs(scores_of(near), ranking, top_k, partial(self._scores, vector))
             for near, ranking, vector in zip(
                 self.search(vectors, top_k, filters), words, vectors, strict=True
             )

@@ -275,7 +275,10 @@ class QdrantStore:
         self._check_vectors(vectors, len(vectors))
         condition = self._condition(filters)
         params = self._params(condition)
-        return [self._near(vector, top_k, condition, params) for vector in vectors]
+        return [
+            [Candidate(*pair) for pair in self._near(vector, top_k, condition, params).items()]
+            for vector in vectors
+        ]
 
     def search_hybrid(
         self,
@@ -306,9 +309,9 @@ class QdrantStore:
 
     def _near(
         self, vector: Matrix, top_k: int, condition: EdgeFilter | None, params: SearchParams
-    ) -> list[Candidate]:
+    ) -> dict[str, float]:
         points = self._query(vector.tolist(), DENSE, top_k, condition, params)
-        return [Candidate(str(point.id), dense_score(point.score)) for point in points]
+        return {str(point.id): dense_score(point.score) for point in points}
 
     def _words(
         self, terms: SparseVector, top_k: int, condition: EdgeFilter | None

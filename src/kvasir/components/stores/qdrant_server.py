@@ -132,7 +132,7 @@ class QdrantServerStore(DatabaseStore):
             return [[] for _ in vectors]
         condition = self._condition(filters)
         requests = [_nearest(v.tolist(), DENSE, top_k, condition) for v in vectors]
-        return [_near(points) for points in self._query(requests)]
+        return [_candidates(_near(points)) for points in self._query(requests)]
 
     def search_hybrid(
         self,
@@ -165,7 +165,7 @@ class QdrantServerStore(DatabaseStore):
         return [
             _joined(next(answers), next(answers), next(answers), top_k)
             if len(sparse.indices)
-            else _near(next(answers))
+            else _candidates(_near(next(answers)))
             for sparse in terms
         ]
 
@@ -294,8 +294,12 @@ def _nearest(
     )
 
 
-def _near(points: Sequence[models.ScoredPoint]) -> list[Candidate]:
-    return [Candidate(str(point.id), dense_score(float(point.score))) for point in points]
+def _near(points: Sequence[models.ScoredPoint]) -> dict[str, float]:
+    return {str(point.id): dense_score(float(point.score)) for point in points}
+
+
+def _candidates(near: dict[str, float]) -> list[Candidate]:
+    return [Candidate(*pair) for pair in near.items()]
 
 
 def _joined(
@@ -305,7 +309,7 @@ def _joined(
     top_k: int,
 ) -> list[Candidate]:
     ranking = [(str(point.id), float(point.score)) for point in words if point.score > 0]
-    scores = {str(point.id): dense_score(float(point.score)) for point in again}
+    scores = _near(again)
     return join_legs(_near(near), ranking, top_k, lambda ids: scores)
 
 
