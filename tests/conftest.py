@@ -83,6 +83,13 @@ def _insist(report: pytest.TestReport | pytest.CollectReport) -> None:
         report.longrepr = f"skipped where nothing may be: {reason}"
 
 
+class PendingRows:
+    """Vectors of which some may still be computed."""
+
+    def __init__(self, result: Callable[[], np.ndarray]) -> None:
+        self.result = result
+
+
 class CachedEmbedder:
     """An embedder that computes the vector of each text once, also for embedders made later."""
 
@@ -97,12 +104,12 @@ class CachedEmbedder:
         return self._vectors("document", texts, missing, self._inner.embed_documents(missing))
 
     def embed_queries(self, texts: Sequence[str]) -> np.ndarray:
-        return self.start_queries(texts)()
+        return self.start_queries(texts).result()
 
-    def start_queries(self, texts: Sequence[str]) -> Callable[[], np.ndarray]:
+    def start_queries(self, texts: Sequence[str]) -> PendingRows:
         missing = self._missing("query", texts)
         started = self._inner.start_queries(missing)
-        return lambda: self._vectors("query", texts, missing, started())
+        return PendingRows(lambda: self._vectors("query", texts, missing, started.result()))
 
     def _missing(self, kind: str, texts: Sequence[str]) -> list[str]:
         unique = dict.fromkeys(texts)
