@@ -1,13 +1,18 @@
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvasir.answering.citations import CitationChecker
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
-from kvasir.components.generators.extractive import ExtractiveGenerator
-from kvasir.components.generators.extractive_passages import count_words, passages
+from kvasir.components.generators.extractive import (
+    SECONDARY_COST,
+    ExtractiveGenerator,
+    _inherit_heading_scores,
+)
+from kvasir.components.generators.extractive_passages import Passage, count_words, passages
 from kvasir.core.errors import SettingsError
 from kvasir.core.types import Chunk, Hit, Prompt
 from kvasir.language.sentences import sentence_spans
@@ -399,3 +404,13 @@ def test_a_bullet_is_left_out_and_a_number_is_not():
 def test_statements_that_differ_in_a_number_or_sign_are_not_the_same(one, other):
     said, _ = cited(one, hit(one, 0), hit(other, 1), max_sentences=1)
     assert said == f"{one} [1]"
+
+
+def test_text_under_a_heading_inherits_its_score():
+    def passage(marker, quotable=True, is_secondary=False):
+        return Passage(marker, "d", 0, "text", "en", quotable, is_secondary)
+
+    heading, text, aside = passage(1, quotable=False), passage(1), passage(1, is_secondary=True)
+    found = [heading, aside, text, text, heading, passage(2)]
+    scores = _inherit_heading_scores(np.array([0.9, 0.1, 0.2, 0.3, 0.8, 0.4]), found)
+    assert scores.tolist() == pytest.approx([0.9, 0.9 - SECONDARY_COST, 0.9, 0.3, 0.8, 0.4])

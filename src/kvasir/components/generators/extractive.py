@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from threading import Lock
 
@@ -43,7 +43,7 @@ FOREIGN_MEANING_SHARE = 0.1
 CHUNK_WEIGHT = 1.0
 NEIGHBOUR_WEIGHT = 0.1
 COST_OF_100_WORDS = 0.4
-COST_OF_AN_ASIDE = 0.7
+SECONDARY_COST = 0.7
 """Captions, code, headings by form, and table rows that share next to nothing."""
 FEWEST_SHARED_BY_A_ROW = 2
 """Of the question's terms, in the row and its header together."""
@@ -58,7 +58,7 @@ _CACHED_SENTENCES = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class _Shared:
+class _Overlap:
     """What a passage shares with the question.
 
     Attributes:
@@ -124,9 +124,9 @@ class ExtractiveGenerator:
         found = passages(hits)
         if not found:
             return
-        shared = self._shared_terms(prompt.question, found)
-        scores = self._scores(prompt.question, hits, found, shared)
-        chosen = self._select(found, scores, shared, hits)
+        overlaps = self._overlaps(prompt.question, found)
+        scores = self._scores(prompt.question, hits, found, overlaps)
+        chosen = self._select(found, scores, overlaps, hits)
         yield from render([self._cut(p, prompt.question) for p in in_reading_order(chosen)])
 
     def _scores(
@@ -134,7 +134,7 @@ class ExtractiveGenerator:
         question: str,
         hits: Sequence[Hit],
         found: Sequence[Passage],
-        shared: Sequence[_Shared],
+        shared: Sequence[_Overlap],
     ) -> Scores:
         query = self._embedder.embed_queries([question])[0]
         words = np.array([terms.weight for terms in shared])
@@ -144,9 +144,9 @@ class ExtractiveGenerator:
         best_hit = max(hit.score for hit in hits) or 1.0
         chunk = np.array([hits[p.marker - 1].score / best_hit for p in found])
         length = np.array([p.words for p in found]) / 100.0
-        aside = np.array(
+        is_secondary = np.array(
             [
-                p.quotable and (p.aside or terms.says_nothing_new or terms.is_a_weak_row)
+                p.quotable and (p.is_secondary or terms.says_nothing_new or terms.is_a_weak_row)
                 for p, terms in zip(found, shared, strict=True)
             ]
         )
@@ -155,26 +155,15 @@ class ExtractiveGenerator:
             + CHUNK_WEIGHT * chunk
             + NEIGHBOUR_WEIGHT * _scaled(_neighbours(words, found))
             - COST_OF_100_WORDS * length
-            - COST_OF_AN_ASIDE * aside
+            - SECONDARY_COST * is_secondary
         )
-        # What a question or a heading promises is said by what stands under it; what a table's
-        # header promises, by any of its rows.
-        promised = -np.inf
-        for i, passage in enumerate(found):
-            if i and found[i - 1].marker != passage.marker:
-                promised = -np.inf
-            scores[i] = max(scores[i], promised - COST_OF_AN_ASIDE * passage.aside)
-            if passage.quotable and not passage.aside:
-                promised = -np.inf
-            elif not passage.quotable and not passage.is_row:
-                promised = scores[i]
-        return scores
+        return _inherit_heading_scores(scores, found)
 
     def _select(
         self,
         found: Sequence[Passage],
         scores: Scores,
-        shared: Sequence[_Shared],
+        shared: Sequence[_Overlap],
         hits: Sequence[Hit],
     ) -> list[Passage]:
         """Returns what is quoted, best first."""
@@ -198,22 +187,22 @@ class ExtractiveGenerator:
                 continue
             if quoted is not found[i] and _is_said(quoted, chosen):
                 continue
-            chosen.append(replace(quoted, also=_elsewhere(found[i], found)))
+            chosen.append(replace(quoted, duplicate_markers=_elsewhere(found[i], found)))
             words += quoted.words
-        # Where all that was found only announces something, the announcement is all there is.
+        # Where all that was found only introduces something, the introduction is all there is.
         return chosen or [found[order[0]]]
 
     def _completed(
         self,
         found: Sequence[Passage],
         number: int,
-        shared: _Shared,
+        shared: _Overlap,
         hits: Sequence[Hit],
         budget: int,
     ) -> Passage | None:
         """Adds what a passage does not answer without; None where that cannot be had."""
         passage = found[number]
-        if passage.announces:
+        if passage.introduces_next:
             return with_what_follows(found, number, hits, budget)
         if passage.is_row and not shared.own:
             return with_its_table(found, number, hits, budget)
@@ -221,8 +210,8 @@ class ExtractiveGenerator:
             return with_what_precedes(found, number, hits, budget)
         return passage
 
-    def _shared_terms(self, question: str, found: Sequence[Passage]) -> list[_Shared]:
-        """Returns what each passage shares with the question, IDF taken over the passages."""
+    def _overlaps(self, question: str, found: Sequence[Passage]) -> list[_Overlap]:
+        """Return what each passage shares with the question, IDF taken over the passages."""
         languages = [passage.language for passage in found]
         wanted = {
             language: frozenset(
@@ -231,23 +220,12 @@ class ExtractiveGenerator:
             for language in dict.fromkeys(languages)
         }
 
-        def terms_of(texts: Sequence[str]) -> list[dict[int, float]]:
-            return [
-                dict(zip(v.indices.tolist(), v.values.tolist(), strict=True))
-                for v in self._analyzer.document_terms(texts, languages)
-            ]
-
-        def held(every: Sequence[dict[int, float]]) -> list[dict[int, float]]:
-            return [
-                {term: weight for term, weight in terms.items() if term in wanted[language]}
-                for terms, language in zip(every, languages, strict=True)
-            ]
-
-        every = terms_of([without_bullet(p.text) for p in found])
-        sizes = [len(terms) for terms in every]
-        own = held(every)
-        has_rows = any(p.is_row for p in found)
-        framed = held(terms_of([p.header for p in found])) if has_rows else own
+        every = self._term_weights([without_bullet(p.text) for p in found], languages)
+        own = _only(wanted, every, languages)
+        above = own
+        if any(p.is_row for p in found):
+            headers = self._term_weights([p.header for p in found], languages)
+            above = _only(wanted, headers, languages)
         counts = Counter(term for terms in own for term in terms)
         total = len(found)
         rarity = {
@@ -255,15 +233,26 @@ class ExtractiveGenerator:
             for term, count in counts.items()
         }
         # A row that shares anything says it of what its header names.
-        full = [above | terms if terms else terms for terms, above in zip(own, framed, strict=True)]
+        full = [
+            header | terms if terms else terms for terms, header in zip(own, above, strict=True)
+        ]
         return [
-            _Shared(
+            _Overlap(
                 sum(rarity.get(t, 0.0) * w for t, w in both.items()),
                 len(terms),
                 passage.is_row and len(both) < FEWEST_SHARED_BY_A_ROW,
-                0 < len(terms) == size and not passage.announces,
+                0 < len(terms) == len(all_terms) and not passage.introduces_next,
             )
-            for passage, terms, both, size in zip(found, own, full, sizes, strict=True)
+            for passage, all_terms, terms, both in zip(found, every, own, full, strict=True)
+        ]
+
+    def _term_weights(
+        self, texts: Sequence[str], languages: Sequence[str]
+    ) -> list[dict[int, float]]:
+        """Return the BM25 weight of each term of each text."""
+        return [
+            dict(zip(v.indices.tolist(), v.values.tolist(), strict=True))
+            for v in self._analyzer.document_terms(texts, languages)
         ]
 
     def _cut(self, passage: Passage, question: str) -> Passage:
@@ -299,6 +288,37 @@ class ExtractiveGenerator:
         return np.stack([known[text] for text in texts])
 
 
+def _only(
+    wanted: Mapping[str, Set[int]],
+    weights: Sequence[dict[int, float]],
+    languages: Sequence[str],
+) -> list[dict[int, float]]:
+    """Return of each text the terms that are wanted in its language."""
+    return [
+        {term: weight for term, weight in terms.items() if term in wanted[language]}
+        for terms, language in zip(weights, languages, strict=True)
+    ]
+
+
+def _inherit_heading_scores(scores: Scores, found: Sequence[Passage]) -> Scores:
+    """Return the scores where text under a heading or question inherits its score.
+
+    It goes to all that follows up to and with the first quotable sentence that is not
+    secondary. The header of a table does not end it, and no hit inherits from another.
+    """
+    result = scores.copy()
+    inherited = -np.inf
+    for i, passage in enumerate(found):
+        if i and found[i - 1].marker != passage.marker:
+            inherited = -np.inf
+        result[i] = max(result[i], inherited - SECONDARY_COST * passage.is_secondary)
+        if passage.quotable and not passage.is_secondary:
+            inherited = -np.inf
+        elif not passage.quotable and not passage.is_row:
+            inherited = result[i]
+    return result
+
+
 def _scaled(values: Scores) -> Scores:
     """Brings values to 0..1 over the candidates."""
     low, high = float(values.min()), float(values.max())
@@ -317,14 +337,20 @@ def _neighbours(words: Scores, found: Sequence[Passage]) -> Scores:
 
 def _is_said(passage: Passage, chosen: Sequence[Passage]) -> bool:
     """Says whether what is quoted already holds a passage, or the other way round."""
-    key = f" {passage.key} "
-    return any(key in f" {other.key} " or f" {other.key} " in key for other in chosen)
+    key = f" {passage.normalized_text} "
+    return any(
+        key in f" {other.normalized_text} " or f" {other.normalized_text} " in key
+        for other in chosen
+    )
 
 
 def _elsewhere(passage: Passage, found: Sequence[Passage]) -> tuple[int, ...]:
     """Returns the markers of other documents that say the same, one a document."""
     markers: dict[str, int] = {}
     for other in found:
-        if other.document_id != passage.document_id and other.key == passage.key:
+        if (
+            other.document_id != passage.document_id
+            and other.normalized_text == passage.normalized_text
+        ):
             markers.setdefault(other.document_id, other.marker)
     return tuple(sorted(markers.values())[: MOST_MARKERS - 1])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from kvasir.core.types import Hit
@@ -58,10 +58,13 @@ class Passage:
         text: The words, to the letter.
         language: ISO 639-1 code, or empty.
         quotable: False for headings, separators and questions.
-        aside: True for captions, code, and short lines that look like headings.
+        is_secondary: True for captions, code, and short lines that look like headings.
         header: Header and separator row, for a row of a table where they are known.
-        as_written: Whether its line breaks are kept.
-        also: Numbers of hits in other documents that say the same.
+        keep_line_breaks: Whether its line breaks are kept.
+        duplicate_markers: Numbers of hits in other documents that say the same.
+        words: Its length in words; two characters of Chinese, Japanese or Korean make one.
+        normalized_text: Equal for the same words elsewhere, in an overlapping chunk or a copied
+            document.
     """
 
     marker: int
@@ -70,10 +73,12 @@ class Passage:
     text: str
     language: str
     quotable: bool = True
-    aside: bool = False
+    is_secondary: bool = False
     header: str = ""
-    as_written: bool = False
-    also: tuple[int, ...] = ()
+    keep_line_breaks: bool = False
+    duplicate_markers: tuple[int, ...] = ()
+    words: int = field(init=False)
+    normalized_text: str = field(init=False)
 
     @property
     def end(self) -> int:
@@ -82,43 +87,32 @@ class Passage:
 
     @property
     def is_row(self) -> bool:
-        """Says whether it is a line of a table."""
+        """True if it is a line of a table."""
         return self.text.startswith("|")
 
     @property
     def is_item(self) -> bool:
-        """Says whether it is an item of a list."""
+        """True if it is an item of a list."""
         return _LIST_ITEM.match(self.text) is not None
 
     @property
     def is_code(self) -> bool:
-        """Says whether it is code of several lines."""
+        """True if it is code of several lines."""
         return "\n" in self.text and bool(_CODE_LINE.search(self.text))
 
     @property
-    def is_frame(self) -> bool:
-        """Says whether it is a header or separator row."""
+    def is_table_header(self) -> bool:
+        """True if it is a header or separator row."""
         return self.is_row and not self.quotable
 
     @property
-    def announces(self) -> bool:
-        """Says whether it ends in a colon: what it says comes after it."""
+    def introduces_next(self) -> bool:
+        """True if it ends in a colon: what it says comes after it."""
         return self.text.rstrip("*_ ").endswith((":", "：")) and not self.is_row
 
-    @property
-    def words(self) -> int:
-        """Its length in words; two characters of Chinese, Japanese or Korean make one."""
-        return count_words(self.text)
-
-    @property
-    def key(self) -> str:
-        """Equal for the same words elsewhere, in an overlapping chunk or a copied document.
-
-        White space, punctuation, bullets, link targets and bracketed references do not count;
-        numbers and signs do.
-        """
-        text = _REFERENCE.sub(" ", _LINK.sub(r"\1", without_bullet(self.text)))
-        return " ".join(_NOT_WORDS.sub(" ", text.casefold()).split())
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", count_words(self.text))
+        object.__setattr__(self, "normalized_text", _normalized(self.text))
 
 
 def count_words(text: str) -> int:
@@ -131,6 +125,16 @@ def without_bullet(text: str) -> str:
     """Return a list item without the bullet at its start; a number stays, it may be a date."""
     bullet = _BULLET.match(text)
     return text[bullet.end() :] if bullet else text
+
+
+def _normalized(text: str) -> str:
+    """Return the words of a text, for comparing it with others.
+
+    White space, punctuation, bullets, link targets and bracketed references do not count;
+    numbers and signs do.
+    """
+    text = _REFERENCE.sub(" ", _LINK.sub(r"\1", without_bullet(text)))
+    return " ".join(_NOT_WORDS.sub(" ", text.casefold()).split())
 
 
 def passages(hits: Sequence[Hit]) -> list[Passage]:
@@ -178,11 +182,11 @@ def _of_chunk(marker: int, hit: Hit, headings: Set[str]) -> Iterator[Passage]:
             text,
             language,
             quotable=not (is_frame or heading or _QUESTION.search(text) or not _has_words(text)),
-            aside=is_code
+            is_secondary=is_code
             or caption
             or (not is_row and bool(following) and _stands_alone(chunk.text, start, end)),
             header=(header or _carried_header(section, text)) if is_row and not is_frame else "",
-            as_written=is_code,
+            keep_line_breaks=is_code,
         )
 
 
@@ -257,7 +261,7 @@ def shorten(passage: Passage, weigh: Callable[[Sequence[str]], Sequence[float]])
         weigh: Says of each clause how much it shares with the question.
     """
     text = passage.text
-    keeps_its_form = passage.header or passage.as_written or _CODE_LINE.search(text)
+    keeps_its_form = passage.header or passage.keep_line_breaks or _CODE_LINE.search(text)
     if passage.words <= LONGEST_SENTENCE or keeps_its_form:
         return passage
     bounds = [0, *(m.end() for m in _CLAUSE.finditer(text)), len(text)]

@@ -46,7 +46,12 @@ def with_what_follows(
             break
         last = following
         words += following.words
-    if last is lead or last.is_frame or last.announces or (not whole and not _is_series(last)):
+    if (
+        last is lead
+        or last.is_table_header
+        or last.introduces_next
+        or (not whole and not _is_series(last))
+    ):
         return None
     return _joined(lead, last, hits, whole=whole)
 
@@ -77,7 +82,7 @@ def with_its_table(
         found[last + 1].marker == row.marker and found[last + 1].is_row
     )
     joined = _joined(found[first], found[last], hits, whole=whole)
-    return joined if found[first].is_frame else replace(joined, header=row.header)
+    return joined if found[first].is_table_header else replace(joined, header=row.header)
 
 
 def with_what_precedes(
@@ -96,7 +101,7 @@ def with_what_precedes(
 
 
 def _can_be_announced(following: Passage) -> bool:
-    return following.quotable or following.is_frame
+    return following.quotable or following.is_table_header
 
 
 def _goes_on(last: Passage, following: Passage) -> bool:
@@ -120,7 +125,7 @@ def _joined(first: Passage, last: Passage, hits: Sequence[Hit], *, whole: bool) 
         first,
         text=text if whole else f"{text}\n…",
         quotable=True,
-        as_written=_is_series(last) or last.is_code,
+        keep_line_breaks=_is_series(last) or last.is_code,
         header="",
     )
 
@@ -164,7 +169,9 @@ def render(chosen: Sequence[Passage]) -> Iterator[str]:
             yield "\n"
         else:
             yield "\n" if _is_block(passage) else " "
-            yield "".join(f"[{marker}]" for marker in sorted((passage.marker, *passage.also)))
+            yield "".join(
+                f"[{marker}]" for marker in sorted((passage.marker, *passage.duplicate_markers))
+            )
 
 
 def _same_table(passage: Passage, other: Passage | None) -> bool:
@@ -178,7 +185,7 @@ def _same_table(passage: Passage, other: Passage | None) -> bool:
 
 def _is_block(passage: Passage) -> bool:
     """Says whether line breaks matter: tables, lists and code."""
-    return passage.is_row or passage.is_code or ("\n" in passage.text and passage.as_written)
+    return passage.is_row or passage.is_code or ("\n" in passage.text and passage.keep_line_breaks)
 
 
 def _in_one_line(text: str) -> str:
