@@ -311,7 +311,7 @@ class App:
             store,
             self.catalog,
             collection,
-            recipe=json.dumps([splitter.chosen, splitter.arguments], sort_keys=True),
+            chunk_settings=json.dumps([splitter.chosen, splitter.arguments], sort_keys=True),
             language=self.settings.rag.language,
             fetch=lambda url: fetch(
                 url, allow_private=chosen.allow_private_urls, max_bytes=chosen.max_file_mb << 20

@@ -268,15 +268,14 @@ class Collection:
         """Delete the collection with everything in it; its name is free for another model.
 
         Needs no model. After an interruption, doing it again does the rest.
+
+        Raises:
+            WriterConflictError: Something is being written to it; nothing was deleted then.
         """
         with self._call() as index:
             index.forget_record()
-            record, catalog = index.record(), index.components.catalog
-            with index.writing:
-                # Retire the documents first. Delete the record last: opening the store needs it.
-                catalog.retire(record.name, [each.id for each in catalog.documents(record.name)])
-                index.store.drop()
-                catalog.delete_collection(record.name)
+            index.record()
+            index.publisher.delete_collection()
             index.reset()
 
     # Maintenance
@@ -335,6 +334,22 @@ class Collection:
             components = index.components
             with index.writing:
                 return repair(
+                    components.catalog,
+                    index.store,
+                    components.embedder,
+                    self.name,
+                    on_progress=on_progress,
+                )
+
+    def restore(self, *, on_progress: Progress = lambda stage, done, total: None) -> int:
+        """Write the chunks that the store lacks, from the catalog; return how many."""
+        from kvasir.maintenance.inspection import restore
+
+        with self._call() as index:
+            index.record()
+            components = index.components
+            with index.writing:
+                return restore(
                     components.catalog,
                     index.store,
                     components.embedder,

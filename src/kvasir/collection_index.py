@@ -21,10 +21,9 @@ from kvasir.answering.retrieval import Languages, Retriever
 from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, StoreIncompleteError
 from kvasir.core.filters import Filter, all_of
 from kvasir.core.lazy import Lazy
-from kvasir.core.ledger import CollectionRecord, DocumentRecord
+from kvasir.core.ledger import Catalog, CollectionRecord, DocumentRecord, check_embedder
 from kvasir.core.process import OwnerProcess
 from kvasir.core.protocols import (
-    Catalog,
     Embedder,
     Generator,
     Reranker,
@@ -33,8 +32,8 @@ from kvasir.core.protocols import (
     VectorStore,
 )
 from kvasir.core.text import replace_surrogates
-from kvasir.core.types import Progress, SearchRequest, StoreAddress, document_id
-from kvasir.ingesting.publishing import Publisher, check_embedder
+from kvasir.core.types import SearchRequest, StoreAddress, document_id
+from kvasir.ingesting.publishing import Publisher
 
 if TYPE_CHECKING:
     from kvasir.evaluation.judges import Judge
@@ -324,17 +323,7 @@ class Index:
         record = self.components.catalog.collection(self.name)
         if record is not None:
             check_embedder(record, self.components.embedder)
-        return self.components.make_pipeline(
-            self.store, self.name, restore=self._restore, writing=self.writing
-        )
-
-    def _restore(self, on_progress: Progress) -> int:
-        from kvasir.maintenance.inspection import restore
-
-        components = self.components
-        return restore(
-            components.catalog, self.store, components.embedder, self.name, on_progress=on_progress
-        )
+        return self.components.make_pipeline(self.store, self.name, writing=self.writing)
 
     def _make_retriever(self) -> Retriever:
         components, options = self.components, self.options

@@ -231,8 +231,10 @@ def library(tmp_path, monkeypatch):
     draft = VersionDraft(state, Document(name, uri, "Book", text), "en", {}, chunks)
     with App(load_settings()) as app:
         app.catalog.create_collection("default", embedder="any", dimension=16, fingerprint="")
-        app.catalog.begin("default", [draft])
-        app.catalog.publish("default", [name])
+        writer = app.catalog.start_writer("default", lease_seconds=60)
+        app.catalog.begin("default", [draft], writer)
+        app.catalog.publish("default", [name], writer)
+        app.catalog.end_writer(writer)
     with open_store("qdrant", tmp_path / "kvasir-data", "default", dimension=16) as store:
         store.upsert(chunks, make_vectors(1200, seed=2, dimension=16))
     (tmp_path / "kvasir-data" / "qdrant").rename(tmp_path / "kvasir-data" / "store")

@@ -1,9 +1,11 @@
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 
 import pytest
 from databases import ENGINES, database
+from sqlalchemy import delete
 
-from kvasir.catalog.sql import SqlCatalog
+from kvasir.catalog.tables import collections
+from kvasir.database import open_database, writing
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +27,8 @@ def database_urls(tmp_path_factory):
 def catalog_url(request, database_urls):
     """The URL of a catalog without collections."""
     url = database_urls(request.param)
-    with closing(SqlCatalog(url)) as catalog:
-        for record in catalog.collections():
-            catalog.delete_collection(record.name)
+    engine = open_database(url)
+    with writing(engine) as connection:
+        connection.execute(delete(collections))
+    engine.dispose()
     return url

@@ -9,8 +9,7 @@ from sqlalchemy import event
 
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.errors import CollectionError, ComponentError
-from kvasir.core.ledger import DocumentVersion, SourceState, VersionDraft, passage_hash
-from kvasir.core.protocols import Catalog
+from kvasir.core.ledger import Catalog, DocumentVersion, SourceState, VersionDraft, passage_hash
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
 from kvasir.database import reading
 
@@ -30,13 +29,18 @@ def draft(uri, text="one two", given=None, content="0", language="en"):
 def catalog(catalog_url):
     made: Catalog = SqlCatalog(catalog_url)
     made.create_collection("test", embedder="model", dimension=3, fingerprint="abc")
+    WRITER[:] = [made.start_writer("test", lease_seconds=60)]
     yield made
     made.close()
 
 
+WRITER = []
+"""The writer of the test in progress."""
+
+
 def publish(catalog, *drafts):
-    catalog.begin("test", drafts)
-    catalog.publish("test", [d.document.id for d in drafts])
+    catalog.begin("test", drafts, WRITER[0])
+    catalog.publish("test", [d.document.id for d in drafts], WRITER[0])
 
 
 def test_a_collection_remembers_its_embedder_and_calibration(catalog):
@@ -54,16 +58,16 @@ def test_a_collections_languages_are_those_of_its_live_documents(catalog):
         return catalog.languages("test")
 
     assert languages() == ()
-    catalog.begin("test", [draft("/pending", language="zh")])
-    catalog.abandon("test")
+    catalog.begin("test", [draft("/pending", language="zh")], WRITER[0])
+    catalog.discard_pending("test", WRITER[0])
     publish(catalog, draft("/a", language="vi"), draft("/b"), draft("/c", language="und"))
     assert languages() == ("en", "vi")
     publish(catalog, draft("/a", "another", language="es"))
-    catalog.sweep("test")
+    catalog.purge("test", WRITER[0])
     assert languages() == ("en", "es")
     publish(catalog, draft("/d", language="es"))
-    catalog.retire("test", [document_id("/a"), document_id("/b")])
-    catalog.sweep("test")
+    catalog.mark_deleted("test", [document_id("/a"), document_id("/b")], WRITER[0])
+    catalog.purge("test", WRITER[0])
     assert languages() == ("es",)
     assert catalog.languages("unknown") == ()
 
@@ -86,17 +90,17 @@ def test_a_collection_is_made_once(catalog):
 
 def test_a_deleted_collection_takes_everything_with_it(catalog):
     publish(catalog, draft("/a"))
-    catalog.delete_collection("test")
+    catalog.delete_collection("test", WRITER[0])
     catalog.create_collection("test", embedder="m", dimension=3, fingerprint="x")
     assert (catalog.chunk_count("test"), list(catalog.documents("test"))) == (0, [])
 
 
 def test_a_pending_version_is_not_seen_until_it_is_published(catalog):
-    catalog.begin("test", [draft("/a")])
+    catalog.begin("test", [draft("/a")], WRITER[0])
     assert catalog.document("test", document_id("/a")) is None
     assert catalog.text("test", document_id("/a")) is None
     assert catalog.chunk_count("test") == 0
-    catalog.publish("test", [document_id("/a")])
+    catalog.publish("test", [document_id("/a")], WRITER[0])
     assert catalog.chunk_count("test") == 2
 
 
@@ -122,10 +126,10 @@ def test_a_new_version_replaces_the_old_in_one_step(catalog):
     publish(catalog, draft("/a", "zero two three", content="1"))
     record = catalog.document("test", document_id("/a"))
     assert (record.state.content_hash[0], record.chunk_count) == ("1", 3)
-    assert len(catalog.stale_chunks("test")) == 1
+    assert len(catalog.stale_chunks("test", WRITER[0])) == 1
     assert catalog.unfinished("test") == 1
-    catalog.sweep("test")
-    assert (catalog.stale_chunks("test"), catalog.unfinished("test")) == ([], 0)
+    catalog.purge("test", WRITER[0])
+    assert (catalog.stale_chunks("test", WRITER[0]), catalog.unfinished("test")) == ([], 0)
     assert len(list(catalog.every_chunk("test"))) == 3
 
 
@@ -160,17 +164,17 @@ def test_passages_are_reusable_within_a_collection_only(catalog):
 
 def test_retired_documents_are_gone_after_a_sweep(catalog):
     publish(catalog, draft("/a"), draft("/b"))
-    catalog.retire("test", [document_id("/a"), document_id("/unknown")])
+    catalog.mark_deleted("test", [document_id("/a"), document_id("/unknown")], WRITER[0])
     assert catalog.document("test", document_id("/a")) is None
-    assert len(catalog.stale_chunks("test")) == 2
-    catalog.sweep("test")
+    assert len(catalog.stale_chunks("test", WRITER[0])) == 2
+    catalog.purge("test", WRITER[0])
     assert [r.source_uri for r in catalog.documents("test")] == ["/b"]
 
 
 def test_changed_metadata_is_to_be_stamped_until_it_was(catalog):
     publish(catalog, draft("/a", given={"term": 1}))
-    catalog.set_metadata("test", {document_id("/a"): {"course": "x"}})
-    (stamp,) = catalog.unstamped("test")
+    catalog.set_metadata("test", {document_id("/a"): {"course": "x"}}, WRITER[0])
+    (stamp,) = catalog.pending_metadata_updates("test")
     assert stamp.metadata == {
         "author": "Ada",
         "course": "x",
@@ -179,17 +183,17 @@ def test_changed_metadata_is_to_be_stamped_until_it_was(catalog):
         "language": "en",
     }
     assert len(stamp.chunk_ids) == 2
-    catalog.stamped("test", [stamp.document_id])
-    assert catalog.unstamped("test") == []
+    catalog.mark_metadata_applied("test", [stamp.document_id], WRITER[0])
+    assert catalog.pending_metadata_updates("test") == []
 
 
 def test_many_documents_are_handled_in_slices(catalog):
     drafts = [draft(f"/{number}") for number in range(1200)]
     publish(catalog, *drafts)
     assert catalog.chunk_count("test") == 2400
-    catalog.retire("test", [d.document.id for d in drafts])
-    assert len(catalog.stale_chunks("test")) == 2400
-    catalog.sweep("test")
+    catalog.mark_deleted("test", [d.document.id for d in drafts], WRITER[0])
+    assert len(catalog.stale_chunks("test", WRITER[0])) == 2400
+    catalog.purge("test", WRITER[0])
     assert list(catalog.documents("test")) == []
 
 
@@ -199,8 +203,8 @@ def test_threads_and_a_second_opening_may_write_at_the_same_time(catalog, catalo
     def work(which, name):
         for number in range(20):
             new = draft(f"/{name}/{number}")
-            which.begin("test", [new])
-            which.publish("test", [new.document.id])
+            which.begin("test", [new], WRITER[0])
+            which.publish("test", [new.document.id], WRITER[0])
 
     with ThreadPoolExecutor() as threads:
         for done in [threads.submit(work, c, n) for n, c in enumerate([catalog, catalog, second])]:
@@ -211,15 +215,15 @@ def test_threads_and_a_second_opening_may_write_at_the_same_time(catalog, catalo
 
 def test_writing_to_an_unknown_collection_says_so(catalog):
     with pytest.raises(CollectionError, match="no collection 'other'"):
-        catalog.begin("other", [draft("/a")])
+        catalog.begin("other", [draft("/a")], WRITER[0])
 
 
 def test_publishing_what_another_process_took_back_is_an_error_and_changes_nothing(catalog):
     publish(catalog, draft("/a", "one"))
-    catalog.begin("test", [draft("/a", "two"), draft("/b", "three")])
-    catalog.abandon("test")
+    catalog.begin("test", [draft("/a", "two"), draft("/b", "three")], WRITER[0])
+    catalog.discard_pending("test", WRITER[0])
     with pytest.raises(CollectionError, match="another process"):
-        catalog.publish("test", [document_id("/a"), document_id("/b")])
+        catalog.publish("test", [document_id("/a"), document_id("/b")], WRITER[0])
     assert catalog.text("test", document_id("/a")) == "one"
 
 

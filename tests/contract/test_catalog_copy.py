@@ -29,8 +29,10 @@ def catalog(catalog_url):
     for name in ("other", "test"):
         catalog.create_collection(name, **MODEL)
         drafts = [draft("/a", "one two"), draft("/b", f"three {name}")]
-        catalog.begin(name, drafts)
-        catalog.publish(name, [each.document.id for each in drafts])
+        writer = catalog.start_writer(name, lease_seconds=60)
+        catalog.begin(name, drafts, writer)
+        catalog.publish(name, [each.document.id for each in drafts], writer)
+        catalog.end_writer(writer)
     unreadable = SourceState("/c", "", "", 0, None, "recipe")
     catalog.fail("test", unreadable, "encrypted", "remove the password")
     catalog.fail("test", drafts[0].state, "timeout", "too slow this time")
@@ -55,14 +57,15 @@ def test_all_that_is_recorded_is_recorded_again(catalog):
     assert contents(catalog, "copy") == contents(catalog, "test")
     assert [each.status for each in catalog.documents("copy")] == ["live", "live", "failed"]
     assert catalog.chunk_count("copy") == 4
-    assert catalog.unstamped("copy") == []
+    assert catalog.pending_metadata_updates("copy") == []
 
 
 def test_original_and_copy_do_not_touch_each_other(catalog):
     catalog.copy_collection("test", "copy")
     before, other = contents(catalog, "test"), contents(catalog, "other")
-    catalog.retire("copy", [document_id("/a")])
-    catalog.sweep("copy")
+    writer = catalog.start_writer("copy", lease_seconds=60)
+    catalog.mark_deleted("copy", [document_id("/a")], writer)
+    catalog.purge("copy", writer)
     assert contents(catalog, "test") == before
     catalog.delete_collection("test")
     assert [each.source_uri for each in catalog.documents("copy")] == ["/b", "/c"]
@@ -70,7 +73,8 @@ def test_original_and_copy_do_not_touch_each_other(catalog):
 
 
 def test_half_written_versions_are_not_copied(catalog):
-    catalog.begin("test", [draft("/a", "four five six")])
+    writer = catalog.start_writer("test", lease_seconds=60)
+    catalog.begin("test", [draft("/a", "four five six")], writer)
     catalog.copy_collection("test", "copy")
     assert catalog.unfinished("copy") == 0
     assert catalog.chunk_count("copy") == 4

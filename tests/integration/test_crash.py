@@ -34,7 +34,7 @@ STEPS = (
     "flush",
     "publish",
     "delete",
-    "sweep",
+    "purge",
     "set_metadata",
 )
 
@@ -196,7 +196,7 @@ def test_a_run_that_was_killed_at_any_moment_is_made_good_by_the_next(
     tmp_path, before, sources, undisturbed, moments
 ):
     expected, steps = undisturbed
-    assert {"begin", "upsert", "flush", "publish", "delete", "sweep", "set_metadata"} <= set(steps)
+    assert {"begin", "upsert", "flush", "publish", "delete", "purge", "set_metadata"} <= set(steps)
     killed = 0
     for share, delay in moments:
         state = tmp_path / str(share)

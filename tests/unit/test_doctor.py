@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kvasir.catalog.sql import SqlCatalog
-from kvasir.core.errors import CollectionError, UserError
+from kvasir.core.errors import CollectionError, UserError, WriterConflictError
 from kvasir.core.ledger import SourceState, VersionDraft, chunk_metadata
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
 from kvasir.ingesting.publishing import Publisher
@@ -124,15 +124,21 @@ def test_a_broken_vector_is_found_and_embedded_again(catalog, store, embedder, v
 def test_a_half_written_version_is_taken_back(catalog, store, embedder):
     before = content(store)
     new = draft("/a.txt", ["alpha", "new", "words"])
-    catalog.begin("test", [new])
+    writer = catalog.start_writer("test", lease_seconds=60)
+    catalog.begin("test", [new], writer)
     store.upsert(new.chunks[1:], embedder.embed_queries([c.passage for c in new.chunks[1:]]))
+    with pytest.raises(WriterConflictError, match="is writing to collection 'test'"):
+        repair(catalog, store, embedder, "test")
+    catalog.end_writer(writer)
     repairs = check(catalog, store, embedder, before, unfinished=1)
     assert repairs.recovered == 1
 
 
 def test_a_half_deleted_document_is_deleted_whole(catalog, store, embedder):
     kept = {k: v for k, v in content(store).items() if v[0].document_id == document_id("/b.txt")}
-    catalog.retire("test", [document_id("/a.txt")])
+    writer = catalog.start_writer("test", lease_seconds=60)
+    catalog.mark_deleted("test", [document_id("/a.txt")], writer)
+    catalog.end_writer(writer)
     store.delete(ids(store)[:1])
     assert examine(catalog, store, "test").unfinished == 1
     repair(catalog, store, embedder, "test")

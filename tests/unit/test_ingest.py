@@ -15,6 +15,7 @@ from kvasir.core.errors import (
     ComponentError,
     ExtractionError,
     RejectedDataError,
+    StoreIncompleteError,
     StoreLockedError,
     UserError,
 )
@@ -24,7 +25,7 @@ from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
 from kvasir.frontends.cli.paths import files
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.ingesting.publishing import Publisher
-from kvasir.ingesting.report import Embedded, Extracted, Failed, Found, Restoring, Reused
+from kvasir.ingesting.report import Embedded, Extracted, Failed, Found, Reused
 from kvasir.maintenance.inspection import examine, restore
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
@@ -118,6 +119,9 @@ class World:
 
     def chunks(self):
         return {chunk.id: chunk for batch in self.store.scroll() for chunk, _ in batch}
+
+    def restore(self, on_progress):
+        return restore(self.catalog, self.store, self.embedder, "test", on_progress=on_progress)
 
     def is_clean(self):
         return examine(self.catalog, self.store, "test").clean
@@ -220,7 +224,7 @@ def test_a_moved_file_embeds_nothing(world):
 def test_a_changed_recipe_cuts_anew_and_embeds_only_new_passages(world):
     world.write("a.txt", "one\ntwo\n")
     world.ingest()
-    world.pipeline = world.make(recipe="other")
+    world.pipeline = world.make(chunk_settings="other")
     report = world.ingest()
     assert names(report.replaced) == ["a.txt"]
     assert (report.chunks_embedded, report.chunks_reused) == (0, 2)
@@ -501,7 +505,7 @@ def test_an_error_of_the_reader_is_raised_to_the_caller(world):
     assert not [t for t in threading.enumerate() if t.name == "reader" and t.is_alive()]
 
 
-STEPS = ["begin", "upsert", "publish", "delete", "sweep"]
+STEPS = ["begin", "upsert", "publish", "delete", "purge"]
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -517,7 +521,7 @@ def test_a_failure_at_any_step_is_repaired_by_the_next_run(world, monkeypatch, s
 
     def fails(*args, **kwargs):
         # The first sweep belongs to recovery; the second one ends publishing.
-        if step != "sweep" or world.catalog.stale_chunks("test"):
+        if step != "purge" or world.catalog.stale_chunks(*args):
             if after:
                 real(*args, **kwargs)
             if armed:
@@ -632,7 +636,7 @@ def test_a_folder_without_files_is_named(world):
 def test_a_conflict_of_the_settings_alone_does_not_say_that_the_file_changed(world):
     world.write("a.txt", "one\n")
     world.ingest()
-    world.pipeline = world.make(recipe="other")
+    world.pipeline = world.make(chunk_settings="other")
     (failure,) = world.ingest(on_conflict="error").failed
     assert "settings" in failure.message
     assert "it changed" not in failure.message
@@ -793,7 +797,7 @@ def flushed(world):
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("step", [*STEPS, "set_metadata", "stamped"])
+@pytest.mark.parametrize("step", [*STEPS, "set_metadata", "mark_metadata_applied"])
 def test_a_power_cut_at_any_step_is_repaired_by_the_next_run(flushed, monkeypatch, step, after):
     world = flushed
     world.write("a.txt", "one\ntwo\n")
@@ -804,7 +808,7 @@ def test_a_power_cut_at_any_step_is_repaired_by_the_next_run(flushed, monkeypatc
     real = getattr(target, step)
 
     def fails(*args, **kwargs):
-        if step == "sweep" and not world.catalog.stale_chunks("test"):
+        if step == "purge" and not world.catalog.stale_chunks(*args):
             return real(*args, **kwargs)
         if after:
             real(*args, **kwargs)
@@ -855,22 +859,21 @@ def test_ctrl_c_keeps_what_was_embedded_and_waits_to_be_written(flushed):
     assert world.is_clean()
 
 
-def test_chunks_that_the_store_lost_are_written_again_by_the_next_ingest(world):
+def test_an_ingest_into_a_store_that_lost_chunks_says_so_until_they_are_restored(world):
     world.write("a.txt", "one\ntwo\nthree\n")
     world.ingest()
     before = world.chunks()
     world.store.delete(list(before)[:2])
-    with pytest.raises(UserError, match=r"has 1 chunks and the catalog 3.*--repair"):
+    world.embedder.embedded = 0
+    with pytest.raises(StoreIncompleteError, match=r"has 1 chunks and the catalog 3") as told:
         world.ingest()
-    args = world.catalog, world.store, world.embedder, "test"
-    world.pipeline = world.make(restore=lambda told: restore(*args, on_progress=told))
-    events = []
-    report = world.ingest(on_event=events.append)
-    assert [e for e in events if isinstance(e, Restoring)][-2:] == [
-        Restoring("writing again", 0, 2),
-        Restoring("writing again", 2, 2),
-    ]
-    assert (report.chunks_restored, report.chunks_embedded, len(report.unchanged)) == (2, 2, 1)
+    assert (told.value.expected, told.value.counted) == (3, 1)
+    assert world.embedder.embedded == 0
+    steps = []
+    assert world.restore(lambda *step: steps.append(step)) == 2
+    assert steps[-2:] == [("writing again", 0, 2), ("writing again", 2, 2)]
+    report = world.ingest()
+    assert (report.chunks_embedded, len(report.unchanged)) == (0, 1)
     assert world.chunks() == before
     assert world.is_clean()
 

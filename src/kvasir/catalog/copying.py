@@ -37,7 +37,7 @@ def copy_records(connection: Connection, collection_id: int, name: str) -> None:
     _fill(
         connection,
         versions,
-        select(*_columns(_old_version, id=None, source_id=_new.c.id))
+        select(*_columns(_old_version, id=None, source_id=_new.c.id, writer_id=None))
         .join(_old, _old.c.id == _old_version.c.source_id)
         .join(_new, both)
         .where(_old.c.collection_id == collection_id, _old_version.c.status.in_(_KEPT)),
@@ -60,7 +60,7 @@ def copy_records(connection: Connection, collection_id: int, name: str) -> None:
 
 def _columns(table: Any, **instead: ColumnElement[Any] | None) -> list[ColumnElement[Any]]:
     """Returns a table's columns, some replaced, those replaced by None left out."""
-    chosen = {column.name: instead.get(column.name, column) for column in table.c}
+    chosen = {column.key: instead.get(column.key, column) for column in table.c}
     return [column.label(name) for name, column in chosen.items() if column is not None]
 
 

@@ -1,28 +1,27 @@
 """The catalog on an SQL database: which version of which document has which chunks.
 
-Implements ``core.protocols.Catalog``, and what the front doors ask besides. The order in which
-a pipeline calls these methods, and why no crash between two of them does harm, is described
-in ``ingesting.publishing``.
+Implements ``core.ledger.Catalog``, where the methods are described. The order in which a pipeline
+calls them, and why no crash between two of them does harm, is in ``ingesting.publishing``.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import groupby, islice
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from kvasir.catalog import languages
+from kvasir.catalog import languages, writers
 from kvasir.catalog.copying import copy_records
+from kvasir.catalog.inserting import find_source, insert_version
 from kvasir.catalog.queries import live, live_chunks, of_collection, shown
 from kvasir.catalog.rows import (
     chunk_record,
-    chunk_rows,
     collection_record,
-    compress,
     document_record,
     expand,
     now,
@@ -30,19 +29,19 @@ from kvasir.catalog.rows import (
 )
 from kvasir.catalog.tables import chunks, collections, sources, texts, versions
 from kvasir.core.batches import batches
-from kvasir.core.errors import CollectionError
+from kvasir.core.errors import CollectionError, WriterConflictError
 from kvasir.core.ledger import (
     ChunkRecord,
     CollectionRecord,
     DocumentRecord,
     DocumentVersion,
+    MetadataUpdate,
     SourceState,
-    Stamp,
     VersionDraft,
     VersionStatus,
     chunk_metadata,
 )
-from kvasir.core.types import Metadata, document_id
+from kvasir.core.types import Metadata
 from kvasir.database import open_database, reading, writing
 
 _LANGUAGES_SECONDS = 2.0
@@ -105,23 +104,31 @@ class SqlCatalog:
         try:
             with writing(self._engine) as connection:
                 connection.execute(insert(collections), row)
-                made = self._collection(connection, name)
+                made = _collection(connection, name)
         except IntegrityError as error:
             raise CollectionError(
                 f"there is a collection '{name}' already: use it, or take another name"
             ) from error
         return collection_record(made)
 
-    def delete_collection(self, name: str) -> None:
-        """Forgets a collection and all that is recorded of it; unknown names are no error."""
+    def delete_collection(self, name: str, writer: str | None = None) -> None:
+        """Delete a collection with everything recorded of it; unknown names are no error."""
+        query = select(collections).filter_by(name=name).with_for_update()
         with writing(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+            others = writers.active(connection, row.id, writer) if row else []
+            if others:
+                raise WriterConflictError(
+                    f"{writers.describe(others[0])} is writing to collection '{name}': "
+                    "delete it when that has finished"
+                )
             connection.execute(delete(collections).where(collections.c.name == name))
         self._languages.pop(name, None)
 
     def copy_collection(self, name: str, to: str) -> None:
-        """Records a collection once more, under a name that no collection has yet."""
+        """Copy a collection's records to a new name."""
         with writing(self._engine) as connection:
-            copy_records(connection, self._collection(connection, name).id, to)
+            copy_records(connection, _collection(connection, name).id, to)
 
     def languages(self, collection: str) -> tuple[str, ...]:
         """Returns the languages of a collection's documents; none of an unknown collection.
@@ -139,7 +146,7 @@ class SqlCatalog:
         """Keeps the fitted parameters of the decision to refuse, or forgets them."""
         kept = dict(calibration) if calibration is not None else None
         with writing(self._engine) as connection:
-            row = self._collection(connection, collection)
+            row = _collection(connection, collection)
             connection.execute(update(collections).filter_by(id=row.id).values(calibration=kept))
 
     # Reading
@@ -233,59 +240,69 @@ class SqlCatalog:
                 found.update((row.passage_hash, row.chunk_id) for row in rows)
         return found
 
+    # Writers
+
+    def start_writer(
+        self, collection: str, *, lease_seconds: float, exclusive: bool = False
+    ) -> str:
+        """Begin a writer's lease and return the writer's id."""
+        with writing(self._engine) as connection:
+            row = _collection(connection, collection, lock=True)
+            return writers.start(connection, row, lease_seconds=lease_seconds, exclusive=exclusive)
+
+    def renew_writer(self, writer: str) -> bool:
+        """Prolong a lease; False if it was taken or the collection was deleted."""
+        with writing(self._engine) as connection:
+            return writers.renew(connection, writer)
+
+    def end_writer(self, writer: str) -> None:
+        """End a lease; others may take over what the writer left unfinished."""
+        with writing(self._engine) as connection:
+            writers.end(connection, writer)
+
+    def other_writers(self, collection: str, writer: str | None = None) -> list[str]:
+        """Return descriptions of the other writers whose lease has not ended."""
+        with reading(self._engine) as connection:
+            row = _collection(connection, collection)
+            return [writers.describe(each) for each in writers.active(connection, row.id, writer)]
+
+    @contextmanager
+    def _writing_as(self, writer: str, collection: str) -> Iterator[tuple[Connection, Any]]:
+        """Open a transaction of a writer; writers of one collection have theirs one by one."""
+        with writing(self._engine) as connection:
+            row = _collection(connection, collection, lock=True)
+            writers.require(connection, row, writer)
+            yield connection, row
+
     # Publishing
 
-    def begin(self, collection: str, drafts: Sequence[VersionDraft]) -> None:
-        """Records versions as pending, with all their chunks."""
-        with writing(self._engine) as connection:
-            collection_id = self._collection(connection, collection).id
+    def begin(self, collection: str, drafts: Sequence[VersionDraft], writer: str) -> None:
+        """Record versions as pending, with all their chunks."""
+        with self._writing_as(writer, collection) as (connection, row):
+            writers.claim(connection, row, [draft.document.id for draft in drafts], writer)
             for draft in drafts:
-                source_id = _source(connection, collection_id, draft.state.uri)
-                version_id = _insert(
-                    connection,
-                    versions,
-                    {
-                        **version_row(source_id, draft.state, _PENDING),
-                        "title": draft.document.title,
-                        "language": draft.language,
-                        "chunk_count": len(draft.chunks),
-                        "own": dict(draft.document.metadata),
-                        "given": dict(draft.given),
-                        "metadata": draft.metadata,
-                    },
-                )
-                connection.execute(
-                    insert(texts),
-                    {"version_id": version_id, "compressed": compress(draft.document.text)},
-                )
-                if draft.chunks:
-                    connection.execute(insert(chunks), chunk_rows(version_id, draft))
+                insert_version(connection, row.id, draft, writer)
 
-    def publish(self, collection: str, document_ids: Sequence[str]) -> None:
-        """Makes pending versions live and marks the versions they replace as deleted.
-
-        The collection's languages are those of its live versions from here on.
-
-        Raises:
-            CollectionError: One of them is not pending any more: another process took it for
-                a version that an interrupted run left.
-        """
-        with writing(self._engine) as connection:
+    def publish(self, collection: str, document_ids: Sequence[str], writer: str) -> None:
+        """Make the writer's pending versions live and mark those they replace as deleted."""
+        with self._writing_as(writer, collection) as (connection, _):
             for part in batches(document_ids, _SLICE):
                 pending = of_collection(collection, versions.c.source_id).where(
-                    versions.c.status == _PENDING, sources.c.document_id.in_(part)
+                    versions.c.status == _PENDING,
+                    versions.c.writer_id == writer,
+                    sources.c.document_id.in_(part),
                 )
                 ready = list(connection.execute(pending).scalars())
                 if len(ready) != len(set(part)):
-                    raise CollectionError(
-                        f"another process began to write to collection '{collection}' meanwhile: "
-                        "ingest again when it has ended"
+                    raise WriterConflictError(
+                        f"another process took back documents of collection '{collection}' that "
+                        "this one was writing: ingest them again"
                     )
                 mine = versions.c.source_id.in_(ready)
                 connection.execute(
                     update(versions)
                     .where(mine, versions.c.status.in_([_LIVE, _FAILED]))
-                    .values(status=_DELETED)
+                    .values(status=_DELETED, writer_id=writer)
                 )
                 connection.execute(
                     update(versions).where(mine, versions.c.status == _PENDING).values(status=_LIVE)
@@ -295,32 +312,15 @@ class SqlCatalog:
                 languages.add(connection, collection, found)
         self._languages.pop(collection, None)
 
-    def abandon(self, collection: str) -> int:
-        """Marks every pending version as deleted and the live one beside it for stamping.
+    def discard_pending(self, collection: str, writer: str) -> int:
+        """Mark pending versions of the writer and of ended writers as deleted."""
+        with self._writing_as(writer, collection) as (connection, row):
+            return writers.take_over(connection, row.id, writer)
 
-        Returns:
-            How many there were: a run was interrupted when it is not 0.
-        """
-        query = of_collection(collection, versions.c.id, versions.c.source_id).where(
-            versions.c.status == _PENDING
-        )
-        with writing(self._engine) as connection:
-            rows = connection.execute(query).all()
-            for part in batches(rows, _SLICE):
-                connection.execute(
-                    update(versions)
-                    .where(versions.c.id.in_([row.id for row in part]))
-                    .values(status=_DELETED)
-                )
-                beside = versions.c.source_id.in_([row.source_id for row in part])
-                connection.execute(
-                    update(versions).where(beside, versions.c.status == _LIVE).values(stamped=False)
-                )
-        return len(rows)
-
-    def retire(self, collection: str, document_ids: Sequence[str]) -> None:
-        """Marks every version of documents as deleted; unknown ids are no error."""
-        with writing(self._engine) as connection:
+    def mark_deleted(self, collection: str, document_ids: Sequence[str], writer: str) -> None:
+        """Mark every version of documents as deleted; unknown ids are no error."""
+        with self._writing_as(writer, collection) as (connection, row):
+            writers.claim(connection, row, document_ids, writer)
             for part in batches(document_ids, _SLICE):
                 ids = of_collection(collection, versions.c.id).where(
                     sources.c.document_id.in_(part)
@@ -328,14 +328,12 @@ class SqlCatalog:
                 connection.execute(
                     update(versions)
                     .where(versions.c.id.in_(list(connection.execute(ids).scalars())))
-                    .values(status=_DELETED)
+                    .values(status=_DELETED, writer_id=writer)
                 )
 
-    def stale_chunks(self, collection: str) -> list[str]:
-        """Returns the chunk ids of deleted versions that the live version does not have."""
-        deleted = of_collection(collection, versions.c.source_id).where(
-            versions.c.status == _DELETED
-        )
+    def stale_chunks(self, collection: str, writer: str) -> list[str]:
+        """Return the chunk ids of the writer's deleted versions that no other version has."""
+        deleted = _deleted_by(collection, writer, versions.c.source_id)
         stale: list[str] = []
         with reading(self._engine) as connection:
             for source_id in sorted(set(connection.execute(deleted).scalars())):
@@ -349,12 +347,11 @@ class SqlCatalog:
                 stale.extend(sorted(gone - kept))
         return stale
 
-    def sweep(self, collection: str) -> None:
-        """Forgets deleted versions, and sources without any version."""
+    def purge(self, collection: str, writer: str) -> None:
+        """Delete the records of the writer's deleted versions, and sources without any version."""
         columns = (versions.c.id, versions.c.source_id, versions.c.language)
-        query = of_collection(collection, *columns).where(versions.c.status == _DELETED)
-        with writing(self._engine) as connection:
-            rows = connection.execute(query).all()
+        with self._writing_as(writer, collection) as (connection, _):
+            rows = connection.execute(_deleted_by(collection, writer, *columns)).all()
             for part in batches(rows, _SLICE):
                 ids = [row.id for row in part]
                 connection.execute(delete(versions).where(versions.c.id.in_(ids)))
@@ -366,10 +363,10 @@ class SqlCatalog:
         self._languages.pop(collection, None)
 
     def fail(self, collection: str, state: SourceState, reason: str, message: str) -> None:
-        """Records that a source could not be read; a live version stays as it is."""
+        """Record that a source could not be read; a live version stays as it is."""
         with writing(self._engine) as connection:
-            collection_id = self._collection(connection, collection).id
-            source_id = _source(connection, collection_id, state.uri)
+            collection_id = _collection(connection, collection, lock=True).id
+            source_id = find_source(connection, collection_id, state.uri)
             connection.execute(
                 delete(versions).where(
                     versions.c.source_id == source_id, versions.c.status == _FAILED
@@ -382,11 +379,12 @@ class SqlCatalog:
 
     # Metadata
 
-    def set_metadata(self, collection: str, given: Mapping[str, Metadata]) -> None:
-        """Replaces the metadata given for live documents, by id, and marks them for stamping."""
+    def set_metadata(self, collection: str, given: Mapping[str, Metadata], writer: str) -> None:
+        """Replace the metadata given for live documents, by id; the store's is then outdated."""
         columns = (versions.c.id, versions.c.own, versions.c.title, versions.c.language)
         query = live(collection, *columns, sources.c.uri)
-        with writing(self._engine) as connection:
+        with self._writing_as(writer, collection) as (connection, claimed):
+            writers.claim(connection, claimed, list(given), writer)
             for name, wanted in given.items():
                 row = connection.execute(query.where(sources.c.document_id == name)).one_or_none()
                 if row is None:
@@ -397,53 +395,55 @@ class SqlCatalog:
                 merged = chunk_metadata(
                     row.own, wanted, source_uri=row.uri, title=row.title, language=row.language
                 )
+                values = {"given": dict(wanted), "metadata": merged, "metadata_applied": False}
                 connection.execute(
                     update(versions)
                     .where(versions.c.id == row.id)
-                    .values(given=dict(wanted), metadata=merged, stamped=False)
+                    .values({**values, "writer_id": writer})
                 )
 
-    def unstamped(self, collection: str) -> list[Stamp]:
-        """Returns the live documents whose metadata the store may not have yet."""
+    def pending_metadata_updates(
+        self, collection: str, writer: str | None = None
+    ) -> list[MetadataUpdate]:
+        """Return what the store may lack: a writer's updates, or all of them."""
         query = live(collection, sources.c.document_id, versions.c.id, versions.c.metadata)
-        stamps = []
+        query = query.where(~versions.c.metadata_applied)
+        if writer is not None:
+            query = query.where(versions.c.writer_id == writer)
+        updates = []
         with reading(self._engine) as connection:
-            for row in connection.execute(query.where(~versions.c.stamped)).all():
+            for row in connection.execute(query).all():
                 ids = connection.execute(
                     select(chunks.c.chunk_id).where(chunks.c.version_id == row.id)
                 ).scalars()
-                stamps.append(Stamp(row.document_id, tuple(ids), row.metadata))
-        return stamps
+                updates.append(MetadataUpdate(row.document_id, tuple(ids), row.metadata))
+        return updates
 
-    def stamped(self, collection: str, document_ids: Sequence[str]) -> None:
-        """Notes that the store has the metadata of these documents."""
-        with writing(self._engine) as connection:
+    def mark_metadata_applied(
+        self, collection: str, document_ids: Sequence[str], writer: str
+    ) -> None:
+        """Record that the store has the writer's metadata updates of these documents."""
+        with self._writing_as(writer, collection) as (connection, _):
             for part in batches(document_ids, _SLICE):
-                ids = live(collection, versions.c.id).where(sources.c.document_id.in_(part))
+                ids = live(collection, versions.c.id).where(
+                    sources.c.document_id.in_(part), versions.c.writer_id == writer
+                )
                 connection.execute(
                     update(versions)
                     .where(versions.c.id.in_(list(connection.execute(ids).scalars())))
-                    .values(stamped=True)
+                    .values(metadata_applied=True)
                 )
 
-    def _collection(self, connection: Connection, name: str) -> Any:
-        row = connection.execute(select(collections).filter_by(name=name)).one_or_none()
-        if row is None:
-            raise CollectionError(
-                f"there is no collection '{name}': ingest something into it first"
-            )
-        return row
+
+def _collection(connection: Connection, name: str, *, lock: bool = False) -> Any:
+    query = select(collections).filter_by(name=name)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise CollectionError(f"there is no collection '{name}': ingest something into it first")
+    return row
 
 
-def _source(connection: Connection, collection_id: int, uri: str) -> int:
-    identity = {"collection_id": collection_id, "document_id": document_id(uri)}
-    found = connection.execute(select(sources.c.id).filter_by(**identity)).scalar_one_or_none()
-    if found is not None:
-        return int(found)
-    return _insert(connection, sources, {**identity, "uri": uri})
-
-
-def _insert(connection: Connection, table: Table, row: Mapping[str, Any]) -> int:
-    """Insert one row and return its id, without ``RETURNING`` where the engine has none."""
-    key: Any = connection.execute(insert(table).values(**row)).inserted_primary_key
-    return int(key[0])
+def _deleted_by(collection: str, writer: str, *columns: Any) -> Select[Any]:
+    return of_collection(collection, *columns).where(
+        versions.c.status == _DELETED, versions.c.writer_id == writer
+    )

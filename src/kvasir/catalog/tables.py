@@ -2,6 +2,7 @@
 
     collections 1-n sources 1-n versions 1-n chunks
                                 versions 1-1 texts
+    collections 1-n writers
 
 Times are in UTC and without a zone, as SQLite has none. A change here needs a migration in
 ``kvasir.database.migrations``; a test compares the two.
@@ -74,17 +75,19 @@ versions = Table(
     Column("content_hash", String(64), nullable=False),
     Column("size", big_integer(), nullable=False),
     Column("modified", double()),
-    Column("recipe", String(64), nullable=False),
+    Column("recipe", String(64), key="settings_hash", nullable=False),
     Column("title", long_text(Text()), nullable=False),
     Column("language", String(16), nullable=False),
     Column("chunk_count", Integer, nullable=False),
     Column("own", JSON, nullable=False),
     Column("given", JSON, nullable=False),
     Column("metadata", JSON, nullable=False),
-    Column("stamped", Boolean, nullable=False),
+    Column("stamped", Boolean, key="metadata_applied", nullable=False),
     Column("error_reason", String(32)),
     Column("error_message", long_text(Text())),
     Column("recorded", DateTime, nullable=False),
+    # Whose work in progress it is. No foreign key, because a writer's row is deleted first.
+    Column("writer_id", exact(36)),
     Index(None, "source_id", "status"),
     Index(None, "status"),
 )
@@ -107,4 +110,20 @@ chunks = Table(
     Column("end", Integer, nullable=False),
     Column("page", Integer),
     Column("headings", JSON, nullable=False),
+)
+
+writers = Table(
+    "writers",
+    metadata,
+    Column("id", exact(36), primary_key=True),
+    Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
+    Column("exclusive", Boolean, nullable=False),
+    # Seconds since 1970 by the database's clock.
+    Column("heartbeat", double(), nullable=False),
+    Column("lease_seconds", double(), nullable=False),
+    Column("host", String(255), nullable=False),
+    # The machine's boot and process namespace; empty where they are not known.
+    Column("machine", String(255), nullable=False),
+    Column("pid", big_integer(), nullable=False),
+    Column("process_start", String(32), nullable=False),
 )

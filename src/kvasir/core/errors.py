@@ -9,6 +9,9 @@ KvasirError
 │   ├── FetchError             a URL cannot or may not be fetched
 │   ├── ModelNotFoundError     no weights where they were looked for
 │   ├── CollectionError        unknown collection, or made by another embedder
+│   │   ├── StoreIncompleteError   the store lacks chunks that the catalog has
+│   │   └── WriterConflictError    another writer is at work, or took this one's lease
+│   │       └── DocumentBusyError  another writer is writing the same document
 │   ├── FilterError            a filter expression is malformed
 │   └── StoreLockedError       another process holds the index
 └── ComponentError             a component failed: which, doing what, why
@@ -175,6 +178,18 @@ class ClosedError(UserError):
     """Something was used after it was closed."""
 
     code = "closed"
+
+
+class WriterConflictError(CollectionError):
+    """Another writer is at work in the collection, or took this one's lease."""
+
+    code = "writer_conflict"
+
+
+class DocumentBusyError(WriterConflictError):
+    """Another writer is writing or deleting the same document."""
+
+    code = "document_busy"
 
 
 class FilterError(UserError):

@@ -1,4 +1,4 @@
-"""What the catalog records: collections, documents, versions and chunks.
+"""What the catalog records: collections, documents, versions, chunks and writers.
 
 A version of a document goes through these states:
 
@@ -9,16 +9,24 @@ A version of a document goes through these states:
 
 Only one version of a document is live. Pending and deleted versions exist for moments, or
 after a crash, and tell the next run what to clean up.
+
+A writer holds a lease on a collection while it works, and owns the versions it is writing or
+deleting. Of one document, only one writer has such versions at a time. What a writer whose lease
+ended leaves behind is taken over by the next writer.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
+from kvasir.core.errors import CollectionError, UserError
+from kvasir.core.protocols import Embedder
 from kvasir.core.types import Chunk, Document, Metadata, MetadataValue
 
 RESERVED_METADATA = ("source_uri", "title", "language")
@@ -67,7 +75,7 @@ class SourceState:
         content_hash: SHA-256 of its bytes, hexadecimal; empty when they could not be read.
         size: Its size in bytes.
         modified: Modification time, seconds since 1970, or None where there is none.
-        recipe: Hash of the settings that shape the chunks (extraction, splitting, language).
+        settings_hash: Hash of the settings that shape the chunks (extraction, splitting, language).
     """
 
     uri: str
@@ -75,7 +83,7 @@ class SourceState:
     content_hash: str
     size: int
     modified: float | None
-    recipe: str
+    settings_hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +186,8 @@ class ChunkRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
-    """Metadata that the chunks of a document must carry in the store."""
+class MetadataUpdate:
+    """Metadata that the chunks of a document must carry in the store, and may not carry yet."""
 
     document_id: str
     chunk_ids: tuple[str, ...]
@@ -197,3 +205,192 @@ def chunk_metadata(
 def passage_hash(passage: str) -> str:
     """Returns the hash by which an unchanged passage is recognised: 128 bits, hexadecimal."""
     return hashlib.blake2b(passage.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def check_metadata(given: Metadata) -> None:
+    """Checks metadata that a caller gives.
+
+    Raises:
+        UserError: A field is reserved or a value is not text, a finite number or a truth value.
+    """
+    for name, value in given.items():
+        if name in RESERVED_METADATA:
+            raise UserError(f"metadata field '{name}' is filled by Kvasir: use another name")
+        usable = isinstance(value, (str, int, float, bool))
+        if not name or not usable or (isinstance(value, float) and not math.isfinite(value)):
+            raise UserError(
+                f"metadata field '{name}' must be text, a finite number or true/false, "
+                f"not {value!r}"
+            )
+
+
+def check_embedder(record: CollectionRecord, embedder: Embedder) -> None:
+    """Checks that an embedder's vectors can be compared with those of a collection.
+
+    Raises:
+        CollectionError: They cannot; names the models and what to do.
+    """
+    if record.fingerprint == embedder.fingerprint:
+        return
+    made = f"collection '{record.name}' was made with the embedding model '{record.embedder}'"
+    if record.embedder != embedder.name:
+        raise CollectionError(
+            f"{made} ({record.dimension} dimensions), but the settings name '{embedder.name}' "
+            f"({embedder.dimension} dimensions): set rag.embedding_model back, ingest into "
+            "another --collection, or delete this one with 'kvasir collections delete' and "
+            "ingest again"
+        )
+    raise CollectionError(
+        f"{made}, which the settings name too, but with other options or weights: set "
+        "rag.embedding_model.options (max_tokens, prompts) back to what they were, or the "
+        "model's files; or ingest into another --collection"
+    )
+
+
+class Catalog(Protocol):
+    """The ledger: which version of which document has which chunks in the store.
+
+    Every method is one transaction, durable when it returns. ``collection`` is a name, ``writer``
+    an id from ``start_writer``. Methods that take a writer raise ``WriterConflictError`` when its
+    lease was taken, and ``DocumentBusyError``, changing nothing, while another writer has pending
+    or deleted versions of one of the documents.
+    """
+
+    def collection(self, name: str) -> CollectionRecord | None:
+        """Return a collection, or None where there is none of this name."""
+
+    def collections(self) -> list[CollectionRecord]:
+        """Return every collection, by name."""
+
+    def create_collection(
+        self, name: str, *, embedder: str, dimension: int, fingerprint: str
+    ) -> CollectionRecord:
+        """Make a collection; raise CollectionError where there is one of this name."""
+
+    def delete_collection(self, name: str, writer: str | None = None) -> None:
+        """Delete a collection with everything recorded of it; unknown names are no error.
+
+        Raises:
+            WriterConflictError: Other writers than ``writer`` are at work in it.
+        """
+
+    def copy_collection(self, name: str, to: str) -> None:
+        """Copy a collection's records to a new name."""
+
+    def languages(self, collection: str) -> tuple[str, ...]:
+        """Return the languages of a collection's live documents, at most two seconds old."""
+
+    def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
+        """Keep the fitted parameters of the decision to refuse, or delete them."""
+
+    def document(self, collection: str, document_id: str) -> DocumentRecord | None:
+        """Return a document, or None where it is unknown."""
+
+    def documents(
+        self, collection: str, *, prefix: str = "", after: str = "", limit: int | None = None
+    ) -> Iterator[DocumentRecord]:
+        """Yield documents, ordered by source URI.
+
+        Args:
+            collection: The collection.
+            prefix: The beginning of their source URI.
+            after: Leave out those whose source URI is not greater.
+            limit: Most documents; all by default.
+        """
+
+    def text(self, collection: str, document_id: str) -> str | None:
+        """Return the text of the live version, or None."""
+
+    def live_version(self, collection: str, document_id: str) -> DocumentVersion | None:
+        """Return text and content hash of the live version, or None."""
+
+    def chunks(self, collection: str, document_id: str) -> list[ChunkRecord]:
+        """Return the chunks of the live version, in order."""
+
+    def chunk_count(self, collection: str) -> int:
+        """Return the number of chunks of all live versions."""
+
+    def every_chunk(self, collection: str) -> Iterator[ChunkRecord]:
+        """Yield the chunks of all live versions, read a page at a time."""
+
+    def unfinished(self, collection: str) -> int:
+        """Return the number of versions that are half-written or half-deleted."""
+
+    def reusable(self, collection: str, passage_hashes: Collection[str]) -> Mapping[str, str]:
+        """Return the id of a live chunk by passage hash, for those passages that have one."""
+
+    def start_writer(
+        self, collection: str, *, lease_seconds: float, exclusive: bool = False
+    ) -> str:
+        """Begin a writer's lease and return the writer's id.
+
+        Args:
+            collection: The collection it writes to.
+            lease_seconds: How long the lease lasts after each ``renew_writer``, by the database's
+                clock. It also ends with the writer's process, where that ran on this machine.
+            exclusive: Allow no other writer meanwhile.
+
+        Raises:
+            CollectionError: There is no such collection.
+            WriterConflictError: Another writer is exclusive, or this one would be and is not alone.
+        """
+
+    def renew_writer(self, writer: str) -> bool:
+        """Prolong a lease; False if it was taken or the collection was deleted."""
+
+    def end_writer(self, writer: str) -> None:
+        """End a lease; others may take over what the writer left unfinished."""
+
+    def other_writers(self, collection: str, writer: str | None = None) -> list[str]:
+        """Return descriptions of the other writers whose lease has not ended."""
+
+    def begin(self, collection: str, drafts: Sequence[VersionDraft], writer: str) -> None:
+        """Record versions as pending, with all their chunks.
+
+        Takes over what ended writers left of these documents, and the writer's own failed try.
+        """
+
+    def publish(self, collection: str, document_ids: Sequence[str], writer: str) -> None:
+        """Make the writer's pending versions live and mark those they replace as deleted.
+
+        The collection's languages are those of its live versions from here on.
+        """
+
+    def discard_pending(self, collection: str, writer: str) -> int:
+        """Mark pending versions of the writer and of ended writers as deleted.
+
+        The writer takes over everything that ended writers left. The live versions beside the
+        pending ones get a metadata update: chunks that they share may have been overwritten.
+
+        Returns:
+            The number of pending versions: a run was interrupted when it is not 0.
+        """
+
+    def mark_deleted(self, collection: str, document_ids: Sequence[str], writer: str) -> None:
+        """Mark every version of documents as deleted; unknown ids are no error."""
+
+    def stale_chunks(self, collection: str, writer: str) -> list[str]:
+        """Return the chunk ids of the writer's deleted versions that no other version has."""
+
+    def purge(self, collection: str, writer: str) -> None:
+        """Delete the records of the writer's deleted versions, and sources without any version."""
+
+    def fail(self, collection: str, state: SourceState, reason: str, message: str) -> None:
+        """Record that a source could not be read; a live version stays as it is."""
+
+    def set_metadata(self, collection: str, given: Mapping[str, Metadata], writer: str) -> None:
+        """Replace the metadata given for live documents, by id; the store's is then outdated.
+
+        Raises:
+            CollectionError: There is no such document; nothing was changed then.
+        """
+
+    def pending_metadata_updates(
+        self, collection: str, writer: str | None = None
+    ) -> list[MetadataUpdate]:
+        """Return what the store may lack: a writer's updates, or all of them."""
+
+    def mark_metadata_applied(
+        self, collection: str, document_ids: Sequence[str], writer: str
+    ) -> None:
+        """Record that the store has the writer's metadata updates of these documents."""

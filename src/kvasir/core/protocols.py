@@ -7,19 +7,10 @@ processes give the concurrency; every method may be called from several threads 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from kvasir.core.filters import Filter
-from kvasir.core.ledger import (
-    ChunkRecord,
-    CollectionRecord,
-    DocumentRecord,
-    DocumentVersion,
-    SourceState,
-    Stamp,
-    VersionDraft,
-)
 from kvasir.core.types import (
     Chunk,
     Conversion,
@@ -248,110 +239,6 @@ class Connected(Protocol):
 
     def close(self) -> None:
         """Ends them; a second call does nothing."""
-
-
-class Catalog(Protocol):
-    """The ledger: which version of which document has which chunks in the store.
-
-    Every method is one transaction, durable when it returns. ``collection`` is a name.
-    """
-
-    def collection(self, name: str) -> CollectionRecord | None:
-        """Returns a collection, or None where there is none of this name."""
-
-    def create_collection(
-        self, name: str, *, embedder: str, dimension: int, fingerprint: str
-    ) -> CollectionRecord:
-        """Makes a collection; raises CollectionError where there is one of this name."""
-
-    def collections(self) -> list[CollectionRecord]:
-        """Return every collection, by name."""
-
-    def copy_collection(self, name: str, to: str) -> None:
-        """Record a collection once more, under a name that no collection has yet."""
-
-    def delete_collection(self, name: str) -> None:
-        """Forget a collection and all that is recorded of it; unknown names are no error."""
-
-    def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
-        """Keep the fitted parameters of the decision to refuse, or forget them."""
-
-    def document(self, collection: str, document_id: str) -> DocumentRecord | None:
-        """Returns a document, or None where it is unknown."""
-
-    def documents(
-        self, collection: str, *, prefix: str = "", after: str = "", limit: int | None = None
-    ) -> Iterator[DocumentRecord]:
-        """Yield documents, ordered by source URI.
-
-        Args:
-            collection: The collection.
-            prefix: The beginning of their source URI.
-            after: Leave out those whose source URI is not greater.
-            limit: Most documents; all by default.
-        """
-
-    def every_chunk(self, collection: str) -> Iterator[ChunkRecord]:
-        """Yield the chunks of all live versions."""
-
-    def unfinished(self, collection: str) -> int:
-        """Return how many versions are half-written or half-deleted."""
-
-    def text(self, collection: str, document_id: str) -> str | None:
-        """Returns the text of the live version, or None."""
-
-    def live_version(self, collection: str, document_id: str) -> DocumentVersion | None:
-        """Return text and content hash of the live version, or None."""
-
-    def chunks(self, collection: str, document_id: str) -> list[ChunkRecord]:
-        """Returns the chunks of the live version, in order."""
-
-    def chunk_count(self, collection: str) -> int:
-        """Returns how many chunks the live versions have in all."""
-
-    def reusable(self, collection: str, passage_hashes: Collection[str]) -> Mapping[str, str]:
-        """Returns for passage hashes the id of a live chunk of that passage, where there is one."""
-
-    def begin(self, collection: str, drafts: Sequence[VersionDraft]) -> None:
-        """Records versions as pending, with all their chunks."""
-
-    def publish(self, collection: str, document_ids: Sequence[str]) -> None:
-        """Makes pending versions live and marks the versions they replace as deleted.
-
-        The collection's languages are those of its live versions from here on.
-
-        Raises:
-            CollectionError: One of them is not pending any more: another process took it for
-                a version that an interrupted run left.
-        """
-
-    def abandon(self, collection: str) -> int:
-        """Marks every pending version as deleted and the live one beside it for stamping.
-
-        Returns:
-            How many there were: a run was interrupted when it is not 0.
-        """
-
-    def retire(self, collection: str, document_ids: Sequence[str]) -> None:
-        """Marks every version of documents as deleted; unknown ids are no error."""
-
-    def stale_chunks(self, collection: str) -> list[str]:
-        """Returns the chunk ids of deleted versions that the live version does not have."""
-
-    def sweep(self, collection: str) -> None:
-        """Forgets deleted versions, and sources without any version."""
-
-    def fail(self, collection: str, state: SourceState, reason: str, message: str) -> None:
-        """Records that a source could not be read; a live version stays as it is."""
-
-    def set_metadata(self, collection: str, given: Mapping[str, Metadata]) -> None:
-        """Replaces the metadata given for live documents, by id, and marks them for stamping."""
-
-    def unstamped(self, collection: str) -> list[Stamp]:
-        """Returns the live documents whose metadata the store may not have yet."""
-
-    def stamped(self, collection: str, document_ids: Sequence[str]) -> None:
-        """Notes that the store has the metadata of these documents."""
 
 
 @runtime_checkable

@@ -19,29 +19,29 @@ _MYSQL = ("mysql", "mariadb")
 _BINARY = "utf8mb4_bin"
 
 
-def exact(length: int) -> TypeEngine[str]:
+def exact(length: int) -> Any:
     """Return short text that is compared letter by letter, and can be indexed."""
     return _on_servers(
         String(length), mysql.VARCHAR(length, collation=_BINARY), String(length, collation="C")
     )
 
 
-def long_text(plain: TypeEngine[str]) -> TypeEngine[str]:
+def long_text(plain: TypeEngine[str]) -> Any:
     """Return text of any length that is compared letter by letter; ``plain`` is SQLite's type."""
     return _on_servers(plain, mysql.LONGTEXT(collation=_BINARY), Text(collation="C"))
 
 
-def large_binary() -> TypeEngine[bytes]:
+def large_binary() -> Any:
     """Return bytes, up to 4 GB."""
     return _on_servers(LargeBinary(), mysql.LONGBLOB(), LargeBinary())
 
 
-def big_integer() -> TypeEngine[int]:
+def big_integer() -> Any:
     """Return a whole number of 64 bits."""
     return _on_servers(Integer(), BigInteger(), BigInteger())
 
 
-def double() -> TypeEngine[float]:
+def double() -> Any:
     """Return a floating point number of 64 bits."""
     return _on_servers(Float(), mysql.DOUBLE(asdecimal=False), Double())
 

@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 from kvasir.core.errors import ComponentError, KvasirError, RejectedDataError, UserError
-from kvasir.core.ledger import VersionStatus
-from kvasir.core.protocols import Catalog, Embedder, Splitter, VectorStore
-from kvasir.core.types import Metadata, Progress, document_id
+from kvasir.core.ledger import Catalog, VersionStatus, check_metadata
+from kvasir.core.protocols import Embedder, Splitter, VectorStore
+from kvasir.core.types import Metadata, document_id
+from kvasir.ingesting.embedding import Ready
 from kvasir.ingesting.preparing import (
     Fetch,
     OnConflict,
@@ -29,7 +31,11 @@ from kvasir.ingesting.preparing import (
     Work,
     cause_of,
 )
-from kvasir.ingesting.publishing import Publisher, Ready, check_metadata
+from kvasir.ingesting.publishing import (
+    HEARTBEAT_SECONDS,
+    LEASE_SECONDS,
+    Publisher,
+)
 from kvasir.ingesting.report import (
     Embedded,
     Event,
@@ -39,12 +45,11 @@ from kvasir.ingesting.report import (
     Found,
     IngestReport,
     Outcome,
-    Restoring,
     Reused,
 )
 from kvasir.ingesting.sources import Discovery, Input, discover
 
-RECIPE_VERSION = 1
+SETTINGS_VERSION = 1
 """Raise it when extraction or splitting changes so that documents should be cut anew."""
 
 _RELABEL_TOGETHER = 100
@@ -68,15 +73,16 @@ class IngestPipeline:
         catalog: Catalog,
         collection: str,
         *,
-        recipe: str = "",
+        chunk_settings: str = "",
         language: str | None = None,
         fetch: Fetch | None = None,
         batch_chunks: int = 256,
         hold_seconds: float = 3.0,
         left_out: Iterable[str] = (),
         max_file_mb: int = 200,
-        restore: Callable[[Progress], int] | None = None,
         writing: threading.Lock | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         """Makes the pipeline; nothing is read or written yet.
 
@@ -87,8 +93,8 @@ class IngestPipeline:
             store: The collection's store.
             catalog: The ledger.
             collection: The collection's name; it is made when first ingested into.
-            recipe: Name and options of extraction and splitting in any fixed spelling: where
-                it changed, an unchanged source is cut anew.
+            chunk_settings: Name and options of extraction and splitting in any fixed spelling:
+                where it changed, an unchanged source is cut anew.
             language: ISO 639-1 code of every document, or None to detect it.
             fetch: Gets the bytes of an address; without it addresses are refused.
             batch_chunks: Passages that are embedded in one call; documents are put together
@@ -97,9 +103,9 @@ class IngestPipeline:
                 written with one flush (which takes about 0.1 s).
             left_out: Files and folders that are skipped inside of folders: our own.
             max_file_mb: Larger sources are reported unread, in MiB.
-            restore: Writes the chunks that the store has lost, tells how far it is, and returns
-                how many there were.
             writing: The lock of every publisher of the store.
+            lease_seconds: How long a writer's lease lasts after its last heartbeat.
+            heartbeat_seconds: Seconds between heartbeats.
         """
         self._pool = pool
         self._splitter = splitter
@@ -110,11 +116,20 @@ class IngestPipeline:
         self._batch_chunks = batch_chunks
         self._hold_seconds = hold_seconds
         self._left_out = tuple(left_out)
-        shape = f"{RECIPE_VERSION}\n{type(splitter).__name__}\n{recipe}\n{language or ''}"
-        self._recipe = hashlib.sha256(shape.encode()).hexdigest()
+        shape = f"{SETTINGS_VERSION}\n{type(splitter).__name__}\n{chunk_settings}\n{language or ''}"
+        self._settings_hash = hashlib.sha256(shape.encode()).hexdigest()
         self._max_bytes = max_file_mb << 20
-        self._restore = restore
-        self._publisher = Publisher(store, catalog, embedder, collection, batch_chunks, writing)
+        self._make_publisher = partial(
+            Publisher,
+            store,
+            catalog,
+            embedder,
+            collection,
+            batch_chunks,
+            writing or threading.Lock(),
+            lease_seconds=lease_seconds,
+            heartbeat_seconds=heartbeat_seconds,
+        )
 
     def ingest(
         self,
@@ -141,37 +156,57 @@ class IngestPipeline:
 
         Raises:
             CollectionError: Another embedder made the collection.
-            UserError: A metadata field is reserved or its value cannot be kept; or the store
-                lacks chunks and this pipeline has no way to restore them.
+            StoreIncompleteError: The store lacks chunks of earlier documents, and no other writer
+                is active: restore them, then ingest again. Nothing was ingested.
+            WriterConflictError: The collection is being deleted or repaired, or this writer's lease
+                was taken; what is reported as finished is kept.
+            UserError: A metadata field is reserved or its value cannot be kept.
         """
         check_metadata(metadata or {})
         if on_conflict not in ("skip", "replace", "error"):
             raise UserError(f"on_conflict must be skip, replace or error, not '{on_conflict}'")
+        publisher = self._make_publisher()
+        publisher.open_collection()
+        with publisher.session():
+            return self._ingest(publisher, inputs, on_conflict, prune, metadata, on_event)
+
+    def _ingest(
+        self,
+        publisher: Publisher,
+        inputs: Iterable[Input],
+        on_conflict: OnConflict,
+        prune: bool,
+        metadata: Metadata | None,
+        on_event: Callable[[Event], None],
+    ) -> IngestReport:
         started = time.perf_counter()
-        self._publisher.open_collection()
         run = _Run(
-            self._publisher,
+            publisher,
             self._catalog,
             self._collection,
             batch_chunks=self._batch_chunks,
             hold_seconds=self._hold_seconds,
             on_event=on_event,
         )
-        run.report.recovered = self._publisher.recover()
-        restored, run.report.chunks_unknown = self._publisher.check_count(
-            self._restore, lambda *told: on_event(Restoring(*told))
-        )
-        run.report.chunks_restored = run.report.chunks_embedded = restored
+        run.report.recovered = publisher.recover()
+        run.report.chunks_unknown = publisher.check_complete()
         found = discover(inputs, self._left_out)
         run.report.without_files = found.without_files
         rules = Rules(
-            self._collection, self._recipe, self._language, on_conflict, metadata, self._max_bytes
+            self._collection,
+            self._settings_hash,
+            self._language,
+            on_conflict,
+            metadata,
+            self._max_bytes,
         )
         reader = Reader(self._pool, self._splitter, self._catalog, self._fetch, rules, found.items)
         try:
             run.do(found, reader)
             if prune:
                 run.prune(found)
+            # Neighbours that were killed meanwhile leave work that nobody else may clean up.
+            publisher.recover()
         except KeyboardInterrupt:
             run.report.interrupted = True
             run.settle()

@@ -20,8 +20,14 @@ from typing import Any, Literal, Protocol
 
 from kvasir.core import media_types
 from kvasir.core.errors import ExtractionError, FetchError
-from kvasir.core.ledger import SourceState, VersionDraft, VersionStatus, chunk_metadata
-from kvasir.core.protocols import Catalog, Splitter
+from kvasir.core.ledger import (
+    Catalog,
+    SourceState,
+    VersionDraft,
+    VersionStatus,
+    chunk_metadata,
+)
+from kvasir.core.protocols import Splitter
 from kvasir.core.types import Document, Metadata, MetadataValue, Source, document_id
 from kvasir.ingesting.extraction import too_large
 from kvasir.ingesting.report import Failed, Finished, Outcome
@@ -79,7 +85,7 @@ class Rules:
 
     Attributes:
         collection: The collection's name.
-        recipe: Hash of the settings that shape the chunks.
+        settings_hash: Hash of the settings that shape the chunks.
         language: The language of all documents, or None to detect it.
         on_conflict: What to do with a changed source that is there already.
         metadata: Metadata for every document, or None to keep what each has.
@@ -87,7 +93,7 @@ class Rules:
     """
 
     collection: str
-    recipe: str
+    settings_hash: str
     language: str | None
     on_conflict: OnConflict
     metadata: Metadata | None
@@ -208,7 +214,9 @@ class Reader:
                 is_large = self._is_large(size)
                 content_hash = "" if is_large else hashlib.file_digest(file, "sha256").hexdigest()
             modified = status.st_mtime
-        state = SourceState(uri, media_type, content_hash, size, modified, self._rules.recipe)
+        state = SourceState(
+            uri, media_type, content_hash, size, modified, self._rules.settings_hash
+        )
         if not content_hash:
             refusal = too_large(size, self._rules.max_bytes)
             return item, Unreadable(Failed(uri, refusal.reason, str(refusal)), state)
@@ -226,7 +234,10 @@ class Reader:
             return True
         given = record.given if rules.metadata is None else rules.metadata
         old = record.state
-        same = (old.content_hash, old.recipe) == (state.content_hash, state.recipe)
+        same = (old.content_hash, old.settings_hash) == (
+            state.content_hash,
+            state.settings_hash,
+        )
         # After a failure in between it is read anew, so that the failure is forgotten.
         if same and record.error_reason is not None:
             self._changed[uri] = (state, given, Outcome.REPLACED)

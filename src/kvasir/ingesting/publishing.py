@@ -12,69 +12,53 @@ The order for a group of documents, each step durable before the next:
 Between any two steps the catalog knows every chunk id that the store may hold, so ``recover``
 needs nothing else: what is pending becomes deleted, then steps 5 and 6 are done again. Deleting
 a document is: all of its versions become deleted, then steps 5 and 6.
+
+Several processes may write to one collection. Each has a lease (``ingesting.leases``) and owns the
+versions that it has pending or deleted; step 2 waits while another writer has such versions of one
+of the documents. ``recover`` takes over only what a writer whose lease ended left behind.
 """
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 
 from kvasir.core.batches import batches
-from kvasir.core.errors import CollectionError, ComponentError, UserError
-from kvasir.core.ledger import RESERVED_METADATA, CollectionRecord, VersionDraft, passage_hash
-from kvasir.core.protocols import Catalog, Embedder, VectorStore
-from kvasir.core.types import Chunk, Matrix, Metadata, Progress
+from kvasir.core.errors import (
+    CollectionError,
+    ComponentError,
+    DocumentBusyError,
+    StoreIncompleteError,
+    WriterConflictError,
+)
+from kvasir.core.ledger import Catalog, VersionDraft, check_embedder, check_metadata
+from kvasir.core.protocols import Embedder, VectorStore
+from kvasir.core.types import Chunk, Metadata
+from kvasir.ingesting.embedding import Ready, complete_vectors
+from kvasir.ingesting.leases import Lease
 
 _SLICE = 512
 """Chunks in one call to the store."""
 
+LEASE_SECONDS, HEARTBEAT_SECONDS = 30.0, 10.0
+"""How long a writer's lease lasts after its last heartbeat, and seconds between heartbeats."""
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Documents whose vectors are complete; nothing of them is written yet.
+_RETRY_SECONDS = 0.05
+_PATIENCE_SECONDS = 600.0
+"""How long a writer waits for another one that has the same document in progress."""
 
-    Every chunk counts once: ``embedded + reused + repeated`` is the number of chunks.
-
-    Attributes:
-        drafts: The documents.
-        chunks: All of their chunks.
-        hashes: The hash of each one's passage.
-        vectors: By the hash of the passage.
-        embedded: Passages that were embedded.
-        reused: Chunks whose vector was taken over from the collection.
-        repeated: Chunks whose passage was embedded just before, for another chunk.
-        seconds: Seconds of finding and making vectors.
-    """
-
-    drafts: Sequence[VersionDraft]
-    chunks: Sequence[Chunk]
-    hashes: Sequence[str]
-    vectors: Mapping[str, Matrix] = field(repr=False)
-    embedded: int
-    reused: int
-    repeated: int
-    seconds: float
-
-    def apart(self) -> Iterator[Ready]:
-        """Yield each document for itself."""
-        start = 0
-        for draft in self.drafts:
-            end = start + len(draft.chunks)
-            chunks, hashes = self.chunks[start:end], self.hashes[start:end]
-            yield replace(self, drafts=(draft,), chunks=chunks, hashes=hashes)
-            start = end
+_Result = TypeVar("_Result")
 
 
 class Publisher:
-    """Everything that writes to one collection; safe to call from several threads.
+    """Everything that writes to one collection, for one thread.
 
-    There is one for a store, or several that share a lock: what another one is about to
-    publish would look interrupted.
+    Those of one process that write to the same store share a lock.
     """
 
     def __init__(
@@ -85,6 +69,9 @@ class Publisher:
         collection: str,
         batch_chunks: int = 256,
         writing: threading.Lock | None = None,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         """Makes a publisher; nothing is read or written yet.
 
@@ -95,6 +82,8 @@ class Publisher:
             collection: The collection's name.
             batch_chunks: How many passages are embedded at once.
             writing: Held while something is written; shared by all publishers of a store.
+            lease_seconds: How long this writer's lease lasts after its last heartbeat.
+            heartbeat_seconds: Seconds between heartbeats.
         """
         self._store = store
         self._catalog = catalog
@@ -102,6 +91,43 @@ class Publisher:
         self._collection = collection
         self._batch_chunks = batch_chunks
         self._writing = writing or threading.Lock()
+        self._lease_seconds = lease_seconds
+        self._heartbeat_seconds = heartbeat_seconds
+        self._lease: Lease | None = None
+
+    @contextmanager
+    def session(self, *, exclusive: bool = False) -> Iterator[None]:
+        """Hold one lease for several calls; each call outside of a session has its own.
+
+        Args:
+            exclusive: Allow no other writer of the collection meanwhile.
+
+        Raises:
+            WriterConflictError: Other writers do not allow it.
+        """
+        if self._lease is not None:
+            yield
+            return
+        lease = Lease(
+            self._catalog,
+            self._collection,
+            seconds=self._lease_seconds,
+            heartbeat_seconds=self._heartbeat_seconds,
+            exclusive=exclusive,
+        )
+        with lease:
+            self._lease = lease
+            try:
+                yield
+            finally:
+                self._lease = None
+
+    @property
+    def _writer(self) -> str:
+        if self._lease is None:
+            raise RuntimeError("a publisher writes within a session only")
+        self._lease.check()
+        return self._lease.writer
 
     def open_collection(self) -> None:
         """Makes the collection if it is new.
@@ -111,58 +137,59 @@ class Publisher:
         """
         name, embedder = self._collection, self._needed_embedder()
         record = self._catalog.collection(name)
-        if record is not None:
-            check_embedder(record, embedder)
-            return
-        self._catalog.create_collection(
-            name,
-            embedder=embedder.name,
-            dimension=embedder.dimension,
-            fingerprint=embedder.fingerprint,
-        )
+        if record is None:
+            try:
+                record = self._catalog.create_collection(
+                    name,
+                    embedder=embedder.name,
+                    dimension=embedder.dimension,
+                    fingerprint=embedder.fingerprint,
+                )
+            except CollectionError:
+                record = self._catalog.collection(name)
+                if record is None:
+                    raise
+                # Another process made it in between.
+        check_embedder(record, embedder)
 
     def recover(self) -> int:
-        """Puts right what an interrupted run left.
+        """Take over and clean up what writers whose lease ended left behind.
 
         Returns:
-            How many versions were half-written; their documents are to be ingested again.
+            The number of half-written versions; their documents are to be ingested again.
         """
-        with self._writing:
-            abandoned = self._catalog.abandon(self._collection)
-            self._sweep()
-            self._stamp()
-        return abandoned
+        with self.session(), self._writing:
+            return self._recover()
 
-    def check_count(
-        self,
-        restore: Callable[[Progress], int] | None,
-        on_progress: Progress = lambda stage, done, total: None,
-    ) -> tuple[int, int]:
-        """Compares how many chunks catalog and store have, and gives back what the store lost.
+    def _recover(self) -> int:
+        discarded = self._catalog.discard_pending(self._collection, self._writer)
+        self._purge()
+        self._apply_metadata()
+        return discarded
 
-        Args:
-            restore: Writes what the store lacks, and returns how many chunks that were.
-            on_progress: Told how far that is.
+    def check_complete(self) -> int:
+        """Compare the numbers of chunks in catalog and store, where nobody else is writing.
 
         Returns:
-            How many chunks were written again, and how many the store has that no document
-            has; those are left alone.
+            How many chunks the store has beyond the catalog's; 0 while another writer is active.
 
         Raises:
-            UserError: The store lacks chunks, and there is nothing to restore them with.
+            StoreIncompleteError: The store lacks chunks.
         """
-        with self._writing:
+        with self.session(), self._writing:
             expected, counted = self._catalog.chunk_count(self._collection), self._store.count()
-            if counted >= expected:
-                return 0, counted - expected
-            if restore is None:
-                raise UserError(
-                    f"the store of collection '{self._collection}' has {counted} chunks and the "
-                    f"catalog {expected}: run 'kvasir doctor --repair', then ingest again"
-                )
-            restored = restore(on_progress)
-            self._store.flush()
-            return restored, max(0, self._store.count() - expected)
+            if expected == counted or not self._is_alone():
+                return 0
+            # Another writer may have come and gone between the two counts.
+            expected, counted = self._catalog.chunk_count(self._collection), self._store.count()
+            if not self._is_alone():
+                return 0
+        if counted < expected:
+            raise StoreIncompleteError(self._collection, expected, counted)
+        return counted - expected
+
+    def _is_alone(self) -> bool:
+        return not self._catalog.other_writers(self._collection, self._writer)
 
     def publish(self, drafts: Sequence[VersionDraft]) -> Ready:
         """Makes new versions of documents live, in place of their old ones.
@@ -187,55 +214,51 @@ class Publisher:
             on_embedded: Called with a number of passages whenever so many more were embedded.
             waiting: What was embedded and is not written yet; its vectors are taken over, too.
         """
-        started = time.perf_counter()
-        embedder = self._needed_embedder()
-        chunks = [chunk for draft in drafts for chunk in draft.chunks]
-        hashes = [passage_hash(chunk.passage) for chunk in chunks]
-        wanted = set(hashes)
-        made: dict[str, Matrix] = {}
-        for other in waiting:
-            made.update((key, other.vectors[key]) for key in wanted & other.vectors.keys())
-        found = self._reusable_vectors(wanted - made.keys())
-        rest = {
-            key: chunk.passage
-            for key, chunk in zip(hashes, chunks, strict=True)
-            if key not in made and key not in found
-        }
-        for part in batches(list(rest), self._batch_chunks):
-            vectors = embedder.embed_documents([rest[key] for key in part])
-            made.update(zip(part, vectors, strict=True))
-            on_embedded(len(part))
-        reused = sum(key in found for key in hashes)
-        return Ready(
+        return complete_vectors(
+            self._catalog,
+            self._store,
+            self._needed_embedder(),
+            self._collection,
             drafts,
-            chunks,
-            hashes,
-            {**found, **made},
-            embedded=len(rest),
-            reused=reused,
-            repeated=len(chunks) - reused - len(rest),
-            seconds=time.perf_counter() - started,
+            batch_chunks=self._batch_chunks,
+            on_embedded=on_embedded,
+            waiting=waiting,
         )
 
     def write(self, ready: Sequence[Ready]) -> None:
-        """Makes new versions live, whose vectors are complete; no document twice."""
+        """Make new versions live, whose vectors are complete; no document twice.
+
+        Raises:
+            WriterConflictError: This writer's lease was taken; nothing of it is live or left.
+        """
         drafts = [draft for one in ready for draft in one.drafts]
-        with self._writing:
-            written = self._already_written(drafts)
-            self._catalog.begin(self._collection, drafts)
-            wanted = [
-                (chunk, one.vectors[key])
-                for one in ready
-                for chunk, key in zip(one.chunks, one.hashes, strict=True)
-                if written.get(chunk.id) != chunk
-            ]
-            for part in batches(wanted, _SLICE):
-                matrix = np.stack([vector for _, vector in part]).astype(np.float32, copy=False)
-                self._store.upsert([chunk for chunk, _ in part], matrix)
-            if wanted:
-                self._store.flush()
-            self._catalog.publish(self._collection, [draft.document.id for draft in drafts])
-            self._sweep()
+        with self.session():
+            try:
+                self._when_free(lambda: self._write(drafts, ready))
+            except DocumentBusyError:
+                raise
+            except WriterConflictError:
+                self._withdraw(drafts)
+                raise
+
+    def _write(self, drafts: Sequence[VersionDraft], ready: Sequence[Ready]) -> None:
+        self._catalog.begin(self._collection, drafts, self._writer)
+        written = self._already_written(drafts)
+        wanted = [
+            (chunk, one.vectors[key])
+            for one in ready
+            for chunk, key in zip(one.chunks, one.hashes, strict=True)
+            if written.get(chunk.id) != chunk
+        ]
+        for part in batches(wanted, _SLICE):
+            matrix = np.stack([vector for _, vector in part]).astype(np.float32, copy=False)
+            self._check_lease()
+            self._store.upsert([chunk for chunk, _ in part], matrix)
+        if wanted:
+            self._store.flush()
+        documents = [draft.document.id for draft in drafts]
+        self._catalog.publish(self._collection, documents, self._writer)
+        self._purge()
 
     def remove(self, document_ids: Sequence[str]) -> int:
         """Deletes documents from store and catalog, and makes sure that they are gone.
@@ -246,11 +269,15 @@ class Publisher:
         Raises:
             ComponentError: The store still has chunks of them.
         """
-        with self._writing:
+
+        def remove() -> int:
             known = [i for i in document_ids if self._catalog.document(self._collection, i)]
-            self._catalog.retire(self._collection, known)
-            self._sweep(verify=True)
-        return len(known)
+            self._catalog.mark_deleted(self._collection, known, self._writer)
+            self._purge(verify=True)
+            return len(known)
+
+        with self.session():
+            return self._when_free(remove)
 
     def set_metadata(self, given: Mapping[str, Metadata]) -> None:
         """Replaces the metadata given for documents, by id; nothing is embedded again.
@@ -261,20 +288,70 @@ class Publisher:
         """
         for metadata in given.values():
             check_metadata(metadata)
-        with self._writing:
-            self._catalog.set_metadata(self._collection, given)
-            self._stamp()
 
-    def _reusable_vectors(self, hashes: set[str]) -> dict[str, Matrix]:
-        candidates = self._catalog.reusable(self._collection, hashes)
-        vectors: dict[str, Matrix] = {}
-        for part in batches(sorted(set(candidates.values())), _SLICE):
-            for chunk, vector in self._store.fetch(part):
-                # What the store holds is believed only where it is what the catalog says.
-                key = passage_hash(chunk.passage)
-                if key in hashes and np.isfinite(vector).all() and np.any(vector):
-                    vectors[key] = vector
-        return vectors
+        def change() -> None:
+            self._catalog.set_metadata(self._collection, given, self._writer)
+            self._purge()
+            self._apply_metadata()
+
+        with self.session():
+            self._when_free(change)
+
+    def delete_collection(self) -> None:
+        """Delete the collection with everything in it from store and catalog.
+
+        After an interruption, doing it again does the rest.
+
+        Raises:
+            WriterConflictError: Another writer is at work in it; nothing was changed then.
+        """
+        with self.session(exclusive=True):
+            ids = [document.id for document in self._catalog.documents(self._collection)]
+            with self._writing:
+                self._catalog.mark_deleted(self._collection, ids, self._writer)
+                self._store.drop()
+            # Last, because opening the store needs the record.
+            self._catalog.delete_collection(self._collection, self._writer)
+
+    def _when_free(self, work: Callable[[], _Result]) -> _Result:
+        """Do something as soon as no other writer has the same documents in progress."""
+        give_up = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            with self._writing:
+                try:
+                    return work()
+                except DocumentBusyError:
+                    if time.monotonic() > give_up:
+                        raise
+                    self._recover()
+            time.sleep(_RETRY_SECONDS)
+
+    def _withdraw(self, drafts: Sequence[VersionDraft]) -> None:
+        """Delete what was written to the store after another writer took the lease.
+
+        The drafts are recorded as pending and taken back, under a new lease: so their chunks are
+        deleted where no version of the document has them, whoever writes it meanwhile.
+        """
+        again = Publisher(
+            self._store,
+            self._catalog,
+            None,
+            self._collection,
+            writing=self._writing,
+            lease_seconds=self._lease_seconds,
+            heartbeat_seconds=self._heartbeat_seconds,
+        )
+
+        def withdraw() -> None:
+            again._catalog.begin(again._collection, drafts, again._writer)
+            again._recover()
+
+        with again.session():
+            again._when_free(withdraw)
+
+    def _check_lease(self) -> None:
+        if self._lease is not None:
+            self._lease.check()
 
     def _already_written(self, drafts: Sequence[VersionDraft]) -> dict[str, Chunk]:
         """Returns the stored chunks that the old versions share with the new ones."""
@@ -290,8 +367,8 @@ class Publisher:
             if np.isfinite(vector).all()
         }
 
-    def _sweep(self, *, verify: bool = False) -> None:
-        stale = self._catalog.stale_chunks(self._collection)
+    def _purge(self, *, verify: bool = False) -> None:
+        stale = self._catalog.stale_chunks(self._collection, self._writer)
         for part in batches(stale, _SLICE):
             self._store.delete(part)
             left = len(self._store.fetch(part)) if verify else 0
@@ -303,58 +380,19 @@ class Publisher:
                 )
         if stale:
             self._store.flush()
-        self._catalog.sweep(self._collection)
+        self._catalog.purge(self._collection, self._writer)
 
-    def _stamp(self) -> None:
-        stamps = self._catalog.unstamped(self._collection)
-        for stamp in stamps:
-            for part in batches(stamp.chunk_ids, _SLICE):
-                self._store.set_metadata(part, stamp.metadata)
-        if stamps:
+    def _apply_metadata(self) -> None:
+        updates = self._catalog.pending_metadata_updates(self._collection, self._writer)
+        for update in updates:
+            for part in batches(update.chunk_ids, _SLICE):
+                self._store.set_metadata(part, update.metadata)
+        if updates:
             self._store.flush()
-            self._catalog.stamped(self._collection, [stamp.document_id for stamp in stamps])
+            documents = [update.document_id for update in updates]
+            self._catalog.mark_metadata_applied(self._collection, documents, self._writer)
 
     def _needed_embedder(self) -> Embedder:
         if self._embedder is None:
             raise RuntimeError("this publisher was made to delete and relabel only")
         return self._embedder
-
-
-def check_metadata(given: Metadata) -> None:
-    """Checks metadata that a caller gives.
-
-    Raises:
-        UserError: A field is reserved or a value is not text, a finite number or a truth value.
-    """
-    for name, value in given.items():
-        if name in RESERVED_METADATA:
-            raise UserError(f"metadata field '{name}' is filled by Kvasir: use another name")
-        usable = isinstance(value, (str, int, float, bool))
-        if not name or not usable or (isinstance(value, float) and not math.isfinite(value)):
-            raise UserError(
-                f"metadata field '{name}' must be text, a finite number or true/false, "
-                f"not {value!r}"
-            )
-
-
-def check_embedder(record: CollectionRecord, embedder: Embedder) -> None:
-    """Checks that an embedder's vectors can be compared with those of a collection.
-
-    Raises:
-        CollectionError: They cannot; names the models and what to do.
-    """
-    if record.fingerprint == embedder.fingerprint:
-        return
-    made = f"collection '{record.name}' was made with the embedding model '{record.embedder}'"
-    if record.embedder != embedder.name:
-        raise CollectionError(
-            f"{made} ({record.dimension} dimensions), but the settings name '{embedder.name}' "
-            f"({embedder.dimension} dimensions): set rag.embedding_model back, ingest into "
-            "another --collection, or delete this one with 'kvasir collections delete' and "
-            "ingest again"
-        )
-    raise CollectionError(
-        f"{made}, which the settings name too, but with other options or weights: set "
-        "rag.embedding_model.options (max_tokens, prompts) back to what they were, or the "
-        "model's files; or ingest into another --collection"
-    )

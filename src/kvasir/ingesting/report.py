@@ -29,21 +29,6 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Restoring:
-    """The store lost chunks, which are looked for and written again before anything else.
-
-    Attributes:
-        stage: What is being done.
-        done: With how many chunks.
-        total: Of how many.
-    """
-
-    stage: str
-    done: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
 class Extracted:
     """A source was read and cut into so many chunks, which are now to be embedded."""
 
@@ -98,7 +83,7 @@ class Failed:
         return f"{shown(self.source_uri)}: {shown(self.message)}"
 
 
-Event = Restoring | Found | Extracted | Embedded | Reused | Finished | Failed
+Event = Found | Extracted | Embedded | Reused | Finished | Failed
 
 
 @dataclass(slots=True)

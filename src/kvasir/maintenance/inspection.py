@@ -16,8 +16,8 @@ import numpy as np
 
 from kvasir.core.batches import batches
 from kvasir.core.errors import CollectionError, UserError
-from kvasir.core.ledger import ChunkRecord, VersionStatus, passage_hash
-from kvasir.core.protocols import Catalog, Embedder, VectorStore
+from kvasir.core.ledger import Catalog, ChunkRecord, VersionStatus, passage_hash
+from kvasir.core.protocols import Embedder, VectorStore
 from kvasir.core.types import Chunk, Matrix, Metadata, Progress
 from kvasir.ingesting.publishing import Publisher
 
@@ -140,7 +140,7 @@ def examine(
     return Findings(
         collection=collection,
         unfinished=catalog.unfinished(collection),
-        unstamped=len(catalog.unstamped(collection)),
+        unstamped=len(catalog.pending_metadata_updates(collection)),
         orphans=tuple(sorted(orphans)),
         missing=tuple(sorted(expected.keys() - seen)),
         altered=tuple(sorted(altered)),
@@ -170,11 +170,24 @@ def repair(
 
     Raises:
         CollectionError: There is no such collection, or another embedder made it.
+        WriterConflictError: Another writer is at work in the collection.
         UserError: The catalog is empty and the store is not: the catalog was probably lost.
     """
     _require(catalog, collection)
     publisher = Publisher(store, catalog, embedder, collection)
     publisher.open_collection()
+    with publisher.session(exclusive=True):
+        return _repair(publisher, catalog, store, embedder, collection, on_progress)
+
+
+def _repair(
+    publisher: Publisher,
+    catalog: Catalog,
+    store: VectorStore,
+    embedder: Embedder,
+    collection: str,
+    on_progress: Progress,
+) -> Repairs:
     if catalog.chunk_count(collection) == 0 and not catalog.unfinished(collection):
         _refuse_to_empty(store, collection)
     recovered = publisher.recover()
@@ -209,8 +222,11 @@ def restore(
     Raises:
         CollectionError: There is no such collection.
     """
-    missing = examine(catalog, store, collection, on_progress=on_progress).missing
-    _rewrite(catalog, store, embedder, collection, set(missing), on_progress)
+    _require(catalog, collection)
+    with Publisher(store, catalog, embedder, collection).session(exclusive=True):
+        missing = examine(catalog, store, collection, on_progress=on_progress).missing
+        _rewrite(catalog, store, embedder, collection, set(missing), on_progress)
+        store.flush()
     return len(missing)
 
 

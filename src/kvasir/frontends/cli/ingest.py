@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from typing import Any
 
 import click
 from rich.console import Console
 
 from kvasir.collection import Collection
-from kvasir.core.errors import ComponentError, UserError
+from kvasir.core.errors import ComponentError, StoreIncompleteError, UserError
 from kvasir.core.types import MetadataValue, Progress
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, setting_option, with_collection
@@ -25,7 +26,6 @@ from kvasir.ingesting.report import (
     Finished,
     Found,
     IngestReport,
-    Restoring,
     Reused,
 )
 
@@ -104,14 +104,23 @@ def run_ingest(
     as_json: bool = False,
 ) -> int:
     """Ingests, shows progress and report, and returns the exit code."""
+    restored = 0
     with stages(quiet=as_json) as on_progress:
-        report = collection.ingest(
+        ingest_all = partial(
+            collection.ingest,
             *sources(typed),
             prune=prune,
             metadata=metadata,
             on_event=_Progress(on_progress),
             build_graph=False,
         )
+        try:
+            report = ingest_all()
+        except StoreIncompleteError:
+            restored = collection.restore(on_progress=on_progress)
+            report = ingest_all()
+    report.chunks_restored = restored
+    report.chunks_embedded += restored
     if as_json:
         print_json(_as_dict(report))
     else:
@@ -142,16 +151,13 @@ def _build_graph(collection: Collection, *, quiet: bool) -> None:
 
 
 class _Progress:
-    """Turns what an ingest tells into bars: what is restored, documents, passages embedded."""
+    """Turns what an ingest tells into bars: documents, passages embedded."""
 
     def __init__(self, on_progress: Progress) -> None:
         self._show = on_progress
         self._sources = self._done = self._passages = self._vectors = 0
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Restoring):
-            self._show(event.stage, event.done, event.total)
-            return
         if isinstance(event, Found):
             self._sources = event.sources
         elif isinstance(event, Extracted):

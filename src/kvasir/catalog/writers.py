@@ -1,0 +1,191 @@
+"""Writers and their leases: whose work is in progress, and what may be taken over.
+
+The caller holds the lock on the collection's row, so that writers of one collection decide one
+after the other. A lease ends when its heartbeat is too old by the database's clock, or when its
+process is gone from this machine; the second makes a crash on one machine cost no waiting.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, and_, delete, insert, not_, or_, select, update
+
+from kvasir.catalog.tables import sources, versions, writers
+from kvasir.core.batches import batches
+from kvasir.core.errors import DocumentBusyError, WriterConflictError
+from kvasir.core.ledger import VersionStatus
+from kvasir.database.clock import epoch_seconds
+
+_SLICE = 500
+_PENDING, _LIVE = VersionStatus.PENDING, VersionStatus.LIVE
+
+IN_FLIGHT = or_(
+    versions.c.status.in_([_PENDING, VersionStatus.DELETED]),
+    and_(versions.c.status == _LIVE, not_(versions.c.metadata_applied)),
+)
+"""Versions that a writer has not finished."""
+
+_WITHOUT_WRITER = ~select(writers.c.id).where(writers.c.id == versions.c.writer_id).exists()
+
+
+def start(connection: Connection, collection: Any, *, lease_seconds: float, exclusive: bool) -> str:
+    """Insert a writer and return its id; ``collection`` is its row."""
+    for other in active(connection, collection.id):
+        if exclusive or other.exclusive:
+            raise WriterConflictError(
+                f"{describe(other)} is writing to collection '{collection.name}': "
+                "try again when it has finished"
+            )
+    row = {
+        "id": str(uuid4()),
+        "collection_id": collection.id,
+        "exclusive": exclusive,
+        "heartbeat": epoch_seconds(),
+        "lease_seconds": lease_seconds,
+        "host": socket.gethostname()[:255],
+        "machine": _machine(),
+        "pid": os.getpid(),
+        "process_start": _process_start(os.getpid()) or "",
+    }
+    connection.execute(insert(writers).values(**row))
+    return str(row["id"])
+
+
+def renew(connection: Connection, writer: str) -> bool:
+    """Prolong a lease; False if it was taken."""
+    beat = update(writers).where(writers.c.id == writer).values(heartbeat=epoch_seconds())
+    # MariaDB counts changed rows only, and a second beat may come at the same time.
+    connection.execute(beat)
+    return connection.execute(select(writers.c.id).filter_by(id=writer)).first() is not None
+
+
+def end(connection: Connection, writer: str) -> None:
+    """Delete a writer; one whose lease was taken is no error."""
+    connection.execute(delete(writers).where(writers.c.id == writer))
+
+
+def require(connection: Connection, collection: Any, writer: str) -> None:
+    """Raise WriterConflictError if a lease was taken."""
+    held = select(writers.c.id).filter_by(id=writer, collection_id=collection.id)
+    if connection.execute(held).first() is None:
+        raise WriterConflictError(
+            f"this process's lease on collection '{collection.name}' ended, and another process "
+            "took its unfinished documents back: ingest them again"
+        )
+
+
+def active(connection: Connection, collection_id: int, writer: str | None = None) -> list[Any]:
+    """Return the rows of the other writers whose lease has not ended."""
+    expired = (writers.c.heartbeat + writers.c.lease_seconds < epoch_seconds()).label("expired")
+    query = select(writers, expired).where(writers.c.collection_id == collection_id)
+    rows = connection.execute(query.order_by(writers.c.id)).all()
+    return [row for row in rows if row.id != writer and not row.expired and not _is_gone(row)]
+
+
+def take_over(connection: Connection, collection_id: int, writer: str) -> int:
+    """Give a writer all work of ended writers; return how many pending versions there were."""
+    kept = [writer, *(row.id for row in active(connection, collection_id, writer))]
+    connection.execute(
+        delete(writers).where(writers.c.collection_id == collection_id, writers.c.id.not_in(kept))
+    )
+    mine = _in_collection(collection_id) & or_(versions.c.writer_id == writer, _WITHOUT_WRITER)
+    columns = (versions.c.id, versions.c.source_id, versions.c.status)
+    rows = connection.execute(select(*columns).where(mine, IN_FLIGHT)).all()
+    pending = [row for row in rows if row.status == _PENDING]
+    _discard(connection, rows, writer)
+    for part in batches(pending, _SLICE):
+        beside = versions.c.source_id.in_([row.source_id for row in part])
+        connection.execute(
+            update(versions)
+            .where(beside, versions.c.status == _LIVE)
+            .values(metadata_applied=False, writer_id=writer)
+        )
+    return len(pending)
+
+
+def claim(connection: Connection, collection: Any, document_ids: Any, writer: str) -> None:
+    """Make sure that a writer alone works on documents, and take over what is left of them.
+
+    Raises:
+        DocumentBusyError: Another writer has versions of one of them in progress.
+    """
+    owner = writers.c.id.label("owner")
+    query = (
+        select(versions.c.id, versions.c.status, versions.c.writer_id, sources.c.uri, owner)
+        .join(sources, sources.c.id == versions.c.source_id)
+        .outerjoin(writers, writers.c.id == versions.c.writer_id)
+        .where(sources.c.collection_id == collection.id, IN_FLIGHT)
+    )
+    for part in batches(list(document_ids), _SLICE):
+        rows = connection.execute(query.where(sources.c.document_id.in_(part))).all()
+        for row in rows:
+            if row.owner is not None and row.writer_id != writer:
+                raise DocumentBusyError(
+                    f"another process is writing '{row.uri}' in collection '{collection.name}': "
+                    "try again when it has finished"
+                )
+        _discard(connection, rows, writer)
+
+
+def describe(row: Any) -> str:
+    """Return a writer in words."""
+    return f"process {row.pid} on {row.host}"
+
+
+def _discard(connection: Connection, rows: Any, writer: str) -> None:
+    """Give versions to a writer; those that are pending become deleted."""
+    for part in batches(rows, _SLICE):
+        chosen = versions.c.id.in_([row.id for row in part])
+        connection.execute(update(versions).where(chosen).values(writer_id=writer))
+        connection.execute(
+            update(versions)
+            .where(chosen, versions.c.status == _PENDING)
+            .values(status=VersionStatus.DELETED)
+        )
+
+
+def _in_collection(collection_id: int) -> Any:
+    of_it = select(sources.c.id).where(sources.c.collection_id == collection_id)
+    return versions.c.source_id.in_(of_it)
+
+
+def _is_gone(row: Any) -> bool:
+    """True if a writer's process ran on this machine and does not any more."""
+    if not row.machine or row.machine != _machine():
+        return False
+    try:
+        os.kill(row.pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    started = _process_start(row.pid)
+    return started is not None and started != row.process_start
+
+
+@cache
+def _machine() -> str:
+    """Return what two processes share if and only if one's process ids mean the same to the other.
+
+    Empty where the system does not say: there a lease ends by the clock alone.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _process_start(pid: int) -> str | None:
+    """Return when a process started, which tells it from a later one with its id; see proc(5)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return "" if fields[0] in "ZX" else fields[19]

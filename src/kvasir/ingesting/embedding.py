@@ -1,0 +1,120 @@
+"""Completes the vectors of new versions: reused by the hash of the passage, or embedded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from kvasir.core.batches import batches
+from kvasir.core.ledger import Catalog, VersionDraft, passage_hash
+from kvasir.core.protocols import Embedder, VectorStore
+from kvasir.core.types import Chunk, Matrix
+
+_SLICE = 512
+"""Chunks in one call to the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Documents whose vectors are complete; nothing of them is written yet.
+
+    Every chunk counts once: ``embedded + reused + repeated`` is the number of chunks.
+
+    Attributes:
+        drafts: The documents.
+        chunks: All of their chunks.
+        hashes: The hash of each one's passage.
+        vectors: By the hash of the passage.
+        embedded: Passages that were embedded.
+        reused: Chunks whose vector was taken over from the collection.
+        repeated: Chunks whose passage was embedded just before, for another chunk.
+        seconds: Seconds of finding and making vectors.
+    """
+
+    drafts: Sequence[VersionDraft]
+    chunks: Sequence[Chunk]
+    hashes: Sequence[str]
+    vectors: Mapping[str, Matrix] = field(repr=False)
+    embedded: int
+    reused: int
+    repeated: int
+    seconds: float
+
+    def apart(self) -> Iterator[Ready]:
+        """Yield each document for itself."""
+        start = 0
+        for draft in self.drafts:
+            end = start + len(draft.chunks)
+            chunks, hashes = self.chunks[start:end], self.hashes[start:end]
+            yield replace(self, drafts=(draft,), chunks=chunks, hashes=hashes)
+            start = end
+
+
+def complete_vectors(
+    catalog: Catalog,
+    store: VectorStore,
+    embedder: Embedder,
+    collection: str,
+    drafts: Sequence[VersionDraft],
+    *,
+    batch_chunks: int,
+    on_embedded: Callable[[int], None],
+    waiting: Sequence[Ready],
+) -> Ready:
+    """Complete the vectors of new versions; nothing is written.
+
+    Args:
+        catalog: The ledger.
+        store: The collection's store, whose vectors are reused.
+        embedder: Makes the vectors that are missing.
+        collection: The collection's name.
+        drafts: One for each document, no document twice.
+        batch_chunks: How many passages are embedded at once.
+        on_embedded: Called with the number of passages after each batch.
+        waiting: Batches that are embedded and not written yet; their vectors are reused, too.
+    """
+    started = time.perf_counter()
+    chunks = [chunk for draft in drafts for chunk in draft.chunks]
+    hashes = [passage_hash(chunk.passage) for chunk in chunks]
+    wanted = set(hashes)
+    made: dict[str, Matrix] = {}
+    for other in waiting:
+        made.update((key, other.vectors[key]) for key in wanted & other.vectors.keys())
+    found = _reusable_vectors(catalog, store, collection, wanted - made.keys())
+    rest = {
+        key: chunk.passage
+        for key, chunk in zip(hashes, chunks, strict=True)
+        if key not in made and key not in found
+    }
+    for part in batches(list(rest), batch_chunks):
+        vectors = embedder.embed_documents([rest[key] for key in part])
+        made.update(zip(part, vectors, strict=True))
+        on_embedded(len(part))
+    reused = sum(key in found for key in hashes)
+    return Ready(
+        drafts,
+        chunks,
+        hashes,
+        {**found, **made},
+        embedded=len(rest),
+        reused=reused,
+        repeated=len(chunks) - reused - len(rest),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _reusable_vectors(
+    catalog: Catalog, store: VectorStore, collection: str, hashes: set[str]
+) -> dict[str, Matrix]:
+    candidates = catalog.reusable(collection, hashes)
+    vectors: dict[str, Matrix] = {}
+    for part in batches(sorted(set(candidates.values())), _SLICE):
+        for chunk, vector in store.fetch(part):
+            # What the store holds is believed only where it is what the catalog says.
+            key = passage_hash(chunk.passage)
+            if key in hashes and np.isfinite(vector).all() and np.any(vector):
+                vectors[key] = vector
+    return vectors
