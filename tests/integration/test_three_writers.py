@@ -20,6 +20,9 @@ from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.maintenance.inspection import examine
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder
 
+# One server for all of them, where tests are spread over processes.
+pytestmark = pytest.mark.xdist_group("three writers")
+
 FILES, LINES, DIMENSION = 36, 4, 16
 LEASE = {"lease_seconds": 3.0, "heartbeat_seconds": 0.5}
 
@@ -152,6 +155,7 @@ def test_a_killed_process_leaves_the_others_alone_and_is_taken_back(places, fold
     check(places, 3 * FILES)
 
 
+@pytest.mark.parametrize("places", ["mariadb"], indirect=True)
 def test_the_same_files_by_three_processes_are_there_once(places, folders):
     children = [start(places, folders[0]) for _ in range(3)]
     for child in children:

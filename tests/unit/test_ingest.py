@@ -221,7 +221,7 @@ def test_a_moved_file_embeds_nothing(world):
     assert world.is_clean()
 
 
-def test_a_changed_recipe_cuts_anew_and_embeds_only_new_passages(world):
+def test_changed_settings_cut_again_and_embed_only_new_passages(world):
     world.write("a.txt", "one\ntwo\n")
     world.ingest()
     world.pipeline = world.make(chunk_settings="other")
