@@ -865,7 +865,7 @@ def test_an_ingest_into_a_store_that_lost_chunks_says_so_until_they_are_restored
     before = world.chunks()
     world.store.delete(list(before)[:2])
     world.embedder.embedded = 0
-    with pytest.raises(StoreIncompleteError, match=r"has 1 chunks and the catalog 3") as told:
+    with pytest.raises(StoreIncompleteError, match=r"has 1 of 3 chunks") as told:
         world.ingest()
     assert (told.value.expected, told.value.counted) == (3, 1)
     assert world.embedder.embedded == 0
