@@ -15,7 +15,7 @@ import pytest
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.components.splitters.window import WindowSplitter
 from kvasir.components.stores.chroma import ChromaStore
-from kvasir.core.types import Document, Source, document_id
+from kvasir.core.types import Document, LocalFile, Source, document_id
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.maintenance.inspection import examine
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder
@@ -69,7 +69,7 @@ def ingest(catalog, store, folder):
         batch_chunks=3 * LINES,
         **LEASE,
     )
-    return pipeline.ingest([folder])
+    return pipeline.ingest([LocalFile(str(folder))])
 
 
 def run(catalog_url, store_url, folder):
