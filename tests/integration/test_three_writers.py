@@ -67,6 +67,7 @@ def ingest(catalog, store, folder):
         "three",
         language="en",
         batch_chunks=3 * LINES,
+        hold_seconds=0,
         **LEASE,
     )
     return pipeline.ingest([LocalFile(str(folder))])
