@@ -333,13 +333,8 @@ class Collection:
             index.record()
             components = index.components
             with index.writing:
-                return repair(
-                    components.catalog,
-                    index.store,
-                    components.embedder,
-                    self.name,
-                    on_progress=on_progress,
-                )
+                parts = components.catalog, index.store, components.embedder
+                return repair(*parts, self.name, on_progress=on_progress)
 
     def restore(self, *, on_progress: Progress = lambda stage, done, total: None) -> int:
         """Write the chunks that the store lacks, from the catalog; return how many."""
@@ -349,13 +344,8 @@ class Collection:
             index.record()
             components = index.components
             with index.writing:
-                return restore(
-                    components.catalog,
-                    index.store,
-                    components.embedder,
-                    self.name,
-                    on_progress=on_progress,
-                )
+                parts = components.catalog, index.store, components.embedder
+                return restore(*parts, self.name, on_progress=on_progress)
 
     def calibrate(
         self,

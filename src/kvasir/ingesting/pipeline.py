@@ -192,14 +192,8 @@ class IngestPipeline:
         run.report.chunks_unknown = publisher.check_complete()
         found = discover(inputs, self._left_out)
         run.report.without_files = found.without_files
-        rules = Rules(
-            self._collection,
-            self._settings_hash,
-            self._language,
-            on_conflict,
-            metadata,
-            self._max_bytes,
-        )
+        own = self._collection, self._settings_hash, self._language
+        rules = Rules(*own, on_conflict, metadata, self._max_bytes)
         reader = Reader(self._pool, self._splitter, self._catalog, self._fetch, rules, found.items)
         try:
             run.do(found, reader)
