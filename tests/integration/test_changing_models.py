@@ -83,7 +83,7 @@ def test_deleting_a_collection_that_was_interrupted_is_finished_by_doing_it_agai
     with opened() as kb:
         kb.ingest(*files(notes))
         with monkeypatch.context() as patched:
-            patched.setattr(kb.index.components.catalog, "delete_collection", lambda name: 1 / 0)
+            patched.setattr(kb.index.components.catalog, "delete_collection", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 kb.drop()
     with opened(embedder="gone") as kb:
