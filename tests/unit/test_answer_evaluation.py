@@ -7,9 +7,9 @@ from kvasir.answering.retrieval import Retriever
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.core.errors import UserError
+from kvasir.core.text import count_words
 from kvasir.core.types import Answer, Chunk, Hit, chunk_id
 from kvasir.evaluation.answers import (
-    count_words,
     evaluate_answers,
     holds,
     load_questions,
@@ -122,7 +122,7 @@ def test_questions_are_read_from_json_lines_or_plain_lines(tmp_path):
     file.write_text('{"question": 3}\n', encoding="utf-8")
     with pytest.raises(UserError, match="line 1"):
         load_questions(file)
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="absent is missing"):
         load_questions(tmp_path / "absent")
 
 

@@ -12,8 +12,9 @@ from kvasir.components.generators.extractive import (
     ExtractiveGenerator,
     _inherit_heading_scores,
 )
-from kvasir.components.generators.extractive_passages import Passage, count_words, passages
+from kvasir.components.generators.extractive_passages import Passage, passages
 from kvasir.core.errors import SettingsError
+from kvasir.core.text import count_words
 from kvasir.core.types import Chunk, Hit, Prompt
 from kvasir.language.sentences import sentence_spans
 from kvasir.testing.fakes import FakeEmbedder

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from kvasir.core.ledger import DocumentVersion
 from kvasir.core.protocols import TextAnalyzer
+from kvasir.core.text import CJK
 from kvasir.core.types import Chunk, Citation, Hit
 from kvasir.language.detect import detect
 from kvasir.language.sentences import sentence_spans
@@ -26,7 +27,7 @@ FindVersion = Callable[[str], DocumentVersion | None]
 _MARKER = re.compile(r"\s*[\[【]\s*\^?(\d{1,4}(?:\s*[,;，、]\s*\d{1,4})*)\s*[\]】]")
 _UNFINISHED = re.compile(r"\s*[\[【][\s\d^,;，、]{0,40}$|\s+$")
 """The end of a piece that may become a marker, or white space that may stand before one."""
-_WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")
+_WORDS = re.compile(rf"[{CJK}]|[^\W_]+")
 _EDGES = " \t\r\n*…>-–•"
 _LITERAL_CONTEXT = 12
 """A bracketed number is a document's own when it stands there after the same characters.

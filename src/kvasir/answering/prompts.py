@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from kvasir.core.errors import SettingsError, UserError
 from kvasir.core.protocols import BoundedContext, Generator
+from kvasir.core.text import CJK, SOUTHEAST_ASIAN, heading_path
 from kvasir.core.types import Hit, Message, Prompt
 
 DEFAULT_PROMPT = """\
@@ -46,9 +47,7 @@ Answer in the language of the question, briefly."""
 
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _TAG = re.compile(r"<(?=\s*/?\s*source\b)", re.IGNORECASE)
-_WIDE = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
-)
+_WIDE = re.compile(f"[{SOUTHEAST_ASIAN}{CJK}]")
 _MESSAGE_OVERHEAD = 8
 """Tokens that a chat model's format adds to a message, about."""
 
@@ -95,7 +94,7 @@ def render_source(number: int, hit: Hit) -> str:
     if chunk.page is not None:
         attributes.append(f'page="{chunk.page}"')
     if chunk.headings:
-        attributes.append(f'section="{_attribute(" > ".join(chunk.headings))}"')
+        attributes.append(f'section="{_attribute(heading_path(chunk.headings))}"')
     return f"<source {' '.join(attributes)}>\n{_TAG.sub('‹', chunk.text)}\n</source>"
 
 

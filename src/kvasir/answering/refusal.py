@@ -9,7 +9,6 @@ found, and what the decision costs: docs/decisions/0010-refusal.md.
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from kvasir.answering.fusion import KNOWN_LANGUAGE, dense_share
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import Embedder, TextAnalyzer
+from kvasir.core.scoring import inverse_document_frequency
 from kvasir.core.types import Citation, Hit
 from kvasir.language.detect import detect
 from kvasir.language.sentences import sentence_spans
@@ -185,9 +185,7 @@ def _rarity(wanted: set[int], held: Sequence[set[int]]) -> Mapping[int, float]:
     """Returns each term's inverse frequency among the retrieved sentences, as BM25's IDF."""
     counts = Counter(term for terms in held for term in terms)
     total = len(held)
-    return {
-        term: math.log(1.0 + (total - counts[term] + 0.5) / (counts[term] + 0.5)) for term in wanted
-    }
+    return {term: inverse_document_frequency(total, counts[term]) for term in wanted}
 
 
 @dataclass(frozen=True, slots=True)

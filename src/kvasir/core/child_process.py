@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Mapping
 
-from kvasir.core.errors import hide_passwords
+from kvasir.core.text import hide_passwords
 
 _SETTING = "KVASIR__"
 _SECRET = re.compile(r"(?:TOKEN|KEY|PASSWORD|PASSWD|SECRET|CREDENTIALS)\Z")

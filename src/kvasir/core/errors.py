@@ -13,6 +13,7 @@ KvasirError
 │   │   └── WriterConflictError    another writer is at work, or took this one's lease
 │   │       └── DocumentBusyError  another writer is writing the same document
 │   ├── FilterError            a filter expression is malformed
+│   ├── WireError              JSON data does not fit the type it is read as
 │   └── StoreLockedError       another process holds the index
 └── ComponentError             a component failed: which, doing what, why
     ├── DeadlineExceededError  the time allowed for a call is over
@@ -21,15 +22,9 @@ KvasirError
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-_ADDRESS_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
-
-
-def hide_passwords(text: str) -> str:
-    """Hides the password of every ``scheme://user:password@host`` in a text."""
-    return _ADDRESS_PASSWORD.sub(r"\1:**********@", text)
+from kvasir.core.text import hide_passwords
 
 
 def how_to_install(extra: str) -> str:
@@ -194,6 +189,25 @@ class DocumentBusyError(WriterConflictError):
 
 class FilterError(UserError):
     """A filter expression is malformed."""
+
+
+class WireError(UserError):
+    """JSON data does not fit the type that it is read as.
+
+    Attributes:
+        problem: What is wrong.
+        path: Where: the fields and positions from the outermost on.
+    """
+
+    def __init__(self, problem: str, path: tuple[str, ...] = ()) -> None:
+        """Args: what is wrong, and where."""
+        super().__init__(f"{'.'.join(path)}: {problem}" if path else problem)
+        self.problem = problem
+        self.path = path
+
+    def within(self, place: object) -> WireError:
+        """Return the same error of the value of which this one was a part."""
+        return WireError(self.problem, (str(place), *self.path))
 
 
 class StoreLockedError(UserError):

@@ -8,6 +8,7 @@ pastes them into an expression.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from kvasir.core.types import Metadata, MetadataValue
 
 COMPARISONS = ("==", "!=", ">", ">=", "<", "<=", "in", "not in")
 LOGICAL = ("AND", "OR", "NOT")
+
+_NOT_FINITE = ("nan", "inf", "-inf")
 
 Scalar = MetadataValue
 
@@ -117,7 +120,35 @@ def _comparison(field: str, operator: str, value: Any) -> Comparison:
     return Comparison(field, operator, value)
 
 
+def to_mapping(condition: Filter) -> dict[str, Any]:
+    """Return a filter in Haystack's syntax, as JSON can hold it; ``parse_filter`` reads it back.
+
+    Numbers that are not finite become ``{"float": "nan"}``, ``"inf"`` or ``"-inf"``.
+    """
+    if isinstance(condition, Logical):
+        conditions = [to_mapping(item) for item in condition.conditions]
+        return {"operator": condition.operator, "conditions": conditions}
+    value = condition.value
+    written = [_plain(item) for item in value] if isinstance(value, tuple) else _plain(value)
+    return {"field": f"meta.{condition.field}", "operator": condition.operator, "value": written}
+
+
+def all_of(*filters: Filter | None) -> Filter | None:
+    """Return the filter that holds where all given ones do; None if none is given."""
+    given = [each for each in filters if each is not None]
+    if len(given) < 2:
+        return given[0] if given else None
+    return Logical("AND", tuple(given))
+
+
+def _plain(value: Scalar) -> Any:
+    is_finite = not isinstance(value, float) or math.isfinite(value)
+    return value if is_finite else {"float": str(value)}
+
+
 def _scalar(field: str, value: Any) -> Scalar:
+    if isinstance(value, Mapping) and value.keys() == {"float"} and value["float"] in _NOT_FINITE:
+        return float(value["float"])
     if not isinstance(value, (str, int, float, bool)):
         raise FilterError(f"field '{field}' cannot be compared with {value!r}")
     return value

@@ -17,6 +17,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from kvasir.core.text import passage
+
 Matrix = NDArray[np.float32]
 """Vectors: float32 array [n, dimension], one row a text, each of unit length."""
 
@@ -152,7 +154,7 @@ class Chunk:
     @property
     def passage(self) -> str:
         """What is embedded and indexed: the heading path, then the text."""
-        return "\n".join((" > ".join(self.headings), self.text)) if self.headings else self.text
+        return passage(self.headings, self.text)
 
 
 @dataclass(frozen=True, slots=True)

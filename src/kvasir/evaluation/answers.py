@@ -9,7 +9,6 @@ Source: Rajpurkar et al. 2016, arXiv 1606.05250.
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,8 +24,10 @@ from kvasir.core.deadline import check
 from kvasir.core.errors import UserError
 from kvasir.core.ledger import DocumentVersion
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
+from kvasir.core.text import count_words, has_cjk
 from kvasir.core.types import Answer, Progress, document_id
 from kvasir.evaluation.datasets import EvaluationQuery, RetrievalDataset
+from kvasir.evaluation.json_lines import malformed, parse_line, read_lines
 from kvasir.evaluation.retrieval import (
     RetrievalOptions,
     ingest_datasets,
@@ -39,8 +40,6 @@ MakeAnswerer = Callable[[Retriever, FindVersion], Answerer]
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _MARKER = re.compile(r"\s*\[(\d+)\]")
-_WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_WORD = re.compile(r"[^\W_]+(?:[.,'’-][^\W_]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +216,7 @@ def holds(text: str, answers: Sequence[str]) -> bool:
     plain = normalise(_MARKER.sub("", text))
     for answer in map(normalise, answers):
         # Where words are not spaced there are no word boundaries to ask for.
-        if answer and (answer in plain if _WIDE.search(answer) else f" {answer} " in f" {plain} "):
+        if answer and (answer in plain if has_cjk(answer) else f" {answer} " in f" {plain} "):
             return True
     return False
 
@@ -229,10 +228,6 @@ def without_markers(answer: Answer) -> str:
     return _MARKER.sub(lambda match: "" if match[1] in markers else match[0], answer.text).strip()
 
 
-def count_words(text: str) -> int:
-    """Counts words; two characters of Chinese, Japanese or Korean make one."""
-    return (len(_WIDE.findall(text)) + 1) // 2 + len(_WORD.findall(_WIDE.sub(" ", text)))
-
 
 def load_questions(path: str | Path) -> list[str]:
     """Reads questions: JSON lines with ``question`` or ``text``, or one question a line.
@@ -241,21 +236,15 @@ def load_questions(path: str | Path) -> list[str]:
         UserError: The file is missing, empty or malformed; names the line.
     """
     file = Path(path)
-    try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read: {error}") from error
     questions: list[str] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in read_lines(file):
         text = line.strip()
         if text.startswith("{"):
-            try:
-                row = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{file}, line {number}: not valid JSON ({error.msg})") from error
-            text = row.get("question", row.get("text"))
-            if not isinstance(text, str):
-                raise UserError(f"{file}, line {number}: 'question' must be there, as text")
+            row = parse_line(file, number, text)
+            found = row.get("question", row.get("text"))
+            if not isinstance(found, str):
+                raise malformed(file, number, "'question' must be there, as text")
+            text = found
         if text.strip():
             questions.append(text.strip())
     if not questions:

@@ -29,6 +29,7 @@ from kvasir.answering.retrieval import Retriever
 from kvasir.core.deadline import check
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import VectorStore
+from kvasir.core.text import CJK
 from kvasir.core.types import Chunk, Progress, SearchRequest
 from kvasir.language.sentences import sentence_spans
 
@@ -53,7 +54,7 @@ _SENTENCE_WORDS = (8, 40)
 _KEPT_SHARE = 0.5
 _FOREIGN_WORDS = 3
 _MIXED_FROM = 12
-_TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}|[^\W_]+(?:['’.-][^\W_]+)*")
+_TOKEN = re.compile(rf"[{CJK}]{{2}}|[^\W_]+(?:['’.-][^\W_]+)*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ calls the metrics token-level; its code counts characters, and so does this modu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,6 +36,7 @@ from numpy.typing import NDArray
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.types import Chunk, Document, Progress, document_id
+from kvasir.evaluation.json_lines import malformed, read_json_lines
 from kvasir.evaluation.retrieval import RetrievalOptions, make_retriever
 from kvasir.language.detect import UNKNOWN, detect
 
@@ -129,20 +129,17 @@ def load_chunking_dataset(folder: str | Path, *, language: str | None = None) ->
         raise UserError(f"{path} is missing; give a folder with questions.jsonl and CORPUS_ID.md")
     documents: dict[str, Document] = {}
     questions: list[ChunkingQuestion] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, row in read_json_lines(path):
         try:
-            row = json.loads(line)
             name, text = str(row["corpus_id"]), str(row["question"])
             spans = tuple((int(r["start_index"]), int(r["end_index"])) for r in row["references"])
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}, line {number}: {type(error).__name__}: {error}") from error
+            raise malformed(path, number, f"{type(error).__name__}: {error}") from error
         if name not in documents:
             documents[name] = _read_corpus(root, name, language)
         length = len(documents[name].text)
         if not spans or not all(0 <= start < end <= length for start, end in spans):
-            raise UserError(f"{path}, line {number}: a reference lies outside of {name}.md")
+            raise malformed(path, number, f"a reference lies outside of {name}.md")
         questions.append(ChunkingQuestion(text, documents[name].id, spans))
     if not questions:
         raise UserError(f"{path} holds no questions")

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir.core.errors import UserError
-from kvasir.evaluation.answers import AnswersResult, count_words
+from kvasir.core.text import count_words
+from kvasir.evaluation.answers import AnswersResult
 from kvasir.evaluation.judges import Judgement, to_judged
 from kvasir.evaluation.metrics import bootstrap_means
 

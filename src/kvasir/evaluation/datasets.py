@@ -9,13 +9,12 @@ Source: https://github.com/beir-cellar/beir/wiki/Load-your-custom-dataset
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kvasir.core.errors import UserError
+from kvasir.evaluation.json_lines import malformed, read_json_lines, read_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +83,10 @@ def load_dataset(folder: str | Path, split: str = "test") -> RetrievalDataset:
 
 def _read_corpus(path: Path) -> tuple[Passage, ...]:
     passages: dict[str, Passage] = {}
-    for number, row in _json_lines(path):
+    for number, row in read_json_lines(path):
         key = _text(row, "_id", path, number)
         if key in passages:
-            raise _malformed(path, number, f"the _id '{key}' stands here a second time")
+            raise malformed(path, number, f"the _id '{key}' stands here a second time")
         title = _text(row, "title", path, number, default="")
         passages[key] = Passage(key, title, _text(row, "text", path, number))
     if not passages:
@@ -97,13 +96,13 @@ def _read_corpus(path: Path) -> tuple[Passage, ...]:
 
 def _read_queries(path: Path) -> tuple[EvaluationQuery, ...]:
     queries: dict[str, EvaluationQuery] = {}
-    for number, row in _json_lines(path):
+    for number, row in read_json_lines(path):
         key = _text(row, "_id", path, number)
         if key in queries:
-            raise _malformed(path, number, f"the _id '{key}' stands here a second time")
+            raise malformed(path, number, f"the _id '{key}' stands here a second time")
         answers = row.get("answers", [])
         if not isinstance(answers, list) or not all(isinstance(item, str) for item in answers):
-            raise _malformed(path, number, "'answers' must be a list of texts")
+            raise malformed(path, number, "'answers' must be a list of texts")
         queries[key] = EvaluationQuery(key, _text(row, "text", path, number), tuple(answers))
     if not queries:
         raise UserError(f"{path} holds no questions")
@@ -123,23 +122,23 @@ def _qrels_path(root: Path, split: str) -> Path:
 
 def _read_qrels(path: Path, passages: set[str], queries: set[str]) -> dict[str, dict[str, int]]:
     qrels: dict[str, dict[str, int]] = {}
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in read_lines(path):
         columns = line.split("\t")
-        if not line.strip() or (number == 1 and _is_header(columns)):
+        if number == 1 and _is_header(columns):
             continue
         if len(columns) != 3:
-            raise _malformed(
+            raise malformed(
                 path, number, f"3 columns separated by tabs are needed, not {len(columns)}"
             )
         query, passage, grade = (column.strip() for column in columns)
         if query not in queries:
-            raise _malformed(path, number, f"no question '{query}' in queries.jsonl")
+            raise malformed(path, number, f"no question '{query}' in queries.jsonl")
         if passage not in passages:
-            raise _malformed(path, number, f"no document '{passage}' in corpus.jsonl")
+            raise malformed(path, number, f"no document '{passage}' in corpus.jsonl")
         try:
             qrels.setdefault(query, {})[passage] = int(grade)
         except ValueError:
-            raise _malformed(path, number, f"the score '{grade}' is not a whole number") from None
+            raise malformed(path, number, f"the score '{grade}' is not a whole number") from None
     if not qrels:
         raise UserError(f"{path} holds no judgements")
     return qrels
@@ -150,31 +149,6 @@ def _is_header(columns: list[str]) -> bool:
     return not columns[-1].strip().lstrip("-").isdigit()
 
 
-def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(_lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise _malformed(path, number, f"not valid JSON ({error.msg})") from error
-        if not isinstance(row, dict):
-            raise _malformed(path, number, "a JSON object is needed")
-        yield number, row
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """Yields lines; only a newline ends one, as Unicode knows other line separators."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="\n") as file:
-            for line in file:
-                yield line.rstrip("\r\n")
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; BEIR's layout needs it") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text: {error.reason}") from error
-
-
 def _text(
     row: dict[str, Any], key: str, path: Path, number: int, default: str | None = None
 ) -> str:
@@ -182,9 +156,5 @@ def _text(
     if isinstance(value, int) and key == "_id":
         return str(value)
     if not isinstance(value, str):
-        raise _malformed(path, number, f"'{key}' must be a text, not {value!r}")
+        raise malformed(path, number, f"'{key}' must be a text, not {value!r}")
     return value
-
-
-def _malformed(path: Path, number: int, problem: str) -> UserError:
-    return UserError(f"{path}, line {number}: {problem}")

@@ -16,6 +16,7 @@ from kvasir.core.errors import ExtractionError, KvasirError, UserError
 from kvasir.core.media_types import by_name
 from kvasir.core.protocols import Converter
 from kvasir.core.types import Progress, Source
+from kvasir.ingesting.extraction import too_large
 from kvasir.ingesting.report import Failed
 from kvasir.ingesting.sources import Discovery, Input, discover, is_address
 
@@ -132,12 +133,9 @@ def _name(uri: str, found: Discovery) -> PurePosixPath:
 def _read(uri: str, max_bytes: int) -> tuple[Source, bytes]:
     path = Path(uri)
     try:
-        if path.stat().st_size > max_bytes:
-            raise ExtractionError(
-                "too_large",
-                f"it has more than {max_bytes // 1_048_576} MiB: raise rag.ingest.max_file_mb, or "
-                "split it",
-            )
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise too_large(max_bytes, size)
         return Source(uri, by_name(uri)), path.read_bytes()
     except OSError as error:
         raise ExtractionError(

@@ -144,7 +144,7 @@ class ExtractionPool:
         if path is not None and not Path(path).is_file():
             return ExtractionError("unreadable", "it is not a regular file")
         if size > self._max_bytes:
-            return too_large(size, self._max_bytes)
+            return too_large(self._max_bytes, size)
         return None
 
     def _replace(self, child: _Child | None) -> _Child:
@@ -160,13 +160,15 @@ class ExtractionPool:
         return fresh
 
 
-def too_large(size: int, limit: int) -> ExtractionError:
-    """Returns the error for a source of more bytes than are read."""
-    return ExtractionError(
-        "too_large",
-        f"it has {size / 1e6:.0f} MB, the limit is {limit >> 20} MiB; "
-        "raise rag.ingest.max_file_mb or split the file",
+def too_large(limit: int, size: int | None = None) -> ExtractionError:
+    """Return the error for a source of more than ``limit`` bytes, of its size if it is known."""
+    bound = f"{limit / (1 << 20):g} MiB"
+    fact = (
+        f"it is larger than {bound}"
+        if size is None
+        else f"it has {size / (1 << 20):.1f} MiB, the limit is {bound}"
     )
+    return ExtractionError("too_large", f"{fact}; raise rag.ingest.max_file_mb or split the file")
 
 
 def _crashed(outcome: Outcome) -> bool:

@@ -24,6 +24,7 @@ import httpx
 from kvasir.core import media_types
 from kvasir.core.errors import FetchError
 from kvasir.core.types import Source
+from kvasir.ingesting.extraction import too_large
 
 _SCHEMES = ("http", "https")
 _MAX_REDIRECTS = 5
@@ -119,7 +120,7 @@ def _body(response: httpx.Response, max_bytes: int) -> bytes:
                 break
         else:
             return bytes(data)
-    raise FetchError(f"larger than {max_bytes / (1 << 20):g} MiB; raise rag.ingest.max_file_mb")
+    raise FetchError(str(too_large(max_bytes)))
 
 
 def is_public(address: Address) -> bool:

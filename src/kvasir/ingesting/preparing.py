@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import re
 import stat
 import threading
 import time
@@ -16,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, Protocol
 
 from kvasir.core import media_types
@@ -28,13 +28,14 @@ from kvasir.core.ledger import (
     chunk_metadata,
 )
 from kvasir.core.protocols import Splitter
+from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Document, Metadata, MetadataValue, Source, document_id
 from kvasir.ingesting.extraction import too_large
 from kvasir.ingesting.report import Failed, Finished, Outcome
 from kvasir.ingesting.sources import NOT_A_FILE, Upload, is_address
 from kvasir.language.detect import detect
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_writable_text = partial(replace_surrogates, replacement="\ufffd")
 
 OnConflict = Literal["skip", "replace", "error"]
 Fetch = Callable[[str], tuple[Source, bytes]]
@@ -218,7 +219,7 @@ class Reader:
             uri, media_type, content_hash, size, modified, self._rules.settings_hash
         )
         if not content_hash:
-            refusal = too_large(size, self._rules.max_bytes)
+            refusal = too_large(self._rules.max_bytes, size)
             return item, Unreadable(Failed(uri, refusal.reason, str(refusal)), state)
         self.bytes_read += size
         return item, state
@@ -320,8 +321,8 @@ def _writable(document: Document) -> Document:
     Numbers that are not finite become text: JSON has none, and NaN differs from itself; so do
     whole numbers of more than 64 bits, which stores refuse.
     """
-    own = {_sound(name): _kept(value) for name, value in document.metadata.items()}
-    text, title = _sound(document.text), _sound(document.title)
+    own = {_writable_text(name): _kept(value) for name, value in document.metadata.items()}
+    text, title = _writable_text(document.text), _writable_text(document.title)
     return replace(document, text=text, title=title, metadata=own)
 
 
@@ -330,11 +331,8 @@ def _kept(value: MetadataValue) -> MetadataValue:
         return str(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return str(value)
-    return _sound(value) if isinstance(value, str) else value
+    return _writable_text(value) if isinstance(value, str) else value
 
-
-def _sound(text: str) -> str:
-    return _SURROGATE.sub("\ufffd", text)
 
 
 class _Backlog:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+from kvasir.core.text import shown
 
 
 class Outcome(StrEnum):
@@ -148,8 +147,3 @@ class IngestReport:
     def spend(self, stage: str, seconds: float) -> None:
         """Adds time to a stage."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
-
-
-def shown(text: str) -> str:
-    """Returns a text in one line: line breaks and other control characters are escaped."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from kvasir.core.errors import UserError
-from kvasir.core.text import has_scheme
+from kvasir.core.text import has_scheme, replace_surrogates
 from kvasir.core.types import LocalFile, Source
 
 Upload = tuple[Source, bytes]
@@ -147,7 +147,7 @@ def _without_login(address: str) -> tuple[str, bool]:
 
 def _add_path(found: Discovery, path: str) -> None:
     if not _is_text(path):
-        found.missing.append(Missing(_shown(path), _UNNAMED))
+        found.missing.append(Missing(replace_surrogates(path), _UNNAMED))
         return
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - Path would be made for every file
@@ -178,7 +178,7 @@ def _files(found: Discovery, root: str) -> list[str]:
         for folder in folders:
             for entry in _walk(found, folder, visited):
                 if not _is_text(entry.path):
-                    found.missing.append(Missing(_shown(entry.path), _UNNAMED))
+                    found.missing.append(Missing(replace_surrogates(entry.path), _UNNAMED))
                     continue
                 is_link = entry.is_symlink()
                 try:
@@ -237,10 +237,6 @@ def _is_text(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _shown(path: str) -> str:
-    return path.encode("utf-8", "replace").decode()
 
 
 def _is_under(uri: str, folder: str) -> bool:

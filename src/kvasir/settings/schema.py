@@ -29,8 +29,9 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from kvasir.answering.prompts import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT, missing_places
-from kvasir.core.errors import SettingsError, hide_passwords
+from kvasir.core.errors import SettingsError
 from kvasir.core.registry import suggestion
+from kvasir.core.text import hide_passwords
 from kvasir.core.types import StoreAddress
 from kvasir.language.codes import CODES
 

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from kvasir.core.errors import CollectionError, ComponentError
 from kvasir.core.filters import Filter, matches
 from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
+from kvasir.core.scoring import inverse_document_frequency
+from kvasir.core.text import CJK
 from kvasir.core.types import Chunk, Matrix, Metadata, Prompt, SparseVector
 
-_TERMS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")
+_TERMS = re.compile(rf"[{CJK}]|[^\W_]+")
 
 
 def terms(text: str) -> list[str]:
@@ -299,7 +301,7 @@ class MemoryStore:
         results = []
         for query in self._analyzer.query_terms(queries, languages):
             idf = {
-                term: _inverse_frequency(len(everything), frequency.get(term, 0))
+                term: inverse_document_frequency(len(everything), frequency.get(term, 0))
                 for term in query.indices.tolist()
             }
             scored = [
@@ -337,8 +339,3 @@ class MemoryStore:
 def _unit(vectors: Matrix) -> Matrix:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
-
-
-def _inverse_frequency(total: int, containing: int) -> float:
-    """BM25's IDF, never negative. Source: Lucene's BM25Similarity."""
-    return float(np.log(1.0 + (total - containing + 0.5) / (containing + 0.5)))

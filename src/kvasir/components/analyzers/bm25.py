@@ -19,6 +19,7 @@ from qdrant_edge import Bm25, Bm25Config, DisabledStemmer, StopwordsSet, Tokeniz
 from qdrant_edge import SparseVector as EdgeSparseVector
 
 from kvasir.core.errors import SettingsError
+from kvasir.core.text import SOUTHEAST_ASIAN
 from kvasir.core.types import SparseVector
 
 STEMMED = {
@@ -51,10 +52,7 @@ UNSPACED = frozenset({"ja", "km", "lo", "my", "th", "zh"})
 """Languages written without spaces between words."""
 
 _UNSPACED_TEXT = re.compile(
-    "["
-    "\u0e00-\u0eff"  # Thai, Lao
-    "\u1000-\u109f"  # Burmese
-    "\u1780-\u17ff"  # Khmer
+    f"[{SOUTHEAST_ASIAN}"
     "\u3005-\u3007\u3040-\u30ff"  # Japanese
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Chinese characters
     "\U00020000-\U0003134f"

@@ -25,6 +25,7 @@ from kvasir.components.embedders.openvino_runtime import ov, why
 from kvasir.components.embedders.sentence_model import SentenceModel, read_sentence_model
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
 from kvasir.core.protocols import PendingVectors
+from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Matrix, Progress
 from kvasir.models.cards import languages
 from kvasir.models.local import find
@@ -138,10 +139,7 @@ class OpenVinoEmbedder:
         return [len(encoding) for encoding in encodings]
 
     def _prepare(self, text: str, prompt: str) -> str:
-        text = prompt + text
-        if not text.isascii():
-            # Half a surrogate pair, as broken files have them, is no Unicode for the tokenizer.
-            text = text.encode("utf-8", "replace").decode("utf-8")
+        text = replace_surrogates(prompt + text)  # no tokenizer accepts them
         return text.lower() if self._model.lowercase else text
 
     def _start(self, texts: Sequence[str], prompt: str) -> Callable[[], Matrix]:

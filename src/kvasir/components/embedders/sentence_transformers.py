@@ -18,6 +18,7 @@ from sentence_transformers import SentenceTransformer
 
 from kvasir.components.embedders.sentence_model import read_sentence_model
 from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Matrix, Progress
 from kvasir.models.cards import languages
 from kvasir.models.local import find
@@ -119,7 +120,7 @@ class SentenceTransformersEmbedder:
         prompt = self._model.document_prompt
         with self._lock:
             ids: Any = self._encoder.tokenizer(
-                [prompt + _unicode(text) for text in texts],
+                [prompt + replace_surrogates(text) for text in texts],
                 truncation=False,
                 padding=False,
                 verbose=False,
@@ -132,7 +133,7 @@ class SentenceTransformersEmbedder:
         try:
             with self._lock:
                 raw = self._encoder.encode(
-                    [_unicode(text) for text in texts],
+                    [replace_surrogates(text) for text in texts],
                     prompt=prompt,
                     batch_size=self._batch_size,
                     show_progress_bar=False,
@@ -157,8 +158,3 @@ def usable_device(device: str | None) -> str:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise SettingsError(f"device '{device}': no CUDA device is usable here; set device to cpu")
     return device
-
-
-def _unicode(text: str) -> str:
-    """Replaces half surrogate pairs, as broken files have them: no tokenizer takes them."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

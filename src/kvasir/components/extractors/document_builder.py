@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from kvasir.core.errors import ExtractionError
+from kvasir.core.text import replace_control_characters
 from kvasir.core.types import Block, BlockKind, Document, Metadata, MetadataValue, Source
 from kvasir.core.types import document_id as id_of
 
@@ -13,14 +14,9 @@ MAX_LEVEL = 10
 MAX_PAGE = 10_000_000
 """Highest page number that is believed; the database keeps 32 bits."""
 SEPARATOR = "\n\n"
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 _WITHOUT_WIDTH = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 
-
-def clean(text: str) -> str:
-    """Replaces what no store and no terminal takes by as many U+FFFD: offsets stay."""
-    return _FORBIDDEN.sub("\ufffd", text)
 
 
 def is_blank(text: str) -> bool:
@@ -57,7 +53,7 @@ class DocumentBuilder:
 
         A page number that no document has is left out, a level is brought into its range.
         """
-        text = clean(text).strip("\n").rstrip()
+        text = replace_control_characters(text).strip("\n").rstrip()
         if kind is not BlockKind.CODE:
             text = text.strip()
         if not text.strip():
@@ -78,7 +74,7 @@ class DocumentBuilder:
         """Adds metadata; empty texts are left out, a key given twice keeps its first value."""
         for key, value in values.items():
             if isinstance(value, str):
-                value = clean(value).strip()
+                value = replace_control_characters(value).strip()
             if value != "" and key not in self._metadata:
                 self._metadata[key] = value
 

@@ -16,7 +16,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from kvasir.components.extractors.decoding import decode
-from kvasir.components.extractors.document_builder import clean, empty_error, file_name
+from kvasir.components.extractors.document_builder import empty_error, file_name
+from kvasir.core.text import replace_control_characters
 from kvasir.core.types import Block, BlockKind, Document, MetadataValue, Source, document_id
 
 _LINE = re.compile(r"\r\n|\n|\r")
@@ -43,7 +44,7 @@ class MarkdownExtractor:
 
     def extract(self, source: Source, data: bytes) -> Document:
         """Extracts blocks whose spans lie in the file's own text; see ``Extractor``."""
-        text = clean(decode(data))
+        text = replace_control_characters(decode(data))
         properties, body_start = _front_matter(text)
         body = text[body_start:]
         tokens = self._parser.parse(_LINE.sub("\n", body))

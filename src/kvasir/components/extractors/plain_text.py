@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from kvasir.components.extractors.decoding import decode
-from kvasir.components.extractors.document_builder import clean, empty_error, file_name
+from kvasir.components.extractors.document_builder import empty_error, file_name
+from kvasir.core.text import replace_control_characters
 from kvasir.core.types import Block, BlockKind, Document, Source, document_id
 
 _PARAGRAPH = re.compile(r"\S[^\n]*(?:\n[^\S\n]*\S[^\n]*)*")
@@ -16,7 +17,7 @@ class PlainTextExtractor:
 
     def extract(self, source: Source, data: bytes) -> Document:
         """Extracts paragraphs; see ``Extractor``."""
-        text = clean(decode(data))
+        text = replace_control_characters(decode(data))
         blocks = tuple(
             Block(BlockKind.PARAGRAPH, match.start(), match.start() + len(match[0].rstrip()))
             for match in _PARAGRAPH.finditer(text)

@@ -10,7 +10,6 @@ docs/decisions/0011-extractive.md has the figures.
 
 from __future__ import annotations
 
-import math
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -34,6 +33,7 @@ from kvasir.components.generators.extractive_quotes import (
 )
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import Embedder, TextAnalyzer
+from kvasir.core.scoring import inverse_document_frequency
 from kvasir.core.types import Hit, Matrix, Prompt
 
 MEANING_SHARE = 0.3
@@ -228,10 +228,7 @@ class ExtractiveGenerator:
             above = _only(wanted, headers, languages)
         counts = Counter(term for terms in own for term in terms)
         total = len(found)
-        rarity = {
-            term: math.log(1.0 + (total - count + 0.5) / (count + 0.5))
-            for term, count in counts.items()
-        }
+        rarity = {term: inverse_document_frequency(total, count) for term, count in counts.items()}
         # A row that shares anything says it of what its header names.
         full = [
             header | terms if terms else terms for terms, header in zip(own, above, strict=True)

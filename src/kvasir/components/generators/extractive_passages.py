@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from kvasir.core.text import count_words
 from kvasir.core.types import Hit
 from kvasir.language.sentences import sentence_spans, trim
 
@@ -22,8 +23,6 @@ LONGEST_SENTENCE = 80
 CUT_LENGTH = 60
 """Most words of what is left of it, unless one clause alone is longer."""
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W_]+)*|\d[\d.,]*")
-_WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _CLAUSE = re.compile(r"(?<=[,;:—–])\s+|(?<=[，；：、])|\s*\n\s*")
 _SEPARATOR_ROW = re.compile(r"\|?[\s:|-]*-[\s:|-]*")
 _QUESTION = re.compile(r"[?？][\"'”’»*_)]*$")
@@ -113,12 +112,6 @@ class Passage:
     def __post_init__(self) -> None:
         object.__setattr__(self, "words", count_words(self.text))
         object.__setattr__(self, "normalized_text", _normalized(self.text))
-
-
-def count_words(text: str) -> int:
-    """Counts words; two characters of Chinese, Japanese or Korean make one."""
-    wide = len(_WIDE.findall(text))
-    return (wide + 1) // 2 + len(_WORD.findall(_WIDE.sub(" ", text)))
 
 
 def without_bullet(text: str) -> str:

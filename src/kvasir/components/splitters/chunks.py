@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 
+from kvasir.core.text import passage
 from kvasir.core.types import Chunk, Document, Metadata, chunk_id
 
 FORM_FEED = "\f"
@@ -31,9 +32,8 @@ class ChunkMaker:
         """Returns the chunk of a span of the document's text."""
         document, text = self.document, self.document.text[start:end]
         path = tuple(headings)
-        passage = "\n".join((" > ".join(path), text)) if path else text
         return Chunk(
-            id=chunk_id(document.id, passage, start, end),
+            id=chunk_id(document.id, passage(path, text), start, end),
             document_id=document.id,
             text=text,
             start=start,

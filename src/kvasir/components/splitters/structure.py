@@ -17,6 +17,7 @@ from kvasir.components.splitters.packing import Measured, common, pack
 from kvasir.components.splitters.tokens import ASSUMED_LIMIT, EstimatedTokens, LengthBound, cut
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import TokenCounter
+from kvasir.core.text import heading_path
 from kvasir.core.types import Chunk, Document
 
 SMALLEST_LIMIT = 32
@@ -206,7 +207,7 @@ class StructureSplitter:
 
 def _preface(path: tuple[str, ...], table_header: str | None) -> str:
     """Returns what is put before a chunk, as ``Chunk.passage`` joins it."""
-    return " > ".join((*path, table_header) if table_header else path)
+    return heading_path((*path, table_header) if table_header else path)
 
 
 def _leads(text: str, unit: Unit) -> str:

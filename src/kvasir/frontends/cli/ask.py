@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 import click
 
 from kvasir.collection import Collection
+from kvasir.core.text import heading_path, one_line, printable
 from kvasir.core.types import Answer, Text
 from kvasir.frontends.cli.main import EXIT_REFUSED
 from kvasir.frontends.cli.options import json_option, setting_option, with_collection
-from kvasir.frontends.cli.rendering import answer_to_dict, hit_to_dict, one_line, print_json
-from kvasir.frontends.cli.terminal import place, printable
+from kvasir.frontends.cli.rendering import answer_to_dict, hit_to_dict, print_json
+from kvasir.frontends.cli.terminal import place
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,7 +60,7 @@ def search(collection: Collection, words: tuple[str, ...], as_json: bool) -> Non
         click.secho(f"{number}. {where}", bold=True, nl=False)
         click.echo(f"  (score {hit.score:.2f}, dense {hit.dense_score or 0.0:.2f})")
         if chunk.headings:
-            click.secho(f"   {one_line(' > '.join(chunk.headings))}", dim=True)
+            click.secho(f"   {one_line(heading_path(chunk.headings))}", dim=True)
         click.echo(f"   {one_line(chunk.text, 300)}")
 
 

@@ -9,6 +9,7 @@ import click
 
 from kvasir.core.protocols import Converter
 from kvasir.core.registry import build
+from kvasir.core.text import shown
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, with_settings
 from kvasir.frontends.cli.paths import sources as given
@@ -17,7 +18,6 @@ from kvasir.frontends.cli.terminal import place
 from kvasir.ingesting.conversion import ConversionReport
 from kvasir.ingesting.conversion import convert as run_conversion
 from kvasir.ingesting.fetching import fetch
-from kvasir.ingesting.report import shown
 from kvasir.settings.schema import Settings
 
 

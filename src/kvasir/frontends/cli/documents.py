@@ -8,12 +8,12 @@ import click
 
 from kvasir.collection import Collection
 from kvasir.core.ledger import DocumentRecord, VersionStatus
+from kvasir.core.text import one_line, printable, shown
 from kvasir.frontends.cli.ingest import parse_metadata
 from kvasir.frontends.cli.options import json_option, with_collection
 from kvasir.frontends.cli.paths import find_document, find_documents
-from kvasir.frontends.cli.rendering import one_line, print_json, print_table, sizes
-from kvasir.frontends.cli.terminal import printable, source_name
-from kvasir.ingesting.report import shown
+from kvasir.frontends.cli.rendering import print_json, print_table, sizes
+from kvasir.frontends.cli.terminal import source_name
 
 
 @click.group()

@@ -11,14 +11,14 @@ import click
 
 from kvasir.app import App
 from kvasir.core.errors import KvasirError
+from kvasir.core.text import one_line, printable
 from kvasir.evaluation.answers import AnswersResult
 from kvasir.evaluation.judges import Judgement
 from kvasir.evaluation.runner import load_chunking_dataset, load_dataset, load_questions
 from kvasir.frontends.cli.compare import compare
 from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_INTERRUPTED
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
-from kvasir.frontends.cli.rendering import answer_to_dict, one_line, print_json, print_table, stages
-from kvasir.frontends.cli.terminal import printable
+from kvasir.frontends.cli.rendering import answer_to_dict, print_json, print_table, stages
 
 folder = click.Path(exists=True, file_okay=False)
 

@@ -17,6 +17,7 @@ import click
 
 from kvasir.app import App
 from kvasir.core.errors import ComponentError, KvasirError
+from kvasir.core.text import printable
 from kvasir.frontends.cli.chat.command import chat
 from kvasir.frontends.cli.chat.loop import run_chat
 from kvasir.frontends.cli.ilab_config import settings_tree
@@ -24,7 +25,6 @@ from kvasir.frontends.cli.ingest import ingest, parse_metadata, run_ingest
 from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_REFUSED, EXIT_USER_ERROR
 from kvasir.frontends.cli.options import SETTINGS_TREE, mapped_overrides, option_names
 from kvasir.frontends.cli.remedies import explain
-from kvasir.frontends.cli.terminal import printable
 from kvasir.settings.schema import Settings, load_settings
 
 _FROM_ILAB = ("config", "assignments")

@@ -14,8 +14,8 @@ from importlib.metadata import version
 import click
 
 from kvasir.core.errors import ComponentError, KvasirError
+from kvasir.core.text import printable
 from kvasir.frontends.cli.remedies import explain
-from kvasir.frontends.cli.terminal import printable
 
 EXIT_USER_ERROR = 2
 EXIT_COMPONENT_ERROR = 3

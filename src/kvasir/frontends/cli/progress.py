@@ -16,8 +16,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from kvasir.core.text import shown
 from kvasir.core.types import Progress
-from kvasir.ingesting.report import shown
 
 _PAUSE = 0.1
 """Seconds between two drawings of the same download."""

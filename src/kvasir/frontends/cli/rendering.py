@@ -21,11 +21,11 @@ from rich.progress import (
 )
 from rich.progress import Progress as ProgressBar
 
+from kvasir.core.text import shown
 from kvasir.core.types import Answer, Citation, Hit, Progress
-from kvasir.frontends.cli.terminal import printable, source_name
-from kvasir.ingesting.report import Failed, shown
+from kvasir.frontends.cli.terminal import source_name
+from kvasir.ingesting.report import Failed
 
-_WHITE = re.compile(r"\s+")
 _CONTROL = re.compile(r"[\x7f-\x9f]")
 
 
@@ -34,12 +34,6 @@ def print_json(value: Any) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     # JSON itself asks for the escapes of the others only.
     click.echo(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
-
-
-def one_line(text: str, width: int = 0) -> str:
-    """Returns text on one line, cut to a width where one is given."""
-    flat = printable(_WHITE.sub(" ", text)).strip()
-    return flat if not width or len(flat) <= width else flat[: width - 1].rstrip() + "…"
 
 
 def print_table(rows: Sequence[Mapping[str, object]]) -> None:

@@ -3,19 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 
-from kvasir.ingesting.report import shown
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-
-
-def printable(text: str) -> str:
-    """Takes control characters out, but for tabs and new lines.
-
-    Text from documents and models could otherwise move the cursor, or change what was printed.
-    """
-    return _CONTROL.sub("", text)
+from kvasir.core.text import shown
 
 
 def source_name(source_uri: str) -> str:

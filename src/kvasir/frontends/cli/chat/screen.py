@@ -25,11 +25,12 @@ from rich.panel import Panel
 from rich.text import Text
 
 from kvasir.answering.answers import AnswerStream
+from kvasir.core.text import printable, replace_surrogates
 from kvasir.core.types import Answer, Retrieved, Stage
 from kvasir.core.types import Text as TextPiece
 from kvasir.frontends.cli.chat.keys import keys_unseen
 from kvasir.frontends.cli.chat.session import what_failed
-from kvasir.frontends.cli.terminal import place, printable
+from kvasir.frontends.cli.terminal import place
 
 _WHITE = re.compile(r"\s+")
 _LONGEST_QUOTE = 200
@@ -106,7 +107,7 @@ class Screen:
             prompt_continuation=lambda width, *_: "." * (width - 1) + " ",
         )
         # Bytes that are not UTF-8 come as lone surrogates, which no request or file can hold.
-        return given.encode("utf-8", "replace").decode("utf-8")
+        return replace_surrogates(given)
 
     def confirm(self, question: str) -> bool:
         """Asks a yes-or-no question; anything but yes means no."""

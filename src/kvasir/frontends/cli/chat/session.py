@@ -7,17 +7,15 @@ and what was replied; retrieved passages and prompts are not part of a session.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from kvasir.core.errors import UserError
+from kvasir.core.text import has_surrogates
 from kvasir.core.types import Answer, Message
 
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-"""Halves of characters: JSON can spell them alone, but no file or request can hold them."""
 _ROLES = ("system", "user", "assistant")
 
 
@@ -132,7 +130,7 @@ def _messages(path: Path, turns: object) -> list[Message]:
                 f"'{path}' holds no session: message {number} is not one; {expected}, and a role "
                 f"is one of {', '.join(_ROLES)}"
             )
-        if _SURROGATE.search(content):
+        if has_surrogates(content):
             raise UserError(
                 f"'{path}' holds no session: message {number} holds half a character, a lone "
                 "surrogate; take it out of the file"
