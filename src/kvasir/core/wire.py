@@ -1,0 +1,322 @@
+"""The one JSON form of every public type, derived from its fields and their types.
+
+    dataclass          object of its fields under their own names
+    tuple, list        array
+    Mapping            object
+    Enum, Path         text
+    datetime           text in ISO 8601
+    numpy array        ``{"dtype": "float32", "shape": [2, 3], "base64": "..."}``, little-endian, so
+                       that vectors come back bit by bit
+    float              a number; ``{"float": "nan"}``, ``"inf"`` or ``"-inf"``, which JSON lacks
+    Filter             Haystack's filter syntax, as ``core.filters`` reads and writes it
+
+Where a field is declared as a union of several dataclasses, the object has one more entry,
+``"type"``, with the name of its class. Two declarations adjust the form of a class:
+
+- ``computed``, a class variable, names properties that are written too, and ignored in reading;
+- ``field(metadata=OMITTED)`` leaves out a field that has a default, such as the details of a
+  report that no other program reads.
+
+``from_json`` refuses other types than declared, missing fields and unknown ones.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import datetime
+from enum import Enum
+from functools import cache
+from pathlib import PurePath
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints, overload
+
+import numpy as np
+
+from kvasir.core.errors import FilterError, WireError
+from kvasir.core.filters import Comparison, Logical, parse_filter, to_mapping
+
+OMITTED = {"omitted": True}
+"""Metadata of a dataclass field that the JSON form leaves out."""
+
+_TYPE = "type"
+_FILTERS = (Comparison, Logical)
+_SCALARS = {str: "text", int: "a whole number", bool: "true or false", NoneType: "null"}
+_NOT_FINITE = ("nan", "inf", "-inf")
+
+T = TypeVar("T")
+Decoder = Callable[[Any], Any]
+
+
+def to_json(value: Any, declared: Any = None) -> Any:
+    """Return a value as plain data: dict, list, str, int, finite float, bool and None.
+
+    Args:
+        value: An instance of a public type, or a mapping or sequence of such.
+        declared: The type to read it as; needed only for a union of dataclasses, whose members
+            carry their names.
+
+    Raises:
+        TypeError: The value has no JSON form.
+    """
+    return _encode(value, _is_tagged(declared))
+
+
+@overload
+def from_json(declared: type[T], data: Any) -> T: ...
+@overload
+def from_json(declared: Any, data: Any) -> Any: ...
+def from_json(declared: Any, data: Any) -> Any:
+    """Return the value of a type from the plain data that ``to_json`` made of it.
+
+    Args:
+        declared: A public type, or a union, tuple, list or mapping of such.
+        data: Plain data.
+
+    Raises:
+        WireError: The data does not fit the type; the message names the place.
+    """
+    return _decoder(declared)(data)
+
+
+def dumps(value: Any, *, indent: int | None = None) -> str:
+    """Return ``to_json(value)`` as JSON text; compact if no indent is given."""
+    separators = (",", ":") if indent is None else None
+    return json.dumps(
+        to_json(value), ensure_ascii=False, allow_nan=False, indent=indent, separators=separators
+    )
+
+
+@overload
+def loads(declared: type[T], text: str | bytes) -> T: ...
+@overload
+def loads(declared: Any, text: str | bytes) -> Any: ...
+def loads(declared: Any, text: str | bytes) -> Any:
+    """Return the value of a type from JSON text.
+
+    Raises:
+        WireError: The text is not JSON, or does not fit the type.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"not valid JSON: {error}") from error
+    return from_json(declared, data)
+
+
+def _encode(value: Any, tagged: bool = False) -> Any:
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else {"float": str(value)}
+    if kind in _FILTERS:
+        return to_mapping(value)
+    if is_dataclass(kind):
+        form = {name: _encode(getattr(value, name), tag) for name, tag in _written(kind)}
+        return {_TYPE: kind.__name__, **form} if tagged else form
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("a mapping whose keys are not text has no JSON form")
+        return {str(key): _encode(item, tagged) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_encode(item, tagged) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, np.ndarray):
+        raw = value.astype(value.dtype.newbyteorder("<")).tobytes()
+        content = base64.b64encode(raw).decode("ascii")
+        return {"dtype": value.dtype.name, "shape": list(value.shape), "base64": content}
+    raise TypeError(f"{kind.__name__} has no JSON form")
+
+
+@cache
+def _written(kind: type) -> tuple[tuple[str, bool], ...]:
+    """Return the names that are written of a dataclass, and if their objects carry a type."""
+    hints = get_type_hints(kind)
+    names = [each.name for each in fields(kind) if "omitted" not in each.metadata]
+    computed: Iterable[str] = getattr(kind, "computed", ())
+    return (*((name, _is_tagged(hints[name])) for name in names), *((n, False) for n in computed))
+
+
+def _is_tagged(declared: Any) -> bool:
+    """Return True if a type is, or holds, a union of several dataclasses."""
+    members = get_args(declared)
+    return (_is_union(declared) and len(_classes(members)) > 1) or any(map(_is_tagged, members))
+
+
+def _is_union(declared: Any) -> bool:
+    return get_origin(declared) in (Union, UnionType)
+
+
+def _classes(members: Sequence[Any]) -> dict[str, Any]:
+    found = (m for m in members if isinstance(m, type) and m not in _FILTERS)
+    return {member.__name__: member for member in found if is_dataclass(member)}
+
+
+@cache
+def _decoder(declared: Any) -> Decoder:
+    """Return the function that reads plain data as a type."""
+    origin, members = get_origin(declared), get_args(declared)
+    if declared is Any:
+        return lambda data: data
+    if declared in _SCALARS:
+        return lambda data: data if type(data) is declared else _refuse(_SCALARS[declared], data)
+    if declared is float:
+        return _read_float
+    if _is_union(declared):
+        return _union(members)
+    if declared in _FILTERS:
+        return lambda data: _read_filter((declared,), data)
+    if is_dataclass(declared):
+        return _dataclass(declared)
+    if isinstance(declared, type) and issubclass(declared, Enum):
+        return _constructed(declared, f"one of {', '.join(each.value for each in declared)}")
+    if declared is datetime:
+        return _constructed(datetime.fromisoformat, "a time in ISO 8601")
+    if isinstance(declared, type) and issubclass(declared, PurePath):
+        return _constructed(declared, "a path")
+    if origin is np.ndarray:
+        return _array(np.dtype(get_args(members[1])[0]))
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        decode = _decoder(members[1])
+        return lambda data: {key: _at(key, decode, item) for key, item in _is(dict, data).items()}
+    if isinstance(origin, type) and issubclass(origin, Collection):
+        return _sequence(origin, members)
+    raise TypeError(f"{declared} has no JSON form")
+
+
+def _refuse(expected: str, data: Any) -> Any:
+    found = repr(data)
+    raise WireError(f"expected {expected}, not {found[:80]}{'...' if len(found) > 80 else ''}")
+
+
+def _is(kind: type, data: Any) -> Any:
+    return data if isinstance(data, kind) else _refuse(_CONTAINERS[kind], data)
+
+
+_CONTAINERS: dict[Any, str] = {dict: "an object", list: "an array", str: "text"}
+
+
+def _at(place: object, decode: Decoder, item: Any) -> Any:
+    """Decode a part of a value; an error says where the part is."""
+    try:
+        return decode(item)
+    except WireError as error:
+        raise error.within(place) from None
+
+
+def _read_float(data: Any) -> float:
+    if isinstance(data, dict) and data.keys() == {"float"} and data["float"] in _NOT_FINITE:
+        return float(data["float"])
+    return float(data) if type(data) in (float, int) else _refuse("a number", data)
+
+
+def _constructed(make: Callable[[str], Any], expected: str) -> Decoder:
+    def read(data: Any) -> Any:
+        try:
+            return make(_is(str, data))
+        except ValueError:
+            return _refuse(expected, data)
+
+    return read
+
+
+def _read_filter(kinds: tuple[type, ...], data: Any) -> Any:
+    try:
+        found = parse_filter(_is(dict, data))
+    except FilterError as error:
+        raise WireError(str(error)) from error
+    return found if isinstance(found, kinds) else _refuse(kinds[0].__name__, data)
+
+
+def _union(members: Sequence[Any]) -> Decoder:
+    classes = _classes(members)
+    if len(classes) > 1:
+        rest = tuple(each for each in members if each not in classes.values())
+        return _tagged({name: _decoder(each) for name, each in classes.items()}, rest)
+    kinds = tuple(each for each in members if each in _FILTERS)
+    decoders = [_decoder(each) for each in members if each not in (NoneType, *kinds)]
+    if kinds:
+        decoders.append(lambda data: _read_filter(kinds, data))
+
+    def read(data: Any) -> Any:
+        if type(data) in members:
+            return data
+        if len(decoders) == 1:
+            return decoders[0](data)
+        for decode in decoders:
+            try:
+                return decode(data)
+            except WireError:
+                continue
+        return _refuse(" or ".join(getattr(m, "__name__", str(m)) for m in members), data)
+
+    return read
+
+
+def _tagged(classes: Mapping[str, Decoder], rest: tuple[Any, ...]) -> Decoder:
+    decode_rest = _decoder(Union[rest]) if rest else None  # noqa: UP007 - made at run time
+
+    def read(data: Any) -> Any:
+        if isinstance(data, dict) and data.get(_TYPE) in classes:
+            return classes[data[_TYPE]]({key: data[key] for key in data if key != _TYPE})
+        if decode_rest is not None:
+            return decode_rest(data)
+        return _refuse(f"an object whose type is one of {', '.join(classes)}", data)
+
+    return read
+
+
+def _sequence(origin: type, members: tuple[Any, ...]) -> Decoder:
+    make = list if origin is list else tuple
+    if origin is tuple and members[-1] is not Ellipsis:
+        decoders = [_decoder(member) for member in members]
+
+        def read_fixed(data: Any) -> Any:
+            if len(_is(list, data)) != len(decoders):
+                return _refuse(f"an array of {len(decoders)}", data)
+            return tuple(_at(n, decoders[n], item) for n, item in enumerate(data))
+
+        return read_fixed
+    decode = _decoder(members[0])
+    return lambda data: make(_at(n, decode, item) for n, item in enumerate(_is(list, data)))
+
+
+def _array(dtype: np.dtype[Any]) -> Decoder:
+    def read(data: Any) -> Any:
+        try:
+            if data["dtype"] != dtype.name:
+                raise ValueError(f"it is one of {data['dtype']}")
+            raw = base64.b64decode(data["base64"], validate=True)
+            found = np.frombuffer(raw, dtype.newbyteorder("<")).reshape(data["shape"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise WireError(f"not an array of {dtype.name}: {error}") from error
+        return found.astype(dtype)
+
+    return read
+
+
+def _dataclass(declared: Any) -> Decoder:
+    hints = get_type_hints(declared)
+    read_fields = [each for each in fields(declared) if "omitted" not in each.metadata]
+    decoders = {each.name: _decoder(hints[each.name]) for each in read_fields}
+    required = {f.name for f in read_fields if f.default is f.default_factory is MISSING}
+    computed = frozenset(getattr(declared, "computed", ()))
+
+    def read(data: Any) -> Any:
+        given = {key: item for key, item in _is(dict, data).items() if key not in computed}
+        if unknown := given.keys() - decoders.keys():
+            raise WireError(f"{declared.__name__} has no field {', '.join(sorted(unknown))}")
+        if missing := required - given.keys():
+            raise WireError(f"{declared.__name__} lacks {', '.join(sorted(missing))}")
+        return declared(**{key: _at(key, decoders[key], item) for key, item in given.items()})
+
+    return read
