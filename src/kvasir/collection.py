@@ -30,6 +30,7 @@ from kvasir.core.types import (
     SearchRequest,
     StoreAddress,
 )
+from kvasir.core.wire import to_json
 
 if TYPE_CHECKING:
     from kvasir.evaluation.calibration import Fitted
@@ -408,7 +409,7 @@ class Collection:
         """Keep a decision to refuse with the collection; None brings the shipped one back."""
         with self._call() as index:
             index.record()
-            stored = calibration.to_json() if calibration else None
+            stored = to_json(calibration) if calibration else None
             index.components.catalog.set_calibration(self.name, stored)
             index.forget_record()
 

@@ -277,7 +277,7 @@ class Index:
     def calibration(self) -> Calibration | None:
         """Return the decision to refuse that was fitted to the collection, if any."""
         stored = self.record().calibration
-        return Calibration.from_json(stored) if stored else None
+        return Calibration.from_stored(stored) if stored else None
 
     def text(self, document: str) -> str | None:
         """Return the text of a document, by its id."""

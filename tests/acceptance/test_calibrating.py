@@ -32,8 +32,8 @@ def test_made_questions_only_show_what_would_change(sagas: Kvasir) -> None:
     said = sagas("calibrate").out
     assert "as Kvasir comes: refuses" in said
     assert "nothing was changed" in said
-    assert not sagas("collections", "list", "--json").json[0]["calibrated"]
-    assert sagas("calibrate", "--json").json["applied"] is False
+    assert sagas("collections", "list", "--json").json[0]["calibration"] is None
+    assert sagas("calibrate", "--json").json["kept"] is False
 
 
 def test_python_keeps_no_decision_unasked_that_made_questions_gave(
@@ -55,8 +55,10 @@ def test_a_decision_that_was_kept_can_be_taken_back(sagas: Kvasir, tmp_path: Pat
     report = sagas(
         "calibrate", "--json", "--apply", "--questions", str(good), "--off-topic", str(bad)
     ).json
-    assert report["applied"] is not bool(report["report_shipped_decision_stays"])
-    assert sagas("collections", "list", "--json").json[0]["calibrated"] is report["applied"]
+    stays = bool(report["calibration"]["report"]["shipped_decision_stays"])
+    assert report["kept"] is not stays
+    kept = sagas("collections", "list", "--json").json[0]["calibration"]
+    assert kept == (report["calibration"] if report["kept"] else None)
     assert "as Kvasir comes" in sagas("calibrate", "--reset").out
-    assert not sagas("collections", "list", "--json").json[0]["calibrated"]
+    assert sagas("collections", "list", "--json").json[0]["calibration"] is None
     assert "stands alone" in sagas("calibrate", "--reset", "--apply", code=2).err

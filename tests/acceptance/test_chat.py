@@ -458,7 +458,7 @@ def test_a_window_made_smaller_and_larger(
 @pytest.fixture
 def corpus(ingested: Any) -> Path:
     """A folder in which two notes are ingested."""
-    return Path(ingested("documents", "list", "--json").json[0]["source"]).parents[1]
+    return Path(ingested("documents", "list", "--json").json[0]["source_uri"]).parents[1]
 
 
 def test_rag_answers_with_sources_and_keeps_what_was_typed(

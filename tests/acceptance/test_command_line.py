@@ -28,7 +28,7 @@ def test_an_answer_cites_words_that_stand_in_the_file(ingested: Kvasir) -> None:
     assert not answer["refused"]
     assert "384,400" in answer["text"]
     for citation in answer["citations"]:
-        text = Path(citation["source"]).read_text()
+        text = Path(citation["source_uri"]).read_text()
         assert text[citation["start"] : citation["end"]] == citation["quote"]
     shown = ingested("ask", "How far away is the Moon?").out
     assert "[1]" in shown
@@ -62,20 +62,20 @@ def test_only_the_changed_file_is_embedded_and_a_deleted_one_is_pruned(
     assert [Path(uri).name for uri in report["removed"]] == ["moon.md"]
     assert report["chunks_embedded"] == 1
     found = kvasir("search", "--json", "craters of the Moon").json
-    assert all("moon" not in hit["source"] for hit in found)
+    assert all("moon" not in hit["chunk"]["metadata"]["source_uri"] for hit in found)
     assert kvasir("doctor", "--json").json["clean"]
 
 
 def test_documents_can_be_listed_shown_changed_and_deleted(kvasir: Kvasir, notes: Path) -> None:
     kvasir("ingest", "notes", "--metadata", "course=astronomy", "--metadata", "year=2026")
     listed = kvasir("documents", "list", "--json").json
-    assert [Path(row["source"]).name for row in listed] == ["moon.md", "tea.txt"]
+    assert [Path(row["source_uri"]).name for row in listed] == ["moon.md", "tea.txt"]
     assert "384,400" in kvasir("documents", "show", "--text", "notes/moon.md").out
     found = kvasir("search", "--json", "--filters", "course=astronomy", "tea").json
-    assert found[0]["metadata"]["year"] == 2026
+    assert found[0]["chunk"]["metadata"]["year"] == 2026
     kvasir("documents", "metadata", "notes/tea.txt", "course=cooking")
     found = kvasir("search", "--json", "--filters", "course=astronomy", "tea").json
-    assert {Path(hit["source"]).name for hit in found} == {"moon.md"}
+    assert {Path(hit["chunk"]["metadata"]["source_uri"]).name for hit in found} == {"moon.md"}
     kvasir("documents", "delete", "notes/moon.md")
     assert len(kvasir("documents", "list", "--json").json) == 1
     missing = kvasir("documents", "show", "notes/moon.md", code=2)
@@ -85,7 +85,7 @@ def test_documents_can_be_listed_shown_changed_and_deleted(kvasir: Kvasir, notes
 def test_what_python_uploaded_is_addressed_by_its_name(kvasir: Kvasir, tmp_path: Path) -> None:
     with open_collection(data_dir=str(tmp_path / "kvasir-data")) as kb:
         kb.ingest((Source("upload:notes", "text/plain"), b"The exam is on Friday at nine."))
-    assert kvasir("documents", "list", "upload:", "--json").json[0]["source"] == "upload:notes"
+    assert kvasir("documents", "list", "upload:", "--json").json[0]["source_uri"] == "upload:notes"
     assert "Friday at nine" in kvasir("documents", "show", "--text", "upload:notes").out
     kvasir("documents", "metadata", "upload:notes", "course=physics")
     shown = kvasir("documents", "show", "--json", "upload:notes").json
@@ -97,7 +97,7 @@ def test_collections_are_listed_and_deleted(kvasir: Kvasir, notes: Path) -> None
     kvasir("--collection", "one", "ingest", "notes")
     kvasir("ingest", "--collection", "two", "notes/tea.txt")
     rows = kvasir("collections", "list", "--json").json
-    assert [(row["name"], row["chunks"]) for row in rows] == [("one", 2), ("two", 1)]
+    assert [(row["name"], row["chunk_count"]) for row in rows] == [("one", 2), ("two", 1)]
     kvasir("collections", "delete", "--yes", "--collection", "one")
     assert [row["name"] for row in kvasir("collections", "list", "--json").json] == ["two"]
     assert "there are: two" in kvasir("search", "--collection", "one", "tea", code=2).err
@@ -164,7 +164,7 @@ def test_a_program_that_asked_for_json_gets_errors_as_json(kvasir_process: Kvasi
 def test_a_program_is_told_which_metadata_a_document_has_now(kvasir: Kvasir, notes: Path) -> None:
     kvasir("ingest", "notes/tea.txt")
     row = kvasir("documents", "metadata", "--json", "notes/tea.txt", "course=cooking").json
-    assert Path(row["source"]).name == "tea.txt"
+    assert Path(row["source_uri"]).name == "tea.txt"
     assert row["metadata"]["course"] == "cooking"
 
 

@@ -61,7 +61,7 @@ def test_docling_json_is_ingested_and_answers_on_milvus_lite(
 ) -> None:
     folder = shared_data / "docling-json"
     report = kvasir(*WITH_PRESET, "ingest", "--json", str(folder), code=4).json
-    failed = sorted(Path(each["source"]).name for each in report["failed"])
+    failed = sorted(Path(each["source_uri"]).name for each in report["failed"])
     assert failed == ["error-1.json", "error-2.json", "error-3.json"]
     versions = {Path(uri).parent.name for uri in report["added"]}
     assert versions == {"v1", "v2"}
@@ -70,7 +70,7 @@ def test_docling_json_is_ingested_and_answers_on_milvus_lite(
 
     answer = kvasir(*WITH_PRESET, "ask", "--json", "What do ducks eat?").json
     assert not answer["refused"]
-    assert any("duck" in citation["source"] for citation in answer["citations"])
+    assert any("duck" in citation["source_uri"] for citation in answer["citations"])
     assert all(hit["dense_score"] >= 0.5 for hit in answer["hits"])
 
     chat = kvasir(*WITH_PRESET, "chat", "--rag", "-qq", "What do ducks eat?")
@@ -102,8 +102,8 @@ def chunks(*arguments: str, file: str = "words.txt") -> list[str]:
     found = CliRunner().invoke(
         cli, [*WITH_PRESET, "search", "--json", "--top-k", "100", *_search(arguments), "one"]
     )
-    hits = yaml.safe_load(found.output)
-    return [hit["text"] for hit in sorted(hits, key=lambda hit: hit["start"])]
+    found_chunks = [hit["chunk"] for hit in yaml.safe_load(found.output)]
+    return [chunk["text"] for chunk in sorted(found_chunks, key=lambda chunk: chunk["start"])]
 
 
 def _search(arguments: tuple[str, ...]) -> list[str]:

@@ -194,7 +194,7 @@ def test_after_moving_the_settings_change_and_nothing_else(
     (tmp_path / "kvasir-data" / "store").rename(tmp_path / "no-longer-there")
     assert kvasir("doctor", "--json").json["clean"]
     after = kvasir("search", "--json", "craters of the Moon").json
-    assert [hit["chunk_id"] for hit in after] == [hit["chunk_id"] for hit in before]
+    assert [hit["chunk"]["id"] for hit in after] == [hit["chunk"]["id"] for hit in before]
     assert after[0]["score"] == pytest.approx(before[0]["score"], abs=1e-3)
     assert kvasir("ingest", "--json", "notes").json["chunks_embedded"] == 0
 

@@ -37,7 +37,7 @@ def test_each_hostile_file_gets_its_own_line_and_the_rest_is_read(
 ) -> None:
     folder = shared_data / "hostile"
     report = kvasir("ingest", "--json", str(folder), code=4).json
-    reasons = {Path(each["source"]).name: each["reason"] for each in report["failed"]}
+    reasons = {Path(each["source_uri"]).name: each["reason"] for each in report["failed"]}
     assert reasons == HOSTILE
     assert len(report["added"]) == len(list(folder.iterdir())) - len(HOSTILE)
     lines = kvasir("ingest", str(folder), code=4).err.splitlines()

@@ -55,9 +55,9 @@ def test_a_page_is_fetched_and_answers_with_its_address(kvasir: Kvasir, site: st
     address = f"{site}/mead"
     assert kvasir("ingest", "--json", *PRIVATE, address).json["added"] == [address]
     (document,) = kvasir("documents", "list", "--json").json
-    assert (document["source"], document["title"]) == (address, "Mead")
+    assert (document["source_uri"], document["title"]) == (address, "Mead")
     answer = kvasir("ask", "--json", "What is mead made of?").json
-    assert [citation["source"] for citation in answer["citations"]] == [address]
+    assert [citation["source_uri"] for citation in answer["citations"]] == [address]
     again = kvasir("ingest", "--json", *PRIVATE, address).json
     assert (again["unchanged"], again["chunks_embedded"]) == ([address], 0)
 
@@ -67,7 +67,7 @@ def test_an_address_of_the_own_network_is_refused_unless_allowed(
 ) -> None:
     run = kvasir("ingest", "--json", "notes", f"{site}/mead", code=4)
     (failed,) = run.json["failed"]
-    assert (failed["source"], failed["reason"]) == (f"{site}/mead", "fetch")
+    assert (failed["source_uri"], failed["reason"]) == (f"{site}/mead", "fetch")
     assert "rag.ingest.allow_private_urls" in failed["message"]
     assert len(run.json["added"]) == 2
 
@@ -80,7 +80,7 @@ def test_a_page_or_file_above_the_limit_is_not_taken(
     large, small = f"{site}/large.txt", f"{site}/mead"
     report = kvasir("ingest", "--json", *PRIVATE, *limit, "notes", large, small, code=4).json
     assert len(report["added"]) == 3
-    assert {(Path(each["source"]).name, each["reason"]) for each in report["failed"]} == {
+    assert {(Path(each["source_uri"]).name, each["reason"]) for each in report["failed"]} == {
         ("large.txt", "fetch"),
         ("large.txt", "too_large"),
     }
@@ -102,5 +102,5 @@ def test_a_changed_file_is_replaced_skipped_or_reported_as_asked(
     for outcome in ("replaced", "skipped"):
         assert report[outcome] == ([str(tea)] if outcome == became else [])
     conflicts = [] if became else [(str(tea), "conflict")]
-    assert [(each["source"], each["reason"]) for each in report["failed"]] == conflicts
+    assert [(each["source_uri"], each["reason"]) for each in report["failed"]] == conflicts
     assert f"{minutes} minutes" in kvasir("documents", "show", "--text", "notes/tea.txt").out

@@ -62,7 +62,7 @@ def test_an_unknown_documents_name_does_not_act_on_the_terminal(hostile: Kvasir)
 
 def test_a_program_gets_names_and_texts_as_they_are(hostile: Kvasir, sun: Path) -> None:
     row = hostile("documents", "show", "--json", "--text", str(sun)).json
-    assert row["source"] == str(sun)
+    assert row["source_uri"] == str(sun)
     assert f"a{CLEARING} star" in row["text"]
 
 

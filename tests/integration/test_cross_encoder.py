@@ -121,11 +121,13 @@ def test_the_settings_choose_the_reranker_of_a_search(search, folder):
     plain = search()
     reranked = search(*(part for each in settings for part in ("--set", each)))
     model = sentence_transformers.CrossEncoder(str(folder), device="cpu")
-    scores = model.predict([(QUERY, hit["text"]) for hit in plain])
-    expected = {hit["chunk_id"]: float(score) for hit, score in zip(plain, scores, strict=True)}
+    scores = model.predict([(QUERY, hit["chunk"]["text"]) for hit in plain])
+    expected = {hit["chunk"]["id"]: float(score) for hit, score in zip(plain, scores, strict=True)}
     assert len(plain) == 4
-    assert {hit["chunk_id"]: hit["score"] for hit in reranked} == pytest.approx(expected, abs=1e-5)
-    order = [hit["chunk_id"] for hit in reranked]
+    assert {hit["chunk"]["id"]: hit["score"] for hit in reranked} == pytest.approx(
+        expected, abs=1e-5
+    )
+    order = [hit["chunk"]["id"] for hit in reranked]
     assert order == sorted(expected, key=expected.get, reverse=True)
 
 

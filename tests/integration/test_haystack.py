@@ -146,7 +146,7 @@ def test_the_writer_takes_bytes_and_documents_and_reports_failures(config):
     writer.close()
     retriever.close()
     assert written["documents_written"] == 2
-    assert [each["source"] for each in written["failed"]] == ["broken.pdf"]
+    assert [each["source_uri"] for each in written["failed"]] == ["broken.pdf"]
     assert found[0].content == "Owls hunt at night."
 
 

@@ -243,17 +243,17 @@ def test_the_command_line_adds_the_grades(address, dataset, tmp_path, monkeypatc
     judged = CliRunner().invoke(cli, [*arguments, "--json"])
     assert judged.exit_code == 0, judged.output
     figures, graded = json.loads(plain.output), json.loads(judged.output)
-    assert "judge" not in figures
-    grades = graded.pop("judge")
+    assert "judgement" not in figures
+    grades = graded.pop("judgement")
     assert {**figures, "seconds": 0} == {**graded, "seconds": 0}
-    assert set(grades) == set(RagasJudge.metrics)
-    assert grades["context_recall"] == {"mean": 1.0, "graded": 2, "failed": 0}
+    assert set(grades["metrics"]) == set(RagasJudge.metrics)
+    assert [grades[key]["context_recall"] for key in ("metrics", "graded", "failed")] == [1.0, 2, 0]
     cases = [json.loads(line) for line in (tmp_path / "cases.jsonl").read_text().splitlines()]
     assert [case["question"] for case in cases] == [
         "At which distance does the Moon orbit the Earth?",
         "How long is green tea steeped?",
     ]
-    assert cases[0]["judge"]["scores"]["faithfulness"] == 1.0
+    assert cases[0]["verdict"]["scores"]["faithfulness"] == 1.0
     shown = CliRunner().invoke(cli, [*arguments, "--cases"])
     assert "faithfulness 1.00" in shown.output
     assert "context_recall" in shown.output

@@ -214,7 +214,7 @@ def test_a_program_is_told_where_the_fetched_model_is(server, tmp_path):
         cli, ["models", "pull", NAME, "--json", "--set", f"data_dir={tmp_path}"]
     )
     row = json.loads(pulled.stdout)
-    assert (row["name"], row["found"]) == (NAME, "downloaded")
+    assert (row["name"], row["origin"]) == (NAME, "downloaded")
     assert stored(Path(row["path"])).keys() == KEPT
 
 
@@ -579,12 +579,12 @@ def test_the_command_pulls_a_model_and_lists_it(models, tmp_path):
     assert row == {
         "name": NAME,
         "dimension": 24,
-        "bytes": size,
-        "found": "downloaded",
+        "size": size,
+        "origin": "downloaded",
         "path": str(folder),
     }
     heads, *rows = models("list").stdout.splitlines()
-    assert heads.split() == list(row)
+    assert heads.split() == ["name", "dimension", "bytes", "found", "path"]
     assert [each.split()[:2] for each in rows if NAME in each] == [[NAME, "24"]]
 
 

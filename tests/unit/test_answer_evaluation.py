@@ -9,6 +9,7 @@ from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.core.errors import UserError
 from kvasir.core.text import count_words
 from kvasir.core.types import Answer, Chunk, Hit, chunk_id
+from kvasir.core.wire import to_json
 from kvasir.evaluation.answers import (
     evaluate_answers,
     holds,
@@ -70,13 +71,15 @@ def evaluate(off_topic=()):
 
 def test_the_figures_are_those_of_the_answers():
     result = evaluate(["What is the inflation rate in France this year?"])
-    figures = result.to_dict()
+    figures = to_json(result)
     assert figures["answer_recall"] == pytest.approx(2 / 3, abs=1e-4)
     assert figures["refused_on_topic"] == 0.0
     assert figures["refused_off_topic"] == 1.0
     assert figures["citation_validity"] == figures["cited"] == 1.0
     assert figures["removed_citations"] == 0
     assert 6 <= figures["words"] <= 12
+    assert figures["questions"] == 3
+    assert "cases" not in figures
     assert [case.correct for case in result.cases] == [True, True, False, False]
 
 
@@ -87,7 +90,7 @@ def test_only_markers_are_taken_out_of_an_answer_not_its_own_bracketed_numbers()
 
 
 def test_without_off_topic_questions_nothing_is_said_of_them():
-    assert evaluate().to_dict()["refused_off_topic"] is None
+    assert evaluate().refused_off_topic is None
 
 
 @pytest.mark.parametrize(

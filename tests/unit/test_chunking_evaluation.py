@@ -8,6 +8,7 @@ import pytest
 
 from kvasir.components.splitters.window import WindowSplitter
 from kvasir.core.errors import UserError
+from kvasir.core.wire import to_json
 from kvasir.evaluation.chunking import (
     DenseSearch,
     StoreSearch,
@@ -120,7 +121,7 @@ def test_dense_and_store_search_find_the_words_of_the_question(folder):
         )
         assert result.metrics["recall"] == 1.0
         assert result.chunks == 20
-        printed = result.to_dict()
+        printed = to_json(result)
         assert printed["questions"] == 2
         assert printed["corpora"]["b"]["precision"] == 0.9
         assert json.dumps(printed)

@@ -7,6 +7,7 @@ import pytest
 
 from kvasir.core.errors import UserError
 from kvasir.core.types import Answer, Citation
+from kvasir.core.wire import to_json
 from kvasir.evaluation.answers import AnswerCase, AnswersResult
 from kvasir.evaluation.compare import (
     answers_per_question,
@@ -64,7 +65,7 @@ def test_questions_that_a_metric_does_not_apply_to_are_left_out():
     compared = compare_runs(a, b)
     assert list(compared) == ["x"]
     assert (compared["x"].a, compared["x"].b, compared["x"].questions) == (0.25, 0.75, 2)
-    assert compared["x"].to_dict()["difference"] == 0.5
+    assert to_json(compared["x"])["comparison"]["difference"] == 0.5
 
 
 def test_runs_over_other_questions_are_refused():
@@ -98,7 +99,7 @@ def test_the_figures_of_answers_stand_by_question():
         AnswerCase("q2", ("x",), refused, False),
         AnswerCase("off", (), refused, False),
     )
-    result = AnswersResult("set", 0.5, 2, 0.5, 1.0, 1, 1, 1, 0, {}, cases)
+    result = AnswersResult("set", 0.5, 2, 0.5, 1.0, 1, 1, 1, 0, 2, {}, cases)
     verdicts = (Verdict({"faithfulness": 0.5}), Verdict(), Verdict())
     judgement = Judgement({"faithfulness": 0.5}, {}, {}, verdicts)
     found = answers_per_question(result, 1, judgement)

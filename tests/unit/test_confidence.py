@@ -12,6 +12,7 @@ from kvasir.answering.refusal import (
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.core.errors import UserError
 from kvasir.core.types import Chunk, Hit
+from kvasir.core.wire import dumps
 from kvasir.testing.fakes import FakeEmbedder
 
 TEXT = "Kvasir was made by the gods. Two dwarfs brewed mead of his blood."
@@ -72,12 +73,29 @@ def test_the_decision_does_not_depend_on_the_number_of_hits(copies):
 
 def test_a_calibration_survives_json():
     calibration = Calibration((1.0, 2.0, 3.0, 4.0, 5.0), -2.5, 0.4, {"refused_on_topic": 0.02})
-    stored = json.loads(json.dumps(calibration.to_json()))
-    assert Calibration.from_json(stored) == calibration
-    assert set(FEATURES) < set(stored)
+    stored = json.loads(dumps(calibration))
+    assert Calibration.from_stored(stored) == calibration
+    assert stored["features"] == list(FEATURES)
 
 
-@pytest.mark.parametrize("stored", [{}, {"bias": 1.0, "threshold": 0.5}, {"similarity": "x"}])
+def test_a_calibration_stored_in_the_first_form_is_read():
+    stored = dict(zip(FEATURES, (1.0, 2.0, 3.0, 4.0, 5.0), strict=True))
+    stored |= {"bias": -2.5, "threshold": 0.4, "report_refused_on_topic": 0.02}
+    expected = Calibration((1.0, 2.0, 3.0, 4.0, 5.0), -2.5, 0.4, {"refused_on_topic": 0.02})
+    assert Calibration.from_stored(stored) == expected
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {},
+        {"bias": 1.0, "threshold": 0.5},
+        {"similarity": "x"},
+        {"weights": [1.0], "bias": 1.0},
+        {"weights": [1.0, 2.0], "bias": 1.0, "features": ["a", "b"]},
+        {"weights": "x", "bias": 1.0},
+    ],
+)
 def test_a_calibration_of_another_version_asks_to_calibrate_again(stored):
     with pytest.raises(UserError, match="calibrate the collection again"):
         Calibration.from_json(stored)

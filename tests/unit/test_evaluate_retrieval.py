@@ -4,6 +4,7 @@ import pytest
 
 from kvasir.core.errors import UserError
 from kvasir.core.types import Chunk, chunk_id
+from kvasir.core.wire import to_json
 from kvasir.evaluation.datasets import EvaluationQuery, Passage, RetrievalDataset
 from kvasir.evaluation.retrieval import RetrievalOptions, evaluate_retrieval, to_document
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
@@ -69,8 +70,9 @@ def evaluate(datasets, store, **arguments):
 
 def test_a_perfect_search_has_perfect_figures(store):
     result = evaluate([GODS], store)
-    figures = result.to_dict()
-    assert figures["ndcg@10"] == figures["recall@1"] == figures["mrr@10"] == 1.0
+    figures = to_json(result)
+    metrics = figures["metrics"]
+    assert metrics["ndcg@10"] == metrics["recall@1"] == metrics["mrr@10"] == 1.0
     assert (figures["queries"], figures["documents"], figures["chunks"]) == (4, 4, 8)
     assert figures["datasets"][0]["name"] == "gods"
     assert figures["datasets"][0]["intervals"]["ndcg@10"] == [1.0, 1.0]
@@ -81,7 +83,7 @@ def test_the_figures_of_a_wrong_search_are_low(store):
     wrong = RetrievalDataset(
         "wrong", GODS.passages, GODS.queries, {f"q{n}": {f"d{(n + 1) % 4}": 1} for n in range(4)}
     )
-    figures = evaluate([wrong], store).to_dict()
+    figures = evaluate([wrong], store).metrics
     assert figures["recall@1"] == 0.0
     assert figures["recall@10"] == 1.0
     assert 0.0 < figures["ndcg@10"] < 1.0
@@ -92,7 +94,7 @@ def test_several_data_sets_share_one_collection_and_are_reported_apart(store):
     assert store.count() == 14
     assert [part.name for part in result.datasets] == ["gods", "wolves"]
     assert [part.documents for part in result.datasets] == [4, 3]
-    assert result.to_dict()["queries"] == 7
+    assert result.queries == 7
 
 
 def test_documents_of_another_data_set_are_wrong_answers_even_with_the_same_ids(store):

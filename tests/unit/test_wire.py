@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ PUBLIC = [
     for _, kind in inspect.getmembers(module, dataclasses.is_dataclass)
     if kind.__module__ == module.__name__
 ]
+FEW = settings(max_examples=40, deadline=None)
 TEXT = st.text(st.characters(exclude_categories=()), max_size=8)  # surrogates as well
 SCALARS = TEXT | st.integers() | st.floats() | st.booleans()
 
@@ -65,8 +66,10 @@ def values(declared: Any) -> st.SearchStrategy[Any]:
     origin, members = get_origin(declared), get_args(declared)
     if origin in (Union, UnionType):
         return st.one_of(*map(values, members))
-    if declared in (Comparison, Logical):
-        return FILTERS
+    if declared is Comparison:
+        return comparisons()
+    if declared is Logical:
+        return FILTERS.filter(lambda made: isinstance(made, Logical))
     if dataclasses.is_dataclass(declared):
         hints = get_type_hints(declared)
         return st.builds(
@@ -93,6 +96,7 @@ def values(declared: Any) -> st.SearchStrategy[Any]:
         NoneType: st.none(),
         datetime: st.datetimes(timezones=st.just(UTC) | st.none()),
         Path: st.just(Path("a/b.json")),
+        Any: SCALARS,
     }[declared]
 
 
@@ -119,19 +123,29 @@ def as_text_and_back(declared: Any, value: Any) -> Any:
 
 
 @pytest.mark.parametrize("declared", PUBLIC, ids=lambda kind: kind.__name__)
+@FEW
 @given(st.data())
 def test_every_public_type_survives_to_json_and_back(declared, data):
     value = data.draw(values(declared))
     assert same(as_text_and_back(declared, value), value)
 
 
+@FEW
+@given(values(types.AnswerEvent))
+def test_an_event_of_an_answer_survives_with_the_name_of_its_class(event):
+    assert to_json(event, types.AnswerEvent)["type"] == type(event).__name__
+    assert same(as_text_and_back(types.AnswerEvent, event), event)
+
+
 @pytest.mark.parametrize("declared", [Filter, Filter | None], ids=["filter", "optional"])
+@FEW
 @given(FILTERS)
 def test_a_filter_survives_to_json_and_back(declared, condition):
     assert same(as_text_and_back(declared, condition), condition)
     assert same(as_text_and_back(declared, condition), filters.parse_filter(to_json(condition)))
 
 
+@FEW
 @given(st.lists(FILTERS | st.none(), max_size=3), st.dictionaries(TEXT, SCALARS, max_size=3))
 def test_all_of_several_filters_holds_where_each_of_them_does(conditions, metadata):
     joined = all_of(*conditions)
@@ -179,6 +193,7 @@ def test_a_field_with_a_default_may_be_left_out():
     assert from_json(Chunk, data) == Chunk("i", "d", "t", 0, 1)
 
 
+@FEW
 @given(arrays(np.float32, (2, 3)))
 def test_vectors_come_back_bit_by_bit(vectors):
     found = as_text_and_back(Matrix, vectors)

@@ -13,15 +13,17 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kvasir.answering.fusion import KNOWN_LANGUAGE, dense_share
-from kvasir.core.errors import UserError
+from kvasir.core.errors import UserError, WireError
 from kvasir.core.protocols import Embedder, TextAnalyzer
 from kvasir.core.scoring import inverse_document_frequency
 from kvasir.core.types import Citation, Hit
+from kvasir.core.wire import from_json
 from kvasir.language.detect import detect
 from kvasir.language.sentences import sentence_spans
 
@@ -193,16 +195,18 @@ class Calibration:
     """The decision to refuse: a logistic model and its threshold.
 
     Attributes:
-        weights: One a feature, in the order of ``FEATURES``.
+        weights: One a feature, in the order of ``features``.
         bias: The constant term.
         threshold: Refuse below this probability.
         report: What was measured when it was fitted, for people to read.
+        features: Names of the features, those of ``Evidence``.
     """
 
     weights: tuple[float, ...]
     bias: float
     threshold: float = 0.5
     report: Mapping[str, float] = field(default_factory=dict)
+    features: tuple[str, ...] = FEATURES
 
     def confidence(self, evidence: Evidence) -> float:
         """Returns the probability, 0..1, that the documents hold the answer."""
@@ -217,20 +221,21 @@ class Calibration:
         """Says whether a question of this confidence is refused."""
         return confidence < self.threshold
 
-    def to_json(self) -> dict[str, float]:
-        """Returns it as a flat mapping that JSON can hold."""
-        named = dict(zip(FEATURES, self.weights, strict=True))
-        report = {f"{_REPORT}{name}": value for name, value in self.report.items()}
-        return {**named, "bias": self.bias, "threshold": self.threshold, **report}
-
     @classmethod
-    def from_json(cls, stored: Mapping[str, float]) -> Calibration:
-        """Reads what ``to_json`` wrote.
+    def from_stored(cls, stored: Mapping[str, Any]) -> Calibration:
+        """Return the calibration that a collection's record holds.
+
+        The first form was one flat mapping, ``{feature: weight, "bias": ..., "report_...": ...}``.
 
         Raises:
             UserError: It was written by another version; says to calibrate again.
         """
         try:
+            if "weights" in stored:
+                found = from_json(cls, dict(stored))
+                if found.features != FEATURES or len(found.weights) != len(FEATURES):
+                    raise ValueError(f"it has the features {', '.join(found.features)}")
+                return found
             return cls(
                 tuple(float(stored[name]) for name in FEATURES),
                 float(stored["bias"]),
@@ -241,7 +246,7 @@ class Calibration:
                     if name.startswith(_REPORT)
                 },
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, WireError) as error:
             raise UserError(
                 f"the stored calibration cannot be read ({error!r}): calibrate the collection again"
             ) from error

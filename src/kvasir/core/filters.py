@@ -133,14 +133,6 @@ def to_mapping(condition: Filter) -> dict[str, Any]:
     return {"field": f"meta.{condition.field}", "operator": condition.operator, "value": written}
 
 
-def all_of(*filters: Filter | None) -> Filter | None:
-    """Return the filter that holds where all given ones do; None if none is given."""
-    given = [each for each in filters if each is not None]
-    if len(given) < 2:
-        return given[0] if given else None
-    return Logical("AND", tuple(given))
-
-
 def _plain(value: Scalar) -> Any:
     is_finite = not isinstance(value, float) or math.isfinite(value)
     return value if is_finite else {"float": str(value)}

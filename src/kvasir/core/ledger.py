@@ -23,7 +23,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from kvasir.core.errors import CollectionError, UserError
 from kvasir.core.protocols import Embedder
@@ -61,7 +61,7 @@ class CollectionRecord:
     dimension: int
     fingerprint: str
     languages: tuple[str, ...]
-    calibration: Mapping[str, float] | None
+    calibration: Mapping[str, Any] | None
     created: datetime
 
 

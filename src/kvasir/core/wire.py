@@ -186,8 +186,7 @@ def _decoder(declared: Any) -> Decoder:
     if origin is np.ndarray:
         return _array(np.dtype(get_args(members[1])[0]))
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        decode = _decoder(members[1])
-        return lambda data: {key: _at(key, decode, item) for key, item in _is(dict, data).items()}
+        return _mapping(_decoder(members[1]))
     if isinstance(origin, type) and issubclass(origin, Collection):
         return _sequence(origin, members)
     raise TypeError(f"{declared} has no JSON form")
@@ -244,11 +243,12 @@ def _union(members: Sequence[Any]) -> Decoder:
         return _tagged({name: _decoder(each) for name, each in classes.items()}, rest)
     kinds = tuple(each for each in members if each in _FILTERS)
     decoders = [_decoder(each) for each in members if each not in (NoneType, *kinds)]
+    scalars = frozenset(each for each in members if each in _SCALARS or each is float)
     if kinds:
         decoders.append(lambda data: _read_filter(kinds, data))
 
     def read(data: Any) -> Any:
-        if type(data) in members:
+        if type(data) in scalars:
             return data
         if len(decoders) == 1:
             return decoders[0](data)
@@ -287,7 +287,26 @@ def _sequence(origin: type, members: tuple[Any, ...]) -> Decoder:
 
         return read_fixed
     decode = _decoder(members[0])
-    return lambda data: make(_at(n, decode, item) for n, item in enumerate(_is(list, data)))
+
+    def read(data: Any) -> Any:
+        _is(list, data)
+        try:
+            return make([decode(item) for item in data])
+        except WireError:
+            return make(_at(n, decode, item) for n, item in enumerate(data))
+
+    return read
+
+
+def _mapping(decode: Decoder) -> Decoder:
+    def read(data: Any) -> Any:
+        _is(dict, data)
+        try:
+            return {key: decode(item) for key, item in data.items()}
+        except WireError:
+            return {key: _at(key, decode, item) for key, item in data.items()}
+
+    return read
 
 
 def _array(dtype: np.dtype[Any]) -> Decoder:
@@ -311,12 +330,19 @@ def _dataclass(declared: Any) -> Decoder:
     required = {f.name for f in read_fields if f.default is f.default_factory is MISSING}
     computed = frozenset(getattr(declared, "computed", ()))
 
-    def read(data: Any) -> Any:
+    def explain(data: Any) -> Any:
         given = {key: item for key, item in _is(dict, data).items() if key not in computed}
         if unknown := given.keys() - decoders.keys():
             raise WireError(f"{declared.__name__} has no field {', '.join(sorted(unknown))}")
         if missing := required - given.keys():
             raise WireError(f"{declared.__name__} lacks {', '.join(sorted(missing))}")
         return declared(**{key: _at(key, decoders[key], item) for key, item in given.items()})
+
+    def read(data: Any) -> Any:
+        # Data that fits is read without bookkeeping: searches read chunks this way.
+        try:
+            return declared(**{key: decoders[key](item) for key, item in data.items()})
+        except (WireError, KeyError, TypeError, AttributeError):
+            return explain(data)
 
     return read

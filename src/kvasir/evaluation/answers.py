@@ -12,10 +12,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 from kvasir.answering.answers import Answerer
 from kvasir.answering.citations import FindVersion
@@ -26,6 +25,7 @@ from kvasir.core.ledger import DocumentVersion
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.text import count_words, has_cjk
 from kvasir.core.types import Answer, Progress, document_id
+from kvasir.core.wire import OMITTED
 from kvasir.evaluation.datasets import EvaluationQuery, RetrievalDataset
 from kvasir.evaluation.json_lines import malformed, parse_line, read_lines
 from kvasir.evaluation.retrieval import (
@@ -75,7 +75,8 @@ class AnswersResult:
         cited: Share of the answers given that have a citation, 0..1.
         removed_citations: How many markers were taken out.
         seconds: Time by stage: ``ingest``, ``answer``.
-        cases: Every question with its answer, on-topic ones first.
+        questions: How many questions have a gold answer.
+        cases: Every question with its answer, on-topic ones first; not in the JSON form.
     """
 
     name: str
@@ -87,27 +88,9 @@ class AnswersResult:
     citation_validity: float
     cited: float
     removed_citations: int
+    questions: int
     seconds: Mapping[str, float]
-    cases: tuple[AnswerCase, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns what ``--json`` prints: the figures without the single cases."""
-        figures = {
-            "answer_recall": self.answer_recall,
-            "words": self.words,
-            "refused_on_topic": self.refused_on_topic,
-            "refused_off_topic": self.refused_off_topic,
-            "citations": self.citations,
-            "citation_validity": self.citation_validity,
-            "cited": self.cited,
-        }
-        return {
-            "name": self.name,
-            **{k: None if v is None else round(v, 4) for k, v in figures.items()},
-            "removed_citations": self.removed_citations,
-            "questions": sum(bool(case.gold) for case in self.cases),
-            "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
-        }
+    cases: tuple[AnswerCase, ...] = field(default=(), metadata=OMITTED)
 
 
 def evaluate_answers(
@@ -189,6 +172,7 @@ def _summary(
         ),
         cited=_share(bool(answer.citations) for answer in given),
         removed_citations=sum(case.answer.removed_citations for case in on),
+        questions=len(judged),
         seconds=seconds,
         cases=tuple(cases),
     )

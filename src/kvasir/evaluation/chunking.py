@@ -28,7 +28,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +35,7 @@ from numpy.typing import NDArray
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.types import Chunk, Document, Progress, document_id
+from kvasir.core.wire import OMITTED
 from kvasir.evaluation.json_lines import malformed, read_json_lines
 from kvasir.evaluation.retrieval import RetrievalOptions, make_retriever
 from kvasir.language.detect import UNKNOWN, detect
@@ -88,29 +88,20 @@ class ChunkingResult:
     Attributes:
         metrics: The mean over all questions of each of ``METRICS``, 0..1.
         corpora: The same by corpus.
-        per_question: Metric -> float64 [questions].
+        questions: How many questions there were.
         chunks: How many chunks there were.
         characters: Their mean length.
         seconds: Time by stage: ``split``, and ``retrieve`` with the embedding.
+        per_question: Metric -> float64 [questions]; not in the JSON form.
     """
 
     metrics: Mapping[str, float]
     corpora: Mapping[str, Mapping[str, float]]
-    per_question: Mapping[str, NDArray[np.float64]]
+    questions: int
     chunks: int
     characters: float
     seconds: Mapping[str, float] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns what ``--json`` prints: the metrics at the top, then by corpus."""
-        return {
-            **_rounded(self.metrics),
-            "questions": len(self.per_question["recall"]),
-            "chunks": self.chunks,
-            "characters_per_chunk": round(self.characters, 1),
-            "seconds": _rounded(self.seconds),
-            "corpora": {name: _rounded(values) for name, values in self.corpora.items()},
-        }
+    per_question: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, metadata=OMITTED)
 
 
 def load_chunking_dataset(folder: str | Path, *, language: str | None = None) -> ChunkingDataset:
@@ -199,6 +190,7 @@ def evaluate_chunking(
             document.title: _means(scores[owners == document.id]) for document in dataset.documents
         },
         per_question={name: scores[:, column] for column, name in enumerate(METRICS)},
+        questions=len(dataset.questions),
         chunks=len(chunks),
         characters=float(np.mean([len(chunk.text) for chunk in chunks])) if chunks else 0.0,
         seconds={"split": split - started, "retrieve": retrieved - split},
@@ -341,7 +333,3 @@ def _length(spans: Iterable[Span]) -> int:
 
 def _means(scores: NDArray[np.float64]) -> dict[str, float]:
     return dict(zip(METRICS, (float(value) for value in scores.mean(axis=0)), strict=True))
-
-
-def _rounded(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(value, 5) for name, value in values.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ class Comparison:
         worse: On how many it was worse.
     """
 
+    computed: ClassVar[tuple[str, ...]] = ("real",)
     difference: float
     low: float
     high: float
@@ -108,22 +109,6 @@ class MetricComparison:
     b: float
     questions: int
     comparison: Comparison
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns what ``--json`` prints."""
-        found = self.comparison
-        return {
-            "a": round(self.a, 5),
-            "b": round(self.b, 5),
-            "difference": round(found.difference, 5),
-            "low": round(found.low, 5),
-            "high": round(found.high, 5),
-            "p": round(found.p_value, 5),
-            "better": found.better,
-            "worse": found.worse,
-            "questions": self.questions,
-            "real": found.real,
-        }
 
 
 def compare_runs(a: PerQuestion, b: PerQuestion) -> dict[str, MetricComparison]:

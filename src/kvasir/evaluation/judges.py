@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from kvasir.core.types import Progress
+from kvasir.core.wire import OMITTED
 from kvasir.evaluation.answers import AnswerCase, without_markers
 
 
@@ -74,24 +75,13 @@ class Judgement:
         metrics: Mean of each metric over the questions that were graded; None without any.
         graded: Metric -> how many questions were graded.
         failed: Metric -> how many the judge could not grade.
-        verdicts: Every question's, in the order of the cases.
+        verdicts: Every question's, in the order of the cases; not in the JSON form.
     """
 
     metrics: Mapping[str, float | None]
     graded: Mapping[str, int]
     failed: Mapping[str, int]
-    verdicts: tuple[Verdict, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns what ``--json`` prints."""
-        return {
-            name: {
-                "mean": None if mean is None else round(mean, 4),
-                "graded": self.graded[name],
-                "failed": self.failed[name],
-            }
-            for name, mean in self.metrics.items()
-        }
+    verdicts: tuple[Verdict, ...] = field(default=(), metadata=OMITTED)
 
 
 def judge_answers(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from kvasir.core.types import (
     SearchRequest,
     document_id,
 )
+from kvasir.core.wire import OMITTED
 from kvasir.evaluation.datasets import Passage, RetrievalDataset
 from kvasir.evaluation.metrics import DEPTH, confidence_intervals, mean, per_query
 from kvasir.language.detect import UNKNOWN, detect
@@ -67,29 +68,18 @@ class DatasetResult:
         documents: How many documents it has.
         metrics: The mean over its questions of each metric, 0..1.
         intervals: The 95 % bootstrap interval of each mean.
-        per_query: Metric -> float64 [queries], in the order of ``query_ids``.
-        query_ids: The questions.
+        queries: How many questions it has.
+        per_query: Metric -> float64 [queries], in the order of ``query_ids``; not in the JSON form.
+        query_ids: The questions; not in the JSON form.
     """
 
     name: str
     documents: int
     metrics: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]]
-    per_query: Mapping[str, NDArray[np.float64]]
-    query_ids: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns what ``--json`` prints: the metrics by name, and counts."""
-        return {
-            "name": self.name,
-            **{name: round(value, 5) for name, value in self.metrics.items()},
-            "queries": len(self.query_ids),
-            "documents": self.documents,
-            "intervals": {
-                name: [round(bound, 5) for bound in bounds]
-                for name, bounds in self.intervals.items()
-            },
-        }
+    queries: int
+    per_query: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, metadata=OMITTED)
+    query_ids: tuple[str, ...] = field(default=(), metadata=OMITTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,33 +87,27 @@ class RetrievalResult:
     """The figures of all data sets of one run.
 
     Attributes:
+        metrics: The mean of each metric over the questions of all data sets, 0..1.
         datasets: One result a data set, in the order given.
         chunks: How many chunks the collection held.
         seconds: Time by stage: ``ingest`` and ``search``.
     """
 
+    computed: ClassVar[tuple[str, ...]] = ("queries", "documents")
+    metrics: Mapping[str, float]
     datasets: tuple[DatasetResult, ...]
     chunks: int
     seconds: Mapping[str, float] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns what ``--json`` prints.
+    @property
+    def queries(self) -> int:
+        """How many questions all data sets have."""
+        return sum(part.queries for part in self.datasets)
 
-        The metrics stand at the top: of the one data set, or over the questions of all.
-        """
-        names = self.datasets[0].metrics
-        pooled = {
-            name: np.concatenate([part.per_query[name] for part in self.datasets]) for name in names
-        }
-        queries = sum(len(part.query_ids) for part in self.datasets)
-        return {
-            **{name: round(value, 5) for name, value in mean(pooled).items()},
-            "queries": queries,
-            "documents": sum(part.documents for part in self.datasets),
-            "chunks": self.chunks,
-            "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
-            "datasets": [part.to_dict() for part in self.datasets],
-        }
+    @property
+    def documents(self) -> int:
+        """How many documents all data sets have."""
+        return sum(part.documents for part in self.datasets)
 
 
 def evaluate_retrieval(
@@ -168,7 +152,11 @@ def evaluate_retrieval(
         store.close()
     seconds = {"ingest": ingested - started, "search": searched - ingested}
     results = tuple(_score(*pair) for pair in zip(datasets, runs, strict=True))
-    return RetrievalResult(results, chunks, seconds)
+    pooled = {
+        name: np.concatenate([part.per_query[name] for part in results])
+        for name in results[0].metrics
+    }
+    return RetrievalResult(mean(pooled), results, chunks, seconds)
 
 
 def to_document(passage: Passage, uri: str, language: str | None = None) -> Document:
@@ -294,6 +282,7 @@ def _score(dataset: RetrievalDataset, run: Mapping[str, Mapping[str, float]]) ->
         metrics=mean(values),
         intervals=confidence_intervals(values),
         per_query=values,
+        queries=len(dataset.qrels),
         query_ids=tuple(dataset.qrels),
     )
 

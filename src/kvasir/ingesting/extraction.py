@@ -7,7 +7,6 @@ replaced, the file is reported, and the rest go on.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import threading
@@ -18,13 +17,19 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from queue import LifoQueue
 from types import TracebackType
-from typing import Any
 
 from kvasir.core import media_types
 from kvasir.core.child_process import environment, module_command
-from kvasir.core.errors import ExtractionError
+from kvasir.core.errors import ExtractionError, WireError
 from kvasir.core.types import Document, Source
-from kvasir.ingesting.extraction_child import document_from_json, read_frame, write_frame
+from kvasir.core.wire import loads
+from kvasir.ingesting.extraction_child import (
+    ExtractionReply,
+    ExtractionRequest,
+    encode,
+    read_frame,
+    write_frame,
+)
 
 Item = str | Path | Source | tuple[Source, bytes]
 """A file's path, a source whose ``uri`` is one, or a source with its bytes."""
@@ -241,35 +246,28 @@ class _Child:
             return "", self._death(late.is_set(), time.monotonic() - started)
         try:
             return self._read(answer)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except WireError as error:
             # Only a parser that was taken over or a fault of ours writes such an answer.
             self._broken = True
             self.kill()
             return "", ExtractionError(
                 _CRASHED,
-                f"what the parser returned cannot be read ({type(error).__name__}); "
+                f"what the parser returned cannot be read ({error}); "
                 "open it and save it again",
             )
 
     def _read(self, answer: bytes) -> tuple[str, Outcome]:
-        values: dict[str, Any] = json.loads(answer)
-        media_type = str(values["media_type"])
-        if "document" in values:
-            return media_type, document_from_json(values["document"])
-        message = values["message"] or self._memory_message()
-        return media_type, ExtractionError(str(values["reason"]), message)
+        reply = loads(ExtractionReply, answer)
+        if reply.document is not None:
+            return reply.media_type, reply.document
+        message = reply.message or self._memory_message()
+        return reply.media_type, ExtractionError(reply.reason, message)
 
     def _ask(self, source: Source, path: str | None, data: bytes | None) -> bytes | None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        request = {
-            "uri": source.uri,
-            "name": source.uri,
-            "media_type": source.media_type,
-            "path": path,
-        }
         try:
-            write_frame(self._process.stdin, json.dumps(request).encode())
+            write_frame(self._process.stdin, encode(ExtractionRequest(source, path)))
             if path is None:
                 write_frame(self._process.stdin, data or b"")
             return read_frame(self._process.stdout, _LARGEST_ANSWER)

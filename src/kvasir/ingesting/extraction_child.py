@@ -8,20 +8,21 @@ pickle, so that a parser that was taken over cannot reach its parent.
 from __future__ import annotations
 
 import faulthandler
-import json
 import os
 import signal
 import struct
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from kvasir.core import media_types, registry
 from kvasir.core.errors import ExtractionError, KvasirError, MissingExtraError, how_to_install
 from kvasir.core.protocols import Extractor
-from kvasir.core.types import Block, BlockKind, Document, Source
+from kvasir.core.types import Document, Source
+from kvasir.core.wire import dumps, loads
 
 _LENGTH = struct.Struct(">Q")
 _OFFICE_ADVICE = "save it as DOCX, PPTX, XLSX or PDF"
@@ -50,11 +51,46 @@ _UNREADABLE = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class ExtractionRequest:
+    """A file to read.
+
+    Attributes:
+        source: What it is; an empty media type is to be found out.
+        path: Where its bytes are; None if they follow in a frame of their own.
+    """
+
+    source: Source
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractionReply:
+    """What became of a file.
+
+    Attributes:
+        media_type: Its media type, empty if it is not known.
+        document: What was extracted; None if nothing could be.
+        reason: Then the stable word for why, as in ``ExtractionError``.
+        message: The line that goes with it.
+    """
+
+    media_type: str
+    document: Document | None = None
+    reason: str = ""
+    message: str = ""
+
+
 def write_frame(stream: IO[bytes], body: bytes) -> None:
     """Writes one frame and flushes."""
     stream.write(_LENGTH.pack(len(body)))
     stream.write(body)
     stream.flush()
+
+
+def encode(message: ExtractionRequest | ExtractionReply) -> bytes:
+    """Return the body of a message's frame; texts of broken files may have lone surrogates."""
+    return dumps(message).encode("utf-8", "surrogatepass")
 
 
 def read_frame(stream: IO[bytes], limit: int | None = None) -> bytes | None:
@@ -72,33 +108,6 @@ def read_frame(stream: IO[bytes], limit: int | None = None) -> bytes | None:
         return None
     body = stream.read(length)
     return body if len(body) == length else None
-
-
-def document_to_json(document: Document) -> dict[str, Any]:
-    """Returns a document as JSON values."""
-    return {
-        "id": document.id,
-        "source_uri": document.source_uri,
-        "title": document.title,
-        "text": document.text,
-        "blocks": [[b.kind.value, b.start, b.end, b.page, b.level] for b in document.blocks],
-        "metadata": dict(document.metadata),
-    }
-
-
-def document_from_json(values: dict[str, Any]) -> Document:
-    """Returns the document that ``document_to_json`` was given."""
-    return Document(
-        id=values["id"],
-        source_uri=values["source_uri"],
-        title=values["title"],
-        text=values["text"],
-        blocks=tuple(
-            Block(BlockKind(kind), start, end, page, level)
-            for kind, start, end, page, level in values["blocks"]
-        ),
-        metadata=values["metadata"],
-    )
 
 
 def extractor_for(media_type: str, cache: dict[str, Extractor]) -> Extractor:
@@ -142,21 +151,20 @@ def _unreadable(media_type: str, known: list[str]) -> ExtractionError:
     )
 
 
-def extract(request: dict[str, Any], data: bytes, cache: dict[str, Extractor]) -> dict[str, Any]:
+def extract(source: Source, data: bytes, cache: dict[str, Extractor]) -> ExtractionReply:
     """Does one request; every failure of a parser becomes an answer."""
-    uri = str(request["uri"])
-    media_type = str(request["media_type"] or "")
+    uri, media_type = source.uri, source.media_type
     try:
         if not data:
             raise ExtractionError("empty", "the file is empty (0 bytes)")
-        detected = media_types.detect(str(request["name"]), data)
+        detected = media_types.detect(uri, data)
         media_type = media_types.settle(media_type, detected)
-        promised = media_types.by_name(str(request["name"]))
+        promised = media_types.by_name(uri)
         is_nothing_known = media_type in (media_types.UNKNOWN, media_types.ZIP)
         if is_nothing_known and promised != media_types.UNKNOWN:
             raise ExtractionError(
                 "malformed",
-                f"its name says .{media_types.extension(str(request['name']))}, but its content "
+                f"its name says .{media_types.extension(uri)}, but its content "
                 "is not that; it may be damaged or cut off: get or save it again",
             )
         document = extractor_for(media_type, cache).extract(Source(uri, media_type), data)
@@ -170,11 +178,11 @@ def extract(request: dict[str, Any], data: bytes, cache: dict[str, Extractor]) -
         detail = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         message = f"it is damaged and cannot be read ({detail}); open it and save it again"
         return _failure(media_type, "malformed", message)
-    return {"media_type": media_type, "document": document_to_json(document)}
+    return ExtractionReply(media_type, document)
 
 
-def _failure(media_type: str, reason: str, message: str) -> dict[str, Any]:
-    return {"media_type": media_type, "reason": reason, "message": message}
+def _failure(media_type: str, reason: str, message: str) -> ExtractionReply:
+    return ExtractionReply(media_type, reason=reason, message=message)
 
 
 def _memory_limiter(megabytes: int) -> Callable[[], None]:
@@ -209,18 +217,17 @@ def serve(memory_mb: int, timeout: float) -> None:
     limit_memory = _memory_limiter(memory_mb)
     cache: dict[str, Extractor] = {}
     while (frame := read_frame(requests)) is not None:
-        request = json.loads(frame)
+        request = loads(ExtractionRequest, frame)
         limit_memory()
         # The parent kills a child that is late; this is for a parent that was killed itself.
         faulthandler.dump_traceback_later(timeout + 10, exit=True, file=null)
         try:
-            body = read_frame(requests) if request["path"] is None else _read(request["path"])
-            answer = extract(request, body or b"", cache)
-            encoded = json.dumps(answer).encode()
+            body = read_frame(requests) if request.path is None else _read(request.path)
+            encoded = encode(extract(request.source, body or b"", cache))
         except OSError as error:
-            encoded = json.dumps(_failure("", "unreadable", f"cannot be read: {error}")).encode()
+            encoded = encode(_failure("", "unreadable", f"cannot be read: {error}"))
         except MemoryError:
-            encoded = json.dumps(_failure("", "memory", "")).encode()
+            encoded = encode(_failure("", "memory", ""))
         faulthandler.cancel_dump_traceback_later()
         write_frame(answers, encoded)
 

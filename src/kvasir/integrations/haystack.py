@@ -36,6 +36,7 @@ from kvasir.core.ledger import RESERVED_METADATA
 from kvasir.core.media_types import detect
 from kvasir.core.text import has_scheme
 from kvasir.core.types import Hit, LocalFile, Metadata, MetadataValue, Source
+from kvasir.core.wire import to_json
 from kvasir.ingesting.sources import Input
 from kvasir.settings.schema import hidden_keys, load_settings
 
@@ -292,19 +293,10 @@ class KvasirAnswerer(_KvasirComponent):
         answer = self._connection.open().ask(
             query, top_k=top_k or self.top_k, filters=_filter(filters or self.filters)
         )
-        citations = [
-            {
-                "marker": citation.marker,
-                "source_uri": citation.source_uri,
-                "page": citation.page,
-                "quote": citation.quote,
-            }
-            for citation in answer.citations
-        ]
         meta = {
             "refused": answer.refused,
             "confidence": answer.confidence,
-            "citations": citations,
+            "citations": to_json(answer.citations),
         }
         documents = [to_document(hit) for hit in answer.hits]
         return {"answers": [GeneratedAnswer(answer.text, query, documents, meta)]}
@@ -353,11 +345,7 @@ class KvasirWriter(_KvasirComponent):
         reports = [collection.ingest(*inputs, metadata=given) for inputs, given in _grouped(named)]
         return {
             "documents_written": sum(len(each.added) + len(each.replaced) for each in reports),
-            "failed": [
-                {"source": each.source_uri, "reason": each.reason, "message": each.message}
-                for report in reports
-                for each in report.failed
-            ],
+            "failed": [to_json(each) for report in reports for each in report.failed],
         }
 
 

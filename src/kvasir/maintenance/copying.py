@@ -13,15 +13,16 @@ as they are. At the end the whole target is read and every seal is compared.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import ClassVar
 
 import numpy as np
 
 from kvasir.core.protocols import Optimizable, VectorStore
 from kvasir.core.types import Chunk, Matrix, Progress
+from kvasir.core.wire import dumps
 
 COPYING, CHECKING, BUILDING = "copying", "checking", "building the search graph"
 
@@ -54,6 +55,7 @@ class CopyReport:
         seconds: How long it took.
     """
 
+    computed: ClassVar[tuple[str, ...]] = ("verified",)
     chunks: int
     written: int
     kept: int
@@ -175,18 +177,10 @@ class _Sealer:
 
 
 def _digest(chunk: Chunk) -> bytes:
-    fields = [
-        chunk.id,
-        chunk.document_id,
-        chunk.text,
-        chunk.start,
-        chunk.end,
-        chunk.page,
-        list(chunk.headings),
-        sorted(chunk.metadata.items()),
-    ]
-    # JSON tells 1, 1.0, true and "1" apart.
-    return hashlib.blake2b(json.dumps(fields).encode(), digest_size=_DIGEST_BYTES).digest()
+    # JSON tells 1, 1.0, true and "1" apart. A store may order metadata as it likes.
+    ordered = replace(chunk, metadata=dict(sorted(chunk.metadata.items())))
+    text = dumps(ordered).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=_DIGEST_BYTES).digest()
 
 
 def _agree(seal: bytes, other: bytes | None) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import ClassVar
 
 from kvasir.core.errors import ModelNotFoundError
 from kvasir.core.types import Progress
@@ -54,6 +55,7 @@ class ModelFolder:
         origin: How it was found: ``path``, ``package``, ``downloaded`` or ``cache``.
     """
 
+    computed: ClassVar[tuple[str, ...]] = ("dimension", "size")
     name: str
     path: Path
     origin: str

@@ -29,6 +29,7 @@ from typing import Any, TypeGuard
 
 from kvasir.core.filters import Comparison, Filter, Logical
 from kvasir.core.types import Chunk, Metadata, MetadataValue
+from kvasir.core.wire import from_json, to_json
 
 LAYOUT_VERSION = 1
 PointId = int | uuid.UUID | str
@@ -48,6 +49,7 @@ MAX_NUMBER_INDEXES = 32
 CHUNK_FIELDS = [DOCUMENT_ID, "text", "start", "end", "page", "headings", "metadata", "exact"]
 """The payload fields that a chunk is rebuilt from."""
 
+_OWN = [name for name in CHUNK_FIELDS if name not in ("metadata", "exact")]
 _MAX_TAG = 200
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NO_TAG = "="
@@ -75,15 +77,8 @@ class Dialect:
 
 def payload_of(chunk: Chunk) -> dict[str, Any]:
     """Returns the payload of a chunk's point."""
-    return {
-        DOCUMENT_ID: chunk.document_id,
-        "text": chunk.text,
-        "start": chunk.start,
-        "end": chunk.end,
-        "page": chunk.page,
-        "headings": list(chunk.headings),
-        **metadata_payload(chunk.metadata),
-    }
+    form = to_json(chunk)
+    return {name: form[name] for name in _OWN} | metadata_payload(chunk.metadata)
 
 
 def metadata_payload(metadata: Metadata) -> dict[str, Any]:
@@ -104,16 +99,8 @@ def chunk_of(point_id: str, payload: Mapping[str, Any]) -> Chunk:
     exact = payload.get("exact")
     if exact:
         metadata = {**metadata, **json.loads(exact)}
-    return Chunk(
-        id=point_id,
-        document_id=payload[DOCUMENT_ID],
-        text=payload["text"],
-        start=payload["start"],
-        end=payload["end"],
-        page=payload.get("page"),
-        headings=tuple(payload.get("headings") or ()),
-        metadata=metadata,
-    )
+    found = {name: item for name, item in payload.items() if name in _OWN and item is not None}
+    return from_json(Chunk, {**found, "id": point_id, "metadata": metadata})
 
 
 def tag(field: str, value: MetadataValue) -> str:

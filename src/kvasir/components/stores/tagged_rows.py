@@ -20,10 +20,10 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from kvasir.core.filters import Comparison, Filter
 from kvasir.core.types import Chunk, Metadata, MetadataValue
+from kvasir.core.wire import dumps, from_json, to_json
 
 _OPPOSITES = {"==": "!=", "!=": "==", "in": "not in", "not in": "in"}
 _INVERSE_RANGES = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
@@ -84,22 +84,13 @@ def numbers(metadata: Metadata) -> dict[str, float]:
 
 def record(chunk: Chunk) -> str:
     """Returns all of a chunk but its id and text, as JSON."""
-    fields = {
-        "document_id": chunk.document_id,
-        "start": chunk.start,
-        "end": chunk.end,
-        "page": chunk.page,
-        "headings": chunk.headings,
-        "metadata": dict(chunk.metadata),
-    }
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    form = to_json(chunk)
+    return dumps({name: form[name] for name in form if name not in ("id", "text")})
 
 
 def chunk(chunk_id: str, text: str, record: str) -> Chunk:
     """Returns the chunk that ``record`` was made of."""
-    fields: dict[str, Any] = json.loads(record)
-    fields["headings"] = tuple(fields["headings"])
-    return Chunk(id=chunk_id, text=text, **fields)
+    return from_json(Chunk, {"id": chunk_id, "text": text, **json.loads(record)})
 
 
 def condition(filters: Filter) -> Condition:

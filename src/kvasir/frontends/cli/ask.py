@@ -12,7 +12,7 @@ from kvasir.core.text import heading_path, one_line, printable
 from kvasir.core.types import Answer, Text
 from kvasir.frontends.cli.main import EXIT_REFUSED
 from kvasir.frontends.cli.options import json_option, setting_option, with_collection
-from kvasir.frontends.cli.rendering import answer_to_dict, hit_to_dict, print_json
+from kvasir.frontends.cli.rendering import print_json
 from kvasir.frontends.cli.terminal import place
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,7 +50,7 @@ def search(collection: Collection, words: tuple[str, ...], as_json: bool) -> Non
     """Find the passages that match a query."""
     hits = collection.search(" ".join(words))
     if as_json:
-        print_json([hit_to_dict(hit) for hit in hits])
+        print_json(hits)
         return
     if not hits:
         click.echo("nothing found", err=True)
@@ -84,7 +84,7 @@ def ask(collection: Collection, words: tuple[str, ...], as_json: bool) -> int:
             click.echo()
         answer = stream.answer
     if as_json:
-        print_json(answer_to_dict(answer))
+        print_json(answer)
     else:
         _print_citations(answer)
     for note in answer.notes:

@@ -58,8 +58,7 @@ def calibrate(
             progress=progress,
         )
     if as_json:
-        told = {"applied": fitted.kept, "drawbacks": fitted.drawbacks}
-        print_json({**fitted.calibration.to_json(), **told})
+        print_json(fitted)
         return
     _explain(fitted)
     for drawback in fitted.drawbacks:

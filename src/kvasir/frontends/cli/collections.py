@@ -6,17 +6,15 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from types import FrameType
-from typing import Any
 
 import click
 import yaml
 
 from kvasir.app import App
 from kvasir.collection import Collection
-from kvasir.core.ledger import CollectionRecord
 from kvasir.core.types import Progress, StoreAddress
+from kvasir.core.wire import to_json
 from kvasir.frontends.cli.main import EXIT_DECLINED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, fail
 from kvasir.frontends.cli.options import json_option, with_app, with_collection
 from kvasir.frontends.cli.rendering import print_json, print_table, rate, stages
@@ -35,11 +33,11 @@ def collections() -> None:
 @with_app
 def list_collections(app: App, as_json: bool) -> None:
     """List all collections."""
-    rows = [_as_dict(app, record) for record in app.collections()]
+    counted = [(record, _chunk_count(app, record.name)) for record in app.collections()]
     if as_json:
-        print_json(rows)
-    elif rows:
-        print_table([{**row, "languages": " ".join(row["languages"])} for row in rows])
+        print_json([to_json(record) | {"chunk_count": chunks} for record, chunks in counted])
+    elif counted:
+        print_table([_row(record, chunks) for record, chunks in counted])
     else:
         click.echo("no collections yet: 'kvasir ingest FOLDER' makes one", err=True)
 
@@ -125,7 +123,7 @@ def copy(
         return fail(said, EXIT_INTERRUPTED)
     left = len(report.extra) - report.removed
     if as_json:
-        print_json({**asdict(report), "verified": report.verified})
+        print_json(report)
     else:
         _print(report)
         if report.verified:
@@ -212,11 +210,11 @@ def _chunk_count(app: App, name: str) -> int:
         return collection.chunk_count()
 
 
-def _as_dict(app: App, record: CollectionRecord) -> dict[str, Any]:
+def _row(record: CollectionRecord, chunks: int) -> dict[str, object]:
     return {
         "name": record.name,
-        "chunks": _chunk_count(app, record.name),
-        "languages": list(record.languages),
+        "chunks": chunks,
+        "languages": " ".join(record.languages),
         "embedder": record.embedder,
         "dimension": record.dimension,
         "calibrated": record.calibration is not None,

@@ -74,7 +74,7 @@ def compare(
                 "dataset": loaded.name,
                 "a": {"settings": a} | _about(result.a),
                 "b": {"settings": b} | _about(result.b),
-                "metrics": {name: each.to_dict() for name, each in result.metrics.items()},
+                "metrics": result.metrics,
                 "leading": result.leading,
                 "real": result.metrics[result.leading].comparison.real,
                 "conclusion": result.conclusion,
@@ -104,8 +104,7 @@ def _row(name: str, each: MetricComparison) -> dict[str, str]:
 
 
 def _about(side: Measured) -> dict[str, Any]:
-    seconds = {stage: round(value, 3) for stage, value in side.seconds.items()}
-    return ({} if side.chunks is None else {"chunks": side.chunks}) | {"seconds": seconds}
+    return ({} if side.chunks is None else {"chunks": side.chunks}) | {"seconds": side.seconds}
 
 
 def _brief(side: Measured) -> str:

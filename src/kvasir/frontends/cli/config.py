@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -35,12 +34,10 @@ def config() -> None:
 def show(settings: Settings, as_json: bool) -> None:
     """Print the settings in force, secrets masked."""
     tree = settings.dump()
-    text = (
-        json.dumps(tree, indent=2, ensure_ascii=False)
-        if as_json
-        else yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).rstrip()
-    )
-    click.echo(text)
+    if as_json:
+        print_json(tree)
+    else:
+        click.echo(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).rstrip())
 
 
 @config.command()

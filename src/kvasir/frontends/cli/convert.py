@@ -71,7 +71,7 @@ def convert(
             on_progress=on_progress,
         )
     if as_json:
-        print_json(_as_dict(report))
+        print_json(report)
     else:
         _print(report)
     if report.interrupted:
@@ -93,18 +93,3 @@ def _print(report: ConversionReport) -> None:
         (len(report.left), "left to do"),
     ]
     click.echo(", ".join(f"{count} {what}" for count, what in counts if count))
-
-
-def _as_dict(report: ConversionReport) -> dict[str, Any]:
-    return {
-        "converted": [
-            {"source": each.source_uri, "path": str(each.path), "warnings": list(each.warnings)}
-            for each in report.converted
-        ],
-        "failed": [
-            {"source": each.source_uri, "reason": each.reason, "message": each.message}
-            for each in report.failed
-        ],
-        "left": report.left,
-        "interrupted": report.interrupted,
-    }

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import click
 
 from kvasir.collection import Collection
+from kvasir.core.wire import to_json
 from kvasir.frontends.cli.main import EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, with_collection
 from kvasir.frontends.cli.rendering import print_json, stages
@@ -31,19 +30,13 @@ def doctor(collection: Collection, repair: bool, as_json: bool) -> int:
         with stages(quiet=as_json) as on_progress:
             after = collection.inspect(on_progress=on_progress)
     if as_json:
-        print_json(
-            {
-                "clean": after.clean,
-                "findings": asdict(findings),
-                "repairs": asdict(repairs) if repairs else None,
-            }
-        )
+        print_json({"clean": after.clean, "findings": findings, "repairs": repairs})
         return 0 if after.clean else EXIT_SOME_FAILED
     for what, count in findings.table():
         if count:
             click.echo(f"{count} {what}")
     if repairs:
-        done = ", ".join(f"{count} {what}" for what, count in asdict(repairs).items() if count)
+        done = ", ".join(f"{count} {what}" for what, count in to_json(repairs).items() if count)
         click.echo(f"repaired: {done or 'nothing'}")
     if after.clean:
         click.echo(f"collection '{collection.name}' is sound: {after.expected} chunks")

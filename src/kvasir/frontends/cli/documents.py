@@ -9,6 +9,7 @@ import click
 from kvasir.collection import Collection
 from kvasir.core.ledger import DocumentRecord, VersionStatus
 from kvasir.core.text import one_line, printable, shown
+from kvasir.core.wire import to_json
 from kvasir.frontends.cli.ingest import parse_metadata
 from kvasir.frontends.cli.options import json_option, with_collection
 from kvasir.frontends.cli.paths import find_document, find_documents
@@ -33,7 +34,7 @@ def list_documents(collection: Collection, prefix: str, as_json: bool) -> None:
     """
     records = find_documents(collection, prefix)
     if as_json:
-        print_json([_as_dict(record) for record in records])
+        print_json(records)
         return
     print_table(
         [
@@ -57,14 +58,12 @@ def list_documents(collection: Collection, prefix: str, as_json: bool) -> None:
 @with_collection
 def show(collection: Collection, source: str, with_text: bool, as_json: bool) -> None:
     """Show one document, by its source or id."""
-    row = _as_dict(find_document(collection, source))
-    if with_text:
-        row["text"] = collection.text(find_document(collection, source).id)
+    record = find_document(collection, source)
+    text = collection.text(record.id) if with_text else None
     if as_json:
-        print_json(row)
+        print_json(to_json(record) | ({"text": text} if with_text else {}))
         return
-    text = row.pop("text", None)
-    for key, value in row.items():
+    for key, value in _details(record).items():
         if value not in (None, {}, ""):
             click.echo(f"{key}: {shown(str(value))}")
     if text is not None:
@@ -93,7 +92,7 @@ def metadata(collection: Collection, source: str, metadata: tuple[str, ...], as_
     """Replace the metadata given for a document; nothing is embedded again."""
     collection.set_metadata(find_document(collection, source).id, parse_metadata(metadata) or {})
     if as_json:
-        print_json(_as_dict(find_document(collection, source)))
+        print_json(find_document(collection, source))
     else:
         click.echo("metadata replaced")
 
@@ -106,19 +105,20 @@ def _status(record: DocumentRecord) -> str:
     return f"{record.status}: {record.error_reason}"
 
 
-def _as_dict(record: DocumentRecord) -> dict[str, Any]:
+def _details(record: DocumentRecord) -> dict[str, Any]:
+    """Return what people are shown of one document, line by line."""
     return {
         "id": record.id,
         "source": record.source_uri,
         "title": record.title,
-        "status": str(record.status),
+        "status": record.status,
         "language": record.language,
         "media_type": record.state.media_type,
         "bytes": record.state.size,
         "sha256": record.state.content_hash,
         "chunks": record.chunk_count,
         "indexed": record.indexed.isoformat(),
-        "metadata": dict(record.metadata),
+        "metadata": record.metadata,
         "error_reason": record.error_reason,
         "error": record.error_message,
     }

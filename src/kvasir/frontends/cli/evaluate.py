@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,14 @@ import click
 from kvasir.app import App
 from kvasir.core.errors import KvasirError
 from kvasir.core.text import one_line, printable
+from kvasir.core.wire import dumps, to_json
 from kvasir.evaluation.answers import AnswersResult
 from kvasir.evaluation.judges import Judgement
 from kvasir.evaluation.runner import load_chunking_dataset, load_dataset, load_questions
 from kvasir.frontends.cli.compare import compare
 from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_INTERRUPTED
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
-from kvasir.frontends.cli.rendering import answer_to_dict, print_json, print_table, stages
+from kvasir.frontends.cli.rendering import print_json, print_table, stages
 
 folder = click.Path(exists=True, file_okay=False)
 
@@ -52,11 +52,11 @@ def retrieval(app: App, folders: tuple[str, ...], as_json: bool) -> None:
     with stages(quiet=as_json) as progress:
         result = runner.retrieval(datasets, progress=progress)
     if as_json:
-        print_json(result.to_dict())
+        print_json(result)
         return
     rows = []
     for part in result.datasets:
-        row = {"data set": part.name, "documents": part.documents, "queries": len(part.query_ids)}
+        row = {"data set": part.name, "documents": part.documents, "queries": part.queries}
         shown = {name: f"{value:.4f}" for name, value in part.metrics.items()}
         low, high = part.intervals["ndcg@10"]
         rows.append(row | shown | {"ndcg@10, 95 %": f"{low:.3f}-{high:.3f}"})
@@ -86,7 +86,7 @@ def chunking(app: App, dataset: str, top_k: int, as_json: bool) -> None:
     with stages(quiet=as_json) as progress:
         result = runner.chunking(loaded, top_k=top_k, progress=progress)
     if as_json:
-        print_json(result.to_dict())
+        print_json(result)
         return
     parts = {**result.corpora, "all": result.metrics}
     print_table(
@@ -137,14 +137,14 @@ def answers(
     with stages(quiet=as_json) as progress:
         result = runner.answers(loaded, foreign, progress=progress)
     # Judging may take hours and fail: what was measured is written down before.
-    shown = result.to_dict()
+    shown = to_json(result)
     rows = _case_rows(result, None)
     _write_cases(cases_file, rows)
     if not as_json:
         for row in rows if cases else ():
-            click.echo(f"{one_line(row['question'])}\n  {one_line(row['text'])}")
+            click.echo(f"{one_line(row['question'])}\n  {one_line(row['answer']['text'])}")
         figures = {key: value for key, value in shown.items() if key != "seconds"}
-        print_table([{"figure": key, "value": value} for key, value in figures.items()])
+        print_table([{"figure": key, "value": _rounded(value)} for key, value in figures.items()])
     code = 0
     if is_judged:
         try:
@@ -156,7 +156,7 @@ def answers(
             shown["judge_error"] = str(error) or "interrupted"
             click.echo(f"error: no grades: {printable(shown['judge_error'])}", err=True)
         else:
-            shown["judge"] = judgement.to_dict()
+            shown["judgement"] = to_json(judgement)
             rows = _case_rows(result, judgement)
             _write_cases(cases_file, rows)
             if not as_json:
@@ -168,7 +168,7 @@ def answers(
 
 def _write_cases(path: str | None, rows: Sequence[Mapping[str, Any]]) -> None:
     if path:
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        lines = (dumps(row) + "\n" for row in rows)
         Path(path).write_text("".join(lines), "utf-8")
 
 
@@ -176,22 +176,30 @@ def _print_grades(judgement: Judgement, rows: Sequence[Mapping[str, Any]]) -> No
     click.echo()
     for row in rows:
         click.echo(one_line(row["question"]))
-        for name, value in row["judge"]["scores"].items():
+        for name, value in row["verdict"]["scores"].items():
             click.echo(f"    {name} {value:.2f}")
-        for name, reason in row["judge"]["failures"].items():
+        for name, reason in row["verdict"]["failures"].items():
             click.echo(f"    {name}: {one_line(reason)}")
-    print_table([{"judged": name} | each for name, each in judgement.to_dict().items()])
+    print_table(
+        [
+            {
+                "judged": name,
+                "mean": None if mean is None else round(mean, 4),
+                "graded": judgement.graded[name],
+                "failed": judgement.failed[name],
+            }
+            for name, mean in judgement.metrics.items()
+        ]
+    )
 
 
 def _case_rows(result: AnswersResult, judgement: Judgement | None) -> list[dict[str, Any]]:
     verdicts = judgement.verdicts if judgement else (None,) * len(result.cases)
     return [
-        {"question": case.question, "correct": case.correct, "gold": list(case.gold)}
-        | answer_to_dict(case.answer)
-        | (
-            {"judge": {"scores": dict(verdict.scores), "failures": dict(verdict.failures)}}
-            if verdict
-            else {}
-        )
+        to_json(case) | ({"verdict": to_json(verdict)} if verdict else {})
         for case, verdict in zip(result.cases, verdicts, strict=True)
     ]
+
+
+def _rounded(value: object) -> object:
+    return round(value, 4) if isinstance(value, float) else value

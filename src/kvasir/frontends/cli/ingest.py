@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from functools import partial
-from typing import Any
 
 import click
 from rich.console import Console
@@ -122,7 +121,7 @@ def run_ingest(
     report.chunks_restored = restored
     report.chunks_embedded += restored
     if as_json:
-        print_json(_as_dict(report))
+        print_json(report)
     else:
         _print(report)
     if report.interrupted:
@@ -226,29 +225,3 @@ def _print(report: IngestReport) -> None:
     if report.interrupted:
         click.echo("interrupted: what is finished is kept; run the same command again", err=True)
         sys.stderr.flush()
-
-
-def _as_dict(report: IngestReport) -> dict[str, Any]:
-    return {
-        "added": report.added,
-        "replaced": report.replaced,
-        "unchanged": report.unchanged,
-        "relabelled": report.relabelled,
-        "skipped": report.skipped,
-        "removed": report.removed,
-        "failed": [
-            {"source": each.source_uri, "reason": each.reason, "message": each.message}
-            for each in report.failed
-        ],
-        "without_files": report.without_files,
-        "left": report.left,
-        "interrupted": report.interrupted,
-        "recovered": report.recovered,
-        "chunks_embedded": report.chunks_embedded,
-        "chunks_reused": report.chunks_reused,
-        "chunks_repeated": report.chunks_repeated,
-        "chunks_restored": report.chunks_restored,
-        "chunks_unknown": report.chunks_unknown,
-        "bytes": report.bytes_read,
-        "seconds": {stage: round(value, 3) for stage, value in report.seconds.items()},
-    }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from kvasir.frontends.cli.options import json_option, with_settings
@@ -23,11 +21,22 @@ def models() -> None:
 @with_settings
 def list_models(settings: Settings, as_json: bool) -> None:
     """List the models on this machine."""
-    rows = [_as_dict(folder) for folder in local.list_local(settings.data_dir)]
+    found = local.list_local(settings.data_dir)
     if as_json:
-        print_json(rows)
+        print_json(found)
         return
-    print_table([{**row, "bytes": sizes(row["bytes"])} for row in rows])
+    print_table(
+        [
+            {
+                "name": each.name,
+                "dimension": each.dimension,
+                "bytes": sizes(each.size),
+                "found": each.origin,
+                "path": each.path,
+            }
+            for each in found
+        ]
+    )
 
 
 @models.command()
@@ -43,16 +52,6 @@ def pull(settings: Settings, name: str | None, as_json: bool) -> None:
     with download(quiet=as_json) as on_progress:
         folder = hub.pull(name or chosen.name, token, settings.data_dir, on_progress)
     if as_json:
-        print_json(_as_dict(folder))
+        print_json(folder)
     else:
         click.echo(f"{folder.name}: {folder.path}")
-
-
-def _as_dict(folder: local.ModelFolder) -> dict[str, Any]:
-    return {
-        "name": folder.name,
-        "dimension": folder.dimension,
-        "bytes": folder.size,
-        "found": folder.origin,
-        "path": str(folder.path),
-    }

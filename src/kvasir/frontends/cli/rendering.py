@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,8 @@ from rich.progress import (
 from rich.progress import Progress as ProgressBar
 
 from kvasir.core.text import shown
-from kvasir.core.types import Answer, Citation, Hit, Progress
+from kvasir.core.types import Progress
+from kvasir.core.wire import dumps
 from kvasir.frontends.cli.terminal import source_name
 from kvasir.ingesting.report import Failed
 
@@ -30,9 +30,12 @@ _CONTROL = re.compile(r"[\x7f-\x9f]")
 
 
 def print_json(value: Any) -> None:
-    """Prints one JSON document, which acts on no terminal that it is printed to."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    # JSON itself asks for the escapes of the others only.
+    """Print a public type, or a mapping or list of such, as one JSON document.
+
+    Control characters are escaped, so that the document cannot act on a terminal.
+    """
+    text = dumps(value, indent=2)
+    # JSON itself only requires escapes for the others.
     click.echo(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
@@ -100,48 +103,3 @@ def rate(count: int, seconds: float) -> str:
 def failure_line(failure: Failed) -> str:
     """Returns what failed and what to do, for people."""
     return replace(failure, source_uri=source_name(failure.source_uri)).line
-
-
-def hit_to_dict(hit: Hit) -> dict[str, Any]:
-    """Returns a hit as ``--json`` prints it."""
-    chunk = hit.chunk
-    return {
-        "score": round(hit.score, 6),
-        "dense_score": None if hit.dense_score is None else round(hit.dense_score, 6),
-        "lexical_score": None if hit.lexical_score is None else round(hit.lexical_score, 6),
-        "chunk_id": chunk.id,
-        "document_id": chunk.document_id,
-        "source": chunk.metadata.get("source_uri"),
-        "page": chunk.page,
-        "headings": list(chunk.headings),
-        "start": chunk.start,
-        "end": chunk.end,
-        "text": chunk.text,
-        "metadata": dict(chunk.metadata),
-    }
-
-
-def citation_to_dict(citation: Citation) -> dict[str, Any]:
-    """Returns a citation as ``--json`` prints it."""
-    return {
-        "marker": citation.marker,
-        "document_id": citation.document_id,
-        "source": citation.source_uri,
-        "page": citation.page,
-        "quote": citation.quote,
-        "start": citation.start,
-        "end": citation.end,
-    }
-
-
-def answer_to_dict(answer: Answer) -> dict[str, Any]:
-    """Returns an answer as ``--json`` prints it."""
-    return {
-        "text": answer.text,
-        "refused": answer.refused,
-        "confidence": round(answer.confidence, 4),
-        "citations": [citation_to_dict(each) for each in answer.citations],
-        "removed_citations": answer.removed_citations,
-        "hits": [hit_to_dict(each) for each in answer.hits],
-        "seconds": {stage: round(value, 4) for stage, value in answer.timings.items()},
-    }

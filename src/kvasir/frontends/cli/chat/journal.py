@@ -5,7 +5,6 @@ Nothing is written before the first message, and only the user may read the file
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,6 +14,7 @@ from typing import Any
 
 from kvasir.core.errors import UserError
 from kvasir.core.types import Answer
+from kvasir.core.wire import dumps
 from kvasir.frontends.cli.chat.session import what_failed
 
 
@@ -41,10 +41,7 @@ class Journal:
             record["searched"] = reply.searched
         if rag:
             record["refused"] = reply.refused
-            record["sources"] = [
-                {"marker": each.marker, "source": each.source_uri, "page": each.page}
-                for each in reply.citations
-            ]
+            record["citations"] = reply.citations
         self._write({**record, "notes": list(reply.notes), "seconds": round(seconds, 3)})
 
     def broken_off(self, shown: str, reason: str) -> None:
@@ -63,7 +60,7 @@ class Journal:
                 self._path = self._new()
                 lines.insert(0, {"time": lines[0]["time"], "role": "system", "content": system})
             with self._path.open("a", encoding="utf-8") as log:
-                log.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+                log.writelines(dumps(line) + "\n" for line in lines)
         except (OSError, ValueError) as error:
             raise UserError(
                 f"cannot write the log in '{self._folder}' ({what_failed(error)}): set "

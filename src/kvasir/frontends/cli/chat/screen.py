@@ -7,7 +7,6 @@ otherwise rewrite what stands on the terminal.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,14 +24,13 @@ from rich.panel import Panel
 from rich.text import Text
 
 from kvasir.answering.answers import AnswerStream
-from kvasir.core.text import printable, replace_surrogates
+from kvasir.core.text import one_line, printable, replace_surrogates
 from kvasir.core.types import Answer, Retrieved, Stage
 from kvasir.core.types import Text as TextPiece
 from kvasir.frontends.cli.chat.keys import keys_unseen
 from kvasir.frontends.cli.chat.session import what_failed
 from kvasir.frontends.cli.terminal import place
 
-_WHITE = re.compile(r"\s+")
 _LONGEST_QUOTE = 200
 _FRAME = 4
 """Rows and columns that a panel's frame takes."""
@@ -173,7 +171,7 @@ class Screen:
         else:
             self.show_plain(reply)
         if reply.searched:
-            self.note(f"searched for: {_WHITE.sub(' ', reply.searched)}")
+            self.note(f"searched for: {one_line(reply.searched)}")
         for sentence in reply.notes:
             self.note(sentence)
         return reply, seconds
@@ -266,7 +264,7 @@ def _sources(answer: Answer) -> list[Text]:
         cited = [citation for citation in answer.citations if citation.marker == marker]
         lines.append(Text(f"[{marker}] {place(cited[0].source_uri, cited[0].page)}", "bold"))
         lines += [
-            Text(f'    "{_short(quote)}"', "dim")
+            Text(f'    "{one_line(quote, _LONGEST_QUOTE)}"', "dim")
             for quote in dict.fromkeys(citation.quote for citation in cited)
         ]
     if answer.removed_citations:
@@ -281,11 +279,6 @@ def _sources(answer: Answer) -> list[Text]:
         lines.append(Text("No statement above could be traced to a source. Retrieved were:", "dim"))
         lines += [Text(f"  {one}", "dim") for one in list(places)[:_MOST_UNCITED]]
     return lines
-
-
-def _short(quote: str) -> str:
-    flat = printable(_WHITE.sub(" ", quote).strip())
-    return flat if len(flat) <= _LONGEST_QUOTE else flat[: _LONGEST_QUOTE - 1].rstrip() + "…"
 
 
 def _elapsed(seconds: float) -> str:

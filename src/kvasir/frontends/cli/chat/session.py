@@ -15,6 +15,7 @@ from pathlib import Path
 from kvasir.core.errors import UserError
 from kvasir.core.text import has_surrogates
 from kvasir.core.types import Answer, Message
+from kvasir.core.wire import dumps
 
 _ROLES = ("system", "user", "assistant")
 
@@ -70,9 +71,8 @@ class Session:
             UserError: The file cannot be written.
         """
         system = [Message("system", self.system)] if self.system else []
-        turns = [{"role": m.role, "content": m.content} for m in (*system, *self.messages)]
         try:
-            text = json.dumps(turns, indent=4, ensure_ascii=False) + "\n"
+            text = dumps([*system, *self.messages], indent=4) + "\n"
             _write(path, text.encode("utf-8"))
         except (OSError, ValueError) as error:
             raise UserError(f"cannot write '{path}': {what_failed(error)}") from error

@@ -1,0 +1,78 @@
+"""Public types become JSON in ``core/wire.py`` and nowhere else, shown over the syntax tree."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import kvasir
+
+ROOT = Path(kvasir.__file__).parent
+FORMS = {"to_dict", "from_dict", "to_json", "from_json", "as_dict", "_as_dict", "_to_dict"}
+
+OWN_JSON = {
+    "app.py": "a key of settings, of which only the hash is kept",
+    "components/embedders/sentence_model.py": "a key of which only the hash is kept",
+    "components/generators/openai.py": "an error of the server, shown as it came",
+    "components/stores/folder_lock.py": "the owner's record of a locked folder",
+    "components/stores/milvus.py": "the note that Milvus keeps with a collection",
+    "components/stores/qdrant_points.py": "numbers that the engine would round, as text",
+    "core/wire.py": "this is the place",
+    "frontends/cli/main.py": "an error; importing numpy would delay every --help",
+    "integrations/haystack.py": "keys by which equal settings and metadata are found",
+    "testing/model_server.py": "the protocol of the language model servers that it stands for",
+}
+"""Modules that write JSON of other things than public types, and what."""
+
+HAYSTACK = {"integrations/haystack.py"}
+"""Haystack's components must have ``to_dict`` and ``from_dict``; they write their settings."""
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(ROOT.rglob("*.py")):
+        yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text("utf-8"))
+
+
+def writes_json(tree: ast.Module) -> bool:
+    return any(
+        isinstance(node, ast.Attribute)
+        and node.attr in ("dump", "dumps")
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "json"
+        for node in ast.walk(tree)
+    )
+
+
+def test_json_is_written_where_it_is_listed_with_a_reason():
+    found = {name for name, tree in trees() if writes_json(tree)}
+    assert found == OWN_JSON.keys()
+
+
+def test_nothing_takes_functions_out_of_the_json_module():
+    """Otherwise the test above would not see them."""
+    for name, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module == "json":
+                assert {each.name for each in node.names} <= {"JSONDecodeError"}, name
+
+
+def test_no_class_or_module_has_a_form_of_its_own():
+    found = {
+        f"{name}: {node.name}"
+        for name, tree in trees()
+        if name not in {"core/wire.py", *HAYSTACK}
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name in FORMS
+    }
+    assert not found
+
+
+def test_no_module_takes_dataclasses_apart_by_itself():
+    found = {
+        f"{name}:{node.lineno}"
+        for name, tree in trees()
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Name) and node.id in ("asdict", "astuple"))
+        or (isinstance(node, ast.Attribute) and node.attr in ("asdict", "astuple"))
+        or (isinstance(node, ast.alias) and node.name in ("asdict", "astuple"))
+    }
+    assert not found
