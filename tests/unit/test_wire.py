@@ -249,6 +249,9 @@ def test_computed_properties_are_written_and_omitted_fields_are_not():
     assert as_text_and_back(Log, log) == Log((Started(1),))
 
 
+NESTED: dict[str, Any] = {"field": "a", "operator": "==", "value": 1}
+for _ in range(2000):
+    NESTED = {"operator": "NOT", "conditions": [NESTED]}
 CHUNK = {"id": "i", "document_id": "d", "text": "t", "start": 0, "end": 1}
 
 
@@ -270,6 +273,9 @@ CHUNK = {"id": "i", "document_id": "d", "text": "t", "start": 0, "end": 1}
         (ledger.Stamp, {"document_id": "d", "chunk_ids": None}, "chunk_ids: expected an array"),
         (datetime, "yesterday", "expected a time in ISO 8601, not 'yesterday'"),
         (Filter, {"field": "a", "operator": "~", "value": 1}, "unknown operator '~'"),
+        (Event, {"type": [], "at": 1}, "an object whose type is one of Started, Ended"),
+        (float, 10**400, "expected a number"),
+        (Filter, NESTED, "nested too deeply"),
         (Filter, "a=1", "expected an object, not 'a=1'"),
         (Logical, {"field": "a", "operator": "==", "value": 1}, "expected Logical"),
         (Matrix, {"dtype": "float64", "shape": [0], "base64": ""}, "not an array of float32"),

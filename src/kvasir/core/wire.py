@@ -25,6 +25,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
@@ -46,6 +47,8 @@ _TYPE = "type"
 _FILTERS = (Comparison, Logical)
 _SCALARS = {str: "text", int: "a whole number", bool: "true or false", NoneType: "null"}
 _NOT_FINITE = ("nan", "inf", "-inf")
+_TOO_LARGE = 2**1023
+"""Whole numbers from here on need not fit into a float."""
 
 T = TypeVar("T")
 Decoder = Callable[[Any], Any]
@@ -193,8 +196,7 @@ def _decoder(declared: Any) -> Decoder:
 
 
 def _refuse(expected: str, data: Any) -> Any:
-    found = repr(data)
-    raise WireError(f"expected {expected}, not {found[:80]}{'...' if len(found) > 80 else ''}")
+    raise WireError(f"expected {expected}, not {reprlib.repr(data)}")
 
 
 def _is(kind: type, data: Any) -> Any:
@@ -215,7 +217,8 @@ def _at(place: object, decode: Decoder, item: Any) -> Any:
 def _read_float(data: Any) -> float:
     if isinstance(data, dict) and data.keys() == {"float"} and data["float"] in _NOT_FINITE:
         return float(data["float"])
-    return float(data) if type(data) in (float, int) else _refuse("a number", data)
+    is_number = type(data) is float or (type(data) is int and abs(data) < _TOO_LARGE)
+    return float(data) if is_number else _refuse("a number", data)
 
 
 def _constructed(make: Callable[[str], Any], expected: str) -> Decoder:
@@ -233,6 +236,8 @@ def _read_filter(kinds: tuple[type, ...], data: Any) -> Any:
         found = parse_filter(_is(dict, data))
     except FilterError as error:
         raise WireError(str(error)) from error
+    except RecursionError as error:
+        raise WireError("the filter is nested too deeply") from error
     return found if isinstance(found, kinds) else _refuse(kinds[0].__name__, data)
 
 
@@ -266,8 +271,9 @@ def _tagged(classes: Mapping[str, Decoder], rest: tuple[Any, ...]) -> Decoder:
     decode_rest = _decoder(Union[rest]) if rest else None  # noqa: UP007 - made at run time
 
     def read(data: Any) -> Any:
-        if isinstance(data, dict) and data.get(_TYPE) in classes:
-            return classes[data[_TYPE]]({key: data[key] for key in data if key != _TYPE})
+        name = data.get(_TYPE) if isinstance(data, dict) else None
+        if isinstance(name, str) and name in classes:
+            return classes[name]({key: data[key] for key in data if key != _TYPE})
         if decode_rest is not None:
             return decode_rest(data)
         return _refuse(f"an object whose type is one of {', '.join(classes)}", data)
