@@ -98,7 +98,7 @@ def test_a_calibration_stored_in_the_first_form_is_read():
 )
 def test_a_calibration_of_another_version_asks_to_calibrate_again(stored):
     with pytest.raises(UserError, match="calibrate the collection again"):
-        Calibration.from_json(stored)
+        Calibration.from_stored(stored)
 
 
 def test_probabilities_stay_finite():

@@ -212,7 +212,6 @@ def without_markers(answer: Answer) -> str:
     return _MARKER.sub(lambda match: "" if match[1] in markers else match[0], answer.text).strip()
 
 
-
 def load_questions(path: str | Path) -> list[str]:
     """Reads questions: JSON lines with ``question`` or ``text``, or one question a line.
 

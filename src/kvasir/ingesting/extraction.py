@@ -252,8 +252,7 @@ class _Child:
             self.kill()
             return "", ExtractionError(
                 _CRASHED,
-                f"what the parser returned cannot be read ({error}); "
-                "open it and save it again",
+                f"what the parser returned cannot be read ({error}); open it and save it again",
             )
 
     def _read(self, answer: bytes) -> tuple[str, Outcome]:

@@ -334,7 +334,6 @@ def _kept(value: MetadataValue) -> MetadataValue:
     return _writable_text(value) if isinstance(value, str) else value
 
 
-
 class _Backlog:
     """A queue between two threads that holds so much, or one item of any size."""
 

@@ -18,7 +18,6 @@ SEPARATOR = "\n\n"
 _WITHOUT_WIDTH = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 
 
-
 def is_blank(text: str) -> bool:
     """True if a text has no visible character; marks without width are none."""
     return not text.translate(_WITHOUT_WIDTH).strip()

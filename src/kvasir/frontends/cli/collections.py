@@ -13,6 +13,7 @@ import yaml
 
 from kvasir.app import App
 from kvasir.collection import Collection
+from kvasir.core.ledger import CollectionRecord
 from kvasir.core.types import Progress, StoreAddress
 from kvasir.core.wire import to_json
 from kvasir.frontends.cli.main import EXIT_DECLINED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, fail
