@@ -114,7 +114,7 @@ class Collection:
             WrongEmbedderError: Another embedder made the collection.
         """
         if not query.strip():
-            raise UserError("the query is empty")
+            raise UserError("the query is empty: type one")
         with self._call() as index:
             asked = index.options.request(query, top_k, min_score_threshold, parse_filter(filters))
             return index.retriever.retrieve(asked)

@@ -38,9 +38,9 @@ def test_a_program_reads_one_document_when_the_guess_of_the_language_is_interrup
 ) -> None:
     kvasir("ingest", "notes")
     interrupted = (
-        "import kvasir.frontends.cli.ask as ask\n"
+        "import kvasir.answering.answers as answers\n"
         "def detect(*_): raise KeyboardInterrupt\n"
-        "ask.detect = detect\n"
+        "answers.detect = detect\n"
         "from kvasir.frontends.cli.main import main; main()\n"
     )
     done = subprocess.run(

@@ -73,10 +73,11 @@ def test_a_worse_setting_is_really_worse(compare):
     found = compare(alpha(0.0), worse, "--json")
     leading = found["metrics"]["ndcg@10"]
     assert found["leading"] == "ndcg@10"
-    assert found["real"] is leading["real"] is True
+    difference = leading["comparison"]
+    assert found["real"] is difference["real"] is True
     assert leading["a"] > 0.99 > leading["b"]
-    assert leading["low"] < leading["difference"] < leading["high"] < 0
-    assert leading["p"] < 0.001
+    assert difference["low"] < difference["difference"] < difference["high"] < 0
+    assert difference["p_value"] < 0.001
     assert found["conclusion"].startswith("The change is real: ndcg@10 is ")
     assert "lower with B" in found["conclusion"]
 
