@@ -15,9 +15,10 @@ KvasirError
 │   ├── FilterError            a filter expression is malformed
 │   ├── WireError              JSON data does not fit the type it is read as
 │   └── StoreLockedError       another process holds the index
-└── ComponentError             a component failed: which, doing what, why
-    ├── DeadlineExceededError  the time allowed for a call is over
-    └── RejectedDataError      it refuses what it was given; other data are not affected
+├── ComponentError             a component failed: which, doing what, why
+│   ├── DeadlineExceededError  the time allowed for a call is over
+│   └── RejectedDataError      it refuses what it was given; other data are not affected
+└── StoppedError               the caller asked the work to stop
 """
 
 from __future__ import annotations
@@ -212,6 +213,16 @@ class WireError(UserError):
 
 class StoreLockedError(UserError):
     """Another process holds the index."""
+
+
+class StoppedError(KvasirError):
+    """The work was stopped because its caller asked for it; what was finished is kept."""
+
+    code = "stopped"
+
+    def __init__(self, message: str = "stopped before it was finished") -> None:
+        """Args: what was being done and what is kept."""
+        super().__init__(message)
 
 
 class ComponentError(KvasirError):
