@@ -133,7 +133,7 @@ def cache_vectors() -> Callable[[Any], CachedEmbedder]:
 
 SHARED = (("embedders", "openvino"), ("analyzers", "bm25"))
 """Components that take long to load and that nothing changes."""
-OF_ONE_USE = ("data_dir", "token", "on_progress")
+OF_ONE_USE = ("data_dir", "token", "run")
 """Arguments of an embedder that only say how a model is fetched."""
 
 

@@ -40,7 +40,8 @@ from kvasir.core.protocols import (
     VectorStore,
 )
 from kvasir.core.registry import build, load
-from kvasir.core.types import Progress, SearchRequest, StoreAddress
+from kvasir.core.run import Run
+from kvasir.core.types import SearchRequest, StoreAddress
 from kvasir.settings.schema import GeneratorSettings, Settings, load_settings, reveal
 from kvasir.settings.store_uris import is_embedded, same_place
 
@@ -75,10 +76,6 @@ def open_collection(config: Path | str | None = None, **overrides: Any) -> Colle
     return app.collection(on_close=app.close)
 
 
-def _unheard(stage: str, done: int, total: int) -> None:
-    """Ignore progress."""
-
-
 class App:
     """Settings and the components of one process; close it, or use it in a ``with``.
 
@@ -89,15 +86,15 @@ class App:
         settings: What chooses the components.
     """
 
-    def __init__(self, settings: Settings, *, on_progress: Progress = _unheard) -> None:
+    def __init__(self, settings: Settings, *, run: Run | None = None) -> None:
         """Keep what is needed to make components; nothing is loaded or opened yet.
 
         Args:
             settings: The settings.
-            on_progress: Called while a model is fetched: what is done, bytes done, bytes in all.
+            run: Stops fetching a model, and is told how much of it is here.
         """
         self.settings = settings
-        self._on_progress = on_progress
+        self._run = run or Run()
         self._process = OwnerProcess()
         self._lock = threading.Lock()
         self._is_open = True
@@ -276,7 +273,7 @@ class App:
         """
         taken = signature(load("generators", chosen.type)).parameters
         provided = {name: getattr(self, name) for name in ("embedder", "analyzer") if name in taken}
-        provided["on_progress"] = self._on_progress
+        provided["run"] = self._run
         return cast(Generator, build("generators", chosen.type, chosen.arguments, provided))
 
     def make_answerer(self, retriever: Retriever, find_version: FindVersion) -> Answerer:
@@ -384,7 +381,7 @@ class App:
             "name": name,
             "token": token,
             "data_dir": self.settings.data_dir,
-            "on_progress": self._on_progress,
+            "run": self._run,
         }
 
     def _make_splitter(self) -> Splitter:

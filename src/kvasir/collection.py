@@ -20,13 +20,13 @@ from kvasir.core.errors import ClosedError, NameTakenError, UnfinishedError, Use
 from kvasir.core.filters import Filter, parse_filter
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
 from kvasir.core.protocols import Optimizable
+from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import (
     Answer,
     AnswerEvent,
     Hit,
     Metadata,
-    Progress,
     SearchRequest,
     StoreAddress,
 )
@@ -35,10 +35,11 @@ from kvasir.core.wire import to_json
 if TYPE_CHECKING:
     from kvasir.evaluation.calibration import Fitted
     from kvasir.ingesting.preparing import OnConflict
-    from kvasir.ingesting.report import Event, IngestReport
+    from kvasir.ingesting.report import IngestReport
     from kvasir.ingesting.sources import Input
     from kvasir.maintenance.copying import CopyReport
-    from kvasir.maintenance.inspection import Findings, Repairs
+    from kvasir.maintenance.inspection import Findings
+    from kvasir.maintenance.repair import Repairs
 
 
 FilterLike = str | Mapping[str, Any] | Filter | None
@@ -208,7 +209,7 @@ class Collection:
         on_conflict: OnConflict | None = None,
         prune: bool = False,
         metadata: Metadata | None = None,
-        on_event: Callable[[Event], None] = lambda _: None,
+        run: Run | None = None,
         build_graph: bool = True,
     ) -> IngestReport:
         """Read files, addresses and uploads into the collection; it is made if it is new.
@@ -220,7 +221,7 @@ class Collection:
                 what the settings say.
             prune: Remove documents under the given folders whose file is gone.
             metadata: For every document ingested now; None keeps what each one has.
-            on_event: Called with what happens, for a progress bar.
+            run: Stops the ingest, and is told how far it is.
             build_graph: Build the search graph in the background where it is due; without,
                 ``optimize`` is left to the caller.
 
@@ -230,30 +231,38 @@ class Collection:
         Raises:
             WrongEmbedderError: Another embedder made the collection.
             StoreLockedError: Another process holds the index.
+            StoppedError: The run was stopped before the first source was looked at.
         """
+        run = run or Run()
         with self._call() as index:
+            # Loading a model may take longer than a run that is stopped may wait.
+            run.call(lambda: index.components.embedder)
             report = index.pipeline.ingest(
                 sources,
                 on_conflict=on_conflict or index.options.on_conflict,
                 prune=prune,
                 metadata=metadata,
-                on_event=on_event,
+                run=run,
             )
             index.forget_record()
-            if build_graph:
+            if build_graph and not report.interrupted:
                 self.optimize()
             return report
 
-    def optimize(self, *, wait: bool = False) -> None:
+    def optimize(self, *, wait: bool = False, run: Run | None = None) -> None:
         """Build the search graph where it is due.
 
         Args:
             wait: Return only when it is in use; otherwise it is built in the background, and
                 given up when the store is closed.
+            run: Stops the building.
+
+        Raises:
+            StoppedError: The run was stopped.
         """
         with self._call() as index:
             if isinstance(index.store, Optimizable):
-                index.store.optimize(wait=wait)
+                index.store.optimize(wait=wait, stop=run.stop if run else None)
 
     def delete(self, *sources: str) -> int:
         """Delete documents, by id or source URI; return how many. Needs no model."""
@@ -287,7 +296,7 @@ class Collection:
         *,
         name: str | None = None,
         exact: bool = False,
-        on_progress: Progress = lambda stage, done, total: None,
+        run: Run | None = None,
     ) -> CopyReport:
         """Copy the collection to another store, or another place; nothing is embedded again.
 
@@ -298,9 +307,10 @@ class Collection:
             to: Where it is to be.
             name: Its name there; the same by default.
             exact: Delete what is there beyond the collection.
-            on_progress: Called with the stage, how many chunks are done, and of how many.
+            run: Stops the copy, and is told how many chunks are done.
 
         Raises:
+            StoppedError: The run was stopped; the next copy goes on from there.
             NameTakenError: It would be copied onto itself, or the name is taken.
             UnfinishedError: The collection has half-written documents.
             WrongEmbedderError: The target's collection was made by another embedder.
@@ -312,41 +322,55 @@ class Collection:
             name = name or record.name
             with closing(index.components.open_copy(to, name, record)) as target:
                 needs_records = name != record.name and self._check_target_name(name)
-                report = copy_chunks(index.store, target, exact=exact, on_progress=on_progress)
+                report = copy_chunks(index.store, target, exact=exact, run=run)
             if needs_records and report.verified:
                 catalog.copy_collection(record.name, name)
             return report
 
-    def inspect(self, *, on_progress: Progress = lambda stage, done, total: None) -> Findings:
-        """Compare catalog and store chunk by chunk; change nothing."""
+    def inspect(self, *, run: Run | None = None) -> Findings:
+        """Compare catalog and store chunk by chunk; change nothing.
+
+        Raises:
+            StoppedError: The run was stopped.
+        """
         from kvasir.maintenance.inspection import examine
 
         with self._call() as index:
             index.record()
             catalog = index.components.catalog
-            return examine(catalog, index.store, self.name, on_progress=on_progress)
+            return examine(catalog, index.store, self.name, run=run)
 
-    def repair(self, *, on_progress: Progress = lambda stage, done, total: None) -> Repairs:
-        """Make the store what the catalog says; a second time there is nothing to do."""
-        from kvasir.maintenance.inspection import repair
+    def repair(self, *, run: Run | None = None) -> Repairs:
+        """Make the store what the catalog says; a second time there is nothing to do.
 
+        Raises:
+            StoppedError: The run was stopped before anything was repaired.
+        """
+        from kvasir.maintenance.repair import repair
+
+        run = run or Run()
         with self._call() as index:
             index.record()
-            components = index.components
+            catalog = index.components.catalog
+            embedder = run.call(lambda: index.components.embedder)
             with index.writing:
-                parts = components.catalog, index.store, components.embedder
-                return repair(*parts, self.name, on_progress=on_progress)
+                return repair(catalog, index.store, embedder, self.name, run=run)
 
-    def restore(self, *, on_progress: Progress = lambda stage, done, total: None) -> int:
-        """Write the chunks that the store lacks, from the catalog; return how many."""
-        from kvasir.maintenance.inspection import restore
+    def restore(self, *, run: Run | None = None) -> int:
+        """Write the chunks that the store lacks, from the catalog; return how many.
 
+        Raises:
+            StoppedError: The run was stopped; what is written is kept.
+        """
+        from kvasir.maintenance.repair import restore
+
+        run = run or Run()
         with self._call() as index:
             index.record()
-            components = index.components
+            catalog = index.components.catalog
+            embedder = run.call(lambda: index.components.embedder)
             with index.writing:
-                parts = components.catalog, index.store, components.embedder
-                return restore(*parts, self.name, on_progress=on_progress)
+                return restore(catalog, index.store, embedder, self.name, run=run)
 
     def calibrate(
         self,
@@ -354,7 +378,7 @@ class Collection:
         unanswered: Sequence[str] | None = None,
         *,
         apply: bool | None = None,
-        progress: Progress | None = None,
+        run: Run | None = None,
     ) -> Fitted:
         """Fit the decision to refuse to the collection, and keep it where it is better.
 
@@ -365,13 +389,14 @@ class Collection:
                 (True) or never (False). By default it is kept only where both kinds of questions
                 were given and it refuses no more of the good ones, nor answers clearly more of
                 the others. One that gained nothing is never kept.
-            progress: Called with the stage, how many questions are done, and of how many.
+            run: Stops it, and is told how many questions are done.
 
         Returns:
             The decision, what it does worse, and whether it is kept.
 
         Raises:
             UserError: There are too few questions, or too few sentences to make them of.
+            StoppedError: The run was stopped; nothing was changed.
         """
         from kvasir.evaluation.calibration import (
             MOST_REFUSED,
@@ -382,18 +407,18 @@ class Collection:
             read_features,
         )
 
+        run = run or Run()
         with self._call() as index:
+            run.call(lambda: index.components.embedder)
             retriever, components = index.retriever, index.components
-            made = None if answered and unanswered else make_questions(index.store)
+            made = None if answered and unanswered else make_questions(index.store, run=run)
             reader = EvidenceReader(components.analyzer, components.embedder)
             limit = MOST_REFUSED if answered else MOST_REFUSED_MADE
 
             def features(kind: str, given: Sequence[str] | None) -> Features:
                 questions = given or (getattr(made, kind) if made else ())
                 top_k = index.options.top_k
-                return read_features(
-                    questions, retriever, reader, top_k=top_k, progress=progress, stage=kind
-                )
+                return read_features(questions, retriever, reader, top_k=top_k, run=run, stage=kind)
 
             calibration = fit(
                 features("answered", answered),

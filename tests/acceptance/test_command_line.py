@@ -324,7 +324,7 @@ def test_ctrl_c_while_the_graph_is_built_leaves_one_report(
     (notes.parent / "interrupted.py").write_text(
         "from kvasir.components.stores.qdrant_edge import QdrantStore\n"
         "class Interrupted(QdrantStore):\n"
-        "    def optimize(self, *, wait=False):\n"
+        "    def optimize(self, *, wait=False, stop=None):\n"
         "        raise KeyboardInterrupt\n"
     )
     store = ["--set", "rag.vectordb.type=interrupted:Interrupted"]

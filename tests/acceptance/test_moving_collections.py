@@ -144,6 +144,7 @@ def test_a_collection_comes_back_from_a_tour_of_the_stores_as_it_was(tmp_path):
 COPY = """
 import sys
 from kvasir.core.registry import build
+from kvasir.core.run import Run
 from kvasir.maintenance.copying import copy_chunks
 
 def open_store(kind, uri):
@@ -151,7 +152,8 @@ def open_store(kind, uri):
     return build("stores", kind, {"uri": uri, "collection": "moving"}, provided)
 
 source, target = open_store("qdrant", sys.argv[1]), open_store(sys.argv[2], sys.argv[3])
-copy_chunks(source, target, on_progress=lambda *event: print(*event, flush=True))
+progress = lambda event: print(event.stage, event.done, event.total, flush=True)
+copy_chunks(source, target, run=Run(progress=progress))
 """
 
 
@@ -248,6 +250,7 @@ def copy(*arguments):
 INTERRUPTED = """
 import os
 import signal
+import time
 from kvasir.components.stores.qdrant_edge import QdrantStore
 from kvasir.frontends.cli.main import main
 
@@ -255,6 +258,7 @@ upsert = QdrantStore.upsert
 
 def interrupted(self, chunks, vectors):
     os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.2)
     upsert(self, chunks, vectors)
 
 QdrantStore.upsert = interrupted

@@ -15,7 +15,14 @@ from kvasir.components.generators.ollama import OllamaGenerator
 from kvasir.components.generators.openai import OpenAIGenerator
 from kvasir.core import registry
 from kvasir.core.deadline import deadline
-from kvasir.core.errors import ComponentError, DeadlineExceededError, SettingsError, UserError
+from kvasir.core.errors import (
+    ComponentError,
+    DeadlineExceededError,
+    SettingsError,
+    StoppedError,
+    UserError,
+)
+from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.types import Message, Prompt
 from kvasir.testing.fakes import FakeEmbedder, FakeGenerator
 from kvasir.testing.generators import GeneratorContract, make_prompt
@@ -246,10 +253,24 @@ def test_ollama_does_not_pull_unasked_and_says_how(address, script):
 def test_pulling_reports_its_progress(address):
     generator = OllamaGenerator(model="small", base_url=address)
     heard = []
-    generator.pull(lambda *progress: heard.append(progress))
+    generator.pull(Run(progress=heard.append))
     generator.close()
-    assert ("downloading", 50, 100) in heard
-    assert heard[-1][0] == "success"
+    assert Progress("download", 50, 100, "bytes", item="downloading") in heard
+    assert heard[-1] == Progress("download", 1, 1, "bytes", item="success")
+
+
+def test_pulling_is_stopped(address):
+    generator = OllamaGenerator(model="small", base_url=address)
+    stop, heard = StopToken(), []
+
+    def progress(event):
+        heard.append(event.item)
+        stop.set()
+
+    with pytest.raises(StoppedError):
+        generator.pull(Run(stop, progress))
+    generator.close()
+    assert heard == ["pulling manifest"]
 
 
 def test_closing_in_the_middle_closes_the_connection(make, script):

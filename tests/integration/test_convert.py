@@ -13,9 +13,10 @@ from click.testing import CliRunner
 import kvasir
 from kvasir.core.errors import ExtractionError, MissingExtraError, UserError
 from kvasir.core.registry import build
+from kvasir.core.run import Run, StopToken
 from kvasir.core.types import Conversion, Source
 from kvasir.frontends.cli.main import cli
-from kvasir.frontends.cli.paths import files
+from kvasir.frontends.cli.paths import files, sources
 from kvasir.ingesting.conversion import ConversionReport, convert
 
 Make = Callable[[Path], None]
@@ -162,13 +163,14 @@ def test_without_docling_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 class Shouting:
     """Converts text to text in capitals; refuses what begins with a question mark."""
 
-    def __init__(self, interrupt_at: str = "") -> None:
-        self.interrupt_at = interrupt_at
+    def __init__(self, stop_at: str = "", stop: StopToken | None = None) -> None:
+        self.stop_at = stop_at
+        self.stop = stop or StopToken()
 
     def convert(self, source: Source, data: bytes) -> Conversion:
         text = data.decode()
-        if self.interrupt_at and source.uri.endswith(self.interrupt_at):
-            raise KeyboardInterrupt
+        if self.stop_at and source.uri.endswith(self.stop_at):
+            self.stop.set()
         if text.startswith("?"):
             raise ExtractionError("malformed", "it is a question")
         return Conversion(text.upper(), ("page 2 is missing",) if "partial" in text else ())
@@ -178,8 +180,10 @@ def shout(*inputs: Path | str, converter: Shouting | None = None) -> ConversionR
     def fetch(url: str) -> tuple[Source, bytes]:
         return Source(url, "text/html"), b"fetched"
 
-    to = Path("converted")
-    return convert(files(*inputs), to, converter or Shouting(), fetch=fetch, max_bytes=1000)
+    to = Path("converted").absolute()
+    converter = converter or Shouting()
+    run, given = Run(converter.stop), sources(tuple(map(str, inputs)))
+    return convert(given, to, converter, fetch=fetch, max_bytes=1000, run=run)
 
 
 def test_files_keep_their_place_under_the_folder(folder: Path) -> None:
@@ -230,7 +234,7 @@ def test_what_was_converted_into_the_source_folder_is_not_converted_again(
 def test_an_interruption_keeps_what_is_finished_and_names_the_rest(folder: Path) -> None:
     for name in ("a.txt", "b.txt", "c.txt"):
         (folder / name).write_text(name)
-    report = shout(folder, converter=Shouting(interrupt_at="b.txt"))
+    report = shout(folder, converter=Shouting(stop_at="b.txt"))
     assert report.interrupted
     assert [Path(each.source_uri).name for each in report.converted] == ["a.txt"]
     assert [Path(uri).name for uri in report.left] == ["b.txt", "c.txt"]

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -17,12 +16,14 @@ import pytest
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.components.splitters.window import WindowSplitter
 from kvasir.components.stores.qdrant_edge import QdrantStore
+from kvasir.core.run import Run, StopToken
 from kvasir.core.types import document_id
+from kvasir.frontends.cli.interrupts import set_by_interrupt
 from kvasir.frontends.cli.paths import files
 from kvasir.ingesting.extraction import ExtractionPool
 from kvasir.ingesting.pipeline import IngestPipeline
-from kvasir.ingesting.report import Embedded
-from kvasir.maintenance.inspection import examine, repair
+from kvasir.maintenance.inspection import examine
+from kvasir.maintenance.repair import repair
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder
 
 DATA = Path(__file__).parents[2].parent / "shared/data"
@@ -127,17 +128,19 @@ def test_ctrl_c_ends_a_real_run_with_a_report_and_the_next_run_does_the_rest(tmp
 
 
 def run_and_tell(folder):
-    batches = []
+    embedded = set()
+    stop = StopToken()
 
     def wait_for_the_signal(event):
-        if isinstance(event, Embedded):
-            batches.append(event)
-            if len(batches) == 4:
+        if event.stage == "passages" and event.done not in embedded:
+            embedded.add(event.done)
+            if len(embedded) == 5:  # nothing, and four batches
                 print("ready", flush=True)
-                time.sleep(60)
+                stop.wait(60)
 
-    with Running(folder) as running:
-        report = running.pipeline.ingest(files(folder / "docs"), on_event=wait_for_the_signal)
+    with Running(folder) as running, set_by_interrupt(stop):
+        run = Run(stop, wait_for_the_signal)
+        report = running.pipeline.ingest(files(folder / "docs"), run=run)
     counts = {name: len(getattr(report, name)) for name in ("added", "left")}
     print(json.dumps({"interrupted": report.interrupted, **counts}), flush=True)
 

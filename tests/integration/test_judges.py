@@ -6,6 +6,8 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,8 @@ pytest.importorskip("ragas", reason="the extra 'ragas' is not installed")
 
 from click.testing import CliRunner
 
-from kvasir.core.errors import ComponentError, SettingsError, UserError
+from kvasir.core.errors import ComponentError, SettingsError, StoppedError, UserError
+from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.types import Answer, Chunk, Hit, chunk_id, document_id
 from kvasir.evaluation.answers import AnswerCase
 from kvasir.evaluation.judges import JudgedCase, judge_answers
@@ -52,14 +55,10 @@ def make_judge(address, **options):
     return RagasJudge(FakeEmbedder(), "small", address, retries=1, **options)
 
 
-def silent(stage, done, total):
-    """Reports to nobody."""
-
-
 def test_true_answers_are_told_from_invented_ones(address, script):
     told = []
     judge = make_judge(address, api_key="secret")
-    good, invented = judge.judge([GOOD, INVENTED], lambda *each: told.append(each))
+    good, invented = judge.judge([GOOD, INVENTED], Run(progress=told.append))
     assert not good.failures
     assert good.scores["faithfulness"] == 1.0
     assert good.scores["context_precision"] == pytest.approx(1.0)
@@ -67,7 +66,7 @@ def test_true_answers_are_told_from_invented_ones(address, script):
     assert 0.2 < good.scores["answer_relevancy"] <= 1.0
     assert invented.scores["faithfulness"] == 0.0
     assert invented.scores["context_recall"] == 0.0
-    assert told == [("judge", 1, 2), ("judge", 2, 2)]
+    assert told == [Progress("judge", 1, 2, "questions"), Progress("judge", 2, 2, "questions")]
     body, headers = script.requests[0]
     assert body["model"] == "small"
     assert body["temperature"] == 0.0
@@ -76,7 +75,7 @@ def test_true_answers_are_told_from_invented_ones(address, script):
 
 def test_the_order_of_the_passages_counts_for_precision(address):
     turned = JudgedCase(GOOD.question, GOOD.answer, (TEA, MOON), GOOD.reference)
-    (verdict,) = make_judge(address).judge([turned], silent)
+    (verdict,) = make_judge(address).judge([turned], Run())
     assert verdict.scores["context_precision"] == pytest.approx(0.5)
 
 
@@ -84,7 +83,7 @@ def test_metrics_that_do_not_apply_are_left_out(address, script):
     refused = JudgedCase(GOOD.question, "", (MOON,), GOOD.reference)
     unknown = JudgedCase(GOOD.question, MOON, (MOON,), None)
     nothing = JudgedCase(GOOD.question, "", (), None)
-    verdicts = make_judge(address).judge([refused, unknown, nothing], silent)
+    verdicts = make_judge(address).judge([refused, unknown, nothing], Run())
     assert [set(verdict.scores) for verdict in verdicts] == [
         {"context_precision", "context_recall"},
         {"faithfulness", "answer_relevancy"},
@@ -95,7 +94,7 @@ def test_metrics_that_do_not_apply_are_left_out(address, script):
 
 def test_a_reply_of_another_form_is_asked_for_again(address, script):
     script.broken = 1
-    (verdict,) = make_judge(address).judge([GOOD], silent)
+    (verdict,) = make_judge(address).judge([GOOD], Run())
     assert verdict.scores["faithfulness"] == 1.0
     assert not verdict.failures
 
@@ -119,11 +118,32 @@ def test_a_judge_that_never_replies_in_form_spoils_no_run(address, script):
 def test_a_question_that_the_server_cannot_take_spoils_no_other(address, script, status, reason):
     script.faults = {INVENTED.answer: status}
     judge = RagasJudge(FakeEmbedder(), "small", address, retries=0, timeout=1.0)
-    good, spoilt = judge.judge([GOOD, INVENTED], silent)
+    good, spoilt = judge.judge([GOOD, INVENTED], Run())
     assert not good.failures
     assert good.scores["faithfulness"] == 1.0
     assert reason in spoilt.failures["faithfulness"]
     assert spoilt.scores["context_recall"] == 0.0
+
+
+def test_judging_is_stopped_while_the_server_does_not_reply(address, script):
+    script.faults, script.delay = {INVENTED.answer: 0}, 30.0
+    stop = StopToken()
+    at = []
+
+    def press():
+        while not script.requests:
+            time.sleep(0.02)
+        at.append(time.monotonic())
+        stop.set()
+
+    other = threading.Thread(target=press)
+    other.start()
+    with pytest.raises(StoppedError):
+        make_judge(address).judge([INVENTED] * 20, Run(stop))
+    assert time.monotonic() - at[0] < 20
+    other.join()
+    # Four are graded at once, and no further question is begun.
+    assert len(script.requests) <= 4
 
 
 def test_an_unreachable_judge_is_one_sentence():
@@ -131,7 +151,7 @@ def test_an_unreachable_judge_is_one_sentence():
         closed.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
         with pytest.raises(ComponentError, match=r"cannot be reached; start the server") as error:
-            make_judge(address).judge([GOOD, INVENTED], silent)
+            make_judge(address).judge([GOOD, INVENTED], Run())
         with pytest.raises(ComponentError, match=r"cannot be reached; start the server"):
             make_judge(address).check()
     assert "\n" not in str(error.value)
@@ -148,7 +168,7 @@ def test_an_unreachable_judge_is_one_sentence():
 def test_a_server_that_refuses_is_named(address, script, status, kind, message):
     script.status = status
     with pytest.raises(kind, match=message):
-        make_judge(address).judge([GOOD], silent)
+        make_judge(address).judge([GOOD], Run())
 
 
 def test_the_server_is_looked_for_before_anything_is_measured(address, script, dataset):

@@ -21,7 +21,8 @@ from click.testing import CliRunner
 from filelock import FileLock
 from huggingface_hub import constants, file_download
 
-from kvasir.core.errors import ModelNotFoundError
+from kvasir.core.errors import ModelNotFoundError, StoppedError
+from kvasir.core.run import Progress, Run, StopToken
 from kvasir.frontends.cli.main import cli
 from kvasir.models import hub
 from kvasir.models.local import PARTIAL, find, find_local, list_local
@@ -220,10 +221,10 @@ def test_a_program_is_told_where_the_fetched_model_is(server, tmp_path):
 
 def test_progress_counts_the_bytes_of_the_whole_model(server, tmp_path):
     seen = []
-    hub.pull(NAME, data_dir=tmp_path, progress=lambda *step: seen.append(step))
+    hub.pull(NAME, data_dir=tmp_path, run=Run(progress=seen.append))
     total = sum(len(FILES[name]) for name in KEPT)
-    assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
-    assert seen[-1] == ("model.safetensors", total, total)
+    assert [event.done for event in seen] == sorted(event.done for event in seen)
+    assert seen[-1] == Progress("download", total, total, "bytes", item="model.safetensors")
 
 
 def test_a_broken_connection_is_resumed_where_it_broke(server, tmp_path):
@@ -311,13 +312,15 @@ def test_a_stopped_download_ends_within_two_seconds_and_is_resumed(server, tmp_p
     vars(server).update(trouble)
     seen, stopped = [], []
 
-    def should_stop():
-        if seen and seen[-1] > 200_000:
+    def progress(event):
+        seen.append(event.done)
+        if event.done > 200_000:
             stopped.append(time.monotonic())
-        return bool(stopped)
+            stop.set()
 
-    with pytest.raises(hub.DownloadStoppedError):
-        hub.pull(NAME, None, tmp_path, lambda _, done, total: seen.append(done), should_stop)
+    stop = StopToken()
+    with pytest.raises(StoppedError):
+        hub.pull(NAME, None, tmp_path, Run(stop, progress))
     assert time.monotonic() - stopped[0] < 2
     server.released.set()
     for thread in threading.enumerate():
@@ -330,16 +333,16 @@ def test_a_download_that_waits_for_another_program_can_be_stopped(server, tmp_pa
     hub.pull(NAME, data_dir=tmp_path)
     (lock_file,) = (tmp_path / "models" / PARTIAL).glob("*.lock")
     monkeypatch.setattr(hub, "LOCK_NOTICE_SECONDS", 0.1)
-    told = []
-    with FileLock(lock_file), pytest.raises(hub.DownloadStoppedError):
-        hub.pull(NAME, None, tmp_path, lambda *step: told.append(step), lambda: bool(told))
+    stop = StopToken()
+    with FileLock(lock_file), pytest.raises(StoppedError):
+        hub.pull(NAME, None, tmp_path, Run(stop, lambda _: stop.set()))
 
 
 def test_progress_moves_while_a_file_arrives(server, tmp_path):
     server.pause = 0.05
     seen = []
-    hub.pull(NAME, data_dir=tmp_path, progress=lambda *step: seen.append(step))
-    steps = [done for name, done, _ in seen if name == "model.safetensors"]
+    hub.pull(NAME, data_dir=tmp_path, run=Run(progress=seen.append))
+    steps = [event.done for event in seen if event.item == "model.safetensors"]
     assert len(steps) > 4
     assert steps == sorted(set(steps))
 
@@ -396,11 +399,11 @@ def test_who_waits_for_another_program_is_told_so(server, tmp_path, monkeypatch)
     told = []
     with FileLock(lock_file) as held:
 
-        def on_progress(file, done, total):
-            told.append(file)
+        def on_progress(event):
+            told.append(event.item)
             held.release()
 
-        assert hub.pull(NAME, None, tmp_path, on_progress) == pulled
+        assert hub.pull(NAME, None, tmp_path, Run(progress=on_progress)) == pulled
     assert told == [f"waiting for another program that fetches {NAME}", NAME]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from kvasir.components.splitters.window import WindowSplitter
 from kvasir.core.errors import UserError
+from kvasir.core.run import Progress, Run
 from kvasir.core.wire import to_json
 from kvasir.evaluation.chunking import (
     DenseSearch,
@@ -108,8 +109,9 @@ def test_dense_and_store_search_find_the_words_of_the_question(folder):
     dataset = load_chunking_dataset(folder)
     embedder = FakeEmbedder(dimension=1024)
     reported = []
+    run = Run(progress=reported.append)
     for retrieve in (
-        DenseSearch(embedder, lambda *step: reported.append(step)),
+        DenseSearch(embedder, run),
         StoreSearch(embedder, lambda: MemoryStore(dimension=1024, analyzer=FakeAnalyzer())),
     ):
         result = evaluate_chunking(
@@ -117,7 +119,7 @@ def test_dense_and_store_search_find_the_words_of_the_question(folder):
             WindowSplitter("line", 1),
             retrieve,
             top_k=1,
-            progress=lambda *step: reported.append(step),
+            run=run,
         )
         assert result.metrics["recall"] == 1.0
         assert result.chunks == 20
@@ -125,8 +127,8 @@ def test_dense_and_store_search_find_the_words_of_the_question(folder):
         assert printed["questions"] == 2
         assert printed["corpora"]["b"]["precision"] == 0.9
         assert json.dumps(printed)
-    assert ("embed", 20, 20) in reported
-    assert ("split", 2, 2) in reported
+    assert Progress("embed", 20, 20, "chunks") in reported
+    assert Progress("split", 2, 2, "documents") in reported
 
 
 def test_carriage_returns_are_counted_as_they_stand(folder):

@@ -6,9 +6,11 @@ import pytest
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.errors import CollectionError, UserError, WriterConflictError
 from kvasir.core.ledger import SourceState, VersionDraft, chunk_metadata
+from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
 from kvasir.ingesting.publishing import Publisher
-from kvasir.maintenance.inspection import examine, repair, restore
+from kvasir.maintenance.inspection import examine
+from kvasir.maintenance.repair import repair, restore
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 WORDS = ["alpha", "beta", "gamma", "delta"]
@@ -164,14 +166,16 @@ def test_a_lost_store_is_filled_again_from_the_catalog(catalog, store, embedder)
 def test_the_doctor_tells_how_far_it_is(catalog, store, embedder):
     told = []
 
-    def hear(stage, done, total):
-        told.append((stage, done, total))
+    def hear(event):
+        assert event.unit == "chunks"
+        told.append((event.stage, event.done, event.total))
 
-    examine(catalog, store, "test", on_progress=hear)
+    run = Run(progress=hear)
+    examine(catalog, store, "test", run=run)
     assert told == [("comparing", 0, 8), ("comparing", 8, 8)]
     store.delete(ids(store)[:3])
     told.clear()
-    repair(catalog, store, embedder, "test", on_progress=hear)
+    repair(catalog, store, embedder, "test", run=run)
     assert told == [
         ("comparing", 0, 5),
         ("comparing", 5, 5),
@@ -181,13 +185,12 @@ def test_the_doctor_tells_how_far_it_is(catalog, store, embedder):
 
 
 def test_a_store_is_filled_again_in_steps(catalog, store, embedder, monkeypatch):
-    monkeypatch.setattr("kvasir.maintenance.inspection._SLICE", 3)
+    monkeypatch.setattr("kvasir.maintenance.repair._SLICE", 3)
     before = content(store)
     told = []
     new = MemoryStore()
-    restore(
-        catalog, new, embedder, "test", on_progress=lambda stage, done, total: told.append(done)
-    )
+    run = Run(progress=lambda event: told.append(event.done))
+    restore(catalog, new, embedder, "test", run=run)
     assert told[-4:] == [0, 3, 6, 8]
     assert content(new) == before
 

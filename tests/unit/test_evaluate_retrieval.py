@@ -3,6 +3,7 @@
 import pytest
 
 from kvasir.core.errors import UserError
+from kvasir.core.run import Progress, Run
 from kvasir.core.types import Chunk, chunk_id
 from kvasir.core.wire import to_json
 from kvasir.evaluation.datasets import EvaluationQuery, Passage, RetrievalDataset
@@ -116,9 +117,10 @@ def test_the_options_reach_the_retriever(store):
 
 def test_progress_ends_at_the_total_of_each_stage(store):
     calls = []
-    evaluate([GODS, WOLVES], store, progress=lambda *call: calls.append(call))
-    assert [call for call in calls if call[0] == "ingest"][-1] == ("ingest", 7, 7)
-    assert [call for call in calls if call[0] == "search"][-1] == ("search", 7, 7)
+    evaluate([GODS, WOLVES], store, run=Run(progress=calls.append))
+    last = {call.stage: call for call in calls}
+    assert last["ingest"] == Progress("ingest", 7, 7, "documents")
+    assert last["search"] == Progress("search", 7, 7, "questions")
 
 
 def test_a_collection_that_is_not_empty_is_refused_and_closed(store):

@@ -15,18 +15,21 @@ from kvasir.core.errors import (
     ComponentError,
     ExtractionError,
     RejectedDataError,
+    StoppedError,
     StoreIncompleteError,
     StoreLockedError,
     UserError,
 )
 from kvasir.core.filters import parse_filter
+from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.text import has_scheme
 from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
 from kvasir.frontends.cli.paths import files
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.ingesting.publishing import Publisher
-from kvasir.ingesting.report import Embedded, Extracted, Failed, Found, Reused
-from kvasir.maintenance.inspection import examine, restore
+from kvasir.ingesting.report import Failed
+from kvasir.maintenance.inspection import examine
+from kvasir.maintenance.repair import restore
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 
@@ -44,7 +47,7 @@ class PlainPool:
     def __init__(self):
         self.extracted = []
 
-    def map(self, items, *, ordered=True):
+    def map(self, items, *, ordered=True, stop=None):
         for item in items:
             source, data = item if isinstance(item, tuple) else (Source(item, "text/plain"), None)
             data = Path(source.uri).read_bytes() if data is None else data
@@ -120,8 +123,8 @@ class World:
     def chunks(self):
         return {chunk.id: chunk for batch in self.store.scroll() for chunk, _ in batch}
 
-    def restore(self, on_progress):
-        return restore(self.catalog, self.store, self.embedder, "test", on_progress=on_progress)
+    def restore(self, run):
+        return restore(self.catalog, self.store, self.embedder, "test", run=run)
 
     def is_clean(self):
         return examine(self.catalog, self.store, "test").clean
@@ -422,15 +425,27 @@ def test_the_old_version_answers_until_the_new_one_is_complete(world):
     assert world.texts() == new
 
 
-def test_events_tell_what_happens(world):
-    world.write("a.txt", "one\ntwo\n")
-    world.write("b.txt", "!broken\n")
+def test_progress_tells_what_became_of_every_source_and_how_far_embedding_is(world):
+    added = world.write("a.txt", "one\ntwo\n")
+    failed = world.write("b.txt", "!broken\n")
     events = []
-    world.ingest(on_event=events.append)
-    kinds = [type(event).__name__ for event in events]
-    assert events[0] == Found(2)
-    assert sorted(kinds[1:]) == ["Embedded", "Extracted", "Failed", "Finished"]
-    assert [e.chunks for e in events if isinstance(e, (Extracted, Embedded))] == [2, 2]
+    world.ingest(run=Run(progress=events.append))
+    assert events[0] == Progress("documents", 0, 2, "documents")
+    documents = [e for e in events[1:] if e.stage == "documents"]
+    assert [(e.done, e.total, e.unit) for e in documents] == [
+        (1, 2, "documents"),
+        (2, 2, "documents"),
+    ]
+    assert sorted((e.item, e.outcome, e.reason, e.message) for e in documents) == [
+        (added, "added", "", ""),
+        (failed, "failed", "malformed", "it is broken; save it again"),
+    ]
+    passages = [e for e in events if e.stage == "passages"]
+    assert passages == [
+        Progress("passages", 0, 2, "chunks"),
+        Progress("passages", 2, 2, "chunks"),
+    ]
+    assert len(events) == 1 + len(documents) + len(passages)
 
 
 def test_small_documents_are_embedded_together(world):
@@ -458,13 +473,14 @@ def test_ctrl_c_keeps_what_is_finished_and_the_report_says_what_is_left(world):
     world.pipeline = world.make(batch_chunks=10)
     embed = world.embedder.embed_documents
 
-    def interrupted(texts):
+    def stopped(texts):
         if world.embedder.embedded >= 20:
-            raise KeyboardInterrupt
+            stop.set()
         return embed(texts)
 
-    world.embedder.embed_documents = interrupted
-    report = world.ingest()
+    stop = StopToken()
+    world.embedder.embed_documents = stopped
+    report = world.ingest(run=Run(stop))
     assert report.interrupted
     assert (len(report.added), len(report.left)) == (20, 20)
     assert world.store.count() == 20
@@ -481,11 +497,11 @@ def test_an_interruption_after_going_live_counts_as_done(world):
     world.write("a.txt", "two\n")
     delete = world.store.delete
 
-    def interrupted(ids):
+    def stopped(ids):
         world.store.delete = delete
-        raise KeyboardInterrupt
+        raise StoppedError
 
-    world.store.delete = interrupted
+    world.store.delete = stopped
     report = world.ingest()
     assert report.interrupted
     assert (names(report.replaced), report.left) == (["a.txt"], [])
@@ -497,7 +513,7 @@ def test_an_error_of_the_reader_is_raised_to_the_caller(world):
     world.write("a.txt", "one\n")
 
     class BrokenPool:
-        def map(self, items, *, ordered=True):
+        def map(self, items, *, ordered=True, stop=None):
             raise ComponentError("pool", "start", "no reason")
 
     with pytest.raises(ComponentError, match="no reason"):
@@ -572,7 +588,7 @@ def test_replacing_a_language_changes_what_chunks_carry(world):
 
 def test_halves_of_surrogate_pairs_are_replaced_and_offsets_stay(world):
     class OddPool:
-        def map(self, items, *, ordered=True):
+        def map(self, items, *, ordered=True, stop=None):
             for uri in items:
                 broken = "a\ud800b\nsecond"
                 title = "t\udfff"
@@ -593,7 +609,7 @@ def test_what_is_no_number_in_a_files_own_metadata_becomes_text(world):
     path = world.write("a.md", f"{front_matter}one\n")
 
     class MarkdownPool:
-        def map(self, items, *, ordered=True):
+        def map(self, items, *, ordered=True, stop=None):
             for uri in items:
                 source = Source(uri, "text/markdown")
                 yield source, MarkdownExtractor().extract(source, Path(uri).read_bytes())
@@ -610,12 +626,12 @@ def test_every_chunk_of_a_new_version_is_counted_once(world):
     world.ingest()
     world.write("b.txt", "one\nthree\nthree\nfour\n")
     events = []
-    report = world.ingest(on_event=events.append)
+    report = world.ingest(run=Run(progress=events.append))
     counts = report.chunks_embedded, report.chunks_reused, report.chunks_repeated
     assert counts == (2, 1, 1)
     assert sum(counts) + 2 == world.store.count()
-    assert [e.chunks for e in events if isinstance(e, Extracted)] == [4]
-    assert sum(e.chunks for e in events if isinstance(e, (Embedded, Reused))) == 4
+    passages = [(e.done, e.total) for e in events if e.stage == "passages"]
+    assert passages == [(0, 4), (2, 4), (4, 4)]
 
 
 def test_failures_are_sorted_by_source(world):
@@ -721,11 +737,11 @@ def test_a_file_that_becomes_a_pipe_after_it_was_listed_is_refused_without_waiti
     last = Path(world.write("b.txt", "two\n"))
 
     def replace_last(event):
-        if isinstance(event, Found):
+        if event == Progress("documents", 0, 2, "documents"):
             last.unlink()
             os.mkfifo(last)
 
-    report = world.ingest(on_event=replace_last)
+    report = world.ingest(run=Run(progress=replace_last))
     assert report.added == [first]
     assert [(f.source_uri, f.reason) for f in report.failed] == [(str(last), "unreadable")]
 
@@ -847,13 +863,14 @@ def test_ctrl_c_keeps_what_was_embedded_and_waits_to_be_written(flushed):
     world.pipeline = world.make(batch_chunks=10)
     embed = world.embedder.embed_documents
 
-    def interrupted(texts):
+    def stopped(texts):
         if world.embedder.embedded >= 20:
-            raise KeyboardInterrupt
+            stop.set()
         return embed(texts)
 
-    world.embedder.embed_documents = interrupted
-    report = world.ingest()
+    stop = StopToken()
+    world.embedder.embed_documents = stopped
+    report = world.ingest(run=Run(stop))
     assert (report.interrupted, len(report.added), len(report.left)) == (True, 20, 20)
     assert world.store.count() == 20
     assert world.is_clean()
@@ -869,9 +886,12 @@ def test_an_ingest_into_a_store_that_lost_chunks_says_so_until_they_are_restored
         world.ingest()
     assert (told.value.expected, told.value.counted) == (3, 1)
     assert world.embedder.embedded == 0
-    steps = []
-    assert world.restore(lambda *step: steps.append(step)) == 2
-    assert steps[-2:] == [("writing again", 0, 2), ("writing again", 2, 2)]
+    events = []
+    assert world.restore(Run(progress=events.append)) == 2
+    assert events[-2:] == [
+        Progress("writing again", 0, 2, "chunks"),
+        Progress("writing again", 2, 2, "chunks"),
+    ]
     report = world.ingest()
     assert (report.chunks_embedded, len(report.unchanged)) == (0, 1)
     assert world.chunks() == before
@@ -970,7 +990,7 @@ def test_an_address_whose_fetch_breaks_in_any_way_fails_alone(world):
 
 def test_whole_numbers_of_more_than_64_bits_in_a_files_own_metadata_become_text(world):
     class BigPool(PlainPool):
-        def map(self, items, *, ordered=True):
+        def map(self, items, *, ordered=True, stop=None):
             for source, document in super().map(items, ordered=ordered):
                 yield source, replace(document, metadata={"big": 10**30, "small": 7})
 

@@ -270,7 +270,11 @@ CHUNK = {"id": "i", "document_id": "d", "text": "t", "start": 0, "end": 1}
         (Hit, {"chunk": CHUNK | {"end": None}, "score": 1}, "chunk.end: expected a whole"),
         (Hit, {"chunk": CHUNK, "score": "nan"}, "score: expected a number, not 'nan'"),
         (Block, {"kind": "song", "start": 0, "end": 1}, "kind: expected one of heading, parag"),
-        (ledger.MetadataUpdate, {"document_id": "d", "chunk_ids": None}, "chunk_ids: expected an array"),
+        (
+            ledger.MetadataUpdate,
+            {"document_id": "d", "chunk_ids": None},
+            "chunk_ids: expected an array",
+        ),
         (datetime, "yesterday", "expected a time in ISO 8601, not 'yesterday'"),
         (Filter, {"field": "a", "operator": "~", "value": 1}, "unknown operator '~'"),
         (Event, {"type": [], "at": 1}, "an object whose type is one of Started, Ended"),

@@ -10,12 +10,13 @@ from kvasir.core.errors import StoreIncompleteError, WriterConflictError
 from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.ingesting.publishing import Publisher
-from kvasir.maintenance.inspection import examine, repair, restore
+from kvasir.maintenance.inspection import examine
+from kvasir.maintenance.repair import repair, restore
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 
 class PlainPool:
-    def map(self, items, *, ordered=True):
+    def map(self, items, *, ordered=True, stop=None):
         for source, data in items:
             name = document_id(source.uri)
             yield source, Document(name, source.uri, source.uri, data.decode())

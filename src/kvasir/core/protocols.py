@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from kvasir.core.filters import Filter
+from kvasir.core.run import StopToken
 from kvasir.core.types import (
     Chunk,
     Conversion,
@@ -207,11 +208,15 @@ class LexicalSearch(Protocol):
 class Optimizable(Protocol):
     """A store that builds its search graph apart from writing."""
 
-    def optimize(self, *, wait: bool = False) -> None:
+    def optimize(self, *, wait: bool = False, stop: StopToken | None = None) -> None:
         """Start building the graph if it is due; searches and writes go on meanwhile.
 
         Args:
             wait: Return only when the graph is in use.
+            stop: Ends the waiting, and the building that this call started.
+
+        Raises:
+            StoppedError: ``stop`` was set.
         """
 
 

@@ -10,7 +10,7 @@ offsets (blocks, chunks, citations) count Python characters of ``Document.text``
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -24,13 +24,6 @@ Matrix = NDArray[np.float32]
 
 MetadataValue = str | int | float | bool
 Metadata = Mapping[str, MetadataValue]
-
-Progress = Callable[[str, int, int], None]
-"""Told the stage of long work, how much of it is done, and of how much.
-
-Of a download: what is fetched, bytes done and bytes in all, 0 where that is not known; it ends with
-as many done as there are.
-"""
 
 _NAMESPACE = uuid.UUID("6f1c6a86-8f0c-5a43-9d1e-0f6b1f3f5a11")
 

@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -23,8 +24,9 @@ from kvasir.core.deadline import check
 from kvasir.core.errors import UserError
 from kvasir.core.ledger import DocumentVersion
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
+from kvasir.core.run import Run
 from kvasir.core.text import count_words, has_cjk
-from kvasir.core.types import Answer, Progress, document_id
+from kvasir.core.types import Answer, document_id
 from kvasir.core.wire import OMITTED
 from kvasir.evaluation.datasets import EvaluationQuery, RetrievalDataset
 from kvasir.evaluation.json_lines import malformed, parse_line, read_lines
@@ -102,7 +104,7 @@ def evaluate_answers(
     *,
     off_topic: Sequence[str] = (),
     options: RetrievalOptions | None = None,
-    progress: Progress | None = None,
+    run: Run | None = None,
 ) -> AnswersResult:
     """Ingests a data set into a new collection and asks all its questions.
 
@@ -114,12 +116,13 @@ def evaluate_answers(
         make_answerer: Makes what is measured.
         off_topic: Questions that the documents do not answer.
         options: How questions are searched for.
-        progress: Told how far the run is: ``ingest``, then ``answer``.
+        run: Stops it, also in the middle of an answer; its stages are ``ingest`` and ``answer``.
 
     Raises:
+        StoppedError: The run was stopped.
         UserError: The collection is not empty.
     """
-    report = progress or _silent
+    run = run or Run()
     options = options or RetrievalOptions()
     texts: dict[str, str] = {}
     for passage in dataset.passages:
@@ -130,7 +133,7 @@ def evaluate_answers(
         if store.count():
             raise UserError("the collection for an evaluation must be empty")
         started = perf_counter()
-        _, languages = ingest_datasets([dataset], embedder, store, splitter, options, report)
+        _, languages = ingest_datasets([dataset], embedder, store, splitter, options, run)
         ingested = perf_counter()
         versions = {document: DocumentVersion(text) for document, text in texts.items()}
         retriever = make_retriever(embedder, store, languages, options)
@@ -139,10 +142,11 @@ def evaluate_answers(
         cases: list[AnswerCase] = []
         for query in asked:
             check("evaluating")
-            answer = answerer.ask(replace(options.search, query=query.text))
+            request = replace(options.search, query=query.text)
+            answer = run.call(partial(answerer.ask, request))
             correct = not answer.refused and holds(answer.text, query.answers)
             cases.append(AnswerCase(query.text, query.answers, answer, correct))
-            report("answer", len(cases), len(asked))
+            run.step("answer", len(cases), len(asked), "questions")
     finally:
         store.close()
     seconds = {"ingest": ingested - started, "answer": perf_counter() - ingested}
@@ -233,7 +237,3 @@ def load_questions(path: str | Path) -> list[str]:
     if not questions:
         raise UserError(f"{file} holds no questions")
     return questions
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Reports to nobody."""

@@ -14,6 +14,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,9 @@ from kvasir.answering.retrieval import Retriever
 from kvasir.core.deadline import check
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import VectorStore
+from kvasir.core.run import Run
 from kvasir.core.text import CJK
-from kvasir.core.types import Chunk, Progress, SearchRequest
+from kvasir.core.types import Chunk, SearchRequest
 from kvasir.language.sentences import sentence_spans
 
 FEWEST_QUESTIONS = 20
@@ -82,18 +84,27 @@ class MadeQuestions:
     unanswered: tuple[str, ...]
 
 
-def make_questions(store: VectorStore, count: int = 200, seed: int = 0) -> MadeQuestions:
+def make_questions(
+    store: VectorStore, count: int = 200, seed: int = 0, run: Run | None = None
+) -> MadeQuestions:
     """Makes questions of a collection's sentences.
 
     Args:
         store: The collection.
         count: How many of each kind at most.
         seed: The same seed gives the same questions.
+        run: Stops it, and is told how many chunks were read.
 
     Raises:
+        StoppedError: The run was stopped.
         UserError: The collection has too few sentences to make questions of.
     """
-    chunks = [chunk for batch in store.scroll() for chunk, _ in batch]
+    run = run or Run()
+    chunks: list[Chunk] = []
+    total = store.count()
+    for batch in store.scroll():
+        chunks += [chunk for chunk, _ in batch]
+        run.step("reading", len(chunks), max(total, len(chunks)), "chunks")
     chance = random.Random(seed)
     sentences = _sample_sentences(chunks, count, chance)
     if len(sentences) < FEWEST_QUESTIONS:
@@ -146,7 +157,7 @@ def read_features(
     reader: EvidenceReader,
     *,
     top_k: int = 10,
-    progress: Progress | None = None,
+    run: Run | None = None,
     stage: str = "questions",
 ) -> Features:
     """Asks questions and returns their features.
@@ -156,21 +167,24 @@ def read_features(
         retriever: Searches the collection.
         reader: Computes the features, with the collection's analyzer and embedder.
         top_k: As many hits as answers are made from.
-        progress: Told the stage, how many are done, and how many there are.
-        stage: What ``progress`` is told.
+        run: Stops it, also in the middle of a question, and is told how many are done.
+        stage: The stage that is reported.
 
     Returns:
         float64 [n, features]; questions without any hit are left out, as they are refused
         whatever the weights.
+
+    Raises:
+        StoppedError: The run was stopped.
     """
+    run = run or Run()
     rows = []
     for number, question in enumerate(questions, 1):
         check("calibrating")
-        hits = retriever.retrieve(SearchRequest(question, top_k))
+        hits = run.call(partial(retriever.retrieve, SearchRequest(question, top_k)))
         if hits:
             rows.append(reader.read(question, hits).vector())
-        if progress:
-            progress(stage, number, len(questions))
+        run.step(stage, number, len(questions), "questions")
     return np.stack(rows) if rows else np.zeros((0, len(FEATURES)))
 
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -34,7 +35,8 @@ from numpy.typing import NDArray
 
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
-from kvasir.core.types import Chunk, Document, Progress, document_id
+from kvasir.core.run import Run
+from kvasir.core.types import Chunk, Document, document_id
 from kvasir.core.wire import OMITTED
 from kvasir.evaluation.json_lines import malformed, read_json_lines
 from kvasir.evaluation.retrieval import RetrievalOptions, make_retriever
@@ -143,7 +145,7 @@ def evaluate_chunking(
     retrieve: Retrieve,
     *,
     top_k: int = TOP_K,
-    progress: Progress | None = None,
+    run: Run | None = None,
 ) -> ChunkingResult:
     """Splits the corpora, asks the questions and compares spans.
 
@@ -153,19 +155,20 @@ def evaluate_chunking(
         retrieve: Finds chunks: ``DenseSearch`` as the data set's authors do, ``StoreSearch`` as a
             search does, or any other way.
         top_k: Chunks retrieved for a question.
-        progress: Told how far the run is.
+        run: Stops it, and is told how far it is.
 
     Raises:
+        StoppedError: The run was stopped.
         UserError: ``top_k`` is less than 1.
     """
     if top_k < 1:
         raise UserError(f"top_k must be at least 1, not {top_k}")
+    run = run or Run()
     started = perf_counter()
     chunks: list[Chunk] = []
     for done, document in enumerate(dataset.documents, 1):
         chunks += splitter.split(document)
-        if progress is not None:
-            progress("split", done, len(dataset.documents))
+        run.step("split", done, len(dataset.documents), "documents")
     split = perf_counter()
     texts = [question.text for question in dataset.questions]
     found = retrieve(chunks, texts, top_k)
@@ -200,10 +203,10 @@ def evaluate_chunking(
 class DenseSearch:
     """Retrieves by cosine alone, comparing every question with every chunk."""
 
-    def __init__(self, embedder: Embedder, progress: Progress | None = None) -> None:
-        """Args: what embeds passages and questions; told how far embedding is."""
+    def __init__(self, embedder: Embedder, run: Run | None = None) -> None:
+        """Args: what embeds passages and questions, and what stops it."""
         self._embedder = embedder
-        self._progress = progress
+        self._run = run or Run()
 
     def __call__(
         self, chunks: Sequence[Chunk], questions: Sequence[str], top_k: int
@@ -213,10 +216,9 @@ class DenseSearch:
             return [[] for _ in questions]
         parts = []
         for first in range(0, len(chunks), _TEXTS_AT_ONCE):
-            batch = chunks[first : first + _TEXTS_AT_ONCE]
-            parts.append(self._embedder.embed_documents([chunk.passage for chunk in batch]))
-            if self._progress is not None:
-                self._progress("embed", first + len(batch), len(chunks))
+            passages = [chunk.passage for chunk in chunks[first : first + _TEXTS_AT_ONCE]]
+            parts.append(self._run.call(partial(self._embedder.embed_documents, passages)))
+            self._run.step("embed", first + len(passages), len(chunks), "chunks")
         scores = self._embedder.embed_queries(questions) @ np.concatenate(parts).T
         order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
         return [[chunks[index] for index in row] for row in order]
@@ -231,7 +233,7 @@ class StoreSearch:
         make_store: Callable[[], VectorStore],
         *,
         options: RetrievalOptions | None = None,
-        progress: Progress | None = None,
+        run: Run | None = None,
     ) -> None:
         """Sets the path.
 
@@ -240,12 +242,12 @@ class StoreSearch:
             make_store: Opens an empty collection; it is closed after each run. Removing its
                 files is the caller's.
             options: How questions are searched for; how many chunks each gets is asked anew.
-            progress: Told how far embedding is.
+            run: Stops it, and is told how far embedding is.
         """
         self._embedder = embedder
         self._make_store = make_store
         self._options = options or RetrievalOptions()
-        self._progress = progress
+        self._run = run or Run()
 
     def __call__(
         self, chunks: Sequence[Chunk], questions: Sequence[str], top_k: int
@@ -256,13 +258,13 @@ class StoreSearch:
             for first in range(0, len(chunks), _TEXTS_AT_ONCE):
                 batch = chunks[first : first + _TEXTS_AT_ONCE]
                 passages = [chunk.passage for chunk in batch]
-                store.upsert(batch, self._embedder.embed_documents(passages))
-                if self._progress is not None:
-                    self._progress("embed", first + len(batch), len(chunks))
+                vectors = self._run.call(partial(self._embedder.embed_documents, passages))
+                store.upsert(batch, vectors)
+                self._run.step("embed", first + len(batch), len(chunks), "chunks")
             languages = {str(chunk.metadata.get("language", UNKNOWN)) for chunk in chunks}
             retriever = make_retriever(self._embedder, store, languages - {UNKNOWN}, self._options)
             search = replace(self._options.search, top_k=top_k)
-            found = retriever.retrieve_many(questions, search)
+            found = self._run.call(partial(retriever.retrieve_many, questions, search))
         finally:
             store.close()
         return [[hit.chunk for hit in hits] for hits in found]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from kvasir.core.types import Progress
+from kvasir.core.run import Run
 from kvasir.core.wire import OMITTED
 from kvasir.evaluation.answers import AnswerCase, without_markers
 
@@ -58,10 +58,11 @@ class Judge(Protocol):
             UserError: It refuses the key.
         """
 
-    def judge(self, cases: Sequence[JudgedCase], report: Progress) -> list[Verdict]:
-        """Grades questions; ``report`` is told the stage ``judge``, how many, and of how many.
+    def judge(self, cases: Sequence[JudgedCase], run: Run) -> list[Verdict]:
+        """Grade questions until the run is stopped; its stage is ``judge``.
 
         Raises:
+            StoppedError: The run was stopped.
             ComponentError: The judge cannot be reached.
             UserError: It refuses the key, or does not have the model.
         """
@@ -85,7 +86,7 @@ class Judgement:
 
 
 def judge_answers(
-    cases: Sequence[AnswerCase], judge: Judge, *, progress: Progress | None = None
+    cases: Sequence[AnswerCase], judge: Judge, *, run: Run | None = None
 ) -> Judgement:
     """Has a judge grade the cases of a run.
 
@@ -93,12 +94,13 @@ def judge_answers(
         cases: Questions with their answers; those without gold answers count for the metrics
             that need none.
         judge: The judge.
-        progress: Told how far it is.
+        run: Stops it, and is told how far it is.
 
     Raises:
+        StoppedError: The run was stopped.
         ComponentError: The judge cannot be reached.
     """
-    verdicts = judge.judge([to_judged(case) for case in cases], progress or _silent)
+    verdicts = judge.judge([to_judged(case) for case in cases], run or Run())
     scores = {
         name: [verdict.scores[name] for verdict in verdicts if name in verdict.scores]
         for name in judge.metrics
@@ -120,7 +122,3 @@ def to_judged(case: AnswerCase) -> JudgedCase:
         contexts=tuple(hit.chunk.text for hit in answer.hits),
         reference=case.gold[0] if case.gold else None,
     )
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Reports to nobody."""

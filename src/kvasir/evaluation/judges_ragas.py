@@ -34,9 +34,15 @@ from ragas.metrics.collections import (
     Faithfulness,
 )
 
-from kvasir.core.errors import ComponentError, KvasirError, SettingsError, UserError
+from kvasir.core.errors import (
+    ComponentError,
+    KvasirError,
+    SettingsError,
+    StoppedError,
+    UserError,
+)
 from kvasir.core.protocols import Embedder
-from kvasir.core.types import Progress
+from kvasir.core.run import Run
 from kvasir.evaluation.judges import JudgedCase, Verdict
 
 T = TypeVar("T", bound=BaseModel)
@@ -125,16 +131,30 @@ class RagasJudge:
         if reply.status_code in (401, 403):
             raise self._refused()
 
-    def judge(self, cases: Sequence[JudgedCase], report: Progress) -> list[Verdict]:
-        """Grades questions, several at once; not from within a running event loop.
+    def judge(self, cases: Sequence[JudgedCase], run: Run) -> list[Verdict]:
+        """Grade questions, several at once; not from within a running event loop.
 
         Raises:
+            StoppedError: The run was stopped; requests under way are given up.
             ComponentError: The server cannot be reached, or failed.
             UserError: It refuses the key, or does not have the model.
         """
-        return asyncio.run(self._judge(cases, report))
+        try:
+            return asyncio.run(self._judge(cases, run))
+        except asyncio.CancelledError:
+            raise StoppedError from None
 
-    async def _judge(self, cases: Sequence[JudgedCase], report: Progress) -> list[Verdict]:
+    async def _judge(self, cases: Sequence[JudgedCase], run: Run) -> list[Verdict]:
+        grading = asyncio.ensure_future(self._grade_all(cases, run))
+        loop = asyncio.get_running_loop()
+
+        def cancel() -> None:
+            loop.call_soon_threadsafe(grading.cancel)
+
+        with run.stop.calling(cancel):
+            return await grading
+
+    async def _grade_all(self, cases: Sequence[JudgedCase], run: Run) -> list[Verdict]:
         client = openai.AsyncOpenAI(
             base_url=self._base_url,
             api_key=self._api_key,
@@ -154,7 +174,7 @@ class RagasJudge:
             async with places:
                 verdict = await self._grade(graders, case)
             done += 1
-            report("judge", done, len(cases))
+            run.report("judge", done, len(cases), "questions")
             return verdict
 
         async with client:

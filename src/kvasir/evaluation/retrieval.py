@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import perf_counter
 from typing import ClassVar
 
@@ -19,13 +20,13 @@ from kvasir.answering.retrieval import CANDIDATES, RERANK_CANDIDATES, Retriever
 from kvasir.core.deadline import check
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import Embedder, Optimizable, Reranker, Splitter, VectorStore
+from kvasir.core.run import Run
 from kvasir.core.types import (
     Block,
     BlockKind,
     Chunk,
     Document,
     Hit,
-    Progress,
     SearchRequest,
     document_id,
 )
@@ -117,7 +118,7 @@ def evaluate_retrieval(
     splitter: Splitter,
     *,
     options: RetrievalOptions | None = None,
-    progress: Progress | None = None,
+    run: Run | None = None,
 ) -> RetrievalResult:
     """Ingests data sets into ONE new collection and asks all their questions of it.
 
@@ -128,24 +129,25 @@ def evaluate_retrieval(
             the caller's.
         splitter: Cuts the documents.
         options: How questions are searched for; documents are ranked by all candidates.
-        progress: Told how far the run is.
+        run: Stops it, also in the middle of a step, and is told how far it is.
 
     Raises:
+        StoppedError: The run was stopped.
         UserError: There is no data set, or the collection is not empty.
     """
     if not datasets:
         raise UserError("give at least one folder with corpus.jsonl, queries.jsonl and qrels/")
-    report = progress or _silent
+    run = run or Run()
     options = options or RetrievalOptions()
     store = make_store()
     try:
         if store.count():
             raise UserError("the collection for an evaluation must be empty")
         started = perf_counter()
-        owners, languages = ingest_datasets(datasets, embedder, store, splitter, options, report)
+        owners, languages = ingest_datasets(datasets, embedder, store, splitter, options, run)
         ingested = perf_counter()
         retriever = make_retriever(embedder, store, languages, options)
-        runs = _search(datasets, retriever, owners, options, report)
+        runs = _search(datasets, retriever, owners, options, run)
         searched = perf_counter()
         chunks = store.count()
     finally:
@@ -184,7 +186,7 @@ def ingest_datasets(
     store: VectorStore,
     splitter: Splitter,
     options: RetrievalOptions,
-    report: Progress,
+    run: Run,
 ) -> tuple[dict[str, tuple[int, str]], set[str]]:
     """Writes the documents of data sets to a store.
 
@@ -207,10 +209,13 @@ def ingest_datasets(
             languages.add(str(document.metadata["language"]))
             chunks += splitter.split(document)
         if chunks:
-            store.upsert(chunks, embedder.embed_documents([chunk.passage for chunk in chunks]))
-        report("ingest", min(start + _DOCUMENTS_AT_ONCE, total), total)
+            vectors = run.call(
+                partial(embedder.embed_documents, [chunk.passage for chunk in chunks])
+            )
+            store.upsert(chunks, vectors)
+        run.step("ingest", min(start + _DOCUMENTS_AT_ONCE, total), total, "documents")
     if isinstance(store, Optimizable):
-        store.optimize(wait=True)
+        store.optimize(wait=True, stop=run.stop)
     return owners, languages - {UNKNOWN}
 
 
@@ -235,26 +240,28 @@ def _search(
     retriever: Retriever,
     owners: Mapping[str, tuple[int, str]],
     options: RetrievalOptions,
-    report: Progress,
+    run: Run,
 ) -> list[dict[str, dict[str, float]]]:
     total = sum(len(dataset.queries) for dataset in datasets)
     done = 0
     runs: list[dict[str, dict[str, float]]] = []
     for number, dataset in enumerate(datasets):
-        run: dict[str, dict[str, float]] = {}
+        ranked: dict[str, dict[str, float]] = {}
         for start in range(0, len(dataset.queries), _QUERIES_AT_ONCE):
             queries = dataset.queries[start : start + _QUERIES_AT_ONCE]
             # All candidates: several of the best chunks may be of one document, and the figures
             # are of ten documents, however few a search is set to show.
-            found = retriever.retrieve_many(
+            retrieve = partial(
+                retriever.retrieve_many,
                 [query.text for query in queries],
                 replace(options.search, top_k=max(options.candidates, options.search.top_k, DEPTH)),
             )
+            found = run.call(retrieve)
             for query, hits in zip(queries, found, strict=True):
-                run[query.id] = _by_document(hits, number, owners)
+                ranked[query.id] = _by_document(hits, number, owners)
             done += len(queries)
-            report("search", done, total)
-        runs.append(run)
+            run.step("search", done, total, "questions")
+        runs.append(ranked)
     return runs
 
 
@@ -285,7 +292,3 @@ def _score(dataset: RetrievalDataset, run: Mapping[str, Mapping[str, float]]) ->
         queries=len(dataset.qrels),
         query_ids=tuple(dataset.qrels),
     )
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Reports to nobody."""

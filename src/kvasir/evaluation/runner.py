@@ -12,7 +12,7 @@ from kvasir.answering.citations import FindVersion
 from kvasir.answering.retrieval import Retriever
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import Embedder, Reranker, Splitter, VectorStore
-from kvasir.core.types import Progress
+from kvasir.core.run import Run
 from kvasir.evaluation.answers import AnswerCase, AnswersResult, evaluate_answers, load_questions
 from kvasir.evaluation.chunking import (
     ChunkingDataset,
@@ -125,18 +125,19 @@ class EvaluationRunner:
         self.options = options
 
     def retrieval(
-        self, datasets: Sequence[RetrievalDataset], *, progress: Progress | None = None
+        self, datasets: Sequence[RetrievalDataset], *, run: Run | None = None
     ) -> RetrievalResult:
         """Measure retrieval on data sets, which share one collection."""
-        parts = self._components
+        parts, run = self._components, run or Run()
         with parts.temporary_stores() as make_store:
+            embedder = run.call(lambda: parts.embedder)
             return evaluate_retrieval(
                 datasets,
-                parts.embedder,
+                embedder,
                 make_store,
                 parts.splitter,
                 options=self.options,
-                progress=progress,
+                run=run,
             )
 
     def answers(
@@ -144,34 +145,32 @@ class EvaluationRunner:
         dataset: RetrievalDataset,
         off_topic: Sequence[str] = (),
         *,
-        progress: Progress | None = None,
+        run: Run | None = None,
     ) -> AnswersResult:
         """Measure answers: gold answers found, citations true, questions refused."""
-        parts = self._components
+        parts, run = self._components, run or Run()
         with parts.temporary_stores() as make_store:
+            embedder = run.call(lambda: parts.embedder)
             return evaluate_answers(
                 dataset,
-                parts.embedder,
+                embedder,
                 make_store,
                 parts.splitter,
                 parts.make_answerer,
                 off_topic=off_topic,
                 options=self.options,
-                progress=progress,
+                run=run,
             )
 
     def chunking(
-        self, dataset: ChunkingDataset, *, top_k: int = 5, progress: Progress | None = None
+        self, dataset: ChunkingDataset, *, top_k: int = 5, run: Run | None = None
     ) -> ChunkingResult:
         """Measure the splitter: token-level recall, precision and IoU of what is retrieved."""
-        parts = self._components
+        parts, run = self._components, run or Run()
         with parts.temporary_stores() as make_store:
-            search = StoreSearch(
-                parts.embedder, make_store, options=self.options, progress=progress
-            )
-            return evaluate_chunking(
-                dataset, parts.splitter, search, top_k=top_k, progress=progress
-            )
+            embedder = run.call(lambda: parts.embedder)
+            search = StoreSearch(embedder, make_store, options=self.options, run=run)
+            return evaluate_chunking(dataset, parts.splitter, search, top_k=top_k, run=run)
 
     def check_judge(self) -> bool:
         """Return True if answers are judged; raise what is wrong with the judge."""
@@ -180,7 +179,7 @@ class EvaluationRunner:
             judge.check()
         return judge is not None
 
-    def judge(self, cases: Sequence[AnswerCase], *, progress: Progress | None = None) -> Judgement:
+    def judge(self, cases: Sequence[AnswerCase], *, run: Run | None = None) -> Judgement:
         """Grade answers by the judge of the settings.
 
         Raises:
@@ -189,7 +188,7 @@ class EvaluationRunner:
         judge = self._components.judge
         if judge is None:
             raise SettingsError("the settings name no judge: set evaluation.judge.type")
-        return judge_answers(cases, judge, progress=progress)
+        return judge_answers(cases, judge, run=run)
 
     def measure(
         self,
@@ -197,15 +196,15 @@ class EvaluationRunner:
         dataset: RetrievalDataset,
         off_topic: Sequence[str] = (),
         *,
-        progress: Progress | None = None,
+        run: Run | None = None,
     ) -> Measured:
         """Measure one side of a comparison: ``retrieval`` or ``answers``."""
         if what == "retrieval":
-            found = self.retrieval([dataset], progress=progress)
+            found = self.retrieval([dataset], run=run)
             return Measured(found.datasets[0].per_query, dict(found.seconds), found.chunks)
         is_judged = self.check_judge()
-        result = self.answers(dataset, off_topic, progress=progress)
-        graded = self.judge(result.cases, progress=progress) if is_judged else None
+        result = self.answers(dataset, off_topic, run=run)
+        graded = self.judge(result.cases, run=run) if is_judged else None
         per_question = answers_per_question(result, len(off_topic), graded)
         return Measured(per_question, dict(result.seconds))
 

@@ -9,18 +9,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from kvasir.core.errors import ExtractionError, KvasirError, UserError
+from kvasir.core.errors import ExtractionError, KvasirError, StoppedError, UserError
 from kvasir.core.media_types import by_name
 from kvasir.core.protocols import Converter
-from kvasir.core.types import Progress, Source
+from kvasir.core.run import Run
+from kvasir.core.types import Conversion, Source
 from kvasir.ingesting.extraction import too_large
 from kvasir.ingesting.report import Failed
 from kvasir.ingesting.sources import Discovery, Input, discover, is_address
 
 Fetch = Callable[[str], tuple[Source, bytes]]
+
+CONVERTING = "converting"
+"""The stage that is reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class ConversionReport:
         converted: What was written.
         failed: What could not be converted, and why; the rest went on.
         left: Sources that were not come to, because the run was interrupted.
-        interrupted: Ctrl-C ended the run; what was finished is kept.
+        interrupted: The run was stopped; what was finished is kept.
     """
 
     converted: list[Converted] = field(default_factory=list)
@@ -62,7 +67,7 @@ def convert(
     *,
     fetch: Fetch,
     max_bytes: int,
-    on_progress: Progress = lambda stage, done, total: None,
+    run: Run | None = None,
 ) -> ConversionReport:
     """Converts files, the files of folders, and addresses.
 
@@ -73,12 +78,17 @@ def convert(
         converter: What converts.
         fetch: Reads an address.
         max_bytes: Larger files are refused.
-        on_progress: Told the stage, how many sources are done, and of how many.
+        run: Stops it, also in the middle of a document, and is told of every source.
+
+    Returns:
+        What was done. If the run was stopped, ``interrupted`` is true and ``left`` lists the rest.
 
     Raises:
+        StoppedError: The run was stopped while the sources were being listed.
         UserError: There is nothing to convert, or the folder cannot be written to.
     """
-    found = discover(inputs)
+    run = run or Run()
+    found = discover(inputs, stop=run.stop)
     own = str(to) + os.sep
     sources = [uri for uri in found.items if not uri.startswith(own)]
     report = ConversionReport()
@@ -88,34 +98,38 @@ def convert(
     _make_folder(to)
     taken: dict[Path, str] = {}
     for done, uri in enumerate(sources):
-        on_progress("converting", done, len(sources))
         path = to / _name(uri, found)
         try:
+            run.step(CONVERTING, done, len(sources), "documents")
             if path in taken:
                 raise ExtractionError(
                     "conflict",
                     f"'{taken[path]}' has the same name: convert one of them to another folder",
                 )
             taken[path] = uri
-            source, data = fetch(uri) if is_address(uri) else _read(uri, max_bytes)
-            conversion = converter.convert(source, data)
+            conversion = run.call(partial(_convert, uri, converter, fetch, max_bytes))
             _write(path, conversion.json)
         except UserError as error:
             report.failed.append(Failed(uri, getattr(error, "reason", "unreadable"), str(error)))
+        except StoppedError:
+            report.interrupted = True
+            report.left = sources[done:]
+            break
         except (KvasirError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - parsers of hostile files raise anything
             detail = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             message = f"it is damaged and cannot be converted ({detail}); open it and save it again"
             report.failed.append(Failed(uri, "malformed", message))
-        except KeyboardInterrupt:
-            report.interrupted = True
-            report.left = sources[done:]
-            break
         else:
             report.converted.append(Converted(uri, path, conversion.warnings))
-    on_progress("converting", len(sources), len(sources))
+    run.report(CONVERTING, len(sources) - len(report.left), len(sources), "documents")
     return report
+
+
+def _convert(uri: str, converter: Converter, fetch: Fetch, max_bytes: int) -> Conversion:
+    source, data = fetch(uri) if is_address(uri) else _read(uri, max_bytes)
+    return converter.convert(source, data)
 
 
 def _name(uri: str, found: Discovery) -> PurePosixPath:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from kvasir.core.batches import batches
 from kvasir.core.ledger import Catalog, VersionDraft, passage_hash
 from kvasir.core.protocols import Embedder, VectorStore
+from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Matrix
 
 _SLICE = 512
@@ -63,6 +65,7 @@ def complete_vectors(
     batch_chunks: int,
     on_embedded: Callable[[int], None],
     waiting: Sequence[Ready],
+    run: Run,
 ) -> Ready:
     """Complete the vectors of new versions; nothing is written.
 
@@ -75,6 +78,10 @@ def complete_vectors(
         batch_chunks: How many passages are embedded at once.
         on_embedded: Called with the number of passages after each batch.
         waiting: Batches that are embedded and not written yet; their vectors are reused, too.
+        run: Stops it, also in the middle of a batch.
+
+    Raises:
+        StoppedError: The run was stopped.
     """
     started = time.perf_counter()
     chunks = [chunk for draft in drafts for chunk in draft.chunks]
@@ -90,7 +97,7 @@ def complete_vectors(
         if key not in made and key not in found
     }
     for part in batches(list(rest), batch_chunks):
-        vectors = embedder.embed_documents([rest[key] for key in part])
+        vectors = run.call(partial(embedder.embed_documents, [rest[key] for key in part]))
         made.update(zip(part, vectors, strict=True))
         on_embedded(len(part))
     reused = sum(key in found for key in hashes)

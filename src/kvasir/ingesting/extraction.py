@@ -21,6 +21,7 @@ from types import TracebackType
 from kvasir.core import media_types
 from kvasir.core.child_process import environment, module_command
 from kvasir.core.errors import ExtractionError, WireError
+from kvasir.core.run import StopToken
 from kvasir.core.types import Document, Source
 from kvasir.core.wire import loads
 from kvasir.ingesting.extraction_child import (
@@ -91,18 +92,22 @@ class ExtractionPool:
         self.close()
 
     def map(
-        self, items: Iterable[Item], *, ordered: bool = True
+        self, items: Iterable[Item], *, ordered: bool = True, stop: StopToken | None = None
     ) -> Iterator[tuple[Source, Outcome]]:
         """Yields each item's source and outcome; reads ahead by a few files only.
 
         Args:
             items: Paths, sources, or sources with their bytes (``fetch`` returns such pairs).
             ordered: Keep the order of the items; otherwise whatever is finished first.
+            stop: Ends the children that extract these items.
+
+        Raises:
+            StoppedError: ``stop`` was set.
         """
         pending: deque[Future[tuple[Source, Outcome]]] = deque()
         try:
             for item in items:
-                pending.append(self._threads.submit(self.extract, item))
+                pending.append(self._threads.submit(self.extract, item, stop))
                 if len(pending) >= self.workers * 3:
                     yield _next(pending, ordered)
             while pending:
@@ -111,21 +116,31 @@ class ExtractionPool:
             for future in pending:
                 future.cancel()
 
-    def extract(self, item: Item) -> tuple[Source, Outcome]:
-        """Extracts one file and waits for it; may be called from several threads."""
+    def extract(self, item: Item, stop: StopToken | None = None) -> tuple[Source, Outcome]:
+        """Extract one file and wait for it; may be called from several threads.
+
+        Raises:
+            StoppedError: ``stop`` was set.
+        """
+        stop = stop or StopToken()
         source, path, data = _resolve(item)
         refusal = self._too_large(path, data)
         if refusal:
             return source, refusal
         child = self._idle.get()
         try:
+            stop.raise_if_set()
             if child is None or not child.is_usable:
                 child = self._replace(child)
-            media_type, outcome = child.extract(source, path, data)
+            with stop.calling(child.kill):
+                media_type, outcome = child.extract(source, path, data)
+            stop.raise_if_set()
             if _crashed(outcome) and not child.is_fresh:
                 # What broke may be left from an earlier file: once more, from scratch.
                 child = self._replace(child)
-                media_type, outcome = child.extract(source, path, data)
+                with stop.calling(child.kill):
+                    media_type, outcome = child.extract(source, path, data)
+                stop.raise_if_set()
         finally:
             self._idle.put(child)
         return Source(source.uri, media_type or source.media_type), outcome

@@ -10,13 +10,21 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
-from kvasir.core.errors import ComponentError, KvasirError, RejectedDataError, UserError
+from kvasir.core.batches import batches
+from kvasir.core.errors import (
+    ComponentError,
+    KvasirError,
+    RejectedDataError,
+    StoppedError,
+    UserError,
+)
 from kvasir.core.ledger import Catalog, VersionStatus, check_metadata
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
+from kvasir.core.run import Run
 from kvasir.core.types import Metadata, document_id
 from kvasir.ingesting.embedding import Ready
 from kvasir.ingesting.preparing import (
@@ -36,18 +44,8 @@ from kvasir.ingesting.publishing import (
     LEASE_SECONDS,
     Publisher,
 )
-from kvasir.ingesting.report import (
-    Embedded,
-    Event,
-    Extracted,
-    Failed,
-    Finished,
-    Found,
-    IngestReport,
-    Outcome,
-    Reused,
-)
-from kvasir.ingesting.sources import Discovery, Input, discover
+from kvasir.ingesting.report import Failed, Finished, IngestReport, Outcome
+from kvasir.ingesting.sources import Discovery, Input, discover, named
 
 SETTINGS_VERSION = 1
 """Raise it when extraction or splitting changes so that documents should be cut anew."""
@@ -57,8 +55,10 @@ _RELABEL_TOGETHER = 100
 _MAX_FAILURES_IN_A_ROW = 10
 """Documents in a row that cannot be written before the cause is taken to lie elsewhere."""
 
-_HELD_CHUNKS = 10_000
-"""So many chunks with vectors do not wait any longer to be written."""
+_MAX_BUFFERED_CHUNKS = 10_000
+"""Write once this many embedded chunks are buffered."""
+
+_REMOVED_TOGETHER = 100
 
 
 class IngestPipeline:
@@ -138,7 +138,7 @@ class IngestPipeline:
         on_conflict: OnConflict = "replace",
         prune: bool = False,
         metadata: Metadata | None = None,
-        on_event: Callable[[Event], None] = lambda _: None,
+        run: Run | None = None,
     ) -> IngestReport:
         """Ingests sources; what fails is reported, and the rest go on.
 
@@ -148,11 +148,12 @@ class IngestPipeline:
                 ``replace`` it, ``skip`` it, or report it as failed (``error``).
             prune: Remove documents under the given folders whose file is gone.
             metadata: For every document ingested now; None keeps what each one has.
-            on_event: Called in this thread with what happens, for a progress bar.
+            run: Stops the ingest. Its stages are ``documents`` (every source that is finished
+                or failed is an item) and ``passages``, and before them those of ``restore``.
 
         Returns:
-            What was done. After Ctrl-C also: ``interrupted`` is true then, what was finished
-            is kept, and ``left`` lists the rest.
+            What was done. If the run was stopped, ``interrupted`` is true, what was finished is
+            kept, and ``left`` lists the rest.
 
         Raises:
             CollectionError: Another embedder made the collection.
@@ -168,7 +169,7 @@ class IngestPipeline:
         publisher = self._make_publisher()
         publisher.open_collection()
         with publisher.session():
-            return self._ingest(publisher, inputs, on_conflict, prune, metadata, on_event)
+            return self._ingest(publisher, inputs, on_conflict, prune, metadata, run or Run())
 
     def _ingest(
         self,
@@ -177,41 +178,53 @@ class IngestPipeline:
         on_conflict: OnConflict,
         prune: bool,
         metadata: Metadata | None,
-        on_event: Callable[[Event], None],
+        run: Run,
     ) -> IngestReport:
         started = time.perf_counter()
-        run = _Run(
+        work = IngestRun(
             publisher,
             self._catalog,
             self._collection,
             batch_chunks=self._batch_chunks,
             hold_seconds=self._hold_seconds,
-            on_event=on_event,
+            run=run,
         )
-        run.report.recovered = publisher.recover()
-        run.report.chunks_unknown = publisher.check_complete()
-        found = discover(inputs, self._left_out)
-        run.report.without_files = found.without_files
+        report = work.report
+        report.recovered = publisher.recover()
+        report.chunks_unknown = publisher.check_complete()
         own = self._collection, self._settings_hash, self._language
         rules = Rules(*own, on_conflict, metadata, self._max_bytes)
-        reader = Reader(self._pool, self._splitter, self._catalog, self._fetch, rules, found.items)
+        inputs = list(inputs)
+        listed = [named(item) for item in inputs]
         try:
-            run.do(found, reader)
+            found = discover(inputs, self._left_out, run.stop)
+            listed, report.without_files = list(found.items), found.without_files
+            reader = Reader(
+                self._pool,
+                self._splitter,
+                self._catalog,
+                self._fetch,
+                rules,
+                found.items,
+                run.stop,
+            )
+            try:
+                work.do(found, reader)
+            finally:
+                reader.close()
+                report.bytes_read = reader.bytes_read
+                report.seconds.update(reader.seconds)
             if prune:
-                run.prune(found)
+                work.prune(found)
             # Neighbours that were killed meanwhile leave work that nobody else may clean up.
             publisher.recover()
-        except KeyboardInterrupt:
-            run.report.interrupted = True
-            run.settle()
-        finally:
-            reader.stop()
-        run.report.left = [uri for uri in found.items if uri not in run.handled]
-        run.report.failed.sort(key=lambda failure: failure.source_uri)
-        run.report.bytes_read = reader.bytes_read
-        run.report.seconds.update(reader.seconds)
-        run.report.seconds["total"] = time.perf_counter() - started
-        return run.report
+        except StoppedError:
+            report.interrupted = True
+            work.finish_interrupted()
+        report.left = [uri for uri in listed if uri not in work.handled]
+        report.failed.sort(key=lambda failure: failure.source_uri)
+        report.seconds["total"] = time.perf_counter() - started
+        return report
 
 
 def _hits_every_document(error: Exception) -> bool:
@@ -221,7 +234,7 @@ def _hits_every_document(error: Exception) -> bool:
     return isinstance(error, (KvasirError, MemoryError, OSError))
 
 
-class _Run:
+class IngestRun:
     """One ingest: takes work from the reader, and gathers documents until a batch is full."""
 
     def __init__(
@@ -232,14 +245,15 @@ class _Run:
         *,
         batch_chunks: int,
         hold_seconds: float,
-        on_event: Callable[[Event], None],
+        run: Run,
     ) -> None:
         self._publisher = publisher
         self._catalog = catalog
         self._collection = collection
         self._batch_chunks = batch_chunks
         self._hold_seconds = hold_seconds
-        self._on_event = on_event
+        self._run = run
+        self._sources = self._passages = self._vectors = 0
         self._group: list[Prepared] = []
         self._held: list[tuple[list[Prepared], Ready]] = []
         self._held_since = 0.0
@@ -250,7 +264,8 @@ class _Run:
 
     def do(self, found: Discovery, reader: Reader) -> None:
         """Does everything but pruning."""
-        self._on_event(Found(len(found.items) + len(found.missing)))
+        self._sources = len(found.items) + len(found.missing)
+        self._run.step("documents", 0, self._sources, "documents")
         for missing in found.missing:
             self._note(Failed(missing.uri, missing.reason, missing.message))
         for work in reader:
@@ -265,12 +280,14 @@ class _Run:
         for folder in found.folders:
             records = self._catalog.documents(self._collection, prefix=folder)
             gone = [record for record in records if found.is_gone(record.source_uri)]
-            self._publisher.remove([record.id for record in gone])
-            for record in gone:
-                self._note(Finished(record.source_uri, Outcome.REMOVED))
+            for part in batches(gone, _REMOVED_TOGETHER):
+                self._run.check()
+                self._publisher.remove([record.id for record in part])
+                for record in part:
+                    self._note(Finished(record.source_uri, Outcome.REMOVED))
 
-    def settle(self) -> None:
-        """After an interruption: cleans up, and writes what has its vectors and is not live."""
+    def finish_interrupted(self) -> None:
+        """After the run was stopped: clean up, and write what has its vectors and is not live."""
         self._publisher.recover()
         held, self._held = self._held, []
         for group, ready in held:
@@ -287,7 +304,8 @@ class _Run:
 
     def _take(self, work: Work) -> None:
         if isinstance(work, Prepared):
-            self._on_event(Extracted(work.draft.state.uri, len(work.draft.chunks)))
+            self._passages += len(work.draft.chunks)
+            self._report_passages()
             self._group.append(work)
             if sum(len(one.draft.chunks) for one in self._group) >= self._batch_chunks:
                 self._embed()
@@ -337,14 +355,15 @@ class _Run:
         """Embed documents and hold them until they are written."""
         waiting = [ready for _, ready in self._held]
         drafts = [prepared.draft for prepared in group]
-        ready = self._publisher.embed(drafts, self._count_embedded, waiting)
+        ready = self._publisher.embed(drafts, self._count_embedded, waiting, self._run)
         self._held_since = self._held_since if self._held else time.perf_counter()
         self._held.append((group, ready))
         self.report.chunks_reused += ready.reused
         self.report.chunks_repeated += ready.repeated
         self.report.spend("embed", ready.seconds)
         if ready.reused + ready.repeated:
-            self._on_event(Reused(ready.reused + ready.repeated))
+            self._vectors += ready.reused + ready.repeated
+            self._report_passages()
 
     def _hold_or_suspect(self, prepared: Prepared) -> None:
         embedded = self.report.chunks_embedded
@@ -360,7 +379,8 @@ class _Run:
     def _held_enough(self) -> bool:
         chunks = sum(len(ready.chunks) for _, ready in self._held)
         return (
-            chunks >= _HELD_CHUNKS or time.perf_counter() - self._held_since >= self._hold_seconds
+            chunks >= _MAX_BUFFERED_CHUNKS
+            or time.perf_counter() - self._held_since >= self._hold_seconds
         )
 
     def _write(self) -> None:
@@ -440,9 +460,27 @@ class _Run:
 
     def _count_embedded(self, chunks: int) -> None:
         self.report.chunks_embedded += chunks
-        self._on_event(Embedded(chunks))
+        self._vectors += chunks
+        self._report_passages()
 
     def _note(self, event: Finished | Failed) -> None:
         self.handled.add(event.source_uri)
         self.report.note(event)
-        self._on_event(event)
+        outcome, reason, message = "failed", "", ""
+        if isinstance(event, Failed):
+            reason, message = event.reason, event.message
+        else:
+            outcome = event.outcome.value
+        self._run.report(
+            "documents",
+            len(self.handled),
+            max(self._sources, len(self.handled)),
+            "documents",
+            item=event.source_uri,
+            outcome=outcome,
+            reason=reason,
+            message=message,
+        )
+
+    def _report_passages(self) -> None:
+        self._run.report("passages", self._vectors, self._passages, "chunks")

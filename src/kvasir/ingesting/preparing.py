@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any, Literal, Protocol
 
 from kvasir.core import media_types
-from kvasir.core.errors import ExtractionError, FetchError
+from kvasir.core.errors import ExtractionError, FetchError, StoppedError
 from kvasir.core.ledger import (
     Catalog,
     SourceState,
@@ -28,6 +28,7 @@ from kvasir.core.ledger import (
     chunk_metadata,
 )
 from kvasir.core.protocols import Splitter
+from kvasir.core.run import StopToken
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Document, Metadata, MetadataValue, Source, document_id
 from kvasir.ingesting.extraction import too_large
@@ -48,9 +49,9 @@ class Pool(Protocol):
     """What is needed of ``ExtractionPool``."""
 
     def map(
-        self, items: Iterable[Any], *, ordered: bool = True
+        self, items: Iterable[Any], *, ordered: bool = True, stop: StopToken | None = None
     ) -> Iterator[tuple[Source, Document | ExtractionError]]:
-        """Yields each item's source and document, or why there is none."""
+        """Yield each item's source and document, or why there is none, until stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +102,6 @@ class Rules:
     max_bytes: int
 
 
-class Closed(Exception):  # noqa: N818 - it ends the thread, it is no error
-    """The reader was told to stop."""
-
-
 class Reader:
     """Prepares sources in a background thread; iterate to get the work as it comes."""
 
@@ -116,14 +113,26 @@ class Reader:
         fetch: Fetch | None,
         rules: Rules,
         items: Mapping[str, str | Upload],
+        stop: StopToken,
     ) -> None:
-        """Args: where work comes from and goes to, what was asked for, and sources by URI."""
+        """Make it; nothing is read yet.
+
+        Args:
+            pool: Extracts files.
+            splitter: Cuts documents.
+            catalog: Tells which sources changed.
+            fetch: Gets the bytes of an address, or None.
+            rules: What was asked for.
+            items: Paths, addresses and uploads by URI.
+            stop: Ends it, and the children that extract its files.
+        """
         self._pool = pool
         self._splitter = splitter
         self._catalog = catalog
         self._fetch = fetch
         self._rules = rules
         self._items = items
+        self._stop = stop
         self._changed: dict[str, tuple[SourceState, Metadata, Outcome]] = {}
         self._backlog = _Backlog(_AHEAD_CHARACTERS)
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
@@ -131,15 +140,24 @@ class Reader:
         self.seconds = {"read": 0.0, "extract": 0.0, "split": 0.0}
 
     def __iter__(self) -> Iterator[Work]:
-        self._thread.start()
-        while (work := self._backlog.get()) is not None:
-            if isinstance(work, BaseException):
-                raise work
-            yield work
+        """Yield the work.
 
-    def stop(self) -> None:
-        """Makes the thread end at its next step; does not wait for a file being extracted."""
+        Raises:
+            StoppedError: The stop token was set.
+        """
+        self._thread.start()
+        with self._stop.calling(self._backlog.close):
+            while (work := self._backlog.get()) is not None:
+                self._stop.raise_if_set()
+                if isinstance(work, BaseException):
+                    raise work
+                yield work
+
+    def close(self) -> None:
+        """End the thread at its next step; waits a second at most, as it may be fetching."""
         self._backlog.close()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=1.0)
 
     def _run(self) -> None:
         try:
@@ -147,13 +165,13 @@ class Reader:
                 for source, outcome in results:
                     self._finish(source, outcome)
             self._backlog.put(None)
-        except Closed:
+        except StoppedError:
             return
         except BaseException as error:  # noqa: BLE001 - raised again in the iterating thread
             self._backlog.put_last(error)
 
     def _extracted(self) -> Generator[tuple[Source, Document | ExtractionError]]:
-        results = self._pool.map(self._to_extract(), ordered=False)
+        results = self._pool.map(self._to_extract(), ordered=False, stop=self._stop)
         while True:
             started, before = time.perf_counter(), self.seconds["read"]
             try:
@@ -345,7 +363,7 @@ class _Backlog:
         self._condition = threading.Condition()
 
     def put(self, item: Work | None, weight: int = 0) -> None:
-        """Appends, when there is room; raises Closed when nobody wants it any more."""
+        """Append when there is room; raises StoppedError when the queue is closed."""
         # Every item weighs something: a million unchanged files must not pile up either.
         weight += 1000
         with self._condition:
@@ -360,9 +378,10 @@ class _Backlog:
             self._append(error, 0)
 
     def get(self) -> Work | BaseException | None:
-        """Takes the first item, when there is one."""
+        """Take the first item when there is one; raises StoppedError when it is closed."""
         with self._condition:
             while not self._items:
+                self.check()
                 self._condition.wait()
             item, weight = self._items.popleft()
             self._weight -= weight
@@ -370,15 +389,15 @@ class _Backlog:
         return item
 
     def close(self) -> None:
-        """Refuses everything from now on."""
+        """Refuse everything from now on, and wake whoever waits."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()
 
     def check(self) -> None:
-        """Raises Closed after ``close``."""
+        """Raise StoppedError after ``close``."""
         if self._closed:
-            raise Closed
+            raise StoppedError
 
     def _append(self, item: Work | BaseException | None, weight: int) -> None:
         self._items.append((item, weight))

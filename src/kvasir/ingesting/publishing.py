@@ -38,6 +38,7 @@ from kvasir.core.errors import (
 )
 from kvasir.core.ledger import Catalog, VersionDraft, check_embedder, check_metadata
 from kvasir.core.protocols import Embedder, VectorStore
+from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Metadata
 from kvasir.ingesting.embedding import Ready, complete_vectors
 from kvasir.ingesting.leases import Lease
@@ -206,6 +207,7 @@ class Publisher:
         drafts: Sequence[VersionDraft],
         on_embedded: Callable[[int], None] = lambda _: None,
         waiting: Sequence[Ready] = (),
+        run: Run | None = None,
     ) -> Ready:
         """Completes the vectors of new versions, reused by passage or made; writes nothing.
 
@@ -213,6 +215,10 @@ class Publisher:
             drafts: One for each document, no document twice.
             on_embedded: Called with a number of passages whenever so many more were embedded.
             waiting: What was embedded and is not written yet; its vectors are taken over, too.
+            run: Stops it, also in the middle of a batch.
+
+        Raises:
+            StoppedError: The run was stopped.
         """
         return complete_vectors(
             self._catalog,
@@ -223,6 +229,7 @@ class Publisher:
             batch_chunks=self._batch_chunks,
             on_embedded=on_embedded,
             waiting=waiting,
+            run=run or Run(),
         )
 
     def write(self, ready: Sequence[Ready]) -> None:

@@ -1,4 +1,4 @@
-"""What an ingest tells while it runs, and its report at the end."""
+"""What became of the sources of an ingest, and its report."""
 
 from __future__ import annotations
 
@@ -18,39 +18,6 @@ class Outcome(StrEnum):
     RELABELLED = "relabelled"
     SKIPPED = "skipped"
     REMOVED = "removed"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The sources are listed: so many there are."""
-
-    sources: int
-
-
-@dataclass(frozen=True, slots=True)
-class Extracted:
-    """A source was read and cut into so many chunks, which are now to be embedded."""
-
-    source_uri: str
-    chunks: int
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """So many more passages were embedded."""
-
-    chunks: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reused:
-    """So many more chunks have a vector that was there already.
-
-    In a run that is not interrupted, ``Embedded`` and ``Reused`` sum up to the chunks of
-    all ``Extracted``.
-    """
-
-    chunks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +49,6 @@ class Failed:
         return f"{shown(self.source_uri)}: {shown(self.message)}"
 
 
-Event = Found | Extracted | Embedded | Reused | Finished | Failed
-
-
 @dataclass(slots=True)
 class IngestReport:
     """What an ingest did. Sources are given by URI, in the order in which they were done.
@@ -103,7 +67,7 @@ class IngestReport:
         failed: What could not be ingested, and why, sorted by source; the rest went on.
         without_files: Folders that were given and have no file that counts.
         left: Sources that were not come to, because the run was interrupted.
-        interrupted: Ctrl-C ended the run; what was finished is kept.
+        interrupted: The run was stopped; what was finished is kept.
         recovered: Half-written versions of an earlier run that were cleaned up.
         chunks_embedded: Passages that went through the model.
         chunks_reused: Chunks whose passage was in the collection already, with its vector.

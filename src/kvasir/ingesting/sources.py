@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from kvasir.core.errors import UserError
+from kvasir.core.run import StopToken
 from kvasir.core.text import has_scheme, replace_surrogates
 from kvasir.core.types import LocalFile, Source
 
@@ -56,6 +57,7 @@ class Discovery:
         without_files: Those of them in which no file counts.
         left_out: Resolved paths that are skipped inside of folders: where Kvasir itself keeps
             things.
+        stop: Ends the listing.
     """
 
     items: dict[str, str | Upload] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class Discovery:
     folders: list[str] = field(default_factory=list)
     without_files: list[str] = field(default_factory=list)
     left_out: tuple[str, ...] = ()
+    stop: StopToken = field(default_factory=StopToken)
 
     def leaves_out(self, path: str) -> bool:
         """Says whether a resolved path is one of those left out, below one, or beside one.
@@ -91,7 +94,16 @@ def is_address(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
 
 
-def discover(inputs: Iterable[Input], left_out: Iterable[str] = ()) -> Discovery:
+def named(item: Input) -> str:
+    """Return the URI of an input, as far as it is known before it is looked at."""
+    if isinstance(item, tuple):
+        return item[0].uri
+    return item.path if isinstance(item, LocalFile) else item
+
+
+def discover(
+    inputs: Iterable[Input], left_out: Iterable[str] = (), stop: StopToken | None = None
+) -> Discovery:
     """Lists everything to ingest; nothing is read but folders.
 
     Of a folder, every regular file counts, sorted by path; hidden files and folders, those of
@@ -101,8 +113,10 @@ def discover(inputs: Iterable[Input], left_out: Iterable[str] = ()) -> Discovery
 
     Raises:
         UserError: An input is a text that is no address.
+        StoppedError: ``stop`` was set meanwhile.
     """
-    found = Discovery(left_out=tuple(os.path.realpath(path) for path in left_out))
+    left_out = tuple(os.path.realpath(path) for path in left_out)
+    found = Discovery(left_out=left_out, stop=stop or StopToken())
     for item in inputs:
         if isinstance(item, tuple):
             found.items[item[0].uri] = item
@@ -177,6 +191,7 @@ def _files(found: Discovery, root: str) -> list[str]:
         # Real folders first: a link to a folder of the same tree must not take its place.
         for folder in folders:
             for entry in _walk(found, folder, visited):
+                found.stop.raise_if_set()
                 if not _is_text(entry.path):
                     found.missing.append(Missing(replace_surrogates(entry.path), _UNNAMED))
                     continue
@@ -206,6 +221,7 @@ def _walk(found: Discovery, folder: str, visited: set[str]) -> Iterator[os.DirEn
     # What is asked for by name is listed, also where it is our own.
     guarded = not found.leaves_out(os.path.realpath(folder))
     while stack:
+        found.stop.raise_if_set()
         current = stack.pop()
         target = os.path.realpath(current)
         if target in visited or (guarded and found.leaves_out(target)):

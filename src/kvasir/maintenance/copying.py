@@ -21,7 +21,8 @@ from typing import ClassVar
 import numpy as np
 
 from kvasir.core.protocols import Optimizable, VectorStore
-from kvasir.core.types import Chunk, Matrix, Progress
+from kvasir.core.run import Run
+from kvasir.core.types import Chunk, Matrix
 from kvasir.core.wire import dumps
 
 COPYING, CHECKING, BUILDING = "copying", "checking", "building the search graph"
@@ -84,28 +85,30 @@ def copy_chunks(
     target: VectorStore,
     *,
     exact: bool = False,
-    on_progress: Progress = lambda stage, done, total: None,
+    run: Run | None = None,
 ) -> CopyReport:
     """Copies all chunks with their vectors, and compares the stores afterwards.
 
-    An exception out of ``on_progress`` ends the copy between two batches; what is written stays,
-    and the next copy goes on from there.
+    The run is stopped between two batches; what is written stays, and the next copy goes on from
+    there.
 
     Args:
         source: Where the chunks are.
         target: Where they are to be; of the same dimension.
         exact: Delete what the target has and the source has not.
-        on_progress: Told between batches how many chunks are done.
+        run: Stops the copy, and is told between batches how many chunks are done.
 
     Raises:
+        StoppedError: The run was stopped.
         ComponentError: A store failed.
     """
+    run = run or Run()
     started = perf_counter()
     sealer = _Sealer(source.dimension)
     total, written = source.count(), 0
     seals: dict[str, bytes] = {}
     resuming = target.count() > 0
-    on_progress(COPYING, 0, total)
+    run.step(COPYING, 0, total, "chunks")
     for batch in source.scroll(batch_size=_BATCH):
         sealed = sealer.seal(batch)
         there = sealer.seal(target.fetch(list(sealed))) if resuming else {}
@@ -114,15 +117,16 @@ def copy_chunks(
             target.upsert([chunk for chunk, _ in due], np.stack([vector for _, vector in due]))
         written += len(due)
         seals.update(sealed)
-        on_progress(COPYING, len(seals), max(total, len(seals)))
-    digests, extra, faulty = _check(target, seals, sealer, on_progress)
+        run.step(COPYING, len(seals), max(total, len(seals)), "chunks")
+    digests, extra, faulty = _check(target, seals, sealer, run)
     removed = extra if exact else []
     for start in range(0, len(removed), _BATCH):
+        run.check()
         target.delete(removed[start : start + _BATCH])
     if isinstance(target, Optimizable):
-        on_progress(BUILDING, 0, 1)
-        target.optimize(wait=True)
-        on_progress(BUILDING, 1, 1)
+        run.report(BUILDING, 0, 1)
+        target.optimize(wait=True, stop=run.stop)
+        run.report(BUILDING, 1, 1)
     return CopyReport(
         chunks=len(seals),
         written=written,
@@ -139,12 +143,12 @@ def copy_chunks(
 
 
 def _check(
-    target: VectorStore, seals: Mapping[str, bytes], sealer: _Sealer, on_progress: Progress
+    target: VectorStore, seals: Mapping[str, bytes], sealer: _Sealer, run: Run
 ) -> tuple[str, list[str], list[str]]:
     """Reads the target; returns its checksum, its extra chunks and its faulty ones."""
     found: dict[str, bytes] = {}
     extra, faulty = set[str](), set[str]()
-    on_progress(CHECKING, 0, len(seals))
+    run.step(CHECKING, 0, len(seals), "chunks")
     for batch in target.scroll(batch_size=_BATCH):
         for chunk_id, seal in sealer.seal(batch).items():
             if chunk_id not in seals:
@@ -153,7 +157,7 @@ def _check(
             if chunk_id in found or not _agree(seals[chunk_id], seal):
                 faulty.add(chunk_id)
             found[chunk_id] = seal
-        on_progress(CHECKING, len(found), len(seals))
+        run.step(CHECKING, len(found), len(seals), "chunks")
     faulty |= seals.keys() - found.keys()
     return _checksum(found.values()), sorted(extra), sorted(faulty)
 

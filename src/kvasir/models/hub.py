@@ -31,8 +31,8 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineMod
 from huggingface_hub.file_download import http_get
 from huggingface_hub.hf_api import RepoSibling
 
-from kvasir.core.errors import KvasirError, ModelNotFoundError
-from kvasir.core.types import Progress
+from kvasir.core.errors import ModelNotFoundError, StoppedError
+from kvasir.core.run import Run
 from kvasir.models.local import NO_OWNER, PARTIAL, ModelFolder, full_names, models_dir
 
 ENDPOINT = "https://huggingface.co"
@@ -58,16 +58,11 @@ for _module in ("file_download", "utils._http"):
     logging.getLogger(f"huggingface_hub.{_module}").setLevel(logging.ERROR)
 
 
-class DownloadStoppedError(KvasirError):
-    """A download was stopped; running it again resumes it."""
-
-
 def pull(
     name: str,
     token: str | None = None,
     data_dir: Path | str | None = None,
-    progress: Progress | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    run: Run | None = None,
 ) -> ModelFolder:
     """Download a model, unless it is already complete and as the hub has it.
 
@@ -75,13 +70,13 @@ def pull(
         name: Its name on the hub; the owner ``sentence-transformers`` may be left out.
         token: Access token; ``HF_TOKEN`` is used without one.
         data_dir: The model goes to ``models/OWNER/NAME`` below it.
-        progress: Called in this thread while bytes arrive: the file, bytes done of the whole
+        run: Stops the download, which can be resumed: it is looked at every ``POLL_SECONDS``. Its
+            progress comes in this thread while bytes arrive: the file, bytes done of the whole
             model and its size.
-        should_stop: Asked every ``POLL_SECONDS``; True ends the download, which can be resumed.
 
     Raises:
         ModelNotFoundError: The hub does not give it; says why. Never shows the token.
-        DownloadStoppedError: ``should_stop`` returned True.
+        StoppedError: The run was stopped.
     """
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         if os.environ.get(variable, "").upper() in constants.ENV_VARS_TRUE_VALUES:
@@ -92,7 +87,7 @@ def pull(
         os.environ.get("HF_ENDPOINT", "").rstrip("/") or ENDPOINT,
         token or os.environ.get("HF_TOKEN") or None,
     )
-    task = _Task(progress, should_stop)
+    task = _Task(run or Run())
     repository, listing = _look_up(hub, name, task)
     return _Download(hub, repository, listing, models_dir(data_dir), task).run()
 
@@ -225,14 +220,13 @@ class _Task:
     also takes the place of huggingface_hub's progress bar, to count the bytes that arrive.
     """
 
-    def __init__(self, progress: Progress | None, should_stop: Callable[[], bool] | None) -> None:
+    def __init__(self, run: Run) -> None:
         self.file = ""
         self.total = 0
         self.before = 0
         self._received = 0
         self._stopped = False
-        self._progress = progress
-        self._should_stop = should_stop
+        self._run = run
         self._reported: tuple[str, int, int] | None = None
 
     def __call__(self, *, initial: int = 0, **_: object) -> _Task:
@@ -253,17 +247,16 @@ class _Task:
     def update(self, count: int) -> None:
         """Count bytes before they are written."""
         if self._stopped:
-            raise DownloadStoppedError("the download was stopped")
+            raise StoppedError
         self._received += count
 
     def report(self, stage: str, done: int, total: int) -> None:
-        if self._progress is not None and self._reported != (stage, done, total):
+        if self._reported != (stage, done, total):
             self._reported = (stage, done, total)
-            self._progress(stage, done, total)
+            self._run.download(stage, done, total)
 
     def check(self) -> None:
-        if self._should_stop is not None and self._should_stop():
-            raise DownloadStoppedError("the download was stopped; running it again resumes it")
+        self._run.check()
 
     def run(self, work: Callable[[], T]) -> T:
         """Return what the work returns, or raise what it raises."""

@@ -12,14 +12,14 @@ import importlib
 import importlib.util
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
 
 from kvasir.core.errors import ModelNotFoundError
-from kvasir.core.types import Progress
+from kvasir.core.run import Run
 
 PACKAGES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
     {
@@ -94,8 +94,7 @@ def find(
     name: str,
     token: str | None = None,
     data_dir: Path | str | None = None,
-    on_progress: Progress | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    run: Run | None = None,
 ) -> ModelFolder:
     """Return the folder of a model; download it if this machine does not have it.
 
@@ -103,12 +102,11 @@ def find(
         name: As for ``find_local``.
         token: Access token for the hub; ``HF_TOKEN`` is used without one.
         data_dir: Where ``models`` is looked through and downloaded to.
-        on_progress: Called while downloading: the file, bytes done, and bytes in all.
-        should_stop: Asked while downloading; True ends the download, which can be resumed.
+        run: Stops the download, which can be resumed, and is told how much is here.
 
     Raises:
         ModelNotFoundError: It is nowhere; lists the ways tried and what to do.
-        DownloadStoppedError: ``should_stop`` returned True.
+        StoppedError: The run was stopped.
     """
     found = find_local(name, data_dir)
     if found is not None:
@@ -116,7 +114,7 @@ def find(
     # Imported only here: huggingface_hub takes longer to import than a search.
     hub = importlib.import_module("kvasir.models.hub")
     try:
-        return hub.pull(name, token, data_dir, on_progress, should_stop)  # type: ignore[no-any-return]
+        return hub.pull(name, token, data_dir, run)  # type: ignore[no-any-return]
     except ModelNotFoundError as error:
         raise ModelNotFoundError(_not_found(name, data_dir, str(error))) from error
 

@@ -25,8 +25,9 @@ from kvasir.components.embedders.openvino_runtime import ov, why
 from kvasir.components.embedders.sentence_model import SentenceModel, read_sentence_model
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
 from kvasir.core.protocols import PendingVectors
+from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
-from kvasir.core.types import Matrix, Progress
+from kvasir.core.types import Matrix
 from kvasir.models.cards import languages
 from kvasir.models.local import find
 
@@ -64,7 +65,7 @@ class OpenVinoEmbedder:
         precision: str = "auto",
         batch_tokens: int = 2048,
         streams: int | None = None,
-        on_progress: Progress | None = None,
+        run: Run | None = None,
     ) -> None:
         """Finds the model and reads its configuration; weights are loaded on first use.
 
@@ -78,7 +79,7 @@ class OpenVinoEmbedder:
             precision: ``bf16``, ``f32``, or ``auto``: bf16 where the processor computes in it.
             batch_tokens: Tokens in a batch, padding included.
             streams: Batches computed at the same time; by default one a core, up to 8.
-            on_progress: Told while the model is fetched: the file, bytes done, bytes in all.
+            run: Stops fetching the model, and is told how much of it is here.
 
         Raises:
             ModelNotFoundError: The model is nowhere to be found.
@@ -88,7 +89,7 @@ class OpenVinoEmbedder:
             raise SettingsError(f"precision must be one of {', '.join(PRECISIONS)}: '{precision}'")
         if batch_tokens < 1 or (streams is not None and streams < 1):
             raise SettingsError("batch_tokens and streams must be at least 1")
-        folder = find(name, token, data_dir, on_progress)
+        folder = find(name, token, data_dir, run)
         model = read_sentence_model(
             folder,
             max_tokens=max_tokens,

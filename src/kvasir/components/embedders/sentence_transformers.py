@@ -18,8 +18,9 @@ from sentence_transformers import SentenceTransformer
 
 from kvasir.components.embedders.sentence_model import read_sentence_model
 from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
-from kvasir.core.types import Matrix, Progress
+from kvasir.core.types import Matrix
 from kvasir.models.cards import languages
 from kvasir.models.local import find
 from kvasir.models.transformers import without_progress_bars
@@ -51,7 +52,7 @@ class SentenceTransformersEmbedder:
         device: str | None = None,
         precision: str = "auto",
         batch_size: int | None = None,
-        on_progress: Progress | None = None,
+        run: Run | None = None,
     ) -> None:
         """Finds and loads the model.
 
@@ -65,7 +66,7 @@ class SentenceTransformersEmbedder:
             device: ``cpu``, ``cuda``, ``cuda:1``, ...; CUDA where there is one by default.
             precision: ``f32``, ``bf16``, ``f16``, or ``auto``: bf16 on CUDA, f32 elsewhere.
             batch_size: Texts in a batch (sorted by length); 256 on CUDA, 32 elsewhere by default.
-            on_progress: Told while the model is fetched: the file, bytes done, bytes in all.
+            run: Stops fetching the model, and is told how much of it is here.
 
         Raises:
             ModelNotFoundError: The model is nowhere to be found.
@@ -77,7 +78,7 @@ class SentenceTransformersEmbedder:
         if precision != "auto" and precision not in DTYPES:
             raise SettingsError(f"precision must be auto, {', '.join(DTYPES)}: '{precision}'")
         dtype = DTYPES["bf16" if cuda else "f32"] if precision == "auto" else DTYPES[precision]
-        folder = find(name, token, data_dir, on_progress)
+        folder = find(name, token, data_dir, run)
         model = read_sentence_model(
             folder,
             max_tokens=max_tokens,

@@ -12,13 +12,10 @@ from typing import Any
 
 from kvasir.components.generators.llm_server import ChatServer, ModelMissingError
 from kvasir.core.errors import SettingsError
-from kvasir.core.types import Progress, Prompt
+from kvasir.core.run import Run
+from kvasir.core.types import Prompt
 
 _OPERATION = "answering"
-
-
-def _unheard(status: str, done: int, total: int) -> None:
-    """Progress that nobody follows."""
 
 
 class OllamaGenerator:
@@ -36,7 +33,7 @@ class OllamaGenerator:
         timeout: float = 300.0,
         retries: int = 2,
         backoff: float = 0.5,
-        on_progress: Progress = _unheard,
+        run: Run | None = None,
     ) -> None:
         """Sets the server and the model; nothing is sent yet.
 
@@ -53,12 +50,12 @@ class OllamaGenerator:
                 large model takes a while.
             retries: How often a request is repeated before its first words came.
             backoff: Seconds before the first repetition; doubled each time.
-            on_progress: Told while the model is fetched: what is done, bytes done, bytes in all.
+            run: Stops fetching the model, and is told how much of it is here.
 
         Raises:
             SettingsError: The model is missing, or a value unusable.
         """
-        self._on_progress = on_progress
+        self._run = run or Run()
         if not model:
             raise SettingsError("generator 'ollama' needs generator.model, such as qwen3:4b")
         if max_tokens < 1:
@@ -125,25 +122,28 @@ class OllamaGenerator:
                     return
         raise self._server.failure(_OPERATION, "the answer ended without its end mark")
 
-    def pull(self, on_progress: Progress = _unheard) -> None:
-        """Fetches the model to the server.
+    def pull(self, run: Run | None = None) -> None:
+        """Fetch the model to the server.
 
         Args:
-            on_progress: Is told what is being done, bytes done, and bytes in all; at
-                the end, 1 of 1.
+            run: Stops it, and is told what is being done, bytes done, and bytes in all; at the
+                end, 1 of 1.
 
         Raises:
+            StoppedError: The run was stopped.
             ComponentError: The server cannot be reached, or cannot fetch the model.
         """
+        run = run or Run()
         operation = f"pulling {self._model}"
         status = ""
         body = {"model": self._model, "stream": True}
-        for event in self._events("/api/pull", body, operation):
+        events = iter(self._events("/api/pull", body, operation))
+        while (event := run.call(lambda: next(events, None))) is not None:
             status = str(event.get("status", status))
-            on_progress(status, int(event.get("completed", 0)), int(event.get("total", 0)))
+            run.download(status, int(event.get("completed", 0)), int(event.get("total", 0)))
         if status != "success":
             raise self._server.failure(operation, f"it ended with '{status}'")
-        on_progress(status, 1, 1)
+        run.download(status, 1, 1)
 
     def close(self) -> None:
         """Closes connections."""
@@ -160,7 +160,7 @@ class OllamaGenerator:
                     f"'{self._model}': run 'ollama pull {self._model}' there, or set "
                     "generator.options.pull to true"
                 ) from error
-        self.pull(self._on_progress)
+        self.pull(self._run)
         return call()
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ import torch
 from sentence_transformers import CrossEncoder
 
 from kvasir.core.errors import ComponentError, SettingsError
-from kvasir.core.types import Hit, Progress
+from kvasir.core.run import Run
+from kvasir.core.types import Hit
 from kvasir.models.local import find
 from kvasir.models.transformers import without_progress_bars
 
@@ -37,7 +38,7 @@ class CrossEncoderReranker:
         max_tokens: int | None = None,
         device: str | None = None,
         batch_size: int = 16,
-        on_progress: Progress | None = None,
+        run: Run | None = None,
     ) -> None:
         """Finds and loads the model.
 
@@ -48,7 +49,7 @@ class CrossEncoderReranker:
             max_tokens: Cut query and chunk together here instead of where the model says.
             device: ``cpu``, ``cuda``, ...; CUDA (in bf16) where there is one by default.
             batch_size: Pairs computed at once.
-            on_progress: Told while the model is fetched: the file, bytes done, bytes in all.
+            run: Stops fetching the model, and is told how much of it is here.
 
         Raises:
             ModelNotFoundError: The model is nowhere to be found.
@@ -61,7 +62,7 @@ class CrossEncoderReranker:
             )
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
-        folder = find(name, token, data_dir, on_progress)
+        folder = find(name, token, data_dir, run)
         try:
             with without_progress_bars():
                 self._encoder = CrossEncoder(

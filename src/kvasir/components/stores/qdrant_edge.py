@@ -64,6 +64,7 @@ from kvasir.components.stores.store_uris import refuse_credentials
 from kvasir.core.errors import CollectionError
 from kvasir.core.filters import Filter
 from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
+from kvasir.core.run import StopToken
 from kvasir.core.scoring import dense_score
 from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 
@@ -198,18 +199,20 @@ class QdrantStore:
                 batch = known[start : start + _WRITE_BATCH]
                 self._shard.write(batch, UpdateOperation.set_payload(batch, payload), vectors=False)
 
-    def optimize(self, *, wait: bool = False) -> None:
-        """Starts building the search graph if it is due; searches and writes go on meanwhile.
+    def optimize(self, *, wait: bool = False, stop: StopToken | None = None) -> None:
+        """Start building the search graph if it is due; searches and writes go on meanwhile.
 
         The work is lost when the store is closed before it is finished.
 
         Args:
             wait: Return only when the graph is in use.
+            stop: Ends the waiting, and the building that this call started.
 
         Raises:
             ComponentError: It could not be built (only with ``wait``).
+            StoppedError: ``stop`` was set (only with ``wait``).
         """
-        self._shard.renew_graph(wait=wait)
+        self._shard.renew_graph(wait=wait, stop=stop or StopToken())
 
     def flush(self) -> None:
         """Returns when everything written so far would outlive a power cut."""

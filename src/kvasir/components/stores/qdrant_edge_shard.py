@@ -33,10 +33,13 @@ from kvasir.components.stores.qdrant_edge_graph import (
 )
 from kvasir.components.stores.qdrant_points import KEYWORD_FIELDS, PointId
 from kvasir.core.errors import CollectionError, ComponentError, KvasirError, StoreLockedError
+from kvasir.core.run import StopToken
 
 _log = logging.getLogger(__name__)
 
 _CARRY_BATCH = 256
+_POLL_SECONDS = 0.02
+"""How often a caller that waits for the graph looks whether it is in use."""
 _FLUSH_EVERY = 10_000
 """Points written between two flushes: what the engine has to read again after a crash."""
 _READ_AHEAD = 256 * 2**20
@@ -286,15 +289,18 @@ class QdrantShard:
 
     # --- the graph ---------------------------------------------------------------------
 
-    def renew_graph(self, *, wait: bool) -> None:
+    def renew_graph(self, *, wait: bool, stop: StopToken) -> None:
         """Starts building the graph if so many points are without one that searches slow down.
 
         Args:
             wait: Return when it is in use.
+            stop: Ends the waiting, and the building where this call started it.
 
         Raises:
             ComponentError: Building failed (only told to those who wait).
+            StoppedError: ``stop`` was set.
         """
+        stop.raise_if_set()
         with self._starting:
             running = self._builder
             if running is None or not running.is_alive():
@@ -302,34 +308,46 @@ class QdrantShard:
                 if self._without_graph >= max(self._due, self.points() // 10):
                     # Who waits has nothing else to do with the processors.
                     niceness = 0 if wait else BACKGROUND
-                    running = threading.Thread(target=self._renew, args=[niceness], daemon=True)
+                    running = threading.Thread(
+                        target=self._renew, args=[niceness, stop], daemon=True
+                    )
                     self._failure = None
                     self._builder = running
                     running.start()
         if wait and running is not None:
-            running.join()
+            while running.is_alive() and not stop.wait(_POLL_SECONDS):
+                continue
+            stop.raise_if_set()
             if self._failure is not None:
                 raise ComponentError("qdrant", "building the graph", self._failure)
 
-    def _renew(self, niceness: int) -> None:
-        """Makes the copy with a graph and puts it into use: runs in a thread of its own."""
+    def _renew(self, niceness: int, stop: StopToken) -> None:
+        """Make the copy with a graph and put it into use: runs in a thread of its own."""
         data = self._folder.new_data()
+
+        def check() -> None:
+            if self._closing or stop.is_set():
+                raise GraphBuildError("it was stopped, or the store was closed")
+
+        def copy_file(source: str, target: str) -> None:
+            check()
+            shutil.copy2(source, target)
+
         try:
             with self.exclusive() as shard:
                 shard.flush()
                 self._touched, self._unflushed, before = set(), 0, self._without_graph
                 shutil.rmtree(data, ignore_errors=True)
-                shutil.copytree(self._opened().data, data)
+                shutil.copytree(self._opened().data, data, copy_function=copy_file)
             with self._starting:
-                if self._closing:
-                    raise GraphBuildError("the store was closed")
+                check()
                 self._build = GraphBuild(data, self._dimension, self._threads, niceness)
-            with self._build as build:
+            with self._build as build, stop.calling(build.stop):
                 build.wait()
             self._switch(_load(data), before)
         except Exception as error:  # noqa: BLE001  told to those who wait; the old graph serves on
             self._failure = error
-            if not self._closing:
+            if not self._closing and not stop.is_set():
                 _log.warning("the search graph could not be renewed: %s", error)
             if data != self._folder.data:
                 shutil.rmtree(data, ignore_errors=True)

@@ -8,8 +8,9 @@ from kvasir.collection import Collection
 from kvasir.core.errors import UserError
 from kvasir.evaluation.answers import load_questions
 from kvasir.evaluation.calibration import Fitted
+from kvasir.frontends.cli.interrupts import long_work
 from kvasir.frontends.cli.options import json_option, with_collection
-from kvasir.frontends.cli.rendering import print_json, stages
+from kvasir.frontends.cli.rendering import print_json
 
 
 @click.command()
@@ -50,12 +51,12 @@ def calibrate(
         else:
             click.echo(f"collection '{collection.name}' refuses as Kvasir comes, from now on")
         return
-    with stages(quiet=as_json) as progress:
+    with long_work(quiet=as_json) as run:
         fitted = collection.calibrate(
             load_questions(questions) if questions else None,
             load_questions(off_topic) if off_topic else None,
             apply=wanted or None,
-            progress=progress,
+            run=run,
         )
     if as_json:
         print_json(fitted)

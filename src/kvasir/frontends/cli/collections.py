@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 
 import click
 import yaml
 
 from kvasir.app import App
 from kvasir.collection import Collection
+from kvasir.core.errors import StoppedError
 from kvasir.core.ledger import CollectionRecord
-from kvasir.core.types import Progress, StoreAddress
+from kvasir.core.types import StoreAddress
 from kvasir.core.wire import to_json
+from kvasir.frontends.cli.interrupts import long_work
 from kvasir.frontends.cli.main import EXIT_DECLINED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, fail
 from kvasir.frontends.cli.options import json_option, with_app, with_collection
-from kvasir.frontends.cli.rendering import print_json, print_table, rate, stages
+from kvasir.frontends.cli.progress import rate
+from kvasir.frontends.cli.rendering import print_json, print_table
 from kvasir.maintenance.copying import CopyReport
 from kvasir.settings.schema import Settings
 from kvasir.settings.store_uris import check_store_uri, guess_store
@@ -113,13 +112,9 @@ def copy(
     check_store_uri(uri)
     to = StoreAddress(to_type or guess_store(uri), uri, to_token, to_username, to_password)
     try:
-        with (
-            app.collection() as collection,
-            stages(quiet=as_json) as on_progress,
-            _between_batches(on_progress) as checked,
-        ):
-            report = collection.copy(to, name=name, exact=exact, on_progress=checked)
-    except KeyboardInterrupt:
+        with app.collection() as collection, long_work(quiet=as_json) as run:
+            report = collection.copy(to, name=name, exact=exact, run=run)
+    except StoppedError:
         said = "interrupted: what is copied is kept; run the same command again"
         return fail(said, EXIT_INTERRUPTED)
     left = len(report.extra) - report.removed
@@ -130,29 +125,6 @@ def copy(
         if report.verified:
             click.echo(_describe(app.settings, to, name))
     return 0 if report.verified and not left else EXIT_SOME_FAILED
-
-
-@contextmanager
-def _between_batches(on_progress: Progress) -> Iterator[Progress]:
-    """Lets the first Ctrl-C wait until a batch is written; a second one does not wait."""
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    def checked(stage: str, done: int, total: int) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        on_progress(stage, done, total)
-
-    former = signal.signal(signal.SIGINT, ask)
-    try:
-        yield checked
-    finally:
-        signal.signal(signal.SIGINT, former)
 
 
 def _print(report: CopyReport) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from kvasir.app import App
-from kvasir.core.types import Progress
+from kvasir.core.run import Progress, Run
 from kvasir.evaluation.compare import MetricComparison
 from kvasir.evaluation.runner import Measured, load_dataset, load_questions
 from kvasir.evaluation.runner import compare as compare_sides
+from kvasir.frontends.cli.interrupts import long_work, stop_token
 from kvasir.frontends.cli.options import json_option, settings_of
-from kvasir.frontends.cli.rendering import print_json, print_table, stages
+from kvasir.frontends.cli.rendering import print_json, print_table
 
 settings_file = click.Path(exists=True, dir_okay=False)
 
@@ -57,13 +59,14 @@ def compare(
         raise click.UsageError("the settings are those of the two files: leave --config away")
     settings = {"A": settings_of(ctx, a, assignments), "B": settings_of(ctx, b, assignments)}
     # An application for each side: nothing is shared. Both are checked before anything runs.
-    with App(settings["A"]) as app_a, App(settings["B"]) as app_b:
+    loading = Run(stop_token())
+    with App(settings["A"], run=loading) as app_a, App(settings["B"], run=loading) as app_b:
         runners = {"A": app_a.evaluation(), "B": app_b.evaluation()}
         loaded = load_dataset(dataset)
         foreign = load_questions(off_topic) if off_topic else []
-        with stages(quiet=as_json) as progress:
+        with long_work(quiet=as_json) as run:
             sides = [
-                runner.measure(what, loaded, foreign, progress=_told(progress, side))
+                runner.measure(what, loaded, foreign, run=_of_side(run, side))
                 for side, runner in runners.items()
             ]
     result = compare_sides(what, loaded.name, *sides)
@@ -85,8 +88,13 @@ def compare(
     click.echo(f"\nA: {a}, {_brief(result.a)}\nB: {b}, {_brief(result.b)}\n\n{result.conclusion}")
 
 
-def _told(progress: Progress, side: str) -> Progress:
-    return lambda stage, done, total: progress(f"{side} {stage}", done, total)
+def _of_side(run: Run, side: str) -> Run:
+    """Return a run whose stages are named after a side."""
+
+    def report(event: Progress) -> None:
+        run.progress(replace(event, stage=f"{side} {event.stage}"))
+
+    return Run(run.stop, report)
 
 
 def _row(name: str, each: MetricComparison) -> dict[str, str]:

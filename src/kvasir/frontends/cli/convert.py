@@ -10,10 +10,11 @@ import click
 from kvasir.core.protocols import Converter
 from kvasir.core.registry import build
 from kvasir.core.text import shown
+from kvasir.frontends.cli.interrupts import long_work
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, with_settings
 from kvasir.frontends.cli.paths import sources as given
-from kvasir.frontends.cli.rendering import failure_line, print_json, stages
+from kvasir.frontends.cli.rendering import failure_line, print_json
 from kvasir.frontends.cli.terminal import place
 from kvasir.ingesting.conversion import ConversionReport
 from kvasir.ingesting.conversion import convert as run_conversion
@@ -59,7 +60,7 @@ def convert(
     if models:
         provided["models"] = models
     made: Converter = build("converters", converter, {}, provided)
-    with stages(quiet=as_json) as on_progress:
+    with long_work(quiet=as_json) as run:
         report = run_conversion(
             given(sources),
             to.absolute(),
@@ -68,7 +69,7 @@ def convert(
                 url, allow_private=chosen.allow_private_urls, max_bytes=max_bytes
             ),
             max_bytes=max_bytes,
-            on_progress=on_progress,
+            run=run,
         )
     if as_json:
         print_json(report)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import click
 
 from kvasir.collection import Collection
-from kvasir.core.wire import to_json
-from kvasir.frontends.cli.main import EXIT_SOME_FAILED
+from kvasir.frontends.cli.interrupts import long_work
+from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, with_collection
-from kvasir.frontends.cli.rendering import print_json, stages
+from kvasir.frontends.cli.rendering import print_json
+from kvasir.maintenance.inspection import Findings
+from kvasir.maintenance.repair import Repairs
 
 
 @click.command()
@@ -21,25 +23,54 @@ def doctor(collection: Collection, repair: bool, as_json: bool) -> int:
     Finds chunks that no document has, chunks and vectors that are missing or broken, and versions
     that were left half-written. Ends with 4 when faults are found and not repaired.
     """
-    with stages(quiet=as_json) as on_progress:
-        findings = collection.inspect(on_progress=on_progress)
-    repairs, after = None, findings
-    if repair and not findings.clean:
-        with stages(quiet=as_json) as on_progress:
-            repairs = collection.repair(on_progress=on_progress)
-        with stages(quiet=as_json) as on_progress:
-            after = collection.inspect(on_progress=on_progress)
+    repairs = None
+    with long_work(quiet=as_json) as run:
+        after = findings = collection.inspect(run=run)
+        if repair and not findings.clean:
+            repairs = collection.repair(run=run)
+            if not repairs.interrupted:
+                after = collection.inspect(run=run)
+    interrupted = repairs is not None and repairs.interrupted
+    code = EXIT_INTERRUPTED if interrupted else 0 if after.clean else EXIT_SOME_FAILED
     if as_json:
         print_json({"clean": after.clean, "findings": findings, "repairs": repairs})
-        return 0 if after.clean else EXIT_SOME_FAILED
-    for what, count in findings.table():
+        return code
+    for what, count in _counts(findings):
         if count:
             click.echo(f"{count} {what}")
     if repairs:
-        done = ", ".join(f"{count} {what}" for what, count in to_json(repairs).items() if count)
+        done = ", ".join(f"{count} {what}" for what, count in _done(repairs) if count)
         click.echo(f"repaired: {done or 'nothing'}")
-    if after.clean:
+    if repairs and repairs.interrupted:
+        click.echo(
+            f"interrupted: {repairs.left} chunks are left to repair; run the same command again",
+            err=True,
+        )
+    elif after.clean:
         click.echo(f"collection '{collection.name}' is sound: {after.expected} chunks")
     elif not repair:
         click.echo("'kvasir doctor --repair' puts this right", err=True)
-    return 0 if after.clean else EXIT_SOME_FAILED
+    return code
+
+
+def _counts(findings: Findings) -> list[tuple[str, int]]:
+    """Return what was looked for, in words, and how often it was found."""
+    return [
+        ("half-written versions", findings.unfinished),
+        ("documents with outdated metadata", findings.unstamped),
+        ("chunks in the store that no document has", len(findings.orphans)),
+        ("chunks missing from the store", len(findings.missing)),
+        ("chunks with other text than their document", len(findings.altered)),
+        ("chunks with other metadata than their document", len(findings.mislabelled)),
+        ("chunks with a broken vector", len(findings.bad_vectors)),
+        ("difference of the two counts", abs(findings.expected - findings.counted)),
+    ]
+
+
+def _done(repairs: Repairs) -> list[tuple[str, int]]:
+    return [
+        ("recovered", repairs.recovered),
+        ("removed", repairs.removed),
+        ("rewritten", repairs.rewritten),
+        ("relabelled", repairs.relabelled),
+    ]

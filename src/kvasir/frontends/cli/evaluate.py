@@ -9,16 +9,17 @@ from typing import Any
 import click
 
 from kvasir.app import App
-from kvasir.core.errors import KvasirError
+from kvasir.core.errors import KvasirError, StoppedError
 from kvasir.core.text import one_line, printable
 from kvasir.core.wire import dumps, to_json
 from kvasir.evaluation.answers import AnswersResult
 from kvasir.evaluation.judges import Judgement
 from kvasir.evaluation.runner import load_chunking_dataset, load_dataset, load_questions
 from kvasir.frontends.cli.compare import compare
+from kvasir.frontends.cli.interrupts import long_work
 from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_INTERRUPTED
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
-from kvasir.frontends.cli.rendering import print_json, print_table, stages
+from kvasir.frontends.cli.rendering import print_json, print_table
 
 folder = click.Path(exists=True, file_okay=False)
 
@@ -49,8 +50,8 @@ def retrieval(app: App, folders: tuple[str, ...], as_json: bool) -> None:
     """
     datasets = [load_dataset(each) for each in folders]
     runner = app.evaluation()
-    with stages(quiet=as_json) as progress:
-        result = runner.retrieval(datasets, progress=progress)
+    with long_work(quiet=as_json) as run:
+        result = runner.retrieval(datasets, run=run)
     if as_json:
         print_json(result)
         return
@@ -83,8 +84,8 @@ def chunking(app: App, dataset: str, top_k: int, as_json: bool) -> None:
     """Measure a splitter: token-level recall, precision and IoU of what is retrieved."""
     runner = app.evaluation()
     loaded = load_chunking_dataset(dataset, language=runner.options.language)
-    with stages(quiet=as_json) as progress:
-        result = runner.chunking(loaded, top_k=top_k, progress=progress)
+    with long_work(quiet=as_json) as run:
+        result = runner.chunking(loaded, top_k=top_k, run=run)
     if as_json:
         print_json(result)
         return
@@ -134,8 +135,8 @@ def answers(
     is_judged = runner.check_judge()
     loaded = load_dataset(dataset)
     foreign = load_questions(off_topic) if off_topic else []
-    with stages(quiet=as_json) as progress:
-        result = runner.answers(loaded, foreign, progress=progress)
+    with long_work(quiet=as_json) as run:
+        result = runner.answers(loaded, foreign, run=run)
     # Judging may take hours and fail: what was measured is written down before.
     shown = to_json(result)
     rows = _case_rows(result, None)
@@ -148,12 +149,12 @@ def answers(
     code = 0
     if is_judged:
         try:
-            with stages(quiet=as_json) as progress:
-                judgement = runner.judge(result.cases, progress=progress)
+            with long_work(quiet=as_json) as run:
+                judgement = runner.judge(result.cases, run=run)
         except (KvasirError, KeyboardInterrupt) as error:
-            interrupted = isinstance(error, KeyboardInterrupt)
+            interrupted = isinstance(error, (StoppedError, KeyboardInterrupt))
             code = EXIT_INTERRUPTED if interrupted else EXIT_COMPONENT_ERROR
-            shown["judge_error"] = str(error) or "interrupted"
+            shown["judge_error"] = "interrupted" if interrupted else str(error)
             click.echo(f"error: no grades: {printable(shown['judge_error'])}", err=True)
         else:
             shown["judgement"] = to_json(judgement)

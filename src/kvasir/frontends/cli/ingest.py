@@ -10,23 +10,16 @@ import click
 from rich.console import Console
 
 from kvasir.collection import Collection
-from kvasir.core.errors import ComponentError, StoreIncompleteError, UserError
-from kvasir.core.types import MetadataValue, Progress
+from kvasir.core.errors import ComponentError, StoppedError, StoreIncompleteError, UserError
+from kvasir.core.run import Run
+from kvasir.core.types import MetadataValue
+from kvasir.frontends.cli.interrupts import long_work
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, setting_option, with_collection
 from kvasir.frontends.cli.paths import sources
-from kvasir.frontends.cli.rendering import failure_line, print_json, sizes, stages
+from kvasir.frontends.cli.rendering import failure_line, print_json, sizes
 from kvasir.frontends.cli.terminal import place
-from kvasir.ingesting.report import (
-    Embedded,
-    Event,
-    Extracted,
-    Failed,
-    Finished,
-    Found,
-    IngestReport,
-    Reused,
-)
+from kvasir.ingesting.report import IngestReport
 
 
 @click.command()
@@ -104,19 +97,19 @@ def run_ingest(
 ) -> int:
     """Ingests, shows progress and report, and returns the exit code."""
     restored = 0
-    with stages(quiet=as_json) as on_progress:
+    with long_work(quiet=as_json) as run:
         ingest_all = partial(
             collection.ingest,
             *sources(typed),
             prune=prune,
             metadata=metadata,
-            on_event=_Progress(on_progress),
+            run=run,
             build_graph=False,
         )
         try:
             report = ingest_all()
         except StoreIncompleteError:
-            restored = collection.restore(on_progress=on_progress)
+            restored = collection.restore(run=run)
             report = ingest_all()
     report.chunks_restored = restored
     report.chunks_embedded += restored
@@ -127,8 +120,9 @@ def run_ingest(
     if report.interrupted:
         return EXIT_INTERRUPTED
     try:
-        _build_graph(collection, quiet=as_json)
-    except KeyboardInterrupt:
+        with long_work(quiet=True) as run:
+            _build_graph(collection, run, quiet=as_json)
+    except (StoppedError, KeyboardInterrupt):
         # Not left to the caller: the report is printed, and programs read one document.
         said = "interrupted: what is ingested is kept; the next ingest builds the search graph"
         click.echo(said, err=True)
@@ -136,38 +130,17 @@ def run_ingest(
     return EXIT_SOME_FAILED if report.failed else 0
 
 
-def _build_graph(collection: Collection, *, quiet: bool) -> None:
+def _build_graph(collection: Collection, run: Run, *, quiet: bool) -> None:
     """Builds the search graph where it is due; without one a search is slower, that is all."""
     console = Console(stderr=True)
     try:
         if quiet or not console.is_terminal:
-            collection.optimize(wait=True)
+            collection.optimize(wait=True, run=run)
         else:
             with console.status("building the search graph"):
-                collection.optimize(wait=True)
+                collection.optimize(wait=True, run=run)
     except ComponentError as error:
         click.echo(f"warning: {error}; searches are slower until the next ingest", err=True)
-
-
-class _Progress:
-    """Turns what an ingest tells into bars: documents, passages embedded."""
-
-    def __init__(self, on_progress: Progress) -> None:
-        self._show = on_progress
-        self._sources = self._done = self._passages = self._vectors = 0
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Found):
-            self._sources = event.sources
-        elif isinstance(event, Extracted):
-            self._passages += event.chunks
-        elif isinstance(event, (Embedded, Reused)):
-            self._vectors += event.chunks
-        elif isinstance(event, (Finished, Failed)):
-            self._done += 1
-        self._show("documents", self._done, self._sources)
-        if self._passages:
-            self._show("passages", self._vectors, self._passages)
 
 
 def parse_metadata(pairs: tuple[str, ...]) -> dict[str, MetadataValue] | None:

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
+import threading
+from contextlib import suppress
 from importlib.metadata import version
+from typing import NoReturn
 
 import click
 
-from kvasir.core.errors import ComponentError, KvasirError
+from kvasir.core.errors import ComponentError, KvasirError, StoppedError
+from kvasir.core.run import LEFT_BEHIND
 from kvasir.core.text import printable
 from kvasir.frontends.cli.remedies import explain
 
@@ -120,8 +125,18 @@ def cli(
 def main() -> None:
     """Runs the command line and ends the process with the documented exit code."""
     try:
+        code = _run()
+    except KeyboardInterrupt:
+        # Pressed again while the first one was being reported.
+        code = EXIT_INTERRUPTED
+    _end(code)
+
+
+def _run() -> int:
+    """Run the command line; report every error; return the exit code."""
+    try:
         code = cli.main(standalone_mode=False)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (click.exceptions.Abort, KeyboardInterrupt, StoppedError):
         code = fail("interrupted", EXIT_INTERRUPTED)
     except click.ClickException as error:
         error.show()
@@ -136,7 +151,18 @@ def main() -> None:
         code = 0
     except OSError as error:
         code = fail(f"error: {error}", EXIT_COMPONENT_ERROR)
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
+
+
+def _end(code: int) -> NoReturn:
+    """End the process, also where a call that could not be stopped is still running."""
+    if any(thread.name == LEFT_BEHIND for thread in threading.enumerate()):
+        # Libraries may crash when the interpreter is taken down under them.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def fail(message: str, code: int) -> int:

@@ -12,6 +12,8 @@ from pydantic import SecretStr
 from kvasir.app import App
 from kvasir.collection import Collection
 from kvasir.core.errors import SettingsError
+from kvasir.core.run import Run
+from kvasir.frontends.cli.interrupts import stop_token
 from kvasir.frontends.cli.progress import download
 from kvasir.settings.schema import Settings, load_settings, parse_assignment
 
@@ -59,7 +61,7 @@ def with_app(command: Callable[Concatenate[App, P], R]) -> Callable[P, R]:
     @functools.wraps(command)
     def wrapped(settings: Settings, /, *args: P.args, **kwargs: P.kwargs) -> R:
         quiet = bool(kwargs.get("as_json"))
-        with download(quiet=quiet) as on_progress, App(settings, on_progress=on_progress) as app:
+        with download(quiet=quiet) as show, App(settings, run=Run(stop_token(), show)) as app:
             return command(app, *args, **kwargs)
 
     return wrapped

@@ -1,8 +1,8 @@
-"""How far the download of a model is: one bar, with rate and remaining time."""
+"""How far long work is: a bar for each stage, and one line for the download of a model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
@@ -10,29 +10,74 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 from rich.progress import Progress as Bars
 
+from kvasir.core.run import Progress
 from kvasir.core.text import shown
-from kvasir.core.types import Progress
 
 _PAUSE = 0.1
 """Seconds between two drawings of the same download."""
 
 
 @contextmanager
-def download(*, quiet: bool = False) -> Iterator[Progress]:
-    """Shows downloads where standard error is a terminal; called with what, done, total in bytes.
+def stages(*, quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
+    """Show a progress bar for each stage, with rate and remaining time, on a terminal.
 
     Args:
         quiet: Show nothing.
     """
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
-        yield lambda what, done, total: None
+        yield lambda _: None
+        return
+    bars = Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}/s"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def show(event: Progress) -> None:
+        # Only now: before the first stage the line may be that of a download.
+        bars.start()
+        if event.stage not in tasks:
+            tasks[event.stage] = bars.add_task(event.stage, total=event.total, rate="-")
+        task = tasks[event.stage]
+        elapsed = bars.tasks[bars.task_ids.index(task)].elapsed or 0.0
+        speed = rate(event.done, elapsed)
+        bars.update(task, completed=event.done, total=event.total, rate=speed)
+
+    try:
+        yield show
+    finally:
+        bars.stop()
+
+
+def rate(count: int, seconds: float) -> str:
+    """Return how many a second."""
+    return f"{count / seconds:.0f}" if seconds > 0 else "-"
+
+
+@contextmanager
+def download(*, quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
+    """Show downloads, counted in bytes, where standard error is a terminal.
+
+    Args:
+        quiet: Show nothing.
+    """
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda _: None
         return
     line = _Line(console)
     try:
@@ -61,15 +106,16 @@ class _Line:
         self._drawn = 0.0
         self._written = False
 
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if total:
-            self._update(shown(what), done, total)
-            if done >= total or monotonic() - self._drawn > _PAUSE:
+    def __call__(self, event: Progress) -> None:
+        if event.total:
+            finished = event.done >= event.total
+            self._update(shown(event.item), event.done, event.total)
+            if finished or monotonic() - self._drawn > _PAUSE:
                 self._write(self._bar())
-            if done >= total:
+            if finished:
                 self.clear()
         else:
-            self._write(shown(what)[: self._console.width - 1])
+            self._write(shown(event.item)[: self._console.width - 1])
 
     def clear(self) -> None:
         """Takes the line away."""

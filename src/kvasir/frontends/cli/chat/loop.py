@@ -9,6 +9,7 @@ from pathlib import Path
 from kvasir.app import App
 from kvasir.collection import Collection
 from kvasir.core.errors import CollectionError, KvasirError, StoreLockedError, UserError
+from kvasir.core.run import Run
 from kvasir.core.types import Answer
 from kvasir.frontends.cli.chat.chat import Chat
 from kvasir.frontends.cli.chat.journal import Journal
@@ -49,7 +50,7 @@ def run_chat(
             raise UserError(
                 "there is no question: kvasir chat -qq 'your question', or leave -qq out and chat"
             )
-    with download() as on_progress, App(settings, on_progress=on_progress) as app:
+    with download() as show, App(settings, run=Run(progress=show)) as app:
         screen = Screen(history=settings.data_dir / "chat-history", vi_mode=settings.chat.vi_mode)
         with closing(open_chat(app, screen)) as chat:
             if session is not None:

@@ -1,0 +1,91 @@
+"""What Ctrl-C does: it stops long work."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+
+from kvasir.core.run import Run, StopToken
+from kvasir.frontends.cli.progress import stages
+
+_STOP = "kvasir.stop"
+"""In a context's ``meta``: the stop token of the command that runs."""
+
+
+def stop_token() -> StopToken:
+    """Return the stop token of the command that runs."""
+    token: StopToken = click.get_current_context().meta.setdefault(_STOP, StopToken())
+    return token
+
+
+@contextmanager
+def long_work(*, quiet: bool = False) -> Iterator[Run]:
+    """Give the run of long work: it shows its progress, and Ctrl-C sets its stop token.
+
+    Args:
+        quiet: Show nothing.
+    """
+    stop = stop_token()
+    with stages(quiet=quiet) as show, set_by_interrupt(stop):
+        yield Run(stop, show)
+
+
+@contextmanager
+def set_by_interrupt(stop: StopToken) -> Iterator[None]:
+    """Let the first Ctrl-C set a token; a second one raises KeyboardInterrupt.
+
+    A thread sets the token, because a signal handler must not take locks. It hears of the signal
+    from the interpreter's C code, also while the main thread is in a library.
+    """
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    def watch() -> None:
+        while (number := heard.recv(1)) and number != _END:
+            if number[0] == signal.SIGINT:
+                stop.set()
+
+    with wakeup() as (heard, sender):
+        watcher = threading.Thread(target=watch, name="interrupts", daemon=True)
+        watcher.start()
+        former = signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, former)
+            sender.send(_END)
+            watcher.join()
+
+
+_END = b"\0"
+
+
+@contextmanager
+def wakeup() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Give a socket that receives the number of every signal as a byte, and its other end.
+
+    For the main thread only.
+    """
+    heard, sender = socket.socketpair()
+    with heard, sender:
+        sender.setblocking(False)
+        former = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        try:
+            yield heard, sender
+        finally:
+            signal.set_wakeup_fd(former)

@@ -1,0 +1,247 @@
+"""Makes the store what the catalog says.
+
+The catalog is believed: it has every document's text and the span of every chunk, so whatever
+the store lacks can be made again without the source file, and what the store has beyond it is
+deleted. Nothing else may write to the collection meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+from kvasir.core.batches import batches
+from kvasir.core.errors import StoppedError, UserError
+from kvasir.core.ledger import Catalog, ChunkRecord, passage_hash
+from kvasir.core.protocols import Embedder, VectorStore
+from kvasir.core.run import Run
+from kvasir.core.types import Chunk, Metadata
+from kvasir.ingesting.publishing import Publisher
+from kvasir.maintenance.inspection import examine, require_collection
+
+REMOVING, REWRITING, RELABELLING = "removing", "writing again", "new metadata"
+"""The stages that are reported, after that of ``examine``."""
+
+_SLICE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """What was repaired.
+
+    Attributes:
+        recovered: Half-written versions that were taken back.
+        removed: Chunks that were deleted from the store.
+        rewritten: Chunks that were embedded again and written.
+        relabelled: Chunks that were given their metadata.
+        left: Chunks that are still to be repaired, because the run was stopped.
+        interrupted: The run was stopped; what was repaired is kept.
+    """
+
+    recovered: int = 0
+    removed: int = 0
+    rewritten: int = 0
+    relabelled: int = 0
+    left: int = 0
+    interrupted: bool = False
+
+
+def repair(
+    catalog: Catalog,
+    store: VectorStore,
+    embedder: Embedder,
+    collection: str,
+    *,
+    run: Run | None = None,
+) -> Repairs:
+    """Make the store what the catalog says; doing it twice does nothing more.
+
+    Args:
+        catalog: The ledger, which is believed.
+        store: The collection's store.
+        embedder: The one that made the collection.
+        collection: The collection's name.
+        run: Stops it between two steps, and is told how many chunks are compared, and how many
+            repaired.
+
+    Raises:
+        CollectionError: There is no such collection, or another embedder made it.
+        WriterConflictError: Another writer is at work in the collection.
+        UserError: The catalog is empty and the store is not: the catalog was probably lost.
+        StoppedError: The run was stopped while the chunks were being compared.
+    """
+    require_collection(catalog, collection)
+    publisher = Publisher(store, catalog, embedder, collection)
+    publisher.open_collection()
+    with publisher.session(exclusive=True):
+        return _repair(publisher, catalog, store, embedder, collection, run or Run())
+
+
+def _repair(
+    publisher: Publisher,
+    catalog: Catalog,
+    store: VectorStore,
+    embedder: Embedder,
+    collection: str,
+    run: Run,
+) -> Repairs:
+    if catalog.chunk_count(collection) == 0 and not catalog.unfinished(collection):
+        _refuse_to_empty(store, collection)
+    recovered = publisher.recover()
+    found = examine(catalog, store, collection, run=run)
+    wrong = {*found.altered, *found.bad_vectors}
+    rewriting, relabelling = {*found.missing, *wrong}, set(found.mislabelled)
+    removed = rewritten = relabelled = 0
+    interrupted = False
+    try:
+        for done in _remove(store, found.orphans, run):
+            removed += done
+        for done in _rewrite(catalog, store, embedder, collection, rewriting, wrong, run):
+            rewritten += done
+        for done in _relabel(catalog, store, collection, relabelling, run):
+            relabelled += done
+    except StoppedError:
+        interrupted = True
+    store.flush()
+    due = len(found.orphans) + len(rewriting) + len(relabelling)
+    left = due - removed - rewritten - relabelled
+    return Repairs(recovered, removed, rewritten, relabelled, left, interrupted)
+
+
+def restore(
+    catalog: Catalog,
+    store: VectorStore,
+    embedder: Embedder,
+    collection: str,
+    *,
+    run: Run | None = None,
+) -> int:
+    """Write the chunks that the store lacks, and change nothing else; return how many.
+
+    Arguments as ``repair``.
+
+    Raises:
+        CollectionError: There is no such collection.
+        WriterConflictError: Another writer is at work in the collection.
+        StoppedError: The run was stopped; what is written is kept.
+    """
+    run = run or Run()
+    require_collection(catalog, collection)
+    with Publisher(store, catalog, embedder, collection).session(exclusive=True):
+        missing = set(examine(catalog, store, collection, run=run).missing)
+        try:
+            return sum(_rewrite(catalog, store, embedder, collection, missing, set(), run))
+        finally:
+            store.flush()
+
+
+def _refuse_to_empty(store: VectorStore, collection: str) -> None:
+    count = store.count()
+    if count:
+        raise UserError(
+            f"the catalog has no document in collection '{collection}', but the store has "
+            f"{count} chunks: bring the catalog's database back from a backup, or ingest the "
+            "documents again and repair then; repairing now would delete all chunks"
+        )
+
+
+def _remove(store: VectorStore, ids: Sequence[str], run: Run) -> Iterator[int]:
+    """Delete chunks; yields how many after each step."""
+    done = 0
+    for part in batches(ids, _SLICE):
+        run.step(REMOVING, done, len(ids), "chunks")
+        store.delete(part)
+        done += len(part)
+        yield len(part)
+
+
+def _rewrite(
+    catalog: Catalog,
+    store: VectorStore,
+    embedder: Embedder,
+    collection: str,
+    ids: set[str],
+    wrong: set[str],
+    run: Run,
+) -> Iterator[int]:
+    """Make chunks again from the text in the catalog, embed and write them.
+
+    Args:
+        catalog: The ledger.
+        store: The collection's store.
+        embedder: The collection's embedder.
+        collection: The collection's name.
+        ids: The chunks.
+        wrong: Those of them that the store has, perhaps twice; they are deleted first.
+        run: Stops it.
+
+    Yields:
+        How many chunks were written by each step.
+    """
+    if not ids:
+        return
+    done = 0
+    run.step(REWRITING, done, len(ids), "chunks")
+    chunks = _rebuild(catalog, collection, ids)
+    while batch := list(islice(chunks, _SLICE)):
+        passages = [chunk.passage for chunk in batch]
+        vectors = run.call(partial(embedder.embed_documents, passages))
+        if replaced := [chunk.id for chunk in batch if chunk.id in wrong]:
+            store.delete(replaced)
+        store.upsert(batch, vectors)
+        done += len(batch)
+        yield len(batch)
+        run.step(REWRITING, done, len(ids), "chunks")
+
+
+def _rebuild(catalog: Catalog, collection: str, ids: set[str]) -> Iterator[Chunk]:
+    for document_id, records in _by_document(catalog, collection, ids).items():
+        text = catalog.text(collection, document_id) or ""
+        metadata = _metadata(catalog, collection, document_id)
+        for record in records:
+            chunk = Chunk(
+                id=record.id,
+                document_id=document_id,
+                text=text[record.start : record.end],
+                start=record.start,
+                end=record.end,
+                page=record.page,
+                headings=record.headings,
+                metadata=metadata,
+            )
+            if passage_hash(chunk.passage) != record.passage_hash:
+                raise UserError(
+                    f"the catalog's text of {metadata.get('source_uri', document_id)} does not "
+                    "agree with its chunks: delete this document and ingest it again"
+                )
+            yield chunk
+
+
+def _relabel(
+    catalog: Catalog, store: VectorStore, collection: str, ids: set[str], run: Run
+) -> Iterator[int]:
+    """Give chunks the metadata of their document; yields how many after each step."""
+    done = 0
+    for document_id, records in _by_document(catalog, collection, ids).items():
+        metadata = _metadata(catalog, collection, document_id)
+        for part in batches([record.id for record in records], _SLICE):
+            run.step(RELABELLING, done, len(ids), "chunks")
+            store.set_metadata(part, metadata)
+            done += len(part)
+            yield len(part)
+
+
+def _by_document(catalog: Catalog, collection: str, ids: set[str]) -> dict[str, list[ChunkRecord]]:
+    wanted: defaultdict[str, list[ChunkRecord]] = defaultdict(list)
+    for record in catalog.every_chunk(collection):
+        if record.id in ids:
+            wanted[record.document_id].append(record)
+    return wanted
+
+
+def _metadata(catalog: Catalog, collection: str, document_id: str) -> Metadata:
+    record = catalog.document(collection, document_id)
+    return record.metadata if record else {}
