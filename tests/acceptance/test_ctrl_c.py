@@ -186,3 +186,39 @@ def test_a_second_ctrl_c_ends_work_that_does_not_stop(tmp_path):
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
         assert (process.returncode, err.lstrip()) == (130, "interrupted\n")
+
+
+LOST = """
+import functools, hashlib, operator, select, sys
+from kvasir.frontends.cli.interrupts import wakeup
+
+deaf = functools.partial(hashlib.pbkdf2_hmac, "sha256", b"", b"", 2_000_000)
+ready = functools.partial(print, "ready", flush=True)
+with wakeup() as (heard, _):
+    wait = functools.partial(select.select, [sys.stdin, heard], [], [])
+    # Between these calls the interpreter does not look for signals, as inside of input().
+    list(map(operator.call, [ready, deaf, sys.stdin.readline if sys.argv[1:] else wait]))
+"""
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_ctrl_c_just_before_waiting_for_an_answer_is_not_lost(tmp_path, lost):
+    """Reading a line loses it, which shows that the test is in the gap; waiting does not."""
+    command = [sys.executable, "-c", LOST, *(["lose it"] if lost else [])]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        if lost:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(3)
+            process.stdin.write("an answer\n")
+            process.stdin.flush()
+        process.wait(60)
+        assert "KeyboardInterrupt" in process.stderr.read()

@@ -13,7 +13,7 @@ from kvasir.core.errors import StoppedError
 from kvasir.core.ledger import CollectionRecord
 from kvasir.core.types import StoreAddress
 from kvasir.core.wire import to_json
-from kvasir.frontends.cli.interrupts import long_work
+from kvasir.frontends.cli.interrupts import await_input, long_work
 from kvasir.frontends.cli.main import EXIT_DECLINED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, fail
 from kvasir.frontends.cli.options import json_option, with_app, with_collection
 from kvasir.frontends.cli.progress import rate
@@ -64,14 +64,22 @@ def delete(collection: Collection, yes: bool, as_json: bool) -> int:
 
 
 def _agreed(question: str) -> bool:
-    """Asks; an input that ends without an answer is a no."""
-    try:
-        return click.confirm(question, err=True)
-    except click.Abort as error:
-        if sys.stdin.isatty() or isinstance(error.__context__, KeyboardInterrupt):
-            raise
-        click.echo(err=True)
-        return False
+    """Ask; an input that ends without an answer is a no."""
+    while True:
+        click.echo(f"{question} [y/N]: ", nl=False, err=True)
+        await_input()
+        line = sys.stdin.readline()
+        if not line:
+            click.echo(err=True)
+            if sys.stdin.isatty():
+                raise click.Abort
+            return False
+        answer = line.strip().lower()
+        if answer in ("y", "yes"):
+            return True
+        if answer in ("n", "no", ""):
+            return False
+        click.echo("Error: invalid input", err=True)
 
 
 @collections.command()

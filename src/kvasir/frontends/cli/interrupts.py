@@ -1,9 +1,11 @@
-"""What Ctrl-C does: it stops long work."""
+"""What Ctrl-C does: it stops long work, and it is never lost at a question."""
 
 from __future__ import annotations
 
+import select
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,3 +91,20 @@ def wakeup() -> Iterator[tuple[socket.socket, socket.socket]]:
             yield heard, sender
         finally:
             signal.set_wakeup_fd(former)
+
+
+def await_input() -> None:
+    """Return when standard input has something to read; Ctrl-C raises KeyboardInterrupt.
+
+    ``input()`` loses a Ctrl-C that arrives just before it begins to wait: the interpreter has
+    noted the signal, and looks at its notes only when a line has been read. Waiting for the
+    signal's byte as well has no such gap.
+    """
+    try:
+        stdin = sys.stdin.fileno()
+    except (AttributeError, OSError, ValueError):
+        return  # There is no file behind it: nothing to wait for.
+    if sys.platform == "win32":
+        return  # select takes sockets only.
+    with wakeup() as (heard, _):
+        select.select([stdin, heard], [], [])
