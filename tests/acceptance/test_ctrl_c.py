@@ -138,7 +138,7 @@ def test_a_calibration_changes_nothing(kvasir, hanging):
     assert (code, json.loads(out)) == (130, {"error": "interrupted", "exit_code": 130})
     assert err == "interrupted\n"
     (hanging / "hang").unlink()
-    assert not kvasir("collections", "list", "--json").json[0]["calibrated"]
+    assert kvasir("collections", "list", "--json").json[0]["calibration"] is None
     assert kvasir("doctor", "--json").json["clean"]
 
 
