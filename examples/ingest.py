@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 import kvasir
-from kvasir.settings.schema import load_settings, parse_assignment
+from kvasir.settings.loading import load_settings, parse_assignment
 
 PRESETS = Path(__file__).resolve().parent.parent / "presets"
 

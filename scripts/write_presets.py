@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kvasir.settings.presets import PRESETS, render
+from kvasir.settings.presets import PRESETS, render_preset
 
 FOLDER = Path(__file__).parent.parent / "presets"
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for name in PRESETS:
-        (FOLDER / f"{name}.yaml").write_text(render(name), "utf-8")
+        (FOLDER / f"{name}.yaml").write_text(render_preset(name), "utf-8")

@@ -142,12 +142,10 @@ def check_shared(cache_vectors: Callable[[Any], CachedEmbedder]) -> Callable[...
     """Return ``registry.check``, but what is made of a shared class is made once."""
     check, made = registry.check, {}
 
-    def check_shared(
-        family: str, name: str, options: Mapping[str, Any]
-    ) -> tuple[Any, dict[str, Any]]:
-        cls, given = check(family, name, options)
+    def check_shared(family: str, name: str, options: Mapping[str, Any]) -> Any:
+        cls = check(family, name, options)
         if (family, name) not in SHARED:
-            return cls, given
+            return cls
 
         @functools.wraps(cls, updated=())
         def make(**arguments: Any) -> Any:
@@ -158,7 +156,8 @@ def check_shared(cache_vectors: Callable[[Any], CachedEmbedder]) -> Callable[...
                 made[key] = cache_vectors(one) if family == "embedders" else one
             return made[key]
 
-        return make, given
+        make.__init__ = cls.__init__  # which says the types of the options
+        return make
 
     return check_shared
 

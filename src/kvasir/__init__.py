@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kvasir.app import open_collection as open
     from kvasir.collection import Collection
     from kvasir.frontends.cli.paths import files
-    from kvasir.settings.schema import load_settings
+    from kvasir.settings.loading import load_settings
 
 __all__ = [
     "App",
@@ -40,7 +40,7 @@ _LAZY = {
     "App": ("kvasir.app", "App"),
     "Collection": ("kvasir.collection", "Collection"),
     "files": ("kvasir.frontends.cli.paths", "files"),
-    "load_settings": ("kvasir.settings.schema", "load_settings"),
+    "load_settings": ("kvasir.settings.loading", "load_settings"),
 }
 
 

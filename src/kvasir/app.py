@@ -39,10 +39,12 @@ from kvasir.core.protocols import (
     TextAnalyzer,
     VectorStore,
 )
-from kvasir.core.registry import build, load
+from kvasir.core.registry import load
 from kvasir.core.run import Run
 from kvasir.core.types import SearchRequest, StoreAddress
-from kvasir.settings.schema import GeneratorSettings, Settings, load_settings, reveal
+from kvasir.settings.components import build, check, chosen_components
+from kvasir.settings.loading import load_settings
+from kvasir.settings.schema import GeneratorSettings, Settings, reveal
 from kvasir.settings.store_uris import is_embedded, same_place
 
 if TYPE_CHECKING:
@@ -225,6 +227,17 @@ class App:
         return EvaluationRunner(self, options, has_filters=bool(chosen.filters))
 
     # Components
+
+    def check_components(self) -> None:
+        """Check that every component that the settings choose can be made; makes none.
+
+        Raises:
+            SettingsError: An option is unknown or of another type.
+            UnknownComponentError: There is no component of that name.
+            MissingExtraError: A component's library is not installed.
+        """
+        for family, name, options in chosen_components(self.settings):
+            check(family, name, options)
 
     @property
     def has_catalog(self) -> bool:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kvasir.answering.answers import Answerer
 from kvasir.answering.citations import FindVersion
-from kvasir.answering.prompts import DEFAULT_PROMPT
 from kvasir.answering.refusal import Calibration
 from kvasir.answering.retrieval import Languages, Retriever
 from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, StoreIncompleteError
@@ -31,6 +30,7 @@ from kvasir.core.protocols import (
     TextAnalyzer,
     VectorStore,
 )
+from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import SearchRequest, StoreAddress, document_id
 from kvasir.ingesting.publishing import Publisher

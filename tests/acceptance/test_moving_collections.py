@@ -27,7 +27,8 @@ from kvasir.core.types import Chunk, Document, StoreAddress, chunk_id, document_
 from kvasir.frontends.cli.collections import _describe
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED, cli
 from kvasir.maintenance.copying import copy_chunks
-from kvasir.settings.schema import Settings, load_settings
+from kvasir.settings.loading import load_settings
+from kvasir.settings.schema import Settings
 from kvasir.settings.store_uris import guess_store
 from kvasir.testing.store_cases import search_texts, search_vectors
 

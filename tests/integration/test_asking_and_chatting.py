@@ -10,7 +10,7 @@ import pytest
 import kvasir
 from kvasir.core.types import Finished, Retrieved, Source, Text
 from kvasir.evaluation.datasets import load_dataset
-from kvasir.settings.schema import load_settings
+from kvasir.settings.loading import load_settings
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "retrieval" / "xquad-en"
 QUESTIONS = 500

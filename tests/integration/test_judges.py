@@ -24,7 +24,7 @@ from kvasir.evaluation.answers import AnswerCase
 from kvasir.evaluation.judges import JudgedCase, judge_answers
 from kvasir.evaluation.judges_ragas import RagasJudge
 from kvasir.frontends.cli.main import cli
-from kvasir.settings.schema import load_settings
+from kvasir.settings.loading import load_settings
 from kvasir.testing.fakes import FakeEmbedder
 
 _spec = importlib.util.spec_from_file_location(

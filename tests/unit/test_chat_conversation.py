@@ -4,7 +4,6 @@ import pytest
 
 from kvasir.answering.answers import NOTHING_FOUND, Answerer
 from kvasir.answering.chat import Conversation
-from kvasir.answering.prompts import DEFAULT_PROMPT
 from kvasir.answering.refinement import Refiner
 from kvasir.answering.refusal import Calibration
 from kvasir.answering.retrieval import Retriever
@@ -13,6 +12,7 @@ from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.components.generators.openai import OpenAIGenerator
 from kvasir.core.errors import CollectionError, ComponentError, SettingsError, UserError
 from kvasir.core.ledger import DocumentVersion
+from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.types import (
     Chunk,
     Comparison,

@@ -1,13 +1,13 @@
 import pytest
 
 from kvasir.answering.prompts import (
-    DEFAULT_PROMPT,
     PromptBuilder,
     estimate_tokens,
     prompt_room,
     refinement_messages,
 )
 from kvasir.core.errors import SettingsError, UserError
+from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.types import Chunk, Hit, Message
 from kvasir.testing.fakes import FakeGenerator
 

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from kvasir.core.errors import SettingsError
-from kvasir.settings.schema import Settings, keys, load_settings, parse_assignment, template
+from kvasir.settings.explain import keys
+from kvasir.settings.loading import load_settings, parse_assignment
+from kvasir.settings.rendering import template
+from kvasir.settings.schema import Settings
 
 
 def write(folder: Path, text: str) -> Path:
@@ -209,3 +213,11 @@ def test_the_passwords_of_addresses_are_masked() -> None:
     assert "s3cret" not in shown
     assert "kvasir:**********@db/kvasir" in shown
     assert settings.catalog_url == "postgresql://kvasir:s3cret@db/kvasir"
+
+
+def test_settings_do_not_change_after_they_are_loaded() -> None:
+    settings = load_settings({}, {}, {})
+    with pytest.raises(ValidationError):
+        settings.rag.splitter.type = "window"
+    with pytest.raises(ValidationError):
+        settings.collection = "other"

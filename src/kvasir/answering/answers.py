@@ -17,13 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from kvasir.answering.citations import CitationChecker, FindVersion
-from kvasir.answering.prompts import (
-    DEFAULT_PROMPT,
-    SYSTEM_PROMPT,
-    PromptBuilder,
-    left_out_notes,
-    prompt_room,
-)
+from kvasir.answering.prompts import SYSTEM_PROMPT, PromptBuilder, left_out_notes, prompt_room
 from kvasir.answering.refinement import Refiner, SearchResult
 from kvasir.answering.refusal import (
     DEFAULT_CALIBRATION,
@@ -45,6 +39,7 @@ from kvasir.core.deadline import (
 )
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import Embedder, TextAnalyzer
+from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.types import (
     Answer,
     AnswerEvent,

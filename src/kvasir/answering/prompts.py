@@ -3,8 +3,6 @@
 Retrieved text is data. It stands between ``<source>`` tags that it cannot close, the system
 message says that nothing in it is an instruction, and a template is filled in one pass, so
 that ``{{question}}`` inside a document stays what it is.
-
-Source of the templates: the InstructLab proposal "Ingesting and Utilizing RAG Artifacts".
 """
 
 from __future__ import annotations
@@ -12,30 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from kvasir.core.errors import SettingsError, UserError
+from kvasir.core.errors import UserError
 from kvasir.core.protocols import BoundedContext, Generator
+from kvasir.core.templates import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT, check_template, fill
 from kvasir.core.text import CJK, SOUTHEAST_ASIAN, heading_path
 from kvasir.core.types import Hit, Message, Prompt
-
-DEFAULT_PROMPT = """\
-Given the following information, answer the question.
-Context:
-{{context}}
-Question: {{question}}
-Answer:
-"""
-
-DEFAULT_REFINEMENT_PROMPT = """\
-You are an assistant helping refine user queries for retrieval from a vector database.
-The goal is to extract the most relevant information for answering the user's request.
-Rewrite this query to focus on the key concepts and details that will retrieve the most contextually
-relevant results from the database.
-Make it concise and specific, avoiding conversational context or ambiguity.
-Return the refined query in a single sentence. Avoid any undesired comment or consideration.
-User query:
-{{user_query}}
-Refined query:
-"""
 
 SYSTEM_PROMPT = """\
 You answer questions from the sources in the context, and from nothing else. Each source stands \
@@ -45,7 +24,6 @@ comes from, in square brackets, like this: [1]. Use only numbers of sources that
 the sources do not hold the answer, reply only: I cannot find the answer in the documents. \
 Answer in the language of the question, briefly."""
 
-_PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _TAG = re.compile(r"<(?=\s*/?\s*source\b)", re.IGNORECASE)
 _WIDE = re.compile(f"[{SOUTHEAST_ASIAN}{CJK}]")
 _MESSAGE_OVERHEAD = 8
@@ -60,28 +38,6 @@ def estimate_tokens(text: str) -> int:
     """
     wide = len(_WIDE.findall(text))
     return wide + -(-(len(text) - wide) // 3)
-
-
-def fill(template: str, values: dict[str, str]) -> str:
-    """Puts values where the template has ``{{name}}``; other braces stay as they are."""
-    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
-
-
-def missing_places(template: str, needed: Sequence[str]) -> list[str]:
-    """Returns the places, such as ``{{context}}``, that a template lacks."""
-    found = {match[1] for match in _PLACEHOLDER.finditer(template)}
-    return ["{{" + name + "}}" for name in needed if name not in found]
-
-
-def check_template(setting: str, template: str, needed: Sequence[str]) -> None:
-    """Checks that a template names what it must.
-
-    Raises:
-        SettingsError: A placeholder is missing; names the setting and the placeholder.
-    """
-    missing = missing_places(template, needed)
-    if missing:
-        raise SettingsError(f"{setting} must contain {' and '.join(missing)}")
 
 
 def render_source(number: int, hit: Hit) -> str:

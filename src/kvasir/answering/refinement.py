@@ -12,16 +12,12 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
-from kvasir.answering.prompts import (
-    DEFAULT_REFINEMENT_PROMPT,
-    PromptBuilder,
-    prompt_room,
-    refinement_messages,
-)
+from kvasir.answering.prompts import PromptBuilder, prompt_room, refinement_messages
 from kvasir.core import protocols
 from kvasir.core.deadline import iterate_within_deadline
 from kvasir.core.errors import DeadlineExceededError, KvasirError, UserError
 from kvasir.core.protocols import QuotesOnly
+from kvasir.core.templates import DEFAULT_REFINEMENT_PROMPT
 from kvasir.core.types import Hit, Message, SearchRequest, Stage
 
 PLAIN = "{{context}}{{question}}"

@@ -9,25 +9,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from kvasir.core.errors import MissingExtraError, SettingsError, UnknownComponentError
-
-FAMILIES = (
-    "extractors",
-    "converters",
-    "splitters",
-    "embedders",
-    "analyzers",
-    "stores",
-    "rerankers",
-    "generators",
-    "judges",
-)
 
 
 def names(family: str) -> list[str]:
@@ -39,7 +26,7 @@ def load(family: str, name: str) -> type[Any]:
     """Imports a component's class.
 
     Args:
-        family: One of ``FAMILIES``.
+        family: What names its entry points: ``stores`` for ``kvasir.stores``.
         name: An entry point's name, or ``package.module:Class`` (operator settings only:
             never pass a name that came with a request or from stored data).
 
@@ -70,30 +57,24 @@ def build(
     """Makes a component.
 
     Args:
-        family: One of ``FAMILIES``.
+        family: As for ``load``.
         name: As for ``load``.
         options: The component's own options; every one must be a parameter.
         provided: What the application offers; passed where a parameter has that name.
 
     Raises:
-        SettingsError: An option is unknown to the component (the nearest is named), or its value
-            is not of the type that the constructor says.
+        SettingsError: An option is unknown to the component; the nearest is named.
         UnknownComponentError: No such component.
         MissingExtraError: The component's library is not installed.
     """
-    cls, given = check(family, name, options)
+    cls = check(family, name, options)
     parameters = inspect.signature(cls).parameters
     offered = {key: value for key, value in (provided or {}).items() if key in parameters}
-    return cls(**{**offered, **given})
+    return cls(**{**offered, **options})
 
 
-def check(family: str, name: str, options: Mapping[str, Any]) -> tuple[type[Any], dict[str, Any]]:
-    """Returns a component's class, and its options as its constructor takes them.
-
-    Args:
-        family: One of ``FAMILIES``.
-        name: As for ``load``.
-        options: The component's own options.
+def check(family: str, name: str, options: Mapping[str, Any]) -> type[Any]:
+    """Return a component's class, after checking that it has every option.
 
     Raises:
         SettingsError, UnknownComponentError, MissingExtraError: As ``build``.
@@ -105,72 +86,7 @@ def check(family: str, name: str, options: Mapping[str, Any]) -> tuple[type[Any]
             raise SettingsError(
                 f"{family[:-1]} '{name}' has no option '{option}'{suggestion(option, parameters)}"
             )
-    types = _parameter_types(cls)
-    given = {
-        option: _converted(value, types.get(option), f"{family[:-1]} '{name}': option {option}")
-        for option, value in options.items()
-    }
-    return cls, given
-
-
-def _parameter_types(cls: type[Any]) -> Mapping[str, Any]:
-    """Returns the types of a constructor's parameters, as far as its annotations resolve."""
-    try:
-        return get_type_hints(cls.__init__)
-    except (NameError, TypeError):
-        # Annotations of a plug-in that exist for type checkers alone.
-        return {}
-
-
-def _converted(value: Any, declared: Any, option: str) -> Any:
-    """Makes a value what a parameter of a simple type takes; others are left alone."""
-    kinds = get_args(declared) if get_origin(declared) in (Union, UnionType) else (declared,)
-    wanted = [kind for kind in kinds if kind is not NoneType]
-    if len(wanted) != 1 or wanted[0] not in _KINDS:
-        return value
-    if value is None and NoneType in kinds:
-        return None
-    kind = wanted[0]
-    try:
-        return _READ[kind](value)
-    except (KeyError, ValueError):
-        raise SettingsError(f"{option} must be {_KINDS[kind]}, not {value!r}") from None
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float | str) or value != value:
-        raise ValueError
-    if isinstance(value, float) and not value.is_integer():
-        raise ValueError
-    return int(value)
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError
-    return float(value)
-
-
-def _yes_or_no(value: Any) -> bool:
-    return value if isinstance(value, bool) else _SWITCHES[str(value).strip().lower()]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError
-    return str(value)
-
-
-_SWITCHES = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(
-    ("false", "no", "off", "0"), False
-)
-_READ: Mapping[Any, Callable[[Any], Any]] = {
-    int: _whole,
-    float: _number,
-    bool: _yes_or_no,
-    str: _text,
-}
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return cls
 
 
 def suggestion(word: str, known: list[str]) -> str:

@@ -38,7 +38,8 @@ from kvasir.core.text import has_scheme
 from kvasir.core.types import Hit, LocalFile, Metadata, MetadataValue, Source
 from kvasir.core.wire import to_json
 from kvasir.ingesting.sources import Input
-from kvasir.settings.schema import hidden_keys, load_settings
+from kvasir.settings.loading import load_settings
+from kvasir.settings.masking import hidden_keys
 
 _LOG = logging.getLogger(__name__)
 

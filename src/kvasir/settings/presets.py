@@ -7,15 +7,12 @@ the two the same. Source of ``instructlab``: the option tables of the InstructLa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
-
-import yaml
-from pydantic import BaseModel
 
 from kvasir.core.errors import SettingsError
 from kvasir.core.registry import suggestion
-from kvasir.settings.schema import load_settings
+from kvasir.settings.loading import load_settings
+from kvasir.settings.rendering import render
 
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "default": ("everything embedded, in one folder; no server, no download", {}),
@@ -53,32 +50,13 @@ def preset(name: str) -> dict[str, Any]:
     return dict(PRESETS[name][1])
 
 
-def render(name: str) -> str:
-    """Returns a preset as a settings file in which every key stands.
+def render_preset(name: str) -> str:
+    """Return a preset as a settings file in which every key stands.
 
     Raises:
         SettingsError: There is no such preset.
     """
-    settings = load_settings({}, preset(name), {})
+    chosen = preset(name)
     # The file names every key, so the choice that naming some keys makes must stand in it too.
-    settings.rag.splitter.type = settings.rag.splitter.chosen
-    lines = [f"# Settings of Kvasir: {PRESETS[name][0]}.", "", *_section(settings, 0)]
-    return "\n".join(lines) + "\n"
-
-
-def _section(section: BaseModel, depth: int) -> Iterator[str]:
-    indent = "  " * depth
-    for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
-        note = f"  # {field.description}" if field.description else ""
-        if isinstance(value, BaseModel):
-            yield f"{indent}{name}:{note}"
-            yield from _section(value, depth + 1)
-        elif isinstance(value, str) and "\n" in value:
-            yield f"{indent}{name}: |"
-            yield from (f"{indent}  {line}".rstrip() for line in value.splitlines())
-        else:
-            plain = section.model_dump(mode="json", include={name})
-            first, *rest = yaml.safe_dump(plain, allow_unicode=True).rstrip().splitlines()
-            yield f"{indent}{first}{note if not rest else ''}"
-            yield from (f"{indent}{line}" for line in rest)
+    chosen["rag.splitter.type"] = load_settings({}, chosen, {}).rag.splitter.chosen
+    return render(load_settings({}, chosen, {}), f"# Settings of Kvasir: {PRESETS[name][0]}.")

@@ -7,12 +7,14 @@ from pathlib import Path
 import click
 import yaml
 
-from kvasir.core import registry
+from kvasir.app import App
 from kvasir.core.errors import SettingsError
 from kvasir.frontends.cli.options import json_option, settings_of, with_settings
 from kvasir.frontends.cli.rendering import print_json
-from kvasir.settings.presets import PRESETS, render
-from kvasir.settings.schema import DEFAULT_FILE, Settings, template
+from kvasir.settings.loading import DEFAULT_FILE
+from kvasir.settings.presets import PRESETS, render_preset
+from kvasir.settings.rendering import template
+from kvasir.settings.schema import Settings
 
 
 def _or_the_one_named_before(ctx: click.Context, _: click.Parameter, file: str | None) -> str:
@@ -50,8 +52,8 @@ def check(ctx: click.Context, file: str, as_json: bool) -> None:
     The components that it names are looked up too, and their options. Without FILE it is the one
     that --config names before the command, or kvasir.yaml.
     """
-    for family, name, options in settings_of(ctx, file).components():
-        registry.check(family, name, options)
+    with App(settings_of(ctx, file)) as app:
+        app.check_components()
     if as_json:
         print_json({"file": file, "usable": True})
     else:
@@ -76,7 +78,7 @@ def init(file: str, force: bool, preset: str | None) -> None:
     if path.exists() and not force:
         raise SettingsError(f"'{file}' exists already; --force replaces it")
     try:
-        path.write_text(render(preset) if preset else template(), "utf-8")
+        path.write_text(render_preset(preset) if preset else template(), "utf-8")
     except OSError as error:
         raise SettingsError(f"'{file}' cannot be written: {error.strerror}") from error
     click.echo(f"wrote {file}")

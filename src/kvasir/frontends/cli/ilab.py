@@ -25,7 +25,8 @@ from kvasir.frontends.cli.ingest import ingest, parse_metadata, run_ingest
 from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_REFUSED, EXIT_USER_ERROR
 from kvasir.frontends.cli.options import SETTINGS_TREE, mapped_overrides, option_names
 from kvasir.frontends.cli.remedies import explain
-from kvasir.settings.schema import Settings, load_settings
+from kvasir.settings.loading import load_settings
+from kvasir.settings.schema import Settings
 
 _FROM_ILAB = ("config", "assignments")
 """What ilab's own configuration stands for."""

@@ -16,8 +16,8 @@ from typing import Any
 
 import click
 
+from kvasir.settings.loading import merge, read_settings_file
 from kvasir.settings.presets import preset
-from kvasir.settings.schema import lay_over, read_settings_file
 
 _ILABS_OWN_RAG = ("enabled", "document_store", "retriever", "convert")
 _ILABS_OWN_MODEL = ("embedding_model_path",)
@@ -46,7 +46,7 @@ def settings_tree(ctx: click.Context, *, rag_enabled: bool = False) -> dict[str,
         SettingsError: The file is not YAML.
     """
     tree: dict[str, Any] = {}
-    lay_over(tree, preset("instructlab") | {"chat.rag.enabled": rag_enabled})
+    merge(tree, preset("instructlab") | {"chat.rag.enabled": rag_enabled})
     path = config_file(ctx)
     return _over(tree, from_ilab(read_settings_file(path))) if path else tree
 

@@ -15,7 +15,8 @@ from kvasir.core.errors import SettingsError
 from kvasir.core.run import Run
 from kvasir.frontends.cli.interrupts import stop_token
 from kvasir.frontends.cli.progress import download
-from kvasir.settings.schema import Settings, load_settings, parse_assignment
+from kvasir.settings.loading import load_settings, parse_assignment
+from kvasir.settings.schema import Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")

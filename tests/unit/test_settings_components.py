@@ -1,7 +1,11 @@
+"""Options of components arrive in the types that their constructors declare."""
+
 import pytest
 
+from kvasir.app import App
 from kvasir.core.errors import SettingsError
-from kvasir.core.registry import build
+from kvasir.settings.components import build
+from kvasir.settings.loading import load_settings
 
 
 class Component:
@@ -71,3 +75,12 @@ def test_a_value_of_another_type_is_refused_in_one_line_that_names_the_option(op
     assert str(caught.value) == (
         f"generator '{NAME}': option {option} must be {kind}, not {value!r}"
     )
+
+
+def test_what_cannot_be_made_is_found_without_making_anything():
+    options = {"rag.vectordb.type": NAME, "rag.vectordb.options": {"words": "many"}}
+    with App(load_settings({}, options, {})) as app, pytest.raises(SettingsError, match="words"):
+        app.check_components()
+    options["rag.vectordb.options"] = {"words": "3"}
+    with App(load_settings({}, options, {})) as app:
+        app.check_components()

@@ -1,0 +1,172 @@
+"""Load the settings: a YAML file, the environment over it, the command line over that.
+
+An environment variable spells a key in capitals with two underscores for each dot:
+``KVASIR__RAG__VECTORDB__URI``.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from kvasir.core.errors import SettingsError
+from kvasir.settings.explain import explain, merge_origins
+from kvasir.settings.schema import WINDOW_OPTIONS, Settings
+
+DEFAULT_FILE = Path("kvasir.yaml")
+ENVIRONMENT_PREFIX = "KVASIR__"
+
+_SECRETS = ("token", "password", "api_key")
+_QUOTED = re.compile(r"'([^']*)'")
+
+
+def load_settings(
+    config: Path | str | Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    origins: Mapping[str, str] | None = None,
+) -> Settings:
+    """Load the settings.
+
+    Naming a unit or length of the window splitter in the environment or on the command line
+    chooses that splitter over the one of the file.
+
+    Args:
+        config: A YAML file, or a tree as one holds it; default ``kvasir.yaml`` in the working
+            directory, if there is one.
+        overrides: Dotted keys and their values, above everything else.
+        environment: Variables to read; default ``os.environ``.
+        origins: For messages, what gave an override, by its key: an option such as ``--top-k``.
+
+    Raises:
+        SettingsError: A key is unknown (names the nearest known one) or a value is unusable.
+    """
+    in_file: dict[str, str] = {}
+    if isinstance(config, Mapping):
+        tree = copy.deepcopy(dict(config))
+    else:
+        path = Path(config) if config else (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+        tree = read_settings_file(path) if path else {}
+        in_file = dict.fromkeys(_leaves(tree), f" in '{path}'")
+    variables = os.environ if environment is None else environment
+    named = dict(_variable_names(variables))
+    merge(tree, {key: _value(variables[name], name) for key, name in named.items()})
+    merge(tree, overrides or {})
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        by_option = dict.fromkeys(overrides or {}, "") | _from(origins or {})
+        given = merge_origins(in_file, _from(named), by_option)
+        raise SettingsError(explain(error, given)) from None
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Reads ``key=value`` as given to ``--set``.
+
+    Raises:
+        SettingsError: There is no ``=``, or a list or mapping is not YAML.
+    """
+    dotted, separator, value = text.partition("=")
+    if not separator or not dotted.strip():
+        raise SettingsError(f"'{text}' is not of the form key=value, such as rag.language=es")
+    return dotted.strip(), _value(value, dotted)
+
+
+def read_settings_file(path: Path) -> dict[str, Any]:
+    """Reads a YAML file of keys and values, without a look at what they are.
+
+    Raises:
+        SettingsError: It is not there, or not YAML.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(
+            f"there is no settings file '{path}'; 'kvasir config init' writes one"
+        ) from None
+    except OSError as error:
+        raise SettingsError(f"cannot read the settings file '{path}': {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"'{path}' {_not_yaml(error)}") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"'{path}' is not valid YAML: {error}") from error
+    if not isinstance(tree or {}, dict):
+        raise SettingsError(f"'{path}' must hold keys and values, not a {type(tree).__name__}")
+    return tree or {}
+
+
+def merge(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Put values, given by dotted key, into a tree, over what is there.
+
+    Raises:
+        SettingsError: A key leads through something that is no section.
+    """
+    for dotted, value in values.items():
+        _put(tree, dotted, value)
+    windowed = any(f"rag.splitter.{option}" in values for option in WINDOW_OPTIONS)
+    if windowed and "rag.splitter.type" not in values:
+        _put(tree, "rag.splitter.type", None)
+
+
+def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        inner = tree.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise SettingsError(f"'{dotted}' cannot be set: '{parent}' is a value, not a section")
+        tree = inner
+    tree[last] = value
+
+
+def _value(text: str, where: str) -> Any:
+    """Reads a value given as text: lists, mappings and null as in YAML, all else as it is."""
+    is_secret = re.split(r"__|\.", where)[-1].lower() in _SECRETS
+    if is_secret or (not text.startswith(("{", "[")) and text != "null"):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"the value of {where} {_not_yaml(error)}") from None
+
+
+def _variable_names(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yields the dotted keys that the environment sets, each with its variable's name."""
+    for name in sorted(variables):
+        if name.upper().startswith(ENVIRONMENT_PREFIX):
+            yield name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", "."), name
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yields the dotted keys of all values of a tree."""
+    for key, value in tree.items():
+        if value and isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def _from(names: Mapping[str, str]) -> dict[str, str]:
+    return {key: f" from {name}" for key, name in names.items()}
+
+
+def _not_yaml(error: yaml.YAMLError) -> str:
+    """Explains without quoting: the error's own text shows the line, which may hold a password."""
+    mark = getattr(error, "problem_mark", None)
+    place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    problem = _QUOTED.sub(_unquoted, getattr(error, "problem", None) or "it cannot be read")
+    advice = "; indent with spaces, not tabs" if r"'\t'" in problem else ""
+    return f"is not valid YAML{place}: {problem}{advice}"
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    """Returns a quoted part of an error if it is one of YAML's own signs or names."""
+    is_own = len(found[1]) < 3 or found[1].startswith("<")
+    return found[0] if is_own else "a word"
