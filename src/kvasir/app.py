@@ -232,12 +232,13 @@ class App:
         """Check that every component that the settings choose can be made; makes none.
 
         Raises:
-            SettingsError: An option is unknown or of another type.
+            SettingsError: An option is unknown or of another type, or no store can be at the URI.
             UnknownComponentError: There is no component of that name.
             MissingExtraError: A component's library is not installed.
         """
         for family, name, options in chosen_components(self.settings):
             check(family, name, options)
+        self.settings.store_address  # noqa: B018 - the URI is checked when it is read
 
     @property
     def has_catalog(self) -> bool:
@@ -393,7 +394,7 @@ class App:
         return {
             "name": name,
             "token": token,
-            "data_dir": self.settings.data_dir,
+            "data_dir": self.settings.data_folder,
             "run": self._run,
         }
 

@@ -221,3 +221,26 @@ def test_settings_do_not_change_after_they_are_loaded() -> None:
         settings.rag.splitter.type = "window"
     with pytest.raises(ValidationError):
         settings.collection = "other"
+
+
+def test_places_are_absolute_paths_or_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    settings = load_settings({}, {}, {})
+    assert settings.data_folder == tmp_path / "kvasir-data"
+    assert settings.store_uri == str(tmp_path / "kvasir-data/store")
+    assert settings.catalog_url == f"sqlite:///{tmp_path}/kvasir-data/catalog.db"
+    at_home = load_settings({}, {"data_dir": "~/kept", "chat.logs_dir": "logs"}, {})
+    assert at_home.store_uri == str(tmp_path / "home/kept/store")
+    assert at_home.chat_logs_dir == tmp_path / "logs"
+    for given, expected in (
+        ("rag.db", str(tmp_path / "rag.db")),
+        ("~/rag.db", str(tmp_path / "home/rag.db")),
+        ("file://index", str(tmp_path / "index")),
+        ("http://localhost:6333", "http://localhost:6333"),
+        ("localhost:6333", "localhost:6333"),
+        ("chroma://localhost", "chroma://localhost"),
+    ):
+        assert load_settings({}, {"rag.vectordb.uri": given}, {}).store_uri == expected

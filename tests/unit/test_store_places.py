@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from kvasir.app import App
 from kvasir.components.stores.qdrant_edge import QdrantStore
 from kvasir.components.stores.qdrant_edge_folder import list_collections
 from kvasir.core.errors import CollectionError, SettingsError, StoreLockedError, UserError
 from kvasir.core.registry import build
+from kvasir.settings.loading import load_settings
 from kvasir.testing.fakes import FakeAnalyzer
 from kvasir.testing.store_cases import fifty_chunks
 
@@ -56,8 +58,10 @@ def test_an_address_is_never_taken_for_a_folder_nor_a_folder_for_an_address(
 
 @pytest.mark.parametrize("kind", ["qdrant", "milvuslite", "chroma"])
 def test_the_home_folder_of_nobody_is_one_sentence(kind: str) -> None:
+    place = {"rag.vectordb.type": kind, "rag.vectordb.uri": "~nosuchuser/a.db"}
+    app = App(load_settings({}, place, {}))
     with pytest.raises(SettingsError, match="~nosuchuser") as error:
-        open_store(kind, "~nosuchuser/a.db")
+        app.check_components()
     assert "\n" not in str(error.value)
 
 

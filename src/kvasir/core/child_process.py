@@ -22,6 +22,11 @@ def module_command(module: str, *arguments: object) -> list[str]:
     return [sys.executable, "-P", "-m", module, *map(str, arguments)]
 
 
+def arguments() -> list[str]:
+    """Return the arguments that ``module_command`` gave to this process."""
+    return sys.argv[1:]
+
+
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Returns the environment of a child process.
 

@@ -136,7 +136,7 @@ def load_chunking_dataset(folder: str | Path, *, language: str | None = None) ->
         questions.append(ChunkingQuestion(text, documents[name].id, spans))
     if not questions:
         raise UserError(f"{path} holds no questions")
-    return ChunkingDataset(root.resolve().name, tuple(documents.values()), tuple(questions))
+    return ChunkingDataset(root.name, tuple(documents.values()), tuple(questions))
 
 
 def evaluate_chunking(

@@ -78,7 +78,7 @@ def load_dataset(folder: str | Path, split: str = "test") -> RetrievalDataset:
     judged = tuple(query for query in queries if query.id in qrels)
     # In the order of the questions, so that results line up with them.
     ordered = {query.id: qrels[query.id] for query in judged}
-    return RetrievalDataset(root.resolve().name, passages, judged, ordered)
+    return RetrievalDataset(root.name, passages, judged, ordered)
 
 
 def _read_corpus(path: Path) -> tuple[Passage, ...]:

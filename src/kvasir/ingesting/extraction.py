@@ -208,7 +208,7 @@ def _resolve(item: Item) -> tuple[Source, str | None, bytes | None]:
         return item[0], None, item[1]
     if isinstance(item, Source):
         return item, item.uri, None
-    path = str(Path(item).absolute())
+    path = str(item)
     return Source(path, media_types.by_name(path)), path, None
 
 

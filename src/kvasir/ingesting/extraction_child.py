@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from kvasir.core import media_types, registry
+from kvasir.core.child_process import arguments
 from kvasir.core.errors import ExtractionError, KvasirError, MissingExtraError, how_to_install
 from kvasir.core.protocols import Extractor
 from kvasir.core.types import Document, Source
@@ -237,4 +238,5 @@ def _read(path: str) -> bytes:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), float(sys.argv[2]))
+    memory, seconds = arguments()
+    serve(int(memory), float(seconds))

@@ -20,6 +20,7 @@ from kvasir.core.templates import (
 from kvasir.core.types import StoreAddress
 from kvasir.language.codes import CODES
 from kvasir.settings.masking import mask
+from kvasir.settings.store_uris import absolute_path, absolute_uri
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -256,9 +257,14 @@ class Settings(Section):
     evaluation: EvaluationSettings = EvaluationSettings()
 
     @property
+    def data_folder(self) -> Path:
+        """``data_dir`` as an absolute path."""
+        return absolute_path(self.data_dir)
+
+    @property
     def store_uri(self) -> str:
-        """Where the vector store is."""
-        return self.rag.vectordb.uri or str(self.data_dir / "store")
+        """Where the vector store is: an absolute path or an address."""
+        return absolute_uri(self.rag.vectordb.uri or str(self.data_folder / "store"))
 
     @property
     def store_address(self) -> StoreAddress:
@@ -275,12 +281,12 @@ class Settings(Section):
     @property
     def catalog_url(self) -> str:
         """Where the catalog is, as an SQLAlchemy URL."""
-        return self.catalog.url or f"sqlite:///{self.data_dir / 'catalog.db'}"
+        return self.catalog.url or f"sqlite:///{self.data_folder / 'catalog.db'}"
 
     @property
     def chat_logs_dir(self) -> Path:
         """Where the logs of chats are written."""
-        return self.chat.logs_dir or self.data_dir / "chat-logs"
+        return absolute_path(self.chat.logs_dir or self.data_folder / "chat-logs")
 
     @property
     def judge_arguments(self) -> dict[str, Any]:
@@ -304,7 +310,7 @@ class Settings(Section):
     @property
     def own_paths(self) -> list[str]:
         """Where Kvasir itself keeps things on this machine; ingesting a folder skips them."""
-        paths = [str(self.data_dir), self.store_uri, self.catalog_url.removeprefix("sqlite:///")]
+        paths = [str(self.data_folder), self.store_uri, self.catalog_url.removeprefix("sqlite:///")]
         return [path for path in paths if "://" not in path]
 
     def dump(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from inspect import signature
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kvasir.core.errors import SettingsError, UserError
+from kvasir.core.errors import SettingsError
 from kvasir.core.registry import load, names
 from kvasir.core.types import StoreAddress
 
@@ -14,30 +14,41 @@ _PORTS = {6333: "qdrant-server", 19530: "milvus"}
 """Ports that a server of one kind alone listens on by default."""
 
 
-def check_store_uri(uri: str) -> None:
-    """Checks what of a URI the stores take for granted: its port, and whose home folder it is in.
+def absolute_path(path: Path | str) -> Path:
+    """Return a path with ``~`` and the working directory written out.
 
     Raises:
-        UserError: It can be no place.
+        SettingsError: It is in the home folder of a user who is not known.
     """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise SettingsError(
+            f"'{path}' is no folder: there is no home folder of such a user; write the path out"
+        ) from error
+
+
+def absolute_uri(uri: str) -> str:
+    """Return a store's URI with the path of a folder or file written out.
+
+    An address stays, also one whose ``http://`` was forgotten, so that the store can refuse it.
+
+    Raises:
+        SettingsError: It is an address without a usable port, or a path as ``absolute_path``.
+    """
+    path = uri.removeprefix("file://")
     if uri.lower().startswith(("http://", "https://")):
         try:
             urlsplit(uri).port  # noqa: B018 - parsed when it is read
         except ValueError as error:
-            raise UserError(
+            raise SettingsError(
                 f"'{uri}' is no address ({error}): write it as http://HOST:PORT"
             ) from error
-        return
-    try:
-        Path(uri.removeprefix("file://")).expanduser()
-    except RuntimeError as error:
-        raise UserError(
-            f"'{uri}' is no folder: there is no home folder of such a user; write the path out"
-        ) from error
+    return uri if ":" in path.partition("/")[0] else str(absolute_path(path))
 
 
 def guess_store(uri: str) -> str:
-    """Returns the kind of store that a URI means; ``check_store_uri`` comes first.
+    """Returns the kind of store that a URI means; ``absolute_uri`` comes first.
 
     Raises:
         SettingsError: It could be several.
@@ -56,11 +67,11 @@ def guess_store(uri: str) -> str:
 
 
 def _is_qdrant_folder(uri: str) -> bool:
-    return any(Path(uri).expanduser().glob("*/collection.json"))
+    return any(Path(uri).glob("*/collection.json"))
 
 
 def _is_chroma_folder(uri: str) -> bool:
-    return (Path(uri).expanduser() / "chroma.sqlite3").is_file()
+    return (Path(uri) / "chroma.sqlite3").is_file()
 
 
 _SIGNS = {
@@ -84,4 +95,4 @@ def same_place(one: StoreAddress, other: StoreAddress) -> bool:
 def _normalised(uri: str) -> str:
     if uri.startswith(("http://", "https://")):
         return uri.rstrip("/").lower()
-    return str(Path(uri.removeprefix("file://")).expanduser().resolve())
+    return str(Path(uri.removeprefix("file://")).resolve())

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import sys
 import threading
 from contextlib import suppress
 from datetime import datetime
@@ -14,10 +12,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from kvasir.components.stores.store_uris import unusable
+from kvasir.core.environment import running_command
 from kvasir.core.errors import StoreLockedError
-
-_PROGRAM = "kvasir"
-_COMMAND = re.compile(r"[a-z][a-z-]{1,19}")
 
 
 class SharedFolder:
@@ -75,7 +71,7 @@ class SharedFolder:
 def write_owner(path: Path) -> None:
     """Notes that this process has a folder open."""
     since = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    replace_json(path, {"pid": os.getpid(), "command": _program(), "since": since})
+    replace_json(path, {"pid": os.getpid(), "command": running_command(), "since": since})
 
 
 def who_holds(what: str, owner: Path) -> str:
@@ -96,15 +92,6 @@ def who_holds(what: str, owner: Path) -> str:
         f"{what} is in use by {who}; "
         "wait for it or stop it; a store that is a server serves several (rag.vectordb.type)"
     )
-
-
-def _program() -> str:
-    """Returns the program, and the subcommand where it is ours; never an option or a value."""
-    path = Path(sys.argv[0] or "python")
-    program = path.parent.name if path.stem == "__main__" else path.stem
-    command = sys.argv[1] if len(sys.argv) > 1 else ""
-    known = program == _PROGRAM and _COMMAND.fullmatch(command)
-    return f"{program} {command}" if known else program[:80]
 
 
 def replace_json(path: Path, content: dict[str, object]) -> None:

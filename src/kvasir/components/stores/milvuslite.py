@@ -105,7 +105,7 @@ class MilvusLiteStore(MilvusStore):
         self, uri: str, token: str | None, username: str | None, password: str | None
     ) -> None:
         refuse_credentials(self.name, _INSTEAD, token=token, username=username, password=password)
-        path = local_path(uri, store=self.name, instead=_INSTEAD).absolute()
+        path = local_path(uri, store=self.name, instead=_INSTEAD)
         if path.suffix != ".db":
             path = path / "milvus.db"
         self._index_file = path / f"kvasir-{self._name}.npz"

@@ -31,7 +31,7 @@ from qdrant_edge import (
 )
 
 from kvasir.components.stores.qdrant_points import BM25, DENSE
-from kvasir.core.child_process import environment, module_command
+from kvasir.core.child_process import arguments, environment, module_command
 
 GRAPH_M = 16
 """Edges of a node; what these three values reach: docs/decisions/0007."""
@@ -141,4 +141,5 @@ def _build(shard: str, dimension: int, threads: int, niceness: int, parent: int)
 
 
 if __name__ == "__main__":
-    _build(sys.argv[1], *(int(number) for number in sys.argv[2:6]))
+    path, *numbers = arguments()
+    _build(path, *map(int, numbers))

@@ -14,26 +14,19 @@ def local_path(uri: str, *, store: str, instead: str) -> Path:
     """Returns the path of a store in the process.
 
     Args:
-        uri: A path, also as ``file://...``; ``~`` is the home folder.
+        uri: A path, also as ``file://...``.
         store: The store's name in ``rag.vectordb.type``.
         instead: What to do where a server is meant, as an imperative.
 
     Raises:
-        SettingsError: It is an address, or in the home folder of a user who has none.
+        SettingsError: It is an address.
     """
     if "://" in uri.removeprefix(_FILE):
         raise SettingsError(
             f"rag.vectordb.uri is the address '{uri}', but store '{store}' keeps its data in a "
             f"folder: {instead}, or name a folder"
         )
-    path = Path(uri.removeprefix(_FILE))
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise SettingsError(
-            f"rag.vectordb.uri is '{uri}', but the home folder of '{path.parts[0]}' is not known: "
-            "write the folder's whole path"
-        ) from error
+    return Path(uri.removeprefix(_FILE))
 
 
 def server_address(uri: str, *, store: str, example: str, embedded: str) -> str:

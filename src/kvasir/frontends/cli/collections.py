@@ -20,7 +20,7 @@ from kvasir.frontends.cli.progress import rate
 from kvasir.frontends.cli.rendering import print_json, print_table
 from kvasir.maintenance.copying import CopyReport
 from kvasir.settings.schema import Settings
-from kvasir.settings.store_uris import check_store_uri, guess_store
+from kvasir.settings.store_uris import absolute_uri, guess_store
 
 
 @click.group()
@@ -117,7 +117,7 @@ def copy(
     is given again. The original stays; the last lines say which settings to change to go on with
     the copy.
     """
-    check_store_uri(uri)
+    uri = absolute_uri(uri)
     to = StoreAddress(to_type or guess_store(uri), uri, to_token, to_username, to_password)
     try:
         with app.collection() as collection, long_work(quiet=as_json) as run:

@@ -17,12 +17,13 @@ from kvasir.frontends.cli.options import json_option, settings_of
 from kvasir.frontends.cli.rendering import print_json, print_table
 
 settings_file = click.Path(exists=True, dir_okay=False)
+data_folder = click.Path(exists=True, file_okay=False, resolve_path=True)
 
 
 @click.command()
 @click.argument("a", type=settings_file, metavar="A.yaml")
 @click.argument("b", type=settings_file, metavar="B.yaml")
-@click.argument("dataset", type=click.Path(exists=True, file_okay=False), metavar="DIR")
+@click.argument("dataset", type=data_folder, metavar="DIR")
 @click.option(
     "--what",
     type=click.Choice(["retrieval", "answers"]),

@@ -56,7 +56,7 @@ def convert(
     """
     chosen = settings.rag.ingest
     max_bytes = chosen.max_file_mb << 20
-    provided: dict[str, Any] = {"data_dir": settings.data_dir}
+    provided: dict[str, Any] = {"data_dir": settings.data_folder}
     if models:
         provided["models"] = models
     made: Converter = build("converters", converter, {}, provided)

@@ -15,13 +15,11 @@ from kvasir.core.wire import dumps, to_json
 from kvasir.evaluation.answers import AnswersResult
 from kvasir.evaluation.judges import Judgement
 from kvasir.evaluation.runner import load_chunking_dataset, load_dataset, load_questions
-from kvasir.frontends.cli.compare import compare
+from kvasir.frontends.cli.compare import compare, data_folder
 from kvasir.frontends.cli.interrupts import long_work
 from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_INTERRUPTED
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
 from kvasir.frontends.cli.rendering import print_json, print_table
-
-folder = click.Path(exists=True, file_okay=False)
 
 
 @click.group()
@@ -33,7 +31,7 @@ evaluate.add_command(compare)
 
 
 @evaluate.command()
-@click.argument("folders", nargs=-1, required=True, type=folder, metavar="DIR...")
+@click.argument("folders", nargs=-1, required=True, type=data_folder, metavar="DIR...")
 @setting_option("--language", key="rag.language", help_text="Language of documents and questions.")
 @setting_option(
     "--alpha",
@@ -65,7 +63,7 @@ def retrieval(app: App, folders: tuple[str, ...], as_json: bool) -> None:
 
 
 @evaluate.command()
-@click.argument("dataset", type=folder, metavar="DIR")
+@click.argument("dataset", type=data_folder, metavar="DIR")
 @setting_option("--splitter", key="rag.splitter.type", help_text="The splitter to measure.")
 @setting_option("--split-by", key="rag.splitter.split_by", help_text="Unit of the window splitter.")
 @setting_option(
@@ -100,7 +98,7 @@ def chunking(app: App, dataset: str, top_k: int, as_json: bool) -> None:
 
 
 @evaluate.command()
-@click.argument("dataset", type=folder, metavar="DIR")
+@click.argument("dataset", type=data_folder, metavar="DIR")
 @click.option(
     "--off-topic",
     type=click.Path(exists=True, dir_okay=False),

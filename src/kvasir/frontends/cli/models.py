@@ -25,7 +25,7 @@ def models() -> None:
 @with_settings
 def list_models(settings: Settings, as_json: bool) -> None:
     """List the models on this machine."""
-    found = local.list_local(settings.data_dir)
+    found = local.list_local(settings.data_folder)
     if as_json:
         print_json(found)
         return
@@ -56,7 +56,7 @@ def pull(settings: Settings, name: str | None, as_json: bool) -> int:
     try:
         with long_work(quiet=True) as run, download(quiet=as_json) as show:
             run = Run(run.stop, show)
-            folder = hub.pull(name or chosen.name, token, settings.data_dir, run)
+            folder = hub.pull(name or chosen.name, token, settings.data_folder, run)
     except StoppedError:
         said = "interrupted: what has arrived is kept; run the same command again"
         return fail(said, EXIT_INTERRUPTED)

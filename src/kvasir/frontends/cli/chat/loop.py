@@ -51,7 +51,9 @@ def run_chat(
                 "there is no question: kvasir chat -qq 'your question', or leave -qq out and chat"
             )
     with download() as show, App(settings, run=Run(progress=show)) as app:
-        screen = Screen(history=settings.data_dir / "chat-history", vi_mode=settings.chat.vi_mode)
+        screen = Screen(
+            history=settings.data_folder / "chat-history", vi_mode=settings.chat.vi_mode
+        )
         with closing(open_chat(app, screen)) as chat:
             if session is not None:
                 chat.load(read_session(session), keep=True)
