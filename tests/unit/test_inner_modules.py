@@ -1,10 +1,11 @@
-"""No inner module depends on the working directory, the home folder or how the process started.
+"""Inner modules depend neither on how the process was started nor on libraries beyond their own.
 
 A service must act the same wherever it was started: front doors and settings turn what people type
 into absolute paths and values, and hand those down.
 """
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,3 +54,17 @@ def test_the_check_sees_what_it_looks_for() -> None:
     module = SOURCE / "frontends/cli/paths.py"
     assert any("abspath" in use for use in uses(module))
     assert any("expanduser" in use for use in uses(module))
+
+
+def test_the_core_imports_the_standard_library_and_numpy_alone() -> None:
+    imported = set()
+    for path in (SOURCE / "core").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                imported.add(str(node.module))
+            elif isinstance(node, ast.Import):
+                imported.update(alias.name for alias in node.names)
+    others = {name for name in imported if name.partition(".")[0] not in sys.stdlib_module_names}
+    assert {name.partition(".")[0] for name in others if not name.startswith("kvasir.core")} == {
+        "numpy"
+    }
