@@ -31,7 +31,6 @@ from kvasir.core.lazy import Lazy
 from kvasir.core.ledger import CollectionRecord
 from kvasir.core.process import OwnerProcess
 from kvasir.core.protocols import (
-    Connected,
     Embedder,
     Generator,
     Reranker,
@@ -48,7 +47,8 @@ from kvasir.settings.schema import GeneratorSettings, Settings, reveal
 from kvasir.settings.store_uris import is_embedded, same_place
 
 if TYPE_CHECKING:
-    from kvasir.answering.chat import Conversation
+    from kvasir.answering.chat import Conversation as Conversation
+    from kvasir.answering.refinement import Refiner
     from kvasir.evaluation.judges import Judge
     from kvasir.evaluation.runner import EvaluationRunner
     from kvasir.ingesting.extraction import ExtractionPool
@@ -178,33 +178,19 @@ class App:
             UserError: A setting of the generator or of the refinement is missing or unusable.
         """
         from kvasir.answering.chat import Conversation
-        from kvasir.answering.refinement import Refiner
 
         chosen = self.settings.generator
         if model is not None:
             chosen = chosen.model_copy(update={"model": model})
-        generators = [self.make_generator(chosen)]
-        rag = self.settings.chat.rag
-        refiner, refinement = None, rag.context_refinement
-        if refinement.enabled:
-            below = refinement.threshold
-            if below is None:
-                below = rag.retriever.min_score_threshold or _TOO_LITTLE
-            if refinement.generator:
-                generators.append(self.make_generator(refinement.generator))
-            refiner = Refiner(
-                generators[-1],
-                prompt=refinement.prompt,
-                below=None if refinement.strategy == "always" else below,
+        with ExitStack() as opened:
+            generator = self._closing(self.make_generator(chosen), opened)
+            return Conversation(
+                generator,
+                lambda: lease().index.answerer(generator),
+                search=self._options.get().request(),
+                refiner=self._make_refiner(generator, opened),
+                on_close=opened.pop_all().close,
             )
-        options = self._options.get()
-        return Conversation(
-            generators[0],
-            lambda: lease().index.answerer(generators[0]),
-            search=options.request(),
-            refiner=refiner,
-            connections=[each for each in generators if isinstance(each, Connected)],
-        )
 
     def evaluation(self) -> EvaluationRunner:
         """Return what runs evaluations with these settings.
@@ -398,6 +384,22 @@ class App:
             "run": self._run,
         }
 
+    def _make_refiner(self, generator: Generator, opened: ExitStack) -> Refiner | None:
+        """Make what rewrites questions, if the settings ask for it; ``generator`` by default."""
+        from kvasir.answering.refinement import Refiner
+
+        rag = self.settings.chat.rag
+        chosen = rag.context_refinement
+        if not chosen.enabled:
+            return None
+        if chosen.generator:
+            generator = self._closing(self.make_generator(chosen.generator), opened)
+        below = chosen.threshold
+        if below is None:
+            below = rag.retriever.min_score_threshold or _TOO_LITTLE
+        always = chosen.strategy == "always"
+        return Refiner(generator, prompt=chosen.prompt, below=None if always else below)
+
     def _make_splitter(self) -> Splitter:
         chosen = self.settings.rag.splitter
         provided = {"embedder": self.embedder}
@@ -439,12 +441,12 @@ class App:
         self._check_open()
         return component.get()
 
-    def _closing(self, component: T) -> T:
-        """Close a component with the application, if it can be closed."""
+    def _closing(self, component: T, opened: ExitStack | None = None) -> T:
+        """Close a component with its owner, by default the application, if it can be closed."""
         close = getattr(component, "close", None)
         if close is not None:
             with self._lock:
-                self._opened.callback(close)
+                (opened or self._opened).callback(close)
         return component
 
     def _check_open(self) -> None:

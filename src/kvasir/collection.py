@@ -13,9 +13,10 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from kvasir.answering.answers import AnswerStream, check_question
+from kvasir.answering.answers import check_question
 from kvasir.answering.refusal import Calibration, EvidenceReader, Features
 from kvasir.collection_index import Index
+from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import ClosedError, NameTakenError, UnfinishedError, UserError
 from kvasir.core.filters import Filter, parse_filter
 from kvasir.core.ledger import CollectionRecord, DocumentRecord

@@ -8,13 +8,10 @@ the answer streams.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from time import perf_counter
-from types import TracebackType
-from typing import Self
 
 from kvasir.answering.citations import CitationChecker, FindVersion
 from kvasir.answering.prompts import SYSTEM_PROMPT, PromptBuilder, left_out_notes, prompt_room
@@ -30,12 +27,11 @@ from kvasir.answering.refusal import (
 )
 from kvasir.answering.retrieval import Languages, Retriever
 from kvasir.core import protocols
+from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.deadline import (
     check,
-    end_of_time,
     iterate_within_deadline,
     run_within_deadline,
-    until,
 )
 from kvasir.core.errors import UserError
 from kvasir.core.protocols import Embedder, TextAnalyzer
@@ -60,69 +56,6 @@ NOTHING_FOUND = (
 
 _DOUBTFUL = 0.5
 """Confidence below which the documents rather do not hold the answer."""
-
-
-class AnswerStream(Iterator[AnswerEvent]):
-    """The events of an answer as they happen; close it, or use it in a ``with``.
-
-    It may be read in one thread and closed in another. The deadline under which it was made
-    holds wherever it is read.
-    """
-
-    def __init__(self, events: Generator[AnswerEvent, None, None]) -> None:
-        """Args: the events, ``Finished`` last; nothing is done before the first is asked for."""
-        self._events = events
-        self._end = end_of_time()
-        self._answer: Answer | None = None
-        self._is_closed = False
-        self._lock = threading.Lock()
-
-    def __next__(self) -> AnswerEvent:
-        with self._lock, until(self._end):
-            if self._is_closed:
-                raise StopIteration
-            event = next(self._events)
-            if isinstance(event, Finished):
-                self._answer = event.answer
-        if self._is_closed:  # By another thread, which could not stop the step in progress.
-            self.close()
-        return event
-
-    @property
-    def answer(self) -> Answer:
-        """The whole answer; reads what is still to come.
-
-        Raises:
-            UserError: The stream was closed or failed before its end.
-        """
-        for _ in self:
-            pass
-        if self._answer is None:
-            raise UserError("the answer was broken off: ask again")
-        return self._answer
-
-    def close(self) -> None:
-        """Stop the generator; a second call does nothing.
-
-        While another thread waits for the next event, it stops after that event.
-        """
-        self._is_closed = True
-        if self._lock.acquire(blocking=False):
-            try:
-                self._events.close()
-            finally:
-                self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Answerer:

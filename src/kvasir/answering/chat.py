@@ -15,12 +15,13 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
-from kvasir.answering.answers import Answerer, AnswerStream, check_question, generated
+from kvasir.answering.answers import Answerer, check_question, generated
 from kvasir.answering.prompts import SYSTEM_PROMPT, PromptBuilder, left_out_notes, prompt_room
 from kvasir.answering.refinement import PLAIN, Refiner
 from kvasir.core import protocols
+from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import UserError
-from kvasir.core.protocols import Connected, QuotesOnly
+from kvasir.core.protocols import QuotesOnly
 from kvasir.core.types import (
     Answer,
     AnswerEvent,
@@ -52,7 +53,7 @@ class Conversation:
         search: SearchRequest | None = None,
         refiner: Refiner | None = None,
         grounding: str = CHAT_SYSTEM_PROMPT,
-        connections: Sequence[Connected] = (),
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         """Put a conversation together; nothing is opened or asked yet.
 
@@ -64,19 +65,18 @@ class Conversation:
             search: What limits the searches; its ``query`` is not used. None: the defaults.
             refiner: Rewrites questions for the search; None leaves them as typed.
             grounding: The system message with RAG; it follows the context's own.
-            connections: What ``close`` closes: the generators that were made for it.
+            on_close: Called by ``close``: closes the generators that were made for it.
         """
         self._generator = generator
         self._answerer = answerer
         self._limits = search or SearchRequest("")
         self._refiner = refiner
         self._grounding = grounding
-        self._connections = tuple(connections)
+        self._on_close = on_close
 
     def close(self) -> None:
         """Close the connections of its generators; a second call does nothing."""
-        for connection in self._connections:
-            connection.close()
+        self._on_close()
 
     @property
     def has_model(self) -> bool:

@@ -239,14 +239,6 @@ class Generator(Protocol):
 
 
 @runtime_checkable
-class Connected(Protocol):
-    """A generator that keeps connections open."""
-
-    def close(self) -> None:
-        """Ends them; a second call does nothing."""
-
-
-@runtime_checkable
 class BoundedContext(Protocol):
     """A generator whose model reads only so much, prompt and answer together."""
 

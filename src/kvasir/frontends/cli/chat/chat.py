@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kvasir.answering.chat import Conversation
 from kvasir.core.errors import KvasirError, UserError
 from kvasir.core.types import Answer
 from kvasir.frontends.cli.chat.contexts import all_contexts, check_context
 from kvasir.frontends.cli.chat.journal import Journal
 from kvasir.frontends.cli.chat.screen import BrokenOffError, Screen
 from kvasir.frontends.cli.chat.session import Beginning, Session, what_failed
+
+if TYPE_CHECKING:
+    from kvasir.app import Conversation
 
 NEEDS_MODEL = (
     "without RAG a chat needs a language model: turn RAG on (/r, or --rag), or set generator.type, "

@@ -23,7 +23,7 @@ from rich.markdown import Markdown
 from rich.panel import Panel
 from rich.text import Text
 
-from kvasir.answering.answers import AnswerStream
+from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.text import one_line, printable, replace_surrogates
 from kvasir.core.types import Answer, Retrieved, Stage
 from kvasir.core.types import Text as TextPiece
