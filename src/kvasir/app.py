@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from inspect import signature
 from itertools import count
@@ -31,6 +31,7 @@ from kvasir.core.lazy import Lazy
 from kvasir.core.ledger import CollectionRecord
 from kvasir.core.process import OwnerProcess
 from kvasir.core.protocols import (
+    Converter,
     Embedder,
     Generator,
     Reranker,
@@ -40,7 +41,7 @@ from kvasir.core.protocols import (
 )
 from kvasir.core.registry import load
 from kvasir.core.run import Run
-from kvasir.core.types import SearchRequest, StoreAddress
+from kvasir.core.types import SearchRequest, Source, StoreAddress
 from kvasir.settings.components import build, check, chosen_components
 from kvasir.settings.loading import load_settings
 from kvasir.settings.schema import GeneratorSettings, Settings, reveal
@@ -49,10 +50,17 @@ from kvasir.settings.store_uris import is_embedded, same_place
 if TYPE_CHECKING:
     from kvasir.answering.chat import Conversation as Conversation
     from kvasir.answering.refinement import Refiner
+    from kvasir.core.reports import ConversionReport
+    from kvasir.evaluation.answers import AnswersResult as AnswersResult
+    from kvasir.evaluation.compare import MetricComparison as MetricComparison
     from kvasir.evaluation.judges import Judge
+    from kvasir.evaluation.judges import Judgement as Judgement
     from kvasir.evaluation.runner import EvaluationRunner
+    from kvasir.evaluation.runner import Measured as Measured
     from kvasir.ingesting.extraction import ExtractionPool
     from kvasir.ingesting.pipeline import IngestPipeline
+    from kvasir.ingesting.sources import Input
+    from kvasir.models.local import ModelFolder
 
 T = TypeVar("T")
 
@@ -212,6 +220,57 @@ class App:
         )
         return EvaluationRunner(self, options, has_filters=bool(chosen.filters))
 
+    def load_questions(self, path: Path | str) -> list[str]:
+        """Read a file of questions: JSON lines with ``question`` or ``text``, or one a line."""
+        from kvasir.evaluation.answers import load_questions
+
+        return load_questions(path)
+
+    # Documents and models
+
+    def convert(
+        self,
+        sources: Iterable[Input],
+        to: Path,
+        *,
+        converter: str = "docling",
+        models: Path | None = None,
+        run: Run | None = None,
+    ) -> ConversionReport:
+        """Convert documents to docling JSON.
+
+        Args:
+            sources: Local files and folders, and addresses.
+            to: The folder to write to, an absolute path.
+            converter: The name of what converts.
+            models: Folder of its models; by default in the data folder.
+            run: Stops it, and is told of every source.
+        """
+        from kvasir.ingesting.conversion import convert
+
+        provided = {"data_dir": self.settings.data_folder} | ({"models": models} if models else {})
+        made = cast(Converter, build("converters", converter, {}, provided))
+        max_bytes = self.settings.rag.ingest.max_file_mb << 20
+        return convert(sources, to, made, fetch=self._fetch, max_bytes=max_bytes, run=run)
+
+    def models(self) -> list[ModelFolder]:
+        """Return the embedding models on this machine."""
+        from kvasir.models.local import list_local
+
+        return list(list_local(self.settings.data_folder))
+
+    def pull_model(self, name: str | None = None, *, run: Run | None = None) -> ModelFolder:
+        """Fetch a model from the hub into the data folder; by default the settings' embedder.
+
+        Raises:
+            StoppedError: The run was stopped; what has arrived is kept for the next time.
+        """
+        from kvasir.models.hub import pull
+
+        chosen = self.settings.rag.embedding_model
+        token = reveal(chosen.token)
+        return pull(name or chosen.name, token, self.settings.data_folder, run or self._run)
+
     # Components
 
     def check_components(self) -> None:
@@ -297,7 +356,6 @@ class App:
 
     def make_pipeline(self, store: VectorStore, collection: str, **options: Any) -> IngestPipeline:
         """Make what ingests into a collection; the collection gives the rest of the options."""
-        from kvasir.ingesting.fetching import fetch
         from kvasir.ingesting.pipeline import IngestPipeline
 
         chosen, splitter = self.settings.rag.ingest, self.settings.rag.splitter
@@ -310,9 +368,7 @@ class App:
             collection,
             chunk_settings=json.dumps([splitter.chosen, splitter.arguments], sort_keys=True),
             language=self.settings.rag.language,
-            fetch=lambda url: fetch(
-                url, allow_private=chosen.allow_private_urls, max_bytes=chosen.max_file_mb << 20
-            ),
+            fetch=self._fetch,
             left_out=self.settings.own_paths,
             max_file_mb=chosen.max_file_mb,
             **options,
@@ -343,6 +399,14 @@ class App:
                 for name in on_server:
                     with closing(self.open_store(name, self.embedder)) as store:
                         store.drop()
+
+    def _fetch(self, url: str) -> tuple[Source, bytes]:
+        """Read an address within the limits of the settings."""
+        from kvasir.ingesting.fetching import fetch
+
+        chosen = self.settings.rag.ingest
+        private, most = chosen.allow_private_urls, chosen.max_file_mb << 20
+        return fetch(url, allow_private=private, max_bytes=most)
 
     def _open_store(
         self,

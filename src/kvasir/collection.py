@@ -34,13 +34,10 @@ from kvasir.core.types import (
 from kvasir.core.wire import to_json
 
 if TYPE_CHECKING:
-    from kvasir.evaluation.calibration import Fitted
+    from kvasir.core.reports import CopyReport, Findings, IngestReport, Repairs
+    from kvasir.evaluation.calibration import Fitted as Fitted
     from kvasir.ingesting.preparing import OnConflict
-    from kvasir.ingesting.report import IngestReport
     from kvasir.ingesting.sources import Input
-    from kvasir.maintenance.copying import CopyReport
-    from kvasir.maintenance.inspection import Findings
-    from kvasir.maintenance.repair import Repairs
 
 
 FilterLike = str | Mapping[str, Any] | Filter | None

@@ -13,11 +13,12 @@ from click.testing import CliRunner
 import kvasir
 from kvasir.core.errors import ExtractionError, MissingExtraError, UserError
 from kvasir.core.registry import build
+from kvasir.core.reports import ConversionReport
 from kvasir.core.run import Run, StopToken
 from kvasir.core.types import Conversion, Source
 from kvasir.frontends.cli.main import cli
 from kvasir.frontends.cli.paths import files, sources
-from kvasir.ingesting.conversion import ConversionReport, convert
+from kvasir.ingesting.conversion import convert
 
 Make = Callable[[Path], None]
 

@@ -21,13 +21,13 @@ from kvasir.core.errors import (
     UserError,
 )
 from kvasir.core.filters import parse_filter
+from kvasir.core.reports import Failed
 from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.text import has_scheme
 from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
 from kvasir.frontends.cli.paths import files
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.ingesting.publishing import Publisher
-from kvasir.ingesting.report import Failed
 from kvasir.maintenance.inspection import examine
 from kvasir.maintenance.repair import restore
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore

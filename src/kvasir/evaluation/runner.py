@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from kvasir.answering.answers import Answerer
@@ -13,7 +14,7 @@ from kvasir.answering.retrieval import Retriever
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import Embedder, Reranker, Splitter, VectorStore
 from kvasir.core.run import Run
-from kvasir.evaluation.answers import AnswerCase, AnswersResult, evaluate_answers, load_questions
+from kvasir.evaluation.answers import AnswerCase, AnswersResult, evaluate_answers
 from kvasir.evaluation.chunking import (
     ChunkingDataset,
     ChunkingResult,
@@ -124,6 +125,15 @@ class EvaluationRunner:
         self._components = components
         self.options = options
 
+    @staticmethod
+    def load_dataset(folder: Path | str) -> RetrievalDataset:
+        """Read a data set in BEIR's layout from a folder, given by its absolute path."""
+        return load_dataset(folder)
+
+    def load_chunking_dataset(self, folder: Path | str) -> ChunkingDataset:
+        """Read a data set of chunking, in the language of the settings."""
+        return load_chunking_dataset(folder, language=self.options.language)
+
     def retrieval(
         self, datasets: Sequence[RetrievalDataset], *, run: Run | None = None
     ) -> RetrievalResult:
@@ -208,21 +218,10 @@ class EvaluationRunner:
         per_question = answers_per_question(result, len(off_topic), graded)
         return Measured(per_question, dict(result.seconds))
 
-
-def compare(what: str, dataset: str, a: Measured, b: Measured) -> ComparisonResult:
-    """Compare two sides question by question, by a paired bootstrap."""
-    metrics = compare_runs(a.per_question, b.per_question)
-    leading = LEADING[what] if LEADING[what] in metrics else next(iter(metrics))
-    conclusion = conclude(leading, metrics[leading])
-    return ComparisonResult(what, dataset, a, b, metrics, leading, conclusion)
-
-
-__all__ = [
-    "ComparisonResult",
-    "EvaluationRunner",
-    "Measured",
-    "compare",
-    "load_chunking_dataset",
-    "load_dataset",
-    "load_questions",
-]
+    @staticmethod
+    def compare(what: str, dataset: str, a: Measured, b: Measured) -> ComparisonResult:
+        """Compare two sides question by question, by a paired bootstrap."""
+        metrics = compare_runs(a.per_question, b.per_question)
+        leading = LEADING[what] if LEADING[what] in metrics else next(iter(metrics))
+        conclusion = conclude(leading, metrics[leading])
+        return ComparisonResult(what, dataset, a, b, metrics, leading, conclusion)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -16,48 +15,16 @@ from urllib.parse import unquote, urlsplit
 from kvasir.core.errors import ExtractionError, KvasirError, StoppedError, UserError
 from kvasir.core.media_types import by_name
 from kvasir.core.protocols import Converter
+from kvasir.core.reports import ConversionReport, Converted, Failed
 from kvasir.core.run import Run
 from kvasir.core.types import Conversion, Source
 from kvasir.ingesting.extraction import too_large
-from kvasir.ingesting.report import Failed
 from kvasir.ingesting.sources import Discovery, Input, discover, is_address
 
 Fetch = Callable[[str], tuple[Source, bytes]]
 
 CONVERTING = "converting"
 """The stage that is reported."""
-
-
-@dataclass(frozen=True, slots=True)
-class Converted:
-    """A document that was converted.
-
-    Attributes:
-        source_uri: The document.
-        path: The file of docling JSON.
-        warnings: What could not be converted of it; empty where all was.
-    """
-
-    source_uri: str
-    path: Path
-    warnings: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class ConversionReport:
-    """What a conversion did, in the order in which it was done.
-
-    Attributes:
-        converted: What was written.
-        failed: What could not be converted, and why; the rest went on.
-        left: Sources that were not come to, because the run was interrupted.
-        interrupted: The run was stopped; what was finished is kept.
-    """
-
-    converted: list[Converted] = field(default_factory=list)
-    failed: list[Failed] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-    interrupted: bool = False
 
 
 def convert(

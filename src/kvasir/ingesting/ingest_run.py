@@ -9,12 +9,12 @@ from dataclasses import replace
 from kvasir.core.batches import batches
 from kvasir.core.errors import ComponentError, KvasirError, RejectedDataError
 from kvasir.core.ledger import Catalog, VersionStatus
+from kvasir.core.reports import Failed, Finished, IngestReport, Outcome
 from kvasir.core.run import Run
 from kvasir.core.types import Metadata, document_id
 from kvasir.ingesting.embedding import Ready
 from kvasir.ingesting.preparing import Prepared, Reader, Relabelled, Unreadable, Work, cause_of
 from kvasir.ingesting.publishing import Publisher
-from kvasir.ingesting.report import Failed, Finished, IngestReport, Outcome
 from kvasir.ingesting.sources import Discovery
 
 _RELABEL_TOGETHER = 100

@@ -19,6 +19,7 @@ from kvasir.core.errors import (
 )
 from kvasir.core.ledger import Catalog, check_metadata
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
+from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run
 from kvasir.core.types import Metadata
 from kvasir.ingesting.ingest_run import IngestRun
@@ -34,7 +35,6 @@ from kvasir.ingesting.publishing import (
     LEASE_SECONDS,
     Publisher,
 )
-from kvasir.ingesting.report import IngestReport
 from kvasir.ingesting.sources import Input, discover, named
 
 SETTINGS_VERSION = 1

@@ -28,11 +28,11 @@ from kvasir.core.ledger import (
     chunk_metadata,
 )
 from kvasir.core.protocols import Splitter
+from kvasir.core.reports import Failed, Finished, Outcome
 from kvasir.core.run import StopToken
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Document, Metadata, MetadataValue, Source, document_id
 from kvasir.ingesting.extraction import too_large
-from kvasir.ingesting.report import Failed, Finished, Outcome
 from kvasir.ingesting.sources import NOT_A_FILE, Upload, is_address
 from kvasir.language.detect import detect
 

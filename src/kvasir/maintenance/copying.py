@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import perf_counter
-from typing import ClassVar
 
 import numpy as np
 
 from kvasir.core.protocols import Optimizable, VectorStore
+from kvasir.core.reports import CopyReport
 from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Matrix
 from kvasir.core.wire import dumps
@@ -35,49 +35,6 @@ _VECTOR_TOLERANCE = 2e-3
 vector at a cosine of 0.999 to the right one is 0.04 off in the mean."""
 
 Pair = tuple[Chunk, Matrix]
-
-
-@dataclass(frozen=True, slots=True)
-class CopyReport:
-    """What a copy did. Chunks are given by id, sorted.
-
-    Attributes:
-        chunks: How many chunks the source has.
-        written: How many of them were written now.
-        kept: How many were in the target already, the same in every respect.
-        extra: Chunks in the target that the source does not have.
-        removed: How many of those were deleted.
-        faulty: Chunks that are missing from the target, differ there, or are there twice.
-        counted: How many chunks the target says it has.
-        changed: Whether the source was written to during the copy.
-        checksum: Of the source: the sum of all digests, hexadecimal; in whatever order the
-            chunks come, it is the same.
-        target_checksum: The same of the target, without extra chunks.
-        seconds: How long it took.
-    """
-
-    computed: ClassVar[tuple[str, ...]] = ("verified",)
-    chunks: int
-    written: int
-    kept: int
-    extra: tuple[str, ...]
-    removed: int
-    faulty: tuple[str, ...]
-    counted: int
-    changed: bool
-    checksum: str
-    target_checksum: str
-    seconds: float
-
-    @property
-    def verified(self) -> bool:
-        """Whether the target has every chunk of the source, each the same."""
-        return (
-            not self.faulty
-            and not self.changed
-            and self.counted == self.chunks + len(self.extra) - self.removed
-            and self.checksum == self.target_checksum
-        )
 
 
 def copy_chunks(

@@ -5,13 +5,12 @@ What is done about the findings is in ``maintenance.repair``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from kvasir.core.errors import CollectionError
 from kvasir.core.ledger import Catalog, ChunkRecord, VersionStatus, passage_hash
 from kvasir.core.protocols import VectorStore
+from kvasir.core.reports import Findings
 from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Matrix
 
@@ -21,49 +20,6 @@ COMPARING = "comparing"
 _CHECKED_TOGETHER = 1000
 _LENGTH_TOLERANCE = 0.01
 """How far a vector's length may be from 1; stores that keep half precision are within it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What does not agree in a collection. Chunks are given by id, sorted.
-
-    Attributes:
-        collection: The collection's name.
-        unfinished: Versions that are half-written or half-deleted.
-        unstamped: Documents whose new metadata did not reach the store.
-        orphans: Chunks in the store that no live document has.
-        missing: Chunks of live documents that are not in the store.
-        altered: Chunks whose text, span or headings differ, or that are there twice.
-        mislabelled: Chunks whose metadata differs.
-        bad_vectors: Chunks whose vector is not finite or not of unit length.
-        expected: How many chunks the catalog has.
-        counted: How many chunks the store says it has.
-    """
-
-    collection: str
-    unfinished: int
-    unstamped: int
-    orphans: tuple[str, ...]
-    missing: tuple[str, ...]
-    altered: tuple[str, ...]
-    mislabelled: tuple[str, ...]
-    bad_vectors: tuple[str, ...]
-    expected: int
-    counted: int
-
-    @property
-    def clean(self) -> bool:
-        """True if everything agrees."""
-        return not (
-            self.unfinished
-            or self.unstamped
-            or self.orphans
-            or self.missing
-            or self.altered
-            or self.mislabelled
-            or self.bad_vectors
-            or self.expected != self.counted
-        )
 
 
 def examine(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
@@ -17,6 +16,7 @@ from kvasir.core.batches import batches
 from kvasir.core.errors import StoppedError, UserError
 from kvasir.core.ledger import Catalog, ChunkRecord, passage_hash
 from kvasir.core.protocols import Embedder, VectorStore
+from kvasir.core.reports import Repairs
 from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Metadata
 from kvasir.ingesting.publishing import Publisher
@@ -26,27 +26,6 @@ REMOVING, REWRITING, RELABELLING = "removing", "writing again", "new metadata"
 """The stages that are reported, after that of ``examine``."""
 
 _SLICE = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Repairs:
-    """What was repaired.
-
-    Attributes:
-        recovered: Half-written versions that were taken back.
-        removed: Chunks that were deleted from the store.
-        rewritten: Chunks that were embedded again and written.
-        relabelled: Chunks that were given their metadata.
-        left: Chunks that are still to be repaired, because the run was stopped.
-        interrupted: The run was stopped; what was repaired is kept.
-    """
-
-    recovered: int = 0
-    removed: int = 0
-    rewritten: int = 0
-    relabelled: int = 0
-    left: int = 0
-    interrupted: bool = False
 
 
 def repair(

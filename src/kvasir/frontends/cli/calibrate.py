@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from kvasir.collection import Collection
+from kvasir.app import App
 from kvasir.core.errors import UserError
-from kvasir.evaluation.answers import load_questions
-from kvasir.evaluation.calibration import Fitted
 from kvasir.frontends.cli.interrupts import long_work
-from kvasir.frontends.cli.options import json_option, with_collection
+from kvasir.frontends.cli.options import json_option, with_app
 from kvasir.frontends.cli.rendering import print_json
+
+if TYPE_CHECKING:
+    from kvasir.collection import Fitted
 
 
 @click.command()
@@ -27,9 +30,9 @@ from kvasir.frontends.cli.rendering import print_json
 @click.option("--apply", "wanted", is_flag=True, help="Keep the decision where it is only shown.")
 @click.option("--reset", is_flag=True, help="Go back to the decision that comes with Kvasir.")
 @json_option
-@with_collection
+@with_app
 def calibrate(
-    collection: Collection,
+    app: App,
     questions: str | None,
     off_topic: str | None,
     wanted: bool,
@@ -42,22 +45,23 @@ def calibrate(
     That is a rough guide, so the new decision is only shown; --apply keeps it. The same holds
     where it would refuse more good questions, or answer clearly more of the others.
     """
-    if reset:
-        if questions or off_topic or wanted:
-            raise UserError("--reset stands alone: nothing is fitted then")
-        collection.keep_calibration(None)
-        if as_json:
-            print_json({"reset": True})
-        else:
-            click.echo(f"collection '{collection.name}' refuses as Kvasir comes, from now on")
-        return
-    with long_work(quiet=as_json) as run:
-        fitted = collection.calibrate(
-            load_questions(questions) if questions else None,
-            load_questions(off_topic) if off_topic else None,
-            apply=wanted or None,
-            run=run,
-        )
+    if reset and (questions or off_topic or wanted):
+        raise UserError("--reset stands alone: nothing is fitted then")
+    with app.collection() as collection:
+        if reset:
+            collection.keep_calibration(None)
+            if as_json:
+                print_json({"reset": True})
+            else:
+                click.echo(f"collection '{collection.name}' refuses as Kvasir comes, from now on")
+            return
+        with long_work(quiet=as_json) as run:
+            fitted = collection.calibrate(
+                app.load_questions(questions) if questions else None,
+                app.load_questions(off_topic) if off_topic else None,
+                apply=wanted or None,
+                run=run,
+            )
     if as_json:
         print_json(fitted)
         return

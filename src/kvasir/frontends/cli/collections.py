@@ -11,6 +11,7 @@ from kvasir.app import App
 from kvasir.collection import Collection
 from kvasir.core.errors import StoppedError
 from kvasir.core.ledger import CollectionRecord
+from kvasir.core.reports import CopyReport
 from kvasir.core.types import StoreAddress
 from kvasir.core.wire import to_json
 from kvasir.frontends.cli.interrupts import await_input, long_work
@@ -18,7 +19,6 @@ from kvasir.frontends.cli.main import EXIT_DECLINED, EXIT_INTERRUPTED, EXIT_SOME
 from kvasir.frontends.cli.options import json_option, with_app, with_collection
 from kvasir.frontends.cli.progress import rate
 from kvasir.frontends.cli.rendering import print_json, print_table
-from kvasir.maintenance.copying import CopyReport
 from kvasir.settings.schema import Settings
 from kvasir.settings.store_uris import absolute_uri, guess_store
 

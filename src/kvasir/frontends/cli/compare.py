@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kvasir.app import App
 from kvasir.core.run import Progress, Run
-from kvasir.evaluation.compare import MetricComparison
-from kvasir.evaluation.runner import Measured, load_dataset, load_questions
-from kvasir.evaluation.runner import compare as compare_sides
 from kvasir.frontends.cli.interrupts import long_work, stop_token
 from kvasir.frontends.cli.options import json_option, settings_of
 from kvasir.frontends.cli.rendering import print_json, print_table
+
+if TYPE_CHECKING:
+    from kvasir.app import Measured, MetricComparison
 
 settings_file = click.Path(exists=True, dir_okay=False)
 data_folder = click.Path(exists=True, file_okay=False, resolve_path=True)
@@ -63,14 +63,14 @@ def compare(
     loading = Run(stop_token())
     with App(settings["A"], run=loading) as app_a, App(settings["B"], run=loading) as app_b:
         runners = {"A": app_a.evaluation(), "B": app_b.evaluation()}
-        loaded = load_dataset(dataset)
-        foreign = load_questions(off_topic) if off_topic else []
+        loaded = runners["A"].load_dataset(dataset)
+        foreign = app_a.load_questions(off_topic) if off_topic else []
         with long_work(quiet=as_json) as run:
             sides = [
                 runner.measure(what, loaded, foreign, run=_of_side(run, side))
                 for side, runner in runners.items()
             ]
-    result = compare_sides(what, loaded.name, *sides)
+    result = runners["A"].compare(what, loaded.name, *sides)
     if as_json:
         print_json(
             {

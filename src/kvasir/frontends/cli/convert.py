@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from kvasir.core.protocols import Converter
-from kvasir.core.registry import build
+from kvasir.app import App
+from kvasir.core.reports import ConversionReport
 from kvasir.core.text import shown
 from kvasir.frontends.cli.interrupts import long_work
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
-from kvasir.frontends.cli.options import json_option, with_settings
+from kvasir.frontends.cli.options import json_option, with_app
 from kvasir.frontends.cli.paths import sources as given
 from kvasir.frontends.cli.rendering import failure_line, print_json
 from kvasir.frontends.cli.terminal import place
-from kvasir.ingesting.conversion import ConversionReport
-from kvasir.ingesting.conversion import convert as run_conversion
-from kvasir.ingesting.fetching import fetch
-from kvasir.settings.schema import Settings
 
 
 @click.command()
@@ -40,9 +35,9 @@ from kvasir.settings.schema import Settings
 )
 @click.option("--converter", default="docling", show_default=True, help="What converts.")
 @json_option
-@with_settings
+@with_app
 def convert(
-    settings: Settings,
+    app: App,
     sources: tuple[str, ...],
     to: Path,
     models: Path | None,
@@ -54,22 +49,9 @@ def convert(
     What cannot be converted is listed at the end, and the rest goes on; where only a part was
     converted, the part is kept and a warning names what is missing. Needs the extra docling.
     """
-    chosen = settings.rag.ingest
-    max_bytes = chosen.max_file_mb << 20
-    provided: dict[str, Any] = {"data_dir": settings.data_folder}
-    if models:
-        provided["models"] = models
-    made: Converter = build("converters", converter, {}, provided)
     with long_work(quiet=as_json) as run:
-        report = run_conversion(
-            given(sources),
-            to.absolute(),
-            made,
-            fetch=lambda url: fetch(
-                url, allow_private=chosen.allow_private_urls, max_bytes=max_bytes
-            ),
-            max_bytes=max_bytes,
-            run=run,
+        report = app.convert(
+            given(sources), to.absolute(), converter=converter, models=models, run=run
         )
     if as_json:
         print_json(report)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import click
 
 from kvasir.collection import Collection
+from kvasir.core.reports import Findings, Repairs
 from kvasir.frontends.cli.interrupts import long_work
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, with_collection
 from kvasir.frontends.cli.rendering import print_json
-from kvasir.maintenance.inspection import Findings
-from kvasir.maintenance.repair import Repairs
 
 
 @click.command()

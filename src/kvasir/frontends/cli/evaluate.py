@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,14 +12,14 @@ from kvasir.app import App
 from kvasir.core.errors import KvasirError, StoppedError
 from kvasir.core.text import one_line, printable
 from kvasir.core.wire import dumps, to_json
-from kvasir.evaluation.answers import AnswersResult
-from kvasir.evaluation.judges import Judgement
-from kvasir.evaluation.runner import load_chunking_dataset, load_dataset, load_questions
 from kvasir.frontends.cli.compare import compare, data_folder
 from kvasir.frontends.cli.interrupts import long_work
 from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_INTERRUPTED
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
 from kvasir.frontends.cli.rendering import print_json, print_table
+
+if TYPE_CHECKING:
+    from kvasir.app import AnswersResult, Judgement
 
 
 @click.group()
@@ -46,8 +46,8 @@ def retrieval(app: App, folders: tuple[str, ...], as_json: bool) -> None:
 
     Several folders go into one collection and are reported apart.
     """
-    datasets = [load_dataset(each) for each in folders]
     runner = app.evaluation()
+    datasets = [runner.load_dataset(each) for each in folders]
     with long_work(quiet=as_json) as run:
         result = runner.retrieval(datasets, run=run)
     if as_json:
@@ -81,7 +81,7 @@ def retrieval(app: App, folders: tuple[str, ...], as_json: bool) -> None:
 def chunking(app: App, dataset: str, top_k: int, as_json: bool) -> None:
     """Measure a splitter: token-level recall, precision and IoU of what is retrieved."""
     runner = app.evaluation()
-    loaded = load_chunking_dataset(dataset, language=runner.options.language)
+    loaded = runner.load_chunking_dataset(dataset)
     with long_work(quiet=as_json) as run:
         result = runner.chunking(loaded, top_k=top_k, run=run)
     if as_json:
@@ -131,8 +131,8 @@ def answers(
     """
     runner = app.evaluation()
     is_judged = runner.check_judge()
-    loaded = load_dataset(dataset)
-    foreign = load_questions(off_topic) if off_topic else []
+    loaded = runner.load_dataset(dataset)
+    foreign = app.load_questions(off_topic) if off_topic else []
     with long_work(quiet=as_json) as run:
         result = runner.answers(loaded, foreign, run=run)
     # Judging may take hours and fail: what was measured is written down before.

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from kvasir.collection import Collection
 from kvasir.core.errors import ComponentError, StoppedError, StoreIncompleteError, UserError
+from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run
 from kvasir.core.types import MetadataValue
 from kvasir.frontends.cli.interrupts import long_work
@@ -19,7 +20,6 @@ from kvasir.frontends.cli.options import json_option, setting_option, with_colle
 from kvasir.frontends.cli.paths import sources
 from kvasir.frontends.cli.rendering import failure_line, print_json, sizes
 from kvasir.frontends.cli.terminal import place
-from kvasir.ingesting.report import IngestReport
 
 
 @click.command()

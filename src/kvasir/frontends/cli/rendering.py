@@ -10,10 +10,10 @@ from typing import Any
 import click
 from rich.cells import cell_len
 
+from kvasir.core.reports import Failed
 from kvasir.core.text import shown
 from kvasir.core.wire import dumps
 from kvasir.frontends.cli.terminal import source_name
-from kvasir.ingesting.report import Failed
 
 _CONTROL = re.compile(r"[\x7f-\x9f]")
 
