@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from kvasir.components.stores.qdrant_edge import QdrantStore
 
 Kvasir = Callable[..., Any]
 
@@ -79,3 +81,20 @@ def test_repairing_with_a_lost_catalog_is_refused(kvasir: Kvasir, notes: Path) -
     assert "backup" in refused
     assert refused.count("\n") == 1
     assert len(kvasir("doctor", "--json", code=4).json["findings"]["orphans"]) == 2
+
+
+def test_a_repair_reads_the_store_twice_and_once_where_nothing_is_wrong(
+    damaged: Kvasir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    scroll = QdrantStore.scroll
+
+    def counted(store: QdrantStore, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        read.append("whole store")
+        return scroll(store, *args, **kwargs)
+
+    monkeypatch.setattr(QdrantStore, "scroll", counted)
+    assert "repaired: 2 rewritten" in damaged("doctor", "--repair").out
+    assert len(read) == 2
+    assert "is sound" in damaged("doctor", "--repair").out
+    assert len(read) == 3

@@ -69,6 +69,8 @@ def check(catalog, store, embedder, before, **found):
         assert getattr(findings, name) == value, name
     assert not findings.clean
     repairs = repair(catalog, store, embedder, "test")
+    for name, value in found.items():
+        assert getattr(repairs.found, name) == value, name
     assert content(store) == before
     assert examine(catalog, store, "test").clean
     embedder.embedded = 0

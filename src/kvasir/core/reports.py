@@ -238,6 +238,7 @@ class Repairs:
     """What was repaired.
 
     Attributes:
+        found: What did not agree before.
         recovered: Half-written versions that were taken back.
         removed: Chunks that were deleted from the store.
         rewritten: Chunks that were embedded again and written.
@@ -246,6 +247,7 @@ class Repairs:
         interrupted: The run was stopped; what was repaired is kept.
     """
 
+    found: Findings
     recovered: int = 0
     removed: int = 0
     rewritten: int = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -69,8 +70,11 @@ def _repair(
 ) -> Repairs:
     if catalog.chunk_count(collection) == 0 and not catalog.unfinished(collection):
         _refuse_to_empty(store, collection)
+    unfinished = catalog.unfinished(collection)
+    unstamped = len(catalog.pending_metadata_updates(collection))
     recovered = publisher.recover()
     found = examine(catalog, store, collection, run=run)
+    found = replace(found, unfinished=unfinished, unstamped=unstamped)
     wrong = {*found.altered, *found.bad_vectors}
     rewriting, relabelling = {*found.missing, *wrong}, set(found.mislabelled)
     removed = rewritten = relabelled = 0
@@ -87,7 +91,7 @@ def _repair(
     store.flush()
     due = len(found.orphans) + len(rewriting) + len(relabelling)
     left = due - removed - rewritten - relabelled
-    return Repairs(recovered, removed, rewritten, relabelled, left, interrupted)
+    return Repairs(found, recovered, removed, rewritten, relabelled, left, interrupted)
 
 
 def restore(

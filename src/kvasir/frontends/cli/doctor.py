@@ -24,11 +24,13 @@ def doctor(collection: Collection, repair: bool, as_json: bool) -> int:
     """
     repairs = None
     with long_work(quiet=as_json) as run:
-        after = findings = collection.inspect(run=run)
-        if repair and not findings.clean:
+        if repair:
             repairs = collection.repair(run=run)
-            if not repairs.interrupted:
-                after = collection.inspect(run=run)
+        after = findings = repairs.found if repairs else collection.inspect(run=run)
+        if findings.clean:
+            repairs = None
+        elif repairs and not repairs.interrupted:
+            after = collection.inspect(run=run)
     interrupted = repairs is not None and repairs.interrupted
     code = EXIT_INTERRUPTED if interrupted else 0 if after.clean else EXIT_SOME_FAILED
     if as_json:
