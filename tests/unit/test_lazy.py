@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -96,3 +97,29 @@ def test_closing_ends_the_connections_of_generators():
         assert not another.connected
         assert chosen.connected
     assert not chosen.connected
+
+
+def test_a_value_may_be_taken_while_others_ask_for_it():
+    lazy, until = Lazy(object), time.monotonic() + 0.5
+    failed: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            while time.monotonic() < until:
+                assert lazy.get() is not None
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        while time.monotonic() < until:
+            lazy.take()
+    finally:
+        sys.setswitchinterval(interval)
+    for thread in threads:
+        thread.join(30)
+    assert failed == []

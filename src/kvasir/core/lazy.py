@@ -16,17 +16,20 @@ class Lazy(Generic[T]):
         """Keep what makes the value; nothing is made yet."""
         self._make = make
         self._lock = threading.RLock()
-        self._made: list[T] = []
+        self._made: tuple[T] | None = None
 
     def get(self) -> T:
         """Return the value; make it if this is the first call."""
-        if not self._made:
+        made = self._made
+        if made is None:
             with self._lock:
-                if not self._made:
-                    self._made.append(self._make())
-        return self._made[0]
+                made = self._made
+                if made is None:
+                    made = self._made = (self._make(),)
+        return made[0]
 
     def take(self) -> T | None:
         """Return the value if it was made, and forget it: the next ``get`` makes another."""
         with self._lock:
-            return self._made.pop() if self._made else None
+            made, self._made = self._made, None
+        return made[0] if made else None
