@@ -15,7 +15,6 @@ from inspect import signature
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from uuid import uuid4
 
@@ -123,12 +122,7 @@ class App:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -140,10 +134,11 @@ class App:
             return
         with self._lock:
             self._is_open = False
-            indexes, self._indexes = list(self._indexes.values()), {}
-        for index in indexes:
-            index.close()
-        self._opened.close()
+            indexes, self._indexes = self._indexes, {}
+            opened = self._opened.pop_all()
+        with opened:
+            for index in indexes.values():
+                opened.callback(index.leases.close)
 
     # Collections
 
@@ -160,11 +155,13 @@ class App:
             ClosedError: The application is closed.
         """
         name = name or self.settings.collection
+        options = self._use(self._options)
         with self._lock:
             self._check_open()
             if name not in self._indexes:
-                self._indexes[name] = Index(name, self, self._options.get())
-            return Collection(self._indexes[name], on_close=on_close)
+                self._indexes[name] = Index(name, self, options)
+            index = self._indexes[name]
+        return Collection(index, on_close=on_close)
 
     def collections(self) -> list[CollectionRecord]:
         """Return what the catalog knows of all collections."""
@@ -195,7 +192,7 @@ class App:
             return Conversation(
                 generator,
                 lambda: lease().index.answerer(generator),
-                search=self._options.get().request(),
+                search=self._use(self._options).request(),
                 refiner=self._make_refiner(generator, opened),
                 on_close=opened.pop_all().close,
             )
@@ -510,7 +507,12 @@ class App:
         close = getattr(component, "close", None)
         if close is not None:
             with self._lock:
-                (opened or self._opened).callback(close)
+                is_open = self._is_open
+                if is_open:
+                    (opened or self._opened).callback(close)
+            if not is_open:
+                close()
+                self._check_open()
         return component
 
     def _check_open(self) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
-from types import TracebackType
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from kvasir.answering.answers import check_question
@@ -20,7 +19,6 @@ from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import ClosedError, NameTakenError, UnfinishedError, UserError
 from kvasir.core.filters import Filter, parse_filter
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
-from kvasir.core.protocols import Optimizable
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import (
@@ -31,7 +29,6 @@ from kvasir.core.types import (
     SearchRequest,
     StoreAddress,
 )
-from kvasir.core.wire import to_json
 
 if TYPE_CHECKING:
     from kvasir.core.reports import CopyReport, Findings, IngestReport, Repairs
@@ -68,26 +65,25 @@ class Collection:
         self._on_close = on_close
         self._lock = threading.Lock()
         self._is_open = True
-        index.lease()
+        index.leases.take()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
         """End the lease; a second call does nothing."""
+        if not self.index.leases.process.is_this:
+            return
         with self._lock:
             was_open, self._is_open = self._is_open, False
-        if was_open and self.index.process.is_this:
-            self.index.release()
-            self._on_close()
+        if was_open:
+            try:
+                self.index.leases.release()
+            finally:
+                self._on_close()
 
     # Reading
 
@@ -116,7 +112,7 @@ class Collection:
             raise UserError("the query is empty: type one")
         with self._call() as index:
             asked = index.options.request(query, top_k, min_score_threshold, parse_filter(filters))
-            return index.retriever.retrieve(asked)
+            return index.retrieve(asked)
 
     def ask(
         self,
@@ -149,12 +145,17 @@ class Collection:
         return AnswerStream(self._events(asked))
 
     def _events(self, asked: SearchRequest) -> Generator[AnswerEvent, None, None]:
-        # A lease, not a call: a stream that nobody reads on must not keep others from closing.
-        with self.index.leased():
+        # A lease, and a call for each step: a stream that nobody reads on keeps nobody waiting.
+        with self.index.leases.lease():
             with self._call() as index:
                 answerer = index.answerer()
             with closing(answerer.generate_answer(asked)) as events:
-                yield from events
+                while True:
+                    with index.leases.call():
+                        event = next(events, None)
+                    if event is None:
+                        return
+                    yield event
 
     def record(self) -> CollectionRecord:
         """Return what the catalog knows of the collection."""
@@ -165,6 +166,7 @@ class Collection:
     def chunk_count(self) -> int:
         """Return how many chunks the collection's documents have."""
         with self._call() as index:
+            index.record()
             return index.components.catalog.chunk_count(self.name)
 
     def documents(
@@ -244,7 +246,7 @@ class Collection:
             )
             index.forget_record()
             if build_graph and not report.interrupted:
-                self.optimize()
+                index.optimize()
             return report
 
     def optimize(self, *, wait: bool = False, run: Run | None = None) -> None:
@@ -259,8 +261,7 @@ class Collection:
             StoppedError: The run was stopped.
         """
         with self._call() as index:
-            if isinstance(index.store, Optimizable):
-                index.store.optimize(wait=wait, stop=run.stop if run else None)
+            index.optimize(wait=wait, stop=run.stop if run else None)
 
     def delete(self, *sources: str) -> int:
         """Delete documents, by id or source URI; return how many. Needs no model."""
@@ -275,16 +276,18 @@ class Collection:
     def drop(self) -> None:
         """Delete the collection with everything in it; its name is free for another model.
 
-        Needs no model. After an interruption, doing it again does the rest.
+        Needs no model. Other calls in progress end first, and later ones wait. After an
+        interruption, doing it again does the rest.
 
         Raises:
-            WriterConflictError: Something is being written to it; nothing was deleted then.
+            WriterConflictError: Another process writes to it; nothing was deleted then.
         """
-        with self._call() as index:
+        self._check_open()
+        index = self.index
+        with index.leases.call_alone():
             index.forget_record()
             index.record()
             index.publisher.delete_collection()
-            index.reset()
 
     # Maintenance
 
@@ -425,19 +428,24 @@ class Collection:
             )
             fitted = decide(calibration, all_given=made is None, apply=apply)
             if fitted.kept:
-                self.keep_calibration(calibration)
+                index.keep_calibration(calibration)
             return fitted
 
     def keep_calibration(self, calibration: Calibration | None) -> None:
         """Keep a decision to refuse with the collection; None brings the shipped one back."""
         with self._call() as index:
-            index.record()
-            stored = to_json(calibration) if calibration else None
-            index.components.catalog.set_calibration(self.name, stored)
-            index.forget_record()
+            index.keep_calibration(calibration)
 
-    def _call(self) -> AbstractContextManager[Index]:
-        return _call(self)
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise ClosedError(f"this lease of collection '{self.name}' is closed")
+
+    @contextmanager
+    def _call(self) -> Iterator[Index]:
+        """Give a call the index, and keep the store open until it has ended."""
+        self._check_open()
+        with self.index.leases.call():
+            yield self.index
 
     def _check_target_name(self, name: str) -> bool:
         """Return True if a copy of this name needs records of its own in the catalog.
@@ -455,12 +463,3 @@ class Collection:
         if ids[0] != ids[1]:
             raise NameTakenError(name, ", of other documents")
         return False
-
-
-@contextmanager
-def _call(collection: Collection) -> Iterator[Index]:
-    """Give a call the index, and keep the store open until it has ended."""
-    if not collection._is_open:
-        raise ClosedError(f"this lease of collection '{collection.name}' is closed")
-    with collection.index.call():
-        yield collection.index

@@ -8,31 +8,34 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kvasir.answering.answers import Answerer
 from kvasir.answering.citations import FindVersion
 from kvasir.answering.refusal import Calibration
-from kvasir.answering.retrieval import Languages, Retriever
+from kvasir.answering.retrieval import Languages, Retriever, Searches
 from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, StoreIncompleteError
 from kvasir.core.filters import Filter, all_of
 from kvasir.core.lazy import Lazy
+from kvasir.core.leases import Leases
 from kvasir.core.ledger import Catalog, CollectionRecord, DocumentRecord, check_embedder
-from kvasir.core.process import OwnerProcess
 from kvasir.core.protocols import (
     Embedder,
     Generator,
+    Optimizable,
     Reranker,
     Splitter,
     TextAnalyzer,
     VectorStore,
 )
 from kvasir.core.templates import DEFAULT_PROMPT
+from kvasir.core.run import StopToken
 from kvasir.core.text import replace_surrogates
-from kvasir.core.types import SearchRequest, StoreAddress, document_id
+from kvasir.core.types import Hit, SearchRequest, StoreAddress, document_id
+from kvasir.core.wire import to_json
 from kvasir.ingesting.publishing import Publisher
 
 if TYPE_CHECKING:
@@ -145,60 +148,12 @@ class Index:
         self.name = name
         self.components = components
         self.options = options
-        self.process = OwnerProcess()
+        self.leases = Leases(self._close)
         self.writing = threading.Lock()
-        self._changed = threading.Condition()
-        self._leases = self._calls = 0
         self._store = Lazy(self._open_store)
         self._pipeline = Lazy(self._make_pipeline)
         self._retriever = Lazy(self._make_retriever)
         self._known: tuple[float, CollectionRecord | None] = (0.0, None)
-
-    # Leases and calls
-
-    def lease(self) -> None:
-        """Count one more lease."""
-        with self._changed:
-            self._leases += 1
-
-    def release(self) -> None:
-        """End a lease; the last one closes the store once no call uses it."""
-        with self._changed:
-            self._leases -= 1
-            self._close_if_unused()
-
-    @contextmanager
-    def leased(self) -> Iterator[None]:
-        """Hold a lease meanwhile."""
-        self.lease()
-        try:
-            yield
-        finally:
-            self.release()
-
-    @contextmanager
-    def call(self) -> Iterator[None]:
-        """Keep the store open while a call uses it."""
-        self.process.check()
-        with self._changed:
-            self._calls += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._calls -= 1
-                self._changed.notify_all()
-                self._close_if_unused()
-
-    def close(self) -> None:
-        """Close the store whatever leases there are, after the calls in other threads ended."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._calls)
-            self._close()
-
-    def _close_if_unused(self) -> None:
-        if not self._leases and not self._calls:
-            self._close()
 
     def _close(self) -> None:
         self._pipeline.take()
@@ -222,11 +177,6 @@ class Index:
             known = self._read_record()
             self._known = (now, known)
         return known
-
-    def reset(self) -> None:
-        """Close the store and forget everything read: the collection was deleted."""
-        with self._changed:
-            self._close()
 
     def forget_record(self) -> None:
         """Read the collection's record again when it is next needed."""
@@ -254,18 +204,31 @@ class Index:
         check_embedder(self.record(), self.components.embedder)
         return self._retriever.get()
 
+    def retrieve(self, request: SearchRequest) -> list[Hit]:
+        """Return the hits of a search, best first; the store stays open meanwhile."""
+        with self.leases.call():
+            return self.retriever.retrieve(request)
+
+    def optimize(self, *, wait: bool = False, stop: StopToken | None = None) -> None:
+        """Build the search graph where it is due."""
+        if isinstance(self.store, Optimizable):
+            self.store.optimize(wait=wait, stop=stop)
+
     def answerer(self, generator: Generator | None = None) -> Answerer:
         """Return what answers from the collection, with the decision to refuse as stored now.
 
         Args:
             generator: What writes; by default the one that the settings choose.
         """
+        with self.leases.call():
+            _ = self.retriever  # Refuses another embedder and a lost store at once.
+            calibration = self.calibration()
         return make_answerer(
             self.components,
             self.options,
-            self.retriever,
+            self,
             lambda document: self.components.catalog.live_version(self.name, document),
-            self.calibration(),
+            calibration,
             generator=generator,
             languages=self.languages,
         )
@@ -278,6 +241,13 @@ class Index:
         """Return the decision to refuse that was fitted to the collection, if any."""
         stored = self.record().calibration
         return Calibration.from_stored(stored) if stored else None
+
+    def keep_calibration(self, calibration: Calibration | None) -> None:
+        """Keep a decision to refuse with the collection; None brings the shipped one back."""
+        self.record()
+        stored = to_json(calibration) if calibration else None
+        self.components.catalog.set_calibration(self.name, stored)
+        self.forget_record()
 
     def text(self, document: str) -> str | None:
         """Return the text of a document, by its id."""
@@ -345,7 +315,7 @@ class Index:
 def make_answerer(
     components: Components,
     options: CollectionOptions,
-    retriever: Retriever,
+    retriever: Searches,
     find_version: FindVersion,
     calibration: Calibration | None = None,
     *,

@@ -25,7 +25,7 @@ from kvasir.answering.refusal import (
     refusal,
     says_it_does_not_know,
 )
-from kvasir.answering.retrieval import Languages, Retriever
+from kvasir.answering.retrieval import Languages, Searches
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.deadline import (
@@ -63,7 +63,7 @@ class Answerer:
 
     def __init__(
         self,
-        retriever: Retriever,
+        retriever: Searches,
         generator: protocols.Generator,
         *,
         analyzer: TextAnalyzer,

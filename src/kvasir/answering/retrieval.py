@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -40,6 +41,13 @@ Scored = tuple[float, Candidate]
 """A fused score, 0..1, and what it is the score of."""
 
 Languages = Collection[str] | Callable[[], Collection[str]]
+
+
+class Searches(Protocol):
+    """What answers are made from: a ``Retriever``, or what guards one."""
+
+    def retrieve(self, request: SearchRequest) -> list[Hit]:
+        """Return the hits of a search, best first."""
 
 
 class Retriever:

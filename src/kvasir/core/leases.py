@@ -1,0 +1,129 @@
+"""Counts who uses something shared, and closes it when nobody does: never under a user."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from kvasir.core.deadline import check, remaining
+from kvasir.core.errors import ClosedError
+from kvasir.core.process import OwnerProcess
+
+
+class Leases:
+    """The leases and the calls in progress of something that opens when it is first needed.
+
+    Attributes:
+        process: The process that made it; only this one may use it.
+    """
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        """Args: what closes it; called with nobody using it, more than once, opened or not."""
+        self.process = OwnerProcess()
+        self._close = close
+        self._changed = threading.Condition()
+        self._leases = 0
+        self._calls: Counter[int] = Counter()
+        """Calls in progress by thread: one in another happens where a callback makes it."""
+        self._is_alone = self._is_closed = False
+
+    def take(self) -> None:
+        """Count one more lease."""
+        self.process.check()
+        with self._changed:
+            self._leases += 1
+
+    def release(self) -> None:
+        """End a lease; in a forked process this does nothing."""
+        if self.process.is_this:
+            with self._changed:
+                self._leases -= 1
+                self._close_if_unused()
+
+    @contextmanager
+    def lease(self) -> Iterator[None]:
+        """Hold a lease meanwhile."""
+        self.take()
+        try:
+            yield
+        finally:
+            self.release()
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Keep it open meanwhile; a call within another one of its thread waits for nothing.
+
+        Raises:
+            ClosedError: ``close`` was called.
+        """
+        self.process.check()
+        with self._changed:
+            if threading.get_ident() not in self._calls:
+                self._wait(lambda: not self._is_alone)
+            self._begin_call()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._end_call()
+
+    @contextmanager
+    def call_alone(self) -> Iterator[None]:
+        """Let the other calls end, keep new ones waiting meanwhile, and close it at the end.
+
+        Raises:
+            ClosedError: ``close`` was called.
+        """
+        self.process.check()
+        with self._changed:
+            if threading.get_ident() in self._calls:
+                raise RuntimeError("a call cannot wait for the end of the one that it is part of")
+            self._wait(lambda: not self._is_alone)
+            self._is_alone = True
+            try:
+                self._wait(lambda: not self._calls)
+            except BaseException:
+                self._is_alone = False
+                self._changed.notify_all()
+                raise
+            self._begin_call()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._is_alone = False
+                try:
+                    self._close()
+                finally:
+                    self._end_call()
+
+    def close(self) -> None:
+        """Refuse new calls, let those of other threads end, and close it."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._calls.keys() - {threading.get_ident()})
+            self._close()
+
+    def _wait(self, until: Callable[[], bool]) -> None:
+        if not self._changed.wait_for(lambda: self._is_closed or until(), remaining()):
+            check("waiting for other calls")
+        if self._is_closed:
+            raise ClosedError("the application is closed")
+
+    def _begin_call(self) -> None:
+        self._calls[threading.get_ident()] += 1
+
+    def _end_call(self) -> None:
+        thread = threading.get_ident()
+        self._calls[thread] -= 1
+        if not self._calls[thread]:
+            del self._calls[thread]
+        self._changed.notify_all()
+        self._close_if_unused()
+
+    def _close_if_unused(self) -> None:
+        if not self._leases and not self._calls:
+            self._close()
