@@ -266,7 +266,8 @@ class Collection:
     def delete(self, *sources: str) -> int:
         """Delete documents, by id or source URI; return how many. Needs no model."""
         with self._call() as index:
-            return index.publisher.remove([index.document(source).id for source in sources])
+            ids = dict.fromkeys(index.document(source).id for source in sources)
+            return index.publisher.remove(list(ids))
 
     def set_metadata(self, source: str, metadata: Metadata) -> None:
         """Replace the metadata given for a document; nothing is embedded again."""
