@@ -11,15 +11,22 @@ import importlib
 import inspect
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from kvasir.core.errors import MissingExtraError, SettingsError, UnknownComponentError
 
 
+@cache
+def _points(family: str) -> tuple[EntryPoint, ...]:
+    """Return a family's entry points; looking for them opens a file of each installed package."""
+    return tuple(entry_points(group=f"kvasir.{family}"))
+
+
 def names(family: str) -> list[str]:
     """Returns the names of a family's installed components, sorted."""
-    return sorted({point.name for point in entry_points(group=f"kvasir.{family}")})
+    return sorted({point.name for point in _points(family)})
 
 
 def load(family: str, name: str) -> type[Any]:
@@ -37,7 +44,7 @@ def load(family: str, name: str) -> type[Any]:
     if ":" in name:
         point = EntryPoint(name=name, value=name, group=f"kvasir.{family}")
     else:
-        found = [p for p in entry_points(group=f"kvasir.{family}") if p.name == name]
+        found = [p for p in _points(family) if p.name == name]
         if not found:
             raise UnknownComponentError(_unknown(family, name))
         point = found[0]
