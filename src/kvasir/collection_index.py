@@ -31,8 +31,8 @@ from kvasir.core.protocols import (
     TextAnalyzer,
     VectorStore,
 )
-from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.run import StopToken
+from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Hit, SearchRequest, StoreAddress, document_id
 from kvasir.core.wire import to_json

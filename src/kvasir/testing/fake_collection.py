@@ -32,6 +32,7 @@ from kvasir.core.ledger import (
     check_metadata,
     chunk_metadata,
 )
+from kvasir.core.reports import CopyReport, Failed, Findings, IngestReport, Repairs
 from kvasir.core.types import (
     Answer,
     AnswerEvent,
@@ -49,9 +50,6 @@ from kvasir.core.types import (
 )
 from kvasir.core.wire import to_json
 from kvasir.evaluation.calibration import Fitted
-from kvasir.ingesting.report import Failed, IngestReport
-from kvasir.maintenance.copying import CopyReport
-from kvasir.maintenance.inspection import Findings, Repairs
 from kvasir.testing.fakes import FakeEmbedder
 
 _EMBEDDER = FakeEmbedder()
