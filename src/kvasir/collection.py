@@ -10,10 +10,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kvasir.answering.answers import check_question
-from kvasir.answering.refusal import Calibration, EvidenceReader, Features
+from kvasir.answering.refusal import Calibration, EvidenceReader
 from kvasir.collection_index import Index
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import ClosedError, NameTakenError, UnfinishedError, UserError
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from kvasir.ingesting.preparing import OnConflict
     from kvasir.ingesting.sources import Input
 
-
+T = TypeVar("T")
 FilterLike = str | Mapping[str, Any] | Filter | None
 
 
@@ -182,10 +182,8 @@ class Collection:
         """
         with self._call() as index:
             index.record()
-            found = index.components.catalog.documents(
-                self.name, prefix=replace_surrogates(prefix), after=after, limit=limit
-            )
-            return list(found)
+            prefix, catalog = replace_surrogates(prefix), index.components.catalog
+            return list(catalog.documents(self.name, prefix=prefix, after=after, limit=limit))
 
     def document(self, source: str) -> DocumentRecord:
         """Return a document by its id or its source URI.
@@ -350,13 +348,7 @@ class Collection:
         """
         from kvasir.maintenance.repair import repair
 
-        run = run or Run()
-        with self._call() as index:
-            index.record()
-            catalog = index.components.catalog
-            embedder = run.call(lambda: index.components.embedder)
-            with index.writing:
-                return repair(catalog, index.store, embedder, self.name, run=run)
+        return self._put_right(repair, run or Run())
 
     def restore(self, *, run: Run | None = None) -> int:
         """Write the chunks that the store lacks, from the catalog; return how many.
@@ -366,13 +358,15 @@ class Collection:
         """
         from kvasir.maintenance.repair import restore
 
-        run = run or Run()
+        return self._put_right(restore, run or Run())
+
+    def _put_right(self, work: Callable[..., T], run: Run) -> T:
         with self._call() as index:
             index.record()
             catalog = index.components.catalog
             embedder = run.call(lambda: index.components.embedder)
             with index.writing:
-                return restore(catalog, index.store, embedder, self.name, run=run)
+                return work(catalog, index.store, embedder, self.name, run=run)
 
     def calibrate(
         self,
@@ -400,36 +394,22 @@ class Collection:
             UserError: There are too few questions, or too few sentences to make them of.
             StoppedError: The run was stopped; nothing was changed.
         """
-        from kvasir.evaluation.calibration import (
-            MOST_REFUSED,
-            MOST_REFUSED_MADE,
-            decide,
-            fit,
-            make_questions,
-            read_features,
-        )
+        from kvasir.evaluation.calibration import calibrate
 
         run = run or Run()
         with self._call() as index:
             run.call(lambda: index.components.embedder)
-            retriever, components = index.retriever, index.components
-            made = None if answered and unanswered else make_questions(index.store, run=run)
-            reader = EvidenceReader(components.analyzer, components.embedder)
-            limit = MOST_REFUSED if answered else MOST_REFUSED_MADE
-
-            def features(kind: str, given: Sequence[str] | None) -> Features:
-                questions = given or (getattr(made, kind) if made else ())
-                top_k = index.options.top_k
-                return read_features(questions, retriever, reader, top_k=top_k, run=run, stage=kind)
-
-            calibration = fit(
-                features("answered", answered),
-                features("unanswered", unanswered),
-                most_refused=limit,
+            fitted = calibrate(
+                index.store,
+                index.retriever,
+                EvidenceReader(index.components.analyzer, index.components.embedder),
+                (answered, unanswered),
+                top_k=index.options.top_k,
+                apply=apply,
+                run=run,
             )
-            fitted = decide(calibration, all_given=made is None, apply=apply)
             if fitted.kept:
-                index.keep_calibration(calibration)
+                index.keep_calibration(fitted.calibration)
             return fitted
 
     def keep_calibration(self, calibration: Calibration | None) -> None:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from kvasir.answering.answers import AnswerStream, check_question
+from kvasir.answering.answers import check_question
 from kvasir.answering.refusal import DEFAULT_CALIBRATION, Calibration
+from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import (
     ClosedError,
     CollectionNotFoundError,
@@ -308,8 +309,7 @@ class FakeCollection:
 
     def repair(self, **ignored: Any) -> Repairs:
         """Return that nothing was to be done."""
-        self._contents()
-        return Repairs()
+        return Repairs(self.inspect())
 
     def calibrate(
         self,
