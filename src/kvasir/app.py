@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
-from inspect import signature
-from itertools import count
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kvasir.answering.answers import Answerer
 from kvasir.answering.citations import FindVersion
@@ -30,7 +26,6 @@ from kvasir.core.lazy import Lazy
 from kvasir.core.ledger import CollectionRecord
 from kvasir.core.process import OwnerProcess
 from kvasir.core.protocols import (
-    Converter,
     Embedder,
     Generator,
     Reranker,
@@ -38,13 +33,12 @@ from kvasir.core.protocols import (
     TextAnalyzer,
     VectorStore,
 )
-from kvasir.core.registry import load
 from kvasir.core.run import Run
 from kvasir.core.types import SearchRequest, Source, StoreAddress
-from kvasir.settings.components import build, check, chosen_components
+from kvasir.settings import components
 from kvasir.settings.loading import load_settings
 from kvasir.settings.schema import GeneratorSettings, Settings, reveal
-from kvasir.settings.store_uris import is_embedded, same_place
+from kvasir.settings.store_uris import same_place
 
 if TYPE_CHECKING:
     from kvasir.answering.chat import Conversation as Conversation
@@ -62,9 +56,6 @@ if TYPE_CHECKING:
     from kvasir.models.local import ModelFolder
 
 T = TypeVar("T")
-
-_TOO_LITTLE = 0.5
-"""Dense score below which a chat refines where no threshold is set: no more than chance."""
 
 
 def open_collection(config: Path | str | None = None, **overrides: Any) -> Collection:
@@ -110,11 +101,13 @@ class App:
         self._indexes: dict[str, Index] = {}
         self._opened = ExitStack()
         self._catalog = Lazy(lambda: self._closing(SqlCatalog(settings.catalog_url)))
-        self._embedder = Lazy(self._make_embedder)
-        self._analyzer = Lazy(lambda: cast(TextAnalyzer, build("analyzers", "bm25", {})))
-        self._splitter = Lazy(self._make_splitter)
-        self._reranker = Lazy(self._make_reranker)
-        self._judge = Lazy(self._make_judge)
+        self._embedder = Lazy(lambda: components.make_embedder(settings, self._run))
+        self._analyzer = Lazy(components.make_analyzer)
+        self._splitter = Lazy(lambda: components.make_splitter(settings, self.embedder))
+        self._reranker = Lazy(lambda: components.make_reranker(settings, self._run))
+        self._judge: Lazy[Judge | None] = Lazy(
+            lambda: components.make_judge(settings, lambda: self.embedder)
+        )
         self._generator = Lazy(lambda: self._closing(self.make_generator(settings.generator)))
         self._pool = Lazy(self._make_pool)
         self._options = Lazy(self._make_options)
@@ -245,8 +238,7 @@ class App:
         """
         from kvasir.ingesting.conversion import convert
 
-        provided = {"data_dir": self.settings.data_folder} | ({"models": models} if models else {})
-        made = cast(Converter, build("converters", converter, {}, provided))
+        made = components.make_converter(self.settings, converter, models)
         max_bytes = self.settings.rag.ingest.max_file_mb << 20
         return convert(sources, to, made, fetch=self._fetch, max_bytes=max_bytes, run=run)
 
@@ -278,8 +270,8 @@ class App:
             UnknownComponentError: There is no component of that name.
             MissingExtraError: A component's library is not installed.
         """
-        for family, name, options in chosen_components(self.settings):
-            check(family, name, options)
+        for family, name, options in components.chosen_components(self.settings):
+            components.check(family, name, options)
         self.settings.store_address  # noqa: B018 - the URI is checked when it is read
 
     @property
@@ -327,10 +319,8 @@ class App:
 
         The embedding model is loaded only for one that takes it.
         """
-        taken = signature(load("generators", chosen.type)).parameters
-        provided = {name: getattr(self, name) for name in ("embedder", "analyzer") if name in taken}
-        provided["run"] = self._run
-        return cast(Generator, build("generators", chosen.type, chosen.arguments, provided))
+        shared = {"embedder": lambda: self.embedder, "analyzer": lambda: self.analyzer}
+        return components.make_generator(chosen, self._run, shared)
 
     def make_answerer(self, retriever: Retriever, find_version: FindVersion) -> Answerer:
         """Put the chosen generator behind the retriever of an evaluation."""
@@ -338,8 +328,7 @@ class App:
 
     def open_store(self, collection: str, made_by: Embedder | CollectionRecord) -> VectorStore:
         """Open the store of a collection where the settings have it."""
-        own = self.settings.rag.vectordb.options
-        return self._open_store(self.settings.store_address, collection, made_by, own)
+        return components.open_own_store(self.settings, collection, made_by, self.analyzer)
 
     def open_copy(self, to: StoreAddress, name: str, record: CollectionRecord) -> VectorStore:
         """Open the store to which a collection is copied.
@@ -349,7 +338,7 @@ class App:
         """
         if name == record.name and same_place(self.settings.store_address, to):
             raise NameTakenError(name, " in that store")
-        return self._open_store(to, name, record, {})
+        return components.open_store(to, name, record, self.analyzer)
 
     def make_pipeline(self, store: VectorStore, collection: str, **options: Any) -> IngestPipeline:
         """Make what ingests into a collection; the collection gives the rest of the options."""
@@ -371,31 +360,9 @@ class App:
             **options,
         )
 
-    @contextmanager
-    def temporary_stores(self) -> Iterator[Callable[[], VectorStore]]:
-        """Give a function that opens empty collections, which are gone afterwards.
-
-        On a server they have names of their own.
-        """
-        here, numbers, run = self.settings.store_address, count(), uuid4().hex[:12]
-        on_server: list[str] = []
-        with TemporaryDirectory(prefix="kvasir-") as folder:
-
-            def make() -> VectorStore:
-                number = next(numbers)
-                if is_embedded(here):
-                    place = StoreAddress(here.type, f"{folder}/{number}")
-                    own = self.settings.rag.vectordb.options
-                    return self._open_store(place, "evaluation", self.embedder, own)
-                on_server.append(f"evaluation-{run}-{number}")
-                return self.open_store(on_server[-1], self.embedder)
-
-            try:
-                yield make
-            finally:
-                for name in on_server:
-                    with closing(self.open_store(name, self.embedder)) as store:
-                        store.drop()
+    def temporary_stores(self) -> AbstractContextManager[Callable[[], VectorStore]]:
+        """Give a function that opens empty collections, which are gone afterwards."""
+        return components.temporary_stores(self.settings, self.embedder, self.analyzer)
 
     def _fetch(self, url: str) -> tuple[Source, bytes]:
         """Read an address within the limits of the settings."""
@@ -404,46 +371,6 @@ class App:
         chosen = self.settings.rag.ingest
         private, most = chosen.allow_private_urls, chosen.max_file_mb << 20
         return fetch(url, allow_private=private, max_bytes=most)
-
-    def _open_store(
-        self,
-        to: StoreAddress,
-        collection: str,
-        made_by: Embedder | CollectionRecord,
-        options: Mapping[str, Any],
-    ) -> VectorStore:
-        """Open a store; ``made_by`` knows the dimension and the fingerprint of the vectors."""
-        provided = {
-            "uri": to.uri,
-            "collection": collection,
-            "dimension": made_by.dimension,
-            "analyzer": self.analyzer,
-            "fingerprint": made_by.fingerprint,
-            "token": to.token,
-            "username": to.username,
-            "password": to.password,
-        }
-        return cast(VectorStore, build("stores", to.type, options, provided))
-
-    def _make_embedder(self) -> Embedder:
-        chosen = self.settings.rag.embedding_model
-        provided = self._model_arguments(chosen.name, reveal(chosen.token))
-        return cast(Embedder, build("embedders", chosen.type, chosen.options, provided))
-
-    def _make_reranker(self) -> Reranker | None:
-        chosen = self.settings.chat.rag.retriever.reranker
-        if chosen.type is None:
-            return None
-        provided = self._model_arguments(chosen.name, reveal(chosen.token))
-        return cast(Reranker, build("rerankers", chosen.type, chosen.options, provided))
-
-    def _model_arguments(self, name: str, token: str | None) -> dict[str, Any]:
-        return {
-            "name": name,
-            "token": token,
-            "data_dir": self.settings.data_folder,
-            "run": self._run,
-        }
 
     def _make_refiner(self, generator: Generator, opened: ExitStack) -> Refiner | None:
         """Make what rewrites questions, if the settings ask for it; ``generator`` by default."""
@@ -455,24 +382,7 @@ class App:
             return None
         if chosen.generator:
             generator = self._closing(self.make_generator(chosen.generator), opened)
-        below = chosen.threshold
-        if below is None:
-            below = rag.retriever.min_score_threshold or _TOO_LITTLE
-        always = chosen.strategy == "always"
-        return Refiner(generator, prompt=chosen.prompt, below=None if always else below)
-
-    def _make_splitter(self) -> Splitter:
-        chosen = self.settings.rag.splitter
-        provided = {"embedder": self.embedder}
-        return cast(Splitter, build("splitters", chosen.chosen, chosen.arguments, provided))
-
-    def _make_judge(self) -> Judge | None:
-        chosen = self.settings.evaluation.judge.type
-        if chosen is None:
-            return None
-        load("judges", chosen)  # Report what is missing before a model is loaded.
-        provided = {"embedder": self.embedder}
-        return cast("Judge", build("judges", chosen, self.settings.judge_arguments, provided))
+        return Refiner(generator, prompt=chosen.prompt, below=rag.refine_below)
 
     def _make_pool(self) -> ExtractionPool:
         from kvasir.ingesting.extraction import ExtractionPool

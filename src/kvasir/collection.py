@@ -399,11 +399,13 @@ class Collection:
         run = run or Run()
         with self._call() as index:
             run.call(lambda: index.components.embedder)
+            reader = EvidenceReader(index.components.analyzer, index.components.embedder)
             fitted = calibrate(
                 index.store,
                 index.retriever,
-                EvidenceReader(index.components.analyzer, index.components.embedder),
-                (answered, unanswered),
+                reader,
+                answered,
+                unanswered,
                 top_k=index.options.top_k,
                 apply=apply,
                 run=run,

@@ -385,9 +385,9 @@ def test_a_model_that_two_processes_fetch_at_the_same_time_is_fetched_once(serve
     server.all_asked.clear()
     with pulling(tmp_path) as first, pulling(tmp_path) as second:
         results = [(*process.communicate(), process.returncode) for process in (first, second)]
-    target = "kvasir-data/models/acme/small-encoder"
+    target = tmp_path / "kvasir-data/models/acme/small-encoder"
     assert results == [(f"{NAME}: {target}\n", "", 0)] * 2
-    assert stored(tmp_path / target) == {name: FILES[name] for name in KEPT}
+    assert stored(target) == {name: FILES[name] for name in KEPT}
     fetched = sorted(path for path, *_ in server.requests if path != LISTING)
     assert fetched == sorted(f"/{NAME}/resolve/c0ffee/{name}" for name in KEPT)
 

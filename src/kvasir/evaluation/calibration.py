@@ -88,41 +88,30 @@ def calibrate(
     store: VectorStore,
     retriever: Retriever,
     reader: EvidenceReader,
-    given: tuple[Sequence[str] | None, Sequence[str] | None],
+    answered: Sequence[str] | None,
+    unanswered: Sequence[str] | None,
     *,
     top_k: int,
     apply: bool | None,
     run: Run,
 ) -> Fitted:
-    """Fit the decision to a collection and decide whether it is to be kept.
-
-    Args:
-        store: The collection's store, from whose sentences questions are made.
-        retriever: Finds the hits of each question.
-        reader: Reads the evidence of hits.
-        given: Questions that the documents answer, and others; what is missing is made.
-        top_k: Hits of a question.
-        apply: As for ``decide``.
-        run: Stops it, and is told how many questions are done.
+    """Fit the decision to questions; those that are None are made of the collection's sentences.
 
     Raises:
         UserError: There are too few questions, or too few sentences to make them of.
         StoppedError: The run was stopped.
     """
-    made = None if all(given) else make_questions(store, run=run)
-    kinds = ("answered", "unanswered")
-    good, bad = [
-        read_features(
-            questions or (getattr(made, kind) if made else ()),
-            retriever,
-            reader,
-            top_k=top_k,
-            run=run,
-            stage=kind,
-        )
-        for kind, questions in zip(kinds, given, strict=True)
-    ]
-    calibration = fit(good, bad, most_refused=MOST_REFUSED if given[0] else MOST_REFUSED_MADE)
+    made = None if answered and unanswered else make_questions(store, run=run)
+
+    def features(kind: str, given: Sequence[str] | None) -> Features:
+        questions = given or (getattr(made, kind) if made else ())
+        return read_features(questions, retriever, reader, top_k=top_k, run=run, stage=kind)
+
+    calibration = fit(
+        features("answered", answered),
+        features("unanswered", unanswered),
+        most_refused=MOST_REFUSED if answered else MOST_REFUSED_MADE,
+    )
     return decide(calibration, all_given=made is None, apply=apply)
 
 

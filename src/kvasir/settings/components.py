@@ -1,16 +1,35 @@
-"""The components that settings choose: which they are, and their options in the right types."""
+"""Components from settings: which are chosen, their options in the right types, making them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from inspect import signature
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType, NoneType, UnionType
+from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+from uuid import uuid4
 
 from pydantic import ConfigDict, TypeAdapter
 
 from kvasir.core import registry
 from kvasir.core.errors import SettingsError
-from kvasir.settings.schema import Settings
+from kvasir.core.ledger import CollectionRecord
+from kvasir.core.protocols import (
+    Converter,
+    Embedder,
+    Generator,
+    Reranker,
+    Splitter,
+    TextAnalyzer,
+    VectorStore,
+)
+from kvasir.core.run import Run
+from kvasir.core.types import StoreAddress
+from kvasir.settings.schema import GeneratorSettings, Settings, reveal
+from kvasir.settings.store_uris import is_embedded
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 _NUMBERS_ARE_TEXT = ConfigDict(coerce_numbers_to_str=True)
@@ -56,6 +75,123 @@ def build(
 ) -> Any:
     """Make a component from its settings: ``check``, then ``registry.build``."""
     return registry.build(family, name, check(family, name, options), provided)
+
+
+def make_analyzer() -> TextAnalyzer:
+    """Make what finds the terms of keyword search."""
+    return cast(TextAnalyzer, build("analyzers", "bm25", {}))
+
+
+def make_embedder(settings: Settings, run: Run) -> Embedder:
+    """Load the embedder; ``run`` is told how far a download is, and stops it."""
+    chosen = settings.rag.embedding_model
+    provided = _model_arguments(settings, chosen.name, reveal(chosen.token), run)
+    return cast(Embedder, build("embedders", chosen.type, chosen.options, provided))
+
+
+def make_reranker(settings: Settings, run: Run) -> Reranker | None:
+    """Load the reranker, if there is one, as the embedder."""
+    chosen = settings.chat.rag.retriever.reranker
+    if chosen.type is None:
+        return None
+    provided = _model_arguments(settings, chosen.name, reveal(chosen.token), run)
+    return cast(Reranker, build("rerankers", chosen.type, chosen.options, provided))
+
+
+def make_splitter(settings: Settings, embedder: Embedder) -> Splitter:
+    """Make the splitter, which may count tokens as the embedder does."""
+    chosen = settings.rag.splitter
+    provided = {"embedder": embedder}
+    return cast(Splitter, build("splitters", chosen.chosen, chosen.arguments, provided))
+
+
+def make_generator(
+    chosen: GeneratorSettings, run: Run, shared: Mapping[str, Callable[[], Any]]
+) -> Generator:
+    """Make a generator; of the shared components it gets those that its constructor takes."""
+    taken = signature(registry.load("generators", chosen.type)).parameters
+    provided = {name: get() for name, get in shared.items() if name in taken} | {"run": run}
+    return cast(Generator, build("generators", chosen.type, chosen.arguments, provided))
+
+
+def make_judge(settings: Settings, embedder: Callable[[], Embedder]) -> Any:
+    """Make the judge of answers; None if the settings name none."""
+    chosen = settings.evaluation.judge.type
+    if chosen is None:
+        return None
+    registry.load("judges", chosen)  # Report what is missing before a model is loaded.
+    return build("judges", chosen, settings.judge_arguments, {"embedder": embedder()})
+
+
+def make_converter(settings: Settings, name: str, models: Path | None = None) -> Converter:
+    """Make a converter of documents, with its models in a folder or in the data folder."""
+    provided = {"data_dir": settings.data_folder} | ({"models": models} if models else {})
+    return cast(Converter, build("converters", name, {}, provided))
+
+
+def open_store(
+    to: StoreAddress,
+    collection: str,
+    made_by: Embedder | CollectionRecord,
+    analyzer: TextAnalyzer,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> VectorStore:
+    """Open a collection's store; ``made_by`` has dimension and fingerprint of the vectors."""
+    provided = {
+        "uri": to.uri,
+        "collection": collection,
+        "dimension": made_by.dimension,
+        "analyzer": analyzer,
+        "fingerprint": made_by.fingerprint,
+        "token": to.token,
+        "username": to.username,
+        "password": to.password,
+    }
+    return cast(VectorStore, build("stores", to.type, options, provided))
+
+
+def open_own_store(
+    settings: Settings,
+    collection: str,
+    made_by: Embedder | CollectionRecord,
+    analyzer: TextAnalyzer,
+    at: StoreAddress | None = None,
+) -> VectorStore:
+    """Open a collection in the store of the settings, or in one like it elsewhere."""
+    options = settings.rag.vectordb.options
+    return open_store(at or settings.store_address, collection, made_by, analyzer, options)
+
+
+@contextmanager
+def temporary_stores(
+    settings: Settings, embedder: Embedder, analyzer: TextAnalyzer
+) -> Iterator[Callable[[], VectorStore]]:
+    """Give a function that opens empty collections, which are gone afterwards.
+
+    On a server they have names of their own.
+    """
+    here, numbers, run = settings.store_address, count(), uuid4().hex[:12]
+    on_server: list[str] = []
+    with TemporaryDirectory(prefix="kvasir-") as folder:
+
+        def make() -> VectorStore:
+            number = next(numbers)
+            if is_embedded(here):
+                at = StoreAddress(here.type, f"{folder}/{number}")
+                return open_own_store(settings, "evaluation", embedder, analyzer, at)
+            on_server.append(f"evaluation-{run}-{number}")
+            return open_own_store(settings, on_server[-1], embedder, analyzer)
+
+        try:
+            yield make
+        finally:
+            for name in on_server:
+                with closing(open_own_store(settings, name, embedder, analyzer)) as store:
+                    store.drop()
+
+
+def _model_arguments(settings: Settings, name: str, token: str | None, run: Run) -> dict[str, Any]:
+    return {"name": name, "token": token, "data_dir": settings.data_folder, "run": run}
 
 
 def _parameter_types(cls: type[Any]) -> Mapping[str, Any]:

@@ -197,6 +197,16 @@ class ChatRagSettings(Section):
     retriever: RetrieverSettings = RetrieverSettings()
     prompt: str = DEFAULT_PROMPT
 
+    @property
+    def refine_below(self) -> float | None:
+        """Dense score of the best hit below which a question is refined; None: always refine."""
+        chosen = self.context_refinement
+        if chosen.strategy == "always":
+            return None
+        # 0.5 is the score of texts that have nothing to do with each other.
+        least = self.retriever.min_score_threshold or 0.5
+        return least if chosen.threshold is None else chosen.threshold
+
     @field_validator("prompt")
     @classmethod
     def _prompt_has_its_placeholders(cls, value: str) -> str:
