@@ -13,7 +13,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from kvasir.core.environment import disable_telemetry
-from kvasir.core.errors import ComponentError, KvasirError, UserError
 
 if TYPE_CHECKING:
     from kvasir.app import App
@@ -27,7 +26,8 @@ __all__ = [
     "Collection",
     "ComponentError",
     "KvasirError",
-    "UserError",
+    "OperatorError",
+    "RequestError",
     "files",
     "load_settings",
     "open",

@@ -173,7 +173,7 @@ class App:
             The conversation; whoever asked for it closes it.
 
         Raises:
-            UserError: A setting of the generator or of the refinement is missing or unusable.
+            RequestError: A setting of the generator or of the refinement is missing or unusable.
         """
         from kvasir.answering.chat import Conversation
 

@@ -16,7 +16,7 @@ from kvasir.answering.answers import check_question
 from kvasir.answering.refusal import Calibration, EvidenceReader
 from kvasir.collection_index import Index
 from kvasir.core.answer_stream import AnswerStream
-from kvasir.core.errors import ClosedError, NameTakenError, UnfinishedError, UserError
+from kvasir.core.errors import ClosedError, NameTakenError, RequestError, UnfinishedError
 from kvasir.core.filters import Filter, parse_filter
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
 from kvasir.core.run import Run
@@ -105,11 +105,11 @@ class Collection:
                 ``"field=value,..."``, a mapping in Haystack's syntax, or a ``Filter``.
 
         Raises:
-            UserError: The query is empty.
+            RequestError: The query is empty.
             WrongEmbedderError: Another embedder made the collection.
         """
         if not query.strip():
-            raise UserError("the query is empty: type one")
+            raise RequestError("the query is empty: type one")
         with self._call() as index:
             asked = index.options.request(query, top_k, min_score_threshold, parse_filter(filters))
             return index.retrieve(asked)
@@ -391,7 +391,7 @@ class Collection:
             The decision, what it does worse, and whether it is kept.
 
         Raises:
-            UserError: There are too few questions, or too few sentences to make them of.
+            TooFewQuestionsError: There are too few questions, or too few sentences to make them of.
             StoppedError: The run was stopped; nothing was changed.
         """
         from kvasir.evaluation.calibration import calibrate

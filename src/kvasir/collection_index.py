@@ -198,7 +198,7 @@ class Index:
 
         Raises:
             CollectionNotFoundError: There is no such collection.
-            CollectionError: Another embedder made it.
+            WrongEmbedderError: Another embedder made it.
             StoreIncompleteError: Its store is empty, though documents were ingested.
         """
         check_embedder(self.record(), self.components.embedder)

@@ -50,7 +50,11 @@ def test_a_program_reads_one_document_when_the_guess_of_the_language_is_interrup
         text=True,
         check=False,
     )
-    assert json.loads(done.stdout) == {"error": "interrupted", "exit_code": 130}
+    assert json.loads(done.stdout) == {
+        "error": "interrupted",
+        "code": "stopped",
+        "exit_code": 130,
+    }
 
 
 def test_no_language_is_guessed_for_a_question_that_is_well_answered(
@@ -65,5 +69,5 @@ def test_no_language_is_guessed_for_a_question_that_is_well_answered(
 
 
 def test_an_option_of_the_wrong_type_gets_one_line(ingested: Kvasir) -> None:
-    said = ingested("--set", "generator.options.max_words=abc", "ask", "Who?", code=2).err
+    said = ingested("--set", "generator.options.max_words=abc", "ask", "Who?", code=3).err
     assert "option max_words must be a whole number, not 'abc'" in said

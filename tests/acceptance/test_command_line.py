@@ -148,16 +148,22 @@ def test_before_anything_was_ingested_the_next_step_is_named_and_nothing_is_writ
 
 
 def test_a_program_that_asked_for_json_gets_errors_as_json(kvasir_process: Kvasir) -> None:
-    for arguments, complaint in (
-        (["search", "x"], "nothing was ingested yet"),
-        (["search"], "Missing argument 'QUERY"),
-        (["search", "x", "--nonsense"], "No such option"),
-        (["serch", "x"], "did you mean 'search'?"),
-        (["config", "check"], "there is no settings file 'kvasir.yaml'"),
+    for arguments, complaint, code, exit_code in (
+        (["search", "x"], "nothing was ingested yet", "collection_not_found", 2),
+        (["search"], "Missing argument 'QUERY", "invalid_request", 2),
+        (["search", "x", "--nonsense"], "No such option", "invalid_request", 2),
+        (["serch", "x"], "did you mean 'search'?", "invalid_request", 2),
+        (
+            ["config", "check"],
+            "there is no settings file 'kvasir.yaml'",
+            "settings_file_not_found",
+            3,
+        ),
     ):
-        run = kvasir_process(*arguments, "--json", code=2)
+        run = kvasir_process(*arguments, "--json", code=exit_code)
         assert complaint in run.json["error"]
-        assert run.json["exit_code"] == 2
+        assert run.json["code"] == code
+        assert run.json["exit_code"] == exit_code
         assert complaint in run.err
 
 
@@ -198,30 +204,34 @@ def test_ingesting_the_working_directory_leaves_out_the_index(kvasir: Kvasir, no
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "complaint", "code"),
     [
-        (["serch", "x"], "did you mean 'search'?"),
-        (["search", "x", "--set", "rag.vectordb.typ=qdrant"], "did you mean 'rag.vectordb.type'?"),
-        (["search", "x", "--set", "rag.vectordb.type=qdrantt"], "unknown store 'qdrantt'"),
-        (["search", "x", "--top-k", "0"], "top_k"),
-        (["search", "x", "--filters", "nonsense"], "field=value"),
-        (["search", "x", "--config", "none.yaml"], "there is no settings file 'none.yaml'"),
-        (["ask", "x", "--generator", "openai"], "generator.model"),
-        (["ingest", "notes", "--split-by", "chapter"], "split_by"),
-        (["ingest", "notes", "--metadata", "x"], "key=value"),
-        (["ingest", "notes", "--metadata", "x=NaN"], "finite"),
-        (["documents", "metadata", "notes/tea.txt", "x=1e999"], "finite"),
-        (["ingest", "notes", "--language", "klingon"], "ISO 639-1"),
-        (["search", "x", "--filters", "year>=2020"], "other comparisons"),
-        (["ask", "x", "--set", "chat.rag.prompt=none"], "{{context}}"),
-        (["config", "init", "nowhere/x.yaml"], "cannot be written"),
-        (["search", "x", "--set", "rag.embedding_model.name=/none"], "/none"),
+        (["serch", "x"], "did you mean 'search'?", 2),
+        (
+            ["search", "x", "--set", "rag.vectordb.typ=qdrant"],
+            "did you mean 'rag.vectordb.type'?",
+            3,
+        ),
+        (["search", "x", "--set", "rag.vectordb.type=qdrantt"], "unknown store 'qdrantt'", 3),
+        (["search", "x", "--top-k", "0"], "top_k", 3),
+        (["search", "x", "--filters", "nonsense"], "field=value", 2),
+        (["search", "x", "--config", "none.yaml"], "there is no settings file 'none.yaml'", 3),
+        (["ask", "x", "--generator", "openai"], "generator.model", 3),
+        (["ingest", "notes", "--split-by", "chapter"], "split_by", 3),
+        (["ingest", "notes", "--metadata", "x"], "key=value", 2),
+        (["ingest", "notes", "--metadata", "x=NaN"], "finite", 2),
+        (["documents", "metadata", "notes/tea.txt", "x=1e999"], "finite", 2),
+        (["ingest", "notes", "--language", "klingon"], "ISO 639-1", 3),
+        (["search", "x", "--filters", "year>=2020"], "other comparisons", 2),
+        (["ask", "x", "--set", "chat.rag.prompt=none"], "{{context}}", 3),
+        (["config", "init", "nowhere/x.yaml"], "cannot be written", 2),
+        (["search", "x", "--set", "rag.embedding_model.name=/none"], "/none", 3),
     ],
 )
 def test_a_mistake_gets_one_line_that_says_what_to_do(
-    ingested: Kvasir, arguments: list[str], complaint: str
+    ingested: Kvasir, arguments: list[str], complaint: str, code: int
 ) -> None:
-    run = ingested(*arguments, code=2)
+    run = ingested(*arguments, code=code)
     assert complaint in run.err
     assert run.out == ""
     assert run.err.count("\n") <= 4
@@ -236,7 +246,7 @@ def test_a_missing_path_fails_alone(kvasir_process: Kvasir, notes: Path) -> None
 def test_another_embedding_model_is_refused_in_one_sentence(ingested: Kvasir) -> None:
     other = ["--set", "rag.embedding_model.options={max_tokens: 64}"]
     for command in (["search", "x"], ["ingest", "notes"]):
-        error = ingested(*command, *other, code=2).err
+        error = ingested(*command, *other, code=3).err
         assert "embedding model" in error
         assert error.count("\n") == 1
 
@@ -259,7 +269,7 @@ def test_a_second_process_is_told_who_holds_the_index(kvasir: Kvasir, notes: Pat
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "ready\n"
-        error = kvasir("search", "tea", code=2).err
+        error = kvasir("search", "tea", code=3).err
         assert str(holder.pid) in error
         assert error.count("\n") == 1
     finally:
@@ -342,9 +352,9 @@ def test_settings_are_written_checked_and_shown(kvasir: Kvasir, tmp_path: Path) 
     shown = kvasir("config", "show", "--json", KVASIR__RAG__VECTORDB__PASSWORD="hush").json
     assert shown["rag"]["vectordb"]["password"] == "**********"
     (tmp_path / "kvasir.yaml").write_text("rag: {vectordb: {type: nosuch}}")
-    assert "unknown store 'nosuch'" in kvasir("config", "check", code=2).err
+    assert "unknown store 'nosuch'" in kvasir("config", "check", code=3).err
     (tmp_path / "kvasir.yaml").write_text("generator: {options: {max_wrods: 9}}")
-    assert "did you mean 'max_words'?" in kvasir("config", "check", code=2).err
+    assert "did you mean 'max_words'?" in kvasir("config", "check", code=3).err
 
 
 def test_the_settings_file_that_is_checked_and_written_is_the_one_named_before(
@@ -356,22 +366,22 @@ def test_the_settings_file_that_is_checked_and_written_is_the_one_named_before(
     assert checked == {"file": "my.yaml", "usable": True}
     (tmp_path / "my.yaml").write_text("collecton: books")
     kvasir("config", "init")
-    said = kvasir("--config", "my.yaml", "config", "check", code=2).err
+    said = kvasir("--config", "my.yaml", "config", "check", code=3).err
     assert "unknown setting 'collecton' in 'my.yaml'" in said
     assert "kvasir.yaml: all settings" in kvasir("config", "check").out
     assert (
         "kvasir.yaml: all settings"
         in kvasir("--config", "my.yaml", "config", "check", "kvasir.yaml").out
     )
-    assert "from --set" in kvasir("--set", "rag.languag=es", "config", "check", code=2).err
+    assert "from --set" in kvasir("--set", "rag.languag=es", "config", "check", code=3).err
 
 
 def test_the_generator_that_refines_is_checked_too(kvasir: Kvasir, tmp_path: Path) -> None:
     refining = "chat: {rag: {context_refinement: {generator: %s}}}"
     (tmp_path / "kvasir.yaml").write_text(refining % "{type: olama}")
-    assert "did you mean 'ollama'?" in kvasir("config", "check", code=2).err
+    assert "did you mean 'ollama'?" in kvasir("config", "check", code=3).err
     (tmp_path / "kvasir.yaml").write_text(refining % "{options: {max_wrods: 9}}")
-    assert "did you mean 'max_words'?" in kvasir("config", "check", code=2).err
+    assert "did you mean 'max_words'?" in kvasir("config", "check", code=3).err
 
 
 def test_a_wrong_setting_is_blamed_on_what_gave_it(kvasir: Kvasir, tmp_path: Path) -> None:
@@ -381,10 +391,10 @@ def test_a_wrong_setting_is_blamed_on_what_gave_it(kvasir: Kvasir, tmp_path: Pat
         (["--top-k", "0"], "'chat.rag.retriever.top_k' from --top-k: "),
         (["--collection", "../up"], "'collection' from --collection: "),
     ):
-        said = kvasir("search", "x", *options, code=2).err
+        said = kvasir("search", "x", *options, code=3).err
         assert blamed in said
         assert "kvasir.yaml" not in said
-    said = kvasir("search", "x", code=2, KVASIR__RAG__LANGUAGE="klingon").err
+    said = kvasir("search", "x", code=3, KVASIR__RAG__LANGUAGE="klingon").err
     assert "'rag.language' from KVASIR__RAG__LANGUAGE: " in said
 
 

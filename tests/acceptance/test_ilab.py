@@ -214,7 +214,7 @@ def test_a_mistake_in_ilabs_file_is_one_line(
     docs: Path, rag: dict[str, Any], complaint: str
 ) -> None:
     done = run("data", "rag", "ingest", str(docs), config={"rag": rag})
-    assert done.exit_code == 2
+    assert done.exit_code == 3
     assert complaint in done.output
     assert done.output.count("\n") == 1
 

@@ -20,6 +20,7 @@ from click.testing import CliRunner
 
 from kvasir.core.errors import KvasirError
 from kvasir.frontends.cli.main import cli
+from kvasir.frontends.cli.remedies import explain
 
 pytest.importorskip("pymilvus")
 
@@ -201,7 +202,7 @@ def test_a_store_that_was_deleted_is_not_searched_as_if_it_were_empty(in_folder:
     search = [*WITH_PRESET, "search", "--set", "rag.vectordb.uri=./gone.db", "one"]
     result = CliRunner().invoke(cli, search)
     assert isinstance(result.exception, KvasirError)
-    assert "doctor --repair" in str(result.exception)
+    assert "doctor --repair" in explain(result.exception)
 
 
 class Refusing(ThreadingHTTPServer):

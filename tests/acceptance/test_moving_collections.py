@@ -20,12 +20,13 @@ import pytest
 from click.testing import CliRunner
 
 from kvasir.app import App
-from kvasir.core.errors import UserError
+from kvasir.core.errors import RequestError
 from kvasir.core.ledger import SourceState, VersionDraft
 from kvasir.core.registry import build
 from kvasir.core.types import Chunk, Document, StoreAddress, chunk_id, document_id
 from kvasir.frontends.cli.collections import _describe
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED, cli
+from kvasir.frontends.cli.remedies import explain
 from kvasir.maintenance.copying import copy_chunks
 from kvasir.settings.loading import load_settings
 from kvasir.settings.schema import Settings
@@ -315,7 +316,7 @@ def test_a_server_is_known_by_its_usual_port(uri, kind):
 @pytest.mark.parametrize("uri", ["http://localhost:8000", "https://db.example", "folder"])
 def test_a_place_that_could_be_any_store_has_to_be_told(library, uri):
     refused = copy("--to", uri)
-    assert "say which with --to-type" in str(refused.exception)
+    assert "say which with --to-type" in explain(refused.exception)
 
 
 def test_a_collection_is_not_copied_onto_itself(library):
@@ -330,6 +331,6 @@ def test_a_collection_is_not_copied_onto_itself(library):
 )
 def test_a_place_that_cannot_be_is_one_sentence(library, uri, kind):
     refused = copy("--to", uri, *kind)
-    assert isinstance(refused.exception, UserError)
+    assert isinstance(refused.exception, RequestError)
     assert f"'{uri}' is no " in str(refused.exception)
     assert "\n" not in str(refused.exception)

@@ -77,7 +77,7 @@ def test_repairing_with_a_lost_catalog_is_refused(kvasir: Kvasir, notes: Path) -
     empty.mkdir()
     kvasir("ingest", "empty")
     assert "2 chunks in the store that no document has" in kvasir("doctor", code=4).out
-    refused = kvasir("doctor", "--repair", code=2).err
+    refused = kvasir("doctor", "--repair", code=3).err
     assert "backup" in refused
     assert refused.count("\n") == 1
     assert len(kvasir("doctor", "--json", code=4).json["findings"]["orphans"]) == 2

@@ -8,7 +8,12 @@ import pytest
 from sqlalchemy import event
 
 from kvasir.catalog.sql import SqlCatalog
-from kvasir.core.errors import CollectionError, ComponentError
+from kvasir.core.errors import (
+    CollectionNotFoundError,
+    ComponentError,
+    ConflictError,
+    NameTakenError,
+)
 from kvasir.core.ledger import Catalog, DocumentVersion, SourceState, VersionDraft, passage_hash
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
 from kvasir.database import reading
@@ -83,7 +88,7 @@ def test_another_process_sees_new_languages_soon(catalog, catalog_url, monkeypat
 
 
 def test_a_collection_is_made_once(catalog):
-    with pytest.raises(CollectionError, match="already"):
+    with pytest.raises(NameTakenError, match="already"):
         catalog.create_collection("test", embedder="m", dimension=3, fingerprint="x")
     assert catalog.collection("other") is None
 
@@ -214,7 +219,7 @@ def test_threads_and_a_second_opening_may_write_at_the_same_time(catalog, catalo
 
 
 def test_writing_to_an_unknown_collection_says_so(catalog):
-    with pytest.raises(CollectionError, match="no collection 'other'"):
+    with pytest.raises(CollectionNotFoundError, match="no collection 'other'"):
         catalog.begin("other", [draft("/a")], WRITER[0])
 
 
@@ -222,7 +227,7 @@ def test_publishing_what_another_process_took_back_is_an_error_and_changes_nothi
     publish(catalog, draft("/a", "one"))
     catalog.begin("test", [draft("/a", "two"), draft("/b", "three")], WRITER[0])
     catalog.discard_pending("test", WRITER[0])
-    with pytest.raises(CollectionError, match="another process"):
+    with pytest.raises(ConflictError, match="another process"):
         catalog.publish("test", [document_id("/a"), document_id("/b")], WRITER[0])
     assert catalog.text("test", document_id("/a")) == "one"
 

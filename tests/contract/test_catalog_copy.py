@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kvasir.catalog.sql import SqlCatalog
-from kvasir.core.errors import CollectionError
+from kvasir.core.errors import CollectionNotFoundError
 from kvasir.core.ledger import SourceState, VersionDraft
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
 
@@ -81,5 +81,5 @@ def test_half_written_versions_are_not_copied(catalog):
 
 
 def test_an_unknown_collection_cannot_be_copied(catalog):
-    with pytest.raises(CollectionError, match="there is no collection 'none'"):
+    with pytest.raises(CollectionNotFoundError, match="there is no collection 'none'"):
         catalog.copy_collection("none", "copy")

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.catalog.tables import versions, writers
-from kvasir.core.errors import CollectionError, DocumentBusyError, WriterConflictError
+from kvasir.core.errors import CollectionNotFoundError, DocumentBusyError, WriterConflictError
 from kvasir.core.ledger import SourceState, VersionDraft
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
 from kvasir.database import reading, writing
@@ -171,7 +171,7 @@ def test_a_collection_is_not_deleted_under_a_writer(catalog):
     catalog.publish("test", [document_id("/a")], writer)
     catalog.end_writer(writer)
     catalog.delete_collection("test")
-    with pytest.raises(CollectionError, match="there is no collection"):
+    with pytest.raises(CollectionNotFoundError, match="there is no collection"):
         start(catalog)
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
-from kvasir.components.generators.llm_server import ModelMissingError
 from kvasir.components.generators.ollama import OllamaGenerator
 from kvasir.components.generators.openai import OpenAIGenerator
 from kvasir.core import registry
@@ -18,9 +17,9 @@ from kvasir.core.deadline import deadline
 from kvasir.core.errors import (
     ComponentError,
     DeadlineExceededError,
+    ModelNotFoundError,
     SettingsError,
     StoppedError,
-    UserError,
 )
 from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.types import Message, Prompt
@@ -149,7 +148,7 @@ def test_an_answer_without_its_end_mark_is_an_error(make, script):
 
 def test_a_refused_key_says_what_to_set_and_never_shows_the_key(make, script):
     script.statuses, script.error = [401], "Incorrect key provided: secret-key"
-    with pytest.raises(UserError, match=r"generator\.api_key") as caught:
+    with pytest.raises(SettingsError, match=r"generator\.api_key") as caught:
         answer(make(api_key="secret-key"))
     assert "secret-key" not in str(caught.value)
 
@@ -162,7 +161,7 @@ def test_a_key_in_a_server_s_message_is_blotted_out(make, script):
 
 def test_an_unknown_model_says_so(kind, make, script):
     script.statuses, script.missing = [404], True
-    with pytest.raises(ModelMissingError, match=r"model"):
+    with pytest.raises(ModelNotFoundError, match=r"model"):
         answer(make())
 
 
@@ -244,7 +243,7 @@ def test_ollama_pulls_a_missing_model_when_asked_to(address, script):
 def test_ollama_does_not_pull_unasked_and_says_how(address, script):
     script.missing = True
     generator = OllamaGenerator(model="small", base_url=address)
-    with pytest.raises(ModelMissingError, match="ollama pull small"):
+    with pytest.raises(ModelNotFoundError, match="ollama pull small"):
         answer(generator)
     generator.close()
     assert not script.asked("/api/pull")

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from kvasir.components.stores.chroma import ChromaStore
-from kvasir.core.errors import CollectionError
+from kvasir.core.errors import WrongEmbedderError
 from kvasir.testing.store_cases import make_chunk, make_vectors, search_texts
 from kvasir.testing.stores import StoreContract
 
@@ -127,7 +127,7 @@ class TestChromaStore(StoreContract):
     def test_a_folder_is_free_again_after_it_could_not_be_opened(self, opened, tmp_path):
         with closing(opened(fingerprint="one")):
             pass
-        with pytest.raises(CollectionError):
+        with pytest.raises(WrongEmbedderError):
             opened(fingerprint="two")
         assert _opening_elsewhere(str(tmp_path / "chroma")) == "0 chunks"
 
@@ -151,10 +151,10 @@ def _opening_elsewhere(folder):
     """Returns what another process says that opens the collection."""
     code = (
         "from kvasir.components.stores.chroma import ChromaStore;"
-        "from kvasir.core.errors import UserError;"
+        "from kvasir.core.errors import OperatorError;"
         "from kvasir.testing.fakes import FakeAnalyzer\n"
         f"try: store = ChromaStore({folder!r}, 'contract', 8, FakeAnalyzer())\n"
-        "except UserError as error: print(type(error).__name__, error)\n"
+        "except OperatorError as error: print(type(error).__name__, error)\n"
         "else: print(store.count(), 'chunks'); store.close()"
     )
     done = subprocess.run(

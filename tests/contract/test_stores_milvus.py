@@ -18,7 +18,7 @@ import pytest
 from kvasir.components.stores import milvus
 from kvasir.components.stores.milvus import MilvusStore
 from kvasir.components.stores.milvuslite import MilvusLiteStore
-from kvasir.core.errors import CollectionError, ComponentError, StoreLockedError
+from kvasir.core.errors import ComponentError, ConflictError, StoreLockedError
 from kvasir.testing.fakes import FakeAnalyzer
 from kvasir.testing.store_cases import make_chunk, make_vectors, search_texts
 from kvasir.testing.stores import StoreContract
@@ -145,7 +145,7 @@ def test_a_second_process_is_told_who_holds_the_file(tmp_path):
 def test_a_strangers_collection_is_refused(server):
     store = MilvusStore(server, "mine", 8, FakeAnalyzer())
     store._client.create_collection("strange", dimension=8)
-    with pytest.raises(CollectionError, match="strange"):
+    with pytest.raises(ConflictError, match="strange"):
         MilvusStore(server, "strange", 8, FakeAnalyzer())
     store.close()
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 import kvasir
-from kvasir.core.errors import CollectionError
+from kvasir.core.errors import WrongEmbedderError
 from kvasir.frontends.cli.paths import files
 from kvasir.testing.fakes import FakeEmbedder
 
@@ -115,7 +115,7 @@ def test_searching_and_ingesting_with_another_model_are_refused_with_the_same_se
         with opened(**options) as kb:
             messages = []
             for act in (lambda: kb.search("note"), lambda: kb.ingest(*files(notes))):
-                with pytest.raises(CollectionError) as raised:
+                with pytest.raises(WrongEmbedderError) as raised:
                     act()
                 messages.append(str(raised.value))
         assert messages[0] == messages[1]

@@ -7,7 +7,15 @@ import yaml
 from click.testing import CliRunner
 
 import kvasir
-from kvasir.core.errors import CollectionError, ModelNotFoundError, SettingsError, UserError
+from kvasir.core.errors import (
+    CollectionNotFoundError,
+    FilterError,
+    KvasirError,
+    ModelNotFoundError,
+    SettingsError,
+    StoreIncompleteError,
+    UnknownComponentError,
+)
 from kvasir.frontends.cli.main import cli
 from kvasir.frontends.cli.paths import files
 from kvasir.testing.fakes import FakeEmbedder
@@ -82,7 +90,7 @@ def test_top_k_threshold_and_filters(chat, folder):
     filtered = chat("--rag", "--retriever-filters", "topic=tea")
     assert sources(filtered) == 1
     assert "Green tea" in filtered[-1]["content"]
-    with pytest.raises(UserError, match="not of the form field=value"):
+    with pytest.raises(FilterError, match="not of the form field=value"):
         chat("--rag", "--retriever-filters", "tea")
 
 
@@ -133,19 +141,19 @@ def test_a_model_of_its_own_may_refine(chat, server):
         assert [body["model"] for body in other.requests] == ["refiner"]
     assert [body["model"] for body in server.requests] == ["small"]
     assert "Green tea" in asked[-1]["content"]
-    with pytest.raises(UserError, match="needs a language model"):
+    with pytest.raises(SettingsError, match="needs a language model"):
         chat("--rag", "--rag-context-refinement", "--set", f"{key}={{type: extractive}}")
 
 
 def test_the_place_of_the_store_the_embedding_model_and_the_collection(chat, folder):
-    with pytest.raises(CollectionError, match="the store of collection 'default' is empty"):
+    with pytest.raises(StoreIncompleteError, match="the store of collection 'default' is empty"):
         chat("--rag", "--vectordb-uri", str(folder / "elsewhere"))
-    with pytest.raises(UserError, match="unknown store 'no-such-store'"):
+    with pytest.raises(UnknownComponentError, match="unknown store 'no-such-store'"):
         chat("--rag", "--vectordb-type", "no-such-store")
     real = ["--set", "rag.embedding_model.type=openvino"]
     with pytest.raises(ModelNotFoundError):
         chat("--rag", *real, "--model", str(folder / "no-such-model"))
-    with pytest.raises(UserError, match="no collection 'other'"):
+    with pytest.raises(CollectionNotFoundError, match="no collection 'other'"):
         chat("--rag", "--collection", "other")
 
 
@@ -199,7 +207,7 @@ def test_a_quick_question_needs_a_question_and_something_that_answers(folder, mo
     monkeypatch.setenv("KVASIR__RAG__EMBEDDING_MODEL__TYPE", EMBEDDER)
     for arguments, complaint in ((["-qq"], "there is no question"), (["Hi"], "language model")):
         done = CliRunner().invoke(cli, ["chat", *arguments], input=" ", standalone_mode=False)
-        assert isinstance(done.exception, UserError)
+        assert isinstance(done.exception, KvasirError)
         assert complaint in str(done.exception)
 
 

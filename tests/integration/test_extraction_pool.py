@@ -9,6 +9,7 @@ import pytest
 from kvasir.core import registry
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Document, Source, document_id
+from kvasir.frontends.cli.remedies import explain_source
 from kvasir.ingesting.extraction import ExtractionPool, Outcome
 
 # A plug-in whose extractor does to its process what a broken parser would.
@@ -165,8 +166,9 @@ def test_messages_say_what_is_read_and_what_to_do_with_pictures(tmp_path: Path) 
         image = pool.extract(_write(tmp_path, "scan.png", b"\x89PNG\r\n\x1a\n" + bytes(99)))[1]
     assert "PDF, Word, PowerPoint" in str(random)
     assert _reason(image) == "image_only"
-    assert "pip install '.[docling]' in Kvasir's source folder" in str(image)
-    assert "kvasir convert" in str(image)
+    told = explain_source(image.reason, str(image))
+    assert "pip install '.[docling]' in Kvasir's source folder" in told
+    assert "kvasir convert" in told
 
 
 def test_the_working_directory_cannot_replace_a_library(

@@ -19,7 +19,7 @@ from haystack.dataclasses import ByteStream, ChatMessage
 
 import kvasir
 from kvasir.answering.prompts import prompt_room
-from kvasir.core.errors import ComponentError, SettingsError, UserError
+from kvasir.core.errors import ComponentError, RequestError, SettingsError
 from kvasir.frontends.cli.paths import files
 from kvasir.integrations.haystack import (
     _APPS,
@@ -196,7 +196,7 @@ def test_metadata_of_bytes_and_documents_serve_as_filters(config, caplog):
 def test_secrets_never_get_into_a_pipeline_file(settings, variable):
     pipeline = Pipeline()
     pipeline.add_component("retriever", KvasirRetriever(settings=settings))
-    with pytest.raises(UserError, match=variable) as error:
+    with pytest.raises(RequestError, match=variable) as error:
         pipeline.dumps()
     assert "s3cret" not in str(error.value)
 

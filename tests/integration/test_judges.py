@@ -17,7 +17,7 @@ pytest.importorskip("ragas", reason="the extra 'ragas' is not installed")
 
 from click.testing import CliRunner
 
-from kvasir.core.errors import ComponentError, SettingsError, StoppedError, UserError
+from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError, StoppedError
 from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.types import Answer, Chunk, Hit, chunk_id, document_id
 from kvasir.evaluation.answers import AnswerCase
@@ -160,8 +160,8 @@ def test_an_unreachable_judge_is_one_sentence():
 @pytest.mark.parametrize(
     ("status", "kind", "message"),
     [
-        (401, UserError, r"evaluation\.judge\.api_key"),
-        (404, UserError, r"does not have the model 'small'"),
+        (401, SettingsError, r"evaluation\.judge\.api_key"),
+        (404, ModelNotFoundError, r"does not have the model 'small'"),
         (500, ComponentError, r"answered"),
     ],
 )
@@ -176,7 +176,7 @@ def test_the_server_is_looked_for_before_anything_is_measured(address, script, d
     script.status = 404
     make_judge(f"{address}/v1/").check()
     script.status = 401
-    with pytest.raises(UserError, match=r"evaluation\.judge\.api_key"):
+    with pytest.raises(SettingsError, match=r"evaluation\.judge\.api_key"):
         make_judge(address).check()
     options = {"type": "ragas", "model": "small", "base_url": address}
     settings = [f"evaluation.judge.{key}={value}" for key, value in options.items()]
@@ -184,7 +184,7 @@ def test_the_server_is_looked_for_before_anything_is_measured(address, script, d
     arguments += ["--set", "rag.embedding_model.type=kvasir.testing.fakes:FakeEmbedder"]
     command = ["evaluate", "answers", str(dataset), *arguments]
     result = CliRunner().invoke(cli, command, standalone_mode=False)
-    assert isinstance(result.exception, UserError)
+    assert isinstance(result.exception, SettingsError)
     assert not script.requests
 
 

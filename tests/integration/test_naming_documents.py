@@ -3,7 +3,7 @@
 import pytest
 
 import kvasir
-from kvasir.core.errors import CollectionError
+from kvasir.core.errors import DocumentNotFoundError
 from kvasir.core.types import Source
 from kvasir.frontends.cli.paths import files, find_document, find_documents
 from kvasir.frontends.cli.terminal import place
@@ -84,5 +84,5 @@ def test_documents_are_listed_where_the_working_directory_is_gone(kb, tmp_path, 
 
 def test_a_name_that_nothing_has_is_refused(kb):
     kb.ingest(upload("upload:notes"))
-    with pytest.raises(CollectionError, match="there is no document 'upload:other'"):
+    with pytest.raises(DocumentNotFoundError, match="there is no document 'upload:other'"):
         find_document(kb, "upload:other")

@@ -28,7 +28,12 @@ from kvasir.components.stores.qdrant_edge import QdrantStore
 from kvasir.components.stores.qdrant_edge_folder import drop_collection, list_collections
 from kvasir.components.stores.qdrant_edge_graph import GraphBuild, GraphBuildError
 from kvasir.components.stores.qdrant_points import BM25, DENSE
-from kvasir.core.errors import CollectionError, ComponentError, StoreLockedError
+from kvasir.core.errors import (
+    CollectionNotFoundError,
+    ComponentError,
+    RequestError,
+    StoreLockedError,
+)
 from kvasir.core.filters import Comparison
 from kvasir.testing.fakes import FakeAnalyzer
 from kvasir.testing.store_cases import make_chunk, search_texts, search_vectors
@@ -494,9 +499,9 @@ def test_collections_are_listed_and_dropped(store_at, tmp_path):
     assert not (tmp_path.parent / "a").exists()
     drop_collection(str(tmp_path), "../a")
     assert list_collections(str(tmp_path)) == [".hidden", "b", "北京"]
-    with pytest.raises(CollectionError, match=r"there are: \.hidden, b"):
+    with pytest.raises(CollectionNotFoundError, match=r"there are: \.hidden, b"):
         drop_collection(str(tmp_path), "../a")
-    with pytest.raises(CollectionError, match="cannot name"):
+    with pytest.raises(RequestError, match="cannot name"):
         store_at("  ")
 
 

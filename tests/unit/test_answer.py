@@ -9,7 +9,7 @@ from kvasir.answering.prompts import estimate_tokens
 from kvasir.answering.refusal import NOTHING_MATCHES, REFUSALS, Calibration, refusal
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.core.deadline import deadline
-from kvasir.core.errors import ComponentError, UserError
+from kvasir.core.errors import ClosedError, ComponentError, RequestError, SettingsError
 from kvasir.core.types import (
     Chunk,
     Comparison,
@@ -215,20 +215,20 @@ def test_the_prompt_fills_what_the_longest_answer_leaves_of_the_window(answer_to
 
 
 def test_a_window_too_small_for_any_passage_says_what_to_do():
-    with pytest.raises(UserError, match="longer context"):
+    with pytest.raises(SettingsError, match="longer context"):
         make(Says("x", window=1100), hit("Kvasir was made. " * 400)).ask(
             SearchRequest("Who made Kvasir?")
         )
 
 
 def test_an_empty_question_is_a_user_error():
-    with pytest.raises(UserError, match="empty"):
+    with pytest.raises(RequestError, match="empty"):
         make(Says("x"), hit()).ask(SearchRequest("  "))
 
 
 @pytest.mark.parametrize("question", ["?", "...!", "—¿?"])
 def test_a_question_without_letter_or_digit_is_a_user_error(question):
-    with pytest.raises(UserError, match="no letter or digit"):
+    with pytest.raises(RequestError, match="no letter or digit"):
         make(Says("x"), hit()).ask(SearchRequest(question))
     assert make(Says("x"), hit()).ask(SearchRequest("1?")).text
 
@@ -264,7 +264,7 @@ def test_a_generator_s_failure_is_raised_and_never_made_an_answer():
     stream = make(Fails(), hit()).stream(SearchRequest("Who made Kvasir?"))
     with pytest.raises(ComponentError):
         list(stream)
-    with pytest.raises(UserError, match="broken off"):
+    with pytest.raises(ClosedError, match="broken off"):
         stream.answer  # noqa: B018
 
 
@@ -303,7 +303,7 @@ def test_closing_a_stream_in_the_middle_stops_the_generator():
         assert endless.is_closed
         assert list(stream) == []
         stream.close()
-        with pytest.raises(UserError, match="broken off"):
+        with pytest.raises(ClosedError, match="broken off"):
             stream.answer  # noqa: B018
 
 

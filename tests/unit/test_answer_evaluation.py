@@ -6,7 +6,7 @@ from kvasir.answering.refusal import DEFAULT_CALIBRATION, FEATURES, Calibration,
 from kvasir.answering.retrieval import Retriever
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
-from kvasir.core.errors import UserError
+from kvasir.core.errors import RequestError, TooFewQuestionsError
 from kvasir.core.text import count_words
 from kvasir.core.types import Answer, Chunk, Hit, chunk_id
 from kvasir.core.wire import to_json
@@ -27,6 +27,7 @@ from kvasir.evaluation.calibration import (
     read_features,
 )
 from kvasir.evaluation.datasets import EvaluationQuery, Passage, RetrievalDataset
+from kvasir.frontends.cli.remedies import explain
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 
@@ -123,9 +124,9 @@ def test_questions_are_read_from_json_lines_or_plain_lines(tmp_path):
     file.write_text('{"question": "Who?"}\n{"text": "What?"}\n\nWhy?\n', encoding="utf-8")
     assert load_questions(file) == ["Who?", "What?", "Why?"]
     file.write_text('{"question": 3}\n', encoding="utf-8")
-    with pytest.raises(UserError, match="line 1"):
+    with pytest.raises(RequestError, match="line 1"):
         load_questions(file)
-    with pytest.raises(UserError, match="absent is missing"):
+    with pytest.raises(RequestError, match="absent is missing"):
         load_questions(tmp_path / "absent")
 
 
@@ -208,7 +209,7 @@ def test_a_decision_is_kept_unasked_only_where_given_questions_show_that_it_is_b
 
 def test_too_few_questions_are_refused():
     rows = np.zeros((5, len(FEATURES)))
-    with pytest.raises(UserError, match="at least 20"):
+    with pytest.raises(TooFewQuestionsError, match="at least 20"):
         fit(rows, rows)
 
 
@@ -237,5 +238,6 @@ def test_questions_made_of_a_collection_tell_its_subjects_from_others():
 
 
 def test_an_almost_empty_collection_says_what_to_give_instead():
-    with pytest.raises(UserError, match="--off-topic"):
+    with pytest.raises(TooFewQuestionsError) as refused:
         make_questions(MemoryStore())
+    assert "--off-topic" in explain(refused.value)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from kvasir.answering.chat import Conversation
 from kvasir.components.generators.openai import OpenAIGenerator
-from kvasir.core.errors import ComponentError, SettingsError, UserError
+from kvasir.core.errors import ComponentError, RequestError, SettingsError
 from kvasir.core.types import Answer, Chunk, Citation, Hit, Message
 from kvasir.frontends.cli.chat.chat import Chat
 from kvasir.frontends.cli.chat.contexts import CONTEXTS
@@ -60,7 +60,7 @@ class Desk:
 
 
 def _no_documents():
-    raise UserError("there is no collection")
+    raise RequestError("there is no collection")
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def test_a_file_that_is_no_session_costs_one_sentence(desk, tmp_path, content, c
         (line,) = desk.run(f"{command} {path}").splitlines()
         assert complaint in line
     assert len(desk.chat.session.messages) == 2
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(RequestError) as caught:
         read_session(path)
     assert "\n" not in str(caught.value)
 
@@ -254,7 +254,7 @@ def test_a_failure_is_one_sentence_and_nothing_is_kept(desk):
     assert desk.chat.session.messages == []
     assert "broken off" in desk.drawn()
     desk.run("/r")
-    with pytest.raises(UserError, match="there is no collection"):
+    with pytest.raises(RequestError, match="there is no collection"):
         desk.chat.ask("two")
     assert desk.chat.session.messages == []
 

@@ -10,7 +10,7 @@ from kvasir.answering.retrieval import Retriever
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.components.generators.openai import OpenAIGenerator
-from kvasir.core.errors import CollectionError, ComponentError, SettingsError, UserError
+from kvasir.core.errors import CollectionNotFoundError, ComponentError, SettingsError
 from kvasir.core.ledger import DocumentVersion
 from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.types import (
@@ -195,7 +195,7 @@ def test_the_longest_answer_fits_behind_the_conversation(server, retriever, rag)
 
 def test_a_window_too_small_for_any_passage_is_said(server, retriever):
     tiny = OpenAIGenerator("small", server.base_url, context_window=1030)
-    with pytest.raises(UserError, match="too few for a passage"):
+    with pytest.raises(SettingsError, match="too few for a passage"):
         make(tiny, retriever).stream("Who brewed mead?", rag=True).answer  # noqa: B018
 
 
@@ -249,7 +249,7 @@ def test_an_empty_refinement_leaves_the_question(server, generator):
 
 
 def test_refining_needs_a_language_model_and_its_placeholder(generator):
-    with pytest.raises(UserError, match="needs a language model"):
+    with pytest.raises(SettingsError, match="needs a language model"):
         Refiner(ExtractiveGenerator(FakeEmbedder(), Bm25Analyzer()))
     with pytest.raises(SettingsError, match="user_query"):
         Refiner(generator, prompt="Rewrite it")
@@ -263,7 +263,7 @@ def test_without_a_model_quotations_answer_and_the_decision_to_refuse_holds(retr
     assert "Two dwarfs brewed mead of his blood. [1]" in reply.text
     refused = conversation.stream("Xylophone zoology", rag=True).answer
     assert refused.refused
-    with pytest.raises(UserError, match="needs a language model"):
+    with pytest.raises(SettingsError, match="needs a language model"):
         conversation.stream("Hello", rag=False)
 
 
@@ -273,11 +273,11 @@ def test_a_missing_collection_is_tried_again_for_the_next_question(server, gener
     def open_documents():
         tries.append(1)
         if len(tries) == 1:
-            raise CollectionError("there is no collection")
+            raise CollectionNotFoundError("other", ["default"])
         return answerer_of(retriever, generator)
 
     conversation = Conversation(generator, open_documents)
-    with pytest.raises(CollectionError):
+    with pytest.raises(CollectionNotFoundError):
         conversation.stream("Who brewed mead?", rag=True).answer  # noqa: B018
     assert conversation.stream("Who brewed mead?", rag=True).answer.text
 
@@ -295,7 +295,7 @@ def test_a_server_that_breaks_off_is_an_error_not_a_reply(server, generator, ret
 
 def test_an_empty_reply_is_said_to_be_empty(server, generator, retriever):
     server.script = lambda messages: []
-    with pytest.raises(UserError, match="empty"):
+    with pytest.raises(ComponentError, match="empty"):
         make(generator, retriever).stream("Hi", rag=False).answer  # noqa: B018
     reply = make(generator, retriever).stream("Who brewed mead?", rag=True).answer
     assert reply.refused

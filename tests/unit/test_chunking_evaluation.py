@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kvasir.components.splitters.window import WindowSplitter
-from kvasir.core.errors import UserError
+from kvasir.core.errors import RequestError
 from kvasir.core.run import Progress, Run
 from kvasir.core.wire import to_json
 from kvasir.evaluation.chunking import (
@@ -162,12 +162,12 @@ def test_a_language_that_is_set_is_the_one_of_all_corpora(folder):
 )
 def test_malformed_data_is_named_by_file_and_line(folder, content, message):
     (folder / "questions.jsonl").write_text(content)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(RequestError, match=message):
         load_chunking_dataset(folder)
 
 
 def test_a_folder_without_questions_says_what_is_needed(tmp_path):
-    with pytest.raises(UserError, match=r"questions\.jsonl is missing"):
+    with pytest.raises(RequestError, match=r"questions\.jsonl is missing"):
         load_chunking_dataset(tmp_path)
 
 

@@ -5,7 +5,7 @@ from math import erfc
 import numpy as np
 import pytest
 
-from kvasir.core.errors import UserError
+from kvasir.core.errors import RequestError
 from kvasir.core.types import Answer, Citation
 from kvasir.core.wire import to_json
 from kvasir.evaluation.answers import AnswerCase, AnswersResult
@@ -55,7 +55,7 @@ def test_the_p_value_is_that_of_the_normal_approximation():
 
 @pytest.mark.parametrize("sizes", [(3, 4), (0, 0)])
 def test_runs_over_different_questions_are_refused(sizes):
-    with pytest.raises(UserError, match="same questions"):
+    with pytest.raises(RequestError, match="same questions"):
         paired_bootstrap(np.zeros(sizes[0]), np.zeros(sizes[1]))
 
 
@@ -69,7 +69,7 @@ def test_questions_that_a_metric_does_not_apply_to_are_left_out():
 
 
 def test_runs_over_other_questions_are_refused():
-    with pytest.raises(UserError, match="same questions"):
+    with pytest.raises(RequestError, match="same questions"):
         compare_runs({"x": np.zeros(3)}, {"x": np.zeros(4)})
 
 

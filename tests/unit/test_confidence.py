@@ -10,7 +10,7 @@ from kvasir.answering.refusal import (
     EvidenceReader,
 )
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
-from kvasir.core.errors import UserError
+from kvasir.core.errors import IncompatibleVersionError
 from kvasir.core.types import Chunk, Hit
 from kvasir.core.wire import dumps
 from kvasir.testing.fakes import FakeEmbedder
@@ -97,7 +97,7 @@ def test_a_calibration_stored_in_the_first_form_is_read():
     ],
 )
 def test_a_calibration_of_another_version_asks_to_calibrate_again(stored):
-    with pytest.raises(UserError, match="calibrate the collection again"):
+    with pytest.raises(IncompatibleVersionError, match="calibrate the collection again"):
         Calibration.from_stored(stored)
 
 

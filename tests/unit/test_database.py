@@ -11,7 +11,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from kvasir.catalog.tables import metadata
-from kvasir.core.errors import ComponentError, RejectedDataError, UserError
+from kvasir.core.errors import (
+    ComponentError,
+    IncompatibleVersionError,
+    RejectedDataError,
+    SettingsError,
+    StorageError,
+)
 from kvasir.database import engine as engine_module
 from kvasir.database import migrations, open_database, reading, writing
 from kvasir.database.migrating import REVISIONS
@@ -52,20 +58,20 @@ def test_a_database_of_a_newer_version_is_refused_with_what_to_do(tmp_path):
     with writing(engine) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
-    with pytest.raises(UserError, match=r"9999.*upgrade Kvasir"):
+    with pytest.raises(IncompatibleVersionError, match=r"9999.*upgrade Kvasir"):
         open_database(url)
 
 
 def test_a_file_that_is_no_database_is_refused_in_one_sentence(tmp_path):
     file = tmp_path / "catalog.db"
     file.write_bytes(b"this is not a database, it only has its name" * 100)
-    with pytest.raises(UserError, match="cannot be opened"):
+    with pytest.raises(StorageError, match="cannot be opened"):
         open_database(f"sqlite:///{file}")
 
 
 @pytest.mark.parametrize("url", ["nonsense", "nosuchdb://host/name"])
 def test_an_unusable_url_is_refused_with_an_example(url):
-    with pytest.raises(UserError, match="sqlite:///"):
+    with pytest.raises(SettingsError, match="sqlite:///"):
         open_database(url)
 
 

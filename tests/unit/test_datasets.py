@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kvasir.core.errors import UserError
+from kvasir.core.errors import RequestError
 from kvasir.evaluation.datasets import load_dataset
 
 
@@ -63,7 +63,7 @@ def test_the_only_split_is_taken_whatever_its_name(folder):
 def test_a_missing_split_is_named_with_those_that_exist(folder):
     (folder / "qrels" / "test.tsv").rename(folder / "qrels" / "dev.tsv")
     (folder / "qrels" / "train.tsv").write_text("1\ta\t1\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"test\.tsv is missing; splits found in .*: dev, train"):
+    with pytest.raises(RequestError, match=r"test\.tsv is missing; splits found in .*: dev, train"):
         load_dataset(folder)
 
 
@@ -90,23 +90,23 @@ def test_a_missing_split_is_named_with_those_that_exist(folder):
 )
 def test_a_fault_is_named_with_its_file_and_line(folder, name, content, message):
     (folder / name).write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(RequestError, match=message):
         load_dataset(folder)
 
 
 @pytest.mark.parametrize("name", ["corpus.jsonl", "queries.jsonl"])
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
-    with pytest.raises(UserError, match=f"{name} is missing"):
+    with pytest.raises(RequestError, match=f"{name} is missing"):
         load_dataset(folder)
 
 
 def test_text_that_is_not_utf_8_is_said_to_be_so(folder):
     (folder / "corpus.jsonl").write_bytes(b'{"_id": "a", "text": "\xff"}')
-    with pytest.raises(UserError, match="not UTF-8"):
+    with pytest.raises(RequestError, match="not UTF-8"):
         load_dataset(folder)
 
 
 def test_a_path_that_is_no_folder_is_refused(tmp_path):
-    with pytest.raises(UserError, match="is not a folder"):
+    with pytest.raises(RequestError, match="is not a folder"):
         load_dataset(tmp_path / "nowhere")

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from kvasir.catalog.sql import SqlCatalog
-from kvasir.core.errors import CollectionError, UserError, WriterConflictError
+from kvasir.core.errors import (
+    CollectionNotFoundError,
+    DamagedError,
+    WriterConflictError,
+    WrongEmbedderError,
+)
 from kvasir.core.ledger import SourceState, VersionDraft, chunk_metadata
 from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
@@ -153,7 +158,7 @@ def test_a_half_deleted_document_is_deleted_whole(catalog, store, embedder):
 def test_an_empty_catalog_beside_a_full_store_is_not_believed(catalog, store, embedder):
     catalog.delete_collection("test")
     Publisher(store, catalog, embedder, "test").open_collection()
-    with pytest.raises(UserError, match="backup"):
+    with pytest.raises(DamagedError, match="backup"):
         repair(catalog, store, embedder, "test")
     assert store.count() == 8
 
@@ -198,10 +203,10 @@ def test_a_store_is_filled_again_in_steps(catalog, store, embedder, monkeypatch)
 
 
 def test_an_unknown_collection_is_refused_with_the_known_ones(catalog, store):
-    with pytest.raises(CollectionError, match="'tset'; known: test"):
+    with pytest.raises(CollectionNotFoundError, match=r"'tset' \(there are: test\)"):
         examine(catalog, store, "tset")
 
 
 def test_repairing_with_another_embedder_is_refused(catalog, store):
-    with pytest.raises(CollectionError, match="was made with"):
+    with pytest.raises(WrongEmbedderError, match="was made with"):
         repair(catalog, store, FakeEmbedder(dimension=8), "test")

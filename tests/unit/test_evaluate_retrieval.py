@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvasir.core.errors import UserError
+from kvasir.core.errors import ConflictError, RequestError
 from kvasir.core.run import Progress, Run
 from kvasir.core.types import Chunk, chunk_id
 from kvasir.core.wire import to_json
@@ -126,13 +126,13 @@ def test_progress_ends_at_the_total_of_each_stage(store):
 def test_a_collection_that_is_not_empty_is_refused_and_closed(store):
     evaluate([GODS], store)
     store.closed = False
-    with pytest.raises(UserError, match="must be empty"):
+    with pytest.raises(ConflictError, match="must be empty"):
         evaluate([GODS], store)
     assert store.closed
 
 
 def test_no_data_set_is_refused(store):
-    with pytest.raises(UserError, match="at least one folder"):
+    with pytest.raises(RequestError, match="at least one folder"):
         evaluate([], store)
 
 

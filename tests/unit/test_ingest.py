@@ -11,14 +11,14 @@ from kvasir.catalog.sql import SqlCatalog
 from kvasir.components.extractors.markdown import MarkdownExtractor
 from kvasir.components.splitters.window import WindowSplitter
 from kvasir.core.errors import (
-    CollectionError,
     ComponentError,
     ExtractionError,
     RejectedDataError,
+    RequestError,
     StoppedError,
     StoreIncompleteError,
     StoreLockedError,
-    UserError,
+    WrongEmbedderError,
 )
 from kvasir.core.filters import parse_filter
 from kvasir.core.reports import Failed
@@ -339,7 +339,7 @@ def test_given_metadata_stays_when_the_file_changes(world):
 )
 def test_metadata_that_cannot_be_kept_is_refused_before_anything_is_done(world, given):
     world.write("a.txt", "one\n")
-    with pytest.raises(UserError, match="metadata field"):
+    with pytest.raises(RequestError, match="metadata field"):
         world.ingest(metadata=given)
     assert world.store.count() == 0
 
@@ -395,10 +395,10 @@ def test_a_collection_of_another_embedder_is_refused_in_one_sentence(world):
     world.write("a.txt", "one\n")
     world.ingest()
     other = FakeEmbedder(dimension=8)
-    with pytest.raises(CollectionError, match=r"'fake', which the settings name too, .*options"):
+    with pytest.raises(WrongEmbedderError, match=r"'fake', which the settings name too, .*options"):
         world.make(embedder=other).ingest(files(world.folder))
     other.name = "other"
-    with pytest.raises(CollectionError, match=r"'test' was made with .*'fake' .*'other' .*another"):
+    with pytest.raises(WrongEmbedderError, match=r"'test' was made with .*'fake' .*'other' .*back"):
         world.make(embedder=other).ingest(files(world.folder))
 
 

@@ -6,7 +6,7 @@ from kvasir.answering.prompts import (
     prompt_room,
     refinement_messages,
 )
-from kvasir.core.errors import SettingsError, UserError
+from kvasir.core.errors import SettingsError
 from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.types import Chunk, Hit, Message
 from kvasir.testing.fakes import FakeGenerator
@@ -98,7 +98,7 @@ def test_the_oldest_turns_go_when_the_conversation_alone_is_too_long():
 
 @pytest.mark.parametrize("room", [0, 300])
 def test_room_for_no_passage_at_all_is_an_error_that_says_what_to_do(room):
-    with pytest.raises(UserError, match=rf"{room} tokens.*max_tokens.*split_length"):
+    with pytest.raises(SettingsError, match=rf"{room} tokens.*max_tokens.*split_length"):
         PromptBuilder().build("Who?", [hit("one " * 500)], room=room)
     assert PromptBuilder().build("Who?", [], room=room).messages[-1].role == "user"
 

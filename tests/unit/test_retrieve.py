@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kvasir.answering.retrieval import Retriever
-from kvasir.core.errors import ComponentError, UserError
+from kvasir.core.errors import ComponentError, RequestError, SettingsError
 from kvasir.core.filters import parse_filter
 from kvasir.core.types import Chunk, SearchRequest, chunk_id, document_id
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder, MemoryStore
@@ -349,11 +349,11 @@ def test_a_silent_model_is_judged_by_its_tokenizer_on_the_collections_own_text(s
     "arguments", [{"top_k": 0}, {"min_score_threshold": 1.5}, {"min_score_threshold": -0.1}]
 )
 def test_arguments_out_of_range_are_refused(embedder, store, arguments):
-    with pytest.raises(UserError):
+    with pytest.raises(RequestError):
         Retriever(embedder, store).retrieve(SearchRequest("wolf", **arguments))
 
 
 @pytest.mark.parametrize("options", [{"alpha": 2.0}, {"candidates": 0}, {"rerank_candidates": 0}])
 def test_options_out_of_range_are_refused(embedder, store, options):
-    with pytest.raises(UserError):
+    with pytest.raises(SettingsError):
         Retriever(embedder, store, **options)

@@ -14,8 +14,15 @@ import pytest
 from kvasir.app import App
 from kvasir.components.stores.qdrant_edge import QdrantStore
 from kvasir.components.stores.qdrant_edge_folder import list_collections
-from kvasir.core.errors import CollectionError, SettingsError, StoreLockedError, UserError
+from kvasir.core.errors import (
+    DamagedError,
+    OperatorError,
+    SettingsError,
+    StorageError,
+    StoreLockedError,
+)
 from kvasir.core.registry import build
+from kvasir.frontends.cli.remedies import explain
 from kvasir.settings.loading import load_settings
 from kvasir.testing.fakes import FakeAnalyzer
 from kvasir.testing.store_cases import fifty_chunks
@@ -136,8 +143,9 @@ def test_a_file_address_is_a_folder(tmp_path: Path) -> None:
 def test_a_damaged_record_is_one_sentence_that_says_what_to_do(record: str, tmp_path: Path) -> None:
     QdrantStore(str(tmp_path), "test", 8, FakeAnalyzer()).close()
     (tmp_path / "test" / "collection.json").write_text(record)
-    with pytest.raises(CollectionError, match="doctor --repair") as error:
+    with pytest.raises(DamagedError) as error:
         QdrantStore(str(tmp_path), "test", 8, FakeAnalyzer())
+    assert "doctor --repair" in explain(error.value)
     assert "\n" not in str(error.value)
     # What it advises works.
     shutil.rmtree(tmp_path / "test")
@@ -174,7 +182,7 @@ def folder_of_another_user() -> Iterator[Path]:
 def test_an_index_that_may_only_be_read_says_so_in_one_sentence(
     folder_of_another_user: Path, collection: str
 ) -> None:
-    with pytest.raises(UserError, match="Permission denied") as error:
+    with pytest.raises(OperatorError, match="Permission denied") as error:
         QdrantStore(str(folder_of_another_user), collection, 8, FakeAnalyzer())
     assert not isinstance(error.value, StoreLockedError)
     assert "rag.vectordb.uri" in str(error.value)
@@ -190,5 +198,5 @@ def test_data_that_may_only_be_read_says_so_in_one_sentence(folder_of_another_us
     else:
         (folder_of_another_user / "test").chmod(0o755)
         (folder_of_another_user / "test" / "lock").chmod(0o644)
-    with pytest.raises(CollectionError, match="even to search"):
+    with pytest.raises(StorageError, match="even to search"):
         QdrantStore(str(folder_of_another_user), "test", 8, FakeAnalyzer())

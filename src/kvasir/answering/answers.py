@@ -33,7 +33,7 @@ from kvasir.core.deadline import (
     iterate_within_deadline,
     run_within_deadline,
 )
-from kvasir.core.errors import UserError
+from kvasir.core.errors import RequestError
 from kvasir.core.protocols import Embedder, TextAnalyzer
 from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.types import (
@@ -120,7 +120,7 @@ class Answerer:
             happen while it is read, and raise their errors there.
 
         Raises:
-            UserError: The question is empty, or has no letter or digit.
+            RequestError: The question is empty, or has no letter or digit.
         """
         check_question(request.query)
         return AnswerStream(self.generate_answer(request, history=history))
@@ -257,11 +257,11 @@ class Answerer:
 
 
 def check_question(question: str) -> None:
-    """Raise ``UserError`` if a question is empty, or has no letter or digit."""
+    """Raise ``RequestError`` if a question is empty, or has no letter or digit."""
     if not question.strip():
-        raise UserError("the question is empty: type one")
+        raise RequestError("the question is empty: type one")
     if not any(map(str.isalnum, question)):
-        raise UserError("the question has no letter or digit: ask it in words")
+        raise RequestError("the question has no letter or digit: ask it in words")
 
 
 def generated(generator: protocols.Generator, prompt: Prompt) -> Generator[str, None, None]:

@@ -20,7 +20,7 @@ from kvasir.answering.prompts import SYSTEM_PROMPT, PromptBuilder, left_out_note
 from kvasir.answering.refinement import PLAIN, Refiner
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
-from kvasir.core.errors import UserError
+from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.protocols import QuotesOnly
 from kvasir.core.types import (
     Answer,
@@ -105,10 +105,10 @@ class Conversation:
             answer has neither hits nor citations.
 
         Raises:
-            UserError: Without RAG and without a language model there is no reply.
+            SettingsError: Without RAG and without a language model there is no reply.
         """
         if not rag and not self.has_model:
-            raise UserError(NEEDS_MODEL)
+            raise SettingsError(NEEDS_MODEL)
         if rag:
             return AnswerStream(self._from_documents(question, history, system))
         return AnswerStream(self._from_model(question, history, system))
@@ -126,7 +126,9 @@ class Conversation:
                 yield Text(piece)
         text = "".join(shown)
         if not text.strip():
-            raise UserError("the model's reply was empty: ask again, or in other words")
+            raise ComponentError(
+                "generator", "replying", "the model's reply was empty: ask again, or in other words"
+            )
         yield Finished(Answer(text, notes=left_out_notes(prompt, (), history, bool(system))))
 
     def _from_documents(

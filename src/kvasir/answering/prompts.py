@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from kvasir.core.errors import UserError
+from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import BoundedContext, Generator
 from kvasir.core.templates import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT, check_template, fill
 from kvasir.core.text import CJK, SOUTHEAST_ASIAN, heading_path
@@ -141,7 +141,7 @@ class PromptBuilder:
             The prompt; its ``hits`` are those that it contains.
 
         Raises:
-            UserError: There are hits, but room for none of them.
+            SettingsError: There are hits, but room for none of them.
         """
         turns = list(history)
         kept = list(hits)
@@ -151,7 +151,7 @@ class PromptBuilder:
             turns = self._recent(turns, free - least if least <= free else free)
             kept = self._fitting(hits, free - self._tokens(turns))
         if hits and not kept:
-            raise UserError(
+            raise SettingsError(
                 f"the model has {room} tokens for a prompt, too few for a passage: lower "
                 "generator.options.max_tokens, use a model with a longer context, or ingest with "
                 "a smaller split_length"

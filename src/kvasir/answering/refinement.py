@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from kvasir.answering.prompts import PromptBuilder, prompt_room, refinement_messages
 from kvasir.core import protocols
 from kvasir.core.deadline import iterate_within_deadline
-from kvasir.core.errors import DeadlineExceededError, KvasirError, UserError
+from kvasir.core.errors import DeadlineExceededError, KvasirError, SettingsError
 from kvasir.core.protocols import QuotesOnly
 from kvasir.core.templates import DEFAULT_REFINEMENT_PROMPT
 from kvasir.core.types import Hit, Message, SearchRequest, Stage
@@ -68,10 +68,10 @@ class Refiner:
 
         Raises:
             SettingsError: The prompt lacks its placeholder.
-            UserError: The generator has no language model.
+            SettingsError: The generator has no language model.
         """
         if isinstance(generator, QuotesOnly):
-            raise UserError(
+            raise SettingsError(
                 "refining a question needs a language model: set generator.type or "
                 "chat.rag.context_refinement.generator, or chat.rag.context_refinement.enabled to "
                 "false"
@@ -130,7 +130,8 @@ class Refiner:
 
         Raises:
             ComponentError: The model cannot be reached or failed.
-            UserError: The server refuses the key, or does not have the model.
+            SettingsError: The server refuses the key.
+            ModelNotFoundError: It does not have the model.
         """
         (asked,) = refinement_messages(question, self._prompt)
         recent = list(history)[-_TURNS:]

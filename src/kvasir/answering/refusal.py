@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir.answering.fusion import KNOWN_LANGUAGE, dense_share
-from kvasir.core.errors import UserError, WireError
+from kvasir.core.errors import IncompatibleVersionError, WireError
 from kvasir.core.protocols import Embedder, TextAnalyzer
 from kvasir.core.scoring import inverse_document_frequency
 from kvasir.core.types import Citation, Hit
@@ -228,7 +228,7 @@ class Calibration:
         The first form was one flat mapping, ``{feature: weight, "bias": ..., "report_...": ...}``.
 
         Raises:
-            UserError: It was written by another version; says to calibrate again.
+            IncompatibleVersionError: It was written by another version; says to calibrate again.
         """
         try:
             if "weights" in stored:
@@ -247,7 +247,7 @@ class Calibration:
                 },
             )
         except (ValueError, KeyError, TypeError, WireError) as error:
-            raise UserError(
+            raise IncompatibleVersionError(
                 f"the stored calibration cannot be read ({error!r}): calibrate the collection again"
             ) from error
 

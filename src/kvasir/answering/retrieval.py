@@ -13,7 +13,7 @@ import numpy as np
 
 from kvasir.answering.fusion import dense_share, fuse, needs_sample
 from kvasir.core.deadline import run_within_deadline
-from kvasir.core.errors import UserError
+from kvasir.core.errors import RequestError, SettingsError
 from kvasir.core.filters import Comparison, Filter
 from kvasir.core.protocols import (
     BackgroundEmbedder,
@@ -79,12 +79,12 @@ class Retriever:
             rerank_candidates: How many of the fused hits the reranker reads at most.
 
         Raises:
-            UserError: An argument is out of range.
+            SettingsError: An argument is out of range.
         """
         if alpha is not None and not 0.0 <= alpha <= 1.0:
-            raise UserError(f"alpha is the dense share, from 0 to 1, not {alpha}")
+            raise SettingsError(f"alpha is the dense share, from 0 to 1, not {alpha}")
         if candidates < 1 or rerank_candidates < 1:
-            raise UserError("candidates and rerank_candidates must be at least 1")
+            raise SettingsError("candidates and rerank_candidates must be at least 1")
         self._candidates = candidates
         self._embedder = embedder
         self._store = store
@@ -115,14 +115,14 @@ class Retriever:
             it is the reranker's; hits that it does not read follow, scaled to lie below.
 
         Raises:
-            UserError: ``top_k`` or the threshold is out of range.
+            RequestError: ``top_k`` or the threshold is out of range.
             DeadlineExceededError: Time is up.
         """
         top_k, threshold = request.top_k, request.min_score_threshold
         if not 1 <= top_k <= MOST_HITS:
-            raise UserError(f"top_k must be from 1 to {MOST_HITS}, not {top_k}")
+            raise RequestError(f"top_k must be from 1 to {MOST_HITS}, not {top_k}")
         if not 0.0 <= threshold <= 1.0:
-            raise UserError(f"min_score_threshold must be from 0 to 1, not {threshold}")
+            raise RequestError(f"min_score_threshold must be from 0 to 1, not {threshold}")
         asked = [number for number, query in enumerate(queries) if query.strip()]
         results: list[list[Hit]] = [[] for _ in queries]
         if not asked:

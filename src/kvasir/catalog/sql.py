@@ -29,7 +29,12 @@ from kvasir.catalog.rows import (
 )
 from kvasir.catalog.tables import chunks, collections, sources, texts, versions
 from kvasir.core.batches import batches
-from kvasir.core.errors import CollectionError, WriterConflictError
+from kvasir.core.errors import (
+    CollectionNotFoundError,
+    DocumentNotFoundError,
+    NameTakenError,
+    WriterConflictError,
+)
 from kvasir.core.ledger import (
     ChunkRecord,
     CollectionRecord,
@@ -66,7 +71,8 @@ class SqlCatalog:
             url: An SQLAlchemy URL, such as ``sqlite:///kvasir-data/catalog.db``.
 
         Raises:
-            UserError: The database cannot be opened, or a newer Kvasir made it.
+            StorageError: The database cannot be opened.
+            IncompatibleVersionError: A newer Kvasir made it.
         """
         self._engine: Engine = open_database(url)
         self._languages: dict[str, tuple[float, tuple[str, ...]]] = {}
@@ -92,7 +98,7 @@ class SqlCatalog:
     def create_collection(
         self, name: str, *, embedder: str, dimension: int, fingerprint: str
     ) -> CollectionRecord:
-        """Makes a collection; raises CollectionError where there is one of this name."""
+        """Makes a collection; raises NameTakenError where there is one of this name."""
         row = {
             "name": name,
             "embedder": embedder,
@@ -106,9 +112,7 @@ class SqlCatalog:
                 connection.execute(insert(collections), row)
                 made = _collection(connection, name)
         except IntegrityError as error:
-            raise CollectionError(
-                f"there is a collection '{name}' already: use it, or take another name"
-            ) from error
+            raise NameTakenError(name, "") from error
         return collection_record(made)
 
     def delete_collection(self, name: str, writer: str | None = None) -> None:
@@ -388,10 +392,7 @@ class SqlCatalog:
             for name, wanted in given.items():
                 row = connection.execute(query.where(sources.c.document_id == name)).one_or_none()
                 if row is None:
-                    raise CollectionError(
-                        f"collection '{collection}' has no document {name}: "
-                        "see which it has with 'kvasir documents list'"
-                    )
+                    raise DocumentNotFoundError(name, collection)
                 merged = chunk_metadata(
                     row.own, wanted, source_uri=row.uri, title=row.title, language=row.language
                 )
@@ -439,7 +440,8 @@ def _collection(connection: Connection, name: str, *, lock: bool = False) -> Any
     query = select(collections).filter_by(name=name)
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
-        raise CollectionError(f"there is no collection '{name}': ingest something into it first")
+        known = connection.execute(select(collections.c.name).order_by(collections.c.name))
+        raise CollectionNotFoundError(name, list(known.scalars()))
     return row
 
 

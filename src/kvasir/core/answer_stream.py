@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from kvasir.core.deadline import end_of_time, until
-from kvasir.core.errors import UserError
+from kvasir.core.errors import ClosedError
 from kvasir.core.types import Answer, AnswerEvent, Finished
 
 
@@ -43,12 +43,12 @@ class AnswerStream(Iterator[AnswerEvent]):
         """The whole answer; reads what is still to come.
 
         Raises:
-            UserError: The stream was closed or failed before its end.
+            RequestError: The stream was closed or failed before its end.
         """
         for _ in self:
             pass
         if self._answer is None:
-            raise UserError("the answer was broken off: ask again")
+            raise ClosedError("the answer was broken off: ask again")
         return self._answer
 
     def close(self) -> None:

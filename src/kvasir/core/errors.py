@@ -1,43 +1,66 @@
-"""All errors that Kvasir raises on purpose.
+"""All errors that Kvasir raises on purpose: one tree, two branches, a stable code for each class.
 
 KvasirError
-├── UserError                  bad input: one line on the terminal, a 4xx over HTTP
-│   ├── SettingsError          a setting is unknown or has an unusable value
-│   ├── UnknownComponentError  no such embedder, store, ...
-│   ├── MissingExtraError      an optional dependency is not installed
-│   ├── ExtractionError        a file cannot be read: encrypted, empty, broken, ...
-│   ├── FetchError             a URL cannot or may not be fetched
-│   ├── ModelNotFoundError     no weights where they were looked for
-│   ├── CollectionError        unknown collection, or made by another embedder
-│   │   ├── StoreIncompleteError   the store lacks chunks that the catalog has
-│   │   └── WriterConflictError    another writer is at work, or took this one's lease
-│   │       └── DocumentBusyError  another writer is writing the same document
-│   ├── FilterError            a filter expression is malformed
-│   ├── WireError              JSON data does not fit the type it is read as
-│   └── StoreLockedError       another process holds the index
-├── ComponentError             a component failed: which, doing what, why
-│   ├── DeadlineExceededError  the time allowed for a call is over
-│   └── RejectedDataError      it refuses what it was given; other data are not affected
-└── StoppedError               the caller asked the work to stop
+├── RequestError                    the caller's: a 4xx over HTTP
+│   ├── FilterError                 a metadata filter is malformed
+│   ├── WireError                   JSON does not fit the type that it is read as
+│   ├── AmbiguousStoreError         an address fits several kinds of store
+│   ├── TooFewQuestionsError        too few questions to fit a calibration to
+│   ├── ExtractionError             a source cannot be turned into text
+│   ├── FetchError                  a URL cannot or may not be fetched
+│   ├── CollectionNotFoundError     no such collection
+│   ├── DocumentNotFoundError       no such document
+│   └── ConflictError               what is there already does not allow it
+│       ├── NameTakenError          a collection of this name exists
+│       └── WriterConflictError     another writer is at work, or took this one's lease
+│           └── DocumentBusyError   another writer is writing the same document
+├── OperatorError                   the installation's: a 5xx over HTTP
+│   ├── SettingsError               a setting is unknown or has an unusable value
+│   │   └── SettingsFileNotFoundError
+│   ├── UnknownComponentError       no such embedder, store, ...
+│   ├── MissingExtraError           an optional dependency is not installed
+│   ├── ModelNotFoundError          no such model, here or on its server
+│   ├── WrongEmbedderError          another embedder made the collection
+│   ├── IncompatibleVersionError    another version of Kvasir wrote the data
+│   ├── StorageError                a folder or database cannot be opened or written
+│   ├── StoreLockedError            another process holds it
+│   ├── UnfinishedError             half-written documents are left
+│   ├── StoreIncompleteError        the store lacks chunks that the catalog knows
+│   ├── ForkedProcessError          used in a forked process
+│   ├── ClosedError                 used after it was closed
+│   └── ComponentError              a component failed: which, doing what, why
+│       ├── DamagedError            its files or records are damaged
+│       ├── ChunksLeftError         a store did not delete what it was told to
+│       ├── RejectedDataError       it refuses what it was given; other data are not affected
+│       └── DeadlineExceededError   the time allowed for a call is over
+└── StoppedError                    the caller asked the work to stop
+
+Messages state facts and name settings. What a user can do with commands and options is added by
+the front door, by the code; the manual lists the codes in ``docs/errors.md``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from kvasir.core.text import hide_passwords
 
-
-def how_to_install(extra: str) -> str:
-    """Returns the words that say how an extra is installed.
-
-    Not by the project's name: the package index knows another project of this name.
-    """
-    return f"pip install '.[{extra}]' in Kvasir's source folder"
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "failed": "component_failed",
+        "busy": "component_busy",
+        "unreachable": "component_unreachable",
+        "timeout": "component_timeout",
+    }
+)
+"""The kinds of failure of a component, and the code of each."""
 
 
 class KvasirError(Exception):
-    """Base of every error that Kvasir raises on purpose; shows no password of an address.
+    """Base of every error that Kvasir raises on purpose.
+
+    Its text is one line and shows no password of an address.
 
     Attributes:
         code: A stable word for the kind of error, by which front doors find their advice.
@@ -46,32 +69,62 @@ class KvasirError(Exception):
     code = "error"
 
     def __str__(self) -> str:
-        """Returns the message."""
-        return hide_passwords(super().__str__())
+        """Return the message."""
+        return hide_passwords(" ".join(super().__str__().splitlines()))
 
 
-class UserError(KvasirError):
-    """Something the user can put right; the message says how."""
+class RequestError(KvasirError):
+    """The caller asks for something that cannot be done; the message says why."""
+
+    code = "invalid_request"
 
 
-class SettingsError(UserError):
-    """A setting is unknown or has an unusable value."""
+class OperatorError(KvasirError):
+    """The installation cannot do what it should, whoever asks for it."""
+
+    code = "operator_error"
 
 
-class UnknownComponentError(UserError):
-    """No component has this name."""
+class FilterError(RequestError):
+    """A metadata filter is malformed."""
+
+    code = "invalid_filter"
 
 
-class MissingExtraError(UserError):
-    """An optional dependency is not installed."""
+class WireError(RequestError):
+    """JSON data does not fit the type that it is read as.
 
-    def __init__(self, needs: str, extra: str) -> None:
-        """Args: what needs the dependency, and the extra that brings it."""
-        super().__init__(f"{needs} needs an optional dependency: {how_to_install(extra)}")
-        self.extra = extra
+    Attributes:
+        problem: What is wrong.
+        path: Where: the fields and positions from the outermost on.
+    """
+
+    code = "malformed_json"
+
+    def __init__(self, problem: str, path: tuple[str, ...] = ()) -> None:
+        """Args: what is wrong, and where."""
+        super().__init__(f"{'.'.join(path)}: {problem}" if path else problem)
+        self.problem = problem
+        self.path = path
+
+    def within(self, place: object) -> WireError:
+        """Return the same error of the value of which this one was a part."""
+        return WireError(self.problem, (str(place), *self.path))
 
 
-class ExtractionError(UserError):
+class AmbiguousStoreError(RequestError):
+    """An address fits several kinds of store."""
+
+    code = "ambiguous_store"
+
+
+class TooFewQuestionsError(RequestError):
+    """There are too few questions, or too few sentences to make them of, for a calibration."""
+
+    code = "too_few_questions"
+
+
+class ExtractionError(RequestError):
     """A source cannot be turned into text.
 
     Attributes:
@@ -79,25 +132,21 @@ class ExtractionError(UserError):
             too_large, timeout, memory, crash, unreadable.
     """
 
+    code = "unreadable_source"
+
     def __init__(self, reason: str, message: str) -> None:
         """Args: the stable reason, and one line that says what to do."""
         super().__init__(message)
         self.reason = reason
 
 
-class FetchError(UserError):
+class FetchError(RequestError):
     """A URL cannot or may not be fetched."""
 
-
-class ModelNotFoundError(UserError):
-    """No weights were found where they were looked for."""
+    code = "not_fetched"
 
 
-class CollectionError(UserError):
-    """The collection does not exist, or was made by another embedder."""
-
-
-class CollectionNotFoundError(CollectionError):
+class CollectionNotFoundError(RequestError):
     """There is no such collection; ``known`` are the names of those that there are."""
 
     code = "collection_not_found"
@@ -113,7 +162,7 @@ class CollectionNotFoundError(CollectionError):
         self.known = tuple(known)
 
 
-class DocumentNotFoundError(CollectionError):
+class DocumentNotFoundError(RequestError):
     """A collection has no such document."""
 
     code = "document_not_found"
@@ -125,7 +174,13 @@ class DocumentNotFoundError(CollectionError):
         self.collection = collection
 
 
-class NameTakenError(CollectionError):
+class ConflictError(RequestError):
+    """What is there already, or is being done, does not allow what is asked for."""
+
+    code = "conflict"
+
+
+class NameTakenError(ConflictError):
     """There is a collection of this name already."""
 
     code = "name_taken"
@@ -136,7 +191,100 @@ class NameTakenError(CollectionError):
         self.name = name
 
 
-class UnfinishedError(CollectionError):
+class WriterConflictError(ConflictError):
+    """Another writer is at work in the collection, or took this one's lease."""
+
+    code = "writer_conflict"
+
+
+class DocumentBusyError(WriterConflictError):
+    """Another writer is writing or deleting the same document."""
+
+    code = "document_busy"
+
+
+class SettingsError(OperatorError):
+    """A setting is unknown or has an unusable value."""
+
+    code = "invalid_settings"
+
+
+class SettingsFileNotFoundError(SettingsError):
+    """The settings file that was named is not there."""
+
+    code = "settings_file_not_found"
+
+
+class UnknownComponentError(OperatorError):
+    """No component has this name."""
+
+    code = "unknown_component"
+
+
+class MissingExtraError(OperatorError):
+    """An optional dependency is not installed.
+
+    Attributes:
+        extra: The extra that brings it.
+    """
+
+    code = "missing_extra"
+
+    def __init__(self, needs: str, extra: str) -> None:
+        """Args: what needs the dependency, and the extra that brings it."""
+        super().__init__(f"{needs} needs an optional dependency, the extra '{extra}'")
+        self.extra = extra
+
+
+class ModelNotFoundError(OperatorError):
+    """A model is neither on this machine nor on the server or hub that was asked.
+
+    Attributes:
+        name: Its name, where it could be fetched from a hub.
+    """
+
+    code = "model_not_found"
+
+    def __init__(self, message: str, name: str = "") -> None:
+        """Args: what is missing, and the model's name where a hub could have it."""
+        super().__init__(message)
+        self.name = name
+
+
+class WrongEmbedderError(OperatorError):
+    """A collection was made by another embedder, or by the same one with other options."""
+
+    code = "wrong_embedder"
+
+
+class IncompatibleVersionError(OperatorError):
+    """Another version of Kvasir wrote the data, in a form that this one does not read.
+
+    Attributes:
+        folder: The folder to delete before the component is filled again; empty where none is.
+    """
+
+    code = "incompatible_version"
+
+    def __init__(self, message: str, folder: str = "") -> None:
+        """Args: what is of another version, and the folder that holds it."""
+        super().__init__(message)
+        self.folder = folder
+
+
+class StorageError(OperatorError):
+    """A folder or a database cannot be opened or written."""
+
+    code = "storage_unusable"
+
+
+class StoreLockedError(OperatorError):
+    """Another process holds the index or the database."""
+
+    code = "locked"
+
+
+class UnfinishedError(OperatorError):
     """A collection has half-written documents, which an interrupted run left."""
 
     code = "unfinished"
@@ -147,7 +295,7 @@ class UnfinishedError(CollectionError):
         self.collection = collection
 
 
-class StoreIncompleteError(CollectionError):
+class StoreIncompleteError(OperatorError):
     """The store lacks chunks that the catalog knows."""
 
     code = "store_incomplete"
@@ -164,75 +312,71 @@ class StoreIncompleteError(CollectionError):
         self.counted = counted
 
 
-class ForkedProcessError(UserError):
+class ForkedProcessError(OperatorError):
     """An application was used in a process forked from the one that opened it."""
 
     code = "forked_process"
 
 
-class ClosedError(UserError):
+class ClosedError(OperatorError):
     """Something was used after it was closed."""
 
     code = "closed"
 
 
-class WriterConflictError(CollectionError):
-    """Another writer is at work in the collection, or took this one's lease."""
-
-    code = "writer_conflict"
-
-
-class DocumentBusyError(WriterConflictError):
-    """Another writer is writing or deleting the same document."""
-
-    code = "document_busy"
-
-
-class FilterError(UserError):
-    """A filter expression is malformed."""
-
-
-class WireError(UserError):
-    """JSON data does not fit the type that it is read as.
+class ComponentError(OperatorError):
+    """A component failed.
 
     Attributes:
-        problem: What is wrong.
-        path: Where: the fields and positions from the outermost on.
+        component: Its name.
+        operation: What it was doing.
+        kind: ``failed``, ``busy``, ``unreachable`` or ``timeout``: whether it may manage later.
+        cause: What went wrong.
     """
 
-    def __init__(self, problem: str, path: tuple[str, ...] = ()) -> None:
-        """Args: what is wrong, and where."""
-        super().__init__(f"{'.'.join(path)}: {problem}" if path else problem)
-        self.problem = problem
-        self.path = path
+    code = KINDS["failed"]
 
-    def within(self, place: object) -> WireError:
-        """Return the same error of the value of which this one was a part."""
-        return WireError(self.problem, (str(place), *self.path))
-
-
-class StoreLockedError(UserError):
-    """Another process holds the index."""
-
-
-class StoppedError(KvasirError):
-    """The work was stopped because its caller asked for it; what was finished is kept."""
-
-    code = "stopped"
-
-    def __init__(self, message: str = "stopped before it was finished") -> None:
-        """Args: what was being done and what is kept."""
-        super().__init__(message)
-
-
-class ComponentError(KvasirError):
-    """A component failed."""
-
-    def __init__(self, component: str, operation: str, cause: object) -> None:
-        """Args: the component's name, what it was doing, and what went wrong."""
+    def __init__(
+        self, component: str, operation: str, cause: object, *, kind: str = "failed"
+    ) -> None:
+        """Args: the component's name, what it was doing, what went wrong, and of which kind."""
         super().__init__(f"{component}: {operation} failed: {cause}")
         self.component = component
         self.operation = operation
+        self.cause = cause
+        self.kind = kind
+        if kind != "failed":
+            self.code = KINDS[kind]
+
+
+class DamagedError(ComponentError):
+    """The files or records of a component are damaged.
+
+    Attributes:
+        folder: The folder to delete before the component is filled again; empty where none is.
+    """
+
+    code = "damaged"
+
+    def __init__(self, component: str, operation: str, cause: object, folder: str = "") -> None:
+        """Args: the component, what it was doing, what is damaged, and the damaged folder."""
+        super().__init__(component, operation, cause)
+        self.folder = folder
+
+
+class ChunksLeftError(ComponentError):
+    """A store still has chunks that it was told to delete."""
+
+    code = "chunks_left"
+
+
+class RejectedDataError(ComponentError):
+    """A component refuses what it was given, such as a number out of range.
+
+    Other data are not affected.
+    """
+
+    code = "rejected_data"
 
 
 class DeadlineExceededError(ComponentError):
@@ -246,11 +390,15 @@ class DeadlineExceededError(ComponentError):
 
     def __init__(self, operation: str) -> None:
         """Args: what was not finished, such as "searching"."""
-        super().__init__("deadline", operation, "the time allowed for it is over")
+        super().__init__("deadline", operation, "the time allowed for it is over", kind="timeout")
+        self.code = type(self).code
 
 
-class RejectedDataError(ComponentError):
-    """A component refuses what it was given, such as a number out of range.
+class StoppedError(KvasirError):
+    """The work was stopped because its caller asked for it; what was finished is kept."""
 
-    Other data are not affected.
-    """
+    code = "stopped"
+
+    def __init__(self, message: str = "stopped before it was finished") -> None:
+        """Args: what was being done and what is kept."""
+        super().__init__(message)

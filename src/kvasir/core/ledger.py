@@ -25,7 +25,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from kvasir.core.errors import CollectionError, UserError
+from kvasir.core.errors import RequestError, WrongEmbedderError
 from kvasir.core.protocols import Embedder
 from kvasir.core.types import Chunk, Document, Metadata, MetadataValue
 
@@ -211,14 +211,14 @@ def check_metadata(given: Metadata) -> None:
     """Checks metadata that a caller gives.
 
     Raises:
-        UserError: A field is reserved or a value is not text, a finite number or a truth value.
+        RequestError: A field is reserved or a value is not text, a finite number or a truth value.
     """
     for name, value in given.items():
         if name in RESERVED_METADATA:
-            raise UserError(f"metadata field '{name}' is filled by Kvasir: use another name")
+            raise RequestError(f"metadata field '{name}' is filled by Kvasir: use another name")
         usable = isinstance(value, (str, int, float, bool))
         if not name or not usable or (isinstance(value, float) and not math.isfinite(value)):
-            raise UserError(
+            raise RequestError(
                 f"metadata field '{name}' must be text, a finite number or true/false, "
                 f"not {value!r}"
             )
@@ -228,22 +228,20 @@ def check_embedder(record: CollectionRecord, embedder: Embedder) -> None:
     """Checks that an embedder's vectors can be compared with those of a collection.
 
     Raises:
-        CollectionError: They cannot; names the models and what to do.
+        WrongEmbedderError: They cannot; names the models and what to do.
     """
     if record.fingerprint == embedder.fingerprint:
         return
     made = f"collection '{record.name}' was made with the embedding model '{record.embedder}'"
     if record.embedder != embedder.name:
-        raise CollectionError(
+        raise WrongEmbedderError(
             f"{made} ({record.dimension} dimensions), but the settings name '{embedder.name}' "
-            f"({embedder.dimension} dimensions): set rag.embedding_model back, ingest into "
-            "another --collection, or delete this one with 'kvasir collections delete' and "
-            "ingest again"
+            f"({embedder.dimension} dimensions): set rag.embedding_model back"
         )
-    raise CollectionError(
+    raise WrongEmbedderError(
         f"{made}, which the settings name too, but with other options or weights: set "
         "rag.embedding_model.options (max_tokens, prompts) back to what they were, or the "
-        "model's files; or ingest into another --collection"
+        "model's files"
     )
 
 
@@ -265,7 +263,7 @@ class Catalog(Protocol):
     def create_collection(
         self, name: str, *, embedder: str, dimension: int, fingerprint: str
     ) -> CollectionRecord:
-        """Make a collection; raise CollectionError where there is one of this name."""
+        """Make a collection; raise NameTakenError where there is one of this name."""
 
     def delete_collection(self, name: str, writer: str | None = None) -> None:
         """Delete a collection with everything recorded of it; unknown names are no error.
@@ -331,7 +329,7 @@ class Catalog(Protocol):
             exclusive: Allow no other writer meanwhile.
 
         Raises:
-            CollectionError: There is no such collection.
+            CollectionNotFoundError: There is no such collection.
             WriterConflictError: Another writer is exclusive, or this one would be and is not alone.
         """
 
@@ -382,7 +380,7 @@ class Catalog(Protocol):
         """Replace the metadata given for live documents, by id; the store's is then outdated.
 
         Raises:
-            CollectionError: There is no such document; nothing was changed then.
+            DocumentNotFoundError: There is no such document; nothing was changed then.
         """
 
     def pending_metadata_updates(

@@ -96,6 +96,14 @@ def check(family: str, name: str, options: Mapping[str, Any]) -> type[Any]:
     return cls
 
 
+def how_to_install(extra: str) -> str:
+    """Return the words that say how an extra is installed.
+
+    Not by the project's name: the package index knows another project of this name.
+    """
+    return f"pip install '.[{extra}]' in Kvasir's source folder"
+
+
 def suggestion(word: str, known: list[str]) -> str:
     """Returns `` (did you mean 'x'?)``, or nothing when no known word is near."""
     near = get_close_matches(word, known, n=1, cutoff=0.5)

@@ -23,7 +23,13 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
-from kvasir.core.errors import ComponentError, MissingExtraError, RejectedDataError, UserError
+from kvasir.core.errors import (
+    ComponentError,
+    MissingExtraError,
+    RejectedDataError,
+    SettingsError,
+    StorageError,
+)
 from kvasir.database.migrating import ensure_current
 
 BUSY_SECONDS = 15
@@ -56,8 +62,10 @@ def open_database(url: str) -> Engine:
         url: An SQLAlchemy URL, such as ``sqlite:///kvasir-data/catalog.db``.
 
     Raises:
-        UserError: The URL is unusable, the database cannot be opened, or a newer Kvasir
-            made it.
+        SettingsError: The URL is unusable.
+        MissingExtraError: The database's driver is not installed.
+        StorageError: The database cannot be opened.
+        IncompatibleVersionError: A newer Kvasir made it.
     """
     engine = _create(url)
     try:
@@ -65,7 +73,7 @@ def open_database(url: str) -> Engine:
     except DBAPIError as error:
         engine.dispose()
         shown = engine.url.render_as_string(hide_password=True)
-        raise UserError(
+        raise StorageError(
             f"the database {shown} cannot be opened ({error.orig}): "
             "check that it is there, is a database and may be written"
         ) from error
@@ -118,7 +126,7 @@ def _failing_in_words(engine: Engine, operation: str) -> Iterator[None]:
         shown = engine.url.render_as_string(hide_password=True)
         busy = f"every connection was in use for {_POOL_SECONDS} seconds ({shown})"
         remedy = "do less at the same time, or the same again later"
-        raise ComponentError("catalog", operation, f"{busy}: {remedy}") from error
+        raise ComponentError("catalog", operation, f"{busy}: {remedy}", kind="busy") from error
     except DBAPIError as error:
         # Of an extended code, such as SQLITE_BUSY_SNAPSHOT, the low byte is the primary one.
         code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
@@ -147,12 +155,12 @@ def _create(url: str) -> Engine:
                 connect_args={"check_same_thread": False},
             )
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise UserError(
+        raise SettingsError(
             f"the database URL is unusable ({error}): write it like sqlite:///folder/catalog.db, "
             "and install the driver of any other database"
         ) from error
     except OSError as error:
-        raise UserError(f"the database's folder cannot be made: {error}") from error
+        raise StorageError(f"the database's folder cannot be made: {error}") from error
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from kvasir.core.errors import UserError
+from kvasir.core.errors import IncompatibleVersionError, StoreLockedError
 from kvasir.database import migrations
 
 REVISIONS = ("0001", "0002")
@@ -29,7 +29,7 @@ def ensure_current(engine: Engine) -> None:
     """Migrates a database to the last revision, in one transaction.
 
     Raises:
-        UserError: A newer version of Kvasir made the database.
+        IncompatibleVersionError: A newer version of Kvasir made the database.
     """
     with engine.connect() as connection:
         if _revision(connection) == REVISIONS[-1]:
@@ -52,13 +52,13 @@ def migrate(connection: Connection, revision: str) -> None:
         revision: One of ``REVISIONS``, ``head``, or ``base``, which is an empty database.
 
     Raises:
-        UserError: A newer version of Kvasir made the database.
+        IncompatibleVersionError: A newer version of Kvasir made the database.
     """
     command = importlib.import_module("alembic.command")
     config_class = importlib.import_module("alembic.config").Config
     current = _revision(connection)
     if current is not None and current not in REVISIONS:
-        raise UserError(
+        raise IncompatibleVersionError(
             f"the database is at schema revision {current}, which this version of Kvasir does "
             "not know: a newer one made it; upgrade Kvasir, or use another data folder"
         )
@@ -92,7 +92,7 @@ def _one_at_a_time(connection: Connection) -> Iterator[None]:
     name = {"name": f"{_LOCK}", "seconds": _LOCK_SECONDS}
     taken = text("SELECT GET_LOCK(CONCAT(:name, '.', MD5(DATABASE())), :seconds)")
     if connection.execute(taken, name).scalar() != 1:
-        raise UserError(
+        raise StoreLockedError(
             f"another process has been migrating the database for {_LOCK_SECONDS} seconds: "
             "try again when it has ended"
         )

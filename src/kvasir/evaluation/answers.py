@@ -21,7 +21,7 @@ from kvasir.answering.answers import Answerer
 from kvasir.answering.citations import FindVersion
 from kvasir.answering.retrieval import Retriever
 from kvasir.core.deadline import check
-from kvasir.core.errors import UserError
+from kvasir.core.errors import ConflictError, RequestError
 from kvasir.core.ledger import DocumentVersion
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.run import Run
@@ -120,7 +120,7 @@ def evaluate_answers(
 
     Raises:
         StoppedError: The run was stopped.
-        UserError: The collection is not empty.
+        RequestError: The collection is not empty.
     """
     run = run or Run()
     options = options or RetrievalOptions()
@@ -131,7 +131,7 @@ def evaluate_answers(
     store = make_store()
     try:
         if store.count():
-            raise UserError("the collection for an evaluation must be empty")
+            raise ConflictError("the collection for an evaluation must be empty")
         started = perf_counter()
         _, languages = ingest_datasets([dataset], embedder, store, splitter, options, run)
         ingested = perf_counter()
@@ -220,7 +220,7 @@ def load_questions(path: str | Path) -> list[str]:
     """Reads questions: JSON lines with ``question`` or ``text``, or one question a line.
 
     Raises:
-        UserError: The file is missing, empty or malformed; names the line.
+        RequestError: The file is missing, empty or malformed; names the line.
     """
     file = Path(path)
     questions: list[str] = []
@@ -235,5 +235,5 @@ def load_questions(path: str | Path) -> list[str]:
         if text.strip():
             questions.append(text.strip())
     if not questions:
-        raise UserError(f"{file} holds no questions")
+        raise RequestError(f"{file} holds no questions")
     return questions

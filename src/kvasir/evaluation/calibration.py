@@ -28,7 +28,7 @@ from kvasir.answering.refusal import (
 )
 from kvasir.answering.retrieval import Retriever
 from kvasir.core.deadline import check
-from kvasir.core.errors import UserError
+from kvasir.core.errors import TooFewQuestionsError
 from kvasir.core.protocols import VectorStore
 from kvasir.core.run import Run
 from kvasir.core.text import CJK
@@ -98,7 +98,7 @@ def calibrate(
     """Fit the decision to questions; those that are None are made of the collection's sentences.
 
     Raises:
-        UserError: There are too few questions, or too few sentences to make them of.
+        TooFewQuestionsError: There are too few questions, or too few sentences to make them of.
         StoppedError: The run was stopped.
     """
     made = None if answered and unanswered else make_questions(store, run=run)
@@ -128,7 +128,7 @@ def make_questions(
 
     Raises:
         StoppedError: The run was stopped.
-        UserError: The collection has too few sentences to make questions of.
+        TooFewQuestionsError: The collection has too few sentences to make questions of.
     """
     run = run or Run()
     chunks: list[Chunk] = []
@@ -139,10 +139,9 @@ def make_questions(
     chance = random.Random(seed)
     sentences = _sample_sentences(chunks, count, chance)
     if len(sentences) < FEWEST_QUESTIONS:
-        raise UserError(
+        raise TooFewQuestionsError(
             f"the collection has {len(sentences)} sentences to make questions of, "
-            f"{FEWEST_QUESTIONS} are needed: give questions that it answers (--questions FILE) "
-            "and some that it does not (--off-topic FILE)"
+            f"{FEWEST_QUESTIONS} are needed"
         )
     words = [word for sentence in sentences for word in sentence]
     answered = tuple(_shortened(sentence, words, chance) for sentence in sentences)
@@ -242,11 +241,11 @@ def fit(
         better the starting one is returned, and ``SHIPPED_STAYS`` is 1.
 
     Raises:
-        UserError: There are too few questions of one kind.
+        TooFewQuestionsError: There are too few questions of one kind.
     """
     for kind, rows in (("answers", answered), ("does not answer", unanswered)):
         if len(rows) < FEWEST_QUESTIONS:
-            raise UserError(
+            raise TooFewQuestionsError(
                 f"{len(rows)} questions that the collection {kind} are too few: "
                 f"at least {FEWEST_QUESTIONS} are needed"
             )

@@ -33,7 +33,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.core.errors import UserError
+from kvasir.core.errors import RequestError
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Document, document_id
@@ -114,12 +114,14 @@ def load_chunking_dataset(folder: str | Path, *, language: str | None = None) ->
         language: ISO 639-1 code of all corpora; detected when None.
 
     Raises:
-        UserError: A file is missing or a line is malformed; names the file and the line.
+        RequestError: A file is missing or a line is malformed; names the file and the line.
     """
     root = Path(folder)
     path = root / "questions.jsonl"
     if not path.is_file():
-        raise UserError(f"{path} is missing; give a folder with questions.jsonl and CORPUS_ID.md")
+        raise RequestError(
+            f"{path} is missing; give a folder with questions.jsonl and CORPUS_ID.md"
+        )
     documents: dict[str, Document] = {}
     questions: list[ChunkingQuestion] = []
     for number, row in read_json_lines(path):
@@ -135,7 +137,7 @@ def load_chunking_dataset(folder: str | Path, *, language: str | None = None) ->
             raise malformed(path, number, f"a reference lies outside of {name}.md")
         questions.append(ChunkingQuestion(text, documents[name].id, spans))
     if not questions:
-        raise UserError(f"{path} holds no questions")
+        raise RequestError(f"{path} holds no questions")
     return ChunkingDataset(root.name, tuple(documents.values()), tuple(questions))
 
 
@@ -159,10 +161,10 @@ def evaluate_chunking(
 
     Raises:
         StoppedError: The run was stopped.
-        UserError: ``top_k`` is less than 1.
+        RequestError: ``top_k`` is less than 1.
     """
     if top_k < 1:
-        raise UserError(f"top_k must be at least 1, not {top_k}")
+        raise RequestError(f"top_k must be at least 1, not {top_k}")
     run = run or Run()
     started = perf_counter()
     chunks: list[Chunk] = []
@@ -273,7 +275,7 @@ class StoreSearch:
 def _read_corpus(root: Path, name: str, language: str | None) -> Document:
     path = root / f"{name}.md"
     if path.parent != root or not path.is_file():
-        raise UserError(f"{path} is missing, but questions.jsonl asks about it")
+        raise RequestError(f"{path} is missing, but questions.jsonl asks about it")
     # newline="" keeps what the indices count.
     with path.open(encoding="utf-8", newline="") as file:
         text = file.read()

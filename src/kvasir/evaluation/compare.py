@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.core.errors import UserError
+from kvasir.core.errors import RequestError
 from kvasir.core.text import count_words
 from kvasir.evaluation.answers import AnswersResult
 from kvasir.evaluation.judges import Judgement, to_judged
@@ -71,10 +71,10 @@ def paired_bootstrap(
         seed: Makes the result repeatable.
 
     Raises:
-        UserError: The runs do not have the same number of questions, or none.
+        RequestError: The runs do not have the same number of questions, or none.
     """
     if a.shape != b.shape or a.ndim != 1 or not a.size:
-        raise UserError(
+        raise RequestError(
             f"two runs over the same questions are needed, not of {a.shape} and {b.shape}"
         )
     differences = np.asarray(b - a, dtype=np.float64)
@@ -117,12 +117,12 @@ def compare_runs(a: PerQuestion, b: PerQuestion) -> dict[str, MetricComparison]:
     A metric that no question has a value for in both runs is left out.
 
     Raises:
-        UserError: The runs do not have the same number of questions.
+        RequestError: The runs do not have the same number of questions.
     """
     compared: dict[str, MetricComparison] = {}
     for name in (name for name in a if name in b):
         if a[name].shape != b[name].shape:
-            raise UserError(
+            raise RequestError(
                 f"two runs over the same questions are needed, not of {a[name].shape} and "
                 f"{b[name].shape}"
             )

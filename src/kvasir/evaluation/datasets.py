@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kvasir.core.errors import UserError
+from kvasir.core.errors import RequestError
 from kvasir.evaluation.json_lines import malformed, read_json_lines, read_lines
 
 
@@ -67,11 +67,13 @@ def load_dataset(folder: str | Path, split: str = "test") -> RetrievalDataset:
             there is only one file, it is taken whatever its name.
 
     Raises:
-        UserError: A file is missing, or a line is malformed; names the file and the line.
+        RequestError: A file is missing, or a line is malformed; names the file and the line.
     """
     root = Path(folder)
     if not root.is_dir():
-        raise UserError(f"{root} is not a folder; give a folder with corpus.jsonl, queries.jsonl")
+        raise RequestError(
+            f"{root} is not a folder; give a folder with corpus.jsonl, queries.jsonl"
+        )
     passages = _read_corpus(root / "corpus.jsonl")
     queries = _read_queries(root / "queries.jsonl")
     qrels = _read_qrels(_qrels_path(root, split), {p.id for p in passages}, {q.id for q in queries})
@@ -90,7 +92,7 @@ def _read_corpus(path: Path) -> tuple[Passage, ...]:
         title = _text(row, "title", path, number, default="")
         passages[key] = Passage(key, title, _text(row, "text", path, number))
     if not passages:
-        raise UserError(f"{path} holds no documents")
+        raise RequestError(f"{path} holds no documents")
     return tuple(passages.values())
 
 
@@ -105,7 +107,7 @@ def _read_queries(path: Path) -> tuple[EvaluationQuery, ...]:
             raise malformed(path, number, "'answers' must be a list of texts")
         queries[key] = EvaluationQuery(key, _text(row, "text", path, number), tuple(answers))
     if not queries:
-        raise UserError(f"{path} holds no questions")
+        raise RequestError(f"{path} holds no questions")
     return tuple(queries.values())
 
 
@@ -117,7 +119,7 @@ def _qrels_path(root: Path, split: str) -> Path:
     if len(others) == 1:
         return others[0]
     found = ", ".join(other.stem for other in others) or "none"
-    raise UserError(f"{path} is missing; splits found in {root / 'qrels'}: {found}")
+    raise RequestError(f"{path} is missing; splits found in {root / 'qrels'}: {found}")
 
 
 def _read_qrels(path: Path, passages: set[str], queries: set[str]) -> dict[str, dict[str, int]]:
@@ -140,7 +142,7 @@ def _read_qrels(path: Path, passages: set[str], queries: set[str]) -> dict[str, 
         except ValueError:
             raise malformed(path, number, f"the score '{grade}' is not a whole number") from None
     if not qrels:
-        raise UserError(f"{path} holds no judgements")
+        raise RequestError(f"{path} holds no judgements")
     return qrels
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kvasir.core.errors import UserError
+from kvasir.core.errors import RequestError
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -16,7 +16,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     Only a line feed ends a line; Unicode has other line separators, which text may contain.
 
     Raises:
-        UserError: The file is missing, unreadable or not UTF-8.
+        RequestError: The file is missing, unreadable or not UTF-8.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="\n") as file:
@@ -24,18 +24,18 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                 if line.strip():
                     yield number, line.rstrip("\r\n")
     except FileNotFoundError:
-        raise UserError(f"{path} is missing") from None
+        raise RequestError(f"{path} is missing") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text: {error.reason}") from error
+        raise RequestError(f"{path} is not UTF-8 text: {error.reason}") from error
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+        raise RequestError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
     """Return the JSON object of one line.
 
     Raises:
-        UserError: It is not a JSON object.
+        RequestError: It is not a JSON object.
     """
     try:
         row = json.loads(line)
@@ -50,12 +50,12 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the objects of a file with their line numbers from 1; blank lines are skipped.
 
     Raises:
-        UserError: The file cannot be read, or a line is not a JSON object.
+        RequestError: The file cannot be read, or a line is not a JSON object.
     """
     for number, line in read_lines(path):
         yield number, parse_line(path, number, line)
 
 
-def malformed(path: Path, number: int, problem: str) -> UserError:
+def malformed(path: Path, number: int, problem: str) -> RequestError:
     """Return the error for a line that cannot be used."""
-    return UserError(f"{path}, line {number}: {problem}")
+    return RequestError(f"{path}, line {number}: {problem}")

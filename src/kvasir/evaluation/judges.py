@@ -55,7 +55,7 @@ class Judge(Protocol):
 
         Raises:
             ComponentError: It cannot be reached.
-            UserError: It refuses the key.
+            SettingsError: It refuses the key.
         """
 
     def judge(self, cases: Sequence[JudgedCase], run: Run) -> list[Verdict]:
@@ -64,7 +64,8 @@ class Judge(Protocol):
         Raises:
             StoppedError: The run was stopped.
             ComponentError: The judge cannot be reached.
-            UserError: It refuses the key, or does not have the model.
+            SettingsError: It refuses the key.
+            ModelNotFoundError: It does not have the model.
         """
 
 

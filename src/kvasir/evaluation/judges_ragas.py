@@ -37,9 +37,9 @@ from ragas.metrics.collections import (
 from kvasir.core.errors import (
     ComponentError,
     KvasirError,
+    ModelNotFoundError,
     SettingsError,
     StoppedError,
-    UserError,
 )
 from kvasir.core.protocols import Embedder
 from kvasir.core.run import Run
@@ -120,7 +120,7 @@ class RagasJudge:
 
         Raises:
             ComponentError: It cannot be reached.
-            UserError: It refuses the key.
+            SettingsError: It refuses the key.
         """
         headers = {"Authorization": f"Bearer {self._api_key}"}
         try:
@@ -137,7 +137,8 @@ class RagasJudge:
         Raises:
             StoppedError: The run was stopped; requests under way are given up.
             ComponentError: The server cannot be reached, or failed.
-            UserError: It refuses the key, or does not have the model.
+            SettingsError: It refuses the key.
+            ModelNotFoundError: It does not have the model.
         """
         try:
             return asyncio.run(self._judge(cases, run))
@@ -212,7 +213,7 @@ class RagasJudge:
             if isinstance(cause, (openai.AuthenticationError, openai.PermissionDeniedError)):
                 return self._refused()
             if isinstance(cause, openai.NotFoundError):
-                return UserError(
+                return ModelNotFoundError(
                     f"the judge at {self._base_url} does not have the model '{self._model}': "
                     "correct evaluation.judge.model or evaluation.judge.base_url"
                 )
@@ -224,10 +225,11 @@ class RagasJudge:
 
     def _unreachable(self) -> ComponentError:
         advice = "start the server, or correct evaluation.judge.base_url"
-        return ComponentError("ragas", "judging", f"{self._base_url} cannot be reached; {advice}")
+        cause = f"{self._base_url} cannot be reached; {advice}"
+        return ComponentError("ragas", "judging", cause, kind="unreachable")
 
-    def _refused(self) -> UserError:
-        return UserError(
+    def _refused(self) -> SettingsError:
+        return SettingsError(
             f"the judge at {self._base_url} refuses access: set evaluation.judge.api_key"
         )
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kvasir.answering.retrieval import CANDIDATES, RERANK_CANDIDATES, Retriever
 from kvasir.core.deadline import check
-from kvasir.core.errors import UserError
+from kvasir.core.errors import ConflictError, RequestError
 from kvasir.core.protocols import Embedder, Optimizable, Reranker, Splitter, VectorStore
 from kvasir.core.run import Run
 from kvasir.core.types import (
@@ -133,16 +133,16 @@ def evaluate_retrieval(
 
     Raises:
         StoppedError: The run was stopped.
-        UserError: There is no data set, or the collection is not empty.
+        RequestError: There is no data set, or the collection is not empty.
     """
     if not datasets:
-        raise UserError("give at least one folder with corpus.jsonl, queries.jsonl and qrels/")
+        raise RequestError("give at least one folder with corpus.jsonl, queries.jsonl and qrels/")
     run = run or Run()
     options = options or RetrievalOptions()
     store = make_store()
     try:
         if store.count():
-            raise UserError("the collection for an evaluation must be empty")
+            raise ConflictError("the collection for an evaluation must be empty")
         started = perf_counter()
         owners, languages = ingest_datasets(datasets, embedder, store, splitter, options, run)
         ingested = perf_counter()

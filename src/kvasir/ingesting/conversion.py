@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from kvasir.core.errors import ExtractionError, KvasirError, StoppedError, UserError
+from kvasir.core.errors import ExtractionError, KvasirError, RequestError, StoppedError
 from kvasir.core.media_types import by_name
 from kvasir.core.protocols import Converter
 from kvasir.core.reports import ConversionReport, Converted, Failed
@@ -52,7 +52,7 @@ def convert(
 
     Raises:
         StoppedError: The run was stopped while the sources were being listed.
-        UserError: There is nothing to convert, or the folder cannot be written to.
+        RequestError: There is nothing to convert, or the folder cannot be written to.
     """
     run = run or Run()
     found = discover(inputs, stop=run.stop)
@@ -61,7 +61,7 @@ def convert(
     report = ConversionReport()
     report.failed += [Failed(lost.uri, "unreadable", lost.message) for lost in found.missing]
     if not sources and not report.failed:
-        raise UserError("there is no file to convert; name files, or folders that hold some")
+        raise RequestError("there is no file to convert; name files, or folders that hold some")
     _make_folder(to)
     taken: dict[Path, str] = {}
     for done, uri in enumerate(sources):
@@ -76,7 +76,7 @@ def convert(
             taken[path] = uri
             conversion = run.call(partial(_convert, uri, converter, fetch, max_bytes))
             _write(path, conversion.json)
-        except UserError as error:
+        except RequestError as error:
             report.failed.append(Failed(uri, getattr(error, "reason", "unreadable"), str(error)))
         except StoppedError:
             report.interrupted = True
@@ -128,9 +128,9 @@ def _make_folder(to: Path) -> None:
     try:
         to.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the folder '{to}' ({error.strerror}): choose another") from (
-            error
-        )
+        raise RequestError(
+            f"cannot make the folder '{to}' ({error.strerror}): choose another"
+        ) from (error)
 
 
 def _write(path: Path, text: str) -> None:
@@ -140,6 +140,6 @@ def _write(path: Path, text: str) -> None:
         partial.write_text(text, "utf-8")
         partial.replace(path)
     except OSError as error:
-        raise UserError(f"cannot write '{path}' ({error.strerror})") from error
+        raise RequestError(f"cannot write '{path}' ({error.strerror})") from error
     finally:
         partial.unlink(missing_ok=True)

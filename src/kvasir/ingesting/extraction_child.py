@@ -20,7 +20,7 @@ from typing import IO
 
 from kvasir.core import media_types, registry
 from kvasir.core.child_process import arguments
-from kvasir.core.errors import ExtractionError, KvasirError, MissingExtraError, how_to_install
+from kvasir.core.errors import ExtractionError, KvasirError, MissingExtraError
 from kvasir.core.protocols import Extractor
 from kvasir.core.types import Document, Source
 from kvasir.core.wire import dumps, loads
@@ -139,8 +139,7 @@ def _unreadable(media_type: str, known: list[str]) -> ExtractionError:
     if media_type.startswith("image/"):
         return ExtractionError(
             "image_only",
-            f"it is an image; for text recognition {how_to_install('docling')}, run "
-            "'kvasir convert' on it, and ingest what that writes",
+            "it is an image, whose text must be recognized first",
         )
     if media_type == media_types.UNKNOWN:
         return ExtractionError(

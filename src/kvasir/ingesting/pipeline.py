@@ -13,10 +13,7 @@ import time
 from collections.abc import Iterable
 from functools import partial
 
-from kvasir.core.errors import (
-    StoppedError,
-    UserError,
-)
+from kvasir.core.errors import RequestError, StoppedError
 from kvasir.core.ledger import Catalog, check_metadata
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.reports import IngestReport
@@ -136,16 +133,16 @@ class IngestPipeline:
             kept, and ``left`` lists the rest.
 
         Raises:
-            CollectionError: Another embedder made the collection.
+            WrongEmbedderError: Another embedder made the collection.
             StoreIncompleteError: The store lacks chunks of earlier documents, and no other writer
                 is active: restore them, then ingest again. Nothing was ingested.
             WriterConflictError: The collection is being deleted or repaired, or this writer's lease
                 was taken; what is reported as finished is kept.
-            UserError: A metadata field is reserved or its value cannot be kept.
+            RequestError: A metadata field is reserved or its value cannot be kept.
         """
         check_metadata(metadata or {})
         if on_conflict not in ("skip", "replace", "error"):
-            raise UserError(f"on_conflict must be skip, replace or error, not '{on_conflict}'")
+            raise RequestError(f"on_conflict must be skip, replace or error, not '{on_conflict}'")
         publisher = self._make_publisher()
         publisher.open_collection()
         with publisher.session():

@@ -326,11 +326,8 @@ def _open_at_once(path: str, flags: int) -> int:
 
 def _conflict(old: SourceState, new: SourceState) -> str:
     if old.content_hash == new.content_hash:
-        return (
-            "it was ingested with other settings (splitter or language); cut it anew with "
-            "--on-conflict replace"
-        )
-    return "it changed since it was ingested; replace it with --on-conflict replace"
+        return "it was ingested with other settings (splitter or language)"
+    return "it changed since it was ingested"
 
 
 def _writable(document: Document) -> Document:

@@ -30,9 +30,9 @@ import numpy as np
 
 from kvasir.core.batches import batches
 from kvasir.core.errors import (
-    CollectionError,
-    ComponentError,
+    ChunksLeftError,
     DocumentBusyError,
+    NameTakenError,
     StoreIncompleteError,
     WriterConflictError,
 )
@@ -134,7 +134,7 @@ class Publisher:
         """Makes the collection if it is new.
 
         Raises:
-            CollectionError: Another embedder made it.
+            WrongEmbedderError: Another embedder made it.
         """
         name, embedder = self._collection, self._needed_embedder()
         record = self._catalog.collection(name)
@@ -146,7 +146,7 @@ class Publisher:
                     dimension=embedder.dimension,
                     fingerprint=embedder.fingerprint,
                 )
-            except CollectionError:
+            except NameTakenError:
                 record = self._catalog.collection(name)
                 if record is None:
                     raise
@@ -290,8 +290,8 @@ class Publisher:
         """Replaces the metadata given for documents, by id; nothing is embedded again.
 
         Raises:
-            UserError: A field is reserved or a value is not text, a number or a truth value.
-            CollectionError: There is no such document; nothing was changed then.
+            RequestError: A field is reserved or a value is not text, a number or a truth value.
+            DocumentNotFoundError: There is no such document; nothing was changed then.
         """
         for metadata in given.values():
             check_metadata(metadata)
@@ -380,11 +380,8 @@ class Publisher:
             self._store.delete(part)
             left = len(self._store.fetch(part)) if verify else 0
             if left:
-                raise ComponentError(
-                    type(self._store).__name__,
-                    "delete",
-                    f"{left} chunks are still there; run 'kvasir doctor --repair'",
-                )
+                name = type(self._store).__name__
+                raise ChunksLeftError(name, "delete", f"{left} chunks are still there")
         if stale:
             self._store.flush()
         self._catalog.purge(self._collection, self._writer)

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from kvasir.core.errors import UserError
+from kvasir.core.errors import RequestError
 from kvasir.core.run import StopToken
 from kvasir.core.text import has_scheme, replace_surrogates
 from kvasir.core.types import LocalFile, Source
@@ -112,7 +112,7 @@ def discover(
     target was not reached already, so loops end.
 
     Raises:
-        UserError: An input is a text that is no address.
+        RequestError: An input is a text that is no address.
         StoppedError: ``stop`` was set meanwhile.
     """
     left_out = tuple(os.path.realpath(path) for path in left_out)
@@ -125,7 +125,7 @@ def discover(
         elif isinstance(item, str) and has_scheme(item):
             _add_address(found, item)
         else:
-            raise UserError(
+            raise RequestError(
                 f"{item!r} is neither an http(s):// address, a local file nor a source with its "
                 "bytes"
             )

@@ -30,7 +30,7 @@ from haystack.dataclasses import ByteStream, GeneratedAnswer
 
 from kvasir.app import App
 from kvasir.collection import Collection
-from kvasir.core.errors import UserError
+from kvasir.core.errors import RequestError
 from kvasir.core.filters import Filter, parse_filter
 from kvasir.core.ledger import RESERVED_METADATA
 from kvasir.core.media_types import detect
@@ -117,12 +117,12 @@ class _KvasirComponent:
         """Returns the component as a pipeline file holds it.
 
         Raises:
-            UserError: Its settings hold a secret, which anybody could read in the file.
+            RequestError: Its settings hold a secret, which anybody could read in the file.
         """
         secrets = sorted(hidden_keys(self._connection.settings))
         if secrets:
             variables = [f"KVASIR__{key.upper().replace('.', '__')}" for key in secrets]
-            raise UserError(
+            raise RequestError(
                 f"a pipeline file would show {', '.join(secrets)} to everybody: leave it out of "
                 "the component's settings, and give it in the settings file or by the "
                 f"environment, as {', '.join(variables)}"

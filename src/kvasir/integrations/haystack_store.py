@@ -32,7 +32,7 @@ from kvasir.components.stores.collection_checks import check_maker, check_vector
 from kvasir.components.stores.hybrid import join_legs, resolved, scores_of, similarities
 from kvasir.components.stores.index_cache import IndexCache
 from kvasir.components.stores.keyword_index import Postings, pack, unpack
-from kvasir.core.errors import CollectionError, ComponentError, SettingsError
+from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.filters import Comparison, Filter, matches
 from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
 from kvasir.core.types import Chunk, Matrix, Metadata, MetadataValue, SparseVector
@@ -79,7 +79,7 @@ class HaystackStore:
 
         Raises:
             SettingsError: A class or its parameters are unusable.
-            CollectionError: It was made with another dimension or by another embedder.
+            WrongEmbedderError: It was made with another dimension or by another embedder.
             ComponentError: The document store failed.
         """
         if not document_store:
@@ -392,7 +392,7 @@ def _chunk(document: Document) -> Chunk:
 
 def _vector(document: Document) -> Matrix:
     if document.embedding is None:
-        raise CollectionError(
+        raise SettingsError(
             "the document store does not return embeddings: switch them on in "
             "rag.vectordb.options.init_parameters (return_embedding: true)"
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kvasir.core.errors import CollectionError
+from kvasir.core.errors import CollectionNotFoundError
 from kvasir.core.ledger import Catalog, ChunkRecord, VersionStatus, passage_hash
 from kvasir.core.protocols import VectorStore
 from kvasir.core.reports import Findings
@@ -39,7 +39,7 @@ def examine(
 
     Raises:
         StoppedError: The run was stopped.
-        CollectionError: There is no such collection.
+        CollectionNotFoundError: There is no such collection.
     """
     run = run or Run()
     require_collection(catalog, collection)
@@ -87,10 +87,9 @@ def examine(
 
 
 def require_collection(catalog: Catalog, collection: str) -> None:
-    """Raise CollectionError, which lists the known ones, if there is no such collection."""
+    """Raise CollectionNotFoundError, which lists the known ones, if there is no such collection."""
     if catalog.collection(collection) is None:
-        known = ", ".join(record.name for record in catalog.collections()) or "none yet"
-        raise CollectionError(f"there is no collection '{collection}'; known: {known}")
+        raise CollectionNotFoundError(collection, [each.name for each in catalog.collections()])
 
 
 def _is_same(chunk: Chunk, record: ChunkRecord) -> bool:

@@ -14,7 +14,7 @@ from functools import partial
 from itertools import islice
 
 from kvasir.core.batches import batches
-from kvasir.core.errors import StoppedError, UserError
+from kvasir.core.errors import DamagedError, StoppedError
 from kvasir.core.ledger import Catalog, ChunkRecord, passage_hash
 from kvasir.core.protocols import Embedder, VectorStore
 from kvasir.core.reports import Repairs
@@ -48,9 +48,10 @@ def repair(
             repaired.
 
     Raises:
-        CollectionError: There is no such collection, or another embedder made it.
+        CollectionNotFoundError: There is no such collection.
+        WrongEmbedderError: Another embedder made it.
         WriterConflictError: Another writer is at work in the collection.
-        UserError: The catalog is empty and the store is not: the catalog was probably lost.
+        DamagedError: The catalog is empty and the store is not: the catalog was probably lost.
         StoppedError: The run was stopped while the chunks were being compared.
     """
     require_collection(catalog, collection)
@@ -107,7 +108,7 @@ def restore(
     Arguments as ``repair``.
 
     Raises:
-        CollectionError: There is no such collection.
+        CollectionNotFoundError: There is no such collection.
         WriterConflictError: Another writer is at work in the collection.
         StoppedError: The run was stopped; what is written is kept.
     """
@@ -124,10 +125,12 @@ def restore(
 def _refuse_to_empty(store: VectorStore, collection: str) -> None:
     count = store.count()
     if count:
-        raise UserError(
-            f"the catalog has no document in collection '{collection}', but the store has "
-            f"{count} chunks: bring the catalog's database back from a backup, or ingest the "
-            "documents again and repair then; repairing now would delete all chunks"
+        raise DamagedError(
+            "catalog",
+            "repairing",
+            f"it has no document in collection '{collection}', but the store has {count} chunks: "
+            "bring the catalog's database back from a backup, or ingest the documents again and "
+            "repair then; repairing now would delete all chunks",
         )
 
 
@@ -196,9 +199,11 @@ def _rebuild(catalog: Catalog, collection: str, ids: set[str]) -> Iterator[Chunk
                 metadata=metadata,
             )
             if passage_hash(chunk.passage) != record.passage_hash:
-                raise UserError(
-                    f"the catalog's text of {metadata.get('source_uri', document_id)} does not "
-                    "agree with its chunks: delete this document and ingest it again"
+                raise DamagedError(
+                    "catalog",
+                    "repairing",
+                    f"its text of {metadata.get('source_uri', document_id)} does not agree with "
+                    "its chunks: delete this document and ingest it again",
                 )
             yield chunk
 

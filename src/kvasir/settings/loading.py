@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from kvasir.core.errors import SettingsError
+from kvasir.core.errors import SettingsError, SettingsFileNotFoundError
 from kvasir.settings.explain import explain, merge_origins
 from kvasir.settings.schema import WINDOW_OPTIONS, Settings
 
@@ -89,9 +89,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise SettingsError(
-            f"there is no settings file '{path}'; 'kvasir config init' writes one"
-        ) from None
+        raise SettingsFileNotFoundError(f"there is no settings file '{path}'") from None
     except OSError as error:
         raise SettingsError(f"cannot read the settings file '{path}': {error.strerror}") from error
     except yaml.YAMLError as error:

@@ -6,7 +6,7 @@ from inspect import signature
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kvasir.core.errors import SettingsError
+from kvasir.core.errors import AmbiguousStoreError, SettingsError
 from kvasir.core.registry import load, names
 from kvasir.core.types import StoreAddress
 
@@ -51,7 +51,7 @@ def guess_store(uri: str) -> str:
     """Returns the kind of store that a URI means; ``absolute_uri`` comes first.
 
     Raises:
-        SettingsError: It could be several.
+        AmbiguousStoreError: It could be several.
     """
     for kind, fits in _SIGNS.items():
         if fits(uri):
@@ -60,10 +60,8 @@ def guess_store(uri: str) -> str:
         port = urlsplit(uri).port
         if port in _PORTS:
             return _PORTS[port]
-    raise SettingsError(
-        f"'{uri}' could be of several kinds of store: say which with --to-type "
-        f"({', '.join(names('stores'))})"
-    )
+    known = ", ".join(names("stores"))
+    raise AmbiguousStoreError(f"'{uri}' could be of several kinds of store ({known})")
 
 
 def _is_qdrant_folder(uri: str) -> bool:

@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.core.errors import CollectionError, ComponentError
+from kvasir.core.errors import ComponentError, WrongEmbedderError
 from kvasir.core.filters import Filter, matches
 from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
 from kvasir.core.scoring import inverse_document_frequency
@@ -143,7 +143,7 @@ class MemoryStore:
         """Opens a collection, and creates it where there is none.
 
         Raises:
-            CollectionError: It was made with another dimension or by another embedder.
+            WrongEmbedderError: It was made with another dimension or by another embedder.
         """
         self.dimension = dimension
         self._collection = collection
@@ -155,7 +155,7 @@ class MemoryStore:
         if shelf.dimension != dimension or (
             fingerprint and shelf.fingerprint and shelf.fingerprint != fingerprint
         ):
-            raise CollectionError(
+            raise WrongEmbedderError(
                 f"collection '{collection}' was made by another embedder (dimension "
                 f"{shelf.dimension}, not {dimension}): open it with the embedder that made it, "
                 "or ingest into a new collection"
@@ -182,7 +182,7 @@ class MemoryStore:
         if len(chunks) == 0:
             return
         if vectors.shape != (len(chunks), self.dimension):
-            raise CollectionError(
+            raise WrongEmbedderError(
                 f"collection '{self._collection}' takes {len(chunks)} vectors of dimension "
                 f"{self.dimension} here, not an array {list(vectors.shape)}: use the embedder "
                 "that made the collection, or ingest into a new one"
@@ -263,7 +263,7 @@ class MemoryStore:
     def _compare(self, vectors: Matrix, filters: Filter | None) -> list[list[Candidate]]:
         """Return for each query vector all chunks, nearest first."""
         if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
-            raise CollectionError(
+            raise WrongEmbedderError(
                 f"collection '{self._collection}' holds vectors of dimension {self.dimension}, "
                 f"not {vectors.shape[-1]}: search it with the embedder that made it"
             )

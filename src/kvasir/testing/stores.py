@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kvasir.core.errors import CollectionError, ComponentError
+from kvasir.core.errors import ComponentError, WrongEmbedderError
 from kvasir.core.filters import Comparison
 from kvasir.core.protocols import Optimizable, VectorStore
 from kvasir.core.types import Metadata
@@ -327,7 +327,7 @@ class StoreContract(SearchContract, KeywordContract):
         store = opened()
         store.upsert([make_chunk(0)], make_vectors(1))
         store.close()
-        with pytest.raises(CollectionError, match="contract"):
+        with pytest.raises(WrongEmbedderError, match="contract"):
             opened(dimension=DIMENSION + 1)
         assert opened().count() == 1
 
@@ -335,7 +335,7 @@ class StoreContract(SearchContract, KeywordContract):
         store = opened(fingerprint="one")
         store.upsert([make_chunk(0)], make_vectors(1))
         store.close()
-        with pytest.raises(CollectionError, match="contract"):
+        with pytest.raises(WrongEmbedderError, match="contract"):
             opened(fingerprint="two")
         assert opened(fingerprint="one").count() == 1
 
@@ -343,9 +343,9 @@ class StoreContract(SearchContract, KeywordContract):
         self, store: VectorStore
     ) -> None:
         store.upsert([make_chunk(0)], make_vectors(1))
-        with pytest.raises(CollectionError, match=str(DIMENSION)):
+        with pytest.raises(WrongEmbedderError, match=str(DIMENSION)):
             store.upsert([make_chunk(1)], make_vectors(1, DIMENSION + 1))
-        with pytest.raises(CollectionError, match=str(DIMENSION)):
+        with pytest.raises(WrongEmbedderError, match=str(DIMENSION)):
             search_vectors(store, make_vectors(1, DIMENSION + 1), 1)
         assert store.count() == 1
 

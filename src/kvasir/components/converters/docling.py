@@ -22,7 +22,7 @@ from docling.datamodel.pipeline_options import PdfPipelineOptions
 from docling.document_converter import DocumentConverter, ImageFormatOption, PdfFormatOption
 from docling_core.types.doc.document import DoclingDocument
 
-from kvasir.core.errors import ExtractionError, how_to_install
+from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Conversion, Source
 
 _FORMATS = [
@@ -98,8 +98,7 @@ class DoclingConverter:
         except ImportError as error:
             raise ExtractionError(
                 "unsupported",
-                f"docling lacks a library for it ({_first_line(error)}): "
-                f"{how_to_install('docling')}",
+                f"docling lacks a library for it ({_first_line(error)}), of the extra 'docling'",
             ) from error
         except Exception as error:
             # The parsers of twenty formats raise what they like; one file must not end the rest.

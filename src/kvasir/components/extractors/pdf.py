@@ -17,7 +17,7 @@ from kvasir.components.extractors.markdown_table import markdown_table
 from kvasir.components.extractors.pdf_blocks import Piece, body_size, region_pieces, set_levels
 from kvasir.components.extractors.pdf_lines import Line, page_lines
 from kvasir.components.extractors.pdf_order import reading_order
-from kvasir.core.errors import ExtractionError, how_to_install
+from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
 _MARGIN = 0.1
@@ -26,10 +26,6 @@ _FEWEST_REPEATS = 3
 _DIGITS = re.compile(r"\d+")
 _PAGE_NUMBER = re.compile(
     r"[\s\-–—|]*(?:page|seite|página|trang|第)?\s*\d{1,4}[\s\-–—|页頁]*", re.I
-)
-_OCR_ADVICE = (
-    f"for text recognition {how_to_install('docling')}, run 'kvasir convert' on it, and ingest "
-    "what that writes"
 )
 
 
@@ -92,7 +88,7 @@ def _opening_error(error: pdfium.PdfiumError) -> ExtractionError:
 
 def _textless_error(pictures: int) -> ExtractionError:
     if pictures:
-        return ExtractionError("image_only", f"its pages are images without text; {_OCR_ADVICE}")
+        return ExtractionError("image_only", "its pages are images without text")
     return ExtractionError("empty", "none of its pages has any text; nothing to index")
 
 

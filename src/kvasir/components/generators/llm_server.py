@@ -18,7 +18,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from kvasir.core.deadline import check, limited, remaining
-from kvasir.core.errors import ComponentError, DeadlineExceededError, SettingsError, UserError
+from kvasir.core.errors import (
+    ComponentError,
+    DeadlineExceededError,
+    ModelNotFoundError,
+    SettingsError,
+)
 
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 30.0
@@ -32,10 +37,6 @@ _LONGEST_MESSAGE = 300
 def _certificates() -> SSLContext:
     """Return the authorities that every connection trusts; reading them takes some 50 ms."""
     return httpx.create_ssl_context()
-
-
-class ModelMissingError(UserError):
-    """The server does not have the model."""
 
 
 class ChatServer:
@@ -91,7 +92,8 @@ class ChatServer:
 
         Raises:
             ComponentError: The server cannot be reached or failed.
-            UserError: The server refuses the key, or does not have the model.
+            SettingsError: The server refuses the key.
+            ModelNotFoundError: It does not have the model.
         """
         text = "".join(self.lines(path, body, operation))
         try:
@@ -112,7 +114,8 @@ class ChatServer:
         Raises:
             DeadlineExceededError: Time is up.
             ComponentError: The server cannot be reached, failed, or broke off.
-            UserError: The server refuses the key, or does not have the model.
+            SettingsError: The server refuses the key.
+            ModelNotFoundError: It does not have the model.
         """
         attempt = 0
         while True:
@@ -136,9 +139,10 @@ class ChatServer:
                 time.sleep(limited(self._wait(error, attempt)))
                 attempt += 1
 
-    def failure(self, operation: str, cause: str) -> ComponentError:
-        """Returns an error that names the server."""
-        return ComponentError(self._component, operation, f"{self.base_url}: {self._clean(cause)}")
+    def failure(self, operation: str, cause: str, kind: str = "failed") -> ComponentError:
+        """Return an error that names the server."""
+        cause = f"{self.base_url}: {self._clean(cause)}"
+        return ComponentError(self._component, operation, cause, kind=kind)
 
     @contextmanager
     def _response(self, path: str, body: Mapping[str, Any]) -> Iterator[httpx.Response]:
@@ -151,12 +155,12 @@ class ChatServer:
     def _refused(self, response: httpx.Response, operation: str) -> Exception:
         status, message = response.status_code, self._message(response)
         if status in (401, 403):
-            return UserError(
+            return SettingsError(
                 f"{self.base_url} refuses access ({status}): set generator.api_key, "
                 "or KVASIR__GENERATOR__API_KEY, to a key that is valid there"
             )
         if status == 404:
-            return ModelMissingError(
+            return ModelNotFoundError(
                 f"{self.base_url} does not know the model or the path ({message}): check "
                 "generator.model and generator.base_url"
             )
@@ -166,12 +170,14 @@ class ChatServer:
 
     def _unreachable(self, error: Exception, operation: str, begun: bool) -> ComponentError:
         if isinstance(error, _BusyError):
-            return self.failure(operation, str(error))
+            return self.failure(operation, str(error), "busy")
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return self.failure(operation, f"nothing answers there; {self._remedy}")
+            return self.failure(operation, f"nothing answers there; {self._remedy}", "unreachable")
         if isinstance(error, httpx.TimeoutException):
             return self.failure(
-                operation, "no answer in time; the model may be loading: ask again or raise timeout"
+                operation,
+                "no answer in time; the model may be loading: ask again or raise timeout",
+                "timeout",
             )
         what = "broke off in the middle of the answer" if begun else "broke off"
         return self.failure(operation, f"{what} ({error}); look at the server's log")

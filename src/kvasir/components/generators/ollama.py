@@ -10,8 +10,8 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
 
-from kvasir.components.generators.llm_server import ChatServer, ModelMissingError
-from kvasir.core.errors import SettingsError
+from kvasir.components.generators.llm_server import ChatServer
+from kvasir.core.errors import ModelNotFoundError, SettingsError
 from kvasir.core.run import Run
 from kvasir.core.types import Prompt
 
@@ -83,7 +83,7 @@ class OllamaGenerator:
 
         Raises:
             ComponentError: The server cannot be reached or failed.
-            UserError: The server does not have the model.
+            ModelNotFoundError: The server does not have the model.
         """
         if self._window is None:
             shown = self._with_model(lambda: self._post("/api/show", {"model": self._model}))
@@ -101,7 +101,8 @@ class OllamaGenerator:
 
         Raises:
             ComponentError: The server cannot be reached, failed, or broke off.
-            UserError: The server refuses the key, or does not have the model.
+            SettingsError: The server refuses the key.
+            ModelNotFoundError: It does not have the model.
         """
         body = {
             "model": self._model,
@@ -153,9 +154,9 @@ class OllamaGenerator:
         """Calls; when the model is missing pulls it if that is wanted, and calls again."""
         try:
             return call()
-        except ModelMissingError as error:
+        except ModelNotFoundError as error:
             if not self._pull_missing:
-                raise ModelMissingError(
+                raise ModelNotFoundError(
                     f"the Ollama server at {self._server.base_url} does not have the model "
                     f"'{self._model}': run 'ollama pull {self._model}' there, or set "
                     "generator.options.pull to true"

@@ -81,7 +81,8 @@ class OpenAIGenerator:
 
         Raises:
             ComponentError: The server cannot be reached, failed, or broke off.
-            UserError: The server refuses the key, or does not have the model.
+            SettingsError: The server refuses the key.
+            ModelNotFoundError: It does not have the model.
         """
         body = {
             "model": self._model,

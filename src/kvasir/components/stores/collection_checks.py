@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from kvasir.core.errors import CollectionError
+from kvasir.core.errors import ConflictError, WrongEmbedderError
 from kvasir.core.types import Matrix
 
 
@@ -13,10 +13,10 @@ def check_vectors(collection: str, dimension: int, vectors: Matrix, rows: int) -
     """Checks that there is a vector [dimension] for each row.
 
     Raises:
-        CollectionError: The array has another shape.
+        WrongEmbedderError: The array has another shape.
     """
     if vectors.shape != (rows, dimension):
-        raise CollectionError(
+        raise WrongEmbedderError(
             f"collection '{collection}' holds vectors of dimension {dimension}, not an "
             f"array {list(vectors.shape)} for {rows}: use the embedder that made the "
             "collection, or ingest into a new one"
@@ -36,19 +36,19 @@ def check_maker(
         dimension: Length of the present embedder's vectors.
 
     Raises:
-        CollectionError: Another one made it.
+        WrongEmbedderError: Another one made it.
     """
     if made_dimension != dimension or (fingerprint and made_by and made_by != fingerprint):
-        raise CollectionError(
+        raise WrongEmbedderError(
             f"collection '{collection}' was made by another embedder (dimension "
             f"{made_dimension}, not {dimension}; fingerprint '{made_by}', not "
             f"'{fingerprint}'): use that embedder, or ingest into a new collection"
         )
 
 
-def not_ours(collection: str) -> CollectionError:
+def not_ours(collection: str) -> ConflictError:
     """Returns the error for a collection that another program made."""
-    return CollectionError(f"collection '{collection}' was not made by Kvasir: name another one")
+    return ConflictError(f"collection '{collection}' was not made by Kvasir: name another one")
 
 
 def accepted_name(name: str) -> str:

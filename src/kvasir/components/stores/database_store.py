@@ -49,7 +49,7 @@ class DatabaseStore(ABC):
             SettingsError: ``uri`` cannot be that of such a store, or it knows no such
                 credentials.
             StoreLockedError: Another process has the path open.
-            CollectionError: It was made with another dimension or by another embedder.
+            WrongEmbedderError: It was made with another dimension or by another embedder.
             ComponentError: The server cannot be reached.
         """
         self.dimension = dimension

@@ -61,7 +61,7 @@ from kvasir.components.stores.qdrant_points import (
     translate,
 )
 from kvasir.components.stores.store_uris import refuse_credentials
-from kvasir.core.errors import CollectionError
+from kvasir.core.errors import WrongEmbedderError
 from kvasir.core.filters import Filter
 from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
 from kvasir.core.run import StopToken
@@ -131,7 +131,7 @@ class QdrantStore:
             SettingsError: ``uri`` is an address or no folder can be there, or a credential is
                 given.
             StoreLockedError: Another process has the collection open; says which.
-            CollectionError: It was made with another dimension or embedder.
+            WrongEmbedderError: It was made with another dimension or embedder.
             ComponentError: The files cannot be opened.
         """
         refuse_credentials("qdrant", INSTEAD, token=token, username=username, password=password)
@@ -390,7 +390,7 @@ class QdrantStore:
 
     def _check_vectors(self, vectors: Matrix, rows: int) -> None:
         if vectors.shape != (rows, self.dimension) and (rows or len(vectors)):
-            raise CollectionError(
+            raise WrongEmbedderError(
                 f"collection '{self._collection}' takes {rows} vectors of {self.dimension} "
                 f"numbers here, not an array {list(vectors.shape)}; use the embedder that made "
                 "the collection, or ingest into a new one"

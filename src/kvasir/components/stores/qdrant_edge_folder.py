@@ -23,7 +23,15 @@ from filelock import FileLock, Timeout
 
 from kvasir.components.stores.folder_lock import replace_json, who_holds, write_owner
 from kvasir.components.stores.store_uris import local_path, make_folder
-from kvasir.core.errors import CollectionError, StoreLockedError
+from kvasir.core.errors import (
+    CollectionNotFoundError,
+    DamagedError,
+    IncompatibleVersionError,
+    RequestError,
+    StorageError,
+    StoreLockedError,
+    WrongEmbedderError,
+)
 
 INSTEAD = "set rag.vectordb.type to 'qdrant-server'"
 """What to do where a server is meant."""
@@ -59,8 +67,10 @@ class CollectionFolder:
         Raises:
             SettingsError: ``uri`` is an address, or no folder can be there.
             StoreLockedError: Another process has the collection open.
-            CollectionError: The collection was made for another embedder or layout, its record
-                is damaged, or it cannot be written to.
+            WrongEmbedderError: The collection was made for another embedder.
+            IncompatibleVersionError: It was made for another layout.
+            DamagedError: Its record is damaged.
+            StorageError: It cannot be written to.
         """
         self.path = folder_of(uri, collection)
         self.name = collection
@@ -125,18 +135,19 @@ class CollectionFolder:
             return {"layout": layout, "dimension": dimension, "fingerprint": fingerprint}
         record = _read_record(path)
         if record["layout"] != layout:
-            raise CollectionError(
+            raise IncompatibleVersionError(
                 f"collection '{self.name}' has layout {record['layout']} and this version of "
-                f"Kvasir reads layout {layout}; {refill(self.path)}"
+                f"Kvasir reads layout {layout}",
+                str(self.path),
             )
         advice = "use that embedder, choose another collection, or drop this one and ingest again"
         if record["dimension"] != dimension:
-            raise CollectionError(
+            raise WrongEmbedderError(
                 f"collection '{self.name}' was made with vectors of {record['dimension']} numbers "
                 f"and the embedder makes {dimension}; {advice}"
             )
         if fingerprint and record["fingerprint"] not in ("", fingerprint):
-            raise CollectionError(
+            raise WrongEmbedderError(
                 f"collection '{self.name}' was made with embedder '{record['fingerprint']}', "
                 f"not with '{fingerprint}'; {advice}"
             )
@@ -152,13 +163,13 @@ def folder_of(uri: str, collection: str) -> Path:
     """Returns a collection's folder; the name is escaped so that it cannot lead elsewhere.
 
     Raises:
-        CollectionError: The name is empty or too long.
+        RequestError: The name is empty or too long.
         SettingsError: ``uri`` is an address.
     """
     name = quote(collection, safe=" ")
     name = "%2E" + name[1:] if name.startswith(".") else name
     if not collection.strip() or len(name) > 200:
-        raise CollectionError(
+        raise RequestError(
             f"'{collection[:60]}' cannot name a collection; use 1 to 60 letters, digits or dashes"
         )
     return _place(uri) / name
@@ -173,13 +184,12 @@ def drop_collection(uri: str, collection: str) -> None:
     """Deletes a collection with all that is in it.
 
     Raises:
-        CollectionError: There is none of that name.
+        CollectionNotFoundError: There is none of that name.
         StoreLockedError: A process has it open.
     """
     path = folder_of(uri, collection)
     if not (path / _RECORD).exists():
-        known = ", ".join(list_collections(uri)) or "none"
-        raise CollectionError(f"there is no collection '{collection}' in {uri}; there are: {known}")
+        raise CollectionNotFoundError(collection, list_collections(uri))
     lock = FileLock(path / "lock", timeout=0.5)
     try:
         with lock:
@@ -201,12 +211,12 @@ def _read_record(path: Path) -> dict[str, object]:
     """Returns what ``collection.json`` holds.
 
     Raises:
-        CollectionError: It is not what this module writes.
+        DamagedError: It is not what this module writes.
     """
     try:
         record = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise CollectionError(f"{path} cannot be read ({error}); {refill(path.parent)}") from error
+        raise damaged("opening", f"{path} cannot be read ({error})", path.parent) from error
     whole = (
         isinstance(record, dict)
         and isinstance(record.get("layout"), int)
@@ -216,18 +226,18 @@ def _read_record(path: Path) -> dict[str, object]:
         and isinstance(record.get("notes", {}), dict)
     )
     if not whole:
-        raise CollectionError(f"{path} is damaged; {refill(path.parent)}")
+        raise damaged("opening", f"{path} is damaged", path.parent)
     return dict(record)
 
 
-def refill(path: Path) -> str:
-    """Says how to get a collection again whose folder is of no use."""
-    return f"delete the folder '{path}', and 'kvasir doctor --repair' makes it anew"
+def damaged(operation: str, what: str, folder: Path) -> DamagedError:
+    """Return the error for a collection whose folder is of no use."""
+    return DamagedError("qdrant", operation, what, str(folder))
 
 
-def unwritable(path: Path, why: str) -> CollectionError:
+def unwritable(path: Path, why: str) -> StorageError:
     """Returns the error for a collection that may only be read, which the engine does not know."""
-    return CollectionError(
+    return StorageError(
         f"'{path}' cannot be written to ({why}), and the search engine opens "
         "its files for writing even to search: give this user write permission, or copy the "
         "folder to a place that has it and name that in rag.vectordb.uri"

@@ -24,7 +24,7 @@ from qdrant_edge import (
     UpdateOperation,
 )
 
-from kvasir.components.stores.qdrant_edge_folder import CollectionFolder, refill, unwritable
+from kvasir.components.stores.qdrant_edge_folder import CollectionFolder, damaged, unwritable
 from kvasir.components.stores.qdrant_edge_graph import (
     BACKGROUND,
     GraphBuild,
@@ -32,7 +32,7 @@ from kvasir.components.stores.qdrant_edge_graph import (
     edge_config,
 )
 from kvasir.components.stores.qdrant_points import KEYWORD_FIELDS, PointId
-from kvasir.core.errors import CollectionError, ComponentError, KvasirError, StoreLockedError
+from kvasir.core.errors import ComponentError, KvasirError, StoreLockedError
 from kvasir.core.run import StopToken
 
 _log = logging.getLogger(__name__)
@@ -100,7 +100,8 @@ class QdrantShard:
 
         Raises:
             ComponentError: The files cannot be opened.
-            CollectionError: They are missing, or cannot be written to.
+            DamagedError: They are missing or damaged.
+            StorageError: They cannot be written to.
             StoreLockedError: A child of a former owner still has them open.
         """
         self._folder = folder
@@ -153,8 +154,7 @@ class QdrantShard:
         """
         if type(error).__name__ != "PanicException":
             return error
-        advice = f"its files are damaged: {refill(self._folder.path)}"
-        return ComponentError("qdrant", operation, f"{error}; {advice}")
+        return damaged(operation, f"{error}; its files are damaged", self._folder.path)
 
     def _create(self) -> _OpenShard:
         data = self._folder.new_data()
@@ -180,9 +180,8 @@ class QdrantShard:
         if data is None:
             return ComponentError("qdrant", f"making a collection in {path}", error)
         if not data.is_dir():
-            return CollectionError(f"'{data}' is missing; {refill(path)}")
-        advice = f"if its files are damaged, {refill(path)}"
-        return ComponentError("qdrant", f"opening {data}", f"{error}; {advice}")
+            return damaged("opening", f"'{data}' is missing", path)
+        return damaged(f"opening {data}", f"{error}; its files are probably damaged", path)
 
     @contextmanager
     def reading(self) -> Iterator[EdgeShard]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kvasir.app import App
-from kvasir.core.errors import UserError
+from kvasir.core.errors import RequestError
 from kvasir.frontends.cli.interrupts import long_work
 from kvasir.frontends.cli.options import json_option, with_app
 from kvasir.frontends.cli.rendering import print_json
@@ -46,7 +46,7 @@ def calibrate(
     where it would refuse more good questions, or answer clearly more of the others.
     """
     if reset and (questions or off_topic or wanted):
-        raise UserError("--reset stands alone: nothing is fitted then")
+        raise RequestError("--reset stands alone: nothing is fitted then")
     with app.collection() as collection:
         if reset:
             collection.keep_calibration(None)

@@ -8,7 +8,7 @@ import click
 import yaml
 
 from kvasir.app import App
-from kvasir.core.errors import SettingsError
+from kvasir.core.errors import ConflictError, RequestError
 from kvasir.frontends.cli.options import json_option, settings_of, with_settings
 from kvasir.frontends.cli.rendering import print_json
 from kvasir.settings.loading import DEFAULT_FILE
@@ -76,9 +76,9 @@ def init(file: str, force: bool, preset: str | None) -> None:
     """
     path = Path(file)
     if path.exists() and not force:
-        raise SettingsError(f"'{file}' exists already; --force replaces it")
+        raise ConflictError(f"'{file}' exists already; --force replaces it")
     try:
         path.write_text(render_preset(preset) if preset else template(), "utf-8")
     except OSError as error:
-        raise SettingsError(f"'{file}' cannot be written: {error.strerror}") from error
+        raise RequestError(f"'{file}' cannot be written: {error.strerror}") from error
     click.echo(f"wrote {file}")

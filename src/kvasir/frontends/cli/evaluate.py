@@ -14,7 +14,7 @@ from kvasir.core.text import one_line, printable
 from kvasir.core.wire import dumps, to_json
 from kvasir.frontends.cli.compare import compare, data_folder
 from kvasir.frontends.cli.interrupts import long_work
-from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_INTERRUPTED
+from kvasir.frontends.cli.main import EXIT_INTERRUPTED, exit_code_of
 from kvasir.frontends.cli.options import json_option, setting_option, with_app
 from kvasir.frontends.cli.rendering import print_json, print_table
 
@@ -151,7 +151,7 @@ def answers(
                 judgement = runner.judge(result.cases, run=run)
         except (KvasirError, KeyboardInterrupt) as error:
             interrupted = isinstance(error, (StoppedError, KeyboardInterrupt))
-            code = EXIT_INTERRUPTED if interrupted else EXIT_COMPONENT_ERROR
+            code = exit_code_of(error) if isinstance(error, KvasirError) else EXIT_INTERRUPTED
             shown["judge_error"] = "interrupted" if interrupted else str(error)
             click.echo(f"error: no grades: {printable(shown['judge_error'])}", err=True)
         else:

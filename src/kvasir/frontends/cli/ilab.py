@@ -16,13 +16,19 @@ from typing import Any
 import click
 
 from kvasir.app import App
-from kvasir.core.errors import ComponentError, KvasirError
+from kvasir.core.errors import KvasirError
 from kvasir.core.text import printable
 from kvasir.frontends.cli.chat.command import chat
 from kvasir.frontends.cli.chat.loop import run_chat
 from kvasir.frontends.cli.ilab_config import settings_tree
 from kvasir.frontends.cli.ingest import ingest, parse_metadata, run_ingest
-from kvasir.frontends.cli.main import EXIT_COMPONENT_ERROR, EXIT_REFUSED, EXIT_USER_ERROR
+from kvasir.frontends.cli.main import (
+    EXIT_INTERRUPTED,
+    EXIT_OPERATOR_ERROR,
+    EXIT_REFUSED,
+    EXIT_REQUEST_ERROR,
+    exit_code_of,
+)
 from kvasir.frontends.cli.options import SETTINGS_TREE, mapped_overrides, option_names
 from kvasir.frontends.cli.remedies import explain
 from kvasir.settings.loading import load_settings
@@ -110,16 +116,22 @@ def _settings(ctx: click.Context, options: dict[str, Any]) -> Settings:
 
 
 def _failure(error: KvasirError) -> click.ClickException:
-    kind = _ComponentFailure if isinstance(error, ComponentError) else _UserFailure
-    return kind(printable(explain(error)))
+    return _FAILURES[exit_code_of(error)](printable(explain(error)))
 
 
-class _UserFailure(click.ClickException):
-    exit_code = EXIT_USER_ERROR
+class _RequestFailure(click.ClickException):
+    exit_code = EXIT_REQUEST_ERROR
 
 
-class _ComponentFailure(click.ClickException):
-    exit_code = EXIT_COMPONENT_ERROR
+class _OperatorFailure(click.ClickException):
+    exit_code = EXIT_OPERATOR_ERROR
+
+
+class _Stopped(click.ClickException):
+    exit_code = EXIT_INTERRUPTED
+
+
+_FAILURES = {each.exit_code: each for each in (_RequestFailure, _OperatorFailure, _Stopped)}
 
 
 rag.add_command(

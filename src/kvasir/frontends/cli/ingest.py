@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from functools import partial
 
 import click
 from rich.console import Console
 
 from kvasir.collection import Collection
-from kvasir.core.errors import ComponentError, StoppedError, StoreIncompleteError, UserError
+from kvasir.core.errors import ComponentError, RequestError, StoppedError, StoreIncompleteError
 from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run
 from kvasir.core.types import MetadataValue
@@ -18,6 +19,7 @@ from kvasir.frontends.cli.interrupts import long_work
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, setting_option, with_collection
 from kvasir.frontends.cli.paths import sources
+from kvasir.frontends.cli.remedies import explain_source
 from kvasir.frontends.cli.rendering import failure_line, print_json, sizes
 from kvasir.frontends.cli.terminal import place
 
@@ -149,7 +151,7 @@ def parse_metadata(pairs: tuple[str, ...]) -> dict[str, MetadataValue] | None:
     for pair in pairs:
         key, separator, value = pair.partition("=")
         if not separator or not key.strip():
-            raise UserError(f"metadata '{pair}' is not of the form key=value")
+            raise RequestError(f"metadata '{pair}' is not of the form key=value")
         metadata[key.strip()] = _scalar(value)
     return metadata or None
 
@@ -188,7 +190,8 @@ def _print(report: IngestReport) -> None:
     for folder in report.without_files:
         click.echo(f"no files in {place(folder)}", err=True)
     for failure in report.failed:
-        click.echo(f"failed: {failure_line(failure)}", err=True)
+        told = replace(failure, message=explain_source(failure.reason, failure.message))
+        click.echo(f"failed: {failure_line(told)}", err=True)
     if report.chunks_unknown:
         click.echo(
             f"the store has {report.chunks_unknown} chunks that no document has; "

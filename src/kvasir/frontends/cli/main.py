@@ -11,19 +11,20 @@ import json
 import os
 import sys
 import threading
+import traceback
 from contextlib import suppress
 from importlib.metadata import version
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
-from kvasir.core.errors import ComponentError, KvasirError, StoppedError
+from kvasir.core.errors import KvasirError, OperatorError, RequestError, StoppedError
 from kvasir.core.run import LEFT_BEHIND
 from kvasir.core.text import printable
 from kvasir.frontends.cli.remedies import explain
 
-EXIT_USER_ERROR = 2
-EXIT_COMPONENT_ERROR = 3
+EXIT_REQUEST_ERROR = 2
+EXIT_OPERATOR_ERROR = 3
 EXIT_SOME_FAILED = 4
 EXIT_REFUSED = 5
 EXIT_DECLINED = 6
@@ -48,13 +49,22 @@ COMMANDS = {
 EXIT_CODES = f"""\b
 Exit codes:
   0  done
-  {EXIT_USER_ERROR}  wrong usage or input: the message says what to do
-  {EXIT_COMPONENT_ERROR}  a component failed
+  {EXIT_REQUEST_ERROR}  wrong usage or input: the message says what to do
+  {EXIT_OPERATOR_ERROR}  the settings, the installation or a component: the message says what to do
   {EXIT_SOME_FAILED}  done, but some sources failed, or the doctor found faults
   {EXIT_REFUSED}  ask: the documents do not hold the answer
   {EXIT_DECLINED}  collections delete: the answer was no, nothing is deleted
   {EXIT_INTERRUPTED}  interrupted
 """
+
+
+_STATE: dict[str, Any] = {}
+"""The command's object in click: the options before it, and whether it prints JSON."""
+_LONGEST_MESSAGE = 300
+
+
+class ReaderGone(Exception):  # noqa: N818 - nothing went wrong
+    """The reader of our output (head, less) has gone; no OSError, which click would end with."""
 
 
 class LazyGroup(click.Group):
@@ -76,6 +86,13 @@ class LazyGroup(click.Group):
         """Writes the list of commands without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGone from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -119,39 +136,79 @@ def cli(
 
     Start with 'kvasir ingest FOLDER', then 'kvasir ask "your question"'.
     """
-    ctx.obj = {"config": config, "assignments": assignments, "collection": collection}
+    state = ctx.ensure_object(dict)
+    state.update(config=config, assignments=assignments, collection=collection)
 
 
 def main() -> None:
-    """Runs the command line and ends the process with the documented exit code."""
+    """Run the command line and end the process with the documented exit code."""
     try:
         code = _run()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         # Pressed again while the first one was being reported.
         code = EXIT_INTERRUPTED
+    except (ReaderGone, BrokenPipeError):
+        # Nothing is left to say, at the end of the process either.
+        _silence()
+        code = 0
     _end(code)
 
 
+def exit_code_of(error: KvasirError) -> int:
+    """Return the exit code for an error."""
+    if isinstance(error, StoppedError):
+        return EXIT_INTERRUPTED
+    return EXIT_REQUEST_ERROR if isinstance(error, RequestError) else EXIT_OPERATOR_ERROR
+
+
+def fail(message: str, exit_code: int, code: str = StoppedError.code) -> int:
+    """Say what went wrong, to programs that asked for JSON as JSON; return the exit code."""
+    click.echo(printable(message), err=True)
+    return _tell_programs(message.removeprefix("error: "), exit_code, code)
+
+
 def _run() -> int:
-    """Run the command line; report every error; return the exit code."""
+    """Run the command; report every error in one line; return the exit code."""
+    _STATE.clear()
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False, obj=_STATE)
     except (click.exceptions.Abort, KeyboardInterrupt, StoppedError):
-        code = fail("interrupted", EXIT_INTERRUPTED)
+        return fail("interrupted", EXIT_INTERRUPTED)
     except click.ClickException as error:
         error.show()
-        code = _tell_programs(error.format_message(), error.exit_code)
-    except ComponentError as error:
-        code = fail(f"error: {explain(error)}", EXIT_COMPONENT_ERROR)
+        # The parser may not have come as far as --json.
+        _STATE.setdefault("as_json", isinstance(error, click.UsageError) and "--json" in sys.argv)
+        return _tell_programs(error.format_message(), error.exit_code, RequestError.code)
     except KvasirError as error:
-        code = fail(f"error: {explain(error)}", EXIT_USER_ERROR)
-    except BrokenPipeError:
-        # The reader of our output (head, less) has gone; nothing is left to say.
-        sys.stderr.close()
-        code = 0
+        return fail(f"error: {explain(error)}", exit_code_of(error), error.code)
     except OSError as error:
-        code = fail(f"error: {error}", EXIT_COMPONENT_ERROR)
+        return fail(f"error: {error}", EXIT_OPERATOR_ERROR, OperatorError.code)
+    except ReaderGone:
+        raise
+    except Exception as error:  # noqa: BLE001 - its traceback would tell a user nothing
+        if os.environ.get("KVASIR_DEBUG"):
+            traceback.print_exc()
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_MESSAGE]
+        report = "please report it, with what KVASIR_DEBUG=1 prints"
+        message = f"error: this was not foreseen ({what}): {report}"
+        return fail(message, EXIT_OPERATOR_ERROR, KvasirError.code)
     return code if isinstance(code, int) else 0
+
+
+def _tell_programs(message: str, exit_code: int, code: str) -> int:
+    if _STATE.get("as_json"):
+        click.echo(json.dumps({"error": message, "code": code, "exit_code": exit_code}))
+    return exit_code
+
+
+def _silence() -> None:
+    """Send what is still to be written nowhere, so that the end of the process says nothing."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _end(code: int) -> NoReturn:
@@ -163,15 +220,3 @@ def _end(code: int) -> NoReturn:
                 stream.flush()
         os._exit(code)
     sys.exit(code)
-
-
-def fail(message: str, code: int) -> int:
-    """Says what went wrong, to programs that asked for JSON as JSON; returns the exit code."""
-    click.echo(printable(message), err=True)
-    return _tell_programs(message.removeprefix("error: "), code)
-
-
-def _tell_programs(message: str, code: int) -> int:
-    if "--json" in sys.argv:
-        click.echo(json.dumps({"error": message, "exit_code": code}))
-    return code

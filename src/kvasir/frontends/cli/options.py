@@ -27,7 +27,21 @@ SETTINGS_TREE = "kvasir.settings_tree"
 _OPTIONS = ("config", "assignments", "collection")
 """The parameters of ``settings_of`` that every subcommand takes as options."""
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+def _remember_json(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
+    # An error of the command is told in the same form.
+    ctx.ensure_object(dict)["as_json"] = value
+    return value
+
+
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    is_eager=True,
+    callback=_remember_json,
+    help="Print JSON for programs.",
+)
 
 
 def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kvasir.core.errors import KvasirError
+from kvasir.core.registry import how_to_install
 
 _MAKE_COLLECTION = "'kvasir ingest FOLDER' makes a collection"
+_REPAIR = "'kvasir doctor --repair' puts that right"
 
 
 def _collection_not_found(error: Any) -> str:
@@ -19,12 +21,58 @@ def _collection_not_found(error: Any) -> str:
     )
 
 
+def _model_not_found(error: Any) -> str:
+    if not error.name:
+        return ""
+    return (
+        f"give the path of a model folder, or run 'kvasir models pull {error.name}' where there is "
+        "a network and copy the folder"
+    )
+
+
+def _delete_folder(error: Any) -> str:
+    if not error.folder:
+        return ""
+    return f"delete the folder '{error.folder}', and 'kvasir doctor --repair' makes it anew"
+
+
 _REMEDIES: Mapping[str, str | Callable[[Any], str]] = {
+    "ambiguous_store": "say which with --to-type",
+    "chunks_left": _REPAIR,
     "collection_not_found": _collection_not_found,
+    "damaged": _delete_folder,
     "document_not_found": "'kvasir documents list' shows what there is",
+    "incompatible_version": _delete_folder,
+    "missing_extra": lambda error: how_to_install(error.extra),
+    "model_not_found": _model_not_found,
     "name_taken": "name another place, another kind of store, or another collection to copy it to",
+    "settings_file_not_found": "'kvasir config init' writes one",
     "store_incomplete": "'kvasir doctor --repair' fills it from the catalog",
-    "unfinished": "'kvasir doctor --repair' puts that right",
+    "too_few_questions": "give questions that the collection answers (--questions FILE) and some "
+    "that it does not (--off-topic FILE)",
+    "unfinished": _REPAIR,
+    "wrong_embedder": "or ingest into another --collection, or delete this one with "
+    "'kvasir collections delete' and ingest again",
+}
+
+_WITHOUT_COLLECTION = frozenset(
+    {
+        "collection_not_found",
+        "damaged",
+        "incompatible_version",
+        "locked",
+        "storage_unusable",
+        "store_incomplete",
+        "unfinished",
+        "wrong_embedder",
+    }
+)
+"""Codes of what keeps a chat from the documents, but not from a language model."""
+
+_FAILED_SOURCES: Mapping[str, str] = {
+    "conflict": "'--on-conflict replace' ingests it again",
+    "image_only": f"for text recognition {how_to_install('docling')}, run 'kvasir convert' on it, "
+    "and ingest what that writes",
 }
 
 
@@ -32,4 +80,17 @@ def explain(error: KvasirError) -> str:
     """Return an error's message, and what to do about it where that is known."""
     remedy = _REMEDIES.get(error.code, "")
     advice = remedy if isinstance(remedy, str) else remedy(error)
-    return f"{error}: {advice}" if advice else str(error)
+    joint = ", " if advice.startswith("or ") else ": "
+    return f"{error}{joint}{advice}" if advice else str(error)
+
+
+def explain_in_chat(error: KvasirError) -> str:
+    """Return an error's message and advice, as ``explain``, for one at a prompt of the chat."""
+    said = explain(error)
+    return f"{said}; /r turns RAG off" if error.code in _WITHOUT_COLLECTION else said
+
+
+def explain_source(reason: str, message: str) -> str:
+    """Return why a source failed, and what to do about it where that is known."""
+    advice = _FAILED_SOURCES.get(reason, "")
+    return f"{message}; {advice}" if advice else message

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kvasir.core.errors import KvasirError, UserError
+from kvasir.core.errors import KvasirError, RequestError, SettingsError
 from kvasir.core.types import Answer
 from kvasir.frontends.cli.chat.contexts import all_contexts, check_context
 from kvasir.frontends.cli.chat.journal import Journal
@@ -69,7 +69,7 @@ class Chat:
 
         Raises:
             SettingsError: There is no such context.
-            UserError: What replies cannot be made of the settings.
+            RequestError: What replies cannot be made of the settings.
         """
         self.contexts = all_contexts(contexts or {})
         check_context(context, self.contexts)
@@ -123,7 +123,7 @@ class Chat:
             )
         )
         if not self.rag and not self._conversation.has_model:
-            raise UserError(NEEDS_MODEL)
+            raise SettingsError(NEEDS_MODEL)
         stream = self._conversation.stream(
             question, self.session.messages, rag=self.rag, system=self.session.system
         )
@@ -164,10 +164,10 @@ class Chat:
         """Changes the language model and begins a new session.
 
         Raises:
-            UserError: There is no language model to change, or it cannot be used.
+            RequestError: There is no language model to change, or it cannot be used.
         """
         if not self._conversation.has_model:
-            raise UserError(
+            raise SettingsError(
                 f"there is no language-model server to ask for '{model}': set generator.type and "
                 "generator.base_url, or start with --generator ollama -m MODEL"
             )
@@ -205,7 +205,7 @@ class Chat:
             Whether it was saved.
 
         Raises:
-            UserError: The file cannot be written.
+            RequestError: The file cannot be written.
         """
         if _is_there(path) and not self.screen.confirm(f"'{path}' exists. Replace it?"):
             return False
@@ -236,11 +236,11 @@ def _is_there(path: Path) -> bool:
     """Says whether there is a file to replace.
 
     Raises:
-        UserError: A folder is there, or the name cannot be one of a file.
+        RequestError: A folder is there, or the name cannot be one of a file.
     """
     try:
         if path.is_dir():
-            raise UserError(f"'{path}' is a folder: add the name of a file")
+            raise RequestError(f"'{path}' is a folder: add the name of a file")
         return path.exists()
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot write '{path}': {what_failed(error)}") from error
+        raise RequestError(f"cannot write '{path}': {what_failed(error)}") from error

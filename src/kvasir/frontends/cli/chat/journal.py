@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from kvasir.core.errors import UserError
+from kvasir.core.errors import SettingsError
 from kvasir.core.types import Answer
 from kvasir.core.wire import dumps
 from kvasir.frontends.cli.chat.session import what_failed
@@ -52,7 +52,7 @@ class Journal:
         """Appends a line.
 
         Raises:
-            UserError: The folder cannot be written.
+            RequestError: The folder cannot be written.
         """
         lines = [{"time": datetime.now().astimezone().isoformat(), **record}]
         try:
@@ -62,7 +62,7 @@ class Journal:
             with self._path.open("a", encoding="utf-8") as log:
                 log.writelines(dumps(line) + "\n" for line in lines)
         except (OSError, ValueError) as error:
-            raise UserError(
+            raise SettingsError(
                 f"cannot write the log in '{self._folder}' ({what_failed(error)}): set "
                 "chat.logs_dir to a folder that can be written"
             ) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kvasir.app import App
 from kvasir.collection import Collection
-from kvasir.core.errors import CollectionError, KvasirError, StoreLockedError, UserError
+from kvasir.core.errors import KvasirError, RequestError
 from kvasir.core.run import Run
 from kvasir.core.types import Answer
 from kvasir.frontends.cli.chat.chat import Chat
@@ -17,7 +17,7 @@ from kvasir.frontends.cli.chat.screen import Screen
 from kvasir.frontends.cli.chat.session import read_session
 from kvasir.frontends.cli.chat.slash_commands import LeaveChat, dispatch
 from kvasir.frontends.cli.progress import download
-from kvasir.frontends.cli.remedies import explain
+from kvasir.frontends.cli.remedies import explain_in_chat
 from kvasir.settings.schema import Settings
 
 
@@ -39,7 +39,7 @@ def run_chat(
         The reply to a quick question; None after a chat.
 
     Raises:
-        UserError: A setting or the session is unusable, or there is no question to answer.
+        RequestError: A setting or the session is unusable, or there is no question to answer.
         KvasirError: A quick question could not be answered.
     """
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
@@ -47,7 +47,7 @@ def run_chat(
     if quick and not question.strip():
         question = "" if sys.stdin.isatty() else sys.stdin.read()
         if not question.strip():
-            raise UserError(
+            raise RequestError(
                 "there is no question: kvasir chat -qq 'your question', or leave -qq out and chat"
             )
     with download() as show, App(settings, run=Run(progress=show)) as app:
@@ -126,9 +126,7 @@ def _take(chat: Chat, message: str) -> None:
     chat.heard()
     try:
         chat.ask(message.strip())
-    except (CollectionError, StoreLockedError) as error:
-        chat.screen.fail(f"{explain(error)}; /r turns RAG off")
     except KvasirError as error:
-        chat.screen.fail(explain(error))
+        chat.screen.fail(explain_in_chat(error))
     except KeyboardInterrupt:
         chat.screen.note("broken off: neither the question nor the reply is kept in the session")

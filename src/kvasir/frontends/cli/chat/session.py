@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvasir.core.errors import UserError
+from kvasir.core.errors import RequestError
 from kvasir.core.text import has_surrogates
 from kvasir.core.types import Answer, Message
 from kvasir.core.wire import dumps
@@ -68,14 +68,14 @@ class Session:
         """Writes the session; an existing file is replaced in one step.
 
         Raises:
-            UserError: The file cannot be written.
+            RequestError: The file cannot be written.
         """
         system = [Message("system", self.system)] if self.system else []
         try:
             text = dumps([*system, *self.messages], indent=4) + "\n"
             _write(path, text.encode("utf-8"))
         except (OSError, ValueError) as error:
-            raise UserError(f"cannot write '{path}': {what_failed(error)}") from error
+            raise RequestError(f"cannot write '{path}': {what_failed(error)}") from error
 
 
 def what_failed(error: OSError | ValueError) -> str:
@@ -98,20 +98,20 @@ def read_session(path: Path) -> Beginning:
     """Reads a session's file.
 
     Raises:
-        UserError: The file is missing, unreadable or not a session; one line says what is wrong.
+        RequestError: The file is missing, unreadable or not a session; one line says what is wrong.
     """
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
-        raise UserError(f"there is no file '{path}'") from None
+        raise RequestError(f"there is no file '{path}'") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"'{path}' holds no session: it is not UTF-8 text") from error
+        raise RequestError(f"'{path}' holds no session: it is not UTF-8 text") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read '{path}': {what_failed(error)}") from error
+        raise RequestError(f"cannot read '{path}': {what_failed(error)}") from error
     try:
         turns = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"'{path}' holds no session: it is not valid JSON ({error})") from error
+        raise RequestError(f"'{path}' holds no session: it is not valid JSON ({error})") from error
     messages = _messages(path, turns)
     system = messages.pop(0).content if messages and messages[0].role == "system" else ""
     return Beginning(path.name, system, tuple(messages))
@@ -120,18 +120,18 @@ def read_session(path: Path) -> Beginning:
 def _messages(path: Path, turns: object) -> list[Message]:
     expected = 'a session is a list of {"role": "user", "content": "..."}'
     if not isinstance(turns, Sequence) or isinstance(turns, str):
-        raise UserError(f"'{path}' holds no session: {expected}")
+        raise RequestError(f"'{path}' holds no session: {expected}")
     messages = []
     for number, turn in enumerate(turns, 1):
         role = turn.get("role") if isinstance(turn, dict) else None
         content = turn.get("content") if isinstance(turn, dict) else None
         if role not in _ROLES or not isinstance(content, str):
-            raise UserError(
+            raise RequestError(
                 f"'{path}' holds no session: message {number} is not one; {expected}, and a role "
                 f"is one of {', '.join(_ROLES)}"
             )
         if has_surrogates(content):
-            raise UserError(
+            raise RequestError(
                 f"'{path}' holds no session: message {number} holds half a character, a lone "
                 "surrogate; take it out of the file"
             )

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvasir.core.errors import KvasirError, UserError
+from kvasir.core.errors import KvasirError, RequestError
 from kvasir.core.types import Answer
 from kvasir.frontends.cli.chat.chat import Chat
 from kvasir.frontends.cli.chat.session import read_session
+from kvasir.frontends.cli.remedies import explain
 
 _LONGEST_INDEX = 20
 _LONGEST_REASON = 200
@@ -59,7 +60,7 @@ def dispatch(chat: Chat, message: str) -> bool:
     try:
         command.run(chat, argument.strip())
     except KvasirError as error:
-        chat.screen.warn(str(error))
+        chat.screen.warn(explain(error))
     except (OSError, ValueError, RuntimeError) as error:
         # A session is worth more than what one command stumbles over.
         chat.screen.warn(f"{command.name} did not work: {_one_line(error)}")
@@ -195,7 +196,7 @@ def _path(name: str) -> Path:
     """Returns the path that a user typed: spaces are part of it, quotes around it are not.
 
     Raises:
-        UserError: It begins with the home folder of a user that there is not.
+        RequestError: It begins with the home folder of a user that there is not.
     """
     if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'":
         name = name[1:-1]
@@ -203,7 +204,7 @@ def _path(name: str) -> Path:
         return Path(name).expanduser()
     except (RuntimeError, ValueError) as error:
         shown = _cut(name, _LONGEST_REASON)
-        raise UserError(f"'{shown}' is no path: {_one_line(error)}; write it out") from error
+        raise RequestError(f"'{shown}' is no path: {_one_line(error)}; write it out") from error
 
 
 _NTH = "if n is 1 the last response, if 2 the second last, and so on"
