@@ -1,5 +1,7 @@
 """Filters as users write them, and what they mean."""
 
+import json
+
 import pytest
 
 from kvasir.core.errors import FilterError
@@ -54,3 +56,48 @@ def test_all_of_joins_what_is_there():
     assert all_of(None, None) is None
     assert all_of(None, tea) == tea
     assert all_of(tea, None, mead) == Logical("AND", (tea, mead))
+
+
+def nested(levels):
+    """Return a mapping of so many levels."""
+    mapping = {"field": "year", "operator": "==", "value": 1}
+    for _ in range(levels - 1):
+        mapping = {"operator": "NOT", "conditions": [mapping]}
+    return mapping
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        nested(65),
+        nested(5_000),
+        json.dumps(nested(300)),
+        '{"operator": "NOT", "conditions": [' * 100_000,
+        '{"a": ' * 100_000,
+    ],
+)
+def test_a_filter_that_is_nested_too_deeply_is_refused_in_one_line(raw):
+    with pytest.raises(FilterError, match="nested more than 64 levels deep"):
+        parse_filter(raw)
+
+
+def test_a_filter_may_have_64_levels():
+    assert parse_filter(nested(64)) is not None
+
+
+def test_brackets_in_a_pair_are_text():
+    assert parse_filter("a=" + "[" * 100_000) == Comparison("a", "==", "[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "\udcff=1",
+        "a=\udcff",
+        {"field": "a", "operator": "in", "value": ["x", "\ud800"]},
+        Logical("NOT", (Comparison("a", "==", "\udcff"),)),
+    ],
+)
+def test_a_filter_that_is_not_utf_8_is_refused_in_one_line(raw):
+    with pytest.raises(FilterError, match="is not UTF-8 text"):
+        parse_filter(raw)

@@ -335,6 +335,8 @@ def test_given_metadata_stays_when_the_file_changes(world):
         {"none": None},
         {"not a number": math.nan},
         {"infinite": -math.inf},
+        {"not UTF-8": "\udcff"},
+        {"\udcff": "not UTF-8"},
     ],
 )
 def test_metadata_that_cannot_be_kept_is_refused_before_anything_is_done(world, given):

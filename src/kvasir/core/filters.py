@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kvasir.core.errors import FilterError
+from kvasir.core.text import has_surrogates
 from kvasir.core.types import Comparison as Comparison
 from kvasir.core.types import Filter as Filter
 from kvasir.core.types import Logical as Logical
@@ -24,6 +25,9 @@ LOGICAL = ("AND", "OR", "NOT")
 _NOT_FINITE = ("nan", "inf", "-inf")
 
 Scalar = MetadataValue
+
+_MOST_LEVELS = 64
+_TOO_DEEP = f"the filter is nested more than {_MOST_LEVELS} levels deep"
 
 
 def parse_filter(raw: str | Mapping[str, Any] | Filter | None) -> Filter | None:
@@ -37,11 +41,15 @@ def parse_filter(raw: str | Mapping[str, Any] | Filter | None) -> Filter | None:
     Raises:
         FilterError: The expression is malformed; the message names the faulty part.
     """
-    if raw is None or isinstance(raw, (Comparison, Logical)):
-        return raw
-    if isinstance(raw, str):
-        return _parse_pairs(raw)
-    return _parse_mapping(raw) if raw else None
+    if isinstance(raw, (Comparison, Logical)):
+        found: Filter | None = raw
+    elif isinstance(raw, str):
+        found = _parse_pairs(raw)
+    else:
+        found = _parse_mapping(raw) if raw else None
+    if found is not None:
+        _check(found)
+    return found
 
 
 def all_of(*filters: Filter | None) -> Filter | None:
@@ -50,6 +58,21 @@ def all_of(*filters: Filter | None) -> Filter | None:
     if len(conditions) < 2:
         return conditions[0] if conditions else None
     return Logical("AND", conditions)
+
+
+def _check(condition: Filter) -> None:
+    """Raise FilterError if a filter is nested too deeply, or holds text that no UTF-8 can hold."""
+    waiting = [(condition, 1)]
+    while waiting:
+        each, level = waiting.pop()
+        if level > _MOST_LEVELS:
+            raise FilterError(_TOO_DEEP)
+        if isinstance(each, Logical):
+            waiting += [(inner, level + 1) for inner in each.conditions]
+            continue
+        values = each.value if isinstance(each.value, tuple) else (each.value,)
+        if any(isinstance(text, str) and has_surrogates(text) for text in (each.field, *values)):
+            raise FilterError(f"the filter for {each.field!r} is not UTF-8 text")
 
 
 def _parse_pairs(raw: str) -> Filter | None:
@@ -73,6 +96,8 @@ def _parse_pairs(raw: str) -> Filter | None:
 def _parse_json(raw: str) -> Any:
     try:
         return json.loads(raw)
+    except RecursionError as error:
+        raise FilterError(_TOO_DEEP) from error
     except ValueError as error:
         raise FilterError(f"the filter begins with '{{' but is not JSON: {error}") from error
 
@@ -82,16 +107,18 @@ def _equals(field: str, value: str) -> Filter:
     as_text = Comparison(field, "==", value)
     try:
         spelt = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return as_text
     if not isinstance(spelt, (int, float)):
         return as_text
     return Logical("OR", (as_text, Comparison(field, "==", spelt)))
 
 
-def _parse_mapping(raw: Mapping[str, Any]) -> Filter:
+def _parse_mapping(raw: Mapping[str, Any], level: int = 1) -> Filter:
     if not isinstance(raw, Mapping):
         raise FilterError(f"a filter must be a mapping, not {type(raw).__name__}: {raw!r}")
+    if level > _MOST_LEVELS:
+        raise FilterError(_TOO_DEEP)
     operator = raw.get("operator")
     if "conditions" in raw:
         if operator not in LOGICAL:
@@ -101,7 +128,7 @@ def _parse_mapping(raw: Mapping[str, Any]) -> Filter:
         conditions = raw["conditions"]
         if not isinstance(conditions, Sequence) or isinstance(conditions, str) or not conditions:
             raise FilterError("'conditions' must be a list with at least one filter")
-        return Logical(str(operator), tuple(_parse_mapping(item) for item in conditions))
+        return Logical(str(operator), tuple(_parse_mapping(item, level + 1) for item in conditions))
     if operator not in COMPARISONS:
         raise FilterError(f"unknown operator {operator!r}; known: {', '.join(COMPARISONS)}")
     if not isinstance(raw.get("field"), str) or "value" not in raw:

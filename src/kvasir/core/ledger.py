@@ -27,6 +27,7 @@ from typing import Any, Protocol
 
 from kvasir.core.errors import RequestError, WrongEmbedderError
 from kvasir.core.protocols import Embedder
+from kvasir.core.text import has_surrogates
 from kvasir.core.types import Chunk, Document, Metadata, MetadataValue
 
 RESERVED_METADATA = ("source_uri", "title", "language")
@@ -211,12 +212,15 @@ def check_metadata(given: Metadata) -> None:
     """Checks metadata that a caller gives.
 
     Raises:
-        RequestError: A field is reserved or a value is not text, a finite number or a truth value.
+        RequestError: A field is reserved or not UTF-8, or a value is not text, a finite number or
+            a truth value.
     """
     for name, value in given.items():
         if name in RESERVED_METADATA:
             raise RequestError(f"metadata field '{name}' is filled by Kvasir: use another name")
         usable = isinstance(value, (str, int, float, bool))
+        if any(isinstance(text, str) and has_surrogates(text) for text in (name, value)):
+            raise RequestError(f"metadata field {name!r} is not UTF-8 text: {value!r}")
         if not name or not usable or (isinstance(value, float) and not math.isfinite(value)):
             raise RequestError(
                 f"metadata field '{name}' must be text, a finite number or true/false, "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -16,6 +17,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from kvasir.core.errors import MissingExtraError, SettingsError, UnknownComponentError
+
+_CLASS = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 
 
 @cache
@@ -42,6 +45,8 @@ def load(family: str, name: str) -> type[Any]:
         MissingExtraError: The component's library is not installed.
     """
     if ":" in name:
+        if not _CLASS.fullmatch(name):
+            raise UnknownComponentError(f"{family[:-1]} '{name}' is not of the form module:Class")
         point = EntryPoint(name=name, value=name, group=f"kvasir.{family}")
     else:
         found = [p for p in _points(family) if p.name == name]
@@ -49,13 +54,16 @@ def load(family: str, name: str) -> type[Any]:
             raise UnknownComponentError(_unknown(family, name))
         point = found[0]
     try:
-        return point.load()  # type: ignore[no-any-return]
+        found_class = point.load()
     except ModuleNotFoundError as error:
         if _belongs_to(error.name, point):
             raise UnknownComponentError(f"{family[:-1]} '{name}': {error}") from error
         raise MissingExtraError(f"{family[:-1]} '{name}'", _extra(point, name)) from error
     except AttributeError as error:
         raise UnknownComponentError(f"{family[:-1]} '{name}': {error}") from error
+    if not isinstance(found_class, type):
+        raise UnknownComponentError(f"{family[:-1]} '{name}' is not a class")
+    return found_class
 
 
 def build(
