@@ -13,18 +13,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from kvasir.core.errors import SettingsError, SettingsFileNotFoundError
 from kvasir.settings.explain import explain, merge_origins
 from kvasir.settings.schema import WINDOW_OPTIONS, Settings
+from kvasir.settings.yaml_text import read_yaml
 
 DEFAULT_FILE = Path("kvasir.yaml")
 ENVIRONMENT_PREFIX = "KVASIR__"
 
 _SECRETS = ("token", "password", "api_key")
-_QUOTED = re.compile(r"'([^']*)'")
 
 
 def load_settings(
@@ -87,13 +86,11 @@ def read_settings_file(path: Path) -> dict[str, Any]:
         SettingsError: It is not there, or not YAML.
     """
     try:
-        tree = yaml.safe_load(path.read_text("utf-8"))
+        tree = read_yaml(path.read_text("utf-8"), f"'{path}'")
     except FileNotFoundError:
         raise SettingsFileNotFoundError(f"there is no settings file '{path}'") from None
     except OSError as error:
         raise SettingsError(f"cannot read the settings file '{path}': {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"'{path}' {_not_yaml(error)}") from None
     except UnicodeDecodeError as error:
         raise SettingsError(f"'{path}' is not valid YAML: {error}") from error
     if not isinstance(tree or {}, dict):
@@ -129,10 +126,7 @@ def _value(text: str, where: str) -> Any:
     is_secret = re.split(r"__|\.", where)[-1].lower() in _SECRETS
     if is_secret or (not text.startswith(("{", "[")) and text != "null"):
         return text
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"the value of {where} {_not_yaml(error)}") from None
+    return read_yaml(text, f"the value of {where}")
 
 
 def _variable_names(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -153,18 +147,3 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def _from(names: Mapping[str, str]) -> dict[str, str]:
     return {key: f" from {name}" for key, name in names.items()}
-
-
-def _not_yaml(error: yaml.YAMLError) -> str:
-    """Explains without quoting: the error's own text shows the line, which may hold a password."""
-    mark = getattr(error, "problem_mark", None)
-    place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-    problem = _QUOTED.sub(_unquoted, getattr(error, "problem", None) or "it cannot be read")
-    advice = "; indent with spaces, not tabs" if r"'\t'" in problem else ""
-    return f"is not valid YAML{place}: {problem}{advice}"
-
-
-def _unquoted(found: re.Match[str]) -> str:
-    """Returns a quoted part of an error if it is one of YAML's own signs or names."""
-    is_own = len(found[1]) < 3 or found[1].startswith("<")
-    return found[0] if is_own else "a word"

@@ -160,7 +160,7 @@ def _scalar(text: str) -> MetadataValue:
     """Tells numbers and truth values from text, as JSON spells them."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return value if isinstance(value, (str, int, float, bool)) else text
 
