@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import click
 import yaml
@@ -117,8 +118,8 @@ def copy(
     is given again. The original stays; the last lines say which settings to change to go on with
     the copy.
     """
-    uri = absolute_uri(uri)
-    to = StoreAddress(to_type or guess_store(uri), uri, to_token, to_username, to_password)
+    place = absolute_uri(uri)
+    to = StoreAddress(to_type or guess_store(place), place, to_token, to_username, to_password)
     try:
         with app.collection() as collection, long_work(quiet=as_json) as run:
             report = collection.copy(to, name=name, exact=exact, run=run)
@@ -131,7 +132,7 @@ def copy(
     else:
         _print(report)
         if report.verified:
-            click.echo(_describe(app.settings, to, name))
+            click.echo(_describe(app.settings, replace(to, uri=uri), name))
     return 0 if report.verified and not left else EXIT_SOME_FAILED
 
 

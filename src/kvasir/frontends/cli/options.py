@@ -122,7 +122,9 @@ class SettingOption(click.Option):
         """Adds the setting's value to the help text."""
         record = super().get_help_record(ctx)
         settings = _settings_of_help(ctx)
-        value = settings.store_uri if self.key == "rag.vectordb.uri" else _value(settings, self.key)
+        value = _value(settings, self.key)
+        if self.key == "rag.vectordb.uri":
+            value = value or settings.data_dir / "store"
         if record is None or isinstance(value, SecretStr):
             return record
         # Of a prompt, the first words are enough to know it by.
