@@ -33,19 +33,21 @@ PUBLIC = [
 ]
 FEW = settings(max_examples=40, deadline=None)
 TEXT = st.text(st.characters(exclude_categories=()), max_size=8)  # surrogates as well
+UTF8 = st.text(max_size=8)  # a filter with surrogates is refused
 SCALARS = TEXT | st.integers() | st.floats() | st.booleans()
+FILTERED = UTF8 | st.integers() | st.floats() | st.booleans()
 
 
 def comparisons() -> st.SearchStrategy[Comparison]:
     numbers = st.integers() | st.floats()
     return st.one_of(
-        st.builds(Comparison, TEXT, st.sampled_from(("==", "!=")), SCALARS),
-        st.builds(Comparison, TEXT, st.sampled_from((">", ">=", "<", "<=")), numbers),
+        st.builds(Comparison, UTF8, st.sampled_from(("==", "!=")), FILTERED),
+        st.builds(Comparison, UTF8, st.sampled_from((">", ">=", "<", "<=")), numbers),
         st.builds(
             Comparison,
-            TEXT,
+            UTF8,
             st.sampled_from(("in", "not in")),
-            st.lists(SCALARS, max_size=3).map(tuple),
+            st.lists(FILTERED, max_size=3).map(tuple),
         ),
     )
 
@@ -279,7 +281,7 @@ CHUNK = {"id": "i", "document_id": "d", "text": "t", "start": 0, "end": 1}
         (Filter, {"field": "a", "operator": "~", "value": 1}, "unknown operator '~'"),
         (Event, {"type": [], "at": 1}, "an object whose type is one of Started, Ended"),
         (float, 10**400, "expected a number"),
-        (Filter, NESTED, "nested too deeply"),
+        (Filter, NESTED, "nested more than"),
         (Filter, "a=1", "expected an object, not 'a=1'"),
         (Logical, {"field": "a", "operator": "==", "value": 1}, "expected Logical"),
         (Matrix, {"dtype": "float64", "shape": [0], "base64": ""}, "not an array of float32"),

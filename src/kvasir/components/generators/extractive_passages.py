@@ -186,15 +186,13 @@ def _of_chunk(marker: int, hit: Hit, headings: Set[str]) -> Iterator[Passage]:
 def _with_numbers(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Join a number such as "3." that was taken for a sentence with the rest of its line."""
     joined: list[tuple[int, int]] = []
+    ends_in_number = False
     for start, end in spans:
-        if (
-            joined
-            and _NUMBER.fullmatch(text, *joined[-1])
-            and "\n" not in text[joined[-1][1] : start]
-        ):
+        if ends_in_number and "\n" not in text[joined[-1][1] : start]:
             joined[-1] = (joined[-1][0], end)
         else:
             joined.append((start, end))
+        ends_in_number = _NUMBER.fullmatch(text, start, end) is not None
     return joined
 
 
