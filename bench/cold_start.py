@@ -30,7 +30,7 @@ COMMANDS = {
 
 
 def measure(runs: int) -> dict[str, Any]:
-    """Returns median, least and most seconds of each command."""
+    """Return median, least and most seconds of each command."""
     with tempfile.TemporaryDirectory(prefix="kvasir-bench-") as folder:
         _run(["ingest", str(MANUAL / "maintenance.md"), str(MANUAL / "splitting.md")], folder)
         for arguments in COMMANDS.values():
@@ -60,14 +60,14 @@ def _run(arguments: list[str], folder: str) -> float:
 
 
 def render(figures: dict[str, Any]) -> str:
-    """Returns the figures as Markdown."""
+    """Return the figures as Markdown."""
     keys = ("median", "min", "max")
     rows = [[name, *(f"{row[key]:.2f}" for key in keys)] for name, row in figures.items()]
     return "Seconds of a whole process:\n\n" + table(["command", *keys], rows)
 
 
 def main() -> int:
-    """Reads the arguments and measures."""
+    """Read the arguments and measures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--quick", action="store_true", help="two runs")

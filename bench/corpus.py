@@ -37,20 +37,20 @@ class Corpus:
         self._odds = weights / weights.sum()
 
     def vectors(self, seed: int, count: int) -> Matrix:
-        """Returns vectors [count, dimension] around the centres."""
+        """Return vectors [count, dimension] around the centres."""
         rng = np.random.default_rng((self.size, seed))
         near = self._centres[rng.integers(0, len(self._centres), count)]
         made = near + rng.normal(size=(count, DIMENSION)).astype(np.float32)
         return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
 
     def texts(self, seed: int, count: int, words: int) -> list[str]:
-        """Returns texts of so many words."""
+        """Return texts of so many words."""
         rng = np.random.default_rng((self.size, seed))
         rows = rng.choice(VOCABULARY, size=(count, words), p=self._odds)
         return [" ".join(self._words[i] for i in row) for row in rows]
 
     def batches(self) -> Iterator[tuple[list[Chunk], Matrix]]:
-        """Yields all chunks with their vectors."""
+        """Yield all chunks with their vectors."""
         for start in range(0, self.size, BATCH):
             count = min(BATCH, self.size - start)
             texts = self.texts(start, count, WORDS)
@@ -58,12 +58,12 @@ class Corpus:
             yield chunks, self.vectors(start, count)
 
     def queries(self) -> tuple[Matrix, list[str]]:
-        """Returns query vectors and texts that are not in the corpus."""
+        """Return query vectors and texts that are not in the corpus."""
         return self.vectors(-1 % 2**32, QUERIES), self.texts(-2 % 2**32, QUERIES, 6)
 
 
 def make_chunk(number: int, text: str) -> Chunk:
-    """Returns the chunk of a number: of one book in twenty pieces, of one shelf of books."""
+    """Return the chunk of a number: of one book in twenty pieces, of one shelf of books."""
     uri = f"/library/shelf-{number // 2000}/book-{number // 20}.md"
     document, start = document_id(uri), number % 20 * 400
     metadata = {
@@ -86,27 +86,27 @@ def make_chunk(number: int, text: str) -> Chunk:
 
 
 def latency(call: Callable[[int], Any], calls: int = QUERIES) -> dict[str, float]:
-    """Returns p50 and p99 in milliseconds, after a warm-up."""
+    """Return p50 and p99 in milliseconds, after a warm-up."""
     for i in range(min(20, calls)):
         call(i)
     return percentiles([timed(call, i) for i in range(calls)])
 
 
 def timed(call: Callable[[int], Any], argument: int) -> float:
-    """Returns the seconds of one call."""
+    """Return the seconds of one call."""
     start = time.perf_counter()
     call(argument)
     return time.perf_counter() - start
 
 
 def percentiles(seconds: list[float]) -> dict[str, float]:
-    """Returns p50, p99 and the longest in milliseconds."""
+    """Return p50, p99 and the longest in milliseconds."""
     p50, p99, top = np.percentile(np.array(seconds) * 1000, [50, 99, 100])
     return {"p50": round(float(p50), 3), "p99": round(float(p99), 3), "max": round(float(top), 1)}
 
 
 def memory() -> dict[str, int]:
-    """Returns this process's memory in MB: its own, and mapped files that can be let go."""
+    """Return this process's memory in MB: its own, and mapped files that can be let go."""
     fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return {
         name: int(fields[key].split()[0]) // 1024

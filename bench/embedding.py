@@ -39,7 +39,7 @@ Embed = Callable[[list[str]], Matrix]
 
 
 def main() -> int:
-    """Runs the benchmark and prints its figures."""
+    """Run the benchmark and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--texts", type=int, default=600)
     parser.add_argument("--rounds", type=int, default=1, help="times each text is embedded")
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def cut(folder: Path, count: int) -> list[str]:
-    """Returns texts of 190 words, about 250 tokens, in turns from every file of a folder."""
+    """Return texts of 190 words, about 250 tokens, in turns from every file of a folder."""
     files = []
     for path in sorted(folder.glob("*.md")):
         words = path.read_text("utf-8").split()
@@ -71,7 +71,7 @@ def cut(folder: Path, count: int) -> list[str]:
 
 
 def measure(texts: list[str], rounds: int, queries: int) -> dict[str, Any]:
-    """Returns all figures of one run."""
+    """Return all figures of one run."""
     ours = OpenVinoEmbedder()
     theirs = SentenceTransformer(str(ours.folder), device="cpu")
 
@@ -117,7 +117,7 @@ def measure(texts: list[str], rounds: int, queries: int) -> dict[str, Any]:
 
 
 def latencies(embed: Embed, count: int) -> dict[str, float]:
-    """Returns percentiles of one query's embedding, milliseconds."""
+    """Return percentiles of one query's embedding, milliseconds."""
     spent = []
     for index in range(count):
         began = time.perf_counter()
@@ -127,7 +127,7 @@ def latencies(embed: Embed, count: int) -> dict[str, float]:
 
 
 def show(figures: dict[str, Any]) -> None:
-    """Prints the figures as a table."""
+    """Print the figures as a table."""
     table = Table(title=f"{figures['texts']} texts of {figures['tokens_per_text']:.0f} tokens")
     for title in ("engine", "texts/s", "tokens/s", "one query, p50", "p99"):
         table.add_column(title, justify="left" if title == "engine" else "right")

@@ -26,7 +26,7 @@ QUICK = (DATA / "documents" / "md", DATA / "documents" / "html")
 
 
 def measure(sources: list[Path]) -> dict[str, Any]:
-    """Returns the figures of one ingest, with the model loaded before."""
+    """Return the figures of one ingest, with the model loaded before."""
     with (
         tempfile.TemporaryDirectory(prefix="kvasir-bench-") as folder,
         kvasir.open(data_dir=folder) as app,
@@ -51,7 +51,7 @@ def measure(sources: list[Path]) -> dict[str, Any]:
 
 
 def render(figures: dict[str, Any]) -> str:
-    """Returns the figures as Markdown."""
+    """Return the figures as Markdown."""
     total = figures["seconds"]
     stages = figures["stages_s"].items()
     return (
@@ -69,7 +69,7 @@ def render(figures: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Reads the arguments and measures."""
+    """Read the arguments and measures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("sources", type=Path, nargs="*")
     parser.add_argument("--quick", action="store_true", help="a few files only")

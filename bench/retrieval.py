@@ -41,7 +41,7 @@ BATCH = 2000
 
 
 def main() -> None:
-    """Measures, prints a table, and writes the figures as JSON where asked."""
+    """Measure, print a table, and write the figures as JSON where asked."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
     parser.add_argument("--candidates", type=int, default=CANDIDATES)
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def run(sizes: list[int], candidates: int = CANDIDATES) -> Iterator[dict[str, Any]]:
-    """Yields the figures of each size; one collection grows through all of them."""
+    """Yield the figures of each size; one collection grows through all of them."""
     embedder = build("embedders", "openvino", {})
     text = _Text(seed=0)
     queries = text.queries(QUERIES)
@@ -180,7 +180,7 @@ def _chunk(number: int, passage: str) -> Chunk:
 def _search_while(
     work: Callable[[], None], retriever: Retriever, queries: list[str]
 ) -> tuple[dict[str, float], float]:
-    """Searches until the work, in a thread, is done; returns the times and its seconds."""
+    """Search until the work, in a thread, is done; return the times and its seconds."""
     begin = time.perf_counter()
     times: list[float] = []
     with ThreadPoolExecutor(1) as pool:

@@ -61,7 +61,7 @@ class Part:
 
 
 def embedding_table(figures: dict[str, Any]) -> str:
-    """Returns the figures of ``embedding.py`` as Markdown."""
+    """Return the figures of ``embedding.py`` as Markdown."""
     titles = {"kvasir": "Kvasir (OpenVINO)", "reference": "sentence-transformers, defaults"}
     rows = [
         [
@@ -81,7 +81,7 @@ def embedding_table(figures: dict[str, Any]) -> str:
 
 
 def store_tables(figures: list[dict[str, Any]]) -> str:
-    """Returns the figures of ``store.py`` as Markdown."""
+    """Return the figures of ``store.py`` as Markdown."""
     heads = [f"{result['chunks']:,} chunks" for result in figures]
     rows: list[list[object]] = [
         ["written, chunks/s", *(f"{result['insert_per_s']:,}" for result in figures)],
@@ -109,7 +109,7 @@ def store_tables(figures: list[dict[str, Any]]) -> str:
 
 
 def retrieval_table(figures: list[dict[str, Any]]) -> str:
-    """Returns the figures of ``retrieval.py`` as Markdown."""
+    """Return the figures of ``retrieval.py`` as Markdown."""
     heads = ["chunks", "embedding ms", "hybrid ms", "dense ms", "filtered ms", "while building ms"]
     keys = ("embedding_ms", "hybrid_ms", "dense_ms", "filtered_ms", "while_building_ms")
     rows = [
@@ -146,7 +146,7 @@ PARTS = {
 
 
 def machine() -> dict[str, Any]:
-    """Describes the machine and what runs on it."""
+    """Describe the machine and what runs on it."""
     installed = {}
     for name in PACKAGES:
         try:
@@ -173,7 +173,7 @@ def _processor() -> str:
 
 
 def run_part(name: str, arguments: list[str], kept: Path) -> bool:
-    """Runs one part and keeps its figures; says whether it went well."""
+    """Run one part and keep its figures; say whether it went well."""
     part, figures = PARTS[name], kept / f"{name}.json"
     draft = figures.with_suffix(".new")
     draft.unlink(missing_ok=True)
@@ -193,7 +193,7 @@ def run_part(name: str, arguments: list[str], kept: Path) -> bool:
 
 
 def _run(command: list[str], output: IO[str] | None) -> int:
-    """Runs a command; whatever it started in its process group ends with it."""
+    """Run a command; whatever it started in its process group ends with it."""
     child = subprocess.Popen(command, stdout=output, start_new_session=True)
     try:
         # Not yet reaped, so that no other process group can have its number.
@@ -204,7 +204,7 @@ def _run(command: list[str], output: IO[str] | None) -> int:
 
 
 def _end(group: int) -> None:
-    """Ends whatever is left of a process group that was started here."""
+    """End whatever is left of a process group that was started here."""
     try:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
@@ -212,7 +212,7 @@ def _end(group: int) -> None:
 
 
 def report(kept: Path) -> str:
-    """Returns the page of all figures that are kept."""
+    """Return the page of all figures that are kept."""
     results = {
         name: json.loads((kept / f"{name}.json").read_text())
         for name in PARTS
@@ -245,7 +245,7 @@ def report(kept: Path) -> str:
 
 
 def main() -> int:
-    """Reads the arguments and runs the parts; 1 when one of them failed."""
+    """Read the arguments and run the parts; 1 when one of them failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--sizes", default="10000,100000,300000", help="of store and retrieval")

@@ -49,7 +49,7 @@ WORK = Path(__file__).parent / "work"
 
 
 def build(corpus: Corpus, home: Path) -> dict[str, Any]:
-    """Fills a collection and renews its graph under queries."""
+    """Fill a collection and renews its graph under queries."""
     shutil.rmtree(home, ignore_errors=True)
     store = QdrantStore(str(home), "bench", DIMENSION, Bm25Analyzer())
     spent = 0.0
@@ -92,7 +92,7 @@ def chunks_of(store: QdrantStore, found: list[Candidate]) -> list[Chunk]:
 
 
 def measure(corpus: Corpus, home: Path) -> dict[str, Any]:
-    """Opens a filled collection and asks it."""
+    """Open a filled collection and ask it."""
     vectors, texts = corpus.queries()
     before = memory()
     start = time.perf_counter()
@@ -148,7 +148,7 @@ def _legs(
 def recall(
     corpus: Corpus, store: QdrantStore, queries: Matrix, filters: dict[str, Filter]
 ) -> dict[str, float]:
-    """Returns the share of the ten truly nearest chunks that the store finds."""
+    """Return the share of the ten truly nearest chunks that the store finds."""
     keep: dict[str, Callable[[Chunk], bool]] = {
         "all": lambda chunk: True,
         **{name: _fulfils(condition) for name, condition in filters.items()},
@@ -178,7 +178,7 @@ def _fulfils(condition: Filter) -> Callable[[Chunk], bool]:
 
 
 def one_size(size: int, fresh: bool) -> dict[str, Any]:
-    """Measures one size; the part about building is kept with the collection."""
+    """Measure one size; the part about building is kept with the collection."""
     home, corpus = WORK / f"store-{size}", Corpus(size)
     built = home / "built.json"
     if fresh or not built.exists():
@@ -188,7 +188,7 @@ def one_size(size: int, fresh: bool) -> dict[str, Any]:
 
 
 def show(result: dict[str, Any]) -> None:
-    """Prints one size as a table."""
+    """Print one size as a table."""
     print(f"\n{result['chunks']:,} chunks")
     for key in ("insert_per_s", "graph_s", "open_s", "disk_mb"):
         print(f"  {key:44} {result[key]:>10}")
@@ -206,7 +206,7 @@ def show(result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Reads the arguments and measures."""
+    """Read the arguments and measures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sizes", type=int, nargs="*", default=[10_000, 100_000, 300_000])
     parser.add_argument("--fresh", action="store_true", help="build the collections anew")

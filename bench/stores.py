@@ -60,7 +60,7 @@ class GivenVectors:
         self._known = dict(zip(texts, vectors, strict=True))
 
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
-        """Returns the given vectors."""
+        """Return the given vectors."""
         return np.stack([self._known[text] for text in texts])
 
     embed_queries = embed_documents
@@ -77,11 +77,11 @@ class EmbeddedOnce:
         self._known: dict[tuple[str, str], Any] = {}
 
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
-        """Returns the vectors of passages."""
+        """Return the vectors of passages."""
         return self._embed("embed_documents", texts)
 
     def embed_queries(self, texts: Sequence[str]) -> Matrix:
-        """Returns the vectors of questions."""
+        """Return the vectors of questions."""
         return self._embed("embed_queries", texts)
 
     def _embed(self, kind: str, texts: Sequence[str]) -> Matrix:
@@ -93,7 +93,7 @@ class EmbeddedOnce:
 
 
 def open_store(kind: str, folder: Path, dimension: int = DIMENSION) -> Any:
-    """Opens a store's collection in a folder."""
+    """Open a store's collection in a folder."""
     return build(
         "stores",
         kind,
@@ -107,7 +107,7 @@ def open_store(kind: str, folder: Path, dimension: int = DIMENSION) -> Any:
 
 
 def fill(kind: str, folder: Path, size: int) -> dict[str, Any]:
-    """Fills a store; embedding is not part of it."""
+    """Fill a store; embedding is not part of it."""
     corpus, spent = Corpus(size), 0.0
     with closing(open_store(kind, folder)) as store:
         for chunks, vectors in corpus.batches():
@@ -128,7 +128,7 @@ def fill(kind: str, folder: Path, size: int) -> dict[str, Any]:
 
 
 def ask(kind: str, folder: Path, size: int, calls: int) -> dict[str, Any]:
-    """Opens a filled store and asks it."""
+    """Open a filled store and ask it."""
     vectors, texts = Corpus(size).queries()
     before = memory()
     start = time.perf_counter()
@@ -162,7 +162,7 @@ def ask(kind: str, folder: Path, size: int, calls: int) -> dict[str, Any]:
 
 
 def quality(kinds: Sequence[str], folder: Path, languages: Sequence[str]) -> dict[str, Any]:
-    """Returns nDCG@10 by store and language."""
+    """Return nDCG@10 by store and language."""
     embedder = EmbeddedOnce()
     splitter = build("splitters", "structure", {}, {"embedder": embedder})
     datasets = {language: load_dataset(folder / f"xquad-{language}") for language in languages}
@@ -181,7 +181,7 @@ def quality(kinds: Sequence[str], folder: Path, languages: Sequence[str]) -> dic
 
 
 def run(kinds: Sequence[str], size: int, languages: Sequence[str], calls: int) -> dict[str, Any]:
-    """Measures all stores, each in processes of its own."""
+    """Measure all stores, each in processes of its own."""
     stores: dict[str, Any] = {}
     for kind in kinds:
         with tempfile.TemporaryDirectory(prefix="kvasir-bench-") as place:
@@ -195,7 +195,7 @@ def run(kinds: Sequence[str], size: int, languages: Sequence[str], calls: int) -
 
 
 def behind(stores: dict[str, Any]) -> dict[str, float]:
-    """Returns how far each store is behind the default one, in its worst language."""
+    """Return how far each store is behind the default one, in its worst language."""
     first = stores.get("qdrant", {}).get("ndcg@10", {})
     return {
         kind: round(max(first[lang] - value for lang, value in row["ndcg@10"].items()), 4)
@@ -211,7 +211,7 @@ def _child(*arguments: object) -> Any:
 
 
 def part(arguments: list[str]) -> Any:
-    """Does what a child process is for."""
+    """Do what a child process is for."""
     name, *rest = arguments
     if name == "quality":
         kinds, languages = rest
@@ -223,7 +223,7 @@ def part(arguments: list[str]) -> Any:
 
 
 def render(figures: dict[str, Any]) -> str:
-    """Returns the figures as Markdown."""
+    """Return the figures as Markdown."""
     rows, scores = [], []
     for kind, row in figures["stores"].items():
         title = TITLES.get(kind, kind)
@@ -261,7 +261,7 @@ def render(figures: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Reads the arguments and measures; 1 when a store is behind in quality."""
+    """Read the arguments and measures; 1 when a store is behind in quality."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--chunks", type=int, default=20_000)
     parser.add_argument("--stores", default=",".join(TITLES))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Returns a Markdown table; the first column is text, the others are figures."""
+    """Return a Markdown table; the first column is text, the others are figures."""
     lines = [
         "| " + " | ".join(heads) + " |",
         "|---|" + "---:|" * (len(heads) - 1),
@@ -18,7 +18,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def put(page: Path, marker: str, text: str) -> bool:
-    """Replaces what stands between ``<!-- marker -->`` and ``<!-- /marker -->`` of a page.
+    """Replace what stands between ``<!-- marker -->`` and ``<!-- /marker -->`` of a page.
 
     Returns:
         Whether the page is there and has the markers.
@@ -34,5 +34,5 @@ def put(page: Path, marker: str, text: str) -> bool:
 
 
 def milliseconds(row: dict[str, float]) -> str:
-    """Returns p50 and p99 as people read them."""
+    """Return p50 and p99 as people read them."""
     return " / ".join(f"{row[key]:.{2 if row[key] < 10 else 0}f}" for key in ("p50", "p99"))

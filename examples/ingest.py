@@ -38,7 +38,7 @@ OPTIONS = {
 
 
 def main() -> int:
-    """Reads the command line, ingests, and prints what was done."""
+    """Read the command line, ingests, and print what was done."""
     arguments = _parser().parse_args()
     overrides = dict(parse_assignment(text) for text in arguments.assignments)
     for option, (key, _) in OPTIONS.items():

@@ -18,7 +18,7 @@ _BLOCK = re.compile(r"(?<=<!-- help -->\n).*?(?=<!-- /help -->)", re.DOTALL)
 
 
 def render() -> str:
-    """Returns the page with the help texts of today."""
+    """Return the page with the help texts of today."""
     return _BLOCK.sub(lambda _: _help_texts(), PAGE.read_text("utf-8"))
 
 

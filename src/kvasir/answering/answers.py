@@ -211,7 +211,7 @@ class Answerer:
         return self._refuse and self._calibration.refuses(confidence)
 
     def _matches_nothing(self, request: SearchRequest, hits: Sequence[Hit]) -> bool:
-        """True if the filters, not the threshold, leave nothing to look at."""
+        """Return True if the filters, not the threshold, leave nothing to look at."""
         if hits or request.filters is None:
             return False
         return not self._retriever.retrieve(replace(request, top_k=1, min_score_threshold=0.0))

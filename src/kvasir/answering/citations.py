@@ -53,7 +53,7 @@ class CitationChecker:
         analyzer: TextAnalyzer | None = None,
         find_version: FindVersion | None = None,
     ) -> None:
-        """Prepares the check of one answer.
+        """Prepare the check of one answer.
 
         Args:
             question: The question.
@@ -74,7 +74,7 @@ class CitationChecker:
         self._quotable: dict[int, _Quotable] = {}
 
     def feed(self, piece: str) -> str:
-        """Takes the next piece of the answer and returns the text that is settled by now."""
+        """Take the next piece of the answer and return the text that is settled by now."""
         text = self._pending + piece
         unfinished = _UNFINISHED.search(text)
         settled = unfinished.start() if unfinished else len(text)
@@ -82,7 +82,7 @@ class CitationChecker:
         return self._resolve(text[:settled])
 
     def finish(self) -> str:
-        """Returns what was held back; call it once, after the last piece."""
+        """Return what was held back; call it once, after the last piece."""
         text, self._pending = self._pending.rstrip(), ""
         return self._resolve(text)
 
@@ -109,7 +109,7 @@ class CitationChecker:
         self._statement += text
 
     def _is_literal(self, match: re.Match[str]) -> bool:
-        """True if a bracketed number belongs to code or to the words of a document."""
+        """Return True if a bracketed number belongs to code or to the words of a document."""
         bracket = match[0]
         line = self._shown[self._shown.rfind("\n") + 1 :]
         in_code = self._shown.count("```") % 2 or line.count("`") % 2
@@ -178,7 +178,7 @@ class _Quotable:
         self._found_in = Counter(term for terms in self._terms for term in terms)
 
     def supporting(self, statement: str, question: str) -> tuple[int, int] | None:
-        """Returns the span of the chunk that bears a statement out, None if none does."""
+        """Return the span of the chunk that bears a statement out, None if none does."""
         exact = self._verbatim(statement)
         if exact or not self._spans:
             return exact
@@ -196,7 +196,7 @@ class _Quotable:
         return best
 
     def _verbatim(self, statement: str) -> tuple[int, int] | None:
-        """Finds a quotation, whatever its line breaks; whole sentences unless it was cut."""
+        """Find a quotation, whatever its line breaks; whole sentences unless it was cut."""
         words = statement.strip(_EDGES).split()
         if not words:
             return None
@@ -208,7 +208,7 @@ class _Quotable:
         return start, end
 
     def _best(self, statement: str) -> tuple[int, int] | None:
-        """Returns the sentence that shares most with a statement, rare terms counting more."""
+        """Return the sentence that shares most with a statement, rare terms counting more."""
         wanted = self._terms_of([statement])[0]
         scores = [
             sum(math.log(1 + len(self._spans) / self._found_in[t]) for t in terms & wanted)

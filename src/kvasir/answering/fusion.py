@@ -38,7 +38,7 @@ _ANY = {"mul", "multilingual"}
 def fuse(
     dense: NDArray[np.float64], lexical: NDArray[np.float64], alpha: float
 ) -> NDArray[np.float64]:
-    """Fuses the scores of one query's candidates.
+    """Fuse the scores of one query's candidates.
 
     The dense scores are scaled so that the worst candidate has 0 and the best 1. BM25 has a
     floor of its own, 0 for a text that shares no term, so it is only divided by the best.
@@ -61,7 +61,7 @@ def fuse(
 
 
 def dense_share(embedder: Embedder, language: str, sample: Sequence[str]) -> float:
-    """Returns the alpha that suits an embedder and a language.
+    """Return the alpha that suits an embedder and a language.
 
     What the model says of itself decides. Where it says nothing, its tokenizer is asked: one
     made for a language needs few tokens for its text. The reverse does not hold (some good
@@ -81,12 +81,12 @@ def dense_share(embedder: Embedder, language: str, sample: Sequence[str]) -> flo
 
 
 def needs_sample(embedder: Embedder, language: str) -> bool:
-    """Says whether ``dense_share`` would look at the sample."""
+    """Return True if ``dense_share`` would look at the sample."""
     return isinstance(embedder, TokenCounter) and not _is_said(embedder, language)
 
 
 def _is_said(embedder: Embedder, language: str) -> bool:
-    """Says whether the model's own list of languages settles the question."""
+    """Return True if the model's own list of languages settles the question."""
     listed = embedder.languages
     return language not in ("", UNKNOWN) and bool(listed) and not _ANY.intersection(listed)
 

@@ -31,7 +31,7 @@ _MESSAGE_OVERHEAD = 8
 
 
 def estimate_tokens(text: str) -> int:
-    """Estimates a language model's tokens, rather too many than too few.
+    """Estimate a language model's tokens, rather too many than too few.
 
     Three characters a token, and one for each character of a script without spaces; English
     has about four, so that a context of whole chunks stays on the safe side.
@@ -41,7 +41,7 @@ def estimate_tokens(text: str) -> int:
 
 
 def render_source(number: int, hit: Hit) -> str:
-    """Renders one hit as a numbered source, with its title, page and headings."""
+    """Render one hit as a numbered source, with its title, page and headings."""
     chunk = hit.chunk
     attributes = [f'id="{number}"']
     title = str(chunk.metadata.get("title", ""))
@@ -55,14 +55,14 @@ def render_source(number: int, hit: Hit) -> str:
 
 
 def _attribute(text: str) -> str:
-    """Keeps a title from ending its attribute or tag."""
+    """Keep a title from ending its attribute or tag."""
     return re.sub(r"\s+", " ", text).replace('"', "'").replace("<", "‹").replace(">", "›")
 
 
 def refinement_messages(
     question: str, template: str = DEFAULT_REFINEMENT_PROMPT
 ) -> tuple[Message, ...]:
-    """Returns what asks a chat model to rewrite a question for the search.
+    """Return what asks a chat model to rewrite a question for the search.
 
     Raises:
         SettingsError: The template does not contain ``{{user_query}}``.
@@ -72,7 +72,7 @@ def refinement_messages(
 
 
 def prompt_room(generator: Generator, answer_tokens: int | None = None) -> int | None:
-    """Returns how many tokens a prompt may have, so that the answer fits behind it.
+    """Return how many tokens a prompt may have, so that the answer fits behind it.
 
     Args:
         generator: What reads the prompt.
@@ -102,7 +102,7 @@ class PromptBuilder:
         system: str = SYSTEM_PROMPT,
         count_tokens: Callable[[str], int] = estimate_tokens,
     ) -> None:
-        """Checks the template.
+        """Check the template.
 
         Args:
             template: The user's message, with ``{{context}}`` and ``{{question}}``.
@@ -125,7 +125,7 @@ class PromptBuilder:
         history: Sequence[Message] = (),
         room: int | None = None,
     ) -> Prompt:
-        """Builds a prompt that leaves the model room for its answer.
+        """Build a prompt that leaves the model room for its answer.
 
         Context goes first: chunks that do not fit are left out whole, the best ones stay. Only
         when the conversation is too long even beside the best chunk are its oldest turns left

@@ -58,7 +58,7 @@ class Refiner:
         prompt: str = DEFAULT_REFINEMENT_PROMPT,
         below: float | None = None,
     ) -> None:
-        """Checks the prompt.
+        """Check the prompt.
 
         Args:
             generator: The language model.
@@ -122,7 +122,7 @@ class Refiner:
         return SearchResult(hits, refined if is_new else "", notes)
 
     def refine(self, question: str, history: Sequence[Message] = ()) -> str:
-        """Returns what to search for; the question itself when the model returns nothing.
+        """Return what to search for; the question itself when the model returns nothing.
 
         Args:
             question: As typed.
@@ -142,7 +142,7 @@ class Refiner:
 
 
 def _one_query(text: str) -> str:
-    """Takes a query out of what a model wrote: no thoughts, label, quotation marks, lines."""
+    """Take a query out of what a model wrote: no thoughts, label, quotation marks, lines."""
     lines = [line.strip() for line in _THINKING.sub("", text).splitlines()]
     kept = " ".join(line for line in lines if line)
     return _LABEL.sub("", kept).strip("\"'“”` ")[:_LONGEST]

@@ -102,7 +102,7 @@ class Evidence:
     contrast: float
 
     def vector(self) -> Features:
-        """Returns the features as float64 [5], in the order of the attributes."""
+        """Return the features as float64 [5], in the order of the attributes."""
         return np.array([getattr(self, name) for name in FEATURES], dtype=np.float64)
 
 
@@ -113,7 +113,7 @@ class EvidenceReader:
     """Computes the features of questions and their hits."""
 
     def __init__(self, analyzer: TextAnalyzer, embedder: Embedder | None = None) -> None:
-        """Keeps the tools.
+        """Keep the tools.
 
         Args:
             analyzer: The collection's, so that words are compared as the index compares them.
@@ -123,7 +123,7 @@ class EvidenceReader:
         self._embedder = embedder
 
     def read(self, question: str, hits: Sequence[Hit]) -> Evidence:
-        """Returns the evidence; there must be at least one hit."""
+        """Return the evidence; there must be at least one hit."""
         languages = list(dict.fromkeys(str(h.chunk.metadata.get("language", "")) for h in hits))
         language = detect(question, languages) if len(languages) > 1 else languages[0]
         foreign = self._is_foreign(language, hits)
@@ -146,7 +146,7 @@ class EvidenceReader:
     def _coverages(
         self, question: str, language: str, hits: Sequence[Hit]
     ) -> tuple[list[float], list[float]]:
-        """Returns the covered share of the question by each chunk, and by each sentence."""
+        """Return the covered share of the question by each chunk, and by each sentence."""
         passages: list[str] = []
         owners: list[int] = []
         languages: list[str] = []
@@ -184,7 +184,7 @@ def _contrast(hits: Sequence[Hit]) -> float:
 
 
 def _rarity(wanted: set[int], held: Sequence[set[int]]) -> Mapping[int, float]:
-    """Returns each term's inverse frequency among the retrieved sentences, as BM25's IDF."""
+    """Return each term's inverse frequency among the retrieved sentences, as BM25's IDF."""
     counts = Counter(term for terms in held for term in terms)
     total = len(held)
     return {term: inverse_document_frequency(total, counts[term]) for term in wanted}
@@ -209,16 +209,16 @@ class Calibration:
     features: tuple[str, ...] = FEATURES
 
     def confidence(self, evidence: Evidence) -> float:
-        """Returns the probability, 0..1, that the documents hold the answer."""
+        """Return the probability, 0..1, that the documents hold the answer."""
         return float(self.probabilities(evidence.vector()[None, :])[0])
 
     def probabilities(self, features: Features) -> Features:
-        """Returns the probability of each row of features [n, 5] as float64 [n]."""
+        """Return the probability of each row of features [n, 5] as float64 [n]."""
         logits = features @ np.asarray(self.weights) + self.bias
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -500, 500))), dtype=np.float64)
 
     def refuses(self, confidence: float) -> bool:
-        """Says whether a question of this confidence is refused."""
+        """Return True if a question of this confidence is refused."""
         return confidence < self.threshold
 
     @classmethod
@@ -269,7 +269,7 @@ def refusal(question: str, hits: Sequence[Hit] = (), sayings: Mapping[str, str] 
 
 
 def says_it_does_not_know(text: str, citations: Sequence[Citation]) -> bool:
-    """True if a generator's answer amounts to not having one.
+    """Return True if a generator's answer amounts to not having one.
 
     Words that a cited document itself says ("I do not know") do not count.
     """

@@ -65,7 +65,7 @@ class Retriever:
         candidates: int = CANDIDATES,
         rerank_candidates: int = RERANK_CANDIDATES,
     ) -> None:
-        """Puts a retriever together; nothing is loaded or searched yet.
+        """Put a retriever together; nothing is loaded or searched yet.
 
         Args:
             embedder: The one that made the store's vectors.
@@ -137,7 +137,7 @@ class Retriever:
         return results
 
     def _reranked(self, query: str, hits: list[Hit], top_k: int) -> list[Hit]:
-        """Returns the best hits; what the reranker does not read follows in its order."""
+        """Return the best hits; what the reranker does not read follows in its order."""
         if self._reranker is None or not hits:
             return hits
         read, unread = hits[: self._rerank_candidates], hits[self._rerank_candidates : top_k]

@@ -21,7 +21,7 @@ _old_version, _new_version = versions.alias("old_version"), versions.alias("new_
 
 
 def copy_records(connection: Connection, collection_id: int, name: str) -> None:
-    """Copies all rows of a collection.
+    """Copy all rows of a collection.
 
     Args:
         connection: Within a writing transaction.
@@ -59,7 +59,7 @@ def copy_records(connection: Connection, collection_id: int, name: str) -> None:
 
 
 def _columns(table: Any, **instead: ColumnElement[Any] | None) -> list[ColumnElement[Any]]:
-    """Returns a table's columns, some replaced, those replaced by None left out."""
+    """Return a table's columns, some replaced, those replaced by None left out."""
     chosen = {column.key: instead.get(column.key, column) for column in table.c}
     return [column.label(name) for name, column in chosen.items() if column is not None]
 

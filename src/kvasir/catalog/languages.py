@@ -19,14 +19,14 @@ _NONE = {"", UNKNOWN}
 
 
 def add(connection: Connection, collection: str, languages: Collection[str]) -> None:
-    """Adds languages of versions that became live."""
+    """Add languages of versions that became live."""
     row = _locked(connection, collection)
     if row is not None:
         _keep(connection, row, {*row.languages, *languages} - _NONE)
 
 
 def drop_unused(connection: Connection, collection: str, languages: Collection[str]) -> None:
-    """Takes languages away that no live version has any more.
+    """Take languages away that no live version has any more.
 
     Args:
         connection: Within a writing transaction.

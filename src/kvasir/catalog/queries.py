@@ -11,7 +11,7 @@ from kvasir.core.ledger import VersionStatus
 
 
 def of_collection(collection: str, *columns: Any) -> Select[Any]:
-    """Selects from all versions of a collection."""
+    """Select from all versions of a collection."""
     return (
         select(*columns)
         .select_from(versions)
@@ -22,18 +22,18 @@ def of_collection(collection: str, *columns: Any) -> Select[Any]:
 
 
 def live(collection: str, *columns: Any) -> Select[Any]:
-    """Selects from the live versions."""
+    """Select from the live versions."""
     return of_collection(collection, *columns).where(versions.c.status == VersionStatus.LIVE)
 
 
 def live_chunks(collection: str) -> Select[Any]:
-    """Selects the chunks of the live versions, each with its document's id."""
+    """Select the chunks of the live versions, each with its document's id."""
     return live(collection, chunks, sources.c.document_id).join(
         chunks, chunks.c.version_id == versions.c.id
     )
 
 
 def shown(collection: str) -> Select[Any]:
-    """Selects what ``records.document_record`` reads: live and failed versions."""
+    """Select what ``records.document_record`` reads: live and failed versions."""
     wanted = versions.c.status.in_([VersionStatus.LIVE, VersionStatus.FAILED])
     return of_collection(collection, versions, sources.c.document_id, sources.c.uri).where(wanted)

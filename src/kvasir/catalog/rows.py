@@ -21,12 +21,12 @@ from kvasir.core.ledger import (
 
 
 def now() -> datetime:
-    """Returns the time as the tables keep it: in UTC, without a zone."""
+    """Return the time as the tables keep it: in UTC, without a zone."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 def collection_record(row: Row[Any]) -> CollectionRecord:
-    """Reads a row of ``collections``."""
+    """Read a row of ``collections``."""
     return CollectionRecord(
         name=row.name,
         embedder=row.embedder,
@@ -39,7 +39,7 @@ def collection_record(row: Row[Any]) -> CollectionRecord:
 
 
 def document_record(rows: Sequence[Row[Any]]) -> DocumentRecord:
-    """Reads the live and the failed version of one source, joined with ``sources``."""
+    """Read the live and the failed version of one source, joined with ``sources``."""
     by_status = {row.status: row for row in rows}
     failed = by_status.get(VersionStatus.FAILED)
     row = by_status.get(VersionStatus.LIVE, rows[0])
@@ -67,7 +67,7 @@ def document_record(rows: Sequence[Row[Any]]) -> DocumentRecord:
 
 
 def chunk_record(row: Row[Any]) -> ChunkRecord:
-    """Reads a row of ``chunks``, joined with ``sources``."""
+    """Read a row of ``chunks``, joined with ``sources``."""
     return ChunkRecord(
         id=row.chunk_id,
         document_id=row.document_id,
@@ -80,7 +80,7 @@ def chunk_record(row: Row[Any]) -> ChunkRecord:
 
 
 def version_row(source_id: int, state: SourceState, status: VersionStatus) -> dict[str, Any]:
-    """Returns a row of ``versions`` for a source as it was read, without a document."""
+    """Return a row of ``versions`` for a source as it was read, without a document."""
     return {
         "source_id": source_id,
         "status": status,
@@ -101,7 +101,7 @@ def version_row(source_id: int, state: SourceState, status: VersionStatus) -> di
 
 
 def chunk_rows(version_id: int, draft: VersionDraft) -> list[dict[str, Any]]:
-    """Returns the rows of ``chunks`` of a version."""
+    """Return the rows of ``chunks`` of a version."""
     return [
         {
             "version_id": version_id,
@@ -118,10 +118,10 @@ def chunk_rows(version_id: int, draft: VersionDraft) -> list[dict[str, Any]]:
 
 
 def compress(text: str) -> bytes:
-    """Returns a text as ``texts`` keeps it."""
+    """Return a text as ``texts`` keeps it."""
     return zlib.compress(text.encode("utf-8", "surrogatepass"), level=6)
 
 
 def expand(compressed: bytes) -> str:
-    """Returns the text that ``compress`` was given."""
+    """Return the text that ``compress`` was given."""
     return zlib.decompress(compressed).decode("utf-8", "surrogatepass")

@@ -65,7 +65,7 @@ class SqlCatalog:
     """The ledger of every collection in one database; safe to use from several threads."""
 
     def __init__(self, url: str) -> None:
-        """Opens the database, and migrates it where that is due.
+        """Open the database, and migrates it where that is due.
 
         Args:
             url: An SQLAlchemy URL, such as ``sqlite:///kvasir-data/catalog.db``.
@@ -78,19 +78,19 @@ class SqlCatalog:
         self._languages: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     def close(self) -> None:
-        """Closes the database's connections; a second call does nothing."""
+        """Close the database's connections; a second call does nothing."""
         self._engine.dispose()
 
     # Collections
 
     def collection(self, name: str) -> CollectionRecord | None:
-        """Returns a collection, or None where there is none of this name."""
+        """Return a collection, or None where there is none of this name."""
         with reading(self._engine) as connection:
             row = connection.execute(select(collections).filter_by(name=name)).one_or_none()
         return collection_record(row) if row else None
 
     def collections(self) -> list[CollectionRecord]:
-        """Returns every collection, by name."""
+        """Return every collection, by name."""
         with reading(self._engine) as connection:
             rows = connection.execute(select(collections).order_by(collections.c.name)).all()
         return [collection_record(row) for row in rows]
@@ -98,7 +98,7 @@ class SqlCatalog:
     def create_collection(
         self, name: str, *, embedder: str, dimension: int, fingerprint: str
     ) -> CollectionRecord:
-        """Makes a collection; raises NameTakenError where there is one of this name."""
+        """Make a collection; raise NameTakenError where there is one of this name."""
         row = {
             "name": name,
             "embedder": embedder,
@@ -135,7 +135,7 @@ class SqlCatalog:
             copy_records(connection, _collection(connection, name).id, to)
 
     def languages(self, collection: str) -> tuple[str, ...]:
-        """Returns the languages of a collection's documents; none of an unknown collection.
+        """Return the languages of a collection's documents; none of an unknown collection.
 
         For every query: what another process changed is seen within two seconds.
         """
@@ -147,7 +147,7 @@ class SqlCatalog:
         return found
 
     def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
-        """Keeps the fitted parameters of the decision to refuse, or forgets them."""
+        """Keep the fitted parameters of the decision to refuse, or forgets them."""
         kept = dict(calibration) if calibration is not None else None
         with writing(self._engine) as connection:
             row = _collection(connection, collection)
@@ -156,7 +156,7 @@ class SqlCatalog:
     # Reading
 
     def document(self, collection: str, document_id: str) -> DocumentRecord | None:
-        """Returns a document, or None where it is unknown."""
+        """Return a document, or None where it is unknown."""
         query = shown(collection).where(sources.c.document_id == document_id)
         with reading(self._engine) as connection:
             rows = connection.execute(query).all()
@@ -195,20 +195,20 @@ class SqlCatalog:
         return None if row is None else DocumentVersion(expand(row.compressed), row.content_hash)
 
     def chunks(self, collection: str, document_id: str) -> list[ChunkRecord]:
-        """Returns the chunks of the live version, in order."""
+        """Return the chunks of the live version, in order."""
         query = live_chunks(collection).where(sources.c.document_id == document_id)
         with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(chunks.c.position)).all()
         return [chunk_record(row) for row in rows]
 
     def chunk_count(self, collection: str) -> int:
-        """Returns how many chunks the live versions have in all."""
+        """Return how many chunks the live versions have in all."""
         query = live(collection, func.sum(versions.c.chunk_count))
         with reading(self._engine) as connection:
             return int(connection.execute(query).scalar() or 0)
 
     def every_chunk(self, collection: str) -> Iterator[ChunkRecord]:
-        """Yields the chunks of all live versions, read a page at a time: the caller may be slow."""
+        """Yield the chunks of all live versions, read a page at a time: the caller may be slow."""
         order = (chunks.c.version_id, chunks.c.position)
         page = live_chunks(collection).order_by(*order).limit(_PAGE)
         rows: Sequence[Any] = ()
@@ -225,7 +225,7 @@ class SqlCatalog:
             yield from map(chunk_record, rows)
 
     def unfinished(self, collection: str) -> int:
-        """Returns how many versions are half-written or half-deleted."""
+        """Return how many versions are half-written or half-deleted."""
         query = of_collection(collection, func.count()).where(
             versions.c.status.in_([_PENDING, _DELETED])
         )
@@ -233,7 +233,7 @@ class SqlCatalog:
             return int(connection.execute(query).scalar() or 0)
 
     def reusable(self, collection: str, passage_hashes: Collection[str]) -> Mapping[str, str]:
-        """Returns for passage hashes the id of a live chunk of that passage, where there is one."""
+        """Return for passage hashes the id of a live chunk of that passage, where there is one."""
         found: dict[str, str] = {}
         query = live(collection, chunks.c.passage_hash, chunks.c.chunk_id).join(
             chunks, chunks.c.version_id == versions.c.id

@@ -156,7 +156,7 @@ def _in_collection(collection_id: int) -> Any:
 
 
 def _is_gone(row: Any) -> bool:
-    """True if a writer's process ran on this machine and does not any more."""
+    """Return True if a writer's process ran on this machine and does not any more."""
     if not row.machine or row.machine != _machine():
         return False
     try:

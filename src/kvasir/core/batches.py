@@ -9,13 +9,13 @@ T = TypeVar("T")
 
 
 def batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
-    """Yields the items in lists of at most ``size``."""
+    """Yield the items in lists of at most ``size``."""
     for start in range(0, len(items), size):
         yield list(items[start : start + size])
 
 
 def sized_batches(items: Iterable[tuple[T, int]], rows: int, characters: int) -> Iterator[list[T]]:
-    """Yields items in lists that end at so many rows or characters, whichever comes first.
+    """Yield items in lists that end at so many rows or characters, whichever comes first.
 
     Args:
         items: Each with how many characters it has.

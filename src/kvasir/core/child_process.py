@@ -18,7 +18,7 @@ _SECRET = re.compile(r"(?:TOKEN|KEY|PASSWORD|PASSWD|SECRET|CREDENTIALS)\Z")
 
 
 def module_command(module: str, *arguments: object) -> list[str]:
-    """Returns the command that runs a module, without the working directory on its path."""
+    """Return the command that runs a module, without the working directory on its path."""
     return [sys.executable, "-P", "-m", module, *map(str, arguments)]
 
 
@@ -28,7 +28,7 @@ def arguments() -> list[str]:
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Returns the environment of a child process.
+    """Return the environment of a child process.
 
     Args:
         more: Variables to add.

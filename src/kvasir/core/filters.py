@@ -31,7 +31,7 @@ _TOO_DEEP = f"the filter is nested more than {_MOST_LEVELS} levels deep"
 
 
 def parse_filter(raw: str | Mapping[str, Any] | Filter | None) -> Filter | None:
-    """Reads a filter as users write it.
+    """Read a filter as users write it.
 
     Args:
         raw: ``"url=https://a/?b=c,lang=es"`` (comma-separated pairs, split on the first ``=``,
@@ -103,7 +103,7 @@ def _parse_json(raw: str) -> Any:
 
 
 def _equals(field: str, value: str) -> Filter:
-    """Compares with a text, and with the number or truth value that the text spells, if any."""
+    """Compare with a text, and with the number or truth value that the text spells, if any."""
     as_text = Comparison(field, "==", value)
     try:
         spelt = json.loads(value)
@@ -174,7 +174,7 @@ def _scalar(field: str, value: Any) -> Scalar:
 
 
 def matches(condition: Filter, metadata: Metadata) -> bool:
-    """Says whether metadata fulfils a filter: the meaning that every store must reproduce."""
+    """Return True if metadata fulfils a filter: the meaning that every store must reproduce."""
     if isinstance(condition, Logical):
         results = (matches(item, metadata) for item in condition.conditions)
         if condition.operator == "AND":

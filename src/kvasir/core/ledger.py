@@ -198,18 +198,18 @@ class MetadataUpdate:
 def chunk_metadata(
     own: Metadata, given: Metadata, *, source_uri: str, title: str, language: str
 ) -> dict[str, MetadataValue]:
-    """Returns what a chunk carries: the document's own, the given over it, then the reserved."""
+    """Return what a chunk carries: the document's own, the given over it, then the reserved."""
     reserved = dict(zip(RESERVED_METADATA, (source_uri, title, language), strict=True))
     return {**own, **given, **reserved}
 
 
 def passage_hash(passage: str) -> str:
-    """Returns the hash by which an unchanged passage is recognised: 128 bits, hexadecimal."""
+    """Return the hash by which an unchanged passage is recognised: 128 bits, hexadecimal."""
     return hashlib.blake2b(passage.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def check_metadata(given: Metadata) -> None:
-    """Checks metadata that a caller gives.
+    """Check metadata that a caller gives.
 
     Raises:
         RequestError: A field is reserved or not UTF-8, or a value is not text, a finite number or
@@ -229,7 +229,7 @@ def check_metadata(given: Metadata) -> None:
 
 
 def check_embedder(record: CollectionRecord, embedder: Embedder) -> None:
-    """Checks that an embedder's vectors can be compared with those of a collection.
+    """Check that an embedder's vectors can be compared with those of a collection.
 
     Raises:
         WrongEmbedderError: They cannot; names the models and what to do.

@@ -96,7 +96,7 @@ _CONTROL = bytes(set(range(32)) - {9, 10, 12, 13, 27}) + b"\x7f"
 
 
 def detect(name: str, data: bytes) -> str:
-    """Returns the media type of a file's bytes.
+    """Return the media type of a file's bytes.
 
     Args:
         name: The file's path, or the URL that it came from.
@@ -114,7 +114,7 @@ def detect(name: str, data: bytes) -> str:
 
 
 def settle(declared: str, detected: str) -> str:
-    """Returns the type to go by when a server or an upload declares one.
+    """Return the type to go by when a server or an upload declares one.
 
     What was detected counts, except that a declaration tells apart kinds of text.
     """
@@ -123,18 +123,18 @@ def settle(declared: str, detected: str) -> str:
 
 
 def by_name(name: str) -> str:
-    """Returns the media type that a name promises, without a look at the content."""
+    """Return the media type that a name promises, without a look at the content."""
     return EXTENSIONS.get(extension(name), UNKNOWN)
 
 
 def extension(name: str) -> str:
-    """Returns a path's or URL's extension, lower case, without the dot."""
+    """Return a path's or URL's extension, lower case, without the dot."""
     path = urlsplit(name).path if name.startswith(("http://", "https://")) else name
     return PurePosixPath(path.replace("\\", "/")).suffix.lower().removeprefix(".")
 
 
 def looks_like_text(data: bytes) -> bool:
-    """Says whether bytes are text in some encoding, by the control characters in them."""
+    """Return True if bytes are text in some encoding, by the control characters in them."""
     head = data[:65536]
     if head.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) or utf16_without_mark(head):
         return True
@@ -145,7 +145,7 @@ def looks_like_text(data: bytes) -> bool:
 
 
 def utf16_without_mark(data: bytes) -> str | None:
-    """Returns the UTF-16 codec of mostly Latin text without a byte order mark, or None."""
+    """Return the UTF-16 codec of mostly Latin text without a byte order mark, or None."""
     head = data[: 4096 - len(data) % 2]
     if len(head) < 8 or len(data) % 2:
         return None

@@ -32,7 +32,7 @@ class Extractor(Protocol):
     """
 
     def extract(self, source: Source, data: bytes) -> Document:
-        """Extracts text and blocks.
+        """Extract text and blocks.
 
         Raises:
             ExtractionError: The bytes hold no usable text; says why and what to do.
@@ -43,7 +43,7 @@ class Converter(Protocol):
     """Turns a source's bytes into docling JSON, which an ``Extractor`` reads."""
 
     def convert(self, source: Source, data: bytes) -> Conversion:
-        """Converts a document, or as much of it as can be.
+        """Convert a document, or as much of it as can be.
 
         Raises:
             ExtractionError: Nothing of it can be converted; says why.
@@ -54,7 +54,7 @@ class Splitter(Protocol):
     """Cuts documents into chunks."""
 
     def split(self, document: Document) -> list[Chunk]:
-        """Returns the document's chunks in order; none for a document without text."""
+        """Return the document's chunks in order; none for a document without text."""
 
 
 class Embedder(Protocol):
@@ -68,10 +68,10 @@ class Embedder(Protocol):
     """ISO 639-1 codes that the model was trained for; empty when it does not say."""
 
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
-        """Returns float32 [n, dimension], unit length, in the order of the texts."""
+        """Return float32 [n, dimension], unit length, in the order of the texts."""
 
     def embed_queries(self, texts: Sequence[str]) -> Matrix:
-        """The same for queries, which some models treat differently."""
+        """Embed queries, which some models treat differently from documents."""
 
 
 class PendingVectors(Protocol):
@@ -106,17 +106,17 @@ class TokenCounter(Protocol):
     max_tokens: int
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Returns the number of tokens of each text, special tokens included."""
+        """Return the number of tokens of each text, special tokens included."""
 
 
 class TextAnalyzer(Protocol):
     """Turns text into weighted terms, by the rules of its language."""
 
     def document_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
-        """Returns BM25 term weights of each document text (without the IDF factor)."""
+        """Return BM25 term weights of each document text (without the IDF factor)."""
 
     def query_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
-        """Returns the distinct terms of each query, each of weight 1."""
+        """Return the distinct terms of each query, each of weight 1."""
 
 
 class Candidate(NamedTuple):
@@ -224,14 +224,14 @@ class Reranker(Protocol):
     """Orders hits anew by reading query and chunk together."""
 
     def rerank(self, query: str, hits: Sequence[Hit], top_k: int) -> list[Hit]:
-        """Returns the best hits, best first, with ``score`` replaced (0..1)."""
+        """Return the best hits, best first, with ``score`` replaced (0..1)."""
 
 
 class Generator(Protocol):
     """Writes an answer."""
 
     def generate(self, prompt: Prompt) -> Iterator[str]:
-        """Yields the answer's text in pieces; statements end in markers ``[n]``.
+        """Yield the answer's text in pieces; statements end in markers ``[n]``.
 
         Raises:
             ComponentError: The model cannot be reached or failed.
@@ -246,7 +246,7 @@ class BoundedContext(Protocol):
     """Most tokens of an answer; they are kept free when a prompt is built."""
 
     def context_tokens(self) -> int | None:
-        """Returns the model's context length in tokens, or None when it is not known."""
+        """Return the model's context length in tokens, or None when it is not known."""
 
 
 @runtime_checkable

@@ -28,12 +28,12 @@ def _points(family: str) -> tuple[EntryPoint, ...]:
 
 
 def names(family: str) -> list[str]:
-    """Returns the names of a family's installed components, sorted."""
+    """Return the names of a family's installed components, sorted."""
     return sorted({point.name for point in _points(family)})
 
 
 def load(family: str, name: str) -> type[Any]:
-    """Imports a component's class.
+    """Import a component's class.
 
     Args:
         family: What names its entry points: ``stores`` for ``kvasir.stores``.
@@ -69,7 +69,7 @@ def load(family: str, name: str) -> type[Any]:
 def build(
     family: str, name: str, options: Mapping[str, Any], provided: Mapping[str, Any] | None = None
 ) -> Any:
-    """Makes a component.
+    """Make a component.
 
     Args:
         family: As for ``load``.
@@ -113,7 +113,7 @@ def how_to_install(extra: str) -> str:
 
 
 def suggestion(word: str, known: list[str]) -> str:
-    """Returns `` (did you mean 'x'?)``, or nothing when no known word is near."""
+    """Return `` (did you mean 'x'?)``, or nothing when no known word is near."""
     near = get_close_matches(word, known, n=1, cutoff=0.5)
     return f" (did you mean '{near[0]}'?)" if near else ""
 
@@ -125,12 +125,12 @@ def _unknown(family: str, name: str) -> str:
 
 
 def _belongs_to(missing: str | None, point: EntryPoint) -> bool:
-    """Says whether the missing module is the component's own rather than a dependency."""
+    """Return True if the missing module is the component's own rather than a dependency."""
     return missing is not None and (point.module + ".").startswith(missing + ".")
 
 
 def _extra(point: EntryPoint, name: str) -> str:
-    """Returns the extra that a component module names in ``EXTRAS`` of its package."""
+    """Return the extra that a component module names in ``EXTRAS`` of its package."""
     package = importlib.import_module(point.module.rpartition(".")[0] or point.module)
     extras: Mapping[str, str] = getattr(package, "EXTRAS", {})
     return extras.get(name, name)

@@ -111,7 +111,7 @@ class IngestReport:
             lists[event.outcome].append(event.source_uri)
 
     def spend(self, stage: str, seconds: float) -> None:
-        """Adds time to a stage."""
+        """Add time to a stage."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
 

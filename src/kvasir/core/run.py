@@ -83,7 +83,7 @@ class StopToken:
             callback()
 
     def is_set(self) -> bool:
-        """True if the work should stop."""
+        """Return True if the work should stop."""
         return self._event.is_set()
 
     def wait(self, timeout: float | None = None) -> bool:

@@ -347,10 +347,10 @@ class SparseVector:
 
 
 def document_id(source_uri: str) -> str:
-    """Returns the id of the document at a source: a UUID made from the URI alone."""
+    """Return the id of the document at a source: a UUID made from the URI alone."""
     return str(uuid.uuid5(_NAMESPACE, source_uri))
 
 
 def chunk_id(document_id: str, passage: str, start: int, end: int) -> str:
-    """Returns a chunk's id: a UUID made from its document, its content and its span."""
+    """Return a chunk's id: a UUID made from its document, its content and its span."""
     return str(uuid.uuid5(uuid.UUID(document_id), f"{start}:{end}:{passage}"))

@@ -56,7 +56,7 @@ _REMEDIES = {
 
 
 def open_database(url: str) -> Engine:
-    """Opens a database, makes its file and folder where needed, and migrates it.
+    """Open a database, make its file and folder where needed, and migrates it.
 
     Args:
         url: An SQLAlchemy URL, such as ``sqlite:///kvasir-data/catalog.db``.
@@ -85,7 +85,7 @@ def open_database(url: str) -> Engine:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Opens a transaction that only reads: one snapshot.
+    """Open a transaction that only reads: one snapshot.
 
     Raises:
         ComponentError: The database failed.
@@ -96,7 +96,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """Opens a transaction that writes; commits at the end, rolls back on an error.
+    """Open a transaction that writes; commits at the end, rolls back on an error.
 
     Raises:
         RejectedDataError: A value does not fit, such as a number out of range.

@@ -80,7 +80,7 @@ def _revision(connection: Connection) -> str | None:
 
 @contextmanager
 def _one_at_a_time(connection: Connection) -> Iterator[None]:
-    """Keeps other processes from migrating the same database; SQLite's transaction does so."""
+    """Keep other processes from migrating the same database; SQLite's transaction does so."""
     backend = connection.dialect.name
     if backend == "postgresql":
         # Released at the end of the transaction.

@@ -106,7 +106,7 @@ def evaluate_answers(
     options: RetrievalOptions | None = None,
     run: Run | None = None,
 ) -> AnswersResult:
-    """Ingests a data set into a new collection and asks all its questions.
+    """Ingest a data set into a new collection and ask all its questions.
 
     Args:
         dataset: Documents and questions, with gold answers where they are known.
@@ -188,7 +188,7 @@ def _share(values: Iterable[float]) -> float:
 
 
 def normalise(text: str) -> str:
-    """Normalises as SQuAD does, with the punctuation of every script."""
+    """Normalise as SQuAD does, with the punctuation of every script."""
     kept = (c for c in text.lower() if not _is_punctuation(c))
     return " ".join(_ARTICLES.sub(" ", "".join(kept)).split())
 
@@ -200,7 +200,7 @@ def _is_punctuation(character: str) -> bool:
 
 
 def holds(text: str, answers: Sequence[str]) -> bool:
-    """Says whether one of the accepted answers stands in a text, as whole words."""
+    """Return True if one of the accepted answers stands in a text, as whole words."""
     plain = normalise(_MARKER.sub("", text))
     for answer in map(normalise, answers):
         # Where words are not spaced there are no word boundaries to ask for.
@@ -217,7 +217,7 @@ def without_markers(answer: Answer) -> str:
 
 
 def load_questions(path: str | Path) -> list[str]:
-    """Reads questions: JSON lines with ``question`` or ``text``, or one question a line.
+    """Read questions: JSON lines with ``question`` or ``text``, or one question a line.
 
     Raises:
         RequestError: The file is missing, empty or malformed; names the line.

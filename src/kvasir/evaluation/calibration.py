@@ -118,7 +118,7 @@ def calibrate(
 def make_questions(
     store: VectorStore, count: int = 200, seed: int = 0, run: Run | None = None
 ) -> MadeQuestions:
-    """Makes questions of a collection's sentences.
+    """Make questions of a collection's sentences.
 
     Args:
         store: The collection.
@@ -190,7 +190,7 @@ def read_features(
     run: Run | None = None,
     stage: str = "questions",
 ) -> Features:
-    """Asks questions and returns their features.
+    """Ask questions and return their features.
 
     Args:
         questions: The questions.
@@ -225,7 +225,7 @@ def fit(
     *,
     most_refused: float = MOST_REFUSED,
 ) -> Calibration:
-    """Fits the decision.
+    """Fit the decision.
 
     Args:
         answered: Features [n, features] of questions that the collection answers.
@@ -280,7 +280,7 @@ def fit(
 
 
 def decide(calibration: Calibration, *, all_given: bool, apply: bool | None = None) -> Fitted:
-    """Decides whether a fitted decision is kept: never one that gained nothing.
+    """Decide whether a fitted decision is kept: never one that gained nothing.
 
     Args:
         calibration: What ``fit`` returned.
@@ -295,7 +295,7 @@ def decide(calibration: Calibration, *, all_given: bool, apply: bool | None = No
 
 
 def drawbacks(calibration: Calibration) -> list[str]:
-    """Says in words what a fitted decision does worse than the one it was fitted from."""
+    """Say in words what a fitted decision does worse than the one it was fitted from."""
     report = calibration.report
     found: list[str] = []
     lost = report["refused_off_topic_before"] - report["refused_off_topic"]
@@ -312,7 +312,7 @@ def _errors(refused: NDArray[np.bool_], asked: NDArray[np.bool_]) -> float:
 
 
 def _logistic(features: Features, truth: NDArray[np.float64], start: Calibration) -> Calibration:
-    """Fits by Newton's method, both kinds weighing the same, pulled towards the start."""
+    """Fit by Newton's method, both kinds weighing the same, pulled towards the start."""
     rows = np.column_stack([features, np.ones(len(features))])
     origin = np.array([*start.weights, start.bias])
     weights = origin.copy()
@@ -335,7 +335,7 @@ def _logistic(features: Features, truth: NDArray[np.float64], start: Calibration
 def _best_threshold(
     chances: NDArray[np.float64], truth: NDArray[np.float64], most_refused: float
 ) -> float:
-    """Returns the cut with the fewest good ones refused and bad ones answered."""
+    """Return the cut with the fewest good ones refused and bad ones answered."""
     values = np.unique(chances)
     cuts = np.clip(np.concatenate([values[:1] / 2, (values[1:] + values[:-1]) / 2]), 0.01, 0.99)
     refused = chances[None, :] < cuts[:, None]

@@ -107,7 +107,7 @@ class ChunkingResult:
 
 
 def load_chunking_dataset(folder: str | Path, *, language: str | None = None) -> ChunkingDataset:
-    """Reads a folder as the module describes it.
+    """Read a folder as the module describes it.
 
     Args:
         folder: The folder.
@@ -149,7 +149,7 @@ def evaluate_chunking(
     top_k: int = TOP_K,
     run: Run | None = None,
 ) -> ChunkingResult:
-    """Splits the corpora, asks the questions and compares spans.
+    """Split the corpora, ask the questions and compare spans.
 
     Args:
         dataset: What to measure on.
@@ -213,7 +213,7 @@ class DenseSearch:
     def __call__(
         self, chunks: Sequence[Chunk], questions: Sequence[str], top_k: int
     ) -> list[list[Chunk]]:
-        """Returns the nearest chunks of each question, best first."""
+        """Return the nearest chunks of each question, best first."""
         if not chunks:
             return [[] for _ in questions]
         parts = []
@@ -237,7 +237,7 @@ class StoreSearch:
         options: RetrievalOptions | None = None,
         run: Run | None = None,
     ) -> None:
-        """Sets the path.
+        """Set the path.
 
         Args:
             embedder: Embeds passages and questions.
@@ -254,7 +254,7 @@ class StoreSearch:
     def __call__(
         self, chunks: Sequence[Chunk], questions: Sequence[str], top_k: int
     ) -> list[list[Chunk]]:
-        """Returns the best chunks of each question, best first."""
+        """Return the best chunks of each question, best first."""
         store = self._make_store()
         try:
             for first in range(0, len(chunks), _TEXTS_AT_ONCE):
@@ -284,7 +284,7 @@ def _read_corpus(root: Path, name: str, language: str | None) -> Document:
 
 
 def _scores(question: ChunkingQuestion, hits: Iterable[Chunk]) -> tuple[float, float, float]:
-    """Returns recall, precision and IoU."""
+    """Return recall, precision and IoU."""
     hits = list(hits)
     overlaps = [
         span
@@ -304,7 +304,7 @@ def _scores(question: ChunkingQuestion, hits: Iterable[Chunk]) -> tuple[float, f
 
 
 def _omega(question: ChunkingQuestion, chunks: Iterable[Chunk]) -> float:
-    """Returns the precision of a retriever that finds exactly the chunks with references."""
+    """Return the precision of a retriever that finds exactly the chunks with references."""
     overlaps: list[Span] = []
     touched: list[Span] = []
     for chunk in chunks:

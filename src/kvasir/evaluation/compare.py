@@ -61,7 +61,7 @@ def paired_bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> Comparison:
-    """Compares two runs question by question.
+    """Compare two runs question by question.
 
     Args:
         a: Metric of the first run, float64 [queries].
@@ -112,7 +112,7 @@ class MetricComparison:
 
 
 def compare_runs(a: PerQuestion, b: PerQuestion) -> dict[str, MetricComparison]:
-    """Compares two runs over the same questions, metric by metric.
+    """Compare two runs over the same questions, metric by metric.
 
     A metric that no question has a value for in both runs is left out.
 
@@ -141,7 +141,7 @@ def compare_runs(a: PerQuestion, b: PerQuestion) -> dict[str, MetricComparison]:
 def answers_per_question(
     result: AnswersResult, off_topic: int, judgement: Judgement | None = None
 ) -> dict[str, NDArray[np.float64]]:
-    """Returns the figures of single questions.
+    """Return the figures of single questions.
 
     Args:
         result: A run.
@@ -168,7 +168,7 @@ def answers_per_question(
 
 
 def conclude(name: str, compared: MetricComparison) -> str:
-    """Says in a sentence whether a difference is real."""
+    """Say in a sentence whether a difference is real."""
     found = compared.comparison
     if found.better == found.worse == 0:
         return f"No difference: {name} is the same with A and B on each of the questions."

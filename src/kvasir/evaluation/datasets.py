@@ -59,7 +59,7 @@ class RetrievalDataset:
 
 
 def load_dataset(folder: str | Path, split: str = "test") -> RetrievalDataset:
-    """Reads a folder in BEIR's layout.
+    """Read a folder in BEIR's layout.
 
     Args:
         folder: The folder.
@@ -147,7 +147,7 @@ def _read_qrels(path: Path, passages: set[str], queries: set[str]) -> dict[str, 
 
 
 def _is_header(columns: list[str]) -> bool:
-    """A header has no number in its last column; files without one are accepted."""
+    """Return True for a header: it has no number in its last column."""
     return not columns[-1].strip().lstrip("-").isdigit()
 
 

@@ -51,7 +51,7 @@ class Judge(Protocol):
     metrics: Sequence[str]
 
     def check(self) -> None:
-        """Sees whether the judge is there, before an evaluation spends its time.
+        """See whether the judge is there, before an evaluation spends its time.
 
         Raises:
             ComponentError: It cannot be reached.
@@ -115,7 +115,7 @@ def judge_answers(
 
 
 def to_judged(case: AnswerCase) -> JudgedCase:
-    """Returns what a judge is shown of a case."""
+    """Return what a judge is shown of a case."""
     answer = case.answer
     return JudgedCase(
         question=case.question,

@@ -81,7 +81,7 @@ class RagasJudge:
         timeout: float = 120.0,
         retries: int = 2,
     ) -> None:
-        """Sets the server; nothing is sent yet.
+        """Set the server; nothing is sent yet.
 
         Args:
             embedder: Compares questions, for answer relevancy.
@@ -116,7 +116,7 @@ class RagasJudge:
         self._retries = retries
 
     def check(self) -> None:
-        """Sees whether the server is there and takes the key; the model is not asked.
+        """See whether the server is there and take the key; the model is not asked.
 
         Raises:
             ComponentError: It cannot be reached.
@@ -206,7 +206,7 @@ class RagasJudge:
         return Verdict(scores, failures)
 
     def _fatal(self, error: BaseException) -> KvasirError | None:
-        """Returns what to raise where no later question could fare better."""
+        """Return what to raise where no later question could fare better."""
         for cause in _causes(error):
             if isinstance(cause, _OF_ONE_QUESTION):
                 return None
@@ -244,7 +244,7 @@ class _Graders:
         self._recall = ContextRecall(llm=server)
 
     def ask(self, case: JudgedCase) -> Iterator[tuple[str, Awaitable[Any]]]:
-        """Yields the metrics that apply to a case."""
+        """Yield the metrics that apply to a case."""
         contexts = list(case.contexts)
         if case.answer and contexts:
             yield (
@@ -271,11 +271,11 @@ class _Server(InstructorBaseRagasLLM):
         self._retries = retries
 
     def generate(self, prompt: str, response_model: type[T]) -> T:
-        """Asks and waits; the metrics used here do not."""
+        """Ask and wait; the metrics used here do not."""
         return asyncio.run(self.agenerate(prompt, response_model))
 
     async def agenerate(self, prompt: str, response_model: type[T]) -> T:
-        """Asks for a reply of a form."""
+        """Ask for a reply of a form."""
         reply = await self._client.chat.completions.create(
             model=self._model,
             messages=[{"role": "user", "content": prompt}],
@@ -294,11 +294,11 @@ class _Embeddings(BaseRagasEmbedding):
         self._embedder = embedder
 
     def embed_text(self, text: str, **kwargs: Any) -> list[float]:
-        """Returns the vector of a question."""
+        """Return the vector of a question."""
         return cast("list[float]", self._embedder.embed_queries([text])[0].tolist())
 
     async def aembed_text(self, text: str, **kwargs: Any) -> list[float]:
-        """The same, without blocking the other questions."""
+        """Embed a text without blocking the other questions."""
         return await asyncio.to_thread(self.embed_text, text)
 
 

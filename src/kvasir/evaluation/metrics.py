@@ -28,7 +28,7 @@ METRICS = ("ndcg@10", "recall@10", "recall@5", "recall@1", "mrr@10")
 
 
 def per_query(qrels: Qrels, run: Run) -> dict[str, NDArray[np.float64]]:
-    """Computes every metric for every judged query.
+    """Compute every metric for every judged query.
 
     Args:
         qrels: The judgements.
@@ -43,7 +43,7 @@ def per_query(qrels: Qrels, run: Run) -> dict[str, NDArray[np.float64]]:
 
 
 def mean(values: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
-    """Returns the mean of each metric over its queries; 0 where there are none."""
+    """Return the mean of each metric over its queries; 0 where there are none."""
     return {name: float(array.mean()) if array.size else 0.0 for name, array in values.items()}
 
 
@@ -54,7 +54,7 @@ def confidence_intervals(
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """Returns the percentile bootstrap interval of each metric's mean.
+    """Return the percentile bootstrap interval of each metric's mean.
 
     Args:
         values: Metric -> one value a query, float64 [queries].
@@ -73,7 +73,7 @@ def confidence_intervals(
 
 
 def bootstrap_means(table: NDArray[np.float64], samples: int, seed: int) -> NDArray[np.float64]:
-    """Returns the means of draws, with replacement, of as many queries as there are.
+    """Return the means of draws, with replacement, of as many queries as there are.
 
     Args:
         table: One row a query, float64 [queries, columns].

@@ -120,7 +120,7 @@ def evaluate_retrieval(
     options: RetrievalOptions | None = None,
     run: Run | None = None,
 ) -> RetrievalResult:
-    """Ingests data sets into ONE new collection and asks all their questions of it.
+    """Ingest data sets into ONE new collection and ask all their questions of it.
 
     Args:
         datasets: What to measure; several share the collection and are reported apart.
@@ -162,7 +162,7 @@ def evaluate_retrieval(
 
 
 def to_document(passage: Passage, uri: str, language: str | None = None) -> Document:
-    """Returns a passage as the document that an extractor would make of it.
+    """Return a passage as the document that an extractor would make of it.
 
     Args:
         passage: The passage.
@@ -188,7 +188,7 @@ def ingest_datasets(
     options: RetrievalOptions,
     run: Run,
 ) -> tuple[dict[str, tuple[int, str]], set[str]]:
-    """Writes the documents of data sets to a store.
+    """Write the documents of data sets to a store.
 
     Returns:
         Whose document each document id is (number of the data set, id in it), and the
@@ -222,7 +222,7 @@ def ingest_datasets(
 def make_retriever(
     embedder: Embedder, store: VectorStore, languages: set[str], options: RetrievalOptions
 ) -> Retriever:
-    """Returns the retriever of a collection that holds these languages."""
+    """Return the retriever of a collection that holds these languages."""
     return Retriever(
         embedder,
         store,
@@ -268,7 +268,7 @@ def _search(
 def _by_document(
     hits: Sequence[Hit], number: int, owners: Mapping[str, tuple[int, str]]
 ) -> dict[str, float]:
-    """Returns the best documents of a query with their best chunk's score.
+    """Return the best documents of a query with their best chunk's score.
 
     Documents of other data sets in the collection keep their place, as wrong answers.
     """

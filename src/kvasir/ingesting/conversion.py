@@ -36,7 +36,7 @@ def convert(
     max_bytes: int,
     run: Run | None = None,
 ) -> ConversionReport:
-    """Converts files, the files of folders, and addresses.
+    """Convert files, the files of folders, and addresses.
 
     Args:
         inputs: Local files and ``http(s)://`` addresses.
@@ -100,7 +100,7 @@ def _convert(uri: str, converter: Converter, fetch: Fetch, max_bytes: int) -> Co
 
 
 def _name(uri: str, found: Discovery) -> PurePosixPath:
-    """Returns the place of a source's JSON in the target folder."""
+    """Return the place of a source's JSON in the target folder."""
     if is_address(uri):
         parts = urlsplit(uri)
         return PurePosixPath(f"{PurePosixPath(unquote(parts.path)).name or parts.hostname}.json")

@@ -60,7 +60,7 @@ class ExtractionPool:
         memory_mb: int = 1024,
         max_file_mb: int = 200,
     ) -> None:
-        """Makes a pool; no process is started yet.
+        """Make a pool; no process is started yet.
 
         Args:
             workers: Child processes; by default one a core, at most 4.
@@ -94,7 +94,7 @@ class ExtractionPool:
     def map(
         self, items: Iterable[Item], *, ordered: bool = True, stop: StopToken | None = None
     ) -> Iterator[tuple[Source, Outcome]]:
-        """Yields each item's source and outcome; reads ahead by a few files only.
+        """Yield each item's source and outcome; read ahead by a few files only.
 
         Args:
             items: Paths, sources, or sources with their bytes (``fetch`` returns such pairs).
@@ -146,7 +146,7 @@ class ExtractionPool:
         return Source(source.uri, media_type or source.media_type), outcome
 
     def close(self) -> None:
-        """Ends the children; files not yet begun are not read. A second call does nothing."""
+        """End the children; files not yet begun are not read. A second call does nothing."""
         with self._lock:
             self._closed = True
             children = list(self._children)
@@ -243,7 +243,7 @@ class _Child:
         return self._files <= 1
 
     def extract(self, source: Source, path: str | None, data: bytes | None) -> tuple[str, Outcome]:
-        """Returns media type and outcome; the child is dead afterwards if it broke a limit."""
+        """Return media type and outcome; the child is dead afterwards if it broke a limit."""
         self._files += 1
         late = threading.Event()
         timer = threading.Timer(self._timeout, self._expire, (late,))
@@ -314,12 +314,12 @@ class _Child:
         )
 
     def kill(self) -> None:
-        """Ends the process at once; what reads from it sees the end of the stream."""
+        """End the process at once; what reads from it sees the end of the stream."""
         if self._process.poll() is None:
             self._process.kill()
 
     def close(self) -> None:
-        """Ends the process, waits for it and closes its pipes."""
+        """End the process, wait for it and close its pipes."""
         self.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):

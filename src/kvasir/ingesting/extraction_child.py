@@ -83,7 +83,7 @@ class ExtractionReply:
 
 
 def write_frame(stream: IO[bytes], body: bytes) -> None:
-    """Writes one frame and flushes."""
+    """Write one frame and flushes."""
     stream.write(_LENGTH.pack(len(body)))
     stream.write(body)
     stream.flush()
@@ -95,7 +95,7 @@ def encode(message: ExtractionRequest | ExtractionReply) -> bytes:
 
 
 def read_frame(stream: IO[bytes], limit: int | None = None) -> bytes | None:
-    """Returns the next frame's body, or None at the end of the stream.
+    """Return the next frame's body, or None at the end of the stream.
 
     Args:
         stream: Where to read.
@@ -112,7 +112,7 @@ def read_frame(stream: IO[bytes], limit: int | None = None) -> bytes | None:
 
 
 def extractor_for(media_type: str, cache: dict[str, Extractor]) -> Extractor:
-    """Returns the extractor of a media type; plain text reads every other ``text/*``.
+    """Return the extractor of a media type; plain text reads every other ``text/*``.
 
     Raises:
         ExtractionError: No extractor reads it; says what to do.
@@ -152,7 +152,7 @@ def _unreadable(media_type: str, known: list[str]) -> ExtractionError:
 
 
 def extract(source: Source, data: bytes, cache: dict[str, Extractor]) -> ExtractionReply:
-    """Does one request; every failure of a parser becomes an answer."""
+    """Do one request; every failure of a parser becomes an answer."""
     uri, media_type = source.uri, source.media_type
     try:
         if not data:
@@ -186,7 +186,7 @@ def _failure(media_type: str, reason: str, message: str) -> ExtractionReply:
 
 
 def _memory_limiter(megabytes: int) -> Callable[[], None]:
-    """Returns what caps the address space at the present size plus a budget."""
+    """Return what caps the address space at the present size plus a budget."""
     if sys.platform != "linux":
         return lambda: None
     # Not available on Windows.
@@ -206,7 +206,7 @@ def _memory_limiter(megabytes: int) -> Callable[[], None]:
 
 
 def serve(memory_mb: int, timeout: float) -> None:
-    """Answers requests until the standard input ends."""
+    """Answer requests until the standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")
     requests = sys.stdin.buffer

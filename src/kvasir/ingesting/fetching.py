@@ -43,7 +43,7 @@ def fetch(
     timeout: float = 60.0,
     verify: ssl.SSLContext | None = None,
 ) -> tuple[Source, bytes]:
-    """Fetches a document.
+    """Fetch a document.
 
     Args:
         url: An ``http://`` or ``https://`` address.
@@ -124,7 +124,7 @@ def _body(response: httpx.Response, max_bytes: int) -> bytes:
 
 
 def is_public(address: Address) -> bool:
-    """Says whether an address belongs to the public Internet, IPv4 inside IPv6 included."""
+    """Return True if an address belongs to the public Internet, IPv4 inside IPv6 included."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if inner is None and address.teredo is not None:
@@ -212,7 +212,7 @@ class _TimedStream(httpcore.NetworkStream):
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """Returns the addresses of a host, as the system's resolver gives them."""
+    """Return the addresses of a host, as the system's resolver gives them."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:

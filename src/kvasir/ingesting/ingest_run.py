@@ -29,7 +29,7 @@ _REMOVED_TOGETHER = 100
 
 
 def _hits_every_document(error: Exception) -> bool:
-    """True if an error is not of one document: a broken database or store, wrong settings."""
+    """Return True if an error concerns every document: a broken database, wrong settings."""
     if isinstance(error, ComponentError):
         return error.component == "catalog" and not isinstance(error, RejectedDataError)
     return isinstance(error, (KvasirError, MemoryError, OSError))
@@ -64,7 +64,7 @@ class IngestRun:
         self.handled: set[str] = set()
 
     def do(self, found: Discovery, reader: Reader) -> None:
-        """Does everything but pruning."""
+        """Do everything but pruning."""
         self._sources = len(found.items) + len(found.missing)
         self._run.step("documents", 0, self._sources, "documents")
         for missing in found.missing:
@@ -77,7 +77,7 @@ class IngestRun:
         self._relabel()
 
     def prune(self, found: Discovery) -> None:
-        """Removes documents under the given folders whose file is gone."""
+        """Remove documents under the given folders whose file is gone."""
         for folder in found.folders:
             records = self._catalog.documents(self._collection, prefix=folder)
             gone = [record for record in records if found.is_gone(record.source_uri)]
@@ -136,7 +136,7 @@ class IngestRun:
         self._note(failure)
 
     def _embed(self) -> None:
-        """Completes the vectors of the gathered documents; what is written waits for more."""
+        """Complete the vectors of the gathered documents; what is written waits for more."""
         if not self._group:
             return
         embedded = self.report.chunks_embedded

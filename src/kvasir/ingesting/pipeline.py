@@ -61,7 +61,7 @@ class IngestPipeline:
         lease_seconds: float = LEASE_SECONDS,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
-        """Makes the pipeline; nothing is read or written yet.
+        """Make the pipeline; nothing is read or written yet.
 
         Args:
             pool: Extracts files, as ``ExtractionPool``.
@@ -117,7 +117,7 @@ class IngestPipeline:
         metadata: Metadata | None = None,
         run: Run | None = None,
     ) -> IngestReport:
-        """Ingests sources; what fails is reported, and the rest go on.
+        """Ingest sources; what fails is reported, and the rest go on.
 
         Args:
             inputs: Files, folders, addresses, or sources with their bytes.

@@ -185,7 +185,7 @@ class Reader:
             yield result
 
     def _to_extract(self) -> Iterator[str | Upload]:
-        """Yields the items that changed; the others are settled here."""
+        """Yield the items that changed; the others are settled here."""
         for uri, item in self._items.items():
             self._backlog.check()
             started = time.perf_counter()
@@ -320,7 +320,7 @@ def cause_of(error: Exception) -> str:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """Opens without waiting: what became a named pipe meanwhile would block for ever."""
+    """Open without waiting: what became a named pipe meanwhile would block for ever."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
@@ -331,7 +331,7 @@ def _conflict(old: SourceState, new: SourceState) -> str:
 
 
 def _writable(document: Document) -> Document:
-    """Replaces halves of surrogate pairs, which no UTF-8 can hold; every offset stays.
+    """Replace halves of surrogate pairs, which no UTF-8 can hold; every offset stays.
 
     Numbers that are not finite become text: JSON has none, and NaN differs from itself; so do
     whole numbers of more than 64 bits, which stores refuse.
@@ -370,7 +370,7 @@ class _Backlog:
             self._append(item, weight)
 
     def put_last(self, error: BaseException) -> None:
-        """Appends an error without waiting."""
+        """Append an error without waiting."""
         with self._condition:
             self._append(error, 0)
 

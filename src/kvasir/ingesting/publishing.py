@@ -74,7 +74,7 @@ class Publisher:
         lease_seconds: float = LEASE_SECONDS,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
-        """Makes a publisher; nothing is read or written yet.
+        """Make a publisher; nothing is read or written yet.
 
         Args:
             store: The collection's store.
@@ -131,7 +131,7 @@ class Publisher:
         return self._lease.writer
 
     def open_collection(self) -> None:
-        """Makes the collection if it is new.
+        """Make the collection if it is new.
 
         Raises:
             WrongEmbedderError: Another embedder made it.
@@ -193,7 +193,7 @@ class Publisher:
         return not self._catalog.other_writers(self._collection, self._writer)
 
     def publish(self, drafts: Sequence[VersionDraft]) -> Ready:
-        """Makes new versions of documents live, in place of their old ones.
+        """Make new versions of documents live, in place of their old ones.
 
         Args:
             drafts: One for each document, no document twice.
@@ -209,7 +209,7 @@ class Publisher:
         waiting: Sequence[Ready] = (),
         run: Run | None = None,
     ) -> Ready:
-        """Completes the vectors of new versions, reused by passage or made; writes nothing.
+        """Complete the vectors of new versions, reused by passage or made; write nothing.
 
         Args:
             drafts: One for each document, no document twice.
@@ -268,7 +268,7 @@ class Publisher:
         self._purge()
 
     def remove(self, document_ids: Sequence[str]) -> int:
-        """Deletes documents from store and catalog, and makes sure that they are gone.
+        """Delete documents from store and catalog, and make sure that they are gone.
 
         Returns:
             How many of them there were.
@@ -287,7 +287,7 @@ class Publisher:
             return self._when_free(remove)
 
     def set_metadata(self, given: Mapping[str, Metadata]) -> None:
-        """Replaces the metadata given for documents, by id; nothing is embedded again.
+        """Replace the metadata given for documents, by id; nothing is embedded again.
 
         Raises:
             RequestError: A field is reserved or a value is not text, a number or a truth value.
@@ -361,7 +361,7 @@ class Publisher:
             self._lease.check()
 
     def _already_written(self, drafts: Sequence[VersionDraft]) -> dict[str, Chunk]:
-        """Returns the stored chunks that the old versions share with the new ones."""
+        """Return the stored chunks that the old versions share with the new ones."""
         shared: list[str] = []
         for draft in drafts:
             new = {chunk.id for chunk in draft.chunks}

@@ -68,7 +68,7 @@ class Discovery:
     stop: StopToken = field(default_factory=StopToken)
 
     def leaves_out(self, path: str) -> bool:
-        """Says whether a resolved path is one of those left out, below one, or beside one.
+        """Return True if a resolved path is one of those left out, below one, or beside one.
 
         Databases keep files beside them: ``rag-output.db.wal`` belongs to ``rag-output.db``.
         """
@@ -78,7 +78,7 @@ class Discovery:
         )
 
     def is_gone(self, uri: str) -> bool:
-        """Says whether a document under one of the folders has no file any more.
+        """Return True if a document under one of the folders has no file any more.
 
         What is under a folder that could not be listed is not known to be gone.
         """
@@ -90,7 +90,7 @@ class Discovery:
 
 
 def is_address(text: str) -> bool:
-    """Says whether a text is an address to fetch rather than a path."""
+    """Return True if a text is an address to fetch rather than a path."""
     return text.lower().startswith(("http://", "https://"))
 
 
@@ -104,7 +104,7 @@ def named(item: Input) -> str:
 def discover(
     inputs: Iterable[Input], left_out: Iterable[str] = (), stop: StopToken | None = None
 ) -> Discovery:
-    """Lists everything to ingest; nothing is read but folders.
+    """List everything to ingest; nothing is read but folders.
 
     Of a folder, every regular file counts, sorted by path; hidden files and folders, those of
     version control, and the lock files of office programs (``~$name.docx``) are left out, and
@@ -147,7 +147,7 @@ def _add_address(found: Discovery, text: str) -> None:
 
 
 def _without_login(address: str) -> tuple[str, bool]:
-    """Returns an address without user name and password, and whether it had any."""
+    """Return an address without user name and password, and whether it had any."""
     scheme, _, rest = address.partition("://")
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     if "@" in authority:
@@ -216,7 +216,7 @@ def _files(found: Discovery, root: str) -> list[str]:
 
 
 def _walk(found: Discovery, folder: str, visited: set[str]) -> Iterator[os.DirEntry[str]]:
-    """Yields the files of a folder and all real folders in it, and the links."""
+    """Yield the files of a folder and all real folders in it, and the links."""
     stack = [folder]
     # What is asked for by name is listed, also where it is our own.
     guarded = not found.leaves_out(os.path.realpath(folder))
@@ -247,7 +247,7 @@ def _is_left_out(name: str) -> bool:
 
 
 def _is_text(path: str) -> bool:
-    """Says whether a path can be written down: its bytes are valid UTF-8."""
+    """Return True if a path can be written down: its bytes are valid UTF-8."""
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -89,7 +89,7 @@ class _Connection:
         return _APPS[self._key].app
 
     def close(self) -> None:
-        """Leaves; the last user closes the application."""
+        """Leave; the last user closes the application."""
         with _APPS_LOCK:
             if not self._joined:
                 return
@@ -114,7 +114,7 @@ class _KvasirComponent:
         return {"config": self._connection.config, "settings": self._connection.settings}
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the component as a pipeline file holds it.
+        """Return the component as a pipeline file holds it.
 
         Raises:
             RequestError: Its settings hold a secret, which anybody could read in the file.
@@ -131,15 +131,15 @@ class _KvasirComponent:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Any:
-        """Returns the component that a pipeline file describes."""
+        """Return the component that a pipeline file describes."""
         return default_from_dict(cls, data)
 
     def warm_up(self) -> None:
-        """Opens the application."""
+        """Open the application."""
         self._connection.open()
 
     def close(self) -> None:
-        """Releases the index and child processes, unless another component uses them."""
+        """Release the index and child processes, unless another component uses them."""
         self._connection.close()
 
 
@@ -152,12 +152,12 @@ class KvasirTextEmbedder(_KvasirComponent):
         _KvasirComponent.__init__(self, config, settings)
 
     def warm_up(self) -> None:
-        """Loads the model."""
+        """Load the model."""
         _ = self._connection.app().embedder
 
     @component.output_types(embedding=list[float])
     def run(self, text: str) -> dict[str, Any]:
-        """Returns the text's vector, of unit length."""
+        """Return the text's vector, of unit length."""
         (vector,) = self._connection.app().embedder.embed_queries([text])
         return {"embedding": vector.tolist()}
 
@@ -173,7 +173,7 @@ class KvasirDocumentEmbedder(_KvasirComponent):
         meta_fields_to_embed: list[str] | None = None,
         embedding_separator: str = "\n",
     ) -> None:
-        """Sets what is embedded.
+        """Set what is embedded.
 
         Args:
             config: A settings file.
@@ -192,12 +192,12 @@ class KvasirDocumentEmbedder(_KvasirComponent):
         }
 
     def warm_up(self) -> None:
-        """Loads the model."""
+        """Load the model."""
         _ = self._connection.app().embedder
 
     @component.output_types(documents=list[Document])
     def run(self, documents: list[Document]) -> dict[str, Any]:
-        """Returns the documents with their vectors, of unit length."""
+        """Return the documents with their vectors, of unit length."""
         if not documents:
             return {"documents": []}
         vectors = self._connection.app().embedder.embed_documents([*map(self._text, documents)])
@@ -226,7 +226,7 @@ class KvasirRetriever(_KvasirComponent):
         filters: dict[str, Any] | None = None,
         min_score_threshold: float | None = None,
     ) -> None:
-        """Sets what is retrieved; None means what the settings say.
+        """Set what is retrieved; None means what the settings say.
 
         Args:
             config: A settings file.
@@ -251,7 +251,7 @@ class KvasirRetriever(_KvasirComponent):
     def run(
         self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
     ) -> dict[str, Any]:
-        """Returns the passages that belong to a query, best first.
+        """Return the passages that belong to a query, best first.
 
         Args:
             query: The question or keywords.
@@ -278,7 +278,7 @@ class KvasirAnswerer(_KvasirComponent):
         top_k: int | None = None,
         filters: dict[str, Any] | None = None,
     ) -> None:
-        """Sets what answers are made from; see ``KvasirRetriever``."""
+        """Set what answers are made from; see ``KvasirRetriever``."""
         _KvasirComponent.__init__(self, config, settings)
         self.top_k = top_k
         self.filters = filters
@@ -290,7 +290,7 @@ class KvasirAnswerer(_KvasirComponent):
     def run(
         self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
     ) -> dict[str, Any]:
-        """Returns one answer, with ``refused``, ``confidence`` and ``citations`` in its meta."""
+        """Return one answer, with ``refused``, ``confidence`` and ``citations`` in its meta."""
         answer = self._connection.open().ask(
             query, top_k=top_k or self.top_k, filters=_filter(filters or self.filters)
         )
@@ -317,7 +317,7 @@ class KvasirWriter(_KvasirComponent):
         sources: list[str | Path | ByteStream] | None = None,
         documents: list[Document] | None = None,
     ) -> dict[str, Any]:
-        """Reads, splits and embeds; what has not changed since last time is left alone.
+        """Read, splits and embeds; what has not changed since last time is left alone.
 
         Args:
             sources: Paths, folders, addresses, or bytes with ``file_path`` or ``file_name`` in
@@ -351,7 +351,7 @@ class KvasirWriter(_KvasirComponent):
 
 
 def to_document(hit: Hit) -> Document:
-    """Returns a hit as a Haystack document; its metadata say where the passage stands."""
+    """Return a hit as a Haystack document; its metadata say where the passage stands."""
     chunk = hit.chunk
     place = {
         "document_id": chunk.document_id,
@@ -383,7 +383,7 @@ def _upload(stream: ByteStream) -> tuple[Input, Metadata]:
 
 
 def _metadata(uri: str, meta: Mapping[str, Any]) -> Metadata:
-    """Returns what a collection can keep of metadata; says what it cannot."""
+    """Return what a collection can keep of metadata; say what it cannot."""
     kept: dict[str, MetadataValue] = {}
     for name, value in meta.items():
         if name in ("file_path", "file_name") and str(value) == uri:
@@ -402,7 +402,7 @@ def _metadata(uri: str, meta: Mapping[str, Any]) -> Metadata:
 def _grouped(
     named: Iterable[tuple[Input, Metadata]],
 ) -> list[tuple[list[Input], Metadata | None]]:
-    """Puts together what has the same metadata; without any, a document keeps what it has."""
+    """Put together what has the same metadata; without any, a document keeps what it has."""
     groups: dict[str, tuple[list[Input], Metadata | None]] = {}
     for each, metadata in named:
         inputs, _ = groups.setdefault(json.dumps(metadata, sort_keys=True), ([], metadata or None))

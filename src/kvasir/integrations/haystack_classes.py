@@ -19,7 +19,7 @@ from kvasir.core.errors import SettingsError
 
 
 def load_class(option: str, name: str) -> type[Any]:
-    """Imports a class by ``package.module:Class``: operator settings only, never a request's.
+    """Import a class by ``package.module:Class``: operator settings only, never a request's.
 
     Raises:
         SettingsError: There is no such class; the message begins with the option's name.
@@ -35,7 +35,7 @@ def load_class(option: str, name: str) -> type[Any]:
 
 
 def make(option: str, name: str, init_parameters: Mapping[str, Any]) -> Any:
-    """Makes an object of a Haystack class.
+    """Make an object of a Haystack class.
 
     Args:
         option: Which option names it, for messages.

@@ -38,7 +38,7 @@ class HaystackGenerator:
         context_window: int | None = None,
         max_tokens: int = 1024,
     ) -> None:
-        """Makes the chat generator.
+        """Make the chat generator.
 
         Args:
             component: Its class, as ``haystack.components.generators.chat:OpenAIChatGenerator``.
@@ -65,11 +65,11 @@ class HaystackGenerator:
         self._warm = False
 
     def context_tokens(self) -> int | None:
-        """Returns the context length from the settings; Haystack does not know it."""
+        """Return the context length from the settings; Haystack does not know it."""
         return self._context_window
 
     def generate(self, prompt: Prompt) -> Iterator[str]:
-        """Yields the answer as the chat generator writes it.
+        """Yield the answer as the chat generator writes it.
 
         Raises:
             ComponentError: The chat generator failed.
@@ -125,6 +125,6 @@ class HaystackGenerator:
             self._warm = True
 
     def close(self) -> None:
-        """Closes the chat generator's connections, where it can."""
+        """Close the chat generator's connections, where it can."""
         if hasattr(self._component, "close"):
             self._component.close()

@@ -62,7 +62,7 @@ class HaystackStore:
         retriever: str | None = None,
         retriever_parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        """Opens a collection, and creates it where there is none.
+        """Open a collection, and creates it where there is none.
 
         Args:
             collection: Any name.
@@ -103,7 +103,7 @@ class HaystackStore:
         self._check(fingerprint)
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        """Writes chunks, replacing those of the same id."""
+        """Write chunks, replacing those of the same id."""
         if len(chunks) == 0:
             return
         check_vectors(self._title, self.dimension, vectors, len(chunks))
@@ -121,7 +121,7 @@ class HaystackStore:
             changed([chunk.id for chunk in kept], terms)
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Deletes chunks by id; unknown ids are no error."""
+        """Delete chunks by id; unknown ids are no error."""
         known = [document.id for document in self._by_id(ids)]
         if not known:
             return
@@ -130,7 +130,7 @@ class HaystackStore:
             changed(ids, None)
 
     def count(self, filters: Filter | None = None) -> int:
-        """Returns how many chunks there are."""
+        """Return how many chunks there are."""
         condition = self._where(filters)
         counting = getattr(self._documents, "count_documents_by_filter", None)
         if counting is not None:
@@ -138,13 +138,13 @@ class HaystackStore:
         return len(self._read(condition))
 
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
-        """Returns chunks and their vectors [dimension]; unknown ids are left out."""
+        """Return chunks and their vectors [dimension]; unknown ids are left out."""
         return [self._pair(document) for document in self._by_id(ids)]
 
     def scroll(
         self, filters: Filter | None = None, batch_size: int = 1000
     ) -> Iterator[list[tuple[Chunk, Matrix]]]:
-        """Yields every chunk with its vector; Haystack reads them all at once."""
+        """Yield every chunk with its vector; Haystack reads them all at once."""
         found = self._read(self._where(filters))
         for start in range(0, len(found), batch_size):
             yield [self._pair(document) for document in found[start : start + batch_size]]
@@ -190,7 +190,7 @@ class HaystackStore:
         ]
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
-        """Replaces the metadata of chunks without touching text or vectors."""
+        """Replace the metadata of chunks without touching text or vectors."""
         with self._lock:
             documents = [
                 replace(
@@ -277,7 +277,7 @@ class HaystackStore:
     # --- reading and writing documents -------------------------------------------------
 
     def _document_id(self, chunk_id: str) -> str:
-        """A chunk may be in several collections of one document store."""
+        """Return an id of its own for each collection that a chunk is in."""
         return str(uuid.uuid5(_NAMESPACE, f"{self._key}/{chunk_id}"))
 
     def _to_document(self, chunk: Chunk, vector: Matrix, sparse: SparseVector) -> Document:
@@ -344,7 +344,7 @@ class HaystackStore:
             raise ComponentError("haystack", doing, "the store is closed")
 
     def _call(self, doing: str, method: Callable[..., T], *args: Any, **options: Any) -> T:
-        """Calls the document store, one thread at a time: few are made for several."""
+        """Call the document store, one thread at a time: few are made for several."""
         try:
             with self._lock:
                 self._check_open(doing)
@@ -366,7 +366,7 @@ def _retriever(name: str | None, parameters: Mapping[str, Any], document_store: 
 
 
 def _meta(key: str, chunk: Chunk, terms: str) -> dict[str, Any]:
-    """Returns what a document carries: readable fields, and those that Kvasir reads."""
+    """Return what a document carries: readable fields, and those that Kvasir reads."""
     meta: dict[str, Any] = {
         name: chunk.metadata[name]
         for name in ("source_uri", "title", "language")
@@ -412,7 +412,7 @@ def _nearest(vectors: Mapping[str, Matrix], query: Matrix, top_k: int) -> list[C
 
 
 def _condition(filters: Filter) -> dict[str, Any]:
-    """Says a filter in Haystack's syntax, on the fields that ``_meta`` makes."""
+    """Say a filter in Haystack's syntax, on the fields that ``_meta`` makes."""
     if not isinstance(filters, Comparison):
         conditions = [_condition(item) for item in filters.conditions]
         return {"operator": filters.operator, "conditions": conditions}

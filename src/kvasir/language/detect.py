@@ -99,7 +99,7 @@ _loading = Lock()
 
 
 def detect(text: str, candidates: Collection[str] | None = None) -> str:
-    """Returns a text's language as an ISO 639-1 code, ``und`` when nothing tells.
+    """Return a text's language as an ISO 639-1 code, ``und`` when nothing tells.
 
     Args:
         text: The first thousand characters count.
@@ -119,7 +119,7 @@ def detect(text: str, candidates: Collection[str] | None = None) -> str:
 
 
 def _script(text: str) -> str | None:
-    """Returns the language or the script that most of the text is written in."""
+    """Return the language or the script that most of the text is written in."""
     if text.isascii():
         return "latin" if any(map(str.isalpha, text)) else None
     counts: Counter[str] = Counter()
@@ -138,7 +138,7 @@ def _script(text: str) -> str | None:
 
 
 def _script_of(code: str) -> str | None:
-    """Returns the script of a language, None when it is not one of those with several."""
+    """Return the script of a language, None when it is not one of those with several."""
     own = {name for _, _, name in _RANGES} - set(_LANGUAGES)
     if code in own:
         return code
@@ -146,7 +146,7 @@ def _script_of(code: str) -> str | None:
 
 
 def _ask_model(text: str, possible: list[str], script: str) -> str:
-    """Returns the likeliest of the possible languages, or of the script's where there are none."""
+    """Return the likeliest of the possible languages, or of the script's where there are none."""
     allowed = possible or _LANGUAGES[script]
     scores: dict[str, float] = {}
     for label, probability in _model().rank(text):

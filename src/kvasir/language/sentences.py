@@ -35,7 +35,7 @@ _LONGEST = 40
 
 
 def sentence_spans(text: str, language: str | None = None) -> list[tuple[int, int]]:
-    """Finds the sentences of a text.
+    """Find the sentences of a text.
 
     Args:
         text: Any text; blank lines and form feeds end a sentence, a single newline does not
@@ -59,7 +59,7 @@ def sentence_spans(text: str, language: str | None = None) -> list[tuple[int, in
 
 
 def trim(text: str, start: int, end: int) -> tuple[int, int]:
-    """Returns the span without the white space at its edges; empty at ``start`` if all is."""
+    """Return the span without the white space at its edges; empty at ``start`` if all is."""
     piece = text[start:end]
     left = len(piece) - len(piece.lstrip())
     if left == len(piece):
@@ -78,7 +78,7 @@ def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _pieces(text: str, start: int, end: int, language: str) -> Iterator[tuple[int, int]]:
-    """Sets lines that stand alone apart and segments what is between them."""
+    """Set lines that stand alone apart and segments what is between them."""
     position = start
     for match in _SINGLE_LINES.finditer(text, start, end):
         if match.start() > position:
@@ -100,7 +100,7 @@ def _segment(text: str, start: int, end: int, language: str) -> Iterator[tuple[i
 
 
 def _boundaries(piece: str, language: str) -> Iterator[tuple[int, int]]:
-    """Yields spans that cover the piece; white space that the library leaves out included."""
+    """Yield spans that cover the piece; white space that the library leaves out included."""
     start = 0
     while len(piece) - start > WINDOW:
         starts = _starts(piece[start : start + WINDOW], language)
@@ -118,20 +118,20 @@ def _boundaries(piece: str, language: str) -> Iterator[tuple[int, int]]:
 
 
 def _starts(window: str, language: str) -> list[int]:
-    """Returns where the sentences of a window begin, the first at 0."""
+    """Return where the sentences of a window begin, the first at 0."""
     found = get_sentence_boundaries(language, window)
     return [0, *(boundary["start_index"] for boundary in found[1:])]
 
 
 def _safe_cut(text: str, start: int, end: int) -> int:
-    """Returns where a sentence without an end is cut: after the last white space, if any."""
+    """Return where a sentence without an end is cut: after the last white space, if any."""
     return next((i + 1 for i in range(end - 1, start, -1) if text[i].isspace()), end)
 
 
 def _joined(
     piece: str, spans: Iterable[tuple[int, int]], language: str
 ) -> Iterator[tuple[int, int]]:
-    """Joins a sentence that ends in an abbreviation with the one after it."""
+    """Join a sentence that ends in an abbreviation with the one after it."""
     abbreviations = _ABBREVIATIONS.get(language)
     if abbreviations is None:
         yield from spans

@@ -44,7 +44,7 @@ def copy_chunks(
     exact: bool = False,
     run: Run | None = None,
 ) -> CopyReport:
-    """Copies all chunks with their vectors, and compares the stores afterwards.
+    """Copy all chunks with their vectors, and compare the stores afterwards.
 
     The run is stopped between two batches; what is written stays, and the next copy goes on from
     there.
@@ -102,7 +102,7 @@ def copy_chunks(
 def _check(
     target: VectorStore, seals: Mapping[str, bytes], sealer: _Sealer, run: Run
 ) -> tuple[str, list[str], list[str]]:
-    """Reads the target; returns its checksum, its extra chunks and its faulty ones."""
+    """Read the target; return its checksum, its extra chunks and its faulty ones."""
     found: dict[str, bytes] = {}
     extra, faulty = set[str](), set[str]()
     run.step(CHECKING, 0, len(seals), "chunks")
@@ -127,7 +127,7 @@ class _Sealer:
         self._directions = random.normal(size=(dimension, _PROJECTIONS)).astype(np.float32)
 
     def seal(self, pairs: Sequence[Pair]) -> dict[str, bytes]:
-        """Returns the seals by chunk id."""
+        """Return the seals by chunk id."""
         if not pairs:
             return {}
         projections = np.stack([vector for _, vector in pairs]) @ self._directions
@@ -145,7 +145,7 @@ def _digest(chunk: Chunk) -> bytes:
 
 
 def _agree(seal: bytes, other: bytes | None) -> bool:
-    """Says whether two seals are of the same chunk with the same vector."""
+    """Return True if two seals are of the same chunk with the same vector."""
     if other is None or seal[:_DIGEST_BYTES] != other[:_DIGEST_BYTES]:
         return False
     ours, theirs = (np.frombuffer(each, np.float32, offset=_DIGEST_BYTES) for each in (seal, other))

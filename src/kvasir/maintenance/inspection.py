@@ -29,7 +29,7 @@ def examine(
     *,
     run: Run | None = None,
 ) -> Findings:
-    """Compares every chunk of a collection; changes nothing.
+    """Compare every chunk of a collection; changes nothing.
 
     Args:
         catalog: The ledger, which is believed.

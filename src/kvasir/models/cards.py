@@ -32,13 +32,13 @@ _CARD_LIMIT = 65536
 
 
 def known_prompts(name: str) -> tuple[str, str]:
-    """Returns the prompts of queries and of documents that a model's card prescribes."""
+    """Return the prompts of queries and of documents that a model's card prescribes."""
     model = _model(name)
     return next((prompts for starts, prompts in PROMPTS if model.startswith(starts)), ("", ""))
 
 
 def languages(name: str, folder: Path) -> tuple[str, ...]:
-    """Returns the ISO 639-1 codes of a model's languages, sorted; empty when nothing says.
+    """Return the ISO 639-1 codes of a model's languages, sorted; empty when nothing says.
 
     Args:
         name: The model's name, for models without a card.
@@ -54,7 +54,7 @@ def languages(name: str, folder: Path) -> tuple[str, ...]:
 
 
 def card_languages(card: str) -> tuple[str, ...]:
-    """Returns the language codes in a card's front matter.
+    """Return the language codes in a card's front matter.
 
     Only the ``language`` key is read: front matter can hold ten thousand lines of scores, on
     which a YAML parser would spend seconds.
@@ -79,5 +79,5 @@ def card_languages(card: str) -> tuple[str, ...]:
 
 
 def _model(name: str) -> str:
-    """Returns the model's part of a name, or the last folder of a path."""
+    """Return the model's part of a name, or the last folder of a path."""
     return name.replace("\\", "/").rstrip("/").rpartition("/")[2].casefold()

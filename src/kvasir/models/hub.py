@@ -384,7 +384,7 @@ class _Download:
 
 
 def _intact(path: Path, file: RepoSibling) -> bool:
-    """True if a file has the size and the hash that the hub states."""
+    """Return True if a file has the size and the hash that the hub states."""
     if path.stat().st_size != file.size:
         return False
     if file.lfs is not None:

@@ -199,7 +199,7 @@ def weight_files(path: Path) -> list[Path]:
 
 
 def _is_model(path: Path) -> bool:
-    """True if a folder holds a configuration and weights (a broken link does not count)."""
+    """Return True if a folder holds a configuration and weights (a broken link does not count)."""
     return (path / "config.json").is_file() and bool(weight_files(path))
 
 

@@ -14,7 +14,7 @@ from kvasir.settings.schema import Settings
 
 
 def keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
-    """Yields every dotted key of the tree."""
+    """Yield every dotted key of the tree."""
     for name, field in model.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
@@ -29,7 +29,7 @@ def explain(error: ValidationError, origins: Mapping[str, str]) -> str:
 
 
 def merge_origins(*layers: Mapping[str, str]) -> dict[str, str]:
-    """Returns where each key was given last; a section hides what was given in it before."""
+    """Return where each key was given last; a section hides what was given in it before."""
     origins: dict[str, str] = {}
     for layer in layers:
         for dotted, origin in layer.items():
@@ -55,7 +55,7 @@ def _explain_one(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
 
 
 def _origin(origins: Mapping[str, str], dotted: str) -> str:
-    """Returns where a key was given; of a section, all that gave something in it."""
+    """Return where a key was given; of a section, all that gave something in it."""
     around = [key for key in origins if f"{dotted}.".startswith(f"{key}.")]
     if around:
         return origins[max(around, key=len)]
@@ -64,7 +64,7 @@ def _origin(origins: Mapping[str, str], dotted: str) -> str:
 
 
 def _nearest(dotted: str) -> str:
-    """Suggests a key: one spelt alike, else one of the same last part in another section."""
+    """Suggest a key: one spelt alike, else one of the same last part in another section."""
     known = list(keys())
     last = dotted.rsplit(".", 1)[-1]
     alike = get_close_matches(dotted, known, n=1, cutoff=0.85)

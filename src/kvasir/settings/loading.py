@@ -68,7 +68,7 @@ def load_settings(
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """Reads ``key=value`` as given to ``--set``.
+    """Read ``key=value`` as given to ``--set``.
 
     Raises:
         SettingsError: There is no ``=``, or a list or mapping is not YAML.
@@ -80,7 +80,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:
-    """Reads a YAML file of keys and values, without a look at what they are.
+    """Read a YAML file of keys and values, without a look at what they are.
 
     Raises:
         SettingsError: It is not there, or not YAML.
@@ -122,7 +122,7 @@ def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
 
 
 def _value(text: str, where: str) -> Any:
-    """Reads a value given as text: lists, mappings and null as in YAML, all else as it is."""
+    """Read a value given as text: lists, mappings and null as in YAML, all else as it is."""
     is_secret = re.split(r"__|\.", where)[-1].lower() in _SECRETS
     if is_secret or (not text.startswith(("{", "[")) and text != "null"):
         return text
@@ -130,14 +130,14 @@ def _value(text: str, where: str) -> Any:
 
 
 def _variable_names(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yields the dotted keys that the environment sets, each with its variable's name."""
+    """Yield the dotted keys that the environment sets, each with its variable's name."""
     for name in sorted(variables):
         if name.upper().startswith(ENVIRONMENT_PREFIX):
             yield name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", "."), name
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yields the dotted keys of all values of a tree."""
+    """Yield the dotted keys of all values of a tree."""
     for key, value in tree.items():
         if value and isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{key}.")

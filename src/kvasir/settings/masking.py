@@ -12,12 +12,12 @@ _SECRET_ENDINGS = ("token", "password", "api_key", "apikey", "secret", "authoriz
 
 
 def names_a_secret(key: object) -> bool:
-    """Returns whether what stands under a key, plain or dotted, is not for showing."""
+    """Return True if what stands under a key, plain or dotted, is not for showing."""
     return str(key).lower().replace("-", "_").endswith(_SECRET_ENDINGS)
 
 
 def hidden_keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yields the dotted keys of a tree whose values ``Settings.dump`` would not show."""
+    """Yield the dotted keys of a tree whose values ``Settings.dump`` would not show."""
     for key, value in tree.items():
         if isinstance(value, Mapping) and not names_a_secret(key):
             yield from hidden_keys(value, f"{prefix}{key}.")
@@ -26,7 +26,7 @@ def hidden_keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def mask(value: Any) -> Any:
-    """Hides what secret keys hold, and ``password`` of every ``scheme://user:password@host``."""
+    """Hide what secret keys hold, and ``password`` of every ``scheme://user:password@host``."""
     if isinstance(value, dict):
         return {
             key: "**********" if names_a_secret(key) and _is_given(inner) else mask(inner)
@@ -38,7 +38,7 @@ def mask(value: Any) -> Any:
 
 
 def _is_given(secret: object) -> bool:
-    """Tells a secret from an empty place, a switch, and the name of a variable that holds it."""
+    """Tell a secret from an empty place, a switch, and the name of a variable that holds it."""
     if isinstance(secret, Mapping) and secret.get("type") == "env_var":
         return False
     return secret not in (None, "") and not isinstance(secret, bool)

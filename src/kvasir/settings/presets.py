@@ -37,7 +37,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def preset(name: str) -> dict[str, Any]:
-    """Returns a preset's settings by dotted key.
+    """Return a preset's settings by dotted key.
 
     Raises:
         SettingsError: There is no such preset; names the known ones.

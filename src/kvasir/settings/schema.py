@@ -324,13 +324,13 @@ class Settings(Section):
         return [path for path in paths if "://" not in path]
 
     def dump(self) -> dict[str, Any]:
-        """Returns the tree as plain values, secrets masked, also those inside addresses."""
+        """Return the tree as plain values, secrets masked, also those inside addresses."""
         masked: dict[str, Any] = mask(self.model_dump(mode="json"))
         return masked
 
 
 def reveal(secret: SecretStr | None) -> str | None:
-    """Returns a secret's text, for the component that needs it."""
+    """Return a secret's text, for the component that needs it."""
     return secret.get_secret_value() if secret else None
 
 

@@ -48,7 +48,7 @@ def absolute_uri(uri: str) -> str:
 
 
 def guess_store(uri: str) -> str:
-    """Returns the kind of store that a URI means; ``absolute_uri`` comes first.
+    """Return the kind of store that a URI means; ``absolute_uri`` comes first.
 
     Raises:
         AmbiguousStoreError: It could be several.

@@ -10,7 +10,7 @@ _VERBS = ("carries", "opens", "needs", "hides", "follows", "measures", "colours"
 
 
 def write_notes(folder: Path, count: int, seed: int = 0) -> list[Path]:
-    """Writes small text files and returns their paths.
+    """Write small text files and return their paths.
 
     Args:
         folder: Made when it is not there.

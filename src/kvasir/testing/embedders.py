@@ -42,7 +42,7 @@ class EmbedderContract:
 
     @pytest.fixture
     def embedder(self) -> Embedder:
-        """The embedder under test; override it."""
+        """Return the embedder under test; override it."""
         raise NotImplementedError("override the fixture 'embedder'")
 
     @pytest.fixture(params=["documents", "queries"])
@@ -127,6 +127,6 @@ class EmbedderContract:
 
 
 def _cosines(left: Matrix, right: Matrix) -> Matrix:
-    """Returns the cosine of each pair of rows, float32 [n]."""
+    """Return the cosine of each pair of rows, float32 [n]."""
     cosines: Matrix = np.einsum("ij,ij->i", left, right)
     return cosines

@@ -27,7 +27,7 @@ _TERMS = re.compile(rf"[{CJK}]|[^\W_]+")
 
 
 def terms(text: str) -> list[str]:
-    """Returns the words of a text, case folded; each Chinese or Japanese character is a word."""
+    """Return the words of a text, case folded; each Chinese or Japanese character is a word."""
     return _TERMS.findall(text.casefold())
 
 
@@ -50,12 +50,12 @@ class FakeEmbedder:
         self.embedded = 0
 
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
-        """Returns float32 [n, dimension], unit length."""
+        """Return float32 [n, dimension], unit length."""
         self.embedded += len(texts)
         return self.embed_queries(texts)
 
     def embed_queries(self, texts: Sequence[str]) -> Matrix:
-        """Returns float32 [n, dimension], unit length."""
+        """Return float32 [n, dimension], unit length."""
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for row, text in zip(vectors, texts, strict=True):
             for word in terms(text):
@@ -66,7 +66,7 @@ class FakeEmbedder:
         return vectors
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Returns the number of words of each text, and two for the ends."""
+        """Return the number of words of each text, and two for the ends."""
         return [len(terms(text)) + 2 for text in texts]
 
 
@@ -78,11 +78,11 @@ class FakeAnalyzer:
         self._k1, self._b, self._average_length = k1, b, average_length
 
     def document_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
-        """Returns BM25 term weights of each text, without the IDF factor."""
+        """Return BM25 term weights of each text, without the IDF factor."""
         return [self._weights(terms(text)) for text in texts]
 
     def query_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
-        """Returns the distinct terms of each query, each of weight 1."""
+        """Return the distinct terms of each query, each of weight 1."""
         found = [_term_ids(terms(text)) for text in texts]
         return [SparseVector(ids, np.ones(len(ids), dtype=np.float32)) for ids, _ in found]
 
@@ -102,7 +102,7 @@ class FakeGenerator:
     """Quotes the first sentence of the best hit, word by word."""
 
     def generate(self, prompt: Prompt) -> Iterator[str]:
-        """Yields the sentence in pieces and the marker ``[1]``; nothing without hits."""
+        """Yield the sentence in pieces and the marker ``[1]``; nothing without hits."""
         if not prompt.hits:
             return
         sentence = re.split(r"(?<=[.!?。！？])\s*", prompt.hits[0].chunk.text.strip())[0]
@@ -140,7 +140,7 @@ class MemoryStore:
         analyzer: TextAnalyzer | None = None,
         fingerprint: str = "",
     ) -> None:
-        """Opens a collection, and creates it where there is none.
+        """Open a collection, and creates it where there is none.
 
         Raises:
             WrongEmbedderError: It was made with another dimension or by another embedder.
@@ -177,7 +177,7 @@ class MemoryStore:
         self.close()
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        """Writes chunks, replacing those of the same id."""
+        """Write chunks, replacing those of the same id."""
         self._check_open("writing")
         if len(chunks) == 0:
             return
@@ -196,7 +196,7 @@ class MemoryStore:
                 self._shelf.terms[chunk.id] = weight
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Deletes chunks by id; unknown ids are no error."""
+        """Delete chunks by id; unknown ids are no error."""
         self._check_open("deleting")
         with self._lock:
             for chunk_id in ids:
@@ -205,11 +205,11 @@ class MemoryStore:
                 self._shelf.terms.pop(chunk_id, None)
 
     def count(self, filters: Filter | None = None) -> int:
-        """Returns how many chunks there are."""
+        """Return how many chunks there are."""
         return len(self._select(filters))
 
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
-        """Returns chunks and their vectors [dimension]; unknown ids are left out."""
+        """Return chunks and their vectors [dimension]; unknown ids are left out."""
         self._check_open("reading")
         with self._lock:
             return [
@@ -221,7 +221,7 @@ class MemoryStore:
     def scroll(
         self, filters: Filter | None = None, batch_size: int = 1000
     ) -> Iterator[list[tuple[Chunk, Matrix]]]:
-        """Yields every chunk with its vector [dimension], in batches."""
+        """Yield every chunk with its vector [dimension], in batches."""
         found = self._select(filters)
         for start in range(0, len(found), batch_size):
             yield self.fetch([chunk.id for chunk in found[start : start + batch_size]])
@@ -313,7 +313,7 @@ class MemoryStore:
         return results
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
-        """Replaces the metadata of chunks without touching text or vectors."""
+        """Replace the metadata of chunks without touching text or vectors."""
         self._check_open("writing")
         with self._lock:
             for chunk_id in ids:

@@ -30,7 +30,7 @@ TEXTS = (
 
 
 def make_prompt(question: str = QUESTION, texts: tuple[str, ...] = TEXTS) -> Prompt:
-    """Returns a prompt with one hit a text, each of its own English document."""
+    """Return a prompt with one hit a text, each of its own English document."""
     hits = []
     for number, text in enumerate(texts):
         document = document_id(f"/contract/{number}.md")
@@ -47,12 +47,12 @@ class GeneratorContract:
 
     @pytest.fixture
     def generator(self) -> Generator:
-        """Returns the generator under test; override this."""
+        """Return the generator under test; override this."""
         raise NotImplementedError("override the fixture 'generator'")
 
     @pytest.fixture
     def prompt(self) -> Prompt:
-        """Returns a question with two sources, the first of which answers it."""
+        """Return a question with two sources, the first of which answers it."""
         return make_prompt()
 
     def test_an_answer_is_text_in_pieces(self, generator: Generator, prompt: Prompt) -> None:

@@ -45,7 +45,7 @@ class _Server(ThreadingHTTPServer):
     model: ModelServer
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that has enough and leaves is no fault."""
+        """Ignore clients that leave early."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -53,10 +53,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Keeps the test's output clean."""
+        """Keep the test's output clean."""
 
     def do_POST(self) -> None:
-        """Streams a reply as server-sent events."""
+        """Stream a reply as server-sent events."""
         model = self.server.model
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         model.requests.append(body)
@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def model_server(script: Script) -> Iterator[ModelServer]:
-    """Serves a script until the block ends."""
+    """Serve a script until the block ends."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.model = ModelServer(f"http://127.0.0.1:{server.server_port}", script)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -51,7 +51,7 @@ _PARTS: tuple[Part, ...] = (
 
 
 def make_document(parts: tuple[Part, ...] = _PARTS, uri: str = "kvasir.md") -> Document:
-    """Returns a document with these blocks, blank lines between them."""
+    """Return a document with these blocks, blank lines between them."""
     text, blocks = "", []
     for kind, piece, level, page in parts:
         text += "\n\n" if text else ""
@@ -61,7 +61,7 @@ def make_document(parts: tuple[Part, ...] = _PARTS, uri: str = "kvasir.md") -> D
 
 
 def plain_document(text: str, uri: str = "plain.txt") -> Document:
-    """Returns a document without blocks."""
+    """Return a document without blocks."""
     return Document(document_id(uri), uri, "Plain", text)
 
 
@@ -75,7 +75,7 @@ DOCUMENTS = (
 
 
 def uncovered(document: Document, chunks: list[Chunk]) -> str:
-    """Returns what of a document's text stands in no chunk's text, white space removed."""
+    """Return what of a document's text stands in no chunk's text, white space removed."""
     seen = bytearray(len(document.text))
     for chunk in chunks:
         seen[chunk.start : chunk.end] = b"\1" * (chunk.end - chunk.start)
@@ -95,7 +95,7 @@ class SplitterContract:
 
     @pytest.fixture
     def splitter(self) -> Splitter:
-        """The splitter under test; override it."""
+        """Return the splitter under test; override it."""
         raise NotImplementedError("override the fixture 'splitter'")
 
     @pytest.fixture(params=range(len(DOCUMENTS)), ids=lambda n: f"document{n}")

@@ -18,7 +18,7 @@ SCORE_TOLERANCE = 1e-3
 
 
 def make_chunk(number: int, text: str | None = None, metadata: Metadata | None = None) -> Chunk:
-    """Returns a chunk of its own id for each number; English unless its metadata differ."""
+    """Return a chunk of its own id for each number; English unless its metadata differ."""
     text = f"This is chunk number {number}." if text is None else text
     document = document_id(f"/contract/{number // 10}.md")
     return Chunk(
@@ -34,7 +34,7 @@ def make_chunk(number: int, text: str | None = None, metadata: Metadata | None =
 
 
 def make_vectors(count: int, dimension: int = DIMENSION, seed: int = 1) -> Matrix:
-    """Returns random vectors [count, dimension] of unit length."""
+    """Return random vectors [count, dimension] of unit length."""
     vectors = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
@@ -153,27 +153,27 @@ LANGUAGE_QUERIES = (
 
 
 def ids_of(hits: Sequence[Hit]) -> list[str]:
-    """Returns the chunk ids of hits, in order."""
+    """Return the chunk ids of hits, in order."""
     return [hit.chunk.id for hit in hits]
 
 
 def everything(store: VectorStore, filters: Filter | None = None) -> dict[str, Chunk]:
-    """Returns all chunks that scrolling yields, by id."""
+    """Return all chunks that scrolling yields, by id."""
     return {chunk.id: chunk for batch in store.scroll(filters) for chunk, _ in batch}
 
 
 def vectors_by_id(pairs: Sequence[tuple[Chunk, Matrix]]) -> dict[str, Matrix]:
-    """Returns vectors by chunk id."""
+    """Return vectors by chunk id."""
     return {chunk.id: vector for chunk, vector in pairs}
 
 
 def fifty_chunks() -> tuple[list[Chunk], Matrix, Matrix]:
-    """Returns fifty chunks, their vectors and six query vectors."""
+    """Return fifty chunks, their vectors and six query vectors."""
     return [make_chunk(i) for i in range(50)], make_vectors(50), make_vectors(6, seed=2)
 
 
 def write_language_chunks(store: VectorStore) -> dict[str, list[Chunk]]:
-    """Writes ``LANGUAGE_TEXTS`` and returns their chunks by language."""
+    """Write ``LANGUAGE_TEXTS`` and return their chunks by language."""
     chunks: dict[str, list[Chunk]] = {}
     for code, texts in LANGUAGE_TEXTS.items():
         first = 10 * len(chunks)
@@ -233,7 +233,7 @@ def _hits(store: VectorStore, scored: Sequence[tuple[float, Candidate]]) -> list
 def check_scores(
     store: VectorStore, chunks: Sequence[Chunk], vectors: Matrix, queries: Matrix
 ) -> None:
-    """Checks every score of every query against the cosine computed here."""
+    """Check every score of every query against the cosine computed here."""
     for hits, cosines in zip(
         search_vectors(store, queries, len(chunks)), queries @ vectors.T, strict=True
     ):
@@ -247,7 +247,7 @@ def check_scores(
 
 
 def check_filters(store: VectorStore, chunks: Sequence[Chunk], filters: Sequence[Filter]) -> None:
-    """Writes chunks and checks that each filter chooses those that ``matches`` chooses."""
+    """Write chunks and check that each filter chooses those that ``matches`` chooses."""
     store.upsert(chunks, make_vectors(len(chunks)))
     query = make_vectors(1, seed=9)
     for number, condition in enumerate(filters):
@@ -284,5 +284,5 @@ class _Approximate:
 
 
 def approximately(expected: Any) -> Any:
-    """Returns what equals the same hits in the same order with nearly the same scores."""
+    """Return what equals the same hits in the same order with nearly the same scores."""
     return _Approximate(expected)

@@ -23,7 +23,7 @@ class OpenStore(Protocol):
     def __call__(
         self, dimension: int = DIMENSION, fingerprint: str = "", collection: str = "contract"
     ) -> VectorStore:
-        """Returns the opened store."""
+        """Return the opened store."""
 
 
 @cache
@@ -45,7 +45,7 @@ class OpenedStores:
 
     @pytest.fixture
     def analyzer(self) -> TextAnalyzer:
-        """The analyzer of the keyword leg; stores hand it every text they index."""
+        """Return the analyzer of the keyword leg."""
         return _bm25()
 
     @pytest.fixture
@@ -67,5 +67,5 @@ class OpenedStores:
 
     @pytest.fixture
     def store(self, opened: OpenStore) -> VectorStore:
-        """A new, empty store."""
+        """Return a new, empty store."""
         return opened()

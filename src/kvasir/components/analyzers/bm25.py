@@ -73,7 +73,7 @@ class Bm25Analyzer:
     """
 
     def __init__(self, k1: float = 1.2, b: float = 0.75, average_length: float = 256.0) -> None:
-        """Sets BM25's parameters; a change asks for ingesting again.
+        """Set BM25's parameters; a change asks for ingesting again.
 
         Args:
             k1: How soon repeating a word stops counting; at least 0.
@@ -89,7 +89,7 @@ class Bm25Analyzer:
         self._model = lru_cache(maxsize=None)(self._make_model)
 
     def document_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
-        """Returns the term weights of each text, IDF left to the store.
+        """Return the term weights of each text, IDF left to the store.
 
         Args:
             texts: What is indexed.
@@ -101,7 +101,7 @@ class Bm25Analyzer:
         ]
 
     def query_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
-        """Returns the distinct terms of each query, each of weight 1."""
+        """Return the distinct terms of each query, each of weight 1."""
         queries = []
         for text, language in zip(texts, languages, strict=True):
             found = _merged(
@@ -111,7 +111,7 @@ class Bm25Analyzer:
         return queries
 
     def _parts(self, text: str, language: str) -> list[tuple[Bm25, str]]:
-        """Returns the text's parts, each with the model whose rules it follows."""
+        """Return the text's parts, each with the model whose rules it follows."""
         code = re.split("[-_]", language.strip().lower(), maxsplit=1)[0]
         if code in UNSPACED:
             return [(self._unspaced_model, text)]
@@ -153,7 +153,7 @@ class Bm25Analyzer:
 
 
 def _merged(vectors: Sequence[EdgeSparseVector]) -> SparseVector:
-    """Returns one vector with sorted, distinct term ids, weights of the same term added."""
+    """Return one vector with sorted, distinct term ids, weights of the same term added."""
     indices = np.concatenate([np.asarray(v.indices, dtype=np.uint32) for v in vectors])
     values = np.concatenate([np.asarray(v.values, dtype=np.float32) for v in vectors])
     distinct, positions = np.unique(indices, return_inverse=True)

@@ -76,7 +76,7 @@ class DoclingConverter:
         )
 
     def convert(self, source: Source, data: bytes) -> Conversion:
-        """Converts one document; see ``Converter``."""
+        """Convert one document; see ``Converter``."""
         name = PurePosixPath(unquote(urlsplit(source.uri).path)).name or "document.html"
         if not data:
             raise ExtractionError("empty", "it has no bytes")
@@ -131,7 +131,7 @@ def _failure(result: ConversionResult) -> ExtractionError:
 
 
 def _to_json(document: DoclingDocument) -> str:
-    """Returns the document's JSON without its pictures, which nobody can search."""
+    """Return the document's JSON without its pictures, which nobody can search."""
     for picture in document.pictures:
         picture.image = None
     for page in document.pages.values():

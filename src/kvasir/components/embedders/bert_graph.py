@@ -73,7 +73,7 @@ _ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
 
 
 def check_supported(config: Mapping[str, Any], pooling: str, modules: Iterable[str]) -> None:
-    """Raises SettingsError, naming the alternative, for a model that this engine cannot run."""
+    """Raise SettingsError, naming the alternative, for a model that this engine cannot run."""
     kind = config.get("model_type", "unknown")
     extra = sorted(set(modules) - {"Transformer", "Pooling", "Normalize"})
     reason = ""
@@ -97,7 +97,7 @@ def check_supported(config: Mapping[str, Any], pooling: str, modules: Iterable[s
 
 
 def build_graph(folder: Path, config: Mapping[str, Any], pooling: str) -> ov.Model:
-    """Builds the graph of an encoder.
+    """Build the graph of an encoder.
 
     Args:
         folder: Holds ``model.safetensors`` (or its shards).
@@ -122,13 +122,13 @@ def build_graph(folder: Path, config: Mapping[str, Any], pooling: str) -> ov.Mod
 
 
 def layer_weights(config: Mapping[str, Any]) -> int:
-    """Returns how many weights every token is multiplied with, from ``config.json``."""
+    """Return how many weights every token is multiplied with, from ``config.json``."""
     layers, _, hidden, inner = _sizes(config)
     return layers * hidden * (4 * hidden + 2 * inner)
 
 
 def _size_keys(config: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Returns the keys for the layers, the heads, and the widths of a layer and inside it."""
+    """Return the keys for the layers, the heads, and the widths of a layer and inside it."""
     if config["model_type"] == "distilbert":
         return "n_layers", "n_heads", "dim", "hidden_dim"
     return "num_hidden_layers", "num_attention_heads", "hidden_size", "intermediate_size"
@@ -230,7 +230,7 @@ def _integer(value: int) -> Any:
 
 
 def _open(folder: Path) -> Weights:
-    """Returns a reader of tensors by the name that they have below the model's prefix."""
+    """Return a reader of tensors by the name that they have below the model's prefix."""
     files = [file for file in weight_files(folder) if file.suffix == ".safetensors"]
     if not files:
         raise ModelNotFoundError(

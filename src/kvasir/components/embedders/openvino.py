@@ -67,7 +67,7 @@ class OpenVinoEmbedder:
         streams: int | None = None,
         run: Run | None = None,
     ) -> None:
-        """Finds the model and reads its configuration; weights are loaded on first use.
+        """Find the model and read its configuration; weights are loaded on first use.
 
         Args:
             name: A path, or a name on the Hugging Face hub.
@@ -114,11 +114,11 @@ class OpenVinoEmbedder:
         self._bulk: _Engine | None = None
 
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
-        """Returns float32 [n, dimension], unit length, in the order of the texts."""
+        """Return float32 [n, dimension], unit length, in the order of the texts."""
         return self._start(texts, self._model.document_prompt)()
 
     def embed_queries(self, texts: Sequence[str]) -> Matrix:
-        """The same for queries, with the model's query prompt if it has one."""
+        """Embed queries, with the model's query prompt if it has one."""
         return self._start(texts, self._model.query_prompt)()
 
     def start_queries(self, texts: Sequence[str]) -> PendingVectors:
@@ -130,7 +130,7 @@ class OpenVinoEmbedder:
         return _Pending(self._start(texts, self._model.query_prompt))
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Returns the tokens of each text as a document, special tokens and prompt included.
+        """Return the tokens of each text as a document, special tokens and prompt included.
 
         Nothing is cut off before counting: a count above ``max_tokens`` is a text whose end
         does not reach the model.
@@ -260,7 +260,7 @@ class _Engine:
         plan: Sequence[Sequence[int]],
         vectors: Matrix,
     ) -> Callable[[], None]:
-        """Starts computing batches of rows into their places in ``vectors``.
+        """Start computing batches of rows into their places in ``vectors``.
 
         Args:
             ids: The token ids of each row.
@@ -289,7 +289,7 @@ class _Engine:
 
     @contextmanager
     def _computing(self, running: deque[tuple[_Request, Sequence[int]]]) -> Iterator[None]:
-        """Ends all requests, without using them again, where the engine or the caller stops."""
+        """End all requests, without using them again, where the engine or the caller stops."""
         try:
             yield
         except BaseException as error:
@@ -330,7 +330,7 @@ class _Request:
         self._mask = np.zeros((0, 0), np.float32)
 
     def start(self, rows: Sequence[Sequence[int]], width: int) -> None:
-        """Starts computing a batch of token ids, padded to a width."""
+        """Start computing a batch of token ids, padded to a width."""
         if self._ids.shape != (len(rows), width):
             self._bind(len(rows), width)
         for index, row in enumerate(rows):
@@ -348,7 +348,7 @@ class _Request:
 
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Groups rows of similar length so that rows times the longest stays within a budget.
+    """Group rows of similar length so that rows times the longest stays within a budget.
 
     Args:
         lengths: Tokens of each row.

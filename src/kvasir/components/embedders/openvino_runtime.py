@@ -18,6 +18,6 @@ __all__ = ["op", "ov", "why"]
 
 
 def why(error: RuntimeError) -> str:
-    """Returns what OpenVINO says went wrong, without the places in its source."""
+    """Return what OpenVINO says went wrong, without the places in its source."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[-1].rstrip(".")

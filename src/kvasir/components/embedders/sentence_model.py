@@ -90,7 +90,7 @@ def read_sentence_model(
     query_prompt: str | None = None,
     document_prompt: str | None = None,
 ) -> SentenceModel:
-    """Reads a folder's configuration files.
+    """Read a folder's configuration files.
 
     Args:
         folder: The model.
@@ -120,7 +120,7 @@ def read_sentence_model(
 
 
 def _modules(path: Path) -> dict[str, str]:
-    """Returns the steps of the pipeline: class name to folder."""
+    """Return the steps of the pipeline: class name to folder."""
     file = path / "modules.json"
     if not file.is_file():
         return {"Transformer": "", "Pooling": "1_Pooling"}
@@ -153,7 +153,7 @@ def _sequence(value: object) -> list[object]:
 
 
 def _prompts(folder: ModelFolder) -> tuple[str, str]:
-    """Returns the prompts of queries and of documents, as sentence-transformers chooses them."""
+    """Return the prompts of queries and of documents, as sentence-transformers chooses them."""
     file = folder.path / "config_sentence_transformers.json"
     settings: dict[str, Any] = read_json(file)
     prompts: dict[str, str] = settings.get("prompts") or {}

@@ -54,7 +54,7 @@ class SentenceTransformersEmbedder:
         batch_size: int | None = None,
         run: Run | None = None,
     ) -> None:
-        """Finds and loads the model.
+        """Find and loads the model.
 
         Args:
             name: A path, or a name on the Hugging Face hub.
@@ -107,15 +107,15 @@ class SentenceTransformersEmbedder:
         self._lock = threading.Lock()
 
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
-        """Returns float32 [n, dimension], unit length, in the order of the texts."""
+        """Return float32 [n, dimension], unit length, in the order of the texts."""
         return self._embed(texts, self._model.document_prompt)
 
     def embed_queries(self, texts: Sequence[str]) -> Matrix:
-        """The same for queries, with the model's query prompt if it has one."""
+        """Embed queries, with the model's query prompt if it has one."""
         return self._embed(texts, self._model.query_prompt)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Returns the tokens of each text as a document, special tokens and prompt included."""
+        """Return the tokens of each text as a document, special tokens and prompt included."""
         if not texts:
             return []
         prompt = self._model.document_prompt
@@ -149,7 +149,7 @@ class SentenceTransformersEmbedder:
 
 
 def usable_device(device: str | None) -> str:
-    """Returns the device to compute on.
+    """Return the device to compute on.
 
     Raises:
         SettingsError: There is no such device here.

@@ -17,7 +17,7 @@ _DECLARATION = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 
 
 def open_archive(data: bytes, *, entities: bool = False) -> zipfile.ZipFile:
-    """Opens an archive after checking what it would expand to.
+    """Open an archive after checking what it would expand to.
 
     Args:
         data: The archive's bytes.
@@ -53,14 +53,14 @@ def open_archive(data: bytes, *, entities: bool = False) -> zipfile.ZipFile:
 
 
 def damaged(detail: str) -> ExtractionError:
-    """Returns the error for a file whose structure is broken."""
+    """Return the error for a file whose structure is broken."""
     return ExtractionError(
         "malformed", f"it is damaged ({detail}); open it in its program and save it again"
     )
 
 
 def parse_xml(data: bytes) -> etree._Element:
-    """Parses XML without entities, network or external files.
+    """Parse XML without entities, network or external files.
 
     Raises:
         ExtractionError: It is not well-formed.
@@ -75,7 +75,7 @@ def parse_xml(data: bytes) -> etree._Element:
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Returns a member's bytes.
+    """Return a member's bytes.
 
     Raises:
         ExtractionError: It is missing or damaged.

@@ -28,19 +28,19 @@ class Attachments:
         self._unread: list[str] = []
 
     def add(self, name: str, data: bytes) -> None:
-        """Appends one attachment; one that cannot be read is remembered by name and reason."""
+        """Append one attachment; one that cannot be read is remembered by name and reason."""
         self._append(name, lambda: self._extract(name, data))
 
     def add_mail(self, name: str, read: Callable[[Source, int], Document]) -> None:
-        """The same for mail that is no file of its own; ``read`` takes its source and depth."""
+        """Append a mail that is attached as an object; ``read`` takes its source and depth."""
         self._append(name, lambda: read(self._inside(name, media_types.MSG), self._next_depth()))
 
     def note(self, name: str, reason: str) -> None:
-        """Remembers what is not read."""
+        """Remember what is not read."""
         self._unread.append(f"{name} ({reason})")
 
     def finish(self) -> None:
-        """Writes down what could not be read."""
+        """Write down what could not be read."""
         self._builder.set_metadata({_UNREAD: "; ".join(self._unread)})
 
     def _append(self, name: str, read: Callable[[], Document]) -> None:

@@ -19,7 +19,7 @@ class CsvExtractor:
     """Reads delimited text; the first row is the header."""
 
     def extract(self, source: Source, data: bytes) -> Document:
-        """Extracts the table; see ``Extractor``."""
+        """Extract the table; see ``Extractor``."""
         text = decode(data)
         builder = DocumentBuilder(source)
         csv.field_size_limit(1 << 27)
@@ -37,7 +37,7 @@ def _rows(text: str, delimiter: str, limit: int | None = None) -> list[list[str]
 
 
 def _delimiter(text: str) -> str:
-    """Returns the delimiter that gives the most rows of one same width above 1."""
+    """Return the delimiter that gives the most rows of one same width above 1."""
 
     def agreement(delimiter: str) -> tuple[int, int]:
         widths = Counter(len(row) for row in _rows(text, delimiter, _SAMPLE_ROWS) if row)

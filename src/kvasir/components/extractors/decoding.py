@@ -20,7 +20,7 @@ _WESTERN_SHARE = 0.25
 
 
 def decode(data: bytes, declared: str | None = None) -> str:
-    """Decodes text: by byte order mark, declared encoding, UTF-8, UTF-16, then by statistics.
+    """Decode text: by byte order mark, declared encoding, UTF-8, UTF-16, then by statistics.
 
     Line ends stay as they are; a byte order mark is left out.
     """
@@ -45,7 +45,7 @@ def _try(data: bytes, encoding: str | None) -> str | None:
 
 
 def _eight_bit_encoding(data: bytes) -> str:
-    """Returns cp1252 for text with few high bytes (Western languages), else the likeliest."""
+    """Return cp1252 for text with few high bytes (Western languages), else the likeliest."""
     sample = data[:_SAMPLE]
     high = sum(byte >= 0x80 for byte in sample)
     if high <= len(sample) * _WESTERN_SHARE:

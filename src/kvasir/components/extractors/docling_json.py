@@ -23,7 +23,7 @@ class DoclingJsonExtractor:
     """Reads docling's JSON of both schemas."""
 
     def extract(self, source: Source, data: bytes) -> Document:
-        """Extracts body text, headings and tables; see ``Extractor``."""
+        """Extract body text, headings and tables; see ``Extractor``."""
         try:
             values: Any = json.loads(decode(data))
         except (json.JSONDecodeError, RecursionError) as error:

@@ -15,7 +15,7 @@ _COUNTS = ("reference_count", "citation_count")
 
 
 def read_v1(values: dict[str, Any], builder: DocumentBuilder) -> None:
-    """Appends the document's blocks.
+    """Append the document's blocks.
 
     Raises:
         ExtractionError: It breaks its schema; the message names the place.
@@ -44,7 +44,7 @@ def read_v1(values: dict[str, Any], builder: DocumentBuilder) -> None:
 
 
 def _check(values: dict[str, Any]) -> None:
-    """Refuses what the schema refuses, so that a truncated export is not indexed by halves."""
+    """Refuse what the schema refuses, so that a truncated export is not indexed by halves."""
     info, description = values.get("file-info"), values.get("description") or {}
     if not isinstance(info, dict) or not isinstance(info.get("filename"), str):
         raise _broken("file-info.filename", "is missing")
@@ -80,7 +80,7 @@ class _Reader:
         self._captions: set[str] = set()
 
     def item(self, item: dict[str, Any]) -> None:
-        """Appends one item of ``main-text``, following its reference."""
+        """Append one item of ``main-text``, following its reference."""
         reference = item.get("$ref") or item.get("__ref")
         if reference:
             item = {**item, **self._resolve(str(reference))}
@@ -111,12 +111,12 @@ class _Reader:
             self._builder.add(code, text, page=page)
 
     def flush(self) -> None:
-        """Ends a run of list items."""
+        """End a run of list items."""
         self._builder.add(BlockKind.LIST, "\n".join(self._items), page=self._items_page)
         self._items = []
 
     def _caption(self, text: str, page: int | None) -> None:
-        """Appends a caption once: tables repeat what stands in the main text."""
+        """Append a caption once: tables repeat what stands in the main text."""
         if text.strip() not in self._captions:
             self._captions.add(text.strip())
             self._builder.add(BlockKind.CAPTION, text, page=page)

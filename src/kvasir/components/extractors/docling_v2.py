@@ -27,7 +27,7 @@ _KINDS = {
 
 
 def read_v2(values: dict[str, Any], builder: DocumentBuilder) -> None:
-    """Appends the document's blocks in reading order.
+    """Append the document's blocks in reading order.
 
     Raises:
         ExtractionError: It has no body, or a reference in it leads nowhere.
@@ -73,7 +73,7 @@ class _Reader:
         return self._own_title or self._first_heading
 
     def read(self, parent: dict[str, Any], depth: int = 0, ordered: bool = False) -> None:
-        """Appends all that the children of an item refer to."""
+        """Append all that the children of an item refer to."""
         number = 0
         for reference in parent.get("children") or ():
             name, item = self._resolve(reference)
@@ -86,7 +86,7 @@ class _Reader:
             self._item(item, depth, number if ordered else None)
 
     def flush(self) -> None:
-        """Ends a run of list items."""
+        """End a run of list items."""
         self._builder.add(BlockKind.LIST, "\n".join(self._items), page=self._items_page)
         self._items = []
 
@@ -131,7 +131,7 @@ class _Reader:
             self._items.append(f"{'    ' * depth}{marker} {text}")
 
     def _inline(self, group: dict[str, Any], depth: int) -> None:
-        """Appends pieces of one line, which docling splits where the formatting changes."""
+        """Append pieces of one line, which docling splits where the formatting changes."""
         texts = []
         page = None
         for reference in group.get("children") or ():
@@ -181,7 +181,7 @@ def _page(item: dict[str, Any]) -> int | None:
 
 
 def _rows(data: dict[str, Any]) -> list[list[str]]:
-    """Returns the cells; a cell that spans several stands in each of them."""
+    """Return the cells; a cell that spans several stands in each of them."""
     cells = data.get("table_cells") or [cell for row in data.get("grid") or () for cell in row]
     grid: dict[tuple[int, int], str] = {}
     for cell in cells:

@@ -19,17 +19,17 @@ _WITHOUT_WIDTH = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 
 
 def is_blank(text: str) -> bool:
-    """True if a text has no visible character; marks without width are none."""
+    """Return True if a text has no visible character; mark without width are none."""
     return not text.translate(_WITHOUT_WIDTH).strip()
 
 
 def file_name(uri: str) -> str:
-    """Returns the last part of a path or URL."""
+    """Return the last part of a path or URL."""
     return re.split(r"[/\\]", uri.rstrip("/\\"))[-1] or uri
 
 
 def empty_error() -> ExtractionError:
-    """Returns the error for a file without any text."""
+    """Return the error for a file without any text."""
     return ExtractionError("empty", "there is no text in it; nothing to index")
 
 
@@ -70,7 +70,7 @@ class DocumentBuilder:
             self.title = " ".join(text.split())
 
     def set_metadata(self, values: Metadata) -> None:
-        """Adds metadata; empty texts are left out, a key given twice keeps its first value."""
+        """Add metadata; empty texts are left out, a key given twice keeps its first value."""
         for key, value in values.items():
             if isinstance(value, str):
                 value = replace_control_characters(value).strip()
@@ -78,7 +78,7 @@ class DocumentBuilder:
                 self._metadata[key] = value
 
     def absorb(self, document: Document) -> None:
-        """Appends the blocks of another document, such as an attachment's."""
+        """Append the blocks of another document, such as an attachment's."""
         for block in document.blocks:
             self.add(block.kind, document.text[block.start : block.end], level=block.level)
 
@@ -88,7 +88,7 @@ class DocumentBuilder:
         return not self._blocks
 
     def build(self) -> Document:
-        """Returns the document.
+        """Return the document.
 
         Raises:
             ExtractionError: No block holds any text.

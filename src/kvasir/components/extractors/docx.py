@@ -35,7 +35,7 @@ class DocxExtractor:
     """Reads DOCX and DOCM."""
 
     def extract(self, source: Source, data: bytes) -> Document:
-        """Extracts headings, paragraphs, lists, tables and equations; see ``Extractor``."""
+        """Extract headings, paragraphs, lists, tables and equations; see ``Extractor``."""
         open_archive(data).close()
         try:
             word = docx.Document(io.BytesIO(data))
@@ -75,7 +75,7 @@ class _Reader:
         self.title = ""
 
     def read(self, parent: etree._Element) -> None:
-        """Appends all blocks inside an element."""
+        """Append all blocks inside an element."""
         for child in parent:
             if child.tag == f"{_W}p":
                 self._paragraph(child)
@@ -86,13 +86,13 @@ class _Reader:
                 self.read(child)
 
     def flush(self) -> None:
-        """Ends a run of list items or of code lines."""
+        """End a run of list items or of code lines."""
         self._builder.add(BlockKind.LIST, "\n".join(self._items))
         self._builder.add(BlockKind.CODE, "\n".join(self._code))
         self._items, self._code, self._list = [], [], None
 
     def read_notes(self) -> None:
-        """Appends footnotes and endnotes."""
+        """Append footnotes and endnotes."""
         for kind in (RELATIONSHIP_TYPE.FOOTNOTES, RELATIONSHIP_TYPE.ENDNOTES):
             part = _related(self._word, kind)
             for note in part if part is not None else ():
@@ -141,7 +141,7 @@ class _Reader:
             reference = style.find(f"{_W}basedOn")
 
     def _style(self, paragraph: etree._Element) -> tuple[str, int | None]:
-        """Returns the style's name in lower case and the heading's level, if it is one."""
+        """Return the style's name in lower case and the heading's level, if it is one."""
         first, level = "", None
         outlines = [paragraph.find(f"{_W}pPr/{_W}outlineLvl")]
         for style in self._style_chain(paragraph):
@@ -161,7 +161,7 @@ class _Reader:
         return first, level
 
     def _list_place(self, paragraph: etree._Element) -> tuple[str, int]:
-        """Returns the list's id, or nothing, and the depth of the item."""
+        """Return the list's id, or nothing, and the depth of the item."""
         number_id, depth = "", ""
         places = [paragraph.find(f"{_W}pPr/{_W}numPr")]
         places += [style.find(f"{_W}pPr/{_W}numPr") for style in self._style_chain(paragraph)]
@@ -217,7 +217,7 @@ def _pieces(element: etree._Element) -> Iterator[str]:
 
 
 def _rows(table: etree._Element) -> list[list[str]]:
-    """Returns the cells; a merged cell stands in each place that it covers."""
+    """Return the cells; a merged cell stands in each place that it covers."""
     rows: list[list[str]] = []
     for row in table.iter(f"{_W}tr"):
         if next(row.iterancestors(f"{_W}tbl")) is not table:

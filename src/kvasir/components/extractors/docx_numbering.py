@@ -33,7 +33,7 @@ class Numbering:
                 self._abstract[str(number.get(f"{_W}numId"))] = str(reference.get(f"{_W}val"))
 
     def label(self, number_id: str, depth: int) -> str:
-        """Counts one item and returns its label, ``-`` for bullets."""
+        """Count one item and return its label, ``-`` for bullets."""
         levels = self._levels.get(self._abstract.get(number_id, ""), {})
         counts = self._counts[number_id]
         depth = min(depth, 8)

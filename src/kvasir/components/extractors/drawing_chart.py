@@ -20,7 +20,7 @@ _MAX_POINTS = 10_000
 
 
 def add_chart(root: etree._Element, builder: DocumentBuilder, page: int) -> None:
-    """Appends a chart's title as a caption and its series as the columns of a table."""
+    """Append a chart's title as a caption and its series as the columns of a table."""
     title = root.find(f"{_C}chart/{_C}title")
     texts = title.iter(f"{_A}t", f"{_C}v") if title is not None else ()
     lines = ("".join(part.text or "" for part in texts), _kind(root))
@@ -41,7 +41,7 @@ def add_chart(root: etree._Element, builder: DocumentBuilder, page: int) -> None
 
 
 def _kind(root: etree._Element) -> str:
-    """Returns ``Bar chart``, ``Line chart``, ... by the plot's element name."""
+    """Return ``Bar chart``, ``Line chart``, ... by the plot's element name."""
     plot = root.find(f"{_C}chart/{_C}plotArea")
     for child in plot if plot is not None else ():
         name = str(child.tag).removeprefix(_C)
@@ -51,7 +51,7 @@ def _kind(root: etree._Element) -> str:
 
 
 def _points(series: etree._Element, name: str) -> dict[int, str]:
-    """Returns the cached values by their place; labels of several levels are joined."""
+    """Return the cached values by their place; labels of several levels are joined."""
     found: dict[int, str] = {}
     for place, value in _values(series.find(f"{_C}{name}")):
         found[place] = f"{value} {found[place]}" if place in found else value

@@ -27,7 +27,7 @@ class EmlExtractor:
         self._depth = depth
 
     def extract(self, source: Source, data: bytes) -> Document:
-        """Extracts headers, body and attachments; see ``Extractor``."""
+        """Extract headers, body and attachments; see ``Extractor``."""
         message = message_from_bytes(data, policy=policy.default)
         assert isinstance(message, EmailMessage)
         if message.get_content_type() in _ENCRYPTED:

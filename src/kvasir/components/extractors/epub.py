@@ -22,7 +22,7 @@ class EpubExtractor:
     """Reads e-books."""
 
     def extract(self, source: Source, data: bytes) -> Document:
-        """Extracts the chapters in the order of the spine; see ``Extractor``."""
+        """Extract the chapters in the order of the spine; see ``Extractor``."""
         archive = open_archive(data, entities=True)
         names = set(archive.namelist())
         if _DRM in names and _RIGHTS in names:

@@ -46,7 +46,7 @@ class HtmlExtractor:
     """Reads web pages."""
 
     def extract(self, source: Source, data: bytes) -> Document:
-        """Extracts the page's blocks; see ``Extractor``."""
+        """Extract the page's blocks; see ``Extractor``."""
         root = parse_html(data)
         builder = DocumentBuilder(source)
         add_html(root, builder)
@@ -58,7 +58,7 @@ class HtmlExtractor:
 
 
 def parse_html(data: bytes) -> etree._Element:
-    """Parses a page as browsers do; external entities and the network are never touched."""
+    """Parse a page as browsers do; external entities and the network are never touched."""
     head = data[:4096]
     declared = _CHARSET.search(head) or _XML_ENCODING.search(head)
     text = decode(data, declared[1].decode("ascii") if declared else None)
@@ -90,7 +90,7 @@ def _too_deep() -> ExtractionError:
 
 
 def add_html(root: etree._Element, builder: DocumentBuilder) -> None:
-    """Appends the blocks of an element and all below it.
+    """Append the blocks of an element and all below it.
 
     Raises:
         ExtractionError: Lists lie in lists beyond all reason.
@@ -135,7 +135,7 @@ def _is_dropped(element: etree._Element) -> bool:
 
 
 def _tag(element: etree._Element) -> str:
-    """Returns the name without an XML prefix, lower case."""
+    """Return the name without an XML prefix, lower case."""
     return str(element.tag).rpartition("}")[2].rpartition(":")[2].lower()
 
 
@@ -147,7 +147,7 @@ class _Walker:
         self._run: list[str] = []
 
     def walk(self, element: etree._Element, depth: int = 0) -> None:
-        """Appends everything inside an element."""
+        """Append everything inside an element."""
         self._run.append(element.text or "")
         for child in element:
             if not _is_dropped(child):
@@ -199,7 +199,7 @@ def _is_block(element: etree._Element) -> bool:
 
 
 def _texts(element: etree._Element) -> Iterator[str]:
-    """Yields the text inside an element, with a space between what stands apart on a page.
+    """Yield the text inside an element, with a space between what stands apart on a page.
 
     Without recursion: pages come with thousands of elements one in the other.
     """
@@ -305,7 +305,7 @@ def _announced(terms: Sequence[str]) -> str:
 
 
 def _is_in(child: etree._Element, item: etree._Element, apart: frozenset[str] = _LISTS) -> bool:
-    """True if an element is directly this item's and not in a deeper item or list."""
+    """Return True if an element is directly this item's and not in a deeper item or list."""
     parent = child.getparent()
     while parent is not None and parent is not item:
         if _tag(parent) in apart or _is_dropped(parent):
@@ -383,7 +383,7 @@ def _outside_tables(element: etree._Element) -> Iterator[str]:
 
 
 def _table_rows(table: etree._Element) -> list[list[str]]:
-    """Returns the table's cells; a cell that spans several stands in each of them."""
+    """Return the table's cells; a cell that spans several stands in each of them."""
     grid: dict[tuple[int, int], str] = {}
     rows = _own_rows(table)
     for y, row in enumerate(rows):

@@ -43,7 +43,7 @@ class MarkdownExtractor:
         self._parser = MarkdownIt("commonmark").enable("table")
 
     def extract(self, source: Source, data: bytes) -> Document:
-        """Extracts blocks whose spans lie in the file's own text; see ``Extractor``."""
+        """Extract blocks whose spans lie in the file's own text; see ``Extractor``."""
         text = replace_control_characters(decode(data))
         properties, body_start = _front_matter(text)
         body = text[body_start:]
@@ -95,7 +95,7 @@ def _title(tokens: Sequence[Token]) -> str:
 
 
 def _front_matter(text: str) -> tuple[dict[str, MetadataValue], int]:
-    """Returns the properties at the head of a file and where its body starts."""
+    """Return the properties at the head of a file and where its body starts."""
     match = _FRONT_MATTER.match(text)
     if not match:
         return {}, 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """Returns rows as a Markdown table whose first row is the header.
+    """Return rows as a Markdown table whose first row is the header.
 
     Empty rows, and columns that are empty throughout, are left out. A cell's line breaks
     become spaces and its ``|`` is escaped, so that one line is one row.

@@ -42,7 +42,7 @@ class MsgExtractor:
         self._depth = depth
 
     def extract(self, source: Source, data: bytes) -> Document:
-        """Extracts headers, body and attachments; see ``Extractor``."""
+        """Extract headers, body and attachments; see ``Extractor``."""
         try:
             with olefile.OleFileIO(io.BytesIO(data)) as file:
                 return _read(source, _Storage(file), self._depth)
@@ -147,7 +147,7 @@ def _add_attachment(folder: _Storage, unnamed: str, attachments: Attachments) ->
 
 
 def _date(mail: _Storage) -> str:
-    """Returns when the mail was sent, from the fixed-length properties."""
+    """Return when the mail was sent, from the fixed-length properties."""
     data = mail.stream(_PROPERTIES) or b""
     times: dict[int, int] = {}
     for place in range(_TOP_HEADER if mail.is_top else _INNER_HEADER, len(data) - 15, 16):

@@ -35,7 +35,7 @@ class OdfExtractor:
     """Reads ODT, ODP and ODS."""
 
     def extract(self, source: Source, data: bytes) -> Document:
-        """Extracts headings, paragraphs, lists, tables and slides; see ``Extractor``."""
+        """Extract headings, paragraphs, lists, tables and slides; see ``Extractor``."""
         archive = open_archive(data)
         if "META-INF/manifest.xml" in archive.namelist():
             manifest = read_member(archive, "META-INF/manifest.xml")
@@ -64,7 +64,7 @@ def _find(root: etree._Element, tag: str) -> str:
 
 
 def _numbered_levels(content: etree._Element) -> set[tuple[str, int]]:
-    """Returns which levels of which list styles are numbered."""
+    """Return which levels of which list styles are numbered."""
     return {
         (str(style.get(f"{_STYLE}name")), int(level.get(f"{_TEXT}level") or 1))
         for style in content.iter(f"{_TEXT}list-style")
@@ -85,7 +85,7 @@ class _Reader:
         self.title = ""
 
     def read(self, parent: etree._Element) -> None:
-        """Appends all blocks inside an element."""
+        """Append all blocks inside an element."""
         for child in parent:
             tag = child.tag
             if tag in _SKIPPED:
@@ -107,7 +107,7 @@ class _Reader:
                 self.read(child)
 
     def flush(self) -> None:
-        """Ends a run of list items."""
+        """End a run of list items."""
         self._add(BlockKind.LIST, "\n".join(self._items))
         self._items, self._counts = [], {}
 
@@ -181,7 +181,7 @@ def _pieces(element: etree._Element) -> Iterator[str]:
 
 
 def _rows(table: etree._Element) -> list[list[str]]:
-    """Returns the cells; a cell that spans several stands in each of them."""
+    """Return the cells; a cell that spans several stands in each of them."""
     grid: dict[tuple[int, int], str] = {}
     y = width = 0
     for row in table.iter(f"{_TABLE}table-row"):

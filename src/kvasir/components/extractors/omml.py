@@ -35,7 +35,7 @@ _OVERBRACE = "⏞"
 
 
 def latex(element: etree._Element) -> str:
-    """Returns the LaTeX of an ``oMath`` or ``oMathPara`` element, without dollar signs."""
+    """Return the LaTeX of an ``oMath`` or ``oMathPara`` element, without dollar signs."""
     return "".join(_node(child) for child in element)
 
 

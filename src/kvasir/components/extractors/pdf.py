@@ -33,7 +33,7 @@ class PdfExtractor:
     """Reads PDF; a document that opens without a password is read whatever its permissions."""
 
     def extract(self, source: Source, data: bytes) -> Document:
-        """Extracts the blocks of all pages; see ``Extractor``."""
+        """Extract the blocks of all pages; see ``Extractor``."""
         try:
             pdf = pdfium.PdfDocument(data)
         except pdfium.PdfiumError as error:
@@ -98,14 +98,14 @@ def _has_picture(page: pdfium.PdfPage) -> bool:
 
 
 def _is_title(title: str) -> bool:
-    """Tells a title from what programs put there: a file name, the program's own name."""
+    """Tell a title from what programs put there: a file name, the program's own name."""
     return bool(title) and not re.search(r"\.\w{2,4}$|^untitled|^microsoft|^\W*$", title, re.I)
 
 
 def _without_running_heads(
     pages: Sequence[Sequence[Line]], heights: Sequence[float]
 ) -> list[list[Line]]:
-    """Leaves out page numbers, and lines that stand in the margins of many pages but once."""
+    """Leave out page numbers, and lines that stand in the margins of many pages but once."""
     found: Counter[str] = Counter()
     for lines, height in zip(pages, heights, strict=True):
         found.update({_key(line) for line in lines if _in_margin(line, height)})

@@ -39,7 +39,7 @@ class Piece:
 
 
 def body_size(pages: Sequence[Sequence[Line]]) -> float:
-    """Returns the font size in which most characters are set."""
+    """Return the font size in which most characters are set."""
     counts: Counter[float] = Counter()
     for lines in pages:
         for line in lines:
@@ -48,7 +48,7 @@ def body_size(pages: Sequence[Sequence[Line]]) -> float:
 
 
 def region_pieces(lines: Sequence[Line], body: float) -> list[Piece]:
-    """Returns the pieces of one region in order; headings have no level yet."""
+    """Return the pieces of one region in order; headings have no level yet."""
     pieces: list[Piece] = []
     group: list[Line] = []
     right = max((line.x1 for line in lines), default=0.0)
@@ -79,7 +79,7 @@ def _table_text(table: Table) -> str:
 
 
 def set_levels(pages: Sequence[Sequence[Piece]]) -> list[list[Piece]]:
-    """Gives headings their level: the largest type is 1, bold type of the body's size last."""
+    """Give headings their level: the largest type is 1, bold type of the body's size last."""
     headings = [piece for pieces in pages for piece in pieces if piece.kind is BlockKind.HEADING]
     sizes = sorted({round(piece.size) for piece in headings}, reverse=True)
     levels = {size: min(place, 6) for place, size in enumerate(sizes, 1)}
@@ -123,7 +123,7 @@ def _begins_paragraph(group: Sequence[Line], line: Line, right: float, leading: 
 
 
 def _leading(lines: Sequence[Line]) -> float:
-    """Returns the usual step from line to line of a region, in font sizes."""
+    """Return the usual step from line to line of a region, in font sizes."""
     steps = [
         (before.y0 - after.y0) / after.size
         for before, after in pairwise(lines)
@@ -166,7 +166,7 @@ def _piece(lines: Sequence[Line], body: float) -> Piece:
 
 
 def _join(lines: Sequence[Line]) -> str:
-    """Joins hard-wrapped lines; a word that was hyphenated at a line's end is whole again."""
+    """Join hard-wrapped lines; a word that was hyphenated at a line's end is whole again."""
     text = lines[0].text
     for line in lines[1:]:
         after = line.text
@@ -181,7 +181,7 @@ def _join(lines: Sequence[Line]) -> str:
 
 
 def _is_ideograph(character: str) -> bool:
-    """Says whether it is written without spaces between words: Han and Kana."""
+    """Return True if it is written without spaces between words: Han and Kana."""
     return "぀" <= character <= "ヿ" or "一" <= character <= "鿿" or "㐀" <= character <= "䶿"
 
 

@@ -64,7 +64,7 @@ class Line:
 
 
 def page_lines(page: PdfPage, text_page: PdfTextPage) -> list[Line]:
-    """Returns a page's lines in the order of the content stream."""
+    """Return a page's lines in the order of the content stream."""
     reader = _LineReader(page, text_page)
     for index in range(text_page.count_chars()):
         reader.take(index)
@@ -91,7 +91,7 @@ class _LineReader:
         self._last = (0.0, 0.0)
 
     def take(self, index: int) -> None:
-        """Adds one character to the line, or ends it."""
+        """Add one character to the line, or ends it."""
         code = pdfium.FPDFText_GetUnicode(self._text, index)
         character = chr(code) if 0 < code <= 0x10FFFF and not 0xD800 <= code <= 0xDFFF else ""
         if character in _LINE_ENDS or not character:
@@ -145,7 +145,7 @@ class _LineReader:
         )
 
     def end_line(self) -> None:
-        """Keeps the line that was collected, if it has visible text."""
+        """Keep the line that was collected, if it has visible text."""
         text = "".join(self._characters).strip()
         if self._line is not None and text:
             # Presentation forms (Arabic shapes, ligatures) become the letters that are typed.
@@ -199,5 +199,5 @@ def _has_forms(text: str) -> bool:
 
 
 def _changes_to_rtl(before: str, after: str) -> bool:
-    """Says whether a Latin word ends where an Arabic or Hebrew one begins."""
+    """Return True if a Latin word ends where an Arabic or Hebrew one begins."""
     return before.isascii() and before.isalnum() and unicodedata.bidirectional(after) in ("R", "AL")

@@ -21,7 +21,7 @@ _OUT_OF_ORDER = 0.25
 
 
 def reading_order(lines: Sequence[Line]) -> list[list[Line]]:
-    """Returns the lines as regions to be read one after the other, each from its top."""
+    """Return the lines as regions to be read one after the other, each from its top."""
     upright = [line for line in lines if not line.is_vertical]
     regions = _regions(upright)
     vertical = [line for line in lines if line.is_vertical]
@@ -56,7 +56,7 @@ def _regions(lines: list[Line]) -> list[list[Line]]:
 
 
 def _gutter(lines: Sequence[Line]) -> float | None:
-    """Returns the x of the strip between two columns, or None."""
+    """Return the x of the strip between two columns, or None."""
     if len(lines) < 2 * _FEWEST_LINES:
         return None
     start, end = min(line.x0 for line in lines), max(line.x1 for line in lines)
@@ -85,7 +85,7 @@ def _gutter(lines: Sequence[Line]) -> float | None:
 
 
 def _downwards(lines: Sequence[Line]) -> list[Line]:
-    """Returns lines from the top; as the producer wrote them where that is nearly the same."""
+    """Return lines from the top; as the producer wrote them where that is nearly the same."""
     jumps = sum(after.y0 > before.y1 for before, after in pairwise(lines))
     if jumps <= len(lines) * _OUT_OF_ORDER:
         return list(lines)

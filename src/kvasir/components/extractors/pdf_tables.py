@@ -24,7 +24,7 @@ class Table:
 
 
 def split_tables(lines: Sequence[Line]) -> list[Line | Table]:
-    """Returns the lines of a region with each run of tabular rows made into a table."""
+    """Return the lines of a region with each run of tabular rows made into a table."""
     parts: list[Line | Table] = []
     run: list[list[Line]] = []
 
@@ -52,7 +52,7 @@ def split_tables(lines: Sequence[Line]) -> list[Line | Table]:
 
 
 def _rows(lines: Sequence[Line]) -> list[list[Line]]:
-    """Groups lines that stand beside each other; a cell of two lines joins its row."""
+    """Group lines that stand beside each other; a cell of two lines joins its row."""
     rows: list[list[Line]] = []
     for line in lines:
         if rows and any(_beside(line, other) for other in rows[-1]):
@@ -78,7 +78,7 @@ def _apart(line: Line, other: Line) -> bool:
 
 
 def _continues(run: Sequence[Sequence[Line]], line: Line) -> bool:
-    """Says whether a lone line is part of a cell: narrow, and close under the row above."""
+    """Return True if a lone line is part of a cell: narrow, and close under the row above."""
     start = min(item.x0 for row in run for item in row)
     end = max(item.x1 for row in run for item in row)
     lowest = min(item.y0 for item in run[-1])
@@ -103,7 +103,7 @@ def _table(run: Sequence[Sequence[Line]]) -> Table | None:
 
 
 def _columns(spans: list[tuple[float, float]], strip: float) -> list[float]:
-    """Returns the left edges of the columns: spans that overlap or nearly touch are one."""
+    """Return the left edges of the columns: spans that overlap or nearly touch are one."""
     starts: list[float] = []
     reach = float("-inf")
     for start, end in sorted(spans):

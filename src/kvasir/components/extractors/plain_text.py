@@ -16,7 +16,7 @@ class PlainTextExtractor:
     """Reads any text file; offsets point into the file's own text."""
 
     def extract(self, source: Source, data: bytes) -> Document:
-        """Extracts paragraphs; see ``Extractor``."""
+        """Extract paragraphs; see ``Extractor``."""
         text = replace_control_characters(decode(data))
         blocks = tuple(
             Block(BlockKind.PARAGRAPH, match.start(), match.start() + len(match[0].rstrip()))

@@ -24,7 +24,7 @@ class PptxExtractor:
     """Reads PPTX and PPTM."""
 
     def extract(self, source: Source, data: bytes) -> Document:
-        """Extracts slides with tables, charts and notes; see ``Extractor``."""
+        """Extract slides with tables, charts and notes; see ``Extractor``."""
         open_archive(data).close()
         try:
             deck = pptx.Presentation(io.BytesIO(data))
@@ -40,7 +40,7 @@ class PptxExtractor:
 
 
 def _own_title(title: str | None) -> str:
-    """Returns a deck's title unless it is the program's own default."""
+    """Return a deck's title unless it is the program's own default."""
     return "" if not title or title.startswith("PowerPoint") else title
 
 
@@ -52,7 +52,7 @@ class _SlideReader:
         self._page = number
 
     def read(self, slide: Any) -> None:
-        """Appends title, shapes in their order, and notes."""
+        """Append title, shapes in their order, and notes."""
         title = slide.shapes.title
         if title is not None and title.has_text_frame:
             self._add(BlockKind.HEADING, _line(title.text_frame.text), level=1)
@@ -95,7 +95,7 @@ class _SlideReader:
         self._add(BlockKind.LIST if was_item else BlockKind.PARAGRAPH, "\n".join(lines))
 
     def _diagram(self, shape: Any) -> None:
-        """Appends the texts of a SmartArt diagram, which stand in a part of their own."""
+        """Append the texts of a SmartArt diagram, which stand in a part of their own."""
         for link in shape.element.iter(f"{{{_DIAGRAM}}}relIds"):
             key = link.get(
                 "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}dm"
@@ -106,7 +106,7 @@ class _SlideReader:
 
 
 def _place(shape: Any) -> tuple[int, int]:
-    """Returns top and left, in EMU: slides are read from the top, whatever was drawn first."""
+    """Return top and left, in EMU: slides are read from the top, whatever was drawn first."""
     return shape.top or 0, shape.left or 0
 
 
@@ -122,7 +122,7 @@ def _line(text: str) -> str:
 
 
 def _marker(paragraph: Any, counts: dict[int, int]) -> str:
-    """Returns the item's marker; empty for a paragraph that is no list item."""
+    """Return the item's marker; empty for a paragraph that is no list item."""
     level = paragraph.level
     properties = paragraph._p.find(f"{_A}pPr")
     if properties is not None and properties.find(f"{_A}buAutoNum") is not None:
@@ -135,7 +135,7 @@ def _marker(paragraph: Any, counts: dict[int, int]) -> str:
 
 
 def _rows(table: Any) -> list[list[str]]:
-    """Returns the cells; a merged cell stands in each place that it covers."""
+    """Return the cells; a merged cell stands in each place that it covers."""
     grid = [[_line(cell.text) for cell in row.cells] for row in table.rows]
     for y, row in enumerate(table.rows):
         for x, cell in enumerate(row.cells):

@@ -30,7 +30,7 @@ class XlsxExtractor:
     """Reads XLSX and XLSM."""
 
     def extract(self, source: Source, data: bytes) -> Document:
-        """Extracts one table for each island of cells; see ``Extractor``."""
+        """Extract one table for each island of cells; see ``Extractor``."""
         charts = _Charts(open_archive(data))
         workbook = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
         builder = DocumentBuilder(source)
@@ -52,7 +52,7 @@ class XlsxExtractor:
 
 
 def _cells(sheet: Any) -> dict[tuple[int, int], str]:
-    """Returns the sheet's filled cells; a merged cell stands in each of its places."""
+    """Return the sheet's filled cells; a merged cell stands in each of its places."""
     # Not iter_rows: one cell in the last corner of a sheet would make it visit billions.
     cells = {
         place: _text(cell.value) for place, cell in sheet._cells.items() if cell.value is not None
@@ -81,7 +81,7 @@ def _text(value: object) -> str:
 
 
 def _islands(cells: dict[tuple[int, int], str]) -> Iterator[Sequence[Sequence[str]]]:
-    """Yields the rectangles of cells that touch each other, from the top left."""
+    """Yield the rectangles of cells that touch each other, from the top left."""
     rest = set(cells)
     for place in sorted(cells):
         if place not in rest:
@@ -114,7 +114,7 @@ class _Charts:
         self._sheets = self._sheet_parts()
 
     def of_sheet(self, title: str) -> Iterator[etree._Element]:
-        """Yields the roots of the charts on a sheet."""
+        """Yield the roots of the charts on a sheet."""
         part = self._sheets.get(title)
         for drawing in self._related(part, "drawing") if part else ():
             for chart in self._related(drawing, "chart"):
@@ -137,7 +137,7 @@ class _Charts:
         return [target for name, target in relations if name == kind and target in self._names]
 
     def _relations(self, part: str) -> dict[str, tuple[str, str]]:
-        """Returns kind and target of each relationship of a part, by id."""
+        """Return kind and target of each relationship of a part, by id."""
         folder, name = posixpath.split(part)
         path = f"{folder}/_rels/{name}.rels"
         if path not in self._names:

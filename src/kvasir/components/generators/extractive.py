@@ -88,7 +88,7 @@ class ExtractiveGenerator:
         min_relative_score: float = 0.76,
         read_hits: int = 8,
     ) -> None:
-        """Sets how much is quoted.
+        """Set how much is quoted.
 
         Args:
             embedder: Compares sentences with the question by meaning.
@@ -116,7 +116,7 @@ class ExtractiveGenerator:
         self._lock = Lock()
 
     def generate(self, prompt: Prompt) -> Iterator[str]:
-        """Yields quoted sentences, each with its marker; nothing when there are no hits.
+        """Yield quoted sentences, each with its marker; nothing when there are no hits.
 
         Sources come best first; within a source its sentences stand in the source's order.
         """
@@ -166,7 +166,7 @@ class ExtractiveGenerator:
         shared: Sequence[_Overlap],
         hits: Sequence[Hit],
     ) -> list[Passage]:
-        """Returns what is quoted, best first."""
+        """Return what is quoted, best first."""
         order = [i for i in np.argsort(-scores, kind="stable").tolist() if found[i].quotable]
         if not order:
             # Nothing but headings and questions: the best of them says what there is.
@@ -200,7 +200,7 @@ class ExtractiveGenerator:
         hits: Sequence[Hit],
         budget: int,
     ) -> Passage | None:
-        """Adds what a passage does not answer without; None where that cannot be had."""
+        """Add what a passage does not answer without; None where that cannot be had."""
         passage = found[number]
         if passage.introduces_next:
             return with_what_follows(found, number, hits, budget)
@@ -253,7 +253,7 @@ class ExtractiveGenerator:
         ]
 
     def _cut(self, passage: Passage, question: str) -> Passage:
-        """Shortens a very long sentence to the clauses that share most with the question."""
+        """Shorten a very long sentence to the clauses that share most with the question."""
 
         def weigh(clauses: Sequence[str]) -> list[float]:
             languages = [passage.language] * len(clauses)
@@ -270,7 +270,7 @@ class ExtractiveGenerator:
         return MEANING_SHARE if not known or language in known else FOREIGN_MEANING_SHARE
 
     def _embed(self, texts: Sequence[str]) -> Matrix:
-        """Returns the vectors of sentences; those seen lately are not embedded again."""
+        """Return the vectors of sentences; those seen lately are not embedded again."""
         with self._lock:
             known = {text: self._vectors[text] for text in texts if text in self._vectors}
         new = [text for text in dict.fromkeys(texts) if text not in known]
@@ -317,13 +317,13 @@ def _inherit_heading_scores(scores: Scores, found: Sequence[Passage]) -> Scores:
 
 
 def _scaled(values: Scores) -> Scores:
-    """Brings values to 0..1 over the candidates."""
+    """Bring values to 0..1 over the candidates."""
     low, high = float(values.min()), float(values.max())
     return (values - low) / (high - low) if high > low else np.ones_like(values)
 
 
 def _neighbours(words: Scores, found: Sequence[Passage]) -> Scores:
-    """Returns for each sentence the better score of the ones before and after it."""
+    """Return for each sentence the better score of the ones before and after it."""
     result = np.zeros_like(words)
     for i in range(1, len(found)):
         if found[i - 1].marker == found[i].marker:
@@ -333,7 +333,7 @@ def _neighbours(words: Scores, found: Sequence[Passage]) -> Scores:
 
 
 def _is_said(passage: Passage, chosen: Sequence[Passage]) -> bool:
-    """Says whether what is quoted already holds a passage, or the other way round."""
+    """Return True if what is quoted already holds a passage, or the other way round."""
     key = f" {passage.normalized_text} "
     return any(
         key in f" {other.normalized_text} " or f" {other.normalized_text} " in key
@@ -342,7 +342,7 @@ def _is_said(passage: Passage, chosen: Sequence[Passage]) -> bool:
 
 
 def _elsewhere(passage: Passage, found: Sequence[Passage]) -> tuple[int, ...]:
-    """Returns the markers of other documents that say the same, one a document."""
+    """Return the markers of other documents that say the same, one a document."""
     markers: dict[str, int] = {}
     for other in found:
         if (

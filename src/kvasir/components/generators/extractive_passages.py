@@ -131,7 +131,7 @@ def _normalized(text: str) -> str:
 
 
 def passages(hits: Sequence[Hit]) -> list[Passage]:
-    """Returns everything that stands in the hits' chunks, in their order."""
+    """Return everything that stands in the hits' chunks, in their order."""
     headings: defaultdict[str, set[str]] = defaultdict(set)
     for hit in hits:
         headings[hit.chunk.document_id].update(hit.chunk.headings)
@@ -197,7 +197,7 @@ def _with_numbers(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int
 
 
 def _code_spans(text: str) -> list[tuple[int, int]]:
-    """Returns the fenced and the indented code of a chunk, which may begin or end inside one."""
+    """Return the fenced and the indented code of a chunk, which may begin or end inside one."""
     fences = list(_FENCE.finditer(text))
     spans: list[tuple[int, int]] = []
     if len(fences) % 2 and not fences[0]["info"] and _INDENTED.search(text, 0, fences[0].start()):
@@ -210,7 +210,7 @@ def _code_spans(text: str) -> list[tuple[int, int]]:
 def _kept_whole(
     spans: Sequence[tuple[int, int]], wholes: Sequence[tuple[int, int]]
 ) -> list[tuple[int, int]]:
-    """Replaces the sentences that a longer span touches by that span."""
+    """Replace the sentences that a longer span touches by that span."""
     apart = [
         (start, end)
         for start, end in spans
@@ -220,7 +220,7 @@ def _kept_whole(
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
-    """Says whether a short line between blank ones looks like a heading."""
+    """Return True if a short line between blank ones looks like a heading."""
     line = text[start:end]
     if "\n" in line or _FINISHED.search(line) or _LIST_ITEM.match(line) or ": " in line:
         return False
@@ -233,7 +233,7 @@ def _stands_alone(text: str, start: int, end: int) -> bool:
 
 
 def _carried_header(section: str, row: str) -> str:
-    """Returns the header of a table that began in an earlier chunk, if the path carries it."""
+    """Return the header of a table that began in an earlier chunk, if the path carries it."""
     cells = [cell.strip() for cell in section.split(" | ")]
     if len(cells) < 2 or row.strip().strip("|").count("|") != len(cells) - 1:
         return ""
@@ -245,7 +245,7 @@ def _has_words(text: str) -> bool:
 
 
 def shorten(passage: Passage, weigh: Callable[[Sequence[str]], Sequence[float]]) -> Passage:
-    """Cuts a very long sentence to the run of clauses that weighs most.
+    """Cut a very long sentence to the run of clauses that weighs most.
 
     Args:
         passage: Any passage; rows, code and sentences of usual length come back unchanged.

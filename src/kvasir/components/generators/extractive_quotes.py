@@ -20,7 +20,7 @@ _GAP = 8
 def with_what_follows(
     found: Sequence[Passage], number: int, hits: Sequence[Hit], budget: int
 ) -> Passage | None:
-    """Returns a sentence that ends in a colon with the list, table or sentence after it.
+    """Return a sentence that ends in a colon with the list, table or sentence after it.
 
     Args:
         found: All passages.
@@ -59,7 +59,7 @@ def with_what_follows(
 def with_its_table(
     found: Sequence[Passage], number: int, hits: Sequence[Hit], budget: int
 ) -> Passage:
-    """Returns a row with the rows around it, from the table's beginning on if they fit.
+    """Return a row with the rows around it, from the table's beginning on if they fit.
 
     Args: as ``with_what_follows``.
     """
@@ -88,7 +88,7 @@ def with_its_table(
 def with_what_precedes(
     found: Sequence[Passage], number: int, hits: Sequence[Hit], budget: int
 ) -> Passage:
-    """Returns a sentence that goes on after an example or a line of code, with its beginning.
+    """Return a sentence that goes on after an example or a line of code, with its beginning.
 
     Args: as ``with_what_follows``.
     """
@@ -105,7 +105,7 @@ def _can_be_announced(following: Passage) -> bool:
 
 
 def _goes_on(last: Passage, following: Passage) -> bool:
-    """Says whether a list or table that was announced goes on."""
+    """Return True if a list or table that was announced goes on."""
     if following.is_row or last.is_row:
         return following.is_row and last.is_row
     if following.is_item:
@@ -131,7 +131,7 @@ def _joined(first: Passage, last: Passage, hits: Sequence[Hit], *, whole: bool) 
 
 
 def in_reading_order(chosen: Sequence[Passage]) -> list[Passage]:
-    """Orders what is quoted: documents and sentences best first, neighbours as they stand.
+    """Order what is quoted: documents and sentences best first, neighbours as they stand.
 
     Args:
         chosen: What is quoted, best first.
@@ -154,7 +154,7 @@ def in_reading_order(chosen: Sequence[Passage]) -> list[Passage]:
 
 
 def render(chosen: Sequence[Passage]) -> Iterator[str]:
-    """Yields the quotations, each with its markers; another document starts a paragraph."""
+    """Yield the quotations, each with its markers; another document starts a paragraph."""
     for i, passage in enumerate(chosen):
         before = chosen[i - 1] if i else None
         following = chosen[i + 1] if i + 1 < len(chosen) else None
@@ -184,7 +184,7 @@ def _same_table(passage: Passage, other: Passage | None) -> bool:
 
 
 def _is_block(passage: Passage) -> bool:
-    """Says whether line breaks matter: tables, lists and code."""
+    """Return True if line breaks matter: tables, lists and code."""
     return passage.is_row or passage.is_code or ("\n" in passage.text and passage.keep_line_breaks)
 
 

@@ -53,7 +53,7 @@ class ChatServer:
         retries: int = 2,
         backoff: float = 0.5,
     ) -> None:
-        """Prepares connections; none is made yet.
+        """Prepare connections; none is made yet.
 
         Args:
             component: The generator's name, for errors.
@@ -84,11 +84,11 @@ class ChatServer:
         self._client = httpx.Client(headers=headers, verify=_certificates())
 
     def close(self) -> None:
-        """Closes connections."""
+        """Close connections."""
         self._client.close()
 
     def post(self, path: str, body: Mapping[str, Any], operation: str) -> dict[str, Any]:
-        """Posts JSON and returns the JSON object that comes back.
+        """Post JSON and return the JSON object that comes back.
 
         Raises:
             ComponentError: The server cannot be reached or failed.
@@ -202,7 +202,7 @@ class ChatServer:
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
-    """Yields lines that are not empty; only a newline ends one, as JSON may hold other breaks."""
+    """Yield lines that are not empty; only a newline ends one, as JSON may hold other breaks."""
     rest = b""
     for piece in pieces:
         *whole, rest = (rest + piece).split(b"\n")

@@ -35,7 +35,7 @@ class OllamaGenerator:
         backoff: float = 0.5,
         run: Run | None = None,
     ) -> None:
-        """Sets the server and the model; nothing is sent yet.
+        """Set the server and the model; nothing is sent yet.
 
         Args:
             model: The model's name, such as ``qwen3:4b``.
@@ -79,7 +79,7 @@ class OllamaGenerator:
         self._window: int | None = None
 
     def context_tokens(self) -> int | None:
-        """Returns the context length: the model's own, or the settings' where that is less.
+        """Return the context length: the model's own, or the settings' where that is less.
 
         Raises:
             ComponentError: The server cannot be reached or failed.
@@ -147,11 +147,11 @@ class OllamaGenerator:
         run.download(status, 1, 1)
 
     def close(self) -> None:
-        """Closes connections."""
+        """Close connections."""
         self._server.close()
 
     def _with_model(self, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Calls; when the model is missing pulls it if that is wanted, and calls again."""
+        """Call; when the model is missing pulls it if that is wanted, and call again."""
         try:
             return call()
         except ModelNotFoundError as error:

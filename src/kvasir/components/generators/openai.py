@@ -33,7 +33,7 @@ class OpenAIGenerator:
         retries: int = 2,
         backoff: float = 0.5,
     ) -> None:
-        """Sets the server and the model; nothing is sent yet.
+        """Set the server and the model; nothing is sent yet.
 
         Args:
             model: The model's name at the server.
@@ -73,7 +73,7 @@ class OpenAIGenerator:
         self._context_window = context_window
 
     def context_tokens(self) -> int | None:
-        """Returns the context length from the settings; these servers do not tell theirs."""
+        """Return the context length from the settings; these servers do not tell theirs."""
         return self._context_window
 
     def generate(self, prompt: Prompt) -> Generator[str, None, None]:
@@ -107,11 +107,11 @@ class OpenAIGenerator:
             raise self._server.failure(_OPERATION, "the answer ended without its end mark")
 
     def close(self) -> None:
-        """Closes connections."""
+        """Close connections."""
         self._server.close()
 
     def _read(self, data: str) -> tuple[str, bool]:
-        """Returns an event's text, and whether it is the last."""
+        """Return an event's text, and whether it is the last."""
         try:
             event: dict[str, Any] = json.loads(data)
             if "error" in event:

@@ -40,7 +40,7 @@ class CrossEncoderReranker:
         batch_size: int = 16,
         run: Run | None = None,
     ) -> None:
-        """Finds and loads the model.
+        """Find and loads the model.
 
         Args:
             name: A path, or a name on the Hugging Face hub.
@@ -85,7 +85,7 @@ class CrossEncoderReranker:
         self._lock = threading.Lock()
 
     def rerank(self, query: str, hits: Sequence[Hit], top_k: int) -> list[Hit]:
-        """Returns the best hits, best first, with ``score`` replaced (0..1)."""
+        """Return the best hits, best first, with ``score`` replaced (0..1)."""
         if not hits or top_k < 1:
             return []
         try:

@@ -29,7 +29,7 @@ class ChunkMaker:
         }
 
     def chunk(self, start: int, end: int, headings: Sequence[str] = ()) -> Chunk:
-        """Returns the chunk of a span of the document's text."""
+        """Return the chunk of a span of the document's text."""
         document, text = self.document, self.document.text[start:end]
         path = tuple(headings)
         return Chunk(
@@ -44,7 +44,7 @@ class ChunkMaker:
         )
 
     def page(self, offset: int) -> int | None:
-        """Returns the page on which an offset stands.
+        """Return the page on which an offset stands.
 
         That is the page of its block; form feeds count pages where the blocks name none.
         """

@@ -59,7 +59,7 @@ class Unit:
 
 
 def outline(document: Document, fits: Callable[[tuple[str, ...]], bool]) -> list[Unit]:
-    """Returns a document's units in order; together they hold all its text but headings.
+    """Return a document's units in order; together they hold all its text but headings.
 
     A heading is in the ``path`` of the units under it. One without a text under it is a unit,
     and so are headings that are too long together to be repeated before every chunk.
@@ -76,7 +76,7 @@ def outline(document: Document, fits: Callable[[tuple[str, ...]], bool]) -> list
 
 
 def _paragraphs(text: str) -> Iterator[Block]:
-    """Finds the paragraphs of a text without blocks: blank lines part them."""
+    """Find the paragraphs of a text without blocks: blank lines part them."""
     start = 0
     for match in (*_BLANK_LINE.finditer(text), None):
         first, last = trim(text, start, match.start() if match else len(text))
@@ -133,7 +133,7 @@ class _Reader:
         self._waiting.append(heading)
 
     def _release(self, level: int) -> None:
-        """Makes units of headings under which nothing stood before the next of their level."""
+        """Make units of headings under which nothing stood before the next of their level."""
         orphans = [heading for heading in self._waiting if heading.level >= level]
         if not orphans:
             return

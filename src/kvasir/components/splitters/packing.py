@@ -41,7 +41,7 @@ class Measured:
 
 
 def pack(units: Sequence[Measured], target: int, limit: int) -> list[tuple[int, int]]:
-    """Finds the best chunks.
+    """Find the best chunks.
 
     A chunk costs the square of how far, in parts of the target, it is from the target; a
     section of one paragraph, list or table that is above the target and within the limit costs
@@ -75,7 +75,7 @@ def pack(units: Sequence[Measured], target: int, limit: int) -> list[tuple[int, 
 def _costs(
     units: Sequence[Measured], first: int, target: int, limit: int
 ) -> list[tuple[int, float]]:
-    """Returns the possible ends of a chunk that starts at a unit, each with its cost."""
+    """Return the possible ends of a chunk that starts at a unit, each with its cost."""
     opening = units[first]
     shared = len(opening.unit.path)
     tokens = opening.overhead
@@ -111,7 +111,7 @@ def _costs(
 
 
 def common(one: Sequence[str], other: Sequence[str]) -> int:
-    """Returns how many headings two paths share from the outermost on."""
+    """Return how many headings two paths share from the outermost on."""
     shared = 0
     for left, right in zip(one, other, strict=False):
         if left != right:

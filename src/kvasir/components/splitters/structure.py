@@ -36,7 +36,7 @@ class StructureSplitter:
         target_tokens: int = 75,
         overlap_tokens: int = 0,
     ) -> None:
-        """Sets the sizes, all in the embedder's tokens.
+        """Set the sizes, all in the embedder's tokens.
 
         Args:
             embedder: Counts the tokens where it can (``TokenCounter``) and sets the limit.
@@ -67,7 +67,7 @@ class StructureSplitter:
         self._special = self._counter.count_tokens([""])[0]
 
     def split(self, document: Document) -> list[Chunk]:
-        """Returns the chunks of a document."""
+        """Return the chunks of a document."""
         units = self._measure(document, outline(document, self._fits))
         maker = ChunkMaker(document)
         spans = pack(units, self._target, self._limit)
@@ -76,7 +76,7 @@ class StructureSplitter:
         return self._fitting(maker, units, spans)
 
     def _measure(self, document: Document, units: list[Unit]) -> list[Measured]:
-        """Counts every unit's tokens; cuts those that alone are too long."""
+        """Count every unit's tokens; cuts those that alone are too long."""
         text = document.text
         counts = self._lengths([text[unit.start : unit.end] for unit in units])
         overheads = {
@@ -96,7 +96,7 @@ class StructureSplitter:
         return measured
 
     def _cut(self, text: str, unit: Unit, lead_tokens: int, overhead: int) -> list[Measured]:
-        """Cuts a unit that alone is too long."""
+        """Cut a unit that alone is too long."""
         room = self._limit - overhead + self._special
         spans = cut(text, unit.start, unit.end, room, self._counter)
         lengths = self._lengths([text[start:end] for start, end in spans])
@@ -109,11 +109,11 @@ class StructureSplitter:
         return pieces
 
     def _fits(self, path: tuple[str, ...]) -> bool:
-        """Says whether headings can be put before a chunk without dropping any."""
+        """Return True if headings can be put before a chunk without dropping any."""
         return self._shortened(path, None)[0][0] == path
 
     def _shortened(self, path: tuple[str, ...], header: str | None) -> tuple[Preface, int]:
-        """Returns the headings and table header that fit, and their tokens.
+        """Return the headings and table header that fit, and their tokens.
 
         Together they may take up a third of the limit; outer headings go first, then the
         table header.
@@ -133,7 +133,7 @@ class StructureSplitter:
     def _overlapping(
         self, units: list[Measured], spans: list[tuple[int, int]]
     ) -> list[tuple[int, int]]:
-        """Moves starts back over units of the same section while overlap and limit allow."""
+        """Move starts back over units of the same section while overlap and limit allow."""
         moved = spans[:1]
         for (floor, _), (first, last) in pairwise(spans):
             tokens = units[first].overhead + sum(
@@ -153,7 +153,7 @@ class StructureSplitter:
     def _fitting(
         self, maker: ChunkMaker, units: list[Measured], spans: list[tuple[int, int]]
     ) -> list[Chunk]:
-        """Makes the chunks; halves those that are too long after all.
+        """Make the chunks; halves those that are too long after all.
 
         A tokenizer may count a text as more than the sum of its sentences.
         """
@@ -175,7 +175,7 @@ class StructureSplitter:
         return fitting
 
     def _halved(self, maker: ChunkMaker, measured: Measured) -> list[Chunk]:
-        """Cuts a single unit whose passage is too long once more, a tenth shorter each time."""
+        """Cut a single unit whose passage is too long once more, a tenth shorter each time."""
         text = maker.document.text
         room = self._limit - measured.overhead + self._special
         while True:
@@ -206,10 +206,10 @@ class StructureSplitter:
 
 
 def _preface(path: tuple[str, ...], table_header: str | None) -> str:
-    """Returns what is put before a chunk, as ``Chunk.passage`` joins it."""
+    """Return what is put before a chunk, as ``Chunk.passage`` joins it."""
     return heading_path((*path, table_header) if table_header else path)
 
 
 def _leads(text: str, unit: Unit) -> str:
-    """Returns the headings directly before a unit as they stand in the text."""
+    """Return the headings directly before a unit as they stand in the text."""
     return text[unit.leads[0] : unit.start] if unit.leads else ""

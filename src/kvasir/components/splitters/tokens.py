@@ -28,7 +28,7 @@ class EstimatedTokens:
     max_tokens = ASSUMED_LIMIT
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Returns the estimate for each text, two special tokens included."""
+        """Return the estimate for each text, two special tokens included."""
         return [2 + sum(-(-len(piece) // 4) for piece in _PIECES.findall(text)) for text in texts]
 
 
@@ -44,7 +44,7 @@ class LengthBound:
         self.max_tokens = counter.max_tokens
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Returns the number of tokens of each text, special tokens included."""
+        """Return the number of tokens of each text, special tokens included."""
         counts = self._counter.count_tokens(texts)
         return [
             max(count, len(text) // _LONGEST_TOKEN)
@@ -55,7 +55,7 @@ class LengthBound:
 def cut(
     text: str, start: int, end: int, limit: int, counter: TokenCounter
 ) -> list[tuple[int, int]]:
-    """Cuts a span into pieces of at most ``limit`` tokens, special tokens included.
+    """Cut a span into pieces of at most ``limit`` tokens, special tokens included.
 
     It is cut in the middle, at the best place near it: after a clause, at white space, or
     between any two characters where a script has no spaces.

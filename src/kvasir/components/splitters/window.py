@@ -28,7 +28,7 @@ class WindowSplitter:
         split_overlap: int = 0,
         split_threshold: int = 0,
     ) -> None:
-        """Sets the windows.
+        """Set the windows.
 
         Args:
             split_by: The unit: ``page``, ``passage`` (ends at a blank line), ``sentence``,
@@ -62,7 +62,7 @@ class WindowSplitter:
         self._threshold = split_threshold
 
     def split(self, document: Document) -> list[Chunk]:
-        """Returns the windows of a document; those of white space alone are left out."""
+        """Return the windows of a document; those of white space alone are left out."""
         maker = ChunkMaker(document)
         edges = [*dict.fromkeys((0, *self._starts(document))), len(document.text)]
         return [
@@ -72,7 +72,7 @@ class WindowSplitter:
         ]
 
     def _windows(self, count: int) -> list[tuple[int, int]]:
-        """Returns the first unit of each window, and the one after its last."""
+        """Return the first unit of each window, and the one after its last."""
         windows: list[tuple[int, int]] = []
         first, last = 0, 0
         while last < count:

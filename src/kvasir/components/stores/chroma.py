@@ -78,7 +78,7 @@ class ChromaStore(DatabaseStore):
     _collection: chromadb.Collection
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        """Writes chunks, replacing those of the same id; durable when it returns."""
+        """Write chunks, replacing those of the same id; durable when it returns."""
         if len(chunks) == 0:
             return
         check_vectors(self._title, self.dimension, vectors, len(chunks))
@@ -92,7 +92,7 @@ class ChromaStore(DatabaseStore):
                 changed([chunk.id for chunk in written], terms)
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Deletes chunks by id; unknown ids are no error."""
+        """Delete chunks by id; unknown ids are no error."""
         if len(ids) == 0:
             return
         with self._index.writing() as changed:
@@ -101,13 +101,13 @@ class ChromaStore(DatabaseStore):
                 changed(batch, None)
 
     def count(self, filters: Filter | None = None) -> int:
-        """Returns how many chunks there are."""
+        """Return how many chunks there are."""
         if filters is None:
             return int(self._call("counting", self._collection.count))
         return len(self._get(where=where_clause(filters), include=[])["ids"])
 
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
-        """Returns chunks and their vectors [dimension]; unknown ids are left out."""
+        """Return chunks and their vectors [dimension]; unknown ids are left out."""
         pairs: list[tuple[Chunk, Matrix]] = []
         for batch in batches(list(dict.fromkeys(ids)), self._batch):
             pairs += pairs_of(self._get(ids=batch, include=_CHUNK_AND_VECTOR))
@@ -116,7 +116,7 @@ class ChromaStore(DatabaseStore):
     def scroll(
         self, filters: Filter | None = None, batch_size: int = 1000
     ) -> Iterator[list[tuple[Chunk, Matrix]]]:
-        """Yields every chunk with its vector [dimension], in batches."""
+        """Yield every chunk with its vector [dimension], in batches."""
         # The ids first: pages by offset would shift when something is deleted meanwhile.
         found = self._get(where=where_clause(filters), include=[])["ids"]
         for batch in batches(found, min(batch_size, self._batch)):
@@ -175,7 +175,7 @@ class ChromaStore(DatabaseStore):
         ]
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
-        """Replaces the metadata of chunks without touching text or vectors."""
+        """Replace the metadata of chunks without touching text or vectors."""
         for batch in batches(list(dict.fromkeys(ids)), self._batch):
             known = [
                 replace(chunk, metadata=dict(metadata))

@@ -16,12 +16,12 @@ from kvasir.core.errors import SettingsError
 
 
 def open_folder(folder: Path) -> Any:
-    """Returns a client of the collections in a folder."""
+    """Return a client of the collections in a folder."""
     return chromadb.PersistentClient(folder, settings=Settings(anonymized_telemetry=False))
 
 
 def chroma_address(uri: str) -> str:
-    """Returns the address of a Chroma server, which is a host and a port and nothing more.
+    """Return the address of a Chroma server, which is a host and a port and nothing more.
 
     Raises:
         SettingsError: It is no address, or has a path, a query or credentials.
@@ -38,7 +38,7 @@ def chroma_address(uri: str) -> str:
 
 
 def open_server(uri: str, headers: dict[str, str]) -> Any:
-    """Returns a client of the server at an address; see ``chroma_address``.
+    """Return a client of the server at an address; see ``chroma_address``.
 
     Without a port, ``http://`` means Chroma's own, 8000, and ``https://`` the web's, 443.
     """
@@ -54,7 +54,7 @@ def open_server(uri: str, headers: dict[str, str]) -> Any:
 
 
 def http_sessions(client: Any) -> list[httpx.Client]:
-    """Returns the connections that a client of Chroma 1.5 leaves open when it is closed."""
+    """Return the connections that a client of Chroma 1.5 leaves open when it is closed."""
     servers = [
         getattr(c, "_server", None) for c in (client, getattr(client, "_admin_client", None))
     ]
@@ -63,7 +63,7 @@ def http_sessions(client: Any) -> list[httpx.Client]:
 
 
 def authorization(token: str | None, username: str | None, password: str | None) -> dict[str, str]:
-    """Returns the headers that show who asks: a bearer token, or else user name and password."""
+    """Return the headers that show who asks: a bearer token, or else user name and password."""
     if token:
         return {"Authorization": f"Bearer {token}"}
     if username:

@@ -19,7 +19,7 @@ _RANGES = {">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
 
 
 def entries_of(chunk: Chunk) -> dict[str, Any]:
-    """Returns what a record keeps besides text, vector and terms.
+    """Return what a record keeps besides text, vector and terms.
 
     Chroma adds entries to those of a former version: a number that is left over does no
     harm, as ranges ask for the number's tag, too, and tags are replaced as one.
@@ -32,23 +32,23 @@ def entries_of(chunk: Chunk) -> dict[str, Any]:
 
 
 def chunk_of(chunk_id: str, text: str | None, entries: dict[str, Any]) -> Chunk:
-    """Returns the chunk of a record."""
+    """Return the chunk of a record."""
     return tagged_rows.chunk(chunk_id, text or "", entries["record"])
 
 
 def chunks_of(found: dict[str, Any]) -> list[Chunk]:
-    """Returns the chunks that Chroma found."""
+    """Return the chunks that Chroma found."""
     return list(map(chunk_of, found["ids"], found["documents"], found["metadatas"]))
 
 
 def pairs_of(found: dict[str, Any]) -> list[tuple[Chunk, Matrix]]:
-    """Returns the chunks that Chroma found with their vectors [dimension]."""
+    """Return the chunks that Chroma found with their vectors [dimension]."""
     vectors = np.asarray(found["embeddings"], dtype=np.float32)
     return list(zip(chunks_of(found), vectors, strict=True))
 
 
 def where_clause(filters: Filter | None) -> dict[str, Any] | None:
-    """Returns a filter as Chroma takes it."""
+    """Return a filter as Chroma takes it."""
     return None if filters is None else _say(tagged_rows.condition(filters))
 
 

@@ -10,7 +10,7 @@ from kvasir.core.types import Matrix
 
 
 def check_vectors(collection: str, dimension: int, vectors: Matrix, rows: int) -> None:
-    """Checks that there is a vector [dimension] for each row.
+    """Check that there is a vector [dimension] for each row.
 
     Raises:
         WrongEmbedderError: The array has another shape.
@@ -26,7 +26,7 @@ def check_vectors(collection: str, dimension: int, vectors: Matrix, rows: int) -
 def check_maker(
     collection: str, *, made_by: str, made_dimension: int, fingerprint: str, dimension: int
 ) -> None:
-    """Checks that a collection is one of the present embedder's.
+    """Check that a collection is one of the present embedder's.
 
     Args:
         collection: Its name.
@@ -47,12 +47,12 @@ def check_maker(
 
 
 def not_ours(collection: str) -> ConflictError:
-    """Returns the error for a collection that another program made."""
+    """Return the error for a collection that another program made."""
     return ConflictError(f"collection '{collection}' was not made by Kvasir: name another one")
 
 
 def accepted_name(name: str) -> str:
-    """Returns a name of letters, digits and underscores: a good name itself, others changed.
+    """Return a name of letters, digits and underscores: a good name itself, others changed.
 
     Changed names end in a digest of the original, so that no two collections share one.
     """

@@ -25,7 +25,7 @@ class SharedFolder:
     _guard = threading.Lock()
 
     def __init__(self, folder: Path, uri: str, lock_timeout: float = 0.5) -> None:
-        """Holds on to the folder.
+        """Hold on to the folder.
 
         Args:
             folder: The folder, which is there.
@@ -55,7 +55,7 @@ class SharedFolder:
                 raise unusable(folder, error) from error
 
     def close(self) -> None:
-        """Lets go; a second call does nothing."""
+        """Let go; a second call does nothing."""
         with self._guard:
             self._let_go()
 
@@ -69,13 +69,13 @@ class SharedFolder:
 
 
 def write_owner(path: Path) -> None:
-    """Notes that this process has a folder open."""
+    """Note that this process has a folder open."""
     since = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
     replace_json(path, {"pid": os.getpid(), "command": running_command(), "since": since})
 
 
 def who_holds(what: str, owner: Path) -> str:
-    """Returns the sentence for the process that comes second.
+    """Return the sentence for the process that comes second.
 
     Args:
         what: What it wanted, such as ``collection 'manuals' in ./data``.
@@ -95,7 +95,7 @@ def who_holds(what: str, owner: Path) -> str:
 
 
 def replace_json(path: Path, content: dict[str, object]) -> None:
-    """Writes a small JSON file so that a crash leaves the old one or the new one."""
+    """Write a small JSON file so that a crash leaves the old one or the new one."""
     draft = path.with_suffix(".new")
     with draft.open("w", encoding="utf-8") as file:
         json.dump(content, file)

@@ -41,7 +41,7 @@ class Postings:
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """Returns of how many chunks there are weights."""
+        """Return of how many chunks there are weights."""
         return len(self._vectors)
 
     def change(self, ids: Sequence[str], vectors: Iterable[SparseVector] | None) -> None:
@@ -55,7 +55,7 @@ class Postings:
             self._columns = None
 
     def rank(self, query: SparseVector) -> list[tuple[str, float]]:
-        """Returns chunk ids and BM25 scores above 0, best first.
+        """Return chunk ids and BM25 scores above 0, best first.
 
         The IDF is that of Lucene's BM25Similarity, never negative.
         """
@@ -75,7 +75,7 @@ class Postings:
         return [(columns.ids[row], float(scores[row])) for row in found]
 
     def save(self, path: Path, stamp: str) -> None:
-        """Writes the index to a file, for ``load`` with the same stamp."""
+        """Write the index to a file, for ``load`` with the same stamp."""
         partial = path.with_suffix(".partial")
         with self._lock:
             self._save(partial, stamp)
@@ -95,7 +95,7 @@ class Postings:
 
     @classmethod
     def load(cls, path: Path, stamp: str) -> Postings | None:
-        """Reads what ``save`` wrote; None when there is no file with that stamp."""
+        """Read what ``save`` wrote; None when there is no file with that stamp."""
         if not path.is_file():
             return None
         with np.load(path, allow_pickle=False) as file:
@@ -130,13 +130,13 @@ class Postings:
 
 
 def pack(vector: SparseVector) -> bytes:
-    """Returns term weights as bytes."""
+    """Return term weights as bytes."""
     head = vector.indices.astype("<u4").tobytes()
     return head + vector.values.astype("<f4").tobytes()
 
 
 def unpack(data: bytes) -> SparseVector:
-    """Returns what ``pack`` was given."""
+    """Return what ``pack`` was given."""
     half = len(data) // 2
     indices = np.frombuffer(data[:half], dtype="<u4").astype(np.uint32)
     return SparseVector(indices, np.frombuffer(data[half:], dtype="<f4").astype(np.float32))

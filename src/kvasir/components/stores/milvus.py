@@ -67,7 +67,7 @@ class MilvusStore(DatabaseStore):
     _client: MilvusClient
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        """Writes chunks, replacing those of the same id; durable when it returns."""
+        """Write chunks, replacing those of the same id; durable when it returns."""
         if len(chunks) == 0:
             return
         check_vectors(self._title, self.dimension, vectors, len(chunks))
@@ -87,26 +87,26 @@ class MilvusStore(DatabaseStore):
         self._note_terms([chunk.id for chunk in chosen], terms)
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Deletes chunks by id; unknown ids are no error."""
+        """Delete chunks by id; unknown ids are no error."""
         known = known_form(ids)
         for batch in batches(known, 1000):
             self._call("deleting", self._client.delete, self._name, ids=batch)
         self._note_terms(known, None)
 
     def count(self, filters: Filter | None = None) -> int:
-        """Returns how many chunks there are."""
+        """Return how many chunks there are."""
         rows = self._query(filter_expression(filters), ["count(*)"])
         return int(rows[0]["count(*)"])
 
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
-        """Returns chunks and their vectors [dimension]; unknown ids are left out."""
+        """Return chunks and their vectors [dimension]; unknown ids are left out."""
         rows = self._rows(ids, [*_CHUNK_FIELDS, "dense"])
         return [(chunk_of(row), np.asarray(row["dense"], dtype=np.float32)) for row in rows]
 
     def scroll(
         self, filters: Filter | None = None, batch_size: int = 1000
     ) -> Iterator[list[tuple[Chunk, Matrix]]]:
-        """Yields every chunk with its vector [dimension], in batches."""
+        """Yield every chunk with its vector [dimension], in batches."""
         for rows in self._pages(filter_expression(filters), [*_CHUNK_FIELDS, "dense"], batch_size):
             yield [(chunk_of(row), np.asarray(row["dense"], dtype=np.float32)) for row in rows]
 
@@ -152,7 +152,7 @@ class MilvusStore(DatabaseStore):
         ]
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
-        """Replaces the metadata of chunks without touching text or vectors."""
+        """Replace the metadata of chunks without touching text or vectors."""
         rows = self._rows(ids, [*_CHUNK_FIELDS, "dense", "sparse"])
         self._write(
             {
@@ -306,7 +306,7 @@ class MilvusStore(DatabaseStore):
         }
 
     def _containing(self, terms: Sequence[int], expression: str) -> dict[int, int]:
-        """Counts the chunks with each term, up to Milvus's limit."""
+        """Count the chunks with each term, up to Milvus's limit."""
         found = self._search(
             "sparse",
             [{term: 1.0} for term in terms],
@@ -318,7 +318,7 @@ class MilvusStore(DatabaseStore):
         return {term: len(rows) for term, rows in zip(terms, found, strict=True)}
 
     def _estimate(self, terms: Sequence[int], total: int) -> dict[int, int]:
-        """Estimates how many chunks have each term, where that is more than one answer holds.
+        """Estimate how many chunks have each term, where that is more than one answer holds.
 
         Ids are digests, so those that end in as many zeros as needed are a fair sample, small
         enough to be counted: at 1,000,000 chunks some 3,900, and a term that is in 2 % of all

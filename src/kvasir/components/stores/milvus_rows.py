@@ -26,7 +26,7 @@ _ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 
 
 def chunk_row(chunk: Chunk) -> dict[str, Any]:
-    """Returns what a row keeps besides the vectors.
+    """Return what a row keeps besides the vectors.
 
     Raises:
         ComponentError: The id is none, or there is more metadata than a row takes.
@@ -52,12 +52,12 @@ def chunk_row(chunk: Chunk) -> dict[str, Any]:
 
 
 def chunk_of(row: dict[str, Any]) -> Chunk:
-    """Returns the chunk of a row."""
+    """Return the chunk of a row."""
     return tagged_rows.chunk(row["id"], "".join(row["text"]), "".join(row["record"]))
 
 
 def sparse_row(terms: SparseVector) -> dict[int, float]:
-    """Returns term weights as Milvus takes them."""
+    """Return term weights as Milvus takes them."""
     weights = dict(zip(terms.indices.tolist(), terms.values.tolist(), strict=True))
     weights.pop(2**32 - 1, None)  # the one id that Milvus does not take
     return weights or _NO_TERM
@@ -68,12 +68,12 @@ def _pieces(text: str) -> list[str]:
 
 
 def known_form(ids: Sequence[str]) -> list[str]:
-    """Leaves out what cannot be a chunk's id, so that nothing else enters an expression."""
+    """Leave out what cannot be a chunk's id, so that nothing else enters an expression."""
     return [chunk_id for chunk_id in dict.fromkeys(ids) if _ID.fullmatch(chunk_id)]
 
 
 def filter_expression(filters: Filter | None) -> str:
-    """Returns a filter as Milvus takes it; empty for none."""
+    """Return a filter as Milvus takes it; empty for none."""
     return "" if filters is None else _say(tagged_rows.condition(filters))
 
 

@@ -205,7 +205,7 @@ class MilvusLiteStore(MilvusStore):
 
 
 def _is_held(path: Path) -> bool:
-    """Says whether a process has a Milvus Lite file open, which pymilvus keeps to itself."""
+    """Return True if a process has a Milvus Lite file open, which pymilvus keeps to itself."""
     lock = FileLock(path / "LOCK")
     try:
         lock.acquire(blocking=False)

@@ -110,7 +110,7 @@ class QdrantStore:
         username: str | None = None,
         password: str | None = None,
     ) -> None:
-        """Opens a collection, or makes it.
+        """Open a collection, or makes it.
 
         Args:
             uri: Folder of all collections.
@@ -156,7 +156,7 @@ class QdrantStore:
     # --- writing -----------------------------------------------------------------------
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        """Writes chunks, replacing those of the same id; durable when it returns."""
+        """Write chunks, replacing those of the same id; durable when it returns."""
         if len(chunks) == 0:
             return
         self._check_vectors(vectors, len(chunks))
@@ -179,7 +179,7 @@ class QdrantStore:
             self._shard.write(ids, UpdateOperation.upsert_points(points), vectors=True)
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Deletes chunks by id; unknown ids are no error. They stay deleted after a crash."""
+        """Delete chunks by id; unknown ids are no error. They stay deleted after a crash."""
         with self._shard.exclusive() as shard:
             known = _known(shard, ids)
             for start in range(0, len(known), _WRITE_BATCH):
@@ -191,7 +191,7 @@ class QdrantStore:
                 self._shard.write(batch, UpdateOperation.delete_points(batch), vectors=False)
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
-        """Replaces the metadata of chunks without touching text or vectors."""
+        """Replace the metadata of chunks without touching text or vectors."""
         payload = metadata_payload(metadata)
         with self._shard.exclusive() as shard:
             known = _known(shard, ids)
@@ -215,35 +215,35 @@ class QdrantStore:
         self._shard.renew_graph(wait=wait, stop=stop or StopToken())
 
     def flush(self) -> None:
-        """Returns when everything written so far would outlive a power cut."""
+        """Return when everything written so far would outlive a power cut."""
         self._shard.flush()
 
     def drop(self) -> None:
-        """Deletes the collection with all that is in it, and closes the store."""
+        """Delete the collection with all that is in it, and close the store."""
         self.close()
         drop_collection(str(self._folder.path.parent), self._collection)
 
     def close(self) -> None:
-        """Gives the collection to others; a second call does nothing."""
+        """Give the collection to others; a second call does nothing."""
         self._shard.close()
         self._folder.close()
 
     # --- reading -----------------------------------------------------------------------
 
     def count(self, filters: Filter | None = None) -> int:
-        """Returns how many chunks there are."""
+        """Return how many chunks there are."""
         condition = self._condition(filters)
         with self._shard.reading() as shard:
             return int(shard.count(CountRequest(exact=True, filter=condition)))
 
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
-        """Returns chunks and their vectors [dimension], in the order of the ids."""
+        """Return chunks and their vectors [dimension], in the order of the ids."""
         with self._shard.reading() as shard:
             records = shard.retrieve(point_ids(ids), True, [DENSE])
         return [_pair(record) for record in records]
 
     def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
-        """Returns chunks in the order of the ids; unknown ids are left out."""
+        """Return chunks in the order of the ids; unknown ids are left out."""
         with self._shard.reading() as shard:
             records = shard.retrieve(point_ids(ids), True, False)
         return [chunk_of(str(record.id), record.payload or {}) for record in records]
@@ -251,7 +251,7 @@ class QdrantStore:
     def scroll(
         self, filters: Filter | None = None, batch_size: int = 1000
     ) -> Iterator[list[tuple[Chunk, Matrix]]]:
-        """Yields every chunk with its vector [dimension], in batches, in the order of ids."""
+        """Yield every chunk with its vector [dimension], in batches, in the order of ids."""
         condition = self._condition(filters)
         offset = None
         while True:
@@ -331,7 +331,7 @@ class QdrantStore:
         return {str(point.id): dense_score(point.score) for point in found}
 
     def _params(self, condition: EdgeFilter | None) -> SearchParams:
-        """Returns how to search, from the engine's estimate of what the filter leaves."""
+        """Return how to search, from the engine's estimate of what the filter leaves."""
         if condition is None:
             return _GRAPH
         with self._shard.reading() as shard:
@@ -378,7 +378,7 @@ class QdrantStore:
         return bool(records)
 
     def _index_early(self, points: Sequence[Point]) -> None:
-        """Indexes number fields while that is cheap: later it takes a second for 100,000."""
+        """Index number fields while that is cheap: later it takes a second for 100,000."""
         fields = {
             f"{NUMBERS}.{name}" for point in points for name in (point.payload or {})[NUMBERS]
         }
@@ -408,5 +408,5 @@ def _pair(record: Record) -> tuple[Chunk, Matrix]:
 
 
 def _known(shard: EdgeShard, ids: Sequence[str]) -> list[PointId]:
-    """Returns the ids that are in the store: some operations stop at others."""
+    """Return the ids that are in the store: some operations stop at others."""
     return [str(record.id) for record in shard.retrieve(point_ids(ids), False, False)]

@@ -54,7 +54,7 @@ class CollectionFolder:
         fingerprint: str,
         lock_timeout: float = 0.5,
     ) -> None:
-        """Takes the collection's lock, and checks or writes its record.
+        """Take the collection's lock, and check or writes its record.
 
         Args:
             uri: Folder that holds all collections; made when absent.
@@ -101,12 +101,12 @@ class CollectionFolder:
         return self.path / str(name) if name else None
 
     def new_data(self) -> Path:
-        """Returns the path of a data folder yet to be made."""
+        """Return the path of a data folder yet to be made."""
         current = str(self._record.get("data") or _DATA + "000000")
         return self.path / f"{_DATA}{int(current.removeprefix(_DATA)) + 1:06d}"
 
     def make_current(self, data: Path, **notes: int) -> None:
-        """Makes a complete and flushed data folder the current one, in one step.
+        """Make a complete and flushed data folder the current one, in one step.
 
         Args:
             data: The folder.
@@ -124,7 +124,7 @@ class CollectionFolder:
         return {name: number for name, number in known if isinstance(number, int)}
 
     def close(self) -> None:
-        """Gives the collection up; a second call does nothing."""
+        """Give the collection up; a second call does nothing."""
         if self._lock.is_locked:
             self._owner.unlink(missing_ok=True)
             self._lock.release()
@@ -160,7 +160,7 @@ class CollectionFolder:
 
 
 def folder_of(uri: str, collection: str) -> Path:
-    """Returns a collection's folder; the name is escaped so that it cannot lead elsewhere.
+    """Return a collection's folder; the name is escaped so that it cannot lead elsewhere.
 
     Raises:
         RequestError: The name is empty or too long.
@@ -176,12 +176,12 @@ def folder_of(uri: str, collection: str) -> Path:
 
 
 def list_collections(uri: str) -> list[str]:
-    """Returns the names of the collections in a folder, sorted."""
+    """Return the names of the collections in a folder, sorted."""
     return sorted(unquote(path.parent.name) for path in _place(uri).glob("*/" + _RECORD))
 
 
 def drop_collection(uri: str, collection: str) -> None:
-    """Deletes a collection with all that is in it.
+    """Delete a collection with all that is in it.
 
     Raises:
         CollectionNotFoundError: There is none of that name.
@@ -208,7 +208,7 @@ def _place(uri: str) -> Path:
 
 
 def _read_record(path: Path) -> dict[str, object]:
-    """Returns what ``collection.json`` holds.
+    """Return what ``collection.json`` holds.
 
     Raises:
         DamagedError: It is not what this module writes.
@@ -236,7 +236,7 @@ def damaged(operation: str, what: str, folder: Path) -> DamagedError:
 
 
 def unwritable(path: Path, why: str) -> StorageError:
-    """Returns the error for a collection that may only be read, which the engine does not know."""
+    """Return the error for a collection that may only be read, which the engine does not know."""
     return StorageError(
         f"'{path}' cannot be written to ({why}), and the search engine opens "
         "its files for writing even to search: give this user write permission, or copy the "

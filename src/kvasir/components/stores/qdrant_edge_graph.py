@@ -54,7 +54,7 @@ class GraphBuildError(Exception):
 
 
 def edge_config(dimension: int, threads: int = 1) -> EdgeConfig:
-    """Returns the engine's configuration of a collection.
+    """Return the engine's configuration of a collection.
 
     Args:
         dimension: Length of the dense vectors.
@@ -88,7 +88,7 @@ class GraphBuild:
     """One run of the child process, which ends at the latest with the ``with`` block."""
 
     def __init__(self, shard: Path, dimension: int, threads: int, niceness: int) -> None:
-        """Starts building the graph of a shard that nobody else has open."""
+        """Start building the graph of a shard that nobody else has open."""
         module = "kvasir.components.stores.qdrant_edge_graph"
         self._child = subprocess.Popen(
             module_command(module, shard, dimension, threads, niceness, os.getpid()),
@@ -99,16 +99,16 @@ class GraphBuild:
         )
 
     def __enter__(self) -> Self:
-        """Returns itself."""
+        """Return itself."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Ends the child process if it still runs, and waits for its end."""
+        """End the child process if it still runs, and wait for its end."""
         self._child.kill()
         self._child.__exit__(None, None, None)
 
     def wait(self) -> None:
-        """Returns when the graph is built and on disk.
+        """Return when the graph is built and on disk.
 
         Raises:
             GraphBuildError: It could not be built; gives the child's last words.
@@ -120,12 +120,12 @@ class GraphBuild:
             raise GraphBuildError(f"exit code {self._child.returncode}: {last[0]}")
 
     def stop(self) -> None:
-        """Ends the child process; ``wait`` then raises."""
+        """End the child process; ``wait`` then raises."""
         self._child.kill()
 
 
 def _build(shard: str, dimension: int, threads: int, niceness: int, parent: int) -> None:
-    """What the child process does."""
+    """Run the child process."""
     if sys.platform == "linux":
         # An owner that is killed cannot stop its child. Elsewhere the child finishes in vain:
         # the next owner removes the folder.

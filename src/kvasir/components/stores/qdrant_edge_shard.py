@@ -63,7 +63,7 @@ class _OpenShard:
 
 
 def _load(data: Path) -> _OpenShard:
-    """Opens a shard whose chunks' texts the system then reads into its cache."""
+    """Open a shard whose chunks' texts the system then reads into its cache."""
     opened = _OpenShard(EdgeShard.load(str(data)), data)
     if hasattr(os, "posix_fadvise"):
         _read_ahead(sorted(data.glob("segments/*/payload_storage/*.dat")))
@@ -90,7 +90,7 @@ class QdrantShard:
     """The engine's files of one collection, opened."""
 
     def __init__(self, folder: CollectionFolder, dimension: int, threads: int, due: int) -> None:
-        """Opens the current data of a collection's folder, or begins new ones.
+        """Open the current data of a collection's folder, or begins new ones.
 
         Args:
             folder: The collection's folder, owned by this process.
@@ -167,7 +167,7 @@ class QdrantShard:
         return _OpenShard(shard, data)
 
     def _unopened(self, data: Path | None, error: Exception) -> KvasirError:
-        """Returns what to say where the data, None for new ones, cannot be opened."""
+        """Return what to say where the data, None for new ones, cannot be opened."""
         path = self._folder.path
         for why in _FORBIDDEN:
             if why in str(error):
@@ -185,7 +185,7 @@ class QdrantShard:
 
     @contextmanager
     def reading(self) -> Iterator[EdgeShard]:
-        """Gives the shard for reading; it stays open until the end of the block.
+        """Give the shard for reading; it stays open until the end of the block.
 
         Raises:
             ComponentError: The store is closed, or the engine failed.
@@ -202,7 +202,7 @@ class QdrantShard:
                 self._reading.notify_all()
 
     def write(self, ids: Sequence[PointId], operation: UpdateOperation, *, vectors: bool) -> None:
-        """Applies an operation to points; it outlives the process when this returns.
+        """Apply an operation to points; it outlives the process when this returns.
 
         Args:
             ids: The points that it may change.
@@ -224,7 +224,7 @@ class QdrantShard:
                     self._unflushed = 0
 
     def flush(self) -> None:
-        """Returns when everything written so far is on the disk.
+        """Return when everything written so far is on the disk.
 
         Raises:
             ComponentError: The store is closed, or the engine failed.
@@ -236,12 +236,12 @@ class QdrantShard:
 
     @contextmanager
     def exclusive(self) -> Iterator[EdgeShard]:
-        """Keeps other writers out, for a write that depends on what is read before."""
+        """Keep other writers out, for a write that depends on what is read before."""
         with self._writing, self._calling("writing"):
             yield self._opened().shard
 
     def ensure_number_index(self, field: str) -> None:
-        """Makes an index for ranges over a payload field, if there is none."""
+        """Make an index for ranges over a payload field, if there is none."""
         if field in self.indexed:
             return
         with self.exclusive() as shard:
@@ -249,12 +249,12 @@ class QdrantShard:
             self.indexed.add(field)
 
     def points(self) -> int:
-        """Returns about how many points there are; counting exactly takes 7 ms for 100,000."""
+        """Return about how many points there are; counting exactly takes 7 ms for 100,000."""
         with self.reading() as shard:
             return int(shard.info().points_count)
 
     def close(self) -> None:
-        """Stops building, waits for readers, and closes the files; again, it does nothing."""
+        """Stop building, wait for readers, and close the files; again, it does nothing."""
         with self._starting:
             self._closing = True
             if self._build is not None:
@@ -289,7 +289,7 @@ class QdrantShard:
     # --- the graph ---------------------------------------------------------------------
 
     def renew_graph(self, *, wait: bool, stop: StopToken) -> None:
-        """Starts building the graph if so many points are without one that searches slow down.
+        """Start building the graph if so many points are without one that searches slow down.
 
         Args:
             wait: Return when it is in use.
@@ -376,7 +376,7 @@ class QdrantShard:
         shutil.rmtree(old.data, ignore_errors=True)
 
     def _carry(self, ids: Collection[str], target: EdgeShard) -> None:
-        """Brings points of the copy to the state that they have in the shard in use."""
+        """Bring points of the copy to the state that they have in the shard in use."""
         todo: list[PointId] = [*ids]
         for start in range(0, len(todo), _CARRY_BATCH):
             batch = todo[start : start + _CARRY_BATCH]

@@ -76,13 +76,13 @@ class Dialect:
 
 
 def payload_of(chunk: Chunk) -> dict[str, Any]:
-    """Returns the payload of a chunk's point."""
+    """Return the payload of a chunk's point."""
     form = to_json(chunk)
     return {name: form[name] for name in _OWN} | metadata_payload(chunk.metadata)
 
 
 def metadata_payload(metadata: Metadata) -> dict[str, Any]:
-    """Returns the payload fields that depend on metadata alone."""
+    """Return the payload fields that depend on metadata alone."""
     plain = {key: value for key, value in metadata.items() if _fits_json(value)}
     rest = {key: value for key, value in metadata.items() if key not in plain}
     return {
@@ -104,7 +104,7 @@ def chunk_of(point_id: str, payload: Mapping[str, Any]) -> Chunk:
 
 
 def tag(field: str, value: MetadataValue) -> str:
-    """Returns the tag of a metadata entry: equal entries, and only those, have equal tags."""
+    """Return the tag of a metadata entry: equal entries, and only those, have equal tags."""
     text = f"{field.replace('%', '%25').replace('=', '%3D')}={_typed(value)}"
     if len(text) <= _MAX_TAG and "\0" not in text:
         return text
@@ -113,7 +113,7 @@ def tag(field: str, value: MetadataValue) -> str:
 
 
 def range_fields(condition: Filter | None) -> set[str]:
-    """Returns the payload paths that a filter asks ranges of: they want a float index."""
+    """Return the payload paths that a filter asks ranges of: they want a float index."""
     if isinstance(condition, Logical):
         return set().union(*(range_fields(item) for item in condition.conditions))
     if condition is None or condition.operator not in (">", ">=", "<", "<="):
@@ -128,12 +128,12 @@ def has_number(path: str, dialect: Dialect) -> Any:
 
 
 def may_index_number(indexed: Collection[str]) -> bool:
-    """True if one more number field may get an index."""
+    """Return True if one more number field may get an index."""
     return sum(path.startswith(f"{NUMBERS}.") for path in indexed) < MAX_NUMBER_INDEXES
 
 
 def translate(condition: Filter, dialect: Dialect) -> Any:
-    """Says a filter in a client library's classes, with the meaning of ``filters.matches``."""
+    """Say a filter in a client library's classes, with the meaning of ``filters.matches``."""
     if isinstance(condition, Comparison):
         made = _comparison(condition, dialect)
         return made if condition.operator in ("!=", "not in") else dialect.filter(must=[made])
@@ -197,7 +197,7 @@ def _number_path(field: str) -> str:
 
 
 def _name(field: str) -> str:
-    """Returns a field name that is safe in a JSON path."""
+    """Return a field name that is safe in a JSON path."""
     return field if _PLAIN_NAME.fullmatch(field) else "hex-" + field.encode("utf-8").hex()
 
 
@@ -218,7 +218,7 @@ def _is_number(value: MetadataValue) -> TypeGuard[int | float]:
 
 
 def _fits_json(value: MetadataValue) -> bool:
-    """Says whether the engine reads a value back as it was written.
+    """Return True if the engine reads a value back as it was written.
 
     Its JSON parser (serde_json) may miss the last bit of a float of more than fifteen digits.
     """
@@ -232,7 +232,7 @@ def _is_word(value: int) -> bool:
 
 
 def point_ids(ids: Iterable[str]) -> list[PointId]:
-    """Returns the ids that can be in a collection, as UUIDs: the engine refuses others."""
+    """Return the ids that can be in a collection, as UUIDs: the engine refuses others."""
     found: list[PointId] = []
     for text in ids:
         with suppress(ValueError):

@@ -64,7 +64,7 @@ class QdrantServerStore(DatabaseStore):
     _client: QdrantClient
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        """Writes chunks, replacing those of the same id; durable when it returns."""
+        """Write chunks, replacing those of the same id; durable when it returns."""
         if len(chunks) == 0:
             return
         check_vectors(self._title, self.dimension, vectors, len(chunks))
@@ -78,26 +78,26 @@ class QdrantServerStore(DatabaseStore):
             self._call("writing", self._client.upsert, self._name, batch, wait=True)
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Deletes chunks by id; unknown ids are no error."""
+        """Delete chunks by id; unknown ids are no error."""
         for batch in batches(point_ids(ids), 1000):
             chosen = models.PointIdsList(points=batch)
             self._call("deleting", self._client.delete, self._name, chosen, wait=True)
 
     def count(self, filters: Filter | None = None) -> int:
-        """Returns how many chunks there are."""
+        """Return how many chunks there are."""
         condition = self._condition(filters)
         counted = self._call("counting", self._client.count, self._name, condition, exact=True)
         return int(counted.count)
 
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
-        """Returns chunks and their vectors [dimension]; unknown ids are left out."""
+        """Return chunks and their vectors [dimension]; unknown ids are left out."""
         found = self._retrieve(ids, with_payload=CHUNK_FIELDS, with_vectors=[DENSE])
         return [_pair(record) for record in found]
 
     def scroll(
         self, filters: Filter | None = None, batch_size: int = 1000
     ) -> Iterator[list[tuple[Chunk, Matrix]]]:
-        """Yields every chunk with its vector [dimension], in batches."""
+        """Yield every chunk with its vector [dimension], in batches."""
         condition = self._condition(filters)
         offset = None
         while True:

@@ -11,7 +11,7 @@ _FILE = "file://"
 
 
 def local_path(uri: str, *, store: str, instead: str) -> Path:
-    """Returns the path of a store in the process.
+    """Return the path of a store in the process.
 
     Args:
         uri: A path, also as ``file://...``.
@@ -30,7 +30,7 @@ def local_path(uri: str, *, store: str, instead: str) -> Path:
 
 
 def server_address(uri: str, *, store: str, example: str, embedded: str) -> str:
-    """Returns the address of a server.
+    """Return the address of a server.
 
     Args:
         uri: What should be one.
@@ -67,7 +67,7 @@ def server_address(uri: str, *, store: str, example: str, embedded: str) -> str:
 
 
 def refuse_credentials(store: str, instead: str, **given: str | None) -> None:
-    """Refuses credentials that a store in the process has no use for.
+    """Refuse credentials that a store in the process has no use for.
 
     Args:
         store: The store's name in ``rag.vectordb.type``.
@@ -86,7 +86,7 @@ def refuse_credentials(store: str, instead: str, **given: str | None) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder and those above it, where they are not there.
+    """Make a folder and those above it, where they are not there.
 
     Raises:
         SettingsError: That is not possible; says why.
@@ -98,7 +98,7 @@ def make_folder(path: Path) -> None:
 
 
 def unusable(path: Path, error: OSError) -> SettingsError:
-    """Returns the error for a place at which no store can be."""
+    """Return the error for a place at which no store can be."""
     return SettingsError(
         f"the index cannot be kept in '{path}' ({error.strerror or error}): name another folder "
         "in rag.vectordb.uri, or put that one right"

@@ -72,29 +72,29 @@ Condition = HasTag | InRange | Every | Some
 
 
 def tags(metadata: Metadata) -> list[str]:
-    """Returns the distinct tags of metadata."""
+    """Return the distinct tags of metadata."""
     found = {_tag(field, value) for field, value in metadata.items()}
     return sorted(found | {_number_tag(field) for field, _ in _numeric(metadata)})
 
 
 def numbers(metadata: Metadata) -> dict[str, float]:
-    """Returns the finite numbers of metadata by a digest of their field."""
+    """Return the finite numbers of metadata by a digest of their field."""
     return {digest("field", field): value for field, value in _numeric(metadata)}
 
 
 def record(chunk: Chunk) -> str:
-    """Returns all of a chunk but its id and text, as JSON."""
+    """Return all of a chunk but its id and text, as JSON."""
     form = to_json(chunk)
     return dumps({name: form[name] for name in form if name not in ("id", "text")})
 
 
 def chunk(chunk_id: str, text: str, record: str) -> Chunk:
-    """Returns the chunk that ``record`` was made of."""
+    """Return the chunk that ``record`` was made of."""
     return from_json(Chunk, {"id": chunk_id, "text": text, **json.loads(record)})
 
 
 def condition(filters: Filter) -> Condition:
-    """Says a filter in terms of tags and numbers, with the meaning of ``filters.matches``."""
+    """Say a filter in terms of tags and numbers, with the meaning of ``filters.matches``."""
     return _condition(filters, negate=False)
 
 

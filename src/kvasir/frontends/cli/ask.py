@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _retrieval_options(command: F) -> F:
-    """The options of everything that retrieves."""
+    """Add the options of everything that retrieves."""
     for option in _RETRIEVAL:
         command = option(command)
     return command

@@ -163,7 +163,7 @@ def _print(report: CopyReport) -> None:
 
 
 def _describe(settings: Settings, to: StoreAddress, name: str | None) -> str:
-    """Returns what to change in the settings to go on with a copy; secrets are not shown."""
+    """Return what to change in the settings to go on with a copy; secrets are not shown."""
     place = {"type": to.type, "uri": to.uri, "username": to.username}
     tree: dict[str, object] = {
         "rag": {"vectordb": {key: value for key, value in place.items() if value is not None}}

@@ -18,7 +18,7 @@ from kvasir.settings.schema import Settings
 
 
 def _or_the_one_named_before(ctx: click.Context, _: click.Parameter, file: str | None) -> str:
-    """Returns the file, by default that of ``kvasir --config``."""
+    """Return the file, by default that of ``kvasir --config``."""
     return file or (ctx.find_root().obj or {}).get("config") or str(DEFAULT_FILE)
 
 

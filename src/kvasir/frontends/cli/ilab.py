@@ -42,7 +42,7 @@ class IlabCommand(click.Command):
     """A command with ilab's configuration, whose errors are one line and an exit code."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Reads the configuration first, so that ``--help`` shows what is in force."""
+        """Read the configuration first, so that ``--help`` shows what is in force."""
         try:
             ctx.meta[SETTINGS_TREE] = self._tree(ctx)
         except KvasirError as error:
@@ -50,7 +50,7 @@ class IlabCommand(click.Command):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command and leaves with its exit code."""
+        """Run the command and leave with its exit code."""
         try:
             code = super().invoke(ctx)
         except KvasirError as error:

@@ -25,7 +25,7 @@ _SHARED_CHAT = ("context", "vi_mode", "logs_dir", "rag")
 
 
 def config_file(ctx: click.Context) -> Path | None:
-    """Returns the file that ``ilab`` itself reads, or None where there is none."""
+    """Return the file that ``ilab`` itself reads, or None where there is none."""
     lab = ctx.find_root().obj
     named = getattr(lab, "config_file", None)
     if named is None:
@@ -36,7 +36,7 @@ def config_file(ctx: click.Context) -> Path | None:
 
 
 def settings_tree(ctx: click.Context, *, rag_enabled: bool = False) -> dict[str, Any]:
-    """Returns the settings that ilab's configuration stands for, over those of the preset.
+    """Return the settings that ilab's configuration stands for, over those of the preset.
 
     Args:
         ctx: Of any command under ``ilab``.
@@ -52,7 +52,7 @@ def settings_tree(ctx: click.Context, *, rag_enabled: bool = False) -> dict[str,
 
 
 def from_ilab(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Turns ilab's configuration into ours.
+    """Turn ilab's configuration into ours.
 
     ``rag`` and ``chat.rag`` are ours to the letter, less the keys that ilab itself has in
     ``rag``. Answers come from the language model that ilab serves.

@@ -97,7 +97,7 @@ def run_ingest(
     metadata: dict[str, MetadataValue] | None = None,
     as_json: bool = False,
 ) -> int:
-    """Ingests, shows progress and report, and returns the exit code."""
+    """Ingest, show progress and report, and return the exit code."""
     restored = 0
     with long_work(quiet=as_json) as run:
         ingest_all = partial(
@@ -133,7 +133,7 @@ def run_ingest(
 
 
 def _build_graph(collection: Collection, run: Run, *, quiet: bool) -> None:
-    """Builds the search graph where it is due; without one a search is slower, that is all."""
+    """Build the search graph where it is due; without one a search is slower, that is all."""
     console = Console(stderr=True)
     try:
         if quiet or not console.is_terminal:
@@ -146,7 +146,7 @@ def _build_graph(collection: Collection, run: Run, *, quiet: bool) -> None:
 
 
 def parse_metadata(pairs: tuple[str, ...]) -> dict[str, MetadataValue] | None:
-    """Reads ``key=value`` pairs; numbers and truth values are told from text."""
+    """Read ``key=value`` pairs; numbers and truth values are told from text."""
     metadata: dict[str, MetadataValue] = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
@@ -157,7 +157,7 @@ def parse_metadata(pairs: tuple[str, ...]) -> dict[str, MetadataValue] | None:
 
 
 def _scalar(text: str) -> MetadataValue:
-    """Tells numbers and truth values from text, as JSON spells them."""
+    """Tell numbers and truth values from text, as JSON spells them."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

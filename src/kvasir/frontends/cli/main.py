@@ -71,11 +71,11 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Returns the names in the order of ``COMMANDS``."""
+        """Return the names in the order of ``COMMANDS``."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Imports one command."""
+        """Import one command."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"kvasir.frontends.cli.{COMMANDS[cmd_name][0]}")
@@ -83,7 +83,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the list of commands without importing any."""
+        """Write the list of commands without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
@@ -97,7 +97,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Suggests the nearest command for an unknown one."""
+        """Suggest the nearest command for an unknown one."""
         from kvasir.core.registry import suggestion
 
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
@@ -132,7 +132,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 def cli(
     ctx: click.Context, config: str | None, assignments: tuple[str, ...], collection: str | None
 ) -> None:
-    """Answers questions from your own documents and shows where each answer stands.
+    """Answer questions from your own documents and show where each answer stands.
 
     Start with 'kvasir ingest FOLDER', then 'kvasir ask "your question"'.
     """

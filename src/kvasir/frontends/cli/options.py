@@ -45,7 +45,7 @@ json_option = click.option(
 
 
 def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
-    """Adds ``--config``, ``--set`` and ``--collection``; passes the settings as first argument."""
+    """Add ``--config``, ``--set`` and ``--collection``; passes the settings as first argument."""
 
     @click.option(
         "--config", metavar="FILE", is_eager=True, help="Settings file.  [default: kvasir.yaml]"
@@ -70,7 +70,7 @@ def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P,
 
 
 def with_app(command: Callable[Concatenate[App, P], R]) -> Callable[P, R]:
-    """The same as ``with_settings``, but passes an open application and closes it."""
+    """Pass an open application, as ``with_settings`` passes the settings, and close it."""
 
     @with_settings
     @functools.wraps(command)
@@ -97,7 +97,7 @@ def with_collection(command: Callable[Concatenate[Collection, P], R]) -> Callabl
 def setting_option(
     *declarations: str, key: str, help_text: str, **attributes: Any
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """An option that sets one setting; the setting's default is shown as the option's.
+    """Declare an option that sets one setting and shows the setting's default as its own.
 
     Args:
         declarations: The option's names, such as ``--top-k``.
@@ -119,7 +119,7 @@ class SettingOption(click.Option):
         super().__init__(*args, **attributes)
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """Adds the setting's value to the help text."""
+        """Add the setting's value to the help text."""
         record = super().get_help_record(ctx)
         settings = _settings_of_help(ctx)
         value = _value(settings, self.key)
@@ -136,7 +136,7 @@ class SettingOption(click.Option):
 
 
 def mapped_overrides(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
-    """Takes the values of setting options out of a command's arguments, by dotted key."""
+    """Take the values of setting options out of a command's arguments, by dotted key."""
     overrides = {}
     for parameter in ctx.command.params:
         if isinstance(parameter, SettingOption) and parameter.name in values:
@@ -147,7 +147,7 @@ def mapped_overrides(ctx: click.Context, values: dict[str, Any]) -> dict[str, An
 
 
 def option_names(ctx: click.Context, overrides: Mapping[str, Any]) -> dict[str, str]:
-    """Returns, by dotted key, the option of the command that gave each override."""
+    """Return, by dotted key, the option of the command that gave each override."""
     options = [each for each in ctx.command.params if isinstance(each, SettingOption)]
     names = {option.key: max(option.opts, key=len) for option in options}
     return {key: "--collection" if key == "collection" else names[key] for key in overrides}
@@ -160,7 +160,7 @@ def settings_of(
     collection: str | None = None,
     mapped: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Returns the settings that a command's own options make, over those before the command.
+    """Return the settings that a command's own options make, over those before the command.
 
     Args:
         ctx: The command's.
@@ -183,7 +183,7 @@ def settings_of(
 
 
 def _settings_of_help(ctx: click.Context) -> Settings:
-    """Returns the settings that a command would have; the built-in ones where they are broken."""
+    """Return the settings that a command would have; the built-in ones where they are broken."""
     base = ctx.meta.get(SETTINGS_TREE)
     # Those options are eager: what stands before --help is known by now.
     own = {name: ctx.params.get(name) for name in _OPTIONS}

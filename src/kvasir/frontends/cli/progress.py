@@ -118,7 +118,7 @@ class _Line:
             self._write(shown(event.item)[: self._console.width - 1])
 
     def clear(self) -> None:
-        """Takes the line away."""
+        """Take the line away."""
         if self._written:
             self._write("")
             self._written = False

@@ -29,7 +29,7 @@ def print_json(value: Any) -> None:
 
 
 def print_table(rows: Sequence[Mapping[str, object]]) -> None:
-    """Prints rows in aligned columns, nothing cut off; the first row's keys are the heads."""
+    """Print rows in aligned columns, nothing cut off; the first row's keys are the heads."""
     if not rows:
         return
     cells = [list(rows[0]), *([shown(str(value)) for value in row.values()] for row in rows)]
@@ -42,7 +42,7 @@ def print_table(rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def sizes(count: int) -> str:
-    """Returns a number of bytes as people read it."""
+    """Return a number of bytes as people read it."""
     size = float(count)
     for unit in ("B", "kB", "MB"):
         if size < 1000:
@@ -52,5 +52,5 @@ def sizes(count: int) -> str:
 
 
 def failure_line(failure: Failed) -> str:
-    """Returns what failed and what to do, for people."""
+    """Return what failed and what to do, for people."""
     return replace(failure, source_uri=source_name(failure.source_uri)).line

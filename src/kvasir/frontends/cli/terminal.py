@@ -8,7 +8,7 @@ from kvasir.core.text import shown
 
 
 def source_name(source_uri: str) -> str:
-    """Returns a source as people name it: a path below the working directory without that."""
+    """Return a source as people name it: a path below the working directory without that."""
     try:
         here = os.getcwd()  # noqa: PTH109
     except OSError:  # it was removed
@@ -17,6 +17,6 @@ def source_name(source_uri: str) -> str:
 
 
 def place(source_uri: str, page: int | None = None) -> str:
-    """Returns where something stands, for people, in one line."""
+    """Return where something stands, for people, in one line."""
     name = shown(source_name(source_uri))
     return f"{name}, page {page}" if page else name

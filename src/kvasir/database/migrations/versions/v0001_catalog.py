@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Makes the catalog's tables."""
+    """Make the catalog's tables."""
     op.create_table(
         "collections",
         sa.Column("id", sa.Integer(), nullable=False),

@@ -54,7 +54,7 @@ class Chat:
         journal: Journal | None = None,
         release: Callable[[], None] = lambda: None,
     ) -> None:
-        """Opens a chat; nothing is shown yet.
+        """Open a chat; nothing is shown yet.
 
         Args:
             screen: Where it is shown.
@@ -104,14 +104,14 @@ class Chat:
         return f"{rag}[{'M' if self.reads_lines else 'S'}][{self.session.name}]"
 
     def greet(self) -> None:
-        """Says who replies, and what is missing for a reply."""
+        """Say who replies, and what is missing for a reply."""
         greeting = f"Welcome to Kvasir chat with **{self.title}** (type /h for help)"
         if not self._conversation.has_model and not self.rag:
             greeting += f"\n\nNo language model is set: {NEEDS_MODEL}."
         self.screen.say(greeting)
 
     def ask(self, question: str) -> Answer:
-        """Asks, shows the reply while it comes, and keeps the turn.
+        """Ask, show the reply while it comes, and keep the turn.
 
         Raises:
             KvasirError: There is no reply; the message says why.
@@ -140,28 +140,28 @@ class Chat:
         return reply
 
     def heard(self) -> None:
-        """Notes that a message was taken: ``/m`` holds for one message only."""
+        """Note that a message was taken: ``/m`` holds for one message only."""
         self._flipped = False
 
     # What commands do
 
     def flip_multiline_once(self) -> None:
-        """Turns multiline on or off for the next message."""
+        """Turn multiline on or off for the next message."""
         self._flipped = not self._flipped
 
     def toggle_multiline(self) -> None:
-        """Turns multiline on or off."""
+        """Turn multiline on or off."""
         self.multiline = not self.multiline
         self._flipped = False
 
     def toggle_rag(self) -> None:
-        """Turns RAG on or off; off, other processes may have the index."""
+        """Turn RAG on or off; off, other processes may have the index."""
         self.rag = not self.rag
         if not self.rag:
             self._release()
 
     def use_model(self, model: str) -> None:
-        """Changes the language model and begins a new session.
+        """Change the language model and begins a new session.
 
         Raises:
             RequestError: There is no language model to change, or it cannot be used.
@@ -177,7 +177,7 @@ class Chat:
         self.begin()
 
     def use_context(self, name: str) -> None:
-        """Begins a new session in a context.
+        """Begin a new session in a context.
 
         Raises:
             SettingsError: There is no such context.
@@ -187,19 +187,19 @@ class Chat:
         self.begin()
 
     def begin(self, *, forget: bool = False) -> None:
-        """Begins a new session with what was loaded, or as the chat began."""
+        """Begin a new session with what was loaded, or as the chat began."""
         if forget:
             self._kept = self._first
         self._start(self._kept)
 
     def load(self, beginning: Beginning, *, keep: bool) -> None:
-        """Begins a session from a file; kept, later new sessions begin with it, too."""
+        """Begin a session from a file; kept, later new sessions begin with it, too."""
         if keep:
             self._kept = beginning
         self._start(beginning)
 
     def save(self, path: Path) -> bool:
-        """Saves the session; an existing file is replaced only after asking.
+        """Save the session; an existing file is replaced only after asking.
 
         Returns:
             Whether it was saved.
@@ -213,7 +213,7 @@ class Chat:
         return True
 
     def close(self) -> None:
-        """Ends the conversation; a second call does nothing."""
+        """End the conversation; a second call does nothing."""
         self._conversation.close()
 
     def _start(self, beginning: Beginning) -> None:
@@ -222,7 +222,7 @@ class Chat:
             self._journal.begin()
 
     def _note(self, write: Callable[[Journal], None]) -> None:
-        """Writes to the log; a log that cannot be written is said once, then there is none."""
+        """Write to the log; a log that cannot be written is said once, then there is none."""
         if self._journal is None:
             return
         try:
@@ -233,7 +233,7 @@ class Chat:
 
 
 def _is_there(path: Path) -> bool:
-    """Says whether there is a file to replace.
+    """Return True if there is a file to replace.
 
     Raises:
         RequestError: A folder is there, or the name cannot be one of a file.

@@ -20,12 +20,12 @@ CONTEXTS: Mapping[str, str] = {
 
 
 def all_contexts(own: Mapping[str, str]) -> dict[str, str]:
-    """Returns the built-in contexts with the user's own beside or over them."""
+    """Return the built-in contexts with the user's own beside or over them."""
     return {**CONTEXTS, **own}
 
 
 def check_context(name: str, known: Mapping[str, str]) -> None:
-    """Checks the name of a context.
+    """Check the name of a context.
 
     Raises:
         SettingsError: There is none of this name; lists those that there are.

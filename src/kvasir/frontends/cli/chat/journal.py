@@ -27,15 +27,15 @@ class Journal:
         self._path: Path | None = None
 
     def begin(self) -> None:
-        """Begins another session: what comes next goes into a file of its own."""
+        """Begin another session: what comes next goes into a file of its own."""
         self._path = None
 
     def asked(self, question: str, *, model: str, rag: bool, system: str) -> None:
-        """Notes a question."""
+        """Note a question."""
         self._write({"role": "user", "content": question, "model": model, "rag": rag}, system)
 
     def replied(self, reply: Answer, seconds: float, *, rag: bool) -> None:
-        """Notes a reply with its sources."""
+        """Note a reply with its sources."""
         record: dict[str, Any] = {"role": "assistant", "content": reply.text}
         if reply.searched:
             record["searched"] = reply.searched
@@ -45,11 +45,11 @@ class Journal:
         self._write({**record, "notes": list(reply.notes), "seconds": round(seconds, 3)})
 
     def broken_off(self, shown: str, reason: str) -> None:
-        """Notes a reply that did not come to its end."""
+        """Note a reply that did not come to its end."""
         self._write({"role": "assistant", "content": shown, "broken_off": reason})
 
     def _write(self, record: Mapping[str, Any], system: str = "") -> None:
-        """Appends a line.
+        """Append a line.
 
         Raises:
             RequestError: The folder cannot be written.

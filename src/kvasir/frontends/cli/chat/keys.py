@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def keys_unseen() -> Iterator[None]:
-    """Keeps the terminal from showing keys; Ctrl-C still interrupts."""
+    """Keep the terminal from showing keys; Ctrl-C still interrupts."""
     if sys.platform == "win32" or not sys.stdin.isatty():
         yield
         return

@@ -83,7 +83,7 @@ class _Lease:
 
 
 def open_chat(app: App, screen: Screen) -> Chat:
-    """Makes a chat of an application's settings."""
+    """Make a chat of an application's settings."""
     chosen = app.settings.chat
     lease = _Lease(app)
     return Chat(
@@ -100,7 +100,7 @@ def open_chat(app: App, screen: Screen) -> Chat:
 
 
 def converse(chat: Chat, first: str = "") -> None:
-    """Reads and answers messages until the user leaves.
+    """Read and answers messages until the user leaves.
 
     Args:
         chat: The chat.

@@ -62,7 +62,7 @@ class Screen:
         given: Input | None = None,
         output: Output | None = None,
     ) -> None:
-        """Prepares the terminal; nothing is drawn yet.
+        """Prepare the terminal; nothing is drawn yet.
 
         Args:
             console: Where to draw; the standard output by default.
@@ -84,7 +84,7 @@ class Screen:
         return self._console.is_terminal
 
     def read(self, status: Callable[[], str], *, multiline: bool) -> str:
-        """Reads one message.
+        """Read one message.
 
         Args:
             status: Gives what stands at the right of the prompt.
@@ -108,7 +108,7 @@ class Screen:
         return replace_surrogates(given)
 
     def confirm(self, question: str) -> bool:
-        """Asks a yes-or-no question; anything but yes means no."""
+        """Ask a yes-or-no question; anything but yes means no."""
         editor: PromptSession[str] = PromptSession(
             history=InMemoryHistory(), input=self._given, output=self._output
         )
@@ -119,33 +119,33 @@ class Screen:
         return given.strip().lower() in ("y", "yes")
 
     def say(self, markdown: str) -> None:
-        """Shows a message of the chat itself."""
+        """Show a message of the chat itself."""
         self._print(Panel(Markdown(printable(markdown)), title="system", border_style="cyan"))
 
     def note(self, sentence: str) -> None:
-        """Shows one quiet sentence."""
+        """Show one quiet sentence."""
         self._print(Text(printable(sentence), "dim"))
 
     def warn(self, sentence: str) -> None:
-        """Shows one sentence about something that did not work, so that it is seen."""
+        """Show one sentence about something that did not work, so that it is seen."""
         self._print(Text(printable(sentence), "yellow"))
 
     def fail(self, sentence: str) -> None:
-        """Shows one sentence in bold red."""
+        """Show one sentence in bold red."""
         self._print(Text(printable(sentence), "bold red"))
 
     def show(self, reply: Answer, title: str, *, markdown: bool = False) -> None:
-        """Shows a reply in a panel, with its sources under it."""
+        """Show a reply in a panel, with its sources under it."""
         self._print(_panel(reply.text, title, "", reply, markdown=markdown))
 
     def show_plain(self, reply: Answer) -> None:
-        """Shows a reply without a frame, for copying."""
+        """Show a reply without a frame, for copying."""
         self._plain(reply.text)
         for line in _sources(reply):
             self._plain(line.plain)
 
     def stream(self, title: str, stream: AnswerStream, *, rag: bool) -> tuple[Answer, float]:
-        """Shows a reply while it is written; returns it with the seconds it took.
+        """Show a reply while it is written; return it with the seconds it took.
 
         Raises:
             BrokenOffError: It did not come to its end; the cause says why.
@@ -256,7 +256,7 @@ def _panel(
 
 
 def _sources(answer: Answer) -> list[Text]:
-    """Returns the lines under an answer: each cited source by its number, with its words."""
+    """Return the lines under an answer: each cited source by its number, with its words."""
     if answer.refused:
         return []
     lines: list[Text] = []

@@ -52,12 +52,12 @@ class Session:
         self._replies: dict[int, Answer] = {}
 
     def add(self, question: str, reply: Answer) -> None:
-        """Adds a turn: the question as typed, and its reply."""
+        """Add a turn: the question as typed, and its reply."""
         self.messages += [Message("user", question), Message("assistant", reply.text)]
         self._replies[len(self.messages) - 1] = reply
 
     def responses(self) -> list[Answer]:
-        """Returns the assistant's replies, oldest first; those of a file are plain text."""
+        """Return the assistant's replies, oldest first; those of a file are plain text."""
         return [
             self._replies.get(number) or Answer(message.content)
             for number, message in enumerate(self.messages)
@@ -65,7 +65,7 @@ class Session:
         ]
 
     def save(self, path: Path) -> None:
-        """Writes the session; an existing file is replaced in one step.
+        """Write the session; an existing file is replaced in one step.
 
         Raises:
             RequestError: The file cannot be written.
@@ -79,7 +79,7 @@ class Session:
 
 
 def what_failed(error: OSError | ValueError) -> str:
-    """Returns why a file could not be read or written, without its name."""
+    """Return why a file could not be read or written, without its name."""
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
@@ -95,7 +95,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def read_session(path: Path) -> Beginning:
-    """Reads a session's file.
+    """Read a session's file.
 
     Raises:
         RequestError: The file is missing, unreadable or not a session; one line says what is wrong.

@@ -44,7 +44,7 @@ class Command:
 
 
 def dispatch(chat: Chat, message: str) -> bool:
-    """Runs the command that a message is; returns False where it is none.
+    """Run the command that a message is; return False where it is none.
 
     What goes wrong is shown as one sentence.
 
@@ -145,7 +145,7 @@ def _markdown(chat: Chat, index: str) -> None:
 
 
 def _with_response(chat: Chat, index: str, show: Callable[[Answer], None]) -> None:
-    """Shows the n-th last response; 1 is the last one."""
+    """Show the n-th last response; 1 is the last one."""
     responses = chat.session.responses()
     try:
         number = int(index or "1")
@@ -193,7 +193,7 @@ def _start_from(chat: Chat, name: str, *, keep: bool) -> None:
 
 
 def _path(name: str) -> Path:
-    """Returns the path that a user typed: spaces are part of it, quotes around it are not.
+    """Return the path that a user typed: spaces are part of it, quotes around it are not.
 
     Raises:
         RequestError: It begins with the home folder of a user that there is not.
