@@ -19,6 +19,7 @@ from typing import Any
 import pexpect
 import pyte
 import pytest
+from tests.pty_process import PtyProcess
 
 from kvasir.testing.model_server import ModelServer, model_server
 
@@ -34,9 +35,8 @@ class Terminal:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("KVASIR__")}
         for name in ("COLUMNS", "LINES", "NO_COLOR", "TERM"):
             environment.pop(name, None)
-        self.process = pexpect.spawn(
-            sys.executable,
-            ["-m", "kvasir", "chat", *arguments],
+        self.process = PtyProcess(
+            [sys.executable, "-m", "kvasir", "chat", *arguments],
             cwd=str(folder),
             env=environment | {"TERM": "xterm-256color", "LANG": "C.UTF-8"},
             dimensions=(24, width),

@@ -80,7 +80,8 @@ class StoreContract(SearchContract, KeywordContract):
 
     def test_building_the_graph_changes_no_result(self, store: VectorStore) -> None:
         if Optimizable not in self.expected_capabilities:
-            pytest.skip("this store is not expected to build a graph apart from writing")
+            assert not isinstance(store, Optimizable)
+            return
         assert isinstance(store, Optimizable)
         chunks, vectors, queries = fifty_chunks()
         store.upsert(chunks, vectors)
