@@ -1,4 +1,5 @@
 import json
+import time
 import zipfile
 from email.message import EmailMessage
 from pathlib import Path
@@ -82,6 +83,31 @@ def test_lists_in_lists_beyond_reason_are_reported_as_too_deep() -> None:
     page = "<ul><li>x" * 1_010 + "</li></ul>" * 1_010
     with pytest.raises(ExtractionError, match="too deeply"):
         HtmlExtractor().extract(_SOURCE, page.encode())
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<ul><li>a<br>b<ul><li>in</ul>tail</ul>", "- a b tail\n    - in"),
+        ("<ul><li>a<ul hidden><li>unseen</ul></ul>", "- a"),
+        (
+            "<table><tr><th>h<td><b>bo</b>ld<table><tr><td>x<td>y</table></table>",
+            "| h | bold x: y |\n| - | - |",
+        ),
+    ],
+)
+def test_text_beside_a_list_or_table_inside_keeps_its_words(page: str, text: str) -> None:
+    assert HtmlExtractor().extract(_SOURCE, page.encode()).text == text
+
+
+def test_reading_nested_lists_takes_time_in_proportion_to_them() -> None:
+    def seconds(depth: int) -> float:
+        page = "<ul><li>x" * depth + "</li></ul>" * depth
+        start = time.process_time()
+        HtmlExtractor().extract(_SOURCE, page.encode())
+        return time.process_time() - start
+
+    assert min(seconds(400) for _ in range(3)) < 0.2
 
 
 def test_plain_text_is_kept_to_the_letter_with_its_paragraphs() -> None:

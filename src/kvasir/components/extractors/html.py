@@ -34,6 +34,7 @@ _DEFINITIONS = frozenset({"dt", "dd"})
 _ENDS = (":", "?", "!", "：", "？", "！")
 """What a term that needs no colon before its description ends in."""
 _CAPTIONS = frozenset({"figcaption", "caption"})
+_TABLE = frozenset({"table"})
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"\A\s*<\?xml[^>]*encoding\s*=\s*[\"']([\w-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
@@ -159,14 +160,14 @@ class _Walker:
     def _child(self, child: etree._Element, depth: int) -> None:
         tag = _tag(child)
         if depth > _MAX_DEPTH:
-            self._run.append(_inline(child))
+            self._run.extend(_texts(child))
         elif tag == "br":
             self._run.append("\n")
         elif tag in _INLINE:
             if any(_is_block(item) for item in child.iterdescendants()):
                 self.walk(child, depth + 1)
             else:
-                self._run.append(_inline(child))
+                self._run.extend(_texts(child))
         else:
             self._flush()
             self._block(child, tag, depth)
@@ -174,17 +175,17 @@ class _Walker:
     def _block(self, child: etree._Element, tag: str, depth: int) -> None:
         builder = self._builder
         if tag in _HEADINGS:
-            builder.add(BlockKind.HEADING, _squeeze(_inline(child)), level=_HEADINGS[tag])
+            builder.add(BlockKind.HEADING, _line(child), level=_HEADINGS[tag])
         elif tag == "pre":
             builder.add(BlockKind.CODE, "".join(_texts(child)))
         elif tag in _LISTS:
             builder.add(BlockKind.LIST, "\n".join(_list_lines(child, 0)))
         elif tag == "table" and _is_data_table(child):
             for caption in child.iterfind("caption"):
-                builder.add(BlockKind.CAPTION, _squeeze(_inline(caption)))
+                builder.add(BlockKind.CAPTION, _line(caption))
             builder.add(BlockKind.TABLE, markdown_table(_table_rows(child)))
         elif tag in _CAPTIONS:
-            builder.add(BlockKind.CAPTION, _squeeze(_inline(child)))
+            builder.add(BlockKind.CAPTION, _line(child))
         else:
             self.walk(child, depth + 1)
 
@@ -198,10 +199,10 @@ def _is_block(element: etree._Element) -> bool:
     return isinstance(element.tag, str) and _tag(element) not in _INLINE | _DROPPED
 
 
-def _texts(element: etree._Element) -> Iterator[str]:
-    """Yield the text inside an element, with a space between what stands apart on a page.
+def _texts(element: etree._Element, apart: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield the text inside an element except in elements ``apart``, with a space around blocks.
 
-    Without recursion: pages come with thousands of elements one in the other.
+    Without recursion: pages nest thousands of elements.
     """
     yield element.text or ""
     open_elements = [(element, iter(element))]
@@ -214,6 +215,8 @@ def _texts(element: etree._Element) -> Iterator[str]:
                 yield f" {parent.tail or ''}" if _tag(parent) not in _INLINE else parent.tail or ""
         elif _is_dropped(child):
             yield child.tail or ""
+        elif _tag(child) in apart:
+            yield f" {child.tail or ''}"
         else:
             if _tag(child) == "br":
                 yield "\n"
@@ -223,8 +226,22 @@ def _texts(element: etree._Element) -> Iterator[str]:
             open_elements.append((child, iter(child)))
 
 
-def _inline(element: etree._Element) -> str:
-    return "".join(_texts(element))
+def _line(element: etree._Element, apart: frozenset[str] = frozenset()) -> str:
+    """Return the text inside an element, except in elements ``apart``, as one line."""
+    return _squeeze("".join(_texts(element, apart)))
+
+
+def _outermost(element: etree._Element, tags: frozenset[str]) -> Iterator[etree._Element]:
+    """Yield the elements of the given names inside an element, none inside another of them."""
+    pending = list(reversed(element))
+    while pending:
+        child = pending.pop()
+        if _is_dropped(child):
+            continue
+        if _tag(child) in tags:
+            yield child
+        else:
+            pending.extend(reversed(child))
 
 
 def _squeeze(text: str) -> str:
@@ -252,16 +269,12 @@ def _list_lines(element: etree._Element, depth: int) -> Iterator[str]:
 def _item_lines(item: etree._Element, depth: int, marker: str, terms: str = "") -> Iterator[str]:
     """Yield an item's own text, behind the terms it describes, and the lists inside it."""
     apart = _LISTS | _DEFINITIONS if _tag(item) in _DEFINITIONS else _LISTS
-    nested = [
-        child
-        for child in item.iterdescendants()
-        if isinstance(child.tag, str) and _tag(child) in _LISTS and _is_in(child, item, apart)
-    ]
-    text = _squeeze("".join(_item_texts(item, apart)))
+    text = _line(item, apart)
     if text or terms:
         yield f"{'    ' * depth}{marker} {' '.join(filter(None, (terms, text)))}"
-    for child in nested:
-        yield from _list_lines(child, depth + 1)
+    for child in _outermost(item, apart):
+        if _tag(child) in _LISTS:
+            yield from _list_lines(child, depth + 1)
 
 
 def _definition_lines(element: etree._Element, depth: int) -> Iterator[str]:
@@ -275,7 +288,7 @@ def _definition_lines(element: etree._Element, depth: int) -> Iterator[str]:
         elif tag == "dt":
             terms = [] if described else terms
             described = False
-            terms.append(_squeeze("".join(_item_texts(item, _LISTS | _DEFINITIONS))))
+            terms.append(_line(item, _LISTS | _DEFINITIONS))
         else:
             yield from _item_lines(item, depth, "-", _announced(terms))
             described = True
@@ -289,10 +302,8 @@ def _definition_items(element: etree._Element) -> Iterator[etree._Element]:
         if _is_dropped(item):
             continue
         tag = _tag(item)
-        holds_more = tag not in _LISTS and any(
-            isinstance(child.tag, str) and _tag(child) in _DEFINITIONS and _is_in(child, item)
-            for child in item.iterdescendants()
-        )
+        inside = _outermost(item, _LISTS | _DEFINITIONS)
+        holds_more = tag not in _LISTS and any(_tag(child) in _DEFINITIONS for child in inside)
         if tag in _DEFINITIONS or not (holds_more or _tag(element) in _DEFINITIONS):
             yield item
         if holds_more:
@@ -302,27 +313,6 @@ def _definition_items(element: etree._Element) -> Iterator[etree._Element]:
 def _announced(terms: Sequence[str]) -> str:
     text = ", ".join(filter(None, terms))
     return text if not text or text.endswith(_ENDS) else f"{text}:"
-
-
-def _is_in(child: etree._Element, item: etree._Element, apart: frozenset[str] = _LISTS) -> bool:
-    """Return True if an element is directly this item's and not in a deeper item or list."""
-    parent = child.getparent()
-    while parent is not None and parent is not item:
-        if _tag(parent) in apart or _is_dropped(parent):
-            return False
-        parent = parent.getparent()
-    return True
-
-
-def _item_texts(item: etree._Element, apart: frozenset[str]) -> Iterator[str]:
-    """Yield an item's own text, without the lists and items inside it."""
-    yield item.text or ""
-    for child in item:
-        if not _is_dropped(child) and _tag(child) not in apart:
-            yield " " if _tag(child) not in _INLINE else ""
-            yield from _item_texts(child, apart)
-            yield " " if _tag(child) not in _INLINE else ""
-        yield child.tail or ""
 
 
 def _is_data_table(table: etree._Element) -> bool:
@@ -336,25 +326,15 @@ def _is_data_table(table: etree._Element) -> bool:
     if "table" not in inside:
         return True
     is_headed = any(_tag(cell) == "th" for row in _own_rows(table) for cell in _cells(row))
-    return is_headed and not any(
-        isinstance(item.tag, str) and _tag(item) == "table" and _depth(item, table) > 1
-        for item in table.iterdescendants()
+    holds_layout = any(
+        True for inner in _outermost(table, _TABLE) for _ in _outermost(inner, _TABLE)
     )
-
-
-def _depth(element: etree._Element, table: etree._Element) -> int:
-    """Return in how many tables an element lies, up to the given one."""
-    depth = 0
-    for above in element.iterancestors():
-        depth += _tag(above) == "table"
-        if above is table:
-            break
-    return depth
+    return is_headed and not holds_layout
 
 
 def _own_rows(table: etree._Element) -> list[etree._Element]:
-    rows = (item for item in table.iterdescendants("tr") if not _is_dropped(item))
-    return [row for row in rows if _depth(row, table) == 1]
+    """Return the rows of a table, without those of tables inside it."""
+    return [row for row in _outermost(table, _TABLE | {"tr"}) if _tag(row) == "tr"]
 
 
 def _cells(row: etree._Element) -> list[etree._Element]:
@@ -364,22 +344,11 @@ def _cells(row: etree._Element) -> list[etree._Element]:
 def _cell_text(cell: etree._Element) -> str:
     """Return a cell's text; a table in it is written as "Water: 3 euros; Power: 7 euros"."""
     inner = [item for item in cell.iterdescendants("table") if not _is_dropped(item)]
-    if not inner:
-        return _squeeze(_inline(cell))
-    parts = [_squeeze("".join(_outside_tables(cell)))]
+    parts = [_line(cell, _TABLE)]
     for table in inner:
-        rows = ([_squeeze(_inline(own)) for own in _cells(row)] for row in _own_rows(table))
+        rows = ([_line(own) for own in _cells(row)] for row in _own_rows(table))
         parts.append("; ".join(": ".join(filter(None, row)) for row in rows if any(row)))
     return " ".join(filter(None, parts))
-
-
-def _outside_tables(element: etree._Element) -> Iterator[str]:
-    yield element.text or ""
-    for child in element:
-        if not _is_dropped(child) and _tag(child) != "table":
-            yield " " if _tag(child) not in _INLINE else ""
-            yield from _outside_tables(child)
-        yield f" {child.tail or ''}"
 
 
 def _table_rows(table: etree._Element) -> list[list[str]]:
