@@ -7,6 +7,7 @@ import docx
 import openpyxl
 import pptx
 import pytest
+from docx.enum.style import WD_STYLE_TYPE
 from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
 from pptx.util import Inches
@@ -53,6 +54,17 @@ def test_word_gives_headings_lists_and_merged_cells() -> None:
         ("list", "- one\n- two"),
         ("table", "| c0 | c1 |\n| - | - |\n| both | both |"),
     ]
+
+
+def test_code_and_lists_in_word_stay_in_their_order() -> None:
+    word = docx.Document()
+    word.styles.add_style("Source Code", WD_STYLE_TYPE.PARAGRAPH)
+    for style, text in (("Source Code", "x = 1"), ("Source Code", "  y"), ("List Bullet", "one")):
+        word.add_paragraph(text, style=style)
+    buffer = io.BytesIO()
+    word.save(buffer)
+    document = DocxExtractor().extract(_SOURCE, buffer.getvalue())
+    assert _blocks(document) == [("code", "x = 1\n  y"), ("list", "- one")]
 
 
 def test_slides_give_titles_charts_and_notes_with_page_numbers() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from kvasir.components.extractors.docling_items import broken, page_number, resolve
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.markdown_table import markdown_table
-from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, MetadataValue
 
 _FURNITURE = frozenset({"page-header", "page-footer"})
@@ -18,13 +18,12 @@ def read_v1(values: dict[str, Any], builder: DocumentBuilder) -> None:
     """Append the document's blocks.
 
     Raises:
-        ExtractionError: It breaks its schema; the message names the place.
+        ExtractionError: It breaks its schema; the message names the field.
     """
     _check(values)
     reader = _Reader(values, builder)
     for item in values.get("main-text") or ():
-        reader.item(item)
-    reader.flush()
+        reader.read(item)
     description = values.get("description") or {}
     builder.title = str(values.get("_name") or description.get("title") or builder.title)
     if builder.is_empty:
@@ -44,57 +43,45 @@ def read_v1(values: dict[str, Any], builder: DocumentBuilder) -> None:
 
 
 def _check(values: dict[str, Any]) -> None:
-    """Refuse what the schema refuses, so that a truncated export is not indexed by halves."""
+    """Check the schema, so that no half of a truncated export is indexed."""
     info, description = values.get("file-info"), values.get("description") or {}
     if not isinstance(info, dict) or not isinstance(info.get("filename"), str):
-        raise _broken("file-info.filename", "is missing")
+        raise broken("file-info.filename is missing")
     if not isinstance(values.get("main-text") or [], list):
-        raise _broken("main-text", "is not a list")
+        raise broken("main-text is not a list")
     for number, page in enumerate(info.get("page-hashes") or ()):
         for key in _PAGE_HASH:
             if key not in page:
-                raise _broken(f"file-info.page-hashes[{number}].{key}", "is missing")
+                raise broken(f"file-info.page-hashes[{number}].{key} is missing")
     for key in _COUNTS:
         count = description.get(key)
         if isinstance(count, int) and count < 0:
-            raise _broken(f"description.{key}", f"is {count}")
+            raise broken(f"description.{key} is {count}")
     for number, entry in enumerate(description.get("logs") or ()):
         if not isinstance(entry.get("task") or "", str):
-            raise _broken(f"description.logs[{number}].task", "is not text")
-
-
-def _broken(place: str, fault: str) -> ExtractionError:
-    return ExtractionError(
-        "malformed", f"it is broken docling JSON: {place} {fault}; convert the document again"
-    )
+            raise broken(f"description.logs[{number}].task is not text")
 
 
 class _Reader:
-    """Appends items; consecutive list items become one block."""
+    """Appends the items of ``main-text``."""
 
     def __init__(self, values: dict[str, Any], builder: DocumentBuilder) -> None:
         self._values = values
         self._builder = builder
-        self._items: list[str] = []
-        self._items_page: int | None = None
         self._captions: set[str] = set()
 
-    def item(self, item: dict[str, Any]) -> None:
-        """Append one item of ``main-text``, following its reference."""
+    def read(self, item: dict[str, Any]) -> None:
+        """Append one item, following its reference."""
         reference = item.get("$ref") or item.get("__ref")
         if reference:
-            item = {**item, **self._resolve(str(reference))}
+            item = {**item, **resolve(self._values, str(reference))}
         kind, name = str(item.get("type")), str(item.get("name") or "").lower()
-        text = str(item.get("text") or "")
+        text, page = str(item.get("text") or ""), page_number(item, "page")
         if kind in _FURNITURE or name in _FURNITURE:
             return
         if name == "list-item":
-            self._items_page = self._items_page if self._items else _page(item)
-            self._items.append(" ".join(text.split()))
-            return
-        self.flush()
-        page = _page(item)
-        if kind == "title":
+            self._builder.add_item(text, "", page=page)
+        elif kind == "title":
             self._builder.add(BlockKind.HEADING, text, page=page, level=1)
         elif kind.startswith("subtitle-level-"):
             level = kind.removeprefix("subtitle-level-")
@@ -110,35 +97,12 @@ class _Reader:
             code = BlockKind.CODE if name == "code" else BlockKind.PARAGRAPH
             self._builder.add(code, text, page=page)
 
-    def flush(self) -> None:
-        """End a run of list items."""
-        self._builder.add(BlockKind.LIST, "\n".join(self._items), page=self._items_page)
-        self._items = []
-
     def _caption(self, text: str, page: int | None) -> None:
-        """Append a caption once: tables repeat what stands in the main text."""
+        """Append a caption once: tables repeat the captions of the main text."""
+        self._builder.end_block()
         if text.strip() not in self._captions:
             self._captions.add(text.strip())
             self._builder.add(BlockKind.CAPTION, text, page=page)
-
-    def _resolve(self, reference: str) -> dict[str, Any]:
-        parts = reference.removeprefix("#/").split("/")
-        found: Any = self._values
-        try:
-            for part in parts:
-                found = found[int(part)] if isinstance(found, list) else found[part]
-        except (KeyError, IndexError, ValueError, TypeError) as error:
-            raise _broken(f"reference '{reference}'", "leads nowhere") from error
-        if not isinstance(found, dict):
-            raise _broken(f"reference '{reference}'", "leads to no item")
-        return found
-
-
-def _page(item: dict[str, Any]) -> int | None:
-    for place in item.get("prov") or ():
-        if isinstance(place, dict) and isinstance(place.get("page"), int):
-            return int(place["page"])
-    return None
 
 
 def _rows(data: list[Any]) -> list[list[str]]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from kvasir.components.extractors.docling_items import broken, page_number, resolve
 from kvasir.components.extractors.document_builder import DocumentBuilder
-from kvasir.components.extractors.markdown_table import markdown_table
-from kvasir.core.errors import ExtractionError
+from kvasir.components.extractors.markdown_table import grid_rows, markdown_table
 from kvasir.core.types import BlockKind
 
 _FURNITURE = frozenset({"page_header", "page_footer"})
-_REFERENCE = re.compile(r"#/(\w+)/(\d+)")
 _MAX_CELLS = 1_000_000
 _TABLES_OF_CONTENTS = frozenset({
     "contents", "table of contents", "inhalt", "inhaltsverzeichnis", "índice", "contenido",
@@ -33,10 +31,9 @@ def read_v2(values: dict[str, Any], builder: DocumentBuilder) -> None:
         ExtractionError: It has no body, or a reference in it leads nowhere.
     """
     if not isinstance(values.get("body"), dict):
-        raise _broken("it has no 'body'")
+        raise broken("it has no 'body'")
     reader = _Reader(values, builder)
     reader.read(values["body"])
-    reader.flush()
     origin = values.get("origin") or {}
     builder.title = reader.title or builder.title or str(values.get("name") or "")
     builder.set_metadata(
@@ -49,31 +46,23 @@ def read_v2(values: dict[str, Any], builder: DocumentBuilder) -> None:
     )
 
 
-def _broken(detail: str) -> ExtractionError:
-    return ExtractionError(
-        "malformed", f"it is broken docling JSON: {detail}; convert the document again"
-    )
-
-
 class _Reader:
-    """Walks the tree depth first; consecutive list items become one block."""
+    """Walks the tree depth first."""
 
     def __init__(self, values: dict[str, Any], builder: DocumentBuilder) -> None:
         self._values = values
         self._builder = builder
-        self._items: list[str] = []
-        self._items_page: int | None = None
         self._visited: set[str] = set()
         self._own_title = ""
         self._first_heading = ""
 
     @property
     def title(self) -> str:
-        """What docling took for the title, or the first heading of the text itself."""
+        """Docling's title, or else the first heading of the text."""
         return self._own_title or self._first_heading
 
     def read(self, parent: dict[str, Any], depth: int = 0, ordered: bool = False) -> None:
-        """Append all that the children of an item refer to."""
+        """Append the items that the children of an item refer to."""
         number = 0
         for reference in parent.get("children") or ():
             name, item = self._resolve(reference)
@@ -85,23 +74,9 @@ class _Reader:
             number += 1
             self._item(item, depth, number if ordered else None)
 
-    def flush(self) -> None:
-        """End a run of list items."""
-        self._builder.add(BlockKind.LIST, "\n".join(self._items), page=self._items_page)
-        self._items = []
-
-    def _resolve(self, reference: Any) -> tuple[str, dict[str, Any]]:
+    def _resolve(self, reference: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         name = str(reference.get("$ref") or reference.get("cref") or "")
-        match = _REFERENCE.fullmatch(name)
-        if not match:
-            raise _broken(f"unreadable reference '{name}'")
-        try:
-            item = self._values[match[1]][int(match[2])]
-        except (KeyError, IndexError, TypeError) as error:
-            raise _broken(f"reference '{name}' leads nowhere") from error
-        if not isinstance(item, dict):
-            raise _broken(f"'{name}' is no item")
-        return name, item
+        return name, resolve(self._values, name)
 
     def _item(self, item: dict[str, Any], depth: int, number: int | None) -> None:
         label = str(item.get("label"))
@@ -114,40 +89,35 @@ class _Reader:
             self._inline(item, depth)
             return
         else:
-            self.flush()
+            self._builder.end_block()
             self._block(item, label)
-        deeper = depth + 1 if label == "list_item" else depth
-        self.read(item, deeper)
+        self.read(item, depth + 1 if label == "list_item" else depth)
 
     def _list_item(self, item: dict[str, Any], depth: int, number: int | None) -> None:
-        text = " ".join(str(item.get("text") or "").split())
-        if not self._items:
-            self._items_page = _page(item)
         marker = str(item.get("marker") or "").strip()
         if item.get("enumerated") and number and not marker.strip("-*•"):
             marker = f"{number}."
         marker = marker if marker.strip("*•·◦▪ ") else "-"
-        if text:
-            self._items.append(f"{'    ' * depth}{marker} {text}")
+        text, page = str(item.get("text") or ""), page_number(item, "page_no")
+        self._builder.add_item(text, marker, depth=depth, page=page)
 
     def _inline(self, group: dict[str, Any], depth: int) -> None:
-        """Append pieces of one line, which docling splits where the formatting changes."""
+        """Append the pieces of one line, which docling splits at changes of formatting."""
         texts = []
         page = None
         for reference in group.get("children") or ():
             name, item = self._resolve(reference)
             self._visited.add(name)
-            page = page or _page(item)
+            page = page or page_number(item, "page_no")
             texts.append(str(item.get("text") or ""))
         text = " ".join(part for part in texts if part.strip())
-        if self._items and depth:
-            self._items.append(f"{'    ' * (depth - 1)}- {text}")
+        if self._builder.in_list and depth:
+            self._builder.add_item(text, depth=depth - 1)
         else:
-            self.flush()
             self._builder.add(BlockKind.PARAGRAPH, text, page=page)
 
     def _block(self, item: dict[str, Any], label: str) -> None:
-        page = _page(item)
+        page = page_number(item, "page_no")
         for caption in item.get("captions") or ():
             name, found = self._resolve(caption)
             if name not in self._visited:
@@ -173,13 +143,6 @@ class _Reader:
             self._first_heading = self._first_heading or text
 
 
-def _page(item: dict[str, Any]) -> int | None:
-    for place in item.get("prov") or ():
-        if isinstance(place, dict) and isinstance(place.get("page_no"), int):
-            return int(place["page_no"])
-    return None
-
-
 def _rows(data: dict[str, Any]) -> list[list[str]]:
     """Return the cells; a cell that spans several stands in each of them."""
     cells = data.get("table_cells") or [cell for row in data.get("grid") or () for cell in row]
@@ -189,10 +152,8 @@ def _rows(data: dict[str, Any]) -> list[list[str]]:
             for x in _range(cell, "col"):
                 grid[y, x] = str(cell.get("text") or "")
         if len(grid) > _MAX_CELLS:
-            raise _broken("a table has more than a million cells")
-    height = max((y for y, _ in grid), default=-1) + 1
-    width = max((x for _, x in grid), default=-1) + 1
-    return [[grid.get((y, x), "") for x in range(width)] for y in range(height)]
+            raise broken("a table has more than a million cells")
+    return grid_rows(grid)
 
 
 def _range(cell: dict[str, Any], axis: str) -> Iterator[int]:

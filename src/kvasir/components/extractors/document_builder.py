@@ -1,4 +1,4 @@
-"""Puts a document together block by block, so that every offset is right by construction."""
+"""Builds a document block by block, so that every offset is right by construction."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from kvasir.core.types import Block, BlockKind, Document, Metadata, MetadataValu
 from kvasir.core.types import document_id as id_of
 
 MAX_LEVEL = 10
-"""Deepest level of a heading (OpenDocument's); deeper ones count as this one."""
+"""Deepest heading level (OpenDocument's); deeper headings get this one."""
 MAX_PAGE = 10_000_000
-"""Highest page number that is believed; the database keeps 32 bits."""
+"""Highest page number that is kept; the database has 32 bits."""
 SEPARATOR = "\n\n"
 
 _WITHOUT_WIDTH = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 
 
 def is_blank(text: str) -> bool:
-    """Return True if a text has no visible character; mark without width are none."""
+    """Return True if a text has no visible character (zero-width characters are invisible)."""
     return not text.translate(_WITHOUT_WIDTH).strip()
 
 
@@ -37,21 +37,24 @@ class DocumentBuilder:
     """Collects blocks and joins them by blank lines into one text."""
 
     def __init__(self, source: Source) -> None:
-        """Args: the source that the document is extracted from."""
         self._source = source
         self._parts: list[str] = []
         self._blocks: list[Block] = []
         self._length = 0
+        self._lines: list[str] = []
+        self._lines_kind = BlockKind.LIST
+        self._lines_page: int | None = None
         self._metadata: dict[str, MetadataValue] = {}
         self.title = ""
 
     def add(
         self, kind: BlockKind, text: str, *, page: int | None = None, level: int | None = None
     ) -> None:
-        """Append a block; text without a visible character is left out.
+        """Append a block, after the pending lines; blank text is left out.
 
-        A page number that no document has is left out, a level is brought into its range.
+        An impossible page number is left out, a level is clamped to its range.
         """
+        self.end_block()
         text = replace_control_characters(text).strip("\n").rstrip()
         if kind is not BlockKind.CODE:
             text = text.strip()
@@ -69,8 +72,42 @@ class DocumentBuilder:
         if kind is BlockKind.HEADING and not self.title:
             self.title = " ".join(text.split())
 
+    def add_line(self, kind: BlockKind, line: str, page: int | None = None) -> None:
+        """Append a line; consecutive lines of a kind become one block, on the first line's page."""
+        if kind is not self._lines_kind:
+            self.end_block()
+        if not self._lines:
+            self._lines_kind, self._lines_page = kind, page
+        self._lines.append(line)
+
+    def add_item(
+        self, text: str, marker: str = "-", *, depth: int = 0, page: int | None = None
+    ) -> None:
+        """Append a list item as one line; blank text is left out.
+
+        Args:
+            text: The item's own text.
+            marker: A number or "-"; empty for an item that is shown without.
+            depth: Number of lists around the item's list.
+            page: The item's page.
+        """
+        if text := " ".join(text.split()):
+            line = f"{'    ' * depth}{marker} {text}" if marker else text
+            self.add_line(BlockKind.LIST, line, page)
+
+    def end_block(self) -> None:
+        """Append the pending lines as one block."""
+        if lines := self._lines:
+            self._lines = []
+            self.add(self._lines_kind, "\n".join(lines), page=self._lines_page)
+
+    @property
+    def in_list(self) -> bool:
+        """True while list items are pending."""
+        return bool(self._lines) and self._lines_kind is BlockKind.LIST
+
     def set_metadata(self, values: Metadata) -> None:
-        """Add metadata; empty texts are left out, a key given twice keeps its first value."""
+        """Add metadata; empty text is left out, a repeated key keeps its first value."""
         for key, value in values.items():
             if isinstance(value, str):
                 value = replace_control_characters(value).strip()
@@ -78,14 +115,14 @@ class DocumentBuilder:
                 self._metadata[key] = value
 
     def absorb(self, document: Document) -> None:
-        """Append the blocks of another document, such as an attachment's."""
+        """Append the blocks of another document, such as an attachment."""
         for block in document.blocks:
             self.add(block.kind, document.text[block.start : block.end], level=block.level)
 
     @property
     def is_empty(self) -> bool:
-        """Whether no block was added yet."""
-        return not self._blocks
+        """True if no block was added yet."""
+        return not self._blocks and not self._lines
 
     def build(self) -> Document:
         """Return the document.
@@ -93,6 +130,7 @@ class DocumentBuilder:
         Raises:
             ExtractionError: No block holds any text.
         """
+        self.end_block()
         if self.is_empty:
             raise empty_error()
         return Document(

@@ -8,15 +8,21 @@ from collections import defaultdict
 from lxml import etree
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-_PLACE = re.compile(r"%(\d)")
+_LEVEL = re.compile(r"%(\d)")
 _ROMAN = ((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))
+
+
+def value(element: etree._Element, path: str) -> str:
+    """Return the ``w:val`` at a path of names below an element, empty if there is none."""
+    found = element.find("/".join(f"{_W}{name}" for name in path.split("/")))
+    return str(found.get(f"{_W}val") or "") if found is not None else ""
 
 
 class Numbering:
     """Counts list items as Word does."""
 
     def __init__(self, part: etree._Element | None) -> None:
-        """Args: the root of ``numbering.xml``, or None where there are no lists."""
+        """Args: the root of ``numbering.xml``, or None if there is none."""
         self._levels: dict[str, dict[int, tuple[str, str, int]]] = {}
         self._counts: dict[str, list[int | None]] = defaultdict(lambda: [None] * 9)
         self._abstract: dict[str, str] = {}
@@ -28,9 +34,7 @@ class Numbering:
                 for level in abstract.iterfind(f"{_W}lvl")
             }
         for number in part.iterfind(f"{_W}num"):
-            reference = number.find(f"{_W}abstractNumId")
-            if reference is not None:
-                self._abstract[str(number.get(f"{_W}numId"))] = str(reference.get(f"{_W}val"))
+            self._abstract[str(number.get(f"{_W}numId"))] = value(number, "abstractNumId")
 
     def label(self, number_id: str, depth: int) -> str:
         """Count one item and return its label, ``-`` for bullets."""
@@ -45,22 +49,20 @@ class Numbering:
             return "-"
 
         def number(match: re.Match[str]) -> str:
-            place = int(match[1]) - 1
-            kind, _, first = levels.get(place, ("decimal", "", 1))
-            if counts[place] is None:
-                counts[place] = first
-            return _number(counts[place] or 0, kind)
+            level = int(match[1]) - 1
+            kind, _, first = levels.get(level, ("decimal", "", 1))
+            if counts[level] is None:
+                counts[level] = first
+            return _number(counts[level] or 0, kind)
 
-        return _PLACE.sub(number, pattern) or "-"
+        return _LEVEL.sub(number, pattern) or "-"
 
 
 def _level(level: etree._Element) -> tuple[str, str, int]:
-    def value(name: str, default: str) -> str:
-        found = level.find(f"{_W}{name}")
-        return str(found.get(f"{_W}val") or default) if found is not None else default
-
-    start = value("start", "1")
-    return value("numFmt", "decimal"), value("lvlText", ""), int(start) if start.isdigit() else 1
+    """Return number format, text pattern and first number of a level."""
+    start = value(level, "start")
+    style = value(level, "numFmt") or "decimal"
+    return style, value(level, "lvlText"), int(start) if start.isdigit() else 1
 
 
 def _number(count: int, style: str) -> str:

@@ -1,7 +1,7 @@
 """HTML and XHTML by lxml: headings, paragraphs, lists, tables, code and captions.
 
-Scripts, styles, hidden elements and form controls go; navigation stays, since on many pages
-(documentation, wikis) it holds words that people search for.
+Scripts, styles, hidden elements and form controls are left out. Navigation is kept: on many
+pages (documentation, wikis) it has words that people search for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lxml import etree
 
 from kvasir.components.extractors.decoding import decode
 from kvasir.components.extractors.document_builder import DocumentBuilder, is_blank
-from kvasir.components.extractors.markdown_table import markdown_table
+from kvasir.components.extractors.markdown_table import grid_rows, markdown_table
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, MetadataValue, Source
 
@@ -32,7 +32,7 @@ _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _LISTS = frozenset({"ul", "ol", "dl", "menu"})
 _DEFINITIONS = frozenset({"dt", "dd"})
 _ENDS = (":", "?", "!", "：", "？", "！")
-"""What a term that needs no colon before its description ends in."""
+"""Ends of a term that needs no colon before its description."""
 _CAPTIONS = frozenset({"figcaption", "caption"})
 _TABLE = frozenset({"table"})
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECASE)
@@ -59,14 +59,14 @@ class HtmlExtractor:
 
 
 def parse_html(data: bytes) -> etree._Element:
-    """Parse a page as browsers do; external entities and the network are never touched."""
+    """Parse a page as browsers do, without external entities or network."""
     head = data[:4096]
     declared = _CHARSET.search(head) or _XML_ENCODING.search(head)
     text = decode(data, declared[1].decode("ascii") if declared else None)
     text = _XML_DECLARATION.sub("", text).replace("\x00", "")
     if not text.strip():
         raise ExtractionError("empty", "there is no text in it; nothing to index")
-    # A huge tree is one of over 256 levels; the parser then stops at 2,048, without an error.
+    # Without huge_tree the parser stops at 256 levels, with it at 2,048, without an error.
     parser = lxml.html.HTMLParser(no_network=True, huge_tree=True, remove_pis=True)
     try:
         root = lxml.html.document_fromstring(text, parser=parser)
@@ -91,10 +91,10 @@ def _too_deep() -> ExtractionError:
 
 
 def add_html(root: etree._Element, builder: DocumentBuilder) -> None:
-    """Append the blocks of an element and all below it.
+    """Append the blocks of an element and its descendants.
 
     Raises:
-        ExtractionError: Lists lie in lists beyond all reason.
+        ExtractionError: Lists are nested too deeply.
     """
     body = root.find("body") if root.tag == "html" else root
     try:
@@ -136,12 +136,12 @@ def _is_dropped(element: etree._Element) -> bool:
 
 
 def _tag(element: etree._Element) -> str:
-    """Return the name without an XML prefix, lower case."""
+    """Return the name in lower case, without XML prefix."""
     return str(element.tag).rpartition("}")[2].rpartition(":")[2].lower()
 
 
 class _Walker:
-    """Goes through the tree in document order and makes blocks of runs of inline content."""
+    """Walks the tree in document order and makes paragraphs of runs of inline content."""
 
     def __init__(self, builder: DocumentBuilder) -> None:
         self._builder = builder
@@ -179,7 +179,8 @@ class _Walker:
         elif tag == "pre":
             builder.add(BlockKind.CODE, "".join(_texts(child)))
         elif tag in _LISTS:
-            builder.add(BlockKind.LIST, "\n".join(_list_lines(child, 0)))
+            _add_list(builder, child, 0)
+            builder.end_block()
         elif tag == "table" and _is_data_table(child):
             for caption in child.iterfind("caption"):
                 builder.add(BlockKind.CAPTION, _line(caption))
@@ -245,59 +246,57 @@ def _outermost(element: etree._Element, tags: frozenset[str]) -> Iterator[etree.
 
 
 def _squeeze(text: str) -> str:
-    lines = (" ".join(line.split()) for line in re.split(r"\n{1}(?=\S)", text))
+    lines = (" ".join(line.split()) for line in re.split(r"\n(?=\S)", text))
     return " ".join(line for line in lines if line)
 
 
-def _list_lines(element: etree._Element, depth: int) -> Iterator[str]:
+def _add_list(builder: DocumentBuilder, element: etree._Element, depth: int) -> None:
     if _tag(element) == "dl":
-        yield from _definition_lines(element, depth)
+        _add_definitions(builder, element, depth)
         return
     number = 0
     for item in element:
         if _is_dropped(item):
             continue
-        tag = _tag(item)
-        if tag in _LISTS:
-            yield from _list_lines(item, depth + 1)
-            continue
-        number += 1
-        marker = f"{number}." if _tag(element) == "ol" else "-"
-        yield from _item_lines(item, depth, marker)
+        if _tag(item) in _LISTS:
+            _add_list(builder, item, depth + 1)
+        else:
+            number += 1
+            _add_item(builder, item, depth, f"{number}." if _tag(element) == "ol" else "-")
 
 
-def _item_lines(item: etree._Element, depth: int, marker: str, terms: str = "") -> Iterator[str]:
-    """Yield an item's own text, behind the terms it describes, and the lists inside it."""
+def _add_item(
+    builder: DocumentBuilder, item: etree._Element, depth: int, marker: str, terms: str = ""
+) -> None:
+    """Add an item's own text, after the terms it describes, and the lists inside it."""
     apart = _LISTS | _DEFINITIONS if _tag(item) in _DEFINITIONS else _LISTS
-    text = _line(item, apart)
-    if text or terms:
-        yield f"{'    ' * depth}{marker} {' '.join(filter(None, (terms, text)))}"
+    builder.add_item(f"{terms} {_line(item, apart)}", marker, depth=depth)
     for child in _outermost(item, apart):
         if _tag(child) in _LISTS:
-            yield from _list_lines(child, depth + 1)
+            _add_list(builder, child, depth + 1)
 
 
-def _definition_lines(element: etree._Element, depth: int) -> Iterator[str]:
-    """Yield a line for each description, with its terms: "- Fender, Bumper: A cushion ..."."""
+def _add_definitions(builder: DocumentBuilder, element: etree._Element, depth: int) -> None:
+    """Add a line for each description, with its terms: "- Fender, Bumper: A cushion ..."."""
     terms: list[str] = []
     described = True
     for item in _definition_items(element):
         tag = _tag(item)
         if tag in _LISTS:
-            yield from _list_lines(item, depth + 1)
+            _add_list(builder, item, depth + 1)
         elif tag == "dt":
             terms = [] if described else terms
             described = False
             terms.append(_line(item, _LISTS | _DEFINITIONS))
         else:
-            yield from _item_lines(item, depth, "-", _announced(terms))
+            _add_item(builder, item, depth, "-", _introduction(terms))
             described = True
-    if not described and any(terms):
-        yield f"{'    ' * depth}- {', '.join(filter(None, terms))}"
+    if not described:
+        builder.add_item(", ".join(filter(None, terms)), depth=depth)
 
 
 def _definition_items(element: etree._Element) -> Iterator[etree._Element]:
-    """Yield terms and descriptions in order, also of groups and of those left unclosed."""
+    """Yield terms and descriptions in order, also those in groups or in unclosed elements."""
     for item in element:
         if _is_dropped(item):
             continue
@@ -310,15 +309,15 @@ def _definition_items(element: etree._Element) -> Iterator[etree._Element]:
             yield from _definition_items(item)
 
 
-def _announced(terms: Sequence[str]) -> str:
+def _introduction(terms: Sequence[str]) -> str:
     text = ", ".join(filter(None, terms))
     return text if not text or text.endswith(_ENDS) else f"{text}:"
 
 
 def _is_data_table(table: etree._Element) -> bool:
-    """Tell data from layout: a table with headings, code or tables inside only arranges a page.
+    """Return False for a layout table: one with headings, code or tables inside.
 
-    One whose own cells are headed is data, also where some cell holds a small table.
+    A table that has header cells itself is data, even if a cell holds a small table.
     """
     inside = {_tag(item) for item in table.iterdescendants() if isinstance(item.tag, str)}
     if inside & {*_HEADINGS, "pre"}:
@@ -342,7 +341,7 @@ def _cells(row: etree._Element) -> list[etree._Element]:
 
 
 def _cell_text(cell: etree._Element) -> str:
-    """Return a cell's text; a table in it is written as "Water: 3 euros; Power: 7 euros"."""
+    """Return a cell's text; a table in it becomes "Water: 3 euros; Power: 7 euros"."""
     inner = [item for item in cell.iterdescendants("table") if not _is_dropped(item)]
     parts = [_line(cell, _TABLE)]
     for table in inner:
@@ -352,7 +351,7 @@ def _cell_text(cell: etree._Element) -> str:
 
 
 def _table_rows(table: etree._Element) -> list[list[str]]:
-    """Return the table's cells; a cell that spans several stands in each of them."""
+    """Return the table's cells; a spanning cell is repeated in each cell that it covers."""
     grid: dict[tuple[int, int], str] = {}
     rows = _own_rows(table)
     for y, row in enumerate(rows):
@@ -366,8 +365,7 @@ def _table_rows(table: etree._Element) -> list[list[str]]:
                     if y + dy < len(rows):
                         grid[y + dy, x + dx] = text
             x += _span(cell, "colspan")
-    width = max((x for _, x in grid), default=-1) + 1
-    return [[grid.get((y, x), "") for x in range(width)] for y in range(len(rows))]
+    return grid_rows(grid)
 
 
 def _span(cell: etree._Element, name: str) -> int:

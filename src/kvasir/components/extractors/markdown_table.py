@@ -1,8 +1,8 @@
-"""Writes tables as Markdown rows: readable by people, models and splitters alike."""
+"""Tables as Markdown rows, which people, models and splitters can read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
@@ -19,6 +19,15 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
         return ""
     lines = [_line([row[i] if i < len(row) else "" for i in used]) for row in cells]
     return "\n".join((lines[0], _line(["-"] * len(used)), *lines[1:]))
+
+
+def grid_rows(grid: Mapping[tuple[int, int], str]) -> list[list[str]]:
+    """Return the rows of cells by (row, column), with empty cells in the gaps."""
+    if not grid:
+        return []
+    ys, xs = zip(*grid, strict=True)
+    columns = range(min(xs), max(xs) + 1)
+    return [[grid.get((y, x), "") for x in columns] for y in range(min(ys), max(ys) + 1)]
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from lxml import etree
 
 from kvasir.components.extractors.archive import open_archive, parse_xml, read_member
 from kvasir.components.extractors.document_builder import DocumentBuilder
-from kvasir.components.extractors.markdown_table import markdown_table
+from kvasir.components.extractors.markdown_table import grid_rows, markdown_table
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
@@ -18,15 +18,8 @@ _DRAW, _OFFICE = f"{_NS}drawing:1.0}}", f"{_NS}office:1.0}}"
 _STYLE = f"{_NS}style:1.0}}"
 _PRESENTATION = f"{_NS}presentation:1.0}}"
 _DC = "{http://purl.org/dc/elements/1.1/}"
-_SKIPPED = frozenset(
-    {
-        f"{_TEXT}tracked-changes",
-        f"{_TEXT}note-citation",
-        f"{_TEXT}sequence-decls",
-        f"{_OFFICE}annotation",
-        f"{_OFFICE}forms",
-    }
-)
+_SKIPPED = {f"{_TEXT}{name}" for name in ("tracked-changes", "note-citation", "sequence-decls")}
+_SKIPPED |= {f"{_OFFICE}annotation", f"{_OFFICE}forms"}
 _MAX_REPEATED = 1000
 _CELLS = frozenset({f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"})
 
@@ -49,7 +42,6 @@ class OdfExtractor:
         reader = _Reader(builder, _numbered_levels(content))
         body = content.find(f"{_OFFICE}body")
         reader.read(body if body is not None else content)
-        reader.flush()
         if "meta.xml" in archive.namelist():
             meta = parse_xml(read_member(archive, "meta.xml"))
             builder.title = _find(meta, f"{_DC}title") or reader.title or builder.title
@@ -73,14 +65,13 @@ def _numbered_levels(content: etree._Element) -> set[tuple[str, int]]:
 
 
 class _Reader:
-    """Appends blocks; lists that follow each other become one."""
+    """Appends blocks; consecutive lists become one."""
 
     def __init__(self, builder: DocumentBuilder, numbered: set[tuple[str, int]]) -> None:
         self._builder = builder
         self._numbered = numbered
         self._page: int | None = None
         self._slides = 0
-        self._items: list[str] = []
         self._counts: dict[int, int] = {}
         self.title = ""
 
@@ -93,7 +84,7 @@ class _Reader:
             if tag == f"{_TEXT}list":
                 self._list(child, 0, str(child.get(f"{_TEXT}style-name") or ""))
                 continue
-            self.flush()
+            self._end_list()
             if tag == f"{_TEXT}h":
                 level = str(child.get(f"{_TEXT}outline-level") or "1")
                 self._add(BlockKind.HEADING, _text(child), int(level) if level.isdigit() else 1)
@@ -106,10 +97,10 @@ class _Reader:
             else:
                 self.read(child)
 
-    def flush(self) -> None:
-        """End a run of list items."""
-        self._add(BlockKind.LIST, "\n".join(self._items))
-        self._items, self._counts = [], {}
+    def _end_list(self) -> None:
+        """End a list; the next one counts from 1."""
+        self._builder.end_block()
+        self._counts = {}
 
     def _add(self, kind: BlockKind, text: str, level: int | None = None) -> None:
         self._builder.add(kind, text, page=self._page, level=level)
@@ -127,16 +118,16 @@ class _Reader:
         self._slides += 1
         self._page = self._slides
         self.read(slide)
-        self.flush()
+        self._end_list()
 
     def _table(self, table: etree._Element) -> None:
-        name = table.get(f"{_TABLE}name")
+        name, rows = table.get(f"{_TABLE}name"), _rows(table)
         if name and table.getparent().tag == f"{_OFFICE}spreadsheet":
             self._slides += 1
             self._page = self._slides
-            if any(_rows(table)):
+            if rows:
                 self._add(BlockKind.HEADING, name, 2)
-        self._add(BlockKind.TABLE, markdown_table(_rows(table)))
+        self._add(BlockKind.TABLE, markdown_table(rows))
 
     def _list(self, element: etree._Element, depth: int, style: str) -> None:
         style = str(element.get(f"{_TEXT}style-name") or style)
@@ -146,11 +137,9 @@ class _Reader:
             for child in item:
                 if child.tag == f"{_TEXT}list":
                     self._list(child, depth + 1, style)
-                elif child.tag in (f"{_TEXT}p", f"{_TEXT}h") and _text(child).strip():
-                    self._items.append(
-                        f"{'    ' * depth}{self._marker(depth, style)} "
-                        f"{' '.join(_text(child).split())}"
-                    )
+                elif child.tag in (f"{_TEXT}p", f"{_TEXT}h") and (text := _text(child)):
+                    marker = self._marker(depth, style)
+                    self._builder.add_item(text, marker, depth=depth, page=self._page)
 
     def _marker(self, depth: int, style: str) -> str:
         self._counts[depth] = self._counts.get(depth, 0) + 1
@@ -183,7 +172,7 @@ def _pieces(element: etree._Element) -> Iterator[str]:
 def _rows(table: etree._Element) -> list[list[str]]:
     """Return the cells; a cell that spans several stands in each of them."""
     grid: dict[tuple[int, int], str] = {}
-    y = width = 0
+    y = 0
     for row in table.iter(f"{_TABLE}table-row"):
         x, filled = 0, False
         for cell in row:
@@ -207,8 +196,7 @@ def _rows(table: etree._Element) -> list[list[str]]:
                 if (y, column) in grid:
                     grid[y + extra, column] = grid[y, column]
         y += repeats
-    width = max((place[1] for place in grid), default=-1) + 1
-    return [[grid.get((row, column), "") for column in range(width)] for row in range(y)]
+    return grid_rows(grid)
 
 
 def _count(element: etree._Element, name: str) -> int:

@@ -1,9 +1,8 @@
-"""PowerPoint by python-pptx: a page a slide, its title a heading, then shapes and notes."""
+"""PowerPoint by python-pptx: each slide is a page with its title, shapes and notes."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from typing import Any
 from zipfile import BadZipFile
 
@@ -17,6 +16,7 @@ from kvasir.components.extractors.markdown_table import markdown_table
 from kvasir.core.types import BlockKind, Document, Source
 
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+_RELATIONSHIP = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _DIAGRAM = "http://schemas.openxmlformats.org/drawingml/2006/diagram"
 
 
@@ -56,7 +56,7 @@ class _SlideReader:
         title = slide.shapes.title
         if title is not None and title.has_text_frame:
             self._add(BlockKind.HEADING, _line(title.text_frame.text), level=1)
-        for shape in sorted(slide.shapes, key=_place):
+        for shape in sorted(slide.shapes, key=_position):
             if title is None or shape.shape_id != title.shape_id:
                 self._shape(shape)
         if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
@@ -79,42 +79,30 @@ class _SlideReader:
             self._diagram(shape)
 
     def _text(self, frame: Any) -> None:
-        lines: list[str] = []
-        was_item = False
         counts: dict[int, int] = {}
         for paragraph in frame.paragraphs:
-            text = _line(paragraph.text)
-            marker = _marker(paragraph, counts)
-            if not text:
-                continue
-            if bool(marker) != was_item or not marker:
-                self._add(BlockKind.LIST if was_item else BlockKind.PARAGRAPH, "\n".join(lines))
-                lines = []
-            was_item = bool(marker)
-            lines.append(f"{'    ' * paragraph.level}{marker} {text}" if marker else text)
-        self._add(BlockKind.LIST if was_item else BlockKind.PARAGRAPH, "\n".join(lines))
+            text, marker = _line(paragraph.text), _marker(paragraph, counts)
+            if marker:
+                self._builder.add_item(text, marker, depth=paragraph.level, page=self._page)
+            elif text:
+                self._add(BlockKind.PARAGRAPH, text)
+        self._builder.end_block()
 
     def _diagram(self, shape: Any) -> None:
-        """Append the texts of a SmartArt diagram, which stand in a part of their own."""
+        """Append the texts of a SmartArt diagram, which are in a separate part."""
         for link in shape.element.iter(f"{{{_DIAGRAM}}}relIds"):
-            key = link.get(
-                "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}dm"
-            )
+            key = link.get(f"{_RELATIONSHIP}dm")
             part = shape.part.rels[key].target_part if key in shape.part.rels else None
             if part is not None:
-                self._add(BlockKind.LIST, "\n".join(_diagram_lines(part.blob)))
+                for paragraph in parse_xml(part.blob).iter(f"{_A}p"):
+                    text = "".join(run.text or "" for run in paragraph.iter(f"{_A}t"))
+                    self._builder.add_item(text, page=self._page)
+                self._builder.end_block()
 
 
-def _place(shape: Any) -> tuple[int, int]:
-    """Return top and left, in EMU: slides are read from the top, whatever was drawn first."""
+def _position(shape: Any) -> tuple[int, int]:
+    """Return top and left, in EMU: slides are read from the top, not in drawing order."""
     return shape.top or 0, shape.left or 0
-
-
-def _diagram_lines(data: bytes) -> Iterator[str]:
-    for paragraph in parse_xml(data).iter(f"{_A}p"):
-        text = _line("".join(run.text or "" for run in paragraph.iter(f"{_A}t")))
-        if text:
-            yield f"- {text}"
 
 
 def _line(text: str) -> str:
@@ -135,7 +123,7 @@ def _marker(paragraph: Any, counts: dict[int, int]) -> str:
 
 
 def _rows(table: Any) -> list[list[str]]:
-    """Return the cells; a merged cell stands in each place that it covers."""
+    """Return the cells; a merged cell is repeated in each cell that it covers."""
     grid = [[_line(cell.text) for cell in row.cells] for row in table.rows]
     for y, row in enumerate(table.rows):
         for x, cell in enumerate(row.cells):

@@ -1,13 +1,14 @@
-"""Excel workbooks by openpyxl: each sheet a heading, each island of cells a table.
+"""Excel workbooks by openpyxl: each sheet is a heading, each island of cells a table.
 
-Formulas give the values that Excel last computed. openpyxl keeps a chart's formulas only, so
-the charts are read from their own parts.
+Formulas give the values that Excel last computed. openpyxl keeps only the formulas of charts,
+so charts are read from their own XML.
 """
 
 from __future__ import annotations
 
 import datetime
 import io
+import itertools
 import posixpath
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from lxml import etree
 from kvasir.components.extractors.archive import open_archive, parse_xml, read_member
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.drawing_chart import add_chart
-from kvasir.components.extractors.markdown_table import markdown_table
+from kvasir.components.extractors.markdown_table import grid_rows, markdown_table
 from kvasir.core.types import BlockKind, Document, Source
 
 _REFERENCE = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
@@ -52,7 +53,7 @@ class XlsxExtractor:
 
 
 def _cells(sheet: Any) -> dict[tuple[int, int], str]:
-    """Return the sheet's filled cells; a merged cell stands in each of its places."""
+    """Return the sheet's filled cells; a merged cell is repeated in each cell that it covers."""
     # Not iter_rows: one cell in the last corner of a sheet would make it visit billions.
     cells = {
         place: _text(cell.value) for place, cell in sheet._cells.items() if cell.value is not None
@@ -90,19 +91,12 @@ def _islands(cells: dict[tuple[int, int], str]) -> Iterator[Sequence[Sequence[st
         members, queue = [place], [place]
         while queue:
             row, column = queue.pop()
-            for step in ((r, c) for r in (-1, 0, 1) for c in (-1, 0, 1)):
-                near = (row + step[0], column + step[1])
+            for near in itertools.product(range(row - 1, row + 2), range(column - 1, column + 2)):
                 if near in rest:
                     rest.discard(near)
                     members.append(near)
                     queue.append(near)
-        top, bottom = min(r for r, _ in members), max(r for r, _ in members)
-        left, right = min(c for _, c in members), max(c for _, c in members)
-        inside = set(members)
-        yield [
-            [cells[r, c] if (r, c) in inside else "" for c in range(left, right + 1)]
-            for r in range(top, bottom + 1)
-        ]
+        yield grid_rows({member: cells[member] for member in members})
 
 
 class _Charts:
