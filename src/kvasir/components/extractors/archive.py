@@ -1,4 +1,4 @@
-"""Opens ZIP-based documents within limits: no bombs, no XML that declares entities."""
+"""ZIP-based documents, opened within limits: no ZIP bombs, no XML entities."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _DECLARATION = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 
 
 def open_archive(data: bytes, *, entities: bool = False) -> zipfile.ZipFile:
-    """Open an archive after checking what it would expand to.
+    """Open an archive after checking its expanded size.
 
     Args:
         data: The archive's bytes.
-        entities: Whether its XML may have a document type declaration, as EPUB's may.
+        entities: Whether its XML may have a document type declaration, as in EPUB.
 
     Raises:
-        ExtractionError: It is damaged, encrypted, expands to too much, or its XML declares
-            entities, which no program that writes such files does.
+        ExtractionError: It is damaged, encrypted, too large when expanded, or its XML declares
+            entities, which office programs never do.
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
@@ -33,9 +33,7 @@ def open_archive(data: bytes, *, entities: bool = False) -> zipfile.ZipFile:
         raise damaged(str(error)) from error
     members = archive.infolist()
     if any(member.flag_bits & 1 for member in members):
-        raise ExtractionError(
-            "encrypted", "it is encrypted; open it with its password and save a copy without one"
-        )
+        raise encrypted()
     expanded = sum(member.file_size for member in members)
     if expanded > MAX_EXPANDED or len(members) > MAX_MEMBERS:
         raise ExtractionError(
@@ -50,6 +48,13 @@ def open_archive(data: bytes, *, entities: bool = False) -> zipfile.ZipFile:
                     if _DECLARATION.search(stream.read(4096)):
                         raise damaged(f"{member.filename} declares XML entities")
     return archive
+
+
+def encrypted() -> ExtractionError:
+    """Return the error for a file that needs a password."""
+    return ExtractionError(
+        "encrypted", "it is encrypted; open it with its password and save a copy without one"
+    )
 
 
 def damaged(detail: str) -> ExtractionError:

@@ -1,11 +1,11 @@
-"""Attachments of mail: read by whichever extractor reads their type, found by the registry."""
+"""Parts that EML and MSG share: headers, plain bodies and attachments."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from kvasir.components.extractors.archive import damaged
-from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.document_builder import DocumentBuilder, is_blank
 from kvasir.core import media_types, registry
 from kvasir.core.errors import ExtractionError, KvasirError
 from kvasir.core.types import BlockKind, Document, Source
@@ -17,37 +17,65 @@ _MAIL = ("message/rfc822", media_types.MSG)
 _UNREAD = "unread_attachments"
 
 
+def add_headers(
+    builder: DocumentBuilder, subject: str, headers: Mapping[str, str], date: str, message_id: str
+) -> None:
+    """Append the subject and the shown headers; keep them all as metadata.
+
+    Args:
+        builder: Receives the blocks.
+        subject: The subject, the document's title.
+        headers: From, To, Cc and Date, as they are shown.
+        date: The date in ISO format.
+        message_id: The mail's identifier.
+    """
+    builder.add(BlockKind.HEADING, " ".join(subject.split()), level=1)
+    lines = (f"{name}: {value}" for name, value in headers.items() if value)
+    builder.add(BlockKind.PARAGRAPH, "\n".join(lines))
+    shown = {name.lower(): value for name, value in headers.items()}
+    builder.set_metadata({"subject": subject, **shown, "date": date, "message_id": message_id})
+
+
+def add_plain_body(builder: DocumentBuilder, text: str) -> bool:
+    """Append a plain text body; False if there is no text in it."""
+    if is_blank(text):
+        return False
+    for paragraph in text.replace("\r\n", "\n").split("\n\n"):
+        builder.add(BlockKind.PARAGRAPH, paragraph)
+    return True
+
+
 class Attachments:
     """Appends the text of attachments under a heading with their name."""
 
     def __init__(self, builder: DocumentBuilder, source: Source, depth: int) -> None:
-        """Args: where to, the mail they belong to, how many mails deep it lies."""
+        """Args: the target, the mail of the attachments, and the number of mails around it."""
         self._builder = builder
         self._source = source
         self._depth = depth
         self._unread: list[str] = []
 
     def add(self, name: str, data: bytes) -> None:
-        """Append one attachment; one that cannot be read is remembered by name and reason."""
+        """Append one attachment; note its name and the reason if it cannot be read."""
         self._append(name, lambda: self._extract(name, data))
 
     def add_mail(self, name: str, read: Callable[[Source, int], Document]) -> None:
-        """Append a mail that is attached as an object; ``read`` takes its source and depth."""
+        """Append a mail that is attached as an object, by ``read(source, depth)``."""
         self._append(name, lambda: read(self._inside(name, media_types.MSG), self._next_depth()))
 
     def note(self, name: str, reason: str) -> None:
-        """Remember what is not read."""
+        """Note an attachment that is not read."""
         self._unread.append(f"{name} ({reason})")
 
     def finish(self) -> None:
-        """Write down what could not be read."""
+        """Write the names of unread attachments to the metadata."""
         self._builder.set_metadata({_UNREAD: "; ".join(self._unread)})
 
     def _append(self, name: str, read: Callable[[], Document]) -> None:
         try:
             document = read()
         except MemoryError:
-            # That is no fault of the attachment: the file as a whole is over its limit.
+            # The file as a whole is over its limit, not this attachment.
             raise
         except KvasirError as error:
             self.note(name, str(error))

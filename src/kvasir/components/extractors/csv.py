@@ -1,10 +1,11 @@
-"""CSV and TSV: one table; the delimiter is found by trying."""
+"""CSV and TSV: one table; the delimiter is found by trial."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections import Counter
+from itertools import islice
 
 from kvasir.components.extractors.decoding import decode
 from kvasir.components.extractors.document_builder import DocumentBuilder
@@ -28,16 +29,11 @@ class CsvExtractor:
 
 
 def _rows(text: str, delimiter: str, limit: int | None = None) -> list[list[str]]:
-    rows = []
-    for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
-        rows.append(row)
-        if limit is not None and len(rows) >= limit:
-            break
-    return rows
+    return list(islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), limit))
 
 
 def _delimiter(text: str) -> str:
-    """Return the delimiter that gives the most rows of one same width above 1."""
+    """Return the delimiter that gives the most rows of equal width above 1."""
 
     def agreement(delimiter: str) -> tuple[int, int]:
         widths = Counter(len(row) for row in _rows(text, delimiter, _SAMPLE_ROWS) if row)

@@ -144,7 +144,7 @@ class _Reader:
 
 
 def _rows(data: dict[str, Any]) -> list[list[str]]:
-    """Return the cells; a cell that spans several stands in each of them."""
+    """Return the cells; a spanning cell is repeated in each cell that it covers."""
     cells = data.get("table_cells") or [cell for row in data.get("grid") or () for cell in row]
     grid: dict[tuple[int, int], str] = {}
     for cell in cells:

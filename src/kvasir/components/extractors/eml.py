@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.errors import HeaderParseError, MessageError
 from email.message import EmailMessage, MIMEPart
 from email.utils import parsedate_to_datetime
 
-from kvasir.components.extractors.attachments import Attachments
+from kvasir.components.extractors.attachments import Attachments, add_headers, add_plain_body
 from kvasir.components.extractors.decoding import decode
-from kvasir.components.extractors.document_builder import DocumentBuilder, is_blank
+from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.html import add_page
 from kvasir.core.errors import ExtractionError
-from kvasir.core.types import BlockKind, Document, Source
+from kvasir.core.types import Document, Source
 
 _SHOWN = ("From", "To", "Cc", "Date")
 _ENCRYPTED = ("multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
@@ -23,7 +22,7 @@ class EmlExtractor:
     """Reads EML files."""
 
     def __init__(self, depth: int = 0) -> None:
-        """Args: how many mails this one lies in, as their attachment."""
+        """Args: the number of mails that this one is attached to, one in the other."""
         self._depth = depth
 
     def extract(self, source: Source, data: bytes) -> Document:
@@ -37,9 +36,8 @@ class EmlExtractor:
         builder = DocumentBuilder(source)
         subject = _header(message, "Subject")
         headers = {name: _header(message, name) for name in _SHOWN}
-        builder.add(BlockKind.HEADING, " ".join(subject.split()), level=1)
-        lines = [f"{name}: {value}" for name, value in headers.items() if value]
-        builder.add(BlockKind.PARAGRAPH, "\n".join(lines))
+        date, message_id = _iso_date(headers["Date"]), _header(message, "Message-ID")
+        add_headers(builder, subject, headers, date, message_id)
         body = next((part for part in _bodies(message) if _add_body(builder, part)), None)
         attachments = Attachments(builder, source, self._depth)
         for number, part in enumerate(message.iter_attachments(), 1):
@@ -47,25 +45,13 @@ class EmlExtractor:
             if content and part is not body:
                 attachments.add(part.get_filename() or f"attachment-{number}", content)
         attachments.finish()
-        builder.set_metadata(
-            {
-                "subject": subject,
-                "from": headers["From"],
-                "to": headers["To"],
-                "cc": headers["Cc"],
-                "date": _iso_date(headers["Date"]),
-                "message_id": _header(message, "Message-ID"),
-            }
-        )
         return builder.build()
 
 
-def _bodies(message: EmailMessage) -> Iterator[MIMEPart]:
-    """Yield the parts that may be the body, the best first: one without text gives way."""
-    for kind in ("plain", "html"):
-        part = message.get_body((kind,))
-        if part is not None:
-            yield part
+def _bodies(message: EmailMessage) -> list[MIMEPart]:
+    """Return the parts that may be the body, the best first."""
+    parts = (message.get_body(("plain",)), message.get_body(("html",)))
+    return [part for part in parts if part is not None]
 
 
 def _add_body(builder: DocumentBuilder, body: MIMEPart) -> bool:
@@ -73,12 +59,7 @@ def _add_body(builder: DocumentBuilder, body: MIMEPart) -> bool:
     content = _bytes(body)
     if body.get_content_type() == "text/html":
         return add_page(content, builder)
-    text = decode(content, body.get_content_charset()).replace("\r\n", "\n")
-    if is_blank(text):
-        return False
-    for paragraph in text.split("\n\n"):
-        builder.add(BlockKind.PARAGRAPH, paragraph)
-    return True
+    return add_plain_body(builder, decode(content, body.get_content_charset()))
 
 
 def _bytes(part: MIMEPart) -> bytes:
@@ -94,7 +75,7 @@ def _header(message: EmailMessage, name: str) -> str:
     try:
         return str(message.get(name) or "")
     except (HeaderParseError, MessageError, ValueError, IndexError, AttributeError):
-        # The library gives up on some malformed headers with errors of its own parser.
+        # The library's parser raises these on some malformed headers.
         return ""
 
 

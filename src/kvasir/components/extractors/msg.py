@@ -1,6 +1,6 @@
 """Outlook messages (MSG): properties in the streams of a compound file, read by olefile.
 
-A message that lies in another is a storage of its file, with the same streams in it.
+An attached message is a storage of the same file, with the same streams.
 
 Source: MS-OXMSG and MS-OXPROPS; a stream's name ends in the property's number and type.
 """
@@ -14,12 +14,12 @@ import struct
 import olefile
 
 from kvasir.components.extractors.archive import damaged
-from kvasir.components.extractors.attachments import Attachments
+from kvasir.components.extractors.attachments import Attachments, add_headers, add_plain_body
 from kvasir.components.extractors.decoding import decode
-from kvasir.components.extractors.document_builder import DocumentBuilder, is_blank
+from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.html import add_page
 from kvasir.core import media_types
-from kvasir.core.types import BlockKind, Document, Source
+from kvasir.core.types import Document, Source
 
 _SUBJECT, _BODY, _HTML, _RTF = "0037", "1000", "1013", "1009"
 _SENDER, _SENDER_ADDRESS, _SENDER_SMTP = "0C1A", "0C1F", "5D01"
@@ -38,7 +38,7 @@ class MsgExtractor:
     """Reads MSG files."""
 
     def __init__(self, depth: int = 0) -> None:
-        """Args: how many mails this one lies in, as their attachment."""
+        """Args: the number of mails that this one is attached to, one in the other."""
         self._depth = depth
 
     def extract(self, source: Source, data: bytes) -> Document:
@@ -51,7 +51,7 @@ class MsgExtractor:
 
 
 class _Storage:
-    """A folder of a compound file that holds the properties of a mail or of an attachment."""
+    """A folder of a compound file with the properties of a mail or an attachment."""
 
     def __init__(self, file: olefile.OleFileIO, path: tuple[str, ...] = ()) -> None:
         self._file = file
@@ -100,38 +100,22 @@ class _Storage:
 def _read(source: Source, mail: _Storage, depth: int) -> Document:
     builder = DocumentBuilder(source)
     attachments = Attachments(builder, source, depth)
-    subject = mail.text(_SUBJECT)
     sender = mail.text(_SENDER)
     address = mail.text(_SENDER_SMTP) or mail.text(_SENDER_ADDRESS)
     if "@" in address and address != sender:
         sender = f"{sender} <{address}>".strip()
     headers = {"From": sender, "To": mail.text(_TO), "Cc": mail.text(_CC), "Date": _date(mail)}
-    builder.add(BlockKind.HEADING, subject, level=1)
-    lines = (f"{name}: {value}" for name, value in headers.items() if value)
-    builder.add(BlockKind.PARAGRAPH, "\n".join(lines))
+    add_headers(builder, mail.text(_SUBJECT), headers, headers["Date"], mail.text(_MESSAGE_ID))
     _add_body(mail, builder, attachments)
     for number, folder in enumerate(mail.attachments(), 1):
         _add_attachment(folder, f"attachment-{number}", attachments)
     attachments.finish()
-    builder.set_metadata(
-        {
-            "subject": subject,
-            "from": headers["From"],
-            "to": headers["To"],
-            "cc": headers["Cc"],
-            "date": headers["Date"],
-            "message_id": mail.text(_MESSAGE_ID),
-        }
-    )
     return builder.build()
 
 
 def _add_body(mail: _Storage, builder: DocumentBuilder, attachments: Attachments) -> None:
-    body = mail.text(_BODY)
-    if not is_blank(body):
-        for paragraph in body.replace("\r\n", "\n").split("\n\n"):
-            builder.add(BlockKind.PARAGRAPH, paragraph)
-    elif not add_page(mail.binary(_HTML), builder) and mail.binary(_RTF):
+    has_text = add_plain_body(builder, mail.text(_BODY)) or add_page(mail.binary(_HTML), builder)
+    if not has_text and mail.binary(_RTF):
         attachments.note("body", "it is RTF alone, which is not read; save the mail as HTML")
 
 
@@ -150,8 +134,8 @@ def _date(mail: _Storage) -> str:
     """Return when the mail was sent, from the fixed-length properties."""
     data = mail.stream(_PROPERTIES) or b""
     times: dict[int, int] = {}
-    for place in range(_TOP_HEADER if mail.is_top else _INNER_HEADER, len(data) - 15, 16):
-        kind, number, _, value = struct.unpack_from("<HHIQ", data, place)
+    for offset in range(_TOP_HEADER if mail.is_top else _INNER_HEADER, len(data) - 15, 16):
+        kind, number, _, value = struct.unpack_from("<HHIQ", data, offset)
         if kind == _TIME:
             times[number] = value
     ticks = times.get(_SUBMITTED) or times.get(_DELIVERED)

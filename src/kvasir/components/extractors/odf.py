@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-from kvasir.components.extractors.archive import open_archive, parse_xml, read_member
+from kvasir.components.extractors.archive import encrypted, open_archive, parse_xml, read_member
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.markdown_table import grid_rows, markdown_table
-from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
 _NS = "{urn:oasis:names:tc:opendocument:xmlns:"
@@ -33,10 +32,7 @@ class OdfExtractor:
         if "META-INF/manifest.xml" in archive.namelist():
             manifest = read_member(archive, "META-INF/manifest.xml")
             if b"encryption-data" in manifest:
-                raise ExtractionError(
-                    "encrypted",
-                    "it is encrypted; open it with its password and save a copy without one",
-                )
+                raise encrypted()
         content = parse_xml(read_member(archive, "content.xml"))
         builder = DocumentBuilder(source)
         reader = _Reader(builder, _numbered_levels(content))
@@ -170,7 +166,7 @@ def _pieces(element: etree._Element) -> Iterator[str]:
 
 
 def _rows(table: etree._Element) -> list[list[str]]:
-    """Return the cells; a cell that spans several stands in each of them."""
+    """Return the cells; a spanning cell is repeated in each cell that it covers."""
     grid: dict[tuple[int, int], str] = {}
     y = 0
     for row in table.iter(f"{_TABLE}table-row"):
@@ -187,7 +183,7 @@ def _rows(table: etree._Element) -> list[list[str]]:
                         if text:
                             grid.setdefault((y + dy, x + dx), text)
                 x += 1
-            # Repeated empty cells keep their places, up to what a sheet really uses.
+            # Repeated empty cells only move the column.
             if not text:
                 x += _count(cell, "number-columns-repeated") - 1
         repeats = _count(row, "number-rows-repeated") if filled else 1

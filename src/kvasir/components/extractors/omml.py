@@ -1,6 +1,6 @@
 """Word's equations (Office Math, OMML) as LaTeX, so that a formula can be searched and read.
 
-Source: ECMA-376 part 1, chapter 22.1. What is not known is written as its text.
+Source: ECMA-376 part 1, chapter 22.1. Unknown elements are written as their text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from lxml import etree
 
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
-_SYMBOLS = {
+_SYMBOLS = str.maketrans({
     "π": r" \pi ", "∞": r" \infty ", "×": r" \times ", "⋅": r" \cdot ", "·": r" \cdot ",
     "±": r" \pm ", "≤": r" \leq ", "≥": r" \geq ", "≠": r" \neq ", "≈": r" \approx ",
     "∩": r" \cap ", "∪": r" \cup ", "∈": r" \in ", "→": r" \to ", "∂": r" \partial ",
@@ -18,7 +18,7 @@ _SYMBOLS = {
     "ε": r" \epsilon", "θ": r" \theta ", "λ": r" \lambda ", "μ": r" \mu ", "σ": r" \sigma ",
     "φ": r" \phi ", "ω": r" \omega ", "Δ": r" \Delta ", "Σ": r" \Sigma ", "Ω": r" \Omega ",
     "…": r" \ldots ",
-}  # fmt: skip
+})  # fmt: skip
 _OPERATORS = {
     "∑": r"\sum", "∏": r"\prod", "∫": r"\int", "∬": r"\iint", "∭": r"\iiint", "∮": r"\oint",
     "∯": r"\oiint", "∰": r"\oiiint", "⋃": r"\bigcup", "⋂": r"\bigcap", "⋀": r"\bigwedge",
@@ -42,15 +42,11 @@ def latex(element: etree._Element) -> str:
 def _node(element: etree._Element) -> str:
     tag = str(element.tag).removeprefix(_M)
     if tag == "r":
-        return "".join(_symbols(text.text or "") for text in element.iterfind(f"{_M}t"))
+        return "".join(text.text or "" for text in element.iterfind(f"{_M}t")).translate(_SYMBOLS)
     if tag.endswith("Pr"):
         return ""
     rule = _RULES.get(tag)
     return rule(element) if rule else latex(element)
-
-
-def _symbols(text: str) -> str:
-    return "".join(_SYMBOLS.get(character, character) for character in text)
 
 
 def _part(element: etree._Element, name: str) -> str:
@@ -85,18 +81,10 @@ def _delimited(element: etree._Element) -> str:
     return rf"\left{escaped.get(start, start)}{inside}\right{escaped.get(end, end)}"
 
 
-def _function(element: etree._Element) -> str:
-    return _named(_part(element, "fName")) + _part(element, "e")
-
-
 def _named(name: str) -> str:
     bare = name.strip()
     head = bare.partition("_")[0]
     return "\\" + bare if head in _FUNCTIONS else bare
-
-
-def _lower_limit(element: etree._Element) -> str:
-    return f"{_named(_part(element, 'e'))}_{{{_part(element, 'lim')}}}"
 
 
 def _group(element: etree._Element) -> str:
@@ -134,8 +122,8 @@ _RULES: dict[str, Callable[[etree._Element], str]] = {
     "f": _fraction,
     "nary": _nary,
     "d": _delimited,
-    "func": _function,
-    "limLow": _lower_limit,
+    "func": lambda e: _named(_part(e, "fName")) + _part(e, "e"),
+    "limLow": lambda e: f"{_named(_part(e, 'e'))}_{{{_part(e, 'lim')}}}",
     "limUpp": lambda e: rf"\overset{{{_part(e, 'lim')}}}{{{_part(e, 'e')}}}",
     "groupChr": _group,
     "rad": _root,

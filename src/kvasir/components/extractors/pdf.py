@@ -1,6 +1,6 @@
-"""PDF by PDFium: text with page numbers, paragraphs, headings, lists and tables rebuilt.
+"""PDF by PDFium: paragraphs, headings, lists and tables, with page numbers.
 
-What a PDF holds is characters at places; the structure is read off their places and type.
+A PDF holds positioned characters; the structure is derived from positions and fonts.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pypdfium2 import raw
 
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.markdown_table import markdown_table
-from kvasir.components.extractors.pdf_blocks import Piece, body_size, region_pieces, set_levels
+from kvasir.components.extractors.pdf_blocks import body_size, region_pieces, set_levels
 from kvasir.components.extractors.pdf_lines import Line, page_lines
 from kvasir.components.extractors.pdf_order import reading_order
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
 _MARGIN = 0.1
-"""Share of the page's height, above and below, where running heads stand."""
+"""Share of the page's height, at top and bottom, that holds running heads."""
 _FEWEST_REPEATS = 3
 _DIGITS = re.compile(r"\d+")
 _PAGE_NUMBER = re.compile(
@@ -30,7 +30,7 @@ _PAGE_NUMBER = re.compile(
 
 
 class PdfExtractor:
-    """Reads PDF; a document that opens without a password is read whatever its permissions."""
+    """Reads PDF; permissions are ignored if the document opens without a password."""
 
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract the blocks of all pages; see ``Extractor``."""
@@ -59,7 +59,7 @@ class PdfExtractor:
         if not any(pages):
             raise _textless_error(pictures)
         builder = DocumentBuilder(source)
-        _write(builder, _pieces(_without_running_heads(pages, heights)))
+        _write(builder, _without_running_heads(pages, heights))
         described = pdf.get_metadata_dict()
         title = described.get("Title", "").strip()
         builder.title = title if _is_title(title) else builder.title
@@ -98,14 +98,14 @@ def _has_picture(page: pdfium.PdfPage) -> bool:
 
 
 def _is_title(title: str) -> bool:
-    """Tell a title from what programs put there: a file name, the program's own name."""
+    """Return False for titles that programs set: a file name, the program's own name."""
     return bool(title) and not re.search(r"\.\w{2,4}$|^untitled|^microsoft|^\W*$", title, re.I)
 
 
 def _without_running_heads(
     pages: Sequence[Sequence[Line]], heights: Sequence[float]
 ) -> list[list[Line]]:
-    """Leave out page numbers, and lines that stand in the margins of many pages but once."""
+    """Remove page numbers, and all but the first of lines repeated in many pages' margins."""
     found: Counter[str] = Counter()
     for lines, height in zip(pages, heights, strict=True):
         found.update({_key(line) for line in lines if _in_margin(line, height)})
@@ -134,26 +134,22 @@ def _in_margin(line: Line, height: float) -> bool:
     return line.y1 < height * _MARGIN or line.y0 > height * (1 - _MARGIN)
 
 
-def _pieces(pages: Sequence[Sequence[Line]]) -> list[list[Piece]]:
+def _write(builder: DocumentBuilder, pages: Sequence[Sequence[Line]]) -> None:
     body = body_size(pages)
-    return set_levels(
-        [
-            [piece for region in reading_order(lines) for piece in region_pieces(region, body)]
-            for lines in pages
-        ]
-    )
-
-
-def _write(builder: DocumentBuilder, pages: Sequence[Sequence[Piece]]) -> None:
+    blocks = [
+        [piece for region in reading_order(lines) for piece in region_pieces(region, body)]
+        for lines in pages
+    ]
+    set_levels(blocks)
     header: list[str] | None = None
-    for number, pieces in enumerate(pages, 1):
-        for place, piece in enumerate(pieces):
+    for number, pieces in enumerate(blocks, 1):
+        for piece in pieces:
             if piece.kind is not BlockKind.TABLE:
                 builder.add(piece.kind, piece.text, page=number, level=piece.level)
                 continue
             rows = [line.split("\t") for line in piece.text.split("\n")]
-            if place == 0 and header and len(header) == piece.columns and rows[0] != header:
-                # It goes on from the page before: its rows keep their header.
+            if piece is pieces[0] and header and len(header) == piece.columns and rows[0] != header:
+                # The table continues the last page's: repeat its header.
                 rows.insert(0, header)
             builder.add(BlockKind.TABLE, markdown_table(rows), page=number)
             header = rows[0] if piece is pieces[-1] else None

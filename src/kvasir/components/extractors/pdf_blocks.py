@@ -1,11 +1,11 @@
-"""Blocks of a PDF: lines joined to paragraphs, headings by their type, lists, tables, code."""
+"""Blocks of a PDF page: paragraphs, headings by font size, lists, tables and code, from lines."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
@@ -28,14 +28,13 @@ _SECTION = re.compile(r"(?:\d{1,2}(?:\.\d{1,2})+\.?|\d{1,2})\s+[^\W\d_]")
 
 @dataclass(slots=True)
 class Piece:
-    """A block before it is written down."""
+    """A block before it is added to the document; tables have tab-separated cells."""
 
     kind: BlockKind
     text: str
     size: float = 0.0
     level: int | None = None
     columns: int = 0
-    bold: bool = False
 
 
 def body_size(pages: Sequence[Sequence[Line]]) -> float:
@@ -56,42 +55,33 @@ def region_pieces(lines: Sequence[Line], body: float) -> list[Piece]:
 
     def end_group() -> None:
         if group:
-            pieces.append(_piece(group, body))
+            piece = _piece(group, body)
+            if pieces and piece.kind is pieces[-1].kind is BlockKind.LIST:
+                pieces[-1].text += f"\n{piece.text}"
+            else:
+                pieces.append(piece)
             group.clear()
 
     for part in split_tables(lines):
         if isinstance(part, Table):
             end_group()
-            pieces.append(Piece(BlockKind.TABLE, "", columns=part.columns))
-            pieces[-1].text = _table_text(part)
+            # Not Markdown yet: the table may continue the one of the last page.
+            rows = ("\t".join(cell.replace("\t", " ") for cell in row) for row in part.rows)
+            pieces.append(Piece(BlockKind.TABLE, "\n".join(rows), columns=part.columns))
             continue
         if group and _begins_paragraph(group, part, right, leading):
             end_group()
         group.append(part)
     end_group()
-    return _join_lists(pieces)
+    return pieces
 
 
-def _table_text(table: Table) -> str:
-    # One row a line, cells by tabulators: the extractor writes the Markdown when it knows
-    # whether the table goes on from the page before.
-    return "\n".join("\t".join(cell.replace("\t", " ") for cell in row) for row in table.rows)
-
-
-def set_levels(pages: Sequence[Sequence[Piece]]) -> list[list[Piece]]:
-    """Give headings their level: the largest type is 1, bold type of the body's size last."""
+def set_levels(pages: Sequence[Sequence[Piece]]) -> None:
+    """Set the level of each heading: 1 for the largest font size."""
     headings = [piece for pieces in pages for piece in pieces if piece.kind is BlockKind.HEADING]
     sizes = sorted({round(piece.size) for piece in headings}, reverse=True)
-    levels = {size: min(place, 6) for place, size in enumerate(sizes, 1)}
-    return [
-        [
-            replace(piece, level=levels[round(piece.size)])
-            if piece.kind is BlockKind.HEADING
-            else piece
-            for piece in pieces
-        ]
-        for pieces in pages
-    ]
+    for piece in headings:
+        piece.level = min(sizes.index(round(piece.size)) + 1, 6)
 
 
 def _begins_paragraph(group: Sequence[Line], line: Line, right: float, leading: float) -> bool:
@@ -99,8 +89,7 @@ def _begins_paragraph(group: Sequence[Line], line: Line, right: float, leading: 
     if last.text.endswith(SOFT_HYPHEN):
         return False
     step = last.y0 - line.y0
-    beside = abs(step) < 0.5 * last.size
-    if beside:
+    if abs(step) < 0.5 * last.size:
         # Pieces of one line: a number and its heading, a run in another direction.
         return False
     if step < 0 or step > _LEADING * max(last.size, line.size):
@@ -109,7 +98,7 @@ def _begins_paragraph(group: Sequence[Line], line: Line, right: float, leading: 
         return True
     if line.fixed != last.fixed or (line.bold != last.bold and not _goes_on(last, line)):
         return True
-    if _BULLET.match(line.text) or _NUMBERED.match(line.text):
+    if _is_item(line):
         return True
     if line.fixed:
         return False
@@ -150,13 +139,12 @@ def _piece(lines: Sequence[Line], body: float) -> Piece:
     if _CAPTION.match(text):
         return Piece(BlockKind.CAPTION, text, size)
     short = len(text) <= _LONGEST_HEADING and len(lines) <= 3 and any(c.isalpha() for c in text)
-    if short and size >= body * _LARGER and not text.endswith((".", ",")):
-        return Piece(BlockKind.HEADING, text, size, bold=bold)
-    emphasised = bold and size >= body * 0.95 and len(lines) == 1 and len(text) < 100
-    if short and emphasised and not text.endswith((".", ",", ":", ";")):
-        return Piece(BlockKind.HEADING, text, size, bold=True)
-    numbered = len(lines) == 1 and len(text) < 80 and _SECTION.match(text)
-    if short and numbered and text[-1].isalnum() and size >= body * 0.95:
+    one_line = short and len(lines) == 1 and size >= body * 0.95
+    if (
+        (short and size >= body * _LARGER and not text.endswith((".", ",")))
+        or (one_line and bold and len(text) < 100 and not text.endswith((".", ",", ":", ";")))
+        or (one_line and len(text) < 80 and _SECTION.match(text) and text[-1].isalnum())
+    ):
         return Piece(BlockKind.HEADING, text, size)
     if _BULLET.match(text):
         return Piece(BlockKind.LIST, f"- {_BULLET.sub('', text, count=1)}", size)
@@ -166,7 +154,7 @@ def _piece(lines: Sequence[Line], body: float) -> Piece:
 
 
 def _join(lines: Sequence[Line]) -> str:
-    """Join hard-wrapped lines; a word that was hyphenated at a line's end is whole again."""
+    """Join hard-wrapped lines and words that were hyphenated at a line's end."""
     text = lines[0].text
     for line in lines[1:]:
         after = line.text
@@ -181,7 +169,7 @@ def _join(lines: Sequence[Line]) -> str:
 
 
 def _is_ideograph(character: str) -> bool:
-    """Return True if it is written without spaces between words: Han and Kana."""
+    """Return True for scripts without spaces between words: Han and Kana."""
     return "぀" <= character <= "ヿ" or "一" <= character <= "鿿" or "㐀" <= character <= "䶿"
 
 
@@ -192,13 +180,3 @@ def _code(lines: Sequence[Line]) -> str:
         width = max((line.x1 - line.x0) / max(len(line.text), 1), 1.0)
         rows.append(" " * round((line.x0 - left) / width) + line.text.replace(SOFT_HYPHEN, "-"))
     return "\n".join(rows)
-
-
-def _join_lists(pieces: Sequence[Piece]) -> list[Piece]:
-    joined: list[Piece] = []
-    for piece in pieces:
-        if joined and piece.kind is BlockKind.LIST and joined[-1].kind is BlockKind.LIST:
-            joined[-1].text += "\n" + piece.text
-        else:
-            joined.append(piece)
-    return joined

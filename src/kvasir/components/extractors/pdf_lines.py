@@ -1,8 +1,7 @@
-"""Lines of a PDF page with their places, from PDFium's characters.
+"""Lines of a PDF page with their boxes, from PDFium's characters.
 
-PDFium gives characters in the order of the content stream, with line ends of its own making.
-A line is cut here also where there is a wide gap: between columns, and between the cells of
-a table.
+PDFium gives characters in the order of the content stream and adds line ends. A line also ends
+at a wide gap, as between columns and between the cells of a table.
 """
 
 from __future__ import annotations
@@ -23,28 +22,19 @@ _GAP = 1.7
 _BOLD = 600
 _FORCE_BOLD = 1 << 18
 _FIXED_PITCH = 1
-
-
 SOFT_HYPHEN = "\xad"
-"""Ends a line whose last word goes on in the next one."""
+"""Ends a line whose last word continues in the next one."""
 
 Word = tuple[float, float, str]
 
 
 @dataclass(slots=True)
 class Line:
-    """A run of characters on one baseline; places in points, y upwards, page upright.
+    """A run of characters on one baseline.
 
-    Attributes:
-        text: Its characters.
-        x0: Left edge.
-        y0: Lower edge.
-        x1: Right edge.
-        y1: Upper edge.
-        size: Font size that is seen, in points.
-        bold: Whether it begins in bold type.
-        fixed: Whether it begins in type of a fixed width.
-        words: Left edge, right edge and text of each of its words.
+    The box (left, lower, right, upper edge) is in points on the upright page, y upwards.
+    ``size`` is the visible font size in points; ``bold`` and ``fixed`` (fixed pitch) are those of
+    the first character; ``words`` are ``(left edge, right edge, text)``.
     """
 
     text: str
@@ -59,7 +49,7 @@ class Line:
 
     @property
     def is_vertical(self) -> bool:
-        """Whether it runs up or down the page, like the label of a preprint server."""
+        """True if it runs up or down the page, like the label of a preprint server."""
         return len(self.text) > 4 and (self.y1 - self.y0) > 2 * (self.x1 - self.x0)
 
 
@@ -80,10 +70,9 @@ class _LineReader:
         self._text = text_page.raw
         self._rotation = page.get_rotation()
         width, height = page.get_size()
-        # The size is that of the page as it is seen; places are those of the page unrotated.
-        self._width, self._height = (
-            (height, width) if self._rotation in (90, 270) else (width, height)
-        )
+        # The size is that of the visible page; character boxes are on the unrotated page.
+        is_turned = self._rotation in (90, 270)
+        self._width, self._height = (height, width) if is_turned else (width, height)
         self._box = pdfium.FS_RECTF()
         self._characters: list[str] = []
         self._line: Line | None = None
@@ -91,7 +80,7 @@ class _LineReader:
         self._last = (0.0, 0.0)
 
     def take(self, index: int) -> None:
-        """Add one character to the line, or ends it."""
+        """Add one character to the line, or end the line."""
         code = pdfium.FPDFText_GetUnicode(self._text, index)
         character = chr(code) if 0 < code <= 0x10FFFF and not 0xD800 <= code <= 0xDFFF else ""
         if character in _LINE_ENDS or not character:
@@ -117,7 +106,7 @@ class _LineReader:
             line.x0, line.x1 = min(line.x0, x0), max(line.x1, x1)
             line.y0, line.y1 = min(line.y0, y0), max(line.y1, y1)
         if self._is_mirrored(character, (x0, x1)):
-            # PDFium turns a lam-alef ligature round together with its right-to-left line.
+            # PDFium reverses a lam-alef ligature together with its right-to-left line.
             self._characters.insert(-1, character)
         else:
             if self._characters and _changes_to_rtl(self._characters[-1], character):
@@ -136,19 +125,19 @@ class _LineReader:
         if self._line is not None:
             self._characters.append(" ")
 
-    def _is_mirrored(self, character: str, place: tuple[float, float]) -> bool:
+    def _is_mirrored(self, character: str, edges: tuple[float, float]) -> bool:
         return (
             character == _LAM
             and bool(self._characters)
             and self._characters[-1] in _ALEFS
-            and (place == self._last or place[1] - place[0] < 0.1)
+            and (edges == self._last or edges[1] - edges[0] < 0.1)
         )
 
     def end_line(self) -> None:
-        """Keep the line that was collected, if it has visible text."""
+        """Keep the collected line if it has visible text."""
         text = "".join(self._characters).strip()
         if self._line is not None and text:
-            # Presentation forms (Arabic shapes, ligatures) become the letters that are typed.
+            # Presentation forms (Arabic shapes, ligatures) become plain letters.
             self._line.text = unicodedata.normalize("NFKC", text) if _has_forms(text) else text
             self.lines.append(self._line)
         self._line, self._characters, self._in_word = None, [], False
@@ -161,7 +150,7 @@ class _LineReader:
 
     def _new_line(self, index: int, x0: float, y0: float, x1: float, y1: float) -> Line:
         size = pdfium.FPDFText_GetFontSize(self._text, index)
-        # Some producers scale a font of size 1 by the text matrix; the box shows the truth.
+        # Some producers scale a font of size 1 by the text matrix; use the box then.
         if not 0.5 < size / max(y1 - y0, 0.1) < 2:
             size = (y1 - y0) * 0.85
         flags = ctypes.c_int(0)
@@ -174,24 +163,14 @@ class _LineReader:
         return Line("", x0, y0, x1, y1, size, bold, fixed)
 
     def _upright(self) -> tuple[float, float, float, float]:
-        left, bottom, right, top = (
-            self._box.left,
-            self._box.bottom,
-            self._box.right,
-            self._box.top,
-        )
+        box, width, height = self._box, self._width, self._height
         if self._rotation == 90:
-            return bottom, self._width - right, top, self._width - left
+            return box.bottom, width - box.right, box.top, width - box.left
         if self._rotation == 180:
-            return (
-                self._width - right,
-                self._height - top,
-                self._width - left,
-                self._height - bottom,
-            )
+            return width - box.right, height - box.top, width - box.left, height - box.bottom
         if self._rotation == 270:
-            return self._height - top, left, self._height - bottom, right
-        return left, bottom, right, top
+            return height - box.top, box.left, height - box.bottom, box.right
+        return box.left, box.bottom, box.right, box.top
 
 
 def _has_forms(text: str) -> bool:

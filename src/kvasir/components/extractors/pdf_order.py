@@ -1,8 +1,8 @@
-"""The order in which a page is read: down the left column, then down the right one.
+"""Reading order of a page: the left column, then the right one.
 
-A page has columns when a strip without text runs down its middle with running text on both
-sides. What crosses the strip (a title, a wide table) divides the page into bands; in each
-band the left column comes first.
+A page has columns if a vertical strip without text has running text on both sides. Lines that
+cross the strip (a title, a wide table) divide the page into bands; in each band the left column
+comes first.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ _OUT_OF_ORDER = 0.25
 
 
 def reading_order(lines: Sequence[Line]) -> list[list[Line]]:
-    """Return the lines as regions to be read one after the other, each from its top."""
+    """Return the lines as regions in reading order, each from its top."""
     upright = [line for line in lines if not line.is_vertical]
-    regions = _regions(upright)
     vertical = [line for line in lines if line.is_vertical]
-    return [region for region in (*regions, vertical) if region]
+    return [region for region in (*_regions(upright), vertical) if region]
 
 
 def _regions(lines: list[Line]) -> list[list[Line]]:
@@ -61,16 +60,13 @@ def _gutter(lines: Sequence[Line]) -> float | None:
         return None
     start, end = min(line.x0 for line in lines), max(line.x1 for line in lines)
     width = end - start
-    best: tuple[int, float, float] | None = None
-    for step in range(_STEPS // 4, _STEPS * 3 // 4 + 1):
-        x = start + width * step / _STEPS
-        crossing = sum(line.x0 < x < line.x1 for line in lines)
-        candidate = (crossing, abs(step - _STEPS / 2), x)
-        if best is None or candidate < best:
-            best = candidate
-    if best is None or best[0] > len(lines) * 0.25:
+    steps = range(_STEPS // 4, _STEPS * 3 // 4 + 1)
+    candidates = ((start + width * step / _STEPS, abs(step - _STEPS / 2)) for step in steps)
+    crossing, _, gutter = min(
+        (sum(line.x0 < x < line.x1 for line in lines), distance, x) for x, distance in candidates
+    )
+    if crossing > len(lines) * 0.25:
         return None
-    gutter = best[2]
     left = [line for line in lines if line.x1 <= gutter]
     right = [line for line in lines if line.x0 >= gutter]
     if min(len(left), len(right)) < _FEWEST_LINES:
@@ -85,7 +81,7 @@ def _gutter(lines: Sequence[Line]) -> float | None:
 
 
 def _downwards(lines: Sequence[Line]) -> list[Line]:
-    """Return lines from the top; as the producer wrote them where that is nearly the same."""
+    """Return lines from the top, in the producer's order if that is nearly the same."""
     jumps = sum(after.y0 > before.y1 for before, after in pairwise(lines))
     if jumps <= len(lines) * _OUT_OF_ORDER:
         return list(lines)

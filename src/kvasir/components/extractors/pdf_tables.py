@@ -1,4 +1,4 @@
-"""Tables of a PDF page: rows of words with white strips between them that run all down."""
+"""Tables of a PDF page: rows of words, with white strips through all rows between columns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WORDS_IN_TWO_COLUMNS = 6.0
 
 @dataclass(slots=True)
 class Table:
-    """A table's cells, row by row, and where it lies in the region."""
+    """A table's cells, row by row."""
 
     rows: list[list[str]]
     columns: int
@@ -52,7 +52,7 @@ def split_tables(lines: Sequence[Line]) -> list[Line | Table]:
 
 
 def _rows(lines: Sequence[Line]) -> list[list[Line]]:
-    """Group lines that stand beside each other; a cell of two lines joins its row."""
+    """Group lines that are beside each other; a cell of two lines joins its row."""
     rows: list[list[Line]] = []
     for line in lines:
         if rows and any(_beside(line, other) for other in rows[-1]):
@@ -103,7 +103,7 @@ def _table(run: Sequence[Sequence[Line]]) -> Table | None:
 
 
 def _columns(spans: list[tuple[float, float]], strip: float) -> list[float]:
-    """Return the left edges of the columns: spans that overlap or nearly touch are one."""
+    """Return the left edges of the columns: spans that overlap or nearly touch are one column."""
     starts: list[float] = []
     reach = float("-inf")
     for start, end in sorted(spans):
@@ -116,9 +116,7 @@ def _columns(spans: list[tuple[float, float]], strip: float) -> list[float]:
 def _cells(row: Sequence[Line], columns: Sequence[float]) -> list[str]:
     cells: list[list[str]] = [[] for _ in columns]
     for line in sorted(row, key=lambda item: (-item.y0, item.x0)):
-        if not line.words:
-            continue
         for x0, _, text in line.words:
-            place = sum(start <= x0 + 0.01 for start in columns) - 1
-            cells[max(place, 0)].append(text)
+            column = sum(start <= x0 + 0.01 for start in columns) - 1
+            cells[max(column, 0)].append(text)
     return [" ".join(cell) for cell in cells]
