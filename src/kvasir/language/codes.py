@@ -1,4 +1,4 @@
-"""The codes of ISO 639-1, the two-letter names of languages."""
+"""The two-letter language codes of ISO 639-1."""
 
 from __future__ import annotations
 

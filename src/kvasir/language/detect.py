@@ -1,9 +1,8 @@
-"""Which language a text is in, offline and fast enough for every chunk and every question.
+"""Language detection, offline and fast enough for every chunk and question.
 
-The script settles most of the world's languages at once (Chinese, Japanese, Korean, Thai,
-Greek, ...). Where several languages share a script, py3langid's model decides; it is loaded
-on first use, which takes about half a second, and a caller who names one candidate never
-loads it. Measured on XQuAD: docs/languages.md.
+The script alone determines most languages (Chinese, Japanese, Korean, Thai, Greek, ...). For
+languages that share a script, py3langid's model decides. It is loaded on first use (about half
+a second), and not at all with a single candidate. Measured on XQuAD: docs/languages.md.
 """
 
 from __future__ import annotations
@@ -19,51 +18,27 @@ if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
 UNKNOWN = "und"
-"""What ISO 639 calls an undetermined language."""
+"""The code of ISO 639 for an undetermined language."""
 
 _SAMPLE = 1000
-"""Characters looked at: more do not change the result."""
+"""Characters that are examined; more do not change the result."""
 
 _CERTAIN = 0.2
-"""Without candidates, a probability below this is a guess between too many languages."""
+"""Without candidates, a lower probability gives ``und``."""
 
 _RANGES = (
-    (0x0041, 0x024F, "latin"),
-    (0x0370, 0x03FF, "el"),
-    (0x0400, 0x052F, "cyrillic"),
-    (0x0530, 0x058F, "hy"),
-    (0x0590, 0x05FF, "he"),
-    (0x0600, 0x06FF, "arabic"),
-    (0x0750, 0x077F, "arabic"),
-    (0x0900, 0x097F, "devanagari"),
-    (0x0980, 0x09FF, "bn"),
-    (0x0A00, 0x0A7F, "pa"),
-    (0x0A80, 0x0AFF, "gu"),
-    (0x0B00, 0x0B7F, "or"),
-    (0x0B80, 0x0BFF, "ta"),
-    (0x0C00, 0x0C7F, "te"),
-    (0x0C80, 0x0CFF, "kn"),
-    (0x0D00, 0x0D7F, "ml"),
-    (0x0D80, 0x0DFF, "si"),
-    (0x0E00, 0x0E7F, "th"),
-    (0x0E80, 0x0EFF, "lo"),
-    (0x1000, 0x109F, "my"),
-    (0x10A0, 0x10FF, "ka"),
-    (0x1100, 0x11FF, "ko"),
-    (0x1200, 0x139F, "am"),
-    (0x1780, 0x17FF, "km"),
-    (0x1E00, 0x1EFF, "latin"),
-    (0x1F00, 0x1FFF, "el"),
-    (0x3040, 0x30FF, "ja"),
-    (0x3130, 0x318F, "ko"),
-    (0x3400, 0x4DBF, "zh"),
-    (0x4E00, 0x9FFF, "zh"),
-    (0xAC00, 0xD7AF, "ko"),
-    (0xF900, 0xFAFF, "zh"),
-    (0xFF66, 0xFF9D, "ja"),
-    (0x20000, 0x3134F, "zh"),
-)
-"""First and last code point of a script, and its language, or its name where it has several."""
+    (0x0041, 0x024F, "latin"), (0x0370, 0x03FF, "el"), (0x0400, 0x052F, "cyrillic"),
+    (0x0530, 0x058F, "hy"), (0x0590, 0x05FF, "he"), (0x0600, 0x06FF, "arabic"),
+    (0x0750, 0x077F, "arabic"), (0x0900, 0x097F, "devanagari"), (0x0980, 0x09FF, "bn"),
+    (0x0A00, 0x0A7F, "pa"), (0x0A80, 0x0AFF, "gu"), (0x0B00, 0x0B7F, "or"), (0x0B80, 0x0BFF, "ta"),
+    (0x0C00, 0x0C7F, "te"), (0x0C80, 0x0CFF, "kn"), (0x0D00, 0x0D7F, "ml"), (0x0D80, 0x0DFF, "si"),
+    (0x0E00, 0x0E7F, "th"), (0x0E80, 0x0EFF, "lo"), (0x1000, 0x109F, "my"), (0x10A0, 0x10FF, "ka"),
+    (0x1100, 0x11FF, "ko"), (0x1200, 0x139F, "am"), (0x1780, 0x17FF, "km"),
+    (0x1E00, 0x1EFF, "latin"), (0x1F00, 0x1FFF, "el"), (0x3040, 0x30FF, "ja"),
+    (0x3130, 0x318F, "ko"), (0x3400, 0x4DBF, "zh"), (0x4E00, 0x9FFF, "zh"), (0xAC00, 0xD7AF, "ko"),
+    (0xF900, 0xFAFF, "zh"), (0xFF66, 0xFF9D, "ja"), (0x20000, 0x3134F, "zh"),
+)  # fmt: skip
+"""First and last code point of a script, and its language, or its name if it has several."""
 
 _STARTS = [first for first, _, _ in _RANGES]
 
@@ -78,35 +53,28 @@ _LANGUAGES = {
     "arabic": frozenset({"ar", "fa", "ps", "ug", "ur"}),
     "devanagari": frozenset({"hi", "mr", "ne", "sa"}),
 }
-"""The languages told apart within a script when the caller names none. Close relatives with
-few texts (Galician, Aragonese, Latin, ...) are left out: they draw short questions away."""
+"""Languages of a script, if the caller names none. Close relatives with few texts (Galician,
+Aragonese, Latin, ...) are left out: short questions would be taken for them."""
 
 _DENSE = {"zh": 3, "ja": 3, "ko": 2}
-"""How many Latin letters one character of these counts for: it holds a syllable or a word."""
+"""Weight of a character in Latin letters: it holds a syllable or a word."""
 
 _VARIANTS = {
-    "ary": "ar",
-    "arz": "ar",
-    "nb": "no",
-    "nn": "no",
-    "pcm": "en",
-    "wuu": "zh",
-    "yue": "zh",
-}
-"""What the model calls by a name of its own."""
+    "ary": "ar", "arz": "ar", "nb": "no", "nn": "no", "pcm": "en", "wuu": "zh", "yue": "zh",
+}  # fmt: skip
+"""Codes of the model that are not those used here."""
 
 _loading = Lock()
 
 
 def detect(text: str, candidates: Collection[str] | None = None) -> str:
-    """Return a text's language as an ISO 639-1 code, ``und`` when nothing tells.
+    """Return a text's language as an ISO 639-1 code, or ``und``.
 
     Args:
-        text: The first thousand characters count.
-        candidates: Languages to choose from, such as those of a collection; in a list, the
-            likeliest first. With them even a short question is told well. A script that none
-            of them is written in outweighs them: a Chinese question to an English collection
-            is Chinese.
+        text: Its first thousand characters are examined.
+        candidates: Languages to choose from, such as those of a collection; a list has the
+            likeliest first. They make short questions reliable. A text in a script of none of
+            them is still detected: a Chinese question to an English collection is Chinese.
     """
     known = [code for code in candidates or () if code != UNKNOWN]
     script = _script(text[:_SAMPLE])
@@ -119,7 +87,7 @@ def detect(text: str, candidates: Collection[str] | None = None) -> str:
 
 
 def _script(text: str) -> str | None:
-    """Return the language or the script that most of the text is written in."""
+    """Return the language or script of most of the text."""
     if text.isascii():
         return "latin" if any(map(str.isalpha, text)) else None
     counts: Counter[str] = Counter()
@@ -138,15 +106,14 @@ def _script(text: str) -> str | None:
 
 
 def _script_of(code: str) -> str | None:
-    """Return the script of a language, None when it is not one of those with several."""
-    own = {name for _, _, name in _RANGES} - set(_LANGUAGES)
-    if code in own:
+    """Return the script of a language; None if it is not in the tables."""
+    if code in {name for _, _, name in _RANGES} - set(_LANGUAGES):
         return code
     return next((script for script, codes in _LANGUAGES.items() if code in codes), None)
 
 
 def _ask_model(text: str, possible: list[str], script: str) -> str:
-    """Return the likeliest of the possible languages, or of the script's where there are none."""
+    """Return the likeliest of the possible languages, or of the script's languages."""
     allowed = possible or _LANGUAGES[script]
     scores: dict[str, float] = {}
     for label, probability in _model().rank(text):
@@ -157,7 +124,7 @@ def _ask_model(text: str, possible: list[str], script: str) -> str:
         return possible[0] if possible else UNKNOWN
     best = max(scores, key=lambda code: scores[code])
     if possible:
-        # Of languages that are equally likely the caller's first one: a name alone tells nothing.
+        # Of equally likely languages take the caller's first: a name alone has no language.
         return possible[0] if scores.get(possible[0], 0.0) == scores[best] else best
     return best if scores[best] >= _CERTAIN * sum(scores.values()) else UNKNOWN
 
@@ -169,7 +136,7 @@ def _model() -> LanguageIdentifier:
 
 @cache
 def _loaded_model() -> LanguageIdentifier:
-    # Half a second and 40 MB that many processes never need.
+    # Many processes never need these 40 MB and half a second.
     from py3langid.langid import MODEL_FILE, LanguageIdentifier  # noqa: PLC0415
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

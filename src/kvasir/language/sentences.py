@@ -1,11 +1,10 @@
 """Sentences in any language, as spans of the text, without a download at run time.
 
-The rules are those of sentencex (https://github.com/wikimedia/sentencex, MIT): terminators of
-some 300 languages, lists of abbreviations, quotes, numbered references, list items. It gives
-offsets in characters and segments a paragraph of 800 characters in about 0.04 ms. This module
-adds what documents need besides: lines of tables and headings stand alone, an unclosed quote
-does not swallow a page, and the library sees a few thousand characters at a time: a run of
-backticks or quotes takes it time that grows with the square of the run.
+sentencex (https://github.com/wikimedia/sentencex, MIT) has the rules: terminators of some 300
+languages, abbreviations, quotes, numbered references and list items. A paragraph of 800
+characters takes about 0.04 ms. This module adds rules for documents: lines of tables and
+headings are separate, an unclosed quote does not swallow a page, and the library gets a few
+thousand characters at a time, because runs of backticks or quotes take it quadratic time.
 ``docs/decisions/0003-splitting.md`` compares the libraries.
 """
 
@@ -17,10 +16,10 @@ from collections.abc import Iterable, Iterator
 from sentencex import get_sentence_boundaries
 
 LONG_SENTENCE = 500
-"""Characters above which a sentence is suspected to be an unbalanced quote or a list."""
+"""Characters; a longer sentence may be an unbalanced quote."""
 
 WINDOW = 4_000
-"""Most characters that are given to the library at once: at worst about 4 ms."""
+"""Characters given to the library at once: at worst about 4 ms."""
 
 _PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*|\f\s*")
 _SINGLE_LINES = re.compile(r"^[ \t]*(?:\||#{1,6} )[^\n]*", re.MULTILINE)
@@ -31,35 +30,32 @@ _ABBREVIATIONS = {
 }
 """Abbreviations that the library's lists lack."""
 _LONGEST = 40
-"""Characters at the end of a sentence among which such an abbreviation stands."""
+"""Characters at the end of a sentence that are searched for an abbreviation."""
 
 
 def sentence_spans(text: str, language: str | None = None) -> list[tuple[int, int]]:
     """Find the sentences of a text.
 
     Args:
-        text: Any text; blank lines and form feeds end a sentence, a single newline does not
-            unless a table row, a heading or a list item begins there.
-        language: ISO 639-1 code (``en``, ``zh``, also ``pt-BR``); None for rules that fit most.
+        text: Any text; blank lines and form feeds end a sentence, a single newline only
+            before a table row, a heading or a list item.
+        language: ISO 639-1 code (``en``, ``zh``, also ``pt-BR``); None for general rules.
 
     Returns:
-        Spans ``(start, end)`` in characters, in order, not overlapping, without white space at
-        their edges; together they hold every character that is not white space.
+        Spans ``(start, end)`` in characters, in order, not overlapping, trimmed; together they
+        hold every character that is not white space.
     """
     code = language.replace("_", "-").partition("-")[0].lower() if language else "en"
     # The same length: offsets stay valid.
     plain = text.replace("\r\n", " \n").replace("\r", "\n").replace("\x85", "\n")
     spans: list[tuple[int, int]] = []
-    for start, end in _paragraphs(plain):
-        for first, last in _pieces(plain, start, end, code):
-            trimmed = trim(text, first, last)
-            if trimmed[0] < trimmed[1]:
-                spans.append(trimmed)
-    return spans
+    for start, end in paragraph_spans(plain):
+        spans += (trim(text, first, last) for first, last in _pieces(plain, start, end, code))
+    return [span for span in spans if span[0] < span[1]]
 
 
 def trim(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return the span without the white space at its edges; empty at ``start`` if all is."""
+    """Return the span without white space at its edges; empty at ``start`` if blank."""
     piece = text[start:end]
     left = len(piece) - len(piece.lstrip())
     if left == len(piece):
@@ -67,30 +63,28 @@ def trim(text: str, start: int, end: int) -> tuple[int, int]:
     return start + left, start + len(piece.rstrip())
 
 
-def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
+def paragraph_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the paragraphs of a text: blank lines and form feeds separate them."""
     start = 0
     for match in _PARAGRAPH_BREAK.finditer(text):
-        if match.start() > start:
-            yield start, match.start()
+        yield start, match.start()
         start = match.end()
-    if start < len(text):
-        yield start, len(text)
+    yield start, len(text)
 
 
 def _pieces(text: str, start: int, end: int, language: str) -> Iterator[tuple[int, int]]:
-    """Set lines that stand alone apart and segments what is between them."""
-    position = start
+    """Yield single lines (table rows, headings) and the sentences between them."""
     for match in _SINGLE_LINES.finditer(text, start, end):
-        if match.start() > position:
-            yield from _segment(text, position, match.start(), language)
+        yield from _segment(text, start, match.start(), language)
         yield match.span()
-        position = match.end()
-    if position < end:
-        yield from _segment(text, position, end, language)
+        start = match.end()
+    yield from _segment(text, start, end, language)
 
 
 def _segment(text: str, start: int, end: int, language: str) -> Iterator[tuple[int, int]]:
     piece = text[start:end]
+    if not piece:
+        return
     for first, last in _joined(piece, _boundaries(piece, language), language):
         if last - first > LONG_SENTENCE:
             for inner in _without_quotes(piece, first, last, language):
@@ -100,11 +94,11 @@ def _segment(text: str, start: int, end: int, language: str) -> Iterator[tuple[i
 
 
 def _boundaries(piece: str, language: str) -> Iterator[tuple[int, int]]:
-    """Yield spans that cover the piece; white space that the library leaves out included."""
+    """Yield spans that cover the piece, including white space that the library leaves out."""
     start = 0
     while len(piece) - start > WINDOW:
         starts = _starts(piece[start : start + WINDOW], language)
-        # The window's last sentence may go on behind it: the next window begins with it.
+        # The last sentence may continue after the window: the next window begins with it.
         end = starts.pop()
         if end < WINDOW // 2:
             starts.append(end)
@@ -124,7 +118,7 @@ def _starts(window: str, language: str) -> list[int]:
 
 
 def _safe_cut(text: str, start: int, end: int) -> int:
-    """Return where a sentence without an end is cut: after the last white space, if any."""
+    """Return where to cut an overlong sentence: after the last white space, if any."""
     return next((i + 1 for i in range(end - 1, start, -1) if text[i].isspace()), end)
 
 
@@ -147,7 +141,7 @@ def _joined(
 
 
 def _without_quotes(piece: str, start: int, end: int, language: str) -> list[tuple[int, int]]:
-    """Segments a suspiciously long sentence again as if it had no quotes and brackets."""
+    """Segment a suspiciously long sentence again without its quotes and brackets."""
     bare = piece[start:end].translate(_QUOTES)
     spans: list[tuple[int, int]] = []
     for first, last in _boundaries(bare, language):

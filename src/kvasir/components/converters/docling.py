@@ -1,8 +1,7 @@
 """Conversion by docling, in this process, without any download.
 
 Office documents, HTML, Markdown, AsciiDoc, CSV, EPUB and mail need no model. PDF files and
-images need docling's layout, table and text-recognition models, which are looked for in one
-folder and never fetched from here.
+images need docling's models for layout, tables and text recognition, in one local folder.
 
 Source: https://docling-project.github.io/docling (docling 2.142).
 """
@@ -11,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -26,34 +24,20 @@ from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Conversion, Source
 
 _FORMATS = [
-    InputFormat.DOCX,
-    InputFormat.PPTX,
-    InputFormat.XLSX,
-    InputFormat.ODT,
-    InputFormat.ODS,
-    InputFormat.ODP,
-    InputFormat.HTML,
-    InputFormat.MD,
-    InputFormat.ASCIIDOC,
-    InputFormat.CSV,
-    InputFormat.EPUB,
-    InputFormat.EMAIL,
-    InputFormat.VTT,
-    InputFormat.LATEX,
-    InputFormat.XML_JATS,
-    InputFormat.XML_USPTO,
-    InputFormat.JSON_DOCLING,
-    InputFormat.PDF,
-    InputFormat.IMAGE,
-]
+    InputFormat[name]
+    for name in (
+        "DOCX", "PPTX", "XLSX", "ODT", "ODS", "ODP", "HTML", "MD", "ASCIIDOC", "CSV", "EPUB",
+        "EMAIL", "VTT", "LATEX", "XML_JATS", "XML_USPTO", "JSON_DOCLING", "PDF", "IMAGE",
+    )
+]  # fmt: skip
 _PAGE_SUFFIXES = (".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
-"""Formats whose pages must be seen: they need the models."""
+"""Formats of page images, which need the models."""
 MODEL_FOLDERS = (
     "docling-project--docling-layout-heron",
     "docling-project--docling-models",
     "RapidOcr",
 )
-"""What ``docling-tools models download`` makes of the models for layout, tables and text."""
+"""Folders that ``docling-tools models download`` makes: layout, tables and text."""
 
 
 class DoclingConverter:
@@ -64,7 +48,7 @@ class DoclingConverter:
     ) -> None:
         """Args: the folder of docling's models; default ``models/docling`` in ``data_dir``."""
         self._models = Path(models) if models else Path(data_dir) / "models" / "docling"
-        # What docling has to say about a document comes back with it.
+        # Docling's messages about a document are in its result.
         logging.getLogger("docling").setLevel(logging.CRITICAL)
         options = PdfPipelineOptions(artifacts_path=self._models)
         self._converter = DocumentConverter(
@@ -101,12 +85,8 @@ class DoclingConverter:
                 f"docling lacks a library for it ({_first_line(error)}), of the extra 'docling'",
             ) from error
         except Exception as error:
-            # The parsers of twenty formats raise what they like; one file must not end the rest.
-            raise ExtractionError(
-                "malformed",
-                f"docling cannot convert it ({_first_line(error)}): open it in its program and "
-                "save it again",
-            ) from error
+            # The parsers of twenty formats raise anything; one file must not stop the run.
+            raise _not_converted(_first_line(error)) from error
 
     def _require_models(self) -> None:
         missing = [name for name in MODEL_FOLDERS if not (self._models / name).is_dir()]
@@ -123,15 +103,18 @@ def _failure(result: ConversionResult) -> ExtractionError:
     reasons = "; ".join(_first_line(each.error_message) for each in result.errors)
     if result.status == ConversionStatus.SKIPPED or "not allowed" in reasons:
         return ExtractionError("unsupported", "docling does not read this format; convert it first")
+    return _not_converted(reasons or "no reason given")
+
+
+def _not_converted(reason: str) -> ExtractionError:
     return ExtractionError(
         "malformed",
-        f"docling cannot convert it ({reasons or 'no reason given'}): open it in its program and "
-        "save it again",
+        f"docling cannot convert it ({reason}): open it in its program and save it again",
     )
 
 
 def _to_json(document: DoclingDocument) -> str:
-    """Return the document's JSON without its pictures, which nobody can search."""
+    """Return the document's JSON without its pictures, which cannot be searched."""
     for picture in document.pictures:
         picture.image = None
     for page in document.pages.values():
@@ -140,8 +123,7 @@ def _to_json(document: DoclingDocument) -> str:
 
 
 def _is_doclings(filename: str) -> bool:
-    parts: Sequence[str] = Path(filename).parts
-    return "docling" in parts or "docling_core" in parts
+    return not {"docling", "docling_core"}.isdisjoint(Path(filename).parts)
 
 
 def _first_line(error: object) -> str:

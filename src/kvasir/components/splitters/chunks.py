@@ -1,4 +1,4 @@
-"""Makes chunks of spans: ids, pages and metadata as every splitter gives them."""
+"""Chunks of spans of a document, with the ids, pages and metadata of every splitter."""
 
 from __future__ import annotations
 
@@ -12,14 +12,9 @@ FORM_FEED = "\f"
 
 
 class ChunkMaker:
-    """Makes the chunks of one document; holds what they share.
-
-    Attributes:
-        document: The document.
-    """
+    """Makes the chunks of one document."""
 
     def __init__(self, document: Document) -> None:
-        """Args: the document to cut."""
         self.document = document
         self._starts = [block.start for block in document.blocks]
         self._metadata: Metadata = {
@@ -44,14 +39,9 @@ class ChunkMaker:
         )
 
     def page(self, offset: int) -> int | None:
-        """Return the page on which an offset stands.
-
-        That is the page of its block; form feeds count pages where the blocks name none.
-        """
+        """Return the page of an offset: its block's, or else counted by form feeds."""
         index = bisect_right(self._starts, offset) - 1
         if index >= 0 and (page := self.document.blocks[index].page) is not None:
             return page
-        before = self.document.text.count(FORM_FEED, 0, offset)
-        if before or FORM_FEED in self.document.text:
-            return before + 1
-        return None
+        text = self.document.text
+        return text.count(FORM_FEED, 0, offset) + 1 if FORM_FEED in text else None

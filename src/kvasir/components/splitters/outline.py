@@ -1,4 +1,4 @@
-"""A document as a sequence of units that are not to be cut, each under its headings."""
+"""A document as a sequence of uncut units (sentences, rows, lines) with their headings."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from kvasir.core.types import Block, BlockKind, Document
-from kvasir.language.sentences import sentence_spans, trim
+from kvasir.language.sentences import paragraph_spans, sentence_spans, trim
 
 LONGEST_HEADING = 200
-"""Characters; what is marked as a heading and longer is a paragraph."""
+"""Characters; a longer heading counts as a paragraph."""
 
 _OF_LINES = (BlockKind.TABLE, BlockKind.LIST, BlockKind.CODE)
 _LINE = re.compile(r"[^\n]+")
-_BLANK_LINE = re.compile(r"\n[^\S\n]*\n\s*|\f\s*")
 _MARK = re.compile(r"\A#{1,6}\s+")
 _RULE = re.compile(r"[\s|:+\-=]*-[\s|:+\-=]*")
 
 
 class Joint(IntEnum):
-    """What stands between a unit and the one before it: the higher, the better to cut."""
+    """Boundary between a unit and the one before it: the higher, the better to cut."""
 
     NONE = 0
-    """The rest of a unit that alone was too long."""
+    """Inside a unit that was too long."""
     SENTENCE = 1
     ROW = 2
     """A line of a table, list or code."""
@@ -41,12 +40,12 @@ class Unit:
 
     Attributes:
         start: Offset of its first character.
-        end: Offset after its last.
-        joint: What is between it and the unit before.
+        end: Offset after its last character.
+        joint: The boundary to the unit before.
         path: The headings above it, outermost first.
         leads: Offsets of the headings directly before it; they are the innermost of ``path``.
-        table_header: The header row of a table's row, for all but the rows at its top.
-        glued: Nothing may be cut between it and the unit before.
+        table_header: For a table row below the top rows, the header row.
+        glued: True if it must stay with the unit before.
     """
 
     start: int
@@ -61,28 +60,19 @@ class Unit:
 def outline(document: Document, fits: Callable[[tuple[str, ...]], bool]) -> list[Unit]:
     """Return a document's units in order; together they hold all its text but headings.
 
-    A heading is in the ``path`` of the units under it. One without a text under it is a unit,
-    and so are headings that are too long together to be repeated before every chunk.
+    A heading is in the ``path`` of the units under it. A heading without text under it is a
+    unit, and so are headings that together are too long to be repeated before each chunk.
 
     Args:
         document: The document.
-        fits: Says whether a path of headings can be put before a chunk whole.
+        fits: Returns True if a whole path of headings can be put before a chunk.
     """
     language = document.metadata.get("language")
     reader = _Reader(document.text, str(language) if language else None, fits)
-    for block in document.blocks or _paragraphs(document.text):
+    paragraphs = (Block(BlockKind.PARAGRAPH, *span) for span in paragraph_spans(document.text))
+    for block in document.blocks or paragraphs:
         reader.read(block)
     return reader.finish()
-
-
-def _paragraphs(text: str) -> Iterator[Block]:
-    """Find the paragraphs of a text without blocks: blank lines part them."""
-    start = 0
-    for match in (*_BLANK_LINE.finditer(text), None):
-        first, last = trim(text, start, match.start() if match else len(text))
-        if first < last:
-            yield Block(BlockKind.PARAGRAPH, first, last)
-        start = match.end() if match else len(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +123,13 @@ class _Reader:
         self._waiting.append(heading)
 
     def _release(self, level: int) -> None:
-        """Make units of headings under which nothing stood before the next of their level."""
+        """Make units of the waiting headings of a level or deeper: they have no text."""
         orphans = [heading for heading in self._waiting if heading.level >= level]
         if not orphans:
             return
         self._waiting = [heading for heading in self._waiting if heading.level < level]
-        path = [heading for heading in self._path if heading not in orphans]
-        self._path, kept = path, self._path
+        kept = self._path
+        self._path = [heading for heading in kept if heading not in orphans]
         self._add([(heading.start, heading.end) for heading in orphans])
         self._path = kept
 
@@ -161,24 +151,19 @@ class _Reader:
             self._release(0)
         for index, (start, end) in enumerate(spans):
             leads: tuple[int, ...] = ()
-            if index == 0 and self._waiting:
+            if index == 0:
                 leads = tuple(heading.start for heading in self._waiting)
                 self._waiting = []
-                joint = Joint.HEADING
-            elif index == 0:
                 joint = Joint.INTRODUCTION if lines and self._introduced else Joint.BLOCK
-                if not self._units or self._units[-1].path != path:
+                if leads or not self._units or self._units[-1].path != path:
                     joint = Joint.HEADING
+            elif "\n" in self._text[spans[index - 1][1] : start]:
+                joint = Joint.ROW if lines else Joint.LINE
             else:
-                between = self._text[spans[index - 1][1] : start]
                 joint = Joint.SENTENCE
-                if "\n" in between:
-                    joint = Joint.ROW if lines else Joint.LINE
-            below_top = header is not None and index > top
+            repeated = header if index > top else None
             glued = 0 < index <= top and header is not None
-            self._units.append(
-                Unit(start, end, joint, path, leads, header if below_top else None, glued)
-            )
+            self._units.append(Unit(start, end, joint, path, leads, repeated, glued))
 
     def _lines(self, start: int, end: int) -> Iterator[re.Match[str]]:
         return (match for match in _LINE.finditer(self._text, start, end) if match[0].strip())

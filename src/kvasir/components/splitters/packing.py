@@ -1,9 +1,10 @@
-"""Packs units into chunks: the cuts that cost least, found by dynamic programming."""
+"""Units packed into chunks: the cheapest cuts, found by dynamic programming."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from math import inf
 
 from kvasir.components.splitters.outline import Joint, Unit
@@ -17,7 +18,7 @@ _CUT = {
     Joint.BLOCK: 0.0,
     Joint.HEADING: 0.0,
 }
-"""What a cut costs. A chunk twice as long as the target costs 1, one half as long 0.25."""
+"""Cost of a cut. A chunk twice as long as the target costs 1, one half as long 0.25."""
 
 _CUT_GLUED = 10.0
 _ACROSS_HEADING = 0.5
@@ -25,13 +26,13 @@ _ACROSS_HEADING = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A unit and its lengths in tokens, special tokens not included.
+    """A unit and its lengths in tokens.
 
     Attributes:
         unit: The unit.
         tokens: Of the unit's text.
         lead_tokens: Of the headings directly before it.
-        overhead: Of the heading path, the repeated table header, and of the special tokens.
+        overhead: Of the heading path, the repeated table header and the special tokens.
     """
 
     unit: Unit
@@ -41,20 +42,16 @@ class Measured:
 
 
 def pack(units: Sequence[Measured], target: int, limit: int) -> list[tuple[int, int]]:
-    """Find the best chunks.
+    """Return the cheapest chunks, each as the index of its first unit and the one after its last.
 
-    A chunk costs the square of how far, in parts of the target, it is from the target; a
-    section of one paragraph, list or table that is above the target and within the limit costs
-    nothing. Cuts cost by their joint,
-    and so does each heading inside a chunk.
+    A chunk costs the square of its relative distance from the target. A section of a single
+    paragraph, list or table between target and limit costs nothing. Each cut costs by its joint,
+    and each heading inside a chunk costs too.
 
     Args:
         units: The units in order.
-        target: Tokens that a chunk should have.
-        limit: Tokens that a chunk has at most, unless a unit alone has more.
-
-    Returns:
-        For each chunk the index of its first unit and the one after its last.
+        target: Desired tokens of a chunk.
+        limit: Maximum tokens of a chunk, unless a single unit has more.
     """
     count = len(units)
     best = [0.0] + [inf] * count
@@ -75,7 +72,7 @@ def pack(units: Sequence[Measured], target: int, limit: int) -> list[tuple[int, 
 def _costs(
     units: Sequence[Measured], first: int, target: int, limit: int
 ) -> list[tuple[int, float]]:
-    """Return the possible ends of a chunk that starts at a unit, each with its cost."""
+    """Return the possible ends of a chunk that starts at ``first``, each with its cost."""
     opening = units[first]
     shared = len(opening.unit.path)
     tokens = opening.overhead
@@ -89,7 +86,7 @@ def _costs(
             if unit.joint is Joint.HEADING:
                 headings += 1
                 shared = min(shared, common(opening.unit.path, unit.path))
-                # Headings that not all units share must stand in the chunk's own text.
+                # Headings that not all units share must be in the chunk's own text.
                 if len(opening.unit.path) - shared > len(opening.unit.leads):
                     break
         tokens += units[last].tokens
@@ -111,10 +108,6 @@ def _costs(
 
 
 def common(one: Sequence[str], other: Sequence[str]) -> int:
-    """Return how many headings two paths share from the outermost on."""
-    shared = 0
-    for left, right in zip(one, other, strict=False):
-        if left != right:
-            break
-        shared += 1
-    return shared
+    """Return the number of outermost headings that two paths share."""
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -1,9 +1,8 @@
 """Chunks that follow the document: its headings, paragraphs, table rows and sentences.
 
-No sentence, table row, list item or line of code is cut unless it alone is longer than the
-embedder reads. Lengths are the embedder's own token counts, of all that it is given: heading
-path, repeated table header and special tokens included. ``docs/decisions/0003-splitting.md``
-has the measurements behind the defaults.
+A sentence, table row, list item or line of code is cut only if it alone exceeds the embedder's
+limit. Lengths are the embedder's token counts, with heading path, repeated table header and
+special tokens. ``docs/decisions/0003-splitting.md`` has the measurements behind the defaults.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Preface = tuple[tuple[str, ...], str | None]
 
 
 class StructureSplitter:
-    """Cuts where a document itself does, into chunks that the embedder reads whole."""
+    """Cuts at a document's own boundaries, into chunks within the embedder's limit."""
 
     def __init__(
         self,
@@ -39,12 +38,12 @@ class StructureSplitter:
         """Set the sizes, all in the embedder's tokens.
 
         Args:
-            embedder: Counts the tokens where it can (``TokenCounter``) and sets the limit.
-            max_tokens: The most that a chunk may have; the embedder's own limit holds besides.
-            target_tokens: Around which length to cut; paragraphs up to about twice as long are
-                not cut for it, and a section that is one paragraph within the limit never is.
-            overlap_tokens: How much of the chunk before a chunk may repeat, in whole
-                sentences of the same section.
+            embedder: Counts tokens and sets the limit if it is a ``TokenCounter``.
+            max_tokens: Maximum of a chunk; the embedder's own limit applies as well.
+            target_tokens: Desired length; paragraphs up to about twice as long are not cut, and
+                a section of one paragraph within the limit never is.
+            overlap_tokens: Maximum that a chunk repeats of the one before, in whole sentences
+                of the same section.
 
         Raises:
             SettingsError: A size is out of range; the message names the option.
@@ -76,14 +75,15 @@ class StructureSplitter:
         return self._fitting(maker, units, spans)
 
     def _measure(self, document: Document, units: list[Unit]) -> list[Measured]:
-        """Count every unit's tokens; cuts those that alone are too long."""
+        """Count each unit's tokens and cut units that are too long."""
         text = document.text
         counts = self._lengths([text[unit.start : unit.end] for unit in units])
         overheads = {
             (path, header): self._special + self._shortened(path, header)[1]
             for path, header in {(unit.path, unit.table_header) for unit in units}
         }
-        leads = self._lookup({_leads(text, unit) for unit in units})
+        lead_texts = sorted({_leads(text, unit) for unit in units})
+        leads = dict(zip(lead_texts, self._lengths(lead_texts), strict=True))
         measured: list[Measured] = []
         for unit, tokens in zip(units, counts, strict=True):
             overhead = overheads[unit.path, unit.table_header]
@@ -96,7 +96,7 @@ class StructureSplitter:
         return measured
 
     def _cut(self, text: str, unit: Unit, lead_tokens: int, overhead: int) -> list[Measured]:
-        """Cut a unit that alone is too long."""
+        """Cut a unit that is too long."""
         room = self._limit - overhead + self._special
         spans = cut(text, unit.start, unit.end, room, self._counter)
         lengths = self._lengths([text[start:end] for start, end in spans])
@@ -115,20 +115,15 @@ class StructureSplitter:
     def _shortened(self, path: tuple[str, ...], header: str | None) -> tuple[Preface, int]:
         """Return the headings and table header that fit, and their tokens.
 
-        Together they may take up a third of the limit; outer headings go first, then the
-        table header.
+        They get a third of the limit; outer headings are dropped first, then the table header.
         """
         budget = self._limit // 3
-        while (tokens := self._length(_preface(path, header))) > budget:
+        while (tokens := self._preface_tokens(path, header)) > budget:
             if path:
                 path = path[1:]
             else:
                 header = None
         return (path, header), tokens
-
-    def _lookup(self, texts: set[str]) -> dict[str, int]:
-        ordered = sorted(texts)
-        return dict(zip(ordered, self._lengths(ordered), strict=True))
 
     def _overlapping(
         self, units: list[Measured], spans: list[tuple[int, int]]
@@ -153,9 +148,9 @@ class StructureSplitter:
     def _fitting(
         self, maker: ChunkMaker, units: list[Measured], spans: list[tuple[int, int]]
     ) -> list[Chunk]:
-        """Make the chunks; halves those that are too long after all.
+        """Make the chunks and halve those that are still too long.
 
-        A tokenizer may count a text as more than the sum of its sentences.
+        A tokenizer may count more tokens in a text than in its sentences together.
         """
         chunks = [
             self._chunk(maker, [item.unit for item in units[first:last]]) for first, last in spans
@@ -175,7 +170,7 @@ class StructureSplitter:
         return fitting
 
     def _halved(self, maker: ChunkMaker, measured: Measured) -> list[Chunk]:
-        """Cut a single unit whose passage is too long once more, a tenth shorter each time."""
+        """Cut a unit whose passage is too long again, a tenth shorter each time."""
         text = maker.document.text
         room = self._limit - measured.overhead + self._special
         while True:
@@ -193,7 +188,7 @@ class StructureSplitter:
         first = units[0]
         shared = min(common(first.path, unit.path) for unit in units)
         own = len(first.path) - shared
-        # Headings that not all units share stand in the text instead.
+        # Headings that not all units share are in the text instead.
         start = first.leads[-own] if own else first.start
         (path, header), _ = self._shortened(first.path[:shared], first.table_header)
         return maker.chunk(start, units[-1].end, (*path, header) if header else path)
@@ -201,15 +196,12 @@ class StructureSplitter:
     def _lengths(self, texts: list[str]) -> list[int]:
         return [count - self._special for count in self._counter.count_tokens(texts)]
 
-    def _length(self, text: str) -> int:
+    def _preface_tokens(self, path: tuple[str, ...], header: str | None) -> int:
+        """Return the tokens of the headings and table header before a chunk."""
+        text = heading_path((*path, header) if header else path)
         return self._lengths([text])[0] if text else 0
 
 
-def _preface(path: tuple[str, ...], table_header: str | None) -> str:
-    """Return what is put before a chunk, as ``Chunk.passage`` joins it."""
-    return heading_path((*path, table_header) if table_header else path)
-
-
 def _leads(text: str, unit: Unit) -> str:
-    """Return the headings directly before a unit as they stand in the text."""
+    """Return the headings directly before a unit as they are in the text."""
     return text[unit.leads[0] : unit.start] if unit.leads else ""

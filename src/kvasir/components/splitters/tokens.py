@@ -1,4 +1,4 @@
-"""Lengths in tokens: the embedder's own count, or a careful estimate without one."""
+"""Lengths in tokens: the embedder's count, or an upper estimate without one."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from kvasir.core.protocols import TokenCounter
 
 ASSUMED_LIMIT = 256
-"""Tokens that an embedder is taken to read where it does not say."""
+"""Tokens that an embedder is assumed to read."""
 
 _LONGEST_TOKEN = 16
-"""Characters; ordinary text has four or five to a token."""
+"""Characters; ordinary text has four or five per token."""
 
 _PIECES = re.compile(r"[A-Za-z]+|\d|[^\W\d]|[^\w\s]")
 _JOINERS = ("\u200d", "\ufe0f")
 
 
 class EstimatedTokens:
-    """Counts as a vocabulary of some 30,000 word pieces does at worst on ordinary text.
+    """Estimates the worst case of a vocabulary of some 30,000 word pieces on ordinary text.
 
-    A Latin word is one token for every four letters, every digit, sign and letter of another
-    script is one; English comes out about a third too long, never too short.
+    Four Latin letters of a word, a digit, a sign or a letter of another script are one token;
+    English comes out about a third too long, never too short.
     """
 
     max_tokens = ASSUMED_LIMIT
@@ -33,13 +33,12 @@ class EstimatedTokens:
 
 
 class LengthBound:
-    """Another counter's count, but at least one token for sixteen characters.
+    """Another counter's count, but at least one token per sixteen characters.
 
     A tokenizer may count a word of a million characters as one unknown token.
     """
 
     def __init__(self, counter: TokenCounter) -> None:
-        """Args: the counter to bound."""
         self._counter = counter
         self.max_tokens = counter.max_tokens
 
@@ -57,8 +56,7 @@ def cut(
 ) -> list[tuple[int, int]]:
     """Cut a span into pieces of at most ``limit`` tokens, special tokens included.
 
-    It is cut in the middle, at the best place near it: after a clause, at white space, or
-    between any two characters where a script has no spaces.
+    Each cut is near the middle: after a clause, at white space, or else between two characters.
     """
     done: list[tuple[int, int]] = []
     open_spans = [(start, end)]
@@ -78,8 +76,7 @@ def cut(
 def _middle(text: str, start: int, end: int) -> int:
     centre = (start + end) // 2
     reach = max(1, (end - start) // 4)
-    window = range(max(start + 1, centre - reach), min(end, centre + reach) + 1)
-    candidates = [position for position in window if position < end]
+    candidates = range(max(start + 1, centre - reach), min(end - 1, centre + reach) + 1)
     for good in (_after_clause, _after_space, _between_characters):
         fitting = [position for position in candidates if good(text, position)]
         if fitting:

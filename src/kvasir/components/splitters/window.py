@@ -1,8 +1,8 @@
 """Windows of a fixed number of pages, passages, sentences, words or lines.
 
-The options mean what they mean in Haystack's ``DocumentSplitter``, from which InstructLab's
-proposal for RAG takes them, without its defects: no last chunk that only repeats an overlap,
-no two chunks of one id, no lost page numbers, no download for sentences.
+The options are those of Haystack's ``DocumentSplitter``, as in InstructLab's proposal for RAG,
+without its defects: a last chunk that only repeats an overlap, duplicate ids, lost page
+numbers, and a download for sentences.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kvasir.language.sentences import sentence_spans
 
 
 class WindowSplitter:
-    """Counts units, whatever they hold."""
+    """Cuts after a fixed number of units."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class WindowSplitter:
 
         Args:
             split_by: The unit: ``page``, ``passage`` (ends at a blank line), ``sentence``,
-                ``word`` (ends at a space) or ``line``. What separates stays with the unit
+                ``word`` (ends at a space) or ``line``. A separator belongs to the unit
                 before it.
             split_length: Units in a window.
             split_overlap: Units that a window shares with the one before it.
@@ -62,7 +62,7 @@ class WindowSplitter:
         self._threshold = split_threshold
 
     def split(self, document: Document) -> list[Chunk]:
-        """Return the windows of a document; those of white space alone are left out."""
+        """Return the windows of a document, without blank ones."""
         maker = ChunkMaker(document)
         edges = [*dict.fromkeys((0, *self._starts(document))), len(document.text)]
         return [
@@ -85,10 +85,8 @@ class WindowSplitter:
 
 
 def _after(separator: str) -> Callable[[Document], Iterator[int]]:
-    pattern = re.compile(re.escape(separator))
-
     def starts(document: Document) -> Iterator[int]:
-        ends = (match.end() for match in pattern.finditer(document.text))
+        ends = (match.end() for match in re.finditer(re.escape(separator), document.text))
         return (end for end in ends if end < len(document.text))
 
     return starts
@@ -97,7 +95,7 @@ def _after(separator: str) -> Callable[[Document], Iterator[int]]:
 def _sentence_starts(document: Document) -> Iterator[int]:
     language = document.metadata.get("language")
     spans = sentence_spans(document.text, str(language) if language else None)
-    # What stands between two sentences stays with the first.
+    # Text between two sentences belongs to the first.
     return (start for start, _ in spans[1:])
 
 
