@@ -1,4 +1,4 @@
-"""Turns the bytes of a text file into text, whatever its encoding."""
+"""Text decoded from bytes of unknown encoding."""
 
 from __future__ import annotations
 
@@ -22,30 +22,23 @@ _WESTERN_SHARE = 0.25
 def decode(data: bytes, declared: str | None = None) -> str:
     """Decode text: by byte order mark, declared encoding, UTF-8, UTF-16, then by statistics.
 
-    Line ends stay as they are; a byte order mark is left out.
+    Line ends are kept; a byte order mark is removed.
     """
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(encoding, "replace")
     bare = utf16_without_mark(data)
-    for candidate in (declared, "utf-8" if not bare else None, bare):
-        text = _try(data, candidate)
-        if text is not None:
-            return text
+    for candidate in (declared, bare or "utf-8"):
+        try:
+            if candidate:
+                return data.decode(candidate)
+        except (UnicodeDecodeError, LookupError):
+            continue
     return data.decode(_eight_bit_encoding(data), "replace")
 
 
-def _try(data: bytes, encoding: str | None) -> str | None:
-    if not encoding:
-        return None
-    try:
-        return data.decode(encoding)
-    except (UnicodeDecodeError, LookupError):
-        return None
-
-
 def _eight_bit_encoding(data: bytes) -> str:
-    """Return cp1252 for text with few high bytes (Western languages), else the likeliest."""
+    """Return cp1252 for text with few high bytes (Western languages), else the likeliest one."""
     sample = data[:_SAMPLE]
     high = sum(byte >= 0x80 for byte in sample)
     if high <= len(sample) * _WESTERN_SHARE:

@@ -1,7 +1,7 @@
-"""Documents that docling converted: its JSON, the old schema (v1) and the present one (v2).
+"""Docling's JSON, in the old schema (v1) and the current one (v2).
 
-``docling-core`` itself no longer reads the old one. Source: docling-core, ``types/doc`` and
-``types/legacy_doc``. A newer version than those is read as far as it is known.
+``docling-core`` no longer reads v1. Source: docling-core, ``types/doc`` and ``types/legacy_doc``.
+Newer versions are read as far as their fields are known.
 """
 
 from __future__ import annotations

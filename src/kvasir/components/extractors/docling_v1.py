@@ -1,4 +1,4 @@
-"""docling's old JSON (``main-text`` and ``file-info``), which InstructLab's older runs wrote."""
+"""Docling's old JSON (``main-text`` and ``file-info``), from older runs of InstructLab."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docling's present JSON, ``DoclingDocument``: a tree of references from ``body``."""
+"""Docling's current JSON, ``DoclingDocument``: a tree of references from ``body``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_v2(values: dict[str, Any], builder: DocumentBuilder) -> None:
         {
             "original_file": str(origin.get("filename") or ""),
             "original_media_type": str(origin.get("mimetype") or ""),
-            # An unsigned 64-bit number, which no store keeps as a number.
+            # An unsigned 64-bit number, too large for the stores.
             "original_hash": str(origin.get("binary_hash") or ""),
         }
     )
@@ -131,7 +131,7 @@ class _Reader:
             kind = _KINDS.get(label, BlockKind.PARAGRAPH)
             level = None
             if kind is BlockKind.HEADING:
-                # The title is the first level, so that sections lie under it.
+                # The title has level 1, so that it is above the sections.
                 level = 1 if label == "title" else int(item.get("level") or 1) + 1
                 self._note_title(" ".join(text.split()), label)
             self._builder.add(kind, text, page=page, level=level)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from kvasir.core.errors import ExtractionError
 from kvasir.core.text import replace_control_characters
-from kvasir.core.types import Block, BlockKind, Document, Metadata, MetadataValue, Source
-from kvasir.core.types import document_id as id_of
+from kvasir.core.types import (
+    Block,
+    BlockKind,
+    Document,
+    Metadata,
+    MetadataValue,
+    Source,
+    document_id,
+)
 
 MAX_LEVEL = 10
 """Deepest heading level (OpenDocument's); deeper headings get this one."""
@@ -31,6 +39,26 @@ def file_name(uri: str) -> str:
 def empty_error() -> ExtractionError:
     """Return the error for a file without any text."""
     return ExtractionError("empty", "there is no text in it; nothing to index")
+
+
+def make_document(
+    source: Source, text: str, blocks: Sequence[Block], title: str, metadata: Metadata
+) -> Document:
+    """Return the document of a source; the title defaults to the file's name.
+
+    Raises:
+        ExtractionError: It has no block.
+    """
+    if not blocks:
+        raise empty_error()
+    return Document(
+        id=document_id(source.uri),
+        source_uri=source.uri,
+        title=title or file_name(source.uri),
+        text=text,
+        blocks=tuple(blocks),
+        metadata=metadata,
+    )
 
 
 class DocumentBuilder:
@@ -131,13 +159,5 @@ class DocumentBuilder:
             ExtractionError: No block holds any text.
         """
         self.end_block()
-        if self.is_empty:
-            raise empty_error()
-        return Document(
-            id=id_of(self._source.uri),
-            source_uri=self._source.uri,
-            title=self.title or file_name(self._source.uri),
-            text="".join(self._parts),
-            blocks=tuple(self._blocks),
-            metadata=self._metadata,
-        )
+        text = "".join(self._parts)
+        return make_document(self._source, text, self._blocks, self.title, self._metadata)

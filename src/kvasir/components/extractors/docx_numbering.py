@@ -1,4 +1,4 @@
-"""Word's list labels: ``1.``, ``b)``, ``2.1.``, or a bullet. Source: ECMA-376, chapter 17.9."""
+"""Word's list labels: ``1.``, ``b)``, ``2.1.`` or a bullet. Source: ECMA-376, chapter 17.9."""
 
 from __future__ import annotations
 

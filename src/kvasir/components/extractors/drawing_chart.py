@@ -1,12 +1,12 @@
-"""Charts of Office files: title and the numbers behind them, from the chart's own XML.
+"""Charts of Office files: title and values, from the chart's XML.
 
-Source: ECMA-376 part 1, chapter 21.2; Office keeps the last values of each series beside its
+Source: ECMA-376 part 1, chapter 21.2. Office stores the last values of each series beside its
 formula, so no workbook is opened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import islice
 
 from lxml import etree
 
@@ -31,11 +31,11 @@ def add_chart(root: etree._Element, builder: DocumentBuilder, page: int) -> None
         labels = labels or _points(series, "cat") or _points(series, "xVal")
         name = " ".join(part.text or "" for part in series.iterfind(f"{_C}tx//{_C}v"))
         columns.append((name, _points(series, "val") or _points(series, "yVal")))
-    places = sorted(set().union(labels, *(values for _, values in columns)))
+    indices = sorted(set().union(labels, *(values for _, values in columns)))
     rows = [["", *(name for name, _ in columns)]]
-    for place in places:
-        values = (column.get(place, "") for _, column in columns)
-        rows.append([labels.get(place, ""), *values])
+    for index in indices:
+        values = (column.get(index, "") for _, column in columns)
+        rows.append([labels.get(index, ""), *values])
     if len(rows) > 1:
         builder.add(BlockKind.TABLE, markdown_table(rows), page=page)
 
@@ -51,17 +51,12 @@ def _kind(root: etree._Element) -> str:
 
 
 def _points(series: etree._Element, name: str) -> dict[int, str]:
-    """Return the cached values by their place; labels of several levels are joined."""
+    """Return the cached values by index; labels of several levels are joined."""
     found: dict[int, str] = {}
-    for place, value in _values(series.find(f"{_C}{name}")):
-        found[place] = f"{value} {found[place]}" if place in found else value
+    for point in islice(series.iterfind(f"{_C}{name}//{_C}pt"), _MAX_POINTS):
+        index = str(point.get("idx") or "")
+        if index.isdigit():
+            value = point.findtext(f"{_C}v") or ""
+            number = int(index)
+            found[number] = f"{value} {found[number]}" if number in found else value
     return found
-
-
-def _values(reference: etree._Element | None) -> Iterator[tuple[int, str]]:
-    if reference is None:
-        return
-    for number, point in enumerate(reference.iter(f"{_C}pt")):
-        place = str(point.get("idx") or "")
-        if number < _MAX_POINTS and place.isdigit():
-            yield int(place), point.findtext(f"{_C}v") or ""

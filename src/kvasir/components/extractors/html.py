@@ -13,7 +13,7 @@ import lxml.html
 from lxml import etree
 
 from kvasir.components.extractors.decoding import decode
-from kvasir.components.extractors.document_builder import DocumentBuilder, is_blank
+from kvasir.components.extractors.document_builder import DocumentBuilder, empty_error, is_blank
 from kvasir.components.extractors.markdown_table import grid_rows, markdown_table
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, MetadataValue, Source
@@ -65,7 +65,7 @@ def parse_html(data: bytes) -> etree._Element:
     text = decode(data, declared[1].decode("ascii") if declared else None)
     text = _XML_DECLARATION.sub("", text).replace("\x00", "")
     if not text.strip():
-        raise ExtractionError("empty", "there is no text in it; nothing to index")
+        raise empty_error()
     # Without huge_tree the parser stops at 256 levels, with it at 2,048, without an error.
     parser = lxml.html.HTMLParser(no_network=True, huge_tree=True, remove_pis=True)
     try:
@@ -73,7 +73,7 @@ def parse_html(data: bytes) -> etree._Element:
     except etree.ParserError as error:
         if _is_cut_off(parser):
             raise _too_deep() from error
-        raise ExtractionError("empty", "there is no text in it; nothing to index") from error
+        raise empty_error() from error
     if _is_cut_off(parser):
         raise _too_deep()
     return root

@@ -1,7 +1,7 @@
-"""Markdown: the file's text to the letter, blocks from the line maps of markdown-it-py.
+"""Markdown: the unchanged text, with blocks from the line maps of markdown-it-py.
 
-Offsets point into the file itself, so that a citation can be looked up in it. Front matter
-(YAML between ``---`` lines) becomes title and metadata and is no block.
+Offsets are those of the file, so that a citation can be found in it. Front matter (YAML between
+``---`` lines) becomes title and metadata, not a block.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from kvasir.components.extractors.decoding import decode
-from kvasir.components.extractors.document_builder import empty_error, file_name
+from kvasir.components.extractors.document_builder import make_document
 from kvasir.core.text import replace_control_characters
-from kvasir.core.types import Block, BlockKind, Document, MetadataValue, Source, document_id
+from kvasir.core.types import Block, BlockKind, Document, MetadataValue, Source
 
 _LINE = re.compile(r"\r\n|\n|\r")
 _FRONT_MATTER = re.compile(r"\A---[ \t]*(?:\r\n|\n|\r)(.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE)
@@ -43,23 +43,14 @@ class MarkdownExtractor:
         self._parser = MarkdownIt("commonmark").enable("table")
 
     def extract(self, source: Source, data: bytes) -> Document:
-        """Extract blocks whose spans lie in the file's own text; see ``Extractor``."""
+        """Extract blocks with the offsets of the file's text; see ``Extractor``."""
         text = replace_control_characters(decode(data))
         properties, body_start = _front_matter(text)
         body = text[body_start:]
         tokens = self._parser.parse(_LINE.sub("\n", body))
         blocks = _blocks(tokens, body, body_start)
-        if not blocks:
-            raise empty_error()
-        title = str(properties.pop("title", "")) or _title(tokens) or file_name(source.uri)
-        return Document(
-            id=document_id(source.uri),
-            source_uri=source.uri,
-            title=title,
-            text=text,
-            blocks=tuple(blocks),
-            metadata=properties,
-        )
+        title = str(properties.pop("title", "")) or _title(tokens)
+        return make_document(source, text, blocks, title, properties)
 
 
 def _blocks(tokens: Sequence[Token], body: str, offset: int) -> list[Block]:
@@ -81,7 +72,7 @@ def _blocks(tokens: Sequence[Token], body: str, offset: int) -> list[Block]:
 
 
 def _title(tokens: Sequence[Token]) -> str:
-    """Return the words of the first heading that has any, without their markup."""
+    """Return the words of the first heading that has words, without markup."""
     for opening, inline in pairwise(tokens):
         if opening.type == "heading_open" and not opening.level:
             words = "".join(
@@ -95,7 +86,7 @@ def _title(tokens: Sequence[Token]) -> str:
 
 
 def _front_matter(text: str) -> tuple[dict[str, MetadataValue], int]:
-    """Return the properties at the head of a file and where its body starts."""
+    """Return the properties at the head of a file and the offset of its body."""
     match = _FRONT_MATTER.match(text)
     if not match:
         return {}, 0
@@ -110,10 +101,9 @@ def _front_matter(text: str) -> tuple[dict[str, MetadataValue], int]:
     for key, value in loaded.items():
         if isinstance(value, list):
             properties[str(key)] = ", ".join(str(item) for item in value)
-        elif isinstance(value, (str, int, float, bool)):
-            properties[str(key)] = value
         elif value is not None and not isinstance(value, dict):
-            properties[str(key)] = str(value)
+            is_plain = isinstance(value, (str, int, float, bool))
+            properties[str(key)] = value if is_plain else str(value)
     return properties, match.end()
 
 
@@ -121,5 +111,5 @@ def _loaded(text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except ValueError:
-        # A date or number that there is not, such as 2024-02-30: all values stay text.
+        # An impossible date or number, such as 2024-02-30: all values stay text.
         return yaml.load(text, Loader=yaml.BaseLoader)

@@ -131,7 +131,7 @@ def _add_attachment(folder: _Storage, unnamed: str, attachments: Attachments) ->
 
 
 def _date(mail: _Storage) -> str:
-    """Return when the mail was sent, from the fixed-length properties."""
+    """Return the time of sending (or delivery) in ISO format, from the fixed-length properties."""
     data = mail.stream(_PROPERTIES) or b""
     times: dict[int, int] = {}
     for offset in range(_TOP_HEADER if mail.is_top else _INNER_HEADER, len(data) - 15, 16):

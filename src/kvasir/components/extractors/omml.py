@@ -1,4 +1,4 @@
-"""Word's equations (Office Math, OMML) as LaTeX, so that a formula can be searched and read.
+"""Word's equations (Office Math, OMML) as LaTeX, for search and display.
 
 Source: ECMA-376 part 1, chapter 22.1. Unknown elements are written as their text.
 """

@@ -101,7 +101,7 @@ class _LineReader:
             self.end_line()
             line = None
         if line is None:
-            self._line = self._new_line(index, x0, y0, x1, y1)
+            line = self._line = self._new_line(index, x0, y0, x1, y1)
         else:
             line.x0, line.x1 = min(line.x0, x0), max(line.x1, x1)
             line.y0, line.y1 = min(line.y0, y0), max(line.y1, y1)
@@ -113,7 +113,7 @@ class _LineReader:
                 self._space()
             self._characters.append(character)
         self._last = (x0, x1)
-        words = self._line.words if self._line is not None else []
+        words = line.words
         if words and self._in_word:
             words[-1] = (min(words[-1][0], x0), max(words[-1][1], x1), words[-1][2] + character)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kvasir.components.extractors.pdf_lines import Line
@@ -29,18 +29,15 @@ def split_tables(lines: Sequence[Line]) -> list[Line | Table]:
     run: list[list[Line]] = []
 
     def end_run() -> None:
-        while run and len(run[-1]) < 2:
-            tail.insert(0, run.pop())
-        table = _table(run)
+        end = len(run)
+        while end and len(run[end - 1]) < 2:
+            end -= 1
+        table = _table(run[:end])
         if table:
             parts.append(table)
-        else:
-            parts.extend(line for row in run for line in row)
-        parts.extend(line for row in tail for line in row)
+        parts.extend(line for row in (run[end:] if table else run) for line in row)
         run.clear()
-        tail.clear()
 
-    tail: list[list[Line]] = []
     for row in _rows(lines):
         if len(row) >= 2 or (run and _continues(run, row[0])):
             run.append(row)
@@ -53,15 +50,15 @@ def split_tables(lines: Sequence[Line]) -> list[Line | Table]:
 
 def _rows(lines: Sequence[Line]) -> list[list[Line]]:
     """Group lines that are beside each other; a cell of two lines joins its row."""
-    rows: list[list[Line]] = []
-    for line in lines:
-        if rows and any(_beside(line, other) for other in rows[-1]):
-            rows[-1].append(line)
-        else:
-            rows.append([line])
+    rows = _merged([[line] for line in lines], _beside)
+    return _merged(rows, lambda a, b: _beside(a, b) and _apart(a, b))
+
+
+def _merged(rows: list[list[Line]], belongs: Callable[[Line, Line], bool]) -> list[list[Line]]:
+    """Join each row to the one before it if any two lines of them belong together."""
     merged: list[list[Line]] = []
     for row in rows:
-        if merged and any(_beside(a, b) and _apart(a, b) for a in row for b in merged[-1]):
+        if merged and any(belongs(a, b) for a in row for b in merged[-1]):
             merged[-1].extend(row)
         else:
             merged.append(row)

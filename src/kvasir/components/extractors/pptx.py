@@ -34,14 +34,11 @@ class PptxExtractor:
         for number, slide in enumerate(deck.slides, 1):
             _SlideReader(builder, number).read(slide)
         properties = deck.core_properties
-        builder.title = _own_title(properties.title) or builder.title
+        title = properties.title or ""
+        # "PowerPoint Presentation" is the program's default title.
+        builder.title = builder.title if title.startswith("PowerPoint") else title or builder.title
         builder.set_metadata({"author": properties.author or ""})
         return builder.build()
-
-
-def _own_title(title: str | None) -> str:
-    """Return a deck's title unless it is the program's own default."""
-    return "" if not title or title.startswith("PowerPoint") else title
 
 
 class _SlideReader:

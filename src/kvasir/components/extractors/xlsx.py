@@ -35,12 +35,10 @@ class XlsxExtractor:
         charts = _Charts(open_archive(data))
         workbook = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
         builder = DocumentBuilder(source)
-        found = False
         for number, sheet in enumerate(workbook.worksheets, 1):
             rows = _cells(sheet)
             if not rows:
                 continue
-            found = True
             builder.add(BlockKind.HEADING, sheet.title, page=number, level=2)
             for island in _islands(rows):
                 builder.add(BlockKind.TABLE, markdown_table(island), page=number)
@@ -48,7 +46,7 @@ class XlsxExtractor:
                 add_chart(chart, builder, number)
         properties = workbook.properties
         builder.title = properties.title or ""
-        builder.set_metadata({"author": properties.creator or ""} if found else {})
+        builder.set_metadata({"author": properties.creator or ""})
         return builder.build()
 
 
@@ -56,7 +54,9 @@ def _cells(sheet: Any) -> dict[tuple[int, int], str]:
     """Return the sheet's filled cells; a merged cell is repeated in each cell that it covers."""
     # Not iter_rows: one cell in the last corner of a sheet would make it visit billions.
     cells = {
-        place: _text(cell.value) for place, cell in sheet._cells.items() if cell.value is not None
+        position: _text(cell.value)
+        for position, cell in sheet._cells.items()
+        if cell.value is not None
     }
     room = _MAX_CELLS
     for area in sheet.merged_cells.ranges:
@@ -67,15 +67,13 @@ def _cells(sheet: Any) -> dict[tuple[int, int], str]:
         for row in range(area.min_row, area.max_row + 1):
             for column in range(area.min_col, area.max_col + 1):
                 cells[row, column] = value
-    return {place: text for place, text in cells.items() if text.strip()}
+    return {position: text for position, text in cells.items() if text.strip()}
 
 
 def _text(value: object) -> str:
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
     if isinstance(value, float):
-        # As Excel shows it: 15 significant digits, not the binary remainder.
-        return f"{value:.15g}"
+        # As Excel shows it: 15 significant digits, no negative zero.
+        return f"{value + 0.0:.15g}"
     if isinstance(value, datetime.datetime):
         return value.isoformat(" ")
     return str(value)
@@ -84,11 +82,11 @@ def _text(value: object) -> str:
 def _islands(cells: dict[tuple[int, int], str]) -> Iterator[Sequence[Sequence[str]]]:
     """Yield the rectangles of cells that touch each other, from the top left."""
     rest = set(cells)
-    for place in sorted(cells):
-        if place not in rest:
+    for start in sorted(cells):
+        if start not in rest:
             continue
-        rest.discard(place)
-        members, queue = [place], [place]
+        rest.discard(start)
+        members, queue = [start], [start]
         while queue:
             row, column = queue.pop()
             for near in itertools.product(range(row - 1, row + 2), range(column - 1, column + 2)):
