@@ -22,7 +22,7 @@ from filelock import FileLock
 from huggingface_hub import constants, file_download
 
 from kvasir.core.errors import ModelNotFoundError, StoppedError
-from kvasir.core.run import Progress, Run, StopToken
+from kvasir.core.run import LEFT_BEHIND, Progress, Run, StopToken
 from kvasir.frontends.cli.main import cli
 from kvasir.models import hub
 from kvasir.models.local import PARTIAL, find, find_local, list_local
@@ -324,7 +324,7 @@ def test_a_stopped_download_ends_within_two_seconds_and_is_resumed(server, tmp_p
     assert time.monotonic() - stopped[0] < 2
     server.released.set()
     for thread in threading.enumerate():
-        if thread.name == "kvasir-download":
+        if thread.name == LEFT_BEHIND:
             thread.join(10)
     assert_resumes(server, tmp_path)
 

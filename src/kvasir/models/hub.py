@@ -16,13 +16,11 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, wait
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from threading import Thread
-from typing import TypeVar
+from threading import Event
 
 import httpx2
 from filelock import FileLock, Timeout
@@ -31,19 +29,15 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineMod
 from huggingface_hub.file_download import http_get
 from huggingface_hub.hf_api import RepoSibling
 
-from kvasir.core.errors import ModelNotFoundError, StoppedError
-from kvasir.core.run import Run
+from kvasir.core.errors import ModelNotFoundError
+from kvasir.core.run import Run, StopToken
 from kvasir.models.local import NO_OWNER, PARTIAL, ModelFolder, full_names, models_dir
 
 ENDPOINT = "https://huggingface.co"
 LOCK_NOTICE_SECONDS = 1.0
 """Seconds to wait for the lock before reporting it."""
-POLL_SECONDS = 0.1
-"""Seconds between two reports of progress, and between two looks at whether to stop."""
-JOIN_SECONDS = 1.0
-"""Seconds that a stopped transfer gets to close its file."""
-
-T = TypeVar("T")
+CLOSE_SECONDS = 1.0
+"""Seconds to wait until a stopped transfer has closed its file."""
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 _SETTINGS = re.compile(r"(?:[\w.-]+\.json|README\.md|vocab\.txt|merges\.txt|[\w.-]+\.model)")
@@ -70,9 +64,8 @@ def pull(
         name: Its name on the hub; the owner ``sentence-transformers`` may be left out.
         token: Access token; ``HF_TOKEN`` is used without one.
         data_dir: The model goes to ``models/OWNER/NAME`` below it.
-        run: Stops the download, which can be resumed: it is looked at every ``POLL_SECONDS``. Its
-            progress comes in this thread while bytes arrive: the file, bytes done of the whole
-            model and its size.
+        run: Stops the download, which can be resumed, and gets its progress in the thread that
+            receives the bytes: the file, bytes done of the whole model and its size.
 
     Raises:
         ModelNotFoundError: The hub does not give it; says why. Never shows the token.
@@ -87,9 +80,10 @@ def pull(
         os.environ.get("HF_ENDPOINT", "").rstrip("/") or ENDPOINT,
         token or os.environ.get("HF_TOKEN") or None,
     )
-    task = _Task(run or Run())
-    repository, listing = _look_up(hub, name, task)
-    return _Download(hub, repository, listing, models_dir(data_dir), task).run()
+    # A separate token: a failed transfer sets it, which must not stop the caller's other work.
+    own = Run(StopToken(run.stop), run.progress) if run else Run()
+    repository, listing = _look_up(hub, name, own)
+    return _Download(hub, repository, listing, models_dir(data_dir), own).fetch()
 
 
 def needed(files: Iterable[RepoSibling]) -> list[RepoSibling]:
@@ -130,7 +124,7 @@ class _Hub:
                 timeout=constants.HF_HUB_ETAG_TIMEOUT,
             )
 
-    def fetch(self, name: str, commit: str, file: RepoSibling, part: Path, bar: _Task) -> None:
+    def fetch(self, name: str, commit: str, file: RepoSibling, part: Path, bar: _Bar) -> None:
         """Append what is missing of a file, as long as every attempt brings some of it."""
         url = hf_hub_url(name, file.rfilename, revision=commit, endpoint=self.endpoint)
         while True:
@@ -186,7 +180,7 @@ class _Hub:
             raise ModelNotFoundError(f"{self.endpoint} {why}") from error
 
 
-def _look_up(hub: _Hub, name: str, task: _Task) -> tuple[str, ModelInfo]:
+def _look_up(hub: _Hub, name: str, run: Run) -> tuple[str, ModelInfo]:
     """Return the first repository of that name, and what the hub says of it.
 
     Raises:
@@ -195,7 +189,7 @@ def _look_up(hub: _Hub, name: str, task: _Task) -> tuple[str, ModelInfo]:
     failure = ModelNotFoundError(f"'{name}' is not there")
     for candidate in full_names(name):
         try:
-            info = task.run(partial(hub.model_info, candidate))
+            info = run.call(partial(hub.model_info, candidate))
         except ModelNotFoundError as error:
             failure = error
         except HFValidationError as error:
@@ -213,91 +207,64 @@ def _look_up(hub: _Hub, name: str, task: _Task) -> tuple[str, ModelInfo]:
     raise failure
 
 
-class _Task:
-    """Runs blocking work in a thread, and meanwhile reports progress and looks for a stop.
+class _Bar:
+    """Counts the bytes of a download, in place of huggingface_hub's progress bar."""
 
-    A thread whose connection hangs is left behind; it writes nothing after the stop. The object
-    also takes the place of huggingface_hub's progress bar, to count the bytes that arrive.
-    """
-
-    def __init__(self, run: Run) -> None:
-        self.file = ""
-        self.total = 0
-        self.before = 0
+    def __init__(self, run: Run, total: int) -> None:
+        self.run = run
+        self.total = total
+        self._file = ""
+        self._before = 0
         self._received = 0
-        self._stopped = False
-        self._run = run
-        self._reported: tuple[str, int, int] | None = None
+        self._reported = -1
 
-    def __call__(self, *, initial: int = 0, **_: object) -> _Task:
-        """Begin a bar at the number of bytes that an earlier attempt left."""
+    def __call__(self, *, initial: int = 0, **_: object) -> _Bar:
+        """Begin at the number of bytes that an earlier attempt left."""
         self._received = initial
         return self
 
-    def __enter__(self) -> _Task:
+    def __enter__(self) -> _Bar:
         return self
 
     def __exit__(self, *_: object) -> None:
         return
 
     def begin(self, file: str) -> None:
-        """Report the progress of this file from now on."""
-        self.file, self._received = file, 0
+        self._file, self._received = file, 0
 
     def update(self, count: int) -> None:
-        """Count bytes before they are written."""
-        if self._stopped:
-            raise StoppedError
+        """Count bytes before they are written; after a stop, raise instead."""
+        self.run.check()
         self._received += count
+        self._report()
 
-    def report(self, stage: str, done: int, total: int) -> None:
-        if self._reported != (stage, done, total):
-            self._reported = (stage, done, total)
-            self._run.download(stage, done, total)
+    def finish(self, size: int) -> None:
+        """Count a whole file, fetched now or earlier."""
+        self._before += size
+        self._received = 0
+        self._report()
 
-    def check(self) -> None:
-        self._run.check()
-
-    def run(self, work: Callable[[], T]) -> T:
-        """Return what the work returns, or raise what it raises."""
-        outcome: Future[T] = Future()
-
-        def target() -> None:
-            try:
-                outcome.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
-                outcome.set_exception(error)
-
-        # A daemon: a connection that hangs must not keep the program from ending.
-        thread = Thread(target=target, daemon=True, name="kvasir-download")
-        thread.start()
-        try:
-            self.check()
-            while not wait([outcome], POLL_SECONDS).done:
-                if self.file:
-                    self.report(self.file, self.before + self._received, self.total)
-                self.check()
-        except BaseException:
-            self._stopped = True
-            thread.join(JOIN_SECONDS)
-            raise
-        return outcome.result()
+    def _report(self) -> None:
+        done = self._before + self._received
+        if done != self._reported:
+            self._reported = done
+            self.run.download(self._file, done, self.total)
 
 
 class _Download:
     """One model on its way into the models folder."""
 
-    def __init__(self, hub: _Hub, name: str, listing: ModelInfo, root: Path, task: _Task) -> None:
+    def __init__(self, hub: _Hub, name: str, listing: ModelInfo, root: Path, run: Run) -> None:
         self._hub = hub
         self._name = name
         self._commit = listing.sha or constants.DEFAULT_REVISION
         self._files = needed(listing.siblings or ())
         self._target = root.joinpath(*name.split("/")) if "/" in name else root / NO_OWNER / name
         self._partial = root / PARTIAL / name.replace("/", "--")
-        self._task = task
-        task.total = sum(file.size or 0 for file in self._files)
+        self._bar = _Bar(run, sum(file.size or 0 for file in self._files))
+        self._run = run
 
-    def run(self) -> ModelFolder:
+    def fetch(self) -> ModelFolder:
         if not any(f.rfilename == "config.json" for f in self._files) or not any(
             _SAFETENSORS.fullmatch(f.rfilename) or _PICKLED.fullmatch(f.rfilename)
             for f in self._files
@@ -306,8 +273,8 @@ class _Download:
         self._partial.parent.mkdir(parents=True, exist_ok=True)
         with self._exclusive():
             # Another process may have fetched it while this one waited.
-            if self._task.run(self._is_complete):
-                self._task.report(self._name, self._task.total, self._task.total)
+            if self._run.call(self._is_complete):
+                self._run.download(self._name, self._bar.total, self._bar.total)
             else:
                 self._fetch_all()
         return ModelFolder(self._name, self._target, "downloaded")
@@ -319,8 +286,8 @@ class _Download:
             try:
                 lock.acquire(timeout=LOCK_NOTICE_SECONDS)
             except Timeout:
-                self._task.check()
-                self._task.report(f"waiting for another program that fetches {self._name}", 0, 0)
+                self._run.check()
+                self._run.download(f"waiting for another program that fetches {self._name}", 0, 0)
         try:
             yield
         finally:
@@ -341,7 +308,7 @@ class _Download:
         self._partial.rename(self._target)
 
     def _check_space(self) -> None:
-        free, total = shutil.disk_usage(self._partial).free, self._task.total
+        free, total = shutil.disk_usage(self._partial).free, self._bar.total
         if free < total:
             raise ModelNotFoundError(
                 f"'{self._name}' needs {total >> 20} MB and only {free >> 20} MB are free "
@@ -349,7 +316,8 @@ class _Download:
             )
 
     def _fetch(self, file: RepoSibling) -> None:
-        task, path = self._task, self._partial / file.rfilename
+        path = self._partial / file.rfilename
+        self._bar.begin(file.rfilename)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
         if not (path.is_file() and self._check(path, file)):
@@ -370,17 +338,26 @@ class _Download:
                     "run it again"
                 )
             part.replace(path)
-        task.before += file.size or 0
-        task.begin("")
-        task.report(file.rfilename, task.before, task.total)
+        self._bar.finish(file.size or 0)
 
     def _transfer(self, file: RepoSibling, part: Path) -> None:
-        fetch = partial(self._hub.fetch, self._name, self._commit, file, part, self._task)
-        self._task.begin(file.rfilename)
-        self._task.run(fetch)
+        closed = Event()
+
+        def fetch() -> None:
+            try:
+                self._hub.fetch(self._name, self._commit, file, part, self._bar)
+            finally:
+                closed.set()
+
+        try:
+            self._run.call(fetch)
+        except BaseException:
+            self._run.stop.set()  # Ctrl-C in this thread: the other must write nothing more.
+            closed.wait(CLOSE_SECONDS)
+            raise
 
     def _check(self, path: Path, file: RepoSibling) -> bool:
-        return self._task.run(partial(_intact, path, file))
+        return self._run.call(partial(_intact, path, file))
 
 
 def _intact(path: Path, file: RepoSibling) -> bool:
