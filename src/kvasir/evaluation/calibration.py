@@ -50,8 +50,8 @@ MOST_LOST_OFF_TOPIC = 0.02
 
 _FOLDS = 5
 _STEPS = 100
-_PULL = 2.0
-"""How many questions' worth of resistance the shipped weights put up."""
+_PRIOR_STRENGTH = 2.0
+"""Weight of the shipped coefficients, in questions."""
 _SENTENCE_WORDS = (8, 40)
 _KEPT_SHARE = 0.5
 _FOREIGN_WORDS = 3
@@ -136,29 +136,27 @@ def make_questions(
     for batch in store.scroll():
         chunks += [chunk for chunk, _ in batch]
         run.step("reading", len(chunks), max(total, len(chunks)), "chunks")
-    chance = random.Random(seed)
-    sentences = _sample_sentences(chunks, count, chance)
+    rng = random.Random(seed)
+    sentences = _sample_sentences(chunks, count, rng)
     if len(sentences) < FEWEST_QUESTIONS:
         raise TooFewQuestionsError(
             f"the collection has {len(sentences)} sentences to make questions of, "
             f"{FEWEST_QUESTIONS} are needed"
         )
     words = [word for sentence in sentences for word in sentence]
-    answered = tuple(_shortened(sentence, words, chance) for sentence in sentences)
-    unanswered = tuple(_mixed(sentences, chance) for _ in sentences)
+    answered = tuple(_shortened(sentence, words, rng) for sentence in sentences)
+    unanswered = tuple(_mixed(sentences, rng) for _ in sentences)
     return MadeQuestions(answered, unanswered)
 
 
-def _sample_sentences(
-    chunks: Sequence[Chunk], count: int, chance: random.Random
-) -> list[list[str]]:
+def _sample_sentences(chunks: Sequence[Chunk], count: int, rng: random.Random) -> list[list[str]]:
     found: list[list[str]] = []
     order = sorted(chunks, key=lambda chunk: chunk.id)
-    chance.shuffle(order)
+    rng.shuffle(order)
     for chunk in order:
         language = str(chunk.metadata.get("language", "")) or None
         spans = sentence_spans(chunk.text, language)
-        chance.shuffle(spans)
+        rng.shuffle(spans)
         for start, end in spans:
             words = _TOKEN.findall(chunk.text[start:end])
             if _SENTENCE_WORDS[0] <= len(words) <= _SENTENCE_WORDS[1]:
@@ -169,16 +167,16 @@ def _sample_sentences(
     return found
 
 
-def _shortened(sentence: Sequence[str], words: Sequence[str], chance: random.Random) -> str:
+def _shortened(sentence: Sequence[str], words: Sequence[str], rng: random.Random) -> str:
     size = max(4, round(len(sentence) * _KEPT_SHARE))
-    kept = [sentence[i] for i in sorted(chance.sample(range(len(sentence)), size))]
+    kept = [sentence[i] for i in sorted(rng.sample(range(len(sentence)), size))]
     for _ in range(_FOREIGN_WORDS):
-        kept.insert(chance.randrange(len(kept) + 1), chance.choice(words))
+        kept.insert(rng.randrange(len(kept) + 1), rng.choice(words))
     return " ".join(kept)
 
 
-def _mixed(sentences: Sequence[Sequence[str]], chance: random.Random) -> str:
-    return " ".join(map(chance.choice, chance.sample(list(sentences), _MIXED_FROM)))
+def _mixed(sentences: Sequence[Sequence[str]], rng: random.Random) -> str:
+    return " ".join(map(rng.choice, rng.sample(list(sentences), _MIXED_FROM)))
 
 
 def read_features(
@@ -318,13 +316,14 @@ def _logistic(features: Features, truth: NDArray[np.float64], start: Calibration
     weights = origin.copy()
     share = truth.mean()
     balance = np.where(truth == 1, 0.5 / share, 0.5 / (1.0 - share))
-    pull = np.full(len(origin), _PULL)
-    pull[-1] = 0.1 * _PULL  # The bias may move: it is what differs most between collections.
+    prior = np.full(len(origin), _PRIOR_STRENGTH)
+    prior[-1] *= 0.1  # The bias differs most between collections.
     for _ in range(_STEPS):
-        chances = 1.0 / (1.0 + np.exp(-np.clip(rows @ weights, -500, 500)))
-        slope = rows.T @ (balance * (chances - truth)) + pull * (weights - origin)
-        bend = (rows * (balance * chances * (1.0 - chances))[:, None]).T @ rows + np.diag(pull)
-        step = np.linalg.solve(bend, slope)
+        predicted = 1.0 / (1.0 + np.exp(-np.clip(rows @ weights, -500, 500)))
+        gradient = rows.T @ (balance * (predicted - truth)) + prior * (weights - origin)
+        curvature = balance * predicted * (1.0 - predicted)
+        hessian = (rows * curvature[:, None]).T @ rows + np.diag(prior)
+        step = np.linalg.solve(hessian, gradient)
         # A full step can overshoot where the kinds are told apart perfectly.
         weights -= step / max(1.0, float(np.abs(step).max()) / 2.0)
         if np.abs(step).max() < 1e-6:
@@ -333,12 +332,12 @@ def _logistic(features: Features, truth: NDArray[np.float64], start: Calibration
 
 
 def _best_threshold(
-    chances: NDArray[np.float64], truth: NDArray[np.float64], most_refused: float
+    probabilities: NDArray[np.float64], truth: NDArray[np.float64], most_refused: float
 ) -> float:
     """Return the cut with the fewest good ones refused and bad ones answered."""
-    values = np.unique(chances)
+    values = np.unique(probabilities)
     cuts = np.clip(np.concatenate([values[:1] / 2, (values[1:] + values[:-1]) / 2]), 0.01, 0.99)
-    refused = chances[None, :] < cuts[:, None]
+    refused = probabilities[None, :] < cuts[:, None]
     wrongly = refused[:, truth == 1].mean(axis=1)
     errors = wrongly + (~refused[:, truth == 0]).mean(axis=1)
     # The lowest cut refuses next to nothing, so that one is always allowed.

@@ -1,11 +1,10 @@
-"""The default generator: quotes the sentences that answer, and invents nothing.
+"""The default generator: quotes the sentences that answer the question, without a language model.
 
-Every sentence of the retrieved chunks gets a score from its meaning (cosine), its words
-(BM25, with IDF over the retrieved sentences), its chunk's rank and its neighbours' words; long
-sentences pay for their length. The best sentence is quoted, and up to two more if they come
-near it. What says the same in another document is quoted once, with both markers. The
-constants were fitted on one half of XQuAD English and checked on the other half and in Spanish:
-docs/decisions/0011-extractive.md has the figures.
+The score of a sentence adds its cosine, its BM25 score (IDF over the retrieved sentences), its
+chunk's score and its neighbours' BM25 scores; long sentences lose a little. The best sentence is
+quoted, and up to two more with nearly as good a score. A sentence that several documents contain
+is quoted once, with all their markers. The constants were fitted on one half of XQuAD English
+and checked on the other half and in Spanish: docs/decisions/0011-extractive.md.
 """
 
 from __future__ import annotations
@@ -44,13 +43,13 @@ CHUNK_WEIGHT = 1.0
 NEIGHBOUR_WEIGHT = 0.1
 COST_OF_100_WORDS = 0.4
 SECONDARY_COST = 0.7
-"""Captions, code, headings by form, and table rows that share next to nothing."""
+"""Deducted for captions, code, lines that look like headings, and rows that share few terms."""
 FEWEST_SHARED_BY_A_ROW = 2
-"""Of the question's terms, in the row and its header together."""
+"""Terms of the question that a row and its header must hold together."""
 MORE_OF_ANOTHER_DOCUMENT = 0.09
-"""By how much nearer to the best score a sentence of another document must come."""
+"""Added to ``min_relative_score`` for a sentence of another document than the best one's."""
 MOST_MARKERS = 3
-"""Sources named for one sentence that stands in several documents."""
+"""Sources named for one sentence that several documents contain."""
 
 Scores = NDArray[np.float64]
 
@@ -59,23 +58,16 @@ _CACHED_SENTENCES = 4096
 
 @dataclass(frozen=True, slots=True)
 class _Overlap:
-    """What a passage shares with the question.
+    """The terms that a passage shares with the question."""
 
-    Attributes:
-        weight: Its BM25 score.
-        own: How many of the question's terms it holds.
-        is_a_weak_row: Whether it is a table row that holds none, or too few with its header.
-        says_nothing_new: Whether it has no other terms than the question's.
-    """
-
-    weight: float
-    own: int
-    is_a_weak_row: bool
-    says_nothing_new: bool
+    bm25: float
+    shared_terms: int
+    is_weak_row: bool  # too few shared terms, its header's included
+    only_repeats_question: bool
 
 
 class ExtractiveGenerator:
-    """Answers with sentences of the sources, to the letter, each followed by its marker."""
+    """Answers with exact sentences of the sources, each followed by its marker."""
 
     quotes_only = True
 
@@ -91,12 +83,11 @@ class ExtractiveGenerator:
         """Set how much is quoted.
 
         Args:
-            embedder: Compares sentences with the question by meaning.
-            analyzer: Compares them by their words.
+            embedder: The collection's embedder.
+            analyzer: The collection's analyzer.
             max_sentences: Most sentences in an answer.
             max_words: Most words of an answer, unless its first sentence alone is longer.
-            min_relative_score: A further sentence must reach this share of the best score, one
-                of another document somewhat more.
+            min_relative_score: Share of the best score that a further sentence must reach, 0..1.
             read_hits: How many of the best hits are read.
 
         Raises:
@@ -118,7 +109,7 @@ class ExtractiveGenerator:
     def generate(self, prompt: Prompt) -> Iterator[str]:
         """Yield quoted sentences, each with its marker; nothing when there are no hits.
 
-        Sources come best first; within a source its sentences stand in the source's order.
+        Sources are ordered best first, neighbouring sentences as in the document.
         """
         hits = prompt.hits[: self._read_hits]
         found = passages(hits)
@@ -134,10 +125,10 @@ class ExtractiveGenerator:
         question: str,
         hits: Sequence[Hit],
         found: Sequence[Passage],
-        shared: Sequence[_Overlap],
+        overlaps: Sequence[_Overlap],
     ) -> Scores:
         query = self._embedder.embed_queries([question])[0]
-        words = np.array([terms.weight for terms in shared])
+        words = np.array([overlap.bm25 for overlap in overlaps])
         meaning = _scaled((self._embed([p.text for p in found]) @ query).astype(np.float64))
         share = np.array([self._meaning_share(p.language) for p in found])
         own = share * meaning + (1.0 - share) * _scaled(words)
@@ -146,8 +137,8 @@ class ExtractiveGenerator:
         length = np.array([p.words for p in found]) / 100.0
         is_secondary = np.array(
             [
-                p.quotable and (p.is_secondary or terms.says_nothing_new or terms.is_a_weak_row)
-                for p, terms in zip(found, shared, strict=True)
+                p.quotable and (p.is_secondary or o.only_repeats_question or o.is_weak_row)
+                for p, o in zip(found, overlaps, strict=True)
             ]
         )
         scores = (
@@ -163,13 +154,13 @@ class ExtractiveGenerator:
         self,
         found: Sequence[Passage],
         scores: Scores,
-        shared: Sequence[_Overlap],
+        overlaps: Sequence[_Overlap],
         hits: Sequence[Hit],
     ) -> list[Passage]:
-        """Return what is quoted, best first."""
+        """Return the passages to quote, best first."""
         order = [i for i in np.argsort(-scores, kind="stable").tolist() if found[i].quotable]
         if not order:
-            # Nothing but headings and questions: the best of them says what there is.
+            # Only headings and questions were found: quote the best of them.
             return [found[int(scores.argmax())]]
         best = float(scores[order[0]])
         chosen: list[Passage] = []
@@ -180,38 +171,38 @@ class ExtractiveGenerator:
                 needed += MORE_OF_ANOTHER_DOCUMENT
             if chosen and (len(chosen) >= self._max_sentences or scores[i] < needed * best):
                 continue
-            if _is_said(found[i], chosen):
+            if _is_quoted(found[i], chosen):
                 continue
-            quoted = self._completed(found, i, shared[i], hits, self._max_words - words)
+            quoted = self._completed(found, i, overlaps[i], hits, self._max_words - words)
             if quoted is None or (chosen and words + quoted.words > self._max_words):
                 continue
-            if quoted is not found[i] and _is_said(quoted, chosen):
+            if quoted is not found[i] and _is_quoted(quoted, chosen):
                 continue
-            chosen.append(replace(quoted, duplicate_markers=_elsewhere(found[i], found)))
+            chosen.append(replace(quoted, duplicate_markers=_duplicates(found[i], found)))
             words += quoted.words
-        # Where all that was found only introduces something, the introduction is all there is.
+        # Every passage may introduce a text that is not there: then quote an introduction.
         return chosen or [found[order[0]]]
 
     def _completed(
         self,
         found: Sequence[Passage],
         number: int,
-        shared: _Overlap,
+        overlap: _Overlap,
         hits: Sequence[Hit],
         budget: int,
     ) -> Passage | None:
-        """Add what a passage does not answer without; None where that cannot be had."""
+        """Add the text that a passage needs to be understood; None where it cannot be added."""
         passage = found[number]
         if passage.introduces_next:
             return with_what_follows(found, number, hits, budget)
-        if passage.is_row and not shared.own:
+        if passage.is_row and not overlap.shared_terms:
             return with_its_table(found, number, hits, budget)
         if passage.text[0].islower():
             return with_what_precedes(found, number, hits, budget)
         return passage
 
     def _overlaps(self, question: str, found: Sequence[Passage]) -> list[_Overlap]:
-        """Return what each passage shares with the question, IDF taken over the passages."""
+        """Compare each passage with the question; IDF is taken over the passages."""
         languages = [passage.language for passage in found]
         wanted = {
             language: frozenset(
@@ -219,29 +210,27 @@ class ExtractiveGenerator:
             )
             for language in dict.fromkeys(languages)
         }
-
-        every = self._term_weights([without_bullet(p.text) for p in found], languages)
-        own = _only(wanted, every, languages)
-        above = own
+        weights = self._term_weights([without_bullet(p.text) for p in found], languages)
+        shared = _restrict(weights, wanted, languages)
+        in_headers = shared
         if any(p.is_row for p in found):
             headers = self._term_weights([p.header for p in found], languages)
-            above = _only(wanted, headers, languages)
-        counts = Counter(term for terms in own for term in terms)
-        total = len(found)
-        rarity = {term: inverse_document_frequency(total, count) for term, count in counts.items()}
-        # A row that shares anything says it of what its header names.
-        full = [
-            header | terms if terms else terms for terms, header in zip(own, above, strict=True)
-        ]
-        return [
-            _Overlap(
-                sum(rarity.get(t, 0.0) * w for t, w in both.items()),
-                len(terms),
-                passage.is_row and len(both) < FEWEST_SHARED_BY_A_ROW,
-                0 < len(terms) == len(all_terms) and not passage.introduces_next,
+            in_headers = _restrict(headers, wanted, languages)
+        counts = Counter(term for terms in shared for term in terms)
+        idf = {term: inverse_document_frequency(len(found), n) for term, n in counts.items()}
+        overlaps = []
+        for passage, all_terms, own, header in zip(found, weights, shared, in_headers, strict=True):
+            # The header's terms count for a row that itself shares a term.
+            terms = header | own if own else own
+            overlaps.append(
+                _Overlap(
+                    sum(idf.get(term, 0.0) * weight for term, weight in terms.items()),
+                    len(own),
+                    passage.is_row and len(terms) < FEWEST_SHARED_BY_A_ROW,
+                    0 < len(own) == len(all_terms) and not passage.introduces_next,
+                )
             )
-            for passage, all_terms, terms, both in zip(found, every, own, full, strict=True)
-        ]
+        return overlaps
 
     def _term_weights(
         self, texts: Sequence[str], languages: Sequence[str]
@@ -253,7 +242,7 @@ class ExtractiveGenerator:
         ]
 
     def _cut(self, passage: Passage, question: str) -> Passage:
-        """Shorten a very long sentence to the clauses that share most with the question."""
+        """Shorten a very long sentence to the clauses that share most terms with the question."""
 
         def weigh(clauses: Sequence[str]) -> list[float]:
             languages = [passage.language] * len(clauses)
@@ -270,7 +259,7 @@ class ExtractiveGenerator:
         return MEANING_SHARE if not known or language in known else FOREIGN_MEANING_SHARE
 
     def _embed(self, texts: Sequence[str]) -> Matrix:
-        """Return the vectors of sentences; those seen lately are not embedded again."""
+        """Return the vectors of sentences, cached ones where they are."""
         with self._lock:
             known = {text: self._vectors[text] for text in texts if text in self._vectors}
         new = [text for text in dict.fromkeys(texts) if text not in known]
@@ -285,12 +274,12 @@ class ExtractiveGenerator:
         return np.stack([known[text] for text in texts])
 
 
-def _only(
-    wanted: Mapping[str, Set[int]],
+def _restrict(
     weights: Sequence[dict[int, float]],
+    wanted: Mapping[str, Set[int]],
     languages: Sequence[str],
 ) -> list[dict[int, float]]:
-    """Return of each text the terms that are wanted in its language."""
+    """Keep the terms of each text that are wanted in its language."""
     return [
         {term: weight for term, weight in terms.items() if term in wanted[language]}
         for terms, language in zip(weights, languages, strict=True)
@@ -298,10 +287,10 @@ def _only(
 
 
 def _inherit_heading_scores(scores: Scores, found: Sequence[Passage]) -> Scores:
-    """Return the scores where text under a heading or question inherits its score.
+    """Give text under a heading or question its score; table rows do not end the inheritance.
 
-    It goes to all that follows up to and with the first quotable sentence that is not
-    secondary. The header of a table does not end it, and no hit inherits from another.
+    The first quotable sentence that is not secondary is the last to inherit. Scores never pass
+    from one hit to another.
     """
     result = scores.copy()
     inherited = -np.inf
@@ -317,13 +306,13 @@ def _inherit_heading_scores(scores: Scores, found: Sequence[Passage]) -> Scores:
 
 
 def _scaled(values: Scores) -> Scores:
-    """Bring values to 0..1 over the candidates."""
+    """Scale values to 0..1."""
     low, high = float(values.min()), float(values.max())
     return (values - low) / (high - low) if high > low else np.ones_like(values)
 
 
 def _neighbours(words: Scores, found: Sequence[Passage]) -> Scores:
-    """Return for each sentence the better score of the ones before and after it."""
+    """Return the better score of the sentences before and after each one."""
     result = np.zeros_like(words)
     for i in range(1, len(found)):
         if found[i - 1].marker == found[i].marker:
@@ -332,22 +321,18 @@ def _neighbours(words: Scores, found: Sequence[Passage]) -> Scores:
     return result
 
 
-def _is_said(passage: Passage, chosen: Sequence[Passage]) -> bool:
-    """Return True if what is quoted already holds a passage, or the other way round."""
-    key = f" {passage.normalized_text} "
-    return any(
-        key in f" {other.normalized_text} " or f" {other.normalized_text} " in key
-        for other in chosen
-    )
+def _is_quoted(passage: Passage, chosen: Sequence[Passage]) -> bool:
+    """Return True if a chosen passage contains this one, or the other way round."""
+    text = f" {passage.normalized_text} "
+    others = (f" {other.normalized_text} " for other in chosen)
+    return any(text in other or other in text for other in others)
 
 
-def _elsewhere(passage: Passage, found: Sequence[Passage]) -> tuple[int, ...]:
-    """Return the markers of other documents that say the same, one a document."""
+def _duplicates(passage: Passage, found: Sequence[Passage]) -> tuple[int, ...]:
+    """Return the markers of other documents with the same text, one per document."""
     markers: dict[str, int] = {}
     for other in found:
-        if (
-            other.document_id != passage.document_id
-            and other.normalized_text == passage.normalized_text
-        ):
+        if other.normalized_text == passage.normalized_text:
             markers.setdefault(other.document_id, other.marker)
+    markers.pop(passage.document_id, None)
     return tuple(sorted(markers.values())[: MOST_MARKERS - 1])
