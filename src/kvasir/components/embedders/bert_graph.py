@@ -1,9 +1,9 @@
 """The computation graph of BERT-family encoders, built straight from their weights.
 
 Covers ``bert``, ``roberta``, ``xlm-roberta``, ``camembert`` and ``distilbert``: post-norm
-encoders with absolute positions, as in Devlin et al. 2018 (arXiv 1810.04805). The result maps
-token ids and a mask to one pooled vector a text; its length is not normalised, because bf16
-arithmetic would leave an error of 1e-3 in it.
+encoders with absolute positions, as in Devlin et al. 2018 (arXiv 1810.04805). The graph maps
+token ids and a mask to one pooled vector a text, not normalised, because bf16 arithmetic would
+leave an error of 1e-3 in the length.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ POOLINGS = ("mean", "cls")
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """Where a family keeps its tensors below the model's prefix."""
+    """Names of a family's tensors, below the model's prefix."""
 
     layer: str
     query: str
@@ -122,13 +122,13 @@ def build_graph(folder: Path, config: Mapping[str, Any], pooling: str) -> ov.Mod
 
 
 def layer_weights(config: Mapping[str, Any]) -> int:
-    """Return how many weights every token is multiplied with, from ``config.json``."""
+    """Return the number of layer weights that every token is multiplied with."""
     layers, _, hidden, inner = _sizes(config)
     return layers * hidden * (4 * hidden + 2 * inner)
 
 
 def _size_keys(config: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Return the keys for the layers, the heads, and the widths of a layer and inside it."""
+    """Return the keys of layers, heads, hidden size and intermediate size."""
     if config["model_type"] == "distilbert":
         return "n_layers", "n_heads", "dim", "hidden_dim"
     return "num_hidden_layers", "num_attention_heads", "hidden_size", "intermediate_size"
@@ -147,7 +147,7 @@ class _Encoder:
         self._layers, self._heads, self._hidden, _ = _sizes(config)
         self._epsilon = float(config.get("layer_norm_eps", 1e-12))
         self._activate = _ACTIVATIONS[_activation(config)]
-        # RoBERTa counts positions from after the padding token's own.
+        # RoBERTa's positions begin after the padding token's id.
         roberta = config["model_type"] in ("roberta", "xlm-roberta", "camembert")
         self._first_position = int(config.get("pad_token_id", 1)) + 1 if roberta else 0
 
@@ -165,7 +165,7 @@ class _Encoder:
         if pooling == "cls":
             pooled = op.gather(state, _integer(0), _integer(1))
         else:
-            # A sum: dividing by the number of tokens changes nothing once it is normalised.
+            # The sum has the direction of the mean, and is normalised later.
             summed = op.matmul(op.unsqueeze(mask, _integer(1)), state, False, False)
             pooled = op.squeeze(summed, _integer(1))
         return ov.Model([op.result(pooled)], [ids, mask], "encoder")
@@ -230,7 +230,7 @@ def _integer(value: int) -> Any:
 
 
 def _open(folder: Path) -> Weights:
-    """Return a reader of tensors by the name that they have below the model's prefix."""
+    """Return a function that reads a tensor by its name below the model's prefix."""
     files = [file for file in weight_files(folder) if file.suffix == ".safetensors"]
     if not files:
         raise ModelNotFoundError(
@@ -250,7 +250,7 @@ def _open(folder: Path) -> Weights:
     def read(name: str) -> NDArray[np.float32]:
         full = prefix + name
         if full not in where:
-            # Weights converted from TensorFlow keep its names for the two of a layer norm.
+            # Weights converted from TensorFlow keep its names for layer norms.
             full = full.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta")
         if full not in where:
             raise ModelNotFoundError(

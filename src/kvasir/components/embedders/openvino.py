@@ -1,9 +1,8 @@
 """The default embedder: BERT-family sentence encoders on OpenVINO, without PyTorch.
 
-Texts are sorted by length and put into batches of a token budget, so little is spent on padding;
-batches run on several streams of one core each, in bf16 where the processor has it. A second
-compiled form of the same graph, tuned for latency, answers single queries. What that gains is
-measured by ``bench/embedding.py``.
+Texts are sorted by length and batched by a token budget, to limit padding. Batches run on several
+streams of one core each, in bf16 where the processor has it. The graph is compiled a second time,
+tuned for latency, for single queries. ``bench/embedding.py`` measures both.
 """
 
 from __future__ import annotations
@@ -36,22 +35,21 @@ PRECISIONS = ("auto", "bf16", "f32")
 _SMALL_CALL_TOKENS = 256
 _MAX_STREAMS = 8
 _ONE_CORE_WEIGHTS = 30_000_000
-"""Weights in the layers of a model whose single questions one core computes, in bf16."""
+"""Up to this many layer weights, one core computes single queries in bf16."""
 _QUICK_STEP = 16
-"""Widths of small calls are multiples of it: planning the graph for a new one takes longer
-than computing the padding."""
+"""Small calls are padded to a multiple, because planning the graph for a new width is slow."""
 
 
 class OpenVinoEmbedder:
-    """Embeds with a BERT-family sentence encoder given as config, tokenizer and safetensors.
+    """Embeds with a BERT-family sentence encoder: config, tokenizer and safetensors weights.
 
     Attributes:
         name: The model's full name.
         dimension: Length of its vectors.
         fingerprint: Changes when the same text could get another vector.
-        languages: ISO 639-1 codes from the model's card; empty when nothing says.
-        max_tokens: Tokens of a text that count; what is longer is cut off.
-        folder: Where the model is.
+        languages: ISO 639-1 codes from the model's card; empty when it lists none.
+        max_tokens: Longer texts are truncated.
+        folder: The model's folder.
     """
 
     def __init__(
@@ -71,15 +69,15 @@ class OpenVinoEmbedder:
 
         Args:
             name: A path, or a name on the Hugging Face hub.
-            token: Access token for the hub, if the model must be fetched.
+            token: Access token for the hub.
             data_dir: Kvasir's data directory; models are fetched to its ``models`` folder.
-            max_tokens: Cut texts here instead of where the model's configuration says.
-            query_prompt: Put before queries instead of the model's own prompt.
-            document_prompt: Put before documents instead of the model's own prompt.
+            max_tokens: Truncate texts here instead of at the model's own maximum.
+            query_prompt: Replaces the model's own prompt for queries.
+            document_prompt: Replaces the model's own prompt for documents.
             precision: ``bf16``, ``f32``, or ``auto``: bf16 where the processor computes in it.
             batch_tokens: Tokens in a batch, padding included.
             streams: Batches computed at the same time; by default one a core, up to 8.
-            run: Stops fetching the model, and is told how much of it is here.
+            run: Stops fetching the model, and gets the progress.
 
         Raises:
             ModelNotFoundError: The model is nowhere to be found.
@@ -122,25 +120,24 @@ class OpenVinoEmbedder:
         return self._start(texts, self._model.query_prompt)()
 
     def start_queries(self, texts: Sequence[str]) -> PendingVectors:
-        """Start what ``embed_queries`` does.
+        """Start embedding queries in the background.
 
         Raises:
-            ComponentError: The engine failed; the result may raise it as well.
+            ComponentError: The engine failed; ``result`` may raise it as well.
         """
         return _Pending(self._start(texts, self._model.query_prompt))
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the tokens of each text as a document, special tokens and prompt included.
 
-        Nothing is cut off before counting: a count above ``max_tokens`` is a text whose end
-        does not reach the model.
+        Texts are not truncated before counting.
         """
         prompt = self._model.document_prompt
         encodings = self._counter.encode_batch_fast([self._prepare(t, prompt) for t in texts])
         return [len(encoding) for encoding in encodings]
 
     def _prepare(self, text: str, prompt: str) -> str:
-        text = replace_surrogates(prompt + text)  # no tokenizer accepts them
+        text = replace_surrogates(prompt + text)
         return text.lower() if self._model.lowercase else text
 
     def _start(self, texts: Sequence[str], prompt: str) -> Callable[[], Matrix]:
@@ -163,7 +160,7 @@ class OpenVinoEmbedder:
 
         return wait
 
-    # functools.cached_property may compute twice when threads race; weights are too large for it.
+    # Not functools.cached_property, which may load the weights twice when threads race.
 
     @property
     def _tokenizer(self) -> Tokenizer:
@@ -193,7 +190,7 @@ class OpenVinoEmbedder:
     def _compile_quick(self) -> _Engine:
         options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
         if self._arithmetic == "bf16" and layer_weights(self._model.config) <= _ONE_CORE_WEIGHTS:
-            # Then a second core gains 0.3 ms, and has better things to do: the keyword leg.
+            # A second core would gain 0.3 ms, and is needed for the keyword search.
             options |= {"INFERENCE_NUM_THREADS": "1", "ENABLE_CPU_PINNING": "NO"}
         return _Engine(self._compile(options), 1)
 
@@ -224,16 +221,15 @@ class OpenVinoEmbedder:
 
 
 class _Pending:
-    """Vectors that the engine is computing; it need not be told that nobody wants them."""
+    """Vectors that the engine is computing."""
 
     def __init__(self, wait: Callable[[], Matrix]) -> None:
-        """Args: what waits for them, called once."""
         self._wait = wait
         self._lock = threading.Lock()
         self._vectors: Matrix | None = None
 
     def result(self) -> Matrix:
-        """Return the vectors, when they are there."""
+        """Wait for the vectors."""
         with self._lock:
             if self._vectors is None:
                 self._vectors = self._wait()
@@ -241,14 +237,12 @@ class _Pending:
 
 
 class _Engine:
-    """A compiled graph and its requests, shared by all threads.
+    """A compiled graph and a pool of its requests, shared by all threads.
 
-    A request is little more than its inputs, because the streams of the graph hold the rest. So
-    no caller waits for those of another: who finds none gets a new one.
+    The pool grows on demand: requests are small, because the graph's streams hold the memory.
     """
 
     def __init__(self, compiled: Any, parallel: int) -> None:
-        """Args: the graph, and how many batches of one call are computed at the same time."""
         self._compiled = compiled
         self._parallel = parallel
         self._free: queue.SimpleQueue[_Request] = queue.SimpleQueue()
@@ -260,16 +254,16 @@ class _Engine:
         plan: Sequence[Sequence[int]],
         vectors: Matrix,
     ) -> Callable[[], None]:
-        """Start computing batches of rows into their places in ``vectors``.
+        """Start computing the rows of ``vectors`` batch by batch.
 
         Args:
             ids: The token ids of each row.
-            widths: What each is padded to, if the longest of its batch is.
+            widths: Padded length of each row; a batch has that of its longest row.
             plan: The rows of each batch.
-            vectors: Where the pooled states go [rows, dimension].
+            vectors: Receives the pooled states [rows, dimension].
 
         Returns:
-            Waits for the last of them.
+            A function that waits for the last batch.
         """
         running: deque[tuple[_Request, Sequence[int]]] = deque()
         with self._computing(running):
@@ -289,12 +283,12 @@ class _Engine:
 
     @contextmanager
     def _computing(self, running: deque[tuple[_Request, Sequence[int]]]) -> Iterator[None]:
-        """End all requests, without using them again, where the engine or the caller stops."""
+        """After a failure or an interrupt, wait for all requests and discard them."""
         try:
             yield
         except BaseException as error:
             for request, _ in running:
-                # The first failure is on its way up; a second would only hide it.
+                # A second failure must not hide the first.
                 with suppress(RuntimeError):
                     request.inference.wait()
             if isinstance(error, RuntimeError):
@@ -316,12 +310,9 @@ class _Engine:
 
 
 class _Request:
-    """An inference request and the arrays that it reads, for one batch at a time.
+    """An inference request and its input arrays, for one batch at a time.
 
-    They stay bound from one batch to the next, which saves a tenth of a question's time.
-
-    Attributes:
-        inference: OpenVINO's request.
+    The arrays stay bound from one batch to the next, which saves a tenth of a query's time.
     """
 
     def __init__(self, compiled: Any) -> None:
@@ -352,7 +343,7 @@ def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
 
     Args:
         lengths: Tokens of each row.
-        budget: Tokens in a batch, padding included; a longer row is a batch of its own.
+        budget: Tokens in a batch, padding included; a longer row is a batch by itself.
 
     Returns:
         Row numbers by batch, the longest rows first.
@@ -379,7 +370,7 @@ def _read_tokenizer(model: SentenceModel) -> Tokenizer:
         tokenizer: Tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises no narrower one
         raise ModelNotFoundError(f"{file} is broken ({error}); fetch the model again") from error
-    # The file may ask for a fixed length; padding to it would be computed in vain.
+    # The file may set a fixed length; its padding would be computed for nothing.
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer

@@ -1,8 +1,8 @@
-"""OpenVINO with its telemetry off; import it from here only.
+"""OpenVINO with its telemetry off; import it only from here.
 
-Importing ``openvino`` loads its conversion tools, which report the import to the makers through
-the package ``openvino_telemetry``, without asking and before any setting could say no. Where
-that package cannot be imported the tools use a stub of their own that sends nothing.
+Importing ``openvino`` reports the import to its vendor through ``openvino_telemetry`` before any
+setting can prevent it. Where that package cannot be imported, OpenVINO uses a stub that sends
+nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,6 @@ __all__ = ["op", "ov", "why"]
 
 
 def why(error: RuntimeError) -> str:
-    """Return what OpenVINO says went wrong, without the places in its source."""
+    """Return OpenVINO's error message without the positions in its source."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[-1].rstrip(".")

@@ -1,8 +1,8 @@
-"""What a sentence-encoder folder says of itself: pooling, prompts, lengths, fingerprint.
+"""Configuration of a sentence-encoder folder: pooling, prompts, lengths, fingerprint.
 
-The files are those that sentence-transformers writes: ``modules.json``, ``1_Pooling/config.json``,
-``sentence_bert_config.json``, ``config_sentence_transformers.json``. A folder without them is
-read as sentence-transformers reads it: mean pooling over the plain encoder.
+The files are those of sentence-transformers: ``modules.json``, ``1_Pooling/config.json``,
+``sentence_bert_config.json``, ``config_sentence_transformers.json``. Without them the pooling is
+the mean of the plain encoder's states, as in sentence-transformers.
 """
 
 from __future__ import annotations
@@ -29,16 +29,14 @@ class SentenceModel:
     """How to turn texts into sentence vectors with a model folder.
 
     Attributes:
-        folder: Where the model is.
+        folder: The model.
         config: The encoder's ``config.json``.
-        pooling: ``mean`` or ``cls`` for the models that run without sentence-transformers;
-            anything else by the name that its configuration has for it.
+        pooling: ``mean``, ``cls``, or another name from the configuration.
         modules: The pipeline's steps (Transformer, Pooling, Normalize, ...) and their folders.
-        max_tokens: Tokens of a text that reach the model, special tokens included; what is
-            longer is cut off.
+        max_tokens: Longer texts are truncated; special tokens count.
         lowercase: Whether texts are lower-cased before the tokenizer.
-        query_prompt: Put before every query.
-        document_prompt: Put before every document text.
+        query_prompt: Prefix of every query.
+        document_prompt: Prefix of every document text.
     """
 
     folder: ModelFolder
@@ -54,11 +52,10 @@ class SentenceModel:
     def fingerprint(self) -> str:
         """Identifies the vectors: the same whenever the same text gets the same vector.
 
-        Covers weights, tokenizer, pooling, prompts and maximum length; neither the engine nor
-        its precision nor the model's path, so that an index can move to another machine. The
-        weights count by their size, their header (names and shapes of all tensors) and 32
-        samples of 16 KiB: reading 90 MB or 2 GB whole at every start would take longer than the
-        query.
+        Covers weights, tokenizer, pooling, prompts and maximum length, but not engine, precision
+        or path, so that an index can move to another machine. Weights are hashed by size,
+        header (names and shapes of all tensors) and 32 samples of 16 KiB, because hashing 2 GB
+        at every start would be slow.
         """
         digest = hashlib.sha256()
         path = self.folder.path
@@ -90,13 +87,7 @@ def read_sentence_model(
     query_prompt: str | None = None,
     document_prompt: str | None = None,
 ) -> SentenceModel:
-    """Read a folder's configuration files.
-
-    Args:
-        folder: The model.
-        max_tokens: Overrides the model's own maximum, up to its number of positions.
-        query_prompt: Overrides the model's own.
-        document_prompt: Overrides the model's own.
+    """Read a folder's configuration files; the other arguments override them.
 
     Raises:
         SettingsError: ``max_tokens`` is more than the model has positions for.
@@ -145,11 +136,7 @@ def _pooling(path: Path) -> str:
             if key.startswith("pooling_mode_") and value
         ]
         mode = active or ["mean"]
-    return mode if isinstance(mode, str) else "+".join(str(item) for item in _sequence(mode))
-
-
-def _sequence(value: object) -> list[object]:
-    return list(value) if isinstance(value, list) else [value]
+    return "+".join(map(str, mode)) if isinstance(mode, list) else str(mode)
 
 
 def _prompts(folder: ModelFolder) -> tuple[str, str]:

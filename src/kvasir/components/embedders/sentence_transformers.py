@@ -1,8 +1,8 @@
 """Embeds with any model that sentence-transformers can load, on CPU or CUDA.
 
-For what the default embedder cannot run: other architectures, other poolings, GPUs. Prompts,
-lengths and fingerprint are read by the same code as the default embedder's, so a collection made
-by one engine can be searched with the other.
+For models that the default embedder cannot run (other architectures and poolings) and for GPUs.
+Both read prompts, lengths and fingerprint with the same code, so a collection made with one engine
+can be searched with the other.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class SentenceTransformersEmbedder:
         name: The model's full name.
         dimension: Length of its vectors.
         fingerprint: Changes when the same text could get another vector.
-        languages: ISO 639-1 codes from the model's card; empty when nothing says.
-        max_tokens: Tokens of a text that count; what is longer is cut off.
+        languages: ISO 639-1 codes from the model's card; empty when it lists none.
+        max_tokens: Longer texts are truncated.
     """
 
     def __init__(
@@ -54,19 +54,19 @@ class SentenceTransformersEmbedder:
         batch_size: int | None = None,
         run: Run | None = None,
     ) -> None:
-        """Find and loads the model.
+        """Find and load the model.
 
         Args:
             name: A path, or a name on the Hugging Face hub.
-            token: Access token for the hub, if the model must be fetched.
+            token: Access token for the hub.
             data_dir: Kvasir's data directory; models are fetched to its ``models`` folder.
-            max_tokens: Cut texts here instead of where the model's configuration says.
-            query_prompt: Put before queries instead of the model's own prompt.
-            document_prompt: Put before documents instead of the model's own prompt.
+            max_tokens: Truncate texts here instead of at the model's own maximum.
+            query_prompt: Replaces the model's own prompt for queries.
+            document_prompt: Replaces the model's own prompt for documents.
             device: ``cpu``, ``cuda``, ``cuda:1``, ...; CUDA where there is one by default.
             precision: ``f32``, ``bf16``, ``f16``, or ``auto``: bf16 on CUDA, f32 elsewhere.
             batch_size: Texts in a batch (sorted by length); 256 on CUDA, 32 elsewhere by default.
-            run: Stops fetching the model, and is told how much of it is here.
+            run: Stops fetching the model, and gets the progress.
 
         Raises:
             ModelNotFoundError: The model is nowhere to be found.
@@ -103,7 +103,7 @@ class SentenceTransformersEmbedder:
         self.max_tokens = model.max_tokens
         self._model = model
         self._batch_size = batch_size or (_CUDA_BATCH if cuda else _CPU_BATCH)
-        # Its tokenizer is reconfigured on every call and refuses to be borrowed twice.
+        # Its tokenizer is reconfigured on every call and is not thread-safe.
         self._lock = threading.Lock()
 
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
@@ -143,7 +143,7 @@ class SentenceTransformersEmbedder:
         except RuntimeError as error:
             raise ComponentError("embedder 'sentence-transformers'", "inference", error) from error
         vectors: Matrix = raw.to(torch.float32).cpu().numpy()
-        # Not left to the model: not every one does, and bf16 would leave an error of 1e-3.
+        # Not every model normalises, and bf16 would leave an error of 1e-3.
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
 

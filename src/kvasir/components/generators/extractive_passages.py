@@ -1,9 +1,9 @@
-"""What of a chunk can be quoted.
+"""Split chunks into the passages that the extractive generator can quote.
 
-Headings, separators and questions are no answers by themselves. Captions, code, and short lines
-that look like headings are asides: they are quoted only when they are clearly the best. Code
-stays together. A sentence of more than 80 words is cut to at most 60, at clause boundaries
-only, with an ellipsis where something is left out.
+Headings, separators and questions are not quoted. Captions, code, and short lines that look like
+headings are secondary: they are quoted only when they are clearly the best. Code is not split. A
+sentence of more than 80 words is cut to at most 60, at clause boundaries only, with an ellipsis
+for the omitted clauses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kvasir.language.sentences import sentence_spans, trim
 LONGEST_SENTENCE = 80
 """Words above which a sentence is cut to its best clauses."""
 CUT_LENGTH = 60
-"""Most words of what is left of it, unless one clause alone is longer."""
+"""Most words of the clauses that are kept, unless one clause alone is longer."""
 
 _CLAUSE = re.compile(r"(?<=[,;:—–])\s+|(?<=[，；：、])|\s*\n\s*")
 _SEPARATOR_ROW = re.compile(r"\|?[\s:|-]*-[\s:|-]*")
@@ -29,7 +29,7 @@ _QUESTION = re.compile(r"[?？][\"'”’»*_)]*$")
 _LIST_ITEM = re.compile(r"(?:[-*+•]|\d+[.)])\s")
 _NUMBER = re.compile(r"\d+[.)]")
 _BULLET = re.compile(r"[-*+•]\s+(?=[^\s\d])")
-"""A bullet that is only a mark: before a digit it may be a sign, and a number is kept always."""
+"""A bullet, not before a digit, where it may be a sign; numbers are never bullets."""
 _CODE_LINE = re.compile(r"^(?: {4}|\t|```|~~~)|[{};]\s*$", re.MULTILINE)
 _FENCE = re.compile(r"^ {0,3}(?:```|~~~)[^\S\n]*(?P<info>[^\n]*)$", re.MULTILINE)
 _INDENTED = re.compile(r"^ {2,}(?![-*+•]\s)\S", re.MULTILINE)
@@ -40,10 +40,10 @@ _FINISHED = re.compile(r"[.!?。！？…:：;；,，][\"'”’»*_`)\]]*$")
 _REFERENCE = re.compile(r"\[[\d\s,;^–-]{1,12}\]")
 _LINK = re.compile(r"\[([^\]]+)\]\s?\([^)\s]*\)")
 _NOT_WORDS = re.compile(r"(?:(?![+#%<>=$£€°]|[-−](?=\d))[\W_])+")
-"""What does not tell two statements apart; signs do: C++ is not C, nor is -5 °C 5 °C."""
+"""Characters that are ignored in comparisons; signs are not, because C++ is not C."""
 
 LONGEST_HEADING = 10
-"""Words of a line without a full stop above which it is no heading by its form."""
+"""Most words of a line that looks like a heading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +52,17 @@ class Passage:
 
     Attributes:
         marker: Number of its hit, from 1.
-        document_id: The document it stands in.
+        document_id: Its document.
         start: Offset in the document's text; of the chunk, for the heading above it.
-        text: The words, to the letter.
+        text: The exact text.
         language: ISO 639-1 code, or empty.
         quotable: False for headings, separators and questions.
         is_secondary: True for captions, code, and short lines that look like headings.
-        header: Header and separator row, for a row of a table where they are known.
+        header: Header and separator row of a table row, where they are known.
         keep_line_breaks: Whether its line breaks are kept.
-        duplicate_markers: Numbers of hits in other documents that say the same.
+        duplicate_markers: Numbers of hits in other documents with the same text.
         words: Its length in words; two characters of Chinese, Japanese or Korean make one.
-        normalized_text: Equal for the same words elsewhere, in an overlapping chunk or a copied
-            document.
+        normalized_text: Equal for the same words in an overlapping chunk or a copied document.
     """
 
     marker: int
@@ -106,7 +105,7 @@ class Passage:
 
     @property
     def introduces_next(self) -> bool:
-        """True if it ends in a colon: what it says comes after it."""
+        """True if it ends in a colon."""
         return self.text.rstrip("*_ ").endswith((":", "：")) and not self.is_row
 
     def __post_init__(self) -> None:
@@ -115,23 +114,19 @@ class Passage:
 
 
 def without_bullet(text: str) -> str:
-    """Return a list item without the bullet at its start; a number stays, it may be a date."""
+    """Remove the bullet of a list item; a number stays, because it may be a date."""
     bullet = _BULLET.match(text)
     return text[bullet.end() :] if bullet else text
 
 
 def _normalized(text: str) -> str:
-    """Return the words of a text, for comparing it with others.
-
-    White space, punctuation, bullets, link targets and bracketed references do not count;
-    numbers and signs do.
-    """
+    """Return the words, numbers and signs of a text, without link targets and references."""
     text = _REFERENCE.sub(" ", _LINK.sub(r"\1", without_bullet(text)))
     return " ".join(_NOT_WORDS.sub(" ", text.casefold()).split())
 
 
 def passages(hits: Sequence[Hit]) -> list[Passage]:
-    """Return everything that stands in the hits' chunks, in their order."""
+    """Return the passages of all hits, in the hits' order."""
     headings: defaultdict[str, set[str]] = defaultdict(set)
     for hit in hits:
         headings[hit.chunk.document_id].update(hit.chunk.headings)
@@ -151,7 +146,7 @@ def _of_chunk(marker: int, hit: Hit, headings: Set[str]) -> Iterator[Passage]:
     texts = [chunk.text[start:end] for start, end in spans]
     section = chunk.headings[-1] if chunk.headings else ""
     if _QUESTION.search(section):
-        # What stands under a question answers it.
+        # The text under a question answers it, and inherits its score.
         yield Passage(marker, chunk.document_id, chunk.start, section, language, quotable=False)
     header = ""
     caption = False
@@ -163,7 +158,7 @@ def _of_chunk(marker: int, hit: Hit, headings: Set[str]) -> Iterator[Passage]:
         elif _SEPARATOR_ROW.fullmatch(following):
             header = f"{text.strip()}\n{following.strip()}"
         heads_a_table = is_row and header.startswith(text.strip())
-        is_frame = heads_a_table or _SEPARATOR_ROW.fullmatch(text) is not None
+        is_table_header = heads_a_table or _SEPARATOR_ROW.fullmatch(text) is not None
         heading = text.startswith(("#", "<!--")) or text.strip() in headings
         is_code = (start, end) in code
         goes_on = i > 0 and "\n\n" not in chunk.text[spans[i - 1][1] : start]
@@ -174,17 +169,20 @@ def _of_chunk(marker: int, hit: Hit, headings: Set[str]) -> Iterator[Passage]:
             chunk.start + start,
             text,
             language,
-            quotable=not (is_frame or heading or _QUESTION.search(text) or not _has_words(text)),
+            quotable=any(map(str.isalnum, text))
+            and not (is_table_header or heading or _QUESTION.search(text)),
             is_secondary=is_code
             or caption
             or (not is_row and bool(following) and _stands_alone(chunk.text, start, end)),
-            header=(header or _carried_header(section, text)) if is_row and not is_frame else "",
+            header=(header or _carried_header(section, text))
+            if is_row and not is_table_header
+            else "",
             keep_line_breaks=is_code,
         )
 
 
 def _with_numbers(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Join a number such as "3." that was taken for a sentence with the rest of its line."""
+    """Join a number such as "3." that was split off as a sentence with the rest of its line."""
     joined: list[tuple[int, int]] = []
     ends_in_number = False
     for start, end in spans:
@@ -208,15 +206,15 @@ def _code_spans(text: str) -> list[tuple[int, int]]:
 
 
 def _kept_whole(
-    spans: Sequence[tuple[int, int]], wholes: Sequence[tuple[int, int]]
+    sentences: Sequence[tuple[int, int]], code: Sequence[tuple[int, int]]
 ) -> list[tuple[int, int]]:
-    """Replace the sentences that a longer span touches by that span."""
+    """Replace the sentences that overlap a span of code by that span."""
     apart = [
         (start, end)
-        for start, end in spans
-        if not any(start < last and first < end for first, last in wholes)
+        for start, end in sentences
+        if not any(start < last and first < end for first, last in code)
     ]
-    return sorted([*apart, *(span for span in wholes if span[0] < span[1])])
+    return sorted([*apart, *(span for span in code if span[0] < span[1])])
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
@@ -233,27 +231,21 @@ def _stands_alone(text: str, start: int, end: int) -> bool:
 
 
 def _carried_header(section: str, row: str) -> str:
-    """Return the header of a table that began in an earlier chunk, if the path carries it."""
+    """Return the header of a table that began in an earlier chunk, if the heading path has it."""
     cells = [cell.strip() for cell in section.split(" | ")]
     if len(cells) < 2 or row.strip().strip("|").count("|") != len(cells) - 1:
         return ""
     return f"| {' | '.join(cells)} |\n|{' --- |' * len(cells)}"
 
 
-def _has_words(text: str) -> bool:
-    return any(map(str.isalnum, text))
-
-
 def shorten(passage: Passage, weigh: Callable[[Sequence[str]], Sequence[float]]) -> Passage:
-    """Cut a very long sentence to the run of clauses that weighs most.
+    """Cut a very long sentence to the consecutive clauses with the largest total weight.
 
-    Args:
-        passage: Any passage; rows, code and sentences of usual length come back unchanged.
-        weigh: Says of each clause how much it shares with the question.
+    Rows, code and sentences of usual length are returned unchanged.
     """
     text = passage.text
-    keeps_its_form = passage.header or passage.keep_line_breaks or _CODE_LINE.search(text)
-    if passage.words <= LONGEST_SENTENCE or keeps_its_form:
+    is_preformatted = passage.header or passage.keep_line_breaks or _CODE_LINE.search(text)
+    if passage.words <= LONGEST_SENTENCE or is_preformatted:
         return passage
     bounds = [0, *(m.end() for m in _CLAUSE.finditer(text)), len(text)]
     clauses = [text[a:b] for a, b in pairwise(bounds)]
@@ -265,7 +257,7 @@ def shorten(passage: Passage, weigh: Callable[[Sequence[str]], Sequence[float]])
             words = sum(lengths[first:last])
             if words > CUT_LENGTH and last > first + 1:
                 break
-            # Of equal runs the longer one reads better, of those the earlier.
+            # Prefer the longer, then the earlier of runs with equal weight.
             best = max(best, (sum(weights[first:last]), words, -first, last))
     first, last = -best[2], best[3]
     kept = text[bounds[first] : bounds[last]].strip()

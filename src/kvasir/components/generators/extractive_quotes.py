@@ -1,8 +1,8 @@
-"""How what is quoted is completed, ordered and written down.
+"""Complete, order and render the passages that the extractive generator quotes.
 
-A sentence that announces something is quoted with it, a row that answers only together with
-the others with its table. Quotations stand to the letter, apart from line breaks inside a
-sentence; a table row brings its header.
+A sentence that introduces a list is quoted with the list, a row that needs its table with the
+table. Quotations are exact apart from line breaks inside a sentence; a table row is preceded by
+its header.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kvasir.components.generators.extractive_passages import Passage, without_bu
 from kvasir.core.types import Hit
 
 _GAP = 8
-"""Characters, white space and a bullet, that may stand between neighbours."""
+"""Most characters (white space and a bullet) between neighbouring passages."""
 
 
 def with_what_follows(
@@ -24,22 +24,24 @@ def with_what_follows(
 
     Args:
         found: All passages.
-        number: Which of them.
-        hits: The hits they stand in.
-        budget: Most words of the whole.
+        number: Index of the sentence.
+        hits: The hits of the passages.
+        budget: Most words of the result.
 
     Returns:
-        None when nothing follows in its chunk, or too much.
+        None when nothing follows in its chunk, or more than the budget allows.
     """
-    lead = found[number]
+    last = lead = found[number]
     words = lead.words
-    last = lead
     whole = True
     for following in found[number + 1 :]:
         if following.marker != lead.marker:
             break
-        first = last is lead
-        if not (_can_be_announced(following) if first else _goes_on(last, following)):
+        if last is lead:
+            continues = following.quotable or following.is_table_header
+        else:
+            continues = _continues_list(last, following)
+        if not continues:
             break
         if words + following.words > budget:
             whole = False
@@ -59,10 +61,7 @@ def with_what_follows(
 def with_its_table(
     found: Sequence[Passage], number: int, hits: Sequence[Hit], budget: int
 ) -> Passage:
-    """Return a row with the rows around it, from the table's beginning on if they fit.
-
-    Args: as ``with_what_follows``.
-    """
+    """Return a row with the rows of its table that fit, from the first one on."""
     row = found[number]
     first = number
     while first and found[first - 1].marker == row.marker and found[first - 1].is_row:
@@ -88,30 +87,23 @@ def with_its_table(
 def with_what_precedes(
     found: Sequence[Passage], number: int, hits: Sequence[Hit], budget: int
 ) -> Passage:
-    """Return a sentence that goes on after an example or a line of code, with its beginning.
-
-    Args: as ``with_what_follows``.
-    """
+    """Return a sentence that continues after an example or a line of code, with its beginning."""
     passage = found[number]
     before = found[number - 1] if number else passage
-    stands_before = before.marker == passage.marker and before.start < passage.start
-    if not stands_before or not before.quotable or before.words + passage.words > budget:
+    is_before = before.marker == passage.marker and before.start < passage.start
+    if not is_before or not before.quotable or before.words + passage.words > budget:
         return passage
     return _joined(before, passage, hits, whole=True)
 
 
-def _can_be_announced(following: Passage) -> bool:
-    return following.quotable or following.is_table_header
-
-
-def _goes_on(last: Passage, following: Passage) -> bool:
-    """Return True if a list or table that was announced goes on."""
+def _continues_list(last: Passage, following: Passage) -> bool:
+    """Return True if a passage continues the list or table of the one before it."""
     if following.is_row or last.is_row:
         return following.is_row and last.is_row
+    is_same_paragraph = following.start - last.end < 2
     if following.is_item:
-        return last.is_item or following.start - last.end < 2
-    # A second sentence of an item; the item's own paragraph ends at a blank line.
-    return last.is_item and following.start - last.end < 2
+        return last.is_item or is_same_paragraph
+    return last.is_item and is_same_paragraph
 
 
 def _is_series(passage: Passage) -> bool:
@@ -131,11 +123,7 @@ def _joined(first: Passage, last: Passage, hits: Sequence[Hit], *, whole: bool) 
 
 
 def in_reading_order(chosen: Sequence[Passage]) -> list[Passage]:
-    """Order what is quoted: documents and sentences best first, neighbours as they stand.
-
-    Args:
-        chosen: What is quoted, best first.
-    """
+    """Order passages, given best first: by document, then best first, neighbours as they stand."""
     rank = {id(passage): number for number, passage in enumerate(chosen)}
     documents = dict.fromkeys(passage.document_id for passage in chosen)
     ordered: list[Passage] = []
@@ -154,7 +142,7 @@ def in_reading_order(chosen: Sequence[Passage]) -> list[Passage]:
 
 
 def render(chosen: Sequence[Passage]) -> Iterator[str]:
-    """Yield the quotations, each with its markers; another document starts a paragraph."""
+    """Yield the quotations, each with its markers; each document starts a paragraph."""
     for i, passage in enumerate(chosen):
         before = chosen[i - 1] if i else None
         following = chosen[i + 1] if i + 1 < len(chosen) else None

@@ -1,7 +1,7 @@
-"""Talks to a language-model server: streamed lines, retries before the first, plain errors.
+"""HTTP client for language-model servers: streamed lines, retries, readable errors.
 
-A request is repeated only while nothing of its answer has been given out. Keys never appear
-in an error: what a server sends back is cleaned of them.
+A request is repeated only until the first line of its answer is yielded. API keys are removed from
+every error message.
 """
 
 from __future__ import annotations
@@ -24,23 +24,29 @@ from kvasir.core.errors import (
     ModelNotFoundError,
     SettingsError,
 )
+from kvasir.core.types import Prompt
 
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 30.0
 _LONGEST_CONNECT = 10.0
 _NO_TIME = 0.05
-"""Seconds left of a deadline below which a transport error is put down to it."""
+"""A transport error with less than this many seconds left is reported as the deadline's."""
 _LONGEST_MESSAGE = 300
 
 
 @cache
 def _certificates() -> SSLContext:
-    """Return the authorities that every connection trusts; reading them takes some 50 ms."""
+    """Return the trusted certificate authorities; reading them takes 50 ms."""
     return httpx.create_ssl_context()
 
 
+def chat_messages(prompt: Prompt) -> list[dict[str, str]]:
+    """Return the messages of a prompt as both chat APIs expect them."""
+    return [{"role": message.role, "content": message.content} for message in prompt.messages]
+
+
 class ChatServer:
-    """One server, by its base URL."""
+    """A server, identified by its base URL."""
 
     def __init__(
         self,
@@ -53,15 +59,15 @@ class ChatServer:
         retries: int = 2,
         backoff: float = 0.5,
     ) -> None:
-        """Prepare connections; none is made yet.
+        """Check the options; no connection is made yet.
 
         Args:
             component: The generator's name, for errors.
-            base_url: Where the server's paths begin.
-            remedy: What to do when nothing answers there.
+            base_url: Prefix of all paths.
+            remedy: For the error when the server cannot be reached.
             api_key: Sent as a bearer token.
-            timeout: Seconds without any byte after which the server is given up.
-            retries: How often a request is repeated.
+            timeout: Longest wait for the next byte, in seconds.
+            retries: Most repetitions of a request.
             backoff: Seconds before the first repetition; doubled each time.
 
         Raises:
@@ -88,13 +94,7 @@ class ChatServer:
         self._client.close()
 
     def post(self, path: str, body: Mapping[str, Any], operation: str) -> dict[str, Any]:
-        """Post JSON and return the JSON object that comes back.
-
-        Raises:
-            ComponentError: The server cannot be reached or failed.
-            SettingsError: The server refuses the key.
-            ModelNotFoundError: It does not have the model.
-        """
+        """Post JSON and return the JSON object of the response; errors as in ``lines``."""
         text = "".join(self.lines(path, body, operation))
         try:
             found = json.loads(text)
@@ -107,12 +107,10 @@ class ChatServer:
     def lines(
         self, path: str, body: Mapping[str, Any], operation: str
     ) -> Generator[str, None, None]:
-        """Post JSON and yield the lines of the answer as they come, empty ones left out.
-
-        Closing this closes the connection.
+        """Post JSON and yield the non-empty lines of the response; closing this disconnects.
 
         Raises:
-            DeadlineExceededError: Time is up.
+            DeadlineExceededError: The deadline passed.
             ComponentError: The server cannot be reached, failed, or broke off.
             SettingsError: The server refuses the key.
             ModelNotFoundError: It does not have the model.
@@ -140,7 +138,7 @@ class ChatServer:
                 attempt += 1
 
     def failure(self, operation: str, cause: str, kind: str = "failed") -> ComponentError:
-        """Return an error that names the server."""
+        """Return an error with the server's URL."""
         cause = f"{self.base_url}: {self._clean(cause)}"
         return ComponentError(self._component, operation, cause, kind=kind)
 
@@ -202,7 +200,7 @@ class ChatServer:
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
-    """Yield lines that are not empty; only a newline ends one, as JSON may hold other breaks."""
+    """Yield non-empty lines; only a newline ends one, because JSON may contain other breaks."""
     rest = b""
     for piece in pieces:
         *whole, rest = (rest + piece).split(b"\n")
@@ -216,11 +214,11 @@ def _decoded(line: bytes) -> str:
 
 
 class _BusyError(Exception):
-    """The server may manage it later."""
+    """The server failed in a way that a repetition may solve."""
 
     def __init__(self, message: str, retry_after: str | None) -> None:
         super().__init__(message)
         try:
             self.retry_after = None if retry_after is None else max(0.0, float(retry_after))
         except ValueError:
-            self.retry_after = None  # A date: the usual wait will do.
+            self.retry_after = None  # A date.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
 
-from kvasir.components.generators.llm_server import ChatServer
+from kvasir.components.generators.llm_server import ChatServer, chat_messages
 from kvasir.core.errors import ModelNotFoundError, SettingsError
 from kvasir.core.run import Run
 from kvasir.core.types import Prompt
@@ -19,7 +19,7 @@ _OPERATION = "answering"
 
 
 class OllamaGenerator:
-    """Lets a model on an Ollama server write the answer."""
+    """Generates answers with a model on an Ollama server."""
 
     def __init__(
         self,
@@ -40,17 +40,16 @@ class OllamaGenerator:
         Args:
             model: The model's name, such as ``qwen3:4b``.
             base_url: The server.
-            api_key: Its key, where a proxy asks for one.
+            api_key: For a proxy that asks for one.
             temperature: 0 for the likeliest words, more for variety.
-            max_tokens: Most tokens of an answer; kept free of the context when it is bounded.
-            context_window: Tokens that the model is given room for; less where the model
-                itself has less. More takes more memory.
+            max_tokens: Most tokens of an answer; reserved in the context window.
+            context_window: Largest context in tokens; a model's own limit may be lower. More
+                takes more memory.
             pull: Fetch the model when the server does not have it, which can take long.
-            timeout: Seconds without any byte after which the server is given up; loading a
-                large model takes a while.
-            retries: How often a request is repeated before its first words came.
+            timeout: Longest wait for the next byte, in seconds, loading the model included.
+            retries: Most repetitions of a request before its first words.
             backoff: Seconds before the first repetition; doubled each time.
-            run: Stops fetching the model, and is told how much of it is here.
+            run: Stops fetching the model, and gets the progress.
 
         Raises:
             SettingsError: The model is missing, or a value unusable.
@@ -79,7 +78,7 @@ class OllamaGenerator:
         self._window: int | None = None
 
     def context_tokens(self) -> int | None:
-        """Return the context length: the model's own, or the settings' where that is less.
+        """Return the smaller of the model's and the settings' context length.
 
         Raises:
             ComponentError: The server cannot be reached or failed.
@@ -97,16 +96,10 @@ class OllamaGenerator:
         return self._window
 
     def generate(self, prompt: Prompt) -> Generator[str, None, None]:
-        """Yield the answer as the server writes it; closing this closes the connection.
-
-        Raises:
-            ComponentError: The server cannot be reached, failed, or broke off.
-            SettingsError: The server refuses the key.
-            ModelNotFoundError: It does not have the model.
-        """
+        """Yield the answer as the server writes it; closing and errors as ``ChatServer.lines``."""
         body = {
             "model": self._model,
-            "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
+            "messages": chat_messages(prompt),
             "stream": True,
             "options": {
                 "temperature": self._temperature,
@@ -127,8 +120,8 @@ class OllamaGenerator:
         """Fetch the model to the server.
 
         Args:
-            run: Stops it, and is told what is being done, bytes done, and bytes in all; at the
-                end, 1 of 1.
+            run: Stops it, and gets the server's status with bytes done and in all; 1 of 1 at
+                the end.
 
         Raises:
             StoppedError: The run was stopped.
@@ -151,7 +144,7 @@ class OllamaGenerator:
         self._server.close()
 
     def _with_model(self, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Call; when the model is missing pulls it if that is wanted, and call again."""
+        """Call; if the model is missing and may be pulled, pull it and call again."""
         try:
             return call()
         except ModelNotFoundError as error:

@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
-from kvasir.components.generators.llm_server import ChatServer
+from kvasir.components.generators.llm_server import ChatServer, chat_messages
 from kvasir.core.errors import SettingsError
 from kvasir.core.types import Prompt
 
@@ -19,7 +19,7 @@ _OPERATION = "answering"
 
 
 class OpenAIGenerator:
-    """Lets a model behind ``/v1/chat/completions`` write the answer."""
+    """Generates answers with a model behind ``/v1/chat/completions``."""
 
     def __init__(
         self,
@@ -40,10 +40,10 @@ class OpenAIGenerator:
             base_url: The server, such as ``http://localhost:8000/v1``; ``/v1`` may be left out.
             api_key: Its key, if it asks for one.
             temperature: 0 for the likeliest words, more for variety.
-            max_tokens: Most tokens of an answer; kept free of the context when it is bounded.
-            context_window: The model's context length in tokens, when it must be respected.
-            timeout: Seconds without any byte after which the server is given up.
-            retries: How often a request is repeated before its first words came.
+            max_tokens: Most tokens of an answer; reserved in the context window.
+            context_window: The model's context length in tokens; None: unlimited.
+            timeout: Longest wait for the next byte, in seconds.
+            retries: Most repetitions of a request before its first words.
             backoff: Seconds before the first repetition; doubled each time.
 
         Raises:
@@ -73,20 +73,14 @@ class OpenAIGenerator:
         self._context_window = context_window
 
     def context_tokens(self) -> int | None:
-        """Return the context length from the settings; these servers do not tell theirs."""
+        """Return the context length from the settings; the API does not report it."""
         return self._context_window
 
     def generate(self, prompt: Prompt) -> Generator[str, None, None]:
-        """Yield the answer as the server writes it; closing this closes the connection.
-
-        Raises:
-            ComponentError: The server cannot be reached, failed, or broke off.
-            SettingsError: The server refuses the key.
-            ModelNotFoundError: It does not have the model.
-        """
+        """Yield the answer as the server writes it; closing and errors as ``ChatServer.lines``."""
         body = {
             "model": self._model,
-            "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
+            "messages": chat_messages(prompt),
             "temperature": self._temperature,
             "max_tokens": self.answer_tokens,
             "stream": True,
@@ -95,7 +89,7 @@ class OpenAIGenerator:
         with closing(self._server.lines("/chat/completions", body, _OPERATION)) as lines:
             for line in lines:
                 if not line.startswith("data:"):
-                    continue  # Comments keep the connection alive; event names say nothing new.
+                    continue  # Comments keep the connection alive; event names are redundant.
                 data = line.removeprefix("data:").strip()
                 if data == "[DONE]":
                     return
@@ -111,7 +105,7 @@ class OpenAIGenerator:
         self._server.close()
 
     def _read(self, data: str) -> tuple[str, bool]:
-        """Return an event's text, and whether it is the last."""
+        """Return an event's text, and True if it is the last event."""
         try:
             event: dict[str, Any] = json.loads(data)
             if "error" in event:

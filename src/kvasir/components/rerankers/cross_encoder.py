@@ -1,4 +1,4 @@
-"""Reranks with a cross-encoder of sentence-transformers, such as BAAI/bge-reranker-v2-m3.
+"""Rerank with a cross-encoder of sentence-transformers, such as BAAI/bge-reranker-v2-m3.
 
 A cross-encoder reads query and chunk together, which is slower and more exact than comparing
 two vectors. Source: Nogueira and Cho 2019, arXiv 1901.04085.
@@ -40,16 +40,16 @@ class CrossEncoderReranker:
         batch_size: int = 16,
         run: Run | None = None,
     ) -> None:
-        """Find and loads the model.
+        """Find and load the model.
 
         Args:
             name: A path, or a name on the Hugging Face hub.
-            token: Access token for the hub, if the model must be fetched.
+            token: Access token for the hub.
             data_dir: Kvasir's data directory; models are fetched to its ``models`` folder.
-            max_tokens: Cut query and chunk together here instead of where the model says.
+            max_tokens: Truncate query and chunk together here instead of at the model's maximum.
             device: ``cpu``, ``cuda``, ...; CUDA (in bf16) where there is one by default.
             batch_size: Pairs computed at once.
-            run: Stops fetching the model, and is told how much of it is here.
+            run: Stops fetching the model, and gets the progress.
 
         Raises:
             ModelNotFoundError: The model is nowhere to be found.
@@ -81,7 +81,7 @@ class CrossEncoderReranker:
             )
         self.name = folder.name
         self._batch_size = batch_size
-        # Its tokenizer is reconfigured on every call and refuses to be borrowed twice.
+        # Its tokenizer is reconfigured on every call and is not thread-safe.
         self._lock = threading.Lock()
 
     def rerank(self, query: str, hits: Sequence[Hit], top_k: int) -> list[Hit]:
