@@ -1,9 +1,8 @@
 """Answer a question: retrieve, decide whether the documents hold the answer, generate, check.
 
-``Answerer.generate_answer`` is the one path of a single question and of a chat's turns. A
-question that the documents do not answer is refused before a generator is asked; a language
-model that says it does not know is taken at its word. Every citation marker is checked while
-the answer streams.
+``Answerer.generate_answer`` serves single questions and the turns of a chat. A question that the
+documents do not answer is refused before the generator runs; an answer in which a language model
+says that it does not know is a refusal, too. Citation markers are checked while the answer streams.
 """
 
 from __future__ import annotations
@@ -28,11 +27,7 @@ from kvasir.answering.refusal import (
 from kvasir.answering.retrieval import Languages, Searches
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
-from kvasir.core.deadline import (
-    check,
-    iterate_within_deadline,
-    run_within_deadline,
-)
+from kvasir.core.deadline import check, iterate_within_deadline, run_within_deadline
 from kvasir.core.errors import RequestError
 from kvasir.core.protocols import Embedder, TextAnalyzer
 from kvasir.core.templates import DEFAULT_PROMPT
@@ -55,11 +50,11 @@ NOTHING_FOUND = (
 )
 
 _DOUBTFUL = 0.5
-"""Confidence below which the documents rather do not hold the answer."""
+"""Confidence below which the documents probably do not hold the answer."""
 
 
 class Answerer:
-    """Answers questions from what a retriever finds."""
+    """Answers questions from retrieved chunks."""
 
     def __init__(
         self,
@@ -74,18 +69,17 @@ class Answerer:
         refuse: bool = True,
         find_version: FindVersion | None = None,
     ) -> None:
-        """Put an answerer together; nothing is loaded or asked yet.
+        """Create an answerer; nothing is loaded or called yet.
 
         Args:
             retriever: Finds the chunks.
             generator: Writes the answers.
             analyzer: The collection's; compares words in the refusal decision and citations.
-            embedder: The collection's; says which languages it knows. None: all.
-            languages: ISO 639-1 codes that the collection holds, or how to ask for them; for
-                the note that neither documents nor embedder know the question's language.
+            embedder: The collection's, for the languages that it knows. None: all.
+            languages: The collection's ISO 639-1 codes, or a function that returns them; for
+                the note about a question in another language.
             template: The prompt for language models, with ``{{context}}`` and ``{{question}}``.
-            calibration: The decision to refuse, fitted to the collection; by default the
-                shipped one.
+            calibration: The decision to refuse; by default the shipped one.
             refuse: False answers every question for which anything was retrieved.
             find_version: Finds documents' texts by id, against which quotes are checked.
 
@@ -112,12 +106,12 @@ class Answerer:
         """Answer a question piece by piece.
 
         Args:
-            request: The question as typed, and what limits the search.
+            request: The question as typed, and the limits of the search.
             history: Earlier turns of the conversation, without contexts.
 
         Returns:
-            A stream of ``Retrieved``, ``Text`` and ``Finished``; retrieval and generation
-            happen while it is read, and raise their errors there.
+            A lazy stream of ``Retrieved``, ``Text`` and ``Finished``; reading it raises the
+            errors of retrieval and generation.
 
         Raises:
             RequestError: The question is empty, or has no letter or digit.
@@ -143,12 +137,12 @@ class Answerer:
         """Yield the events of an answer: retrieve, decide, generate, check citations.
 
         Args:
-            request: The question as typed, and what limits the search.
+            request: The question as typed, and the limits of the search.
             history: Earlier turns of the conversation, without contexts.
-            refiner: Rewrites the question for the search; ``Stage`` events tell when.
+            refiner: Rewrites the question for the search, which adds ``Stage`` events.
             system: The system message for a language model.
-            model_decides: Leave it to the language model whether the documents hold the
-                answer: the generator is asked whatever was found.
+            model_decides: Always generate; the language model decides whether the documents
+                hold the answer.
         """
         question = request.query
         timer = _Timer()
@@ -191,7 +185,7 @@ class Answerer:
                 answer,
                 text=text,
                 citations=tuple(checker.citations),
-                # Markers count the chunks of the prompt; those that did not fit come after them.
+                # Markers are indices into the prompt's chunks, so these come first.
                 hits=(*prompt.hits, *(hit for hit in hits if hit not in prompt.hits)),
                 refused=refused,
                 removed_citations=checker.removed,
@@ -211,7 +205,7 @@ class Answerer:
         return self._refuse and self._calibration.refuses(confidence)
 
     def _matches_nothing(self, request: SearchRequest, hits: Sequence[Hit]) -> bool:
-        """Return True if the filters, not the threshold, leave nothing to look at."""
+        """Return True if the filters, not the threshold, exclude every chunk."""
         if hits or request.filters is None:
             return False
         return not self._retriever.retrieve(replace(request, top_k=1, min_score_threshold=0.0))
@@ -235,10 +229,9 @@ class Answerer:
             yield text
 
     def _language_note(self, question: str) -> tuple[str, ...]:
-        """Return what helps where neither documents nor embedder know the question's language.
+        """Return a note if neither documents nor embedder know the question's language.
 
-        Only for doubtful answers: detecting a language may load a model, which takes half a
-        second.
+        Only for doubtful answers, because detection may load a model, which takes 0.5 s.
         """
         if self._embedder is None or set(self._embedder.languages) != {"en"}:
             return ()
@@ -265,7 +258,7 @@ def check_question(question: str) -> None:
 
 
 def generated(generator: protocols.Generator, prompt: Prompt) -> Generator[str, None, None]:
-    """Yield what a generator writes; a deadline ends it, and closing this closes it."""
+    """Yield a generator's text within the deadline; closing this closes the generator."""
     return iterate_within_deadline(generator.generate(prompt), "generating")
 
 

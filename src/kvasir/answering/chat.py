@@ -1,10 +1,9 @@
-"""One turn of a chat: the question's history and refinement, then the path of every answer.
+"""One turn of a chat, from the documents or from the language model alone.
 
-The caller keeps the conversation and hands it in as plain turns, without contexts, so that what
-is stored is what the user typed. A language model decides itself whether the sources answer a
-question: in a chat, "thanks" and "shorter, please" are no questions to the documents. A
-generator that only quotes is guarded by the calibrated decision, as a single question is.
-docs/decisions/0012-chat.md says why.
+The caller keeps the conversation as plain turns without contexts. A language model decides itself
+whether the sources answer a message, because "thanks" and "shorter, please" are no questions to
+the documents. A generator that only quotes uses the calibrated refusal of single questions.
+Reasons: docs/decisions/0012-chat.md.
 
 Source of the pipeline: the InstructLab proposal "Ingesting and Utilizing RAG Artifacts", 3.3.
 """
@@ -22,14 +21,7 @@ from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.protocols import QuotesOnly
-from kvasir.core.types import (
-    Answer,
-    AnswerEvent,
-    Finished,
-    Message,
-    SearchRequest,
-    Text,
-)
+from kvasir.core.types import Answer, AnswerEvent, Finished, Message, SearchRequest, Text
 
 CHAT_SYSTEM_PROMPT = f"""\
 {SYSTEM_PROMPT} Earlier messages tell what a question is about; numbers in earlier answers belong \
@@ -55,17 +47,16 @@ class Conversation:
         grounding: str = CHAT_SYSTEM_PROMPT,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
-        """Put a conversation together; nothing is opened or asked yet.
+        """Create a conversation; nothing is opened or called yet.
 
         Args:
             generator: Writes the replies.
-            answerer: Opens the collection and puts an answerer in front of the generator;
-                called for each question with RAG, so that a collection that was missing or
-                locked is tried again.
-            search: What limits the searches; its ``query`` is not used. None: the defaults.
+            answerer: Opens the collection and returns an answerer; called for each question
+                with RAG, so that a missing or locked collection is tried again.
+            search: Limits of the searches; its ``query`` is not used. None: the defaults.
             refiner: Rewrites questions for the search; None leaves them as typed.
-            grounding: The system message with RAG; it follows the context's own.
-            on_close: Called by ``close``: closes the generators that were made for it.
+            grounding: The system message with RAG, after that of the chat's context.
+            on_close: Called by ``close``; closes the conversation's generators.
         """
         self._generator = generator
         self._answerer = answerer
@@ -75,12 +66,12 @@ class Conversation:
         self._on_close = on_close
 
     def close(self) -> None:
-        """Close the connections of its generators; a second call does nothing."""
+        """Close the conversation's generators; a second call does nothing."""
         self._on_close()
 
     @property
     def has_model(self) -> bool:
-        """Whether a language model replies; without one, replies are quotations."""
+        """Whether a language model replies; otherwise replies are quotations."""
         return not isinstance(self._generator, QuotesOnly)
 
     def stream(
@@ -100,12 +91,11 @@ class Conversation:
             system: The system message of the conversation's context.
 
         Returns:
-            A stream; everything happens while it is read, and raises its errors there: no
-            collection, a locked one, a language model that cannot be reached. Without RAG the
-            answer has neither hits nor citations.
+            A lazy stream; reading it raises the errors of the collection and the model. Without
+            RAG the answer has neither hits nor citations.
 
         Raises:
-            SettingsError: Without RAG and without a language model there is no reply.
+            SettingsError: There is neither RAG nor a language model.
         """
         if not rag and not self.has_model:
             raise SettingsError(NEEDS_MODEL)

@@ -1,10 +1,9 @@
-"""Checks every citation marker of an answer while the answer streams.
+"""Check every citation marker of an answer while the answer streams.
 
-A marker ``[n]`` is kept when it points to a retrieved chunk, its statement shares words with
-that chunk, and a quote that bears the statement out stands in the document at its offsets.
-Other markers are taken out of the text and counted. A statement of hardly any words, or in
-another language than the chunk, need not share any: its quote is the sentence nearest to the
-question, or the chunk's first.
+A marker ``[n]`` is kept if it points to a retrieved chunk, its statement shares words with that
+chunk, and the supporting quote is in the document at its offsets. Other markers are removed from
+the text and counted. A statement of fewer than three words, or in another language than the chunk,
+need not share any: its quote is the sentence nearest to the question, or the chunk's first.
 """
 
 from __future__ import annotations
@@ -22,28 +21,28 @@ from kvasir.language.detect import detect
 from kvasir.language.sentences import sentence_spans
 
 FindVersion = Callable[[str], DocumentVersion | None]
-"""Returns the live version of a document by its id, or None where its text is not kept."""
+"""Returns the live version of a document by its id, or None if its text is not stored."""
 
 _MARKER = re.compile(r"\s*[\[【]\s*\^?(\d{1,4}(?:\s*[,;，、]\s*\d{1,4})*)\s*[\]】]")
 _UNFINISHED = re.compile(r"\s*[\[【][\s\d^,;，、]{0,40}$|\s+$")
-"""The end of a piece that may become a marker, or white space that may stand before one."""
+"""The beginning of a marker, or white space before one, at the end of a piece."""
 _WORDS = re.compile(rf"[{CJK}]|[^\W_]+")
 _EDGES = " \t\r\n*…>-–•"
 _LITERAL_CONTEXT = 12
-"""A bracketed number is a document's own when it stands there after the same characters.
+"""Characters before a bracketed number that must be the same in a chunk to make it a literal.
 
-Fewer are enough for a number that cannot be a marker, because there are not as many hits.
+Fewer are enough for a number above the number of hits, which cannot be a marker.
 """
 _SHORT_STATEMENT = 3
-"""Words below which a statement ("According to [1]") says too little to be checked by itself."""
+"""Fewest words of a statement that can be checked; "According to [1]" has too few."""
 
 
 class CitationChecker:
-    """Reads an answer piece by piece; gives back what may be shown.
+    """Checks an answer piece by piece and returns the text to show.
 
     Attributes:
         citations: The citations found so far, in order of appearance.
-        removed: How many markers were taken out.
+        removed: Number of removed markers.
     """
 
     def __init__(
@@ -57,9 +56,9 @@ class CitationChecker:
 
         Args:
             question: The question.
-            hits: What the prompt contained; ``[n]`` means ``hits[n - 1]``.
-            analyzer: Tells which words are the same; plain words are compared without one.
-            find_version: Finds documents' texts, against which offsets are then checked too.
+            hits: The prompt's hits; ``[n]`` means ``hits[n - 1]``.
+            analyzer: Normalises the words to compare; None compares them as they are.
+            find_version: Finds documents' texts, to check the offsets. None: not checked.
         """
         self.citations: list[Citation] = []
         self.removed = 0
@@ -74,7 +73,7 @@ class CitationChecker:
         self._quotable: dict[int, _Quotable] = {}
 
     def feed(self, piece: str) -> str:
-        """Take the next piece of the answer and return the text that is settled by now."""
+        """Add a piece of the answer; return the text that no later piece can change."""
         text = self._pending + piece
         unfinished = _UNFINISHED.search(text)
         settled = unfinished.start() if unfinished else len(text)
@@ -82,7 +81,7 @@ class CitationChecker:
         return self._resolve(text[:settled])
 
     def finish(self) -> str:
-        """Return what was held back; call it once, after the last piece."""
+        """Return the rest of the text; call it once, after the last piece."""
         text, self._pending = self._pending.rstrip(), ""
         return self._resolve(text)
 
@@ -109,7 +108,7 @@ class CitationChecker:
         self._statement += text
 
     def _is_literal(self, match: re.Match[str]) -> bool:
-        """Return True if a bracketed number belongs to code or to the words of a document."""
+        """Return True if a bracketed number belongs to code or to a document's text."""
         bracket = match[0]
         line = self._shown[self._shown.rfind("\n") + 1 :]
         in_code = self._shown.count("```") % 2 or line.count("`") % 2
@@ -119,7 +118,7 @@ class CitationChecker:
             return False
         may_cite = all(1 <= number <= len(self._hits) for number in _numbers(match))
         before = self._statement[-_LITERAL_CONTEXT:]
-        # Rows of a table are quoted without those between them: a line is context enough.
+        # The line alone is tried, too, because quoted table rows may not be adjacent.
         for context in dict.fromkeys((before, before.rpartition("\n")[2])):
             words = (context + bracket).split()
             if may_cite and sum(map(len, words)) < _LITERAL_CONTEXT:
@@ -167,7 +166,7 @@ def _numbers(match: re.Match[str]) -> list[int]:
 
 
 class _Quotable:
-    """A cited chunk: its sentences and their terms, made once."""
+    """A cited chunk with its sentences and their terms."""
 
     def __init__(self, chunk: Chunk, analyzer: TextAnalyzer | None) -> None:
         self.chunk = chunk
@@ -178,7 +177,7 @@ class _Quotable:
         self._found_in = Counter(term for terms in self._terms for term in terms)
 
     def supporting(self, statement: str, question: str) -> tuple[int, int] | None:
-        """Return the span of the chunk that bears a statement out, None if none does."""
+        """Return the span of the chunk that supports a statement, or None."""
         exact = self._verbatim(statement)
         if exact or not self._spans:
             return exact
@@ -191,12 +190,12 @@ class _Quotable:
             return self._best(f"{last} {question}") or self._spans[0]
         best = self._best(last) or self._best(statement)
         if best is None and self._in_another_language(statement):
-            # Names and numbers were all that could be compared, and there are none.
+            # Across languages only names and numbers can match, and there are none.
             return self._best(question) or self._spans[0]
         return best
 
     def _verbatim(self, statement: str) -> tuple[int, int] | None:
-        """Find a quotation, whatever its line breaks; whole sentences unless it was cut."""
+        """Find a quotation with any line breaks; extend it to whole sentences unless cut."""
         words = statement.strip(_EDGES).split()
         if not words:
             return None
@@ -208,7 +207,7 @@ class _Quotable:
         return start, end
 
     def _best(self, statement: str) -> tuple[int, int] | None:
-        """Return the sentence that shares most with a statement, rare terms counting more."""
+        """Return the sentence that shares most terms with a statement, weighted by rarity."""
         wanted = self._terms_of([statement])[0]
         scores = [
             sum(math.log(1 + len(self._spans) / self._found_in[t]) for t in terms & wanted)

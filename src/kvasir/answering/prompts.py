@@ -1,8 +1,8 @@
-"""Prompts: the templates, the context as numbered sources, and what fits a model's window.
+"""Prompts: templates, the context as numbered sources, and the limits of a model's window.
 
-Retrieved text is data. It stands between ``<source>`` tags that it cannot close, the system
-message says that nothing in it is an instruction, and a template is filled in one pass, so
-that ``{{question}}`` inside a document stays what it is.
+Retrieved text is data. It is put between ``<source>`` tags that it cannot close, the system
+message says that it contains no instructions, and templates are filled in one pass, so
+``{{question}}`` inside a document is not replaced.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Answer in the language of the question, briefly."""
 _TAG = re.compile(r"<(?=\s*/?\s*source\b)", re.IGNORECASE)
 _WIDE = re.compile(f"[{SOUTHEAST_ASIAN}{CJK}]")
 _MESSAGE_OVERHEAD = 8
-"""Tokens that a chat model's format adds to a message, about."""
+"""Approximate tokens that a chat format adds to a message."""
 
 
 def estimate_tokens(text: str) -> int:
-    """Estimate a language model's tokens, rather too many than too few.
+    """Estimate a language model's tokens; too many rather than too few.
 
-    Three characters a token, and one for each character of a script without spaces; English
-    has about four, so that a context of whole chunks stays on the safe side.
+    One token per three characters (English has about four), or per character in scripts without
+    spaces.
     """
     wide = len(_WIDE.findall(text))
     return wide + -(-(len(text) - wide) // 3)
@@ -62,7 +62,7 @@ def _attribute(text: str) -> str:
 def refinement_messages(
     question: str, template: str = DEFAULT_REFINEMENT_PROMPT
 ) -> tuple[Message, ...]:
-    """Return what asks a chat model to rewrite a question for the search.
+    """Return the messages that ask a model to rewrite a question for the search.
 
     Raises:
         SettingsError: The template does not contain ``{{user_query}}``.
@@ -72,17 +72,17 @@ def refinement_messages(
 
 
 def prompt_room(generator: Generator, answer_tokens: int | None = None) -> int | None:
-    """Return how many tokens a prompt may have, so that the answer fits behind it.
+    """Return the most tokens of a prompt that leave room for the answer.
 
     Args:
-        generator: What reads the prompt.
-        answer_tokens: Kept free for the answer; by default as many as it may have.
+        generator: Reads the prompt.
+        answer_tokens: Reserved for the answer; by default the generator's ``answer_tokens``.
 
     Returns:
-        0 or more; None where it is not known how much the generator's model reads.
+        0 or more; None if the generator's window is unknown.
 
     Raises:
-        ComponentError: The server that knows it cannot be reached.
+        ComponentError: The generator's server cannot be reached.
     """
     if not isinstance(generator, BoundedContext):
         return None
@@ -93,7 +93,7 @@ def prompt_room(generator: Generator, answer_tokens: int | None = None) -> int |
 
 
 class PromptBuilder:
-    """Makes prompts of a question, its hits and the conversation so far."""
+    """Builds prompts from a question, its hits and the conversation."""
 
     def __init__(
         self,
@@ -127,18 +127,17 @@ class PromptBuilder:
     ) -> Prompt:
         """Build a prompt that leaves the model room for its answer.
 
-        Context goes first: chunks that do not fit are left out whole, the best ones stay. Only
-        when the conversation is too long even beside the best chunk are its oldest turns left
-        out.
+        Whole chunks are left out first, the best ones kept. The oldest turns are left out only
+        if they do not fit beside the best chunk.
 
         Args:
             question: The question, as typed.
             hits: Retrieved chunks, best first.
             history: Earlier turns, oldest first, without contexts.
-            room: Most tokens of the prompt, as ``prompt_room`` returns them; None for no limit.
+            room: Most tokens of the prompt, see ``prompt_room``; None: no limit.
 
         Returns:
-            The prompt; its ``hits`` are those that it contains.
+            The prompt with the hits that it contains.
 
         Raises:
             SettingsError: There are hits, but room for none of them.
@@ -170,7 +169,7 @@ class PromptBuilder:
         first = 0
         while first < len(turns) and self._tokens(turns[first:]) > room:
             first += 1
-        # An answer without its question would confuse the model.
+        # An answer without its question is left out, too.
         while 0 < first < len(turns) and turns[first].role == "assistant":
             first += 1
         return turns[first:]
@@ -194,14 +193,7 @@ class PromptBuilder:
 def left_out_notes(
     prompt: Prompt, hits: Sequence[Hit], history: Sequence[Message], has_system: bool
 ) -> tuple[str, ...]:
-    """Return a sentence for each kind of thing that did not fit into the model's window.
-
-    Args:
-        prompt: The prompt as built.
-        hits: What was to be in it.
-        history: The earlier turns that were to be in it.
-        has_system: Whether it has a system message.
-    """
+    """Return notes about the hits and the turns that the prompt left out."""
     notes = []
     if len(prompt.hits) < len(hits):
         notes.append(f"{len(prompt.hits)} of {len(hits)} passages fit into the model's window")

@@ -1,7 +1,7 @@
-"""Refining: a language model rewrites the question for the search.
+"""Refinement: a language model rewrites the question for the search.
 
-Either every question, or only one that found too little as it was typed, which saves the cost of
-asking the model. The model sees the last turns of the conversation too: they say what "it" means.
+Either every question, or only one that finds too little as typed, which saves time. The model also
+reads the last turns of the conversation, which show what "it" refers to.
 
 Source: the InstructLab proposal "Ingesting and Utilizing RAG Artifacts", 3.3.
 """
@@ -24,22 +24,22 @@ PLAIN = "{{context}}{{question}}"
 """A prompt without retrieval: the context is empty."""
 
 _ANSWER_TOKENS = 256
-"""Kept free for a refined question, which is short whatever an answer may be."""
+"""Tokens reserved for the refined question."""
 _LONGEST = 1000
-"""Characters of a refined question."""
+"""Most characters of a refined question."""
 _TURNS = 4
-"""Earlier messages that the refining model sees."""
+"""Number of earlier messages that the model reads."""
 _THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
 _LABEL = re.compile(r"^(?:refined )?query\s*:\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search with or without refining found.
+    """Result of a search.
 
     Attributes:
         hits: The hits, best first.
-        searched: What was searched for, where that is not the question as typed.
+        searched: The refined question; empty if the search used the question as typed.
         notes: Sentences for the user.
     """
 
@@ -62,13 +62,12 @@ class Refiner:
 
         Args:
             generator: The language model.
-            prompt: What asks for it, with ``{{user_query}}``.
-            below: Refine only when no chunk for the question as typed reaches this
+            prompt: Asks for the refined question, with ``{{user_query}}``.
+            below: Refine only if no chunk for the question as typed reaches this
                 ``dense_score``; None refines every question.
 
         Raises:
-            SettingsError: The prompt lacks its placeholder.
-            SettingsError: The generator has no language model.
+            SettingsError: The prompt lacks its placeholder, or the generator has no model.
         """
         if isinstance(generator, QuotesOnly):
             raise SettingsError(
@@ -87,20 +86,9 @@ class Refiner:
         history: Sequence[Message],
         retrieve: Callable[[SearchRequest], list[Hit]],
     ) -> Generator[Stage, None, SearchResult]:
-        """Search for a question, refined where that is due.
+        """Refine a question if necessary and search for it; yields the stages.
 
-        When refining fails, the question is searched for as typed, with a note.
-
-        Args:
-            request: The question as typed, and what limits the search.
-            history: The conversation.
-            retrieve: Searches.
-
-        Yields:
-            The stages ``refining`` and ``searching``.
-
-        Returns:
-            What was found.
+        If refinement fails, the question is searched for as typed, with a note.
         """
         hits: tuple[Hit, ...] = ()
         if self._below is not None:
@@ -122,11 +110,7 @@ class Refiner:
         return SearchResult(hits, refined if is_new else "", notes)
 
     def refine(self, question: str, history: Sequence[Message] = ()) -> str:
-        """Return what to search for; the question itself when the model returns nothing.
-
-        Args:
-            question: As typed.
-            history: The conversation; its last turns tell what the question refers to.
+        """Return the refined question, or the question itself if the model returns nothing.
 
         Raises:
             ComponentError: The model cannot be reached or failed.
@@ -142,7 +126,7 @@ class Refiner:
 
 
 def _one_query(text: str) -> str:
-    """Take a query out of what a model wrote: no thoughts, label, quotation marks, lines."""
+    """Remove thoughts, label, quotation marks and line breaks from a model's reply."""
     lines = [line.strip() for line in _THINKING.sub("", text).splitlines()]
     kept = " ".join(line for line in lines if line)
     return _LABEL.sub("", kept).strip("\"'“”` ")[:_LONGEST]

@@ -1,10 +1,9 @@
-"""Decide whether the retrieved chunks hold an answer, and say so where they do not.
+"""Decide whether the retrieved chunks hold an answer, and word the refusal.
 
-A logistic model over a few features of a question and its hits. None of them depends on the
-size of the collection, so that the shipped weights serve three documents as well as a
-million: the cosine, and which share of the question's terms a chunk or a sentence covers,
-each term weighted by how rare it is among the retrieved sentences. How the weights were
-found, and what the decision costs: docs/decisions/0010-refusal.md.
+A logistic model over features of a question and its hits: the cosine, and the share of the
+question's terms that a chunk or a sentence covers, weighted by their IDF among the retrieved
+sentences. No feature depends on the size of the collection. Fit and error rates of the weights:
+docs/decisions/0010-refusal.md.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ REFUSALS = {
     "vi": "Tôi không tìm thấy câu trả lời trong tài liệu.",
     "zh": "我在文档中找不到答案。",
 }
-"""What is said instead of an answer, by language; English for every other one."""
+"""Refusals by language; English for every other one."""
 
 NOTHING_MATCHES = {
     "en": "No document matches the filters, so there is nothing to answer from.",
@@ -43,7 +42,7 @@ NOTHING_MATCHES = {
     "vi": "Không có tài liệu nào khớp với bộ lọc, nên không có gì để trả lời.",
     "zh": "没有文档符合筛选条件，因此无法回答。",
 }
-"""The same where the filters left nothing to look at."""
+"""Refusals if the filters exclude every chunk."""
 
 _DOES_NOT_KNOW = re.compile(
     r"\b(?:can ?not|can['’]t|could not|couldn['’]t|unable to) (?:find|answer|determine|locate)\b"
@@ -71,28 +70,27 @@ _SPEAKS_OF_ITSELF = re.compile(
 )
 _OPENING = 100
 _LONGEST_REFUSAL = 400
-"""Characters; a longer text says more than that it does not know."""
+"""Most characters of an answer that only says that it does not know."""
 
 _NO_TERMS = 0.5
-"""Coverage of a question of stop words alone: says nothing either way."""
+"""Coverage of a question that has only stop words."""
 _NO_CONTRAST = 0.5
-"""Contrast where there are too few hits to tell."""
+"""Contrast where there are too few hits."""
 _FEWEST_FOR_CONTRAST = 5
 _REPORT = "report_"
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What speaks for the documents holding the answer to a question.
+    """Features that show whether the documents hold the answer to a question.
 
     Attributes:
-        similarity: Best cosine of question and chunk; 0 where the embedding model was not
-            trained for the language.
+        similarity: Best cosine of question and chunk; 0 for a foreign language.
         chunk_coverage: Share of the question's terms, by weight, that the best chunk holds.
-        sentence_coverage: The same of the best single sentence.
-        foreign: 1 where the embedding model was not trained for the question's language.
-        contrast: There, how far the best chunk's BM25 score stands above the others': 1 minus
-            their mean divided by it. 0 where the model knows the language.
+        sentence_coverage: The same for the best single sentence.
+        foreign: 1 if the embedding model was not trained for the question's language.
+        contrast: For a foreign language, 1 minus the mean of the other chunks' BM25 scores
+            divided by the best one; otherwise 0.
     """
 
     similarity: float
@@ -113,12 +111,7 @@ class EvidenceReader:
     """Computes the features of questions and their hits."""
 
     def __init__(self, analyzer: TextAnalyzer, embedder: Embedder | None = None) -> None:
-        """Keep the tools.
-
-        Args:
-            analyzer: The collection's, so that words are compared as the index compares them.
-            embedder: The collection's; says which languages it knows. None: all.
-        """
+        """Use the collection's analyzer and embedder; without one, no language is foreign."""
         self._analyzer = analyzer
         self._embedder = embedder
 
@@ -151,13 +144,13 @@ class EvidenceReader:
         owners: list[int] = []
         languages: list[str] = []
         for number, hit in enumerate(hits):
-            spoken = str(hit.chunk.metadata.get("language", ""))
+            chunk_language = str(hit.chunk.metadata.get("language", ""))
             text = hit.chunk.text
-            found = [text[a:b] for a, b in sentence_spans(text, spoken or None)] or [text]
-            # The heading path is part of what is searched, so it counts for the chunk.
+            found = [text[a:b] for a, b in sentence_spans(text, chunk_language or None)] or [text]
+            # The index contains the heading path, so it counts for the chunk.
             passages += [" ".join(hit.chunk.headings), *found]
             owners += [number] * (len(found) + 1)
-            languages += [spoken] * (len(found) + 1)
+            languages += [chunk_language] * (len(found) + 1)
         wanted = set(self._analyzer.query_terms([question], [language])[0].indices.tolist())
         if not wanted:
             return [_NO_TERMS] * len(hits), [_NO_TERMS]
@@ -165,7 +158,8 @@ class EvidenceReader:
             wanted.intersection(sparse.indices.tolist())
             for sparse in self._analyzer.document_terms(passages, languages)
         ]
-        weights = _rarity(wanted, held)
+        counts = Counter(term for terms in held for term in terms)
+        weights = {t: inverse_document_frequency(len(held), counts[t]) for t in wanted}
         total = sum(weights.values())
         of_chunk: list[set[int]] = [set() for _ in hits]
         for owner, terms in zip(owners, held, strict=True):
@@ -183,22 +177,15 @@ def _contrast(hits: Sequence[Hit]) -> float:
     return 1.0 - sum(scores[1:]) / (len(scores) - 1) / scores[0]
 
 
-def _rarity(wanted: set[int], held: Sequence[set[int]]) -> Mapping[int, float]:
-    """Return each term's inverse frequency among the retrieved sentences, as BM25's IDF."""
-    counts = Counter(term for terms in held for term in terms)
-    total = len(held)
-    return {term: inverse_document_frequency(total, counts[term]) for term in wanted}
-
-
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """The decision to refuse: a logistic model and its threshold.
 
     Attributes:
-        weights: One a feature, in the order of ``features``.
+        weights: One per feature, in the order of ``features``.
         bias: The constant term.
         threshold: Refuse below this probability.
-        report: What was measured when it was fitted, for people to read.
+        report: Figures measured during the fit, for people to read.
         features: Names of the features, those of ``Evidence``.
     """
 
@@ -223,12 +210,12 @@ class Calibration:
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any]) -> Calibration:
-        """Return the calibration that a collection's record holds.
+        """Return the calibration of a collection's record.
 
         The first form was one flat mapping, ``{feature: weight, "bias": ..., "report_...": ...}``.
 
         Raises:
-            IncompatibleVersionError: It was written by another version; says to calibrate again.
+            IncompatibleVersionError: Another version wrote it.
         """
         try:
             if "weights" in stored:
@@ -262,16 +249,16 @@ DEFAULT_CALIBRATION = Calibration(
 
 
 def refusal(question: str, hits: Sequence[Hit] = (), sayings: Mapping[str, str] = REFUSALS) -> str:
-    """Return the sentence that stands for an answer, in the question's language."""
+    """Return a refusal in the question's language."""
     found = (str(hit.chunk.metadata.get("language", "")) for hit in hits)
     candidates = [code for code in dict.fromkeys([*found, *REFUSALS]) if code]
     return sayings.get(detect(question, candidates), sayings["en"])
 
 
 def says_it_does_not_know(text: str, citations: Sequence[Citation]) -> bool:
-    """Return True if a generator's answer amounts to not having one.
+    """Return True if a generated answer only says that it does not know.
 
-    Words that a cited document itself says ("I do not know") do not count.
+    Words of a cited document ("I do not know") do not count.
     """
     if not text:
         return True

@@ -1,6 +1,6 @@
-"""Retrieval: embed the question, search both legs, fuse them, rerank.
+"""Retrieval: embed the question, search vectors and keywords, fuse, rerank.
 
-The question is embedded once. A store without a keyword index is searched by vectors alone.
+A store without a keyword index is searched by vectors alone.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from kvasir.core.types import Chunk, Hit, Matrix, SearchRequest
 from kvasir.language.detect import UNKNOWN, detect
 
 CANDIDATES = 50
-"""How many chunks each leg offers to the fusion: more costs time and gains nothing."""
+"""Chunks that each search gives to the fusion; more cost time and gain nothing."""
 RERANK_CANDIDATES = 30
-"""How many of the fused hits a reranker reads: it is slow, and what it finds stands high."""
+"""Fused hits that a reranker reads, because it is slow."""
 MOST_HITS = 10_000
-"""Largest ``top_k``; to read a whole collection there is ``VectorStore.scroll``."""
+"""Largest ``top_k``; ``VectorStore.scroll`` reads a whole collection."""
 
 _SAMPLE = 32
-"""Chunks on which the tokenizer is measured, once a language."""
+"""Chunks on which the tokenizer is measured, once per language."""
 
 Scored = tuple[float, Candidate]
-"""A fused score, 0..1, and what it is the score of."""
+"""A fused score, 0..1, and its candidate."""
 
 Languages = Collection[str] | Callable[[], Collection[str]]
 
 
 class Searches(Protocol):
-    """What answers are made from: a ``Retriever``, or what guards one."""
+    """A ``Retriever``, or a wrapper of one."""
 
     def retrieve(self, request: SearchRequest) -> list[Hit]:
         """Return the hits of a search, best first."""
@@ -65,18 +65,18 @@ class Retriever:
         candidates: int = CANDIDATES,
         rerank_candidates: int = RERANK_CANDIDATES,
     ) -> None:
-        """Put a retriever together; nothing is loaded or searched yet.
+        """Create a retriever; nothing is loaded or searched yet.
 
         Args:
             embedder: The one that made the store's vectors.
-            store: The collection; hybrid where it has ``LexicalSearch``.
-            reranker: Orders the best hits anew.
-            languages: ISO 639-1 codes that the collection holds, or how to ask for them: the
-                question is taken to be in one of these. Empty: any language.
-            language: Take every question to be in this language.
-            alpha: Dense share, 0..1; by default what suits the embedder and the language.
-            candidates: How many chunks each leg offers to the fusion.
-            rerank_candidates: How many of the fused hits the reranker reads at most.
+            store: The collection; hybrid if it has ``LexicalSearch``.
+            reranker: Reorders the best hits.
+            languages: The collection's ISO 639-1 codes, or a function that returns them; one of
+                them is detected for a question. Empty: any language.
+            language: The language of every question, instead of detection.
+            alpha: Dense share, 0..1; by default ``dense_share`` of embedder and language.
+            candidates: Chunks that each search gives to the fusion.
+            rerank_candidates: Most fused hits that the reranker reads.
 
         Raises:
             SettingsError: An argument is out of range.
@@ -106,17 +106,17 @@ class Retriever:
 
         Args:
             queries: The queries; an empty one finds nothing.
-            request: How to search for each of them; its own ``query`` is not used.
+            request: Limits of the searches; its ``query`` is not used.
 
         Returns:
-            Hits for each query, best first; of equal ones the smaller id first. Every hit
-            has its ``dense_score``. ``score`` is the fused score, relative to the query's
-            other candidates; without a keyword leg it is the ``dense_score``. With a reranker
-            it is the reranker's; hits that it does not read follow, scaled to lie below.
+            Hits for each query, best first, then by id. Every hit has a ``dense_score``.
+            ``score`` is the fused score, relative to the query's other candidates, or the
+            ``dense_score`` without a keyword search. With a reranker it is the reranker's; hits
+            that it does not read follow, scaled to lower scores.
 
         Raises:
             RequestError: ``top_k`` or the threshold is out of range.
-            DeadlineExceededError: Time is up.
+            DeadlineExceededError: The deadline passed.
         """
         top_k, threshold = request.top_k, request.min_score_threshold
         if not 1 <= top_k <= MOST_HITS:
@@ -137,7 +137,7 @@ class Retriever:
         return results
 
     def _reranked(self, query: str, hits: list[Hit], top_k: int) -> list[Hit]:
-        """Return the best hits; what the reranker does not read follows in its order."""
+        """Return the reranked hits, then the unread ones in their order."""
         if self._reranker is None or not hits:
             return hits
         read, unread = hits[: self._rerank_candidates], hits[self._rerank_candidates : top_k]
@@ -164,23 +164,18 @@ class Retriever:
             best = [_best(candidates, wanted, threshold) for candidates in found]
         ids = list(dict.fromkeys(candidate.chunk_id for row in best for _, candidate in row))
         chunks = {chunk.id: chunk for chunk in self._store.fetch_chunks(ids)} if ids else {}
-        # A chunk may be deleted between the search and the reading: it is left out.
+        # Chunks may be deleted between the search and the reading.
         return [
             [
-                Hit(
-                    chunks[candidate.chunk_id],
-                    score,
-                    candidate.dense_score,
-                    candidate.lexical_score,
-                )
-                for score, candidate in row
-                if candidate.chunk_id in chunks
+                Hit(chunks[c.chunk_id], score, c.dense_score, c.lexical_score)
+                for score, c in row
+                if c.chunk_id in chunks
             ]
             for row in best
         ]
 
     def _start_embedding(self, queries: Sequence[str]) -> Matrix | PendingVectors:
-        """Start embedding the queries, so that the keyword leg is searched meanwhile."""
+        """Start embedding the queries, in parallel to the keyword search if possible."""
         if self._background is not None:
             return self._background.start_queries(queries)
         return self._embedder.embed_queries(queries)
@@ -212,24 +207,18 @@ class Retriever:
 def _best(
     candidates: Sequence[Candidate], wanted: int, threshold: float, alpha: float = 1.0
 ) -> list[Scored]:
-    """Return the best candidates of one query with their scores.
+    """Return the best candidates of one query that reach a ``dense_score``, with their scores.
 
-    Of equal ones the smaller id is first.
-
-    Args:
-        candidates: What the search found.
-        wanted: How many to return at most.
-        threshold: Least ``dense_score``.
-        alpha: The dense share of the score; with 1 it is the ``dense_score`` itself.
+    With an alpha of 1 the score is the ``dense_score`` itself.
     """
-    candidates = sorted(candidates)  # by id, which no two share
+    candidates = sorted(candidates)  # by unique id, for a stable order of equal scores
     scores = np.array([candidate.dense_score for candidate in candidates])
     if alpha != 1.0:
         scores = fuse(scores, np.array([c.lexical_score or 0.0 for c in candidates]), alpha)
     best: list[Scored] = []
-    for place in np.argsort(-scores, kind="stable").tolist():
+    for i in np.argsort(-scores, kind="stable").tolist():
         if len(best) == wanted:
             break
-        if candidates[place].dense_score >= threshold:
-            best.append((float(scores[place]), candidates[place]))
+        if candidates[i].dense_score >= threshold:
+            best.append((float(scores[i]), candidates[i]))
     return best

@@ -1,5 +1,5 @@
-"""Where model folders are found, what they say of themselves, and how they are fetched.
+"""Find, read and download model folders.
 
-A model folder is what the Hugging Face hub serves for a model: ``config.json``, a tokenizer and
-weights. Nothing here imports a model runtime, so the command line can list models quickly.
+A model folder holds the files of a model on the Hugging Face hub: ``config.json``, a tokenizer and
+weights. Only ``transformers.py`` imports a model runtime, so listing models is quick.
 """

@@ -1,7 +1,7 @@
-"""What is known of a model besides its configuration: languages and prompts.
+"""Languages and prompts of models, from the model card and for well-known models.
 
-Languages come from the front matter of the model card (``README.md``). Some well-known models
-need words before their texts that their configuration files leave to the card's prose.
+Languages come from the front matter of the model card (``README.md``). Prompts are listed here
+for models whose card names them only in its prose.
 """
 
 from __future__ import annotations
@@ -18,31 +18,29 @@ PROMPTS: tuple[tuple[tuple[str, ...], tuple[str, str]], ...] = (
     (_E5_ENGLISH + _E5_MULTILINGUAL, ("query: ", "passage: ")),
     (_BGE_ENGLISH, ("Represent this sentence for searching relevant passages: ", "")),
 )
-"""Beginnings of names (without the owner), and the prompts of queries and of documents."""
+"""Prefixes of names (without the owner); prompts for queries and for documents."""
 
 LANGUAGES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("all-minilm-", "all-mpnet-", "all-roberta-", "all-distilroberta-", "multi-qa-"), ("en",)),
     (_E5_ENGLISH + _BGE_ENGLISH, ("en",)),
     (("bge-small-zh", "bge-base-zh", "bge-large-zh"), ("zh",)),
 )
-"""Beginnings of names (without the owner), and the languages of folders without a card."""
+"""Prefixes of names (without the owner); languages of models without a card."""
 
 _CODE = re.compile(r"^[a-z]{2,3}(?:[-_].*)?$", re.IGNORECASE)
 _CARD_LIMIT = 65536
 
 
 def known_prompts(name: str) -> tuple[str, str]:
-    """Return the prompts of queries and of documents that a model's card prescribes."""
+    """Return the prompts for queries and for documents that a model's card prescribes."""
     model = _model(name)
     return next((prompts for starts, prompts in PROMPTS if model.startswith(starts)), ("", ""))
 
 
 def languages(name: str, folder: Path) -> tuple[str, ...]:
-    """Return the ISO 639-1 codes of a model's languages, sorted; empty when nothing says.
+    """Return the ISO 639-1 codes of a model's languages, sorted; empty when unknown.
 
-    Args:
-        name: The model's name, for models without a card.
-        folder: Its folder; ``README.md`` there is the card.
+    The card in the folder decides; the name decides for models without a card.
     """
     card = folder / "README.md"
     found: tuple[str, ...] = ()
@@ -56,8 +54,7 @@ def languages(name: str, folder: Path) -> tuple[str, ...]:
 def card_languages(card: str) -> tuple[str, ...]:
     """Return the language codes in a card's front matter.
 
-    Only the ``language`` key is read: front matter can hold ten thousand lines of scores, on
-    which a YAML parser would spend seconds.
+    The other keys are skipped, because parsing ten thousand lines of scores as YAML takes seconds.
     """
     lines = card.splitlines()
     if not lines or lines[0].strip() != "---":
@@ -79,5 +76,5 @@ def card_languages(card: str) -> tuple[str, ...]:
 
 
 def _model(name: str) -> str:
-    """Return the model's part of a name, or the last folder of a path."""
+    """Return a name without its owner, or the last folder of a path."""
     return name.replace("\\", "/").rstrip("/").rpartition("/")[2].casefold()

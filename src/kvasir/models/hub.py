@@ -1,11 +1,10 @@
-"""Download models from the Hugging Face hub into Kvasir's own folder.
+"""Download models from the Hugging Face hub to ``DATA_DIR/models``.
 
 huggingface_hub does the transfer (``http_get``): requests, redirects, retries and ranges. Its
-``snapshot_download`` is not used, because it deletes an unfinished file when a run ends. Here such
-a file is kept, and the next run goes on from there. Only the files that an encoder needs are
-fetched. Each is checked against the hash that the hub states (SHA-256 for large files, git's own
-SHA-1 for small ones), and a model appears in ``DATA_DIR/models`` only when it is complete.
-``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` and ``HF_TOKEN`` mean what they mean to huggingface_hub.
+``snapshot_download`` is not used, because it deletes an unfinished file; here the next run resumes
+it. Only the files of an encoder are fetched, each is checked against the hub's hash (SHA-256 for
+large files, git's SHA-1 for small ones), and only complete models are moved to the models folder.
+``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` and ``HF_TOKEN`` work as in huggingface_hub.
 Source: https://huggingface.co/docs/hub/api, huggingface_hub 2.4
 """
 
@@ -17,7 +16,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -45,9 +44,9 @@ _STEP_SETTINGS = re.compile(r"\d+_\w+/[\w.-]+\.json")
 _SAFETENSORS = re.compile(r"(?:\d+_\w+/)?model[\w.-]*\.safetensors")
 _PICKLED = re.compile(r"(?:\d+_\w+/)?pytorch_model[\w.-]*\.bin")
 
-# What arrived of a block of 10 MB, its default, is lost when the connection breaks.
+# A broken connection loses a partial block; the default is 10 MB.
 constants.DOWNLOAD_CHUNK_SIZE = 1 << 16
-# It logs every break and retry to the terminal, which shows the progress.
+# Its log of breaks and retries would disturb the progress on the terminal.
 for _module in ("file_download", "utils._http"):
     logging.getLogger(f"huggingface_hub.{_module}").setLevel(logging.ERROR)
 
@@ -58,17 +57,17 @@ def pull(
     data_dir: Path | str | None = None,
     run: Run | None = None,
 ) -> ModelFolder:
-    """Download a model, unless it is already complete and as the hub has it.
+    """Download a model, unless it is complete and the same as on the hub.
 
     Args:
         name: Its name on the hub; the owner ``sentence-transformers`` may be left out.
-        token: Access token; ``HF_TOKEN`` is used without one.
-        data_dir: The model goes to ``models/OWNER/NAME`` below it.
+        token: Access token; by default ``HF_TOKEN``.
+        data_dir: Kvasir's data directory.
         run: Stops the download, which can be resumed, and gets its progress in the thread that
             receives the bytes: the file, bytes done of the whole model and its size.
 
     Raises:
-        ModelNotFoundError: The hub does not give it; says why. Never shows the token.
+        ModelNotFoundError: It cannot be downloaded. The message never shows the token.
         StoppedError: The run was stopped.
     """
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
@@ -87,7 +86,7 @@ def pull(
 
 
 def needed(files: Iterable[RepoSibling]) -> list[RepoSibling]:
-    """Return the files that an encoder needs; pickled weights only if there are no others."""
+    """Return the files of an encoder; pickled weights only where there are no safetensors."""
     wanted, weights, pickled = [], [], []
     for file in sorted(files, key=lambda file: file.rfilename):
         path = file.rfilename
@@ -103,7 +102,7 @@ def needed(files: Iterable[RepoSibling]) -> list[RepoSibling]:
 
 
 class _Hub:
-    """One hub and the token for it; turns refusals into readable errors."""
+    """A hub and its token; turns HTTP errors into readable ones."""
 
     def __init__(self, endpoint: str, token: str | None) -> None:
         self.endpoint = endpoint
@@ -125,7 +124,7 @@ class _Hub:
             )
 
     def fetch(self, name: str, commit: str, file: RepoSibling, part: Path, bar: _Bar) -> None:
-        """Append what is missing of a file, as long as every attempt brings some of it."""
+        """Append the rest of a file; retry as long as every attempt brings some bytes."""
         url = hf_hub_url(name, file.rfilename, revision=commit, endpoint=self.endpoint)
         while True:
             with part.open("ab") as stream:
@@ -149,14 +148,14 @@ class _Hub:
                             f"retries failed ({_reason(error)}); run it again to go on from there"
                         ) from error
                 except OSError as error:
-                    # Without a number it is http_get's check of the size, as the hash's is ours.
+                    # Without errno it is http_get's size check; the caller checks the hash.
                     if error.errno is not None:
                         raise
                     return
 
     @contextmanager
     def _readable(self, name: str) -> Iterator[None]:
-        """Explain an HTTP status; the hub answers 401 for names that do not exist, too."""
+        """Explain an HTTP status; the hub answers 401 for unknown names, too."""
         try:
             yield
         except HfHubHTTPError as error:
@@ -181,11 +180,7 @@ class _Hub:
 
 
 def _look_up(hub: _Hub, name: str, run: Run) -> tuple[str, ModelInfo]:
-    """Return the first repository of that name, and what the hub says of it.
-
-    Raises:
-        ModelNotFoundError: No such repository, or the hub cannot be asked.
-    """
+    """Return the first repository that a name may stand for, and its listing."""
     failure = ModelNotFoundError(f"'{name}' is not there")
     for candidate in full_names(name):
         try:
@@ -218,16 +213,10 @@ class _Bar:
         self._received = 0
         self._reported = -1
 
-    def __call__(self, *, initial: int = 0, **_: object) -> _Bar:
+    def __call__(self, *, initial: int = 0, **_: object) -> AbstractContextManager[_Bar]:
         """Begin at the number of bytes that an earlier attempt left."""
         self._received = initial
-        return self
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
+        return nullcontext(self)
 
     def begin(self, file: str) -> None:
         self._file, self._received = file, 0
@@ -252,7 +241,7 @@ class _Bar:
 
 
 class _Download:
-    """One model on its way into the models folder."""
+    """The download of one model."""
 
     def __init__(self, hub: _Hub, name: str, listing: ModelInfo, root: Path, run: Run) -> None:
         self._hub = hub
@@ -272,7 +261,7 @@ class _Download:
             raise ModelNotFoundError(f"'{self._name}' has no config.json with weights on the hub")
         self._partial.parent.mkdir(parents=True, exist_ok=True)
         with self._exclusive():
-            # Another process may have fetched it while this one waited.
+            # Another process may have fetched it during the wait.
             if self._run.call(self._is_complete):
                 self._run.download(self._name, self._bar.total, self._bar.total)
             else:
@@ -327,7 +316,7 @@ class _Download:
             self._transfer(file, part)
             intact = self._check(part, file)
             if resumed and not intact:
-                # What an earlier run left may be of another version of the model.
+                # The rest of an earlier run may belong to another version of the model.
                 part.unlink()
                 self._transfer(file, part)
                 intact = self._check(part, file)
@@ -375,5 +364,5 @@ def _intact(path: Path, file: RepoSibling) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """Return what went wrong; httpx2 puts no headers, so no token, into its messages."""
+    """Return the error's message; httpx2's contain no headers, so no token."""
     return str(error) or type(error).__name__

@@ -2,8 +2,8 @@
 
 The order: a path, an installed package, Kvasir's own folder (``DATA_DIR/models``), the Hugging
 Face cache, the hub. The cache is read by its documented layout
-(``models--ORG--NAME/refs/main`` and ``snapshots/COMMIT``), because importing huggingface_hub would
-take longer than a search. Source: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+(``models--ORG--NAME/refs/main`` and ``snapshots/COMMIT``), because importing huggingface_hub
+takes longer than a search. Source: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 """Patterns of the files that hold weights, the preferred one first."""
 
 NO_OWNER = "_"
-"""Stands for the owner, in ``models``, of the hub's few models that have none."""
+"""Folder, instead of the owner's, for the hub's few models without one."""
 
 PARTIAL = ".partial"
 """Folder below ``models`` where unfinished downloads are kept."""
@@ -100,12 +100,12 @@ def find(
 
     Args:
         name: As for ``find_local``.
-        token: Access token for the hub; ``HF_TOKEN`` is used without one.
-        data_dir: Where ``models`` is looked through and downloaded to.
-        run: Stops the download, which can be resumed, and is told how much is here.
+        token: Access token for the hub; by default ``HF_TOKEN``.
+        data_dir: Kvasir's data directory.
+        run: Stops the download, which can be resumed, and gets the progress.
 
     Raises:
-        ModelNotFoundError: It is nowhere; lists the ways tried and what to do.
+        ModelNotFoundError: It was not found; lists the places tried.
         StoppedError: The run was stopped.
     """
     found = find_local(name, data_dir)
@@ -123,9 +123,8 @@ def find_local(name: str, data_dir: Path | str | None = None) -> ModelFolder | N
     """Return the folder of a model if this machine has it.
 
     Args:
-        name: A path, or a hub name; upper and lower case are the same, and the owner may be
-            left out for those of ``SHORT_OWNERS``.
-        data_dir: Kvasir's data directory; its ``models`` folder is looked through.
+        name: A path, or a hub name in any case; owners in ``SHORT_OWNERS`` may be left out.
+        data_dir: Kvasir's data directory.
     """
     path = Path(name).expanduser()
     if _is_model(path):
@@ -135,7 +134,7 @@ def find_local(name: str, data_dir: Path | str | None = None) -> ModelFolder | N
 
 
 def list_local(data_dir: Path | str | None = None) -> Iterator[ModelFolder]:
-    """Yield the models that this machine has: packages, downloads, then the cache."""
+    """Yield the models on this machine: packages, downloads, then the cache."""
     for name, (_, module, folder) in PACKAGES.items():
         spec = importlib.util.find_spec(module)
         for root in (spec.submodule_search_locations or ()) if spec else ():
@@ -199,7 +198,7 @@ def weight_files(path: Path) -> list[Path]:
 
 
 def _is_model(path: Path) -> bool:
-    """Return True if a folder holds a configuration and weights (a broken link does not count)."""
+    """Return True if a folder has a configuration and weights; broken links do not count."""
     return (path / "config.json").is_file() and bool(weight_files(path))
 
 

@@ -9,7 +9,6 @@ leave an error of 1e-3 in the length.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,43 +26,18 @@ ARCHITECTURES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert")
 POOLINGS = ("mean", "cls")
 
 
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """Names of a family's tensors, below the model's prefix."""
-
-    layer: str
-    query: str
-    key: str
-    value: str
-    attention_output: str
-    attention_norm: str
-    inner: str
-    outer: str
-    outer_norm: str
-
-
-_BERT = _Names(
-    layer="encoder.layer.{}.",
-    query="attention.self.query",
-    key="attention.self.key",
-    value="attention.self.value",
-    attention_output="attention.output.dense",
-    attention_norm="attention.output.LayerNorm",
-    inner="intermediate.dense",
-    outer="output.dense",
-    outer_norm="output.LayerNorm",
-)
-_DISTILBERT = _Names(
-    layer="transformer.layer.{}.",
-    query="attention.q_lin",
-    key="attention.k_lin",
-    value="attention.v_lin",
-    attention_output="attention.out_lin",
-    attention_norm="sa_layer_norm",
-    inner="ffn.lin1",
-    outer="ffn.lin2",
-    outer_norm="output_layer_norm",
-)
+_DISTILBERT_NAMES = {
+    "encoder.layer": "transformer.layer",
+    "attention.self.query": "attention.q_lin",
+    "attention.self.key": "attention.k_lin",
+    "attention.self.value": "attention.v_lin",
+    "attention.output.dense": "attention.out_lin",
+    "attention.output.LayerNorm": "sa_layer_norm",
+    "intermediate.dense": "ffn.lin1",
+    "output.dense": "ffn.lin2",
+    "output.LayerNorm": "output_layer_norm",
+}
+"""DistilBERT's names for BERT's tensors, below the model's prefix."""
 _ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
     "gelu": lambda x: op.gelu(x, "erf"),
     "gelu_new": lambda x: op.gelu(x, "tanh"),
@@ -143,7 +117,7 @@ class _Encoder:
     def __init__(self, config: Mapping[str, Any], weights: Weights) -> None:
         self._config = config
         self._weights = weights
-        self._names = _DISTILBERT if config["model_type"] == "distilbert" else _BERT
+        self._names = _DISTILBERT_NAMES if config["model_type"] == "distilbert" else {}
         self._layers, self._heads, self._hidden, _ = _sizes(config)
         self._epsilon = float(config.get("layer_norm_eps", 1e-12))
         self._activate = _ACTIVATIONS[_activation(config)]
@@ -161,7 +135,7 @@ class _Encoder:
         )
         state = self._embeddings(ids)
         for index in range(self._layers):
-            state = self._layer(state, bias, self._names.layer.format(index))
+            state = self._layer(state, bias, f"{self._name('encoder.layer')}.{index}.")
         if pooling == "cls":
             pooled = op.gather(state, _integer(0), _integer(1))
         else:
@@ -183,10 +157,9 @@ class _Encoder:
         return self._norm(op.add(words, positions), "embeddings.LayerNorm")
 
     def _layer(self, state: Any, bias: Any, prefix: str) -> Any:
-        names = self._names
         query, key, value = (
-            self._split_heads(self._linear(state, prefix + name))
-            for name in (names.query, names.key, names.value)
+            self._split_heads(self._linear(state, prefix + self._name(f"attention.self.{role}")))
+            for role in ("query", "key", "value")
         )
         attended = op.scaled_dot_product_attention(query, key, value, bias, causal=False)
         joined = op.reshape(
@@ -194,11 +167,15 @@ class _Encoder:
             op.constant([0, 0, self._hidden], np.int64),
             True,
         )
-        attention = self._linear(joined, prefix + names.attention_output)
-        state = self._norm(op.add(state, attention), prefix + names.attention_norm)
-        inner = self._activate(self._linear(state, prefix + names.inner))
-        outer = self._linear(inner, prefix + names.outer)
-        return self._norm(op.add(state, outer), prefix + names.outer_norm)
+        attention = self._linear(joined, prefix + self._name("attention.output.dense"))
+        norm = prefix + self._name("attention.output.LayerNorm")
+        state = self._norm(op.add(state, attention), norm)
+        inner = self._activate(self._linear(state, prefix + self._name("intermediate.dense")))
+        outer = self._linear(inner, prefix + self._name("output.dense"))
+        return self._norm(op.add(state, outer), prefix + self._name("output.LayerNorm"))
+
+    def _name(self, bert_name: str) -> str:
+        return self._names.get(bert_name, bert_name)
 
     def _split_heads(self, x: Any) -> Any:
         shape = op.constant([0, 0, self._heads, self._hidden // self._heads], np.int64)

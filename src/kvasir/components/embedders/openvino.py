@@ -106,10 +106,8 @@ class OpenVinoEmbedder:
         self._batch_tokens = batch_tokens
         self._streams = streams or min(_cores(), _MAX_STREAMS)
         self._lock = threading.Lock()
-        self._cutting: Tokenizer | None = None
-        self._counting: Tokenizer | None = None
-        self._quick: _Engine | None = None
-        self._bulk: _Engine | None = None
+        self._tokenizers: dict[bool, Tokenizer] = {}
+        self._engines: dict[bool, _Engine] = {}
 
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
         """Return float32 [n, dimension], unit length, in the order of the texts."""
@@ -133,7 +131,8 @@ class OpenVinoEmbedder:
         Texts are not truncated before counting.
         """
         prompt = self._model.document_prompt
-        encodings = self._counter.encode_batch_fast([self._prepare(t, prompt) for t in texts])
+        tokenizer = self._tokenizer(truncate=False)
+        encodings = tokenizer.encode_batch_fast([self._prepare(t, prompt) for t in texts])
         return [len(encoding) for encoding in encodings]
 
     def _prepare(self, text: str, prompt: str) -> str:
@@ -144,7 +143,8 @@ class OpenVinoEmbedder:
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         if not texts:
             return lambda: vectors
-        encodings = self._tokenizer.encode_batch_fast([self._prepare(t, prompt) for t in texts])
+        tokenizer = self._tokenizer(truncate=True)
+        encodings = tokenizer.encode_batch_fast([self._prepare(t, prompt) for t in texts])
         ids = [encoding.ids for encoding in encodings]
         lengths = [len(row) for row in ids]
         padded = [min(-(-n // _QUICK_STEP) * _QUICK_STEP, self.max_tokens) for n in lengths]
@@ -160,50 +160,35 @@ class OpenVinoEmbedder:
 
         return wait
 
-    # Not functools.cached_property, which may load the weights twice when threads race.
-
-    @property
-    def _tokenizer(self) -> Tokenizer:
+    def _tokenizer(self, *, truncate: bool) -> Tokenizer:
         with self._lock:
-            if self._cutting is None:
-                self._cutting = _read_tokenizer(self._model)
-                self._cutting.enable_truncation(self.max_tokens)
-            return self._cutting
+            if truncate not in self._tokenizers:
+                tokenizer = _read_tokenizer(self._model)
+                if truncate:
+                    tokenizer.enable_truncation(self.max_tokens)
+                self._tokenizers[truncate] = tokenizer
+            return self._tokenizers[truncate]
 
-    @property
-    def _counter(self) -> Tokenizer:
+    def _engine(self, is_small: bool) -> _Engine:
         with self._lock:
-            if self._counting is None:
-                self._counting = _read_tokenizer(self._model)
-            return self._counting
+            if is_small not in self._engines:
+                self._engines[is_small] = self._compile(is_small)
+            return self._engines[is_small]
 
-    def _engine(self, small: bool) -> _Engine:
-        with self._lock:
-            if small and self._quick is None:
-                self._quick = self._compile_quick()
-            if not small and self._bulk is None:
-                self._bulk = self._compile_bulk()
-            engine = self._quick if small else self._bulk
-        assert engine is not None
-        return engine
-
-    def _compile_quick(self) -> _Engine:
-        options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
-        if self._arithmetic == "bf16" and layer_weights(self._model.config) <= _ONE_CORE_WEIGHTS:
+    def _compile(self, is_small: bool) -> _Engine:
+        model, arithmetic = self._model, self._arithmetic
+        streams = 1 if is_small else self._streams
+        options = {
+            "PERFORMANCE_HINT": "LATENCY" if is_small else "THROUGHPUT",
+            "NUM_STREAMS": str(streams),
+            "INFERENCE_PRECISION_HINT": arithmetic,
+        }
+        if is_small and arithmetic == "bf16" and layer_weights(model.config) <= _ONE_CORE_WEIGHTS:
             # A second core would gain 0.3 ms, and is needed for the keyword search.
             options |= {"INFERENCE_NUM_THREADS": "1", "ENABLE_CPU_PINNING": "NO"}
-        return _Engine(self._compile(options), 1)
-
-    def _compile_bulk(self) -> _Engine:
-        options = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": str(self._streams)}
-        return _Engine(self._compile(options), self._streams)
-
-    def _compile(self, options: dict[str, str]) -> Any:
-        model = self._model
         graph = build_graph(model.folder.path, model.config, model.pooling)
-        options = {**options, "INFERENCE_PRECISION_HINT": self._arithmetic}
         try:
-            return ov.Core().compile_model(graph, "CPU", options)
+            return _Engine(ov.Core().compile_model(graph, "CPU", options), streams)
         except RuntimeError as error:
             raise ComponentError(
                 "embedder 'openvino'",

@@ -23,7 +23,7 @@ from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Matrix
 from kvasir.models.cards import languages
 from kvasir.models.local import find
-from kvasir.models.transformers import without_progress_bars
+from kvasir.models.transformers import usable_device, without_progress_bars
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 _CPU_BATCH = 32
@@ -146,16 +146,3 @@ class SentenceTransformersEmbedder:
         # Not every model normalises, and bf16 would leave an error of 1e-3.
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
-
-
-def usable_device(device: str | None) -> str:
-    """Return the device to compute on.
-
-    Raises:
-        SettingsError: There is no such device here.
-    """
-    if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise SettingsError(f"device '{device}': no CUDA device is usable here; set device to cpu")
-    return device

@@ -18,7 +18,7 @@ from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.run import Run
 from kvasir.core.types import Hit
 from kvasir.models.local import find
-from kvasir.models.transformers import without_progress_bars
+from kvasir.models.transformers import usable_device, without_progress_bars
 
 DEFAULT_MODEL = "BAAI/bge-reranker-v2-m3"
 
@@ -56,11 +56,7 @@ class CrossEncoderReranker:
             SettingsError: An option is unusable, or the model does not give one score a pair.
             ComponentError: sentence-transformers cannot load the model.
         """
-        if device is not None and device.startswith("cuda") and not torch.cuda.is_available():
-            raise SettingsError(
-                f"device '{device}': no CUDA device is usable here; set device to cpu"
-            )
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = usable_device(device)
         dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
         folder = find(name, token, data_dir, run)
         try:
