@@ -28,6 +28,8 @@ LANGUAGES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 """Prefixes of names (without the owner); languages of models without a card."""
 
 _CODE = re.compile(r"^[a-z]{2,3}(?:[-_].*)?$", re.IGNORECASE)
+_FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)(?:^---[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
+_LANGUAGE = re.compile(r"^language:(.*(?:\n[ \t]*- .*)*)", re.MULTILINE)
 _CARD_LIMIT = 65536
 
 
@@ -56,22 +58,10 @@ def card_languages(card: str) -> tuple[str, ...]:
 
     The other keys are skipped, because parsing ten thousand lines of scores as YAML takes seconds.
     """
-    lines = card.splitlines()
-    if not lines or lines[0].strip() != "---":
-        return ()
-    values: list[str] = []
-    inside = False
-    for line in lines[1:]:
-        if line.strip() == "---":
-            break
-        if inside and line.lstrip().startswith("- "):
-            values.append(line.lstrip()[2:])
-            continue
-        key, separator, rest = line.partition(":")
-        inside = bool(separator) and key == "language"
-        if inside:
-            values += rest.strip().strip("[]").split(",")
-    codes = (value.split("#")[0].strip().strip("'\"") for value in values)
+    front_matter = _FRONT_MATTER.match(card)
+    found = _LANGUAGE.findall(front_matter[1]) if front_matter else []
+    values = re.split(r"[\[\],\n]", "\n".join(found))
+    codes = (value.split("#")[0].strip("- \t\r'\"") for value in values)
     return tuple(sorted({re.split(r"[-_]", c)[0].lower() for c in codes if _CODE.match(c)}))
 
 
