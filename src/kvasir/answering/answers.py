@@ -103,15 +103,10 @@ class Answerer:
         return self.stream(request, history=history).answer
 
     def stream(self, request: SearchRequest, *, history: Sequence[Message] = ()) -> AnswerStream:
-        """Answer a question piece by piece.
+        """Return a lazy stream of ``Retrieved``, ``Text`` and ``Finished``.
 
-        Args:
-            request: The question as typed, and the limits of the search.
-            history: Earlier turns of the conversation, without contexts.
-
-        Returns:
-            A lazy stream of ``Retrieved``, ``Text`` and ``Finished``; reading it raises the
-            errors of retrieval and generation.
+        Reading it raises the errors of retrieval and generation. The arguments are those of
+        ``generate_answer``.
 
         Raises:
             RequestError: The question is empty, or has no letter or digit.
@@ -153,7 +148,8 @@ class Answerer:
         check("answering")
         confidence = self.confidence(question, hits)
         answer = Answer("", hits=hits, confidence=confidence, searched=search.searched)
-        if not model_decides and (not hits or self._refuses(confidence)):
+        is_refused = not hits or (self._refuse and self._calibration.refuses(confidence))
+        if is_refused and not model_decides:
             sentences = NOTHING_MATCHES if self._matches_nothing(request, hits) else REFUSALS
             text = refusal(question, hits, sentences)
             yield Text(text)
@@ -200,9 +196,6 @@ class Answerer:
         if refiner is None:
             return SearchResult(tuple(self._retriever.retrieve(request)))
         return (yield from refiner.search(request, history, self._retriever.retrieve))
-
-    def _refuses(self, confidence: float) -> bool:
-        return self._refuse and self._calibration.refuses(confidence)
 
     def _matches_nothing(self, request: SearchRequest, hits: Sequence[Hit]) -> bool:
         """Return True if the filters, not the threshold, exclude every chunk."""

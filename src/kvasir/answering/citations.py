@@ -52,13 +52,10 @@ class CitationChecker:
         analyzer: TextAnalyzer | None = None,
         find_version: FindVersion | None = None,
     ) -> None:
-        """Prepare the check of one answer.
+        """Prepare the check of one answer to a question; ``[n]`` means ``hits[n - 1]``.
 
-        Args:
-            question: The question.
-            hits: The prompt's hits; ``[n]`` means ``hits[n - 1]``.
-            analyzer: Normalises the words to compare; None compares them as they are.
-            find_version: Finds documents' texts, to check the offsets. None: not checked.
+        Without an analyzer words are compared as they are; without ``find_version`` offsets are
+        not checked.
         """
         self.citations: list[Citation] = []
         self.removed = 0

@@ -112,10 +112,7 @@ class Refiner:
     def refine(self, question: str, history: Sequence[Message] = ()) -> str:
         """Return the refined question, or the question itself if the model returns nothing.
 
-        Raises:
-            ComponentError: The model cannot be reached or failed.
-            SettingsError: The server refuses the key.
-            ModelNotFoundError: It does not have the model.
+        Raises the errors of the generator.
         """
         (asked,) = refinement_messages(question, self._prompt)
         recent = list(history)[-_TURNS:]

@@ -98,11 +98,7 @@ def find(
 ) -> ModelFolder:
     """Return the folder of a model; download it if this machine does not have it.
 
-    Args:
-        name: As for ``find_local``.
-        token: Access token for the hub; by default ``HF_TOKEN``.
-        data_dir: Kvasir's data directory.
-        run: Stops the download, which can be resumed, and gets the progress.
+    Arguments are those of ``find_local`` and ``kvasir.models.hub.pull``.
 
     Raises:
         ModelNotFoundError: It was not found; lists the places tried.
@@ -122,9 +118,7 @@ def find(
 def find_local(name: str, data_dir: Path | str | None = None) -> ModelFolder | None:
     """Return the folder of a model if this machine has it.
 
-    Args:
-        name: A path, or a hub name in any case; owners in ``SHORT_OWNERS`` may be left out.
-        data_dir: Kvasir's data directory.
+    The name is a path, or a hub name in any case, from which ``SHORT_OWNERS`` may be left out.
     """
     path = Path(name).expanduser()
     if _is_model(path):

@@ -71,12 +71,7 @@ def check_supported(config: Mapping[str, Any], pooling: str, modules: Iterable[s
 
 
 def build_graph(folder: Path, config: Mapping[str, Any], pooling: str) -> ov.Model:
-    """Build the graph of an encoder.
-
-    Args:
-        folder: Holds ``model.safetensors`` (or its shards).
-        config: The encoder's ``config.json``.
-        pooling: ``mean`` or ``cls``.
+    """Build the graph of an encoder from its folder and ``config.json``.
 
     Returns:
         A model of two inputs, ids int32 [n, length] and mask float32 [n, length] (1 where a

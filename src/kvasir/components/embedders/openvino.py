@@ -41,16 +41,7 @@ _QUICK_STEP = 16
 
 
 class OpenVinoEmbedder:
-    """Embeds with a BERT-family sentence encoder: config, tokenizer and safetensors weights.
-
-    Attributes:
-        name: The model's full name.
-        dimension: Length of its vectors.
-        fingerprint: Changes when the same text could get another vector.
-        languages: ISO 639-1 codes from the model's card; empty when it lists none.
-        max_tokens: Longer texts are truncated.
-        folder: The model's folder.
-    """
+    """Embeds with a BERT-family sentence encoder: config, tokenizer and safetensors weights."""
 
     def __init__(
         self,
@@ -239,16 +230,10 @@ class _Engine:
         plan: Sequence[Sequence[int]],
         vectors: Matrix,
     ) -> Callable[[], None]:
-        """Start computing the rows of ``vectors`` batch by batch.
+        """Start computing pooled states into ``vectors`` [rows, dimension], batch by batch.
 
-        Args:
-            ids: The token ids of each row.
-            widths: Padded length of each row; a batch has that of its longest row.
-            plan: The rows of each batch.
-            vectors: Receives the pooled states [rows, dimension].
-
-        Returns:
-            A function that waits for the last batch.
+        A batch of the plan is padded to the largest of its rows' widths. The returned function
+        waits for the last batch.
         """
         running: deque[tuple[_Request, Sequence[int]]] = deque()
         with self._computing(running):

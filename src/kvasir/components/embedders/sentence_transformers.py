@@ -31,15 +31,7 @@ _CUDA_BATCH = 256
 
 
 class SentenceTransformersEmbedder:
-    """Embeds with a sentence-transformers model.
-
-    Attributes:
-        name: The model's full name.
-        dimension: Length of its vectors.
-        fingerprint: Changes when the same text could get another vector.
-        languages: ISO 639-1 codes from the model's card; empty when it lists none.
-        max_tokens: Longer texts are truncated.
-    """
+    """Embeds with a sentence-transformers model."""
 
     def __init__(
         self,

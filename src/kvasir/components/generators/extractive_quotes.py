@@ -22,14 +22,7 @@ def with_what_follows(
 ) -> Passage | None:
     """Return a sentence that ends in a colon with the list, table or sentence after it.
 
-    Args:
-        found: All passages.
-        number: Index of the sentence.
-        hits: The hits of the passages.
-        budget: Most words of the result.
-
-    Returns:
-        None when nothing follows in its chunk, or more than the budget allows.
+    None when nothing follows in its chunk, or more words than the budget allows.
     """
     last = lead = found[number]
     words = lead.words

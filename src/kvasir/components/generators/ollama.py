@@ -117,11 +117,7 @@ class OllamaGenerator:
         raise self._server.failure(_OPERATION, "the answer ended without its end mark")
 
     def pull(self, run: Run | None = None) -> None:
-        """Fetch the model to the server.
-
-        Args:
-            run: Stops it, and gets the server's status with bytes done and in all; 1 of 1 at
-                the end.
+        """Fetch the model to the server; the progress ends with 1 of 1.
 
         Raises:
             StoppedError: The run was stopped.

@@ -24,11 +24,7 @@ DEFAULT_MODEL = "BAAI/bge-reranker-v2-m3"
 
 
 class CrossEncoderReranker:
-    """Scores query and chunk with one cross-encoder; the score is its sigmoid, 0..1.
-
-    Attributes:
-        name: The model's full name.
-    """
+    """Scores query and chunk with one cross-encoder; the score is its sigmoid, 0..1."""
 
     def __init__(
         self,
