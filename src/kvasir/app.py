@@ -38,7 +38,7 @@ from kvasir.core.types import SearchRequest, Source, StoreAddress
 from kvasir.settings import components
 from kvasir.settings.loading import load_settings
 from kvasir.settings.schema import GeneratorSettings, Settings, reveal
-from kvasir.settings.store_uris import same_place
+from kvasir.settings.store_uris import is_same_store
 
 if TYPE_CHECKING:
     from kvasir.answering.chat import Conversation as Conversation
@@ -336,7 +336,7 @@ class App:
         Raises:
             NameTakenError: It is the collection's own.
         """
-        if name == record.name and same_place(self.settings.store_address, to):
+        if name == record.name and is_same_store(self.settings.store_address, to):
             raise NameTakenError(name, " in that store")
         return components.open_store(to, name, record, self.analyzer)
 

@@ -6,7 +6,7 @@ import kvasir
 from kvasir.core.errors import DocumentNotFoundError
 from kvasir.core.types import Source
 from kvasir.frontends.cli.paths import files, find_document, find_documents
-from kvasir.frontends.cli.terminal import place
+from kvasir.frontends.cli.terminal import location
 
 ADDRESS = "https://example.org/Page?x=1"
 
@@ -79,7 +79,7 @@ def test_documents_are_listed_where_the_working_directory_is_gone(kb, tmp_path, 
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    assert [place(each.source_uri) for each in kb.documents()] == ["upload:notes"]
+    assert [location(each.source_uri) for each in kb.documents()] == ["upload:notes"]
 
 
 def test_a_name_that_nothing_has_is_refused(kb):

@@ -19,7 +19,7 @@ from kvasir.frontends.cli.chat.contexts import CONTEXTS
 from kvasir.frontends.cli.chat.journal import Journal
 from kvasir.frontends.cli.chat.loop import converse
 from kvasir.frontends.cli.chat.screen import Screen
-from kvasir.frontends.cli.chat.session import Beginning, Session, read_session
+from kvasir.frontends.cli.chat.session import Session, SessionTemplate, read_session
 from kvasir.frontends.cli.chat.slash_commands import COMMANDS, LeaveChat, dispatch
 from kvasir.testing.model_server import model_server
 
@@ -120,11 +120,11 @@ def test_the_status_shows_rag_first_then_lines_then_what_was_loaded(desk):
     assert desk.chat.status == "[S][default]"
     desk.run("/r", "/m", "/c cli_helper")
     assert desk.chat.status == "[RAG][M][cli_helper]"
-    desk.chat.heard()
+    desk.chat.message_accepted()
     assert desk.chat.status == "[RAG][S][cli_helper]"
     desk.run("/M", "/m")
     assert desk.chat.status == "[RAG][S][cli_helper]"
-    desk.chat.heard()
+    desk.chat.message_accepted()
     assert desk.chat.status == "[RAG][M][cli_helper]"
 
 
@@ -363,7 +363,7 @@ def test_a_session_keeps_the_system_message_of_its_file(tmp_path):
     assert (session.name, session.system) == ("s.json", "Rhyme.")
     assert session.messages == [Message("user", "Hi")]
     session.save(tmp_path / "t.json")
-    assert read_session(tmp_path / "t.json") == Beginning(
+    assert read_session(tmp_path / "t.json") == SessionTemplate(
         "t.json", "Rhyme.", (Message("user", "Hi"),)
     )
 

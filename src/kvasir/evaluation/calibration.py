@@ -310,19 +310,20 @@ def _errors(refused: NDArray[np.bool_], asked: NDArray[np.bool_]) -> float:
 
 
 def _logistic(features: Features, truth: NDArray[np.float64], start: Calibration) -> Calibration:
-    """Fit by Newton's method, both kinds weighing the same, pulled towards the start."""
+    """Fit by Newton's method, both kinds weighing the same, with the start as the prior."""
     rows = np.column_stack([features, np.ones(len(features))])
     origin = np.array([*start.weights, start.bias])
     weights = origin.copy()
     share = truth.mean()
     balance = np.where(truth == 1, 0.5 / share, 0.5 / (1.0 - share))
-    prior = np.full(len(origin), _PRIOR_STRENGTH)
-    prior[-1] *= 0.1  # The bias differs most between collections.
+    strength = np.full(len(origin), _PRIOR_STRENGTH)
+    # The bias may move: it differs most between collections.
+    strength[-1] = 0.1 * _PRIOR_STRENGTH
     for _ in range(_STEPS):
-        predicted = 1.0 / (1.0 + np.exp(-np.clip(rows @ weights, -500, 500)))
-        gradient = rows.T @ (balance * (predicted - truth)) + prior * (weights - origin)
-        curvature = balance * predicted * (1.0 - predicted)
-        hessian = (rows * curvature[:, None]).T @ rows + np.diag(prior)
+        probabilities = 1.0 / (1.0 + np.exp(-np.clip(rows @ weights, -500, 500)))
+        gradient = rows.T @ (balance * (probabilities - truth)) + strength * (weights - origin)
+        curvature = balance * probabilities * (1.0 - probabilities)
+        hessian = (rows * curvature[:, None]).T @ rows + np.diag(strength)
         step = np.linalg.solve(hessian, gradient)
         # A full step can overshoot where the kinds are told apart perfectly.
         weights -= step / max(1.0, float(np.abs(step).max()) / 2.0)

@@ -83,12 +83,12 @@ def bootstrap_means(table: NDArray[np.float64], samples: int, seed: int) -> NDAr
     Returns:
         float64 [samples, columns].
     """
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     queries = len(table)
-    chances = np.full(queries, 1 / queries)
+    weights = np.full(queries, 1 / queries)
     # How often each query is drawn says as much as the draws; blocks bound the memory.
     blocks = [
-        random.multinomial(queries, chances, min(_BLOCK, samples - start)) @ table / queries
+        rng.multinomial(queries, weights, min(_BLOCK, samples - start)) @ table / queries
         for start in range(0, samples, _BLOCK)
     ]
     return np.concatenate(blocks)

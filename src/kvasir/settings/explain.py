@@ -42,7 +42,7 @@ def merge_origins(*layers: Mapping[str, str]) -> dict[str, str]:
 
 def _explain_one(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
     dotted = ".".join(str(part) for part in detail["loc"])
-    where = _origin(origins, dotted)
+    where = _find_origin(origins, dotted)
     if detail["type"] == "extra_forbidden":
         return f"unknown setting '{dotted}'{where}{_nearest(dotted)}"
     message = detail["msg"].removeprefix("Value error, ")
@@ -54,7 +54,7 @@ def _explain_one(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
     return f"setting '{dotted}'{where}: {message[0].lower()}{message[1:]}{shown}"
 
 
-def _origin(origins: Mapping[str, str], dotted: str) -> str:
+def _find_origin(origins: Mapping[str, str], dotted: str) -> str:
     """Return where a key was given; of a section, all that gave something in it."""
     around = [key for key in origins if f"{dotted}.".startswith(f"{key}.")]
     if around:

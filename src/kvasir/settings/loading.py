@@ -54,7 +54,7 @@ def load_settings(
     else:
         path = Path(config) if config else (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
         tree = read_settings_file(path) if path else {}
-        in_file = dict.fromkeys(_leaves(tree), f" in '{path}'")
+        in_file = dict.fromkeys(_dotted_keys(tree), f" in '{path}'")
     variables = os.environ if environment is None else environment
     named = dict(_variable_names(variables))
     merge(tree, {key: _value(variables[name], name) for key, name in named.items()})
@@ -62,8 +62,8 @@ def load_settings(
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        by_option = dict.fromkeys(overrides or {}, "") | _from(origins or {})
-        given = merge_origins(in_file, _from(named), by_option)
+        by_option = dict.fromkeys(overrides or {}, "") | _as_origins(origins or {})
+        given = merge_origins(in_file, _as_origins(named), by_option)
         raise SettingsError(explain(error, given)) from None
 
 
@@ -105,13 +105,13 @@ def merge(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
         SettingsError: A key leads through something that is no section.
     """
     for dotted, value in values.items():
-        _put(tree, dotted, value)
+        _set_value(tree, dotted, value)
     windowed = any(f"rag.splitter.{option}" in values for option in WINDOW_OPTIONS)
     if windowed and "rag.splitter.type" not in values:
-        _put(tree, "rag.splitter.type", None)
+        _set_value(tree, "rag.splitter.type", None)
 
 
-def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
+def _set_value(tree: dict[str, Any], dotted: str, value: Any) -> None:
     *parents, last = dotted.split(".")
     for parent in parents:
         inner = tree.setdefault(parent, {})
@@ -136,14 +136,14 @@ def _variable_names(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", "."), name
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _dotted_keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Yield the dotted keys of all values of a tree."""
     for key, value in tree.items():
         if value and isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from _dotted_keys(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}"
 
 
-def _from(names: Mapping[str, str]) -> dict[str, str]:
+def _as_origins(names: Mapping[str, str]) -> dict[str, str]:
     return {key: f" from {name}" for key, name in names.items()}

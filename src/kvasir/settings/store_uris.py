@@ -85,7 +85,7 @@ def is_embedded(address: StoreAddress) -> bool:
     return by_uri and "://" not in address.uri.removeprefix("file://")
 
 
-def same_place(one: StoreAddress, other: StoreAddress) -> bool:
+def is_same_store(one: StoreAddress, other: StoreAddress) -> bool:
     """Return True if two addresses mean the same store."""
     return one.type == other.type and _normalised(one.uri) == _normalised(other.uri)
 

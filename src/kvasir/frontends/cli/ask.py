@@ -13,7 +13,7 @@ from kvasir.core.types import Answer, Text
 from kvasir.frontends.cli.main import EXIT_REFUSED
 from kvasir.frontends.cli.options import json_option, setting_option, with_collection
 from kvasir.frontends.cli.rendering import print_json
-from kvasir.frontends.cli.terminal import place
+from kvasir.frontends.cli.terminal import location
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,7 +56,7 @@ def search(collection: Collection, words: tuple[str, ...], as_json: bool) -> Non
         click.echo("nothing found", err=True)
     for number, hit in enumerate(hits, 1):
         chunk = hit.chunk
-        where = place(str(chunk.metadata.get("source_uri", chunk.document_id)), chunk.page)
+        where = location(str(chunk.metadata.get("source_uri", chunk.document_id)), chunk.page)
         click.secho(f"{number}. {where}", bold=True, nl=False)
         click.echo(f"  (score {hit.score:.2f}, dense {hit.dense_score or 0.0:.2f})")
         if chunk.headings:
@@ -97,7 +97,9 @@ def _print_citations(answer: Answer) -> None:
         click.echo()
     for citation in answer.citations:
         click.secho(
-            f"[{citation.marker}] {place(citation.source_uri, citation.page)}", bold=True, nl=False
+            f"[{citation.marker}] {location(citation.source_uri, citation.page)}",
+            bold=True,
+            nl=False,
         )
         click.echo(f", characters {citation.start}-{citation.end}")
         click.secho(f'    "{one_line(citation.quote)}"', dim=True)

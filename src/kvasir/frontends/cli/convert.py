@@ -14,7 +14,7 @@ from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import json_option, with_app
 from kvasir.frontends.cli.paths import sources as given
 from kvasir.frontends.cli.rendering import failure_line, print_json
-from kvasir.frontends.cli.terminal import place
+from kvasir.frontends.cli.terminal import location
 
 
 @click.command()
@@ -65,7 +65,7 @@ def convert(
 def _print(report: ConversionReport) -> None:
     for done in report.converted:
         for warning in done.warnings:
-            click.echo(f"warning: {place(done.source_uri)}: {shown(warning)}", err=True)
+            click.echo(f"warning: {location(done.source_uri)}: {shown(warning)}", err=True)
     for failure in report.failed:
         click.echo(f"failed: {failure_line(failure)}", err=True)
     partial = sum(1 for done in report.converted if done.warnings)

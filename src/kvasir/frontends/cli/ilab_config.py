@@ -19,9 +19,9 @@ import click
 from kvasir.settings.loading import merge, read_settings_file
 from kvasir.settings.presets import preset
 
-_ILABS_OWN_RAG = ("enabled", "document_store", "retriever", "convert")
-_ILABS_OWN_MODEL = ("embedding_model_path",)
-_SHARED_CHAT = ("context", "vi_mode", "logs_dir", "rag")
+_ILAB_RAG_KEYS = ("enabled", "document_store", "retriever", "convert")
+_ILAB_MODEL_KEYS = ("embedding_model_path",)
+_SHARED_CHAT_KEYS = ("context", "vi_mode", "logs_dir", "rag")
 
 
 def config_file(ctx: click.Context) -> Path | None:
@@ -48,7 +48,7 @@ def settings_tree(ctx: click.Context, *, rag_enabled: bool = False) -> dict[str,
     tree: dict[str, Any] = {}
     merge(tree, preset("instructlab") | {"chat.rag.enabled": rag_enabled})
     path = config_file(ctx)
-    return _over(tree, from_ilab(read_settings_file(path))) if path else tree
+    return _merge_nested(tree, from_ilab(read_settings_file(path))) if path else tree
 
 
 def from_ilab(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,18 +58,18 @@ def from_ilab(config: Mapping[str, Any]) -> dict[str, Any]:
     ``rag``. Answers come from the language model that ilab serves.
     """
     rag = {
-        key: value for key, value in _section(config, "rag").items() if key not in _ILABS_OWN_RAG
+        key: value for key, value in _section(config, "rag").items() if key not in _ILAB_RAG_KEYS
     }
     if isinstance(rag.get("embedding_model"), Mapping):
         rag["embedding_model"] = {
             key: value
             for key, value in rag["embedding_model"].items()
-            if key not in _ILABS_OWN_MODEL
+            if key not in _ILAB_MODEL_KEYS
         }
     chat = _section(config, "chat")
     tree: dict[str, Any] = {
         "rag": rag,
-        "chat": {key: chat[key] for key in _SHARED_CHAT if chat.get(key) is not None},
+        "chat": {key: chat[key] for key in _SHARED_CHAT_KEYS if chat.get(key) is not None},
     }
     server = _section(_section(config, "serve"), "server")
     if chat.get("model"):
@@ -83,11 +83,11 @@ def _section(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return section if isinstance(section, Mapping) else {}
 
 
-def _over(tree: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _merge_nested(tree: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in above.items():
         inner = tree.get(key)
         if isinstance(inner, dict) and isinstance(value, Mapping):
-            _over(inner, value)
+            _merge_nested(inner, value)
         else:
             tree[key] = value
     return tree

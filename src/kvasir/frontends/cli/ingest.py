@@ -21,7 +21,7 @@ from kvasir.frontends.cli.options import json_option, setting_option, with_colle
 from kvasir.frontends.cli.paths import sources
 from kvasir.frontends.cli.remedies import explain_source
 from kvasir.frontends.cli.rendering import failure_line, print_json, sizes
-from kvasir.frontends.cli.terminal import place
+from kvasir.frontends.cli.terminal import location
 
 
 @click.command()
@@ -188,7 +188,7 @@ def _print(report: IngestReport) -> None:
     embedded = f"{report.chunks_embedded} chunks embedded" + (f", {known} known" if known else "")
     click.echo(f"{done}; {embedded}; {sizes(report.bytes_read)} in {total:.1f} s")
     for folder in report.without_files:
-        click.echo(f"no files in {place(folder)}", err=True)
+        click.echo(f"no files in {location(folder)}", err=True)
     for failure in report.failed:
         told = replace(failure, message=explain_source(failure.reason, failure.message))
         click.echo(f"failed: {failure_line(told)}", err=True)

@@ -58,11 +58,11 @@ def set_by_interrupt(stop: StopToken) -> Iterator[None]:
         pressed = True
 
     def watch() -> None:
-        while (number := heard.recv(1)) and number != _END:
+        while (number := receiver.recv(1)) and number != _END:
             if number[0] == signal.SIGINT:
                 stop.set()
 
-    with wakeup() as (heard, sender):
+    with wakeup() as (receiver, sender):
         watcher = threading.Thread(target=watch, name="interrupts", daemon=True)
         watcher.start()
         former = signal.signal(signal.SIGINT, interrupt)
@@ -83,12 +83,12 @@ def wakeup() -> Iterator[tuple[socket.socket, socket.socket]]:
 
     For the main thread only.
     """
-    heard, sender = socket.socketpair()
-    with heard, sender:
+    receiver, sender = socket.socketpair()
+    with receiver, sender:
         sender.setblocking(False)
         former = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
         try:
-            yield heard, sender
+            yield receiver, sender
         finally:
             signal.set_wakeup_fd(former)
 
@@ -106,5 +106,5 @@ def await_input() -> None:
         return  # There is no file behind it: nothing to wait for.
     if sys.platform == "win32":
         return  # select takes sockets only.
-    with wakeup() as (heard, _):
-        select.select([stdin, heard], [], [])
+    with wakeup() as (receiver, _):
+        select.select([stdin, receiver], [], [])

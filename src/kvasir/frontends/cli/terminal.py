@@ -16,7 +16,7 @@ def source_name(source_uri: str) -> str:
     return source_uri.removeprefix(here + os.sep)
 
 
-def place(source_uri: str, page: int | None = None) -> str:
+def location(source_uri: str, page: int | None = None) -> str:
     """Return where something stands, for people, in one line."""
     name = shown(source_name(source_uri))
     return f"{name}, page {page}" if page else name

@@ -16,7 +16,7 @@ from kvasir.core.types import Answer
 from kvasir.frontends.cli.chat.contexts import all_contexts, check_context
 from kvasir.frontends.cli.chat.journal import Journal
 from kvasir.frontends.cli.chat.screen import BrokenOffError, Screen
-from kvasir.frontends.cli.chat.session import Beginning, Session, what_failed
+from kvasir.frontends.cli.chat.session import Session, SessionTemplate, error_reason
 
 if TYPE_CHECKING:
     from kvasir.app import Conversation
@@ -76,14 +76,14 @@ class Chat:
         self.screen = screen
         self.rag = rag
         self.multiline = multiline
-        self._flipped = False
+        self._multiline_once = False
         self._converse = converse
         self._conversation = converse(None)
         self._model = model
         self._journal = journal
         self._release = release
-        self._first = self._kept = Beginning(context, self.contexts[context])
-        self.session = Session(self._kept)
+        self._initial_template = self._template = SessionTemplate(context, self.contexts[context])
+        self.session = Session(self._template)
 
     @property
     def title(self) -> str:
@@ -95,7 +95,7 @@ class Chat:
     @property
     def reads_lines(self) -> bool:
         """Whether the next message may have several lines."""
-        return self.multiline != self._flipped
+        return self.multiline != self._multiline_once
 
     @property
     def status(self) -> str:
@@ -139,20 +139,20 @@ class Chat:
         self._note(lambda journal: journal.replied(reply, seconds, rag=self.rag))
         return reply
 
-    def heard(self) -> None:
+    def message_accepted(self) -> None:
         """Note that a message was taken: ``/m`` holds for one message only."""
-        self._flipped = False
+        self._multiline_once = False
 
     # What commands do
 
     def flip_multiline_once(self) -> None:
         """Turn multiline on or off for the next message."""
-        self._flipped = not self._flipped
+        self._multiline_once = not self._multiline_once
 
     def toggle_multiline(self) -> None:
         """Turn multiline on or off."""
         self.multiline = not self.multiline
-        self._flipped = False
+        self._multiline_once = False
 
     def toggle_rag(self) -> None:
         """Turn RAG on or off; off, other processes may have the index."""
@@ -183,20 +183,20 @@ class Chat:
             SettingsError: There is no such context.
         """
         check_context(name, self.contexts)
-        self._kept = Beginning(name, self.contexts[name])
+        self._template = SessionTemplate(name, self.contexts[name])
         self.begin()
 
     def begin(self, *, forget: bool = False) -> None:
         """Begin a new session with what was loaded, or as the chat began."""
         if forget:
-            self._kept = self._first
-        self._start(self._kept)
+            self._template = self._initial_template
+        self._start(self._template)
 
-    def load(self, beginning: Beginning, *, keep: bool) -> None:
+    def load(self, template: SessionTemplate, *, keep: bool) -> None:
         """Begin a session from a file; kept, later new sessions begin with it, too."""
         if keep:
-            self._kept = beginning
-        self._start(beginning)
+            self._template = template
+        self._start(template)
 
     def save(self, path: Path) -> bool:
         """Save the session; an existing file is replaced only after asking.
@@ -216,8 +216,8 @@ class Chat:
         """End the conversation; a second call does nothing."""
         self._conversation.close()
 
-    def _start(self, beginning: Beginning) -> None:
-        self.session = Session(beginning)
+    def _start(self, template: SessionTemplate) -> None:
+        self.session = Session(template)
         if self._journal:
             self._journal.begin()
 
@@ -243,4 +243,4 @@ def _is_there(path: Path) -> bool:
             raise RequestError(f"'{path}' is a folder: add the name of a file")
         return path.exists()
     except (OSError, ValueError) as error:
-        raise RequestError(f"cannot write '{path}': {what_failed(error)}") from error
+        raise RequestError(f"cannot write '{path}': {error_reason(error)}") from error

@@ -15,7 +15,7 @@ from typing import Any
 from kvasir.core.errors import SettingsError
 from kvasir.core.types import Answer
 from kvasir.core.wire import dumps
-from kvasir.frontends.cli.chat.session import what_failed
+from kvasir.frontends.cli.chat.session import error_reason
 
 
 class Journal:
@@ -63,7 +63,7 @@ class Journal:
                 log.writelines(dumps(line) + "\n" for line in lines)
         except (OSError, ValueError) as error:
             raise SettingsError(
-                f"cannot write the log in '{self._folder}' ({what_failed(error)}): set "
+                f"cannot write the log in '{self._folder}' ({error_reason(error)}): set "
                 "chat.logs_dir to a folder that can be written"
             ) from error
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def keys_unseen() -> Iterator[None]:
+def suppress_key_echo() -> Iterator[None]:
     """Keep the terminal from showing keys; Ctrl-C still interrupts."""
     if sys.platform == "win32" or not sys.stdin.isatty():
         yield

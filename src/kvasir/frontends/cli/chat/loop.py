@@ -123,7 +123,7 @@ def converse(chat: Chat, first: str = "") -> None:
 def _take(chat: Chat, message: str) -> None:
     if not message.strip() or dispatch(chat, message):
         return
-    chat.heard()
+    chat.message_accepted()
     try:
         chat.ask(message.strip())
     except KvasirError as error:

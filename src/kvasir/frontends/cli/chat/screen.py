@@ -27,9 +27,9 @@ from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.text import one_line, printable, replace_surrogates
 from kvasir.core.types import Answer, Retrieved, Stage
 from kvasir.core.types import Text as TextPiece
-from kvasir.frontends.cli.chat.keys import keys_unseen
-from kvasir.frontends.cli.chat.session import what_failed
-from kvasir.frontends.cli.terminal import place
+from kvasir.frontends.cli.chat.keys import suppress_key_echo
+from kvasir.frontends.cli.chat.session import error_reason
+from kvasir.frontends.cli.terminal import location
 
 _LONGEST_QUOTE = 200
 _FRAME = 4
@@ -96,7 +96,10 @@ class Screen:
         """
         if self._editor is None:
             self._editor = PromptSession(
-                history=self._past(), vi_mode=self._vi_mode, input=self._given, output=self._output
+                history=self._open_history(),
+                vi_mode=self._vi_mode,
+                input=self._given,
+                output=self._output,
             )
         given = self._editor.prompt(
             FormattedText([("bold", ">>> ")]),
@@ -151,20 +154,20 @@ class Screen:
             BrokenOffError: It did not come to its end; the cause says why.
         """
         started = perf_counter()
-        growing = _Growing(title, "searching" if rag else "writing", started)
+        live_reply = _LiveReply(title, "searching" if rag else "writing", started)
         try:
             if self._console.is_terminal:
-                live = Live(growing, console=self._console, refresh_per_second=8, transient=True)
-                with keys_unseen(), live, stream:
-                    growing.follow(stream)
+                live = Live(live_reply, console=self._console, refresh_per_second=8, transient=True)
+                with suppress_key_echo(), live, stream:
+                    live_reply.follow(stream)
             else:
                 with stream:
-                    growing.follow(stream)
+                    live_reply.follow(stream)
             reply = stream.answer
         except BaseException as error:
-            if growing.text and self._console.is_terminal:
-                self._print(_panel(growing.text, title, "broken off", None))
-            raise BrokenOffError(growing.text) from error
+            if live_reply.text and self._console.is_terminal:
+                self._print(_panel(live_reply.text, title, "broken off", None))
+            raise BrokenOffError(live_reply.text) from error
         seconds = perf_counter() - started
         if self._console.is_terminal:
             self._print(_panel(reply.text, title, _elapsed(seconds), reply))
@@ -176,7 +179,7 @@ class Screen:
             self.note(sentence)
         return reply, seconds
 
-    def _past(self) -> History:
+    def _open_history(self) -> History:
         if self._history is None:
             return InMemoryHistory()
         try:
@@ -184,11 +187,11 @@ class Screen:
             os.close(os.open(self._history, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600))
         except (OSError, ValueError) as error:
             self.warn(
-                f"cannot keep what you type in '{self._history}' ({what_failed(error)}): set "
+                f"cannot keep what you type in '{self._history}' ({error_reason(error)}): set "
                 "data_dir to a folder that can be written; the chat goes on without"
             )
             return InMemoryHistory()
-        return _Past(str(self._history))
+        return _SafeFileHistory(str(self._history))
 
     def _print(self, shown: RenderableType) -> None:
         self._console.print(shown, highlight=False)
@@ -198,7 +201,7 @@ class Screen:
         self._console.print(Text(printable(text)), soft_wrap=True, highlight=False)
 
 
-class _Past(FileHistory):
+class _SafeFileHistory(FileHistory):
     """What was typed, in a file; where the disk is full, in memory until the end."""
 
     def store_string(self, string: str) -> None:
@@ -206,7 +209,7 @@ class _Past(FileHistory):
             super().store_string(string)
 
 
-class _Growing:
+class _LiveReply:
     """A panel that shows the end of a reply in the making, and the seconds so far."""
 
     def __init__(self, title: str, stage: str, started: float) -> None:
@@ -262,7 +265,7 @@ def _sources(answer: Answer) -> list[Text]:
     lines: list[Text] = []
     for marker in sorted({citation.marker for citation in answer.citations}):
         cited = [citation for citation in answer.citations if citation.marker == marker]
-        lines.append(Text(f"[{marker}] {place(cited[0].source_uri, cited[0].page)}", "bold"))
+        lines.append(Text(f"[{marker}] {location(cited[0].source_uri, cited[0].page)}", "bold"))
         lines += [
             Text(f'    "{one_line(quote, _LONGEST_QUOTE)}"', "dim")
             for quote in dict.fromkeys(citation.quote for citation in cited)
@@ -273,7 +276,7 @@ def _sources(answer: Answer) -> list[Text]:
         )
     if not answer.citations and answer.hits:
         places = dict.fromkeys(
-            place(str(hit.chunk.metadata.get("source_uri", "")), hit.chunk.page)
+            location(str(hit.chunk.metadata.get("source_uri", "")), hit.chunk.page)
             for hit in answer.hits
         )
         lines.append(Text("No statement above could be traced to a source. Retrieved were:", "dim"))

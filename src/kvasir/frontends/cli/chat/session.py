@@ -21,7 +21,7 @@ _ROLES = ("system", "user", "assistant")
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class SessionTemplate:
     """What a session begins with: a context, or a loaded file.
 
     Attributes:
@@ -44,11 +44,11 @@ class Session:
         messages: The turns, oldest first, without the system message.
     """
 
-    def __init__(self, beginning: Beginning) -> None:
+    def __init__(self, template: SessionTemplate) -> None:
         """Args: what it begins with."""
-        self.name = beginning.name
-        self.system = beginning.system
-        self.messages = list(beginning.messages)
+        self.name = template.name
+        self.system = template.system
+        self.messages = list(template.messages)
         self._replies: dict[int, Answer] = {}
 
     def add(self, question: str, reply: Answer) -> None:
@@ -75,10 +75,10 @@ class Session:
             text = dumps([*system, *self.messages], indent=4) + "\n"
             _write(path, text.encode("utf-8"))
         except (OSError, ValueError) as error:
-            raise RequestError(f"cannot write '{path}': {what_failed(error)}") from error
+            raise RequestError(f"cannot write '{path}': {error_reason(error)}") from error
 
 
-def what_failed(error: OSError | ValueError) -> str:
+def error_reason(error: OSError | ValueError) -> str:
     """Return why a file could not be read or written, without its name."""
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
@@ -94,7 +94,7 @@ def _write(path: Path, content: bytes) -> None:
         raise
 
 
-def read_session(path: Path) -> Beginning:
+def read_session(path: Path) -> SessionTemplate:
     """Read a session's file.
 
     Raises:
@@ -107,14 +107,14 @@ def read_session(path: Path) -> Beginning:
     except UnicodeDecodeError as error:
         raise RequestError(f"'{path}' holds no session: it is not UTF-8 text") from error
     except (OSError, ValueError) as error:
-        raise RequestError(f"cannot read '{path}': {what_failed(error)}") from error
+        raise RequestError(f"cannot read '{path}': {error_reason(error)}") from error
     try:
         turns = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RequestError(f"'{path}' holds no session: it is not valid JSON ({error})") from error
     messages = _messages(path, turns)
     system = messages.pop(0).content if messages and messages[0].role == "system" else ""
-    return Beginning(path.name, system, tuple(messages))
+    return SessionTemplate(path.name, system, tuple(messages))
 
 
 def _messages(path: Path, turns: object) -> list[Message]:
