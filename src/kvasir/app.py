@@ -1,8 +1,7 @@
-"""The process: settings in, and the components that all collections share.
+"""The process: settings, and the components that all collections share.
 
-``App`` makes the components that the settings choose, by name through the registry, each once
-and when it is first needed, and leases out collections. What only some commands need is imported
-by the method that needs it: a search must start within 1.5 seconds.
+Each component is made once, when it is first needed. Methods import what only some commands
+need, because a search must start within 1.5 seconds.
 """
 
 from __future__ import annotations
@@ -25,14 +24,7 @@ from kvasir.core.filters import parse_filter
 from kvasir.core.lazy import Lazy
 from kvasir.core.ledger import CollectionRecord
 from kvasir.core.process import OwnerProcess
-from kvasir.core.protocols import (
-    Embedder,
-    Generator,
-    Reranker,
-    Splitter,
-    TextAnalyzer,
-    VectorStore,
-)
+from kvasir.core.protocols import Embedder, Generator, Reranker, Splitter, TextAnalyzer, VectorStore
 from kvasir.core.run import Run
 from kvasir.core.types import SearchRequest, Source, StoreAddress
 from kvasir.settings import components
@@ -61,12 +53,11 @@ T = TypeVar("T")
 def open_collection(config: Path | str | None = None, **overrides: Any) -> Collection:
     """Open the collection that the settings name, as ``kvasir.open``.
 
+    Closing it closes everything that was opened for it.
+
     Args:
         config: A settings file; default ``kvasir.yaml`` in the working directory, if any.
         overrides: Settings, with two underscores for each dot: ``rag__language="es"``.
-
-    Returns:
-        The collection; closing it closes everything that was opened for it.
 
     Raises:
         SettingsError: A key is unknown or a value unusable.
@@ -81,18 +72,10 @@ class App:
 
     Safe to use from several threads. In a process forked from the one that made it, every use is
     refused and closing does nothing.
-
-    Attributes:
-        settings: What chooses the components.
     """
 
     def __init__(self, settings: Settings, *, run: Run | None = None) -> None:
-        """Keep what is needed to make components; nothing is loaded or opened yet.
-
-        Args:
-            settings: The settings.
-            run: Stops fetching a model, and is told how much of it is here.
-        """
+        """Load and open nothing yet; ``run`` stops and reports the download of models."""
         self.settings = settings
         self._run = run or Run()
         self._process = OwnerProcess()
@@ -119,10 +102,7 @@ class App:
         self.close()
 
     def close(self) -> None:
-        """Close every collection and component, after the calls in other threads ended.
-
-        A second call does nothing.
-        """
+        """Close every collection and component, after the calls in other threads ended."""
         if not self._process.is_this:
             return
         with self._lock:
@@ -157,20 +137,17 @@ class App:
         return Collection(index, on_close=on_close)
 
     def collections(self) -> list[CollectionRecord]:
-        """Return what the catalog knows of all collections."""
+        """Return the records of all collections."""
         return self.catalog.collections() if self.has_catalog else []
 
     def conversation(
         self, lease: Callable[[], Collection], model: str | None = None
     ) -> Conversation:
-        """Put together what replies in a chat; the collection is opened when a question needs it.
+        """Return a conversation, which the caller closes.
 
         Args:
-            lease: Gives the collection that replies with sources come from.
+            lease: Called for the collection when a question needs it.
             model: A language model to use instead of ``generator.model``.
-
-        Returns:
-            The conversation; whoever asked for it closes it.
 
         Raises:
             RequestError: A setting of the generator or of the refinement is missing or unusable.
@@ -191,7 +168,7 @@ class App:
             )
 
     def evaluation(self) -> EvaluationRunner:
-        """Return what runs evaluations with these settings.
+        """Return the runner of evaluations with these settings.
 
         Raises:
             SettingsError: The settings limit searches by a filter.
@@ -227,14 +204,10 @@ class App:
         models: Path | None = None,
         run: Run | None = None,
     ) -> ConversionReport:
-        """Convert documents to docling JSON.
+        """Convert local files, folders and addresses to docling JSON in the folder ``to``.
 
-        Args:
-            sources: Local files and folders, and addresses.
-            to: The folder to write to, an absolute path.
-            converter: The name of what converts.
-            models: Folder of its models; by default in the data folder.
-            run: Stops it, and is told of every source.
+        The folder is an absolute path; ``models`` is the folder of the converter's models, by
+        default in the data folder.
         """
         from kvasir.ingesting.conversion import convert
 
@@ -263,7 +236,7 @@ class App:
     # Components
 
     def check_components(self) -> None:
-        """Check that every component that the settings choose can be made; makes none.
+        """Check that every chosen component can be made, without making it.
 
         Raises:
             SettingsError: An option is unknown or of another type, or no store can be at the URI.
@@ -276,7 +249,7 @@ class App:
 
     @property
     def has_catalog(self) -> bool:
-        """Whether there can be anything to read."""
+        """Whether a catalog exists."""
         return self.settings.has_catalog
 
     @property
@@ -291,7 +264,7 @@ class App:
 
     @property
     def analyzer(self) -> TextAnalyzer:
-        """What makes the terms of keyword search."""
+        """The analyzer of keyword search."""
         return self._use(self._analyzer)
 
     @property
@@ -315,10 +288,7 @@ class App:
         return self._use(self._judge)
 
     def make_generator(self, chosen: GeneratorSettings) -> Generator:
-        """Make a generator, which the caller closes.
-
-        The embedding model is loaded only for one that takes it.
-        """
+        """Make a generator, which the caller closes; only one that takes an embedder loads it."""
         shared = {"embedder": lambda: self.embedder, "analyzer": lambda: self.analyzer}
         return components.make_generator(chosen, self._run, shared)
 
@@ -341,7 +311,7 @@ class App:
         return components.open_store(to, name, record, self.analyzer)
 
     def make_pipeline(self, store: VectorStore, collection: str, **options: Any) -> IngestPipeline:
-        """Make what ingests into a collection; the collection gives the rest of the options."""
+        """Make the ingest pipeline of a collection, which gives the rest of the options."""
         from kvasir.ingesting.pipeline import IngestPipeline
 
         chosen, splitter = self.settings.rag.ingest, self.settings.rag.splitter
@@ -361,7 +331,7 @@ class App:
         )
 
     def temporary_stores(self) -> AbstractContextManager[Callable[[], VectorStore]]:
-        """Give a function that opens empty collections, which are gone afterwards."""
+        """Return a context with a function that opens temporary, empty collections."""
         return components.temporary_stores(self.settings, self.embedder, self.analyzer)
 
     def _fetch(self, url: str) -> tuple[Source, bytes]:
@@ -373,7 +343,6 @@ class App:
         return fetch(url, allow_private=private, max_bytes=most)
 
     def _make_refiner(self, generator: Generator, opened: ExitStack) -> Refiner | None:
-        """Make what rewrites questions, if the settings ask for it; ``generator`` by default."""
         from kvasir.answering.refinement import Refiner
 
         rag = self.settings.chat.rag
@@ -413,7 +382,7 @@ class App:
         return component.get()
 
     def _closing(self, component: T, opened: ExitStack | None = None) -> T:
-        """Close a component with its owner, by default the application, if it can be closed."""
+        """Close a component with its owner, by default the application."""
         close = getattr(component, "close", None)
         if close is not None:
             with self._lock:

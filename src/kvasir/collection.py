@@ -1,8 +1,7 @@
 """One collection: what users call to ingest, search, ask and maintain it.
 
 Public methods take and return plain values; paths, settings, terminals and permissions belong to
-the front doors. What only some callers need is imported by the method that needs it: a search
-must start within 1.5 seconds.
+the front doors. Methods import what only some callers need: a search must start within 1.5 s.
 """
 
 from __future__ import annotations
@@ -21,14 +20,7 @@ from kvasir.core.filters import Filter, parse_filter
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
-from kvasir.core.types import (
-    Answer,
-    AnswerEvent,
-    Hit,
-    Metadata,
-    SearchRequest,
-    StoreAddress,
-)
+from kvasir.core.types import Answer, AnswerEvent, Hit, Metadata, SearchRequest, StoreAddress
 
 if TYPE_CHECKING:
     from kvasir.core.reports import CopyReport, Findings, IngestReport, Repairs
@@ -50,16 +42,11 @@ class Collection:
 
     Attributes:
         name: The collection's name.
-        index: What the leases share, for the process that made it; no part of the service.
+        index: The state that the leases share in this process; not part of the service.
     """
 
     def __init__(self, index: Index, *, on_close: Callable[[], None] = lambda: None) -> None:
-        """Take a lease; nothing is opened yet.
-
-        Args:
-            index: What the leases share.
-            on_close: Called once, after the lease has ended.
-        """
+        """Take a lease; ``on_close`` is called once, after it has ended."""
         self.name = index.name
         self.index = index
         self._on_close = on_close
@@ -111,8 +98,7 @@ class Collection:
         if not query.strip():
             raise RequestError("the query is empty: type one")
         with self._call() as index:
-            asked = index.options.request(query, top_k, min_score_threshold, parse_filter(filters))
-            return index.retrieve(asked)
+            return index.retrieve(self._request(query, top_k, min_score_threshold, filters))
 
     def ask(
         self,
@@ -124,9 +110,7 @@ class Collection:
     ) -> Answer:
         """Answer a question from the documents; arguments and errors as ``search``."""
         with self._call() as index:
-            asked = index.options.request(
-                question, top_k, min_score_threshold, parse_filter(filters)
-            )
+            asked = self._request(question, top_k, min_score_threshold, filters)
             return index.answerer().ask(asked)
 
     def stream(
@@ -138,14 +122,17 @@ class Collection:
         filters: FilterLike = None,
     ) -> AnswerStream:
         """Answer as ``ask`` does, in events; close the stream, or use it in a ``with``."""
-        asked = self.index.options.request(
-            question, top_k, min_score_threshold, parse_filter(filters)
-        )
+        asked = self._request(question, top_k, min_score_threshold, filters)
         check_question(asked.query)
         return AnswerStream(self._events(asked))
 
+    def _request(
+        self, query: str, top_k: int | None, threshold: float | None, filters: FilterLike
+    ) -> SearchRequest:
+        return self.index.options.request(query, top_k, threshold, parse_filter(filters))
+
     def _events(self, asked: SearchRequest) -> Generator[AnswerEvent, None, None]:
-        # A lease, and a call for each step: a stream that nobody reads on keeps nobody waiting.
+        # Each step is a call of its own, so that an unread stream does not block other calls.
         with self.index.leases.lease():
             with self._call() as index:
                 answerer = index.answerer()
@@ -158,7 +145,7 @@ class Collection:
                     yield event
 
     def record(self) -> CollectionRecord:
-        """Return what the catalog knows of the collection."""
+        """Return the collection's record in the catalog."""
         with self._call() as index:
             index.forget_record()
             return index.record()
@@ -176,8 +163,7 @@ class Collection:
 
         Args:
             prefix: The beginning of their source URI.
-            after: Leave out those whose source URI is not greater: the last one of the page
-                before.
+            after: The last source URI of the previous page.
             limit: Most documents; all by default.
         """
         with self._call() as index:
@@ -219,12 +205,11 @@ class Collection:
                 what the settings say.
             prune: Remove documents under the given folders whose file is gone.
             metadata: For every document ingested now; None keeps what each one has.
-            run: Stops the ingest, and is told how far it is.
-            build_graph: Build the search graph in the background where it is due; without,
-                ``optimize`` is left to the caller.
+            run: Stops the ingest and receives its progress.
+            build_graph: Build the search graph in the background where it is due.
 
         Returns:
-            What was done and what failed; a source that cannot be read stops nothing.
+            What was done and what failed; an unreadable source does not stop the others.
 
         Raises:
             WrongEmbedderError: Another embedder made the collection.
@@ -251,8 +236,8 @@ class Collection:
         """Build the search graph where it is due.
 
         Args:
-            wait: Return only when it is in use; otherwise it is built in the background, and
-                given up when the store is closed.
+            wait: Return when it is in use; otherwise build it in the background, until the store
+                is closed.
             run: Stops the building.
 
         Raises:
@@ -275,8 +260,8 @@ class Collection:
     def drop(self) -> None:
         """Delete the collection with everything in it; its name is free for another model.
 
-        Needs no model. Other calls in progress end first, and later ones wait. After an
-        interruption, doing it again does the rest.
+        Needs no model. Calls in progress end first, later ones wait. A second call completes an
+        interrupted one.
 
         Raises:
             WriterConflictError: Another process writes to it; nothing was deleted then.
@@ -300,14 +285,14 @@ class Collection:
     ) -> CopyReport:
         """Copy the collection to another store, or another place; nothing is embedded again.
 
-        The catalog does not record where the store is: with ``rag.vectordb`` set to ``to``
-        everything goes on as before. Under another name, the catalog's records are copied, too.
+        The catalog does not record where the store is: set ``rag.vectordb`` to ``to`` to use the
+        copy. Under another name, the catalog's records are copied, too.
 
         Args:
-            to: Where it is to be.
+            to: The target store.
             name: Its name there; the same by default.
-            exact: Delete what is there beyond the collection.
-            run: Stops the copy, and is told how many chunks are done.
+            exact: Delete chunks there that the collection does not have.
+            run: Stops the copy and receives its progress.
 
         Raises:
             StoppedError: The run was stopped; the next copy goes on from there.
@@ -341,7 +326,7 @@ class Collection:
             return examine(catalog, index.store, self.name, run=run)
 
     def repair(self, *, run: Run | None = None) -> Repairs:
-        """Make the store what the catalog says; a second time there is nothing to do.
+        """Make the store equal to the catalog.
 
         Raises:
             StoppedError: The run was stopped before anything was repaired.
@@ -381,14 +366,10 @@ class Collection:
         Args:
             answered: Questions that the documents answer; made of their sentences by default.
             unanswered: Questions that they do not answer; made by default.
-            apply: Keep it with the collection, so that it refuses by it from now on: always
-                (True) or never (False). By default it is kept only where both kinds of questions
-                were given and it refuses no more of the good ones, nor answers clearly more of
-                the others. One that gained nothing is never kept.
-            run: Stops it, and is told how many questions are done.
-
-        Returns:
-            The decision, what it does worse, and whether it is kept.
+            apply: Keep it always (True) or never (False). By default it is kept only if both
+                kinds of questions were given, it refuses no more of the first kind, and it does
+                not answer clearly more of the second. One without a gain is never kept.
+            run: Stops it and receives its progress.
 
         Raises:
             TooFewQuestionsError: There are too few questions, or too few sentences to make them of.
@@ -415,7 +396,7 @@ class Collection:
             return fitted
 
     def keep_calibration(self, calibration: Calibration | None) -> None:
-        """Keep a decision to refuse with the collection; None brings the shipped one back."""
+        """Store a decision to refuse with the collection; None restores the shipped one."""
         with self._call() as index:
             index.keep_calibration(calibration)
 
@@ -425,7 +406,7 @@ class Collection:
 
     @contextmanager
     def _call(self) -> Iterator[Index]:
-        """Give a call the index, and keep the store open until it has ended."""
+        """Keep the store open during a call."""
         self._check_open()
         with self.index.leases.call():
             yield self.index
@@ -434,7 +415,7 @@ class Collection:
         """Return True if a copy of this name needs records of its own in the catalog.
 
         Raises:
-            NameTakenError: There is such a collection, of other documents.
+            NameTakenError: A collection of this name has other documents.
             UnfinishedError: This collection has half-written documents.
         """
         catalog = self.index.components.catalog

@@ -1,15 +1,13 @@
-"""What the leases of one collection share: its store, and what searches and fills it.
+"""The state that all leases of one collection share: its store, retriever and pipeline.
 
-The store is opened when it is first needed and closed when the last lease and the last call have
-ended, never under a caller.
+The store is opened when it is first needed and closed after the last lease and the last call.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,7 +25,6 @@ from kvasir.core.protocols import (
     Generator,
     Optimizable,
     Reranker,
-    Splitter,
     TextAnalyzer,
     VectorStore,
 )
@@ -39,25 +36,24 @@ from kvasir.core.wire import to_json
 from kvasir.ingesting.publishing import Publisher
 
 if TYPE_CHECKING:
-    from kvasir.evaluation.judges import Judge
     from kvasir.ingesting.pipeline import IngestPipeline
     from kvasir.ingesting.preparing import OnConflict
 
 _RECORD_SECONDS = 2.0
-"""How long a collection's record is believed before it is read again."""
+"""Seconds after which a collection's record is read again."""
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionOptions:
-    """What the operator's settings say about every collection.
+    """The operator's settings for every collection.
 
     Attributes:
-        top_k: Most hits of a search that names no number.
+        top_k: Default number of hits.
         min_score_threshold: ``dense_score`` below which hits are left out, 0..1.
-        filters: What any search is limited to; a caller's filter is ANDed with it.
+        filters: Limits every search; a caller's filter is ANDed with it.
         language: ISO 639-1 code of all documents and questions, or None to detect it.
-        alpha: Share of the dense leg, 0..1, or None for what suits embedder and language.
-        candidates: How many chunks each leg offers to the fusion.
+        alpha: Share of the dense leg, 0..1; None chooses by embedder and language.
+        candidates: Chunks that each leg offers to the fusion.
         rerank_candidates: How many of the best hits the reranker reads.
         prompt: The prompt for language models, with ``{{context}}`` and ``{{question}}``.
         refuse: Say so when the documents do not hold the answer.
@@ -82,7 +78,7 @@ class CollectionOptions:
         min_score_threshold: float | None = None,
         filters: Filter | None = None,
     ) -> SearchRequest:
-        """Return what a caller asks for, within what the operator allows."""
+        """Return a caller's request, within the operator's limits."""
         threshold = self.min_score_threshold if min_score_threshold is None else min_score_threshold
         return SearchRequest(
             replace_surrogates(query),
@@ -93,11 +89,11 @@ class CollectionOptions:
 
 
 class Components(Protocol):
-    """What a collection needs of the process that it is opened in."""
+    """The components of the process that collections use."""
 
     @property
     def has_catalog(self) -> bool:
-        """False while nothing was ever ingested; the catalog need not be made then."""
+        """Whether a catalog exists; false while nothing was ever ingested."""
 
     @property
     def catalog(self) -> Catalog:
@@ -105,23 +101,19 @@ class Components(Protocol):
 
     @property
     def embedder(self) -> Embedder:
-        """What makes vectors."""
+        """The embedder."""
 
     @property
     def analyzer(self) -> TextAnalyzer:
-        """What makes the terms of keyword search."""
-
-    @property
-    def splitter(self) -> Splitter:
-        """What cuts documents."""
+        """The analyzer of keyword search."""
 
     @property
     def reranker(self) -> Reranker | None:
-        """What reads the best hits again, if anything."""
+        """The reranker, if any."""
 
     @property
     def generator(self) -> Generator:
-        """What writes answers."""
+        """The generator of answers."""
 
     def open_store(self, collection: str, made_by: Embedder | CollectionRecord) -> VectorStore:
         """Open the store of a collection."""
@@ -129,22 +121,14 @@ class Components(Protocol):
     def open_copy(self, to: StoreAddress, name: str, record: CollectionRecord) -> VectorStore:
         """Open the store to which a collection is copied; refuse the collection's own."""
 
-    @property
-    def judge(self) -> Judge | None:
-        """What grades answers in evaluations, if anything."""
-
-    def temporary_stores(self) -> AbstractContextManager[Callable[[], VectorStore]]:
-        """Give a function that opens empty collections, which are gone afterwards."""
-
     def make_pipeline(self, store: VectorStore, collection: str, **options: Any) -> IngestPipeline:
-        """Make what ingests into a collection."""
+        """Make the ingest pipeline of a collection."""
 
 
 class Index:
-    """What the leases of one collection share."""
+    """The shared state of one collection's leases; nothing is opened before it is needed."""
 
     def __init__(self, name: str, components: Components, options: CollectionOptions) -> None:
-        """Keep what is needed to open the collection; nothing is opened yet."""
         self.name = name
         self.components = components
         self.options = options
@@ -163,8 +147,6 @@ class Index:
         if store is not None:
             store.close()
 
-    # What calls work with
-
     def record(self) -> CollectionRecord:
         """Return the collection's record, at most ``_RECORD_SECONDS`` old.
 
@@ -179,22 +161,22 @@ class Index:
         return known
 
     def forget_record(self) -> None:
-        """Read the collection's record again when it is next needed."""
+        """Read the collection's record again at its next use."""
         self._known = (0.0, None)
 
     @property
     def store(self) -> VectorStore:
-        """The collection's store; opened when it is first needed."""
+        """The collection's store, opened at its first use."""
         return self._store.get()
 
     @property
     def pipeline(self) -> IngestPipeline:
-        """What ingests into the collection."""
+        """The collection's ingest pipeline."""
         return self._pipeline.get()
 
     @property
     def retriever(self) -> Retriever:
-        """What searches the collection.
+        """The collection's retriever.
 
         Raises:
             CollectionNotFoundError: There is no such collection.
@@ -215,13 +197,9 @@ class Index:
             self.store.optimize(wait=wait, stop=stop)
 
     def answerer(self, generator: Generator | None = None) -> Answerer:
-        """Return what answers from the collection, with the decision to refuse as stored now.
-
-        Args:
-            generator: What writes; by default the one that the settings choose.
-        """
+        """Return an answerer with the stored decision to refuse and, by default, our generator."""
         with self.leases.call():
-            _ = self.retriever  # Refuses another embedder and a lost store at once.
+            _ = self.retriever  # Refuse another embedder and a lost store at once.
             calibration = self.calibration()
         return make_answerer(
             self.components,
@@ -243,7 +221,7 @@ class Index:
         return Calibration.from_stored(stored) if stored else None
 
     def keep_calibration(self, calibration: Calibration | None) -> None:
-        """Keep a decision to refuse with the collection; None brings the shipped one back."""
+        """Store a decision to refuse with the collection; None restores the shipped one."""
         self.record()
         stored = to_json(calibration) if calibration else None
         self.components.catalog.set_calibration(self.name, stored)
@@ -269,7 +247,7 @@ class Index:
 
     @property
     def publisher(self) -> Publisher:
-        """What deletes and relabels documents; needs no model."""
+        """A publisher that deletes and relabels documents; needs no model."""
         catalog = self.components.catalog
         return Publisher(self.store, catalog, None, self.name, writing=self.writing)
 
@@ -284,7 +262,7 @@ class Index:
         return record
 
     def _open_store(self) -> VectorStore:
-        # What the catalog knows of the embedder is enough: copying needs no model.
+        # The catalog's record describes the embedder: copying needs no model.
         components = self.components
         made_by = components.catalog.collection(self.name) or components.embedder
         return components.open_store(self.name, made_by)

@@ -1,8 +1,8 @@
-"""Measures answers: does the right one stand in them, are citations true, what is refused.
+"""Measure answers: gold answers found, citations true, questions refused.
 
-The documents go into a new collection and the questions through the whole path that ``ask``
-takes. A gold answer counts as found when it stands in the answer word for word, both
-normalised as SQuAD's official script does (lower case, no punctuation, no articles).
+The documents go into a new collection, and the questions take the path of ``ask``. A gold answer
+is found if the answer contains it as whole words, both normalised as in SQuAD's official script
+(lower case, no punctuation, no articles).
 
 Source: Rajpurkar et al. 2016, arXiv 1606.05250.
 """
@@ -38,7 +38,7 @@ from kvasir.evaluation.retrieval import (
 )
 
 MakeAnswerer = Callable[[Retriever, FindVersion], Answerer]
-"""Makes the answerer to measure, of a retriever and of documents' texts by id."""
+"""Make the answerer to measure from a retriever and the documents' texts by id."""
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _MARKER = re.compile(r"\s*\[(\d+)\]")
@@ -49,10 +49,8 @@ class AnswerCase:
     """One question and its answer.
 
     Attributes:
-        question: The question.
         gold: Accepted answers; empty for an off-topic question.
-        answer: What came out.
-        correct: Whether a gold answer stands in it.
+        correct: Whether the answer contains a gold answer.
     """
 
     question: str
@@ -67,17 +65,17 @@ class AnswersResult:
 
     Attributes:
         name: The data set.
-        answer_recall: Share of the questions whose answer holds a gold one, 0..1; a refused
-            question counts as one whose answer does not. None when there are no gold answers.
-        words: Mean length of the answers given, in words, markers left out.
+        answer_recall: Share of the questions whose answer contains a gold one, 0..1; a refused
+            question counts as wrong. None without gold answers.
+        words: Mean length of the answers given, in words, without markers.
         refused_on_topic: Share of the data set's questions that were refused, 0..1.
         refused_off_topic: Share of the off-topic questions that were refused, None without any.
         citations: Mean number of citations of the answers given.
-        citation_validity: Share of citations whose quote stands in its document, 0..1.
+        citation_validity: Share of citations whose quote is in its document, 0..1.
         cited: Share of the answers given that have a citation, 0..1.
-        removed_citations: How many markers were taken out.
+        removed_citations: Number of removed markers.
         seconds: Time by stage: ``ingest``, ``answer``.
-        questions: How many questions have a gold answer.
+        questions: Number of questions with a gold answer.
         cases: Every question with its answer, on-topic ones first; not in the JSON form.
     """
 
@@ -110,13 +108,13 @@ def evaluate_answers(
 
     Args:
         dataset: Documents and questions, with gold answers where they are known.
-        embedder: The embedder.
+        embedder: Embeds documents and questions.
         make_store: Opens an empty collection; it is closed at the end.
-        splitter: Cuts the documents.
-        make_answerer: Makes what is measured.
+        splitter: Splits the documents.
+        make_answerer: Makes the answerer to measure.
         off_topic: Questions that the documents do not answer.
         options: How questions are searched for.
-        run: Stops it, also in the middle of an answer; its stages are ``ingest`` and ``answer``.
+        run: Stops it, also during an answer; its stages are ``ingest`` and ``answer``.
 
     Raises:
         StoppedError: The run was stopped.
@@ -200,17 +198,17 @@ def _is_punctuation(character: str) -> bool:
 
 
 def holds(text: str, answers: Sequence[str]) -> bool:
-    """Return True if one of the accepted answers stands in a text, as whole words."""
+    """Return True if a text contains one of the accepted answers as whole words."""
     plain = normalise(_MARKER.sub("", text))
     for answer in map(normalise, answers):
-        # Where words are not spaced there are no word boundaries to ask for.
+        # Scripts without spaces have no word boundaries.
         if answer and (answer in plain if has_cjk(answer) else f" {answer} " in f" {plain} "):
             return True
     return False
 
 
 def without_markers(answer: Answer) -> str:
-    """Return an answer's text without its markers; other bracketed numbers are its own words."""
+    """Return an answer's text without its markers; other bracketed numbers stay."""
     markers = {str(number) for number in range(1, len(answer.hits) + 1)}
     markers.update(str(citation.marker) for citation in answer.citations)
     return _MARKER.sub(lambda match: "" if match[1] in markers else match[0], answer.text).strip()

@@ -1,11 +1,10 @@
-"""Fits the decision to refuse to a collection.
+"""Fit the decision to refuse to a collection.
 
-Questions that the collection answers come from an evaluation folder, or are made of its own
-text: half the words of a sentence, in their order, with words from elsewhere among them, as
-nobody asks in the words of the document. Questions that it does not answer come from a file,
-or are put together from words of several documents. A logistic model is then fitted that
-stays near the shipped one unless the questions speak against it, and the threshold is where
-the two kinds are told apart best on questions that were held out.
+Questions that the collection answers are given, or made of its text: half the words of a
+sentence, in their order, mixed with words from elsewhere, because users do not ask in the words
+of the document. Questions that it does not answer are given, or made of words of several
+documents. The fit is a logistic regression with the shipped coefficients as its prior; the
+threshold separates the two kinds best in cross-validation.
 """
 
 from __future__ import annotations
@@ -36,17 +35,17 @@ from kvasir.core.types import Chunk, SearchRequest
 from kvasir.language.sentences import sentence_spans
 
 FEWEST_QUESTIONS = 20
-"""Of each kind; fewer say too little."""
+"""Fewest questions of each kind."""
 
 MOST_REFUSED = 0.05
 """Largest share of answered questions that may be refused."""
 MOST_REFUSED_MADE = 0.02
-"""The same for questions made of the collection's text: real ones are harder to recognise."""
+"""The same for made questions: real ones are harder to recognise."""
 
 SHIPPED_STAYS = "shipped_decision_stays"
-"""In a report: 1 when fitting gained nothing, so that the decision is the starting one."""
+"""In a report: 1 if fitting gained nothing and the start was kept."""
 MOST_LOST_OFF_TOPIC = 0.02
-"""By how much the share of unanswered questions that are refused may fall, unasked."""
+"""Largest loss of refused unanswered questions, as a share, that is kept by default."""
 
 _FOLDS = 5
 _STEPS = 100
@@ -65,9 +64,9 @@ class Fitted:
 
     Attributes:
         calibration: The decision, with its report.
-        gained: Whether it is better than the one it was fitted from.
-        drawbacks: What it does worse than that one, in words; none where nothing was gained.
-        kept: Whether the collection refuses by it from now on.
+        gained: Whether it is better than the start.
+        drawbacks: What it does worse than the start, in words; empty without a gain.
+        kept: Whether the collection uses it from now on.
     """
 
     calibration: Calibration
@@ -118,13 +117,7 @@ def calibrate(
 def make_questions(
     store: VectorStore, count: int = 200, seed: int = 0, run: Run | None = None
 ) -> MadeQuestions:
-    """Make questions of a collection's sentences.
-
-    Args:
-        store: The collection.
-        count: How many of each kind at most.
-        seed: The same seed gives the same questions.
-        run: Stops it, and is told how many chunks were read.
+    """Make at most ``count`` questions of each kind from a collection's sentences.
 
     Raises:
         StoppedError: The run was stopped.
@@ -194,13 +187,12 @@ def read_features(
         questions: The questions.
         retriever: Searches the collection.
         reader: Computes the features, with the collection's analyzer and embedder.
-        top_k: As many hits as answers are made from.
-        run: Stops it, also in the middle of a question, and is told how many are done.
+        top_k: Number of hits per question.
+        run: Stops it, also during a question, and receives its progress.
         stage: The stage that is reported.
 
     Returns:
-        float64 [n, features]; questions without any hit are left out, as they are refused
-        whatever the weights.
+        float64 [n, features]; without questions that have no hit, which are always refused.
 
     Raises:
         StoppedError: The run was stopped.
@@ -228,15 +220,14 @@ def fit(
     Args:
         answered: Features [n, features] of questions that the collection answers.
         unanswered: Features [m, features] of questions that it does not.
-        start: What the weights are held to where the questions do not say otherwise.
-        most_refused: Largest share, 0..1, of answered questions that may be refused, whatever
-            share of the others is refused then: ``MOST_REFUSED``, or ``MOST_REFUSED_MADE`` for
-            questions from ``make_questions``.
+        start: The prior of the coefficients.
+        most_refused: Largest share, 0..1, of answered questions that may be refused:
+            ``MOST_REFUSED``, or ``MOST_REFUSED_MADE`` for questions from ``make_questions``.
 
     Returns:
-        The calibration; its report has the cross-validated shares of refused questions, by
-        the fitted and (``_before``) by the starting calibration. When the fitted one is no
-        better the starting one is returned, and ``SHIPPED_STAYS`` is 1.
+        The calibration; its report has the cross-validated shares of refused questions, by the
+        fitted and (``_before``) by the starting calibration. Without a gain, the start is
+        returned and ``SHIPPED_STAYS`` is 1.
 
     Raises:
         TooFewQuestionsError: There are too few questions of one kind.
@@ -249,7 +240,7 @@ def fit(
             )
     features = np.concatenate([answered, unanswered])
     truth = np.concatenate([np.ones(len(answered)), np.zeros(len(unanswered))])
-    # Dealt out in turn, so that every fold has both kinds in the same share.
+    # Every fold has both kinds in the same share.
     folds = np.concatenate([np.arange(len(answered)), np.arange(len(unanswered))]) % _FOLDS
     held_out = np.zeros(len(truth))
     for fold in range(_FOLDS):
@@ -270,7 +261,6 @@ def fit(
         "refused_off_topic_before": float(before[~asked].mean()),
     }
     if _errors(after, asked) >= _errors(before, asked):
-        # Questions that are hard to tell apart teach nothing better than what is shipped.
         return Calibration(
             start.weights, start.bias, start.threshold, report | {SHIPPED_STAYS: 1.0}
         )
@@ -278,13 +268,13 @@ def fit(
 
 
 def decide(calibration: Calibration, *, all_given: bool, apply: bool | None = None) -> Fitted:
-    """Decide whether a fitted decision is kept: never one that gained nothing.
+    """Decide whether a fitted decision is kept: never one without a gain.
 
     Args:
-        calibration: What ``fit`` returned.
+        calibration: The result of ``fit``.
         all_given: Whether no question was made: made ones are a rough guide.
-        apply: Keep it or not, as the user wants; by default it is kept where all questions were
-            given and it does nothing worse.
+        apply: The user's choice; by default it is kept if all questions were given and it does
+            nothing worse.
     """
     gained = not calibration.report[SHIPPED_STAYS]
     worse = drawbacks(calibration) if gained else []
@@ -293,7 +283,7 @@ def decide(calibration: Calibration, *, all_given: bool, apply: bool | None = No
 
 
 def drawbacks(calibration: Calibration) -> list[str]:
-    """Say in words what a fitted decision does worse than the one it was fitted from."""
+    """Describe in words what a fitted decision does worse than the start."""
     report = calibration.report
     found: list[str] = []
     lost = report["refused_off_topic_before"] - report["refused_off_topic"]
@@ -310,7 +300,7 @@ def _errors(refused: NDArray[np.bool_], asked: NDArray[np.bool_]) -> float:
 
 
 def _logistic(features: Features, truth: NDArray[np.float64], start: Calibration) -> Calibration:
-    """Fit by Newton's method, both kinds weighing the same, with the start as the prior."""
+    """Fit by Newton's method, with equal weight of both kinds and the start as the prior."""
     rows = np.column_stack([features, np.ones(len(features))])
     origin = np.array([*start.weights, start.bias])
     weights = origin.copy()
@@ -325,7 +315,7 @@ def _logistic(features: Features, truth: NDArray[np.float64], start: Calibration
         curvature = balance * probabilities * (1.0 - probabilities)
         hessian = (rows * curvature[:, None]).T @ rows + np.diag(strength)
         step = np.linalg.solve(hessian, gradient)
-        # A full step can overshoot where the kinds are told apart perfectly.
+        # A full step can overshoot if the kinds are perfectly separable.
         weights -= step / max(1.0, float(np.abs(step).max()) / 2.0)
         if np.abs(step).max() < 1e-6:
             break
@@ -335,12 +325,12 @@ def _logistic(features: Features, truth: NDArray[np.float64], start: Calibration
 def _best_threshold(
     probabilities: NDArray[np.float64], truth: NDArray[np.float64], most_refused: float
 ) -> float:
-    """Return the cut with the fewest good ones refused and bad ones answered."""
+    """Return the threshold with the smallest sum of the two error rates."""
     values = np.unique(probabilities)
     cuts = np.clip(np.concatenate([values[:1] / 2, (values[1:] + values[:-1]) / 2]), 0.01, 0.99)
     refused = probabilities[None, :] < cuts[:, None]
     wrongly = refused[:, truth == 1].mean(axis=1)
     errors = wrongly + (~refused[:, truth == 0]).mean(axis=1)
-    # The lowest cut refuses next to nothing, so that one is always allowed.
+    # The lowest cut refuses almost nothing and is always allowed.
     errors[(wrongly > most_refused) & (cuts > cuts[0])] = np.inf
     return float(np.median(cuts[np.isclose(errors, errors.min())]))

@@ -1,21 +1,21 @@
-"""Measures how well a splitter's chunks fit the passages that answer questions.
+"""Measure how well a splitter's chunks fit the passages that answer questions.
 
 A data set is a folder with ``questions.jsonl`` (``corpus_id``, ``question``, ``references``
 with ``start_index`` and ``end_index``) and one ``CORPUS_ID.md`` for each corpus; the indices
-count characters of the file as it stands, newlines untouched.
+count characters of the unchanged file.
 
-All corpora go into one collection, each question retrieves its best chunks, and its score
-comes from spans of characters. With R the reference spans, C the retrieved chunks and X the
-union of their overlaps (chunks of another corpus overlap nothing):
+All corpora go into one collection, and each question retrieves its best chunks. With R the
+reference spans, C the retrieved chunks and X the union of their overlaps (chunks of another
+corpus overlap nothing):
 
     recall           = |X| / sum |R|
     precision        = |X| / sum |C|
     IoU              = |X| / (sum |C| + |union R - X|)
     precision-omega  = |X'| / (|union C'| + |union R - X'|)
 
-where C' are all chunks of the collection that overlap a reference, and X' what they share with
-the references: the precision of a perfect retriever. ``sum |C|`` counts text twice that two
-retrieved chunks share, so overlap costs. Each figure is the mean over the questions.
+where C' are all chunks of the collection that overlap a reference, and X' their overlaps: the
+precision of a perfect retriever. ``sum |C|`` counts shared text of two chunks twice, so overlap
+costs. Each figure is the mean over the questions.
 
 Source: https://github.com/brandonstarxel/chunking_evaluation (base_evaluation.py), described
 in Smith and Troynikov, Evaluating Chunking Strategies for Retrieval, Chroma 2024. The paper
@@ -24,7 +24,7 @@ calls the metrics token-level; its code counts characters, and so does this modu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -55,13 +55,7 @@ _LANGUAGE_SAMPLE = 5000
 
 @dataclass(frozen=True, slots=True)
 class ChunkingQuestion:
-    """A question and where its answer stands.
-
-    Attributes:
-        text: The question.
-        document_id: The document that answers it.
-        references: Spans of that document's text, in characters.
-    """
+    """A question, the document that answers it, and spans of its text, in characters."""
 
     text: str
     document_id: str
@@ -70,13 +64,7 @@ class ChunkingQuestion:
 
 @dataclass(frozen=True, slots=True)
 class ChunkingDataset:
-    """Corpora and questions.
-
-    Attributes:
-        name: The folder's name.
-        documents: One a corpus; ``title`` is its name.
-        questions: In the file's order.
-    """
+    """Corpora, each a document with its name as ``title``, and questions, in the file's order."""
 
     name: str
     documents: tuple[Document, ...]
@@ -90,9 +78,9 @@ class ChunkingResult:
     Attributes:
         metrics: The mean over all questions of each of ``METRICS``, 0..1.
         corpora: The same by corpus.
-        questions: How many questions there were.
-        chunks: How many chunks there were.
-        characters: Their mean length.
+        questions: Number of questions.
+        chunks: Number of chunks.
+        characters: Mean length of a chunk.
         seconds: Time by stage: ``split``, and ``retrieve`` with the embedding.
         per_question: Metric -> float64 [questions]; not in the JSON form.
     """
@@ -107,11 +95,7 @@ class ChunkingResult:
 
 
 def load_chunking_dataset(folder: str | Path, *, language: str | None = None) -> ChunkingDataset:
-    """Read a folder as the module describes it.
-
-    Args:
-        folder: The folder.
-        language: ISO 639-1 code of all corpora; detected when None.
+    """Read a folder in the module's layout; ``language`` None detects each corpus' language.
 
     Raises:
         RequestError: A file is missing or a line is malformed; names the file and the line.
@@ -152,12 +136,11 @@ def evaluate_chunking(
     """Split the corpora, ask the questions and compare spans.
 
     Args:
-        dataset: What to measure on.
-        splitter: What to measure.
-        retrieve: Finds chunks: ``DenseSearch`` as the data set's authors do, ``StoreSearch`` as a
-            search does, or any other way.
+        dataset: Corpora and questions.
+        splitter: The splitter to measure.
+        retrieve: ``DenseSearch`` as the data set's authors, ``StoreSearch`` as our searches.
         top_k: Chunks retrieved for a question.
-        run: Stops it, and is told how far it is.
+        run: Stops it and receives its progress.
 
     Raises:
         StoppedError: The run was stopped.
@@ -178,16 +161,11 @@ def evaluate_chunking(
     by_document: dict[str, list[Chunk]] = {}
     for chunk in chunks:
         by_document.setdefault(chunk.document_id, []).append(chunk)
-    scores = np.array(
-        [
-            [
-                *_scores(question, hits),
-                _omega(question, by_document.get(question.document_id, [])),
-            ]
-            for question, hits in zip(dataset.questions, found, strict=True)
-        ],
-        dtype=np.float64,
-    )
+    rows = [
+        (*_scores(question, hits), _omega(question, by_document.get(question.document_id, [])))
+        for question, hits in zip(dataset.questions, found, strict=True)
+    ]
+    scores = np.array(rows, dtype=np.float64)
     owners = np.array([question.document_id for question in dataset.questions])
     return ChunkingResult(
         metrics=_means(scores),
@@ -203,10 +181,9 @@ def evaluate_chunking(
 
 
 class DenseSearch:
-    """Retrieves by cosine alone, comparing every question with every chunk."""
+    """Retrieves by cosine, comparing every question with every chunk."""
 
     def __init__(self, embedder: Embedder, run: Run | None = None) -> None:
-        """Args: what embeds passages and questions, and what stops it."""
         self._embedder = embedder
         self._run = run or Run()
 
@@ -216,18 +193,14 @@ class DenseSearch:
         """Return the nearest chunks of each question, best first."""
         if not chunks:
             return [[] for _ in questions]
-        parts = []
-        for first in range(0, len(chunks), _TEXTS_AT_ONCE):
-            passages = [chunk.passage for chunk in chunks[first : first + _TEXTS_AT_ONCE]]
-            parts.append(self._run.call(partial(self._embedder.embed_documents, passages)))
-            self._run.step("embed", first + len(passages), len(chunks), "chunks")
-        scores = self._embedder.embed_queries(questions) @ np.concatenate(parts).T
+        vectors = np.concatenate([part for _, part in _embed(chunks, self._embedder, self._run)])
+        scores = self._embedder.embed_queries(questions) @ vectors.T
         order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
         return [[chunks[index] for index in row] for row in order]
 
 
 class StoreSearch:
-    """Retrieves as a search does: an empty collection, both legs, fused."""
+    """Retrieves as a search does, in a temporary collection with both legs."""
 
     def __init__(
         self,
@@ -237,14 +210,13 @@ class StoreSearch:
         options: RetrievalOptions | None = None,
         run: Run | None = None,
     ) -> None:
-        """Set the path.
+        """Keep the components.
 
         Args:
             embedder: Embeds passages and questions.
-            make_store: Opens an empty collection; it is closed after each run. Removing its
-                files is the caller's.
-            options: How questions are searched for; how many chunks each gets is asked anew.
-            run: Stops it, and is told how far embedding is.
+            make_store: Opens an empty collection; it is closed, not deleted, after each run.
+            options: How questions are searched for; its ``top_k`` is not used.
+            run: Stops it and receives its progress.
         """
         self._embedder = embedder
         self._make_store = make_store
@@ -257,12 +229,8 @@ class StoreSearch:
         """Return the best chunks of each question, best first."""
         store = self._make_store()
         try:
-            for first in range(0, len(chunks), _TEXTS_AT_ONCE):
-                batch = chunks[first : first + _TEXTS_AT_ONCE]
-                passages = [chunk.passage for chunk in batch]
-                vectors = self._run.call(partial(self._embedder.embed_documents, passages))
+            for batch, vectors in _embed(chunks, self._embedder, self._run):
                 store.upsert(batch, vectors)
-                self._run.step("embed", first + len(batch), len(chunks), "chunks")
             languages = {str(chunk.metadata.get("language", UNKNOWN)) for chunk in chunks}
             retriever = make_retriever(self._embedder, store, languages - {UNKNOWN}, self._options)
             search = replace(self._options.search, top_k=top_k)
@@ -272,11 +240,21 @@ class StoreSearch:
         return [[hit.chunk for hit in hits] for hits in found]
 
 
+def _embed(
+    chunks: Sequence[Chunk], embedder: Embedder, run: Run
+) -> Iterator[tuple[Sequence[Chunk], NDArray[np.float32]]]:
+    for first in range(0, len(chunks), _TEXTS_AT_ONCE):
+        batch = chunks[first : first + _TEXTS_AT_ONCE]
+        passages = [chunk.passage for chunk in batch]
+        yield batch, run.call(partial(embedder.embed_documents, passages))
+        run.step("embed", first + len(batch), len(chunks), "chunks")
+
+
 def _read_corpus(root: Path, name: str, language: str | None) -> Document:
     path = root / f"{name}.md"
     if path.parent != root or not path.is_file():
         raise RequestError(f"{path} is missing, but questions.jsonl asks about it")
-    # newline="" keeps what the indices count.
+    # newline="" keeps the characters that the indices count.
     with path.open(encoding="utf-8", newline="") as file:
         text = file.read()
     metadata = {"language": language or detect(text[:_LANGUAGE_SAMPLE])}
@@ -286,12 +264,8 @@ def _read_corpus(root: Path, name: str, language: str | None) -> Document:
 def _scores(question: ChunkingQuestion, hits: Iterable[Chunk]) -> tuple[float, float, float]:
     """Return recall, precision and IoU."""
     hits = list(hits)
-    overlaps = [
-        span
-        for chunk in hits
-        if chunk.document_id == question.document_id
-        for span in _overlaps(question, chunk)
-    ]
+    own = [chunk for chunk in hits if chunk.document_id == question.document_id]
+    overlaps = [span for chunk in own for span in _overlaps(question, chunk)]
     shared = _length(_union(overlaps))
     relevant = _length(question.references)
     retrieved = sum(chunk.end - chunk.start for chunk in hits)

@@ -1,4 +1,4 @@
-"""Says whether one run is really better than another: a paired bootstrap over questions.
+"""Test whether one run is better than another: a paired bootstrap over questions.
 
 Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 16; Sakai,
 "Evaluating Evaluation Metrics based on the Bootstrap", SIGIR 2006.
@@ -33,10 +33,10 @@ class Comparison:
         difference: Mean of b minus mean of a.
         low: Lower bound of its interval.
         high: Upper bound.
-        p_value: How often a difference at least this large would arise by chance (two-sided),
-            if the runs were equal.
-        better: On how many questions b was better.
-        worse: On how many it was worse.
+        p_value: Probability of a difference at least this large if the runs are equal
+            (two-sided).
+        better: Number of questions on which b is better.
+        worse: Number of questions on which b is worse.
     """
 
     computed: ClassVar[tuple[str, ...]] = ("real",)
@@ -49,7 +49,7 @@ class Comparison:
 
     @property
     def real(self) -> bool:
-        """Whether chance is an unlikely explanation (p below 0.05)."""
+        """Whether the difference is significant (p below 0.05)."""
         return self.p_value < 0.05
 
 
@@ -61,28 +61,22 @@ def paired_bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two runs question by question.
+    """Compare one metric of two runs, float64 [queries] for the same questions in one order.
 
-    Args:
-        a: Metric of the first run, float64 [queries].
-        b: The same of the second, for the same questions in the same order.
-        samples: How often the questions are drawn anew.
-        level: Share of the bootstrap differences inside the interval.
-        seed: Makes the result repeatable.
+    ``level`` is the share of the bootstrap differences in the interval.
 
     Raises:
         RequestError: The runs do not have the same number of questions, or none.
     """
-    if a.shape != b.shape or a.ndim != 1 or not a.size:
-        raise RequestError(
-            f"two runs over the same questions are needed, not of {a.shape} and {b.shape}"
-        )
+    _check_shapes(a, b)
+    if a.ndim != 1 or not a.size:
+        raise _unequal(a, b)
     differences = np.asarray(b - a, dtype=np.float64)
     observed = float(differences.mean())
     means = bootstrap_means(differences[:, None], samples, seed)[:, 0]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    # Around 0, as if the runs were equal; one is added so that p is never 0. The tolerance
-    # keeps differences that are equal but for rounding.
+    # Shifted to 0, for equal runs; one is added so that p is never 0. The tolerance allows for
+    # rounding.
     extreme = np.abs(means - observed) >= abs(observed) - 1e-12
     return Comparison(
         difference=observed,
@@ -99,9 +93,9 @@ class MetricComparison:
     """One metric of two runs.
 
     Attributes:
-        a: Mean of the first run, over the questions that both have a value for.
+        a: Mean of the first run, over the questions with a value in both.
         b: Mean of the second.
-        questions: How many questions those are.
+        questions: Number of those questions.
         comparison: The difference.
     """
 
@@ -112,20 +106,14 @@ class MetricComparison:
 
 
 def compare_runs(a: PerQuestion, b: PerQuestion) -> dict[str, MetricComparison]:
-    """Compare two runs over the same questions, metric by metric.
-
-    A metric that no question has a value for in both runs is left out.
+    """Compare two runs over the same questions, for each metric with values in both.
 
     Raises:
         RequestError: The runs do not have the same number of questions.
     """
     compared: dict[str, MetricComparison] = {}
     for name in (name for name in a if name in b):
-        if a[name].shape != b[name].shape:
-            raise RequestError(
-                f"two runs over the same questions are needed, not of {a[name].shape} and "
-                f"{b[name].shape}"
-            )
+        _check_shapes(a[name], b[name])
         both = ~(np.isnan(a[name]) | np.isnan(b[name]))
         if both.any():
             first, second = a[name][both], b[name][both]
@@ -141,13 +129,7 @@ def compare_runs(a: PerQuestion, b: PerQuestion) -> dict[str, MetricComparison]:
 def answers_per_question(
     result: AnswersResult, off_topic: int, judgement: Judgement | None = None
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the figures of single questions.
-
-    Args:
-        result: A run.
-        off_topic: How many questions at its end are off-topic ones.
-        judgement: A judge's grades of the same run.
-    """
+    """Return the figures of each question; the last ``off_topic`` ones are off-topic."""
     on = len(result.cases) - off_topic
     columns: dict[str, list[float | None]] = {
         "answer_recall": [float(case.correct) if case.gold else None for case in result.cases],
@@ -168,7 +150,7 @@ def answers_per_question(
 
 
 def conclude(name: str, compared: MetricComparison) -> str:
-    """Say in a sentence whether a difference is real."""
+    """Return a sentence that says whether a difference is real."""
     found = compared.comparison
     if found.better == found.worse == 0:
         return f"No difference: {name} is the same with A and B on each of the questions."
@@ -187,6 +169,17 @@ def conclude(name: str, compared: MetricComparison) -> str:
     return (
         f"No real difference can be seen: {size} ({interval}), but chance alone would bring as "
         f"much about in {_share(found.p_value)} cases.{advice}"
+    )
+
+
+def _check_shapes(a: NDArray[np.float64], b: NDArray[np.float64]) -> None:
+    if a.shape != b.shape:
+        raise _unequal(a, b)
+
+
+def _unequal(a: NDArray[np.float64], b: NDArray[np.float64]) -> RequestError:
+    return RequestError(
+        f"two runs over the same questions are needed, not of {a.shape} and {b.shape}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Reads evaluation data in BEIR's layout.
+"""Read evaluation data in BEIR's layout.
 
 A folder holds ``corpus.jsonl`` (``_id``, ``text`` and usually ``title``), ``queries.jsonl``
 (``_id``, ``text``, optionally ``answers``) and ``qrels/test.tsv`` with a header line
@@ -9,6 +9,7 @@ Source: https://github.com/beir-cellar/beir/wiki/Load-your-custom-dataset
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationQuery:
-    """One question.
-
-    Attributes:
-        id: Its id in the judgements.
-        text: The question.
-        answers: Accepted answers, where the data set has them.
-    """
+    """One question, with its id in the judgements and the accepted answers, if known."""
 
     id: str
     text: str
@@ -63,8 +58,8 @@ def load_dataset(folder: str | Path, split: str = "test") -> RetrievalDataset:
 
     Args:
         folder: The folder.
-        split: Which judgements: the name of a file in ``qrels/``, without ``.tsv``. When
-            there is only one file, it is taken whatever its name.
+        split: The name of a file in ``qrels/``, without ``.tsv``. A single file is used whatever
+            its name.
 
     Raises:
         RequestError: A file is missing, or a line is malformed; names the file and the line.
@@ -78,37 +73,39 @@ def load_dataset(folder: str | Path, split: str = "test") -> RetrievalDataset:
     queries = _read_queries(root / "queries.jsonl")
     qrels = _read_qrels(_qrels_path(root, split), {p.id for p in passages}, {q.id for q in queries})
     judged = tuple(query for query in queries if query.id in qrels)
-    # In the order of the questions, so that results line up with them.
+    # Results are in the order of the questions.
     ordered = {query.id: qrels[query.id] for query in judged}
     return RetrievalDataset(root.name, passages, judged, ordered)
 
 
 def _read_corpus(path: Path) -> tuple[Passage, ...]:
-    passages: dict[str, Passage] = {}
-    for number, row in read_json_lines(path):
-        key = _text(row, "_id", path, number)
-        if key in passages:
-            raise malformed(path, number, f"the _id '{key}' stands here a second time")
-        title = _text(row, "title", path, number, default="")
-        passages[key] = Passage(key, title, _text(row, "text", path, number))
-    if not passages:
-        raise RequestError(f"{path} holds no documents")
-    return tuple(passages.values())
+    return tuple(
+        Passage(key, _text(row, "title", path, number, default=""), text)
+        for number, row, key, text in _read_rows(path, "documents")
+    )
 
 
 def _read_queries(path: Path) -> tuple[EvaluationQuery, ...]:
-    queries: dict[str, EvaluationQuery] = {}
-    for number, row in read_json_lines(path):
-        key = _text(row, "_id", path, number)
-        if key in queries:
-            raise malformed(path, number, f"the _id '{key}' stands here a second time")
+    queries: list[EvaluationQuery] = []
+    for number, row, key, text in _read_rows(path, "questions"):
         answers = row.get("answers", [])
         if not isinstance(answers, list) or not all(isinstance(item, str) for item in answers):
             raise malformed(path, number, "'answers' must be a list of texts")
-        queries[key] = EvaluationQuery(key, _text(row, "text", path, number), tuple(answers))
-    if not queries:
-        raise RequestError(f"{path} holds no questions")
-    return tuple(queries.values())
+        queries.append(EvaluationQuery(key, text, tuple(answers)))
+    return tuple(queries)
+
+
+def _read_rows(path: Path, kind: str) -> Iterator[tuple[int, dict[str, Any], str, str]]:
+    """Yield each row's line number, the row, its unique ``_id`` and its ``text``."""
+    known: set[str] = set()
+    for number, row in read_json_lines(path):
+        key = _text(row, "_id", path, number)
+        if key in known:
+            raise malformed(path, number, f"the _id '{key}' stands here a second time")
+        known.add(key)
+        yield number, row, key, _text(row, "text", path, number)
+    if not known:
+        raise RequestError(f"{path} holds no {kind}")
 
 
 def _qrels_path(root: Path, split: str) -> Path:
@@ -147,7 +144,6 @@ def _read_qrels(path: Path, passages: set[str], queries: set[str]) -> dict[str, 
 
 
 def _is_header(columns: list[str]) -> bool:
-    """Return True for a header: it has no number in its last column."""
     return not columns[-1].strip().lstrip("-").isdigit()
 
 

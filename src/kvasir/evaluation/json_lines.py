@@ -1,4 +1,4 @@
-"""Reads files of JSON lines; every error names the file and the line."""
+"""Read files of JSON lines; every error names the file and the line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kvasir.core.errors import RequestError
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the lines of a UTF-8 file that are not blank, with their numbers from 1.
 
-    Only a line feed ends a line; Unicode has other line separators, which text may contain.
+    Only a line feed ends a line: text may contain Unicode's other line separators.
 
     Raises:
         RequestError: The file is missing, unreadable or not UTF-8.
@@ -47,7 +47,7 @@ def parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the objects of a file with their line numbers from 1; blank lines are skipped.
+    """Yield the objects of a file with their line numbers from 1, without blank lines.
 
     Raises:
         RequestError: The file cannot be read, or a line is not a JSON object.

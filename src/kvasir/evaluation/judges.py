@@ -1,7 +1,6 @@
-"""Lets a judge, usually a language model, grade answers and what they were made from.
+"""Grade answers and their passages by a judge, usually a language model.
 
-The figures that need no judge are those of ``answers``; a judge adds its own to each question.
-Judges are found by name like every component (entry points ``kvasir.judges``).
+Judges are components, found by name (entry points ``kvasir.judges``).
 """
 
 from __future__ import annotations
@@ -17,13 +16,12 @@ from kvasir.evaluation.answers import AnswerCase, without_markers
 
 @dataclass(frozen=True, slots=True)
 class JudgedCase:
-    """What a judge is shown of one question.
+    """A question as a judge sees it.
 
     Attributes:
-        question: The question.
-        answer: The answer without its markers; empty where it was refused.
-        contexts: The texts that were retrieved, best first.
-        reference: An accepted answer, or None where none is known.
+        answer: The answer without its markers; empty if it was refused.
+        contexts: The retrieved texts, best first.
+        reference: An accepted answer, or None if none is known.
     """
 
     question: str
@@ -37,7 +35,7 @@ class Verdict:
     """A judge's grades of one question.
 
     Attributes:
-        scores: Metric -> 0..1, higher is better. A metric that does not apply is left out.
+        scores: Metric -> 0..1, higher is better, for the metrics that apply.
         failures: Metric -> why the judge could not grade it.
     """
 
@@ -51,7 +49,7 @@ class Judge(Protocol):
     metrics: Sequence[str]
 
     def check(self) -> None:
-        """See whether the judge is there, before an evaluation spends its time.
+        """Check, before an evaluation, that the judge can be used.
 
         Raises:
             ComponentError: It cannot be reached.
@@ -74,10 +72,10 @@ class Judgement:
     """The grades of a run.
 
     Attributes:
-        metrics: Mean of each metric over the questions that were graded; None without any.
-        graded: Metric -> how many questions were graded.
-        failed: Metric -> how many the judge could not grade.
-        verdicts: Every question's, in the order of the cases; not in the JSON form.
+        metrics: Mean of each metric over the graded questions; None without any.
+        graded: Metric -> number of graded questions.
+        failed: Metric -> number of questions that the judge could not grade.
+        verdicts: One a case, in their order; not in the JSON form.
     """
 
     metrics: Mapping[str, float | None]
@@ -89,13 +87,7 @@ class Judgement:
 def judge_answers(
     cases: Sequence[AnswerCase], judge: Judge, *, run: Run | None = None
 ) -> Judgement:
-    """Has a judge grade the cases of a run.
-
-    Args:
-        cases: Questions with their answers; those without gold answers count for the metrics
-            that need none.
-        judge: The judge.
-        run: Stops it, and is told how far it is.
+    """Let a judge grade the cases of a run.
 
     Raises:
         StoppedError: The run was stopped.
@@ -115,7 +107,7 @@ def judge_answers(
 
 
 def to_judged(case: AnswerCase) -> JudgedCase:
-    """Return what a judge is shown of a case."""
+    """Return a case as a judge sees it."""
     answer = case.answer
     return JudgedCase(
         question=case.question,

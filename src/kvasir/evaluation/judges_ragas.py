@@ -1,12 +1,11 @@
-"""Ragas' metrics, judged by any server that speaks OpenAI's chat completions.
+"""Ragas' metrics, judged by any server with OpenAI's chat completions.
 
-Faithfulness (are the answer's statements borne out by the passages?), answer relevancy (do
-questions made of the answer resemble the one asked?), context precision (do the passages that
-help stand above the others?) and context recall (are the accepted answer's statements in the
-passages?). The server is asked for JSON; the library ``instructor`` checks it and asks again.
+Faithfulness (do the passages support the answer's statements?), answer relevancy (do questions
+made of the answer resemble the one asked?), context precision (are helpful passages ranked above
+the others?) and context recall (are the accepted answer's statements in the passages?).
 
-Ragas' telemetry is switched off (``core.environment``), and its own client, which writes an id
-to the home directory, is not used.
+Ragas' telemetry is switched off (``core.environment``), and its client, which writes an id to
+the home directory, is not used.
 
 Source: Es et al. 2023, arXiv 2309.15217; https://docs.ragas.io (ragas 0.4).
 """
@@ -27,12 +26,7 @@ from instructor.core.exceptions import InstructorError
 from pydantic import BaseModel
 from ragas.embeddings.base import BaseRagasEmbedding
 from ragas.llms.base import InstructorBaseRagasLLM
-from ragas.metrics.collections import (
-    AnswerRelevancy,
-    ContextPrecision,
-    ContextRecall,
-    Faithfulness,
-)
+from ragas.metrics.collections import AnswerRelevancy, ContextPrecision, ContextRecall, Faithfulness
 
 from kvasir.core.errors import (
     ComponentError,
@@ -47,7 +41,7 @@ from kvasir.evaluation.judges import JudgedCase, Verdict
 
 T = TypeVar("T", bound=BaseModel)
 
-# What fails is raised, and reported here; the library would print it besides.
+# Failures are raised and reported here; the library would print them as well.
 logging.getLogger("instructor").setLevel(logging.CRITICAL)
 
 _FAITHFULNESS = "faithfulness"
@@ -55,8 +49,8 @@ _RELEVANCY = "answer_relevancy"
 _PRECISION = "context_precision"
 _RECALL = "context_recall"
 
-# What one question's length or wording can bring about. A timeout is a kind of connection error
-# to the client, so this is looked at first.
+# Errors that one question's length or wording can cause. Checked before connection errors,
+# because the client's timeout is one.
 _OF_ONE_QUESTION = (
     openai.APITimeoutError,
     openai.BadRequestError,
@@ -88,11 +82,11 @@ class RagasJudge:
             model: The model's name at the server.
             base_url: The server, such as ``http://localhost:8000/v1``; ``/v1`` may be left out.
             api_key: Its key, if it asks for one.
-            temperature: 0 for the likeliest words; None where the model takes no temperature.
+            temperature: 0 for the likeliest words; None if the model takes no temperature.
             max_tokens: Most tokens of one reply.
-            workers: How many questions are graded at once.
+            workers: Number of questions that are graded at once.
             timeout: Seconds for one reply.
-            retries: How often a reply that is not what was asked for is asked for again.
+            retries: Number of retries after an unusable reply.
 
         Raises:
             SettingsError: The model or the server is missing.
@@ -116,7 +110,7 @@ class RagasJudge:
         self._retries = retries
 
     def check(self) -> None:
-        """See whether the server is there and take the key; the model is not asked.
+        """Check that the server can be reached and accepts the key.
 
         Raises:
             ComponentError: It cannot be reached.
@@ -124,7 +118,7 @@ class RagasJudge:
         """
         headers = {"Authorization": f"Bearer {self._api_key}"}
         try:
-            # Not every server lists its models: any answer but a refusal will do.
+            # Not every server lists its models: any reply except a refusal is accepted.
             reply = httpx.get(f"{self._base_url}/models", headers=headers, timeout=self._timeout)
         except httpx.HTTPError as error:
             raise self._unreachable() from error
@@ -183,7 +177,7 @@ class RagasJudge:
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(grade(case)) for case in cases]
             except BaseExceptionGroup as errors:
-                # All tasks ask one server: the first failure says it all.
+                # All tasks use one server: the first failure is enough.
                 raise errors.exceptions[0] from None
         return [task.result() for task in tasks]
 
@@ -206,7 +200,7 @@ class RagasJudge:
         return Verdict(scores, failures)
 
     def _fatal(self, error: BaseException) -> KvasirError | None:
-        """Return what to raise where no later question could fare better."""
+        """Return the error to raise if every later question would fail as well."""
         for cause in _causes(error):
             if isinstance(cause, _OF_ONE_QUESTION):
                 return None
@@ -247,22 +241,16 @@ class _Graders:
         """Yield the metrics that apply to a case."""
         contexts = list(case.contexts)
         if case.answer and contexts:
-            yield (
-                _FAITHFULNESS,
-                self._faithfulness.ascore(case.question, case.answer, contexts),
-            )
+            yield _FAITHFULNESS, self._faithfulness.ascore(case.question, case.answer, contexts)
         if case.answer:
             yield _RELEVANCY, self._relevancy.ascore(case.question, case.answer)
         if case.reference and contexts:
-            yield (
-                _PRECISION,
-                self._precision.ascore(case.question, case.reference, contexts),
-            )
+            yield _PRECISION, self._precision.ascore(case.question, case.reference, contexts)
             yield _RECALL, self._recall.ascore(case.question, contexts, case.reference)
 
 
 class _Server(InstructorBaseRagasLLM):
-    """The language model, as Ragas' metrics ask it."""
+    """The language model behind Ragas' metrics."""
 
     def __init__(self, client: Any, model: str, sampling: dict[str, float], retries: int) -> None:
         self._client = client
@@ -271,11 +259,11 @@ class _Server(InstructorBaseRagasLLM):
         self._retries = retries
 
     def generate(self, prompt: str, response_model: type[T]) -> T:
-        """Ask and wait; the metrics used here do not."""
+        """Ask and wait; not used by these metrics."""
         return asyncio.run(self.agenerate(prompt, response_model))
 
     async def agenerate(self, prompt: str, response_model: type[T]) -> T:
-        """Ask for a reply of a form."""
+        """Ask for a reply of the model's type."""
         reply = await self._client.chat.completions.create(
             model=self._model,
             messages=[{"role": "user", "content": prompt}],
@@ -287,7 +275,7 @@ class _Server(InstructorBaseRagasLLM):
 
 
 class _Embeddings(BaseRagasEmbedding):
-    """Our embedder, as Ragas asks it."""
+    """Our embedder behind Ragas' interface."""
 
     def __init__(self, embedder: Embedder) -> None:
         super().__init__()
@@ -310,7 +298,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _reason(error: BaseException) -> str:
-    # The client's error says more than the list of attempts that is made of it.
+    # The client's error says more than instructor's list of attempts.
     cause = next((each for each in _causes(error) if isinstance(each, _OF_ONE_QUESTION)), error)
     first = str(cause).strip().splitlines()
     return f"no usable reply: {first[0] if first else type(cause).__name__}"

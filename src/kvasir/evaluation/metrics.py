@@ -1,9 +1,8 @@
 """Rank metrics of retrieval: nDCG@10, recall at 1, 5 and 10, MRR@10.
 
-They follow trec_eval, so that a figure can be laid beside published ones: gains are the
-judgements themselves, the discount is ``1 / log2(rank + 1)``, documents of equal score stand
-in descending order of their id, and every judged query counts, with 0 where the run holds no
-answer to it. The tests hold them equal to ``ir_measures``.
+They follow trec_eval, so that figures compare with published ones: gains are the judgements,
+the discount is ``1 / log2(rank + 1)``, documents of equal score are in descending order of their
+id, and a judged query without results counts as 0. The tests compare them with ``ir_measures``.
 
 Source: https://github.com/usnistgov/trec_eval (m_ndcg_cut.c, m_recall.c, m_recip_rank.c).
 """
@@ -28,15 +27,7 @@ METRICS = ("ndcg@10", "recall@10", "recall@5", "recall@1", "mrr@10")
 
 
 def per_query(qrels: Qrels, run: Run) -> dict[str, NDArray[np.float64]]:
-    """Compute every metric for every judged query.
-
-    Args:
-        qrels: The judgements.
-        run: The results; a query that is missing here scores 0 everywhere.
-
-    Returns:
-        For each name in ``METRICS`` a float64 array [queries] in the order of ``qrels``.
-    """
+    """Return each of ``METRICS`` as a float64 array [queries], in the order of ``qrels``."""
     rows = [_metrics(grades, run.get(query, {})) for query, grades in qrels.items()]
     table = np.array(rows, dtype=np.float64).reshape(len(rows), len(METRICS))
     return {name: table[:, column] for column, name in enumerate(METRICS)}
@@ -56,11 +47,7 @@ def confidence_intervals(
 ) -> dict[str, tuple[float, float]]:
     """Return the percentile bootstrap interval of each metric's mean.
 
-    Args:
-        values: Metric -> one value a query, float64 [queries].
-        samples: How often the queries are drawn anew.
-        level: Share of the bootstrap means inside the interval.
-        seed: Makes the intervals repeatable.
+    ``values`` are float64 [queries] by metric; ``level`` is the share of means in the interval.
     """
     table = np.column_stack(list(values.values()))
     if not table.size:
@@ -73,20 +60,11 @@ def confidence_intervals(
 
 
 def bootstrap_means(table: NDArray[np.float64], samples: int, seed: int) -> NDArray[np.float64]:
-    """Return the means of draws, with replacement, of as many queries as there are.
-
-    Args:
-        table: One row a query, float64 [queries, columns].
-        samples: How many draws.
-        seed: Makes the draws repeatable.
-
-    Returns:
-        float64 [samples, columns].
-    """
+    """Return bootstrap means [samples, columns] of a table, float64 [queries, columns]."""
     rng = np.random.default_rng(seed)
     queries = len(table)
     weights = np.full(queries, 1 / queries)
-    # How often each query is drawn says as much as the draws; blocks bound the memory.
+    # Counts of draws replace the draws themselves; blocks bound the memory.
     blocks = [
         rng.multinomial(queries, weights, min(_BLOCK, samples - start)) @ table / queries
         for start in range(0, samples, _BLOCK)

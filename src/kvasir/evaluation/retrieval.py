@@ -1,8 +1,8 @@
-"""Measures retrieval on data sets, through the path that every search takes.
+"""Measure retrieval on data sets, on the path of every search.
 
-The documents are split, embedded and written to a new collection, and the questions asked of
-a ``Retriever``: what is measured is what users get. A document's title becomes a heading above
-its text, as in a file. A chunk's score counts for its document: the best one does.
+The documents are split, embedded and written to a new collection, and a ``Retriever`` searches
+it. A document's title becomes a heading above its text. A document's score is that of its best
+chunk.
 """
 
 from __future__ import annotations
@@ -21,15 +21,7 @@ from kvasir.core.deadline import check
 from kvasir.core.errors import ConflictError, RequestError
 from kvasir.core.protocols import Embedder, Optimizable, Reranker, Splitter, VectorStore
 from kvasir.core.run import Run
-from kvasir.core.types import (
-    Block,
-    BlockKind,
-    Chunk,
-    Document,
-    Hit,
-    SearchRequest,
-    document_id,
-)
+from kvasir.core.types import Block, BlockKind, Chunk, Document, Hit, SearchRequest, document_id
 from kvasir.core.wire import OMITTED
 from kvasir.evaluation.datasets import Passage, RetrievalDataset
 from kvasir.evaluation.metrics import DEPTH, confidence_intervals, mean, per_query
@@ -45,11 +37,11 @@ class RetrievalOptions:
 
     Attributes:
         language: ISO 639-1 code of all documents and questions; detected when None.
-        alpha: Dense share; by language when None.
+        alpha: Dense share, 0..1; by language when None.
         candidates: Depth of each leg before fusion.
-        reranker: Orders the best hits anew.
-        rerank_candidates: How many hits it reads at most.
-        search: What limits a search; its ``query`` is not used.
+        reranker: Reorders the best hits.
+        rerank_candidates: Most hits that it reads.
+        search: Limits of a search; its ``query`` is not used.
     """
 
     language: str | None = None
@@ -66,10 +58,10 @@ class DatasetResult:
 
     Attributes:
         name: The data set.
-        documents: How many documents it has.
+        documents: Number of documents.
         metrics: The mean over its questions of each metric, 0..1.
         intervals: The 95 % bootstrap interval of each mean.
-        queries: How many questions it has.
+        queries: Number of questions.
         per_query: Metric -> float64 [queries], in the order of ``query_ids``; not in the JSON form.
         query_ids: The questions; not in the JSON form.
     """
@@ -90,7 +82,7 @@ class RetrievalResult:
     Attributes:
         metrics: The mean of each metric over the questions of all data sets, 0..1.
         datasets: One result a data set, in the order given.
-        chunks: How many chunks the collection held.
+        chunks: Number of chunks in the collection.
         seconds: Time by stage: ``ingest`` and ``search``.
     """
 
@@ -102,12 +94,12 @@ class RetrievalResult:
 
     @property
     def queries(self) -> int:
-        """How many questions all data sets have."""
+        """Number of questions of all data sets."""
         return sum(part.queries for part in self.datasets)
 
     @property
     def documents(self) -> int:
-        """How many documents all data sets have."""
+        """Number of documents of all data sets."""
         return sum(part.documents for part in self.datasets)
 
 
@@ -123,13 +115,12 @@ def evaluate_retrieval(
     """Ingest data sets into ONE new collection and ask all their questions of it.
 
     Args:
-        datasets: What to measure; several share the collection and are reported apart.
-        embedder: The embedder.
-        make_store: Opens an empty collection; it is closed at the end. Removing its files is
-            the caller's.
-        splitter: Cuts the documents.
+        datasets: The data sets, which share the collection and are reported apart.
+        embedder: Embeds documents and questions.
+        make_store: Opens an empty collection; it is closed, not deleted, at the end.
+        splitter: Splits the documents.
         options: How questions are searched for; documents are ranked by all candidates.
-        run: Stops it, also in the middle of a step, and is told how far it is.
+        run: Stops it, also during a step, and receives its progress.
 
     Raises:
         StoppedError: The run was stopped.
@@ -162,22 +153,14 @@ def evaluate_retrieval(
 
 
 def to_document(passage: Passage, uri: str, language: str | None = None) -> Document:
-    """Return a passage as the document that an extractor would make of it.
-
-    Args:
-        passage: The passage.
-        uri: What to take for its source.
-        language: ISO 639-1 code; detected when None.
-    """
+    """Return a passage as an extractor's document; ``language`` None detects it."""
     title = passage.title.strip()
     text = f"{title}\n\n{passage.text}" if title else passage.text
     start = len(text) - len(passage.text)
     heading = (Block(BlockKind.HEADING, 0, len(title), level=1),) if title else ()
     body = (Block(BlockKind.PARAGRAPH, start, len(text)),) if passage.text.strip() else ()
-    spoken = detect(passage.text) if language is None else language
-    return Document(
-        document_id(uri), uri, title or passage.id, text, heading + body, {"language": spoken}
-    )
+    metadata = {"language": detect(passage.text) if language is None else language}
+    return Document(document_id(uri), uri, title or passage.id, text, heading + body, metadata)
 
 
 def ingest_datasets(
@@ -191,8 +174,7 @@ def ingest_datasets(
     """Write the documents of data sets to a store.
 
     Returns:
-        Whose document each document id is (number of the data set, id in it), and the
-        languages of the documents.
+        Document id -> (number of the data set, id in it), and the documents' languages.
     """
     owners: dict[str, tuple[int, str]] = {}
     languages: set[str] = set()
@@ -209,10 +191,8 @@ def ingest_datasets(
             languages.add(str(document.metadata["language"]))
             chunks += splitter.split(document)
         if chunks:
-            vectors = run.call(
-                partial(embedder.embed_documents, [chunk.passage for chunk in chunks])
-            )
-            store.upsert(chunks, vectors)
+            passages = [chunk.passage for chunk in chunks]
+            store.upsert(chunks, run.call(partial(embedder.embed_documents, passages)))
         run.step("ingest", min(start + _DOCUMENTS_AT_ONCE, total), total, "documents")
     if isinstance(store, Optimizable):
         store.optimize(wait=True, stop=run.stop)
@@ -222,7 +202,7 @@ def ingest_datasets(
 def make_retriever(
     embedder: Embedder, store: VectorStore, languages: set[str], options: RetrievalOptions
 ) -> Retriever:
-    """Return the retriever of a collection that holds these languages."""
+    """Return the retriever of a collection with documents in these languages."""
     return Retriever(
         embedder,
         store,
@@ -245,18 +225,14 @@ def _search(
     total = sum(len(dataset.queries) for dataset in datasets)
     done = 0
     runs: list[dict[str, dict[str, float]]] = []
+    # All candidates: the figures need ten documents, and several chunks may be of one document.
+    search = replace(options.search, top_k=max(options.candidates, options.search.top_k, DEPTH))
     for number, dataset in enumerate(datasets):
         ranked: dict[str, dict[str, float]] = {}
         for start in range(0, len(dataset.queries), _QUERIES_AT_ONCE):
             queries = dataset.queries[start : start + _QUERIES_AT_ONCE]
-            # All candidates: several of the best chunks may be of one document, and the figures
-            # are of ten documents, however few a search is set to show.
-            retrieve = partial(
-                retriever.retrieve_many,
-                [query.text for query in queries],
-                replace(options.search, top_k=max(options.candidates, options.search.top_k, DEPTH)),
-            )
-            found = run.call(retrieve)
+            texts = [query.text for query in queries]
+            found = run.call(partial(retriever.retrieve_many, texts, search))
             for query, hits in zip(queries, found, strict=True):
                 ranked[query.id] = _by_document(hits, number, owners)
             done += len(queries)
@@ -268,15 +244,12 @@ def _search(
 def _by_document(
     hits: Sequence[Hit], number: int, owners: Mapping[str, tuple[int, str]]
 ) -> dict[str, float]:
-    """Return the best documents of a query with their best chunk's score.
-
-    Documents of other data sets in the collection keep their place, as wrong answers.
-    """
+    """Return the scores of a query's best documents; those of other data sets are wrong ones."""
     scores: dict[str, float] = {}
     for hit in hits:
         owner, name = owners[hit.chunk.document_id]
         scores.setdefault(name if owner == number else f"\0{owner}\0{name}", hit.score)
-    # Rank-true scores: equal ones keep the order in which users see them.
+    # Scores by rank: equal ones keep their order.
     ranked = sorted(scores, key=lambda name: -scores[name])[:DEPTH]
     return {name: 1.0 / rank for rank, name in enumerate(ranked, 1)}
 

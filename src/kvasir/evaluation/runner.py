@@ -1,9 +1,9 @@
-"""Runs evaluations with the components and options that the settings choose."""
+"""Run evaluations with the components and options that the settings choose."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +12,7 @@ from kvasir.answering.answers import Answerer
 from kvasir.answering.citations import FindVersion
 from kvasir.answering.retrieval import Retriever
 from kvasir.core.errors import SettingsError
-from kvasir.core.protocols import Embedder, Reranker, Splitter, VectorStore
+from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.run import Run
 from kvasir.evaluation.answers import AnswerCase, AnswersResult, evaluate_answers
 from kvasir.evaluation.chunking import (
@@ -34,30 +34,26 @@ from kvasir.evaluation.judges import Judge, Judgement, judge_answers
 from kvasir.evaluation.retrieval import RetrievalOptions, RetrievalResult, evaluate_retrieval
 
 LEADING = {"retrieval": "ndcg@10", "answers": "answer_recall"}
-"""The figure that the conclusion of a comparison is about, by what is measured."""
+"""The metric of a comparison's conclusion, by the kind of measurement."""
 
 
 class EvaluationComponents(Protocol):
-    """What evaluations need of the process that they run in."""
+    """The components of the process that evaluations use."""
 
     @property
     def embedder(self) -> Embedder:
-        """What makes vectors."""
+        """The embedder."""
 
     @property
     def splitter(self) -> Splitter:
-        """What cuts documents."""
-
-    @property
-    def reranker(self) -> Reranker | None:
-        """What reads the best hits again, if anything."""
+        """The splitter."""
 
     @property
     def judge(self) -> Judge | None:
-        """What grades answers, if anything."""
+        """The judge of answers, if any."""
 
     def temporary_stores(self) -> AbstractContextManager[Callable[[], VectorStore]]:
-        """Give a function that opens empty collections, which are gone afterwards."""
+        """Return a context with a function that opens temporary, empty collections."""
 
     def make_answerer(self, retriever: Retriever, find_version: FindVersion) -> Answerer:
         """Put the chosen generator behind a retriever."""
@@ -65,13 +61,7 @@ class EvaluationComponents(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One side of a comparison.
-
-    Attributes:
-        per_question: The figures of each question, by metric.
-        seconds: Time by stage.
-        chunks: How many chunks the collection held, where that was counted.
-    """
+    """One side of a comparison: figures by question, seconds by stage, chunks if counted."""
 
     per_question: PerQuestion
     seconds: dict[str, float]
@@ -83,12 +73,8 @@ class ComparisonResult:
     """Two settings on the same questions.
 
     Attributes:
-        what: What was measured: retrieval or answers.
-        dataset: The data set's name.
-        a: The first side.
-        b: The second side.
-        metrics: How the sides differ, by metric.
-        leading: The metric that the conclusion is about.
+        what: The kind of measurement: retrieval or answers.
+        leading: The metric of the conclusion.
         conclusion: One sentence.
     """
 
@@ -102,17 +88,12 @@ class ComparisonResult:
 
 
 class EvaluationRunner:
-    """Measures what users of the settings get, in temporary collections."""
+    """Measures retrieval, answers and chunking in temporary collections."""
 
     def __init__(
         self, components: EvaluationComponents, options: RetrievalOptions, *, has_filters: bool
     ) -> None:
-        """Keep what is needed; nothing is loaded yet.
-
-        Args:
-            components: The components that the settings choose.
-            options: How questions are searched for, but for the reranker.
-            has_filters: The settings limit searches by a filter.
+        """Keep the components; nothing is loaded yet.
 
         Raises:
             SettingsError: There is a filter: the documents of a data set lack the metadata.
@@ -139,15 +120,9 @@ class EvaluationRunner:
     ) -> RetrievalResult:
         """Measure retrieval on data sets, which share one collection."""
         parts, run = self._components, run or Run()
-        with parts.temporary_stores() as make_store:
-            embedder = run.call(lambda: parts.embedder)
+        with self._prepared(run) as (embedder, make_store):
             return evaluate_retrieval(
-                datasets,
-                embedder,
-                make_store,
-                parts.splitter,
-                options=self.options,
-                run=run,
+                datasets, embedder, make_store, parts.splitter, options=self.options, run=run
             )
 
     def answers(
@@ -159,8 +134,7 @@ class EvaluationRunner:
     ) -> AnswersResult:
         """Measure answers: gold answers found, citations true, questions refused."""
         parts, run = self._components, run or Run()
-        with parts.temporary_stores() as make_store:
-            embedder = run.call(lambda: parts.embedder)
+        with self._prepared(run) as (embedder, make_store):
             return evaluate_answers(
                 dataset,
                 embedder,
@@ -175,15 +149,20 @@ class EvaluationRunner:
     def chunking(
         self, dataset: ChunkingDataset, *, top_k: int = 5, run: Run | None = None
     ) -> ChunkingResult:
-        """Measure the splitter: token-level recall, precision and IoU of what is retrieved."""
-        parts, run = self._components, run or Run()
-        with parts.temporary_stores() as make_store:
-            embedder = run.call(lambda: parts.embedder)
+        """Measure the splitter: recall, precision and IoU of the retrieved chunks."""
+        run = run or Run()
+        with self._prepared(run) as (embedder, make_store):
             search = StoreSearch(embedder, make_store, options=self.options, run=run)
-            return evaluate_chunking(dataset, parts.splitter, search, top_k=top_k, run=run)
+            splitter = self._components.splitter
+            return evaluate_chunking(dataset, splitter, search, top_k=top_k, run=run)
+
+    @contextmanager
+    def _prepared(self, run: Run) -> Iterator[tuple[Embedder, Callable[[], VectorStore]]]:
+        with self._components.temporary_stores() as make_store:
+            yield run.call(lambda: self._components.embedder), make_store
 
     def check_judge(self) -> bool:
-        """Return True if answers are judged; raise what is wrong with the judge."""
+        """Return True if the settings name a judge, after checking that it can be used."""
         judge = self._components.judge
         if judge:
             judge.check()
