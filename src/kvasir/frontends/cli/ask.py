@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
 import click
 
 from kvasir.collection import Collection
 from kvasir.core.text import heading_path, one_line, printable
 from kvasir.core.types import Answer, Text
 from kvasir.frontends.cli.main import EXIT_REFUSED
-from kvasir.frontends.cli.options import json_option, setting_option, with_collection
+from kvasir.frontends.cli.options import SettingRow, json_option, setting_options, with_collection
 from kvasir.frontends.cli.rendering import print_json
 from kvasir.frontends.cli.terminal import location
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _retrieval_options(command: F) -> F:
-    """Add the options of everything that retrieves."""
-    for option in _RETRIEVAL:
-        command = option(command)
-    return command
-
-
-_RETRIEVAL: list[Callable[[Any], Any]] = [
-    setting_option(
-        "--filters",
-        key="chat.rag.retriever.filters",
-        help_text="Only chunks with this metadata: field=value,...",
-    ),
-    setting_option(
+_RETRIEVAL: tuple[SettingRow, ...] = (
+    ("--top-k", "chat.rag.retriever.top_k", "Most passages.", {"type": int}),
+    (
         "--min-score",
-        key="chat.rag.retriever.min_score_threshold",
-        help_text="Leave out hits whose dense score is below.",
-        type=float,
+        "chat.rag.retriever.min_score_threshold",
+        "Leave out hits whose dense score is below.",
+        {"type": float},
     ),
-    setting_option("--top-k", key="chat.rag.retriever.top_k", help_text="Most passages.", type=int),
-]
+    ("--filters", "chat.rag.retriever.filters", "Only chunks with this metadata: field=value,..."),
+)
 
 
 @click.command()
 @click.argument("words", nargs=-1, required=True, metavar="QUERY")
-@_retrieval_options
+@setting_options(*_RETRIEVAL)
 @json_option
 @with_collection
 def search(collection: Collection, words: tuple[str, ...], as_json: bool) -> None:
@@ -66,9 +49,11 @@ def search(collection: Collection, words: tuple[str, ...], as_json: bool) -> Non
 
 @click.command()
 @click.argument("words", nargs=-1, required=True, metavar="QUESTION")
-@_retrieval_options
-@setting_option("--generator", key="generator.type", help_text="What writes the answer.")
-@setting_option("--llm", key="generator.model", help_text="The language model, at its server.")
+@setting_options(
+    *_RETRIEVAL,
+    ("--generator", "generator.type", "What writes the answer."),
+    ("--llm", "generator.model", "The language model, at its server."),
+)
 @json_option
 @with_collection
 def ask(collection: Collection, words: tuple[str, ...], as_json: bool) -> int:

@@ -15,7 +15,13 @@ from kvasir.core.wire import dumps, to_json
 from kvasir.frontends.cli.compare import compare, data_folder
 from kvasir.frontends.cli.interrupts import long_work
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, exit_code_of
-from kvasir.frontends.cli.options import json_option, setting_option, with_app
+from kvasir.frontends.cli.options import (
+    SPLIT_LENGTHS,
+    json_option,
+    setting_option,
+    setting_options,
+    with_app,
+)
 from kvasir.frontends.cli.rendering import print_json, print_table
 
 if TYPE_CHECKING:
@@ -64,16 +70,10 @@ def retrieval(app: App, folders: tuple[str, ...], as_json: bool) -> None:
 
 @evaluate.command()
 @click.argument("dataset", type=data_folder, metavar="DIR")
-@setting_option("--splitter", key="rag.splitter.type", help_text="The splitter to measure.")
-@setting_option("--split-by", key="rag.splitter.split_by", help_text="Unit of the window splitter.")
-@setting_option(
-    "--split-length", key="rag.splitter.split_length", help_text="Most units in a chunk.", type=int
-)
-@setting_option(
-    "--split-overlap",
-    key="rag.splitter.split_overlap",
-    help_text="Units that neighbouring chunks share.",
-    type=int,
+@setting_options(
+    ("--splitter", "rag.splitter.type", "The splitter to measure."),
+    ("--split-by", "rag.splitter.split_by", "Unit of the window splitter."),
+    *SPLIT_LENGTHS,
 )
 @click.option("--top-k", default=5, show_default=True, help="Chunks retrieved for a question.")
 @json_option
@@ -135,7 +135,7 @@ def answers(
     foreign = app.load_questions(off_topic) if off_topic else []
     with long_work(quiet=as_json) as run:
         result = runner.answers(loaded, foreign, run=run)
-    # Judging may take hours and fail: what was measured is written down before.
+    # Judging may take hours and fail: write the other figures first.
     shown = to_json(result)
     rows = _case_rows(result, None)
     _write_cases(cases_file, rows)

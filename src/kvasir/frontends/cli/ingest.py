@@ -1,4 +1,4 @@
-"""``kvasir ingest``: sources in, a progress bar meanwhile, a report at the end."""
+"""``kvasir ingest``: ingest sources, with a progress bar and a report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from kvasir.core.run import Run
 from kvasir.core.types import MetadataValue
 from kvasir.frontends.cli.interrupts import long_work
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
-from kvasir.frontends.cli.options import json_option, setting_option, with_collection
+from kvasir.frontends.cli.options import (
+    SPLIT_LENGTHS,
+    STORE_AND_MODEL,
+    json_option,
+    setting_option,
+    setting_options,
+    with_collection,
+)
 from kvasir.frontends.cli.paths import sources
 from kvasir.frontends.cli.remedies import explain_source
 from kvasir.frontends.cli.rendering import failure_line, print_json, sizes
@@ -36,39 +43,23 @@ from kvasir.frontends.cli.terminal import location
 @click.option(
     "--metadata", multiple=True, metavar="KEY=VALUE", help="Give every document this metadata."
 )
-@setting_option(
-    "--language", key="rag.language", help_text="Language of the documents, such as es."
-)
-@setting_option(
-    "--split-by",
-    key="rag.splitter.split_by",
-    help_text="Unit of a chunk: page, passage, sentence, word or line.",
-)
-@setting_option(
-    "--split-length", key="rag.splitter.split_length", help_text="Most units in a chunk.", type=int
-)
-@setting_option(
-    "--split-overlap",
-    key="rag.splitter.split_overlap",
-    help_text="Units that neighbouring chunks share.",
-    type=int,
-)
-@setting_option(
-    "--split-threshold",
-    key="rag.splitter.split_threshold",
-    help_text="Fewest units in the last chunk.",
-    type=int,
-)
-@setting_option("--vectordb-type", key="rag.vectordb.type", help_text="Kind of store.")
-@setting_option("--vectordb-uri", key="rag.vectordb.uri", help_text="Its folder, file or address.")
-@setting_option("--vectordb-token", key="rag.vectordb.token", help_text="The store's token.")
-@setting_option("--vectordb-username", key="rag.vectordb.username", help_text="The store's user.")
-@setting_option(
-    "--vectordb-password", key="rag.vectordb.password", help_text="The store's password."
-)
-@setting_option("--model", key="rag.embedding_model.name", help_text="The embedding model.")
-@setting_option(
-    "--model-token", key="rag.embedding_model.token", help_text="Token for private models."
+@setting_options(
+    ("--language", "rag.language", "Language of the documents, such as es."),
+    (
+        "--split-by",
+        "rag.splitter.split_by",
+        "Unit of a chunk: page, passage, sentence, word or line.",
+    ),
+    *SPLIT_LENGTHS,
+    (
+        "--split-threshold",
+        "rag.splitter.split_threshold",
+        "Fewest units in the last chunk.",
+        {"type": int},
+    ),
+    ("--vectordb-type", "rag.vectordb.type", "Kind of store."),
+    ("--vectordb-uri", "rag.vectordb.uri", "Its folder, file or address."),
+    *STORE_AND_MODEL,
 )
 @json_option
 @with_collection
@@ -125,7 +116,7 @@ def run_ingest(
         with long_work(quiet=True) as run:
             _build_graph(collection, run, quiet=as_json)
     except (StoppedError, KeyboardInterrupt):
-        # Not left to the caller: the report is printed, and programs read one document.
+        # Handled here: the report is printed, and programs read one document.
         said = "interrupted: what is ingested is kept; the next ingest builds the search graph"
         click.echo(said, err=True)
         return EXIT_INTERRUPTED
@@ -133,7 +124,7 @@ def run_ingest(
 
 
 def _build_graph(collection: Collection, run: Run, *, quiet: bool) -> None:
-    """Build the search graph where it is due; without one a search is slower, that is all."""
+    """Build the search graph where it is due; a failure only makes searches slower."""
     console = Console(stderr=True)
     try:
         if quiet or not console.is_terminal:
@@ -146,7 +137,7 @@ def _build_graph(collection: Collection, run: Run, *, quiet: bool) -> None:
 
 
 def parse_metadata(pairs: tuple[str, ...]) -> dict[str, MetadataValue] | None:
-    """Read ``key=value`` pairs; numbers and truth values are told from text."""
+    """Read ``key=value`` pairs; values may be numbers and truth values."""
     metadata: dict[str, MetadataValue] = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
@@ -157,7 +148,7 @@ def parse_metadata(pairs: tuple[str, ...]) -> dict[str, MetadataValue] | None:
 
 
 def _scalar(text: str) -> MetadataValue:
-    """Tell numbers and truth values from text, as JSON spells them."""
+    """Return a number or truth value in JSON's spelling, else the text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -190,8 +181,8 @@ def _print(report: IngestReport) -> None:
     for folder in report.without_files:
         click.echo(f"no files in {location(folder)}", err=True)
     for failure in report.failed:
-        told = replace(failure, message=explain_source(failure.reason, failure.message))
-        click.echo(f"failed: {failure_line(told)}", err=True)
+        explained = replace(failure, message=explain_source(failure.reason, failure.message))
+        click.echo(f"failed: {failure_line(explained)}", err=True)
     if report.chunks_unknown:
         click.echo(
             f"the store has {report.chunks_unknown} chunks that no document has; "

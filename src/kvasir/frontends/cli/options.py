@@ -22,14 +22,35 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 SETTINGS_TREE = "kvasir.settings_tree"
-"""In a context's ``meta``: settings that another program's command line brings along."""
+"""In a context's ``meta``: settings of another program's command line."""
 
 _OPTIONS = ("config", "assignments", "collection")
 """The parameters of ``settings_of`` that every subcommand takes as options."""
 
+SettingRow = tuple[str, str, str] | tuple[str, str, str, dict[str, Any]]
+"""Declares a setting's option: names separated by a space, dotted key, help, attributes."""
+
+
+SPLIT_LENGTHS: tuple[SettingRow, ...] = (
+    ("--split-length", "rag.splitter.split_length", "Most units in a chunk.", {"type": int}),
+    (
+        "--split-overlap",
+        "rag.splitter.split_overlap",
+        "Units that neighbouring chunks share.",
+        {"type": int},
+    ),
+)
+STORE_AND_MODEL: tuple[SettingRow, ...] = (
+    ("--vectordb-token", "rag.vectordb.token", "The store's token."),
+    ("--vectordb-username", "rag.vectordb.username", "The store's user."),
+    ("--vectordb-password", "rag.vectordb.password", "The store's password."),
+    ("--model", "rag.embedding_model.name", "The embedding model."),
+    ("--model-token", "rag.embedding_model.token", "Token for private models."),
+)
+
 
 def _remember_json(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
-    # An error of the command is told in the same form.
+    # Errors of the command are printed in the same form.
     ctx.ensure_object(dict)["as_json"] = value
     return value
 
@@ -97,24 +118,29 @@ def with_collection(command: Callable[Concatenate[Collection, P], R]) -> Callabl
 def setting_option(
     *declarations: str, key: str, help_text: str, **attributes: Any
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Declare an option that sets one setting and shows the setting's default as its own.
-
-    Args:
-        declarations: The option's names, such as ``--top-k``.
-        key: The dotted setting.
-        help_text: What it does.
-        attributes: Passed to ``click.option``.
-    """
+    """Declare an option that sets the setting ``key`` and shows its default."""
     return click.option(
         *declarations, cls=SettingOption, key=key, help=help_text, default=None, **attributes
     )
 
 
+def setting_options(*rows: SettingRow) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Declare several options as ``setting_option``, in the order of the help."""
+
+    def declare(command: Callable[P, R]) -> Callable[P, R]:
+        for names, key, help_text, *more in reversed(rows):
+            attributes = more[0] if more else {}
+            option = setting_option(*names.split(), key=key, help_text=help_text, **attributes)
+            command = option(command)
+        return command
+
+    return declare
+
+
 class SettingOption(click.Option):
-    """An option that stands for a setting; its help shows what is in force without it."""
+    """An option that sets a setting; its help shows the setting's present value."""
 
     def __init__(self, *args: Any, key: str, **attributes: Any) -> None:
-        """Args: as ``click.Option``, and the dotted ``key``."""
         self.key = key
         super().__init__(*args, **attributes)
 
@@ -127,7 +153,7 @@ class SettingOption(click.Option):
             value = value or settings.data_dir / "store"
         if record is None or isinstance(value, SecretStr):
             return record
-        # Of a prompt, the first words are enough to know it by.
+        # Long values, such as prompts, are cut.
         plain = value is None or isinstance(value, bool)
         text = str(value).lower() if plain else str(value)
         first, *more = text.splitlines() or [""]
@@ -136,7 +162,7 @@ class SettingOption(click.Option):
 
 
 def mapped_overrides(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
-    """Take the values of setting options out of a command's arguments, by dotted key."""
+    """Remove the values of setting options from a command's arguments; return them by key."""
     overrides = {}
     for parameter in ctx.command.params:
         if isinstance(parameter, SettingOption) and parameter.name in values:
@@ -147,7 +173,7 @@ def mapped_overrides(ctx: click.Context, values: dict[str, Any]) -> dict[str, An
 
 
 def option_names(ctx: click.Context, overrides: Mapping[str, Any]) -> dict[str, str]:
-    """Return, by dotted key, the option of the command that gave each override."""
+    """Return, by dotted key, the option that gave each override."""
     options = [each for each in ctx.command.params if isinstance(each, SettingOption)]
     names = {option.key: max(option.opts, key=len) for option in options}
     return {key: "--collection" if key == "collection" else names[key] for key in overrides}
@@ -160,14 +186,9 @@ def settings_of(
     collection: str | None = None,
     mapped: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Return the settings that a command's own options make, over those before the command.
+    """Return the settings of a command's own options, over those before the command.
 
-    Args:
-        ctx: The command's.
-        config: The settings file.
-        assignments: Those of ``--set``.
-        collection: The collection's name.
-        mapped: What its setting options gave, by dotted key.
+    ``mapped`` holds the values of its setting options by dotted key.
     """
     root = ctx.find_root().obj or {}
     every = (*(root.get("assignments") or ()), *(assignments or ()))
@@ -183,9 +204,9 @@ def settings_of(
 
 
 def _settings_of_help(ctx: click.Context) -> Settings:
-    """Return the settings that a command would have; the built-in ones where they are broken."""
+    """Return a command's settings, or the built-in ones if they are unusable."""
     base = ctx.meta.get(SETTINGS_TREE)
-    # Those options are eager: what stands before --help is known by now.
+    # Those options are eager: the ones before --help are parsed by now.
     own = {name: ctx.params.get(name) for name in _OPTIONS}
     try:
         return settings_of(ctx, **own) if base is None else load_settings(base)

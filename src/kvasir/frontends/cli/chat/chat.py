@@ -1,8 +1,7 @@
-"""One user's chat: the session, whether RAG is on, which model replies; and asking it.
+"""One user's chat: its session, its mode and its model.
 
-What goes wrong for one message (no collection, a locked one, a language model that cannot be
-reached) is one sentence on the screen, and the chat goes on. A turn counts only when its reply
-came to its end: a reply that was broken off leaves neither question nor answer in the session.
+An error of one message is one sentence on the screen, and the chat goes on. Only a turn with a
+complete reply is kept in the session.
 """
 
 from __future__ import annotations
@@ -27,18 +26,17 @@ NEEDS_MODEL = (
 )
 
 QUOTATIONS = "quotations"
-"""What stands for a model's name where replies are quoted from the documents."""
+"""Shown in place of a model's name if replies are quoted from the documents."""
 
 
 class Chat:
-    """The state of a chat, and what its commands do to it.
+    """The state of a chat and its commands.
 
     Attributes:
-        screen: Where it is shown.
         session: The turns so far.
         rag: Whether replies come from the documents.
         multiline: Whether messages may have several lines.
-        contexts: Names and system messages to choose from.
+        contexts: System messages by name.
     """
 
     def __init__(
@@ -57,19 +55,19 @@ class Chat:
         """Open a chat; nothing is shown yet.
 
         Args:
-            screen: Where it is shown.
-            converse: Makes what replies, with a model of this name, or None for the default.
-            model: The name of the model that is the default.
+            screen: Shows the chat.
+            converse: Makes a conversation with a model of this name, or None for the default.
+            model: The name of the default model.
             rag: Begin with replies from the documents.
             multiline: Begin with messages of several lines.
-            context: The context to begin with.
-            contexts: The user's own contexts, beside the built-in ones.
+            context: The first context.
+            contexts: The user's contexts, in addition to the built-in ones.
             journal: Keeps logs; None keeps none.
-            release: Lets other processes have the index.
+            release: Releases the index for other processes.
 
         Raises:
             SettingsError: There is no such context.
-            RequestError: What replies cannot be made of the settings.
+            RequestError: The settings do not allow a conversation.
         """
         self.contexts = all_contexts(contexts or {})
         check_context(context, self.contexts)
@@ -87,7 +85,7 @@ class Chat:
 
     @property
     def title(self) -> str:
-        """Who replies."""
+        """The name of the model that replies."""
         if not self._conversation.has_model:
             return QUOTATIONS
         return self._model or "model"
@@ -99,12 +97,12 @@ class Chat:
 
     @property
     def status(self) -> str:
-        """What stands at the right of the prompt: RAG, M(ultiline) or S(ingle), the context."""
+        """The text at the right of the prompt: RAG, M(ultiline) or S(ingle), the context."""
         rag = "[RAG]" if self.rag else ""
         return f"{rag}[{'M' if self.reads_lines else 'S'}][{self.session.name}]"
 
     def greet(self) -> None:
-        """Say who replies, and what is missing for a reply."""
+        """Show which model replies, and what is missing for a reply."""
         greeting = f"Welcome to Kvasir chat with **{self.title}** (type /h for help)"
         if not self._conversation.has_model and not self.rag:
             greeting += f"\n\nNo language model is set: {NEEDS_MODEL}."
@@ -140,10 +138,8 @@ class Chat:
         return reply
 
     def message_accepted(self) -> None:
-        """Note that a message was taken: ``/m`` holds for one message only."""
+        """End the effect of ``/m``, which holds for one message."""
         self._multiline_once = False
-
-    # What commands do
 
     def flip_multiline_once(self) -> None:
         """Turn multiline on or off for the next message."""
@@ -155,13 +151,13 @@ class Chat:
         self._multiline_once = False
 
     def toggle_rag(self) -> None:
-        """Turn RAG on or off; off, other processes may have the index."""
+        """Turn RAG on or off; off releases the index for other processes."""
         self.rag = not self.rag
         if not self.rag:
             self._release()
 
     def use_model(self, model: str) -> None:
-        """Change the language model and begins a new session.
+        """Change the language model and begin a new session.
 
         Raises:
             RequestError: There is no language model to change, or it cannot be used.
@@ -187,22 +183,19 @@ class Chat:
         self.begin()
 
     def begin(self, *, forget: bool = False) -> None:
-        """Begin a new session with what was loaded, or as the chat began."""
+        """Begin a new session from the loaded template, or from the initial one."""
         if forget:
             self._template = self._initial_template
         self._start(self._template)
 
     def load(self, template: SessionTemplate, *, keep: bool) -> None:
-        """Begin a session from a file; kept, later new sessions begin with it, too."""
+        """Begin a session from a template; keep it for later new sessions, too."""
         if keep:
             self._template = template
         self._start(template)
 
     def save(self, path: Path) -> bool:
-        """Save the session; an existing file is replaced only after asking.
-
-        Returns:
-            Whether it was saved.
+        """Save the session, asking before a file is replaced; return True if it was saved.
 
         Raises:
             RequestError: The file cannot be written.
@@ -222,7 +215,7 @@ class Chat:
             self._journal.begin()
 
     def _note(self, write: Callable[[Journal], None]) -> None:
-        """Write to the log; a log that cannot be written is said once, then there is none."""
+        """Write to the log; after a failure, warn once and keep no log."""
         if self._journal is None:
             return
         try:
@@ -233,11 +226,7 @@ class Chat:
 
 
 def _is_there(path: Path) -> bool:
-    """Return True if there is a file to replace.
-
-    Raises:
-        RequestError: A folder is there, or the name cannot be one of a file.
-    """
+    """Return True if the file exists; raise RequestError if it cannot be a file."""
     try:
         if path.is_dir():
             raise RequestError(f"'{path}' is a folder: add the name of a file")

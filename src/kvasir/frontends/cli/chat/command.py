@@ -1,91 +1,65 @@
-"""``kvasir chat``: the options of InstructLab's RAG chat, over the chat of ``frontends.chat``."""
+"""``kvasir chat``: the options of InstructLab's RAG chat, on this terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from kvasir.frontends.cli.chat.loop import run_chat
 from kvasir.frontends.cli.main import EXIT_REFUSED
-from kvasir.frontends.cli.options import setting_option, with_settings
+from kvasir.frontends.cli.options import STORE_AND_MODEL, SettingRow, setting_options, with_settings
 from kvasir.settings.schema import Settings
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_SETTINGS: list[Callable[[Any], Any]] = [
-    setting_option(
+_SETTINGS: tuple[SettingRow, ...] = (
+    (
         "--rag/--no-rag",
-        key="chat.rag.enabled",
-        help_text="Answer from your documents, with sources.",
-        is_flag=True,
+        "chat.rag.enabled",
+        "Answer from your documents, with sources.",
+        {"is_flag": True},
     ),
-    setting_option(
+    (
         "--rag-context-refinement/--no-rag-context-refinement",
-        key="chat.rag.context_refinement.enabled",
-        help_text="Let the language model rewrite questions for the search.",
-        is_flag=True,
+        "chat.rag.context_refinement.enabled",
+        "Let the language model rewrite questions for the search.",
+        {"is_flag": True},
     ),
-    setting_option(
+    (
         "--rag-context-prompt",
-        key="chat.rag.context_refinement.prompt",
-        help_text="Prompt for that, with {{user_query}}.",
+        "chat.rag.context_refinement.prompt",
+        "Prompt for that, with {{user_query}}.",
     ),
-    setting_option(
+    (
         "--retriever-top-k",
-        key="chat.rag.retriever.top_k",
-        help_text="Most passages for a question.",
-        type=int,
+        "chat.rag.retriever.top_k",
+        "Most passages for a question.",
+        {"type": int},
     ),
-    setting_option(
+    (
         "--retriever-min-score-threshold",
-        key="chat.rag.retriever.min_score_threshold",
-        help_text="Leave out passages whose dense score is below.",
-        type=float,
+        "chat.rag.retriever.min_score_threshold",
+        "Leave out passages whose dense score is below.",
+        {"type": float},
     ),
-    setting_option(
+    (
         "--retriever-filters",
-        key="chat.rag.retriever.filters",
-        help_text="Only passages with this metadata: field=value,...",
+        "chat.rag.retriever.filters",
+        "Only passages with this metadata: field=value,...",
     ),
-    setting_option(
-        "--rag-prompt",
-        key="chat.rag.prompt",
-        help_text="Prompt of an answer, with {{context}} and {{question}}.",
-    ),
-    setting_option("-c", "--context", key="chat.context", help_text="Context to begin with."),
-    setting_option("--generator", key="generator.type", help_text="What writes the answers."),
-    setting_option(
-        "-m", "--llm", key="generator.model", help_text="The language model, at its server."
-    ),
-    setting_option("--base-url", key="generator.base_url", help_text="That server's address."),
-    setting_option("--vectordb-type", key="rag.vectordb.type", help_text="The store."),
-    setting_option("--vectordb-uri", key="rag.vectordb.uri", help_text="Where the store is."),
-    setting_option("--vectordb-token", key="rag.vectordb.token", help_text="The store's token."),
-    setting_option(
-        "--vectordb-username", key="rag.vectordb.username", help_text="The store's user."
-    ),
-    setting_option(
-        "--vectordb-password", key="rag.vectordb.password", help_text="The store's password."
-    ),
-    setting_option("--model", key="rag.embedding_model.name", help_text="The embedding model."),
-    setting_option(
-        "--model-token", key="rag.embedding_model.token", help_text="Token for private models."
-    ),
-]
-
-
-def _setting_options(command: F) -> F:
-    for option in reversed(_SETTINGS):
-        command = option(command)
-    return command
+    ("--rag-prompt", "chat.rag.prompt", "Prompt of an answer, with {{context}} and {{question}}."),
+    ("-c --context", "chat.context", "Context to begin with."),
+    ("--generator", "generator.type", "What writes the answers."),
+    ("-m --llm", "generator.model", "The language model, at its server."),
+    ("--base-url", "generator.base_url", "That server's address."),
+    ("--vectordb-type", "rag.vectordb.type", "The store."),
+    ("--vectordb-uri", "rag.vectordb.uri", "Where the store is."),
+    *STORE_AND_MODEL,
+)
 
 
 @click.command()
 @click.argument("question", nargs=-1)
-@_setting_options
+@setting_options(*_SETTINGS)
 @click.option(
     "-s",
     "--session",

@@ -16,19 +16,15 @@ CONTEXTS: Mapping[str, str] = {
         "the command to execute as it is, without any explanation."
     ),
 }
-"""The contexts of InstructLab's chat, by its names, in our words."""
+"""The contexts of InstructLab's chat, under its names."""
 
 
 def all_contexts(own: Mapping[str, str]) -> dict[str, str]:
-    """Return the built-in contexts with the user's own beside or over them."""
+    """Return the built-in contexts, updated with the user's own."""
     return {**CONTEXTS, **own}
 
 
 def check_context(name: str, known: Mapping[str, str]) -> None:
-    """Check the name of a context.
-
-    Raises:
-        SettingsError: There is none of this name; lists those that there are.
-    """
+    """Raise SettingsError, which lists the known contexts, for an unknown name."""
     if name not in known:
         raise SettingsError(f"there is no context '{name}'; contexts: {', '.join(known)}")

@@ -1,7 +1,4 @@
-"""The log of a session: one file, one JSON object a line, written as things happen.
-
-Nothing is written before the first message, and only the user may read the files.
-"""
+"""The log of a session: a file of JSON lines, which only the user may read."""
 
 from __future__ import annotations
 
@@ -22,20 +19,20 @@ class Journal:
     """Writes the logs of a chat's sessions into a folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Args: the folder; made when the first log is."""
+        """Keep the folder, which is created with the first log."""
         self._folder = folder
         self._path: Path | None = None
 
     def begin(self) -> None:
-        """Begin another session: what comes next goes into a file of its own."""
+        """Begin another session, with its own file."""
         self._path = None
 
     def asked(self, question: str, *, model: str, rag: bool, system: str) -> None:
-        """Note a question."""
+        """Log a question."""
         self._write({"role": "user", "content": question, "model": model, "rag": rag}, system)
 
     def replied(self, reply: Answer, seconds: float, *, rag: bool) -> None:
-        """Note a reply with its sources."""
+        """Log a reply with its sources."""
         record: dict[str, Any] = {"role": "assistant", "content": reply.text}
         if reply.searched:
             record["searched"] = reply.searched
@@ -45,15 +42,10 @@ class Journal:
         self._write({**record, "notes": list(reply.notes), "seconds": round(seconds, 3)})
 
     def broken_off(self, shown: str, reason: str) -> None:
-        """Note a reply that did not come to its end."""
+        """Log an incomplete reply."""
         self._write({"role": "assistant", "content": shown, "broken_off": reason})
 
     def _write(self, record: Mapping[str, Any], system: str = "") -> None:
-        """Append a line.
-
-        Raises:
-            RequestError: The folder cannot be written.
-        """
         lines = [{"time": datetime.now().astimezone().isoformat(), **record}]
         try:
             if self._path is None:

@@ -1,6 +1,6 @@
-"""Keys that are pressed while a reply is written: not shown, but kept for the next prompt.
+"""Hide keys that are pressed while a reply is written; they are kept for the next prompt.
 
-A terminal shows them where the cursor happens to be, in the middle of the panel.
+A terminal would show them in the middle of the panel.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The loop: read a message, run it as a command or ask it, and again."""
+"""The loop of a chat: read a message, run it as a command or ask it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ from kvasir.settings.schema import Settings
 def run_chat(
     settings: Settings, *, question: str = "", session: Path | None = None, quick: bool = False
 ) -> Answer | None:
-    """Chats on this terminal until the user leaves.
+    """Chat on this terminal until the user leaves.
 
-    Where input or output is no terminal, one question is answered: the one given, or else what
-    the standard input holds.
+    If input or output is no terminal, answer one question: the given one, or standard input.
 
     Args:
-        settings: ``chat``, ``generator``, ``rag`` and the rest.
-        question: A first question, asked before the prompt comes.
+        settings: The settings.
+        question: Asked before the first prompt.
         session: A saved session to begin with; ``/n`` returns to it.
         quick: Answer the question and end, without a greeting.
 
@@ -39,8 +38,8 @@ def run_chat(
         The reply to a quick question; None after a chat.
 
     Raises:
-        RequestError: A setting or the session is unusable, or there is no question to answer.
-        KvasirError: A quick question could not be answered.
+        KvasirError: A setting or the session is unusable, there is no question, or a quick
+            question could not be answered.
     """
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
     quick = quick or not interactive
@@ -65,7 +64,7 @@ def run_chat(
 
 
 class _Lease:
-    """The lease of a chat on its collection, held while replies come from the documents."""
+    """The chat's lease on its collection, held while RAG is on."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -83,7 +82,7 @@ class _Lease:
 
 
 def open_chat(app: App, screen: Screen) -> Chat:
-    """Make a chat of an application's settings."""
+    """Make a chat with an application's settings."""
     chosen = app.settings.chat
     lease = _Lease(app)
     return Chat(
@@ -100,12 +99,7 @@ def open_chat(app: App, screen: Screen) -> Chat:
 
 
 def converse(chat: Chat, first: str = "") -> None:
-    """Read and answers messages until the user leaves.
-
-    Args:
-        chat: The chat.
-        first: A message that is taken before the prompt comes.
-    """
+    """Read and answer messages, beginning with ``first``, until the user leaves."""
     message: str | None = first if first.strip() else None
     while True:
         try:
@@ -115,8 +109,7 @@ def converse(chat: Chat, first: str = "") -> None:
         except (EOFError, LeaveChat):
             return
         except KeyboardInterrupt:
-            # At the prompt: a new prompt. In a reply: it is broken off, and a new prompt.
-            pass
+            pass  # Show a new prompt.
         message = None
 
 

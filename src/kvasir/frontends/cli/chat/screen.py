@@ -1,7 +1,6 @@
-"""What a chat shows and reads: rich draws, prompt-toolkit edits.
+"""The terminal of a chat: rich draws, prompt-toolkit edits.
 
-Replies come from models and documents, so control characters are taken out of them: they could
-otherwise rewrite what stands on the terminal.
+Control characters of models and documents are removed: they could act on the terminal.
 """
 
 from __future__ import annotations
@@ -38,14 +37,9 @@ _MOST_UNCITED = 5
 
 
 class BrokenOffError(Exception):
-    """A reply was broken off; the cause is what happened.
-
-    Attributes:
-        shown: What of it was on the screen.
-    """
+    """A reply was interrupted, by the cause; ``shown`` is its text so far."""
 
     def __init__(self, shown: str) -> None:
-        """Args: the text so far."""
         super().__init__("the reply was broken off")
         self.shown = shown
 
@@ -65,11 +59,11 @@ class Screen:
         """Prepare the terminal; nothing is drawn yet.
 
         Args:
-            console: Where to draw; the standard output by default.
-            history: File that keeps what was typed; None forgets it at the end.
+            console: Draws; on standard output by default.
+            history: File of the typed messages; None keeps none.
             vi_mode: Edit as in vi.
-            given: Where keys come from; the terminal by default.
-            output: Where the prompt is drawn; the terminal by default.
+            given: Source of keys; the terminal by default.
+            output: Shows the prompt; the terminal by default.
         """
         self._console = console or Console()
         self._history = history
@@ -80,14 +74,14 @@ class Screen:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person looks at it."""
+        """Whether the output is a terminal."""
         return self._console.is_terminal
 
     def read(self, status: Callable[[], str], *, multiline: bool) -> str:
         """Read one message.
 
         Args:
-            status: Gives what stands at the right of the prompt.
+            status: Returns the text at the right of the prompt.
             multiline: Enter begins a new line, Alt-Enter or Esc Enter ends the message.
 
         Raises:
@@ -107,7 +101,7 @@ class Screen:
             multiline=multiline,
             prompt_continuation=lambda width, *_: "." * (width - 1) + " ",
         )
-        # Bytes that are not UTF-8 come as lone surrogates, which no request or file can hold.
+        # Bytes that are not UTF-8 arrive as lone surrogates.
         return replace_surrogates(given)
 
     def confirm(self, question: str) -> bool:
@@ -122,19 +116,19 @@ class Screen:
         return given.strip().lower() in ("y", "yes")
 
     def say(self, markdown: str) -> None:
-        """Show a message of the chat itself."""
+        """Show a message of the chat."""
         self._print(Panel(Markdown(printable(markdown)), title="system", border_style="cyan"))
 
     def note(self, sentence: str) -> None:
-        """Show one quiet sentence."""
+        """Show one dim sentence."""
         self._print(Text(printable(sentence), "dim"))
 
     def warn(self, sentence: str) -> None:
-        """Show one sentence about something that did not work, so that it is seen."""
+        """Show a warning of one sentence."""
         self._print(Text(printable(sentence), "yellow"))
 
     def fail(self, sentence: str) -> None:
-        """Show one sentence in bold red."""
+        """Show an error of one sentence."""
         self._print(Text(printable(sentence), "bold red"))
 
     def show(self, reply: Answer, title: str, *, markdown: bool = False) -> None:
@@ -197,12 +191,12 @@ class Screen:
         self._console.print(shown, highlight=False)
 
     def _plain(self, text: str) -> None:
-        # The terminal wraps it: what is copied from it then holds no new lines of ours.
+        # The terminal wraps it, so that copied text has no added line ends.
         self._console.print(Text(printable(text)), soft_wrap=True, highlight=False)
 
 
 class _SafeFileHistory(FileHistory):
-    """What was typed, in a file; where the disk is full, in memory until the end."""
+    """Typed messages in a file; in memory only if the disk is full."""
 
     def store_string(self, string: str) -> None:
         with suppress(OSError):
@@ -210,7 +204,7 @@ class _SafeFileHistory(FileHistory):
 
 
 class _LiveReply:
-    """A panel that shows the end of a reply in the making, and the seconds so far."""
+    """A panel with the end of an unfinished reply and the seconds so far."""
 
     def __init__(self, title: str, stage: str, started: float) -> None:
         self.text = ""
@@ -231,7 +225,7 @@ class _LiveReply:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = max(1, options.max_width - _FRAME)
         lines = list(Text(self.text or f"{self._stage} …").wrap(console, width))
-        # What does not fit the terminal cannot be redrawn: only the last lines are shown.
+        # Lines beyond the terminal's height cannot be redrawn: show only the last ones.
         lines = lines[-max(1, console.height - _FRAME) :]
         seconds = perf_counter() - self._started
         yield Panel(
@@ -259,7 +253,7 @@ def _panel(
 
 
 def _sources(answer: Answer) -> list[Text]:
-    """Return the lines under an answer: each cited source by its number, with its words."""
+    """Return the lines under an answer: each cited source with its number and quotes."""
     if answer.refused:
         return []
     lines: list[Text] = []

@@ -1,7 +1,6 @@
-"""A session: the turns of a conversation as the user sees them, and its file.
+"""A session: the questions and replies of a chat, without passages and prompts, and its file.
 
-The file is InstructLab's: a JSON list of ``{"role", "content"}``. What is kept is what was typed
-and what was replied; retrieved passages and prompts are not part of a session.
+The file has InstructLab's form: a JSON list of ``{"role", "content"}``.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ _ROLES = ("system", "user", "assistant")
 
 @dataclass(frozen=True, slots=True)
 class SessionTemplate:
-    """What a session begins with: a context, or a loaded file.
+    """The start of a session: a context, or a loaded file.
 
     Attributes:
         name: The context's or the file's name, shown beside the prompt.
         system: The system message; empty for none.
-        messages: Turns that are already there.
+        messages: The first turns.
     """
 
     name: str
@@ -39,13 +38,12 @@ class Session:
     """The turns so far.
 
     Attributes:
-        name: What it began with.
+        name: The name of its template.
         system: Its system message.
         messages: The turns, oldest first, without the system message.
     """
 
     def __init__(self, template: SessionTemplate) -> None:
-        """Args: what it begins with."""
         self.name = template.name
         self.system = template.system
         self.messages = list(template.messages)
@@ -98,7 +96,7 @@ def read_session(path: Path) -> SessionTemplate:
     """Read a session's file.
 
     Raises:
-        RequestError: The file is missing, unreadable or not a session; one line says what is wrong.
+        RequestError: The file is missing, unreadable or not a session.
     """
     try:
         text = path.read_text("utf-8")

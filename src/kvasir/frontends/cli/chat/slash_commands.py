@@ -1,14 +1,14 @@
 """The slash commands: those of InstructLab's chat, and ``/r`` of its RAG proposal.
 
-The first word of a message chooses; what is no command goes to the model as text, so that a
-question about ``/etc/passwd`` can be asked. ``quit`` and ``exit`` are commands when they stand
-alone: "exit codes of tar?" is a question.
+The first word of a message chooses the command. Other messages go to the model, such as a
+question about ``/etc/passwd``. ``quit`` and ``exit`` are commands only as whole messages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kvasir.core.errors import KvasirError, RequestError
@@ -19,23 +19,16 @@ from kvasir.frontends.cli.remedies import explain
 
 _LONGEST_INDEX = 20
 _LONGEST_REASON = 200
-"""Characters of what was typed, and of what went wrong, that are shown."""
+"""Most characters of typed text and of errors that are shown."""
 
 
-class LeaveChat(Exception):  # noqa: N818 - a wish of the user, not an error
+class LeaveChat(Exception):  # noqa: N818 - a command, not an error
     """The user wants to leave."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command.
-
-    Attributes:
-        name: What is typed.
-        argument: Its argument for the help, empty for none.
-        help: What it does.
-        run: Does it; takes the chat and the argument.
-    """
+    """One command; ``run`` takes the chat and the argument."""
 
     name: str
     argument: str
@@ -44,9 +37,7 @@ class Command:
 
 
 def dispatch(chat: Chat, message: str) -> bool:
-    """Run the command that a message is; return False where it is none.
-
-    What goes wrong is shown as one sentence.
+    """Run a message as a command and show its error; return False if it is not a command.
 
     Raises:
         LeaveChat: The user wants to leave.
@@ -62,7 +53,7 @@ def dispatch(chat: Chat, message: str) -> bool:
     except KvasirError as error:
         chat.screen.warn(explain(error))
     except (OSError, ValueError, RuntimeError) as error:
-        # A session is worth more than what one command stumbles over.
+        # An error of one command must not end the session.
         chat.screen.warn(f"{command.name} did not work: {_one_line(error)}")
     return True
 
@@ -114,14 +105,6 @@ def _list_contexts(chat: Chat, _: str) -> None:
     chat.screen.say("\n\n".join(f"**{name}**\n\n{text}" for name, text in chat.contexts.items()))
 
 
-def _multiline_once(chat: Chat, _: str) -> None:
-    chat.flip_multiline_once()
-
-
-def _multiline(chat: Chat, _: str) -> None:
-    chat.toggle_multiline()
-
-
 def _new(chat: Chat, _: str) -> None:
     chat.begin()
     chat.screen.say("New session.")
@@ -132,16 +115,14 @@ def _new_forgetting(chat: Chat, _: str) -> None:
     chat.screen.say("New session; what was loaded is forgotten.")
 
 
-def _display(chat: Chat, index: str) -> None:
-    _with_response(chat, index, lambda reply: chat.screen.show(reply, chat.title))
+def _display(chat: Chat, index: str, *, markdown: bool = False) -> None:
+    _with_response(
+        chat, index, lambda reply: chat.screen.show(reply, chat.title, markdown=markdown)
+    )
 
 
 def _plain(chat: Chat, index: str) -> None:
     _with_response(chat, index, chat.screen.show_plain)
-
-
-def _markdown(chat: Chat, index: str) -> None:
-    _with_response(chat, index, lambda reply: chat.screen.show(reply, chat.title, markdown=True))
 
 
 def _with_response(chat: Chat, index: str, show: Callable[[Answer], None]) -> None:
@@ -172,15 +153,7 @@ def _save(chat: Chat, name: str) -> None:
     chat.screen.note(f"session saved to '{path}'" if saved else "the session was not saved")
 
 
-def _load(chat: Chat, name: str) -> None:
-    _start_from(chat, name, keep=False)
-
-
-def _load_permanently(chat: Chat, name: str) -> None:
-    _start_from(chat, name, keep=True)
-
-
-def _start_from(chat: Chat, name: str, *, keep: bool) -> None:
+def _load(chat: Chat, name: str, *, keep: bool = False) -> None:
     if not name:
         chat.screen.warn(f"which file? Type {'/L' if keep else '/l'} and a file name")
         return
@@ -193,11 +166,7 @@ def _start_from(chat: Chat, name: str, *, keep: bool) -> None:
 
 
 def _path(name: str) -> Path:
-    """Return the path that a user typed: spaces are part of it, quotes around it are not.
-
-    Raises:
-        RequestError: It begins with the home folder of a user that there is not.
-    """
+    """Return the typed path without quotes around it; raise RequestError for an unknown user."""
     if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'":
         name = name[1:-1]
     try:
@@ -217,17 +186,29 @@ COMMANDS = (
         "/c", "context", "change context (available: {contexts}); a new session begins", _context
     ),
     Command("/lc", "", "list contexts with their text", _list_contexts),
-    Command("/m", "", "toggle multiline (for the next message only)", _multiline_once),
-    Command("/M", "", "toggle multiline", _multiline),
+    Command(
+        "/m",
+        "",
+        "toggle multiline (for the next message only)",
+        lambda chat, _: chat.flip_multiline_once(),
+    ),
+    Command("/M", "", "toggle multiline", lambda chat, _: chat.toggle_multiline()),
     Command("/n", "", "new session (keeps what was loaded)", _new),
     Command("/N", "", "new session (forgets what was loaded)", _new_forgetting),
     Command("/d", "[n]", f"display a previous response: {_NTH}", _display),
     Command("/p", "[n]", f"a previous response in plain text: {_NTH}", _plain),
-    Command("/md", "[n]", f"a previous response rendered as Markdown: {_NTH}", _markdown),
+    Command(
+        "/md",
+        "[n]",
+        f"a previous response rendered as Markdown: {_NTH}",
+        partial(_display, markdown=True),
+    ),
     Command("/r", "", "toggle RAG: replies from your documents, with their sources", _rag),
     Command("/s", "file", "save the session; asks before it replaces a file", _save),
     Command("/l", "file", "load a session and go on from it", _load),
-    Command("/L", "file", "load a session permanently: /n returns to it", _load_permanently),
+    Command(
+        "/L", "file", "load a session permanently: /n returns to it", partial(_load, keep=True)
+    ),
 )
 
 _BY_NAME = {command.name: command for command in COMMANDS}
