@@ -51,11 +51,7 @@ _RECALL = "context_recall"
 
 # Errors that one question's length or wording can cause. Checked before connection errors,
 # because the client's timeout is one.
-_OF_ONE_QUESTION = (
-    openai.APITimeoutError,
-    openai.BadRequestError,
-    openai.UnprocessableEntityError,
-)
+_OF_ONE_QUESTION = (openai.APITimeoutError, openai.BadRequestError, openai.UnprocessableEntityError)
 
 
 class RagasJudge:

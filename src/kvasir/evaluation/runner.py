@@ -126,11 +126,7 @@ class EvaluationRunner:
             )
 
     def answers(
-        self,
-        dataset: RetrievalDataset,
-        off_topic: Sequence[str] = (),
-        *,
-        run: Run | None = None,
+        self, dataset: RetrievalDataset, off_topic: Sequence[str] = (), *, run: Run | None = None
     ) -> AnswersResult:
         """Measure answers: gold answers found, citations true, questions refused."""
         parts, run = self._components, run or Run()

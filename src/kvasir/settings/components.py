@@ -1,4 +1,4 @@
-"""Components from settings: which are chosen, their options in the right types, making them."""
+"""Make the components that the settings choose, with options of the right types."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def chosen_components(settings: Settings) -> list[tuple[str, str, dict[str, Any]
 def check(family: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a component's options in the types of its constructor's parameters.
 
-    A value for a parameter that is no plain number, text or switch is passed on as it is.
+    Only numbers, texts and switches are converted.
 
     Raises:
         SettingsError: An option is unknown, or not of the type that the constructor declares.
@@ -78,19 +78,19 @@ def build(
 
 
 def make_analyzer() -> TextAnalyzer:
-    """Make what finds the terms of keyword search."""
+    """Make the analyzer of keyword search."""
     return cast(TextAnalyzer, build("analyzers", "bm25", {}))
 
 
 def make_embedder(settings: Settings, run: Run) -> Embedder:
-    """Load the embedder; ``run`` is told how far a download is, and stops it."""
+    """Load the embedder; ``run`` stops and reports a download."""
     chosen = settings.rag.embedding_model
     provided = _model_arguments(settings, chosen.name, reveal(chosen.token), run)
     return cast(Embedder, build("embedders", chosen.type, chosen.options, provided))
 
 
 def make_reranker(settings: Settings, run: Run) -> Reranker | None:
-    """Load the reranker, if there is one, as the embedder."""
+    """Load the reranker, if one is chosen, as ``make_embedder``."""
     chosen = settings.chat.rag.retriever.reranker
     if chosen.type is None:
         return None
@@ -99,7 +99,7 @@ def make_reranker(settings: Settings, run: Run) -> Reranker | None:
 
 
 def make_splitter(settings: Settings, embedder: Embedder) -> Splitter:
-    """Make the splitter, which may count tokens as the embedder does."""
+    """Make the splitter, which may count the embedder's tokens."""
     chosen = settings.rag.splitter
     provided = {"embedder": embedder}
     return cast(Splitter, build("splitters", chosen.chosen, chosen.arguments, provided))
@@ -108,14 +108,14 @@ def make_splitter(settings: Settings, embedder: Embedder) -> Splitter:
 def make_generator(
     chosen: GeneratorSettings, run: Run, shared: Mapping[str, Callable[[], Any]]
 ) -> Generator:
-    """Make a generator; of the shared components it gets those that its constructor takes."""
+    """Make a generator with those of the shared components that its constructor takes."""
     taken = signature(registry.load("generators", chosen.type)).parameters
     provided = {name: get() for name, get in shared.items() if name in taken} | {"run": run}
     return cast(Generator, build("generators", chosen.type, chosen.arguments, provided))
 
 
 def make_judge(settings: Settings, embedder: Callable[[], Embedder]) -> Any:
-    """Make the judge of answers; None if the settings name none."""
+    """Make the judge of answers, if one is chosen."""
     chosen = settings.evaluation.judge.type
     if chosen is None:
         return None
@@ -124,7 +124,7 @@ def make_judge(settings: Settings, embedder: Callable[[], Embedder]) -> Any:
 
 
 def make_converter(settings: Settings, name: str, models: Path | None = None) -> Converter:
-    """Make a converter of documents, with its models in a folder or in the data folder."""
+    """Make a converter of documents; its models are in the data folder by default."""
     provided = {"data_dir": settings.data_folder} | ({"models": models} if models else {})
     return cast(Converter, build("converters", name, {}, provided))
 
@@ -157,7 +157,7 @@ def open_own_store(
     analyzer: TextAnalyzer,
     at: StoreAddress | None = None,
 ) -> VectorStore:
-    """Open a collection in the store of the settings, or in one like it elsewhere."""
+    """Open a collection in the store of the settings, or with its options at another address."""
     options = settings.rag.vectordb.options
     return open_store(at or settings.store_address, collection, made_by, analyzer, options)
 
@@ -166,10 +166,7 @@ def open_own_store(
 def temporary_stores(
     settings: Settings, embedder: Embedder, analyzer: TextAnalyzer
 ) -> Iterator[Callable[[], VectorStore]]:
-    """Give a function that opens empty collections, which are gone afterwards.
-
-    On a server they have names of their own.
-    """
+    """Give a function that opens empty collections, which are deleted afterwards."""
     here, numbers, run = settings.store_address, count(), uuid4().hex[:12]
     on_server: list[str] = []
     with TemporaryDirectory(prefix="kvasir-") as folder:
@@ -195,11 +192,10 @@ def _model_arguments(settings: Settings, name: str, token: str | None, run: Run)
 
 
 def _parameter_types(cls: type[Any]) -> Mapping[str, Any]:
-    """Return the types of a constructor's parameters, as far as its annotations resolve."""
     try:
         return get_type_hints(cls.__init__)
     except (NameError, TypeError):
-        # Annotations of a plug-in that exist for type checkers alone.
+        # A plug-in's annotations may exist for type checkers only.
         return {}
 
 

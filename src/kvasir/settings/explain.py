@@ -1,4 +1,4 @@
-"""Explain to the operator which setting is wrong, where it was given, and what was meant."""
+"""Explain which setting is wrong, where it was given, and which key is nearest."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
 
 
 def explain(error: ValidationError, origins: Mapping[str, str]) -> str:
-    """Return what is wrong with which settings; ``origins`` tells where each key was given."""
+    """Return the errors of all settings; ``origins`` says where each key was given."""
     return "; ".join(_explain_one(detail, origins) for detail in error.errors())
 
 
 def merge_origins(*layers: Mapping[str, str]) -> dict[str, str]:
-    """Return where each key was given last; a section hides what was given in it before."""
+    """Return where each key was given last; a section replaces the keys given in it before."""
     origins: dict[str, str] = {}
     for layer in layers:
         for dotted, origin in layer.items():
@@ -55,7 +55,7 @@ def _explain_one(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
 
 
 def _find_origin(origins: Mapping[str, str], dotted: str) -> str:
-    """Return where a key was given; of a section, all that gave something in it."""
+    """Return where a key was given; for a section, where each of its keys was."""
     around = [key for key in origins if f"{dotted}.".startswith(f"{key}.")]
     if around:
         return origins[max(around, key=len)]
@@ -64,7 +64,7 @@ def _find_origin(origins: Mapping[str, str], dotted: str) -> str:
 
 
 def _nearest(dotted: str) -> str:
-    """Suggest a key: one spelt alike, else one of the same last part in another section."""
+    """Suggest a key with a similar spelling, or with the same last part in another section."""
     known = list(keys())
     last = dotted.rsplit(".", 1)[-1]
     alike = get_close_matches(dotted, known, n=1, cutoff=0.85)

@@ -35,15 +35,13 @@ def load_settings(
 ) -> Settings:
     """Load the settings.
 
-    Naming a unit or length of the window splitter in the environment or on the command line
-    chooses that splitter over the one of the file.
+    A split option in the environment or on the command line chooses the window splitter.
 
     Args:
-        config: A YAML file, or a tree as one holds it; default ``kvasir.yaml`` in the working
-            directory, if there is one.
-        overrides: Dotted keys and their values, above everything else.
+        config: A YAML file, or its tree; default ``kvasir.yaml`` in the working directory, if any.
+        overrides: Values by dotted key, above everything else.
         environment: Variables to read; default ``os.environ``.
-        origins: For messages, what gave an override, by its key: an option such as ``--top-k``.
+        origins: For messages, the option of an override by its key, such as ``--top-k``.
 
     Raises:
         SettingsError: A key is unknown (names the nearest known one) or a value is unusable.
@@ -80,10 +78,10 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:
-    """Read a YAML file of keys and values, without a look at what they are.
+    """Read a YAML file of keys and values, without checking them.
 
     Raises:
-        SettingsError: It is not there, or not YAML.
+        SettingsError: It is missing, or not YAML.
     """
     try:
         tree = read_yaml(path.read_text("utf-8"), f"'{path}'")
@@ -99,10 +97,10 @@ def read_settings_file(path: Path) -> dict[str, Any]:
 
 
 def merge(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
-    """Put values, given by dotted key, into a tree, over what is there.
+    """Set values, given by dotted key, in a tree.
 
     Raises:
-        SettingsError: A key leads through something that is no section.
+        SettingsError: A key leads through a value that is not a section.
     """
     for dotted, value in values.items():
         _set_value(tree, dotted, value)
@@ -122,7 +120,7 @@ def _set_value(tree: dict[str, Any], dotted: str, value: Any) -> None:
 
 
 def _value(text: str, where: str) -> Any:
-    """Read a value given as text: lists, mappings and null as in YAML, all else as it is."""
+    """Read a value: lists, mappings and null as YAML, all else as text."""
     is_secret = re.split(r"__|\.", where)[-1].lower() in _SECRETS
     if is_secret or (not text.startswith(("{", "[")) and text != "null"):
         return text
@@ -130,7 +128,7 @@ def _value(text: str, where: str) -> Any:
 
 
 def _variable_names(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the dotted keys that the environment sets, each with its variable's name."""
+    """Yield the dotted keys that the environment sets, with the variables' names."""
     for name in sorted(variables):
         if name.upper().startswith(ENVIRONMENT_PREFIX):
             yield name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", "."), name

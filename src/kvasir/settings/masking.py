@@ -1,4 +1,4 @@
-"""Secrets are masked before settings are shown: those under secret keys and those in addresses."""
+"""Mask the secrets of settings: those under secret keys and those in addresses."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 from kvasir.core.text import hide_passwords
 
-# Options of components are not declared in the schema: the end of a key says what is secret.
+# Options of components are not declared in the schema: a key's ending marks secrets.
 _SECRET_ENDINGS = ("token", "password", "api_key", "apikey", "secret", "authorization")
 
 
 def names_a_secret(key: object) -> bool:
-    """Return True if what stands under a key, plain or dotted, is not for showing."""
+    """Return True if the value of a key, plain or dotted, is a secret."""
     return str(key).lower().replace("-", "_").endswith(_SECRET_ENDINGS)
 
 
 def hidden_keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted keys of a tree whose values ``Settings.dump`` would not show."""
+    """Yield the dotted keys of a tree whose values ``Settings.dump`` masks."""
     for key, value in tree.items():
         if isinstance(value, Mapping) and not names_a_secret(key):
             yield from hidden_keys(value, f"{prefix}{key}.")
@@ -26,7 +26,7 @@ def hidden_keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def mask(value: Any) -> Any:
-    """Hide what secret keys hold, and ``password`` of every ``scheme://user:password@host``."""
+    """Hide values of secret keys and ``password`` in every ``scheme://user:password@host``."""
     if isinstance(value, dict):
         return {
             key: "**********" if names_a_secret(key) and _is_given(inner) else mask(inner)
@@ -38,7 +38,7 @@ def mask(value: Any) -> Any:
 
 
 def _is_given(secret: object) -> bool:
-    """Tell a secret from an empty place, a switch, and the name of a variable that holds it."""
+    """Return False for an empty value, a switch, and the name of a secret's variable."""
     if isinstance(secret, Mapping) and secret.get("type") == "env_var":
         return False
     return secret not in (None, "") and not isinstance(secret, bool)

@@ -1,8 +1,9 @@
-"""Presets: complete settings for a way of working, by name.
+"""Presets: complete settings for a purpose, by name.
 
-``presets/NAME.yaml`` holds each as a file, written by ``scripts/write_presets.py``; a test keeps
-the two the same. Source of ``instructlab``: the option tables of the InstructLab proposal
-"Ingesting and Utilizing RAG Artifacts", 3.2 and 3.5.
+``scripts/write_presets.py`` writes each to ``presets/NAME.yaml``; a test compares them.
+
+Source of ``instructlab``: the option tables of the InstructLab proposal "Ingesting and Utilizing
+RAG Artifacts", 3.2 and 3.5.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
-"""What each is for, and the settings in which it differs from, or insists on, the defaults."""
+"""The purpose of each, and the settings that it sets."""
 
 
 def preset(name: str) -> dict[str, Any]:
@@ -51,12 +52,12 @@ def preset(name: str) -> dict[str, Any]:
 
 
 def render_preset(name: str) -> str:
-    """Return a preset as a settings file in which every key stands.
+    """Return a preset as a settings file with every key.
 
     Raises:
         SettingsError: There is no such preset.
     """
     chosen = preset(name)
-    # The file names every key, so the choice that naming some keys makes must stand in it too.
+    # The file has every key, so it must have the splitter that the split options choose.
     chosen["rag.splitter.type"] = load_settings({}, chosen, {}).rag.splitter.chosen
     return render(load_settings({}, chosen, {}), f"# Settings of Kvasir: {PRESETS[name][0]}.")

@@ -1,4 +1,4 @@
-"""Write settings as a YAML file in which every key stands, with its description."""
+"""Write settings as a YAML file with every key and its description."""
 
 from __future__ import annotations
 
@@ -17,13 +17,7 @@ def template() -> str:
 
 
 def render(settings: Settings, title: str, prefix: str = "") -> str:
-    """Return a settings file.
-
-    Args:
-        settings: What it holds.
-        title: Its first line, a comment.
-        prefix: Begins each line below it.
-    """
+    """Return a settings file: a title, then every key, each line with a prefix."""
     lines = (f"{prefix}{line}" for line in _lines(settings, ""))
     return "\n".join([title, "", *lines]) + "\n"
 

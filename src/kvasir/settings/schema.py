@@ -1,8 +1,7 @@
-"""The settings: one tree, its keys, their types and their defaults.
+"""The settings: one tree of keys, types and defaults.
 
-The keys that the requirement documents name are kept to the letter (``rag.splitter``,
-``rag.vectordb``, ``rag.embedding_model``, ``chat.rag``). Relative paths are relative
-to the working directory.
+The keys of the requirement documents are kept (``rag.splitter``, ``rag.vectordb``,
+``rag.embedding_model``, ``chat.rag``). Relative paths start at the working directory.
 """
 
 from __future__ import annotations
@@ -12,11 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from kvasir.core.templates import (
-    DEFAULT_PROMPT,
-    DEFAULT_REFINEMENT_PROMPT,
-    missing_placeholders,
-)
+from kvasir.core.templates import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT, missing_placeholders
 from kvasir.core.types import StoreAddress
 from kvasir.language.codes import CODES
 from kvasir.settings.masking import mask
@@ -25,11 +20,11 @@ from kvasir.settings.store_uris import absolute_path, absolute_uri
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 WINDOW_OPTIONS = ("split_by", "split_length", "split_overlap", "split_threshold")
-"""Settings of the splitter that choose the window splitter where no type is set."""
+"""Settings that choose the window splitter if no type is set."""
 
 
 class Section(BaseModel):
-    """A part of the tree; unknown keys are errors, and nothing changes after it is made."""
+    """An immutable part of the tree; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -87,7 +82,7 @@ class EmbeddingModelSettings(Section):
 
 
 class RerankerSettings(Section):
-    """An optional model that orders the best hits anew."""
+    """An optional model that reorders the best hits."""
 
     type: str | None = Field(None, description="cross-encoder, or a plug-in; none by default")
     name: str = "BAAI/bge-reranker-v2-m3"
@@ -137,12 +132,7 @@ class GeneratorSettings(Section):
     @property
     def arguments(self) -> dict[str, Any]:
         """The generator's constructor options, those that are set."""
-        given = {
-            "model": self.model,
-            "base_url": self.base_url,
-            "api_key": reveal(self.api_key),
-        }
-        return {key: value for key, value in given.items() if value is not None} | self.options
+        return _given(self.model, self.base_url, self.api_key) | self.options
 
 
 class RefinementSettings(Section):
@@ -280,13 +270,8 @@ class Settings(Section):
     def store_address(self) -> StoreAddress:
         """Where the vector store is, and access to it."""
         chosen = self.rag.vectordb
-        return StoreAddress(
-            chosen.type,
-            self.store_uri,
-            reveal(chosen.token),
-            chosen.username,
-            reveal(chosen.password),
-        )
+        token, password = reveal(chosen.token), reveal(chosen.password)
+        return StoreAddress(chosen.type, self.store_uri, token, chosen.username, password)
 
     @property
     def catalog_url(self) -> str:
@@ -304,22 +289,20 @@ class Settings(Section):
         chosen = self.evaluation.judge
         own = chosen.model, chosen.base_url, chosen.api_key
         if chosen.base_url is None:
-            # A key goes to the server that it was given for, and to no other.
+            # A key is sent only to the server that it was given for.
             other = self.generator
             own = chosen.model or other.model, other.base_url, chosen.api_key or other.api_key
-        model, base_url, api_key = own
-        given = {"model": model, "base_url": base_url, "api_key": reveal(api_key)}
-        return {key: value for key, value in given.items() if value is not None} | chosen.options
+        return _given(*own) | chosen.options
 
     @property
     def has_catalog(self) -> bool:
-        """Whether there can be anything to read: a catalog's file that is not there is empty."""
+        """Whether a catalog can exist: for SQLite, whether its file does."""
         path = self.catalog_url.removeprefix("sqlite:///")
         return path == self.catalog_url or Path(path).is_file()
 
     @property
     def own_paths(self) -> list[str]:
-        """Where Kvasir itself keeps things on this machine; ingesting a folder skips them."""
+        """Kvasir's own paths on this machine, which the ingest of a folder skips."""
         paths = [str(self.data_folder), self.store_uri, self.catalog_url.removeprefix("sqlite:///")]
         return [path for path in paths if "://" not in path]
 
@@ -332,6 +315,11 @@ class Settings(Section):
 def reveal(secret: SecretStr | None) -> str | None:
     """Return a secret's text, for the component that needs it."""
     return secret.get_secret_value() if secret else None
+
+
+def _given(model: str | None, base_url: str | None, api_key: SecretStr | None) -> dict[str, Any]:
+    given = {"model": model, "base_url": base_url, "api_key": reveal(api_key)}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _with_placeholders(template: str, *names: str) -> str:

@@ -1,7 +1,8 @@
-"""Store URIs: which kind of store one means, and whether two mean the same."""
+"""Store URIs: absolute forms, the kind of store, comparison."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,14 +12,14 @@ from kvasir.core.registry import load, names
 from kvasir.core.types import StoreAddress
 
 _PORTS = {6333: "qdrant-server", 19530: "milvus"}
-"""Ports that a server of one kind alone listens on by default."""
+"""Default ports by kind of server."""
 
 
 def absolute_path(path: Path | str) -> Path:
-    """Return a path with ``~`` and the working directory written out.
+    """Return a path with ``~`` and the working directory expanded.
 
     Raises:
-        SettingsError: It is in the home folder of a user who is not known.
+        SettingsError: It is in the home folder of an unknown user.
     """
     try:
         return Path(path).expanduser().absolute()
@@ -29,12 +30,10 @@ def absolute_path(path: Path | str) -> Path:
 
 
 def absolute_uri(uri: str) -> str:
-    """Return a store's URI with the path of a folder or file written out.
-
-    An address stays, also one whose ``http://`` was forgotten, so that the store can refuse it.
+    """Return a store's URI with an absolute path; addresses are unchanged, also without scheme.
 
     Raises:
-        SettingsError: It is an address without a usable port, or a path as ``absolute_path``.
+        SettingsError: The address' port is unusable, or as ``absolute_path``.
     """
     path = uri.removeprefix("file://")
     if uri.lower().startswith(("http://", "https://")):
@@ -48,7 +47,7 @@ def absolute_uri(uri: str) -> str:
 
 
 def guess_store(uri: str) -> str:
-    """Return the kind of store that a URI means; ``absolute_uri`` comes first.
+    """Return the kind of store of an absolute URI.
 
     Raises:
         AmbiguousStoreError: It could be several.
@@ -64,18 +63,10 @@ def guess_store(uri: str) -> str:
     raise AmbiguousStoreError(f"'{uri}' could be of several kinds of store ({known})")
 
 
-def _is_qdrant_folder(uri: str) -> bool:
-    return any(Path(uri).glob("*/collection.json"))
-
-
-def _is_chroma_folder(uri: str) -> bool:
-    return (Path(uri) / "chroma.sqlite3").is_file()
-
-
-_SIGNS = {
+_SIGNS: dict[str, Callable[[str], bool]] = {
     "milvuslite": lambda uri: uri.endswith(".db") and not uri.startswith("http"),
-    "chroma": _is_chroma_folder,
-    "qdrant": _is_qdrant_folder,
+    "chroma": lambda uri: (Path(uri) / "chroma.sqlite3").is_file(),
+    "qdrant": lambda uri: any(Path(uri).glob("*/collection.json")),
 }
 
 

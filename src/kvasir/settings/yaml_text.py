@@ -1,4 +1,4 @@
-"""Read YAML as settings have it; whatever it holds, what is wrong is said in one line."""
+"""Read the YAML of settings; every error is one line."""
 
 from __future__ import annotations
 
@@ -15,15 +15,11 @@ _QUOTED = re.compile(r"'([^']*)'")
 
 
 def read_yaml(text: str, what: str) -> Any:
-    """Return what YAML text holds.
-
-    Args:
-        text: The YAML.
-        what: What the text is, for errors: a file, or the value of a setting.
+    """Return the tree of a YAML text; ``what`` names the text in errors.
 
     Raises:
-        SettingsError: It is not YAML, or holds what no setting takes: itself, too many levels, a
-            NUL character, a date or a number that cannot be read.
+        SettingsError: It is not YAML, contains itself, too many levels or a NUL character, or a
+            date or a number cannot be read.
     """
     try:
         tree = yaml.safe_load(text)
@@ -40,7 +36,7 @@ def read_yaml(text: str, what: str) -> Any:
 
 
 def _height(value: Any, level: int, known: dict[int, int]) -> int:
-    """Return how many levels a value has; an alias is looked at once, however often it stands."""
+    """Return the number of levels of a value; each alias is visited once."""
     if isinstance(value, str) and "\0" in value:
         raise ValueError("it holds a NUL character")
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:
@@ -56,15 +52,15 @@ def _height(value: Any, level: int, known: dict[int, int]) -> int:
 
 
 def _not_yaml(error: yaml.YAMLError) -> str:
-    """Explain without quoting: the error's own text shows the line, which may hold a password."""
+    """Explain the error without the text of its line, which may contain a password."""
     mark = getattr(error, "problem_mark", None)
-    place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    position = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
     problem = _QUOTED.sub(_unquoted, getattr(error, "problem", None) or "it cannot be read")
     advice = "; indent with spaces, not tabs" if r"'\t'" in problem else ""
-    return f"is not valid YAML{place}: {problem}{advice}"
+    return f"is not valid YAML{position}: {problem}{advice}"
 
 
 def _unquoted(found: re.Match[str]) -> str:
-    """Return a quoted part of an error if it is one of YAML's own signs or names."""
+    """Return a quoted part of an error if it is a sign or name of YAML."""
     is_own = len(found[1]) < 3 or found[1].startswith("<")
     return found[0] if is_own else "a word"

@@ -32,12 +32,7 @@ if TYPE_CHECKING:
 @json_option
 @with_app
 def calibrate(
-    app: App,
-    questions: str | None,
-    off_topic: str | None,
-    wanted: bool,
-    reset: bool,
-    as_json: bool,
+    app: App, questions: str | None, off_topic: str | None, wanted: bool, reset: bool, as_json: bool
 ) -> None:
     """Fit the decision to refuse to a collection.
 

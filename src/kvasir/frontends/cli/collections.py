@@ -65,7 +65,7 @@ def delete(collection: Collection, yes: bool, as_json: bool) -> int:
 
 
 def _agreed(question: str) -> bool:
-    """Ask; an input that ends without an answer is a no."""
+    """Ask; the end of the input means no."""
     while True:
         click.echo(f"{question} [y/N]: ", nl=False, err=True)
         await_input()
@@ -86,9 +86,7 @@ def _agreed(question: str) -> bool:
 @collections.command()
 @click.option("--to", "uri", required=True, metavar="URI", help="Folder, file or address.")
 @click.option(
-    "--to-type",
-    metavar="TYPE",
-    help="Kind of store there; guessed where the URI leaves no doubt.",
+    "--to-type", metavar="TYPE", help="Kind of store there; guessed where the URI leaves no doubt."
 )
 @click.option("--to-collection", "name", metavar="NAME", help="Its name there; the same if absent.")
 @click.option("--to-token", envvar="KVASIR_TO_TOKEN", show_envvar=True, help="The store's token.")
@@ -118,8 +116,8 @@ def copy(
     is given again. The original stays; the last lines say which settings to change to go on with
     the copy.
     """
-    place = absolute_uri(uri)
-    to = StoreAddress(to_type or guess_store(place), place, to_token, to_username, to_password)
+    target = absolute_uri(uri)
+    to = StoreAddress(to_type or guess_store(target), target, to_token, to_username, to_password)
     try:
         with app.collection() as collection, long_work(quiet=as_json) as run:
             report = collection.copy(to, name=name, exact=exact, run=run)
@@ -163,10 +161,10 @@ def _print(report: CopyReport) -> None:
 
 
 def _describe(settings: Settings, to: StoreAddress, name: str | None) -> str:
-    """Return what to change in the settings to go on with a copy; secrets are not shown."""
-    place = {"type": to.type, "uri": to.uri, "username": to.username}
+    """Return the settings to change to use the copy, without secrets."""
+    fields = {"type": to.type, "uri": to.uri, "username": to.username}
     tree: dict[str, object] = {
-        "rag": {"vectordb": {key: value for key, value in place.items() if value is not None}}
+        "rag": {"vectordb": {key: value for key, value in fields.items() if value is not None}}
     }
     renamed = name is not None and name != settings.collection
     if renamed:

@@ -1,4 +1,4 @@
-"""``kvasir evaluate compare``: two settings side by side, and whether the difference is real."""
+"""``kvasir evaluate compare``: compare two settings files on a data set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kvasir.app import App
-from kvasir.core.run import Progress, Run
+from kvasir.core.run import Run
 from kvasir.frontends.cli.interrupts import long_work, stop_token
 from kvasir.frontends.cli.options import json_option, settings_of
 from kvasir.frontends.cli.rendering import print_json, print_table
@@ -59,7 +59,7 @@ def compare(
     if (ctx.find_root().obj or {}).get("config"):
         raise click.UsageError("the settings are those of the two files: leave --config away")
     settings = {"A": settings_of(ctx, a, assignments), "B": settings_of(ctx, b, assignments)}
-    # An application for each side: nothing is shared. Both are checked before anything runs.
+    # The sides share nothing. Both are checked before anything runs.
     loading = Run(stop_token())
     with App(settings["A"], run=loading) as app_a, App(settings["B"], run=loading) as app_b:
         runners = {"A": app_a.evaluation(), "B": app_b.evaluation()}
@@ -91,11 +91,7 @@ def compare(
 
 def _of_side(run: Run, side: str) -> Run:
     """Return a run whose stages are named after a side."""
-
-    def report(event: Progress) -> None:
-        run.progress(replace(event, stage=f"{side} {event.stage}"))
-
-    return Run(run.stop, report)
+    return Run(run.stop, lambda event: run.progress(replace(event, stage=f"{side} {event.stage}")))
 
 
 def _row(name: str, each: MetricComparison) -> dict[str, str]:

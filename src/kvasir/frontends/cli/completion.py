@@ -1,4 +1,4 @@
-"""``kvasir completion``: the script that teaches a shell to complete our commands."""
+"""``kvasir completion``: the shell completion script."""
 
 from __future__ import annotations
 

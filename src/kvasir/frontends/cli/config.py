@@ -1,4 +1,4 @@
-"""``kvasir config``: what is in force, whether a file is right, a file to start from."""
+"""``kvasir config``: show, check and write settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from kvasir.settings.schema import Settings
 
 
 def _or_the_one_named_before(ctx: click.Context, _: click.Parameter, file: str | None) -> str:
-    """Return the file, by default that of ``kvasir --config``."""
     return file or (ctx.find_root().obj or {}).get("config") or str(DEFAULT_FILE)
 
 

@@ -37,12 +37,7 @@ from kvasir.frontends.cli.terminal import location
 @json_option
 @with_app
 def convert(
-    app: App,
-    sources: tuple[str, ...],
-    to: Path,
-    models: Path | None,
-    converter: str,
-    as_json: bool,
+    app: App, sources: tuple[str, ...], to: Path, models: Path | None, converter: str, as_json: bool
 ) -> int:
     """Convert documents to docling JSON, which 'kvasir ingest' reads.
 

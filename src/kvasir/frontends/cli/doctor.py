@@ -55,7 +55,7 @@ def doctor(collection: Collection, repair: bool, as_json: bool) -> int:
 
 
 def _counts(findings: Findings) -> list[tuple[str, int]]:
-    """Return what was looked for, in words, and how often it was found."""
+    """Return the kinds of faults and their counts."""
     return [
         ("half-written versions", findings.unfinished),
         ("documents with outdated metadata", findings.unstamped),

@@ -106,7 +106,7 @@ def _status(record: DocumentRecord) -> str:
 
 
 def _details(record: DocumentRecord) -> dict[str, Any]:
-    """Return what people are shown of one document, line by line."""
+    """Return the shown fields of one document."""
     return {
         "id": record.id,
         "source": record.source_uri,

@@ -1,9 +1,8 @@
-"""The commands that InstructLab's ``ilab`` finds: ``data rag ingest`` and ``model rag-chat``.
+"""The commands for InstructLab's ``ilab``: ``data rag ingest`` and ``model rag-chat``.
 
-They are declared as entry points of the groups ``instructlab.command.data`` and
-``instructlab.command.model``, have the options of ``kvasir ingest`` and ``kvasir chat``, and
-read ilab's own configuration. Options cannot be added to ``ilab model chat`` from outside, so
-the chat is a command of its own.
+They are entry points of the groups ``instructlab.command.data`` and ``instructlab.command.model``,
+have the options of ``kvasir ingest`` and ``kvasir chat``, and read ilab's configuration. Plug-ins
+cannot add options to ``ilab model chat``, so the chat is a separate command.
 
 Source: instructlab 0.26, ``clickext.LazyEntryPointGroup``.
 """
@@ -35,14 +34,14 @@ from kvasir.settings.loading import load_settings
 from kvasir.settings.schema import Settings
 
 _FROM_ILAB = ("config", "assignments")
-"""What ilab's own configuration stands for."""
+"""Parameters that ilab's configuration replaces."""
 
 
 class IlabCommand(click.Command):
     """A command with ilab's configuration, whose errors are one line and an exit code."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the configuration first, so that ``--help`` shows what is in force."""
+        """Read the configuration first, so that ``--help`` shows its values."""
         try:
             ctx.meta[SETTINGS_TREE] = self._tree(ctx)
         except KvasirError as error:
@@ -62,7 +61,7 @@ class IlabCommand(click.Command):
 
 
 class IlabChat(IlabCommand):
-    """The chat, which answers from documents unless it is told not to."""
+    """The chat, which answers from documents by default."""
 
     def _tree(self, ctx: click.Context) -> dict[str, Any]:
         return settings_tree(ctx, rag_enabled=True)

@@ -1,10 +1,10 @@
 """Settings from the configuration file of InstructLab's ``ilab``.
 
-``ilab`` forgets the keys that it does not know, so its file is read here itself. It stands over
-the preset ``instructlab``; the environment (``KVASIR__...``) and options stand over it.
+``ilab`` drops keys that it does not know, so its file is read here. It overrides the preset
+``instructlab``; the environment (``KVASIR__...``) and options override it.
 
 Source: instructlab 0.26, ``lab.py`` (the root command's ``--config``), ``configuration.py``
-(``Lab.config_file``, the sections), ``defaults.py`` (the place of the file).
+(``Lab.config_file``, the sections), ``defaults.py`` (the file's path).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SHARED_CHAT_KEYS = ("context", "vi_mode", "logs_dir", "rag")
 
 
 def config_file(ctx: click.Context) -> Path | None:
-    """Return the file that ``ilab`` itself reads, or None where there is none."""
+    """Return ilab's configuration file, if it exists."""
     lab = ctx.find_root().obj
     named = getattr(lab, "config_file", None)
     if named is None:
@@ -36,11 +36,9 @@ def config_file(ctx: click.Context) -> Path | None:
 
 
 def settings_tree(ctx: click.Context, *, rag_enabled: bool = False) -> dict[str, Any]:
-    """Return the settings that ilab's configuration stands for, over those of the preset.
+    """Return the settings of ilab's configuration, over those of the preset.
 
-    Args:
-        ctx: Of any command under ``ilab``.
-        rag_enabled: What ``chat.rag.enabled`` is where the file does not say.
+    ``rag_enabled`` is the default of ``chat.rag.enabled``.
 
     Raises:
         SettingsError: The file is not YAML.
@@ -52,10 +50,9 @@ def settings_tree(ctx: click.Context, *, rag_enabled: bool = False) -> dict[str,
 
 
 def from_ilab(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn ilab's configuration into ours.
+    """Convert ilab's configuration.
 
-    ``rag`` and ``chat.rag`` are ours to the letter, less the keys that ilab itself has in
-    ``rag``. Answers come from the language model that ilab serves.
+    ``rag`` and ``chat.rag`` are ours, without ilab's keys; ilab's language model answers.
     """
     rag = {
         key: value for key, value in _section(config, "rag").items() if key not in _ILAB_RAG_KEYS

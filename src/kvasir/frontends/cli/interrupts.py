@@ -1,4 +1,4 @@
-"""What Ctrl-C does: it stops long work, and it is never lost at a question."""
+"""Ctrl-C: stops long work, and is never lost at a question."""
 
 from __future__ import annotations
 
@@ -17,22 +17,18 @@ from kvasir.core.run import Run, StopToken
 from kvasir.frontends.cli.progress import stages
 
 _STOP = "kvasir.stop"
-"""In a context's ``meta``: the stop token of the command that runs."""
+"""In a context's ``meta``: the running command's stop token."""
 
 
 def stop_token() -> StopToken:
-    """Return the stop token of the command that runs."""
+    """Return the running command's stop token."""
     token: StopToken = click.get_current_context().meta.setdefault(_STOP, StopToken())
     return token
 
 
 @contextmanager
 def long_work(*, quiet: bool = False) -> Iterator[Run]:
-    """Give the run of long work: it shows its progress, and Ctrl-C sets its stop token.
-
-    Args:
-        quiet: Show nothing.
-    """
+    """Give a run that shows its progress, unless quiet, and that Ctrl-C stops."""
     stop = stop_token()
     with stages(quiet=quiet) as show, set_by_interrupt(stop):
         yield Run(stop, show)
@@ -42,8 +38,8 @@ def long_work(*, quiet: bool = False) -> Iterator[Run]:
 def set_by_interrupt(stop: StopToken) -> Iterator[None]:
     """Let the first Ctrl-C set a token; a second one raises KeyboardInterrupt.
 
-    A thread sets the token, because a signal handler must not take locks. It hears of the signal
-    from the interpreter's C code, also while the main thread is in a library.
+    A thread sets the token, because a signal handler must not take locks. The interpreter's C code
+    wakes it, also while the main thread is in a library.
     """
     ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     if ignored or threading.current_thread() is not threading.main_thread():
@@ -79,7 +75,7 @@ _END = b"\0"
 
 @contextmanager
 def wakeup() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Give a socket that receives the number of every signal as a byte, and its other end.
+    """Give a socket that receives every signal's number as a byte, and its other end.
 
     For the main thread only.
     """
@@ -96,14 +92,13 @@ def wakeup() -> Iterator[tuple[socket.socket, socket.socket]]:
 def await_input() -> None:
     """Return when standard input has something to read; Ctrl-C raises KeyboardInterrupt.
 
-    ``input()`` loses a Ctrl-C that arrives just before it begins to wait: the interpreter has
-    noted the signal, and looks at its notes only when a line has been read. Waiting for the
-    signal's byte as well has no such gap.
+    ``input()`` loses a Ctrl-C that arrives just before it begins to wait; waiting for the
+    signal's byte as well does not.
     """
     try:
         stdin = sys.stdin.fileno()
     except (AttributeError, OSError, ValueError):
-        return  # There is no file behind it: nothing to wait for.
+        return  # It is not a file: nothing to wait for.
     if sys.platform == "win32":
         return  # select takes sockets only.
     with wakeup() as (receiver, _):

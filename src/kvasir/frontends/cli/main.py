@@ -1,7 +1,6 @@
-"""The ``kvasir`` command: names the subcommands, loads only the one that runs.
+"""The ``kvasir`` command, which imports a subcommand's module when it is called.
 
-``kvasir --help`` must start within 0.3 s, so this module imports click alone; a subcommand's
-module, and with it pydantic and the components, is imported when it is called.
+``kvasir --help`` must start within 0.3 s, without pydantic and the components.
 """
 
 from __future__ import annotations
@@ -59,12 +58,12 @@ Exit codes:
 
 
 _STATE: dict[str, Any] = {}
-"""The command's object in click: the options before it, and whether it prints JSON."""
+"""The command's object in click: the options before it, and whether to print JSON."""
 _LONGEST_MESSAGE = 300
 
 
 class ReaderGone(Exception):  # noqa: N818 - nothing went wrong
-    """The reader of our output (head, less) has gone; no OSError, which click would end with."""
+    """The reader of our output (head, less) has ended; not an OSError, which click handles."""
 
 
 class LazyGroup(click.Group):
@@ -146,10 +145,9 @@ def main() -> None:
         code = _run()
         sys.stdout.flush()
     except KeyboardInterrupt:
-        # Pressed again while the first one was being reported.
+        # Pressed again during the report of the first one.
         code = EXIT_INTERRUPTED
     except (ReaderGone, BrokenPipeError):
-        # Nothing is left to say, at the end of the process either.
         _silence()
         code = 0
     _end(code)
@@ -163,9 +161,9 @@ def exit_code_of(error: KvasirError) -> int:
 
 
 def fail(message: str, exit_code: int, code: str = StoppedError.code) -> int:
-    """Say what went wrong, to programs that asked for JSON as JSON; return the exit code."""
+    """Report an error, also as JSON if that was asked for; return the exit code."""
     click.echo(printable(message), err=True)
-    return _tell_programs(message.removeprefix("error: "), exit_code, code)
+    return _print_json_error(message.removeprefix("error: "), exit_code, code)
 
 
 def _run() -> int:
@@ -179,14 +177,14 @@ def _run() -> int:
         error.show()
         # The parser may not have come as far as --json.
         _STATE.setdefault("as_json", isinstance(error, click.UsageError) and "--json" in sys.argv)
-        return _tell_programs(error.format_message(), error.exit_code, RequestError.code)
+        return _print_json_error(error.format_message(), error.exit_code, RequestError.code)
     except KvasirError as error:
         return fail(f"error: {explain(error)}", exit_code_of(error), error.code)
     except OSError as error:
         return fail(f"error: {error}", EXIT_OPERATOR_ERROR, OperatorError.code)
     except ReaderGone:
         raise
-    except Exception as error:  # noqa: BLE001 - its traceback would tell a user nothing
+    except Exception as error:  # noqa: BLE001 - a traceback does not help users
         if os.environ.get("KVASIR_DEBUG"):
             traceback.print_exc()
         what = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_MESSAGE]
@@ -196,14 +194,14 @@ def _run() -> int:
     return code if isinstance(code, int) else 0
 
 
-def _tell_programs(message: str, exit_code: int, code: str) -> int:
+def _print_json_error(message: str, exit_code: int, code: str) -> int:
     if _STATE.get("as_json"):
         click.echo(json.dumps({"error": message, "code": code, "exit_code": exit_code}))
     return exit_code
 
 
 def _silence() -> None:
-    """Send what is still to be written nowhere, so that the end of the process says nothing."""
+    """Discard all further output, also at the end of the process."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
@@ -212,9 +210,9 @@ def _silence() -> None:
 
 
 def _end(code: int) -> NoReturn:
-    """End the process, also where a call that could not be stopped is still running."""
+    """End the process, even if a call that could not be stopped is still running."""
     if any(thread.name == LEFT_BEHIND for thread in threading.enumerate()):
-        # Libraries may crash when the interpreter is taken down under them.
+        # Libraries may crash if the interpreter shuts down during a call.
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()

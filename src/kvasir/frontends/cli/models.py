@@ -1,4 +1,4 @@
-"""``kvasir models``: which embedding models are here, and fetching one."""
+"""``kvasir models``: list and pull embedding models."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Paths as users type them: relative to the working directory, with ``~`` for the home folder.
-
-The service layer knows absolute paths and addresses only.
-"""
+"""Typed paths, relative or with ``~``, as the absolute paths of the service layer."""
 
 from __future__ import annotations
 
@@ -16,12 +13,12 @@ from kvasir.core.types import LocalFile
 
 
 def files(*paths: str | Path) -> list[LocalFile]:
-    """Return files and folders of this machine as sources to ingest."""
+    """Return files and folders of this machine as sources."""
     return [LocalFile(identity(path)) for path in paths]
 
 
 def sources(typed: tuple[str, ...]) -> list[LocalFile | str]:
-    """Return what was typed as sources: paths as local files, addresses as they are."""
+    """Return typed sources: paths as local files, addresses unchanged."""
     return [text if has_scheme(text) else LocalFile(identity(text)) for text in typed]
 
 
@@ -54,10 +51,8 @@ def find_document(collection: Collection, typed: str) -> DocumentRecord:
 def find_documents(collection: Collection, prefix: str) -> list[DocumentRecord]:
     """Return the documents whose source URI begins with a prefix, ordered by URI.
 
-    Args:
-        collection: The collection.
-        prefix: The beginning of an address, of an upload's name or of a path; a relative path is
-            one in the working directory, and one that ends in ``/`` a folder.
+    The prefix may begin an address, an upload's name or a path, which may be relative; a path that
+    ends in ``/`` is a folder.
     """
     found = {
         record.id: record

@@ -1,4 +1,4 @@
-"""How far long work is: a bar for each stage, and one line for the download of a model."""
+"""Progress: a bar for each stage of long work, and one line for a model's download."""
 
 from __future__ import annotations
 
@@ -27,11 +27,7 @@ _PAUSE = 0.1
 
 @contextmanager
 def stages(*, quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
-    """Show a progress bar for each stage, with rate and remaining time, on a terminal.
-
-    Args:
-        quiet: Show nothing.
-    """
+    """Show a bar for each stage, with rate and remaining time, on a terminal, unless quiet."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield lambda _: None
@@ -48,7 +44,7 @@ def stages(*, quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
     tasks: dict[str, TaskID] = {}
 
     def show(event: Progress) -> None:
-        # Only now: before the first stage the line may be that of a download.
+        # Not before the first stage, because a download may still use the line.
         bars.start()
         if event.stage not in tasks:
             tasks[event.stage] = bars.add_task(event.stage, total=event.total, rate="-")
@@ -64,17 +60,13 @@ def stages(*, quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
 
 
 def rate(count: int, seconds: float) -> str:
-    """Return how many a second."""
+    """Return the number per second."""
     return f"{count / seconds:.0f}" if seconds > 0 else "-"
 
 
 @contextmanager
 def download(*, quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
-    """Show downloads, counted in bytes, where standard error is a terminal.
-
-    Args:
-        quiet: Show nothing.
-    """
+    """Show downloads, in bytes, if standard error is a terminal, unless quiet."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield lambda _: None
@@ -87,9 +79,9 @@ def download(*, quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
 
 
 class _Line:
-    """One line that is written over, and gone when what it shows is done.
+    """One line that is overwritten, and removed at the end.
 
-    It is drawn only when it is called: no thread writes between what a chat or an answer shows.
+    It is drawn only during a call: no thread writes into the output of a chat or an answer.
     """
 
     def __init__(self, console: Console) -> None:
@@ -118,7 +110,7 @@ class _Line:
             self._write(shown(event.item)[: self._console.width - 1])
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self._written:
             self._write("")
             self._written = False
@@ -128,7 +120,7 @@ class _Line:
         if not bars.tasks or bars.tasks[0].total != total or bars.tasks[0].finished:
             for task in bars.task_ids:
                 bars.remove_task(task)
-            # What an earlier run fetched says nothing about the rate of this one.
+            # An earlier run's bytes do not count for the rate.
             bars.add_task(what, total=total, completed=done)
         bars.update(bars.task_ids[0], description=what, completed=done)
 
@@ -138,7 +130,7 @@ class _Line:
         return captured.get().splitlines()[0]
 
     def _write(self, line: str) -> None:
-        # Not print: the bars of an ingest would put it above themselves, and keep it.
+        # Not print: the bars of an ingest would keep it above themselves.
         self._console.file.write(f"\r{line}\x1b[K")
         self._console.file.flush()
         self._drawn, self._written = monotonic(), True

@@ -1,4 +1,4 @@
-"""What a user of the command line can do about an error, by the error's code."""
+"""Advice for users of the command line, by an error's code."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _WITHOUT_COLLECTION = frozenset(
         "wrong_embedder",
     }
 )
-"""Codes of what keeps a chat from the documents, but not from a language model."""
+"""Codes of errors that a chat without RAG does not have."""
 
 _FAILED_SOURCES: Mapping[str, str] = {
     "conflict": "'--on-conflict replace' ingests it again",
@@ -77,7 +77,7 @@ _FAILED_SOURCES: Mapping[str, str] = {
 
 
 def explain(error: KvasirError) -> str:
-    """Return an error's message, and what to do about it where that is known."""
+    """Return an error's message, with advice if there is any."""
     remedy = _REMEDIES.get(error.code, "")
     advice = remedy if isinstance(remedy, str) else remedy(error)
     joint = ", " if advice.startswith("or ") else ": "
@@ -85,12 +85,12 @@ def explain(error: KvasirError) -> str:
 
 
 def explain_in_chat(error: KvasirError) -> str:
-    """Return an error's message and advice, as ``explain``, for one at a prompt of the chat."""
+    """Return an error's message and advice in a chat."""
     said = explain(error)
     return f"{said}; /r turns RAG off" if error.code in _WITHOUT_COLLECTION else said
 
 
 def explain_source(reason: str, message: str) -> str:
-    """Return why a source failed, and what to do about it where that is known."""
+    """Return why a source failed, with advice if there is any."""
     advice = _FAILED_SOURCES.get(reason, "")
     return f"{message}; {advice}" if advice else message

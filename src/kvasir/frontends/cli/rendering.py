@@ -1,4 +1,4 @@
-"""How the command line shows things to people, and JSON to programs."""
+"""Output of the command line: tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -19,17 +19,14 @@ _CONTROL = re.compile(r"[\x7f-\x9f]")
 
 
 def print_json(value: Any) -> None:
-    """Print a public type, or a mapping or list of such, as one JSON document.
-
-    Control characters are escaped, so that the document cannot act on a terminal.
-    """
+    """Print public types, also in mappings and lists, as JSON with control characters escaped."""
     text = dumps(value, indent=2)
-    # JSON itself only requires escapes for the others.
+    # JSON itself escapes the other control characters.
     click.echo(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def print_table(rows: Sequence[Mapping[str, object]]) -> None:
-    """Print rows in aligned columns, nothing cut off; the first row's keys are the heads."""
+    """Print rows in aligned columns, uncut, under the first row's keys."""
     if not rows:
         return
     cells = [list(rows[0]), *([shown(str(value)) for value in row.values()] for row in rows)]
@@ -42,7 +39,7 @@ def print_table(rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def sizes(count: int) -> str:
-    """Return a number of bytes as people read it."""
+    """Return a number of bytes with a unit."""
     size = float(count)
     for unit in ("B", "kB", "MB"):
         if size < 1000:
@@ -52,5 +49,5 @@ def sizes(count: int) -> str:
 
 
 def failure_line(failure: Failed) -> str:
-    """Return what failed and what to do, for people."""
+    """Return one line about a failed source."""
     return replace(failure, source_uri=source_name(failure.source_uri)).line

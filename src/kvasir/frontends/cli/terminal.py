@@ -1,4 +1,4 @@
-"""What is written to a terminal: nothing that acts on it, and sources by their short names."""
+"""Names of sources on a terminal, without characters that act on it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kvasir.core.text import shown
 
 
 def source_name(source_uri: str) -> str:
-    """Return a source as people name it: a path below the working directory without that."""
+    """Return a source's name, with paths relative to the working directory."""
     try:
         here = os.getcwd()  # noqa: PTH109
     except OSError:  # it was removed
@@ -17,6 +17,6 @@ def source_name(source_uri: str) -> str:
 
 
 def location(source_uri: str, page: int | None = None) -> str:
-    """Return where something stands, for people, in one line."""
+    """Return a location such as ``moon.md, page 3``, in one line."""
     name = shown(source_name(source_uri))
     return f"{name}, page {page}" if page else name
