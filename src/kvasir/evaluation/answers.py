@@ -21,7 +21,7 @@ from kvasir.answering.answers import Answerer
 from kvasir.answering.citations import FindVersion
 from kvasir.answering.retrieval import Retriever
 from kvasir.core.deadline import check
-from kvasir.core.errors import ConflictError, RequestError
+from kvasir.core.errors import RequestError
 from kvasir.core.ledger import DocumentVersion
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.run import Run
@@ -128,8 +128,6 @@ def evaluate_answers(
         texts[document_id(uri)] = to_document(passage, uri, "").text
     store = make_store()
     try:
-        if store.count():
-            raise ConflictError("the collection for an evaluation must be empty")
         started = perf_counter()
         _, languages = ingest_datasets([dataset], embedder, store, splitter, options, run)
         ingested = perf_counter()

@@ -21,7 +21,7 @@ Run = Mapping[str, Mapping[str, float]]
 """Results: query id -> document id -> score, higher is better."""
 
 DEPTH = 10
-"""How many documents of each query the metrics look at."""
+"""Number of ranked documents of a query that count."""
 _BLOCK = 500
 METRICS = ("ndcg@10", "recall@10", "recall@5", "recall@1", "mrr@10")
 

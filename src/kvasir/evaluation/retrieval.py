@@ -33,7 +33,7 @@ _QUERIES_AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class RetrievalOptions:
-    """How questions are searched for; the defaults are those of a search.
+    """Options of the searches; the defaults are those of a search.
 
     Attributes:
         language: ISO 639-1 code of all documents and questions; detected when None.
@@ -132,8 +132,6 @@ def evaluate_retrieval(
     options = options or RetrievalOptions()
     store = make_store()
     try:
-        if store.count():
-            raise ConflictError("the collection for an evaluation must be empty")
         started = perf_counter()
         owners, languages = ingest_datasets(datasets, embedder, store, splitter, options, run)
         ingested = perf_counter()
@@ -171,11 +169,16 @@ def ingest_datasets(
     options: RetrievalOptions,
     run: Run,
 ) -> tuple[dict[str, tuple[int, str]], set[str]]:
-    """Write the documents of data sets to a store.
+    """Write the documents of data sets to an empty store.
 
     Returns:
         Document id -> (number of the data set, id in it), and the documents' languages.
+
+    Raises:
+        ConflictError: The store is not empty.
     """
+    if store.count():
+        raise ConflictError("the collection for an evaluation must be empty")
     owners: dict[str, tuple[int, str]] = {}
     languages: set[str] = set()
     total = sum(len(dataset.passages) for dataset in datasets)

@@ -30,7 +30,7 @@ class Section(BaseModel):
 
 
 class SplitterSettings(Section):
-    """How documents are cut into chunks."""
+    """The splitter of documents."""
 
     type: str | None = Field(
         None, description="structure, window, or a plug-in; window when a split_* key is set"
@@ -62,7 +62,7 @@ class SplitterSettings(Section):
 
 
 class VectorDbSettings(Section):
-    """Where chunks and vectors are kept."""
+    """The store of chunks and vectors."""
 
     type: str = Field("qdrant", description="qdrant, or another installed store")
     uri: str | None = Field(None, description="folder, file or address; default: in data_dir")
@@ -91,7 +91,7 @@ class RerankerSettings(Section):
 
 
 class IngestSettings(Section):
-    """How sources are read."""
+    """Limits and rules of reading sources."""
 
     workers: int = Field(2, ge=1, le=64, description="child processes that extract text")
     timeout: float = Field(120.0, gt=0, description="seconds for one file")
@@ -121,7 +121,7 @@ class RagSettings(Section):
 
 
 class GeneratorSettings(Section):
-    """What writes the answers."""
+    """The generator of answers."""
 
     type: str = Field("extractive", description="extractive, openai, ollama, or a plug-in")
     model: str | None = Field(None, description="the model's name at the server")
@@ -160,7 +160,7 @@ class RefinementSettings(Section):
 
 
 class RetrieverSettings(Section):
-    """What is retrieved for a question."""
+    """Retrieval for a question."""
 
     top_k: int = Field(10, ge=1, le=1000)
     min_score_threshold: float = Field(
@@ -217,7 +217,7 @@ class ChatSettings(Section):
 
 
 class AnswerSettings(Section):
-    """What counts as an answer."""
+    """Rules for answers."""
 
     refuse: bool = Field(True, description="say so when the documents do not hold the answer")
 
@@ -233,7 +233,7 @@ class JudgeSettings(Section):
 
 
 class EvaluationSettings(Section):
-    """How evaluations judge."""
+    """Settings of evaluations."""
 
     judge: JudgeSettings = JudgeSettings()
 
@@ -263,24 +263,24 @@ class Settings(Section):
 
     @property
     def store_uri(self) -> str:
-        """Where the vector store is: an absolute path or an address."""
+        """The vector store's absolute path or address."""
         return absolute_uri(self.rag.vectordb.uri or str(self.data_folder / "store"))
 
     @property
     def store_address(self) -> StoreAddress:
-        """Where the vector store is, and access to it."""
+        """The vector store's kind, URI and credentials."""
         chosen = self.rag.vectordb
         token, password = reveal(chosen.token), reveal(chosen.password)
         return StoreAddress(chosen.type, self.store_uri, token, chosen.username, password)
 
     @property
     def catalog_url(self) -> str:
-        """Where the catalog is, as an SQLAlchemy URL."""
+        """The catalog's SQLAlchemy URL."""
         return self.catalog.url or f"sqlite:///{self.data_folder / 'catalog.db'}"
 
     @property
     def chat_logs_dir(self) -> Path:
-        """Where the logs of chats are written."""
+        """The absolute path of the folder of chat logs."""
         return absolute_path(self.chat.logs_dir or self.data_folder / "chat-logs")
 
     @property

@@ -21,13 +21,7 @@ from kvasir.frontends.cli.chat.command import chat
 from kvasir.frontends.cli.chat.loop import run_chat
 from kvasir.frontends.cli.ilab_config import settings_tree
 from kvasir.frontends.cli.ingest import ingest, parse_metadata, run_ingest
-from kvasir.frontends.cli.main import (
-    EXIT_INTERRUPTED,
-    EXIT_OPERATOR_ERROR,
-    EXIT_REFUSED,
-    EXIT_REQUEST_ERROR,
-    exit_code_of,
-)
+from kvasir.frontends.cli.main import EXIT_REFUSED, exit_code_of
 from kvasir.frontends.cli.options import SETTINGS_TREE, mapped_overrides, option_names
 from kvasir.frontends.cli.remedies import explain
 from kvasir.settings.loading import load_settings
@@ -40,10 +34,12 @@ _FROM_ILAB = ("config", "assignments")
 class IlabCommand(click.Command):
     """A command with ilab's configuration, whose errors are one line and an exit code."""
 
+    rag_enabled = False
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the configuration first, so that ``--help`` shows its values."""
         try:
-            ctx.meta[SETTINGS_TREE] = self._tree(ctx)
+            ctx.meta[SETTINGS_TREE] = settings_tree(ctx, rag_enabled=self.rag_enabled)
         except KvasirError as error:
             raise _failure(error) from error
         return super().parse_args(ctx, args)
@@ -56,15 +52,11 @@ class IlabCommand(click.Command):
             raise _failure(error) from error
         ctx.exit(code or 0)
 
-    def _tree(self, ctx: click.Context) -> dict[str, Any]:
-        return settings_tree(ctx)
-
 
 class IlabChat(IlabCommand):
     """The chat, which answers from documents by default."""
 
-    def _tree(self, ctx: click.Context) -> dict[str, Any]:
-        return settings_tree(ctx, rag_enabled=True)
+    rag_enabled = True
 
 
 @click.group()
@@ -115,22 +107,9 @@ def _settings(ctx: click.Context, options: dict[str, Any]) -> Settings:
 
 
 def _failure(error: KvasirError) -> click.ClickException:
-    return _FAILURES[exit_code_of(error)](printable(explain(error)))
-
-
-class _RequestFailure(click.ClickException):
-    exit_code = EXIT_REQUEST_ERROR
-
-
-class _OperatorFailure(click.ClickException):
-    exit_code = EXIT_OPERATOR_ERROR
-
-
-class _Stopped(click.ClickException):
-    exit_code = EXIT_INTERRUPTED
-
-
-_FAILURES = {each.exit_code: each for each in (_RequestFailure, _OperatorFailure, _Stopped)}
+    failure = click.ClickException(printable(explain(error)))
+    failure.exit_code = exit_code_of(error)  # type: ignore[misc]  # click says ClassVar
+    return failure
 
 
 rag.add_command(

@@ -33,7 +33,7 @@ def _model_not_found(error: Any) -> str:
 def _delete_folder(error: Any) -> str:
     if not error.folder:
         return ""
-    return f"delete the folder '{error.folder}', and 'kvasir doctor --repair' makes it anew"
+    return f"delete the folder '{error.folder}', and 'kvasir doctor --repair' makes it again"
 
 
 _REMEDIES: Mapping[str, str | Callable[[Any], str]] = {
