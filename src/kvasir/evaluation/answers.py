@@ -106,15 +106,8 @@ def evaluate_answers(
 ) -> AnswersResult:
     """Ingest a data set into a new collection and ask all its questions.
 
-    Args:
-        dataset: Documents and questions, with gold answers where they are known.
-        embedder: Embeds documents and questions.
-        make_store: Opens an empty collection; it is closed at the end.
-        splitter: Splits the documents.
-        make_answerer: Makes the answerer to measure.
-        off_topic: Questions that the documents do not answer.
-        options: How questions are searched for.
-        run: Stops it, also during an answer; its stages are ``ingest`` and ``answer``.
+    ``make_store`` opens an empty collection, which is closed, not deleted. The documents do not
+    answer the ``off_topic`` questions. The stages of the run are ``ingest`` and ``answer``.
 
     Raises:
         StoppedError: The run was stopped.

@@ -181,15 +181,7 @@ def read_features(
     run: Run | None = None,
     stage: str = "questions",
 ) -> Features:
-    """Ask questions and return their features.
-
-    Args:
-        questions: The questions.
-        retriever: Searches the collection.
-        reader: Computes the features, with the collection's analyzer and embedder.
-        top_k: Number of hits per question.
-        run: Stops it, also during a question, and receives its progress.
-        stage: The stage that is reported.
+    """Search for questions and return their features, reported as ``stage``.
 
     Returns:
         float64 [n, features]; without questions that have no hit, which are always refused.

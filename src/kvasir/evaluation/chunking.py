@@ -135,12 +135,8 @@ def evaluate_chunking(
 ) -> ChunkingResult:
     """Split the corpora, ask the questions and compare spans.
 
-    Args:
-        dataset: Corpora and questions.
-        splitter: The splitter to measure.
-        retrieve: ``DenseSearch`` as the data set's authors, ``StoreSearch`` as our searches.
-        top_k: Chunks retrieved for a question.
-        run: Stops it and receives its progress.
+    ``retrieve`` is ``DenseSearch`` as the data set's authors, ``StoreSearch`` as our searches, or
+    another function; it finds ``top_k`` chunks for each question.
 
     Raises:
         StoppedError: The run was stopped.
@@ -210,14 +206,7 @@ class StoreSearch:
         options: RetrievalOptions | None = None,
         run: Run | None = None,
     ) -> None:
-        """Keep the components.
-
-        Args:
-            embedder: Embeds passages and questions.
-            make_store: Opens an empty collection; it is closed, not deleted, after each run.
-            options: How questions are searched for; its ``top_k`` is not used.
-            run: Stops it and receives its progress.
-        """
+        """Keep the components; each run closes its store, and ignores ``top_k`` of the options."""
         self._embedder = embedder
         self._make_store = make_store
         self._options = options or RetrievalOptions()

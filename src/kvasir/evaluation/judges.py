@@ -57,7 +57,7 @@ class Judge(Protocol):
         """
 
     def judge(self, cases: Sequence[JudgedCase], run: Run) -> list[Verdict]:
-        """Grade questions until the run is stopped; its stage is ``judge``.
+        """Grade questions; the stage of the run is ``judge``.
 
         Raises:
             StoppedError: The run was stopped.

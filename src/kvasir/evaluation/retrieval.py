@@ -114,13 +114,8 @@ def evaluate_retrieval(
 ) -> RetrievalResult:
     """Ingest data sets into ONE new collection and ask all their questions of it.
 
-    Args:
-        datasets: The data sets, which share the collection and are reported apart.
-        embedder: Embeds documents and questions.
-        make_store: Opens an empty collection; it is closed, not deleted, at the end.
-        splitter: Splits the documents.
-        options: How questions are searched for; documents are ranked by all candidates.
-        run: Stops it, also during a step, and receives its progress.
+    The data sets share the collection and are reported apart. ``make_store`` opens an empty
+    collection, which is closed, not deleted. Documents are ranked by all candidates.
 
     Raises:
         StoppedError: The run was stopped.

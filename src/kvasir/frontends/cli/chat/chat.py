@@ -54,16 +54,9 @@ class Chat:
     ) -> None:
         """Open a chat; nothing is shown yet.
 
-        Args:
-            screen: Shows the chat.
-            converse: Makes a conversation with a model of this name, or None for the default.
-            model: The name of the default model.
-            rag: Begin with replies from the documents.
-            multiline: Begin with messages of several lines.
-            context: The first context.
-            contexts: The user's contexts, in addition to the built-in ones.
-            journal: Keeps logs; None keeps none.
-            release: Releases the index for other processes.
+        ``converse`` makes a conversation with a model of this name, or None for the default one,
+        ``model``. ``contexts`` are the user's, in addition to the built-in ones. ``release``
+        releases the index for other processes.
 
         Raises:
             SettingsError: There is no such context.

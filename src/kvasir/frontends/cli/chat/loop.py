@@ -28,14 +28,8 @@ def run_chat(
 
     If input or output is no terminal, answer one question: the given one, or standard input.
 
-    Args:
-        settings: The settings.
-        question: Asked before the first prompt.
-        session: A saved session to begin with; ``/n`` returns to it.
-        quick: Answer the question and end, without a greeting.
-
-    Returns:
-        The reply to a quick question; None after a chat.
+    ``question`` is asked before the first prompt; if ``quick``, its reply is returned without a
+    chat. ``session`` is a saved session to begin with; ``/n`` returns to it.
 
     Raises:
         KvasirError: A setting or the session is unusable, there is no question, or a quick

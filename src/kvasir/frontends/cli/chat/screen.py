@@ -56,15 +56,7 @@ class Screen:
         given: Input | None = None,
         output: Output | None = None,
     ) -> None:
-        """Prepare the terminal; nothing is drawn yet.
-
-        Args:
-            console: Draws; on standard output by default.
-            history: File of the typed messages; None keeps none.
-            vi_mode: Edit as in vi.
-            given: Source of keys; the terminal by default.
-            output: Shows the prompt; the terminal by default.
-        """
+        """Draw nothing yet; ``history`` keeps typed messages, keys come from ``given``."""
         self._console = console or Console()
         self._history = history
         self._vi_mode = vi_mode
