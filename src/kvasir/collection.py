@@ -283,7 +283,7 @@ class Collection:
         exact: bool = False,
         run: Run | None = None,
     ) -> CopyReport:
-        """Copy the collection to another store, or another place; nothing is embedded again.
+        """Copy the collection to another store; nothing is embedded again.
 
         The catalog does not record where the store is: set ``rag.vectordb`` to ``to`` to use the
         copy. Under another name, the catalog's records are copied, too.
