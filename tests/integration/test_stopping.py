@@ -237,7 +237,7 @@ def test_a_stop_from_another_thread_ends_the_children_that_read_files(
     assert len(list(folder.glob("*.begun"))) == 2
     children = [child._process for child in world.pool._children]
     assert all(process.wait(10) is not None for process in children)
-    assert not [thread for thread in threading.enumerate() if thread.name == "reader"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "preparer"]
     for path in [*folder.glob("*.rtf"), *folder.glob("*.begun")]:
         path.unlink()
     assert world.examine().clean

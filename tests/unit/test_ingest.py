@@ -520,7 +520,7 @@ def test_an_error_of_the_reader_is_raised_to_the_caller(world):
 
     with pytest.raises(ComponentError, match="no reason"):
         world.make(pool=BrokenPool()).ingest(files(world.folder))
-    assert not [t for t in threading.enumerate() if t.name == "reader" and t.is_alive()]
+    assert not [t for t in threading.enumerate() if t.name == "preparer" and t.is_alive()]
 
 
 STEPS = ["begin", "upsert", "publish", "delete", "purge"]

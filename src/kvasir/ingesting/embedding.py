@@ -20,8 +20,8 @@ _SLICE = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """Documents whose vectors are complete; nothing of them is written yet.
+class EmbeddedBatch:
+    """Documents with the vectors of all their chunks, to be written.
 
     Every chunk counts once: ``embedded + reused + repeated`` is the number of chunks.
 
@@ -45,8 +45,8 @@ class Ready:
     repeated: int
     seconds: float
 
-    def apart(self) -> Iterator[Ready]:
-        """Yield each document for itself."""
+    def by_document(self) -> Iterator[EmbeddedBatch]:
+        """Yield a batch for each document."""
         start = 0
         for draft in self.drafts:
             end = start + len(draft.chunks)
@@ -64,9 +64,9 @@ def complete_vectors(
     *,
     batch_chunks: int,
     on_embedded: Callable[[int], None],
-    waiting: Sequence[Ready],
+    buffered: Sequence[EmbeddedBatch],
     run: Run,
-) -> Ready:
+) -> EmbeddedBatch:
     """Complete the vectors of new versions; nothing is written.
 
     Args:
@@ -77,7 +77,7 @@ def complete_vectors(
         drafts: One for each document, no document twice.
         batch_chunks: How many passages are embedded at once.
         on_embedded: Called with the number of passages after each batch.
-        waiting: Batches that are embedded and not written yet; their vectors are reused, too.
+        buffered: Batches that are not written yet; their vectors are reused, too.
         run: Stops it, also in the middle of a batch.
 
     Raises:
@@ -88,7 +88,7 @@ def complete_vectors(
     hashes = [passage_hash(chunk.passage) for chunk in chunks]
     wanted = set(hashes)
     made: dict[str, Matrix] = {}
-    for other in waiting:
+    for other in buffered:
         made.update((key, other.vectors[key]) for key in wanted & other.vectors.keys())
     found = _reusable_vectors(catalog, store, collection, wanted - made.keys())
     rest = {
@@ -101,7 +101,7 @@ def complete_vectors(
         made.update(zip(part, vectors, strict=True))
         on_embedded(len(part))
     reused = sum(key in found for key in hashes)
-    return Ready(
+    return EmbeddedBatch(
         drafts,
         chunks,
         hashes,

@@ -1,4 +1,4 @@
-"""One run of an ingest: gathers prepared documents, embeds them and has them published."""
+"""One run of an ingest: gathers prepared documents, embeds them in batches, and writes them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from kvasir.core.ledger import Catalog, VersionStatus
 from kvasir.core.reports import Failed, Finished, IngestReport, Outcome
 from kvasir.core.run import Run
 from kvasir.core.types import Metadata, document_id
-from kvasir.ingesting.embedding import Ready
-from kvasir.ingesting.preparing import Prepared, Reader, Relabelled, Unreadable, Work, cause_of
+from kvasir.ingesting.embedding import EmbeddedBatch
+from kvasir.ingesting.preparing import (
+    Prepared,
+    PreparedItem,
+    Preparer,
+    Relabelled,
+    Unreadable,
+    cause_of,
+)
 from kvasir.ingesting.publishing import Publisher
 from kvasir.ingesting.sources import Discovery
 
 _RELABEL_TOGETHER = 100
 
 _MAX_FAILURES_IN_A_ROW = 10
-"""Documents in a row that cannot be written before the cause is taken to lie elsewhere."""
+"""After this many failed documents in a row the ingest stops: they are not the cause."""
 
 _MAX_BUFFERED_CHUNKS = 10_000
 """Write once this many embedded chunks are buffered."""
@@ -29,14 +36,19 @@ _REMOVED_TOGETHER = 100
 
 
 def _hits_every_document(error: Exception) -> bool:
-    """Return True if an error concerns every document: a broken database, wrong settings."""
+    """Return True if an error affects every document, such as a broken database."""
     if isinstance(error, ComponentError):
         return error.component == "catalog" and not isinstance(error, RejectedDataError)
     return isinstance(error, (KvasirError, MemoryError, OSError))
 
 
 class IngestRun:
-    """One ingest: takes work from the reader, and gathers documents until a batch is full."""
+    """One ingest: takes prepared items, and gathers documents until a batch is full.
+
+    Attributes:
+        report: The report so far.
+        handled: URIs of the sources that are finished or failed.
+    """
 
     def __init__(
         self,
@@ -55,22 +67,22 @@ class IngestRun:
         self._hold_seconds = hold_seconds
         self._run = run
         self._sources = self._passages = self._vectors = 0
-        self._group: list[Prepared] = []
-        self._held: list[tuple[list[Prepared], Ready]] = []
-        self._held_since = 0.0
+        self._gathered: list[Prepared] = []
+        self._buffer: list[tuple[list[Prepared], EmbeddedBatch]] = []
+        self._buffered_since = 0.0
         self._relabelled: dict[str, Metadata] = {}
         self._suspects: list[Unreadable] = []
         self.report = IngestReport()
         self.handled: set[str] = set()
 
-    def do(self, found: Discovery, reader: Reader) -> None:
-        """Do everything but pruning."""
+    def execute(self, found: Discovery, preparer: Preparer) -> None:
+        """Ingest all sources; does not prune."""
         self._sources = len(found.items) + len(found.missing)
         self._run.step("documents", 0, self._sources, "documents")
         for missing in found.missing:
             self._note(Failed(missing.uri, missing.reason, missing.message))
-        for work in reader:
-            self._take(work)
+        for item in preparer:
+            self._handle(item)
         self._embed()
         self._write()
         self._report_suspects()
@@ -88,44 +100,44 @@ class IngestRun:
                     self._note(Finished(record.source_uri, Outcome.REMOVED))
 
     def finish_interrupted(self) -> None:
-        """After the run was stopped: clean up, and write what has its vectors and is not live."""
+        """Clean up after the run was stopped, and write the documents that are embedded already."""
         self._publisher.recover()
-        held, self._held = self._held, []
-        for group, ready in held:
-            if self._is_live(group[0]):
-                self._finish(group)
+        buffer, self._buffer = self._buffer, []
+        for documents, batch in buffer:
+            if self._is_live(documents[0]):
+                self._finish(documents)
             else:
-                self._held.append((group, ready))
+                self._buffer.append((documents, batch))
         self._write()
         for uri, given in self._relabelled.items():
             record = self._catalog.document(self._collection, document_id(uri))
             if record is not None and dict(record.given) == dict(given):
                 self._note(Finished(uri, Outcome.RELABELLED))
-        self._group, self._relabelled = [], {}
+        self._gathered, self._relabelled = [], {}
 
-    def _take(self, work: Work) -> None:
-        if isinstance(work, Prepared):
-            self._passages += len(work.draft.chunks)
+    def _handle(self, item: PreparedItem) -> None:
+        if isinstance(item, Prepared):
+            self._passages += len(item.draft.chunks)
             self._report_passages()
-            self._group.append(work)
-            if sum(len(one.draft.chunks) for one in self._group) >= self._batch_chunks:
+            self._gathered.append(item)
+            if sum(len(one.draft.chunks) for one in self._gathered) >= self._batch_chunks:
                 self._embed()
-        elif isinstance(work, Unreadable):
-            self._fail(work)
-        elif isinstance(work, Relabelled):
-            self._relabelled[work.source_uri] = work.given
+        elif isinstance(item, Unreadable):
+            self._fail(item)
+        elif isinstance(item, Relabelled):
+            self._relabelled[item.source_uri] = item.given
             if len(self._relabelled) >= _RELABEL_TOGETHER:
                 self._relabel()
         else:
-            self._note(work)
+            self._note(item)
 
-    def _fail(self, work: Unreadable) -> None:
-        failure, state = work.failure, work.state
+    def _fail(self, unreadable: Unreadable) -> None:
+        failure, state = unreadable.failure, unreadable.state
         if state is not None:
             name = document_id(state.uri)
             record = self._catalog.document(self._collection, name)
             if failure.reason == "empty" and record and record.status is VersionStatus.LIVE:
-                # Its author took the text away: an old version must not go on answering.
+                # The new version has no text, so the old one must not be searched any more.
                 self._publisher.remove([name])
                 message = f"{failure.message}; its former text was removed from the index"
                 failure = replace(failure, message=message)
@@ -136,40 +148,40 @@ class IngestRun:
         self._note(failure)
 
     def _embed(self) -> None:
-        """Complete the vectors of the gathered documents; what is written waits for more."""
-        if not self._group:
+        """Embed the gathered documents, and write the buffer if it is due."""
+        if not self._gathered:
             return
         embedded = self.report.chunks_embedded
         try:
-            self._hold(self._group)
+            self._embed_into_buffer(self._gathered)
         except (KvasirError, MemoryError, OSError):
             raise
-        except Exception:  # noqa: BLE001 - a plug-in may raise anything; the guilty document fails
+        except Exception:  # noqa: BLE001 - a plug-in may raise anything; only its document fails
             self._count_embedded(embedded - self.report.chunks_embedded)
-            for prepared in self._group:
-                self._hold_or_suspect(prepared)
-        self._group = []
-        if self._held_enough():
+            for prepared in self._gathered:
+                self._embed_alone(prepared)
+        self._gathered = []
+        if self._must_write():
             self._write()
 
-    def _hold(self, group: list[Prepared]) -> None:
-        """Embed documents and hold them until they are written."""
-        waiting = [ready for _, ready in self._held]
-        drafts = [prepared.draft for prepared in group]
-        ready = self._publisher.embed(drafts, self._count_embedded, waiting, self._run)
-        self._held_since = self._held_since if self._held else time.perf_counter()
-        self._held.append((group, ready))
-        self.report.chunks_reused += ready.reused
-        self.report.chunks_repeated += ready.repeated
-        self.report.spend("embed", ready.seconds)
-        if ready.reused + ready.repeated:
-            self._vectors += ready.reused + ready.repeated
+    def _embed_into_buffer(self, documents: list[Prepared]) -> None:
+        """Embed documents and append them to the buffer."""
+        buffered = [batch for _, batch in self._buffer]
+        drafts = [prepared.draft for prepared in documents]
+        batch = self._publisher.embed(drafts, self._count_embedded, buffered, self._run)
+        self._buffered_since = self._buffered_since if self._buffer else time.perf_counter()
+        self._buffer.append((documents, batch))
+        self.report.chunks_reused += batch.reused
+        self.report.chunks_repeated += batch.repeated
+        self.report.spend("embed", batch.seconds)
+        if batch.reused + batch.repeated:
+            self._vectors += batch.reused + batch.repeated
             self._report_passages()
 
-    def _hold_or_suspect(self, prepared: Prepared) -> None:
+    def _embed_alone(self, prepared: Prepared) -> None:
         embedded = self.report.chunks_embedded
         try:
-            self._hold([prepared])
+            self._embed_into_buffer([prepared])
         except (KvasirError, MemoryError, OSError):
             raise
         except Exception as error:  # noqa: BLE001 - as in _embed
@@ -177,53 +189,53 @@ class IngestRun:
             message = f"its vectors could not be made ({cause_of(error)})"
             self._suspect(prepared, "embed", message, error)
 
-    def _held_enough(self) -> bool:
-        chunks = sum(len(ready.chunks) for _, ready in self._held)
+    def _must_write(self) -> bool:
+        chunks = sum(len(batch.chunks) for _, batch in self._buffer)
         return (
             chunks >= _MAX_BUFFERED_CHUNKS
-            or time.perf_counter() - self._held_since >= self._hold_seconds
+            or time.perf_counter() - self._buffered_since >= self._hold_seconds
         )
 
     def _write(self) -> None:
-        if not self._held:
+        if not self._buffer:
             return
         started = time.perf_counter()
         try:
-            self._publisher.write([ready for _, ready in self._held])
+            self._publisher.write([batch for _, batch in self._buffer])
         except Exception as error:
             if _hits_every_document(error):
                 raise
-            self._write_apart(error)
+            self._write_one_by_one(error)
         else:
-            held, self._held = self._held, []
-            self._finish([one for group, _ in held for one in group])
+            buffer, self._buffer = self._buffer, []
+            self._finish([one for documents, _ in buffer for one in documents])
         self.report.spend("store", time.perf_counter() - started)
 
-    def _write_apart(self, error: Exception) -> None:
-        """Write each held document alone after an error: only the guilty ones fail."""
+    def _write_one_by_one(self, error: Exception) -> None:
+        """Write each buffered document alone after an error, so that only the faulty ones fail."""
         self._recover_after(error)
-        self._held = [
+        self._buffer = [
             ([prepared], alone)
-            for group, ready in self._held
-            for prepared, alone in zip(group, ready.apart(), strict=True)
+            for documents, batch in self._buffer
+            for prepared, alone in zip(documents, batch.by_document(), strict=True)
         ]
-        while self._held:
-            group, ready = self._held[0]
+        while self._buffer:
+            documents, batch = self._buffer[0]
             try:
-                self._publisher.write([ready])
+                self._publisher.write([batch])
             except Exception as failure:
                 if _hits_every_document(failure):
                     raise
                 self._recover_after(failure)
-                del self._held[0]
+                del self._buffer[0]
                 message = f"it could not be written to the index ({cause_of(failure)})"
-                self._suspect(group[0], "write", message, failure)
+                self._suspect(documents[0], "write", message, failure)
             else:
-                del self._held[0]
-                self._finish(group)
+                del self._buffer[0]
+                self._finish(documents)
 
     def _recover_after(self, error: Exception) -> None:
-        """Take back what was half-written; where that fails too, the error hits every document."""
+        """Clean up half-written documents; if that fails, raise the original error."""
         try:
             self._publisher.recover()
         except Exception as failure:
@@ -236,13 +248,13 @@ class IngestRun:
             raise error
 
     def _report_suspects(self) -> None:
-        """Report documents as failed once another was written: the cause lies in them."""
+        """Report suspects as failed: another document was written, so the cause is in them."""
         suspects, self._suspects = self._suspects, []
         for suspect in suspects:
             self._fail(suspect)
 
-    def _finish(self, group: Iterable[Prepared]) -> None:
-        for prepared in group:
+    def _finish(self, documents: Iterable[Prepared]) -> None:
+        for prepared in documents:
             self._note(Finished(prepared.draft.state.uri, prepared.outcome))
         self._report_suspects()
 

@@ -1,8 +1,8 @@
-"""Ingesting: from files, folders, addresses and uploads to chunks that can be searched.
+"""Ingests files, folders, addresses and uploads into one collection.
 
-An unchanged source costs reading and hashing it. Of a changed one, only the passages that are
-new are embedded, and the old version answers until the new one is complete. What happens in
-which order, and why a crash does no harm, is said in ``ingesting.publishing``.
+An unchanged source is read and hashed only. Of a changed source, only new passages are embedded,
+and the old version is searched until the new one is complete. ``ingesting.publishing`` explains
+the order of the steps and why a crash does no harm.
 """
 
 from __future__ import annotations
@@ -20,26 +20,16 @@ from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run
 from kvasir.core.types import Metadata
 from kvasir.ingesting.ingest_run import IngestRun
-from kvasir.ingesting.preparing import (
-    Fetch,
-    OnConflict,
-    Pool,
-    Reader,
-    Rules,
-)
-from kvasir.ingesting.publishing import (
-    HEARTBEAT_SECONDS,
-    LEASE_SECONDS,
-    Publisher,
-)
+from kvasir.ingesting.preparing import Fetch, OnConflict, Pool, Preparer, Rules
+from kvasir.ingesting.publishing import HEARTBEAT_SECONDS, LEASE_SECONDS, Publisher
 from kvasir.ingesting.sources import Input, discover, named
 
 SETTINGS_VERSION = 1
-"""Raise it when extraction or splitting changes so that documents should be cut anew."""
+"""Increase it when extraction or splitting changes, so that all documents are split again."""
 
 
 class IngestPipeline:
-    """Writes documents into one collection; there is one for a store in a process."""
+    """Writes documents into one collection; a process has one pipeline for a store."""
 
     def __init__(
         self,
@@ -65,21 +55,21 @@ class IngestPipeline:
 
         Args:
             pool: Extracts files, as ``ExtractionPool``.
-            splitter: Cuts documents.
-            embedder: Must be the one that made the collection.
+            splitter: Splits documents into chunks.
+            embedder: The one that made the collection.
             store: The collection's store.
             catalog: The ledger.
-            collection: The collection's name; it is made when first ingested into.
-            chunk_settings: Name and options of extraction and splitting in any fixed spelling:
-                where it changed, an unchanged source is cut anew.
+            collection: The collection's name; the first ingest creates it.
+            chunk_settings: Names and options of extraction and splitting, as text in a fixed form:
+                when it changes, unchanged sources are split again, too.
             language: ISO 639-1 code of every document, or None to detect it.
             fetch: Gets the bytes of an address; without it addresses are refused.
-            batch_chunks: Passages that are embedded in one call; documents are put together
-                until there are as many.
-            hold_seconds: How long documents that have their vectors wait for others, to be
-                written with one flush (which takes about 0.1 s).
-            left_out: Files and folders that are skipped inside of folders: our own.
-            max_file_mb: Larger sources are reported unread, in MiB.
+            batch_chunks: Passages to embed in one call; documents are gathered until there are
+                this many.
+            hold_seconds: How long embedded documents wait for others, to be written with one flush
+                (which takes about 0.1 s).
+            left_out: Files and folders to skip inside of folders: those of Kvasir itself.
+            max_file_mb: Larger sources are reported as failed, in MiB.
             writing: The lock of every publisher of the store.
             lease_seconds: How long a writer's lease lasts after its last heartbeat.
             heartbeat_seconds: Seconds between heartbeats.
@@ -117,7 +107,7 @@ class IngestPipeline:
         metadata: Metadata | None = None,
         run: Run | None = None,
     ) -> IngestReport:
-        """Ingest sources; what fails is reported, and the rest go on.
+        """Ingest sources; one that fails is reported and does not stop the others.
 
         Args:
             inputs: Files, folders, addresses, or sources with their bytes.
@@ -129,15 +119,15 @@ class IngestPipeline:
                 or failed is an item) and ``passages``, and before them those of ``restore``.
 
         Returns:
-            What was done. If the run was stopped, ``interrupted`` is true, what was finished is
-            kept, and ``left`` lists the rest.
+            What was done. If the run was stopped, ``interrupted`` is true, finished sources
+            are kept, and ``left`` lists the rest.
 
         Raises:
             WrongEmbedderError: Another embedder made the collection.
             StoreIncompleteError: The store lacks chunks of earlier documents, and no other writer
                 is active: restore them, then ingest again. Nothing was ingested.
             WriterConflictError: The collection is being deleted or repaired, or this writer's lease
-                was taken; what is reported as finished is kept.
+                was taken; sources reported as finished are kept.
             RequestError: A metadata field is reserved or its value cannot be kept.
         """
         check_metadata(metadata or {})
@@ -158,7 +148,7 @@ class IngestPipeline:
         run: Run,
     ) -> IngestReport:
         started = time.perf_counter()
-        work = IngestRun(
+        ingest_run = IngestRun(
             publisher,
             self._catalog,
             self._collection,
@@ -166,7 +156,7 @@ class IngestPipeline:
             hold_seconds=self._hold_seconds,
             run=run,
         )
-        report = work.report
+        report = ingest_run.report
         report.recovered = publisher.recover()
         report.chunks_unknown = publisher.check_complete()
         own = self._collection, self._settings_hash, self._language
@@ -176,7 +166,7 @@ class IngestPipeline:
         try:
             found = discover(inputs, self._left_out, run.stop)
             listed, report.without_files = list(found.items), found.without_files
-            reader = Reader(
+            preparer = Preparer(
                 self._pool,
                 self._splitter,
                 self._catalog,
@@ -186,19 +176,19 @@ class IngestPipeline:
                 run.stop,
             )
             try:
-                work.do(found, reader)
+                ingest_run.execute(found, preparer)
             finally:
-                reader.close()
-                report.bytes_read = reader.bytes_read
-                report.seconds.update(reader.seconds)
+                preparer.close()
+                report.bytes_read = preparer.bytes_read
+                report.seconds.update(preparer.seconds)
             if prune:
-                work.prune(found)
-            # Neighbours that were killed meanwhile leave work that nobody else may clean up.
+                ingest_run.prune(found)
+            # Clean up after other writers that were killed during this run.
             publisher.recover()
         except StoppedError:
             report.interrupted = True
-            work.finish_interrupted()
-        report.left = [uri for uri in listed if uri not in work.handled]
+            ingest_run.finish_interrupted()
+        report.left = [uri for uri in listed if uri not in ingest_run.handled]
         report.failed.sort(key=lambda failure: failure.source_uri)
         report.seconds["total"] = time.perf_counter() - started
         return report

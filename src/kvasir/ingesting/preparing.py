@@ -1,6 +1,6 @@
-"""Reads sources, tells which changed, and cuts those into chunks: all that precedes embedding.
+"""Prepares sources for embedding: hash them, extract and split those that changed.
 
-It runs in a thread of its own, ahead of the embedding by a bounded amount of text.
+This runs in a background thread, ahead of the embedding by a limited amount of text.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import stat
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from kvasir.core.reports import Failed, Finished, Outcome
 from kvasir.core.run import StopToken
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Document, Metadata, MetadataValue, Source, document_id
+from kvasir.ingesting.bounded_queue import BoundedQueue
 from kvasir.ingesting.extraction import too_large
 from kvasir.ingesting.sources import NOT_A_FILE, Upload, is_address
 from kvasir.language.detect import detect
@@ -41,17 +41,17 @@ _writable_text = partial(replace_surrogates, replacement="\ufffd")
 OnConflict = Literal["skip", "replace", "error"]
 Fetch = Callable[[str], tuple[Source, bytes]]
 
-_AHEAD_CHARACTERS = 32_000_000
-"""Text that may be read and split but not yet embedded."""
+_MAX_QUEUED_CHARACTERS = 32_000_000
+"""Text that is split and waits to be embedded, at most."""
 
 
 class Pool(Protocol):
-    """What is needed of ``ExtractionPool``."""
+    """The part of ``ExtractionPool`` that is used here."""
 
     def map(
         self, items: Iterable[Any], *, ordered: bool = True, stop: StopToken | None = None
     ) -> Iterator[tuple[Source, Document | ExtractionError]]:
-        """Yield each item's source and document, or why there is none, until stopped."""
+        """Yield the source of each item with its document, or the error; ends when stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A source that could not be read, to be recorded where it was read at all."""
+    """A source that could not be prepared; ``state`` is None if its bytes could not be read."""
 
     failure: Failed
     state: SourceState | None
@@ -72,24 +72,24 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Relabelled:
-    """An unchanged document that is given other metadata."""
+    """An unchanged document that gets other metadata."""
 
     source_uri: str
     given: Metadata
 
 
-Work = Prepared | Unreadable | Relabelled | Finished
+PreparedItem = Prepared | Unreadable | Relabelled | Finished
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What an ingest was asked for.
+    """The options of an ingest.
 
     Attributes:
         collection: The collection's name.
         settings_hash: Hash of the settings that shape the chunks.
         language: The language of all documents, or None to detect it.
-        on_conflict: What to do with a changed source that is there already.
+        on_conflict: What to do with a changed source that was ingested before.
         metadata: Metadata for every document, or None to keep what each has.
         max_bytes: Larger sources are not read, nor hashed.
     """
@@ -102,8 +102,8 @@ class Rules:
     max_bytes: int
 
 
-class Reader:
-    """Prepares sources in a background thread; iterate to get the work as it comes."""
+class Preparer:
+    """Prepares sources in a background thread; iterate over it to get the results."""
 
     def __init__(
         self,
@@ -115,16 +115,16 @@ class Reader:
         items: Mapping[str, str | Upload],
         stop: StopToken,
     ) -> None:
-        """Make it; nothing is read yet.
+        """Make a preparer; nothing is read before it is iterated over.
 
         Args:
             pool: Extracts files.
             splitter: Cuts documents.
-            catalog: Tells which sources changed.
-            fetch: Gets the bytes of an address, or None.
-            rules: What was asked for.
+            catalog: Has the state of each source when it was last ingested.
+            fetch: Gets the bytes of an address; None refuses addresses.
+            rules: The options.
             items: Paths, addresses and uploads by URI.
-            stop: Ends it, and the children that extract its files.
+            stop: Ends the thread, and the processes that extract files for it.
         """
         self._pool = pool
         self._splitter = splitter
@@ -134,28 +134,28 @@ class Reader:
         self._items = items
         self._stop = stop
         self._changed: dict[str, tuple[SourceState, Metadata, Outcome]] = {}
-        self._backlog = _Backlog(_AHEAD_CHARACTERS)
-        self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
+        self._queue = BoundedQueue[PreparedItem | BaseException | None](_MAX_QUEUED_CHARACTERS)
+        self._thread = threading.Thread(target=self._run, name="preparer", daemon=True)
         self.bytes_read = 0
         self.seconds = {"read": 0.0, "extract": 0.0, "split": 0.0}
 
-    def __iter__(self) -> Iterator[Work]:
-        """Yield the work.
+    def __iter__(self) -> Iterator[PreparedItem]:
+        """Yield the prepared items.
 
         Raises:
             StoppedError: The stop token was set.
         """
         self._thread.start()
-        with self._stop.calling(self._backlog.close):
-            while (work := self._backlog.get()) is not None:
+        with self._stop.calling(self._queue.close):
+            while (item := self._queue.get()) is not None:
                 self._stop.raise_if_set()
-                if isinstance(work, BaseException):
-                    raise work
-                yield work
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
 
     def close(self) -> None:
-        """End the thread at its next step; waits a second at most, as it may be fetching."""
-        self._backlog.close()
+        """End the thread after its current step; wait for it at most a second."""
+        self._queue.close()
         if self._thread.ident is not None:
             self._thread.join(timeout=1.0)
 
@@ -164,11 +164,11 @@ class Reader:
             with closing(self._extracted()) as results:
                 for source, outcome in results:
                     self._finish(source, outcome)
-            self._backlog.put(None)
+            self._queue.put(None)
         except StoppedError:
             return
         except BaseException as error:  # noqa: BLE001 - raised again in the iterating thread
-            self._backlog.put_last(error)
+            self._queue.put_now(error)
 
     def _extracted(self) -> Generator[tuple[Source, Document | ExtractionError]]:
         results = self._pool.map(self._to_extract(), ordered=False, stop=self._stop)
@@ -180,14 +180,14 @@ class Reader:
                 return
             finally:
                 waited = time.perf_counter() - started
-                # The pool asks for items, which are hashed, while we wait for its results.
+                # During this wait the pool takes new items; their hashing counts as "read".
                 self.seconds["extract"] += max(0.0, waited - (self.seconds["read"] - before))
             yield result
 
     def _to_extract(self) -> Iterator[str | Upload]:
-        """Yield the items that changed; the others are settled here."""
+        """Yield the items to extract; put the result of every other item in the queue."""
         for uri, item in self._items.items():
-            self._backlog.check()
+            self._queue.check()
             started = time.perf_counter()
             try:
                 item, state = self._read(uri, item)
@@ -201,11 +201,11 @@ class Reader:
                 self._fail(uri, "fetch", str(error).removeprefix(f"{uri}: "), None)
                 continue
             if isinstance(state, Unreadable):
-                self._backlog.put(state)
+                self._queue.put(state)
                 continue
-            due = self._is_due(state)
+            changed = self._must_extract(state)
             self.seconds["read"] += time.perf_counter() - started
-            if due:
+            if changed:
                 yield item
 
     def _read(self, uri: str, item: str | Upload) -> tuple[str | Upload, SourceState | Unreadable]:
@@ -245,7 +245,7 @@ class Reader:
     def _is_large(self, size: int) -> bool:
         return size > self._rules.max_bytes
 
-    def _is_due(self, state: SourceState) -> bool:
+    def _must_extract(self, state: SourceState) -> bool:
         rules, uri = self._rules, state.uri
         record = self._catalog.document(rules.collection, document_id(uri))
         if record is None or record.status is not VersionStatus.LIVE:
@@ -257,17 +257,17 @@ class Reader:
             state.content_hash,
             state.settings_hash,
         )
-        # After a failure in between it is read anew, so that the failure is forgotten.
+        # If the last attempt failed, read it again: publishing it deletes the recorded failure.
         if same and record.error_reason is not None:
             self._changed[uri] = (state, given, Outcome.REPLACED)
             return True
         if same:
             if dict(given) != dict(record.given):
-                self._backlog.put(Relabelled(uri, given))
+                self._queue.put(Relabelled(uri, given))
             else:
-                self._backlog.put(Finished(uri, Outcome.UNCHANGED))
+                self._queue.put(Finished(uri, Outcome.UNCHANGED))
         elif rules.on_conflict == "skip":
-            self._backlog.put(Finished(uri, Outcome.SKIPPED))
+            self._queue.put(Finished(uri, Outcome.SKIPPED))
         elif rules.on_conflict == "error":
             self._fail(uri, "conflict", _conflict(old, state), None)
         else:
@@ -292,7 +292,7 @@ class Reader:
             return
         self.seconds["split"] += time.perf_counter() - started
         if draft.chunks:
-            self._backlog.put(Prepared(draft, kind), weight=len(outcome.text))
+            self._queue.put(Prepared(draft, kind), weight=len(outcome.text))
         else:
             self._fail(source.uri, "empty", "there is no text in it to index", state)
 
@@ -311,16 +311,16 @@ class Reader:
         return VersionDraft(state, document, language, given, kept)
 
     def _fail(self, uri: str, reason: str, message: str, state: SourceState | None) -> None:
-        self._backlog.put(Unreadable(Failed(uri, reason, message), state))
+        self._queue.put(Unreadable(Failed(uri, reason, message), state))
 
 
 def cause_of(error: Exception) -> str:
-    """Return an unforeseen error in one line."""
+    """Return an unexpected error in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:300]
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """Open without waiting: what became a named pipe meanwhile would block for ever."""
+    """Open without blocking, because a file may have been replaced by a named pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
@@ -331,72 +331,18 @@ def _conflict(old: SourceState, new: SourceState) -> str:
 
 
 def _writable(document: Document) -> Document:
-    """Replace halves of surrogate pairs, which no UTF-8 can hold; every offset stays.
+    """Replace lone surrogates, which UTF-8 cannot encode; offsets do not change.
 
-    Numbers that are not finite become text: JSON has none, and NaN differs from itself; so do
-    whole numbers of more than 64 bits, which stores refuse.
+    Numbers that JSON or stores refuse (not finite, or integers beyond 64 bits) become text.
     """
-    own = {_writable_text(name): _kept(value) for name, value in document.metadata.items()}
+    own = {_writable_text(name): _storable(value) for name, value in document.metadata.items()}
     text, title = _writable_text(document.text), _writable_text(document.title)
     return replace(document, text=text, title=title, metadata=own)
 
 
-def _kept(value: MetadataValue) -> MetadataValue:
+def _storable(value: MetadataValue) -> MetadataValue:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return str(value)
     return _writable_text(value) if isinstance(value, str) else value
-
-
-class _Backlog:
-    """A queue between two threads that holds so much, or one item of any size."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._items: deque[tuple[Work | BaseException | None, int]] = deque()
-        self._weight = 0
-        self._closed = False
-        self._condition = threading.Condition()
-
-    def put(self, item: Work | None, weight: int = 0) -> None:
-        """Append when there is room; raises StoppedError when the queue is closed."""
-        # Every item weighs something: a million unchanged files must not pile up either.
-        weight += 1000
-        with self._condition:
-            while self._items and self._weight + weight > self._limit and not self._closed:
-                self._condition.wait()
-            self.check()
-            self._append(item, weight)
-
-    def put_last(self, error: BaseException) -> None:
-        """Append an error without waiting."""
-        with self._condition:
-            self._append(error, 0)
-
-    def get(self) -> Work | BaseException | None:
-        """Take the first item when there is one; raises StoppedError when it is closed."""
-        with self._condition:
-            while not self._items:
-                self.check()
-                self._condition.wait()
-            item, weight = self._items.popleft()
-            self._weight -= weight
-            self._condition.notify_all()
-        return item
-
-    def close(self) -> None:
-        """Refuse everything from now on, and wake whoever waits."""
-        with self._condition:
-            self._closed = True
-            self._condition.notify_all()
-
-    def check(self) -> None:
-        """Raise StoppedError after ``close``."""
-        if self._closed:
-            raise StoppedError
-
-    def _append(self, item: Work | BaseException | None, weight: int) -> None:
-        self._items.append((item, weight))
-        self._weight += weight
-        self._condition.notify_all()

@@ -40,7 +40,7 @@ from kvasir.core.ledger import Catalog, VersionDraft, check_embedder, check_meta
 from kvasir.core.protocols import Embedder, VectorStore
 from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Metadata
-from kvasir.ingesting.embedding import Ready, complete_vectors
+from kvasir.ingesting.embedding import EmbeddedBatch, complete_vectors
 from kvasir.ingesting.leases import Lease
 
 _SLICE = 512
@@ -192,29 +192,29 @@ class Publisher:
     def _is_alone(self) -> bool:
         return not self._catalog.other_writers(self._collection, self._writer)
 
-    def publish(self, drafts: Sequence[VersionDraft]) -> Ready:
+    def publish(self, drafts: Sequence[VersionDraft]) -> EmbeddedBatch:
         """Make new versions of documents live, in place of their old ones.
 
         Args:
             drafts: One for each document, no document twice.
         """
-        ready = self.embed(drafts)
-        self.write([ready])
-        return ready
+        batch = self.embed(drafts)
+        self.write([batch])
+        return batch
 
     def embed(
         self,
         drafts: Sequence[VersionDraft],
         on_embedded: Callable[[int], None] = lambda _: None,
-        waiting: Sequence[Ready] = (),
+        buffered: Sequence[EmbeddedBatch] = (),
         run: Run | None = None,
-    ) -> Ready:
+    ) -> EmbeddedBatch:
         """Complete the vectors of new versions, reused by passage or made; write nothing.
 
         Args:
             drafts: One for each document, no document twice.
-            on_embedded: Called with a number of passages whenever so many more were embedded.
-            waiting: What was embedded and is not written yet; its vectors are taken over, too.
+            on_embedded: Called with the number of passages after each batch.
+            buffered: Batches that are not written yet; their vectors are reused, too.
             run: Stops it, also in the middle of a batch.
 
         Raises:
@@ -228,33 +228,33 @@ class Publisher:
             drafts,
             batch_chunks=self._batch_chunks,
             on_embedded=on_embedded,
-            waiting=waiting,
+            buffered=buffered,
             run=run or Run(),
         )
 
-    def write(self, ready: Sequence[Ready]) -> None:
+    def write(self, embedded: Sequence[EmbeddedBatch]) -> None:
         """Make new versions live, whose vectors are complete; no document twice.
 
         Raises:
             WriterConflictError: This writer's lease was taken; nothing of it is live or left.
         """
-        drafts = [draft for one in ready for draft in one.drafts]
+        drafts = [draft for batch in embedded for draft in batch.drafts]
         with self.session():
             try:
-                self._when_free(lambda: self._write(drafts, ready))
+                self._when_free(lambda: self._write(drafts, embedded))
             except DocumentBusyError:
                 raise
             except WriterConflictError:
                 self._withdraw(drafts)
                 raise
 
-    def _write(self, drafts: Sequence[VersionDraft], ready: Sequence[Ready]) -> None:
+    def _write(self, drafts: Sequence[VersionDraft], embedded: Sequence[EmbeddedBatch]) -> None:
         self._catalog.begin(self._collection, drafts, self._writer)
         written = self._already_written(drafts)
         wanted = [
-            (chunk, one.vectors[key])
-            for one in ready
-            for chunk, key in zip(one.chunks, one.hashes, strict=True)
+            (chunk, batch.vectors[key])
+            for batch in embedded
+            for chunk, key in zip(batch.chunks, batch.hashes, strict=True)
             if written.get(chunk.id) != chunk
         ]
         for part in batches(wanted, _SLICE):
