@@ -176,7 +176,7 @@ def test_retired_documents_are_gone_after_a_sweep(catalog):
     assert [r.source_uri for r in catalog.documents("test")] == ["/b"]
 
 
-def test_changed_metadata_is_to_be_stamped_until_it_was(catalog):
+def test_changed_metadata_is_pending_until_it_is_applied(catalog):
     publish(catalog, draft("/a", given={"term": 1}))
     catalog.set_metadata("test", {document_id("/a"): {"course": "x"}}, WRITER[0])
     (stamp,) = catalog.pending_metadata_updates("test")

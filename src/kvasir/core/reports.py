@@ -197,7 +197,7 @@ class Findings:
     Attributes:
         collection: The collection's name.
         unfinished: Versions that are half-written or half-deleted.
-        unstamped: Documents whose new metadata did not reach the store.
+        pending_metadata_updates: Documents whose new metadata is not in the store yet.
         orphans: Chunks in the store that no live document has.
         missing: Chunks of live documents that are not in the store.
         altered: Chunks whose text, span or headings differ, or that are there twice.
@@ -209,7 +209,7 @@ class Findings:
 
     collection: str
     unfinished: int
-    unstamped: int
+    pending_metadata_updates: int
     orphans: tuple[str, ...]
     missing: tuple[str, ...]
     altered: tuple[str, ...]
@@ -223,7 +223,7 @@ class Findings:
         """True if everything agrees."""
         return not (
             self.unfinished
-            or self.unstamped
+            or self.pending_metadata_updates
             or self.orphans
             or self.missing
             or self.altered

@@ -1,6 +1,6 @@
-"""Compares catalog and store, chunk by chunk. Nothing else may write to the collection meanwhile.
+"""Compares catalog and store, chunk by chunk; ``maintenance.repair`` acts on the findings.
 
-What is done about the findings is in ``maintenance.repair``.
+No other process may write to the collection meanwhile.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from kvasir.core.types import Chunk, Matrix
 COMPARING = "comparing"
 """The stage that is reported."""
 
-_CHECKED_TOGETHER = 1000
+_CHECK_INTERVAL = 1000
 _LENGTH_TOLERANCE = 0.01
-"""How far a vector's length may be from 1; stores that keep half precision are within it."""
+"""Largest difference of a vector's length from 1; half precision stays within it."""
 
 
 def examine(
@@ -32,10 +32,10 @@ def examine(
     """Compare every chunk of a collection; changes nothing.
 
     Args:
-        catalog: The ledger, which is believed.
+        catalog: The ledger, which is taken to be right.
         store: The collection's store.
         collection: The collection's name.
-        run: Stops it, and is told how many chunks of the store are compared.
+        run: Stops the comparison, and reports its progress.
 
     Raises:
         StoppedError: The run was stopped.
@@ -46,7 +46,7 @@ def examine(
     expected: dict[str, ChunkRecord] = {}
     for record in catalog.every_chunk(collection):
         expected[record.id] = record
-        if len(expected) % _CHECKED_TOGETHER == 0:
+        if len(expected) % _CHECK_INTERVAL == 0:
             run.check()
     metadata = {
         document.id: dict(document.metadata)
@@ -54,7 +54,7 @@ def examine(
         if document.status is VersionStatus.LIVE
     }
     seen: set[str] = set()
-    orphans, altered, mislabelled, broken = set[str](), set[str](), set[str](), set[str]()
+    orphans, altered, mislabelled, bad_vectors = set[str](), set[str](), set[str](), set[str]()
     done, counted = 0, store.count()
     run.step(COMPARING, done, counted, "chunks")
     for batch in store.scroll():
@@ -67,20 +67,20 @@ def examine(
                 altered.add(chunk.id)
             elif dict(chunk.metadata) != metadata.get(known.document_id):
                 mislabelled.add(chunk.id)
-            if not _is_sound(vector, store.dimension):
-                broken.add(chunk.id)
+            if not _is_unit_vector(vector, store.dimension):
+                bad_vectors.add(chunk.id)
             seen.add(chunk.id)
         done += len(batch)
         run.step(COMPARING, done, max(done, counted), "chunks")
     return Findings(
         collection=collection,
         unfinished=catalog.unfinished(collection),
-        unstamped=len(catalog.pending_metadata_updates(collection)),
+        pending_metadata_updates=len(catalog.pending_metadata_updates(collection)),
         orphans=tuple(sorted(orphans)),
         missing=tuple(sorted(expected.keys() - seen)),
         altered=tuple(sorted(altered)),
         mislabelled=tuple(sorted(mislabelled)),
-        bad_vectors=tuple(sorted(broken)),
+        bad_vectors=tuple(sorted(bad_vectors)),
         expected=len(expected),
         counted=counted,
     )
@@ -101,7 +101,7 @@ def _is_same(chunk: Chunk, record: ChunkRecord) -> bool:
     )
 
 
-def _is_sound(vector: Matrix, dimension: int) -> bool:
+def _is_unit_vector(vector: Matrix, dimension: int) -> bool:
     if vector.shape != (dimension,) or not np.isfinite(vector).all():
         return False
     return abs(float(np.linalg.norm(vector)) - 1.0) <= _LENGTH_TOLERANCE

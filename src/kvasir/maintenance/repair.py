@@ -1,8 +1,8 @@
-"""Makes the store what the catalog says.
+"""Repairs the store from the catalog.
 
-The catalog is believed: it has every document's text and the span of every chunk, so whatever
-the store lacks can be made again without the source file, and what the store has beyond it is
-deleted. Nothing else may write to the collection meanwhile.
+The catalog is taken to be right. It has the text of every document and the span of every chunk, so
+missing chunks are written again without the source file, and chunks that it does not know are
+deleted. No other process may write to the collection meanwhile.
 """
 
 from __future__ import annotations
@@ -37,15 +37,14 @@ def repair(
     *,
     run: Run | None = None,
 ) -> Repairs:
-    """Make the store what the catalog says; doing it twice does nothing more.
+    """Make the store agree with the catalog; a second run changes nothing.
 
     Args:
-        catalog: The ledger, which is believed.
+        catalog: The ledger, which is taken to be right.
         store: The collection's store.
         embedder: The one that made the collection.
         collection: The collection's name.
-        run: Stops it between two steps, and is told how many chunks are compared, and how many
-            repaired.
+        run: Stops the repair between two steps, and reports its progress.
 
     Raises:
         CollectionNotFoundError: There is no such collection.
@@ -72,10 +71,10 @@ def _repair(
     if catalog.chunk_count(collection) == 0 and not catalog.unfinished(collection):
         _refuse_to_empty(store, collection)
     unfinished = catalog.unfinished(collection)
-    unstamped = len(catalog.pending_metadata_updates(collection))
+    pending_metadata_updates = len(catalog.pending_metadata_updates(collection))
     recovered = publisher.recover()
     found = examine(catalog, store, collection, run=run)
-    found = replace(found, unfinished=unfinished, unstamped=unstamped)
+    found = replace(found, unfinished=unfinished, pending_metadata_updates=pending_metadata_updates)
     wrong = {*found.altered, *found.bad_vectors}
     rewriting, relabelling = {*found.missing, *wrong}, set(found.mislabelled)
     removed = rewritten = relabelled = 0
@@ -103,9 +102,7 @@ def restore(
     *,
     run: Run | None = None,
 ) -> int:
-    """Write the chunks that the store lacks, and change nothing else; return how many.
-
-    Arguments as ``repair``.
+    """Write the chunks that the store lacks; return how many. Arguments as ``repair``.
 
     Raises:
         CollectionNotFoundError: There is no such collection.
@@ -135,7 +132,7 @@ def _refuse_to_empty(store: VectorStore, collection: str) -> None:
 
 
 def _remove(store: VectorStore, ids: Sequence[str], run: Run) -> Iterator[int]:
-    """Delete chunks; yields how many after each step."""
+    """Delete chunks; yield the number after each step."""
     done = 0
     for part in batches(ids, _SLICE):
         run.step(REMOVING, done, len(ids), "chunks")
@@ -153,19 +150,9 @@ def _rewrite(
     wrong: set[str],
     run: Run,
 ) -> Iterator[int]:
-    """Make chunks again from the text in the catalog, embed and write them.
+    """Write chunks again from the text in the catalog; yield the number after each step.
 
-    Args:
-        catalog: The ledger.
-        store: The collection's store.
-        embedder: The collection's embedder.
-        collection: The collection's name.
-        ids: The chunks.
-        wrong: Those of them that the store has, perhaps twice; they are deleted first.
-        run: Stops it.
-
-    Yields:
-        How many chunks were written by each step.
+    ``wrong`` are those that the store has, perhaps twice: they are deleted first.
     """
     if not ids:
         return
@@ -211,7 +198,7 @@ def _rebuild(catalog: Catalog, collection: str, ids: set[str]) -> Iterator[Chunk
 def _relabel(
     catalog: Catalog, store: VectorStore, collection: str, ids: set[str], run: Run
 ) -> Iterator[int]:
-    """Give chunks the metadata of their document; yields how many after each step."""
+    """Write the metadata of their documents to chunks; yield the number after each step."""
     done = 0
     for document_id, records in _by_document(catalog, collection, ids).items():
         metadata = _metadata(catalog, collection, document_id)

@@ -58,7 +58,7 @@ def _counts(findings: Findings) -> list[tuple[str, int]]:
     """Return the kinds of faults and their counts."""
     return [
         ("half-written versions", findings.unfinished),
-        ("documents with outdated metadata", findings.unstamped),
+        ("documents with outdated metadata", findings.pending_metadata_updates),
         ("chunks in the store that no document has", len(findings.orphans)),
         ("chunks missing from the store", len(findings.missing)),
         ("chunks with other text than their document", len(findings.altered)),
