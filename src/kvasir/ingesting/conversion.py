@@ -1,7 +1,7 @@
-"""Conversion: documents in, docling JSON files out, which can be ingested.
+"""Converts documents to docling JSON files, which can be ingested.
 
-A file of a folder keeps its place under it: ``docs/a/report.docx`` becomes ``a/report.docx.json``
-in the target folder when ``docs`` is converted. A file is complete or it is not there.
+A file keeps its path below the given folder: when ``docs`` is converted, ``docs/a/report.docx``
+becomes ``a/report.docx.json`` in the target folder. Files are written completely or not at all.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ def convert(
 
     Args:
         inputs: Local files and ``http(s)://`` addresses.
-        to: The folder to write to, an absolute path; made when it is not there, its own files
-            are not converted.
-        converter: What converts.
+        to: The folder to write to, an absolute path; created if missing. Files in it are not
+            converted.
+        converter: The converter.
         fetch: Reads an address.
         max_bytes: Larger files are refused.
-        run: Stops it, also in the middle of a document, and is told of every source.
+        run: Stops the conversion, also within a document, and reports every source.
 
     Returns:
-        What was done. If the run was stopped, ``interrupted`` is true and ``left`` lists the rest.
+        The report. If the run was stopped, ``interrupted`` is true and ``left`` lists the rest.
 
     Raises:
-        StoppedError: The run was stopped while the sources were being listed.
+        StoppedError: The run was stopped while it listed the sources.
         RequestError: There is nothing to convert, or the folder cannot be written to.
     """
     run = run or Run()
@@ -100,13 +100,13 @@ def _convert(uri: str, converter: Converter, fetch: Fetch, max_bytes: int) -> Co
 
 
 def _name(uri: str, found: Discovery) -> PurePosixPath:
-    """Return the place of a source's JSON in the target folder."""
+    """Return the path of a source's JSON file in the target folder."""
     if is_address(uri):
         parts = urlsplit(uri)
         return PurePosixPath(f"{PurePosixPath(unquote(parts.path)).name or parts.hostname}.json")
     path = Path(uri)
     above = [Path(folder) for folder in found.folders if path.is_relative_to(folder)]
-    # Of nested folders that were both asked for, the outer one keeps more of the place.
+    # If nested folders were given, the outer one keeps more of the path.
     root = min(above, key=lambda folder: len(folder.parts), default=path.parent)
     return PurePosixPath(f"{path.relative_to(root).as_posix()}.json")
 

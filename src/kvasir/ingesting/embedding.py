@@ -1,4 +1,4 @@
-"""Completes the vectors of new versions: reused by the hash of the passage, or embedded."""
+"""Gets the vectors of new versions: reuses those of known passages, embeds the rest."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _SLICE = 512
 class EmbeddedBatch:
     """Documents with the vectors of all their chunks, to be written.
 
-    Every chunk counts once: ``embedded + reused + repeated`` is the number of chunks.
+    ``embedded + reused + repeated`` is the number of chunks.
 
     Attributes:
         drafts: The documents.
-        chunks: All of their chunks.
-        hashes: The hash of each one's passage.
-        vectors: By the hash of the passage.
+        chunks: All their chunks, in the order of ``drafts``.
+        hashes: The passage hash of each chunk.
+        vectors: Vectors by passage hash.
         embedded: Passages that were embedded.
-        reused: Chunks whose vector was taken over from the collection.
-        repeated: Chunks whose passage was embedded just before, for another chunk.
-        seconds: Seconds of finding and making vectors.
+        reused: Chunks whose vector was already in the collection.
+        repeated: Chunks with the passage of another chunk embedded in the same run.
+        seconds: Time to get the vectors.
     """
 
     drafts: Sequence[VersionDraft]
@@ -67,18 +67,18 @@ def complete_vectors(
     buffered: Sequence[EmbeddedBatch],
     run: Run,
 ) -> EmbeddedBatch:
-    """Complete the vectors of new versions; nothing is written.
+    """Return new versions with the vectors of all their chunks; write nothing.
 
     Args:
         catalog: The ledger.
         store: The collection's store, whose vectors are reused.
-        embedder: Makes the vectors that are missing.
+        embedder: Embeds the passages without a known vector.
         collection: The collection's name.
         drafts: One for each document, no document twice.
-        batch_chunks: How many passages are embedded at once.
+        batch_chunks: Passages to embed in one call.
         on_embedded: Called with the number of passages after each batch.
         buffered: Batches that are not written yet; their vectors are reused, too.
-        run: Stops it, also in the middle of a batch.
+        run: Stops the embedding, also within a batch.
 
     Raises:
         StoppedError: The run was stopped.
@@ -120,7 +120,7 @@ def _reusable_vectors(
     vectors: dict[str, Matrix] = {}
     for part in batches(sorted(set(candidates.values())), _SLICE):
         for chunk, vector in store.fetch(part):
-            # What the store holds is believed only where it is what the catalog says.
+            # Use a vector only if its passage in the store is the one that the catalog names.
             key = passage_hash(chunk.passage)
             if key in hashes and np.isfinite(vector).all() and np.any(vector):
                 vectors[key] = vector

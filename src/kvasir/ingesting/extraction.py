@@ -1,8 +1,7 @@
-"""Reads files in child processes, each file within limits of memory, time and size.
+"""Extracts files in child processes, with limits of memory, time and size for each file.
 
-A parser of documents is code that strangers feed: it may hang, crash or ask for all the
-memory there is. Here that costs one file. A child that breaks a limit is killed and
-replaced, the file is reported, and the rest go on.
+A parser of untrusted documents may hang, crash or use all memory. A child that breaks a limit is
+killed and replaced; only its file fails.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ Item = str | Path | Source | tuple[Source, bytes]
 Outcome = Document | ExtractionError
 
 _FILES_PER_CHILD = 500
-"""A child is replaced after so many files: what its libraries leak is given back."""
+"""A child is replaced after this many files, which frees memory that its libraries leaked."""
 _CRASHED = "crash"
 _LARGEST_ANSWER = 1 << 30
 
@@ -49,8 +48,8 @@ class ExtractionPool:
             for source, outcome in pool.map(paths):
                 ...
 
-    ``outcome`` is a ``Document`` or the ``ExtractionError`` that says why there is none; its
-    message is one line without the file's name. Children are started when first needed.
+    ``outcome`` is a ``Document`` or an ``ExtractionError``, whose message is one line without the
+    file's name. Children are started when first needed.
     """
 
     def __init__(
@@ -63,10 +62,10 @@ class ExtractionPool:
         """Make a pool; no process is started yet.
 
         Args:
-            workers: Child processes; by default one a core, at most 4.
+            workers: Child processes; by default one for each core, at most 4.
             timeout: Seconds for each file.
             memory_mb: Memory for each file, in MiB (enforced on Linux).
-            max_file_mb: Largest file that is opened, in MiB.
+            max_file_mb: Largest file, in MiB.
         """
         self.workers = workers or min(4, os.cpu_count() or 1)
         self._timeout = timeout
@@ -98,7 +97,7 @@ class ExtractionPool:
 
         Args:
             items: Paths, sources, or sources with their bytes (``fetch`` returns such pairs).
-            ordered: Keep the order of the items; otherwise whatever is finished first.
+            ordered: Keep the order of the items; otherwise yield results as they are finished.
             stop: Ends the children that extract these items.
 
         Raises:
@@ -146,7 +145,7 @@ class ExtractionPool:
         return Source(source.uri, media_type or source.media_type), outcome
 
     def close(self) -> None:
-        """End the children; files not yet begun are not read. A second call does nothing."""
+        """End the children; waiting files are not read. A second call does nothing."""
         with self._lock:
             self._closed = True
             children = list(self._children)
@@ -181,7 +180,7 @@ class ExtractionPool:
 
 
 def too_large(limit: int, size: int | None = None) -> ExtractionError:
-    """Return the error for a source of more than ``limit`` bytes, of its size if it is known."""
+    """Return the error for a source larger than ``limit`` bytes; None is an unknown size."""
     bound = f"{limit / (1 << 20):g} MiB"
     fact = (
         f"it is larger than {bound}"
@@ -213,7 +212,7 @@ def _resolve(item: Item) -> tuple[Source, str | None, bytes | None]:
 
 
 class _Child:
-    """One child process and the conversation with it."""
+    """One child process and the exchange of messages with it."""
 
     def __init__(self, memory_mb: int, timeout: float) -> None:
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -223,7 +222,7 @@ class _Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment(threads),
-            # Ctrl-C is for the parent, which ends its children in order.
+            # Ctrl-C goes to the parent only, which ends its children.
             process_group=0 if os.name == "posix" else None,
         )
         self._memory_mb = memory_mb
@@ -233,17 +232,17 @@ class _Child:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it lives and has not read too many files yet."""
+        """True if it is running and has not read too many files."""
         alive = not self._broken and self._process.poll() is None
         return alive and self._files < _FILES_PER_CHILD
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it has read no more than one file."""
+        """True if it has read at most one file."""
         return self._files <= 1
 
     def extract(self, source: Source, path: str | None, data: bytes | None) -> tuple[str, Outcome]:
-        """Return media type and outcome; the child is dead afterwards if it broke a limit."""
+        """Return media type and outcome; kill the child if it broke a limit."""
         self._files += 1
         late = threading.Event()
         timer = threading.Timer(self._timeout, self._expire, (late,))
@@ -262,7 +261,7 @@ class _Child:
         try:
             return self._read(answer)
         except WireError as error:
-            # Only a parser that was taken over or a fault of ours writes such an answer.
+            # Only a compromised parser or a bug of Kvasir writes such an answer.
             self._broken = True
             self.kill()
             return "", ExtractionError(
@@ -314,7 +313,7 @@ class _Child:
         )
 
     def kill(self) -> None:
-        """End the process at once; what reads from it sees the end of the stream."""
+        """Kill the process; a thread that reads from it sees the end of the stream."""
         if self._process.poll() is None:
             self._process.kill()
 
@@ -327,5 +326,5 @@ class _Child:
                 try:
                     stream.close()
                 except BrokenPipeError:
-                    # What was still to be written to a dead child is of no use.
+                    # Unwritten data for a dead child can be dropped.
                     continue

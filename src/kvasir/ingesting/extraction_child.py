@@ -1,8 +1,8 @@
-"""The process in which files are read: ``python -m kvasir.ingesting.extraction_child``.
+"""The process that extracts files: ``python -m kvasir.ingesting.extraction_child``.
 
-It is started by ``ExtractionPool`` and talks over its standard input and output in frames of
-an 8-byte length and a body: JSON both ways (and the bytes of a file that has no path), never
-pickle, so that a parser that was taken over cannot reach its parent.
+``ExtractionPool`` starts it. Messages go over standard input and output in frames of an 8-byte
+length and a body. Bodies are JSON (and the bytes of a file without a path), never pickle, so that a
+compromised parser cannot attack its parent.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from kvasir.core.wire import dumps, loads
 
 _LENGTH = struct.Struct(">Q")
 _OFFICE_ADVICE = "save it as DOCX, PPTX, XLSX or PDF"
+_ARCHIVE = ("unsupported", "it is an archive; unpack it and ingest what is in it")
 _UNREADABLE = {
     media_types.ENCRYPTED_OFFICE: (
         "encrypted",
@@ -42,13 +43,10 @@ _UNREADABLE = {
         f"the old Excel format is not read; {_OFFICE_ADVICE}",
     ),
     "application/rtf": ("unsupported", f"RTF is not read; {_OFFICE_ADVICE}"),
-    media_types.ZIP: ("unsupported", "it is an archive; unpack it and ingest what is in it"),
-    "application/gzip": ("unsupported", "it is an archive; unpack it and ingest what is in it"),
-    "application/vnd.rar": ("unsupported", "it is an archive; unpack it and ingest what is in it"),
-    "application/x-7z-compressed": (
-        "unsupported",
-        "it is an archive; unpack it and ingest what is in it",
-    ),
+    media_types.ZIP: _ARCHIVE,
+    "application/gzip": _ARCHIVE,
+    "application/vnd.rar": _ARCHIVE,
+    "application/x-7z-compressed": _ARCHIVE,
 }
 
 
@@ -57,8 +55,8 @@ class ExtractionRequest:
     """A file to read.
 
     Attributes:
-        source: What it is; an empty media type is to be found out.
-        path: Where its bytes are; None if they follow in a frame of their own.
+        source: URI and media type; an empty media type is detected.
+        path: The file to read; None if its bytes follow in the next frame.
     """
 
     source: Source
@@ -67,13 +65,13 @@ class ExtractionRequest:
 
 @dataclass(frozen=True, slots=True)
 class ExtractionReply:
-    """What became of a file.
+    """The result of a request.
 
     Attributes:
         media_type: Its media type, empty if it is not known.
-        document: What was extracted; None if nothing could be.
-        reason: Then the stable word for why, as in ``ExtractionError``.
-        message: The line that goes with it.
+        document: The extracted document; None after an error.
+        reason: The reason of the ``ExtractionError``; empty if there is a document.
+        message: The message of the error.
     """
 
     media_type: str
@@ -83,24 +81,19 @@ class ExtractionReply:
 
 
 def write_frame(stream: IO[bytes], body: bytes) -> None:
-    """Write one frame and flushes."""
+    """Write one frame and flush the stream."""
     stream.write(_LENGTH.pack(len(body)))
     stream.write(body)
     stream.flush()
 
 
 def encode(message: ExtractionRequest | ExtractionReply) -> bytes:
-    """Return the body of a message's frame; texts of broken files may have lone surrogates."""
+    """Return the body of a message's frame; text of broken files may have lone surrogates."""
     return dumps(message).encode("utf-8", "surrogatepass")
 
 
 def read_frame(stream: IO[bytes], limit: int | None = None) -> bytes | None:
-    """Return the next frame's body, or None at the end of the stream.
-
-    Args:
-        stream: Where to read.
-        limit: Largest body in bytes that is taken; a longer one counts as the end.
-    """
+    """Return the next frame's body, or None at the end or if it has more than ``limit`` bytes."""
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None
@@ -137,10 +130,7 @@ def _unreadable(media_type: str, known: list[str]) -> ExtractionError:
     if media_type in _UNREADABLE:
         return ExtractionError(*_UNREADABLE[media_type])
     if media_type.startswith("image/"):
-        return ExtractionError(
-            "image_only",
-            "it is an image, whose text must be recognized first",
-        )
+        return ExtractionError("image_only", "it is an image, whose text must be recognized first")
     if media_type == media_types.UNKNOWN:
         return ExtractionError(
             "unsupported",
@@ -152,7 +142,7 @@ def _unreadable(media_type: str, known: list[str]) -> ExtractionError:
 
 
 def extract(source: Source, data: bytes, cache: dict[str, Extractor]) -> ExtractionReply:
-    """Do one request; every failure of a parser becomes an answer."""
+    """Extract one file; every failure of a parser becomes a reply."""
     uri, media_type = source.uri, source.media_type
     try:
         if not data:
@@ -186,7 +176,7 @@ def _failure(media_type: str, reason: str, message: str) -> ExtractionReply:
 
 
 def _memory_limiter(megabytes: int) -> Callable[[], None]:
-    """Return what caps the address space at the present size plus a budget."""
+    """Return a function that limits the address space to the present size plus a budget."""
     if sys.platform != "linux":
         return lambda: None
     # Not available on Windows.
@@ -211,7 +201,7 @@ def serve(memory_mb: int, timeout: float) -> None:
     warnings.simplefilter("ignore")
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
-    # What a library prints must not get between the frames.
+    # Output that a library prints must not get between the frames.
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     limit_memory = _memory_limiter(memory_mb)
@@ -219,7 +209,7 @@ def serve(memory_mb: int, timeout: float) -> None:
     while (frame := read_frame(requests)) is not None:
         request = loads(ExtractionRequest, frame)
         limit_memory()
-        # The parent kills a child that is late; this is for a parent that was killed itself.
+        # The parent kills a child that is late; this is for the case that the parent was killed.
         faulthandler.dump_traceback_later(timeout + 10, exit=True, file=null)
         try:
             body = read_frame(requests) if request.path is None else _read(request.path)

@@ -1,10 +1,10 @@
-"""The one way in which Kvasir fetches a URL, guarded against being sent to the wrong place.
+"""Fetches URLs, protected against server-side request forgery.
 
-A URL may come from a user, a page or a mail, and name a machine that only the server can
-reach. So: http and https only; every name is resolved once and the connection goes to the
-very address that was checked; each redirect is checked anew; private, loopback, link-local,
-multicast and other special addresses are refused, whatever their notation; size and time are
-capped. Proxies from the environment are not used, since they would resolve names again.
+A URL may come from a user, a page or a mail, and name a machine that only the server can reach. So
+only http and https are allowed; every name is resolved once, and the connection goes to the checked
+address; each redirect is checked; private, loopback, link-local, multicast and other special
+addresses are refused in every notation; size and time are limited. Proxies from the environment are
+not used, because they would resolve the names again.
 
 Sources: RFC 6890 (special addresses), RFC 4291 and 6052 (IPv4 inside IPv6).
 """
@@ -47,19 +47,17 @@ def fetch(
 
     Args:
         url: An ``http://`` or ``https://`` address.
-        allow_private: Whether addresses of the own network may be asked: for intranets, by
-            the operator's setting, never by a request.
-        max_bytes: Largest body that is taken, in bytes, unpacked.
-        timeout: Seconds for everything together.
+        allow_private: Allow addresses of private networks, for intranets. Set by the operator,
+            never by a request.
+        max_bytes: Largest body, in bytes after decompression.
+        timeout: Seconds for the whole fetch.
         verify: Certificates to trust instead of the system's.
 
     Returns:
-        The source (its URI is the address that was asked for, without the fragment) and the
-        body.
+        The source (its URI is the given address without the fragment) and the body.
 
     Raises:
-        FetchError: It cannot or may not be fetched; one line without the address, which says
-            why and what to do.
+        FetchError: It cannot or may not be fetched; the message does not name the address.
     """
     target = _checked_url(url)
     transport = _GuardedTransport(_Guard(allow_private, time.monotonic() + timeout), verify)
@@ -135,16 +133,16 @@ def is_public(address: Address) -> bool:
             return False
         if inner is not None:
             return is_public(inner)
-        # Addresses of the form ::a.b.c.d are long deprecated, yet some systems route them.
+        # Addresses of the form ::a.b.c.d are deprecated, but some systems route them.
         if int(address) >> 32 == 0:
             return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 class _Guard(httpcore.NetworkBackend):
-    """Opens connections: resolves, checks, connects to what was checked, watches the clock.
+    """Resolves and checks names, and connects to the checked addresses within the deadline.
 
-    It sits below TLS, so host name and certificate are verified against the name in the URL.
+    It is below TLS, so the certificate is verified against the name in the URL.
     """
 
     def __init__(self, allow_private: bool, deadline: float) -> None:
@@ -164,7 +162,7 @@ class _Guard(httpcore.NetworkBackend):
         if not self._allow_private:
             for address in addresses:
                 if not is_public(ipaddress.ip_address(address.partition("%")[0])):
-                    # One private address among several is enough: it would be tried.
+                    # One private address among several is enough to refuse: it could be tried.
                     raise FetchError(
                         f"{host} is at {address}, which is not a public address; to index an "
                         "intranet, set rag.ingest.allow_private_urls to true"
@@ -183,7 +181,7 @@ class _Guard(httpcore.NetworkBackend):
 
 
 class _TimedStream(httpcore.NetworkStream):
-    """A connection on which every wait ends at the deadline of the whole fetch."""
+    """A connection whose reads and writes end at the deadline of the whole fetch."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
         self._stream = stream
@@ -212,7 +210,7 @@ class _TimedStream(httpcore.NetworkStream):
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """Return the addresses of a host, as the system's resolver gives them."""
+    """Return the addresses of a host from the system's resolver."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
@@ -228,7 +226,7 @@ def _remaining(deadline: float) -> float:
 
 
 class _GuardedTransport(httpx.BaseTransport):
-    """httpx's seam: hands requests to a connection pool that connects through the guard."""
+    """A transport for httpx whose connection pool connects through the guard."""
 
     def __init__(self, guard: _Guard, verify: ssl.SSLContext | None) -> None:
         self._pool = httpcore.ConnectionPool(
@@ -266,7 +264,7 @@ class _GuardedTransport(httpx.BaseTransport):
 
 
 class _Body(httpx.SyncByteStream):
-    """A response's body as httpx wants it."""
+    """The body of httpcore's response as a stream for httpx."""
 
     def __init__(self, answer: httpcore.Response) -> None:
         self._answer = answer

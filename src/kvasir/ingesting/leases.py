@@ -1,4 +1,4 @@
-"""A writer's lease on a collection, kept alive by a thread while the writer works."""
+"""A writer's lease on a collection, renewed by a thread while the writer works."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Lease:
         heartbeat_seconds: float,
         exclusive: bool = False,
     ) -> None:
-        """Keep what is needed; the lease begins with the ``with``.
+        """Make a lease; it begins with the ``with`` block.
 
         Args:
             catalog: The ledger.
@@ -63,7 +63,7 @@ class Lease:
         try:
             self._catalog.end_writer(self.writer)
         except KvasirError:
-            # A lease that cannot be ended ends by itself; the first error is the one to report.
+            # The lease expires anyway; the first error is the one to report.
             if error is None:
                 raise
 
@@ -82,6 +82,6 @@ class Lease:
                     self._lost = True
                     return
             except KvasirError:
-                # The next beat may reach the database; until then the lease may be taken, and
-                # the catalog refuses what this writer publishes after that.
+                # The next heartbeat may reach the database. If the lease is taken before, the
+                # catalog refuses what this writer publishes.
                 continue

@@ -22,7 +22,7 @@ from kvasir.core.types import Metadata
 from kvasir.ingesting.ingest_run import IngestRun
 from kvasir.ingesting.preparing import Fetch, OnConflict, Pool, Preparer, Rules
 from kvasir.ingesting.publishing import HEARTBEAT_SECONDS, LEASE_SECONDS, Publisher
-from kvasir.ingesting.sources import Input, discover, named
+from kvasir.ingesting.sources import Input, discover, uri_of
 
 SETTINGS_VERSION = 1
 """Increase it when extraction or splitting changes, so that all documents are split again."""
@@ -162,7 +162,7 @@ class IngestPipeline:
         own = self._collection, self._settings_hash, self._language
         rules = Rules(*own, on_conflict, metadata, self._max_bytes)
         inputs = list(inputs)
-        listed = [named(item) for item in inputs]
+        listed = [uri_of(item) for item in inputs]
         try:
             found = discover(inputs, self._left_out, run.stop)
             listed, report.without_files = list(found.items), found.without_files

@@ -1,21 +1,21 @@
 """Writes versions of documents to store and catalog so that a crash at any point does no harm.
 
-The order for a group of documents, each step durable before the next:
+The steps for a group of documents; each is durable before the next begins:
 
-    1. vectors are complete: reused by passage, the rest embedded      (nothing is written yet)
-    2. catalog: the new versions are pending, with all their chunk ids
-    3. store:   upsert of the new chunks, flush                         (old and new stand there)
+    1. get all vectors: reuse those of known passages, embed the rest  (nothing is written yet)
+    2. catalog: record the new versions as pending, with all their chunk ids
+    3. store:   upsert the new chunks, flush                           (has old and new chunks)
     4. catalog: pending becomes live, the old live becomes deleted      (one transaction)
-    5. store:   delete the chunks of deleted versions that the live one lacks, flush
-    6. catalog: forget the deleted versions
+    5. store:   delete the chunks that only deleted versions have, flush
+    6. catalog: delete the records of the deleted versions
 
-Between any two steps the catalog knows every chunk id that the store may hold, so ``recover``
-needs nothing else: what is pending becomes deleted, then steps 5 and 6 are done again. Deleting
-a document is: all of its versions become deleted, then steps 5 and 6.
+Between any two steps the catalog knows every chunk id that the store may have. So ``recover`` marks
+pending versions as deleted and repeats steps 5 and 6. To delete a document, all its versions are
+marked as deleted, then steps 5 and 6 follow.
 
 Several processes may write to one collection. Each has a lease (``ingesting.leases``) and owns the
-versions that it has pending or deleted; step 2 waits while another writer has such versions of one
-of the documents. ``recover`` takes over only what a writer whose lease ended left behind.
+pending and deleted versions that it made; step 2 waits while another writer owns such versions of
+one of the documents. ``recover`` takes over only the versions of writers whose lease has ended.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ _SLICE = 512
 """Chunks in one call to the store."""
 
 LEASE_SECONDS, HEARTBEAT_SECONDS = 30.0, 10.0
-"""How long a writer's lease lasts after its last heartbeat, and seconds between heartbeats."""
+"""Seconds that a lease lasts after the last heartbeat; seconds between heartbeats."""
 
 _RETRY_SECONDS = 0.05
-_PATIENCE_SECONDS = 600.0
-"""How long a writer waits for another one that has the same document in progress."""
+_BUSY_TIMEOUT_SECONDS = 600.0
+"""How long a writer waits for another one that is writing the same document."""
 
 _Result = TypeVar("_Result")
 
 
 class Publisher:
-    """Everything that writes to one collection, for one thread.
+    """Writes to one collection; used by one thread.
 
-    Those of one process that write to the same store share a lock.
+    All publishers of one store in a process share a lock.
     """
 
     def __init__(
@@ -81,8 +81,8 @@ class Publisher:
             catalog: The ledger.
             embedder: The collection's; None where documents are only deleted or relabelled.
             collection: The collection's name.
-            batch_chunks: How many passages are embedded at once.
-            writing: Held while something is written; shared by all publishers of a store.
+            batch_chunks: Passages to embed in one call.
+            writing: The lock held while writing; shared by all publishers of a store.
             lease_seconds: How long this writer's lease lasts after its last heartbeat.
             heartbeat_seconds: Seconds between heartbeats.
         """
@@ -98,7 +98,7 @@ class Publisher:
 
     @contextmanager
     def session(self, *, exclusive: bool = False) -> Iterator[None]:
-        """Hold one lease for several calls; each call outside of a session has its own.
+        """Hold one lease for several calls; a call outside of a session gets its own.
 
         Args:
             exclusive: Allow no other writer of the collection meanwhile.
@@ -154,10 +154,10 @@ class Publisher:
         check_embedder(record, embedder)
 
     def recover(self) -> int:
-        """Take over and clean up what writers whose lease ended left behind.
+        """Take over the unfinished versions of writers whose lease has ended, and clean them up.
 
         Returns:
-            The number of half-written versions; their documents are to be ingested again.
+            The number of half-written versions; their documents must be ingested again.
         """
         with self.session(), self._writing:
             return self._recover()
@@ -169,10 +169,10 @@ class Publisher:
         return discarded
 
     def check_complete(self) -> int:
-        """Compare the numbers of chunks in catalog and store, where nobody else is writing.
+        """Compare the numbers of chunks in catalog and store, unless another writer is active.
 
         Returns:
-            How many chunks the store has beyond the catalog's; 0 while another writer is active.
+            How many more chunks the store has than the catalog; 0 while another writer is active.
 
         Raises:
             StoreIncompleteError: The store lacks chunks.
@@ -181,7 +181,7 @@ class Publisher:
             expected, counted = self._catalog.chunk_count(self._collection), self._store.count()
             if expected == counted or not self._is_alone():
                 return 0
-            # Another writer may have come and gone between the two counts.
+            # Another writer may have started and ended between the two counts.
             expected, counted = self._catalog.chunk_count(self._collection), self._store.count()
             if not self._is_alone():
                 return 0
@@ -209,7 +209,7 @@ class Publisher:
         buffered: Sequence[EmbeddedBatch] = (),
         run: Run | None = None,
     ) -> EmbeddedBatch:
-        """Complete the vectors of new versions, reused by passage or made; write nothing.
+        """Return new versions with the vectors of all their chunks; write nothing.
 
         Args:
             drafts: One for each document, no document twice.
@@ -233,10 +233,11 @@ class Publisher:
         )
 
     def write(self, embedded: Sequence[EmbeddedBatch]) -> None:
-        """Make new versions live, whose vectors are complete; no document twice.
+        """Make embedded versions live; no document may occur twice.
 
         Raises:
-            WriterConflictError: This writer's lease was taken; nothing of it is live or left.
+            WriterConflictError: This writer's lease was taken; no version became live, and their
+                chunks were deleted from the store.
         """
         drafts = [draft for batch in embedded for draft in batch.drafts]
         with self.session():
@@ -268,10 +269,10 @@ class Publisher:
         self._purge()
 
     def remove(self, document_ids: Sequence[str]) -> int:
-        """Delete documents from store and catalog, and make sure that they are gone.
+        """Delete documents from store and catalog, and verify that the store has no chunk left.
 
         Returns:
-            How many of them there were.
+            The number of deleted documents.
 
         Raises:
             ComponentError: The store still has chunks of them.
@@ -305,9 +306,7 @@ class Publisher:
             self._when_free(change)
 
     def delete_collection(self) -> None:
-        """Delete the collection with everything in it from store and catalog.
-
-        After an interruption, doing it again does the rest.
+        """Delete the collection from store and catalog; can be repeated after an interruption.
 
         Raises:
             WriterConflictError: Another writer is at work in it; nothing was changed then.
@@ -317,27 +316,27 @@ class Publisher:
             with self._writing:
                 self._catalog.mark_deleted(self._collection, ids, self._writer)
                 self._store.drop()
-            # Last, because opening the store needs the record.
+            # Delete the record last: opening the store needs it.
             self._catalog.delete_collection(self._collection, self._writer)
 
     def _when_free(self, work: Callable[[], _Result]) -> _Result:
-        """Do something as soon as no other writer has the same documents in progress."""
-        give_up = time.monotonic() + _PATIENCE_SECONDS
+        """Call a function; repeat it while another writer has one of its documents in progress."""
+        deadline = time.monotonic() + _BUSY_TIMEOUT_SECONDS
         while True:
             with self._writing:
                 try:
                     return work()
                 except DocumentBusyError:
-                    if time.monotonic() > give_up:
+                    if time.monotonic() > deadline:
                         raise
                     self._recover()
             time.sleep(_RETRY_SECONDS)
 
     def _withdraw(self, drafts: Sequence[VersionDraft]) -> None:
-        """Delete what was written to the store after another writer took the lease.
+        """Delete chunks that were written to the store after another writer took the lease.
 
-        The drafts are recorded as pending and taken back, under a new lease: so their chunks are
-        deleted where no version of the document has them, whoever writes it meanwhile.
+        The drafts are recorded as pending and discarded under a new lease. This deletes only
+        chunks that no other version of the documents has.
         """
         again = Publisher(
             self._store,

@@ -1,7 +1,7 @@
-"""Lists what is to be ingested: files, the files of folders, addresses, uploads.
+"""Lists the sources to ingest: files, the files of folders, addresses, uploads.
 
-A file is identified by its absolute path as it was asked for; symbolic links in it are not
-resolved, so that a link that is moved to a new target is a changed document, not another one.
+A file is identified by its absolute path as given. Symbolic links in it are not resolved, so a link
+with a new target is a changed document, not another one.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Input = LocalFile | str | Upload
 """A file or folder of this machine, an ``http(s)://`` address, or a source with its bytes."""
 
 VERSION_CONTROL_FOLDERS = frozenset({"CVS", "_darcs", "RCS", "SCCS"})
-"""Those whose name does not begin with a dot."""
+"""Folders of version control whose name does not begin with a dot."""
 
 INDEX_NAMES = frozenset({"catalog.db", "store"})
-"""A folder with both is a data folder of Kvasir."""
+"""A folder that has both is a data folder of Kvasir."""
 
 _UNNAMED = "its name is not valid UTF-8; rename it"
 NOT_A_FILE = "it is not a regular file but a pipe, device or socket; write what it gives to a file"
@@ -33,12 +33,12 @@ NOT_A_FILE = "it is not a regular file but a pipe, device or socket; write what 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Something that was asked for or listed and cannot be read.
+    """A given or listed path or address that cannot be read.
 
     Attributes:
         uri: The path, or the address without any user name or password.
         message: One line that says what to do.
-        reason: The stable word for it, as in ``events.Failed``.
+        reason: The stable word for it, as in ``reports.Failed``.
     """
 
     uri: str
@@ -48,15 +48,14 @@ class Missing:
 
 @dataclass(slots=True)
 class Discovery:
-    """What there is to ingest.
+    """The sources to ingest.
 
     Attributes:
-        items: By URI, in the order of asking: a path, an address or an upload.
-        missing: What is not there or cannot be listed.
-        folders: The folders that were asked for and could be listed.
-        without_files: Those of them in which no file counts.
-        left_out: Resolved paths that are skipped inside of folders: where Kvasir itself keeps
-            things.
+        items: Paths, addresses and uploads by URI, in the order given.
+        missing: Paths and addresses that do not exist or cannot be listed.
+        folders: The given folders that could be listed.
+        without_files: Those of them without a file to ingest.
+        left_out: Resolved paths to skip inside of folders: those of Kvasir itself.
         stop: Ends the listing.
     """
 
@@ -68,9 +67,9 @@ class Discovery:
     stop: StopToken = field(default_factory=StopToken)
 
     def leaves_out(self, path: str) -> bool:
-        """Return True if a resolved path is one of those left out, below one, or beside one.
+        """Return True if a resolved path is left out, or is below or beside a left-out path.
 
-        Databases keep files beside them: ``rag-output.db.wal`` belongs to ``rag-output.db``.
+        Beside, because databases have companion files: ``rag-output.db.wal``.
         """
         return any(
             path == own or path.startswith((own + os.sep, own + ".", own + "-"))
@@ -78,9 +77,9 @@ class Discovery:
         )
 
     def is_gone(self, uri: str) -> bool:
-        """Return True if a document under one of the folders has no file any more.
+        """Return True if the file of a document under one of the folders does not exist any more.
 
-        What is under a folder that could not be listed is not known to be gone.
+        False under a folder that could not be listed.
         """
         return (
             uri not in self.items
@@ -94,8 +93,8 @@ def is_address(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
 
 
-def named(item: Input) -> str:
-    """Return the URI of an input, as far as it is known before it is looked at."""
+def uri_of(item: Input) -> str:
+    """Return the URI of an input without reading it."""
     if isinstance(item, tuple):
         return item[0].uri
     return item.path if isinstance(item, LocalFile) else item
@@ -104,16 +103,15 @@ def named(item: Input) -> str:
 def discover(
     inputs: Iterable[Input], left_out: Iterable[str] = (), stop: StopToken | None = None
 ) -> Discovery:
-    """List everything to ingest; nothing is read but folders.
+    """List all sources; reads folders but no files.
 
-    Of a folder, every regular file counts, sorted by path; hidden files and folders, those of
-    version control, and the lock files of office programs (``~$name.docx``) are left out, and
-    so are ``left_out`` and folders that hold an index of Kvasir. A link is followed where its
-    target was not reached already, so loops end.
+    A folder gives its regular files, sorted by path, without: hidden files and folders, folders of
+    version control, lock files of office programs (``~$name.docx``), ``left_out``, and data folders
+    of Kvasir. A link is followed unless its target was reached already, so loops end.
 
     Raises:
-        RequestError: An input is a text that is no address.
-        StoppedError: ``stop`` was set meanwhile.
+        RequestError: An input is a text that is not an address.
+        StoppedError: ``stop`` was set.
     """
     left_out = tuple(os.path.realpath(path) for path in left_out)
     found = Discovery(left_out=left_out, stop=stop or StopToken())
@@ -141,7 +139,7 @@ def _add_address(found: Discovery, text: str) -> None:
         message = "an address with a user name or password is not fetched; download it"
         found.missing.append(Missing(shown, message, "fetch"))
     else:
-        # A document is known by its address without a fragment.
+        # The URI of a document is its address without the fragment.
         address = text.partition("#")[0]
         found.items[address] = address
 
@@ -152,7 +150,7 @@ def _without_login(address: str) -> tuple[str, bool]:
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     if "@" in authority:
         return f"{scheme}://{rest[authority.rindex('@') + 1 :]}", True
-    # A password may hold an unescaped slash: then what stands for the port is no number.
+    # A password may contain an unescaped slash: then the text in place of the port is no number.
     port = authority.rpartition("]")[2].partition(":")[2]
     if "@" in rest and port and not port.isdecimal():
         return f"{scheme}://{rest.rpartition('@')[2]}", True
@@ -188,7 +186,7 @@ def _files(found: Discovery, root: str) -> list[str]:
     folders = [root]
     while folders:
         linked_folders: list[str] = []
-        # Real folders first: a link to a folder of the same tree must not take its place.
+        # Real folders first, so that a link to one of them is not listed in its place.
         for folder in folders:
             for entry in _walk(found, folder, visited):
                 found.stop.raise_if_set()
@@ -218,7 +216,7 @@ def _files(found: Discovery, root: str) -> list[str]:
 def _walk(found: Discovery, folder: str, visited: set[str]) -> Iterator[os.DirEntry[str]]:
     """Yield the files of a folder and all real folders in it, and the links."""
     stack = [folder]
-    # What is asked for by name is listed, also where it is our own.
+    # A folder that was given by name is listed even if it is left out.
     guarded = not found.leaves_out(os.path.realpath(folder))
     while stack:
         found.stop.raise_if_set()
@@ -247,7 +245,7 @@ def _is_left_out(name: str) -> bool:
 
 
 def _is_text(path: str) -> bool:
-    """Return True if a path can be written down: its bytes are valid UTF-8."""
+    """Return True if the bytes of a path are valid UTF-8."""
     try:
         path.encode()
     except UnicodeEncodeError:
