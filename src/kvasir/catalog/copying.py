@@ -1,7 +1,7 @@
-"""Records a collection once more under another name: its documents, texts and chunks.
+"""Copies the records of a collection to another name: its documents, texts and chunks.
 
-The catalog records documents and not where the store is, so a copy of a collection in another
-store needs records of its own only where it has another name.
+The catalog does not record where the store is, so a copy of a collection in another store needs its
+own records only if it has another name.
 """
 
 from __future__ import annotations
@@ -14,20 +14,14 @@ from kvasir.catalog.tables import chunks, collections, sources, texts, versions
 from kvasir.core.ledger import VersionStatus
 
 _KEPT = (VersionStatus.LIVE, VersionStatus.FAILED)
-"""A document has at most one version of each; the others are left of interrupted work."""
+"""Copied versions; a document has at most one of each. The others are unfinished work."""
 
 _old, _new = sources.alias("old"), sources.alias("new")
 _old_version, _new_version = versions.alias("old_version"), versions.alias("new_version")
 
 
 def copy_records(connection: Connection, collection_id: int, name: str) -> None:
-    """Copy all rows of a collection.
-
-    Args:
-        connection: Within a writing transaction.
-        collection_id: The collection to copy.
-        name: What the copy is called; there is no collection of this name yet.
-    """
+    """Copy all rows of a collection to a new name, within a writing transaction."""
     renamed = select(*_columns(collections, id=None, name=literal(name)))
     _fill(connection, collections, renamed.where(collections.c.id == collection_id))
     copied = connection.execute(select(collections.c.id).filter_by(name=name)).scalar_one()
@@ -59,7 +53,7 @@ def copy_records(connection: Connection, collection_id: int, name: str) -> None:
 
 
 def _columns(table: Any, **instead: ColumnElement[Any] | None) -> list[ColumnElement[Any]]:
-    """Return a table's columns, some replaced, those replaced by None left out."""
+    """Return a table's columns, some replaced; None leaves a column out."""
     chosen = {column.key: instead.get(column.key, column) for column in table.c}
     return [column.label(name) for name, column in chosen.items() if column is not None]
 

@@ -1,4 +1,4 @@
-"""Inserts versions of documents, without ``RETURNING`` where the engine has none."""
+"""Inserts versions of documents, on any database engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kvasir.core.types import document_id
 def insert_version(
     connection: Connection, collection_id: int, draft: VersionDraft, writer: str
 ) -> None:
-    """Insert a pending version with its text and chunks, and its source where it is new."""
+    """Insert a pending version with its text and chunks, and its source if it is new."""
     source_id = find_source(connection, collection_id, draft.state.uri)
     version_id = _insert(
         connection,
@@ -39,7 +39,7 @@ def insert_version(
 
 
 def find_source(connection: Connection, collection_id: int, uri: str) -> int:
-    """Return the id of a source, which is inserted where it is new."""
+    """Return the id of a source; insert it if it is new."""
     identity = {"collection_id": collection_id, "document_id": document_id(uri)}
     found = connection.execute(select(sources.c.id).filter_by(**identity)).scalar_one_or_none()
     if found is not None:

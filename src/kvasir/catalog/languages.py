@@ -1,7 +1,7 @@
-"""Keeps a collection's languages those of its live versions, in the transaction that changes them.
+"""Updates a collection's languages in the transaction that changes its live versions.
 
-They stand in the collection's row, because every query asks for them: counting the versions
-would take longer than searching.
+They are stored in the collection's row, because every query needs them, and reading them from the
+versions would take longer than searching.
 """
 
 from __future__ import annotations
@@ -26,13 +26,7 @@ def add(connection: Connection, collection: str, languages: Collection[str]) -> 
 
 
 def drop_unused(connection: Connection, collection: str, languages: Collection[str]) -> None:
-    """Take languages away that no live version has any more.
-
-    Args:
-        connection: Within a writing transaction.
-        collection: The collection's name.
-        languages: Those of versions that are gone; the others are not looked at.
-    """
+    """Remove those of the languages (of deleted versions) that no live version has."""
     row = _locked(connection, collection)
     if row is None:
         return

@@ -1,4 +1,4 @@
-"""What the catalog selects, written once."""
+"""The queries that several parts of the catalog use."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def live_chunks(collection: str) -> Select[Any]:
     )
 
 
-def shown(collection: str) -> Select[Any]:
-    """Select what ``records.document_record`` reads: live and failed versions."""
+def live_and_failed(collection: str) -> Select[Any]:
+    """Select the live and failed versions, for ``rows.document_record``."""
     wanted = versions.c.status.in_([VersionStatus.LIVE, VersionStatus.FAILED])
     return of_collection(collection, versions, sources.c.document_id, sources.c.uri).where(wanted)

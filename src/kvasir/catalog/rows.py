@@ -1,4 +1,4 @@
-"""Turns rows of the catalog's tables into the records that the rest of Kvasir sees, and back."""
+"""Converts rows of the catalog's tables to records, and back."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from kvasir.core.ledger import (
 
 
 def now() -> datetime:
-    """Return the time as the tables keep it: in UTC, without a zone."""
+    """Return the time as the tables store it: in UTC, without a zone."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 def collection_record(row: Row[Any]) -> CollectionRecord:
-    """Read a row of ``collections``."""
+    """Convert a row of ``collections``."""
     return CollectionRecord(
         name=row.name,
         embedder=row.embedder,
@@ -39,7 +39,7 @@ def collection_record(row: Row[Any]) -> CollectionRecord:
 
 
 def document_record(rows: Sequence[Row[Any]]) -> DocumentRecord:
-    """Read the live and the failed version of one source, joined with ``sources``."""
+    """Convert the live and the failed version of one source, joined with ``sources``."""
     by_status = {row.status: row for row in rows}
     failed = by_status.get(VersionStatus.FAILED)
     row = by_status.get(VersionStatus.LIVE, rows[0])
@@ -67,7 +67,7 @@ def document_record(rows: Sequence[Row[Any]]) -> DocumentRecord:
 
 
 def chunk_record(row: Row[Any]) -> ChunkRecord:
-    """Read a row of ``chunks``, joined with ``sources``."""
+    """Convert a row of ``chunks``, joined with ``sources``."""
     return ChunkRecord(
         id=row.chunk_id,
         document_id=row.document_id,
@@ -80,7 +80,7 @@ def chunk_record(row: Row[Any]) -> ChunkRecord:
 
 
 def version_row(source_id: int, state: SourceState, status: VersionStatus) -> dict[str, Any]:
-    """Return a row of ``versions`` for a source as it was read, without a document."""
+    """Return a row of ``versions`` for a source, without a document."""
     return {
         "source_id": source_id,
         "status": status,
@@ -118,10 +118,10 @@ def chunk_rows(version_id: int, draft: VersionDraft) -> list[dict[str, Any]]:
 
 
 def compress(text: str) -> bytes:
-    """Return a text as ``texts`` keeps it."""
+    """Return a text compressed for ``texts``."""
     return zlib.compress(text.encode("utf-8", "surrogatepass"), level=6)
 
 
 def expand(compressed: bytes) -> str:
-    """Return the text that ``compress`` was given."""
+    """Return the text of ``compress``'s result."""
     return zlib.decompress(compressed).decode("utf-8", "surrogatepass")

@@ -1,7 +1,6 @@
-"""The catalog on an SQL database: which version of which document has which chunks.
+"""The catalog in an SQL database: implements ``core.ledger.Catalog``, which describes the methods.
 
-Implements ``core.ledger.Catalog``, where the methods are described. The order in which a pipeline
-calls them, and why no crash between two of them does harm, is in ``ingesting.publishing``.
+``ingesting.publishing`` explains the order of the calls and why a crash between two does no harm.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from kvasir.catalog import languages, writers
 from kvasir.catalog.copying import copy_records
 from kvasir.catalog.inserting import find_source, insert_version
-from kvasir.catalog.queries import live, live_chunks, of_collection, shown
+from kvasir.catalog.queries import live, live_and_failed, live_chunks, of_collection
 from kvasir.catalog.rows import (
     chunk_record,
     collection_record,
@@ -50,6 +49,7 @@ from kvasir.core.types import Metadata
 from kvasir.database import open_database, reading, writing
 
 _LANGUAGES_SECONDS = 2.0
+"""How long languages are cached, because every query needs them."""
 
 _SLICE = 500
 """Values in one ``IN (...)``; databases limit the parameters of a statement."""
@@ -65,7 +65,7 @@ class SqlCatalog:
     """The ledger of every collection in one database; safe to use from several threads."""
 
     def __init__(self, url: str) -> None:
-        """Open the database, and migrates it where that is due.
+        """Open the database, and migrate it if needed.
 
         Args:
             url: An SQLAlchemy URL, such as ``sqlite:///kvasir-data/catalog.db``.
@@ -84,7 +84,7 @@ class SqlCatalog:
     # Collections
 
     def collection(self, name: str) -> CollectionRecord | None:
-        """Return a collection, or None where there is none of this name."""
+        """Return a collection, or None if there is none of this name."""
         with reading(self._engine) as connection:
             row = connection.execute(select(collections).filter_by(name=name)).one_or_none()
         return collection_record(row) if row else None
@@ -98,7 +98,7 @@ class SqlCatalog:
     def create_collection(
         self, name: str, *, embedder: str, dimension: int, fingerprint: str
     ) -> CollectionRecord:
-        """Make a collection; raise NameTakenError where there is one of this name."""
+        """Make a collection; raise NameTakenError if the name is taken."""
         row = {
             "name": name,
             "embedder": embedder,
@@ -116,7 +116,7 @@ class SqlCatalog:
         return collection_record(made)
 
     def delete_collection(self, name: str, writer: str | None = None) -> None:
-        """Delete a collection with everything recorded of it; unknown names are no error."""
+        """Delete a collection with all its records; an unknown name is no error."""
         query = select(collections).filter_by(name=name).with_for_update()
         with writing(self._engine) as connection:
             row = connection.execute(query).one_or_none()
@@ -135,10 +135,7 @@ class SqlCatalog:
             copy_records(connection, _collection(connection, name).id, to)
 
     def languages(self, collection: str) -> tuple[str, ...]:
-        """Return the languages of a collection's documents; none of an unknown collection.
-
-        For every query: what another process changed is seen within two seconds.
-        """
+        """Return the languages of a collection's documents; cached for two seconds."""
         read, found = self._languages.get(collection, (-_LANGUAGES_SECONDS, ()))
         if time.monotonic() - read >= _LANGUAGES_SECONDS:
             record = self.collection(collection)
@@ -147,7 +144,7 @@ class SqlCatalog:
         return found
 
     def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
-        """Keep the fitted parameters of the decision to refuse, or forgets them."""
+        """Keep the fitted parameters of the decision to refuse, or delete them."""
         kept = dict(calibration) if calibration is not None else None
         with writing(self._engine) as connection:
             row = _collection(connection, collection)
@@ -156,8 +153,8 @@ class SqlCatalog:
     # Reading
 
     def document(self, collection: str, document_id: str) -> DocumentRecord | None:
-        """Return a document, or None where it is unknown."""
-        query = shown(collection).where(sources.c.document_id == document_id)
+        """Return a document, or None if it is unknown."""
+        query = live_and_failed(collection).where(sources.c.document_id == document_id)
         with reading(self._engine) as connection:
             rows = connection.execute(query).all()
         return document_record(rows) if rows else None
@@ -170,7 +167,9 @@ class SqlCatalog:
         # ignores spaces at the end of a text.
         length = func.char_length(sources.c.uri)
         begins = (func.substr(sources.c.uri, 1, len(prefix)) == prefix) & (length >= len(prefix))
-        query = shown(collection).where(begins).order_by(sources.c.uri, length, sources.c.id)
+        query = (
+            live_and_failed(collection).where(begins).order_by(sources.c.uri, length, sources.c.id)
+        )
         if after:
             query = query.where(sources.c.uri > after)
         with reading(self._engine) as connection:
@@ -202,13 +201,13 @@ class SqlCatalog:
         return [chunk_record(row) for row in rows]
 
     def chunk_count(self, collection: str) -> int:
-        """Return how many chunks the live versions have in all."""
+        """Return the number of chunks of all live versions."""
         query = live(collection, func.sum(versions.c.chunk_count))
         with reading(self._engine) as connection:
             return int(connection.execute(query).scalar() or 0)
 
     def every_chunk(self, collection: str) -> Iterator[ChunkRecord]:
-        """Yield the chunks of all live versions, read a page at a time: the caller may be slow."""
+        """Yield the chunks of all live versions, one transaction a page: the caller may be slow."""
         order = (chunks.c.version_id, chunks.c.position)
         page = live_chunks(collection).order_by(*order).limit(_PAGE)
         rows: Sequence[Any] = ()
@@ -225,7 +224,7 @@ class SqlCatalog:
             yield from map(chunk_record, rows)
 
     def unfinished(self, collection: str) -> int:
-        """Return how many versions are half-written or half-deleted."""
+        """Return the number of versions that are half-written or half-deleted."""
         query = of_collection(collection, func.count()).where(
             versions.c.status.in_([_PENDING, _DELETED])
         )
@@ -233,7 +232,7 @@ class SqlCatalog:
             return int(connection.execute(query).scalar() or 0)
 
     def reusable(self, collection: str, passage_hashes: Collection[str]) -> Mapping[str, str]:
-        """Return for passage hashes the id of a live chunk of that passage, where there is one."""
+        """Return the id of a live chunk by passage hash, for those passages that have one."""
         found: dict[str, str] = {}
         query = live(collection, chunks.c.passage_hash, chunks.c.chunk_id).join(
             chunks, chunks.c.version_id == versions.c.id
@@ -260,7 +259,7 @@ class SqlCatalog:
             return writers.renew(connection, writer)
 
     def end_writer(self, writer: str) -> None:
-        """End a lease; others may take over what the writer left unfinished."""
+        """End a lease; other writers may take over the unfinished versions."""
         with writing(self._engine) as connection:
             writers.end(connection, writer)
 
@@ -272,7 +271,7 @@ class SqlCatalog:
 
     @contextmanager
     def _writing_as(self, writer: str, collection: str) -> Iterator[tuple[Connection, Any]]:
-        """Open a transaction of a writer; writers of one collection have theirs one by one."""
+        """Open a transaction of a writer, which excludes those of other writers."""
         with writing(self._engine) as connection:
             row = _collection(connection, collection, lock=True)
             writers.require(connection, row, writer)
@@ -311,8 +310,8 @@ class SqlCatalog:
                 connection.execute(
                     update(versions).where(mine, versions.c.status == _PENDING).values(status=_LIVE)
                 )
-                spoken = select(versions.c.language).where(mine, versions.c.status == _LIVE)
-                found = connection.execute(spoken.distinct()).scalars().all()
+                published = select(versions.c.language).where(mine, versions.c.status == _LIVE)
+                found = connection.execute(published.distinct()).scalars().all()
                 languages.add(connection, collection, found)
         self._languages.pop(collection, None)
 
@@ -406,7 +405,7 @@ class SqlCatalog:
     def pending_metadata_updates(
         self, collection: str, writer: str | None = None
     ) -> list[MetadataUpdate]:
-        """Return what the store may lack: a writer's updates, or all of them."""
+        """Return the updates that the store may not have yet; all, or those of a writer."""
         query = live(collection, sources.c.document_id, versions.c.id, versions.c.metadata)
         query = query.where(~versions.c.metadata_applied)
         if writer is not None:

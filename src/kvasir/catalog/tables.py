@@ -4,7 +4,7 @@
                                 versions 1-1 texts
     collections 1-n writers
 
-Times are in UTC and without a zone, as SQLite has none. A change here needs a migration in
+Times are in UTC without a zone, because SQLite has no zones. A change here needs a migration in
 ``kvasir.database.migrations``; a test compares the two.
 """
 
@@ -86,7 +86,7 @@ versions = Table(
     Column("error_reason", String(32)),
     Column("error_message", long_text(Text())),
     Column("recorded", DateTime, nullable=False),
-    # Whose work in progress it is. No foreign key, because a writer's row is deleted first.
+    # The owner of an unfinished version. No foreign key: a writer's row is deleted before it.
     Column("writer_id", exact(36)),
     Index(None, "source_id", "status"),
     Index(None, "status"),
@@ -122,7 +122,7 @@ writers = Table(
     Column("heartbeat", double(), nullable=False),
     Column("lease_seconds", double(), nullable=False),
     Column("host", String(255), nullable=False),
-    # The machine's boot and process namespace; empty where they are not known.
+    # The machine's boot id and process namespace; empty if unknown.
     Column("machine", String(255), nullable=False),
     Column("pid", big_integer(), nullable=False),
     Column("process_start", String(32), nullable=False),

@@ -1,8 +1,8 @@
-"""Writers and their leases: whose work is in progress, and what may be taken over.
+"""Writers and their leases: who owns unfinished versions, and which may be taken over.
 
-The caller holds the lock on the collection's row, so that writers of one collection decide one
-after the other. A lease ends when its heartbeat is too old by the database's clock, or when its
-process is gone from this machine; the second makes a crash on one machine cost no waiting.
+The caller holds the lock on the collection's row, so only one writer of a collection is in these
+functions at a time. A lease ends when its heartbeat is too old by the database's clock. It also
+ends when its process on this machine has ended, so a restart after a crash need not wait.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def active(connection: Connection, collection_id: int, writer: str | None = None
 
 
 def take_over(connection: Connection, collection_id: int, writer: str) -> int:
-    """Give a writer all work of ended writers; return how many pending versions there were."""
+    """Give a writer all unfinished versions of ended writers; return the number of pending ones."""
     kept = [writer, *(row.id for row in active(connection, collection_id, writer))]
     connection.execute(
         delete(writers).where(writers.c.collection_id == collection_id, writers.c.id.not_in(kept))
@@ -110,7 +110,7 @@ def take_over(connection: Connection, collection_id: int, writer: str) -> int:
 
 
 def claim(connection: Connection, collection: Any, document_ids: Any, writer: str) -> None:
-    """Make sure that a writer alone works on documents, and take over what is left of them.
+    """Reserve documents for a writer, and take over their unfinished versions.
 
     Raises:
         DocumentBusyError: Another writer has versions of one of them in progress.
@@ -134,12 +134,12 @@ def claim(connection: Connection, collection: Any, document_ids: Any, writer: st
 
 
 def describe(row: Any) -> str:
-    """Return a writer in words."""
+    """Return a description of a writer for messages."""
     return f"process {row.pid} on {row.host}"
 
 
 def _discard(connection: Connection, rows: Any, writer: str) -> None:
-    """Give versions to a writer; those that are pending become deleted."""
+    """Give versions to a writer, and mark pending ones as deleted."""
     for part in batches(rows, _SLICE):
         chosen = versions.c.id.in_([row.id for row in part])
         connection.execute(update(versions).where(chosen).values(writer_id=writer))
@@ -156,7 +156,7 @@ def _in_collection(collection_id: int) -> Any:
 
 
 def _is_gone(row: Any) -> bool:
-    """Return True if a writer's process ran on this machine and does not any more."""
+    """Return True if a writer's process ran on this machine and has ended."""
     if not row.machine or row.machine != _machine():
         return False
     try:
@@ -171,9 +171,9 @@ def _is_gone(row: Any) -> bool:
 
 @cache
 def _machine() -> str:
-    """Return what two processes share if and only if one's process ids mean the same to the other.
+    """Return an id of the boot and the process namespace, within which process ids are unique.
 
-    Empty where the system does not say: there a lease ends by the clock alone.
+    Empty if the system does not have them: then leases end by the clock only.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
@@ -183,7 +183,7 @@ def _machine() -> str:
 
 
 def _process_start(pid: int) -> str | None:
-    """Return when a process started, which tells it from a later one with its id; see proc(5)."""
+    """Return the start time of a process, as pids are reused; empty for a zombie. See proc(5)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""An answer as a stream of events that can be closed."""
+"""The stream of events of one answer."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Generator, Iterator
 from types import TracebackType
 from typing import Self
 
-from kvasir.core.deadline import end_of_time, until
+from kvasir.core.deadline import current_deadline, until
 from kvasir.core.errors import ClosedError
 from kvasir.core.types import Answer, AnswerEvent, Finished
 
 
 class AnswerStream(Iterator[AnswerEvent]):
-    """The events of an answer as they happen; close it, or use it in a ``with``.
+    """Yields the events of an answer; close it, or use it in a ``with``.
 
-    It may be read in one thread and closed in another. The deadline under which it was made
-    holds wherever it is read.
+    It may be read in one thread and closed in another. The deadline that was in force when it was
+    made also limits reading.
     """
 
     def __init__(self, events: Generator[AnswerEvent, None, None]) -> None:
-        """Args: the events, ``Finished`` last; nothing is done before the first is asked for."""
+        """Wrap a generator of events, whose last one is ``Finished``; nothing is read yet."""
         self._events = events
-        self._end = end_of_time()
+        self._end = current_deadline()
         self._answer: Answer | None = None
         self._is_closed = False
         self._lock = threading.Lock()
@@ -34,13 +34,13 @@ class AnswerStream(Iterator[AnswerEvent]):
             event = next(self._events)
             if isinstance(event, Finished):
                 self._answer = event.answer
-        if self._is_closed:  # By another thread, which could not stop the step in progress.
+        if self._is_closed:  # By another thread, which could not interrupt this step.
             self.close()
         return event
 
     @property
     def answer(self) -> Answer:
-        """The whole answer; reads what is still to come.
+        """The whole answer; reads the rest of the stream.
 
         Raises:
             RequestError: The stream was closed or failed before its end.
@@ -54,7 +54,7 @@ class AnswerStream(Iterator[AnswerEvent]):
     def close(self) -> None:
         """Stop the generator; a second call does nothing.
 
-        While another thread waits for the next event, it stops after that event.
+        If another thread is waiting for an event, the generator stops after that event.
         """
         self._is_closed = True
         if self._lock.acquire(blocking=False):

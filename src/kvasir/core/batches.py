@@ -1,4 +1,4 @@
-"""Cuts what is written or asked into requests of bounded size."""
+"""Splits sequences into batches of limited size."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
 
 
 def sized_batches(items: Iterable[tuple[T, int]], rows: int, characters: int) -> Iterator[list[T]]:
-    """Yield items in lists that end at so many rows or characters, whichever comes first.
+    """Yield items in lists limited by the number of items and of characters.
 
     Args:
-        items: Each with how many characters it has.
-        rows: Most items in a list.
-        characters: A list ends with the item that reaches so many.
+        items: Each with its number of characters.
+        rows: Maximum number of items in a list.
+        characters: A list ends with the item that reaches this number.
     """
     batch: list[T] = []
     size = 0

@@ -1,7 +1,7 @@
-"""How Kvasir starts Python in a process of its own: which modules it finds, and what it knows.
+"""Command and environment of Kvasir's child processes.
 
-A child parses what strangers wrote. So it imports nothing from the working directory, where a
-file could lie in place of a library, and it inherits no secret of its parent.
+A child parses untrusted files. So it imports nothing from the working directory, where a file could
+replace a library, and it inherits no secret of its parent.
 """
 
 from __future__ import annotations
@@ -28,15 +28,11 @@ def arguments() -> list[str]:
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of a child process.
+    """Return the environment of a child process, with additional variables.
 
-    Args:
-        more: Variables to add.
-
-    Returns:
-        The present variables without Kvasir's settings, without those whose name ends like a
-        secret's (``HF_TOKEN``, ``AWS_SECRET_ACCESS_KEY``) and without addresses that hold a
-        password; and the parent's own search path for modules as ``PYTHONPATH``.
+    It has the variables of this process except Kvasir's settings, variables named like secrets
+    (``HF_TOKEN``, ``AWS_SECRET_ACCESS_KEY``) and URLs with a password. ``PYTHONPATH`` is the
+    parent's module search path.
     """
     kept = {
         name: value

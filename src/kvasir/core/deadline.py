@@ -1,11 +1,11 @@
-"""A time limit for a call and everything below it, kept in a context variable.
+"""A time limit for a call and all calls that it makes, in a context variable.
 
     with deadline(2.0):
         collection.ask("When is the exam?")
 
-Work of several steps calls ``check`` between them, a client with a timeout of its own asks
-``limited`` for it, and a call that cannot be stopped goes through ``run_within_deadline``: when
-time is up it is left in its thread. Without a deadline each of these only reads the variable.
+Work of several steps calls ``check`` between them. Clients with a timeout parameter pass
+``limited(timeout)``. A call that cannot be stopped runs in ``run_within_deadline``, which leaves it
+in its thread when the deadline has passed. Without a deadline these only read the variable.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from kvasir.core.errors import DeadlineExceededError
 T = TypeVar("T")
 
 _END: ContextVar[float | None] = ContextVar("kvasir_deadline", default=None)
-"""When time is up, on the clock of ``time.monotonic``; None without a deadline."""
+"""The deadline on the clock of ``time.monotonic``; None without one."""
 
 
 @contextmanager
 def deadline(seconds: float | None) -> Iterator[None]:
-    """Limit what is called in the block; an earlier deadline around it stays in force.
+    """Set a deadline for the block; an earlier outer deadline stays in force.
 
     Args:
         seconds: From now; None sets no limit.
@@ -40,7 +40,7 @@ def deadline(seconds: float | None) -> Iterator[None]:
 
 @contextmanager
 def until(end: float | None) -> Iterator[None]:
-    """Limit what is called in the block, up to a moment that ``end_of_time`` returned."""
+    """Set a deadline for the block, as a time that ``current_deadline`` returned."""
     outer = _END.get()
     if end is None or (outer is not None and outer <= end):
         yield
@@ -52,13 +52,13 @@ def until(end: float | None) -> Iterator[None]:
         _END.reset(token)
 
 
-def end_of_time() -> float | None:
-    """Return when time is up, on the clock of ``time.monotonic``; None without a deadline."""
+def current_deadline() -> float | None:
+    """Return the deadline on the clock of ``time.monotonic``; None without one."""
     return _END.get()
 
 
 def remaining() -> float | None:
-    """Return the seconds left, 0 when there are none; None without a deadline."""
+    """Return the seconds left, at least 0; None without a deadline."""
     end = _END.get()
     return None if end is None else max(0.0, end - time.monotonic())
 
@@ -78,20 +78,20 @@ def check(operation: str) -> None:
     """Raise ``DeadlineExceededError`` when no time is left.
 
     Args:
-        operation: What would be done next, for the message: "searching".
+        operation: The next step, for the message, such as "searching".
     """
     if remaining() == 0.0:
         raise DeadlineExceededError(operation)
 
 
 def run_within_deadline(function: Callable[[], T], operation: str) -> T:
-    """Return what a blocking function returns, or give up waiting when time is up.
+    """Return the result of a blocking function, or stop waiting at the deadline.
 
-    With a deadline the function runs in a daemon thread, in a copy of the caller's context. It
-    is not interrupted: left behind, it ends by itself, and its result is dropped.
+    With a deadline the function runs in a daemon thread, in a copy of the caller's context. After
+    the deadline the thread goes on until the function returns; its result is dropped.
 
     Raises:
-        DeadlineExceededError: Time is up.
+        DeadlineExceededError: The deadline has passed.
     """
     if _END.get() is None:
         return function()
@@ -104,12 +104,12 @@ def run_within_deadline(function: Callable[[], T], operation: str) -> T:
 
 
 def iterate_within_deadline(pieces: Iterator[T], operation: str) -> Generator[T, None, None]:
-    """Yield from an iterator whose every step may block, and close it in the end.
+    """Yield from an iterator whose steps may block, and close it at the end.
 
-    With a deadline all steps run in one daemon thread, one at a time, as they are asked for.
+    With a deadline all steps run in one daemon thread, one at a time, when they are requested.
 
     Raises:
-        DeadlineExceededError: Time is up.
+        DeadlineExceededError: The deadline has passed.
     """
     if _END.get() is None:
         try:
@@ -127,12 +127,12 @@ def iterate_within_deadline(pieces: Iterator[T], operation: str) -> Generator[T,
 
 
 class _Worker:
-    """One thread that runs calls while their caller waits no longer than the deadline."""
+    """A thread that runs calls, whose callers wait until the deadline at most."""
 
     def __init__(self, operation: str) -> None:
         self._operation = operation
         self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
-        self._is_left = False
+        self._is_hanging = False
         context = copy_context()
         self._thread = threading.Thread(
             target=context.run, args=(self._work,), daemon=True, name=f"kvasir-{operation}"
@@ -147,16 +147,16 @@ class _Worker:
         except TimeoutError as error:
             if future.done():
                 raise  # The function's own.
-            self._is_left = True
+            self._is_hanging = True
             raise DeadlineExceededError(self._operation) from error
 
     def stop(self, last: Callable[[], None] | None = None) -> None:
-        """End the thread after one last call, which is waited for unless an earlier one hangs."""
+        """End the thread after a last call; wait for it unless an earlier call hangs."""
         future: Future[None] = Future()
         if last is not None:
             self._calls.put((last, future))
         self._calls.put(None)
-        if last is not None and not self._is_left:
+        if last is not None and not self._is_hanging:
             future.result()
 
     def _work(self) -> None:

@@ -1,9 +1,8 @@
-"""The environment of the process: how it was started, and the switches of telemetry.
+"""The environment of the process: its command, and switches that turn telemetry off.
 
-The switches keep the libraries that Kvasir uses from reporting to their makers. They are set when
-Kvasir is imported, because the libraries read them when they are imported. Beside the settings,
-the front doors, ``models`` and ``core/child_process.py``, no other module reads or writes the
-environment.
+The switches are set when Kvasir is imported, because libraries read them when they are imported.
+Apart from the settings, the front doors, ``models`` and ``core/child_process.py``, no other module
+reads or writes the environment.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ TELEMETRY_SWITCHES: Mapping[str, str] = MappingProxyType(
         "RAGAS_DO_NOT_TRACK": "true",
     }
 )
-"""Variable and the value that switches the telemetry of its library off."""
+"""Variables and values that turn the telemetry of libraries off."""
 
 
 def disable_telemetry() -> None:
-    """Switch the telemetry of all libraries off, for this process and its children."""
+    """Turn the telemetry of all libraries off, for this process and its children."""
     os.environ.update(TELEMETRY_SWITCHES)
 
 
 def running_command() -> str:
-    """Return the program, and the subcommand where it is ours; never an option or a value."""
+    """Return the program, with the subcommand if it is Kvasir; never an option or a value."""
     path = Path(sys.argv[0] or "python")
     program = path.parent.name if path.stem == "__main__" else path.stem
     command = sys.argv[1] if len(sys.argv) > 1 else ""

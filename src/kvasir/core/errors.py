@@ -10,7 +10,7 @@ KvasirError
 │   ├── FetchError                  a URL cannot or may not be fetched
 │   ├── CollectionNotFoundError     no such collection
 │   ├── DocumentNotFoundError       no such document
-│   └── ConflictError               what is there already does not allow it
+│   └── ConflictError               existing data or other work conflicts with it
 │       ├── NameTakenError          a collection of this name exists
 │       └── WriterConflictError     another writer is at work, or took this one's lease
 │           └── DocumentBusyError   another writer is writing the same document
@@ -28,15 +28,15 @@ KvasirError
 │   ├── StoreIncompleteError        the store lacks chunks that the catalog knows
 │   ├── ForkedProcessError          used in a forked process
 │   ├── ClosedError                 used after it was closed
-│   └── ComponentError              a component failed: which, doing what, why
+│   └── ComponentError              a component failed; names operation and cause
 │       ├── DamagedError            its files or records are damaged
-│       ├── ChunksLeftError         a store did not delete what it was told to
-│       ├── RejectedDataError       it refuses what it was given; other data are not affected
+│       ├── ChunksLeftError         a store did not delete chunks
+│       ├── RejectedDataError       it refuses the data; other data are not affected
 │       └── DeadlineExceededError   the time allowed for a call is over
-└── StoppedError                    the caller asked the work to stop
+└── StoppedError                    the work was stopped by its caller
 
-Messages state facts and name settings. What a user can do with commands and options is added by
-the front door, by the code; the manual lists the codes in ``docs/errors.md``.
+Messages state facts and name settings. Front doors add advice about commands and options, chosen by
+the code. The manual lists the codes in ``docs/errors.md``.
 """
 
 from __future__ import annotations
@@ -57,13 +57,18 @@ KINDS: Mapping[str, str] = MappingProxyType(
 """The kinds of failure of a component, and the code of each."""
 
 
+def describe_unexpected(error: BaseException) -> str:
+    """Return the class and message of an error in one line of at most 300 characters."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:300]
+
+
 class KvasirError(Exception):
     """Base of every error that Kvasir raises on purpose.
 
     Its text is one line and shows no password of an address.
 
     Attributes:
-        code: A stable word for the kind of error, by which front doors find their advice.
+        code: A stable word for the kind of error; front doors choose their advice by it.
     """
 
     code = "error"
@@ -74,13 +79,13 @@ class KvasirError(Exception):
 
 
 class RequestError(KvasirError):
-    """The caller asks for something that cannot be done; the message says why."""
+    """The request cannot be fulfilled; the message says why."""
 
     code = "invalid_request"
 
 
 class OperatorError(KvasirError):
-    """The installation cannot do what it should, whoever asks for it."""
+    """The installation has a fault, which affects every caller."""
 
     code = "operator_error"
 
@@ -96,19 +101,19 @@ class WireError(RequestError):
 
     Attributes:
         problem: What is wrong.
-        path: Where: the fields and positions from the outermost on.
+        path: The fields and indexes to the faulty value, outermost first.
     """
 
     code = "malformed_json"
 
     def __init__(self, problem: str, path: tuple[str, ...] = ()) -> None:
-        """Args: what is wrong, and where."""
+        """Args: the problem, and the path."""
         super().__init__(f"{'.'.join(path)}: {problem}" if path else problem)
         self.problem = problem
         self.path = path
 
     def within(self, place: object) -> WireError:
-        """Return the same error of the value of which this one was a part."""
+        """Return the same error for the containing value, with ``place`` before the path."""
         return WireError(self.problem, (str(place), *self.path))
 
 
@@ -147,12 +152,12 @@ class FetchError(RequestError):
 
 
 class CollectionNotFoundError(RequestError):
-    """There is no such collection; ``known`` are the names of those that there are."""
+    """There is no such collection; ``known`` has the names of the existing ones."""
 
     code = "collection_not_found"
 
     def __init__(self, name: str, known: Sequence[str] = ()) -> None:
-        """Args: the name that was asked for, and those that there are."""
+        """Args: the requested name, and the existing ones."""
         if known:
             message = f"there is no collection '{name}' (there are: {', '.join(known)})"
         else:
@@ -168,14 +173,14 @@ class DocumentNotFoundError(RequestError):
     code = "document_not_found"
 
     def __init__(self, source: str, collection: str) -> None:
-        """Args: the source or id that was asked for, and the collection."""
+        """Args: the requested source or id, and the collection."""
         super().__init__(f"there is no document '{source}' in collection '{collection}'")
         self.source = source
         self.collection = collection
 
 
 class ConflictError(RequestError):
-    """What is there already, or is being done, does not allow what is asked for."""
+    """The request conflicts with existing data or with work in progress."""
 
     code = "conflict"
 
@@ -186,7 +191,7 @@ class NameTakenError(ConflictError):
     code = "name_taken"
 
     def __init__(self, name: str, why: str) -> None:
-        """Args: the name, and what stands in its way."""
+        """Args: the name, and a text to append to the message."""
         super().__init__(f"there is a collection '{name}' already{why}")
         self.name = name
 
@@ -210,7 +215,7 @@ class SettingsError(OperatorError):
 
 
 class SettingsFileNotFoundError(SettingsError):
-    """The settings file that was named is not there."""
+    """The given settings file does not exist."""
 
     code = "settings_file_not_found"
 
@@ -225,28 +230,28 @@ class MissingExtraError(OperatorError):
     """An optional dependency is not installed.
 
     Attributes:
-        extra: The extra that brings it.
+        extra: The extra that installs it.
     """
 
     code = "missing_extra"
 
     def __init__(self, needs: str, extra: str) -> None:
-        """Args: what needs the dependency, and the extra that brings it."""
+        """Args: the subject of the message, and the extra."""
         super().__init__(f"{needs} needs an optional dependency, the extra '{extra}'")
         self.extra = extra
 
 
 class ModelNotFoundError(OperatorError):
-    """A model is neither on this machine nor on the server or hub that was asked.
+    """A model is neither on this machine nor on the server or hub.
 
     Attributes:
-        name: Its name, where it could be fetched from a hub.
+        name: Its name, if a hub could have it; otherwise empty.
     """
 
     code = "model_not_found"
 
     def __init__(self, message: str, name: str = "") -> None:
-        """Args: what is missing, and the model's name where a hub could have it."""
+        """Args: the message, and the model's name if a hub could have it."""
         super().__init__(message)
         self.name = name
 
@@ -258,16 +263,16 @@ class WrongEmbedderError(OperatorError):
 
 
 class IncompatibleVersionError(OperatorError):
-    """Another version of Kvasir wrote the data, in a form that this one does not read.
+    """Another version of Kvasir wrote the data, in a format that this one does not read.
 
     Attributes:
-        folder: The folder to delete before the component is filled again; empty where none is.
+        folder: The folder to delete before filling the component again; may be empty.
     """
 
     code = "incompatible_version"
 
     def __init__(self, message: str, folder: str = "") -> None:
-        """Args: what is of another version, and the folder that holds it."""
+        """Args: the message, and the folder with the data."""
         super().__init__(message)
         self.folder = folder
 
@@ -285,7 +290,7 @@ class StoreLockedError(OperatorError):
 
 
 class UnfinishedError(OperatorError):
-    """A collection has half-written documents, which an interrupted run left."""
+    """A collection has half-written documents from an interrupted run."""
 
     code = "unfinished"
 
@@ -329,9 +334,9 @@ class ComponentError(OperatorError):
 
     Attributes:
         component: Its name.
-        operation: What it was doing.
-        kind: ``failed``, ``busy``, ``unreachable`` or ``timeout``: whether it may manage later.
-        cause: What went wrong.
+        operation: The operation that failed, such as "searching".
+        kind: ``failed``, ``busy``, ``unreachable`` or ``timeout``; the last three may pass.
+        cause: The cause.
     """
 
     code = KINDS["failed"]
@@ -339,7 +344,7 @@ class ComponentError(OperatorError):
     def __init__(
         self, component: str, operation: str, cause: object, *, kind: str = "failed"
     ) -> None:
-        """Args: the component's name, what it was doing, what went wrong, and of which kind."""
+        """Args: the component's name, the operation, the cause, and the kind of failure."""
         super().__init__(f"{component}: {operation} failed: {cause}")
         self.component = component
         self.operation = operation
@@ -353,25 +358,25 @@ class DamagedError(ComponentError):
     """The files or records of a component are damaged.
 
     Attributes:
-        folder: The folder to delete before the component is filled again; empty where none is.
+        folder: The folder to delete before filling the component again; may be empty.
     """
 
     code = "damaged"
 
     def __init__(self, component: str, operation: str, cause: object, folder: str = "") -> None:
-        """Args: the component, what it was doing, what is damaged, and the damaged folder."""
+        """Args: the component, the operation, the damage, and the damaged folder."""
         super().__init__(component, operation, cause)
         self.folder = folder
 
 
 class ChunksLeftError(ComponentError):
-    """A store still has chunks that it was told to delete."""
+    """A store still has chunks after they were deleted."""
 
     code = "chunks_left"
 
 
 class RejectedDataError(ComponentError):
-    """A component refuses what it was given, such as a number out of range.
+    """A component refuses data, such as a number out of range.
 
     Other data are not affected.
     """
@@ -380,25 +385,21 @@ class RejectedDataError(ComponentError):
 
 
 class DeadlineExceededError(ComponentError):
-    """The time allowed for a call is over.
-
-    Attributes:
-        operation: What was not finished.
-    """
+    """The deadline of a call has passed; ``operation`` was not finished."""
 
     code = "deadline_exceeded"
 
     def __init__(self, operation: str) -> None:
-        """Args: what was not finished, such as "searching"."""
+        """Args: the operation that was not finished, such as "searching"."""
         super().__init__("deadline", operation, "the time allowed for it is over", kind="timeout")
         self.code = type(self).code
 
 
 class StoppedError(KvasirError):
-    """The work was stopped because its caller asked for it; what was finished is kept."""
+    """The work was stopped by its caller; finished parts are kept."""
 
     code = "stopped"
 
     def __init__(self, message: str = "stopped before it was finished") -> None:
-        """Args: what was being done and what is kept."""
+        """Args: the message, which says what is kept."""
         super().__init__(message)

@@ -1,8 +1,8 @@
-"""Metadata filters: one small tree that every store translates to its own language.
+"""Metadata filters: a tree that every store translates to its own query language.
 
-Comparison operators are those of Haystack's filter syntax. A missing field equals nothing:
-``!=`` and ``not in`` match it, every other operator does not. Values are data; a store never
-pastes them into an expression.
+Comparison operators are those of Haystack's filter syntax. A missing field equals no value: ``!=``
+and ``not in`` match it, all other operators do not. Values are data; a store never pastes them into
+an expression.
 """
 
 from __future__ import annotations
@@ -24,19 +24,17 @@ LOGICAL = ("AND", "OR", "NOT")
 
 _NOT_FINITE = ("nan", "inf", "-inf")
 
-Scalar = MetadataValue
-
-_MOST_LEVELS = 64
-_TOO_DEEP = f"the filter is nested more than {_MOST_LEVELS} levels deep"
+_MAX_LEVELS = 64
+_TOO_DEEP = f"the filter is nested more than {_MAX_LEVELS} levels deep"
 
 
 def parse_filter(raw: str | Mapping[str, Any] | Filter | None) -> Filter | None:
-    """Read a filter as users write it.
+    """Parse a filter that a user wrote.
 
     Args:
         raw: ``"url=https://a/?b=c,lang=es"`` (comma-separated pairs, split on the first ``=``,
-            joined by AND), a mapping in Haystack's syntax or its JSON, a finished filter, or
-            nothing. In pairs, ``year=2026`` matches the number as well as the text.
+            joined by AND), a mapping in Haystack's syntax or its JSON, a parsed filter, or
+            None. In pairs, ``year=2026`` matches the number as well as the text.
 
     Raises:
         FilterError: The expression is malformed; the message names the faulty part.
@@ -53,7 +51,7 @@ def parse_filter(raw: str | Mapping[str, Any] | Filter | None) -> Filter | None:
 
 
 def all_of(*filters: Filter | None) -> Filter | None:
-    """Return the AND of filters; None among them is ignored, and None if nothing is left."""
+    """Return the AND of all filters that are not None; None if there is none."""
     conditions = tuple(each for each in filters if each is not None)
     if len(conditions) < 2:
         return conditions[0] if conditions else None
@@ -61,11 +59,11 @@ def all_of(*filters: Filter | None) -> Filter | None:
 
 
 def _check(condition: Filter) -> None:
-    """Raise FilterError if a filter is nested too deeply, or holds text that no UTF-8 can hold."""
+    """Raise FilterError if a filter is nested too deeply or has text that is not UTF-8."""
     waiting = [(condition, 1)]
     while waiting:
         each, level = waiting.pop()
-        if level > _MOST_LEVELS:
+        if level > _MAX_LEVELS:
             raise FilterError(_TOO_DEEP)
         if isinstance(each, Logical):
             waiting += [(inner, level + 1) for inner in each.conditions]
@@ -103,7 +101,7 @@ def _parse_json(raw: str) -> Any:
 
 
 def _equals(field: str, value: str) -> Filter:
-    """Compare with a text, and with the number or truth value that the text spells, if any."""
+    """Compare with a text, and with the number or boolean that the text represents, if any."""
     as_text = Comparison(field, "==", value)
     try:
         spelt = json.loads(value)
@@ -117,7 +115,7 @@ def _equals(field: str, value: str) -> Filter:
 def _parse_mapping(raw: Mapping[str, Any], level: int = 1) -> Filter:
     if not isinstance(raw, Mapping):
         raise FilterError(f"a filter must be a mapping, not {type(raw).__name__}: {raw!r}")
-    if level > _MOST_LEVELS:
+    if level > _MAX_LEVELS:
         raise FilterError(_TOO_DEEP)
     operator = raw.get("operator")
     if "conditions" in raw:
@@ -148,7 +146,7 @@ def _comparison(field: str, operator: str, value: Any) -> Comparison:
 
 
 def to_mapping(condition: Filter) -> dict[str, Any]:
-    """Return a filter in Haystack's syntax, as JSON can hold it; ``parse_filter`` reads it back.
+    """Return a filter in Haystack's syntax as JSON data, which ``parse_filter`` reads.
 
     Numbers that are not finite become ``{"float": "nan"}``, ``"inf"`` or ``"-inf"``.
     """
@@ -160,12 +158,12 @@ def to_mapping(condition: Filter) -> dict[str, Any]:
     return {"field": f"meta.{condition.field}", "operator": condition.operator, "value": written}
 
 
-def _plain(value: Scalar) -> Any:
+def _plain(value: MetadataValue) -> Any:
     is_finite = not isinstance(value, float) or math.isfinite(value)
     return value if is_finite else {"float": str(value)}
 
 
-def _scalar(field: str, value: Any) -> Scalar:
+def _scalar(field: str, value: Any) -> MetadataValue:
     if isinstance(value, Mapping) and value.keys() == {"float"} and value["float"] in _NOT_FINITE:
         return float(value["float"])
     if not isinstance(value, (str, int, float, bool)):
@@ -174,7 +172,7 @@ def _scalar(field: str, value: Any) -> Scalar:
 
 
 def matches(condition: Filter, metadata: Metadata) -> bool:
-    """Return True if metadata fulfils a filter: the meaning that every store must reproduce."""
+    """Return True if metadata match a filter; every store must give the same result."""
     if isinstance(condition, Logical):
         results = (matches(item, metadata) for item in condition.conditions)
         if condition.operator == "AND":
@@ -183,7 +181,7 @@ def matches(condition: Filter, metadata: Metadata) -> bool:
     return _matches_comparison(condition, metadata.get(condition.field))
 
 
-def _matches_comparison(condition: Comparison, actual: Scalar | None) -> bool:
+def _matches_comparison(condition: Comparison, actual: MetadataValue | None) -> bool:
     operator, value = condition.operator, condition.value
     if isinstance(value, tuple):
         found = any(_equal(actual, item) for item in value)
@@ -201,8 +199,8 @@ def _matches_comparison(condition: Comparison, actual: Scalar | None) -> bool:
     return actual < value if operator == "<" else actual <= value
 
 
-def _equal(actual: Scalar | None, value: Scalar) -> bool:
-    """Equality that keeps text, numbers and truth values apart, but 1 equal to 1.0."""
+def _equal(actual: MetadataValue | None, value: MetadataValue) -> bool:
+    """Compare values; text, numbers and booleans are never equal, but 1 equals 1.0."""
     if actual is None or isinstance(actual, bool) != isinstance(value, bool):
         return False
     return isinstance(actual, str) == isinstance(value, str) and actual == value

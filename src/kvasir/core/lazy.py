@@ -1,4 +1,4 @@
-"""A value that is made when it is first needed, once, whichever threads ask for it."""
+"""A value that is made once, when it is first needed, and shared by all threads."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 class Lazy(Generic[T]):
-    """Makes a value under a lock of its own, so that waiting for one blocks no other."""
+    """Makes a value under its own lock, so that making one value does not block another."""
 
     def __init__(self, make: Callable[[], T]) -> None:
-        """Keep what makes the value; nothing is made yet."""
+        """Store the function that makes the value; it is not called yet."""
         self._make = make
         self._lock = threading.RLock()
         self._made: tuple[T] | None = None

@@ -1,4 +1,4 @@
-"""Counts who uses something shared, and closes it when nobody does: never under a user."""
+"""Counts the users of a shared resource, and closes it when it has none."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ from kvasir.core.process import OwnerProcess
 
 
 class Leases:
-    """The leases and the calls in progress of something that opens when it is first needed.
+    """The leases and running calls of a resource that opens when it is first needed.
 
     Attributes:
-        process: The process that made it; only this one may use it.
+        process: The process that made it; no other process may use it.
     """
 
     def __init__(self, close: Callable[[], None]) -> None:
-        """Args: what closes it; called with nobody using it, more than once, opened or not."""
+        """Store the function that closes the resource.
+
+        It is called only while nothing uses the resource: more than once, and even if the resource
+        is not open.
+        """
         self.process = OwnerProcess()
         self._close = close
         self._changed = threading.Condition()
         self._leases = 0
         self._calls: Counter[int] = Counter()
-        """Calls in progress by thread: one in another happens where a callback makes it."""
+        """Running calls by thread id; more than one if a callback makes a call."""
         self._is_alone = self._is_closed = False
 
     def take(self) -> None:
@@ -44,7 +48,7 @@ class Leases:
 
     @contextmanager
     def lease(self) -> Iterator[None]:
-        """Hold a lease meanwhile."""
+        """Hold a lease during the block."""
         self.take()
         try:
             yield
@@ -53,7 +57,7 @@ class Leases:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Keep it open meanwhile; a call within another one of its thread waits for nothing.
+        """Keep the resource open during the block; a call within a call does not wait.
 
         Raises:
             ClosedError: ``close`` was called.
@@ -71,7 +75,7 @@ class Leases:
 
     @contextmanager
     def call_alone(self) -> Iterator[None]:
-        """Let the other calls end, keep new ones waiting meanwhile, and close it at the end.
+        """Run the block when no other call runs, block new calls, and close the resource after it.
 
         Raises:
             ClosedError: ``close`` was called.
@@ -100,7 +104,7 @@ class Leases:
                     self._end_call()
 
     def close(self) -> None:
-        """Refuse new calls, let those of other threads end, and close it."""
+        """Refuse new calls, wait for those of other threads, and close the resource."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()

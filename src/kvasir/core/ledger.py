@@ -1,18 +1,18 @@
-"""What the catalog records: collections, documents, versions, chunks and writers.
+"""The records of the catalog: collections, documents, versions, chunks and writers.
 
-A version of a document goes through these states:
+A version of a document has one of these states:
 
-    pending   its chunk ids are recorded; the store may hold some, all or none of them
-    live      the store holds all of its chunks; this is what answers
-    deleted   no longer wanted; the store may still hold its chunks
+    pending   its chunk ids are recorded; the store may have some, all or none of them
+    live      the store has all of its chunks; searches use this version
+    deleted   not used any more; the store may still have its chunks
     failed    it could not be read; the reason is recorded, an older live version stays
 
-Only one version of a document is live. Pending and deleted versions exist for moments, or
-after a crash, and tell the next run what to clean up.
+A document has at most one live version. Pending and deleted versions exist for a short time, or
+after a crash: then the next run cleans them up.
 
-A writer holds a lease on a collection while it works, and owns the versions it is writing or
-deleting. Of one document, only one writer has such versions at a time. What a writer whose lease
-ended leaves behind is taken over by the next writer.
+A writer has a lease on a collection while it works, and owns the versions that it writes or
+deletes. Only one writer at a time owns such versions of a document. After the end of a lease the
+next writer takes over its versions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from kvasir.core.text import has_surrogates
 from kvasir.core.types import Chunk, Document, Metadata, MetadataValue
 
 RESERVED_METADATA = ("source_uri", "title", "language")
-"""Fields of a chunk's metadata that Kvasir fills; a caller may not give them."""
+"""Metadata fields that Kvasir sets; callers must not."""
 
 
 class VersionStatus(StrEnum):
@@ -45,16 +45,16 @@ class VersionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CollectionRecord:
-    """One collection: a store's worth of documents under one embedder.
+    """One collection: documents in one store, embedded by one model.
 
     Attributes:
         name: Its name.
-        embedder: Name of the embedding model that made its vectors.
-        dimension: Length of those vectors.
-        fingerprint: ``Embedder.fingerprint`` at the time; another one cannot search here.
+        embedder: Name of its embedding model.
+        dimension: Length of its vectors.
+        fingerprint: ``Embedder.fingerprint`` of the model; searching needs the same.
         languages: ISO 639-1 codes of its live documents, sorted.
-        calibration: Parameters of the decision to refuse, as fitted by calibration, or None.
-        created: When it was made, in UTC.
+        calibration: Fitted parameters of the decision to refuse, or None.
+        created: Time of its creation, in UTC.
     """
 
     name: str
@@ -68,14 +68,14 @@ class CollectionRecord:
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """What was seen of a source when it was read.
+    """The state of a source when it was read.
 
     Attributes:
         uri: The source's identity.
-        media_type: Its media type, empty when it was not recognised.
-        content_hash: SHA-256 of its bytes, hexadecimal; empty when they could not be read.
+        media_type: Its media type; empty if unknown.
+        content_hash: SHA-256 of its bytes, hexadecimal; empty if they could not be read.
         size: Its size in bytes.
-        modified: Modification time, seconds since 1970, or None where there is none.
+        modified: Modification time, seconds since 1970, or None.
         settings_hash: Hash of the settings that shape the chunks (extraction, splitting, language).
     """
 
@@ -89,11 +89,11 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True)
 class DocumentVersion:
-    """The text of one version of a document, and which version it is.
+    """The text and content hash of one version of a document.
 
     Attributes:
-        text: The whole text, into which offsets point.
-        content_hash: ``SourceState.content_hash``; empty where it is not known.
+        text: The whole text; offsets refer to it.
+        content_hash: ``SourceState.content_hash``; empty if unknown.
     """
 
     text: str
@@ -102,14 +102,14 @@ class DocumentVersion:
 
 @dataclass(frozen=True, slots=True)
 class VersionDraft:
-    """A version of a document about to be recorded as pending.
+    """A version of a document before it is recorded as pending.
 
     Attributes:
-        state: The source as it was read.
+        state: The state of the source.
         document: The extracted document.
         language: Its language.
-        given: Metadata that the caller gave.
-        chunks: All of its chunks, in order; each carries ``metadata``.
+        given: Metadata from the caller.
+        chunks: All of its chunks, in order; each has ``metadata``.
     """
 
     state: SourceState
@@ -120,7 +120,7 @@ class VersionDraft:
 
     @property
     def metadata(self) -> dict[str, MetadataValue]:
-        """What every chunk carries."""
+        """The metadata of every chunk."""
         return chunk_metadata(
             self.document.metadata,
             self.given,
@@ -132,21 +132,21 @@ class VersionDraft:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRecord:
-    """One document of a collection, as the catalog knows it.
+    """One document of a collection in the catalog.
 
     Attributes:
         id: The document's id.
-        source_uri: Where it came from.
-        status: ``live``, or ``failed`` when no version of it could ever be read.
-        state: The source when the live version was read (of the failure, if none is live).
+        source_uri: Its source.
+        status: ``live``, or ``failed`` if no version of it could be read.
+        state: The state of the source of the live version; of the failed one if none is live.
         title: The document's title.
         language: Its language.
-        chunk_count: How many chunks it has.
-        given: Metadata that the caller gave.
-        metadata: What every chunk of it carries.
-        indexed: When this version was recorded, in UTC.
-        error_reason: The stable word for why the latest attempt failed, or None.
-        error_message: The line that goes with it, or None.
+        chunk_count: Number of its chunks.
+        given: Metadata from the caller.
+        metadata: The metadata of its chunks.
+        indexed: Time when this version was recorded, in UTC.
+        error_reason: The stable reason if the latest attempt failed, or None.
+        error_message: The message of that failure, or None.
     """
 
     id: str
@@ -165,7 +165,7 @@ class DocumentRecord:
 
 @dataclass(frozen=True, slots=True)
 class ChunkRecord:
-    """One chunk of a live version: everything but its text and metadata.
+    """One chunk of a live version, without its text and metadata.
 
     Attributes:
         id: The chunk's id.
@@ -174,7 +174,7 @@ class ChunkRecord:
         end: Offset after its last character.
         page: Page on which it starts, or None.
         headings: The path of headings above it.
-        passage_hash: ``passage_hash`` of what was embedded.
+        passage_hash: ``passage_hash`` of its passage.
     """
 
     id: str
@@ -188,7 +188,7 @@ class ChunkRecord:
 
 @dataclass(frozen=True, slots=True)
 class MetadataUpdate:
-    """Metadata that the chunks of a document must carry in the store, and may not carry yet."""
+    """New metadata of a document's chunks that the store may not have yet."""
 
     document_id: str
     chunk_ids: tuple[str, ...]
@@ -198,22 +198,22 @@ class MetadataUpdate:
 def chunk_metadata(
     own: Metadata, given: Metadata, *, source_uri: str, title: str, language: str
 ) -> dict[str, MetadataValue]:
-    """Return what a chunk carries: the document's own, the given over it, then the reserved."""
+    """Return a chunk's metadata: the document's own, overridden by given, then reserved fields."""
     reserved = dict(zip(RESERVED_METADATA, (source_uri, title, language), strict=True))
     return {**own, **given, **reserved}
 
 
 def passage_hash(passage: str) -> str:
-    """Return the hash by which an unchanged passage is recognised: 128 bits, hexadecimal."""
+    """Return the hash of a passage: 128 bits, hexadecimal."""
     return hashlib.blake2b(passage.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def check_metadata(given: Metadata) -> None:
-    """Check metadata that a caller gives.
+    """Check metadata from a caller.
 
     Raises:
         RequestError: A field is reserved or not UTF-8, or a value is not text, a finite number or
-            a truth value.
+            a boolean.
     """
     for name, value in given.items():
         if name in RESERVED_METADATA:
@@ -232,7 +232,7 @@ def check_embedder(record: CollectionRecord, embedder: Embedder) -> None:
     """Check that an embedder's vectors can be compared with those of a collection.
 
     Raises:
-        WrongEmbedderError: They cannot; names the models and what to do.
+        WrongEmbedderError: They cannot; the message names the models and the settings to change.
     """
     if record.fingerprint == embedder.fingerprint:
         return
@@ -259,7 +259,7 @@ class Catalog(Protocol):
     """
 
     def collection(self, name: str) -> CollectionRecord | None:
-        """Return a collection, or None where there is none of this name."""
+        """Return a collection, or None if there is none of this name."""
 
     def collections(self) -> list[CollectionRecord]:
         """Return every collection, by name."""
@@ -267,10 +267,10 @@ class Catalog(Protocol):
     def create_collection(
         self, name: str, *, embedder: str, dimension: int, fingerprint: str
     ) -> CollectionRecord:
-        """Make a collection; raise NameTakenError where there is one of this name."""
+        """Make a collection; raise NameTakenError if the name is taken."""
 
     def delete_collection(self, name: str, writer: str | None = None) -> None:
-        """Delete a collection with everything recorded of it; unknown names are no error.
+        """Delete a collection with all its records; an unknown name is no error.
 
         Raises:
             WriterConflictError: Other writers than ``writer`` are at work in it.
@@ -286,7 +286,7 @@ class Catalog(Protocol):
         """Keep the fitted parameters of the decision to refuse, or delete them."""
 
     def document(self, collection: str, document_id: str) -> DocumentRecord | None:
-        """Return a document, or None where it is unknown."""
+        """Return a document, or None if it is unknown."""
 
     def documents(
         self, collection: str, *, prefix: str = "", after: str = "", limit: int | None = None
@@ -295,9 +295,9 @@ class Catalog(Protocol):
 
         Args:
             collection: The collection.
-            prefix: The beginning of their source URI.
-            after: Leave out those whose source URI is not greater.
-            limit: Most documents; all by default.
+            prefix: Only source URIs that begin with this.
+            after: Only source URIs greater than this.
+            limit: Maximum number of documents; None for all.
         """
 
     def text(self, collection: str, document_id: str) -> str | None:
@@ -327,21 +327,21 @@ class Catalog(Protocol):
         """Begin a writer's lease and return the writer's id.
 
         Args:
-            collection: The collection it writes to.
-            lease_seconds: How long the lease lasts after each ``renew_writer``, by the database's
-                clock. It also ends with the writer's process, where that ran on this machine.
-            exclusive: Allow no other writer meanwhile.
+            collection: The collection that it writes to.
+            lease_seconds: Duration of the lease after each ``renew_writer``, by the database's
+                clock. It also ends with the writer's process, if that ran on this machine.
+            exclusive: Allow no other writer during the lease.
 
         Raises:
             CollectionNotFoundError: There is no such collection.
-            WriterConflictError: Another writer is exclusive, or this one would be and is not alone.
+            WriterConflictError: Another writer is active, and one of the two is exclusive.
         """
 
     def renew_writer(self, writer: str) -> bool:
         """Prolong a lease; False if it was taken or the collection was deleted."""
 
     def end_writer(self, writer: str) -> None:
-        """End a lease; others may take over what the writer left unfinished."""
+        """End a lease; other writers may take over the unfinished versions."""
 
     def other_writers(self, collection: str, writer: str | None = None) -> list[str]:
         """Return descriptions of the other writers whose lease has not ended."""
@@ -349,23 +349,23 @@ class Catalog(Protocol):
     def begin(self, collection: str, drafts: Sequence[VersionDraft], writer: str) -> None:
         """Record versions as pending, with all their chunks.
 
-        Takes over what ended writers left of these documents, and the writer's own failed try.
+        Takes over unfinished versions of these documents, of ended writers and of this writer.
         """
 
     def publish(self, collection: str, document_ids: Sequence[str], writer: str) -> None:
         """Make the writer's pending versions live and mark those they replace as deleted.
 
-        The collection's languages are those of its live versions from here on.
+        Also updates the collection's languages.
         """
 
     def discard_pending(self, collection: str, writer: str) -> int:
         """Mark pending versions of the writer and of ended writers as deleted.
 
-        The writer takes over everything that ended writers left. The live versions beside the
-        pending ones get a metadata update: chunks that they share may have been overwritten.
+        The writer takes over all unfinished versions of ended writers. The live versions of the
+        same documents get a metadata update, because shared chunks may have been overwritten.
 
         Returns:
-            The number of pending versions: a run was interrupted when it is not 0.
+            The number of pending versions; more than 0 if a run was interrupted.
         """
 
     def mark_deleted(self, collection: str, document_ids: Sequence[str], writer: str) -> None:
@@ -390,7 +390,7 @@ class Catalog(Protocol):
     def pending_metadata_updates(
         self, collection: str, writer: str | None = None
     ) -> list[MetadataUpdate]:
-        """Return what the store may lack: a writer's updates, or all of them."""
+        """Return the updates that the store may not have yet; all, or those of a writer."""
 
     def mark_metadata_applied(
         self, collection: str, document_ids: Sequence[str], writer: str

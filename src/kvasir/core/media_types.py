@@ -1,7 +1,7 @@
-"""Says what a file is: by its content first, by its name only among formats that are text.
+"""Detects media types: binary formats by content, text formats also by name.
 
-A binary format is recognised by its magic bytes and, inside a ZIP archive, by its members;
-the extension of its name is never enough. Source of the names: the IANA registry of media
+A binary format is recognised by its magic bytes and, in a ZIP archive, by its members, never by its
+extension alone. Source of the names: the IANA registry of media
 types; of the signatures: the format specifications (ISO 32000, OPC, OCF, ODF, MS-CFB).
 """
 
@@ -74,7 +74,7 @@ KINDS_READ = (
     "text, Markdown, HTML, PDF, Word, PowerPoint, Excel, OpenDocument, CSV, EPUB, mail and "
     "docling JSON"
 )
-"""What the built-in extractors read, for those who gave something else."""
+"""The formats that the built-in extractors read, for error messages."""
 
 _OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_STREAMS = (
@@ -99,7 +99,7 @@ def detect(name: str, data: bytes) -> str:
     """Return the media type of a file's bytes.
 
     Args:
-        name: The file's path, or the URL that it came from.
+        name: The file's path or URL.
         data: All of its bytes.
 
     Returns:
@@ -114,16 +114,16 @@ def detect(name: str, data: bytes) -> str:
 
 
 def settle(declared: str, detected: str) -> str:
-    """Return the type to go by when a server or an upload declares one.
+    """Return the type to use if a server or an upload declares one.
 
-    What was detected counts, except that a declaration tells apart kinds of text.
+    The detected type is used, except that a declared text type replaces ``text/plain``.
     """
     is_textual = declared.startswith("text/") or declared in _TEXT_EXTENSIONS.values()
     return declared if detected == "text/plain" and is_textual else detected
 
 
 def by_name(name: str) -> str:
-    """Return the media type that a name promises, without a look at the content."""
+    """Return the media type of a name's extension."""
     return EXTENSIONS.get(extension(name), UNKNOWN)
 
 
@@ -134,7 +134,7 @@ def extension(name: str) -> str:
 
 
 def looks_like_text(data: bytes) -> bool:
-    """Return True if bytes are text in some encoding, by the control characters in them."""
+    """Return True if bytes are text in some encoding, judged by their control characters."""
     head = data[:65536]
     if head.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) or utf16_without_mark(head):
         return True

@@ -1,4 +1,4 @@
-"""The process that opened something: files, threads and connections do not survive a fork."""
+"""Detects use after a fork, which files, threads and connections do not survive."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class OwnerProcess:
 
     @property
     def is_this(self) -> bool:
-        """True unless this process was forked from the one that is remembered."""
+        """True unless this process was forked from the remembered one."""
         return os.getpid() == self._id
 
     def check(self) -> None:
-        """Refuse to go on in a forked child.
+        """Check that this is the remembered process.
 
         Raises:
-            ForkedProcessError: This process is a fork of the one that is remembered.
+            ForkedProcessError: This process was forked from it.
         """
         if not self.is_this:
             raise ForkedProcessError(

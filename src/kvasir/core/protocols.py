@@ -1,8 +1,7 @@
-"""Every role that a component can play: small, synchronous, batch first.
+"""The protocols of all components: small, synchronous, batch first.
 
-A capability that some implementations lack is a protocol of its own (``LexicalSearch``,
-``TokenCounter``), never a method that raises ``NotImplementedError``. Threads and worker
-processes give the concurrency; every method may be called from several threads at once.
+An optional capability has its own protocol (``LexicalSearch``, ``TokenCounter``); no method raises
+``NotImplementedError``. Every method may be called from several threads at once.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class Extractor(Protocol):
         """Extract text and blocks.
 
         Raises:
-            ExtractionError: The bytes hold no usable text; says why and what to do.
+            ExtractionError: There is no usable text; the message says why and what to do.
         """
 
 
@@ -43,18 +42,18 @@ class Converter(Protocol):
     """Turns a source's bytes into docling JSON, which an ``Extractor`` reads."""
 
     def convert(self, source: Source, data: bytes) -> Conversion:
-        """Convert a document, or as much of it as can be.
+        """Convert a document, or those parts of it that can be converted.
 
         Raises:
-            ExtractionError: Nothing of it can be converted; says why.
+            ExtractionError: No part of it can be converted.
         """
 
 
 class Splitter(Protocol):
-    """Cuts documents into chunks."""
+    """Splits documents into chunks."""
 
     def split(self, document: Document) -> list[Chunk]:
-        """Return the document's chunks in order; none for a document without text."""
+        """Return the document's chunks in order; an empty list if it has no text."""
 
 
 class Embedder(Protocol):
@@ -63,24 +62,24 @@ class Embedder(Protocol):
     name: str
     dimension: int
     fingerprint: str
-    """Changes whenever the same text could get another vector: weights, pooling, prefixes."""
+    """Changes when a text could get another vector: with the weights, pooling or prefixes."""
     languages: Collection[str]
-    """ISO 639-1 codes that the model was trained for; empty when it does not say."""
+    """ISO 639-1 codes of the languages of the model; empty if unknown."""
 
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
         """Return float32 [n, dimension], unit length, in the order of the texts."""
 
     def embed_queries(self, texts: Sequence[str]) -> Matrix:
-        """Embed queries, which some models treat differently from documents."""
+        """Return vectors of queries, which some models embed differently from documents."""
 
 
 class PendingVectors(Protocol):
     """Vectors that are still being computed; a ``concurrent.futures.Future`` is one."""
 
     def result(self) -> Matrix:
-        """Return float32 [n, dimension] of unit length, when they are there.
+        """Wait for the vectors and return float32 [n, dimension], unit length.
 
-        Nobody need call it, and it may be called again.
+        It may be called several times, or not at all.
 
         Raises:
             ComponentError: Computing failed.
@@ -89,10 +88,10 @@ class PendingVectors(Protocol):
 
 @runtime_checkable
 class BackgroundEmbedder(Protocol):
-    """An embedder that computes while its caller does something else."""
+    """An embedder that computes in the background."""
 
     def start_queries(self, texts: Sequence[str]) -> PendingVectors:
-        """Start what ``embed_queries`` does; several may be started before one is awaited.
+        """Start ``embed_queries`` in the background; several calls may run at the same time.
 
         Raises:
             ComponentError: Computing could not be started.
@@ -101,7 +100,7 @@ class BackgroundEmbedder(Protocol):
 
 @runtime_checkable
 class TokenCounter(Protocol):
-    """Counts as a model counts, so that nothing is cut off unseen."""
+    """Counts tokens like a model, so that text beyond its limit is noticed."""
 
     max_tokens: int
 
@@ -110,7 +109,7 @@ class TokenCounter(Protocol):
 
 
 class TextAnalyzer(Protocol):
-    """Turns text into weighted terms, by the rules of its language."""
+    """Turns text into weighted terms, by the rules of the language."""
 
     def document_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
         """Return BM25 term weights of each document text (without the IDF factor)."""
@@ -120,13 +119,13 @@ class TextAnalyzer(Protocol):
 
 
 class Candidate(NamedTuple):
-    """A chunk that a search found, by its id: the chunks of the best are read afterwards.
+    """The id and scores of a chunk that a search found.
 
     Attributes:
         chunk_id: The chunk.
         dense_score: (1 + cosine) / 2 of query and chunk.
-        lexical_score: BM25 of query and chunk, above 0; None where the keyword index did not
-            find it.
+        lexical_score: BM25 of query and chunk, above 0; None if the keyword search did not find
+            it.
     """
 
     chunk_id: str
@@ -135,7 +134,7 @@ class Candidate(NamedTuple):
 
 
 class VectorStore(Protocol):
-    """Keeps the chunks and vectors of one collection.
+    """Stores the chunks and vectors of one collection.
 
     After ``close`` or ``drop`` every other method raises ``ComponentError``.
     """
@@ -143,13 +142,13 @@ class VectorStore(Protocol):
     dimension: int
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        """Write chunks, replacing those of the same id; they outlive the process then."""
+        """Write chunks, replacing those of the same id; they survive the end of the process."""
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete chunks by id; unknown ids are no error. They stay deleted after a crash."""
 
     def count(self, filters: Filter | None = None) -> int:
-        """Return how many chunks there are."""
+        """Return the number of chunks."""
 
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
         """Return chunks and their vectors [dimension]; unknown ids are left out."""
@@ -160,21 +159,21 @@ class VectorStore(Protocol):
     def scroll(
         self, filters: Filter | None = None, batch_size: int = 1000
     ) -> Iterator[list[tuple[Chunk, Matrix]]]:
-        """Yield every chunk with its vector [dimension], in batches, in no special order."""
+        """Yield all chunks with their vectors [dimension], in batches, in any order."""
 
     def search(
         self, vectors: Matrix, top_k: int, filters: Filter | None = None
     ) -> list[list[Candidate]]:
-        """Return for each query vector its nearest chunks, best first."""
+        """Return the nearest chunks of each query vector, best first."""
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
         """Replace the metadata of chunks without touching text or vectors."""
 
     def flush(self) -> None:
-        """Return when everything written so far outlives a power cut."""
+        """Wait until all writes so far are durable, also after a power failure."""
 
     def drop(self) -> None:
-        """Delete the collection with everything in it, and close the store."""
+        """Delete the collection with all its data, and close the store."""
 
     def close(self) -> None:
         """Release files and connections; a second call does nothing."""
@@ -182,7 +181,7 @@ class VectorStore(Protocol):
 
 @runtime_checkable
 class LexicalSearch(Protocol):
-    """A store that has a keyword index, and searches it and the vectors in one call."""
+    """A store that searches keywords and vectors in one call."""
 
     def search_hybrid(
         self,
@@ -192,28 +191,28 @@ class LexicalSearch(Protocol):
         top_k: int,
         filters: Filter | None = None,
     ) -> list[list[Candidate]]:
-        """Return for each query the chunks that either leg finds, in no special order.
+        """Return for each query the chunks that either search finds, in any order.
 
         Args:
-            vectors: The vectors of the queries [n, dimension]. A store whose legs are separate
-                calls searches the keyword index before it waits for them.
+            vectors: The vectors of the queries [n, dimension]. A store with two separate searches
+                searches the keywords before it waits for pending vectors.
             queries: The texts of the queries.
             languages: ISO 639-1 code of each.
-            top_k: Chunks that each leg gives: the nearest, and the best by BM25.
-            filters: Chunks must fulfil it in both legs.
+            top_k: Maximum number of chunks from each search.
+            filters: Applied to both searches.
         """
 
 
 @runtime_checkable
 class Optimizable(Protocol):
-    """A store that builds its search graph apart from writing."""
+    """A store that builds its search graph separately from writing."""
 
     def optimize(self, *, wait: bool = False, stop: StopToken | None = None) -> None:
-        """Start building the graph if it is due; searches and writes go on meanwhile.
+        """Start building the graph if needed; searches and writes continue.
 
         Args:
             wait: Return only when the graph is in use.
-            stop: Ends the waiting, and the building that this call started.
+            stop: Stops waiting, and building if this call started it.
 
         Raises:
             StoppedError: ``stop`` was set.
@@ -221,7 +220,7 @@ class Optimizable(Protocol):
 
 
 class Reranker(Protocol):
-    """Orders hits anew by reading query and chunk together."""
+    """Reorders hits with a model that reads query and chunk together."""
 
     def rerank(self, query: str, hits: Sequence[Hit], top_k: int) -> list[Hit]:
         """Return the best hits, best first, with ``score`` replaced (0..1)."""
@@ -231,7 +230,7 @@ class Generator(Protocol):
     """Writes an answer."""
 
     def generate(self, prompt: Prompt) -> Iterator[str]:
-        """Yield the answer's text in pieces; statements end in markers ``[n]``.
+        """Yield the answer's text in pieces, with markers ``[n]`` after statements.
 
         Raises:
             ComponentError: The model cannot be reached or failed.
@@ -240,17 +239,17 @@ class Generator(Protocol):
 
 @runtime_checkable
 class BoundedContext(Protocol):
-    """A generator whose model reads only so much, prompt and answer together."""
+    """A generator whose model limits the tokens of prompt and answer together."""
 
     answer_tokens: int
-    """Most tokens of an answer; they are kept free when a prompt is built."""
+    """Maximum tokens of an answer, reserved when a prompt is built."""
 
     def context_tokens(self) -> int | None:
-        """Return the model's context length in tokens, or None when it is not known."""
+        """Return the model's context length in tokens, or None if unknown."""
 
 
 @runtime_checkable
 class QuotesOnly(Protocol):
-    """A generator without a language model: it reads a prompt's hits, never its messages."""
+    """A generator without a language model: it uses a prompt's hits, not its messages."""
 
     quotes_only: bool

@@ -1,8 +1,7 @@
-"""Finds components by name: entry points, the built-in ones like those of any plug-in.
+"""Finds components by name through entry points, built-in ones and plug-ins alike.
 
-Only the chosen implementation is imported. Its constructor takes its options by name; what
-the application has to offer besides (``embedder``, ``analyzer``, ...) is handed over where
-the constructor has a parameter of that name.
+Only the chosen implementation is imported. Its constructor gets its options by name, and the
+objects of the application (``embedder``, ``analyzer``, ...) for which it has a parameter.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _CLASS = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 
 @cache
 def _points(family: str) -> tuple[EntryPoint, ...]:
-    """Return a family's entry points; looking for them opens a file of each installed package."""
+    """Return a family's entry points; cached, because reading them opens many files."""
     return tuple(entry_points(group=f"kvasir.{family}"))
 
 
@@ -36,7 +35,7 @@ def load(family: str, name: str) -> type[Any]:
     """Import a component's class.
 
     Args:
-        family: What names its entry points: ``stores`` for ``kvasir.stores``.
+        family: The part of the entry point group after ``kvasir.``, such as ``stores``.
         name: An entry point's name, or ``package.module:Class`` (operator settings only:
             never pass a name that came with a request or from stored data).
 
@@ -75,10 +74,10 @@ def build(
         family: As for ``load``.
         name: As for ``load``.
         options: The component's own options; every one must be a parameter.
-        provided: What the application offers; passed where a parameter has that name.
+        provided: Objects of the application; passed if a parameter has that name.
 
     Raises:
-        SettingsError: An option is unknown to the component; the nearest is named.
+        SettingsError: The component has no such option; the message names a similar one.
         UnknownComponentError: No such component.
         MissingExtraError: The component's library is not installed.
     """
@@ -105,17 +104,17 @@ def check(family: str, name: str, options: Mapping[str, Any]) -> type[Any]:
 
 
 def how_to_install(extra: str) -> str:
-    """Return the words that say how an extra is installed.
+    """Return the command that installs an extra.
 
-    Not by the project's name: the package index knows another project of this name.
+    Not by the project's name, because the package index has another project of this name.
     """
     return f"pip install '.[{extra}]' in Kvasir's source folder"
 
 
 def suggestion(word: str, known: list[str]) -> str:
-    """Return `` (did you mean 'x'?)``, or nothing when no known word is near."""
-    near = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" (did you mean '{near[0]}'?)" if near else ""
+    """Return `` (did you mean 'x'?)``, or an empty text if no known word is similar."""
+    similar = get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" (did you mean '{similar[0]}'?)" if similar else ""
 
 
 def _unknown(family: str, name: str) -> str:
@@ -130,7 +129,7 @@ def _belongs_to(missing: str | None, point: EntryPoint) -> bool:
 
 
 def _extra(point: EntryPoint, name: str) -> str:
-    """Return the extra that a component module names in ``EXTRAS`` of its package."""
+    """Return a component's extra, from ``EXTRAS`` of its package."""
     package = importlib.import_module(point.module.rpartition(".")[0] or point.module)
     extras: Mapping[str, str] = getattr(package, "EXTRAS", {})
     return extras.get(name, name)

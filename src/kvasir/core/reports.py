@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +11,7 @@ from kvasir.core.text import shown
 
 
 class Outcome(StrEnum):
-    """What became of a source."""
+    """The result of ingesting a source."""
 
     ADDED = "added"
     REPLACED = "replaced"
@@ -24,7 +23,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A source is done."""
+    """A source was ingested, or left unchanged."""
 
     source_uri: str
     outcome: Outcome
@@ -38,7 +37,7 @@ class Failed:
         source_uri: The source.
         reason: A short stable word: those of ``ExtractionError``, ``missing``, ``fetch``,
             ``conflict``, ``split``.
-        message: One line that says what to do, without the source's name.
+        message: One line that says what to do, without the name of the source.
     """
 
     source_uri: str
@@ -47,38 +46,37 @@ class Failed:
 
     @property
     def line(self) -> str:
-        """Source and message, in one line whatever the file's name."""
+        """Source and message in one line, with control characters escaped."""
         return f"{shown(self.source_uri)}: {shown(self.message)}"
 
 
 @dataclass(slots=True)
 class IngestReport:
-    """What an ingest did. Sources are given by URI, in the order in which they were done.
+    """The result of an ingest. Sources are URIs, in the order in which they were finished.
 
-    Every chunk of a new version, and every one that was restored, counts once in
-    ``chunks_embedded``, ``chunks_reused`` or ``chunks_repeated``. Where the run was interrupted,
-    some may have been embedded and not written.
+    Every chunk of a new version, and every restored one, counts once in ``chunks_embedded``,
+    ``chunks_reused`` or ``chunks_repeated``. After an interruption some may not be written.
 
     Attributes:
         added: New documents.
         replaced: Documents whose source or settings changed.
-        unchanged: Documents that were left as they are; nothing of them was embedded.
-        relabelled: Unchanged documents that were given other metadata.
-        skipped: Changed documents that were left alone because of ``on_conflict="skip"``.
-        removed: Documents whose file is gone, with ``prune=True``.
-        failed: What could not be ingested, and why, sorted by source; the rest went on.
-        without_files: Folders that were given and have no file that counts.
-        left: Sources that were not come to, because the run was interrupted.
-        interrupted: The run was stopped; what was finished is kept.
+        unchanged: Documents that did not change; nothing was embedded.
+        relabelled: Unchanged documents that got other metadata.
+        skipped: Changed documents that were not ingested because of ``on_conflict="skip"``.
+        removed: Documents whose file does not exist any more, with ``prune=True``.
+        failed: Sources that could not be ingested, sorted.
+        without_files: Given folders without a file to ingest.
+        left: Sources that an interrupted run did not reach.
+        interrupted: True if the run was stopped; finished sources are kept.
         recovered: Half-written versions of an earlier run that were cleaned up.
-        chunks_embedded: Passages that went through the model.
-        chunks_reused: Chunks whose passage was in the collection already, with its vector.
-        chunks_repeated: Chunks whose passage was embedded just before, for another chunk.
-        chunks_restored: Those of ``chunks_embedded`` that the store had lost.
+        chunks_embedded: Passages that were embedded.
+        chunks_reused: Chunks whose vector was already in the collection.
+        chunks_repeated: Chunks with the passage of another chunk embedded in this run.
+        chunks_restored: Those of ``chunks_embedded`` that were missing from the store.
         chunks_unknown: Chunks in the store that no document has; ``kvasir doctor`` lists them.
         bytes_read: Bytes of all sources that were read.
         seconds: Seconds by stage: ``read`` (hashing, fetching), ``extract`` (waiting for it),
-            ``split``, ``embed``, ``store``, ``total``. Reading goes on while embedding does.
+            ``split``, ``embed``, ``store``, ``total``. Reading and embedding overlap.
     """
 
     added: list[str] = field(default_factory=list)
@@ -101,14 +99,12 @@ class IngestReport:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def note(self, event: Finished | Failed) -> None:
-        """Enters a source in its list."""
+        """Add a source to its list."""
         if isinstance(event, Failed):
             self.failed.append(event)
         else:
-            lists: Mapping[Outcome, list[str]] = {
-                outcome: getattr(self, outcome.value) for outcome in Outcome
-            }
-            lists[event.outcome].append(event.source_uri)
+            sources: list[str] = getattr(self, event.outcome.value)
+            sources.append(event.source_uri)
 
     def spend(self, stage: str, seconds: float) -> None:
         """Add time to a stage."""
@@ -122,7 +118,7 @@ class Converted:
     Attributes:
         source_uri: The document.
         path: The file of docling JSON.
-        warnings: What could not be converted of it; empty where all was.
+        warnings: Parts that could not be converted.
     """
 
     source_uri: str
@@ -132,13 +128,13 @@ class Converted:
 
 @dataclass(slots=True)
 class ConversionReport:
-    """What a conversion did, in the order in which it was done.
+    """The result of a conversion, in the order of the sources.
 
     Attributes:
-        converted: What was written.
-        failed: What could not be converted, and why; the rest went on.
-        left: Sources that were not come to, because the run was interrupted.
-        interrupted: The run was stopped; what was finished is kept.
+        converted: Documents that were converted.
+        failed: Sources that could not be converted.
+        left: Sources that an interrupted run did not reach.
+        interrupted: True if the run was stopped; finished documents are kept.
     """
 
     converted: list[Converted] = field(default_factory=list)
@@ -149,21 +145,20 @@ class ConversionReport:
 
 @dataclass(frozen=True, slots=True)
 class CopyReport:
-    """What a copy did. Chunks are given by id, sorted.
+    """The result of a copy. Lists of chunks are ids, sorted.
 
     Attributes:
-        chunks: How many chunks the source has.
-        written: How many of them were written now.
-        kept: How many were in the target already, the same in every respect.
+        chunks: Number of chunks in the source.
+        written: Number of chunks written by this copy.
+        kept: Number of chunks that the target already had unchanged.
         extra: Chunks in the target that the source does not have.
-        removed: How many of those were deleted.
+        removed: Number of extra chunks that were deleted.
         faulty: Chunks that are missing from the target, differ there, or are there twice.
-        counted: How many chunks the target says it has.
-        changed: Whether the source was written to during the copy.
-        checksum: Of the source: the sum of all digests, hexadecimal; in whatever order the
-            chunks come, it is the same.
-        target_checksum: The same of the target, without extra chunks.
-        seconds: How long it took.
+        counted: Number of chunks that the target reports.
+        changed: True if the number of chunks in the source changed during the copy.
+        checksum: Sum of the digests of the source, hexadecimal; independent of the order.
+        target_checksum: The same for the target, without extra chunks.
+        seconds: Duration of the copy.
     """
 
     computed: ClassVar[tuple[str, ...]] = ("verified",)
@@ -181,7 +176,7 @@ class CopyReport:
 
     @property
     def verified(self) -> bool:
-        """Whether the target has every chunk of the source, each the same."""
+        """True if the target has all chunks of the source unchanged."""
         return (
             not self.faulty
             and not self.changed
@@ -192,19 +187,19 @@ class CopyReport:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What does not agree in a collection. Chunks are given by id, sorted.
+    """Differences between catalog and store of a collection. Lists of chunks are ids, sorted.
 
     Attributes:
         collection: The collection's name.
-        unfinished: Versions that are half-written or half-deleted.
-        pending_metadata_updates: Documents whose new metadata is not in the store yet.
+        unfinished: Number of half-written or half-deleted versions.
+        pending_metadata_updates: Number of documents whose new metadata is not in the store yet.
         orphans: Chunks in the store that no live document has.
         missing: Chunks of live documents that are not in the store.
         altered: Chunks whose text, span or headings differ, or that are there twice.
         mislabelled: Chunks whose metadata differs.
         bad_vectors: Chunks whose vector is not finite or not of unit length.
-        expected: How many chunks the catalog has.
-        counted: How many chunks the store says it has.
+        expected: Number of chunks in the catalog.
+        counted: Number of chunks that the store reports.
     """
 
     collection: str
@@ -235,16 +230,16 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Repairs:
-    """What was repaired.
+    """The result of a repair. All numbers except ``recovered`` count chunks.
 
     Attributes:
-        found: What did not agree before.
-        recovered: Half-written versions that were taken back.
+        found: The differences before the repair.
+        recovered: Half-written versions that were discarded.
         removed: Chunks that were deleted from the store.
         rewritten: Chunks that were embedded again and written.
-        relabelled: Chunks that were given their metadata.
-        left: Chunks that are still to be repaired, because the run was stopped.
-        interrupted: The run was stopped; what was repaired is kept.
+        relabelled: Chunks whose metadata were corrected.
+        left: Chunks that a stopped run did not repair.
+        interrupted: True if the run was stopped; repaired chunks are kept.
     """
 
     found: Findings

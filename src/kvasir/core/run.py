@@ -1,9 +1,9 @@
-"""One run of long work: how it is stopped, and how it reports its progress.
+"""One run of long work: stops it and reports its progress.
 
-Whatever may take longer than two seconds takes a ``Run``. Its stop token is set by whoever
-started the work (Ctrl-C, a cancelled job, a client that left); the work checks it between steps
-and raises ``StoppedError``, or returns a report that says so. All progress has one shape,
-``Progress``, which is plain data, so that a job or a stream of events can send it on.
+Functions that may take longer than two seconds have a ``Run`` parameter. The caller sets its stop
+token (Ctrl-C, a cancelled job, a lost client). The work checks it between steps and raises
+``StoppedError``, or returns a report with ``interrupted``. ``Progress`` is plain data, which a job
+or a stream of events can forward.
 """
 
 from __future__ import annotations
@@ -21,23 +21,22 @@ from kvasir.core.errors import StoppedError
 T = TypeVar("T")
 
 LEFT_BEHIND = "left behind"
-"""Name of the threads that run a call which cannot be stopped."""
+"""Name of threads that run a call which cannot be stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far long work is.
+    """The progress of long work.
 
     Attributes:
-        stage: What is being done: a fixed word or two, such as ``passages`` or ``comparing``.
-        done: How much of it is done.
-        total: Of how much; 0 where that is not known (yet).
-        unit: What is counted: documents, chunks, questions, bytes, ...
-        item: What was finished or is being worked on: a source, a file; empty where the stage
-            says it all.
-        outcome: What became of the item (``added``, ``failed``, ...); empty while it is unknown.
-        reason: Where it failed: a short stable word.
-        message: Where it failed: one line for people.
+        stage: The stage of the work, a fixed word or two such as ``passages`` or ``comparing``.
+        done: Number of finished units.
+        total: Number of all units; 0 if unknown.
+        unit: The unit: documents, chunks, questions, bytes, ...
+        item: The source or file that is processed or finished; may be empty.
+        outcome: The result for the item (``added``, ``failed``, ...); empty while unknown.
+        reason: After a failure, a short stable word.
+        message: After a failure, one line for people.
     """
 
     stage: str
@@ -53,14 +52,14 @@ class Progress:
 class StopToken:
     """Tells work in any thread to stop; once set it stays set.
 
-    Setting it takes locks, so a signal handler must leave that to another thread.
+    Setting it takes locks, so a signal handler must do it in another thread.
     """
 
     def __init__(self, parent: StopToken | None = None) -> None:
         """Make a token that is not set.
 
         Args:
-            parent: A token that sets this one, too, when it is set.
+            parent: Setting this token also sets the new one.
         """
         self._event = threading.Event()
         # Reentrant, because a finalizer may run at any allocation in this thread.
@@ -73,7 +72,7 @@ class StopToken:
             parent._call_when_set(lambda: (method := own()) and method(), owner=self)
 
     def set(self) -> None:
-        """Set the token; a second time it does nothing."""
+        """Set the token; a second call does nothing."""
         with self._lock:
             if self._event.is_set():
                 return
@@ -87,7 +86,7 @@ class StopToken:
         return self._event.is_set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the token is set, at most so many seconds; True if it is set."""
+        """Wait until the token is set, at most ``timeout`` seconds; return True if it is set."""
         return self._event.wait(timeout)
 
     def raise_if_set(self) -> None:
@@ -128,16 +127,16 @@ class StopToken:
 
 
 def _ignore(_: Progress) -> None:
-    """Progress that nobody follows."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of long work; without arguments it is never stopped and reports to nobody.
+    """One run of long work; by default it is never stopped and its progress is ignored.
 
     Attributes:
         stop: Tells the work to stop.
-        progress: Called with every step, in the thread that does the work; must be quick.
+        progress: Called after every step, in the thread of the work; must be fast.
     """
 
     stop: StopToken = field(default_factory=StopToken)
@@ -161,14 +160,14 @@ class Run:
         self.check()
 
     def download(self, file: str, done: int, total: int) -> None:
-        """Report how many bytes of a model are here, and which file is fetched."""
+        """Report the downloaded bytes of a model, and the current file."""
         self.report("download", done, total, "bytes", item=file)
 
     def call(self, function: Callable[[], T]) -> T:
-        """Return the result of a call that cannot be stopped itself, such as one to a model.
+        """Return the result of a call that cannot be stopped, such as a call of a model.
 
-        It runs in a thread of its own, with this thread's context. When the token is set the
-        thread is left behind, and what it returns is thrown away: it must not write anything.
+        It runs in a new thread, with the context of this one. When the token is set, this method
+        raises and the thread goes on; its result is dropped. So it must not write anything.
 
         Raises:
             StoppedError: The run should stop.

@@ -1,4 +1,4 @@
-"""Scores that every store and every judgement of relevance compute alike."""
+"""Scores that all stores and relevance measures share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def dense_score(cosine: float) -> float:
-    """Return the score of a cosine: ``(1 + cosine) / 2``, 0..1 whatever was rounded."""
+    """Return ``(1 + cosine) / 2``, limited to 0..1."""
     return min(1.0, max(0.0, (1.0 + cosine) / 2.0))
 
 
@@ -20,7 +20,7 @@ def dense_scores(cosines: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def inverse_document_frequency(total: int, containing: int) -> float:
-    """Return BM25's IDF of a term that ``containing`` of ``total`` texts have; never negative.
+    """Return BM25's IDF of a term in ``containing`` of ``total`` texts; never negative.
 
     Source: Lucene's BM25Similarity.
     """

@@ -1,6 +1,6 @@
-"""Templates of prompts: the defaults, and the placeholders such as ``{{context}}`` in them.
+"""Prompt templates: the defaults, and filling placeholders such as ``{{context}}``.
 
-A template is filled in one pass, so that ``{{question}}`` inside a document stays what it is.
+A template is filled in one pass, so ``{{question}}`` in the text of a document is not replaced.
 
 Source of the defaults: the InstructLab proposal "Ingesting and Utilizing RAG Artifacts".
 """
@@ -36,7 +36,7 @@ _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
 def fill(template: str, values: dict[str, str]) -> str:
-    """Put values where a template has ``{{name}}``; other braces stay as they are."""
+    """Replace each ``{{name}}`` in a template by its value; other braces stay unchanged."""
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
 
 

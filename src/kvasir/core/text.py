@@ -1,4 +1,4 @@
-"""Text that may hold anything: lone surrogates, control characters, passwords, several scripts."""
+"""Functions for text with lone surrogates, control characters, passwords or CJK characters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-"""Japanese, Chinese and Korean characters, as the inside of a character class."""
+"""Japanese, Chinese and Korean characters, for use within a character class."""
 SOUTHEAST_ASIAN = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 """Thai, Lao, Burmese and Khmer: scripts without spaces between words, as ``CJK``."""
 
@@ -23,14 +23,14 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W_]+)*|\d[\d.,]*")
 
 
 def has_scheme(text: str) -> bool:
-    """Return True if a text begins like an address of any kind, such as ``https://``."""
+    """Return True if a text begins with a URL scheme, such as ``https://``."""
     return bool(_SCHEME.match(text))
 
 
 def replace_surrogates(text: str, replacement: str = "?") -> str:
-    """Return a text without lone surrogates, which no UTF-8 can hold; offsets stay.
+    """Replace each lone surrogate, which UTF-8 cannot encode; offsets do not change.
 
-    They come from bytes that are not UTF-8 and from half surrogate pairs in broken files.
+    They come from bytes that are not UTF-8 and from broken surrogate pairs in files.
     """
     return text if text.isascii() else _SURROGATE.sub(replacement, text)
 
@@ -41,20 +41,20 @@ def has_surrogates(text: str) -> bool:
 
 
 def replace_control_characters(text: str) -> str:
-    """Replace each character that no store accepts by U+FFFD; offsets stay."""
+    """Replace each character that stores reject by U+FFFD; offsets do not change."""
     return _FORBIDDEN.sub("\ufffd", text)
 
 
 def printable(text: str) -> str:
     """Remove control characters, except tabs and line feeds.
 
-    Text from documents and models could otherwise move the cursor, or change what was printed.
+    Text from documents and models could otherwise control the terminal.
     """
     return _UNPRINTABLE.sub("", text)
 
 
 def shown(text: str) -> str:
-    """Return a text in one line, with line breaks and other control characters escaped."""
+    """Return a text in one line, with line breaks and control characters escaped."""
     return _LINE_BREAKING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
@@ -86,5 +86,5 @@ def heading_path(headings: Sequence[str]) -> str:
 
 
 def passage(headings: Sequence[str], text: str) -> str:
-    """Return what is embedded and indexed of a chunk: its heading path, then its text."""
+    """Return the text that is embedded and indexed for a chunk: its heading path and its text."""
     return f"{heading_path(headings)}\n{text}" if headings else text

@@ -1,10 +1,10 @@
-"""The types that flow through Kvasir, one for each stage.
+"""The data types of all stages.
 
     ingest   Source -> Document -> Chunk -> (Chunk, vector) -> VectorStore
     answer   question -> Hit... -> Prompt -> Answer with Citations
 
-Every type is frozen and slotted; a stage never adds fields to its input. All character
-offsets (blocks, chunks, citations) count Python characters of ``Document.text``.
+Every type is frozen and slotted. All character offsets (blocks, chunks, citations) count Python
+characters of ``Document.text``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from kvasir.core.text import passage
 
 Matrix = NDArray[np.float32]
-"""Vectors: float32 array [n, dimension], one row a text, each of unit length."""
+"""Vectors: float32 array [n, dimension], one row for each text, unit length."""
 
 MetadataValue = str | int | float | bool
 Metadata = Mapping[str, MetadataValue]
@@ -29,7 +29,7 @@ _NAMESPACE = uuid.UUID("6f1c6a86-8f0c-5a43-9d1e-0f6b1f3f5a11")
 
 
 class BlockKind(StrEnum):
-    """What a block of a document is."""
+    """The kind of a block of a document."""
 
     HEADING = "heading"
     PARAGRAPH = "paragraph"
@@ -41,7 +41,7 @@ class BlockKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where bytes come from.
+    """The origin of bytes.
 
     Attributes:
         uri: A file's absolute path, or an ``http(s)://`` address; the identity of the source.
@@ -54,7 +54,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file or folder of this machine; only a front door that acts for its user makes one.
+    """A file or folder of this machine; made only by front doors that act for a local user.
 
     Attributes:
         path: Its absolute path, which is also the source URI.
@@ -65,13 +65,13 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A span of a document's text that belongs together.
+    """A span of a document's text, such as a paragraph.
 
     Attributes:
-        kind: What it is.
+        kind: Its kind.
         start: Offset of its first character in ``Document.text``.
         end: Offset after its last character.
-        page: Page number from 1, or None where the format has no pages.
+        page: Page number from 1, or None if the format has no pages.
         level: Depth of a heading from 1; None for other kinds.
     """
 
@@ -90,10 +90,10 @@ class Document:
         id: ``document_id(source_uri)``: the same source has the same id in every version.
         source_uri: The source's identity.
         title: The document's own title, or its file name.
-        text: The whole text; every offset points into it.
-        blocks: Spans of ``text`` in reading order, not overlapping. Text between blocks is
-            only separators.
-        metadata: What the format says of itself (author, language, ...).
+        text: The whole text; all offsets refer to it.
+        blocks: Spans of ``text`` in reading order, not overlapping, with only separators between
+            them.
+        metadata: Metadata in the file (author, language, ...).
     """
 
     id: str
@@ -110,7 +110,7 @@ class Conversion:
 
     Attributes:
         json: The JSON text of a DoclingDocument.
-        warnings: What could not be converted; empty where all was.
+        warnings: Parts that could not be converted.
     """
 
     json: str
@@ -119,20 +119,20 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A span of a document that is embedded and retrieved as one.
+    """A span of a document that is embedded and retrieved as a unit.
 
     ``text == document.text[start:end]`` always holds.
 
     Attributes:
         id: ``chunk_id(...)``: the same input always gives the same id.
-        document_id: The document it is cut from.
+        document_id: Its document.
         text: Its text.
         start: Offset of its first character in the document's text.
         end: Offset after its last character.
         page: Page on which it starts, from 1, or None.
         headings: The path of headings above it, outermost first.
-        metadata: The document's metadata and ``source_uri``, ``title`` and ``language``;
-            what filters look at.
+        metadata: The document's metadata and ``source_uri``, ``title`` and ``language``; filters
+            use them.
     """
 
     id: str
@@ -146,7 +146,7 @@ class Chunk:
 
     @property
     def passage(self) -> str:
-        """What is embedded and indexed: the heading path, then the text."""
+        """The text that is embedded and indexed: the heading path, then the text."""
         return passage(self.headings, self.text)
 
 
@@ -161,24 +161,24 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Logical:
-    """AND, OR or NOT of conditions; NOT means that not all of its conditions hold."""
+    """AND, OR or NOT of conditions; NOT is true if any condition is false."""
 
     operator: str
     conditions: tuple[Filter, ...]
 
 
 Filter = Comparison | Logical
-"""Which chunks a search looks at; ``core.filters`` parses and evaluates it."""
+"""Selects chunks by metadata; ``core.filters`` parses and evaluates it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """One search with everything that limits it.
+    """A search query with its limits.
 
     Attributes:
         query: The question or keywords.
-        top_k: Most hits.
-        min_score_threshold: Leave out hits whose ``dense_score`` is below, 0..1.
+        top_k: Maximum number of hits.
+        min_score_threshold: Leave out hits with a lower ``dense_score``, 0..1.
         filters: Search only chunks whose metadata match; None searches all.
     """
 
@@ -194,10 +194,10 @@ class Hit:
 
     Attributes:
         chunk: The chunk.
-        score: What the hits are ordered by, 0..1, higher is better.
-        dense_score: (1 + cosine) / 2 of query and chunk, or None when it was not computed.
-        lexical_score: The keyword leg's own score (BM25), at least 0, or None when the chunk
-            shares no term with the query or the leg did not run.
+        score: The score by which hits are sorted, 0..1, higher is better.
+        dense_score: (1 + cosine) / 2 of query and chunk, or None if not computed.
+        lexical_score: BM25 of query and chunk, at least 0, or None if they share no term or
+            there was no keyword search.
     """
 
     chunk: Chunk
@@ -208,7 +208,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation, as chat models take it: role is system, user or assistant."""
+    """One message for a chat model; role is system, user or assistant."""
 
     role: str
     content: str
@@ -216,7 +216,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a generator is given.
+    """The input of a generator.
 
     Attributes:
         question: The user's question, as typed.
@@ -231,20 +231,20 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """Where a statement of an answer stands.
+    """The passage of a document that supports a statement of an answer.
 
-    ``document.text[start:end] == quote`` was checked before a citation is given out.
+    ``document.text[start:end] == quote`` has been checked.
 
     Attributes:
         marker: The number in the answer's text, ``1`` for ``[1]``.
         document_id: The cited document.
         source_uri: Its source.
         page: Page of the quote, from 1, or None.
-        quote: The words that stand there, to the letter.
+        quote: The exact text of the passage.
         start: Offset of the quote in the document's text.
         end: Offset after it.
-        content_hash: SHA-256 of the source's bytes in the version cited, hexadecimal: the
-            offsets point into that version's text. Empty where it is not known.
+        content_hash: SHA-256 of the source's bytes in the cited version, hexadecimal; the offsets
+            refer to this version. Empty if unknown.
     """
 
     marker: int
@@ -262,15 +262,15 @@ class Answer:
     """The answer to a question.
 
     Attributes:
-        text: What to show; statements end in markers such as ``[1]``.
+        text: The text, with markers such as ``[1]`` after statements.
         citations: One for each checked marker and quote, in order of appearance.
-        hits: What was retrieved.
-        refused: True when the documents do not hold the answer; ``text`` then says so.
-        confidence: Probability, 0..1, that the documents hold the answer.
-        removed_citations: How many markers pointed nowhere and were taken out of ``text``.
+        hits: The retrieved hits.
+        refused: True if the documents do not have the answer; ``text`` then says so.
+        confidence: Probability, 0..1, that the documents have the answer.
+        removed_citations: Number of invalid markers that were removed from ``text``.
         timings: Seconds by stage: ``retrieve``, ``generate``, ``total``.
-        searched: What was searched for, where that is not the question as typed.
-        notes: Sentences for the user about how the answer came about.
+        searched: The search query, if it is not the question as typed.
+        notes: Sentences for the user about how the answer was made.
     """
 
     text: str
@@ -286,14 +286,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What is being done before the hits are there: ``refining`` or ``searching``."""
+    """The stage before the hits are found: ``refining`` or ``searching``."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """The hits from which the answer is about to be made."""
+    """The hits for the answer."""
 
     hits: tuple[Hit, ...]
 
@@ -313,7 +313,7 @@ class Finished:
 
 
 AnswerEvent = Stage | Retrieved | Text | Finished
-"""What a stream of an answer yields: ``Retrieved``, then ``Text`` pieces, then ``Finished``.
+"""The events of an answer's stream: ``Retrieved``, then ``Text`` pieces, then ``Finished``.
 
 A chat that refines questions yields ``Stage`` before ``Retrieved``.
 """
@@ -321,14 +321,14 @@ A chat that refines questions yields ``Stage`` before ``Retrieved``.
 
 @dataclass(frozen=True, slots=True)
 class StoreAddress:
-    """Where a store is, and access to it.
+    """The address and credentials of a store.
 
     Attributes:
         type: The kind of store, as in ``rag.vectordb.type``.
         uri: Its folder, file or address.
-        token: Token for a server, if any.
-        username: User name for a server, if any.
-        password: Password for a server, if any.
+        token: Token of a server, or None.
+        username: User name on a server, or None.
+        password: Password on a server, or None.
     """
 
     type: str

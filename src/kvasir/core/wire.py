@@ -1,23 +1,22 @@
-"""The one JSON form of every public type, derived from its fields and their types.
+"""The JSON form of every public type, derived from its fields and their types.
 
     dataclass          object of its fields under their own names
     tuple, list        array
     Mapping            object
     Enum, Path         text
     datetime           text in ISO 8601
-    numpy array        ``{"dtype": "float32", "shape": [2, 3], "base64": "..."}``, little-endian, so
-                       that vectors come back bit by bit
+    numpy array        ``{"dtype": "float32", "shape": [2, 3], "base64": "..."}``, little-endian,
+                       which keeps every bit of a vector
     float              a number; ``{"float": "nan"}``, ``"inf"`` or ``"-inf"``, which JSON lacks
     Filter             Haystack's filter syntax, as ``core.filters`` reads and writes it
 
-Where a field is declared as a union of several dataclasses, the object has one more entry,
-``"type"``, with the name of its class. Two declarations adjust the form of a class:
+If a field is a union of several dataclasses, its object has the additional entry ``"type"``, the
+name of the class. Two declarations change the form of a class:
 
-- ``computed``, a class variable, names properties that are written too, and ignored in reading;
-- ``field(metadata=OMITTED)`` leaves out a field that has a default, such as the details of a
-  report that no other program reads.
+- ``computed``, a class variable, names properties that are written, too, and ignored in reading;
+- ``field(metadata=OMITTED)`` leaves out a field that has a default.
 
-``from_json`` refuses other types than declared, missing fields and unknown ones.
+``from_json`` refuses wrong types, missing fields and unknown fields.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _FILTERS = (Comparison, Logical)
 _SCALARS = {str: "text", int: "a whole number", bool: "true or false", NoneType: "null"}
 _NOT_FINITE = ("nan", "inf", "-inf")
 _TOO_LARGE = 2**1023
-"""Whole numbers from here on need not fit into a float."""
+"""Integers from here on may not fit into a float."""
 
 T = TypeVar("T")
 Decoder = Callable[[Any], Any]
@@ -59,8 +58,7 @@ def to_json(value: Any, declared: Any = None) -> Any:
 
     Args:
         value: An instance of a public type, or a mapping or sequence of such.
-        declared: The type to read it as; needed only for a union of dataclasses, whose members
-            carry their names.
+        declared: Its declared type; needed only for a union of dataclasses, to write ``"type"``.
 
     Raises:
         TypeError: The value has no JSON form.
@@ -142,7 +140,7 @@ def _encode(value: Any, tagged: bool = False) -> Any:
 
 @cache
 def _written(kind: type) -> tuple[tuple[str, bool], ...]:
-    """Return the names that are written of a dataclass, and if their objects carry a type."""
+    """Return the written names of a dataclass, and whether their objects have a ``"type"``."""
     hints = get_type_hints(kind)
     names = [each.name for each in fields(kind) if "omitted" not in each.metadata]
     computed: Iterable[str] = getattr(kind, "computed", ())
@@ -150,7 +148,7 @@ def _written(kind: type) -> tuple[tuple[str, bool], ...]:
 
 
 def _is_tagged(declared: Any) -> bool:
-    """Return True if a type is, or holds, a union of several dataclasses."""
+    """Return True if a type is or contains a union of several dataclasses."""
     members = get_args(declared)
     return (_is_union(declared) and len(_classes(members)) > 1) or any(map(_is_tagged, members))
 
@@ -207,7 +205,7 @@ _CONTAINERS: dict[Any, str] = {dict: "an object", list: "an array", str: "text"}
 
 
 def _at(place: object, decode: Decoder, item: Any) -> Any:
-    """Decode a part of a value; an error says where the part is."""
+    """Decode a part of a value; add the place of the part to an error."""
     try:
         return decode(item)
     except WireError as error:
@@ -345,7 +343,7 @@ def _dataclass(declared: Any) -> Decoder:
         return declared(**{key: _at(key, decoders[key], item) for key, item in given.items()})
 
     def read(data: Any) -> Any:
-        # Data that fits is read without bookkeeping: searches read chunks this way.
+        # Valid data is read without further checks, because searches read many chunks.
         try:
             return declared(**{key: decoders[key](item) for key, item in data.items()})
         except (WireError, KeyError, TypeError, AttributeError):

@@ -10,7 +10,7 @@ from sqlalchemy.sql.functions import GenericFunction
 
 
 class epoch_seconds(GenericFunction[float]):  # noqa: N801 - named as SQL functions are
-    """Seconds since 1970 by the database's clock, when the statement began."""
+    """Seconds since 1970 by the database's clock."""
 
     type = Double()
     inherit_cache = True

@@ -1,13 +1,11 @@
-"""Opens the SQL database and brings its schema up to date: SQLite, PostgreSQL, MariaDB or MySQL.
+"""Opens the SQL database and migrates its schema: SQLite, PostgreSQL, MariaDB or MySQL.
 
-An SQLite database runs in WAL mode: readers and the one writer do not block each other.
-Transactions that write begin with ``BEGIN IMMEDIATE``: one that begins as a reader and writes
-later fails at once, whatever the busy timeout, when another process wrote in between.
+SQLite runs in WAL mode: readers and the one writer do not block each other. Writing transactions
+begin with ``BEGIN IMMEDIATE``, because one that begins as a reader fails without waiting if another
+process has written since. Transactions on servers are ``READ COMMITTED``.
 
-A transaction on a server is ``READ COMMITTED``: each statement sees what was committed before it.
-
-Source: https://www.sqlite.org/wal.html, https://www.sqlite.org/lang_transaction.html; and, for
-taking over BEGIN from the driver, SQLAlchemy's page on the pysqlite dialect.
+Source: https://www.sqlite.org/wal.html, https://www.sqlite.org/lang_transaction.html; for
+``BEGIN``, SQLAlchemy's page on the pysqlite dialect.
 """
 
 from __future__ import annotations
@@ -33,10 +31,10 @@ from kvasir.core.errors import (
 from kvasir.database.migrating import ensure_current
 
 BUSY_SECONDS = 15
-"""How long a transaction waits for another process's before it gives up."""
+"""How long a transaction waits for that of another process."""
 
 _POOL_SECONDS = 30
-"""How long a thread waits for one of the connections of its process."""
+"""How long a thread waits for a connection of the pool."""
 
 _STRICT = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
 
@@ -46,17 +44,17 @@ _DRIVERS = {
     "mysql": ("mysql+pymysql", "pymysql", "mysql"),
     "mariadb": ("mariadb+pymysql", "pymysql", "mysql"),
 }
-"""By the scheme of a URL: SQLAlchemy's name of the driver, its module, and the extra for it."""
+"""By URL scheme: SQLAlchemy's driver name, its module, and its extra."""
 
 _REMEDIES = {
     sqlite3.SQLITE_BUSY: "another program writes to it; do the same again when it has ended",
     sqlite3.SQLITE_FULL: "make room on its disk, then do the same again",
 }
-"""What to do about an error of SQLite, by its primary code."""
+"""Advice by SQLite's primary error code."""
 
 
 def open_database(url: str) -> Engine:
-    """Open a database, make its file and folder where needed, and migrates it.
+    """Open a database, make its file and folder if needed, and migrate it.
 
     Args:
         url: An SQLAlchemy URL, such as ``sqlite:///kvasir-data/catalog.db``.
@@ -85,27 +83,27 @@ def open_database(url: str) -> Engine:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that only reads: one snapshot.
+    """Open a transaction that only reads.
 
     Raises:
         ComponentError: The database failed.
     """
-    with _failing_in_words(engine, "reading"), engine.begin() as connection:
+    with _translating_errors(engine, "reading"), engine.begin() as connection:
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that writes; commits at the end, rolls back on an error.
+    """Open a transaction that writes; commit at the end, roll back on an error.
 
     Raises:
-        RejectedDataError: A value does not fit, such as a number out of range.
+        RejectedDataError: A value is not accepted, such as a number out of range.
         ComponentError: The database failed, its disk is full, or another process wrote for longer
             than ``BUSY_SECONDS``.
-        IntegrityError: What was written breaks a rule of the schema.
+        IntegrityError: A constraint of the schema is violated.
     """
     with (
-        _failing_in_words(engine, "writing"),
+        _translating_errors(engine, "writing"),
         engine.connect().execution_options(kvasir_writes=True) as connection,
         connection.begin(),
     ):
@@ -113,7 +111,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def _failing_in_words(engine: Engine, operation: str) -> Iterator[None]:
+def _translating_errors(engine: Engine, operation: str) -> Iterator[None]:
     try:
         yield
     except IntegrityError:
@@ -128,7 +126,7 @@ def _failing_in_words(engine: Engine, operation: str) -> Iterator[None]:
         remedy = "do less at the same time, or the same again later"
         raise ComponentError("catalog", operation, f"{busy}: {remedy}", kind="busy") from error
     except DBAPIError as error:
-        # Of an extended code, such as SQLITE_BUSY_SNAPSHOT, the low byte is the primary one.
+        # The low byte of an extended code, such as SQLITE_BUSY_SNAPSHOT, is the primary code.
         code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
         remedy = _REMEDIES.get(code, "check that it is there, is sound and may be written")
         shown = engine.url.render_as_string(hide_password=True)
@@ -145,7 +143,7 @@ def _create(url: str) -> Engine:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             engine = create_engine(parsed, pool_timeout=_POOL_SECONDS)
         else:
-            # A database in memory lives in its one connection, for which threads wait.
+            # A database in memory exists in one connection, which all threads share.
             engine = create_engine(
                 parsed,
                 poolclass=QueuePool,
@@ -174,7 +172,7 @@ def _create_on_server(url: URL) -> Engine:
     options: dict[str, Any] = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
     options["pool_timeout"] = _POOL_SECONDS
     if extra == "mysql":
-        # Without the strict mode, values that are too long are cut off with a warning.
+        # Without strict mode, long values are cut off with only a warning.
         options["connect_args"] = {"init_command": f"SET SESSION sql_mode = '{_STRICT}'"}
     try:
         return create_engine(url, **options)

@@ -1,7 +1,7 @@
-"""Keeps the database's schema at the revision that this version of Kvasir needs.
+"""Migrates the database's schema to the revision that this version of Kvasir needs.
 
-A database that is current costs two queries; Alembic is only imported when something is to be
-done. The migrations are the files in ``migrations/versions``.
+The check takes two queries; Alembic is imported only if a migration is needed. The migrations are
+the files in ``migrations/versions``.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from kvasir.core.errors import IncompatibleVersionError, StoreLockedError
 from kvasir.database import migrations
 
 REVISIONS = ("0001", "0002")
-"""Every revision there is, oldest first; the last one is what this version needs."""
+"""All revisions, oldest first; this version needs the last one."""
 
 _LOCK = 5_317_008
-"""The number that a migrating process locks, arbitrary but always the same."""
+"""The key of the lock of a migrating process; arbitrary."""
 
 _LOCK_SECONDS = 120
 
 
 def ensure_current(engine: Engine) -> None:
-    """Migrates a database to the last revision, in one transaction.
+    """Migrate a database to the last revision, in one transaction.
 
     Raises:
         IncompatibleVersionError: A newer version of Kvasir made the database.
@@ -34,8 +34,8 @@ def ensure_current(engine: Engine) -> None:
     with engine.connect() as connection:
         if _revision(connection) == REVISIONS[-1]:
             return
-    # One transaction that writes from its start: a second process that comes meanwhile waits
-    # here, and then finds that nothing is left to do.
+    # A transaction that writes from its start: a second process waits here, and then finds the
+    # database migrated.
     with (
         engine.connect().execution_options(kvasir_writes=True) as connection,
         connection.begin(),
@@ -45,11 +45,11 @@ def ensure_current(engine: Engine) -> None:
 
 
 def migrate(connection: Connection, revision: str) -> None:
-    """Migrates a database up or down to a revision.
+    """Migrate a database up or down to a revision.
 
     Args:
         connection: Within a writing transaction.
-        revision: One of ``REVISIONS``, ``head``, or ``base``, which is an empty database.
+        revision: One of ``REVISIONS``, ``head``, or ``base`` (an empty database).
 
     Raises:
         IncompatibleVersionError: A newer version of Kvasir made the database.
@@ -72,7 +72,7 @@ def migrate(connection: Connection, revision: str) -> None:
 
 
 def _revision(connection: Connection) -> str | None:
-    # Asked first: on PostgreSQL a failed query would end the transaction.
+    # Check first, because a failed query would end the transaction on PostgreSQL.
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -80,7 +80,7 @@ def _revision(connection: Connection) -> str | None:
 
 @contextmanager
 def _one_at_a_time(connection: Connection) -> Iterator[None]:
-    """Keep other processes from migrating the same database; SQLite's transaction does so."""
+    """Lock out other migrating processes; on SQLite the transaction does this."""
     backend = connection.dialect.name
     if backend == "postgresql":
         # Released at the end of the transaction.
@@ -88,7 +88,7 @@ def _one_at_a_time(connection: Connection) -> Iterator[None]:
     if backend not in ("mysql", "mariadb"):
         yield
         return
-    # Locks have names that all databases of a server share.
+    # All databases of a server share the names of locks.
     name = {"name": f"{_LOCK}", "seconds": _LOCK_SECONDS}
     taken = text("SELECT GET_LOCK(CONCAT(:name, '.', MD5(DATABASE())), :seconds)")
     if connection.execute(taken, name).scalar() != 1:

@@ -1,8 +1,8 @@
-"""Column types that mean the same on every engine.
+"""Column types that behave the same on every engine.
 
-SQLite ignores lengths and compares letter by letter anyway, so its columns keep the plain types
-that its first tables had. MariaDB and MySQL ignore case by default, and their plain types are
-small; PostgreSQL sorts text by the rules of a language.
+SQLite ignores lengths and compares text byte by byte, so its columns have plain types. MariaDB and
+MySQL ignore case by default, and their plain types are small; PostgreSQL sorts text by the rules of
+a language.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ _BINARY = "utf8mb4_bin"
 
 
 def exact(length: int) -> Any:
-    """Return short text that is compared letter by letter, and can be indexed."""
+    """Return a type for short text that is compared exactly and can be indexed."""
     return _on_servers(
         String(length), mysql.VARCHAR(length, collation=_BINARY), String(length, collation="C")
     )
 
 
 def long_text(plain: TypeEngine[str]) -> Any:
-    """Return text of any length that is compared letter by letter; ``plain`` is SQLite's type."""
+    """Return a type for long text that is compared exactly; ``plain`` is SQLite's type."""
     return _on_servers(plain, mysql.LONGTEXT(collation=_BINARY), Text(collation="C"))
 
 
 def large_binary() -> Any:
-    """Return bytes, up to 4 GB."""
+    """Return a type for bytes, up to 4 GB."""
     return _on_servers(LargeBinary(), mysql.LONGBLOB(), LargeBinary())
 
 
 def big_integer() -> Any:
-    """Return a whole number of 64 bits."""
+    """Return a type for 64-bit integers."""
     return _on_servers(Integer(), BigInteger(), BigInteger())
 
 
 def double() -> Any:
-    """Return a floating point number of 64 bits."""
+    """Return a type for 64-bit floating point numbers."""
     return _on_servers(Float(), mysql.DOUBLE(asdecimal=False), Double())
 
 

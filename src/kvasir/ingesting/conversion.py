@@ -7,21 +7,25 @@ becomes ``a/report.docx.json`` in the target folder. Files are written completel
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from kvasir.core.errors import ExtractionError, KvasirError, RequestError, StoppedError
+from kvasir.core.errors import (
+    ExtractionError,
+    KvasirError,
+    RequestError,
+    StoppedError,
+    describe_unexpected,
+)
 from kvasir.core.media_types import by_name
 from kvasir.core.protocols import Converter
 from kvasir.core.reports import ConversionReport, Converted, Failed
 from kvasir.core.run import Run
 from kvasir.core.types import Conversion, Source
 from kvasir.ingesting.extraction import too_large
-from kvasir.ingesting.sources import Discovery, Input, discover, is_address
-
-Fetch = Callable[[str], tuple[Source, bytes]]
+from kvasir.ingesting.sources import Discovery, Fetch, Input, discover, is_address
 
 CONVERTING = "converting"
 """The stage that is reported."""
@@ -85,7 +89,7 @@ def convert(
         except (KvasirError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - parsers of hostile files raise anything
-            detail = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            detail = describe_unexpected(error)
             message = f"it is damaged and cannot be converted ({detail}); open it and save it again"
             report.failed.append(Failed(uri, "malformed", message))
         else:

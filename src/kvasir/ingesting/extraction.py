@@ -128,18 +128,16 @@ class ExtractionPool:
             return source, refusal
         child = self._idle.get()
         try:
-            stop.raise_if_set()
-            if child is None or not child.is_usable:
-                child = self._replace(child)
-            with stop.calling(child.kill):
-                media_type, outcome = child.extract(source, path, data)
-            stop.raise_if_set()
-            if _crashed(outcome) and not child.is_fresh:
-                # What broke may be left from an earlier file: once more, from scratch.
-                child = self._replace(child)
+            while True:
+                stop.raise_if_set()
+                if child is None or not child.is_usable:
+                    child = self._replace(child)
                 with stop.calling(child.kill):
                     media_type, outcome = child.extract(source, path, data)
                 stop.raise_if_set()
+                # An earlier file may have caused a crash: try again in a new child.
+                if child.is_fresh or not _crashed(outcome):
+                    break
         finally:
             self._idle.put(child)
         return Source(source.uri, media_type or source.media_type), outcome
@@ -273,7 +271,10 @@ class _Child:
         reply = loads(ExtractionReply, answer)
         if reply.document is not None:
             return reply.media_type, reply.document
-        message = reply.message or self._memory_message()
+        message = reply.message or (
+            f"reading it needs more than {self._memory_mb} MiB of memory; "
+            "raise the limit or split the file"
+        )
         return reply.media_type, ExtractionError(reply.reason, message)
 
     def _ask(self, source: Source, path: str | None, data: bytes | None) -> bytes | None:
@@ -304,12 +305,6 @@ class _Child:
             _CRASHED,
             f"the parser crashed on it (exit {code} after {seconds:.1f} s); "
             "open it and save it again",
-        )
-
-    def _memory_message(self) -> str:
-        return (
-            f"reading it needs more than {self._memory_mb} MiB of memory; "
-            "raise the limit or split the file"
         )
 
     def kill(self) -> None:

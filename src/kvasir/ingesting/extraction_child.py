@@ -20,7 +20,12 @@ from typing import IO
 
 from kvasir.core import media_types, registry
 from kvasir.core.child_process import arguments
-from kvasir.core.errors import ExtractionError, KvasirError, MissingExtraError
+from kvasir.core.errors import (
+    ExtractionError,
+    KvasirError,
+    MissingExtraError,
+    describe_unexpected,
+)
 from kvasir.core.protocols import Extractor
 from kvasir.core.types import Document, Source
 from kvasir.core.wire import dumps, loads
@@ -165,7 +170,7 @@ def extract(source: Source, data: bytes, cache: dict[str, Extractor]) -> Extract
     except MemoryError:
         return _failure(media_type, "memory", "")
     except Exception as error:  # noqa: BLE001 - parsers of hostile files raise anything
-        detail = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        detail = describe_unexpected(error)
         message = f"it is damaged and cannot be read ({detail}); open it and save it again"
         return _failure(media_type, "malformed", message)
     return ExtractionReply(media_type, document)
@@ -212,7 +217,7 @@ def serve(memory_mb: int, timeout: float) -> None:
         # The parent kills a child that is late; this is for the case that the parent was killed.
         faulthandler.dump_traceback_later(timeout + 10, exit=True, file=null)
         try:
-            body = read_frame(requests) if request.path is None else _read(request.path)
+            body = read_frame(requests) if request.path is None else Path(request.path).read_bytes()
             encoded = encode(extract(request.source, body or b"", cache))
         except OSError as error:
             encoded = encode(_failure("", "unreadable", f"cannot be read: {error}"))
@@ -220,10 +225,6 @@ def serve(memory_mb: int, timeout: float) -> None:
             encoded = encode(_failure("", "memory", ""))
         faulthandler.cancel_dump_traceback_later()
         write_frame(answers, encoded)
-
-
-def _read(path: str) -> bytes:
-    return Path(path).read_bytes()
 
 
 if __name__ == "__main__":

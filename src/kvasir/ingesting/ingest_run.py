@@ -7,20 +7,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from kvasir.core.batches import batches
-from kvasir.core.errors import ComponentError, KvasirError, RejectedDataError
+from kvasir.core.errors import (
+    ComponentError,
+    KvasirError,
+    RejectedDataError,
+    describe_unexpected,
+)
 from kvasir.core.ledger import Catalog, VersionStatus
 from kvasir.core.reports import Failed, Finished, IngestReport, Outcome
 from kvasir.core.run import Run
 from kvasir.core.types import Metadata, document_id
 from kvasir.ingesting.embedding import EmbeddedBatch
-from kvasir.ingesting.preparing import (
-    Prepared,
-    PreparedItem,
-    Preparer,
-    Relabelled,
-    Unreadable,
-    cause_of,
-)
+from kvasir.ingesting.preparing import Prepared, PreparedItem, Preparer, Relabelled, Unreadable
 from kvasir.ingesting.publishing import Publisher
 from kvasir.ingesting.sources import Discovery
 
@@ -186,7 +184,7 @@ class IngestRun:
             raise
         except Exception as error:  # noqa: BLE001 - as in _embed
             self._count_embedded(embedded - self.report.chunks_embedded)
-            message = f"its vectors could not be made ({cause_of(error)})"
+            message = f"its vectors could not be made ({describe_unexpected(error)})"
             self._suspect(prepared, "embed", message, error)
 
     def _must_write(self) -> bool:
@@ -228,7 +226,7 @@ class IngestRun:
                     raise
                 self._recover_after(failure)
                 del self._buffer[0]
-                message = f"it could not be written to the index ({cause_of(failure)})"
+                message = f"it could not be written to the index ({describe_unexpected(failure)})"
                 self._suspect(documents[0], "write", message, failure)
             else:
                 del self._buffer[0]

@@ -20,9 +20,9 @@ from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run
 from kvasir.core.types import Metadata
 from kvasir.ingesting.ingest_run import IngestRun
-from kvasir.ingesting.preparing import Fetch, OnConflict, Pool, Preparer, Rules
+from kvasir.ingesting.preparing import OnConflict, Pool, Preparer, Rules
 from kvasir.ingesting.publishing import HEARTBEAT_SECONDS, LEASE_SECONDS, Publisher
-from kvasir.ingesting.sources import Input, discover, uri_of
+from kvasir.ingesting.sources import Fetch, Input, discover, uri_of
 
 SETTINGS_VERSION = 1
 """Increase it when extraction or splitting changes, so that all documents are split again."""

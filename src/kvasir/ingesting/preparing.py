@@ -11,14 +11,14 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, Protocol
 
 from kvasir.core import media_types
-from kvasir.core.errors import ExtractionError, FetchError, StoppedError
+from kvasir.core.errors import ExtractionError, FetchError, StoppedError, describe_unexpected
 from kvasir.core.ledger import (
     Catalog,
     SourceState,
@@ -33,13 +33,12 @@ from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Document, Metadata, MetadataValue, Source, document_id
 from kvasir.ingesting.bounded_queue import BoundedQueue
 from kvasir.ingesting.extraction import too_large
-from kvasir.ingesting.sources import NOT_A_FILE, Upload, is_address
+from kvasir.ingesting.sources import NOT_A_FILE, Fetch, Upload, is_address
 from kvasir.language.detect import detect
 
 _writable_text = partial(replace_surrogates, replacement="\ufffd")
 
 OnConflict = Literal["skip", "replace", "error"]
-Fetch = Callable[[str], tuple[Source, bytes]]
 
 _MAX_QUEUED_CHARACTERS = 32_000_000
 """Text that is split and waits to be embedded, at most."""
@@ -218,7 +217,9 @@ class Preparer:
             except (FetchError, OSError):
                 raise
             except Exception as error:
-                raise FetchError(f"it could not be fetched ({cause_of(error)})") from error
+                raise FetchError(
+                    f"it could not be fetched ({describe_unexpected(error)})"
+                ) from error
             item = (Source(uri, source.media_type), data)
         if isinstance(item, tuple):
             source, data = item
@@ -285,9 +286,8 @@ class Preparer:
         try:
             draft = self._draft(state, _writable(outcome), given)
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; one file fails
-            message = (
-                f"it could not be cut into chunks ({cause_of(error)}); try another rag.splitter"
-            )
+            cause = describe_unexpected(error)
+            message = f"it could not be cut into chunks ({cause}); try another rag.splitter"
             self._fail(source.uri, "split", message, state)
             return
         self.seconds["split"] += time.perf_counter() - started
@@ -312,11 +312,6 @@ class Preparer:
 
     def _fail(self, uri: str, reason: str, message: str, state: SourceState | None) -> None:
         self._queue.put(Unreadable(Failed(uri, reason, message), state))
-
-
-def cause_of(error: Exception) -> str:
-    """Return an unexpected error in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:300]
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from kvasir.core.errors import RequestError
@@ -18,6 +18,8 @@ from kvasir.core.text import has_scheme, replace_surrogates
 from kvasir.core.types import LocalFile, Source
 
 Upload = tuple[Source, bytes]
+Fetch = Callable[[str], Upload]
+"""Gets the source and the bytes of an address."""
 Input = LocalFile | str | Upload
 """A file or folder of this machine, an ``http(s)://`` address, or a source with its bytes."""
 

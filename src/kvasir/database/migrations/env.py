@@ -1,11 +1,11 @@
-"""Runs the migrations on the connection that ``database.migrating`` hands over."""
+"""Runs the migrations on the connection of ``database.migrating``."""
 
 from alembic import context
 
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
-    # SQLite can roll back a CREATE TABLE; Alembic supposes by default that it cannot.
+    # SQLite can roll back CREATE TABLE; Alembic assumes by default that it cannot.
     transactional_ddl=connection.dialect.name not in ("mysql", "mariadb"),
     render_as_batch=True,
 )
