@@ -328,11 +328,7 @@ class SqlCatalog:
                 ids = of_collection(collection, versions.c.id).where(
                     sources.c.document_id.in_(part)
                 )
-                connection.execute(
-                    update(versions)
-                    .where(versions.c.id.in_(list(connection.execute(ids).scalars())))
-                    .values(status=_DELETED, writer_id=writer)
-                )
+                _update_versions(connection, ids, status=_DELETED, writer_id=writer)
 
     def stale_chunks(self, collection: str, writer: str) -> list[str]:
         """Return the chunk ids of the writer's deleted versions that no other version has."""
@@ -428,11 +424,7 @@ class SqlCatalog:
                 ids = live(collection, versions.c.id).where(
                     sources.c.document_id.in_(part), versions.c.writer_id == writer
                 )
-                connection.execute(
-                    update(versions)
-                    .where(versions.c.id.in_(list(connection.execute(ids).scalars())))
-                    .values(metadata_applied=True)
-                )
+                _update_versions(connection, ids, metadata_applied=True)
 
 
 def _collection(connection: Connection, name: str, *, lock: bool = False) -> Any:
@@ -442,6 +434,11 @@ def _collection(connection: Connection, name: str, *, lock: bool = False) -> Any
         known = connection.execute(select(collections.c.name).order_by(collections.c.name))
         raise CollectionNotFoundError(name, list(known.scalars()))
     return row
+
+
+def _update_versions(connection: Connection, ids: Select[Any], **values: Any) -> None:
+    chosen = versions.c.id.in_(list(connection.execute(ids).scalars()))
+    connection.execute(update(versions).where(chosen).values(**values))
 
 
 def _deleted_by(collection: str, writer: str, *columns: Any) -> Select[Any]:

@@ -15,7 +15,7 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import httpcore
@@ -82,12 +82,12 @@ def fetch(
             declared = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     except httpx.TooManyRedirects as error:
         raise FetchError(f"more than {_MAX_REDIRECTS} redirects") from error
-    except (httpx.TimeoutException, httpcore.TimeoutException) as error:
+    except httpx.TimeoutException as error:
         raise FetchError(f"not fetched within {timeout:g} s; try again later") from error
-    except (httpx.HTTPError, httpx.InvalidURL, httpcore.ProtocolError) as error:
-        raise FetchError(str(error) or type(error).__name__) from error
-    except (httpcore.NetworkError, OSError) as error:
+    except (httpx.NetworkError, OSError) as error:
         raise FetchError(f"cannot connect: {error}; check the address") from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise FetchError(str(error) or type(error).__name__) from error
     except ValueError as error:
         # A redirect to a name that cannot be decoded, such as one with a malformed A-label.
         raise FetchError(f"a redirect to something that is no address ({error})") from error
@@ -225,52 +225,18 @@ def _remaining(deadline: float) -> float:
     return left
 
 
-class _GuardedTransport(httpx.BaseTransport):
+class _GuardedTransport(httpx.HTTPTransport):
     """A transport for httpx whose connection pool connects through the guard."""
 
     def __init__(self, guard: _Guard, verify: ssl.SSLContext | None) -> None:
+        context = verify or httpx.create_ssl_context(trust_env=False)
+        super().__init__(verify=context, trust_env=False)
+        # httpx has no parameter for the network backend.
         self._pool = httpcore.ConnectionPool(
-            ssl_context=verify or httpx.create_ssl_context(trust_env=False),
-            network_backend=guard,
-            max_connections=1,
+            ssl_context=context, network_backend=guard, max_connections=1
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if request.url.scheme not in _SCHEMES:
             raise FetchError(f"{request.url}: a redirect to something that is not http or https")
-        answer = self._pool.handle_request(
-            httpcore.Request(
-                method=request.method,
-                url=httpcore.URL(
-                    scheme=request.url.raw_scheme,
-                    host=request.url.raw_host,
-                    port=request.url.port,
-                    target=request.url.raw_path,
-                ),
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=request.extensions,
-            )
-        )
-        return httpx.Response(
-            answer.status,
-            headers=answer.headers,
-            stream=_Body(answer),
-            extensions=answer.extensions,
-        )
-
-    def close(self) -> None:
-        self._pool.close()
-
-
-class _Body(httpx.SyncByteStream):
-    """The body of httpcore's response as a stream for httpx."""
-
-    def __init__(self, answer: httpcore.Response) -> None:
-        self._answer = answer
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self._answer.iter_stream()
-
-    def close(self) -> None:
-        self._answer.close()
+        return super().handle_request(request)
