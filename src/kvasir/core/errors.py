@@ -107,7 +107,6 @@ class WireError(RequestError):
     code = "malformed_json"
 
     def __init__(self, problem: str, path: tuple[str, ...] = ()) -> None:
-        """Args: the problem, and the path."""
         super().__init__(f"{'.'.join(path)}: {problem}" if path else problem)
         self.problem = problem
         self.path = path
@@ -140,7 +139,6 @@ class ExtractionError(RequestError):
     code = "unreadable_source"
 
     def __init__(self, reason: str, message: str) -> None:
-        """Args: the stable reason, and one line that says what to do."""
         super().__init__(message)
         self.reason = reason
 
@@ -157,7 +155,6 @@ class CollectionNotFoundError(RequestError):
     code = "collection_not_found"
 
     def __init__(self, name: str, known: Sequence[str] = ()) -> None:
-        """Args: the requested name, and the existing ones."""
         if known:
             message = f"there is no collection '{name}' (there are: {', '.join(known)})"
         else:
@@ -173,7 +170,6 @@ class DocumentNotFoundError(RequestError):
     code = "document_not_found"
 
     def __init__(self, source: str, collection: str) -> None:
-        """Args: the requested source or id, and the collection."""
         super().__init__(f"there is no document '{source}' in collection '{collection}'")
         self.source = source
         self.collection = collection
@@ -251,7 +247,6 @@ class ModelNotFoundError(OperatorError):
     code = "model_not_found"
 
     def __init__(self, message: str, name: str = "") -> None:
-        """Args: the message, and the model's name if a hub could have it."""
         super().__init__(message)
         self.name = name
 
@@ -272,7 +267,6 @@ class IncompatibleVersionError(OperatorError):
     code = "incompatible_version"
 
     def __init__(self, message: str, folder: str = "") -> None:
-        """Args: the message, and the folder with the data."""
         super().__init__(message)
         self.folder = folder
 
@@ -295,7 +289,6 @@ class UnfinishedError(OperatorError):
     code = "unfinished"
 
     def __init__(self, collection: str) -> None:
-        """Args: the collection's name."""
         super().__init__(f"collection '{collection}' has half-written documents")
         self.collection = collection
 
@@ -306,7 +299,6 @@ class StoreIncompleteError(OperatorError):
     code = "store_incomplete"
 
     def __init__(self, collection: str, expected: int, counted: int) -> None:
-        """Args: the collection's name, chunks in the catalog, chunks in the store."""
         held = f"has {counted} of {expected} chunks" if counted else "is empty"
         super().__init__(
             f"the store of collection '{collection}' {held}, though documents were ingested: "
@@ -344,7 +336,6 @@ class ComponentError(OperatorError):
     def __init__(
         self, component: str, operation: str, cause: object, *, kind: str = "failed"
     ) -> None:
-        """Args: the component's name, the operation, the cause, and the kind of failure."""
         super().__init__(f"{component}: {operation} failed: {cause}")
         self.component = component
         self.operation = operation
@@ -364,7 +355,6 @@ class DamagedError(ComponentError):
     code = "damaged"
 
     def __init__(self, component: str, operation: str, cause: object, folder: str = "") -> None:
-        """Args: the component, the operation, the damage, and the damaged folder."""
         super().__init__(component, operation, cause)
         self.folder = folder
 
@@ -390,7 +380,6 @@ class DeadlineExceededError(ComponentError):
     code = "deadline_exceeded"
 
     def __init__(self, operation: str) -> None:
-        """Args: the operation that was not finished, such as "searching"."""
         super().__init__("deadline", operation, "the time allowed for it is over", kind="timeout")
         self.code = type(self).code
 
@@ -401,5 +390,4 @@ class StoppedError(KvasirError):
     code = "stopped"
 
     def __init__(self, message: str = "stopped before it was finished") -> None:
-        """Args: the message, which says what is kept."""
         super().__init__(message)

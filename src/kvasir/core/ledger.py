@@ -48,13 +48,11 @@ class CollectionRecord:
     """One collection: documents in one store, embedded by one model.
 
     Attributes:
-        name: Its name.
         embedder: Name of its embedding model.
         dimension: Length of its vectors.
         fingerprint: ``Embedder.fingerprint`` of the model; searching needs the same.
         languages: ISO 639-1 codes of its live documents, sorted.
         calibration: Fitted parameters of the decision to refuse, or None.
-        created: Time of its creation, in UTC.
     """
 
     name: str
@@ -71,10 +69,8 @@ class SourceState:
     """The state of a source when it was read.
 
     Attributes:
-        uri: The source's identity.
         media_type: Its media type; empty if unknown.
         content_hash: SHA-256 of its bytes, hexadecimal; empty if they could not be read.
-        size: Its size in bytes.
         modified: Modification time, seconds since 1970, or None.
         settings_hash: Hash of the settings that shape the chunks (extraction, splitting, language).
     """
@@ -106,8 +102,6 @@ class VersionDraft:
 
     Attributes:
         state: The state of the source.
-        document: The extracted document.
-        language: Its language.
         given: Metadata from the caller.
         chunks: All of its chunks, in order; each has ``metadata``.
     """
@@ -135,13 +129,8 @@ class DocumentRecord:
     """One document of a collection in the catalog.
 
     Attributes:
-        id: The document's id.
-        source_uri: Its source.
         status: ``live``, or ``failed`` if no version of it could be read.
         state: The state of the source of the live version; of the failed one if none is live.
-        title: The document's title.
-        language: Its language.
-        chunk_count: Number of its chunks.
         given: Metadata from the caller.
         metadata: The metadata of its chunks.
         indexed: Time when this version was recorded, in UTC.
@@ -168,11 +157,8 @@ class ChunkRecord:
     """One chunk of a live version, without its text and metadata.
 
     Attributes:
-        id: The chunk's id.
-        document_id: Its document.
         start: Offset of its first character in the document's text.
         end: Offset after its last character.
-        page: Page on which it starts, or None.
         headings: The path of headings above it.
         passage_hash: ``passage_hash`` of its passage.
     """

@@ -34,7 +34,6 @@ class Failed:
     """A source could not be ingested.
 
     Attributes:
-        source_uri: The source.
         reason: A short stable word: those of ``ExtractionError``, ``missing``, ``fetch``,
             ``conflict``, ``split``.
         message: One line that says what to do, without the name of the source.
@@ -116,7 +115,6 @@ class Converted:
     """A document that was converted.
 
     Attributes:
-        source_uri: The document.
         path: The file of docling JSON.
         warnings: Parts that could not be converted.
     """
@@ -158,7 +156,6 @@ class CopyReport:
         changed: True if the number of chunks in the source changed during the copy.
         checksum: Sum of the digests of the source, hexadecimal; independent of the order.
         target_checksum: The same for the target, without extra chunks.
-        seconds: Duration of the copy.
     """
 
     computed: ClassVar[tuple[str, ...]] = ("verified",)
@@ -190,7 +187,6 @@ class Findings:
     """Differences between catalog and store of a collection. Lists of chunks are ids, sorted.
 
     Attributes:
-        collection: The collection's name.
         unfinished: Number of half-written or half-deleted versions.
         pending_metadata_updates: Number of documents whose new metadata is not in the store yet.
         orphans: Chunks in the store that no live document has.
@@ -233,7 +229,6 @@ class Repairs:
     """The result of a repair. All numbers except ``recovered`` count chunks.
 
     Attributes:
-        found: The differences before the repair.
         recovered: Half-written versions that were discarded.
         removed: Chunks that were deleted from the store.
         rewritten: Chunks that were embedded again and written.

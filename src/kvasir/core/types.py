@@ -68,7 +68,6 @@ class Block:
     """A span of a document's text, such as a paragraph.
 
     Attributes:
-        kind: Its kind.
         start: Offset of its first character in ``Document.text``.
         end: Offset after its last character.
         page: Page number from 1, or None if the format has no pages.
@@ -88,7 +87,6 @@ class Document:
 
     Attributes:
         id: ``document_id(source_uri)``: the same source has the same id in every version.
-        source_uri: The source's identity.
         title: The document's own title, or its file name.
         text: The whole text; all offsets refer to it.
         blocks: Spans of ``text`` in reading order, not overlapping, with only separators between
@@ -125,8 +123,6 @@ class Chunk:
 
     Attributes:
         id: ``chunk_id(...)``: the same input always gives the same id.
-        document_id: Its document.
-        text: Its text.
         start: Offset of its first character in the document's text.
         end: Offset after its last character.
         page: Page on which it starts, from 1, or None.
@@ -176,7 +172,6 @@ class SearchRequest:
     """A search query with its limits.
 
     Attributes:
-        query: The question or keywords.
         top_k: Maximum number of hits.
         min_score_threshold: Leave out hits with a lower ``dense_score``, 0..1.
         filters: Search only chunks whose metadata match; None searches all.
@@ -193,7 +188,6 @@ class Hit:
     """A chunk found for a query.
 
     Attributes:
-        chunk: The chunk.
         score: The score by which hits are sorted, 0..1, higher is better.
         dense_score: (1 + cosine) / 2 of query and chunk, or None if not computed.
         lexical_score: BM25 of query and chunk, at least 0, or None if they share no term or
@@ -237,9 +231,6 @@ class Citation:
 
     Attributes:
         marker: The number in the answer's text, ``1`` for ``[1]``.
-        document_id: The cited document.
-        source_uri: Its source.
-        page: Page of the quote, from 1, or None.
         quote: The exact text of the passage.
         start: Offset of the quote in the document's text.
         end: Offset after it.
@@ -264,7 +255,6 @@ class Answer:
     Attributes:
         text: The text, with markers such as ``[1]`` after statements.
         citations: One for each checked marker and quote, in order of appearance.
-        hits: The retrieved hits.
         refused: True if the documents do not have the answer; ``text`` then says so.
         confidence: Probability, 0..1, that the documents have the answer.
         removed_citations: Number of invalid markers that were removed from ``text``.
@@ -325,10 +315,8 @@ class StoreAddress:
 
     Attributes:
         type: The kind of store, as in ``rag.vectordb.type``.
-        uri: Its folder, file or address.
-        token: Token of a server, or None.
-        username: User name on a server, or None.
-        password: Password on a server, or None.
+        uri: Its folder, file or URL.
+        token: Token of a server, or None; so are ``username`` and ``password``.
     """
 
     type: str

@@ -69,16 +69,7 @@ def complete_vectors(
 ) -> EmbeddedBatch:
     """Return new versions with the vectors of all their chunks; write nothing.
 
-    Args:
-        catalog: The ledger.
-        store: The collection's store, whose vectors are reused.
-        embedder: Embeds the passages without a known vector.
-        collection: The collection's name.
-        drafts: One for each document, no document twice.
-        batch_chunks: Passages to embed in one call.
-        on_embedded: Called with the number of passages after each batch.
-        buffered: Batches that are not written yet; their vectors are reused, too.
-        run: Stops the embedding, also within a batch.
+    Arguments as ``Publisher`` and ``Publisher.embed``.
 
     Raises:
         StoppedError: The run was stopped.

@@ -26,14 +26,9 @@ class Lease:
         heartbeat_seconds: float,
         exclusive: bool = False,
     ) -> None:
-        """Make a lease; it begins with the ``with`` block.
+        """Make a lease of ``seconds`` after each heartbeat; it begins with the ``with`` block.
 
-        Args:
-            catalog: The ledger.
-            collection: The collection's name.
-            seconds: How long the lease lasts after a heartbeat.
-            heartbeat_seconds: Seconds between heartbeats.
-            exclusive: Allow no other writer meanwhile.
+        An exclusive lease allows no other writer of the collection.
         """
         self._catalog = catalog
         self._collection = collection

@@ -116,14 +116,7 @@ class Preparer:
     ) -> None:
         """Make a preparer; nothing is read before it is iterated over.
 
-        Args:
-            pool: Extracts files.
-            splitter: Cuts documents.
-            catalog: Has the state of each source when it was last ingested.
-            fetch: Gets the bytes of an address; None refuses addresses.
-            rules: The options.
-            items: Paths, addresses and uploads by URI.
-            stop: Ends the thread, and the processes that extract files for it.
+        ``items`` are paths, addresses and uploads by URI. Without ``fetch`` addresses fail.
         """
         self._pool = pool
         self._splitter = splitter

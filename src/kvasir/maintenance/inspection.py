@@ -29,13 +29,7 @@ def examine(
     *,
     run: Run | None = None,
 ) -> Findings:
-    """Compare every chunk of a collection; changes nothing.
-
-    Args:
-        catalog: The ledger, which is taken to be right.
-        store: The collection's store.
-        collection: The collection's name.
-        run: Stops the comparison, and reports its progress.
+    """Compare every chunk of a collection; change nothing.
 
     Raises:
         StoppedError: The run was stopped.

@@ -39,13 +39,6 @@ def repair(
 ) -> Repairs:
     """Make the store agree with the catalog; a second run changes nothing.
 
-    Args:
-        catalog: The ledger, which is taken to be right.
-        store: The collection's store.
-        embedder: The one that made the collection.
-        collection: The collection's name.
-        run: Stops the repair between two steps, and reports its progress.
-
     Raises:
         CollectionNotFoundError: There is no such collection.
         WrongEmbedderError: Another embedder made it.
@@ -102,7 +95,7 @@ def restore(
     *,
     run: Run | None = None,
 ) -> int:
-    """Write the chunks that the store lacks; return how many. Arguments as ``repair``.
+    """Write the chunks that the store lacks; return how many.
 
     Raises:
         CollectionNotFoundError: There is no such collection.
