@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -49,42 +49,9 @@ def repair(
     require_collection(catalog, collection)
     publisher = Publisher(store, catalog, embedder, collection)
     publisher.open_collection()
+    work = _Repair(catalog, store, embedder, collection, run or Run())
     with publisher.session(exclusive=True):
-        return _repair(publisher, catalog, store, embedder, collection, run or Run())
-
-
-def _repair(
-    publisher: Publisher,
-    catalog: Catalog,
-    store: VectorStore,
-    embedder: Embedder,
-    collection: str,
-    run: Run,
-) -> Repairs:
-    if catalog.chunk_count(collection) == 0 and not catalog.unfinished(collection):
-        _refuse_to_empty(store, collection)
-    unfinished = catalog.unfinished(collection)
-    pending_metadata_updates = len(catalog.pending_metadata_updates(collection))
-    recovered = publisher.recover()
-    found = examine(catalog, store, collection, run=run)
-    found = replace(found, unfinished=unfinished, pending_metadata_updates=pending_metadata_updates)
-    wrong = {*found.altered, *found.bad_vectors}
-    rewriting, relabelling = {*found.missing, *wrong}, set(found.mislabelled)
-    removed = rewritten = relabelled = 0
-    interrupted = False
-    try:
-        for done in _remove(store, found.orphans, run):
-            removed += done
-        for done in _rewrite(catalog, store, embedder, collection, rewriting, wrong, run):
-            rewritten += done
-        for done in _relabel(catalog, store, collection, relabelling, run):
-            relabelled += done
-    except StoppedError:
-        interrupted = True
-    store.flush()
-    due = len(found.orphans) + len(rewriting) + len(relabelling)
-    left = due - removed - rewritten - relabelled
-    return Repairs(found, recovered, removed, rewritten, relabelled, left, interrupted)
+        return work.repair(publisher)
 
 
 def restore(
@@ -102,114 +69,133 @@ def restore(
         WriterConflictError: Another writer is at work in the collection.
         StoppedError: The run was stopped; what is written is kept.
     """
-    run = run or Run()
+    work = _Repair(catalog, store, embedder, collection, run or Run())
     require_collection(catalog, collection)
     with Publisher(store, catalog, embedder, collection).session(exclusive=True):
-        missing = set(examine(catalog, store, collection, run=run).missing)
+        missing = set(examine(catalog, store, collection, run=work.run).missing)
         try:
-            return sum(_rewrite(catalog, store, embedder, collection, missing, set(), run))
+            return sum(work.rewrite(missing, set()))
         finally:
             store.flush()
 
 
-def _refuse_to_empty(store: VectorStore, collection: str) -> None:
-    count = store.count()
-    if count:
-        raise DamagedError(
-            "catalog",
-            "repairing",
-            f"it has no document in collection '{collection}', but the store has {count} chunks: "
-            "bring the catalog's database back from a backup, or ingest the documents again and "
-            "repair then; repairing now would delete all chunks",
-        )
+@dataclass(frozen=True, slots=True)
+class _Repair:
+    """One repair. The generators yield the number of repaired chunks after each step."""
 
+    catalog: Catalog
+    store: VectorStore
+    embedder: Embedder
+    collection: str
+    run: Run
 
-def _remove(store: VectorStore, ids: Sequence[str], run: Run) -> Iterator[int]:
-    """Delete chunks; yield the number after each step."""
-    done = 0
-    for part in batches(ids, _SLICE):
-        run.step(REMOVING, done, len(ids), "chunks")
-        store.delete(part)
-        done += len(part)
-        yield len(part)
+    def repair(self, publisher: Publisher) -> Repairs:
+        catalog, store, collection = self.catalog, self.store, self.collection
+        unfinished = catalog.unfinished(collection)
+        if not unfinished and catalog.chunk_count(collection) == 0:
+            self._refuse_to_empty()
+        updates = len(catalog.pending_metadata_updates(collection))
+        recovered = publisher.recover()
+        found = examine(catalog, store, collection, run=self.run)
+        found = replace(found, unfinished=unfinished, pending_metadata_updates=updates)
+        wrong = {*found.altered, *found.bad_vectors}
+        rewriting, relabelling = {*found.missing, *wrong}, set(found.mislabelled)
+        removed = rewritten = relabelled = 0
+        interrupted = False
+        try:
+            for done in self._remove(found.orphans):
+                removed += done
+            for done in self.rewrite(rewriting, wrong):
+                rewritten += done
+            for done in self._relabel(relabelling):
+                relabelled += done
+        except StoppedError:
+            interrupted = True
+        store.flush()
+        due = len(found.orphans) + len(rewriting) + len(relabelling)
+        left = due - removed - rewritten - relabelled
+        return Repairs(found, recovered, removed, rewritten, relabelled, left, interrupted)
 
+    def rewrite(self, ids: set[str], wrong: set[str]) -> Iterator[int]:
+        """Write chunks again from the text in the catalog.
 
-def _rewrite(
-    catalog: Catalog,
-    store: VectorStore,
-    embedder: Embedder,
-    collection: str,
-    ids: set[str],
-    wrong: set[str],
-    run: Run,
-) -> Iterator[int]:
-    """Write chunks again from the text in the catalog; yield the number after each step.
+        ``wrong`` are those that the store has, perhaps twice: they are deleted first.
+        """
+        if not ids:
+            return
+        done = 0
+        self.run.step(REWRITING, done, len(ids), "chunks")
+        chunks = self._rebuild(ids)
+        while batch := list(islice(chunks, _SLICE)):
+            passages = [chunk.passage for chunk in batch]
+            vectors = self.run.call(partial(self.embedder.embed_documents, passages))
+            if replaced := [chunk.id for chunk in batch if chunk.id in wrong]:
+                self.store.delete(replaced)
+            self.store.upsert(batch, vectors)
+            done += len(batch)
+            yield len(batch)
+            self.run.step(REWRITING, done, len(ids), "chunks")
 
-    ``wrong`` are those that the store has, perhaps twice: they are deleted first.
-    """
-    if not ids:
-        return
-    done = 0
-    run.step(REWRITING, done, len(ids), "chunks")
-    chunks = _rebuild(catalog, collection, ids)
-    while batch := list(islice(chunks, _SLICE)):
-        passages = [chunk.passage for chunk in batch]
-        vectors = run.call(partial(embedder.embed_documents, passages))
-        if replaced := [chunk.id for chunk in batch if chunk.id in wrong]:
-            store.delete(replaced)
-        store.upsert(batch, vectors)
-        done += len(batch)
-        yield len(batch)
-        run.step(REWRITING, done, len(ids), "chunks")
-
-
-def _rebuild(catalog: Catalog, collection: str, ids: set[str]) -> Iterator[Chunk]:
-    for document_id, records in _by_document(catalog, collection, ids).items():
-        text = catalog.text(collection, document_id) or ""
-        metadata = _metadata(catalog, collection, document_id)
-        for record in records:
-            chunk = Chunk(
-                id=record.id,
-                document_id=document_id,
-                text=text[record.start : record.end],
-                start=record.start,
-                end=record.end,
-                page=record.page,
-                headings=record.headings,
-                metadata=metadata,
+    def _refuse_to_empty(self) -> None:
+        count = self.store.count()
+        if count:
+            raise DamagedError(
+                "catalog",
+                "repairing",
+                f"it has no document in collection '{self.collection}', but the store has {count} "
+                "chunks: bring the catalog's database back from a backup, or ingest the documents "
+                "again and repair then; repairing now would delete all chunks",
             )
-            if passage_hash(chunk.passage) != record.passage_hash:
-                raise DamagedError(
-                    "catalog",
-                    "repairing",
-                    f"its text of {metadata.get('source_uri', document_id)} does not agree with "
-                    "its chunks: delete this document and ingest it again",
-                )
-            yield chunk
 
-
-def _relabel(
-    catalog: Catalog, store: VectorStore, collection: str, ids: set[str], run: Run
-) -> Iterator[int]:
-    """Write the metadata of their documents to chunks; yield the number after each step."""
-    done = 0
-    for document_id, records in _by_document(catalog, collection, ids).items():
-        metadata = _metadata(catalog, collection, document_id)
-        for part in batches([record.id for record in records], _SLICE):
-            run.step(RELABELLING, done, len(ids), "chunks")
-            store.set_metadata(part, metadata)
+    def _remove(self, ids: Sequence[str]) -> Iterator[int]:
+        done = 0
+        for part in batches(ids, _SLICE):
+            self.run.step(REMOVING, done, len(ids), "chunks")
+            self.store.delete(part)
             done += len(part)
             yield len(part)
 
+    def _rebuild(self, ids: set[str]) -> Iterator[Chunk]:
+        for document_id, records in self._by_document(ids).items():
+            text = self.catalog.text(self.collection, document_id) or ""
+            metadata = self._metadata(document_id)
+            for record in records:
+                chunk = Chunk(
+                    id=record.id,
+                    document_id=document_id,
+                    text=text[record.start : record.end],
+                    start=record.start,
+                    end=record.end,
+                    page=record.page,
+                    headings=record.headings,
+                    metadata=metadata,
+                )
+                if passage_hash(chunk.passage) != record.passage_hash:
+                    raise DamagedError(
+                        "catalog",
+                        "repairing",
+                        f"its text of {metadata.get('source_uri', document_id)} does not agree "
+                        "with its chunks: delete this document and ingest it again",
+                    )
+                yield chunk
 
-def _by_document(catalog: Catalog, collection: str, ids: set[str]) -> dict[str, list[ChunkRecord]]:
-    wanted: defaultdict[str, list[ChunkRecord]] = defaultdict(list)
-    for record in catalog.every_chunk(collection):
-        if record.id in ids:
-            wanted[record.document_id].append(record)
-    return wanted
+    def _relabel(self, ids: set[str]) -> Iterator[int]:
+        done = 0
+        for document_id, records in self._by_document(ids).items():
+            metadata = self._metadata(document_id)
+            for part in batches([record.id for record in records], _SLICE):
+                self.run.step(RELABELLING, done, len(ids), "chunks")
+                self.store.set_metadata(part, metadata)
+                done += len(part)
+                yield len(part)
 
+    def _by_document(self, ids: set[str]) -> dict[str, list[ChunkRecord]]:
+        wanted: defaultdict[str, list[ChunkRecord]] = defaultdict(list)
+        for record in self.catalog.every_chunk(self.collection):
+            if record.id in ids:
+                wanted[record.document_id].append(record)
+        return wanted
 
-def _metadata(catalog: Catalog, collection: str, document_id: str) -> Metadata:
-    record = catalog.document(collection, document_id)
-    return record.metadata if record else {}
+    def _metadata(self, document_id: str) -> Metadata:
+        record = self.catalog.document(self.collection, document_id)
+        return record.metadata if record else {}
