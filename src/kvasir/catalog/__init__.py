@@ -1,1 +1,1 @@
-"""The ledger: what is indexed, in which version, with which chunks."""
+"""The ledger: indexed documents with their versions and chunks."""

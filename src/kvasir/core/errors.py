@@ -100,7 +100,7 @@ class WireError(RequestError):
     """JSON data does not fit the type that it is read as.
 
     Attributes:
-        problem: What is wrong.
+        problem: The problem, without the path.
         path: The fields and indexes to the faulty value, outermost first.
     """
 

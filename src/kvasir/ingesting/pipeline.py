@@ -111,7 +111,7 @@ class IngestPipeline:
 
         Args:
             inputs: Files, folders, addresses, or sources with their bytes.
-            on_conflict: What to do with a source that was ingested and changed since:
+            on_conflict: How to treat a source that has changed since it was ingested:
                 ``replace`` it, ``skip`` it, or report it as failed (``error``).
             prune: Remove documents under the given folders whose file is gone.
             metadata: For every document ingested now; None keeps what each one has.
@@ -119,7 +119,7 @@ class IngestPipeline:
                 or failed is an item) and ``passages``, and before them those of ``restore``.
 
         Returns:
-            What was done. If the run was stopped, ``interrupted`` is true, finished sources
+            The report. If the run was stopped, ``interrupted`` is true, finished sources
             are kept, and ``left`` lists the rest.
 
         Raises:

@@ -88,7 +88,7 @@ class Rules:
         collection: The collection's name.
         settings_hash: Hash of the settings that shape the chunks.
         language: The language of all documents, or None to detect it.
-        on_conflict: What to do with a changed source that was ingested before.
+        on_conflict: How to treat a changed source that was ingested before.
         metadata: Metadata for every document, or None to keep what each has.
         max_bytes: Larger sources are not read, nor hashed.
     """

@@ -127,7 +127,7 @@ def _check(
 
 @dataclass(frozen=True, slots=True)
 class ChunkFingerprint:
-    """What both stores must have of a chunk.
+    """The fingerprint of a chunk, which must match in both stores.
 
     Attributes:
         digest: Of everything but the vector, ``_DIGEST_BYTES`` bytes.

@@ -67,7 +67,7 @@ def restore(
     Raises:
         CollectionNotFoundError: There is no such collection.
         WriterConflictError: Another writer is at work in the collection.
-        StoppedError: The run was stopped; what is written is kept.
+        StoppedError: The run was stopped; written chunks are kept.
     """
     work = _Repair(catalog, store, embedder, collection, run or Run())
     require_collection(catalog, collection)
