@@ -16,7 +16,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.core.errors import ComponentError, WrongEmbedderError
+from kvasir.components.stores.collection_checks import check_maker, check_vectors
+from kvasir.core.errors import ComponentError
 from kvasir.core.filters import Filter, matches
 from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
 from kvasir.core.scoring import inverse_document_frequency
@@ -41,7 +42,6 @@ class FakeEmbedder:
     def __init__(
         self, dimension: int = 64, max_tokens: int = 256, languages: Collection[str] = ("en",)
     ) -> None:
-        """Args: length of the vectors, texts' limit in tokens, languages it claims to know."""
         self.name = "fake"
         self.dimension = dimension
         self.fingerprint = f"fake-{dimension}"
@@ -50,12 +50,10 @@ class FakeEmbedder:
         self.embedded = 0
 
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
-        """Return float32 [n, dimension], unit length."""
         self.embedded += len(texts)
         return self.embed_queries(texts)
 
     def embed_queries(self, texts: Sequence[str]) -> Matrix:
-        """Return float32 [n, dimension], unit length."""
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for row, text in zip(vectors, texts, strict=True):
             for word in terms(text):
@@ -66,7 +64,6 @@ class FakeEmbedder:
         return vectors
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Return the number of words of each text, and two for the ends."""
         return [len(terms(text)) + 2 for text in texts]
 
 
@@ -74,15 +71,12 @@ class FakeAnalyzer:
     """BM25 term weights of plain words, whatever the language: no stemming, no stop words."""
 
     def __init__(self, k1: float = 1.2, b: float = 0.75, average_length: float = 256.0) -> None:
-        """Args: BM25's saturation and length parameters, and the length taken as average."""
         self._k1, self._b, self._average_length = k1, b, average_length
 
     def document_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
-        """Return BM25 term weights of each text, without the IDF factor."""
         return [self._weights(terms(text)) for text in texts]
 
     def query_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
-        """Return the distinct terms of each query, each of weight 1."""
         found = [_term_ids(terms(text)) for text in texts]
         return [SparseVector(ids, np.ones(len(ids), dtype=np.float32)) for ids, _ in found]
 
@@ -112,8 +106,8 @@ class FakeGenerator:
 
 
 @dataclass(slots=True)
-class _Shelf:
-    """What a collection keeps between two openings."""
+class _StoredCollection:
+    """The contents of a collection, which outlive the store."""
 
     dimension: int
     fingerprint: str
@@ -129,8 +123,8 @@ class MemoryStore:
     without a ``uri`` each store is alone.
     """
 
-    _shelves: ClassVar[dict[tuple[str, str], _Shelf]] = {}
-    _shelves_lock: ClassVar[threading.Lock] = threading.Lock()
+    _collections: ClassVar[dict[tuple[str, str], _StoredCollection]] = {}
+    _collections_lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(
         self,
@@ -140,100 +134,77 @@ class MemoryStore:
         analyzer: TextAnalyzer | None = None,
         fingerprint: str = "",
     ) -> None:
-        """Open a collection, and creates it where there is none.
-
-        Raises:
-            WrongEmbedderError: It was made with another dimension or by another embedder.
-        """
         self.dimension = dimension
         self._collection = collection
         self._analyzer = analyzer or FakeAnalyzer()
         self._lock = threading.RLock()
-        new = _Shelf(dimension, fingerprint)
-        with self._shelves_lock:
-            shelf = self._shelves.setdefault((uri, collection), new) if uri else new
-        if shelf.dimension != dimension or (
-            fingerprint and shelf.fingerprint and shelf.fingerprint != fingerprint
-        ):
-            raise WrongEmbedderError(
-                f"collection '{collection}' was made by another embedder (dimension "
-                f"{shelf.dimension}, not {dimension}): open it with the embedder that made it, "
-                "or ingest into a new collection"
-            )
-        self._shelf = shelf
-        self._place = (uri, collection)
+        new = _StoredCollection(dimension, fingerprint)
+        with self._collections_lock:
+            stored = self._collections.setdefault((uri, collection), new) if uri else new
+        check_maker(
+            collection,
+            made_by=stored.fingerprint,
+            made_dimension=stored.dimension,
+            fingerprint=fingerprint,
+            dimension=dimension,
+        )
+        self._stored = stored
+        self._key = (uri, collection)
         self._closed = False
 
     def flush(self) -> None:
-        """Do nothing: what is written stays as long as the process."""
         self._check_open("flushing")
 
     def drop(self) -> None:
-        """Delete the collection with everything in it, and close the store."""
         self._check_open("deleting the collection")
-        with self._shelves_lock:
-            self._shelves.pop(self._place, None)
-        self._shelf = _Shelf(self.dimension, "")
+        with self._collections_lock:
+            self._collections.pop(self._key, None)
+        self._stored = _StoredCollection(self.dimension, "")
         self.close()
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        """Write chunks, replacing those of the same id."""
         self._check_open("writing")
         if len(chunks) == 0:
             return
-        if vectors.shape != (len(chunks), self.dimension):
-            raise WrongEmbedderError(
-                f"collection '{self._collection}' takes {len(chunks)} vectors of dimension "
-                f"{self.dimension} here, not an array {list(vectors.shape)}: use the embedder "
-                "that made the collection, or ingest into a new one"
-            )
+        check_vectors(self._collection, self.dimension, vectors, len(chunks))
         languages = [str(chunk.metadata.get("language", "")) for chunk in chunks]
         weights = self._analyzer.document_terms([chunk.passage for chunk in chunks], languages)
         with self._lock:
             for chunk, vector, weight in zip(chunks, vectors, weights, strict=True):
-                self._shelf.chunks[chunk.id] = chunk
-                self._shelf.vectors[chunk.id] = np.array(vector, dtype=np.float32)
-                self._shelf.terms[chunk.id] = weight
+                self._stored.chunks[chunk.id] = chunk
+                self._stored.vectors[chunk.id] = np.array(vector, dtype=np.float32)
+                self._stored.terms[chunk.id] = weight
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Delete chunks by id; unknown ids are no error."""
         self._check_open("deleting")
         with self._lock:
             for chunk_id in ids:
-                self._shelf.chunks.pop(chunk_id, None)
-                self._shelf.vectors.pop(chunk_id, None)
-                self._shelf.terms.pop(chunk_id, None)
+                self._stored.chunks.pop(chunk_id, None)
+                self._stored.vectors.pop(chunk_id, None)
+                self._stored.terms.pop(chunk_id, None)
 
     def count(self, filters: Filter | None = None) -> int:
-        """Return how many chunks there are."""
         return len(self._select(filters))
 
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
-        """Return chunks and their vectors [dimension]; unknown ids are left out."""
         self._check_open("reading")
         with self._lock:
-            return [
-                (self._shelf.chunks[i], self._shelf.vectors[i])
-                for i in ids
-                if i in self._shelf.chunks
-            ]
+            chunks, vectors = self._stored.chunks, self._stored.vectors
+            return [(chunks[i], vectors[i]) for i in ids if i in chunks]
 
     def scroll(
         self, filters: Filter | None = None, batch_size: int = 1000
     ) -> Iterator[list[tuple[Chunk, Matrix]]]:
-        """Yield every chunk with its vector [dimension], in batches."""
         found = self._select(filters)
         for start in range(0, len(found), batch_size):
             yield self.fetch([chunk.id for chunk in found[start : start + batch_size]])
 
     def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
-        """Return chunks without their vectors; unknown ids are left out."""
         return [chunk for chunk, _ in self.fetch(ids)]
 
     def search(
         self, vectors: Matrix, top_k: int, filters: Filter | None = None
     ) -> list[list[Candidate]]:
-        """Return for each query vector its nearest chunks, best first."""
         return [near[: max(0, top_k)] for near in self._compare(vectors, filters)]
 
     def search_hybrid(
@@ -244,7 +215,6 @@ class MemoryStore:
         top_k: int,
         filters: Filter | None = None,
     ) -> list[list[Candidate]]:
-        """Return for each query the chunks that either leg finds."""
         words = self._rank_words(queries, languages, top_k, filters)
         if not isinstance(vectors, np.ndarray):
             vectors = vectors.result()
@@ -262,16 +232,12 @@ class MemoryStore:
 
     def _compare(self, vectors: Matrix, filters: Filter | None) -> list[list[Candidate]]:
         """Return for each query vector all chunks, nearest first."""
-        if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
-            raise WrongEmbedderError(
-                f"collection '{self._collection}' holds vectors of dimension {self.dimension}, "
-                f"not {vectors.shape[-1]}: search it with the embedder that made it"
-            )
+        check_vectors(self._collection, self.dimension, vectors, len(vectors))
         with self._lock:
             found = self._select(filters)
             if not found:
                 return [[] for _ in vectors]
-            matrix = _unit(np.stack([self._shelf.vectors[chunk.id] for chunk in found]))
+            matrix = _unit(np.stack([self._stored.vectors[chunk.id] for chunk in found]))
         results = []
         for similarities in np.clip(_unit(vectors) @ matrix.T, -1.0, 1.0):
             scores = (1.0 + similarities.astype(np.float64)) / 2.0
@@ -289,10 +255,10 @@ class MemoryStore:
         """Return for each query the BM25 scores of the best chunks."""
         with self._lock:
             found = self._select(filters)
-            everything = list(self._shelf.terms.values())
+            everything = list(self._stored.terms.values())
             weights = [
                 dict(zip(t.indices.tolist(), t.values.tolist(), strict=True))
-                for t in (self._shelf.terms[chunk.id] for chunk in found)
+                for t in (self._stored.terms[chunk.id] for chunk in found)
             ]
         frequency: dict[int, int] = {}
         for sparse in everything:
@@ -313,16 +279,14 @@ class MemoryStore:
         return results
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
-        """Replace the metadata of chunks without touching text or vectors."""
         self._check_open("writing")
         with self._lock:
             for chunk_id in ids:
-                if chunk_id in self._shelf.chunks:
-                    chunk = self._shelf.chunks[chunk_id]
-                    self._shelf.chunks[chunk_id] = replace(chunk, metadata=dict(metadata))
+                if chunk_id in self._stored.chunks:
+                    chunk = self._stored.chunks[chunk_id]
+                    self._stored.chunks[chunk_id] = replace(chunk, metadata=dict(metadata))
 
     def close(self) -> None:
-        """Refuse further work; the collection stays for the next opening."""
         self._closed = True
 
     def _check_open(self, doing: str) -> None:
@@ -332,7 +296,7 @@ class MemoryStore:
     def _select(self, filters: Filter | None) -> list[Chunk]:
         self._check_open("reading")
         with self._lock:
-            chunks = list(self._shelf.chunks.values())
+            chunks = list(self._stored.chunks.values())
         return [c for c in chunks if filters is None or matches(filters, c.metadata)]
 
 
