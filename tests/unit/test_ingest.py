@@ -800,11 +800,11 @@ class FlushedStore(MemoryStore):
         self.flush()
 
     def flush(self):
-        self.kept = dict(self._shelf.chunks), dict(self._shelf.vectors), dict(self._shelf.terms)
+        self.kept = dict(self._stored.chunks), dict(self._stored.vectors), dict(self._stored.terms)
 
     def cut_power(self):
-        shelf = self._shelf
-        shelf.chunks, shelf.vectors, shelf.terms = (dict(each) for each in self.kept)
+        stored = self._stored
+        stored.chunks, stored.vectors, stored.terms = (dict(each) for each in self.kept)
 
 
 @pytest.fixture

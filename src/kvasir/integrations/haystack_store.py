@@ -20,7 +20,6 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,13 +27,13 @@ from haystack import Document
 from haystack.document_stores.types import DuplicatePolicy
 
 from kvasir.components.stores import tagged_rows
-from kvasir.components.stores.collection_checks import check_maker, check_vectors
-from kvasir.components.stores.hybrid import join_legs, resolved, scores_of, similarities
+from kvasir.components.stores.database_store import KeywordsInMemory
+from kvasir.components.stores.hybrid import similarities
 from kvasir.components.stores.index_cache import IndexCache
 from kvasir.components.stores.keyword_index import Postings, pack, unpack
-from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.core.errors import SettingsError
 from kvasir.core.filters import Comparison, Filter, matches
-from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
+from kvasir.core.protocols import Candidate, TextAnalyzer
 from kvasir.core.types import Chunk, Matrix, Metadata, MetadataValue, SparseVector
 from kvasir.integrations.haystack_classes import load_class, make
 
@@ -48,8 +47,11 @@ _NOTHING = "-"
 """No digest; a list for ``in`` may not be empty in every store."""
 
 
-class HaystackStore:
+class HaystackStore(KeywordsInMemory):
     """Keeps a collection in a Haystack document store."""
+
+    name = "haystack"
+    _errors = (Exception,)  # every document store has errors of its own
 
     def __init__(
         self,
@@ -87,12 +89,9 @@ class HaystackStore:
                 "store 'haystack' needs rag.vectordb.options.document_store, such as "
                 "haystack.document_stores.in_memory:InMemoryDocumentStore"
             )
-        self.dimension = dimension
-        self._title = collection
+        super().__init__(collection, dimension, analyzer)
         self._key = tagged_rows.text_digest(collection)
-        self._analyzer = analyzer
         self._lock = threading.RLock()
-        self._closed = False
         self._index = IndexCache(
             read_stamp=self._stamp,
             put_stamp=self._put_stamp,
@@ -102,23 +101,15 @@ class HaystackStore:
         self._retriever = _retriever(retriever, retriever_parameters or {}, self._documents)
         self._check(fingerprint)
 
-    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        """Write chunks, replacing those of the same id."""
-        if len(chunks) == 0:
-            return
-        check_vectors(self._title, self.dimension, vectors, len(chunks))
-        last = {chunk.id: position for position, chunk in enumerate(chunks)}
-        positions = sorted(last.values())
-        kept = [chunks[position] for position in positions]
-        languages = [str(chunk.metadata.get("language", "")) for chunk in kept]
-        terms = self._analyzer.document_terms([chunk.passage for chunk in kept], languages)
+    def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
+        terms = self._terms(chunks)
         documents = [
-            self._to_document(chunk, vectors[position], sparse)
-            for chunk, position, sparse in zip(kept, positions, terms, strict=True)
+            self._to_document(chunk, vector, sparse)
+            for chunk, vector, sparse in zip(chunks, vectors, terms, strict=True)
         ]
         with self._index.writing() as changed:
             self._write(documents)
-            changed([chunk.id for chunk in kept], terms)
+            changed([chunk.id for chunk in chunks], terms)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete chunks by id; unknown ids are no error."""
@@ -153,13 +144,7 @@ class HaystackStore:
         """Return chunks without their vectors; unknown ids are left out."""
         return [_chunk(document) for document in self._by_id(ids)]
 
-    def search(
-        self, vectors: Matrix, top_k: int, filters: Filter | None = None
-    ) -> list[list[Candidate]]:
-        """Return for each query vector its nearest chunks, best first."""
-        check_vectors(self._title, self.dimension, vectors, len(vectors))
-        if len(vectors) == 0 or top_k < 1:
-            return [[] for _ in vectors]
+    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
         condition = self._where(filters)
         if self._retriever is None:
             everything = _vectors(self._read(condition))
@@ -167,26 +152,6 @@ class HaystackStore:
         return [
             _nearest(_vectors(self._retrieve(vector, top_k, condition)), vector, top_k)
             for vector in vectors
-        ]
-
-    def search_hybrid(
-        self,
-        vectors: Matrix | PendingVectors,
-        queries: Sequence[str],
-        languages: Sequence[str],
-        top_k: int,
-        filters: Filter | None = None,
-    ) -> list[list[Candidate]]:
-        """Return for each query the chunks that either leg finds."""
-        terms = self._analyzer.query_terms(queries, languages)
-        index = self._index.current()
-        words = [index.rank(query) for query in terms]
-        vectors = resolved(vectors)
-        return [
-            join_legs(scores_of(near), ranking, top_k, partial(self._scores, vector, filters))
-            for near, ranking, vector in zip(
-                self.search(vectors, top_k, filters), words, vectors, strict=True
-            )
         ]
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
@@ -206,26 +171,15 @@ class HaystackStore:
             if documents:
                 self._write(documents)
 
-    def flush(self) -> None:
-        """Do nothing: document stores know no flush."""
-        self._check_open("flushing")
-
-    def drop(self) -> None:
-        """Delete the collection's documents from the document store, and close the store."""
+    def _drop(self) -> None:
         ids = [document.id for document in self._read(self._where(None))]
         self._call("deleting", self._documents.delete_documents, [*ids, self._document_id("")])
-        self.close()
 
-    def close(self) -> None:
-        """Let go of the document store, and close it where it can be closed."""
+    def _disconnect(self) -> None:
         with self._lock:
-            if self._closed:
-                return
-            self._closed = True
             for name in ("close", "shutdown"):
-                closing = getattr(self._documents, name, None)
-                if closing is not None:
-                    closing()
+                if hasattr(self._documents, name):
+                    getattr(self._documents, name)()
 
     # --- what belongs to the whole collection ------------------------------------------
 
@@ -234,13 +188,8 @@ class HaystackStore:
         if about is None:
             self._put_about({"fingerprint": fingerprint, "stamp": uuid.uuid4().hex})
             return
-        check_maker(
-            self._title,
-            made_by=about["kvasir_fingerprint"],
-            made_dimension=int(about["kvasir_dimension"]),
-            fingerprint=fingerprint,
-            dimension=self.dimension,
-        )
+        made_dimension = int(about["kvasir_dimension"])
+        self._check_maker(about["kvasir_fingerprint"], made_dimension, fingerprint)
 
     def _about(self) -> dict[str, Any] | None:
         found = self._read({"field": "id", "operator": "==", "value": self._document_id("")})
@@ -324,7 +273,6 @@ class HaystackStore:
     def _scores(
         self, query: Matrix, filters: Filter | None, ids: Sequence[str]
     ) -> dict[str, float]:
-        """Return the ``dense_score`` of the chunks that are there and pass the filter."""
         found = self._by_id(ids)
         if filters is not None:
             found = [each for each in found if matches(filters, _chunk(each).metadata)]
@@ -339,20 +287,10 @@ class HaystackStore:
             return own
         return {"operator": "AND", "conditions": [own, _condition(filters)]}
 
-    def _check_open(self, doing: str) -> None:
-        if self._closed:
-            raise ComponentError("haystack", doing, "the store is closed")
-
     def _call(self, doing: str, method: Callable[..., T], *args: Any, **options: Any) -> T:
         """Call the document store, one thread at a time: few are made for several."""
-        try:
-            with self._lock:
-                self._check_open(doing)
-                return method(*args, **options)
-        except ComponentError:
-            raise
-        except Exception as error:  # Every document store has errors of its own.
-            raise ComponentError("haystack", doing, error) from error
+        with self._lock:
+            return super()._call(doing, method, *args, **options)
 
 
 def _retriever(name: str | None, parameters: Mapping[str, Any], document_store: Any) -> Any:

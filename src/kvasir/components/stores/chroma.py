@@ -20,7 +20,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +41,17 @@ from kvasir.components.stores.chroma_rows import (
     pairs_of,
     where_clause,
 )
-from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
-from kvasir.components.stores.database_store import DatabaseStore
+from kvasir.components.stores.collection_checks import not_ours
+from kvasir.components.stores.database_store import DatabaseStore, KeywordsInMemory
 from kvasir.components.stores.folder_lock import SharedFolder
-from kvasir.components.stores.hybrid import join_legs, resolved, scores_of, similarities
+from kvasir.components.stores.hybrid import similarities
 from kvasir.components.stores.index_cache import IndexCache
 from kvasir.components.stores.keyword_index import Postings, pack, unpack
 from kvasir.components.stores.store_uris import local_path, make_folder, refuse_credentials
 from kvasir.core.batches import batches, sized_batches
 from kvasir.core.errors import ComponentError
 from kvasir.core.filters import Filter
-from kvasir.core.protocols import Candidate, PendingVectors
+from kvasir.core.protocols import Candidate
 from kvasir.core.scoring import dense_score
 from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 
@@ -65,7 +64,7 @@ _CHUNK = ["documents", "metadatas"]
 _CHUNK_AND_VECTOR = ["documents", "metadatas", "embeddings"]
 
 
-class ChromaStore(DatabaseStore):
+class ChromaStore(KeywordsInMemory, DatabaseStore):
     """Keeps a collection in a Chroma folder or on a Chroma server.
 
     Without a port, ``http://`` means 8000 and ``https://`` 443. A server is asked with a bearer
@@ -77,15 +76,9 @@ class ChromaStore(DatabaseStore):
     _client: Any
     _collection: chromadb.Collection
 
-    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        """Write chunks, replacing those of the same id; durable when it returns."""
-        if len(chunks) == 0:
-            return
-        check_vectors(self._title, self.dimension, vectors, len(chunks))
-        last = {chunk.id: position for position, chunk in enumerate(chunks)}
-        positions = sorted(last.values())
+    def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         with self._index.writing() as changed:
-            measured = ((position, len(chunks[position].text)) for position in positions)
+            measured = ((i, len(chunk.text)) for i, chunk in enumerate(chunks))
             for batch in sized_batches(measured, self._batch, _BATCH_CHARACTERS):
                 written = [chunks[i] for i in batch]
                 terms = self._write(written, vectors[batch])
@@ -131,13 +124,7 @@ class ChromaStore(DatabaseStore):
             for chunk in chunks_of(self._get(ids=batch, include=_CHUNK))
         ]
 
-    def search(
-        self, vectors: Matrix, top_k: int, filters: Filter | None = None
-    ) -> list[list[Candidate]]:
-        """Return for each query vector its nearest chunks, best first."""
-        check_vectors(self._title, self.dimension, vectors, len(vectors))
-        if len(vectors) == 0 or top_k < 1:
-            return [[] for _ in vectors]
+    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
         query: Callable[..., Any] = self._collection.query
         found = self._call(
             "searching",
@@ -151,27 +138,6 @@ class ChromaStore(DatabaseStore):
         return [
             [Candidate(i, dense_score(1.0 - d)) for i, d in zip(ids, distances, strict=True)]
             for ids, distances in zip(found["ids"], found["distances"], strict=True)
-        ]
-
-    def search_hybrid(
-        self,
-        vectors: Matrix | PendingVectors,
-        queries: Sequence[str],
-        languages: Sequence[str],
-        top_k: int,
-        filters: Filter | None = None,
-    ) -> list[list[Candidate]]:
-        """Return for each query the chunks that either leg finds."""
-        terms = self._analyzer.query_terms(queries, languages)
-        index = self._index.current()
-        words = [index.rank(query) for query in terms]
-        vectors = resolved(vectors)
-        condition = where_clause(filters)
-        return [
-            join_legs(scores_of(near), ranking, top_k, partial(self._scores, vector, condition))
-            for near, ranking, vector in zip(
-                self.search(vectors, top_k, filters), words, vectors, strict=True
-            )
         ]
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
@@ -268,13 +234,7 @@ class ChromaStore(DatabaseStore):
         about = opened.metadata or {}
         if "kvasir" not in about:
             raise not_ours(self._title)
-        check_maker(
-            self._title,
-            made_by=str(about["fingerprint"]),
-            made_dimension=int(str(about["dimension"])),
-            fingerprint=fingerprint,
-            dimension=self.dimension,
-        )
+        self._check_maker(str(about["fingerprint"]), int(str(about["dimension"])), fingerprint)
         self._collection = opened
         self._batch = min(500, int(self._client.get_max_batch_size()))
         if self.count() == 0:
@@ -284,8 +244,7 @@ class ChromaStore(DatabaseStore):
 
     def _write(self, chunks: Sequence[Chunk], vectors: Matrix) -> list[SparseVector]:
         """Write chunks and return their terms."""
-        languages = [str(chunk.metadata.get("language", "")) for chunk in chunks]
-        terms = self._analyzer.document_terms([chunk.passage for chunk in chunks], languages)
+        terms = self._terms(chunks)
         self._call(
             "writing",
             self._collection.upsert,
@@ -325,10 +284,9 @@ class ChromaStore(DatabaseStore):
         return Postings(vectors)
 
     def _scores(
-        self, query: Matrix, condition: dict[str, Any] | None, ids: list[str]
+        self, query: Matrix, filters: Filter | None, ids: Sequence[str]
     ) -> dict[str, float]:
-        """Return the ``dense_score`` of the chunks that are there and pass the filter."""
-        found = self._get(ids=ids, where=condition, include=["embeddings"])
+        found = self._get(ids=list(ids), where=where_clause(filters), include=["embeddings"])
         return similarities(query, dict(zip(found["ids"], found["embeddings"], strict=True)))
 
     def _get(self, **options: Any) -> dict[str, Any]:

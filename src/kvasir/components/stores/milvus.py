@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from pymilvus import DataType, MilvusClient, MilvusException
 
-from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
+from kvasir.components.stores.collection_checks import not_ours
 from kvasir.components.stores.database_store import DatabaseStore
 from kvasir.components.stores.hybrid import join_legs, resolved, scores_of, similarities
 from kvasir.components.stores.milvus_rows import (
@@ -66,25 +66,17 @@ class MilvusStore(DatabaseStore):
     _errors = (MilvusException,)
     _client: MilvusClient
 
-    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        """Write chunks, replacing those of the same id; durable when it returns."""
-        if len(chunks) == 0:
-            return
-        check_vectors(self._title, self.dimension, vectors, len(chunks))
-        last = {chunk.id: position for position, chunk in enumerate(chunks)}
-        positions = sorted(last.values())
-        chosen = [chunks[position] for position in positions]
-        languages = [str(chunk.metadata.get("language", "")) for chunk in chosen]
-        terms = self._analyzer.document_terms([chunk.passage for chunk in chosen], languages)
+    def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
+        terms = self._terms(chunks)
         self._write(
             {
                 **chunk_row(chunk),
-                "dense": np.asarray(vectors[position], dtype=np.float32),
+                "dense": np.asarray(vector, dtype=np.float32),
                 "sparse": sparse_row(sparse),
             }
-            for chunk, position, sparse in zip(chosen, positions, terms, strict=True)
+            for chunk, vector, sparse in zip(chunks, vectors, terms, strict=True)
         )
-        self._note_terms([chunk.id for chunk in chosen], terms)
+        self._note_terms([chunk.id for chunk in chunks], terms)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete chunks by id; unknown ids are no error."""
@@ -114,18 +106,12 @@ class MilvusStore(DatabaseStore):
         """Return chunks without their vectors; unknown ids are left out."""
         return [chunk_of(row) for row in self._rows(ids, _CHUNK_FIELDS)]
 
-    def search(
-        self, vectors: Matrix, top_k: int, filters: Filter | None = None
-    ) -> list[list[Candidate]]:
-        """Return for each query vector its nearest chunks, best first."""
-        check_vectors(self._title, self.dimension, vectors, len(vectors))
-        if top_k < 1:
-            return [[] for _ in vectors]
+    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
         limit = min(top_k, _MOST_HITS)
         parameters = {"metric_type": self._metric, "params": {"ef": max(128, limit)}}
         queries = [np.asarray(vector, dtype=np.float32) for vector in vectors]
         expression = filter_expression(filters)
-        found = self._search("dense", queries, limit, parameters, expression, ["id"])
+        found = self._search_field("dense", queries, limit, parameters, expression, ["id"])
         return [[self._candidate(row) for row in rows] for rows in found]
 
     def search_hybrid(
@@ -195,13 +181,7 @@ class MilvusStore(DatabaseStore):
         properties = description.get("properties") or {}
         about = properties.get("kvasir") or description["description"] or "{}"
         made_by = json.loads(about).get("fingerprint", "")
-        check_maker(
-            self._title,
-            made_by=made_by,
-            made_dimension=int(fields["dense"]["params"]["dim"]),
-            fingerprint=fingerprint,
-            dimension=self.dimension,
-        )
+        self._check_maker(made_by, int(fields["dense"]["params"]["dim"]), fingerprint)
         index = self._call("opening", self._client.describe_index, self._name, "dense")
         self._metric = str(index["metric_type"])
         self._call("loading", self._client.load_collection, self._name)
@@ -268,7 +248,7 @@ class MilvusStore(DatabaseStore):
         weights = self._inverse_frequencies({term for query in terms for term in query})
         sparse = [{term: weights[term] for term in query if term in weights} for query in terms]
         asked = [position for position, query in enumerate(sparse) if query]
-        found = self._search(
+        found = self._search_field(
             "sparse",
             [sparse[position] for position in asked],
             min(top_k, _MOST_HITS),
@@ -307,7 +287,7 @@ class MilvusStore(DatabaseStore):
 
     def _containing(self, terms: Sequence[int], expression: str) -> dict[int, int]:
         """Count the chunks with each term, up to Milvus's limit."""
-        found = self._search(
+        found = self._search_field(
             "sparse",
             [{term: 1.0} for term in terms],
             _MOST_HITS,
@@ -342,7 +322,7 @@ class MilvusStore(DatabaseStore):
         with self._lock:
             self._frequencies.clear()
 
-    def _search(
+    def _search_field(
         self,
         field: str,
         queries: Sequence[Any],

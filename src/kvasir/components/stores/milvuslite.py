@@ -14,14 +14,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
 from pymilvus import MilvusClient, MilvusException
 
-from kvasir.components.stores.hybrid import join_legs, resolved, scores_of, similarities
+from kvasir.components.stores.database_store import KeywordsInMemory
+from kvasir.components.stores.hybrid import similarities
 from kvasir.components.stores.index_cache import IndexCache, StampInMemory
 from kvasir.components.stores.keyword_index import Postings
 from kvasir.components.stores.milvus import MilvusStore
@@ -29,7 +29,7 @@ from kvasir.components.stores.milvus_rows import filter_expression
 from kvasir.components.stores.store_uris import local_path, make_folder, refuse_credentials
 from kvasir.core.errors import ComponentError, StoreLockedError
 from kvasir.core.filters import Filter
-from kvasir.core.protocols import Candidate, PendingVectors
+from kvasir.core.protocols import Candidate
 from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 
 _FLUSH_FROM = 500
@@ -43,7 +43,7 @@ soon ends the connection for that, and both of them write so to the terminal."""
 _INSTEAD = "set rag.vectordb.type to 'milvus'"
 
 
-class MilvusLiteStore(MilvusStore):
+class MilvusLiteStore(KeywordsInMemory, MilvusStore):
     """Keeps a collection in the process, in a path that ends in ``.db``.
 
     Any other ``uri`` is a folder, and the path is ``milvus.db`` in it.
@@ -51,10 +51,9 @@ class MilvusLiteStore(MilvusStore):
 
     name = "milvuslite"
 
-    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        """Write chunks, replacing those of the same id; durable when it returns."""
+    def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         with self._writing():
-            super().upsert(chunks, vectors)
+            super()._upsert(chunks, vectors)
             self._unflushed += len(chunks)
             self._flush_from(_FLUSH_LATEST)
 
@@ -68,36 +67,9 @@ class MilvusLiteStore(MilvusStore):
         with self._changing:
             super().set_metadata(ids, metadata)
 
-    def search(
-        self, vectors: Matrix, top_k: int, filters: Filter | None = None
-    ) -> list[list[Candidate]]:
-        """Return for each query vector its nearest chunks, best first."""
+    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
         self._flush_if_free()
-        return super().search(vectors, top_k, filters)
-
-    def search_hybrid(
-        self,
-        vectors: Matrix | PendingVectors,
-        queries: Sequence[str],
-        languages: Sequence[str],
-        top_k: int,
-        filters: Filter | None = None,
-    ) -> list[list[Candidate]]:
-        """Return for each query the chunks that either leg finds."""
-        terms = self._analyzer.query_terms(queries, languages)
-        allowed = self._matching(filters)
-        index = self._index.current()
-        words = [
-            [(i, score) for i, score in index.rank(query) if allowed is None or i in allowed]
-            for query in terms
-        ]
-        vectors = resolved(vectors)
-        return [
-            join_legs(scores_of(near), ranking, top_k, partial(self._scores, vector))
-            for near, ranking, vector in zip(
-                self.search(vectors, top_k, filters), words, vectors, strict=True
-            )
-        ]
+        return super()._search(vectors, top_k, filters)
 
     # --- opening and closing -----------------------------------------------------------
 
@@ -191,15 +163,20 @@ class MilvusLiteStore(MilvusStore):
                 )
         return Postings(vectors)
 
-    def _matching(self, filters: Filter | None) -> set[str] | None:
-        """Return the ids of all chunks that pass a filter; None where there is no filter."""
+    def _rank(
+        self, queries: Sequence[SparseVector], filters: Filter | None
+    ) -> list[list[tuple[str, float]]]:
+        pages = self._pages(filter_expression(filters), ["id"], _PAGE) if filters else ()
+        allowed = {row["id"] for rows in pages for row in rows}
+        rankings = super()._rank(queries, filters)
         if filters is None:
-            return None
-        pages = self._pages(filter_expression(filters), ["id"], _PAGE)
-        return {row["id"] for rows in pages for row in rows}
+            return rankings
+        return [[pair for pair in ranking if pair[0] in allowed] for ranking in rankings]
 
-    def _scores(self, query: Matrix, ids: Sequence[str]) -> dict[str, float]:
-        rows = self._rows(ids, ["id", "dense"])
+    def _scores(
+        self, query: Matrix, filters: Filter | None, ids: Sequence[str]
+    ) -> dict[str, float]:
+        rows = self._rows(ids, ["id", "dense"])  # ``_rank`` has applied the filter
         found = {row["id"]: np.asarray(row["dense"], dtype=np.float32) for row in rows}
         return similarities(query, found)
 

@@ -40,6 +40,7 @@ from qdrant_edge import (
 from qdrant_edge import Filter as EdgeFilter
 from qdrant_edge import SparseVector as EdgeSparseVector
 
+from kvasir.components.stores.collection_checks import check_vectors
 from kvasir.components.stores.hybrid import join_legs, resolved
 from kvasir.components.stores.qdrant_edge_folder import INSTEAD, CollectionFolder, drop_collection
 from kvasir.components.stores.qdrant_edge_graph import SEARCH_EF
@@ -61,7 +62,6 @@ from kvasir.components.stores.qdrant_points import (
     translate,
 )
 from kvasir.components.stores.store_uris import refuse_credentials
-from kvasir.core.errors import WrongEmbedderError
 from kvasir.core.filters import Filter
 from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
 from kvasir.core.run import StopToken
@@ -159,7 +159,7 @@ class QdrantStore:
         """Write chunks, replacing those of the same id; durable when it returns."""
         if len(chunks) == 0:
             return
-        self._check_vectors(vectors, len(chunks))
+        check_vectors(self._collection, self.dimension, vectors, len(chunks))
         for start in range(0, len(chunks), _WRITE_BATCH):
             batch = chunks[start : start + _WRITE_BATCH]
             terms = self._analyzer.document_terms(
@@ -275,7 +275,7 @@ class QdrantStore:
         self, vectors: Matrix, top_k: int, filters: Filter | None = None
     ) -> list[list[Candidate]]:
         """Return for each query vector its nearest chunks, best first."""
-        self._check_vectors(vectors, len(vectors))
+        check_vectors(self._collection, self.dimension, vectors, len(vectors))
         condition = self._condition(filters)
         params = self._params(condition)
         return [
@@ -298,7 +298,7 @@ class QdrantStore:
             for terms in self._analyzer.query_terms(queries, languages)
         ]
         vectors = resolved(vectors)
-        self._check_vectors(vectors, len(queries))
+        check_vectors(self._collection, self.dimension, vectors, len(queries))
         params = self._params(condition)
         return [
             join_legs(
@@ -387,14 +387,6 @@ class QdrantStore:
         room = _EARLY_INDEXES - sum(f.startswith(NUMBERS) for f in self._shard.indexed)
         for field in sorted(fields - self._shard.indexed)[: max(0, room)]:
             self._shard.ensure_number_index(field)
-
-    def _check_vectors(self, vectors: Matrix, rows: int) -> None:
-        if vectors.shape != (rows, self.dimension) and (rows or len(vectors)):
-            raise WrongEmbedderError(
-                f"collection '{self._collection}' takes {rows} vectors of {self.dimension} "
-                f"numbers here, not an array {list(vectors.shape)}; use the embedder that made "
-                "the collection, or ingest into a new one"
-            )
 
 
 def _sparse(terms: SparseVector) -> EdgeSparseVector:

@@ -14,7 +14,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
-from kvasir.components.stores.collection_checks import check_maker, check_vectors, not_ours
+from kvasir.components.stores.collection_checks import check_vectors, not_ours
 from kvasir.components.stores.database_store import DatabaseStore
 from kvasir.components.stores.hybrid import join_legs, resolved
 from kvasir.components.stores.qdrant_points import (
@@ -63,16 +63,10 @@ class QdrantServerStore(DatabaseStore):
     _errors = (ApiException, httpx.HTTPError, OSError)
     _client: QdrantClient
 
-    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        """Write chunks, replacing those of the same id; durable when it returns."""
-        if len(chunks) == 0:
-            return
-        check_vectors(self._title, self.dimension, vectors, len(chunks))
-        languages = [str(chunk.metadata.get("language", "und")) for chunk in chunks]
-        terms = self._analyzer.document_terms([chunk.passage for chunk in chunks], languages)
+    def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         points = (
             (_point(chunk, vector, sparse), len(chunk.text))
-            for chunk, vector, sparse in zip(chunks, vectors, terms, strict=True)
+            for chunk, vector, sparse in zip(chunks, vectors, self._terms(chunks), strict=True)
         )
         for batch in sized_batches(points, _BATCH_ROWS, _BATCH_CHARACTERS):
             self._call("writing", self._client.upsert, self._name, batch, wait=True)
@@ -123,13 +117,7 @@ class QdrantServerStore(DatabaseStore):
             for record in self._retrieve(ids, with_payload=CHUNK_FIELDS, with_vectors=False)
         ]
 
-    def search(
-        self, vectors: Matrix, top_k: int, filters: Filter | None = None
-    ) -> list[list[Candidate]]:
-        """Return for each query vector its nearest chunks, best first."""
-        check_vectors(self._title, self.dimension, vectors, len(vectors))
-        if top_k < 1:
-            return [[] for _ in vectors]
+    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
         condition = self._condition(filters)
         requests = [_nearest(v.tolist(), DENSE, top_k, condition) for v in vectors]
         return [_candidates(_near(points)) for points in self._query(requests)]
@@ -212,13 +200,8 @@ class QdrantServerStore(DatabaseStore):
         about = info.config.metadata or {}
         if not isinstance(dense, dict) or DENSE not in dense:
             raise not_ours(self._title)
-        check_maker(
-            self._title,
-            made_by=str(about.get("fingerprint", "")),
-            made_dimension=int(dense[DENSE].size),
-            fingerprint=fingerprint,
-            dimension=self.dimension,
-        )
+        made_by = str(about.get("fingerprint", ""))
+        self._check_maker(made_by, int(dense[DENSE].size), fingerprint)
         self._indexed = set(info.payload_schema or {})
 
     def _create_collection(self, fingerprint: str) -> None:
