@@ -6,10 +6,10 @@
     pipeline = Pipeline()
     pipeline.add_component("retriever", KvasirRetriever(config="kvasir.yaml", top_k=5))
 
-Every component takes a settings file and settings over it by dotted key, and is written to a
-pipeline file as just these; one with secrets among its settings cannot be written, so keep secrets
-in the environment or in the settings file. Components of one process with the same settings share
-one application, so a writer and a retriever can work on one embedded index.
+Every component takes a settings file and settings over it by dotted key; a pipeline file holds just
+these. A component with secrets in its settings cannot be written to a file: keep secrets in the
+environment or in the settings file. Components of one process with the same settings share one
+application, so a writer and a retriever can work on one embedded index.
 
 Source: https://docs.haystack.deepset.ai/docs/custom-components (haystack-ai 3).
 """
@@ -21,6 +21,7 @@ import logging
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,10 @@ from haystack.dataclasses import ByteStream, GeneratedAnswer
 from kvasir.app import App
 from kvasir.collection import Collection
 from kvasir.core.errors import RequestError
-from kvasir.core.filters import Filter, parse_filter
+from kvasir.core.filters import parse_filter
 from kvasir.core.ledger import RESERVED_METADATA
 from kvasir.core.media_types import detect
+from kvasir.core.protocols import Embedder
 from kvasir.core.text import has_scheme
 from kvasir.core.types import Hit, LocalFile, Metadata, MetadataValue, Source
 from kvasir.core.wire import to_json
@@ -43,7 +45,7 @@ from kvasir.settings.masking import hidden_keys
 
 _LOG = logging.getLogger(__name__)
 
-# So that pipeline files with these components load where this module is imported.
+# Haystack loads pipeline files only with components of modules that are allowed.
 allow_deserialization_module(__name__)
 
 
@@ -58,10 +60,13 @@ _APPS: dict[str, _Shared] = {}
 _APPS_LOCK = threading.Lock()
 
 
-class _Connection:
-    """A component's part in an application that components with the same settings share."""
+class _KvasirComponent:
+    """Common base: settings, and an application shared by components with the same settings.
 
-    def __init__(self, config: str | None, settings: Mapping[str, Any] | None) -> None:
+    Haystack makes each component's class again, so ``super()`` would not find it.
+    """
+
+    def __init__(self, config: str | None, settings: dict[str, Any] | None) -> None:
         self.config = config
         self.settings = dict(settings or {})
         self._key = json.dumps(
@@ -70,7 +75,45 @@ class _Connection:
         )
         self._joined = False
 
-    def open(self) -> Collection:
+    def to_dict(self) -> dict[str, Any]:
+        """Return the component as a pipeline file holds it.
+
+        Raises:
+            RequestError: Its settings hold a secret, which anybody could read in the file.
+        """
+        secrets = sorted(hidden_keys(self.settings))
+        if secrets:
+            variables = [f"KVASIR__{key.upper().replace('.', '__')}" for key in secrets]
+            raise RequestError(
+                f"a pipeline file would show {', '.join(secrets)} to everybody: leave it out of "
+                "the component's settings, and give it in the settings file or by the "
+                f"environment, as {', '.join(variables)}"
+            )
+        _, *names = signature(type(self).__init__).parameters
+        return default_to_dict(self, **{name: getattr(self, name) for name in names})
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Any:
+        """Return the component that a pipeline file describes."""
+        return default_from_dict(cls, data)
+
+    def warm_up(self) -> None:
+        """Open the application."""
+        self._open()
+
+    def close(self) -> None:
+        """Release the index and child processes, unless another component uses them."""
+        with _APPS_LOCK:
+            if not self._joined:
+                return
+            self._joined = False
+            shared = _APPS[self._key]
+            shared.users -= 1
+            if shared.users == 0:
+                del _APPS[self._key]
+                shared.collection.close()
+
+    def _open(self) -> Collection:
         """Return the collection, opened if this is its first user."""
         with _APPS_LOCK:
             shared = _APPS.get(self._key)
@@ -83,64 +126,10 @@ class _Connection:
                 self._joined = True
             return shared.collection
 
-    def app(self) -> App:
-        """Return the application of the collection."""
-        self.open()
-        return _APPS[self._key].app
-
-    def close(self) -> None:
-        """Leave; the last user closes the application."""
-        with _APPS_LOCK:
-            if not self._joined:
-                return
-            self._joined = False
-            shared = _APPS[self._key]
-            shared.users -= 1
-            if shared.users == 0:
-                del _APPS[self._key]
-                shared.collection.close()
-
-
-class _KvasirComponent:
-    """What all components have in common: settings, opening and closing.
-
-    Haystack makes each component's class anew, so ``super()`` would not find it.
-    """
-
-    def __init__(self, config: str | None, settings: dict[str, Any] | None) -> None:
-        self._connection = _Connection(config, settings)
-
-    def _parameters(self) -> dict[str, Any]:
-        return {"config": self._connection.config, "settings": self._connection.settings}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the component as a pipeline file holds it.
-
-        Raises:
-            RequestError: Its settings hold a secret, which anybody could read in the file.
-        """
-        secrets = sorted(hidden_keys(self._connection.settings))
-        if secrets:
-            variables = [f"KVASIR__{key.upper().replace('.', '__')}" for key in secrets]
-            raise RequestError(
-                f"a pipeline file would show {', '.join(secrets)} to everybody: leave it out of "
-                "the component's settings, and give it in the settings file or by the "
-                f"environment, as {', '.join(variables)}"
-            )
-        return default_to_dict(self, **self._parameters())
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Any:
-        """Return the component that a pipeline file describes."""
-        return default_from_dict(cls, data)
-
-    def warm_up(self) -> None:
-        """Open the application."""
-        self._connection.open()
-
-    def close(self) -> None:
-        """Release the index and child processes, unless another component uses them."""
-        self._connection.close()
+    def _embedder(self) -> Embedder:
+        """Return the application's embedder, with its model loaded."""
+        self._open()
+        return _APPS[self._key].app.embedder
 
 
 @component
@@ -148,17 +137,16 @@ class KvasirTextEmbedder(_KvasirComponent):
     """Embeds a query with the embedding model of the settings."""
 
     def __init__(self, config: str | None = None, settings: dict[str, Any] | None = None) -> None:
-        """Args: a settings file, and settings over it by dotted key."""
         _KvasirComponent.__init__(self, config, settings)
 
     def warm_up(self) -> None:
         """Load the model."""
-        _ = self._connection.app().embedder
+        self._embedder()
 
     @component.output_types(embedding=list[float])
     def run(self, text: str) -> dict[str, Any]:
         """Return the text's vector, of unit length."""
-        (vector,) = self._connection.app().embedder.embed_queries([text])
+        (vector,) = self._embedder().embed_queries([text])
         return {"embedding": vector.tolist()}
 
 
@@ -173,7 +161,7 @@ class KvasirDocumentEmbedder(_KvasirComponent):
         meta_fields_to_embed: list[str] | None = None,
         embedding_separator: str = "\n",
     ) -> None:
-        """Set what is embedded.
+        """Choose the embedded text.
 
         Args:
             config: A settings file.
@@ -185,22 +173,16 @@ class KvasirDocumentEmbedder(_KvasirComponent):
         self.meta_fields_to_embed = meta_fields_to_embed or []
         self.embedding_separator = embedding_separator
 
-    def _parameters(self) -> dict[str, Any]:
-        return _KvasirComponent._parameters(self) | {
-            "meta_fields_to_embed": self.meta_fields_to_embed,
-            "embedding_separator": self.embedding_separator,
-        }
-
     def warm_up(self) -> None:
         """Load the model."""
-        _ = self._connection.app().embedder
+        self._embedder()
 
     @component.output_types(documents=list[Document])
     def run(self, documents: list[Document]) -> dict[str, Any]:
         """Return the documents with their vectors, of unit length."""
         if not documents:
             return {"documents": []}
-        vectors = self._connection.app().embedder.embed_documents([*map(self._text, documents)])
+        vectors = self._embedder().embed_documents([*map(self._text, documents)])
         return {
             "documents": [
                 replace(document, embedding=vector.tolist())
@@ -226,7 +208,7 @@ class KvasirRetriever(_KvasirComponent):
         filters: dict[str, Any] | None = None,
         min_score_threshold: float | None = None,
     ) -> None:
-        """Set what is retrieved; None means what the settings say.
+        """Set the search; None takes the value of the settings.
 
         Args:
             config: A settings file.
@@ -240,13 +222,6 @@ class KvasirRetriever(_KvasirComponent):
         self.filters = filters
         self.min_score_threshold = min_score_threshold
 
-    def _parameters(self) -> dict[str, Any]:
-        return _KvasirComponent._parameters(self) | {
-            "top_k": self.top_k,
-            "filters": self.filters,
-            "min_score_threshold": self.min_score_threshold,
-        }
-
     @component.output_types(documents=list[Document])
     def run(
         self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
@@ -258,10 +233,10 @@ class KvasirRetriever(_KvasirComponent):
             filters: In place of the component's own.
             top_k: In place of the component's own.
         """
-        hits = self._connection.open().search(
+        hits = self._open().search(
             query,
             top_k=top_k or self.top_k,
-            filters=_filter(filters or self.filters),
+            filters=parse_filter(filters or self.filters),
             min_score_threshold=self.min_score_threshold,
         )
         return {"documents": [to_document(hit) for hit in hits]}
@@ -278,21 +253,18 @@ class KvasirAnswerer(_KvasirComponent):
         top_k: int | None = None,
         filters: dict[str, Any] | None = None,
     ) -> None:
-        """Set what answers are made from; see ``KvasirRetriever``."""
+        """Set the search; see ``KvasirRetriever``."""
         _KvasirComponent.__init__(self, config, settings)
         self.top_k = top_k
         self.filters = filters
-
-    def _parameters(self) -> dict[str, Any]:
-        return _KvasirComponent._parameters(self) | {"top_k": self.top_k, "filters": self.filters}
 
     @component.output_types(answers=list[GeneratedAnswer])
     def run(
         self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
     ) -> dict[str, Any]:
         """Return one answer, with ``refused``, ``confidence`` and ``citations`` in its meta."""
-        answer = self._connection.open().ask(
-            query, top_k=top_k or self.top_k, filters=_filter(filters or self.filters)
+        answer = self._open().ask(
+            query, top_k=top_k or self.top_k, filters=parse_filter(filters or self.filters)
         )
         meta = {
             "refused": answer.refused,
@@ -308,7 +280,6 @@ class KvasirWriter(_KvasirComponent):
     """Ingests files, bytes and documents into a collection as ``kvasir ingest`` does."""
 
     def __init__(self, config: str | None = None, settings: dict[str, Any] | None = None) -> None:
-        """Args: a settings file, and settings over it by dotted key."""
         _KvasirComponent.__init__(self, config, settings)
 
     @component.output_types(documents_written=int, failed=list[dict[str, str]])
@@ -317,21 +288,20 @@ class KvasirWriter(_KvasirComponent):
         sources: list[str | Path | ByteStream] | None = None,
         documents: list[Document] | None = None,
     ) -> dict[str, Any]:
-        """Read, splits and embeds; what has not changed since last time is left alone.
+        """Ingest sources and texts; unchanged ones are not embedded again.
 
         Args:
             sources: Paths, folders, addresses, or bytes with ``file_path`` or ``file_name`` in
                 their metadata.
             documents: Texts, as Haystack's converters make them: not yet split or embedded.
-                ``file_path`` of their metadata, else their id, is what they are called.
+                Their name is ``file_path`` of their metadata, or else their id.
 
-        The other metadata of bytes and documents go into the collection, for filters. What is
-        neither text, a number nor true or false cannot be kept there, and is left out with a
-        warning.
+        Other metadata of bytes and documents go into the collection, for filters. Values that are
+        not text, a number or true/false are left out with a warning.
 
         Returns:
-            ``documents_written``: how many documents are new or replaced. ``failed``: source,
-            reason and message of what could not be read.
+            ``documents_written``: number of new or replaced documents. ``failed``: source, reason
+            and message of each failure.
         """
         named: list[tuple[Input, Metadata]] = []
         for source in sources or []:
@@ -342,7 +312,7 @@ class KvasirWriter(_KvasirComponent):
             uri = str(document.meta.get("file_path") or document.id)
             text = (document.content or "").encode()
             named.append(((Source(uri, "text/plain"), text), _metadata(uri, document.meta)))
-        collection = self._connection.open()
+        collection = self._open()
         reports = [collection.ingest(*inputs, metadata=given) for inputs, given in _grouped(named)]
         return {
             "documents_written": sum(len(each.added) + len(each.replaced) for each in reports),
@@ -351,9 +321,9 @@ class KvasirWriter(_KvasirComponent):
 
 
 def to_document(hit: Hit) -> Document:
-    """Return a hit as a Haystack document; its metadata say where the passage stands."""
+    """Return a hit as a Haystack document, with the passage's location in its metadata."""
     chunk = hit.chunk
-    place = {
+    location = {
         "document_id": chunk.document_id,
         "page": chunk.page,
         "headings": list(chunk.headings),
@@ -362,11 +332,7 @@ def to_document(hit: Hit) -> Document:
         "dense_score": hit.dense_score,
         "lexical_score": hit.lexical_score,
     }
-    return Document(chunk.id, chunk.text, meta=dict(chunk.metadata) | place, score=hit.score)
-
-
-def _filter(filters: dict[str, Any] | None) -> Filter | None:
-    return parse_filter(filters)
+    return Document(chunk.id, chunk.text, meta=dict(chunk.metadata) | location, score=hit.score)
 
 
 def _local(source: str | Path) -> Input:
@@ -383,7 +349,7 @@ def _upload(stream: ByteStream) -> tuple[Input, Metadata]:
 
 
 def _metadata(uri: str, meta: Mapping[str, Any]) -> Metadata:
-    """Return what a collection can keep of metadata; say what it cannot."""
+    """Return the metadata that a collection can keep; warn about the others."""
     kept: dict[str, MetadataValue] = {}
     for name, value in meta.items():
         if name in ("file_path", "file_name") and str(value) == uri:
@@ -402,7 +368,7 @@ def _metadata(uri: str, meta: Mapping[str, Any]) -> Metadata:
 def _grouped(
     named: Iterable[tuple[Input, Metadata]],
 ) -> list[tuple[list[Input], Metadata | None]]:
-    """Put together what has the same metadata; without any, a document keeps what it has."""
+    """Group inputs of the same metadata; None, for no metadata, keeps those of a document."""
     groups: dict[str, tuple[list[Input], Metadata | None]] = {}
     for each, metadata in named:
         inputs, _ = groups.setdefault(json.dumps(metadata, sort_keys=True), ([], metadata or None))

@@ -1,7 +1,7 @@
-"""Makes the Haystack objects that settings name.
+"""Create Haystack objects from settings.
 
-Settings give a class as ``package.module:Class`` and its ``init_parameters`` in the form that
-Haystack's own pipeline files have, so that secrets may be named by environment variable.
+Settings name a class as ``package.module:Class``, with ``init_parameters`` in the form of
+Haystack's pipeline files, which may name secrets by environment variable.
 
 Source: https://docs.haystack.deepset.ai/docs/serialization
 """
@@ -35,12 +35,7 @@ def load_class(option: str, name: str) -> type[Any]:
 
 
 def make(option: str, name: str, init_parameters: Mapping[str, Any]) -> Any:
-    """Make an object of a Haystack class.
-
-    Args:
-        option: Which option names it, for messages.
-        name: As for ``load_class``.
-        init_parameters: Its constructor's parameters, as in a pipeline file.
+    """Create an object of the class ``name``; ``option`` is for messages.
 
     Raises:
         SettingsError: There is no such class, or it does not take these parameters.

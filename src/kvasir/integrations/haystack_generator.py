@@ -1,4 +1,4 @@
-"""Any Haystack chat generator as what writes the answers.
+"""Any Haystack chat generator as Kvasir's generator.
 
 Source: https://docs.haystack.deepset.ai/docs/generators (haystack-ai 3).
 """
@@ -25,11 +25,11 @@ _ROLES = {
 
 
 class _BrokenOffError(Exception):
-    """The reader has enough."""
+    """The reader stopped."""
 
 
 class HaystackGenerator:
-    """Lets a Haystack chat generator write the answer; streams where it does."""
+    """Generates answers with a Haystack chat generator; streams if that one does."""
 
     def __init__(
         self,
@@ -38,14 +38,14 @@ class HaystackGenerator:
         context_window: int | None = None,
         max_tokens: int = 1024,
     ) -> None:
-        """Make the chat generator.
+        """Create the chat generator.
 
         Args:
-            component: Its class, as ``haystack.components.generators.chat:OpenAIChatGenerator``.
+            component: Its class: ``haystack.components.generators.chat:OpenAIChatGenerator``.
             init_parameters: Its parameters, as in a Haystack pipeline file.
-            context_window: The model's context length in tokens, when it must be respected.
-            max_tokens: What is kept free of it for an answer, in tokens; the component's own
-                parameters keep answers to that length.
+            context_window: The model's context length in tokens; None: unlimited.
+            max_tokens: Tokens of it reserved for the answer; the component's own parameters limit
+                the answer itself.
 
         Raises:
             SettingsError: The class or its parameters are unusable.
@@ -75,10 +75,10 @@ class HaystackGenerator:
             ComponentError: The chat generator failed.
         """
         pieces: SimpleQueue[str | Exception | None] = SimpleQueue()
-        enough = threading.Event()
-        # The pieces come by callback, and are wanted one after the other.
+        stopped = threading.Event()
+        # A thread, because pieces come by callback.
         writer = threading.Thread(
-            target=self._write, args=(prompt, pieces, enough), daemon=True, name="kvasir-haystack"
+            target=self._write, args=(prompt, pieces, stopped), daemon=True, name="kvasir-haystack"
         )
         writer.start()
         try:
@@ -87,22 +87,22 @@ class HaystackGenerator:
                     raise ComponentError("haystack", "answering", piece) from piece
                 yield piece
         finally:
-            enough.set()
+            stopped.set()
 
     def _write(
         self,
         prompt: Prompt,
         pieces: SimpleQueue[str | Exception | None],
-        enough: threading.Event,
+        stopped: threading.Event,
     ) -> None:
-        said = False
+        has_text = False
 
         def on_chunk(chunk: StreamingChunk) -> None:
-            nonlocal said
-            if enough.is_set():
+            nonlocal has_text
+            if stopped.is_set():
                 raise _BrokenOffError
             if chunk.content:
-                said = True
+                has_text = True
                 pieces.put(chunk.content)
 
         messages = [_ROLES[message.role](message.content) for message in prompt.messages]
@@ -110,7 +110,7 @@ class HaystackGenerator:
             self._warm_up()
             options = {"streaming_callback": on_chunk} if self._streams else {}
             replies = self._component.run(messages=messages, **options)["replies"]
-            if not said and replies and replies[0].text:
+            if not has_text and replies and replies[0].text:
                 pieces.put(replies[0].text)
             pieces.put(None)
         except _BrokenOffError:

@@ -1,14 +1,12 @@
-"""Any Haystack document store as a place for a collection.
+"""Any Haystack document store as a vector store.
 
-A document store can write, delete and filter; searching by vector is done by a retriever that
-belongs to it, where one is named, and otherwise by comparing everything. Whatever scores a
-retriever gives, the scores here come from the vectors, so they are the same in every store.
+A document store writes, deletes and filters. The retriever in the settings searches by vector;
+without one, every vector is compared. Scores are computed here, so they are the same in each store.
 
-What filters look at is kept in fields of our own: for each metadata field one with a digest of
-type and value, and for numbers one with the number. So text, numbers and truth values stay
-apart, no field name clashes with the store's, and no text is taken for a date. Collections
-share a document store; one more document for each keeps what belongs to the whole, with a
-stamp that changes with every write: the keyword index, which lives in memory, follows it.
+Filters use extra fields: a digest of type and value for each metadata field, and the number of each
+numeric one. So text, numbers and truth values stay apart, no field name clashes with the store's,
+and no text is parsed as a date. Collections share a document store. One more document for each
+holds its fingerprint, dimension and the stamp of the keyword index in memory.
 
 Source: https://docs.haystack.deepset.ai/docs/document-store (haystack-ai 3).
 """
@@ -42,9 +40,9 @@ T = TypeVar("T")
 _NAMESPACE = uuid.UUID("0d6e8f9c-3b1f-5a57-8a0e-7a2a54ce4b0d")
 _IDS_AT_ONCE = 100
 _SCAN_SHARE = 5
-"""Where more than one in so many chunks are asked for by id, all are read instead."""
+"""All chunks are read for a request of more than a fifth of them by id."""
 _NOTHING = "-"
-"""No digest; a list for ``in`` may not be empty in every store."""
+"""Equal to no digest: some stores refuse an empty list for ``in``."""
 
 
 class HaystackStore(KeywordsInMemory):
@@ -64,7 +62,7 @@ class HaystackStore(KeywordsInMemory):
         retriever: str | None = None,
         retriever_parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        """Open a collection, and creates it where there is none.
+        """Open a collection, or create it.
 
         Args:
             collection: Any name.
@@ -75,8 +73,7 @@ class HaystackStore(KeywordsInMemory):
                 ``haystack.document_stores.in_memory:InMemoryDocumentStore``.
             init_parameters: Its parameters, as in a Haystack pipeline file. Embeddings must be
                 returned with documents.
-            retriever: The class of the embedding retriever that belongs to it; without one
-                every vector is compared.
+            retriever: The class of its embedding retriever; without one every vector is compared.
             retriever_parameters: The retriever's parameters, without ``document_store``.
 
         Raises:
@@ -135,7 +132,7 @@ class HaystackStore(KeywordsInMemory):
     def scroll(
         self, filters: Filter | None = None, batch_size: int = 1000
     ) -> Iterator[list[tuple[Chunk, Matrix]]]:
-        """Yield every chunk with its vector; Haystack reads them all at once."""
+        """Yield every chunk with its vector; Haystack reads all at once."""
         found = self._read(self._where(filters))
         for start in range(0, len(found), batch_size):
             yield [self._pair(document) for document in found[start : start + batch_size]]
@@ -181,8 +178,6 @@ class HaystackStore(KeywordsInMemory):
                 if hasattr(self._documents, name):
                     getattr(self._documents, name)()
 
-    # --- what belongs to the whole collection ------------------------------------------
-
     def _check(self, fingerprint: str) -> None:
         about = self._about()
         if about is None:
@@ -223,10 +218,8 @@ class HaystackStore(KeywordsInMemory):
             }
         )
 
-    # --- reading and writing documents -------------------------------------------------
-
     def _document_id(self, chunk_id: str) -> str:
-        """Return an id of its own for each collection that a chunk is in."""
+        """Return a document id that differs by collection."""
         return str(uuid.uuid5(_NAMESPACE, f"{self._key}/{chunk_id}"))
 
     def _to_document(self, chunk: Chunk, vector: Matrix, sparse: SparseVector) -> Document:
@@ -304,7 +297,7 @@ def _retriever(name: str | None, parameters: Mapping[str, Any], document_store: 
 
 
 def _meta(key: str, chunk: Chunk, terms: str) -> dict[str, Any]:
-    """Return what a document carries: readable fields, and those that Kvasir reads."""
+    """Return a document's metadata: readable fields, and those that Kvasir reads."""
     meta: dict[str, Any] = {
         name: chunk.metadata[name]
         for name in ("source_uri", "title", "language")
@@ -343,14 +336,14 @@ def _vectors(documents: Sequence[Document]) -> dict[str, Matrix]:
 
 
 def _nearest(vectors: Mapping[str, Matrix], query: Matrix, top_k: int) -> list[Candidate]:
-    """Return the best of vectors by the cosine, computed here."""
+    """Return the nearest vectors by cosine."""
     scores = similarities(query, vectors)
     best = sorted(scores, key=scores.__getitem__, reverse=True)[:top_k]
     return [Candidate(chunk_id, scores[chunk_id]) for chunk_id in best]
 
 
 def _condition(filters: Filter) -> dict[str, Any]:
-    """Say a filter in Haystack's syntax, on the fields that ``_meta`` makes."""
+    """Return a filter in Haystack's syntax, over the fields of ``_meta``."""
     if not isinstance(filters, Comparison):
         conditions = [_condition(item) for item in filters.conditions]
         return {"operator": filters.operator, "conditions": conditions}
@@ -371,5 +364,5 @@ def _condition(filters: Filter) -> dict[str, Any]:
 
 
 def _value(value: MetadataValue) -> str:
-    """Return a digest that is equal where ``core.filters`` calls values equal."""
+    """Return a digest, equal for values that ``core.filters`` calls equal."""
     return tagged_rows.text_digest(":".join(tagged_rows.typed(value)))

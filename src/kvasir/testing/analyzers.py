@@ -16,7 +16,6 @@ class AnalyzerContract:
 
     @pytest.fixture
     def analyzer(self) -> TextAnalyzer:
-        """Override this one."""
         raise NotImplementedError("override the fixture analyzer in your test class")
 
     def test_every_text_has_its_terms_in_order(self, analyzer: TextAnalyzer) -> None:

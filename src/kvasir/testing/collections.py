@@ -1,15 +1,13 @@
-"""The contract of a collection: what ``Collection`` promises, whatever implements it.
-
-Subclass it, and override the fixture ``open_collection``; pytest does the rest::
+"""The contract of every implementation of ``Collection``: subclass it and override one fixture.
 
     class TestMyCollection(CollectionContract):
         @pytest.fixture
         def open_collection(self, tmp_path):
             return lambda name="contract", filters=None: my_lease(tmp_path, name, filters)
 
-All leases that one fixture gives are on the same collections. ``filters`` is what the operator
-limits every search to; where it differs, all leases before have ended. Documents are uploads of
-plain text, and answers are quotations that are not refused (``answer.refuse: false``).
+All leases of one fixture are on the same collections. ``filters`` is the operator's filter for
+every search; a test closes its leases before it opens one with another filter. Documents are
+uploads of plain text, and answers are quotations that are not refused (``answer.refuse: false``).
 """
 
 from __future__ import annotations
@@ -64,30 +62,27 @@ class CollectionContract:
 
     @pytest.fixture
     def open_collection(self) -> OpenCollection:
-        """Give a function that leases collections; override it."""
         raise NotImplementedError("override the fixture 'open_collection'")
 
     @pytest.fixture
     def copy_address(self, tmp_path: Any) -> StoreAddress:
-        """Give the address to which collections are copied; override it for other stores."""
+        """Return the address to which collections are copied; override it for other stores."""
         return StoreAddress("qdrant", str(tmp_path / "copies"))
 
     @pytest.fixture
     def empty(self, open_collection: OpenCollection) -> Iterator[Any]:
-        """Give a lease on a collection that does not exist."""
+        """Yield a lease on a collection that does not exist."""
         with open_collection() as lease:
             yield lease
 
     @pytest.fixture
     def collection(self, empty: Any) -> Any:
-        """Give a lease on a collection of three documents, each with its topic."""
+        """Yield a lease on a collection of three documents, each with its topic."""
         for uri, text in TEXTS.items():
             topic = uri.removeprefix("upload:").removesuffix(".txt")
             report = empty.ingest(upload(uri, text), metadata={"topic": topic})
             assert (report.added, report.failed) == ([uri], [])
         return empty
-
-    # --- searching ---------------------------------------------------------------------
 
     def test_the_best_hit_holds_what_was_asked_for(self, collection: Any) -> None:
         hits = collection.search(QUESTION)
@@ -128,8 +123,6 @@ class CollectionContract:
             assert limited.search(QUESTION, filters="topic=mead") == []
             assert limited.ask(QUESTION, filters="topic=mead").hits == ()
 
-    # --- answering ---------------------------------------------------------------------
-
     def test_an_answer_cites_what_stands_in_the_document(self, collection: Any) -> None:
         answer = collection.ask(QUESTION)
         assert "dwarfs" in answer.text
@@ -167,8 +160,6 @@ class CollectionContract:
             with pytest.raises(KvasirError):
                 _ = stream.answer
         assert collection.ask(QUESTION).citations
-
-    # --- documents ---------------------------------------------------------------------
 
     def test_documents_are_listed_by_source(self, collection: Any) -> None:
         records = collection.documents()
@@ -208,8 +199,6 @@ class CollectionContract:
         assert record.source_uri == MEAD
         assert collection.document(record.id) == record
         assert collection.text(MEAD) == collection.text(record.id) == TEXTS[MEAD]
-
-    # --- writing -----------------------------------------------------------------------
 
     def test_an_ingest_says_what_it_did(self, collection: Any) -> None:
         report = collection.ingest(
@@ -280,8 +269,6 @@ class CollectionContract:
         assert collection.ingest(upload(MEAD, "Mead is sold out.")).added == [MEAD]
         assert uris(collection.search(QUESTION)) == [MEAD]
         assert collection.chunk_count() == 1
-
-    # --- maintenance -------------------------------------------------------------------
 
     def test_the_record_tells_what_made_the_collection(self, collection: Any) -> None:
         record = collection.record()
@@ -355,8 +342,6 @@ class CollectionContract:
             again = loads(type(value), text)
             assert type(again) is type(value)
             assert dumps(again) == text
-
-    # --- errors ------------------------------------------------------------------------
 
     def test_an_unknown_collection_is_one_error(self, empty: Any) -> None:
         calls = [*_reads(empty), lambda: empty.delete(MEAD), empty.drop, empty.repair]

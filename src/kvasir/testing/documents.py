@@ -1,4 +1,4 @@
-"""Documents made for tests: as many as wanted, each different, always the same."""
+"""Documents generated for tests."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ def write_notes(folder: Path, count: int, seed: int = 0) -> list[Path]:
     """Write small text files and return their paths.
 
     Args:
-        folder: Made when it is not there.
-        count: How many files.
-        seed: The same seed writes the same words.
+        folder: Created if needed.
+        count: Number of files, each with other text.
+        seed: The same seed gives the same texts.
     """
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for number in range(count):
         sentences = []
         for _ in range(4):
-            first, second = chance.choices(_NOUNS, k=2)
-            verb, value = chance.choice(_VERBS), chance.randrange(1000)
+            first, second = rng.choices(_NOUNS, k=2)
+            verb, value = rng.choice(_VERBS), rng.randrange(1000)
             sentences.append(f"The {first} of note {number} {verb} the {second} {value}.")
         path = folder / f"note-{number:04d}.txt"
         path.write_text(" ".join(sentences) + "\n", "utf-8")

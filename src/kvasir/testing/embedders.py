@@ -42,7 +42,6 @@ class EmbedderContract:
 
     @pytest.fixture
     def embedder(self) -> Embedder:
-        """Return the embedder under test; override it."""
         raise NotImplementedError("override the fixture 'embedder'")
 
     @pytest.fixture(params=["documents", "queries"])

@@ -1,7 +1,6 @@
 """Small, exact components for tests: no model, no files, the same results every time.
 
-``MemoryStore`` is also the oracle of the contract suites: it scans every chunk, and applies
-``core.filters.matches`` and the BM25 formula as they are written.
+``MemoryStore`` scans every chunk with ``core.filters.matches`` and the plain BM25 formula.
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.components.stores.collection_checks import check_maker, check_vectors
-from kvasir.core.errors import ComponentError
+from kvasir.components.stores.collection_checks import check_vectors
+from kvasir.components.stores.database_store import ClientStore
+from kvasir.components.stores.hybrid import resolved
 from kvasir.core.filters import Filter, matches
 from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
 from kvasir.core.scoring import inverse_document_frequency
@@ -116,13 +116,15 @@ class _StoredCollection:
     terms: dict[str, SparseVector] = field(default_factory=dict)
 
 
-class MemoryStore:
+class MemoryStore(ClientStore):
     """Keeps a collection in the process and searches it by scanning everything.
 
     Collections of the same ``uri`` outlive the object, so that a store can be reopened;
     without a ``uri`` each store is alone.
     """
 
+    name = "memory"
+    _errors = ()
     _collections: ClassVar[dict[tuple[str, str], _StoredCollection]] = {}
     _collections_lock: ClassVar[threading.Lock] = threading.Lock()
 
@@ -134,41 +136,27 @@ class MemoryStore:
         analyzer: TextAnalyzer | None = None,
         fingerprint: str = "",
     ) -> None:
-        self.dimension = dimension
-        self._collection = collection
-        self._analyzer = analyzer or FakeAnalyzer()
+        super().__init__(collection, dimension, analyzer or FakeAnalyzer())
         self._lock = threading.RLock()
         new = _StoredCollection(dimension, fingerprint)
         with self._collections_lock:
             stored = self._collections.setdefault((uri, collection), new) if uri else new
-        check_maker(
-            collection,
-            made_by=stored.fingerprint,
-            made_dimension=stored.dimension,
-            fingerprint=fingerprint,
-            dimension=dimension,
-        )
+        self._check_maker(stored.fingerprint, stored.dimension, fingerprint)
         self._stored = stored
         self._key = (uri, collection)
-        self._closed = False
 
-    def flush(self) -> None:
-        self._check_open("flushing")
-
-    def drop(self) -> None:
+    def _drop(self) -> None:
         self._check_open("deleting the collection")
         with self._collections_lock:
             self._collections.pop(self._key, None)
         self._stored = _StoredCollection(self.dimension, "")
-        self.close()
 
-    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
+    def _disconnect(self) -> None:
+        pass
+
+    def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         self._check_open("writing")
-        if len(chunks) == 0:
-            return
-        check_vectors(self._collection, self.dimension, vectors, len(chunks))
-        languages = [str(chunk.metadata.get("language", "")) for chunk in chunks]
-        weights = self._analyzer.document_terms([chunk.passage for chunk in chunks], languages)
+        weights = self._terms(chunks)
         with self._lock:
             for chunk, vector, weight in zip(chunks, vectors, weights, strict=True):
                 self._stored.chunks[chunk.id] = chunk
@@ -202,10 +190,8 @@ class MemoryStore:
     def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
         return [chunk for chunk, _ in self.fetch(ids)]
 
-    def search(
-        self, vectors: Matrix, top_k: int, filters: Filter | None = None
-    ) -> list[list[Candidate]]:
-        return [near[: max(0, top_k)] for near in self._compare(vectors, filters)]
+    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
+        return [near[:top_k] for near in self._compare(vectors, filters)]
 
     def search_hybrid(
         self,
@@ -216,8 +202,8 @@ class MemoryStore:
         filters: Filter | None = None,
     ) -> list[list[Candidate]]:
         words = self._rank_words(queries, languages, top_k, filters)
-        if not isinstance(vectors, np.ndarray):
-            vectors = vectors.result()
+        vectors = resolved(vectors)
+        check_vectors(self._title, self.dimension, vectors, len(vectors))
         results = []
         for near, best in zip(self._compare(vectors, filters), words, strict=True):
             chosen = {candidate.chunk_id for candidate in near[: max(0, top_k)]} | set(best)
@@ -232,7 +218,6 @@ class MemoryStore:
 
     def _compare(self, vectors: Matrix, filters: Filter | None) -> list[list[Candidate]]:
         """Return for each query vector all chunks, nearest first."""
-        check_vectors(self._collection, self.dimension, vectors, len(vectors))
         with self._lock:
             found = self._select(filters)
             if not found:
@@ -285,13 +270,6 @@ class MemoryStore:
                 if chunk_id in self._stored.chunks:
                     chunk = self._stored.chunks[chunk_id]
                     self._stored.chunks[chunk_id] = replace(chunk, metadata=dict(metadata))
-
-    def close(self) -> None:
-        self._closed = True
-
-    def _check_open(self, doing: str) -> None:
-        if self._closed:
-            raise ComponentError("memory", doing, "the store is closed")
 
     def _select(self, filters: Filter | None) -> list[Chunk]:
         self._check_open("reading")

@@ -47,7 +47,6 @@ class GeneratorContract:
 
     @pytest.fixture
     def generator(self) -> Generator:
-        """Return the generator under test; override this."""
         raise NotImplementedError("override the fixture 'generator'")
 
     @pytest.fixture
@@ -56,19 +55,16 @@ class GeneratorContract:
         return make_prompt()
 
     def test_an_answer_is_text_in_pieces(self, generator: Generator, prompt: Prompt) -> None:
-        """Pieces are strings, and together they say something."""
         pieces = list(generator.generate(prompt))
         assert all(isinstance(piece, str) for piece in pieces)
         assert "".join(pieces).strip()
 
     def test_generate_returns_an_iterator(self, generator: Generator, prompt: Prompt) -> None:
-        """So that an answer can stream."""
         assert isinstance(generator.generate(prompt), Iterator)
 
     def test_the_answer_cites_a_source_that_bears_it_out(
         self, generator: Generator, prompt: Prompt
     ) -> None:
-        """At least one marker points to a hit of the prompt, and its quote stands there."""
         checker = CitationChecker(prompt.question, prompt.hits)
         for piece in generator.generate(prompt):
             checker.feed(piece)
@@ -79,20 +75,17 @@ class GeneratorContract:
             assert text[citation.start : citation.end] == citation.quote
 
     def test_letters_of_any_script_come_through(self, generator: Generator, prompt: Prompt) -> None:
-        """No replacement characters, no escapes."""
         text = "".join(generator.generate(prompt))
         assert "\ufffd" not in text
         assert not re.search(r"\\u[0-9a-f]{4}", text)
 
     def test_an_answer_may_be_broken_off(self, generator: Generator, prompt: Prompt) -> None:
-        """A reader who has enough does no harm to the next one."""
         pieces = generator.generate(prompt)
         next(pieces)
         del pieces
         assert "".join(generator.generate(prompt)).strip()
 
     def test_several_answers_at_once_do_not_mix(self, generator: Generator, prompt: Prompt) -> None:
-        """Every method may be called from several threads."""
 
         def answer(_: int) -> str:
             return "".join(generator.generate(prompt))
@@ -102,7 +95,6 @@ class GeneratorContract:
         assert all(answer.strip() for answer in answers)
 
     def test_a_context_length_is_a_positive_number(self, generator: Generator) -> None:
-        """Where the generator has one at all."""
         if isinstance(generator, BoundedContext):
             tokens = generator.context_tokens()
             assert tokens is None or tokens > 0
@@ -110,7 +102,6 @@ class GeneratorContract:
     def test_a_generator_with_a_context_length_says_how_long_an_answer_may_be(
         self, generator: Generator
     ) -> None:
-        """Without it, no prompt would be fitted to the context."""
         if hasattr(generator, "context_tokens"):
             assert isinstance(generator, BoundedContext)
             assert generator.answer_tokens > 0

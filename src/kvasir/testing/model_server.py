@@ -1,7 +1,6 @@
 """A language-model server on the loopback: real HTTP, OpenAI's protocol, scripted replies.
 
-For tests of everything that talks to a model. The script sees the messages and yields the
-pieces of the reply; it runs in the server's thread, so that it may wait for the test.
+The script runs in the server's thread, so it may wait for the test.
 """
 
 from __future__ import annotations
@@ -22,13 +21,12 @@ class ModelServer:
 
     Attributes:
         base_url: Its address.
-        script: What replies; may be replaced at any time.
+        script: Makes the replies; may be replaced at any time.
         requests: The bodies of all requests so far.
         broken_off: Set when a client left before the end of a reply.
     """
 
     def __init__(self, base_url: str, script: Script) -> None:
-        """Args: the address, and what replies."""
         self.base_url = base_url
         self.script = script
         self.requests: list[dict[str, Any]] = []

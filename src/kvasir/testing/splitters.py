@@ -75,7 +75,7 @@ DOCUMENTS = (
 
 
 def uncovered(document: Document, chunks: list[Chunk]) -> str:
-    """Return what of a document's text stands in no chunk's text, white space removed."""
+    """Return the parts of a text that are in no chunk, without white space."""
     seen = bytearray(len(document.text))
     for chunk in chunks:
         seen[chunk.start : chunk.end] = b"\1" * (chunk.end - chunk.start)
@@ -95,7 +95,6 @@ class SplitterContract:
 
     @pytest.fixture
     def splitter(self) -> Splitter:
-        """Return the splitter under test; override it."""
         raise NotImplementedError("override the fixture 'splitter'")
 
     @pytest.fixture(params=range(len(DOCUMENTS)), ids=lambda n: f"document{n}")

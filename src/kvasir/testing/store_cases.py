@@ -1,4 +1,4 @@
-"""What the contract suite of the stores writes, asks and compares."""
+"""Data, searches and checks of the contract suite for stores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCORE_TOLERANCE = 1e-3
 
 
 def make_chunk(number: int, text: str | None = None, metadata: Metadata | None = None) -> Chunk:
-    """Return a chunk of its own id for each number; English unless its metadata differ."""
+    """Return a chunk whose id depends on the number."""
     text = f"This is chunk number {number}." if text is None else text
     document = document_id(f"/contract/{number // 10}.md")
     return Chunk(
@@ -201,11 +201,7 @@ def search_texts(
     top_k: int,
     filters: Filter | None = None,
 ) -> list[list[Hit]]:
-    """Return what the keyword leg of a hybrid search finds, best first, with its chunks.
-
-    ``score`` is the BM25 score divided by the best one's. The vectors that the search needs are
-    always the same.
-    """
+    """Return the hits of the keyword leg alone; ``score`` is the BM25 score by the best one's."""
     assert isinstance(store, LexicalSearch), "the store has no keyword index"
     vectors = make_vectors(len(queries), store.dimension, seed=8)
     results = []
@@ -222,7 +218,7 @@ def search_words(store: VectorStore, query: str, top_k: int = 5) -> list[Hit]:
 
 
 def _hits(store: VectorStore, scored: Sequence[tuple[float, Candidate]]) -> list[Hit]:
-    """Read the chunks of candidates; every one must be there, as nobody deletes meanwhile."""
+    """Return the candidates as hits; every chunk must exist."""
     chunks = {c.id: c for c in store.fetch_chunks([c.chunk_id for _, c in scored])}
     return [
         Hit(chunks[candidate.chunk_id], score, candidate.dense_score, candidate.lexical_score)
@@ -284,5 +280,5 @@ class _Approximate:
 
 
 def approximately(expected: Any) -> Any:
-    """Return what equals the same hits in the same order with nearly the same scores."""
+    """Return a value that equals the same hits in the same order with nearly the same scores."""
     return _Approximate(expected)

@@ -8,10 +8,10 @@
 
             return open_store
 
-``open_store`` is called several times in a test: a second call reopens what the first one
-wrote. The suite closes every store that it opens. Tests of the keyword index run where the
-class expects ``LexicalSearch``, as it does by default: a store with other capabilities says so in
-``expected_capabilities``. The oracle of all filters is ``core.filters.matches``.
+A test may call ``open_store`` several times; a later call reopens the same data. The suite closes
+every store. ``expected_capabilities`` lists the capabilities of the store, by default
+``LexicalSearch``, which the tests of the keyword index need. ``core.filters.matches`` is the oracle
+of all filters.
 """
 
 from __future__ import annotations
@@ -55,8 +55,6 @@ __all__ = ["OpenStore", "StoreContract"]
 
 class StoreContract(SearchContract, KeywordContract):
     """What must hold for every store; see the module on how to use it."""
-
-    # --- capabilities ------------------------------------------------------------------
 
     def test_the_store_has_the_expected_capabilities_and_no_others(
         self, store: VectorStore
@@ -111,8 +109,6 @@ class StoreContract(SearchContract, KeywordContract):
             with pytest.raises(ComponentError, match="the store is closed"):
                 call()
         store.close()
-
-    # --- writing and reading -----------------------------------------------------------
 
     def test_a_dropped_collection_can_be_made_anew_for_another_embedder(
         self, opened: OpenStore
@@ -293,8 +289,6 @@ class StoreContract(SearchContract, KeywordContract):
         if self.has_keywords:
             assert search_texts(store, ["number 2"], ["en"], 1)[0][0].chunk == expected[2]
 
-    # --- opening -----------------------------------------------------------------------
-
     def test_a_reopened_collection_keeps_everything(self, opened: OpenStore) -> None:
         store = opened(fingerprint="one")
         chunks = [replace(make_chunk(i), headings=("A", f"B {i}"), page=None) for i in range(30)]
@@ -361,8 +355,6 @@ class StoreContract(SearchContract, KeywordContract):
             store = opened(collection=name)
             assert list(everything(store)) == [make_chunk(number).id], name
             store.close()
-
-    # --- several at once ---------------------------------------------------------------
 
     def test_readers_do_not_disturb_each_other_or_the_writer(self, store: VectorStore) -> None:
         chunks, vectors, queries = fifty_chunks()

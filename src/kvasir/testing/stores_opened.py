@@ -18,7 +18,7 @@ CAPABILITIES: dict[type, str] = {LexicalSearch: "search_hybrid", Optimizable: "o
 
 
 class OpenStore(Protocol):
-    """Opens a store, or opens it again; what it keeps lives at one place for each test."""
+    """Opens the store, or opens it again: its data stay in one place during a test."""
 
     def __call__(
         self, dimension: int = DIMENSION, fingerprint: str = "", collection: str = "contract"
@@ -28,15 +28,15 @@ class OpenStore(Protocol):
 
 @cache
 def _bm25() -> TextAnalyzer:
-    """Return the one analyzer of all tests: nothing changes it, and its models are costly."""
+    """Return one analyzer for all tests: loading its models is slow."""
     return cast(TextAnalyzer, registry.build("analyzers", "bm25", {}))
 
 
 class OpenedStores:
-    """Opens the stores of a contract suite, and says what they must be able to do."""
+    """Fixtures that open stores, and the capabilities that the stores must have."""
 
     expected_capabilities: ClassVar[frozenset[type]] = frozenset({LexicalSearch})
-    """Which of ``CAPABILITIES`` the store has: it must have these, and no others."""
+    """The members of ``CAPABILITIES`` that the store must have; it may have no others."""
 
     @property
     def has_keywords(self) -> bool:
@@ -50,7 +50,6 @@ class OpenedStores:
 
     @pytest.fixture
     def open_store(self) -> OpenStore:
-        """Override this one."""
         raise NotImplementedError("override the fixture open_store in your test class")
 
     @pytest.fixture

@@ -35,8 +35,6 @@ from kvasir.testing.stores_opened import OpenedStores, OpenStore
 class SearchContract(OpenedStores):
     """What must hold for searches by vectors and for filters."""
 
-    # --- dense search ------------------------------------------------------------------
-
     def test_dense_score_is_half_of_one_plus_cosine(self, store: VectorStore) -> None:
         chunks, vectors, queries = fifty_chunks()
         store.upsert(chunks, vectors)
@@ -100,8 +98,6 @@ class SearchContract(OpenedStores):
                 lexical = {c.chunk_id: c.lexical_score for c in found[row] if c.lexical_score}
                 expected = {hit.chunk.id: hit.lexical_score for hit in words[row]}
                 assert lexical == pytest.approx(expected)
-
-    # --- filters -----------------------------------------------------------------------
 
     def test_every_operator_on_every_type_of_value(self, store: VectorStore) -> None:
         chunks = [make_chunk(i, metadata={"value": v}) for i, v in enumerate(TYPED_VALUES)]

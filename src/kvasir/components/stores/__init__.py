@@ -1,3 +1,3 @@
-"""Stores: where chunks and vectors are kept and searched, one file an implementation."""
+"""Vector stores: they keep and search chunks with their vectors, one file per store."""
 
 EXTRAS = {"milvuslite": "milvus", "milvus": "milvus", "chroma": "chroma", "qdrant-server": "qdrant"}

@@ -1,14 +1,11 @@
 """Chroma, in a folder or as a server (``chroma run``).
 
-Chroma's own sparse index is for its cloud alone, and its full-text search knows no ranking;
-so the keyword leg is ours: each record carries its term weights, and the process keeps them
-in memory (``postings``). They are read when the first question comes, and again when another
-store has written: every write changes a stamp in the collection's metadata, before and after,
-and a writer keeps its index only where no other one wrote meanwhile. A folder keeps a copy of
-the index in one file, so that the next start is quick.
+Chroma has a sparse index in its cloud only, and its full-text search does not rank. So each record
+holds its term weights, and the keyword index is in memory (``index_cache``), with a stamp in the
+collection's metadata. A folder has a copy of the index in a file, for a fast start.
 
-Chroma itself lets any number of processes write into one folder, and what one writes another
-may not find. So one process owns a folder; its stores share it.
+Chroma lets several processes write into one folder, but one may not find what another writes. So
+one process owns a folder; its stores share it.
 
 Chroma must not be used across a fork of the process.
 
@@ -155,8 +152,6 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
                     metadatas=[entries_of(chunk) for chunk in known],
                 )
 
-    # --- opening -----------------------------------------------------------------------
-
     def _connect(
         self, uri: str, token: str | None, username: str | None, password: str | None
     ) -> None:
@@ -240,8 +235,6 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
         if self.count() == 0:
             self._index.start_empty()
 
-    # --- writing -----------------------------------------------------------------------
-
     def _write(self, chunks: Sequence[Chunk], vectors: Matrix) -> list[SparseVector]:
         """Write chunks and return their terms."""
         terms = self._terms(chunks)
@@ -267,8 +260,6 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
             "opening", self._client.get_collection, self._name, embedding_function=None
         )
         return str((opened.metadata or {}).get("stamp", ""))
-
-    # --- reading -----------------------------------------------------------------------
 
     def _load_index(self, stamp: str) -> Postings:
         saved = Postings.load(self._index_file, stamp) if self._index_file else None

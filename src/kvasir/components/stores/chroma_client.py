@@ -1,4 +1,4 @@
-"""Connections to Chroma: a folder or a server, never with telemetry."""
+"""Connections to a Chroma folder or server, without telemetry."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def open_folder(folder: Path) -> Any:
 
 
 def chroma_address(uri: str) -> str:
-    """Return the address of a Chroma server, which is a host and a port and nothing more.
+    """Check the address of a Chroma server, a host and a port, and return it.
 
     Raises:
         SettingsError: It is no address, or has a path, a query or credentials.

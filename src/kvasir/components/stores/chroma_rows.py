@@ -1,4 +1,4 @@
-"""How a chunk lies in a Chroma record, and how filters are said to Chroma."""
+"""Convert chunks to Chroma records and back, and filters to Chroma's syntax."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kvasir.components.stores import tagged_rows
-from kvasir.components.stores.tagged_rows import Condition, Every, HasTag, InRange
+from kvasir.components.stores.tagged_rows import Condition, HasTag, InRange
 from kvasir.core.filters import Filter
 from kvasir.core.types import Chunk, Matrix
 
@@ -19,10 +19,10 @@ _RANGES = {">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
 
 
 def entries_of(chunk: Chunk) -> dict[str, Any]:
-    """Return what a record keeps besides text, vector and terms.
+    """Return a record's metadata without the terms.
 
-    Chroma adds entries to those of a former version: a number that is left over does no
-    harm, as ranges ask for the number's tag, too, and tags are replaced as one.
+    An update of a record keeps the numbers of the former version. Ranges do not find them, because
+    they ask for the number's tag, too, and tags are replaced.
     """
     return {
         "record": tagged_rows.record(chunk),
@@ -48,11 +48,11 @@ def pairs_of(found: dict[str, Any]) -> list[tuple[Chunk, Matrix]]:
 
 
 def where_clause(filters: Filter | None) -> dict[str, Any] | None:
-    """Return a filter as Chroma takes it."""
-    return None if filters is None else _say(tagged_rows.condition(filters))
+    """Return a filter in Chroma's syntax."""
+    return None if filters is None else _to_where(tagged_rows.condition(filters))
 
 
-def _say(condition: Condition) -> dict[str, Any]:
+def _to_where(condition: Condition) -> dict[str, Any]:
     if isinstance(condition, HasTag):
         operator = "$contains" if condition.present else "$not_contains"
         parts = [{"tags": {operator: tag}} for tag in condition.tags]
@@ -60,8 +60,8 @@ def _say(condition: Condition) -> dict[str, Any]:
     if isinstance(condition, InRange):
         compared = {condition.field: {_RANGES[condition.operator]: condition.number}}
         return {"$and": [{"tags": {"$contains": condition.tag}}, compared]}
-    parts = [_say(part) for part in condition.parts]
-    return _joined(parts, every=isinstance(condition, Every))
+    parts = [_to_where(part) for part in condition.parts]
+    return _joined(parts, every=condition.every)
 
 
 def _joined(parts: list[dict[str, Any]], *, every: bool) -> dict[str, Any]:

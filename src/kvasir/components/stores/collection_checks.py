@@ -1,4 +1,4 @@
-"""What several stores check in the same words: vectors' shape, a collection's maker and name."""
+"""Checks shared by stores: the vectors' shape, the collection's embedder and its name."""
 
 from __future__ import annotations
 
@@ -26,14 +26,7 @@ def check_vectors(collection: str, dimension: int, vectors: Matrix, rows: int) -
 def check_maker(
     collection: str, *, made_by: str, made_dimension: int, fingerprint: str, dimension: int
 ) -> None:
-    """Check that a collection is one of the present embedder's.
-
-    Args:
-        collection: Its name.
-        made_by: Fingerprint of the embedder that made it; "" where it is not known.
-        made_dimension: Length of its vectors.
-        fingerprint: Of the present embedder; "" accepts any.
-        dimension: Length of the present embedder's vectors.
+    """Check that the present embedder made a collection; an empty fingerprint matches any.
 
     Raises:
         WrongEmbedderError: Another one made it.
@@ -52,7 +45,7 @@ def not_ours(collection: str) -> ConflictError:
 
 
 def accepted_name(name: str) -> str:
-    """Return a name of letters, digits and underscores: a good name itself, others changed.
+    """Return a name of letters, digits and underscores, unchanged if possible.
 
     Changed names end in a digest of the original, so that no two collections share one.
     """

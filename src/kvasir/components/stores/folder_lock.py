@@ -1,4 +1,4 @@
-"""Who has a folder open: a lock in it, and a note for the process that comes second."""
+"""A lock on a folder, with a note about its owner for other processes."""
 
 from __future__ import annotations
 
@@ -17,31 +17,28 @@ from kvasir.core.errors import StoreLockedError
 
 
 class SharedFolder:
-    """A folder of one process, in which any number of its objects may hold on.
-
-    The first one takes the lock and the last one gives it back.
-    """
+    """A folder of one process, shared by its objects: the last one to close releases the lock."""
 
     _guard = threading.Lock()
 
     def __init__(self, folder: Path, uri: str, lock_timeout: float = 0.5) -> None:
-        """Hold on to the folder.
+        """Lock the folder.
 
         Args:
-            folder: The folder, which is there.
+            folder: An existing folder.
             uri: Its name in the settings, for messages.
-            lock_timeout: Seconds to wait for another process to let go.
+            lock_timeout: Seconds to wait for another process to release it.
 
         Raises:
             SettingsError: It cannot be written to.
             StoreLockedError: Another process holds it.
         """
-        place = folder.resolve()
-        self._owner = place / "kvasir-owner.json"
+        folder = folder.resolve()
+        self._owner = folder / "kvasir-owner.json"
         self._held = False
         # A singleton counts how often this process has taken the lock.
         self._lock = FileLock(
-            place / "kvasir-lock", timeout=lock_timeout, thread_local=False, is_singleton=True
+            folder / "kvasir-lock", timeout=lock_timeout, thread_local=False, is_singleton=True
         )
         with self._guard:
             try:
@@ -51,15 +48,15 @@ class SharedFolder:
             except Timeout:
                 raise StoreLockedError(who_holds(f"the folder {uri}", self._owner)) from None
             except OSError as error:
-                self._let_go()
+                self._release()
                 raise unusable(folder, error) from error
 
     def close(self) -> None:
-        """Let go; a second call does nothing."""
+        """Release the folder; a second call does nothing."""
         with self._guard:
-            self._let_go()
+            self._release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if not self._held:
             return
         self._held = False
@@ -69,18 +66,13 @@ class SharedFolder:
 
 
 def write_owner(path: Path) -> None:
-    """Note that this process has a folder open."""
+    """Write a note that this process has a folder open."""
     since = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
     replace_json(path, {"pid": os.getpid(), "command": running_command(), "since": since})
 
 
 def who_holds(what: str, owner: Path) -> str:
-    """Return the sentence for the process that comes second.
-
-    Args:
-        what: What it wanted, such as ``collection 'manuals' in ./data``.
-        owner: The file that ``write_owner`` wrote.
-    """
+    """Return a message that says which process uses ``what``; ``owner`` is the owner's note."""
     try:
         known = json.loads(owner.read_text("utf-8"))
         who = f"process {known['pid']} ({known['command']}), since {known['since']}"
@@ -102,7 +94,7 @@ def replace_json(path: Path, content: dict[str, object]) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-    # The step is done; that it is also on the disk is asked for where the system knows how.
+    # Some systems cannot flush a folder; the replacement itself is done.
     with suppress(OSError):
         handle = os.open(path.parent, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""What the hybrid searches of all stores share: waiting for vectors, joining the two legs."""
+"""Common parts of hybrid search: wait for the query vectors, join the two legs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_AT_ONCE = 2000
 
 
 def resolved(vectors: Matrix | PendingVectors) -> Matrix:
-    """Return the query vectors, waiting for them where they are still being computed."""
+    """Return the query vectors; wait for them if necessary."""
     return vectors if isinstance(vectors, np.ndarray) else vectors.result()
 
 
@@ -42,12 +42,11 @@ def join_legs(
     """Join the nearest chunks of one query with the best of its keyword ranking.
 
     Args:
-        dense: The ``dense_score`` of the nearest chunks; what else is taken is added to it.
+        dense: The ``dense_score`` of the nearest chunks; those from the ranking are added to it.
         words: Chunk ids with BM25 scores, best first. It may be longer than ``top_k`` and hold
-            chunks that are gone or that the filter excludes.
-        top_k: How many chunks to take from the keyword ranking.
-        score: Return the ``dense_score`` of given chunks; leave out those that are gone or that
-            the filter excludes.
+            deleted chunks or chunks that the filter excludes.
+        top_k: Number of chunks to take from the keyword ranking.
+        score: Returns the ``dense_score`` of given chunks, without the deleted and excluded ones.
     """
     lexical: dict[str, float] = {}
     size = top_k

@@ -1,9 +1,8 @@
-"""A keyword index in memory, kept in step with a collection that other processes write too.
+"""A cache of a collection's keyword index, for collections with several writing processes.
 
-Every write changes a stamp in the collection, before and after. An index is current while the
-stamp in the collection is the one it was read at, or one that this object has put since.
-Searches never wait for a write: they read the index that the write is changing. They wait for
-each other only while the index is read from the database.
+Every write changes a stamp in the collection at its beginning and end. The index is current while
+the collection's stamp is the one from loading, or one that this object wrote later. Searches do
+not wait for writes; they wait for each other only while the index is loaded.
 """
 
 from __future__ import annotations
@@ -18,24 +17,9 @@ from kvasir.components.stores.keyword_index import Postings
 from kvasir.core.types import SparseVector
 
 _STAMPS = 64
-"""Stamps remembered: a slow search may still hold one of some writes before."""
+"""Number of remembered stamps: a slow search may have read an older one."""
 
 Change = tuple[Sequence[str], Iterable[SparseVector] | None]
-
-
-class StampInMemory:
-    """The stamp of a collection that only this process can write."""
-
-    def __init__(self) -> None:
-        self._stamp = ""
-
-    def read(self) -> str:
-        """Return the stamp of the last write."""
-        return self._stamp
-
-    def put(self, stamp: str) -> None:
-        """Set the stamp."""
-        self._stamp = stamp
 
 
 class IndexCache:
@@ -49,14 +33,14 @@ class IndexCache:
         load: Callable[[str], Postings],
         count: Callable[[], int] | None = None,
     ) -> None:
-        """Prepare an index that is read when it is first needed.
+        """Prepare the cache; the first search loads the index.
 
         Args:
-            read_stamp: Return the collection's stamp.
-            put_stamp: Change the collection's stamp.
-            load: Read the whole index, for the stamp that the collection has.
-            count: Return how many chunks the collection has, where that is cheap: it shows a
-                writer that was done between reading the stamp and changing it.
+            read_stamp: Returns the collection's stamp.
+            put_stamp: Changes the collection's stamp.
+            load: Reads the whole index; gets the collection's stamp.
+            count: Returns the number of chunks, if that is cheap. It detects a writer that
+                finished between reading and changing the stamp.
         """
         self._read_stamp = read_stamp
         self._put_stamp = put_stamp
@@ -67,17 +51,17 @@ class IndexCache:
         self._guard = threading.Lock()  # held for moments, never over a call of the database
         self._index: Postings | None = None
         self._stamps: deque[str] = deque(maxlen=_STAMPS)
-        self._missed: list[Change] | None = None
+        self._pending_changes: list[Change] | None = None
 
     def start_empty(self) -> None:
-        """Take the collection for empty: its index need never be read then."""
+        """Start with an empty index, for an empty collection."""
         stamp = self._read_stamp()
         with self._guard:
             self._index = Postings()
             self._stamps.append(stamp)
 
     def current(self) -> Postings:
-        """Return the index, read from the database where it is not current."""
+        """Return the index, loaded again if it is not current."""
         index = self._known(self._read_stamp())
         if index is not None:
             return index
@@ -91,8 +75,8 @@ class IndexCache:
         """Announce a write to other processes; one thread writes at a time.
 
         Yields:
-            Call it after each step of the write, with the ids of the chunks and their new
-            terms, or None where they were deleted.
+            A function to call after each step of the write, with the ids of the chunks and
+            their new terms, or None for deleted chunks.
         """
         with self._writing:
             before, started = self._read_stamp(), uuid.uuid4().hex
@@ -110,20 +94,20 @@ class IndexCache:
                 raise
 
     def snapshot(self) -> tuple[Postings, str] | None:
-        """Return the index and its stamp after the write in progress; None if not in memory."""
+        """Return the index and its stamp after the current write; None if it is not loaded."""
         with self._writing, self._guard:
             return None if self._index is None else (self._index, self._stamps[-1])
 
     def forget(self) -> None:
-        """Drop the index; it is read again when it is needed."""
+        """Drop the index; the next search loads it."""
         with self._guard:
             self._drop()
 
     def _finish(self, started: str) -> None:
-        """Announce that a write is done, and keep the index if no other process wrote.
+        """Announce the end of a write, and keep the index if no other process wrote.
 
-        The database cannot compare and set in one step: a stamp that comes in between is
-        overwritten here, but its writer sees that at its own end, and puts one more.
+        The database has no compare-and-set: this may overwrite another writer's stamp, which that
+        writer then detects at its own end.
         """
         index, final = self._index, uuid.uuid4().hex
         alone = self._read_stamp() == started
@@ -139,33 +123,33 @@ class IndexCache:
             return self._index if stamp in self._stamps else None
 
     def _loaded(self, stamp: str) -> Postings:
-        missed: list[Change] = []
+        pending: list[Change] = []
         with self._guard:
             if stamp not in self._stamps:
                 self._drop()
                 self._stamps.append(stamp)
-            self._missed = missed
+            self._pending_changes = pending
         try:
             index = self._load(stamp)
             with self._guard:
-                for change in missed:
+                for change in pending:
                     index.change(*change)
-                if self._missed is missed:  # else another process wrote meanwhile
+                if self._pending_changes is pending:  # else another process wrote meanwhile
                     self._index = index
             return index
         finally:
             with self._guard:
-                if self._missed is missed:
-                    self._missed = None
+                if self._pending_changes is pending:
+                    self._pending_changes = None
 
     def _change(self, ids: Sequence[str], terms: Iterable[SparseVector] | None) -> None:
         with self._guard:
             if self._index is not None:
                 self._index.change(ids, terms)
-            if self._missed is not None:
-                self._missed.append((ids, terms))
+            if self._pending_changes is not None:
+                self._pending_changes.append((ids, terms))
 
     def _drop(self) -> None:
         self._index = None
-        self._missed = None
+        self._pending_changes = None
         self._stamps.clear()

@@ -35,13 +35,12 @@ class Postings:
     """The term weights of a collection's chunks; threads may rank while others change them."""
 
     def __init__(self, vectors: dict[str, SparseVector] | None = None) -> None:
-        """Args: the weights by chunk id."""
         self._vectors = vectors or {}
         self._columns: _Columns | None = None
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """Return of how many chunks there are weights."""
+        """Return the number of chunks."""
         return len(self._vectors)
 
     def change(self, ids: Sequence[str], vectors: Iterable[SparseVector] | None) -> None:
@@ -77,13 +76,8 @@ class Postings:
     def save(self, path: Path, stamp: str) -> None:
         """Write the index to a file, for ``load`` with the same stamp."""
         partial = path.with_suffix(".partial")
-        with self._lock:
-            self._save(partial, stamp)
-        partial.replace(path)
-
-    def _save(self, path: Path, stamp: str) -> None:
-        lengths = [len(vector.indices) for vector in self._vectors.values()]
-        with path.open("wb") as file:
+        with self._lock, partial.open("wb") as file:
+            lengths = [len(vector.indices) for vector in self._vectors.values()]
             np.savez(
                 file,
                 stamp=np.array(stamp),
@@ -92,10 +86,11 @@ class Postings:
                 terms=_joined([v.indices for v in self._vectors.values()], np.uint32),
                 weights=_joined([v.values for v in self._vectors.values()], np.float32),
             )
+        partial.replace(path)
 
     @classmethod
     def load(cls, path: Path, stamp: str) -> Postings | None:
-        """Read what ``save`` wrote; None when there is no file with that stamp."""
+        """Read an index that ``save`` wrote; None if there is no file with that stamp."""
         if not path.is_file():
             return None
         with np.load(path, allow_pickle=False) as file:
@@ -136,7 +131,7 @@ def pack(vector: SparseVector) -> bytes:
 
 
 def unpack(data: bytes) -> SparseVector:
-    """Return what ``pack`` was given."""
+    """Return the term weights that ``pack`` converted."""
     half = len(data) // 2
     indices = np.frombuffer(data[:half], dtype="<u4").astype(np.uint32)
     return SparseVector(indices, np.frombuffer(data[half:], dtype="<f4").astype(np.float32))

@@ -1,9 +1,9 @@
 """A Milvus server, through ``MilvusClient``; ``milvuslite`` keeps the same rows in the process.
 
-Milvus's own BM25 function is not used: it cuts text by rules of its own. Our analyzer's term
-weights lie in a sparse field with inner product instead, and a query's weights are the IDF of
-its terms, counted by searching each term alone: exactly up to Milvus's limit to one answer, and
-from a sample of the chunks beyond it. So every store ranks alike.
+Milvus's own BM25 function is not used, because it has its own tokenizer. A sparse field with inner
+product holds the analyzer's term weights, so every store ranks alike. A query's weights are the IDF
+of its terms. A search for each single term counts its chunks, exactly up to Milvus's limit of
+results, above it from a sample.
 
 Source: https://milvus.io/docs (pymilvus 3.0, milvus-lite 3.2).
 """
@@ -29,8 +29,8 @@ from kvasir.components.stores.milvus_rows import (
     chunk_of,
     chunk_row,
     filter_expression,
-    known_form,
     sparse_row,
+    well_formed,
 )
 from kvasir.components.stores.store_uris import server_address
 from kvasir.core.batches import batches, sized_batches
@@ -40,8 +40,8 @@ from kvasir.core.protocols import Candidate, PendingVectors
 from kvasir.core.scoring import dense_score, inverse_document_frequency
 from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 
-# Both log what they raise, and pymilvus writes its log to the terminal: leave logs to those who
-# ask for them. A null handler keeps Python from writing them to the terminal in their place.
+# Both log the errors that they raise, and pymilvus logs to the terminal. The null handler keeps
+# Python from writing these logs to the terminal instead.
 for _log in (logging.getLogger("pymilvus"), logging.getLogger("milvus_lite")):
     for _handler in [each for each in _log.handlers if type(each) is logging.StreamHandler]:
         _log.removeHandler(_handler)
@@ -54,7 +54,7 @@ _BATCH_CHARACTERS = 4_000_000
 _MOST_HITS = 16_384
 """Milvus's limit to the results of one query."""
 _MAX_FREQUENCIES = 100_000
-"""Terms whose frequencies are kept between searches."""
+"""Most terms with a cached frequency."""
 _GRAPH = {"index_type": "HNSW", "params": {"M": 16, "efConstruction": 200}}
 _CHUNK_FIELDS = ["id", "text", "record"]
 
@@ -80,7 +80,7 @@ class MilvusStore(DatabaseStore):
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete chunks by id; unknown ids are no error."""
-        known = known_form(ids)
+        known = well_formed(ids)
         for batch in batches(known, 1000):
             self._call("deleting", self._client.delete, self._name, ids=batch)
         self._note_terms(known, None)
@@ -148,8 +148,6 @@ class MilvusStore(DatabaseStore):
             }
             for row in rows
         )
-
-    # --- opening -----------------------------------------------------------------------
 
     def _connect(
         self, uri: str, token: str | None, username: str | None, password: str | None
@@ -222,7 +220,7 @@ class MilvusStore(DatabaseStore):
                 self._name,
                 properties={"kvasir": about},
             )
-        # An empty collection is indexed at once: waiting would take half a second an index.
+        # Waiting takes half a second per index, and an empty collection needs none.
         self._call(
             "creating an index",
             self._client.create_index,
@@ -230,8 +228,6 @@ class MilvusStore(DatabaseStore):
             indexes,
             sync=False,
         )
-
-    # --- reading -----------------------------------------------------------------------
 
     def _search_words(
         self,
@@ -266,7 +262,7 @@ class MilvusStore(DatabaseStore):
             return {}
         count = self.count()
         with self._lock:
-            # Other processes write too; and the words that readers ask for have no end.
+            # Other processes write too, and the cache must not grow without limit.
             if count != self._counted or len(self._frequencies) > _MAX_FREQUENCIES:
                 self._frequencies.clear()
                 self._counted = count
@@ -300,9 +296,8 @@ class MilvusStore(DatabaseStore):
     def _estimate(self, terms: Sequence[int], total: int) -> dict[int, int]:
         """Estimate how many chunks have each term, where that is more than one answer holds.
 
-        Ids are digests, so those that end in as many zeros as needed are a fair sample, small
-        enough to be counted: at 1,000,000 chunks some 3,900, and a term that is in 2 % of all
-        is found in 78 of them. Without a sample the term counts as being everywhere.
+        Ids are digests, so the ids that end in some zeros are a fair sample: of 1,000,000 chunks
+        about 3,900. Without a sample the term counts as being in every chunk.
         """
         zeros = 1
         while total > _MOST_HITS * 16**zeros:
@@ -318,7 +313,7 @@ class MilvusStore(DatabaseStore):
         }
 
     def _note_terms(self, ids: list[str], terms: list[SparseVector] | None) -> None:
-        """Note that chunks have new terms, or none any more."""
+        """Record new terms of chunks, or None for deleted chunks."""
         with self._lock:
             self._frequencies.clear()
 
@@ -382,7 +377,7 @@ class MilvusStore(DatabaseStore):
 
     def _rows(self, ids: Sequence[str], fields: list[str]) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
-        for batch in batches(known_form(ids), 500):
+        for batch in batches(well_formed(ids), 500):
             rows += self._call(
                 "reading", self._client.get, self._name, ids=batch, output_fields=fields
             )

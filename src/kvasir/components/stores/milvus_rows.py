@@ -1,7 +1,7 @@
-"""How a chunk lies in a row of Milvus, and how filters are said to it.
+"""Convert chunks to Milvus rows and back, and filters to Milvus expressions.
 
-Filters name no user's value and no field: see ``chunk_rows``. (Expression templates would
-serve on a server; Milvus Lite 3.2 does not know them.)
+Expressions hold digests, not a user's values or fields: see ``tagged_rows``. (Milvus Lite 3.2 lacks
+expression templates.)
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kvasir.components.stores import tagged_rows
-from kvasir.components.stores.tagged_rows import Condition, Every, HasTag, InRange
+from kvasir.components.stores.tagged_rows import Condition, HasTag, InRange
 from kvasir.core.errors import ComponentError
 from kvasir.core.filters import Filter
 from kvasir.core.types import Chunk, SparseVector
@@ -26,14 +26,14 @@ _ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 
 
 def chunk_row(chunk: Chunk) -> dict[str, Any]:
-    """Return what a row keeps besides the vectors.
+    """Return a row without the vectors.
 
     Raises:
-        ComponentError: The id is none, or there is more metadata than a row takes.
+        ComponentError: The id is malformed, or the metadata do not fit into a row.
     """
     if not _ID.fullmatch(chunk.id):
         raise ComponentError("milvus", "writing", f"'{chunk.id}' is not a chunk's id")
-    # One text: Milvus Lite looks for a substring fifty times faster than into an array.
+    # One text: Milvus Lite searches a substring fifty times faster than an array.
     tags = " ".join(tagged_rows.tags(chunk.metadata))
     if len(tags) > MOST_BYTES:
         raise ComponentError(
@@ -57,7 +57,7 @@ def chunk_of(row: dict[str, Any]) -> Chunk:
 
 
 def sparse_row(terms: SparseVector) -> dict[int, float]:
-    """Return term weights as Milvus takes them."""
+    """Return term weights in Milvus's form."""
     weights = dict(zip(terms.indices.tolist(), terms.values.tolist(), strict=True))
     weights.pop(2**32 - 1, None)  # the one id that Milvus does not take
     return weights or _NO_TERM
@@ -67,27 +67,27 @@ def _pieces(text: str) -> list[str]:
     return [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
 
 
-def known_form(ids: Sequence[str]) -> list[str]:
-    """Leave out what cannot be a chunk's id, so that nothing else enters an expression."""
+def well_formed(ids: Sequence[str]) -> list[str]:
+    """Return the distinct well-formed ids: nothing else may enter an expression."""
     return [chunk_id for chunk_id in dict.fromkeys(ids) if _ID.fullmatch(chunk_id)]
 
 
 def filter_expression(filters: Filter | None) -> str:
-    """Return a filter as Milvus takes it; empty for none."""
-    return "" if filters is None else _say(tagged_rows.condition(filters))
+    """Return a filter as a Milvus expression; empty for none."""
+    return "" if filters is None else _to_expression(tagged_rows.condition(filters))
 
 
-def _say(condition: Condition) -> str:
+def _to_expression(condition: Condition) -> str:
     if isinstance(condition, HasTag):
         if not condition.tags:
             return 'id == ""' if condition.present else 'id != ""'
-        said = " or ".join(f'tags like "%{tag}%"' for tag in condition.tags)
-        return f"({said})" if condition.present else f"not ({said})"
+        matching = " or ".join(f'tags like "%{tag}%"' for tag in condition.tags)
+        return f"({matching})" if condition.present else f"not ({matching})"
     if isinstance(condition, InRange):
         path = f'numbers["{condition.field}"]'
         there = f'tags like "%{condition.tag}%"'
         return f"({there} and {path} {condition.operator} {condition.number!r})"
     if not condition.parts:
-        return 'id != ""' if isinstance(condition, Every) else 'id == ""'
-    word = " and " if isinstance(condition, Every) else " or "
-    return "(" + word.join(_say(part) for part in condition.parts) + ")"
+        return 'id != ""' if condition.every else 'id == ""'
+    word = " and " if condition.every else " or "
+    return "(" + word.join(_to_expression(part) for part in condition.parts) + ")"

@@ -1,12 +1,11 @@
 """Milvus Lite: Milvus's rows in one path, in the process.
 
-The rows are those of ``milvus``. Two things are done in another way, all measured at 20,000
-chunks (docs/decisions/0006-other-stores.md):
+The rows are those of ``milvus``, with two differences, measured at 20,000 chunks
+(docs/decisions/0006-other-stores.md):
 
-- What is not flushed yet is read slowly, so that a search flushes first when much is.
-- The keyword leg ranks in memory (``postings``): Milvus Lite's own sparse index takes its BM25
-  statistics from each segment alone and counts in plain Python. One process owns the path, so
-  the index cannot be outdated by another; between two runs it is kept in a file.
+- Unflushed chunks are read slowly, so a search flushes first if there are many.
+- Keywords are ranked in memory: Milvus Lite's sparse index takes its BM25 statistics from single
+  segments, and is slow. One process owns the path; a file keeps the index between two runs.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from pymilvus import MilvusClient, MilvusException
 
 from kvasir.components.stores.database_store import KeywordsInMemory
 from kvasir.components.stores.hybrid import similarities
-from kvasir.components.stores.index_cache import IndexCache, StampInMemory
+from kvasir.components.stores.index_cache import IndexCache
 from kvasir.components.stores.keyword_index import Postings
 from kvasir.components.stores.milvus import MilvusStore
 from kvasir.components.stores.milvus_rows import filter_expression
@@ -33,13 +33,12 @@ from kvasir.core.protocols import Candidate
 from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 
 _FLUSH_FROM = 500
-"""Unflushed chunks that a search does not wait for: they cost it a few milliseconds."""
+"""A search flushes from this many unflushed chunks; fewer cost it a few milliseconds."""
 _FLUSH_LATEST = 4_000
-"""Unflushed chunks that a write flushes itself: searches meanwhile must not find too many."""
+"""A write flushes from this many unflushed chunks."""
 _PAGE = 1000
 _NO_PINGS = {"grpc.keepalive_time_ms": 2**31 - 1}
-"""pymilvus asks every ten seconds whether its server is there. Milvus Lite's, in this process,
-soon ends the connection for that, and both of them write so to the terminal."""
+"""Milvus Lite closes a connection with pymilvus's pings, and both report it on the terminal."""
 _INSTEAD = "set rag.vectordb.type to 'milvus'"
 
 
@@ -71,8 +70,6 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
         self._flush_if_free()
         return super()._search(vectors, top_k, filters)
 
-    # --- opening and closing -----------------------------------------------------------
-
     def _connect(
         self, uri: str, token: str | None, username: str | None, password: str | None
     ) -> None:
@@ -81,8 +78,12 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
         if path.suffix != ".db":
             path = path / "milvus.db"
         self._index_file = path / f"kvasir-{self._name}.npz"
-        stamp = StampInMemory()
-        self._index = IndexCache(read_stamp=stamp.read, put_stamp=stamp.put, load=self._load_index)
+        self._stamp = ""  # in memory: only this process can write
+        self._index = IndexCache(
+            read_stamp=lambda: self._stamp,
+            put_stamp=partial(setattr, self, "_stamp"),
+            load=self._load_index,
+        )
         self._changing = threading.RLock()
         self._changed: Callable[[list[str], list[SparseVector] | None], None] | None = None
         self._unflushed = 0
@@ -99,7 +100,7 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
 
     def _open_collection(self, fingerprint: str) -> None:
         super()._open_collection(fingerprint)
-        self._unflushed = _FLUSH_FROM  # what a former process left is not known
+        self._unflushed = _FLUSH_FROM  # unknown after a former process
         if self.count() == 0:
             self._index.start_empty()
 
@@ -111,18 +112,16 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
             super()._drop()
 
     def _before_closing(self) -> None:
-        """Keep the keyword index for the next start."""
+        """Save the keyword index for the next start."""
         with self._changing:
             kept = self._index.snapshot()
             if kept is not None and not self._index_file.exists():
                 kept[0].save(self._index_file, str(self.count()))
             self._flush_from(_FLUSH_FROM)
 
-    # --- writing -----------------------------------------------------------------------
-
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Let one thread write, and note in the keyword index what it writes."""
+        """Let one thread write, and record its changes in the keyword index."""
         with self._changing, self._index.writing() as changed:
             self._index_file.unlink(missing_ok=True)  # a crash from here on must not revive it
             self._changed = changed
@@ -133,7 +132,7 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
         self._changed(ids, terms)
 
     def _flush_if_free(self) -> None:
-        """Flush if it is due, unless something is being written: a search does not wait for it."""
+        """Flush if it is due; during a write do nothing, because a search must not wait."""
         if self._changing.acquire(blocking=False):
             try:
                 self._flush_from(_FLUSH_FROM)
@@ -144,8 +143,6 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
         if self._unflushed >= least:
             self._call("flushing", self._client.flush, self._name)
             self._unflushed = 0
-
-    # --- reading -----------------------------------------------------------------------
 
     def _load_index(self, stamp: str) -> Postings:
         saved = Postings.load(self._index_file, str(self.count()))
@@ -182,7 +179,7 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
 
 
 def _is_held(path: Path) -> bool:
-    """Return True if a process has a Milvus Lite file open, which pymilvus keeps to itself."""
+    """Return True if a process has a Milvus Lite file open."""
     lock = FileLock(path / "LOCK")
     try:
         lock.acquire(blocking=False)

@@ -1,10 +1,9 @@
 """The default store: Qdrant's engine in the process, in a folder (Qdrant Edge).
 
-At 100,000 chunks it answers in under a millisecond, where the other embedded stores that were
-measured take 40 to 400 (docs/decisions/0007-embedded-store.md). The engine has one owner at a
-time; its traps are dealt with in the modules beside this one: ``collection_folder`` (owner,
-record), ``qdrant_shard`` and ``qdrant_graph`` (renewing the search graph while it is in use),
-``qdrant_layout`` (points and filters, shared with Qdrant servers).
+Why this one: docs/decisions/0007-embedded-store.md. The engine has one owner at a time.
+``qdrant_edge_folder`` holds the lock and the collection's record, ``qdrant_edge_shard`` and
+``qdrant_edge_graph`` rebuild the search graph during use, ``qdrant_points`` converts points and
+filters, also for servers.
 
 Source: https://qdrant.tech/documentation/edge/ and the package's type stubs, version 0.9.
 """
@@ -74,16 +73,16 @@ _DIALECT = Dialect(
 _RESCORED = QuantizationSearchParams(rescore=True, oversampling=2.0)
 _GRAPH = SearchParams(hnsw_ef=SEARCH_EF, quantization=_RESCORED)
 _ALL = SearchParams(exact=True)
-# Acorn steps over nodes that a filter excludes: slow, but the graph cannot fall apart.
+# Acorn steps over nodes that a filter excludes: slow, but the graph stays connected.
 _ACORN = SearchParams(
     hnsw_ef=SEARCH_EF,
     quantization=_RESCORED,
     acorn=AcornSearchParams(enable=True, max_selectivity=1.0),
 )
 _GRAPH_HOLDS = 0.4
-"""Share of the chunks that a filter must leave for the plain graph to find the nearest."""
+"""Smallest share of chunks, after a filter, with which the plain graph finds the nearest."""
 _SCAN_FILTERED = 100_000
-"""Up to so many, comparing what a filter leaves one by one (0.13 ms a thousand) beats Acorn."""
+"""Up to this many filtered chunks a full scan (0.13 ms a thousand) is faster than Acorn."""
 
 _WRITE_BATCH = 256
 """Points in one write: the engine holds the interpreter's lock for about 12 ms."""
@@ -110,27 +109,25 @@ class QdrantStore:
         username: str | None = None,
         password: str | None = None,
     ) -> None:
-        """Open a collection, or makes it.
+        """Open a collection, or create it.
 
         Args:
             uri: Folder of all collections.
             collection: The collection's name.
             dimension: Length of its vectors.
-            analyzer: Gives the terms of the keyword index.
+            analyzer: Makes the terms of the keyword index.
             fingerprint: Of the embedder; "" accepts any.
             graph_from: ``optimize`` builds the search graph when this many chunks, and a tenth
-                of all, are not in it; until then they are compared one by one (0.1 ms a
-                thousand).
-            graph_threads: Threads that build it; 0 takes half of the processors.
-            lock_timeout: Seconds to wait for another process to let the collection go.
-            token: Must be empty, as the next two: a folder knows no users.
+                of all, are not in it; such chunks are scanned (0.1 ms a thousand).
+            graph_threads: Threads that build it; 0 means half of the processors.
+            lock_timeout: Seconds to wait for another process to release the collection.
+            token: Must be empty, like the next two: a folder has no users.
             username: Must be empty.
             password: Must be empty.
 
         Raises:
-            SettingsError: ``uri`` is an address or no folder can be there, or a credential is
-                given.
-            StoreLockedError: Another process has the collection open; says which.
+            SettingsError: ``uri`` cannot be a folder, or a credential is given.
+            StoreLockedError: Another process has the collection open.
             WrongEmbedderError: It was made with another dimension or embedder.
             ComponentError: The files cannot be opened.
         """
@@ -152,8 +149,6 @@ class QdrantStore:
         except BaseException:
             self._folder.close()
             raise
-
-    # --- writing -----------------------------------------------------------------------
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         """Write chunks, replacing those of the same id; durable when it returns."""
@@ -184,8 +179,8 @@ class QdrantStore:
             known = _known(shard, ids)
             for start in range(0, len(known), _WRITE_BATCH):
                 batch = known[start : start + _WRITE_BATCH]
-                # The engine would go on counting the terms of deleted points (for the IDF)
-                # until it is opened anew: take their terms away first.
+                # The engine counts the terms of deleted points (for the IDF) until it is opened
+                # again, so remove their terms first.
                 empty = [PointVectors(point_id, {BM25: _NO_TERMS}) for point_id in batch]
                 self._shard.write(batch, UpdateOperation.update_vectors(empty), vectors=False)
                 self._shard.write(batch, UpdateOperation.delete_points(batch), vectors=False)
@@ -215,20 +210,18 @@ class QdrantStore:
         self._shard.renew_graph(wait=wait, stop=stop or StopToken())
 
     def flush(self) -> None:
-        """Return when everything written so far would outlive a power cut."""
+        """Write everything to the disk, so that it survives a power cut."""
         self._shard.flush()
 
     def drop(self) -> None:
-        """Delete the collection with all that is in it, and close the store."""
+        """Delete the collection with everything in it, and close the store."""
         self.close()
         drop_collection(str(self._folder.path.parent), self._collection)
 
     def close(self) -> None:
-        """Give the collection to others; a second call does nothing."""
+        """Close the files and release the lock; a second call does nothing."""
         self._shard.close()
         self._folder.close()
-
-    # --- reading -----------------------------------------------------------------------
 
     def count(self, filters: Filter | None = None) -> int:
         """Return how many chunks there are."""
@@ -268,8 +261,6 @@ class QdrantStore:
                 yield [_pair(record) for record in records]
             if offset is None:
                 return
-
-    # --- searching ---------------------------------------------------------------------
 
     def search(
         self, vectors: Matrix, top_k: int, filters: Filter | None = None
@@ -331,7 +322,7 @@ class QdrantStore:
         return {str(point.id): dense_score(point.score) for point in found}
 
     def _params(self, condition: EdgeFilter | None) -> SearchParams:
-        """Return how to search, from the engine's estimate of what the filter leaves."""
+        """Choose the search by the engine's estimate of the number of filtered chunks."""
         if condition is None:
             return _GRAPH
         with self._shard.reading() as shard:
@@ -400,5 +391,5 @@ def _pair(record: Record) -> tuple[Chunk, Matrix]:
 
 
 def _known(shard: EdgeShard, ids: Sequence[str]) -> list[PointId]:
-    """Return the ids that are in the store: some operations stop at others."""
+    """Return the ids that exist: some operations fail for others."""
     return [str(record.id) for record in shard.retrieve(point_ids(ids), False, False)]

@@ -1,4 +1,4 @@
-"""A collection's folder: who owns it, what it was made for, and which data in it is current.
+"""A collection's folder: its lock, its record and its current data.
 
 ::
 
@@ -7,8 +7,8 @@
         data-000002/        the engine's files
         lock, owner.json    held by the one process that has the collection open
 
-``collection.json`` is replaced in one step, so at any moment it names one complete data folder;
-other data folders are leftovers of an interrupted change and are removed on opening.
+``collection.json`` is replaced atomically, so it always names one complete data folder. Other data
+folders are leftovers of an interrupted change, and are removed on opening.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 from filelock import FileLock, Timeout
 
+from kvasir.components.stores.collection_checks import check_maker
 from kvasir.components.stores.folder_lock import replace_json, who_holds, write_owner
 from kvasir.components.stores.store_uris import local_path, make_folder
 from kvasir.core.errors import (
@@ -30,11 +32,10 @@ from kvasir.core.errors import (
     RequestError,
     StorageError,
     StoreLockedError,
-    WrongEmbedderError,
 )
 
 INSTEAD = "set rag.vectordb.type to 'qdrant-server'"
-"""What to do where a server is meant."""
+"""The remedy for users who want a server."""
 
 _RECORD = "collection.json"
 _DATA = "data-"
@@ -42,7 +43,7 @@ _DATA_NAME = re.compile(_DATA + r"\d{6,}")
 
 
 class CollectionFolder:
-    """One collection on disk, owned by this object from making it until ``close``."""
+    """One collection on disk, locked by this object until ``close``."""
 
     def __init__(
         self,
@@ -54,15 +55,15 @@ class CollectionFolder:
         fingerprint: str,
         lock_timeout: float = 0.5,
     ) -> None:
-        """Take the collection's lock, and check or writes its record.
+        """Lock the collection, and check its record; a new one is written by ``make_current``.
 
         Args:
-            uri: Folder that holds all collections; made when absent.
+            uri: Folder of all collections; created if needed.
             collection: The collection's name, any text.
             layout: Version of the data layout that the caller reads and writes.
             dimension: Length of its vectors.
-            fingerprint: Of the embedder; "" accepts what is there.
-            lock_timeout: Seconds to wait for another process to let go.
+            fingerprint: Of the embedder; "" accepts any.
+            lock_timeout: Seconds to wait for another process to release it.
 
         Raises:
             SettingsError: ``uri`` is an address, or no folder can be there.
@@ -101,17 +102,12 @@ class CollectionFolder:
         return self.path / str(name) if name else None
 
     def new_data(self) -> Path:
-        """Return the path of a data folder yet to be made."""
+        """Return the path for the next data folder."""
         current = str(self._record.get("data") or _DATA + "000000")
         return self.path / f"{_DATA}{int(current.removeprefix(_DATA)) + 1:06d}"
 
     def make_current(self, data: Path, **notes: int) -> None:
-        """Make a complete and flushed data folder the current one, in one step.
-
-        Args:
-            data: The folder.
-            **notes: Numbers to keep with it.
-        """
+        """Make a complete, flushed data folder the current one atomically, with its ``notes``."""
         record = {**self._record, "data": data.name, "notes": notes}
         replace_json(self.path / _RECORD, record)
         self._record = record
@@ -124,7 +120,7 @@ class CollectionFolder:
         return {name: number for name, number in known if isinstance(number, int)}
 
     def close(self) -> None:
-        """Give the collection up; a second call does nothing."""
+        """Release the collection; a second call does nothing."""
         if self._lock.is_locked:
             self._owner.unlink(missing_ok=True)
             self._lock.release()
@@ -140,17 +136,13 @@ class CollectionFolder:
                 f"Kvasir reads layout {layout}",
                 str(self.path),
             )
-        advice = "use that embedder, choose another collection, or drop this one and ingest again"
-        if record["dimension"] != dimension:
-            raise WrongEmbedderError(
-                f"collection '{self.name}' was made with vectors of {record['dimension']} numbers "
-                f"and the embedder makes {dimension}; {advice}"
-            )
-        if fingerprint and record["fingerprint"] not in ("", fingerprint):
-            raise WrongEmbedderError(
-                f"collection '{self.name}' was made with embedder '{record['fingerprint']}', "
-                f"not with '{fingerprint}'; {advice}"
-            )
+        check_maker(
+            self.name,
+            made_by=record["fingerprint"],
+            made_dimension=record["dimension"],
+            fingerprint=fingerprint,
+            dimension=dimension,
+        )
         return {**record, "fingerprint": record["fingerprint"] or fingerprint}
 
     def _remove_leftovers(self) -> None:
@@ -172,16 +164,16 @@ def folder_of(uri: str, collection: str) -> Path:
         raise RequestError(
             f"'{collection[:60]}' cannot name a collection; use 1 to 60 letters, digits or dashes"
         )
-    return _place(uri) / name
+    return _root(uri) / name
 
 
 def list_collections(uri: str) -> list[str]:
     """Return the names of the collections in a folder, sorted."""
-    return sorted(unquote(path.parent.name) for path in _place(uri).glob("*/" + _RECORD))
+    return sorted(unquote(path.parent.name) for path in _root(uri).glob("*/" + _RECORD))
 
 
 def drop_collection(uri: str, collection: str) -> None:
-    """Delete a collection with all that is in it.
+    """Delete a collection with everything in it.
 
     Raises:
         CollectionNotFoundError: There is none of that name.
@@ -203,16 +195,12 @@ def drop_collection(uri: str, collection: str) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _place(uri: str) -> Path:
+def _root(uri: str) -> Path:
     return local_path(uri, store="qdrant", instead=INSTEAD)
 
 
-def _read_record(path: Path) -> dict[str, object]:
-    """Return what ``collection.json`` holds.
-
-    Raises:
-        DamagedError: It is not what this module writes.
-    """
+def _read_record(path: Path) -> dict[str, Any]:
+    """Return the contents of ``collection.json``, or raise ``DamagedError``."""
     try:
         record = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -231,12 +219,12 @@ def _read_record(path: Path) -> dict[str, object]:
 
 
 def damaged(operation: str, what: str, folder: Path) -> DamagedError:
-    """Return the error for a collection whose folder is of no use."""
+    """Return the error for a damaged folder."""
     return DamagedError("qdrant", operation, what, str(folder))
 
 
 def unwritable(path: Path, why: str) -> StorageError:
-    """Return the error for a collection that may only be read, which the engine does not know."""
+    """Return the error for a read-only collection, which the engine cannot open."""
     return StorageError(
         f"'{path}' cannot be written to ({why}), and the search engine opens "
         "its files for writing even to search: give this user write permission, or copy the "

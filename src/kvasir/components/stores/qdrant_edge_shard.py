@@ -1,10 +1,9 @@
-"""An embedded Qdrant shard whose search graph is renewed while it is in use.
+"""An embedded Qdrant shard whose search graph is rebuilt during use.
 
-Reading and writing go to the shard that ``collection.json`` names. To renew the graph the
-shard is flushed and its folder copied (writers wait for that, readers do not), a child process
-builds the graph in the copy, and what was written meanwhile is carried over: only the ids are
-noted, and the points themselves are read from the shard in use. Then the copy takes its place.
-Whenever the process dies, ``collection.json`` names a folder that has everything.
+Reads and writes use the shard that ``collection.json`` names. A rebuild flushes the shard and
+copies its folder (writers wait, readers do not). A child process builds the graph in the copy, then
+the points changed since are copied by their ids, and the copy replaces the shard. If the process
+dies, ``collection.json`` still names a complete folder.
 """
 
 from __future__ import annotations
@@ -39,22 +38,22 @@ _log = logging.getLogger(__name__)
 
 _CARRY_BATCH = 256
 _POLL_SECONDS = 0.02
-"""How often a caller that waits for the graph looks whether it is in use."""
+"""Interval at which a waiting caller checks whether the graph is in use."""
 _FLUSH_EVERY = 10_000
-"""Points written between two flushes: what the engine has to read again after a crash."""
+"""Points between two flushes: the engine replays as many after a crash."""
 _READ_AHEAD = 256 * 2**20
-"""Bytes of chunk texts that are read ahead, of some 400,000 chunks of 60 words."""
+"""Bytes of chunk texts to read ahead, about 400,000 chunks of 60 words."""
 _READ_STEP = 256 * 2**10
-"""Linux reads no more than about this much for one request."""
+"""Linux reads at most about this much for one request."""
 _BLOCK = 512
 """Bytes of a block in ``st_blocks``; the engine's files have holes."""
 
 _FORBIDDEN = ("Permission denied", "Read-only file system")
-"""What the engine says, always in English, where it may not open a file for writing."""
+"""Parts of the engine's messages for files that it cannot write."""
 
 
 class _OpenShard:
-    """A shard, its folder, and how many are reading it: it is closed after the last."""
+    """A shard, its folder and the number of its readers; it is closed after the last one."""
 
     def __init__(self, shard: EdgeShard, data: Path) -> None:
         self.shard = shard
@@ -63,7 +62,7 @@ class _OpenShard:
 
 
 def _load(data: Path) -> _OpenShard:
-    """Open a shard whose chunks' texts the system then reads into its cache."""
+    """Open a shard, and read its chunks' texts into the system's cache."""
     opened = _OpenShard(EdgeShard.load(str(data)), data)
     if hasattr(os, "posix_fadvise"):
         _read_ahead(sorted(data.glob("segments/*/payload_storage/*.dat")))
@@ -71,14 +70,14 @@ def _load(data: Path) -> _OpenShard:
 
 
 def _read_ahead(files: Iterable[Path]) -> None:
-    """Has the system read files into its cache in the background; that takes 0.01 s to ask.
+    """Ask the system to read files into its cache in the background.
 
-    Left to itself the engine reads each text from the disk when it is first found, 0.07 ms a
-    chunk; told to keep texts in memory it takes a second longer to open 100,000.
+    Otherwise the first read of each text takes 0.07 ms. An engine that keeps the texts in memory
+    takes a second longer to open 100,000 chunks.
     """
     left = _READ_AHEAD
     for path in files:
-        # Only a hint: where it cannot be given, searches are a little slower.
+        # Only a hint: without it, searches are a little slower.
         with suppress(OSError), path.open("rb") as file:
             size = min(left, os.fstat(file.fileno()).st_blocks * _BLOCK)
             for start in range(0, size, _READ_STEP):
@@ -90,19 +89,19 @@ class QdrantShard:
     """The engine's files of one collection, opened."""
 
     def __init__(self, folder: CollectionFolder, dimension: int, threads: int, due: int) -> None:
-        """Open the current data of a collection's folder, or begins new ones.
+        """Open the current data of a collection's folder, or create it.
 
         Args:
-            folder: The collection's folder, owned by this process.
+            folder: The collection's folder, locked by this process.
             dimension: Length of the dense vectors.
-            threads: How many build the graph.
-            due: A graph is due at this many points without one.
+            threads: Threads that build the graph.
+            due: Points without a graph at which one is due.
 
         Raises:
             ComponentError: The files cannot be opened.
             DamagedError: They are missing or damaged.
             StorageError: They cannot be written to.
-            StoreLockedError: A child of a former owner still has them open.
+            StoreLockedError: A child of the former owner has them open.
         """
         self._folder = folder
         self._dimension = dimension
@@ -136,7 +135,7 @@ class QdrantShard:
 
     @contextmanager
     def _calling(self, operation: str) -> Iterator[None]:
-        """Turn what the engine raises into a ``ComponentError``."""
+        """Convert the engine's errors into ``ComponentError``."""
         try:
             yield
         except KvasirError:
@@ -147,10 +146,9 @@ class QdrantShard:
             raise self._panic(operation, error) from error
 
     def _panic(self, operation: str, error: BaseException) -> BaseException:
-        """Return the error for a panic of the engine, which damaged files cause.
+        """Return ``DamagedError`` for a panic of the engine, and other errors unchanged.
 
-        A panic is no ``Exception`` and its class cannot be imported. Anything else that is no
-        ``Exception``, such as ``KeyboardInterrupt``, is returned as it is.
+        A panic is not an ``Exception``, and its class cannot be imported.
         """
         if type(error).__name__ != "PanicException":
             return error
@@ -167,7 +165,7 @@ class QdrantShard:
         return _OpenShard(shard, data)
 
     def _unopened(self, data: Path | None, error: Exception) -> KvasirError:
-        """Return what to say where the data, None for new ones, cannot be opened."""
+        """Return the error for data (None: new data) that cannot be opened."""
         path = self._folder.path
         for why in _FORBIDDEN:
             if why in str(error):
@@ -185,11 +183,7 @@ class QdrantShard:
 
     @contextmanager
     def reading(self) -> Iterator[EdgeShard]:
-        """Give the shard for reading; it stays open until the end of the block.
-
-        Raises:
-            ComponentError: The store is closed, or the engine failed.
-        """
+        """Keep the shard open for reading in the block; errors are ``ComponentError``."""
         with self._reading:
             current = self._opened()
             current.readers += 1
@@ -202,15 +196,12 @@ class QdrantShard:
                 self._reading.notify_all()
 
     def write(self, ids: Sequence[PointId], operation: UpdateOperation, *, vectors: bool) -> None:
-        """Apply an operation to points; it outlives the process when this returns.
+        """Apply an operation to points; after that it survives the end of the process.
 
         Args:
             ids: The points that it may change.
-            operation: What to do.
-            vectors: Whether the points get vectors, which are not in the graph at first.
-
-        Raises:
-            ComponentError: The store is closed, or the engine failed.
+            operation: The operation.
+            vectors: True if the points get vectors, which are not in the graph at first.
         """
         with self.exclusive() as shard:
             if self._touched is not None:
@@ -224,11 +215,7 @@ class QdrantShard:
                     self._unflushed = 0
 
     def flush(self) -> None:
-        """Return when everything written so far is on the disk.
-
-        Raises:
-            ComponentError: The store is closed, or the engine failed.
-        """
+        """Write everything to the disk."""
         with self.exclusive() as shard:
             with self._calling("flushing"):
                 shard.flush()
@@ -236,12 +223,12 @@ class QdrantShard:
 
     @contextmanager
     def exclusive(self) -> Iterator[EdgeShard]:
-        """Keep other writers out, for a write that depends on what is read before."""
+        """Keep other writers out, for a write that depends on a read."""
         with self._writing, self._calling("writing"):
             yield self._opened().shard
 
     def ensure_number_index(self, field: str) -> None:
-        """Make an index for ranges over a payload field, if there is none."""
+        """Create an index for ranges over a payload field, if there is none."""
         if field in self.indexed:
             return
         with self.exclusive() as shard:
@@ -249,12 +236,12 @@ class QdrantShard:
             self.indexed.add(field)
 
     def points(self) -> int:
-        """Return about how many points there are; counting exactly takes 7 ms for 100,000."""
+        """Return the approximate number of points; an exact count takes 7 ms for 100,000."""
         with self.reading() as shard:
             return int(shard.info().points_count)
 
     def close(self) -> None:
-        """Stop building, wait for readers, and close the files; again, it does nothing."""
+        """Stop building, wait for readers, and close the files; a second call does nothing."""
         with self._starting:
             self._closing = True
             if self._build is not None:
@@ -286,26 +273,15 @@ class QdrantShard:
         without = min(points, self._without_graph)
         return {"without_graph": without, "in_graph": points - without}
 
-    # --- the graph ---------------------------------------------------------------------
-
     def renew_graph(self, *, wait: bool, stop: StopToken) -> None:
-        """Start building the graph if so many points are without one that searches slow down.
-
-        Args:
-            wait: Return when it is in use.
-            stop: Ends the waiting, and the building where this call started it.
-
-        Raises:
-            ComponentError: Building failed (only told to those who wait).
-            StoppedError: ``stop`` was set.
-        """
+        """Start building the graph if it is due; see ``QdrantStore.optimize``."""
         stop.raise_if_set()
         with self._starting:
             running = self._builder
             if running is None or not running.is_alive():
                 running = None
                 if self._without_graph >= max(self._due, self.points() // 10):
-                    # Who waits has nothing else to do with the processors.
+                    # A caller that waits leaves the processors free.
                     niceness = 0 if wait else BACKGROUND
                     running = threading.Thread(
                         target=self._renew, args=[niceness, stop], daemon=True
@@ -321,7 +297,7 @@ class QdrantShard:
                 raise ComponentError("qdrant", "building the graph", self._failure)
 
     def _renew(self, niceness: int, stop: StopToken) -> None:
-        """Make the copy with a graph and put it into use: runs in a thread of its own."""
+        """Build a copy with a graph and switch to it; runs in a thread."""
         data = self._folder.new_data()
 
         def check() -> None:
@@ -344,7 +320,7 @@ class QdrantShard:
             with self._build as build, stop.calling(build.stop):
                 build.wait()
             self._switch(_load(data), before)
-        except Exception as error:  # noqa: BLE001  told to those who wait; the old graph serves on
+        except Exception as error:  # noqa: BLE001  waiting callers raise it; the old graph stays
             self._failure = error
             if not self._closing and not stop.is_set():
                 _log.warning("the search graph could not be renewed: %s", error)
@@ -376,7 +352,7 @@ class QdrantShard:
         shutil.rmtree(old.data, ignore_errors=True)
 
     def _carry(self, ids: Collection[str], target: EdgeShard) -> None:
-        """Bring points of the copy to the state that they have in the shard in use."""
+        """Copy the current state of points from the shard in use."""
         todo: list[PointId] = [*ids]
         for start in range(0, len(todo), _CARRY_BATCH):
             batch = todo[start : start + _CARRY_BATCH]

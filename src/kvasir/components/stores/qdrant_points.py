@@ -1,17 +1,15 @@
-"""How a chunk lies in a Qdrant collection, and how filters are said to it.
+"""Convert chunks to Qdrant points and back, and filters to Qdrant's conditions.
 
-The embedded engine and a Qdrant server use the same layout, so moving a collection from one to
-the other copies points as they are. A point has
+The embedded engine and a Qdrant server use the same points. A point has
 
 - two named vectors: ``dense`` (cosine) and ``bm25`` (sparse; the engine multiplies by the IDF);
 - the chunk's fields under their own names, its metadata under ``metadata``;
-- ``tags``: each metadata entry as one text, ``language=s:en``, with one keyword index over all
-  of them. So every field can be compared for equality as fast as any other without an index of
-  its own, text, numbers and truth values stay apart (the engine itself takes ``True`` for 1),
-  and field names never become part of a JSON path;
-- ``numbers``: the numeric entries once more, for ranges; a field's index is made when a range
-  over it is first asked for, if some chunk has the field and fewer than ``MAX_NUMBER_INDEXES``
-  fields have one. The engine scans the others.
+- ``tags``: each metadata entry as one text, ``language=s:en``, with one keyword index for all. So
+  equality is fast for every field, text, numbers and truth values stay apart (the engine takes
+  ``True`` for 1), and field names are not part of a JSON path;
+- ``numbers``: the numeric entries again, for ranges. The first range over a field creates its
+  index, if a chunk has the field and fewer than ``MAX_NUMBER_INDEXES`` fields have one. The engine
+  scans the others.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ from kvasir.core.wire import from_json, to_json
 
 LAYOUT_VERSION = 1
 PointId = int | uuid.UUID | str
-"""What the engine's functions are declared to take; ours are UUIDs, in text or not."""
+"""The engine's type of ids; ours are UUIDs or their texts."""
 
 DENSE = "dense"
 BM25 = "bm25"
@@ -47,26 +45,18 @@ MAX_NUMBER_INDEXES = 32
 """Most number fields with an index: each costs memory, and a second at 100,000 chunks."""
 
 CHUNK_FIELDS = [DOCUMENT_ID, "text", "start", "end", "page", "headings", "metadata", "exact"]
-"""The payload fields that a chunk is rebuilt from."""
+"""The payload fields of a chunk."""
 
 _OWN = [name for name in CHUNK_FIELDS if name not in ("metadata", "exact")]
 _MAX_TAG = 200
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NO_TAG = "="
-"""A tag that no entry has (a tag's value always follows a type letter)."""
+"""A tag that no entry has: other tags have a type letter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """The condition classes of one client library; their keywords are the same in all.
-
-    Attributes:
-        filter: Takes ``must``, ``should``, ``must_not``.
-        field: Takes ``key`` and ``match`` or ``range``.
-        match: Takes ``value``.
-        match_any: Takes ``any``.
-        range: Takes ``gt``, ``gte``, ``lt``, ``lte``.
-    """
+    """The condition classes of one client library; their keywords are the same in all."""
 
     filter: Callable[..., Any]
     field: Callable[..., Any]
@@ -94,7 +84,7 @@ def metadata_payload(metadata: Metadata) -> dict[str, Any]:
 
 
 def chunk_of(point_id: str, payload: Mapping[str, Any]) -> Chunk:
-    """Rebuilds the chunk of a point."""
+    """Return the chunk of a point."""
     metadata = payload.get("metadata") or {}
     exact = payload.get("exact")
     if exact:
@@ -113,7 +103,7 @@ def tag(field: str, value: MetadataValue) -> str:
 
 
 def range_fields(condition: Filter | None) -> set[str]:
-    """Return the payload paths that a filter asks ranges of: they want a float index."""
+    """Return the payload paths of a filter's ranges, which need a float index."""
     if isinstance(condition, Logical):
         return set().union(*(range_fields(item) for item in condition.conditions))
     if condition is None or condition.operator not in (">", ">=", "<", "<="):
@@ -133,7 +123,7 @@ def may_index_number(indexed: Collection[str]) -> bool:
 
 
 def translate(condition: Filter, dialect: Dialect) -> Any:
-    """Say a filter in a client library's classes, with the meaning of ``filters.matches``."""
+    """Return a filter in a client library's classes, with the meaning of ``filters.matches``."""
     if isinstance(condition, Comparison):
         made = _comparison(condition, dialect)
         return made if condition.operator in ("!=", "not in") else dialect.filter(must=[made])
@@ -218,9 +208,9 @@ def _is_number(value: MetadataValue) -> TypeGuard[int | float]:
 
 
 def _fits_json(value: MetadataValue) -> bool:
-    """Return True if the engine reads a value back as it was written.
+    """Return True if the engine's JSON parser (serde_json) returns the value unchanged.
 
-    Its JSON parser (serde_json) may miss the last bit of a float of more than fifteen digits.
+    It may lose the last bit of a float of more than fifteen digits.
     """
     if isinstance(value, float):
         return value == 0 or (1e-7 < abs(value) < 1e14 and float(f"{value:.15g}") == value)

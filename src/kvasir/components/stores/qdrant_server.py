@@ -1,7 +1,6 @@
-"""A Qdrant server, with the same points as the embedded store: growing is a change of ``uri``.
+"""A Qdrant server, with the same points and filters as the embedded store (``qdrant_points``).
 
-Source: https://qdrant.tech/documentation, qdrant-client 1.20; points and filters as in
-``qdrant_layout``.
+Source: https://qdrant.tech/documentation, qdrant-client 1.20.
 """
 
 from __future__ import annotations
@@ -130,9 +129,9 @@ class QdrantServerStore(DatabaseStore):
         top_k: int,
         filters: Filter | None = None,
     ) -> list[list[Candidate]]:
-        """Return for each query the chunks that either leg finds, from one request to the server.
+        """Return for each query the chunks that either leg finds, with one request to the server.
 
-        A third part of it gives the dense score of what the keyword leg finds.
+        Its third part computes the dense scores of the keyword leg's chunks.
         """
         terms = self._analyzer.query_terms(queries, languages)
         vectors = resolved(vectors)
@@ -265,7 +264,7 @@ def _nearest(
     condition: models.Filter | None,
     among: models.Prefetch | None = None,
 ) -> models.QueryRequest:
-    """Return the request for the best ids, of all or of what another query finds."""
+    """Return the request for the best ids, optionally among those of another query."""
     return models.QueryRequest(
         query=query,
         using=using,

@@ -1,4 +1,4 @@
-"""Where a store lies: a folder or an address, and never the one for the other."""
+"""Check the URIs and credentials of stores: folders or server addresses."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _FILE = "file://"
 
 
 def local_path(uri: str, *, store: str, instead: str) -> Path:
-    """Return the path of a store in the process.
+    """Return the path of an embedded store, from a path or ``file://...``.
 
     Args:
-        uri: A path, also as ``file://...``.
+        uri: The path.
         store: The store's name in ``rag.vectordb.type``.
-        instead: What to do where a server is meant, as an imperative.
+        instead: An imperative: the remedy for users who want a server.
 
     Raises:
         SettingsError: It is an address.
@@ -30,17 +30,11 @@ def local_path(uri: str, *, store: str, instead: str) -> Path:
 
 
 def server_address(uri: str, *, store: str, example: str, embedded: str) -> str:
-    """Return the address of a server.
-
-    Args:
-        uri: What should be one.
-        store: The store's name in ``rag.vectordb.type``.
-        example: An address as it could be.
-        embedded: Name of the store that takes folders.
+    """Check the address of a server and return it; ``embedded`` is the store for folders.
 
     Raises:
-        SettingsError: It is not ``http://...`` or ``https://...``, no host or port can be read in
-            it, or it holds credentials.
+        SettingsError: It is not ``http://...`` or ``https://...``, has no valid host and port, or
+            holds credentials.
     """
     if not uri.lower().startswith(("http://", "https://")):
         raise SettingsError(
@@ -67,12 +61,7 @@ def server_address(uri: str, *, store: str, example: str, embedded: str) -> str:
 
 
 def refuse_credentials(store: str, instead: str, **given: str | None) -> None:
-    """Refuse credentials that a store in the process has no use for.
-
-    Args:
-        store: The store's name in ``rag.vectordb.type``.
-        instead: What to do where a server is meant, as an imperative.
-        **given: The credentials, by the names of their settings.
+    """Refuse credentials (by the names of their settings) for an embedded store.
 
     Raises:
         SettingsError: One is given.
@@ -86,11 +75,7 @@ def refuse_credentials(store: str, instead: str, **given: str | None) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, where they are not there.
-
-    Raises:
-        SettingsError: That is not possible; says why.
-    """
+    """Create a folder and its parents, or raise ``SettingsError``."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -98,7 +83,7 @@ def make_folder(path: Path) -> None:
 
 
 def unusable(path: Path, error: OSError) -> SettingsError:
-    """Return the error for a place at which no store can be."""
+    """Return the error for a folder that cannot hold a store."""
     return SettingsError(
         f"the index cannot be kept in '{path}' ({error.strerror or error}): name another folder "
         "in rag.vectordb.uri, or put that one right"

@@ -1,16 +1,13 @@
-"""How a chunk lies in a database that knows rows rather than documents (Milvus, Chroma).
+"""Rows for chunks in databases of rows (Milvus, Chroma), and filters over them.
 
-Metadata that filters look at are kept apart from the chunk itself:
+A row has these fields for filters:
 
-- ``tags``: a digest of each entry's field, type and value, so that text, numbers and truth
-  values stay apart, a value of any length takes 32 letters, and neither values nor field
-  names are ever part of an expression that a database parses;
+- ``tags``: a digest of each metadata entry's field, type and value. Text, numbers and truth values
+  stay apart, and no value or field name is part of an expression that a database parses;
 - ``numbers``: the numeric entries by a digest of their field, for ranges;
-- one more tag for each numeric entry, which says that there is a number: so the opposite of
-  a range can be said, too.
+- one more tag for each numeric entry, so that the opposite of a range can be expressed.
 
-``condition`` puts filters into these terms without NOT, which some databases lack and others
-apply to missing fields in ways of their own.
+``condition`` expresses filters without NOT: databases lack it or differ for missing fields.
 """
 
 from __future__ import annotations
@@ -31,7 +28,7 @@ _INVERSE_RANGES = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
 
 @dataclass(frozen=True, slots=True)
 class HasTag:
-    """Any of the tags is there; where ``present`` is False, none is."""
+    """At least one of the tags is present; if ``present`` is False, none is."""
 
     tags: tuple[str, ...]
     present: bool = True
@@ -39,13 +36,9 @@ class HasTag:
 
 @dataclass(frozen=True, slots=True)
 class InRange:
-    """The number of a field compares so; a missing one does not.
+    """A field has a number, shown by ``tag``, in a range: ``>``, ``>=``, ``<`` or ``<=`` a number.
 
-    Attributes:
-        field: Digest of the field, as in ``numbers``.
-        tag: Its tag, which says that there is a number.
-        operator: One of ``>``, ``>=``, ``<``, ``<=``.
-        number: A finite number.
+    ``field`` is the digest of the field, as in ``numbers``; ``number`` is finite.
     """
 
     field: str
@@ -55,20 +48,14 @@ class InRange:
 
 
 @dataclass(frozen=True, slots=True)
-class Every:
-    """All parts hold; with no parts it always holds."""
+class Group:
+    """All parts hold, or if ``every`` is False at least one; without parts always, or never."""
 
     parts: tuple[Condition, ...]
+    every: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Some:
-    """At least one part holds; with no parts it never holds."""
-
-    parts: tuple[Condition, ...]
-
-
-Condition = HasTag | InRange | Every | Some
+Condition = HasTag | InRange | Group
 
 
 def tags(metadata: Metadata) -> list[str]:
@@ -83,18 +70,18 @@ def numbers(metadata: Metadata) -> dict[str, float]:
 
 
 def record(chunk: Chunk) -> str:
-    """Return all of a chunk but its id and text, as JSON."""
+    """Return a chunk without its id and text, as JSON."""
     form = to_json(chunk)
     return dumps({name: form[name] for name in form if name not in ("id", "text")})
 
 
 def chunk(chunk_id: str, text: str, record: str) -> Chunk:
-    """Return the chunk that ``record`` was made of."""
+    """Return the chunk of a record that ``record`` made."""
     return from_json(Chunk, {"id": chunk_id, "text": text, **json.loads(record)})
 
 
 def condition(filters: Filter) -> Condition:
-    """Say a filter in terms of tags and numbers, with the meaning of ``filters.matches``."""
+    """Return a filter over tags and numbers, with the meaning of ``filters.matches``."""
     return _condition(filters, negate=False)
 
 
@@ -105,7 +92,7 @@ def _condition(filters: Filter, *, negate: bool) -> Condition:
     if filters.operator == "NOT":
         every, negate = negate, not negate
     parts = tuple(_condition(item, negate=negate) for item in filters.conditions)
-    return Every(parts) if every else Some(parts)
+    return Group(parts, every)
 
 
 def _comparison(filters: Comparison, *, negate: bool) -> Condition:
@@ -117,12 +104,12 @@ def _comparison(filters: Comparison, *, negate: bool) -> Condition:
         return HasTag(found, present=operator in ("==", "in"))
     number = finite_number(value)
     if number is None:
-        return Every(()) if negate else Some(())
+        return Group((), every=negate)
     name, tag = digest("field", field), _number_tag(field)
     if not negate:
         return InRange(name, tag, operator, number)
     inverse = InRange(name, tag, _INVERSE_RANGES[operator], number)
-    return Some((HasTag((tag,), present=False), inverse))
+    return Group((HasTag((tag,), present=False), inverse), every=False)
 
 
 def _numeric(metadata: Metadata) -> Sequence[tuple[str, float]]:
@@ -131,7 +118,7 @@ def _numeric(metadata: Metadata) -> Sequence[tuple[str, float]]:
 
 
 def finite_number(value: object) -> float | None:
-    """Return a value as a finite number, or None where it is none."""
+    """Return a value as a finite number, or None."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
@@ -147,7 +134,7 @@ def _tag(field: str, value: MetadataValue) -> str:
 
 
 def typed(value: MetadataValue) -> tuple[str, str]:
-    """Return type and text of a value, alike where ``core.filters`` calls values equal."""
+    """Return type and text of a value, equal for values that ``core.filters`` calls equal."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # 1 and 1.0 are equal
     return type(value).__name__, str(value)
@@ -158,10 +145,10 @@ def _number_tag(field: str) -> str:
 
 
 def digest(*parts: str) -> str:
-    """Return 32 letters that stand for parts; different parts, different letters."""
+    """Return a digest of parts, 32 hexadecimal digits."""
     return text_digest("\0".join(f"{len(part)}:{part}" for part in parts))
 
 
 def text_digest(text: str) -> str:
-    """Return 32 letters that stand for a text."""
+    """Return a digest of a text, 32 hexadecimal digits."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
