@@ -16,28 +16,7 @@ from functools import partial
 from typing import cast
 
 import numpy as np
-from qdrant_edge import (
-    AcornSearchParams,
-    CountRequest,
-    EdgeShard,
-    FieldCondition,
-    HasIdCondition,
-    MatchAny,
-    MatchValue,
-    Point,
-    PointVectors,
-    QuantizationSearchParams,
-    Query,
-    QueryRequest,
-    RangeFloat,
-    Record,
-    ScoredPoint,
-    ScrollRequest,
-    SearchParams,
-    UpdateOperation,
-)
-from qdrant_edge import Filter as EdgeFilter
-from qdrant_edge import SparseVector as EdgeSparseVector
+import qdrant_edge as edge
 
 from kvasir.components.stores.collection_checks import check_vectors
 from kvasir.components.stores.hybrid import join_legs, resolved
@@ -68,16 +47,20 @@ from kvasir.core.scoring import dense_score
 from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 
 _DIALECT = Dialect(
-    filter=EdgeFilter, field=FieldCondition, match=MatchValue, match_any=MatchAny, range=RangeFloat
+    filter=edge.Filter,
+    field=edge.FieldCondition,
+    match=edge.MatchValue,
+    match_any=edge.MatchAny,
+    range=edge.RangeFloat,
 )
-_RESCORED = QuantizationSearchParams(rescore=True, oversampling=2.0)
-_GRAPH = SearchParams(hnsw_ef=SEARCH_EF, quantization=_RESCORED)
-_ALL = SearchParams(exact=True)
+_RESCORED = edge.QuantizationSearchParams(rescore=True, oversampling=2.0)
+_GRAPH = edge.SearchParams(hnsw_ef=SEARCH_EF, quantization=_RESCORED)
+_ALL = edge.SearchParams(exact=True)
 # Acorn steps over nodes that a filter excludes: slow, but the graph stays connected.
-_ACORN = SearchParams(
+_ACORN = edge.SearchParams(
     hnsw_ef=SEARCH_EF,
     quantization=_RESCORED,
-    acorn=AcornSearchParams(enable=True, max_selectivity=1.0),
+    acorn=edge.AcornSearchParams(enable=True, max_selectivity=1.0),
 )
 _GRAPH_HOLDS = 0.4
 """Smallest share of chunks, after a filter, with which the plain graph finds the nearest."""
@@ -89,7 +72,7 @@ _WRITE_BATCH = 256
 _EARLY_INDEXES = 16
 _EARLY_POINTS = 10_000
 
-_NO_TERMS = EdgeSparseVector([], [])
+_NO_TERMS = edge.SparseVector([], [])
 
 
 class QdrantStore:
@@ -162,7 +145,7 @@ class QdrantStore:
                 [str(chunk.metadata.get("language", "und")) for chunk in batch],
             )
             points = [
-                Point(
+                edge.Point(
                     chunk.id,
                     {DENSE: vectors[start + i].tolist(), BM25: _sparse(terms[i])},
                     payload_of(chunk),
@@ -171,7 +154,7 @@ class QdrantStore:
             ]
             self._index_early(points)
             ids: list[PointId] = [chunk.id for chunk in batch]
-            self._shard.write(ids, UpdateOperation.upsert_points(points), vectors=True)
+            self._shard.write(ids, edge.UpdateOperation.upsert_points(points), vectors=True)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete chunks by id; unknown ids are no error. They stay deleted after a crash."""
@@ -181,9 +164,9 @@ class QdrantStore:
                 batch = known[start : start + _WRITE_BATCH]
                 # The engine counts the terms of deleted points (for the IDF) until it is opened
                 # again, so remove their terms first.
-                empty = [PointVectors(point_id, {BM25: _NO_TERMS}) for point_id in batch]
-                self._shard.write(batch, UpdateOperation.update_vectors(empty), vectors=False)
-                self._shard.write(batch, UpdateOperation.delete_points(batch), vectors=False)
+                empty = [edge.PointVectors(point_id, {BM25: _NO_TERMS}) for point_id in batch]
+                self._shard.write(batch, edge.UpdateOperation.update_vectors(empty), vectors=False)
+                self._shard.write(batch, edge.UpdateOperation.delete_points(batch), vectors=False)
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
         """Replace the metadata of chunks without touching text or vectors."""
@@ -192,7 +175,9 @@ class QdrantStore:
             known = _known(shard, ids)
             for start in range(0, len(known), _WRITE_BATCH):
                 batch = known[start : start + _WRITE_BATCH]
-                self._shard.write(batch, UpdateOperation.set_payload(batch, payload), vectors=False)
+                self._shard.write(
+                    batch, edge.UpdateOperation.set_payload(batch, payload), vectors=False
+                )
 
     def optimize(self, *, wait: bool = False, stop: StopToken | None = None) -> None:
         """Start building the search graph if it is due; searches and writes go on meanwhile.
@@ -227,7 +212,7 @@ class QdrantStore:
         """Return how many chunks there are."""
         condition = self._condition(filters)
         with self._shard.reading() as shard:
-            return int(shard.count(CountRequest(exact=True, filter=condition)))
+            return int(shard.count(edge.CountRequest(exact=True, filter=condition)))
 
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
         """Return chunks and their vectors [dimension], in the order of the ids."""
@@ -248,7 +233,7 @@ class QdrantStore:
         condition = self._condition(filters)
         offset = None
         while True:
-            request = ScrollRequest(
+            request = edge.ScrollRequest(
                 offset=offset,
                 limit=batch_size,
                 filter=condition,
@@ -302,13 +287,13 @@ class QdrantStore:
         ]
 
     def _near(
-        self, vector: Matrix, top_k: int, condition: EdgeFilter | None, params: SearchParams
+        self, vector: Matrix, top_k: int, condition: edge.Filter | None, params: edge.SearchParams
     ) -> dict[str, float]:
         points = self._query(vector.tolist(), DENSE, top_k, condition, params)
         return {str(point.id): dense_score(point.score) for point in points}
 
     def _words(
-        self, terms: SparseVector, top_k: int, condition: EdgeFilter | None
+        self, terms: SparseVector, top_k: int, condition: edge.Filter | None
     ) -> list[tuple[str, float]]:
         if not len(terms.indices):
             return []
@@ -317,34 +302,34 @@ class QdrantStore:
 
     def _scores(self, vector: Matrix, ids: Sequence[str]) -> dict[str, float]:
         """Return the ``dense_score`` of given chunks for one query vector [dimension]."""
-        condition = EdgeFilter(must=[HasIdCondition(set(point_ids(ids)))])
+        condition = edge.Filter(must=[edge.HasIdCondition(set(point_ids(ids)))])
         found = self._query(vector.tolist(), DENSE, len(ids), condition, _ALL)
         return {str(point.id): dense_score(point.score) for point in found}
 
-    def _params(self, condition: EdgeFilter | None) -> SearchParams:
+    def _params(self, condition: edge.Filter | None) -> edge.SearchParams:
         """Choose the search by the engine's estimate of the number of filtered chunks."""
         if condition is None:
             return _GRAPH
         with self._shard.reading() as shard:
-            left = shard.count(CountRequest(exact=False, filter=condition))
-            total = shard.count(CountRequest(exact=False))
+            left = shard.count(edge.CountRequest(exact=False, filter=condition))
+            total = shard.count(edge.CountRequest(exact=False))
         if left >= _GRAPH_HOLDS * total:
             return _GRAPH
         return _ALL if left <= _SCAN_FILTERED else _ACORN
 
     def _query(
         self,
-        vector: list[float] | EdgeSparseVector,
+        vector: list[float] | edge.SparseVector,
         using: str,
         top_k: int,
-        condition: EdgeFilter | None,
-        params: SearchParams | None,
-    ) -> list[ScoredPoint]:
+        condition: edge.Filter | None,
+        params: edge.SearchParams | None,
+    ) -> list[edge.ScoredPoint]:
         if top_k < 1:
             return []
-        request = QueryRequest(
+        request = edge.QueryRequest(
             limit=top_k,
-            query=Query.Nearest(vector, using),
+            query=edge.Query.Nearest(vector, using),
             filter=condition,
             params=params,
             with_payload=False,
@@ -353,22 +338,22 @@ class QdrantStore:
         with self._shard.reading() as shard:
             return shard.query(request)
 
-    def _condition(self, filters: Filter | None) -> EdgeFilter | None:
+    def _condition(self, filters: Filter | None) -> edge.Filter | None:
         if filters is None:
             return None
         for field in range_fields(filters) - self._shard.indexed:
             if may_index_number(self._shard.indexed) and self._has_number(field):
                 self._shard.ensure_number_index(field)
-        condition: EdgeFilter = translate(filters, _DIALECT)
+        condition: edge.Filter = translate(filters, _DIALECT)
         return condition
 
     def _has_number(self, field: str) -> bool:
-        one = ScrollRequest(limit=1, filter=has_number(field, _DIALECT), with_payload=False)
+        one = edge.ScrollRequest(limit=1, filter=has_number(field, _DIALECT), with_payload=False)
         with self._shard.reading() as shard:
             records, _ = shard.scroll(one)
         return bool(records)
 
-    def _index_early(self, points: Sequence[Point]) -> None:
+    def _index_early(self, points: Sequence[edge.Point]) -> None:
         """Index number fields while that is cheap: later it takes a second for 100,000."""
         fields = {
             f"{NUMBERS}.{name}" for point in points for name in (point.payload or {})[NUMBERS]
@@ -380,16 +365,16 @@ class QdrantStore:
             self._shard.ensure_number_index(field)
 
 
-def _sparse(terms: SparseVector) -> EdgeSparseVector:
-    return EdgeSparseVector(terms.indices.tolist(), terms.values.tolist())
+def _sparse(terms: SparseVector) -> edge.SparseVector:
+    return edge.SparseVector(terms.indices.tolist(), terms.values.tolist())
 
 
-def _pair(record: Record) -> tuple[Chunk, Matrix]:
+def _pair(record: edge.Record) -> tuple[Chunk, Matrix]:
     vectors = cast("dict[str, list[float]]", record.vector)
     chunk = chunk_of(str(record.id), record.payload or {})
     return chunk, np.asarray(vectors[DENSE], dtype=np.float32)
 
 
-def _known(shard: EdgeShard, ids: Sequence[str]) -> list[PointId]:
+def _known(shard: edge.EdgeShard, ids: Sequence[str]) -> list[PointId]:
     """Return the ids that exist: some operations fail for others."""
     return [str(record.id) for record in shard.retrieve(point_ids(ids), False, False)]

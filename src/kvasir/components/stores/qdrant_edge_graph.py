@@ -15,19 +15,7 @@ import sys
 from pathlib import Path
 from typing import Self
 
-from qdrant_edge import (
-    Distance,
-    EdgeConfig,
-    EdgeOptimizersConfig,
-    EdgeShard,
-    EdgeSparseVectorParams,
-    EdgeVectorParams,
-    HnswIndexConfig,
-    Memory,
-    Modifier,
-    ScalarQuantizationConfig,
-    ScalarType,
-)
+import qdrant_edge as edge
 
 from kvasir.components.stores.qdrant_points import BM25, DENSE
 from kvasir.core.child_process import arguments, environment, module_command
@@ -51,18 +39,18 @@ class GraphBuildError(Exception):
     """The child process ended without a graph."""
 
 
-def edge_config(dimension: int, threads: int = 1) -> EdgeConfig:
+def edge_config(dimension: int, threads: int = 1) -> edge.EdgeConfig:
     """Return the engine's configuration of a collection; ``threads`` build the graph."""
     bytes_of_a_vector = 4 * dimension
-    return EdgeConfig(
-        vectors={DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine)},
-        sparse_vectors={BM25: EdgeSparseVectorParams(modifier=Modifier.Idf)},
+    return edge.EdgeConfig(
+        vectors={DENSE: edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine)},
+        sparse_vectors={BM25: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
         # One byte a number: searches take two thirds of the time, and building takes half.
-        quantization_config=ScalarQuantizationConfig(
-            ScalarType.Int8, quantile=_QUANTILE, memory=Memory.Pinned
+        quantization_config=edge.ScalarQuantizationConfig(
+            edge.ScalarType.Int8, quantile=_QUANTILE, memory=edge.Memory.Pinned
         ),
         # The number of search threads stays the engine's: with one, searches keep writers out.
-        hnsw_config=HnswIndexConfig(
+        hnsw_config=edge.HnswIndexConfig(
             m=GRAPH_M,
             ef_construct=GRAPH_EF_CONSTRUCT,
             full_scan_threshold=max(1, _PLAIN_SCAN * bytes_of_a_vector // 1024),
@@ -73,7 +61,7 @@ def edge_config(dimension: int, threads: int = 1) -> EdgeConfig:
         ),
         # One segment with a graph and one for later chunks: segments are searched one by one.
         # The threshold lets every copy get its graph.
-        optimizers=EdgeOptimizersConfig(default_segment_number=1, indexing_threshold=1),
+        optimizers=edge.EdgeOptimizersConfig(default_segment_number=1, indexing_threshold=1),
     )
 
 
@@ -121,7 +109,7 @@ def _build(shard: str, dimension: int, threads: int, niceness: int, parent: int)
             raise SystemExit("the owner of the index is gone")
     if hasattr(os, "nice"):
         os.nice(niceness)
-    opened = EdgeShard.load(shard, edge_config(dimension, threads))
+    opened = edge.EdgeShard.load(shard, edge_config(dimension, threads))
     opened.optimize()
     opened.flush()
     opened.close()

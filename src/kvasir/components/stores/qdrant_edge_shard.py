@@ -16,12 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from qdrant_edge import (
-    EdgeShard,
-    PayloadSchemaType,
-    Point,
-    UpdateOperation,
-)
+import qdrant_edge as edge
 
 from kvasir.components.stores.qdrant_edge_folder import CollectionFolder, damaged, unwritable
 from kvasir.components.stores.qdrant_edge_graph import (
@@ -55,7 +50,7 @@ _FORBIDDEN = ("Permission denied", "Read-only file system")
 class _OpenShard:
     """A shard, its folder and the number of its readers; it is closed after the last one."""
 
-    def __init__(self, shard: EdgeShard, data: Path) -> None:
+    def __init__(self, shard: edge.EdgeShard, data: Path) -> None:
         self.shard = shard
         self.data = data
         self.readers = 0
@@ -63,7 +58,7 @@ class _OpenShard:
 
 def _load(data: Path) -> _OpenShard:
     """Open a shard, and read its chunks' texts into the system's cache."""
-    opened = _OpenShard(EdgeShard.load(str(data)), data)
+    opened = _OpenShard(edge.EdgeShard.load(str(data)), data)
     if hasattr(os, "posix_fadvise"):
         _read_ahead(sorted(data.glob("segments/*/payload_storage/*.dat")))
     return opened
@@ -157,9 +152,11 @@ class QdrantShard:
     def _create(self) -> _OpenShard:
         data = self._folder.new_data()
         data.mkdir()
-        shard = EdgeShard.create(str(data), edge_config(self._dimension, self._threads))
+        shard = edge.EdgeShard.create(str(data), edge_config(self._dimension, self._threads))
         for field in KEYWORD_FIELDS:
-            shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Keyword))
+            shard.update(
+                edge.UpdateOperation.create_field_index(field, edge.PayloadSchemaType.Keyword)
+            )
         shard.flush()
         self._folder.make_current(data)
         return _OpenShard(shard, data)
@@ -182,7 +179,7 @@ class QdrantShard:
         return damaged(f"opening {data}", f"{error}; its files are probably damaged", path)
 
     @contextmanager
-    def reading(self) -> Iterator[EdgeShard]:
+    def reading(self) -> Iterator[edge.EdgeShard]:
         """Keep the shard open for reading in the block; errors are ``ComponentError``."""
         with self._reading:
             current = self._opened()
@@ -195,7 +192,9 @@ class QdrantShard:
                 current.readers -= 1
                 self._reading.notify_all()
 
-    def write(self, ids: Sequence[PointId], operation: UpdateOperation, *, vectors: bool) -> None:
+    def write(
+        self, ids: Sequence[PointId], operation: edge.UpdateOperation, *, vectors: bool
+    ) -> None:
         """Apply an operation to points; after that it survives the end of the process.
 
         Args:
@@ -222,7 +221,7 @@ class QdrantShard:
             self._unflushed = 0
 
     @contextmanager
-    def exclusive(self) -> Iterator[EdgeShard]:
+    def exclusive(self) -> Iterator[edge.EdgeShard]:
         """Keep other writers out, for a write that depends on a read."""
         with self._writing, self._calling("writing"):
             yield self._opened().shard
@@ -268,7 +267,7 @@ class QdrantShard:
             self._reading.wait_for(lambda: opened.readers == 0)
         opened.shard.close()
 
-    def _notes(self, shard: EdgeShard) -> dict[str, int]:
+    def _notes(self, shard: edge.EdgeShard) -> dict[str, int]:
         points = int(shard.info().points_count)
         without = min(points, self._without_graph)
         return {"without_graph": without, "in_graph": points - without}
@@ -351,20 +350,22 @@ class QdrantShard:
         self._close_unread(old)
         shutil.rmtree(old.data, ignore_errors=True)
 
-    def _carry(self, ids: Collection[str], target: EdgeShard) -> None:
+    def _carry(self, ids: Collection[str], target: edge.EdgeShard) -> None:
         """Copy the current state of points from the shard in use."""
         todo: list[PointId] = [*ids]
         for start in range(0, len(todo), _CARRY_BATCH):
             batch = todo[start : start + _CARRY_BATCH]
             with self.reading() as source:
                 found = source.retrieve(batch, True, True)
-            points = [Point(record.id, record.vector or {}, record.payload) for record in found]
+            points = [
+                edge.Point(record.id, record.vector or {}, record.payload) for record in found
+            ]
             if points:
-                target.update(UpdateOperation.upsert_points(points))
+                target.update(edge.UpdateOperation.upsert_points(points))
             gone = {*batch} - {str(record.id) for record in found}
             if gone:
-                target.update(UpdateOperation.delete_points(list(gone)))
+                target.update(edge.UpdateOperation.delete_points(list(gone)))
 
     @staticmethod
-    def _index_number(shard: EdgeShard, field: str) -> None:
-        shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Float))
+    def _index_number(shard: edge.EdgeShard, field: str) -> None:
+        shard.update(edge.UpdateOperation.create_field_index(field, edge.PayloadSchemaType.Float))
