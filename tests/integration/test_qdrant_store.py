@@ -479,7 +479,7 @@ def test_opening_twice_in_one_process_is_refused_in_one_sentence(store_at):
         store_at(lock_timeout=0)
 
 
-def test_a_closed_store_says_so(store_at):
+def test_a_closed_store_refuses_every_call(store_at):
     store = store_at()
     store.close()
     with pytest.raises(ComponentError, match="closed"):

@@ -44,7 +44,7 @@ def test_chunks_that_are_gone_make_room_for_the_next_of_the_keyword_ranking():
 
 
 @pytest.mark.parametrize("top_k", [0, -1])
-def test_less_than_one_result_is_none(top_k):
+def test_a_top_k_below_one_gives_no_results(top_k):
     score, asked = scores_of({"c": 0.3})
     assert join_legs({}, [("c", 7.0)], top_k, score) == []
     assert asked == []

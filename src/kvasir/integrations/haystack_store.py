@@ -29,6 +29,7 @@ from kvasir.components.stores.database_store import KeywordsInMemory
 from kvasir.components.stores.hybrid import similarities
 from kvasir.components.stores.index_cache import IndexCache
 from kvasir.components.stores.keyword_index import Postings, pack, unpack
+from kvasir.core.batches import batches
 from kvasir.core.errors import SettingsError
 from kvasir.core.filters import Comparison, Filter, matches
 from kvasir.core.protocols import Candidate, TextAnalyzer
@@ -49,7 +50,7 @@ class HaystackStore(KeywordsInMemory):
     """Keeps a collection in a Haystack document store."""
 
     name = "haystack"
-    _errors = (Exception,)  # every document store has errors of its own
+    _errors = (Exception,)  # document stores raise different errors
 
     def __init__(
         self,
@@ -127,15 +128,14 @@ class HaystackStore(KeywordsInMemory):
 
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
         """Return chunks and their vectors [dimension]; unknown ids are left out."""
-        return [self._pair(document) for document in self._by_id(ids)]
+        return [(_chunk(document), _vector(document)) for document in self._by_id(ids)]
 
     def scroll(
         self, filters: Filter | None = None, batch_size: int = 1000
     ) -> Iterator[list[tuple[Chunk, Matrix]]]:
         """Yield every chunk with its vector; Haystack reads all at once."""
-        found = self._read(self._where(filters))
-        for start in range(0, len(found), batch_size):
-            yield [self._pair(document) for document in found[start : start + batch_size]]
+        for batch in batches(self._read(self._where(filters)), batch_size):
+            yield [(_chunk(document), _vector(document)) for document in batch]
 
     def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
         """Return chunks without their vectors; unknown ids are left out."""
@@ -144,8 +144,8 @@ class HaystackStore(KeywordsInMemory):
     def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
         condition = self._where(filters)
         if self._retriever is None:
-            everything = _vectors(self._read(condition))
-            return [_nearest(everything, vector, top_k) for vector in vectors]
+            known = _vectors(self._read(condition))
+            return [_nearest(known, vector, top_k) for vector in vectors]
         return [
             _nearest(_vectors(self._retrieve(vector, top_k, condition)), vector, top_k)
             for vector in vectors
@@ -154,17 +154,11 @@ class HaystackStore(KeywordsInMemory):
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
         """Replace the metadata of chunks without touching text or vectors."""
         with self._lock:
-            documents = [
-                replace(
-                    document,
-                    meta=_meta(
-                        self._key,
-                        replace(_chunk(document), metadata=dict(metadata)),
-                        document.meta["kvasir_terms"],
-                    ),
-                )
-                for document in self._by_id(ids)
-            ]
+            documents = []
+            for document in self._by_id(ids):
+                chunk = replace(_chunk(document), metadata=dict(metadata))
+                meta = _meta(self._key, chunk, document.meta["kvasir_terms"])
+                documents.append(replace(document, meta=meta))
             if documents:
                 self._write(documents)
 
@@ -181,7 +175,7 @@ class HaystackStore(KeywordsInMemory):
     def _check(self, fingerprint: str) -> None:
         about = self._about()
         if about is None:
-            self._put_about({"fingerprint": fingerprint, "stamp": uuid.uuid4().hex})
+            self._put_about(fingerprint, uuid.uuid4().hex)
             return
         made_dimension = int(about["kvasir_dimension"])
         self._check_maker(about["kvasir_fingerprint"], made_dimension, fingerprint)
@@ -190,20 +184,20 @@ class HaystackStore(KeywordsInMemory):
         found = self._read({"field": "id", "operator": "==", "value": self._document_id("")})
         return found[0].meta if found else None
 
-    def _put_about(self, values: Mapping[str, str]) -> None:
+    def _put_about(self, fingerprint: str, stamp: str) -> None:
         vector = [1.0] + [0.0] * (self.dimension - 1)  # Some stores take no document without one.
         meta = {
             "kvasir_collection": f"about {self._key}",
             "kvasir_title": self._title,
             "kvasir_dimension": self.dimension,
-            "kvasir_fingerprint": values["fingerprint"],
-            "kvasir_stamp": values["stamp"],
+            "kvasir_fingerprint": fingerprint,
+            "kvasir_stamp": stamp,
         }
         self._write([Document(self._document_id(""), "", meta=meta, embedding=vector)])
 
     def _put_stamp(self, stamp: str) -> None:
         made_by = str((self._about() or {}).get("kvasir_fingerprint", ""))
-        self._put_about({"fingerprint": made_by, "stamp": stamp})
+        self._put_about(made_by, stamp)
 
     def _stamp(self) -> str:
         return str((self._about() or {}).get("kvasir_stamp", ""))
@@ -243,12 +237,11 @@ class HaystackStore(KeywordsInMemory):
         wanted = dict.fromkeys(self._document_id(chunk_id) for chunk_id in ids)
         if len(wanted) > _IDS_AT_ONCE and len(wanted) * _SCAN_SHARE > self.count():
             return [d for d in self._read(self._where(None)) if d.id in wanted]
-        listed = list(wanted)
-        found: list[Document] = []
-        for start in range(0, len(listed), _IDS_AT_ONCE):
-            part = listed[start : start + _IDS_AT_ONCE]
-            found += self._read({"field": "id", "operator": "in", "value": part})
-        return found
+        return [
+            document
+            for part in batches(list(wanted), _IDS_AT_ONCE)
+            for document in self._read({"field": "id", "operator": "in", "value": part})
+        ]
 
     def _retrieve(self, vector: Matrix, top_k: int, condition: dict[str, Any]) -> list[Document]:
         query = [float(value) for value in vector]
@@ -270,9 +263,6 @@ class HaystackStore(KeywordsInMemory):
         if filters is not None:
             found = [each for each in found if matches(filters, _chunk(each).metadata)]
         return similarities(query, _vectors(found))
-
-    def _pair(self, document: Document) -> tuple[Chunk, Matrix]:
-        return _chunk(document), _vector(document)
 
     def _where(self, filters: Filter | None) -> dict[str, Any]:
         own = {"field": "meta.kvasir_collection", "operator": "==", "value": self._key}

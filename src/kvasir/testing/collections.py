@@ -84,7 +84,7 @@ class CollectionContract:
             assert (report.added, report.failed) == ([uri], [])
         return empty
 
-    def test_the_best_hit_holds_what_was_asked_for(self, collection: Any) -> None:
+    def test_the_best_hit_contains_the_answer(self, collection: Any) -> None:
         hits = collection.search(QUESTION)
         assert uris(hits)[0] == MEAD
         assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
@@ -200,7 +200,7 @@ class CollectionContract:
         assert collection.document(record.id) == record
         assert collection.text(MEAD) == collection.text(record.id) == TEXTS[MEAD]
 
-    def test_an_ingest_says_what_it_did(self, collection: Any) -> None:
+    def test_an_ingest_reports_every_source(self, collection: Any) -> None:
         report = collection.ingest(
             upload(MEAD, TEXTS[MEAD]),
             upload("upload:tea.txt", "White tea is steeped for one minute."),
@@ -218,7 +218,7 @@ class CollectionContract:
         texts = [hit.chunk.text for hit in collection.search("black tea four minutes")]
         assert not any("four minutes" in text for text in texts)
 
-    def test_a_changed_source_is_replaced_only_where_that_is_wanted(self, collection: Any) -> None:
+    def test_on_conflict_decides_about_changed_sources(self, collection: Any) -> None:
         changed = upload(MEAD, "Mead is sold out.")
         assert collection.ingest(changed, on_conflict="skip").skipped == [MEAD]
         (failed,) = collection.ingest(changed, on_conflict="error").failed
@@ -226,7 +226,7 @@ class CollectionContract:
         assert collection.text(MEAD) == TEXTS[MEAD]
         assert collection.ingest(changed).replaced == [MEAD]
 
-    def test_what_is_deleted_is_found_by_nothing(self, collection: Any) -> None:
+    def test_deleted_documents_are_not_found(self, collection: Any) -> None:
         record = collection.document(MEAD)
         assert collection.delete(MEAD) == 1
         assert MEAD not in uris(collection.search(QUESTION))
@@ -270,7 +270,7 @@ class CollectionContract:
         assert uris(collection.search(QUESTION)) == [MEAD]
         assert collection.chunk_count() == 1
 
-    def test_the_record_tells_what_made_the_collection(self, collection: Any) -> None:
+    def test_the_record_describes_the_embedder(self, collection: Any) -> None:
         record = collection.record()
         assert record.name == collection.name
         assert record.dimension > 0
@@ -278,7 +278,7 @@ class CollectionContract:
         assert record.calibration is None
         assert record.created.tzinfo is not None
 
-    def test_a_sound_collection_needs_no_repair(self, collection: Any) -> None:
+    def test_an_intact_collection_needs_no_repair(self, collection: Any) -> None:
         findings = collection.inspect()
         assert findings.clean
         assert findings.counted == findings.expected == collection.chunk_count()
@@ -289,7 +289,7 @@ class CollectionContract:
         collection.optimize(wait=True)
         assert collection.inspect().clean
 
-    def test_a_calibration_is_kept_until_it_is_taken_back(self, collection: Any) -> None:
+    def test_a_calibration_can_be_kept_and_reset(self, collection: Any) -> None:
         collection.keep_calibration(DEFAULT_CALIBRATION)
         assert collection.record().calibration == to_json(DEFAULT_CALIBRATION)
         assert collection.ask(QUESTION).citations
@@ -318,7 +318,7 @@ class CollectionContract:
         with pytest.raises(NameTakenError):
             collection.copy(copy_address, name="copied")
 
-    def test_everything_that_is_returned_survives_as_json(
+    def test_every_returned_value_survives_json(
         self, collection: Any, copy_address: StoreAddress
     ) -> None:
         collection.keep_calibration(DEFAULT_CALIBRATION)
@@ -360,7 +360,7 @@ class CollectionContract:
             assert caught.value.code == "document_not_found"
             assert caught.value.source == "upload:unknown.txt"
 
-    def test_a_lease_that_ended_refuses_everything(
+    def test_a_closed_lease_refuses_every_call(
         self, collection: Any, open_collection: OpenCollection
     ) -> None:
         lease = open_collection()

@@ -50,7 +50,7 @@ class EmbedderContract:
         documents = request.param == "documents"
         return embedder.embed_documents if documents else embedder.embed_queries
 
-    def test_it_says_what_it_is(self, embedder: Embedder) -> None:
+    def test_name_dimension_and_languages_are_valid(self, embedder: Embedder) -> None:
         for text in (embedder.name, embedder.fingerprint):
             assert isinstance(text, str)
             assert text.strip() == text != ""

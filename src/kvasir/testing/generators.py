@@ -30,7 +30,7 @@ TEXTS = (
 
 
 def make_prompt(question: str = QUESTION, texts: tuple[str, ...] = TEXTS) -> Prompt:
-    """Return a prompt with one hit a text, each of its own English document."""
+    """Return a prompt with one hit per text, each from another English document."""
     hits = []
     for number, text in enumerate(texts):
         document = document_id(f"/contract/{number}.md")
@@ -62,7 +62,7 @@ class GeneratorContract:
     def test_generate_returns_an_iterator(self, generator: Generator, prompt: Prompt) -> None:
         assert isinstance(generator.generate(prompt), Iterator)
 
-    def test_the_answer_cites_a_source_that_bears_it_out(
+    def test_the_answer_cites_a_supporting_source(
         self, generator: Generator, prompt: Prompt
     ) -> None:
         checker = CitationChecker(prompt.question, prompt.hits)
@@ -79,7 +79,7 @@ class GeneratorContract:
         assert "\ufffd" not in text
         assert not re.search(r"\\u[0-9a-f]{4}", text)
 
-    def test_an_answer_may_be_broken_off(self, generator: Generator, prompt: Prompt) -> None:
+    def test_an_answer_may_be_stopped(self, generator: Generator, prompt: Prompt) -> None:
         pieces = generator.generate(prompt)
         next(pieces)
         del pieces
@@ -99,7 +99,7 @@ class GeneratorContract:
             tokens = generator.context_tokens()
             assert tokens is None or tokens > 0
 
-    def test_a_generator_with_a_context_length_says_how_long_an_answer_may_be(
+    def test_a_generator_with_a_context_length_gives_answer_tokens(
         self, generator: Generator
     ) -> None:
         if hasattr(generator, "context_tokens"):

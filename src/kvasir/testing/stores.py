@@ -88,7 +88,7 @@ class StoreContract(SearchContract, KeywordContract):
         assert search_vectors(store, queries, 10) == approximately(before)
 
     @pytest.mark.parametrize("end", ["close", "drop"])
-    def test_a_closed_store_says_so(self, opened: OpenStore, end: str) -> None:
+    def test_a_closed_store_refuses_every_call(self, opened: OpenStore, end: str) -> None:
         store, id_ = opened(), make_chunk(0).id
         store.upsert([make_chunk(0)], make_vectors(1))
         getattr(store, end)()
@@ -110,7 +110,7 @@ class StoreContract(SearchContract, KeywordContract):
                 call()
         store.close()
 
-    def test_a_dropped_collection_can_be_made_anew_for_another_embedder(
+    def test_a_dropped_collection_can_be_created_again_for_another_embedder(
         self, opened: OpenStore
     ) -> None:
         chunks, vectors, _ = fifty_chunks()
@@ -119,11 +119,11 @@ class StoreContract(SearchContract, KeywordContract):
         store = opened(fingerprint="one")
         store.upsert(chunks, vectors)
         store.drop()
-        anew = opened(dimension=DIMENSION + 4, fingerprint="two")
-        assert (anew.count(), list(anew.scroll())) == (0, [])
+        again = opened(dimension=DIMENSION + 4, fingerprint="two")
+        assert (again.count(), list(again.scroll())) == (0, [])
         if self.has_keywords:
-            assert search_texts(anew, [chunks[0].text], ["en"], 3) == [[]]
-        anew.close()
+            assert search_texts(again, [chunks[0].text], ["en"], 3) == [[]]
+        again.close()
         assert opened(collection="beside").count() == 3
 
     def test_an_empty_collection_counts_zero_and_finds_nothing(self, store: VectorStore) -> None:
@@ -148,7 +148,7 @@ class StoreContract(SearchContract, KeywordContract):
         assert search_vectors(store, np.zeros((0, DIMENSION), dtype=np.float32), 3) == []
 
     @pytest.mark.parametrize("top_k", [0, -1])
-    def test_less_than_one_result_is_none(self, store: VectorStore, top_k: int) -> None:
+    def test_a_top_k_below_one_gives_no_results(self, store: VectorStore, top_k: int) -> None:
         store.upsert([make_chunk(0, "owl"), make_chunk(1, "owl nest")], make_vectors(2))
         assert search_vectors(store, make_vectors(2), top_k) == [[], []]
         if self.has_keywords:
@@ -225,14 +225,14 @@ class StoreContract(SearchContract, KeywordContract):
         assert store.count(Comparison("number", ">=", 0)) == 1
         assert store.count(Comparison("other", ">", 0)) == 1
 
-    def test_of_one_id_twice_in_a_batch_the_last_counts(self, store: VectorStore) -> None:
+    def test_the_last_chunk_of_an_id_in_a_batch_wins(self, store: VectorStore) -> None:
         first, last = make_chunk(0, "first"), make_chunk(0, "last")
         vectors = make_vectors(3)
         store.upsert([first, make_chunk(1), last], vectors)
         assert store.count() == 2
         assert search_vectors(store, vectors[2:], 1)[0][0].chunk == last
 
-    def test_deleted_chunks_are_found_by_nothing(self, store: VectorStore) -> None:
+    def test_deleted_chunks_are_not_found(self, store: VectorStore) -> None:
         chunks, vectors = [make_chunk(i) for i in range(10)], make_vectors(10)
         store.upsert(chunks, vectors)
         store.delete([chunks[2].id, make_chunk(999).id, chunks[5].id, chunks[2].id])

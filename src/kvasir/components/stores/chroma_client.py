@@ -63,7 +63,7 @@ def http_sessions(client: Any) -> list[httpx.Client]:
 
 
 def authorization(token: str | None, username: str | None, password: str | None) -> dict[str, str]:
-    """Return the headers that show who asks: a bearer token, or else user name and password."""
+    """Return the header for a bearer token, or else for a user name and password."""
     if token:
         return {"Authorization": f"Bearer {token}"}
     if username:

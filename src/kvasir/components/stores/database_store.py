@@ -52,7 +52,7 @@ class ClientStore(ABC):
         return self._search(vectors, top_k, filters)
 
     def flush(self) -> None:
-        """Do nothing: the database keeps what it has acknowledged."""
+        """Do nothing: every acknowledged write is durable."""
         self._check_open("flushing")
 
     def drop(self) -> None:

@@ -33,12 +33,12 @@ class SharedFolder:
             SettingsError: It cannot be written to.
             StoreLockedError: Another process holds it.
         """
-        folder = folder.resolve()
-        self._owner = folder / "kvasir-owner.json"
+        real = folder.resolve()  # one lock, whatever path leads to the folder
+        self._owner = real / "kvasir-owner.json"
         self._held = False
         # A singleton counts how often this process has taken the lock.
         self._lock = FileLock(
-            folder / "kvasir-lock", timeout=lock_timeout, thread_local=False, is_singleton=True
+            real / "kvasir-lock", timeout=lock_timeout, thread_local=False, is_singleton=True
         )
         with self._guard:
             try:

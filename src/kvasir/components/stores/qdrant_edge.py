@@ -19,6 +19,7 @@ import numpy as np
 import qdrant_edge as edge
 
 from kvasir.components.stores.collection_checks import check_vectors
+from kvasir.components.stores.database_store import ClientStore
 from kvasir.components.stores.hybrid import join_legs, resolved
 from kvasir.components.stores.qdrant_edge_folder import INSTEAD, CollectionFolder, drop_collection
 from kvasir.components.stores.qdrant_edge_graph import SEARCH_EF
@@ -40,6 +41,7 @@ from kvasir.components.stores.qdrant_points import (
     translate,
 )
 from kvasir.components.stores.store_uris import refuse_credentials
+from kvasir.core.batches import batches
 from kvasir.core.filters import Filter
 from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
 from kvasir.core.run import StopToken
@@ -75,8 +77,11 @@ _EARLY_POINTS = 10_000
 _NO_TERMS = edge.SparseVector([], [])
 
 
-class QdrantStore:
+class QdrantStore(ClientStore):
     """Keeps one collection in the folder ``uri/collection``, with vectors and keyword index."""
+
+    name = "qdrant"
+    _errors = ()  # ``QdrantShard`` converts the engine's errors
 
     def __init__(
         self,
@@ -115,9 +120,7 @@ class QdrantStore:
             ComponentError: The files cannot be opened.
         """
         refuse_credentials("qdrant", INSTEAD, token=token, username=username, password=password)
-        self.dimension = dimension
-        self._collection = collection
-        self._analyzer = analyzer
+        super().__init__(collection, dimension, analyzer)
         self._folder = CollectionFolder(
             uri,
             collection,
@@ -133,24 +136,16 @@ class QdrantStore:
             self._folder.close()
             raise
 
-    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        """Write chunks, replacing those of the same id; durable when it returns."""
-        if len(chunks) == 0:
-            return
-        check_vectors(self._collection, self.dimension, vectors, len(chunks))
-        for start in range(0, len(chunks), _WRITE_BATCH):
-            batch = chunks[start : start + _WRITE_BATCH]
-            terms = self._analyzer.document_terms(
-                [chunk.passage for chunk in batch],
-                [str(chunk.metadata.get("language", "und")) for chunk in batch],
-            )
+    def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
+        for rows in batches(range(len(chunks)), _WRITE_BATCH):
+            batch = [chunks[row] for row in rows]
             points = [
                 edge.Point(
                     chunk.id,
-                    {DENSE: vectors[start + i].tolist(), BM25: _sparse(terms[i])},
+                    {DENSE: vectors[row].tolist(), BM25: _sparse(terms)},
                     payload_of(chunk),
                 )
-                for i, chunk in enumerate(batch)
+                for row, chunk, terms in zip(rows, batch, self._terms(batch), strict=True)
             ]
             self._index_early(points)
             ids: list[PointId] = [chunk.id for chunk in batch]
@@ -159,9 +154,7 @@ class QdrantStore:
     def delete(self, ids: Sequence[str]) -> None:
         """Delete chunks by id; unknown ids are no error. They stay deleted after a crash."""
         with self._shard.exclusive() as shard:
-            known = _known(shard, ids)
-            for start in range(0, len(known), _WRITE_BATCH):
-                batch = known[start : start + _WRITE_BATCH]
+            for batch in batches(_known(shard, ids), _WRITE_BATCH):
                 # The engine counts the terms of deleted points (for the IDF) until it is opened
                 # again, so remove their terms first.
                 empty = [edge.PointVectors(point_id, {BM25: _NO_TERMS}) for point_id in batch]
@@ -172,9 +165,7 @@ class QdrantStore:
         """Replace the metadata of chunks without touching text or vectors."""
         payload = metadata_payload(metadata)
         with self._shard.exclusive() as shard:
-            known = _known(shard, ids)
-            for start in range(0, len(known), _WRITE_BATCH):
-                batch = known[start : start + _WRITE_BATCH]
+            for batch in batches(_known(shard, ids), _WRITE_BATCH):
                 self._shard.write(
                     batch, edge.UpdateOperation.set_payload(batch, payload), vectors=False
                 )
@@ -200,11 +191,13 @@ class QdrantStore:
 
     def drop(self) -> None:
         """Delete the collection with everything in it, and close the store."""
-        self.close()
-        drop_collection(str(self._folder.path.parent), self._collection)
+        self.close()  # the files cannot be deleted while they are open
+        self._drop()
 
-    def close(self) -> None:
-        """Close the files and release the lock; a second call does nothing."""
+    def _drop(self) -> None:
+        drop_collection(str(self._folder.path.parent), self._title)
+
+    def _disconnect(self) -> None:
         self._shard.close()
         self._folder.close()
 
@@ -247,11 +240,7 @@ class QdrantStore:
             if offset is None:
                 return
 
-    def search(
-        self, vectors: Matrix, top_k: int, filters: Filter | None = None
-    ) -> list[list[Candidate]]:
-        """Return for each query vector its nearest chunks, best first."""
-        check_vectors(self._collection, self.dimension, vectors, len(vectors))
+    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
         condition = self._condition(filters)
         params = self._params(condition)
         return [
@@ -274,7 +263,7 @@ class QdrantStore:
             for terms in self._analyzer.query_terms(queries, languages)
         ]
         vectors = resolved(vectors)
-        check_vectors(self._collection, self.dimension, vectors, len(queries))
+        check_vectors(self._title, self.dimension, vectors, len(queries))
         params = self._params(condition)
         return [
             join_legs(

@@ -1,4 +1,4 @@
-"""Builds a shard's search graph (HNSW) in a process of its own.
+"""Build a shard's search graph (HNSW) in a child process.
 
 The engine's ``optimize`` holds the interpreter's lock until the graph is finished, half a minute or
 more. So a child process of low priority runs it on a copy of the shard's folder;
