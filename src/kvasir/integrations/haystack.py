@@ -66,7 +66,7 @@ class _KvasirComponent:
     Haystack makes each component's class again, so ``super()`` would not find it.
     """
 
-    def __init__(self, config: str | None, settings: dict[str, Any] | None) -> None:
+    def __init__(self, config: str | None = None, settings: dict[str, Any] | None = None) -> None:
         self.config = config
         self.settings = dict(settings or {})
         self._key = json.dumps(
@@ -135,9 +135,6 @@ class _KvasirComponent:
 @component
 class KvasirTextEmbedder(_KvasirComponent):
     """Embeds a query with the embedding model of the settings."""
-
-    def __init__(self, config: str | None = None, settings: dict[str, Any] | None = None) -> None:
-        _KvasirComponent.__init__(self, config, settings)
 
     def warm_up(self) -> None:
         """Load the model."""
@@ -278,9 +275,6 @@ class KvasirAnswerer(_KvasirComponent):
 @component
 class KvasirWriter(_KvasirComponent):
     """Ingests files, bytes and documents into a collection as ``kvasir ingest`` does."""
-
-    def __init__(self, config: str | None = None, settings: dict[str, Any] | None = None) -> None:
-        _KvasirComponent.__init__(self, config, settings)
 
     @component.output_types(documents_written=int, failed=list[dict[str, str]])
     def run(
