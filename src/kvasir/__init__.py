@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from kvasir.core.environment import disable_telemetry
+from kvasir.core.errors import ComponentError, KvasirError, OperatorError, RequestError
 
 if TYPE_CHECKING:
     from kvasir.app import App

@@ -296,9 +296,9 @@ class App:
         """Put the chosen generator behind the retriever of an evaluation."""
         return make_answerer(self, self._options.get(), retriever, find_version)
 
-    def open_store(self, collection: str, made_by: Embedder | CollectionRecord) -> VectorStore:
+    def open_store(self, collection: str, embedded_by: Embedder | CollectionRecord) -> VectorStore:
         """Open the store of a collection where the settings have it."""
-        return components.open_own_store(self.settings, collection, made_by, self.analyzer)
+        return components.open_own_store(self.settings, collection, embedded_by, self.analyzer)
 
     def open_copy(self, to: StoreAddress, name: str, record: CollectionRecord) -> VectorStore:
         """Open the store to which a collection is copied.

@@ -115,7 +115,7 @@ class Components(Protocol):
     def generator(self) -> Generator:
         """The generator of answers."""
 
-    def open_store(self, collection: str, made_by: Embedder | CollectionRecord) -> VectorStore:
+    def open_store(self, collection: str, embedded_by: Embedder | CollectionRecord) -> VectorStore:
         """Open the store of a collection."""
 
     def open_copy(self, to: StoreAddress, name: str, record: CollectionRecord) -> VectorStore:
@@ -264,8 +264,8 @@ class Index:
     def _open_store(self) -> VectorStore:
         # The catalog's record describes the embedder: copying needs no model.
         components = self.components
-        made_by = components.catalog.collection(self.name) or components.embedder
-        return components.open_store(self.name, made_by)
+        embedded_by = components.catalog.collection(self.name) or components.embedder
+        return components.open_store(self.name, embedded_by)
 
     def _make_pipeline(self) -> IngestPipeline:
         record = self.components.catalog.collection(self.name)

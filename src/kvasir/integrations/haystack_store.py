@@ -177,8 +177,8 @@ class HaystackStore(KeywordsInMemory):
         if about is None:
             self._put_about(fingerprint, uuid.uuid4().hex)
             return
-        made_dimension = int(about["kvasir_dimension"])
-        self._check_maker(about["kvasir_fingerprint"], made_dimension, fingerprint)
+        stored_dimension = int(about["kvasir_dimension"])
+        self._check_maker(about["kvasir_fingerprint"], stored_dimension, fingerprint)
 
     def _about(self) -> dict[str, Any] | None:
         found = self._read({"field": "id", "operator": "==", "value": self._document_id("")})
@@ -196,8 +196,8 @@ class HaystackStore(KeywordsInMemory):
         self._write([Document(self._document_id(""), "", meta=meta, embedding=vector)])
 
     def _put_stamp(self, stamp: str) -> None:
-        made_by = str((self._about() or {}).get("kvasir_fingerprint", ""))
-        self._put_about(made_by, stamp)
+        stored_fingerprint = str((self._about() or {}).get("kvasir_fingerprint", ""))
+        self._put_about(stored_fingerprint, stamp)
 
     def _stamp(self) -> str:
         return str((self._about() or {}).get("kvasir_stamp", ""))

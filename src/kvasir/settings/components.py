@@ -132,17 +132,17 @@ def make_converter(settings: Settings, name: str, models: Path | None = None) ->
 def open_store(
     to: StoreAddress,
     collection: str,
-    made_by: Embedder | CollectionRecord,
+    embedded_by: Embedder | CollectionRecord,
     analyzer: TextAnalyzer,
     options: Mapping[str, Any] = MappingProxyType({}),
 ) -> VectorStore:
-    """Open a collection's store; ``made_by`` has dimension and fingerprint of the vectors."""
+    """Open a collection's store; ``embedded_by`` has dimension and fingerprint of the vectors."""
     provided = {
         "uri": to.uri,
         "collection": collection,
-        "dimension": made_by.dimension,
+        "dimension": embedded_by.dimension,
         "analyzer": analyzer,
-        "fingerprint": made_by.fingerprint,
+        "fingerprint": embedded_by.fingerprint,
         "token": to.token,
         "username": to.username,
         "password": to.password,
@@ -153,13 +153,13 @@ def open_store(
 def open_own_store(
     settings: Settings,
     collection: str,
-    made_by: Embedder | CollectionRecord,
+    embedded_by: Embedder | CollectionRecord,
     analyzer: TextAnalyzer,
     at: StoreAddress | None = None,
 ) -> VectorStore:
     """Open a collection in the store of the settings, or with its options at another address."""
     options = settings.rag.vectordb.options
-    return open_store(at or settings.store_address, collection, made_by, analyzer, options)
+    return open_store(at or settings.store_address, collection, embedded_by, analyzer, options)
 
 
 @contextmanager

@@ -131,7 +131,7 @@ class ExtractiveGenerator:
         words = np.array([overlap.bm25 for overlap in overlaps])
         meaning = _scaled((self._embed([p.text for p in found]) @ query).astype(np.float64))
         share = np.array([self._meaning_share(p.language) for p in found])
-        own = share * meaning + (1.0 - share) * _scaled(words)
+        scores = share * meaning + (1.0 - share) * _scaled(words)
         best_hit = max(hit.score for hit in hits) or 1.0
         chunk = np.array([hits[p.marker - 1].score / best_hit for p in found])
         length = np.array([p.words for p in found]) / 100.0
@@ -142,7 +142,7 @@ class ExtractiveGenerator:
             ]
         )
         scores = (
-            own
+            scores
             + CHUNK_WEIGHT * chunk
             + NEIGHBOUR_WEIGHT * _scaled(_neighbours(words, found))
             - COST_OF_100_WORDS * length
@@ -219,15 +219,17 @@ class ExtractiveGenerator:
         counts = Counter(term for terms in shared for term in terms)
         idf = {term: inverse_document_frequency(len(found), n) for term, n in counts.items()}
         overlaps = []
-        for passage, all_terms, own, header in zip(found, weights, shared, in_headers, strict=True):
+        for passage, all_terms, common, header in zip(
+            found, weights, shared, in_headers, strict=True
+        ):
             # The header's terms count for a row that itself shares a term.
-            terms = header | own if own else own
+            terms = header | common if common else common
             overlaps.append(
                 _Overlap(
                     sum(idf.get(term, 0.0) * weight for term, weight in terms.items()),
-                    len(own),
+                    len(common),
                     passage.is_row and len(terms) < FEWEST_SHARED_BY_A_ROW,
-                    0 < len(own) == len(all_terms) and not passage.introduces_next,
+                    0 < len(common) == len(all_terms) and not passage.introduces_next,
                 )
             )
         return overlaps

@@ -24,17 +24,24 @@ def check_vectors(collection: str, dimension: int, vectors: Matrix, rows: int) -
 
 
 def check_maker(
-    collection: str, *, made_by: str, made_dimension: int, fingerprint: str, dimension: int
+    collection: str,
+    *,
+    stored_fingerprint: str,
+    stored_dimension: int,
+    fingerprint: str,
+    dimension: int,
 ) -> None:
     """Check that the present embedder made a collection; an empty fingerprint matches any.
 
     Raises:
         WrongEmbedderError: Another one made it.
     """
-    if made_dimension != dimension or (fingerprint and made_by and made_by != fingerprint):
+    if stored_dimension != dimension or (
+        fingerprint and stored_fingerprint and stored_fingerprint != fingerprint
+    ):
         raise WrongEmbedderError(
             f"collection '{collection}' was made by another embedder (dimension "
-            f"{made_dimension}, not {dimension}; fingerprint '{made_by}', not "
+            f"{stored_dimension}, not {dimension}; fingerprint '{stored_fingerprint}', not "
             f"'{fingerprint}'): use that embedder, or ingest into a new collection"
         )
 

@@ -94,11 +94,13 @@ class ClientStore(ABC):
         languages = [str(chunk.metadata.get("language", "")) for chunk in chunks]
         return self._analyzer.document_terms([chunk.passage for chunk in chunks], languages)
 
-    def _check_maker(self, made_by: str, made_dimension: int, fingerprint: str) -> None:
+    def _check_maker(
+        self, stored_fingerprint: str, stored_dimension: int, fingerprint: str
+    ) -> None:
         check_maker(
             self._title,
-            made_by=made_by,
-            made_dimension=made_dimension,
+            stored_fingerprint=stored_fingerprint,
+            stored_dimension=stored_dimension,
             fingerprint=fingerprint,
             dimension=self.dimension,
         )

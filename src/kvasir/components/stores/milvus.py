@@ -178,8 +178,8 @@ class MilvusStore(DatabaseStore):
             raise not_ours(self._title)
         properties = description.get("properties") or {}
         about = properties.get("kvasir") or description["description"] or "{}"
-        made_by = json.loads(about).get("fingerprint", "")
-        self._check_maker(made_by, int(fields["dense"]["params"]["dim"]), fingerprint)
+        stored_fingerprint = json.loads(about).get("fingerprint", "")
+        self._check_maker(stored_fingerprint, int(fields["dense"]["params"]["dim"]), fingerprint)
         index = self._call("opening", self._client.describe_index, self._name, "dense")
         self._metric = str(index["metric_type"])
         self._call("loading", self._client.load_collection, self._name)

@@ -138,8 +138,8 @@ class CollectionFolder:
             )
         check_maker(
             self.name,
-            made_by=record["fingerprint"],
-            made_dimension=record["dimension"],
+            stored_fingerprint=record["fingerprint"],
+            stored_dimension=record["dimension"],
             fingerprint=fingerprint,
             dimension=dimension,
         )

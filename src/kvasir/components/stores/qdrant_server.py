@@ -199,8 +199,8 @@ class QdrantServerStore(DatabaseStore):
         about = info.config.metadata or {}
         if not isinstance(dense, dict) or DENSE not in dense:
             raise not_ours(self._title)
-        made_by = str(about.get("fingerprint", ""))
-        self._check_maker(made_by, int(dense[DENSE].size), fingerprint)
+        stored_fingerprint = str(about.get("fingerprint", ""))
+        self._check_maker(stored_fingerprint, int(dense[DENSE].size), fingerprint)
         self._indexed = set(info.payload_schema or {})
 
     def _create_collection(self, fingerprint: str) -> None:
