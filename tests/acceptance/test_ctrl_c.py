@@ -135,7 +135,8 @@ def test_a_calibration_changes_nothing(kvasir, hanging):
         (hanging / f"{name}.txt").write_text(questions)
     command = ["calibrate", "--json", "--questions", "good.txt", "--off-topic", "off.txt"]
     code, out, err = interrupt(hanging, *command)
-    assert (code, json.loads(out)) == (130, {"error": "interrupted", "exit_code": 130})
+    expected = {"error": "interrupted", "code": "stopped", "exit_code": 130}
+    assert (code, json.loads(out)) == (130, expected)
     assert err == "interrupted\n"
     (hanging / "hang").unlink()
     assert kvasir("collections", "list", "--json").json[0]["calibration"] is None
