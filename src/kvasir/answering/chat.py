@@ -1,9 +1,9 @@
 """One turn of a chat, from the documents or from the language model alone.
 
-The caller keeps the conversation as plain turns without contexts. A language model decides itself
-whether the sources answer a message, because "thanks" and "shorter, please" are no questions to
-the documents. A generator that only quotes uses the calibrated refusal of single questions.
-Reasons: docs/decisions/0012-chat.md.
+The caller keeps the history, as messages without retrieved passages. A language model decides
+itself whether the sources answer a message, because "thanks" and "shorter, please" are not
+questions to the documents. With a generator that only quotes, the calibrated decision to refuse
+applies, as for a single question. Reasons: docs/decisions/0012-chat.md.
 
 Source of the pipeline: the InstructLab proposal "Ingesting and Utilizing RAG Artifacts", 3.3.
 """
@@ -53,9 +53,10 @@ class Conversation:
             generator: Writes the replies.
             answerer: Opens the collection and returns an answerer; called for each question
                 with RAG, so that a missing or locked collection is tried again.
-            search: Limits of the searches; its ``query`` is not used. None: the defaults.
+            search: Limits and filters of the searches; its ``query`` is not used. None: the
+                defaults.
             refiner: Rewrites questions for the search; None leaves them as typed.
-            grounding: The system message with RAG, after that of the chat's context.
+            grounding: The system message with RAG; it follows the one given to ``stream``.
             on_close: Called by ``close``; closes the conversation's generators.
         """
         self._generator = generator
@@ -71,7 +72,7 @@ class Conversation:
 
     @property
     def has_model(self) -> bool:
-        """Whether a language model replies; otherwise replies are quotations."""
+        """True if a language model replies; otherwise replies are quotations."""
         return not isinstance(self._generator, QuotesOnly)
 
     def stream(
@@ -82,20 +83,20 @@ class Conversation:
         rag: bool,
         system: str = "",
     ) -> AnswerStream:
-        """Reply piece by piece.
+        """Return the reply as a stream of events.
 
         Args:
             question: The user's message, as typed.
-            history: Earlier turns, oldest first, without contexts.
-            rag: Reply from the documents.
-            system: The system message of the conversation's context.
+            history: Earlier messages, oldest first, without retrieved passages.
+            rag: True: reply from the documents. False: from the language model alone.
+            system: The system message of the conversation; may be empty.
 
         Returns:
             A lazy stream; reading it raises the errors of the collection and the model. Without
             RAG the answer has neither hits nor citations.
 
         Raises:
-            SettingsError: There is neither RAG nor a language model.
+            SettingsError: ``rag`` is False and there is no language model.
         """
         if not rag and not self.has_model:
             raise SettingsError(NEEDS_MODEL)
@@ -109,12 +110,12 @@ class Conversation:
         prompt = PromptBuilder(PLAIN, system=system).build(
             question, (), history=history, room=prompt_room(self._generator)
         )
-        shown: list[str] = []
+        texts: list[str] = []
         with closing(generated(self._generator, prompt)) as pieces:
             for piece in pieces:
-                shown.append(piece)
+                texts.append(piece)
                 yield Text(piece)
-        text = "".join(shown)
+        text = "".join(texts)
         if not text.strip():
             raise ComponentError(
                 "generator", "replying", "the model's reply was empty: ask again, or in other words"
@@ -125,6 +126,7 @@ class Conversation:
         self, question: str, history: Sequence[Message], system: str
     ) -> Generator[AnswerEvent, None, None]:
         if not self.has_model:
+            # A language model can reply to "?"; a quotation needs a word to search for.
             check_question(question)
         yield from self._answerer().generate_answer(
             replace(self._limits, query=question),

@@ -10,9 +10,9 @@ A version of a document has one of these states:
 A document has at most one live version. Pending and deleted versions exist for a short time, or
 after a crash: then the next run cleans them up.
 
-A writer has a lease on a collection while it works, and owns the versions that it writes or
-deletes. Only one writer at a time owns such versions of a document. After the end of a lease the
-next writer takes over its versions.
+A writer has a lease on a collection while it works, and owns the pending and deleted versions that
+it makes. Only one writer at a time owns such versions of a document. When a lease has ended, the
+next writer takes over the versions of its writer.
 """
 
 from __future__ import annotations
@@ -50,9 +50,11 @@ class CollectionRecord:
     Attributes:
         embedder: Name of its embedding model.
         dimension: Length of its vectors.
-        fingerprint: ``Embedder.fingerprint`` of the model; searching needs the same.
+        fingerprint: ``Embedder.fingerprint`` of the model; a search needs an embedder with the
+            same fingerprint.
         languages: ISO 639-1 codes of its live documents, sorted.
-        calibration: Fitted parameters of the decision to refuse, or None.
+        calibration: Fitted parameters of the decision to refuse a question; None for the shipped
+            ones.
     """
 
     name: str
@@ -71,6 +73,7 @@ class SourceState:
     Attributes:
         media_type: Its media type; empty if unknown.
         content_hash: SHA-256 of its bytes, hexadecimal; empty if they could not be read.
+        size: Number of its bytes.
         modified: Modification time, seconds since 1970, or None.
         settings_hash: Hash of the settings that shape the chunks (extraction, splitting, language).
     """
@@ -88,7 +91,7 @@ class DocumentVersion:
     """The text and content hash of one version of a document.
 
     Attributes:
-        text: The whole text; offsets refer to it.
+        text: The whole text; the offsets of its chunks refer to it.
         content_hash: ``SourceState.content_hash``; empty if unknown.
     """
 
@@ -101,7 +104,7 @@ class VersionDraft:
     """A version of a document before it is recorded as pending.
 
     Attributes:
-        state: The state of the source.
+        state: The state of the source when the document was extracted.
         given: Metadata from the caller.
         chunks: All of its chunks, in order; each has ``metadata``.
     """
@@ -130,10 +133,11 @@ class DocumentRecord:
 
     Attributes:
         status: ``live``, or ``failed`` if no version of it could be read.
-        state: The state of the source of the live version; of the failed one if none is live.
+        state: The state of the source when the live version was read; if no version is live, when
+            reading failed.
         given: Metadata from the caller.
         metadata: The metadata of its chunks.
-        indexed: Time when this version was recorded, in UTC.
+        indexed: Time when the version was recorded, in UTC.
         error_reason: The stable reason if the latest attempt failed, or None.
         error_message: The message of that failure, or None.
     """
@@ -184,7 +188,10 @@ class MetadataUpdate:
 def chunk_metadata(
     own: Metadata, given: Metadata, *, source_uri: str, title: str, language: str
 ) -> dict[str, MetadataValue]:
-    """Return a chunk's metadata: the document's own, overridden by given, then reserved fields."""
+    """Return a chunk's metadata.
+
+    ``given`` overrides the document's ``own`` metadata; the reserved fields override both.
+    """
     reserved = dict(zip(RESERVED_METADATA, (source_uri, title, language), strict=True))
     return {**own, **given, **reserved}
 
@@ -198,8 +205,8 @@ def check_metadata(given: Metadata) -> None:
     """Check metadata from a caller.
 
     Raises:
-        RequestError: A field is reserved or not UTF-8, or a value is not text, a finite number or
-            a boolean.
+        RequestError: A field name is empty, reserved or not UTF-8, or a value is not UTF-8 text, a
+            finite number or a boolean.
     """
     for name, value in given.items():
         if name in RESERVED_METADATA:
@@ -218,7 +225,8 @@ def check_embedder(record: CollectionRecord, embedder: Embedder) -> None:
     """Check that an embedder's vectors can be compared with those of a collection.
 
     Raises:
-        WrongEmbedderError: They cannot; the message names the models and the settings to change.
+        WrongEmbedderError: They cannot be compared; the message names the models and the settings
+            to change.
     """
     if record.fingerprint == embedder.fingerprint:
         return
@@ -236,16 +244,16 @@ def check_embedder(record: CollectionRecord, embedder: Embedder) -> None:
 
 
 class Catalog(Protocol):
-    """The ledger: which version of which document has which chunks in the store.
+    """Records which version of which document has which chunks in the store.
 
     Every method is one transaction, durable when it returns. ``collection`` is a name, ``writer``
-    an id from ``start_writer``. Methods that take a writer raise ``WriterConflictError`` when its
-    lease was taken, and ``DocumentBusyError``, changing nothing, while another writer has pending
-    or deleted versions of one of the documents.
+    an id from ``start_writer``. Methods that write versions raise ``WriterConflictError`` if the
+    writer's lease was taken. They raise ``DocumentBusyError`` and change
+    nothing while another writer has pending or deleted versions of one of the documents.
     """
 
     def collection(self, name: str) -> CollectionRecord | None:
-        """Return a collection, or None if there is none of this name."""
+        """Return a collection, or None if it is unknown."""
 
     def collections(self) -> list[CollectionRecord]:
         """Return every collection, by name."""
@@ -259,17 +267,17 @@ class Catalog(Protocol):
         """Delete a collection with all its records; an unknown name is no error.
 
         Raises:
-            WriterConflictError: Other writers than ``writer`` are at work in it.
+            WriterConflictError: Writers other than ``writer`` are at work in it.
         """
 
     def copy_collection(self, name: str, to: str) -> None:
         """Copy a collection's records to a new name."""
 
     def languages(self, collection: str) -> tuple[str, ...]:
-        """Return the languages of a collection's live documents, at most two seconds old."""
+        """Return the languages of a collection's live documents; may lag two seconds behind."""
 
     def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
-        """Keep the fitted parameters of the decision to refuse, or delete them."""
+        """Store the fitted parameters of the decision to refuse a question; None deletes them."""
 
     def document(self, collection: str, document_id: str) -> DocumentRecord | None:
         """Return a document, or None if it is unknown."""
@@ -302,10 +310,13 @@ class Catalog(Protocol):
         """Yield the chunks of all live versions, read a page at a time."""
 
     def unfinished(self, collection: str) -> int:
-        """Return the number of versions that are half-written or half-deleted."""
+        """Return the number of pending and deleted versions."""
 
     def reusable(self, collection: str, passage_hashes: Collection[str]) -> Mapping[str, str]:
-        """Return the id of a live chunk by passage hash, for those passages that have one."""
+        """Map passage hashes to the id of a live chunk whose vector can be reused.
+
+        Passages without a live chunk are left out.
+        """
 
     def start_writer(
         self, collection: str, *, lease_seconds: float, exclusive: bool = False
@@ -314,8 +325,9 @@ class Catalog(Protocol):
 
         Args:
             collection: The collection that it writes to.
-            lease_seconds: Duration of the lease after each ``renew_writer``, by the database's
-                clock. It also ends with the writer's process, if that ran on this machine.
+            lease_seconds: Duration of the lease after its start and after each ``renew_writer``, by
+                the database's clock. It ends earlier if the writer's process ran on this machine
+                and has ended.
             exclusive: Allow no other writer during the lease.
 
         Raises:
@@ -324,7 +336,7 @@ class Catalog(Protocol):
         """
 
     def renew_writer(self, writer: str) -> bool:
-        """Prolong a lease; False if it was taken or the collection was deleted."""
+        """Renew a lease; return False if it was taken or the collection was deleted."""
 
     def end_writer(self, writer: str) -> None:
         """End a lease; other writers may take over the unfinished versions."""
@@ -335,7 +347,7 @@ class Catalog(Protocol):
     def begin(self, collection: str, drafts: Sequence[VersionDraft], writer: str) -> None:
         """Record versions as pending, with all their chunks.
 
-        Takes over unfinished versions of these documents, of ended writers and of this writer.
+        Unfinished versions of these documents by this writer or by ended writers are taken over.
         """
 
     def publish(self, collection: str, document_ids: Sequence[str], writer: str) -> None:
@@ -348,10 +360,11 @@ class Catalog(Protocol):
         """Mark pending versions of the writer and of ended writers as deleted.
 
         The writer takes over all unfinished versions of ended writers. The live versions of the
-        same documents get a metadata update, because shared chunks may have been overwritten.
+        same documents get a metadata update, because a pending version may have overwritten the
+        chunks that it shares with the live one.
 
         Returns:
-            The number of pending versions; more than 0 if a run was interrupted.
+            The number of discarded pending versions; more than 0 if a run was interrupted.
         """
 
     def mark_deleted(self, collection: str, document_ids: Sequence[str], writer: str) -> None:
@@ -367,10 +380,12 @@ class Catalog(Protocol):
         """Record that a source could not be read; a live version stays as it is."""
 
     def set_metadata(self, collection: str, given: Mapping[str, Metadata], writer: str) -> None:
-        """Replace the metadata given for live documents, by id; the store's is then outdated.
+        """Replace the caller's metadata of live documents, by document id.
+
+        The store has the old metadata until ``pending_metadata_updates`` are applied to it.
 
         Raises:
-            DocumentNotFoundError: There is no such document; nothing was changed then.
+            DocumentNotFoundError: There is no such document; nothing was changed.
         """
 
     def pending_metadata_updates(

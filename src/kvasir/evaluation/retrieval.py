@@ -1,7 +1,7 @@
-"""Measure retrieval on data sets, on the path of every search.
+"""Measure retrieval on data sets, with the code that every search uses.
 
 The documents are split, embedded and written to a new collection, and a ``Retriever`` searches
-it. A document's title becomes a heading above its text. A document's score is that of its best
+it. A document's title becomes a heading above its text. A document's rank is that of its best
 chunk.
 """
 
@@ -37,11 +37,11 @@ class RetrievalOptions:
 
     Attributes:
         language: ISO 639-1 code of all documents and questions; detected when None.
-        alpha: Dense share, 0..1; by language when None.
-        candidates: Depth of each leg before fusion.
-        reranker: Reorders the best hits.
-        rerank_candidates: Most hits that it reads.
-        search: Limits of a search; its ``query`` is not used.
+        alpha: Weight of the dense scores in the fusion, 0..1; chosen by language when None.
+        candidates: Hits of the dense and of the keyword search before fusion.
+        reranker: Reorders the best hits; None leaves the order of the fusion.
+        rerank_candidates: Maximum number of hits to rerank.
+        search: Limits and filters of a search; its ``query`` is not used.
     """
 
     language: str | None = None
@@ -54,16 +54,16 @@ class RetrievalOptions:
 
 @dataclass(frozen=True, slots=True)
 class DatasetResult:
-    """The figures of one data set.
+    """The metrics of one data set.
 
     Attributes:
         name: The data set.
         documents: Number of documents.
         metrics: The mean over its questions of each metric, 0..1.
-        intervals: The 95 % bootstrap interval of each mean.
+        intervals: The 95 % bootstrap interval of each mean, as (low, high).
         queries: Number of questions.
         per_query: Metric -> float64 [queries], in the order of ``query_ids``; not in the JSON form.
-        query_ids: The questions; not in the JSON form.
+        query_ids: Ids of the questions; not in the JSON form.
     """
 
     name: str
@@ -77,13 +77,14 @@ class DatasetResult:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalResult:
-    """The figures of all data sets of one run.
+    """The metrics of all data sets of one run.
 
     Attributes:
         metrics: The mean of each metric over the questions of all data sets, 0..1.
-        datasets: One result a data set, in the order given.
+        computed: Names of properties that the JSON form has too.
+        datasets: One result for each data set, in the order given.
         chunks: Number of chunks in the collection.
-        seconds: Time by stage: ``ingest`` and ``search``.
+        seconds: Seconds by stage: ``ingest`` and ``search``.
     """
 
     computed: ClassVar[tuple[str, ...]] = ("queries", "documents")
@@ -112,14 +113,16 @@ def evaluate_retrieval(
     options: RetrievalOptions | None = None,
     run: Run | None = None,
 ) -> RetrievalResult:
-    """Ingest data sets into ONE new collection and ask all their questions of it.
+    """Ingest data sets into one new collection and search it for all of their questions.
 
-    The data sets share the collection and are reported apart. ``make_store`` opens an empty
-    collection, which is closed, not deleted. Documents are ranked by all candidates.
+    The data sets share the collection, so each search also finds documents of the others. Each
+    data set has its own result. ``make_store`` opens an empty collection, which is closed at the
+    end, not deleted.
 
     Raises:
         StoppedError: The run was stopped.
-        RequestError: There is no data set, or the collection is not empty.
+        RequestError: There is no data set.
+        ConflictError: The collection is not empty.
     """
     if not datasets:
         raise RequestError("give at least one folder with corpus.jsonl, queries.jsonl and qrels/")
@@ -131,13 +134,13 @@ def evaluate_retrieval(
         owners, languages = ingest_datasets(datasets, embedder, store, splitter, options, run)
         ingested = perf_counter()
         retriever = make_retriever(embedder, store, languages, options)
-        runs = _search(datasets, retriever, owners, options, run)
+        rankings = _search(datasets, retriever, owners, options, run)
         searched = perf_counter()
         chunks = store.count()
     finally:
         store.close()
     seconds = {"ingest": ingested - started, "search": searched - ingested}
-    results = tuple(_score(*pair) for pair in zip(datasets, runs, strict=True))
+    results = tuple(_score(*pair) for pair in zip(datasets, rankings, strict=True))
     pooled = {
         name: np.concatenate([part.per_query[name] for part in results])
         for name in results[0].metrics
@@ -146,7 +149,10 @@ def evaluate_retrieval(
 
 
 def to_document(passage: Passage, uri: str, language: str | None = None) -> Document:
-    """Return a passage as an extractor's document; ``language`` None detects it."""
+    """Return a passage as a document, like an extractor.
+
+    Its metadata has the language; None detects it.
+    """
     title = passage.title.strip()
     text = f"{title}\n\n{passage.text}" if title else passage.text
     start = len(text) - len(passage.text)
@@ -167,7 +173,8 @@ def ingest_datasets(
     """Write the documents of data sets to an empty store.
 
     Returns:
-        Document id -> (number of the data set, id in it), and the documents' languages.
+        Document id -> (index of the data set, the document's id in it), and the documents'
+        languages.
 
     Raises:
         ConflictError: The store is not empty.
@@ -220,10 +227,11 @@ def _search(
     options: RetrievalOptions,
     run: Run,
 ) -> list[dict[str, dict[str, float]]]:
+    """Return the ranking of each data set: query id -> document id -> score."""
     total = sum(len(dataset.queries) for dataset in datasets)
     done = 0
-    runs: list[dict[str, dict[str, float]]] = []
-    # All candidates: the figures need ten documents, and several chunks may be of one document.
+    rankings: list[dict[str, dict[str, float]]] = []
+    # All candidates: the metrics need ten documents, and several chunks may be of one document.
     search = replace(options.search, top_k=max(options.candidates, options.search.top_k, DEPTH))
     for number, dataset in enumerate(datasets):
         ranked: dict[str, dict[str, float]] = {}
@@ -235,25 +243,29 @@ def _search(
                 ranked[query.id] = _by_document(hits, number, owners)
             done += len(queries)
             run.step("search", done, total, "questions")
-        runs.append(ranked)
-    return runs
+        rankings.append(ranked)
+    return rankings
 
 
 def _by_document(
     hits: Sequence[Hit], number: int, owners: Mapping[str, tuple[int, str]]
 ) -> dict[str, float]:
-    """Return the scores of a query's best documents; those of other data sets are wrong ones."""
+    """Return a score for each of a query's best documents.
+
+    Documents of other data sets are never relevant, but they take ranks. Their ids get a prefix,
+    because two data sets may use the same id.
+    """
     scores: dict[str, float] = {}
     for hit in hits:
-        owner, name = owners[hit.chunk.document_id]
-        scores.setdefault(name if owner == number else f"\0{owner}\0{name}", hit.score)
-    # Scores by rank: equal ones keep their order.
-    ranked = sorted(scores, key=lambda name: -scores[name])[:DEPTH]
-    return {name: 1.0 / rank for rank, name in enumerate(ranked, 1)}
+        owner, own_id = owners[hit.chunk.document_id]
+        scores.setdefault(own_id if owner == number else f"\0{owner}\0{own_id}", hit.score)
+    # The metrics order equal scores by id; scores from the rank keep the order of the hits.
+    ranked = sorted(scores, key=lambda key: -scores[key])[:DEPTH]
+    return {key: 1.0 / rank for rank, key in enumerate(ranked, 1)}
 
 
-def _score(dataset: RetrievalDataset, run: Mapping[str, Mapping[str, float]]) -> DatasetResult:
-    values = per_query(dataset.qrels, run)
+def _score(dataset: RetrievalDataset, ranking: Mapping[str, Mapping[str, float]]) -> DatasetResult:
+    values = per_query(dataset.qrels, ranking)
     return DatasetResult(
         name=dataset.name,
         documents=len(dataset.passages),

@@ -1,8 +1,8 @@
 """Repairs the store from the catalog.
 
-The catalog is taken to be right. It has the text of every document and the span of every chunk, so
-missing chunks are written again without the source file, and chunks that it does not know are
-deleted. No other process may write to the collection meanwhile.
+Where they differ, the catalog counts as correct. It has the text of every document and the span of
+every chunk, so missing chunks are written again without the source file. Chunks that the catalog
+does not know are deleted. No other process may write to the collection meanwhile.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from kvasir.ingesting.publishing import Publisher
 from kvasir.maintenance.inspection import examine, require_collection
 
 REMOVING, REWRITING, RELABELLING = "removing", "writing again", "new metadata"
-"""The stages that are reported, after that of ``examine``."""
+"""Stages of the progress, after the stage of ``examine``."""
 
 _SLICE = 256
+"""Chunks in one call to the embedder or the store."""
 
 
 def repair(
@@ -43,7 +44,8 @@ def repair(
         CollectionNotFoundError: There is no such collection.
         WrongEmbedderError: Another embedder made it.
         WriterConflictError: Another writer is at work in the collection.
-        DamagedError: The catalog is empty and the store is not: the catalog was probably lost.
+        DamagedError: The catalog has no chunks and the store has some, so the catalog was probably
+            lost; or a text in the catalog does not agree with its chunks.
         StoppedError: The run was stopped while the chunks were being compared.
     """
     require_collection(catalog, collection)
@@ -62,11 +64,12 @@ def restore(
     *,
     run: Run | None = None,
 ) -> int:
-    """Write the chunks that the store lacks; return how many.
+    """Write the chunks that the store lacks; return how many. Other faults are left as they are.
 
     Raises:
         CollectionNotFoundError: There is no such collection.
         WriterConflictError: Another writer is at work in the collection.
+        DamagedError: A text in the catalog does not agree with its chunks.
         StoppedError: The run was stopped; written chunks are kept.
     """
     work = _Repair(catalog, store, embedder, collection, run or Run())
@@ -81,7 +84,11 @@ def restore(
 
 @dataclass(frozen=True, slots=True)
 class _Repair:
-    """One repair. The generators yield the number of repaired chunks after each step."""
+    """One repair.
+
+    The steps are generators, which yield the number of chunks after each batch. So the chunks that
+    were repaired before a stop are counted.
+    """
 
     catalog: Catalog
     store: VectorStore
@@ -93,17 +100,18 @@ class _Repair:
         catalog, store, collection = self.catalog, self.store, self.collection
         unfinished = catalog.unfinished(collection)
         if not unfinished and catalog.chunk_count(collection) == 0:
-            self._refuse_to_empty()
+            self._check_store_is_empty()
         updates = len(catalog.pending_metadata_updates(collection))
         recovered = publisher.recover()
-        found = examine(catalog, store, collection, run=self.run)
-        found = replace(found, unfinished=unfinished, pending_metadata_updates=updates)
-        wrong = {*found.altered, *found.bad_vectors}
-        rewriting, relabelling = {*found.missing, *wrong}, set(found.mislabelled)
+        findings = examine(catalog, store, collection, run=self.run)
+        # ``recover`` has cleaned these up: report the numbers from before it.
+        findings = replace(findings, unfinished=unfinished, pending_metadata_updates=updates)
+        wrong = {*findings.altered, *findings.bad_vectors}
+        rewriting, relabelling = {*findings.missing, *wrong}, set(findings.mislabelled)
         removed = rewritten = relabelled = 0
         interrupted = False
         try:
-            for done in self._remove(found.orphans):
+            for done in self._remove(findings.orphans):
                 removed += done
             for done in self.rewrite(rewriting, wrong):
                 rewritten += done
@@ -112,14 +120,15 @@ class _Repair:
         except StoppedError:
             interrupted = True
         store.flush()
-        due = len(found.orphans) + len(rewriting) + len(relabelling)
-        left = due - removed - rewritten - relabelled
-        return Repairs(found, recovered, removed, rewritten, relabelled, left, interrupted)
+        total = len(findings.orphans) + len(rewriting) + len(relabelling)
+        left = total - removed - rewritten - relabelled
+        return Repairs(findings, recovered, removed, rewritten, relabelled, left, interrupted)
 
     def rewrite(self, ids: set[str], wrong: set[str]) -> Iterator[int]:
-        """Write chunks again from the text in the catalog.
+        """Embed and write chunks from the text in the catalog.
 
-        ``wrong`` are those that the store has, perhaps twice: they are deleted first.
+        ``wrong`` are the ids of faulty chunks in the store. The store may have two chunks with one
+        id, so these are deleted before they are written.
         """
         if not ids:
             return
@@ -136,7 +145,7 @@ class _Repair:
             yield len(batch)
             self.run.step(REWRITING, done, len(ids), "chunks")
 
-    def _refuse_to_empty(self) -> None:
+    def _check_store_is_empty(self) -> None:
         count = self.store.count()
         if count:
             raise DamagedError(
@@ -156,6 +165,7 @@ class _Repair:
             yield len(part)
 
     def _rebuild(self, ids: set[str]) -> Iterator[Chunk]:
+        """Yield chunks, cut from the texts in the catalog."""
         for document_id, records in self._by_document(ids).items():
             text = self.catalog.text(self.collection, document_id) or ""
             metadata = self._metadata(document_id)

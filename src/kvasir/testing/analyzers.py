@@ -9,6 +9,7 @@ from kvasir.core.protocols import TextAnalyzer
 
 TEXTS = ("the quick brown fox", "la niña corre", "Hà Nội là thủ đô", "北京是首都", "", " \n", "?!…")
 LANGUAGES = ("en", "es", "vi", "zh", "en", "", "zh")
+"""The language of each text; empty for an unknown one."""
 
 
 class AnalyzerContract:
@@ -21,7 +22,8 @@ class AnalyzerContract:
     def test_every_text_has_its_terms_in_order(self, analyzer: TextAnalyzer) -> None:
         together = analyzer.document_terms(TEXTS, LANGUAGES)
         alone = [
-            analyzer.document_terms([t], [c])[0] for t, c in zip(TEXTS, LANGUAGES, strict=True)
+            analyzer.document_terms([text], [language])[0]
+            for text, language in zip(TEXTS, LANGUAGES, strict=True)
         ]
         assert len(together) == len(TEXTS)
         for one, other in zip(together, alone, strict=True):
@@ -53,6 +55,7 @@ class AnalyzerContract:
             assert (query.values == 1).all()
 
     def test_repeated_words_weigh_more_but_less_and_less(self, analyzer: TextAnalyzer) -> None:
+        # Of equal length, because the length of a text also changes the weights.
         texts = ["owl " + "tree " * 9, "owl owl " + "tree " * 8, "owl owl owl " + "tree " * 7]
         (owl,) = analyzer.query_terms(["owl"], ["en"])
         one, two, three = (

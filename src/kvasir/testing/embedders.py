@@ -2,11 +2,11 @@
 
     class TestMyEmbedder(EmbedderContract):
         @pytest.fixture
-        def embedder(self, my_embedder):  # of module scope, where loading takes long
+        def embedder(self, my_embedder):  # a module-scoped fixture if loading is slow
             return my_embedder
 
-Engines may compute in reduced precision and in another order for every batch, so equal texts
-need equal vectors only to ``SAME`` (cosine).
+Engines may compute in reduced precision, and in a different order for each batch. So two vectors of
+one text need not be identical: their cosine must be above ``SAME``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kvasir.core.protocols import BackgroundEmbedder, Embedder, TokenCounter
 from kvasir.core.types import Matrix
 
 SAME = 0.999
-"""Cosine from which two vectors count as those of one text."""
+"""Cosine above which two vectors count as equal."""
 
 TEXTS = (
     "Kvasir was so wise that nobody could ask him a question he could not answer.",
@@ -35,10 +35,11 @@ TEXTS = (
     "a longer text that goes on about nothing in particular " * 12,
 )
 Embed = Callable[[list[str]], Matrix]
+"""``embed_documents`` or ``embed_queries``."""
 
 
 class EmbedderContract:
-    """What must hold for every embedder; see the module on how to use it."""
+    """What must hold for every embedder; the module docstring shows how to use it."""
 
     @pytest.fixture
     def embedder(self) -> Embedder:
@@ -46,7 +47,7 @@ class EmbedderContract:
 
     @pytest.fixture(params=["documents", "queries"])
     def embed(self, embedder: Embedder, request: pytest.FixtureRequest) -> Embed:
-        """Embedding of documents, then of queries."""
+        """Return ``embed_documents``, or ``embed_queries``; each test runs with both."""
         documents = request.param == "documents"
         return embedder.embed_documents if documents else embedder.embed_queries
 
@@ -98,6 +99,7 @@ class EmbedderContract:
 
     def test_threads_do_not_disturb_each_other(self, embedder: Embedder, embed: Embed) -> None:
         expected = embed(list(TEXTS))
+        # Batches of 1 to 4 texts at different places, so that a swapped result is noticed.
         jobs = [list(range(start % 5, start % 5 + 1 + start % 4)) for start in range(40)]
         with ThreadPoolExecutor(4) as pool:
             results = list(pool.map(lambda rows: embed([TEXTS[row] for row in rows]), jobs))
@@ -126,6 +128,6 @@ class EmbedderContract:
 
 
 def _cosines(left: Matrix, right: Matrix) -> Matrix:
-    """Return the cosine of each pair of rows, float32 [n]."""
+    """Return the cosine of each pair of rows, float32 [n]; the rows have unit length."""
     cosines: Matrix = np.einsum("ij,ij->i", left, right)
     return cosines

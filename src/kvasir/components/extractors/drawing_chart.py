@@ -1,7 +1,8 @@
 """Charts of Office files: title and values, from the chart's XML.
 
-Source: ECMA-376 part 1, chapter 21.2. Office stores the last values of each series beside its
-formula, so no workbook is opened.
+Office caches the values of each series beside its formula, so no workbook is opened.
+
+Source: ECMA-376 part 1, chapter 21.2.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ from kvasir.core.types import BlockKind
 _C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _MAX_POINTS = 10_000
+"""Maximum number of values of a series, and of labels, that are read."""
 
 
 def add_chart(root: etree._Element, builder: DocumentBuilder, page: int) -> None:
-    """Append a chart's title as a caption and its series as the columns of a table."""
+    """Append a chart's title and kind as a caption, and its series as the columns of a table.
+
+    ``page`` is the number of the slide or sheet.
+    """
     title = root.find(f"{_C}chart/{_C}title")
     texts = title.iter(f"{_A}t", f"{_C}v") if title is not None else ()
     lines = ("".join(part.text or "" for part in texts), _kind(root))
@@ -41,7 +46,7 @@ def add_chart(root: etree._Element, builder: DocumentBuilder, page: int) -> None
 
 
 def _kind(root: etree._Element) -> str:
-    """Return ``Bar chart``, ``Line chart``, ... by the plot's element name."""
+    """Return the kind of the chart, such as ``Bar chart``; empty if unknown."""
     plot = root.find(f"{_C}chart/{_C}plotArea")
     for child in plot if plot is not None else ():
         name = str(child.tag).removeprefix(_C)
@@ -51,12 +56,13 @@ def _kind(root: etree._Element) -> str:
 
 
 def _points(series: etree._Element, name: str) -> dict[int, str]:
-    """Return the cached values by index; labels of several levels are joined."""
-    found: dict[int, str] = {}
+    """Return the cached values by index; labels of several levels are joined, outermost first."""
+    values: dict[int, str] = {}
     for point in islice(series.iterfind(f"{_C}{name}//{_C}pt"), _MAX_POINTS):
         index = str(point.get("idx") or "")
         if index.isdigit():
             value = point.findtext(f"{_C}v") or ""
             number = int(index)
-            found[number] = f"{value} {found[number]}" if number in found else value
-    return found
+            # The innermost level comes first in the file.
+            values[number] = f"{value} {values[number]}" if number in values else value
+    return values

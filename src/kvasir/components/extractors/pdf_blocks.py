@@ -1,4 +1,7 @@
-"""Blocks of a PDF page: paragraphs, headings by font size, lists, tables and code, from lines."""
+"""Blocks of a PDF page, from its lines: paragraphs, headings, lists, tables, code and captions.
+
+A PDF has no blocks, so the font, the distances between lines and the first characters decide.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,19 @@ _NUMBERED = re.compile(r"(?:\(?\d{1,2}[.)]|\(?[a-z][.)])\s+(?=\S)")
 _CAPTION = re.compile(r"(?:Table|Figure|Fig\.|Listing|Tabelle|Abbildung|Tabla|Figura)\s*\d+\s*[.:]")
 _SENTENCE_END = tuple(".!?:;。！？")
 _LARGER = 1.12
+"""Smallest font size of a heading, relative to the body's."""
 _LONGEST_HEADING = 200
-_LEADING = 1.9
-"""Widest step from baseline to baseline inside a paragraph, in font sizes."""
+"""Maximum number of characters of a heading."""
+_WIDEST_STEP = 1.9
+"""Widest step from line to line inside a paragraph, in font sizes."""
 _LOOSE = 1.25
-"""A step this much wider than usual begins a new paragraph."""
+"""A step this many times as wide as usual begins a new paragraph."""
 _SECTION = re.compile(r"(?:\d{1,2}(?:\.\d{1,2})+\.?|\d{1,2})\s+[^\W\d_]")
 
 
 @dataclass(slots=True)
 class Piece:
-    """A block before it is added to the document; tables have tab-separated cells."""
+    """A block before it is added to the document; a table's text has tab-separated cells."""
 
     kind: BlockKind
     text: str
@@ -38,7 +43,7 @@ class Piece:
 
 
 def body_size(pages: Sequence[Sequence[Line]]) -> float:
-    """Return the font size in which most characters are set."""
+    """Return the font size of most characters, rounded to half a point."""
     counts: Counter[float] = Counter()
     for lines in pages:
         for line in lines:
@@ -51,7 +56,7 @@ def region_pieces(lines: Sequence[Line], body: float) -> list[Piece]:
     pieces: list[Piece] = []
     group: list[Line] = []
     right = max((line.x1 for line in lines), default=0.0)
-    leading = _leading(lines)
+    usual_step = _usual_step(lines)
 
     def end_group() -> None:
         if group:
@@ -65,11 +70,11 @@ def region_pieces(lines: Sequence[Line], body: float) -> list[Piece]:
     for part in split_tables(lines):
         if isinstance(part, Table):
             end_group()
-            # Not Markdown yet: the table may continue the one of the last page.
+            # Not Markdown yet: the table may continue one of the previous page.
             rows = ("\t".join(cell.replace("\t", " ") for cell in row) for row in part.rows)
             pieces.append(Piece(BlockKind.TABLE, "\n".join(rows), columns=part.columns))
             continue
-        if group and _begins_paragraph(group, part, right, leading):
+        if group and _begins_paragraph(group, part, right, usual_step):
             end_group()
         group.append(part)
     end_group()
@@ -77,22 +82,26 @@ def region_pieces(lines: Sequence[Line], body: float) -> list[Piece]:
 
 
 def set_levels(pages: Sequence[Sequence[Piece]]) -> None:
-    """Set the level of each heading: 1 for the largest font size."""
+    """Set the level of each heading: 1 for the largest font size, at most 6."""
     headings = [piece for pieces in pages for piece in pieces if piece.kind is BlockKind.HEADING]
     sizes = sorted({round(piece.size) for piece in headings}, reverse=True)
     for piece in headings:
         piece.level = min(sizes.index(round(piece.size)) + 1, 6)
 
 
-def _begins_paragraph(group: Sequence[Line], line: Line, right: float, leading: float) -> bool:
+def _begins_paragraph(group: Sequence[Line], line: Line, right: float, usual_step: float) -> bool:
+    """Return True if a line does not belong to the group of lines above it.
+
+    ``right`` is the right edge of the region, in points; ``usual_step`` is in font sizes.
+    """
     last = group[-1]
     if last.text.endswith(SOFT_HYPHEN):
         return False
     step = last.y0 - line.y0
     if abs(step) < 0.5 * last.size:
-        # Pieces of one line: a number and its heading, a run in another direction.
+        # Parts of one printed line: a number and its heading, or text in another direction.
         return False
-    if step < 0 or step > _LEADING * max(last.size, line.size):
+    if step < 0 or step > _WIDEST_STEP * max(last.size, line.size):
         return True
     if abs(line.size - last.size) > 0.12 * max(line.size, last.size):
         return True
@@ -102,7 +111,7 @@ def _begins_paragraph(group: Sequence[Line], line: Line, right: float, leading: 
         return True
     if line.fixed:
         return False
-    if step > _LOOSE * leading * line.size:
+    if step > _LOOSE * usual_step * line.size:
         return True
     indented = line.x0 > last.x0 + 0.8 * line.size
     if indented and last.text.endswith(_SENTENCE_END) and not _is_item(group[0]):
@@ -111,25 +120,28 @@ def _begins_paragraph(group: Sequence[Line], line: Line, right: float, leading: 
     return short and last.text.endswith(_SENTENCE_END) and not line.text[:1].islower()
 
 
-def _leading(lines: Sequence[Line]) -> float:
-    """Return the usual step from line to line of a region, in font sizes."""
+def _usual_step(lines: Sequence[Line]) -> float:
+    """Return the median step from line to line inside paragraphs, in font sizes."""
     steps = [
         (before.y0 - after.y0) / after.size
         for before, after in pairwise(lines)
-        if 0.8 < (before.y0 - after.y0) / max(after.size, 0.1) < _LEADING
+        if 0.8 < (before.y0 - after.y0) / max(after.size, 0.1) < _WIDEST_STEP
     ]
-    return median(steps) if steps else _LEADING
+    return median(steps) if steps else _WIDEST_STEP
 
 
 def _goes_on(last: Line, line: Line) -> bool:
+    """Return True if a line continues the sentence of the last one."""
     return not last.text.endswith(_SENTENCE_END) and line.text[:1].islower()
 
 
 def _is_item(line: Line) -> bool:
+    """Return True if a line begins a list item."""
     return bool(_BULLET.match(line.text) or _NUMBERED.match(line.text))
 
 
 def _piece(lines: Sequence[Line], body: float) -> Piece:
+    """Return the piece of a group of lines; ``body`` is the body's font size."""
     first = lines[0]
     size = max(line.size for line in lines)
     if all(line.fixed for line in lines) and (len(lines) > 1 or len(first.text) > 40):
@@ -140,6 +152,7 @@ def _piece(lines: Sequence[Line], body: float) -> Piece:
         return Piece(BlockKind.CAPTION, text, size)
     short = len(text) <= _LONGEST_HEADING and len(lines) <= 3 and any(c.isalpha() for c in text)
     one_line = short and len(lines) == 1 and size >= body * 0.95
+    # Larger than the body; or one bold line; or one line with a section number.
     if (
         (short and size >= body * _LARGER and not text.endswith((".", ",")))
         or (one_line and bold and len(text) < 100 and not text.endswith((".", ",", ":", ";")))
@@ -161,19 +174,23 @@ def _join(lines: Sequence[Line]) -> str:
         hyphenated = text.endswith("-") and text[-2:-1].islower() and after[:1].islower()
         if hyphenated or text.endswith(SOFT_HYPHEN):
             text = text[:-1] + after
-        elif _is_ideograph(text[-1:]) and _is_ideograph(after[:1]):
+        elif _is_han_or_kana(text[-1:]) and _is_han_or_kana(after[:1]):
             text += after
         else:
             text = f"{text} {after}"
     return " ".join(text.removesuffix(SOFT_HYPHEN).split())
 
 
-def _is_ideograph(character: str) -> bool:
-    """Return True for scripts without spaces between words: Han and Kana."""
+def _is_han_or_kana(character: str) -> bool:
+    """Return True if a character is Han or Kana, which have no spaces between words."""
     return "぀" <= character <= "ヿ" or "一" <= character <= "鿿" or "㐀" <= character <= "䶿"
 
 
 def _code(lines: Sequence[Line]) -> str:
+    """Return lines of code, indented by their left edges.
+
+    A hyphen at the end of a line is part of the code, so it stays.
+    """
     left = min(line.x0 for line in lines)
     rows = []
     for line in lines:

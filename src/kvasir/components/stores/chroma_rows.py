@@ -12,17 +12,17 @@ from kvasir.core.filters import Filter
 from kvasir.core.types import Chunk, Matrix
 
 _ALWAYS = "-"
-"""A tag of every record: Chroma takes no empty list."""
+"""A tag of every record, because Chroma rejects empty lists; other tags are digests."""
 _NEVER = "!"
-"""A tag of no record."""
+"""A tag that no record has."""
 _RANGES = {">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
 
 
 def entries_of(chunk: Chunk) -> dict[str, Any]:
-    """Return a record's metadata without the terms.
+    """Return the Chroma metadata of a chunk, without the BM25 terms that ``chroma`` adds.
 
-    An update of a record keeps the numbers of the former version. Ranges do not find them, because
-    they ask for the number's tag, too, and tags are replaced.
+    Chroma merges metadata in an update, so numbers of removed fields stay in the record. Range
+    filters do not match them: they also need the tag of the number, and the tags are replaced.
     """
     return {
         "record": tagged_rows.record(chunk),
@@ -32,23 +32,23 @@ def entries_of(chunk: Chunk) -> dict[str, Any]:
 
 
 def chunk_of(chunk_id: str, text: str | None, entries: dict[str, Any]) -> Chunk:
-    """Return the chunk of a record."""
+    """Return the chunk of a record: its id, document text and Chroma metadata."""
     return tagged_rows.chunk(chunk_id, text or "", entries["record"])
 
 
 def chunks_of(found: dict[str, Any]) -> list[Chunk]:
-    """Return the chunks that Chroma found."""
+    """Return the chunks of the records that Chroma returned."""
     return list(map(chunk_of, found["ids"], found["documents"], found["metadatas"]))
 
 
 def pairs_of(found: dict[str, Any]) -> list[tuple[Chunk, Matrix]]:
-    """Return the chunks that Chroma found with their vectors [dimension]."""
+    """Return the chunks that Chroma returned, each with its vector, float32 [dimension]."""
     vectors = np.asarray(found["embeddings"], dtype=np.float32)
     return list(zip(chunks_of(found), vectors, strict=True))
 
 
 def where_clause(filters: Filter | None) -> dict[str, Any] | None:
-    """Return a filter in Chroma's syntax."""
+    """Return a filter in Chroma's syntax; None without a filter."""
     return None if filters is None else _to_where(tagged_rows.condition(filters))
 
 
@@ -56,6 +56,7 @@ def _to_where(condition: Condition) -> dict[str, Any]:
     if isinstance(condition, HasTag):
         operator = "$contains" if condition.present else "$not_contains"
         parts = [{"tags": {operator: tag}} for tag in condition.tags]
+        # One of the tags present, or all of them absent.
         return _joined(parts, every=not condition.present)
     if isinstance(condition, InRange):
         compared = {condition.field: {_RANGES[condition.operator]: condition.number}}
@@ -65,6 +66,7 @@ def _to_where(condition: Condition) -> dict[str, Any]:
 
 
 def _joined(parts: list[dict[str, Any]], *, every: bool) -> dict[str, Any]:
+    """Join clauses with AND or OR, which Chroma allows only for two or more clauses."""
     if not parts:
         return {"tags": {"$contains": _ALWAYS if every else _NEVER}}
     return parts[0] if len(parts) == 1 else {"$and" if every else "$or": parts}

@@ -1,4 +1,4 @@
-"""``kvasir calibrate``: when to say that the documents do not hold the answer."""
+"""``kvasir calibrate``: fits the decision to refuse questions that the documents do not answer."""
 
 from __future__ import annotations
 
@@ -54,13 +54,14 @@ def calibrate(
             fitted = collection.calibrate(
                 app.load_questions(questions) if questions else None,
                 app.load_questions(off_topic) if off_topic else None,
+                # None, not False: without --apply, one fitted to given questions may be kept.
                 apply=wanted or None,
                 run=run,
             )
     if as_json:
         print_json(fitted)
         return
-    _explain(fitted)
+    _print_rates(fitted)
     for drawback in fitted.drawbacks:
         click.secho(f"careful: it {drawback}", fg="yellow")
     if fitted.kept:
@@ -74,7 +75,8 @@ def calibrate(
         click.echo("nothing was changed: fitting to these questions gains nothing")
 
 
-def _explain(fitted: Fitted) -> None:
+def _print_rates(fitted: Fitted) -> None:
+    """Print how many questions are refused, by the shipped decision and by the fitted one."""
     report = fitted.calibration.report
     click.echo(
         f"asked {report['questions_answered']:.0f} questions that the documents answer and "
