@@ -52,7 +52,7 @@ def main() -> int:
         chosen = settings.rag
         print(
             f"{chosen.splitter.chosen} splitter, {chosen.embedding_model.name}, "
-            f"{chosen.vectordb.type} at {settings.store_uri}"
+            f"{chosen.vectordb.type} at {chosen.vectordb.uri or settings.store_uri}"
         )
         report = kb.ingest(*kvasir.files(*arguments.sources))
         print(

@@ -321,7 +321,7 @@ def test_a_place_that_could_be_any_store_has_to_be_told(library, uri):
 
 def test_a_collection_is_not_copied_onto_itself(library):
     refused = copy("--to", str(library / "kvasir-data/../kvasir-data/store"))
-    assert "is there already" in str(refused.exception)
+    assert "there is a collection 'default' already in that store" in str(refused.exception)
 
 
 @pytest.mark.parametrize("kind", [[], ["--to-type", "qdrant-server"], ["--to-type", "qdrant"]])

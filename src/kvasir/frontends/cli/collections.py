@@ -10,7 +10,7 @@ import yaml
 
 from kvasir.app import App
 from kvasir.collection import Collection
-from kvasir.core.errors import StoppedError
+from kvasir.core.errors import RequestError, SettingsError, StoppedError
 from kvasir.core.ledger import CollectionRecord
 from kvasir.core.reports import CopyReport
 from kvasir.core.types import StoreAddress
@@ -116,7 +116,10 @@ def copy(
     is given again. The original stays; the last lines say which settings to change to go on with
     the copy.
     """
-    target = absolute_uri(uri)
+    try:
+        target = absolute_uri(uri)
+    except SettingsError as error:
+        raise RequestError(str(error)) from error
     to = StoreAddress(to_type or guess_store(target), target, to_token, to_username, to_password)
     try:
         with app.collection() as collection, long_work(quiet=as_json) as run:
