@@ -60,7 +60,7 @@ def _points(series: etree._Element, name: str) -> dict[int, str]:
     values: dict[int, str] = {}
     for point in islice(series.iterfind(f"{_C}{name}//{_C}pt"), _MAX_POINTS):
         index = str(point.get("idx") or "")
-        if index.isdigit():
+        if index.isdecimal():
             value = point.findtext(f"{_C}v") or ""
             number = int(index)
             # The innermost level comes first in the file.
