@@ -19,7 +19,7 @@ from typing import Any
 import pexpect
 import pyte
 import pytest
-from tests.pty_process import PtyProcess
+from pty_process import PtyProcess
 
 from kvasir.testing.model_server import ModelServer, model_server
 

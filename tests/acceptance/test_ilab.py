@@ -258,7 +258,7 @@ def test_the_chat_answers_from_the_documents_with_the_model_that_ilab_serves(doc
 
 def test_the_chat_starts_on_a_terminal_with_rag_on_and_ends(docs: Path) -> None:
     pexpect = pytest.importorskip("pexpect")
-    from tests.pty_process import PtyProcess  # noqa: PLC0415 - this file is a script, too
+    from pty_process import PtyProcess  # noqa: PLC0415 - this file is a script, too
 
     Path("config.yaml").write_text(yaml.safe_dump(CONFIG), "utf-8")
     line = [sys.executable, __file__, "--config", "config.yaml", "model", "rag-chat"]

@@ -1,16 +1,14 @@
 """Chroma keeps the contract of stores, in a folder and as a server."""
 
 import os
-import socket
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-import httpx
 import pytest
+from chroma_server import chroma_server
 
 from kvasir.components.stores.chroma import ChromaStore
 from kvasir.core.errors import WrongEmbedderError
@@ -168,40 +166,8 @@ def _opening_elsewhere(folder):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """The address of ``chroma run`` on the loopback interface."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("chroma-server")
-    # What the program chroma calls, without importing all of chromadb, which takes seconds.
-    program = "import sys, chromadb_rust_bindings as chroma; chroma.cli(sys.argv)"
-    arguments = ["run", "--path", str(folder), "--host", "127.0.0.1", "--port", str(port)]
-    environment = {**os.environ, "ANONYMIZED_TELEMETRY": "False"}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, *arguments],
-            stdout=log,
-            stderr=log,
-            env=environment,
-            cwd=folder,
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(f"{address}/api/v2/heartbeat", process)
+    with chroma_server(tmp_path_factory.mktemp("chroma-server")) as address:
         yield address
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait_for(url, process):
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(url).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    pytest.fail(f"chroma run does not answer at {url}")
 
 
 class TestChromaStoreOnAServer(StoreContract):
