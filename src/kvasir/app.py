@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from kvasir.ingesting.pipeline import IngestPipeline
     from kvasir.ingesting.sources import Input
     from kvasir.models.local import ModelFolder
+    from kvasir.services import Services
 
 T = TypeVar("T")
 
@@ -94,6 +95,7 @@ class App:
         self._generator = Lazy(lambda: self._closing(self.make_generator(settings.generator)))
         self._pool = Lazy(self._make_pool)
         self._options = Lazy(self._make_options)
+        self._services = Lazy(self._make_services)
 
     def __enter__(self) -> Self:
         return self
@@ -287,6 +289,11 @@ class App:
         """The judge of answers that the settings choose, if any."""
         return self._use(self._judge)
 
+    @property
+    def services(self) -> Services:
+        """Accounts, jobs, questions, mail and the log of answers."""
+        return self._use(self._services)
+
     def make_generator(self, chosen: GeneratorSettings) -> Generator:
         """Make a generator, which the caller closes; only one that takes an embedder loads it."""
         shared = {"embedder": lambda: self.embedder, "analyzer": lambda: self.analyzer}
@@ -360,6 +367,11 @@ class App:
         return self._closing(
             ExtractionPool(chosen.workers, chosen.timeout, chosen.memory_mb, chosen.max_file_mb)
         )
+
+    def _make_services(self) -> Services:
+        from kvasir.services import Services
+
+        return self._closing(Services(self.settings))
 
     def _make_options(self) -> CollectionOptions:
         rag, chosen = self.settings.rag, self.settings.chat.rag.retriever

@@ -9,10 +9,10 @@ from alembic.migration import MigrationContext
 from databases import DIALECTS, database
 from sqlalchemy import inspect, make_url, text
 
-from kvasir.catalog.tables import metadata
 from kvasir.core.errors import MissingExtraError, StorageError
 from kvasir.database import open_database, reading, writing
 from kvasir.database.migrating import REVISIONS, migrate
+from tables import metadata
 
 
 @pytest.fixture(params=DIALECTS)

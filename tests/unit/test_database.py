@@ -10,7 +10,6 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from kvasir.catalog.tables import metadata
 from kvasir.core.errors import (
     ComponentError,
     IncompatibleVersionError,
@@ -21,6 +20,7 @@ from kvasir.core.errors import (
 from kvasir.database import engine as engine_module
 from kvasir.database import migrations, open_database, reading, writing
 from kvasir.database.migrating import REVISIONS
+from tables import metadata
 
 
 def test_migrating_an_empty_database_gives_exactly_the_tables_of_the_models(tmp_path):

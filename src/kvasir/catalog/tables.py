@@ -4,8 +4,7 @@
                                 versions 1-1 texts
     collections 1-n writers
 
-Times are in UTC without a zone, because SQLite has no zones. A change here needs a migration in
-``kvasir.database.migrations``; a test compares the two.
+Times are in UTC without a zone, because SQLite has no zones.
 """
 
 from __future__ import annotations
@@ -18,23 +17,14 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
 )
 
+from kvasir.database.metadata import metadata
 from kvasir.database.types import big_integer, double, exact, large_binary, long_text
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
 
 collections = Table(
     "collections",

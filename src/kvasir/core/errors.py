@@ -10,6 +10,12 @@ KvasirError
 │   ├── FetchError                  a URL cannot or may not be fetched
 │   ├── CollectionNotFoundError     no such collection
 │   ├── DocumentNotFoundError       no such document
+│   ├── NotFoundError               no such user, job, question, ...
+│   ├── NotAuthenticatedError       no valid credential
+│   ├── ForbiddenError              the caller may not do this
+│   ├── TooLargeError               more bytes than allowed
+│   ├── RateLimitedError            too many requests; says when to come again
+│   ├── MailRefusedError            a mail server refuses a message for good
 │   └── ConflictError               existing data or other work conflicts with it
 │       ├── NameTakenError          a collection of this name exists
 │       └── WriterConflictError     another writer is at work, or took this one's lease
@@ -173,6 +179,50 @@ class DocumentNotFoundError(RequestError):
         super().__init__(f"there is no document '{source}' in collection '{collection}'")
         self.source = source
         self.collection = collection
+
+
+class NotFoundError(RequestError):
+    """There is no such user, job, question, upload or log entry."""
+
+    code = "not_found"
+
+
+class NotAuthenticatedError(RequestError):
+    """There is no credential, or it is wrong, expired or revoked."""
+
+    code = "not_authenticated"
+
+
+class ForbiddenError(RequestError):
+    """The caller may not do this."""
+
+    code = "forbidden"
+
+
+class TooLargeError(RequestError):
+    """There are more bytes than allowed."""
+
+    code = "too_large"
+
+
+class RateLimitedError(RequestError):
+    """There were too many requests.
+
+    Attributes:
+        retry_after: Seconds to wait.
+    """
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class MailRefusedError(RequestError):
+    """A mail server refuses a message for good."""
+
+    code = "mail_refused"
 
 
 class ConflictError(RequestError):

@@ -9,24 +9,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from kvasir.core.templates import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT, missing_placeholders
 from kvasir.core.types import StoreAddress
 from kvasir.language.codes import CODES
 from kvasir.settings.masking import mask
+from kvasir.settings.section import Section
+from kvasir.settings.service_schema import (
+    AccountSettings,
+    AnswerLogSettings,
+    DatabaseSettings,
+    MailSettings,
+    QuestionSettings,
+    ServerSettings,
+)
 from kvasir.settings.store_uris import absolute_path, absolute_uri
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 WINDOW_OPTIONS = ("split_by", "split_length", "split_overlap", "split_threshold")
 """Settings that choose the window splitter if no type is set."""
-
-
-class Section(BaseModel):
-    """An immutable part of the tree; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SplitterSettings(Section):
@@ -255,6 +258,12 @@ class Settings(Section):
     answer: AnswerSettings = AnswerSettings()
     catalog: CatalogSettings = CatalogSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    server: ServerSettings = ServerSettings()
+    accounts: AccountSettings = AccountSettings()
+    questions: QuestionSettings = QuestionSettings()
+    mail: MailSettings = MailSettings()
+    answer_log: AnswerLogSettings = AnswerLogSettings()
 
     @property
     def data_folder(self) -> Path:
@@ -277,6 +286,20 @@ class Settings(Section):
     def catalog_url(self) -> str:
         """The catalog's SQLAlchemy URL."""
         return self.catalog.url or f"sqlite:///{self.data_folder / 'catalog.db'}"
+
+    @property
+    def database_url(self) -> str:
+        """The SQLAlchemy URL of accounts, jobs and questions."""
+        if self.database.url:
+            return self.database.url
+        # A file of its own: SQLite has one writer at a time, and an ingest writes a lot.
+        is_file = self.catalog_url.startswith("sqlite")
+        return f"sqlite:///{self.data_folder / 'service.db'}" if is_file else self.catalog_url
+
+    @property
+    def spool_dir(self) -> Path:
+        """The absolute path of the folder of uploads."""
+        return absolute_path(self.server.spool or self.data_folder / "spool")
 
     @property
     def chat_logs_dir(self) -> Path:

@@ -1,0 +1,1 @@
+"""Who may do what: users, their credentials, and their rights on collections."""

@@ -1,0 +1,159 @@
+"""Durable jobs, and the spool of uploaded bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, BinaryIO, Protocol
+
+from kvasir.core.run import Progress
+
+
+class JobState(StrEnum):
+    """The state of a job."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to add.
+
+    Attributes:
+        task: The name of a function in ``kvasir.tasks``.
+        arguments: Its arguments: ids and short values, never bytes.
+        key: Adding a second job of the same user and key returns the first; empty: always new.
+    """
+
+    task: str
+    arguments: Mapping[str, Any]
+    user_id: int = 0
+    collection: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Durable work.
+
+    Attributes:
+        position: Number of jobs before it; 0 if it does not wait.
+        reason: Why it waits, in a short sentence; empty if it does not.
+        attempts: How often it was started.
+        progress: The last progress of the running attempt.
+        result: What the task returned.
+        code: The code of the error that the last attempt ended with; empty if none.
+        message: The error in one line.
+    """
+
+    id: str
+    task: str
+    arguments: Mapping[str, Any]
+    user_id: int
+    collection: str
+    state: JobState
+    created: datetime
+    position: int = 0
+    reason: str = ""
+    attempts: int = 0
+    started: datetime | None = None
+    finished: datetime | None = None
+    progress: Progress | None = None
+    result: Any = None
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job that a worker holds by a lease; ``token`` fences off a worker that lost it."""
+
+    job: Job
+    token: str
+
+
+class JobQueue(Protocol):
+    """Durable jobs with leases: each is finished once, however often workers die."""
+
+    def add(self, job: NewJob) -> Job:
+        """Add a job, or return the one with its key."""
+
+    def job(self, job_id: str) -> Job:
+        """Return a job.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+
+    def jobs(
+        self,
+        *,
+        user_id: int | None = None,
+        collection: str | None = None,
+        states: Collection[JobState] = (),
+        before: str = "",
+        limit: int = 100,
+    ) -> list[Job]:
+        """Return jobs, newest first; ``before`` is the id of the last one of the page before."""
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a job: at once if it waits, soon if it runs."""
+
+    def retry(self, job_id: str) -> Job:
+        """Put a failed or cancelled job at the end of the queue.
+
+        Raises:
+            ConflictError: It waits, runs or is done.
+        """
+
+    def claim(self, *, lease_seconds: float) -> ClaimedJob | None:
+        """Take the oldest job that may be started, those of a worker that died included."""
+
+    def heartbeat(
+        self, claimed: ClaimedJob, progress: Progress | None, *, lease_seconds: float
+    ) -> bool:
+        """Prolong the lease; False if it was lost or the job was cancelled: stop then."""
+
+    def finish(self, claimed: ClaimedJob, result: Any) -> bool:
+        """Record the result; False if the lease was lost."""
+
+    def fail(
+        self, claimed: ClaimedJob, code: str, message: str, *, retry_after: float | None
+    ) -> bool:
+        """Record an error; ``retry_after`` seconds later it is tried again, None: never."""
+
+    def release(self, claimed: ClaimedJob) -> None:
+        """Give a job back unfinished, as a worker that is shut down does."""
+
+    def counts(self) -> Mapping[JobState, int]:
+        """Return how many jobs are in each state."""
+
+    def close(self) -> None:
+        """Release the database."""
+
+
+class Spool(Protocol):
+    """Keeps the bytes of uploads until, and if wanted after, they are indexed."""
+
+    def put(self, stream: BinaryIO, *, max_bytes: int) -> tuple[str, int]:
+        """Store bytes durably; return their SHA-256, hexadecimal, by which they are read, and size.
+
+        Raises:
+            TooLargeError: There are more bytes than allowed; nothing is kept.
+        """
+
+    def open(self, digest: str) -> BinaryIO:
+        """Open stored bytes.
+
+        Raises:
+            NotFoundError: There are none.
+        """
+
+    def delete(self, digest: str) -> None:
+        """Delete stored bytes; unknown ones are no error."""

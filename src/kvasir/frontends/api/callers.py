@@ -1,0 +1,116 @@
+"""Who calls, and what they may do: the dependencies of every route.
+
+A credential comes in ``Authorization: Bearer`` or ``x-api-key``; both are checked alike. One in the
+query of an address is refused, since addresses are logged.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyHeader, HTTPBearer, OAuth2PasswordBearer
+
+from kvasir.app import App
+from kvasir.core.errors import (
+    CollectionNotFoundError,
+    ForbiddenError,
+    NotAuthenticatedError,
+    RequestError,
+)
+from kvasir.core.services.accounts import Caller, Scope
+
+_IN_QUERY = frozenset({"access_token", "api_key", "apikey", "key", "token", "x-api-key"})
+_OWNER = Caller(None, frozenset(Scope))
+
+_login = OAuth2PasswordBearer(tokenUrl="login", auto_error=False)
+_bearer = HTTPBearer(auto_error=False)
+_api_key = APIKeyHeader(name="x-api-key", auto_error=False)
+
+
+def kvasir_of(request: Request) -> App:
+    """Return the ``App`` that the server serves."""
+    app: App = request.app.state.kvasir
+    return app
+
+
+Kvasir = Annotated[App, Depends(kvasir_of)]
+
+
+def _authenticate(
+    request: Request,
+    kvasir: Kvasir,
+    _swagger: Annotated[str | None, Depends(_login)],
+    _scheme: Annotated[object, Depends(_bearer)],
+    api_key: Annotated[str | None, Depends(_api_key)],
+) -> Caller:
+    if _IN_QUERY & {name.lower() for name in request.query_params}:
+        raise RequestError("credentials in the address are refused: send them in a header")
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    given = [
+        each for each in (bearer.strip() if scheme.lower() == "bearer" else "", api_key) if each
+    ]
+    if not given:
+        raise NotAuthenticatedError("this needs a login or an API key")
+    if len(set(given)) > 1:
+        raise NotAuthenticatedError("two different credentials were sent: send one")
+    owner: str = request.app.state.owner_token
+    if owner and hmac.compare_digest(given[0].encode(), owner.encode()):
+        caller = _OWNER
+    else:
+        caller = kvasir.services.accounts.authenticate(given[0])
+    request.state.caller = caller
+    return caller
+
+
+def needs(scope: Scope) -> Callable[[Caller], Caller]:
+    """Return the dependency of a route that needs a scope."""
+
+    def check(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
+        if caller.must_change_password:
+            raise ForbiddenError("change the temporary password first")
+        if not caller.has(scope):
+            raise ForbiddenError(f"the credential does not have the scope '{scope}'")
+        return caller
+
+    return check
+
+
+def signed_in(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
+    """Return the caller, also one who has to change the password first."""
+    return caller
+
+
+Reader = Annotated[Caller, Depends(needs(Scope.READ))]
+Writer = Annotated[Caller, Depends(needs(Scope.WRITE))]
+Answerer = Annotated[Caller, Depends(needs(Scope.ANSWERING))]
+Admin = Annotated[Caller, Depends(needs(Scope.ADMIN))]
+SignedIn = Annotated[Caller, Depends(signed_in)]
+
+
+def check_may_read(kvasir: App, caller: Caller, collection: str) -> None:
+    """Raise CollectionNotFoundError for a collection that the caller may not read.
+
+    One that does not exist has the same answer, so that names stay secret.
+    """
+    if not kvasir.services.accounts.may_read(caller, collection):
+        raise CollectionNotFoundError(collection, _readable(kvasir, caller))
+
+
+def check_may_write(kvasir: App, caller: Caller, collection: str) -> None:
+    """Raise ForbiddenError for a collection that the caller may read only."""
+    check_may_read(kvasir, caller, collection)
+    if not kvasir.services.accounts.may_write(caller, collection):
+        raise ForbiddenError(f"you may read collection '{collection}', but not change it")
+
+
+def readable_collections(kvasir: App, caller: Caller) -> list[str]:
+    """Return the names of the collections that the caller may read."""
+    may_read = kvasir.services.accounts.may_read
+    return [each.name for each in kvasir.collections() if may_read(caller, each.name)]
+
+
+def _readable(kvasir: App, caller: Caller) -> tuple[str, ...]:
+    return tuple(readable_collections(kvasir, caller))

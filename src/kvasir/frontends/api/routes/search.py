@@ -1,0 +1,39 @@
+"""``/v1/collections/{name}/search``: passages for a query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from kvasir.core.types import Hit
+from kvasir.core.wire import to_json
+from kvasir.frontends.api.callers import Kvasir, Reader, check_may_read
+
+router = APIRouter(prefix="/v1", tags=["search"])
+
+
+class SearchBody(BaseModel):
+    """A search."""
+
+    model_config = ConfigDict(extra="forbid")
+    query: str = Field(min_length=1, max_length=20_000, examples=["How do I grow green tea?"])
+    top_k: int | None = Field(None, ge=1, le=1000)
+    min_score_threshold: float | None = Field(None, ge=0.0, le=1.0)
+    filters: str | dict[str, Any] | None = Field(None, examples=["language=en"])
+
+
+@router.post("/collections/{name}/search", responses={200: {"model": list[Hit]}})
+def search(name: str, body: SearchBody, kvasir: Kvasir, caller: Reader) -> JSONResponse:
+    """Return the passages that belong to a query, best first."""
+    check_may_read(kvasir, caller, name)
+    with kvasir.collection(name) as collection:
+        hits = collection.search(
+            body.query,
+            top_k=body.top_k,
+            min_score_threshold=body.min_score_threshold,
+            filters=body.filters,
+        )
+    return JSONResponse(to_json(hits))

@@ -1,0 +1,1 @@
+"""Durable jobs in the database, and the spool of uploaded bytes."""

@@ -1,0 +1,37 @@
+"""The table of jobs. Times are seconds since 1970 by the database's clock."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Column, Index, Integer, String, Table, Text, UniqueConstraint
+
+from kvasir.database.metadata import metadata
+from kvasir.database.types import double, exact, long_text
+
+jobs = Table(
+    "jobs",
+    metadata,
+    # Counts up: the order of the queue.
+    Column("number", Integer, primary_key=True),
+    Column("id", exact(36), nullable=False, unique=True),
+    Column("task", exact(64), nullable=False),
+    Column("arguments", JSON, nullable=False),
+    Column("user_id", Integer, nullable=False),
+    Column("collection", exact(64), nullable=False),
+    # The idempotency key of the request; NULL is unique.
+    Column("key", exact(255)),
+    Column("state", exact(16), nullable=False),
+    Column("created", double(), nullable=False),
+    # Earliest start of the next attempt.
+    Column("due", double(), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("started", double()),
+    Column("finished", double()),
+    Column("lease_token", exact(36)),
+    Column("lease_until", double()),
+    Column("progress", JSON),
+    Column("result", JSON),
+    Column("code", String(64)),
+    Column("message", long_text(Text())),
+    UniqueConstraint("user_id", "key"),
+    Index(None, "state", "number"),
+)

@@ -1,0 +1,1 @@
+"""Components and collections that live in another process."""

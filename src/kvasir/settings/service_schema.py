@@ -1,0 +1,115 @@
+"""The settings of the service: server, accounts, questions, mail and the log of answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from kvasir.settings.section import Section
+
+
+class DatabaseSettings(Section):
+    """The database of accounts, jobs and questions."""
+
+    url: str | None = Field(
+        None,
+        description="an SQLAlchemy URL; default: that of the catalog, with SQLite service.db "
+        "beside it",
+    )
+
+
+class ServerSettings(Section):
+    """The HTTP server."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535)
+    public_url: str | None = Field(
+        None, description="the address in links, such as https://kb.example.org"
+    )
+    signing_key: SecretStr | None = Field(
+        None, description="signs tokens; by default one is made and kept in data_dir"
+    )
+    token_minutes: int = Field(1440, ge=1, description="validity of a login")
+    allowed_origins: tuple[str, ...] = Field((), description="web pages that may call the server")
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="addresses whose X-Forwarded-For is believed"
+    )
+    job_workers: int = Field(1, ge=0, le=64, description="threads that index uploads; 0: none here")
+    keep_originals: bool = Field(True, description="keep the bytes of indexed uploads")
+    spool: Path | None = Field(None, description="folder of uploads; default: in data_dir")
+    log_format: Literal["text", "json"] = "text"
+    shutdown_seconds: float = Field(20.0, gt=0, description="wait for requests in progress")
+
+
+class RateLimitSettings(Section):
+    """Limits by address or user, such as ``10/minute``; an empty text is no limit."""
+
+    login: str = "10/minute"
+    registration: str = "20/hour"
+    recovery: str = "5/hour"
+    questions: str = "120/hour"
+    storage: str = Field("memory://", description="or redis://HOST:PORT for several servers")
+
+
+class AccountSettings(Section):
+    """Users and their passwords."""
+
+    registration: Literal["open", "invitation", "closed"] | None = Field(
+        None, description="by default open on loopback and closed elsewhere"
+    )
+    recovery_minutes: int = Field(20, ge=1, description="validity of a temporary password")
+    recovery_replace_immediately: bool = Field(
+        False, description="a recovery replaces the password at once, as document 004 has it"
+    )
+    rate_limits: RateLimitSettings = RateLimitSettings()
+
+
+class QuestionSettings(Section):
+    """Questions that are answered later."""
+
+    collection: str | None = Field(None, description="the collection that answers them")
+    queue: str | None = Field(
+        None, description="mongodb://USER:PASSWORD@HOST/DATABASE; by default the database"
+    )
+    workers: int = Field(1, ge=0, le=64, description="answering threads of the server; 0: none")
+    lease_seconds: float = Field(120.0, gt=0)
+    max_attempts: int = Field(5, ge=1, description="then a question is dead")
+
+
+class ImapSettings(Section):
+    """Questions that come by mail."""
+
+    host: str | None = Field(None, description="by default no mail is read")
+    port: int = Field(993, ge=1, le=65535)
+    security: Literal["tls", "starttls", "none"] = "tls"
+    username: str | None = None
+    password: SecretStr | None = None
+    folder: str = "INBOX"
+    seconds: float = Field(30.0, gt=0, description="between two looks")
+
+
+class MailSettings(Section):
+    """Answers and recoveries by mail."""
+
+    host: str | None = Field(None, description="the SMTP server; by default no mail is sent")
+    port: int = Field(587, ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    username: str | None = None
+    password: SecretStr | None = None
+    sender: str | None = Field(None, description="the From address; default: username")
+    recovery_username: str | None = Field(None, description="account that sends recoveries")
+    recovery_password: SecretStr | None = None
+    passwords_file: Path | None = Field(None, description="passwords.json of document 004")
+    send: bool = Field(True, description="the server sends; false: a process of its own does")
+    lease_seconds: float = Field(60.0, gt=0)
+    max_attempts: int = Field(8, ge=1, description="then a mail is given up")
+    imap: ImapSettings = ImapSettings()
+
+
+class AnswerLogSettings(Section):
+    """The log of answers."""
+
+    enabled: bool = True
+    retention_days: float | None = Field(None, gt=0, description="delete older records")
