@@ -1,0 +1,78 @@
+"""Keeps the bytes of uploads in a folder, by their SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from kvasir.core.errors import NotFoundError, StorageError, TooLargeError
+
+_PIECE = 1 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class FolderSpool:
+    """Files named by the hash of their bytes: the same bytes are kept once. See ``Spool``."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use a folder, which is made when it is needed, for its user only."""
+        self._folder = folder
+
+    def put(self, stream: BinaryIO, *, max_bytes: int) -> tuple[str, int]:
+        """Store bytes durably; return their SHA-256 and their number."""
+        digest, size = hashlib.sha256(), 0
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self._folder, prefix="incoming-")
+        except OSError as error:
+            raise StorageError(f"the folder of uploads cannot be written: {error}") from error
+        try:
+            with os.fdopen(handle, "wb") as file:
+                while piece := stream.read(_PIECE):
+                    size += len(piece)
+                    if size > max_bytes:
+                        raise TooLargeError(f"it is larger than {max_bytes >> 20} MB")
+                    digest.update(piece)
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+            target = self._path(digest.hexdigest())
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            Path(name).replace(target)
+            _sync_folder(target.parent)
+        except OSError as error:
+            raise StorageError(f"the upload could not be kept: {error}") from error
+        finally:
+            with suppress(FileNotFoundError):
+                Path(name).unlink()
+        return digest.hexdigest(), size
+
+    def open(self, digest: str) -> BinaryIO:
+        """Open stored bytes."""
+        try:
+            return self._path(digest).open("rb")
+        except FileNotFoundError as error:
+            raise NotFoundError("the bytes of this upload are not kept any more") from error
+
+    def delete(self, digest: str) -> None:
+        """Delete stored bytes; unknown ones are no error."""
+        self._path(digest).unlink(missing_ok=True)
+
+    def _path(self, digest: str) -> Path:
+        if not _DIGEST.fullmatch(digest):
+            raise NotFoundError("there is no such upload")
+        return self._folder / digest[:2] / digest
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the name of a new file durable, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

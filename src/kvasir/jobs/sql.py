@@ -1,0 +1,217 @@
+"""The queue of jobs in a table of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from kvasir.core.errors import ConflictError, NotFoundError
+from kvasir.core.run import Progress
+from kvasir.core.services.jobs import ClaimedJob, Job, JobState, NewJob
+from kvasir.core.wire import from_json, to_json
+from kvasir.database import leases, reading, writing
+from kvasir.database.clock import epoch_seconds
+from kvasir.database.leases import to_datetime
+from kvasir.jobs.tables import jobs
+
+_OPEN = (JobState.WAITING, JobState.RUNNING)
+_DIED = "the worker ended in the middle of it, {} times"
+
+
+class SqlJobQueue:
+    """Durable jobs with leases. See ``JobQueue``."""
+
+    def __init__(self, engine: Engine, *, max_attempts: int = 5) -> None:
+        """Use a migrated database.
+
+        Args:
+            engine: The database.
+            max_attempts: A job whose worker died so often has failed.
+        """
+        self._engine = engine
+        self._max_attempts = max_attempts
+
+    def add(self, job: NewJob) -> Job:
+        row = {
+            "id": str(uuid4()),
+            "task": job.task,
+            "arguments": dict(job.arguments),
+            "user_id": job.user_id,
+            "collection": job.collection,
+            "key": job.key or None,
+            "state": JobState.WAITING,
+            "created": epoch_seconds(),
+            "due": epoch_seconds(),
+            "attempts": 0,
+        }
+        try:
+            with writing(self._engine) as connection:
+                connection.execute(insert(jobs).values(**row))
+        except IntegrityError:
+            same = (jobs.c.user_id == job.user_id, jobs.c.key == job.key)
+            with reading(self._engine) as connection:
+                row["id"] = connection.execute(select(jobs.c.id).where(*same)).scalar_one()
+        return self.job(str(row["id"]))
+
+    def job(self, job_id: str) -> Job:
+        with reading(self._engine) as connection:
+            return self._job(connection, self._row(connection, job_id))
+
+    def jobs(
+        self,
+        *,
+        user_id: int | None = None,
+        collection: str | None = None,
+        states: Collection[JobState] = (),
+        before: str = "",
+        limit: int = 100,
+    ) -> list[Job]:
+        query = select(jobs).order_by(jobs.c.number.desc()).limit(limit)
+        if user_id is not None:
+            query = query.where(jobs.c.user_id == user_id)
+        if collection is not None:
+            query = query.where(jobs.c.collection == collection)
+        if states:
+            query = query.where(jobs.c.state.in_(list(states)))
+        with reading(self._engine) as connection:
+            if before:
+                query = query.where(jobs.c.number < self._row(connection, before).number)
+            return [self._job(connection, row) for row in connection.execute(query).all()]
+
+    def cancel(self, job_id: str) -> Job:
+        with writing(self._engine) as connection:
+            row = self._row(connection, job_id)
+            # Without its token, the worker that runs it stops at the next heartbeat.
+            ended = {"lease_token": None, "lease_until": None, "finished": epoch_seconds()}
+            connection.execute(
+                update(jobs)
+                .where(jobs.c.number == row.number, jobs.c.state.in_(_OPEN))
+                .values(state=JobState.CANCELLED, **ended)
+            )
+        return self.job(job_id)
+
+    def retry(self, job_id: str) -> Job:
+        with writing(self._engine) as connection:
+            row = self._row(connection, job_id)
+            if row.state not in (JobState.FAILED, JobState.CANCELLED):
+                raise ConflictError(f"the job is {row.state}: only a failed or cancelled one")
+            last = connection.execute(select(func.max(jobs.c.number))).scalar_one()
+            connection.execute(
+                update(jobs)
+                .where(jobs.c.number == row.number)
+                .values(
+                    number=last + 1,
+                    state=JobState.WAITING,
+                    due=epoch_seconds(),
+                    attempts=0,
+                    finished=None,
+                    progress=None,
+                    code=None,
+                    message=None,
+                )
+            )
+        return self.job(job_id)
+
+    def claim(self, *, lease_seconds: float) -> ClaimedJob | None:
+        running = {"state": JobState.RUNNING, "started": epoch_seconds()}
+        while True:
+            with writing(self._engine) as connection:
+                ready = jobs.c.state.in_(_OPEN)
+                row = leases.claim(connection, jobs, ready, lease_seconds=lease_seconds, **running)
+                if row is None:
+                    return None
+                if row.attempts <= self._max_attempts:
+                    return ClaimedJob(self._job(connection, row), row.lease_token)
+                message = _DIED.format(self._max_attempts)
+                ended = {"code": "component_failed", "message": message}
+                self._settle(connection, row.id, row.lease_token, JobState.FAILED, **ended)
+
+    def heartbeat(
+        self, claimed: ClaimedJob, progress: Progress | None, *, lease_seconds: float
+    ) -> bool:
+        values = {} if progress is None else {"progress": to_json(progress)}
+        row_id, token = claimed.job.id, claimed.token
+        with writing(self._engine) as connection:
+            return leases.renew(
+                connection, jobs, row_id, token, lease_seconds=lease_seconds, **values
+            )
+
+    def finish(self, claimed: ClaimedJob, result: Any) -> bool:
+        done = {"result": result, "code": None, "message": None}
+        with writing(self._engine) as connection:
+            return self._settle(connection, claimed.job.id, claimed.token, JobState.DONE, **done)
+
+    def fail(
+        self, claimed: ClaimedJob, code: str, message: str, *, retry_after: float | None
+    ) -> bool:
+        failure = {"code": code, "message": message}
+        with writing(self._engine) as connection:
+            if retry_after is None or claimed.job.attempts >= self._max_attempts:
+                state = JobState.FAILED
+                return self._settle(connection, claimed.job.id, claimed.token, state, **failure)
+            again = {"state": JobState.WAITING, "due": epoch_seconds() + retry_after}
+            return leases.settle(
+                connection, jobs, claimed.job.id, claimed.token, **again, **failure
+            )
+
+    def release(self, claimed: ClaimedJob) -> None:
+        back = {"state": JobState.WAITING, "attempts": claimed.job.attempts - 1}
+        with writing(self._engine) as connection:
+            leases.settle(connection, jobs, claimed.job.id, claimed.token, **back)
+
+    def counts(self) -> Mapping[JobState, int]:
+        query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+        with reading(self._engine) as connection:
+            found = {row[0]: row[1] for row in connection.execute(query).all()}
+        return {state: found.get(state, 0) for state in JobState}
+
+    def close(self) -> None:
+        """Do nothing: the database belongs to the caller."""
+
+    def _settle(self, connection: Any, job_id: str, token: str, state: str, **values: Any) -> bool:
+        ended = {"state": state, "finished": epoch_seconds()}
+        return leases.settle(connection, jobs, job_id, token, **ended, **values)
+
+    def _row(self, connection: Any, job_id: str) -> Any:
+        row = connection.execute(select(jobs).where(jobs.c.id == job_id)).first()
+        if row is None:
+            raise NotFoundError(f"there is no job '{job_id}'")
+        return row
+
+    def _job(self, connection: Any, row: Any) -> Job:
+        position, reason = 0, ""
+        if row.state == JobState.WAITING:
+            first = select(func.count()).where(jobs.c.state.in_(_OPEN), jobs.c.number < row.number)
+            position = connection.execute(first).scalar_one()
+            wait = connection.execute(select(row.due - epoch_seconds())).scalar_one()
+            reason = _reason(position, wait, row.message)
+        return Job(
+            id=row.id,
+            task=row.task,
+            arguments=row.arguments,
+            user_id=row.user_id,
+            collection=row.collection,
+            state=JobState(row.state),
+            created=to_datetime(row.created),
+            position=position,
+            reason=reason,
+            attempts=row.attempts,
+            started=to_datetime(row.started),
+            finished=to_datetime(row.finished),
+            progress=None if row.progress is None else from_json(Progress, row.progress),
+            result=row.result,
+            code=row.code or "",
+            message=row.message or "",
+        )
+
+
+def _reason(position: int, wait: float, message: str | None) -> str:
+    if wait > 0 and message:
+        return f"tried again in {wait:.0f} s, because of: {message}"
+    if position:
+        return f"{position} job{'s' if position > 1 else ''} before it"
+    return "it is the next one, as soon as a worker is free"
