@@ -76,6 +76,6 @@ def settle(connection: Connection, table: Table, row_id: Any, token: str, **valu
     return connection.execute(update(table).where(*held).values(done | values)).rowcount == 1
 
 
-def to_datetime(seconds: float | None) -> datetime | None:
-    """Return a time of the database, or None for NULL."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+def to_datetime(seconds: float) -> datetime:
+    """Return a time of the database."""
+    return datetime.fromtimestamp(seconds, UTC)

@@ -20,7 +20,7 @@ _LONGEST_DELAY = 300.0
 
 def retry_delay(attempts: int) -> float:
     """Return the seconds to wait after a number of attempts: 2, 4, 8, ..., at most 300."""
-    return min(_FIRST_DELAY * 2 ** max(0, attempts - 1), _LONGEST_DELAY)
+    return float(min(_FIRST_DELAY * 2 ** max(0, attempts - 1), _LONGEST_DELAY))
 
 
 class JobWorker:
