@@ -46,6 +46,8 @@ recoveries = Table(
     Column("password", String(255), nullable=False),
     Column("expires", double(), nullable=False),
     Column("attempts", Integer, nullable=False),
+    # It logged in, and is needed once more to change the password.
+    Column("used", Boolean, nullable=False),
 )
 
 invitations = Table(

@@ -65,11 +65,13 @@ class Caller:
         scopes: What the credential allows.
         must_change_password: True after logging in by a recovery password: everything else than
             changing the password is refused.
+        api_key_id: The id of the API key; empty after a login.
     """
 
     user: User | None
     scopes: frozenset[Scope]
     must_change_password: bool = False
+    api_key_id: str = ""
 
     @property
     def user_id(self) -> int:
@@ -123,8 +125,8 @@ class CollectionAccess:
 
     Attributes:
         owner_id: The user who made it; 0 for the owner of the data folder.
-        readers: Ids of users who may read it, if it is shared.
-        writers: Ids of users who may also write to it, if it is shared.
+        readers: Ids of users who may read it, unless it is private.
+        writers: Ids of users who may also write to it, unless it is private.
     """
 
     collection: str
@@ -158,6 +160,12 @@ class Accounts(Protocol):
 
     def invite(self, role: Role = Role.USER, *, hours: float = 168.0) -> str:
         """Return a new one-time invitation."""
+
+    def invite_first_admin(self, *, hours: float = 24.0) -> str | None:
+        """Return a one-time invitation for the first administrator; None if there is one.
+
+        It is void as soon as there is an administrator.
+        """
 
     def login(self, name: str, password: str) -> Login:
         """Log in by user name or e-mail address.
@@ -201,12 +209,21 @@ class Accounts(Protocol):
         disabled: bool | None = None,
         language: str | None = None,
     ) -> User:
-        """Change a user; disabling or another role ends the tokens given out before."""
+        """Change a user; disabling or another role ends the tokens given out before.
+
+        Raises:
+            NotFoundError: There is none.
+            ConflictError: It is the last administrator, who cannot be disabled or demoted.
+        """
 
     def create_api_key(
         self, user_id: int, name: str, scopes: Collection[Scope], *, expires: datetime | None = None
     ) -> tuple[ApiKey, str]:
-        """Return a new API key and its secret."""
+        """Return a new API key and its secret.
+
+        Raises:
+            ForbiddenError: The user may not have one of the scopes.
+        """
 
     def api_keys(self, user_id: int) -> list[ApiKey]:
         """Return a user's API keys."""
@@ -222,7 +239,17 @@ class Accounts(Protocol):
         """Return who may read and write a collection; the owner's alone if nothing is recorded."""
 
     def set_access(self, access: CollectionAccess) -> None:
-        """Record who may read and write a collection."""
+        """Record who may read and write a collection.
+
+        Raises:
+            NotFoundError: There is no such user.
+        """
+
+    def claim_collection(self, collection: str, user_id: int) -> bool:
+        """Make a user the owner of a new collection; False if it belongs to somebody else.
+
+        Of two users who make a collection of one name at the same time, one gets it.
+        """
 
     def forget_collection(self, collection: str) -> None:
         """Forget the rights on a collection that was deleted."""
