@@ -15,6 +15,7 @@ from kvasir.core.services.answer_log import AnswerLog
 from kvasir.core.services.jobs import JobQueue, Spool
 from kvasir.core.services.mail import Mailer, Outbox
 from kvasir.core.services.questions import QuestionQueue
+from kvasir.core.services.rate_limits import LimitedAction, RateLimits
 from kvasir.settings.schema import Settings, reveal
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Services:
         self._opened = ExitStack()
         self._engine: Lazy[Engine] = Lazy(self._open_engine)
         self._accounts = Lazy(self._make_accounts)
+        self._rate_limits = Lazy(self._make_rate_limits)
         self._jobs = Lazy(self._make_jobs)
         self._spool = Lazy(self._make_spool)
         self._questions = Lazy(self._make_questions)
@@ -44,6 +46,11 @@ class Services:
     def accounts(self) -> Accounts:
         """Users, their credentials and their rights."""
         return self._accounts.get()
+
+    @property
+    def rate_limits(self) -> RateLimits:
+        """Limits on logins, registrations, recoveries and questions."""
+        return self._rate_limits.get()
 
     @property
     def jobs(self) -> JobQueue:
@@ -117,6 +124,13 @@ class Services:
     def _send_recovery(self, user: User, password: str) -> None:
         content = {"username": user.username, "password": password}
         self.outbox.add("recovery", user.email, user.language, content)
+
+    def _make_rate_limits(self) -> RateLimits:
+        from kvasir.accounts.rate_limits import WindowRateLimits
+
+        chosen = self._settings.accounts.rate_limits
+        limits = {action: str(getattr(chosen, action)) for action in LimitedAction}
+        return WindowRateLimits(limits, chosen.storage)
 
     def _make_jobs(self) -> JobQueue:
         from kvasir.jobs.sql import SqlJobQueue

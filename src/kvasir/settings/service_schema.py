@@ -43,13 +43,23 @@ class ServerSettings(Section):
     shutdown_seconds: float = Field(20.0, gt=0, description="wait for requests in progress")
 
 
-class RateLimitSettings(Section):
-    """Limits by address or user, such as ``10/minute``; an empty text is no limit."""
+_LIMITS = r"^\s*(\d+\s*/\s*(\d+\s*)?(second|minute|hour|day)s?\s*(;\s*|$))*$"
+"""The form of limits, such as ``10/minute; 100/day``."""
 
-    login: str = "10/minute"
-    registration: str = "20/hour"
-    recovery: str = "5/hour"
-    questions: str = "120/hour"
+
+class RateLimitSettings(Section):
+    """Limits such as ``10/minute``, or several parted by ``;``; an empty text is no limit."""
+
+    login: str = Field(
+        "10/minute",
+        pattern=_LIMITS,
+        description="for a user from an address; ten times as many for either alone",
+    )
+    registration: str = Field("20/hour", pattern=_LIMITS, description="from an address")
+    recovery: str = Field(
+        "5/hour", pattern=_LIMITS, description="for a user; ten times as many from an address"
+    )
+    questions: str = Field("120/hour", pattern=_LIMITS, description="of a user")
     storage: str = Field("memory://", description="or redis://HOST:PORT for several servers")
 
 
