@@ -6,13 +6,15 @@ one database, ``database.url``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kvasir.core.lazy import Lazy
+from kvasir.core.run import Run, StopToken
 from kvasir.core.services.accounts import Accounts, User
 from kvasir.core.services.answer_log import AnswerLog
-from kvasir.core.services.jobs import JobQueue, Spool
+from kvasir.core.services.jobs import Job, JobQueue, Spool
 from kvasir.core.services.mail import Mailer, Outbox
 from kvasir.core.services.questions import QuestionQueue
 from kvasir.core.services.rate_limits import LimitedAction, RateLimits
@@ -20,6 +22,8 @@ from kvasir.settings.schema import Settings, reveal
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+    from kvasir.jobs.worker import JobWorker as JobWorker
 
 
 class Services:
@@ -76,6 +80,12 @@ class Services:
     def answer_log(self) -> AnswerLog:
         """The log of answers."""
         return self._answer_log.get()
+
+    def make_job_worker(self, perform: Callable[[Job, Run], Any], stop: StopToken) -> JobWorker:
+        """Make a worker of the queue of jobs, which a thread runs until the token is set."""
+        from kvasir.jobs.worker import JobWorker
+
+        return JobWorker(self.jobs, perform, stop=stop)
 
     def make_mailer(self, *, recovery: bool = False) -> Mailer | None:
         """Make the mail server's client, if the settings name one.

@@ -46,11 +46,11 @@ mails = Table(
     metadata,
     # Mail that answers no question, such as recoveries.
     Column("number", Integer, primary_key=True),
+    Column("id", exact(36), nullable=False, unique=True),
     Column("kind", exact(16), nullable=False),
     Column("recipient", String(254), nullable=False),
     Column("language", exact(8), nullable=False),
     Column("content", JSON, nullable=False),
-    Column("message_id", String(255), nullable=False),
     Column("status", exact(16)),
     Column("created", double(), nullable=False),
     Column("due", double(), nullable=False),

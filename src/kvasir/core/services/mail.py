@@ -45,21 +45,19 @@ class Mailer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OutboxMail:
-    """A mail that answers no question and waits to be sent.
+    """A mail that answers no question and waits to be sent; its id makes its Message-ID.
 
     Attributes:
         kind: What it says: ``recovery``.
         content: The values of its template, such as ``password``.
-        message_id: Its Message-ID; the same for every try.
         attempts: How often it was claimed.
     """
 
-    id: int
+    id: str
     kind: str
     recipient: str
     language: str
     content: Mapping[str, str]
-    message_id: str
     attempts: int = 0
 
 

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from kvasir.app import App
 from kvasir.frontends.api import problems
+from kvasir.frontends.api.background import Background
 from kvasir.frontends.api.routes import ROUTERS
 from kvasir.settings.loading import load_settings
 
@@ -28,21 +29,27 @@ def make_application(app: App, *, owner_token: str = "", closes: bool = False) -
         owner_token: The token of the data folder's owner record, which acts as administrator.
         closes: Close the ``App`` when the server ends.
     """
+    background = Background(app)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        if closes:
-            app.close()
+        background.start()
+        try:
+            yield
+        finally:
+            background.stop(app.settings.server.shutdown_seconds)
+            if closes:
+                app.close()
 
     api = FastAPI(
         title="Kvasir",
         version=version("kvasir"),
-        description="Answers questions from your documents and shows where each answer stands.",
+        summary="Answers questions from your documents and shows where each answer stands.",
         lifespan=lifespan,
     )
     api.state.kvasir = app
     api.state.owner_token = owner_token
+    api.state.wake_workers = background.wake
     problems.install(api)
     for router in ROUTERS:
         api.include_router(router)

@@ -40,6 +40,7 @@ COMMANDS = {
     "doctor": ("doctor", "Compare catalog and store, and repair them."),
     "calibrate": ("calibrate", "Fit the decision to refuse to a collection."),
     "evaluate": ("evaluate", "Measure retrieval, answers or chunking on a data set."),
+    "serve": ("serve", "Serve the documents over HTTP."),
     "models": ("models", "List embedding models, or pull one."),
     "config": ("config", "Show, check or write the settings."),
     "completion": ("completion", "Print the shell completion script."),

@@ -184,11 +184,11 @@ def upgrade() -> None:
     op.create_table(
         "mails",
         sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("id", exact(36), nullable=False),
         sa.Column("kind", exact(16), nullable=False),
         sa.Column("recipient", sa.String(254), nullable=False),
         sa.Column("language", exact(8), nullable=False),
         sa.Column("content", sa.JSON(), nullable=False),
-        sa.Column("message_id", sa.String(255), nullable=False),
         sa.Column("status", exact(16), nullable=True),
         sa.Column("created", double(), nullable=False),
         sa.Column("due", double(), nullable=False),
@@ -197,6 +197,7 @@ def upgrade() -> None:
         sa.Column("lease_until", double(), nullable=True),
         sa.Column("reason", long_text(sa.Text()), nullable=True),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_mails")),
+        sa.UniqueConstraint("id", name=op.f("uq_mails_id")),
         if_not_exists=True,
     )
     op.create_index(

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from kvasir.frontends.api.routes import search
+from kvasir.frontends.api.routes import collections, documents, health, jobs, search
 
-ROUTERS: tuple[APIRouter, ...] = (search.router,)
+ROUTERS: tuple[APIRouter, ...] = (
+    health.router,
+    collections.router,
+    documents.router,
+    jobs.router,
+    search.router,
+)
 """Every router, in the order of the manual."""

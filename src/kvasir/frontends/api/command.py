@@ -1,0 +1,47 @@
+"""``kvasir serve``."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from contextlib import closing
+
+import uvicorn
+
+from kvasir.app import App
+from kvasir.core.errors import StorageError
+from kvasir.frontends.api.application import make_application
+
+
+def serve(app: App, *, host: str, port: int, owner_token: str = "") -> None:
+    """Serve until SIGTERM or SIGINT; requests in progress are finished.
+
+    Raises:
+        StorageError: The port is taken, or the address is not of this machine.
+    """
+    with closing(_listen(host, port)) as listener:
+        api = make_application(app, owner_token=owner_token)
+        config = uvicorn.Config(
+            api,
+            log_config=None,
+            timeout_graceful_shutdown=int(app.settings.server.shutdown_seconds),
+            server_header=False,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise StorageError(
+                f"port {port} of {host} is taken by another program: set server.port"
+            ) from error
+        raise StorageError(f"{host}:{port} cannot be listened at: {error.strerror}") from error
+    return listener

@@ -1,0 +1,90 @@
+"""``/v1/collections``: list, make, show and delete collections."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from kvasir.core.errors import CollectionNotFoundError, ForbiddenError, NameTakenError
+from kvasir.core.ledger import CollectionRecord
+from kvasir.core.services.accounts import CollectionAccess, Visibility
+from kvasir.core.wire import to_json
+from kvasir.frontends.api.caching import cached
+from kvasir.frontends.api.callers import (
+    Kvasir,
+    Reader,
+    Writer,
+    check_may_read,
+    check_may_write,
+    readable_collections,
+)
+
+router = APIRouter(prefix="/v1/collections", tags=["collections"])
+
+
+class NewCollection(BaseModel):
+    """A collection to make."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[\w.-]+$", examples=["course"])
+    visibility: Visibility = Visibility.PRIVATE
+
+
+@router.get("", responses={200: {"model": list[CollectionRecord]}})
+def list_collections(
+    request: Request,
+    kvasir: Kvasir,
+    caller: Reader,
+    after: Annotated[str, Query(description="the last name of the page before")] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """List the collections that you may read, by name."""
+    readable = set(readable_collections(kvasir, caller))
+    records = sorted(kvasir.collections(), key=lambda record: record.name)
+    found = [each for each in records if each.name in readable and each.name > after]
+    return cached(request, to_json(found[:limit]))
+
+
+@router.post("", status_code=201, responses={201: {"model": CollectionAccess}})
+def make(body: NewCollection, kvasir: Kvasir, caller: Writer) -> JSONResponse:
+    """Make a collection of your own; its index is made with its first document."""
+    accounts = kvasir.services.accounts
+    taken = accounts.access(body.name).owner_id or body.name in _names(kvasir)
+    if taken and not (caller.is_admin and body.name in _names(kvasir)):
+        raise NameTakenError(body.name, ": choose another name")
+    access = CollectionAccess(body.name, caller.user_id, body.visibility)
+    accounts.set_access(access)
+    return JSONResponse(to_json(access), 201, headers={"Location": f"/v1/collections/{body.name}"})
+
+
+@router.get("/{name}", responses={200: {"model": CollectionRecord}})
+def show(name: str, request: Request, kvasir: Kvasir, caller: Reader) -> Response:
+    """Show a collection."""
+    check_may_read(kvasir, caller, name)
+    with kvasir.collection(name) as collection:
+        return cached(request, to_json(collection.record()))
+
+
+@router.delete("/{name}", status_code=204)
+def delete(name: str, kvasir: Kvasir, caller: Writer) -> Response:
+    """Delete a collection with all of its documents; its owner and administrators may."""
+    check_may_write(kvasir, caller, name)
+    accounts = kvasir.services.accounts
+    if not caller.is_admin and accounts.access(name).owner_id != caller.user_id:
+        raise ForbiddenError(f"only the owner of collection '{name}' may delete it")
+    try:
+        with kvasir.collection(name) as collection:
+            collection.drop()
+    except CollectionNotFoundError:
+        # It has no documents yet: only its rights exist.
+        if not accounts.access(name).owner_id:
+            raise
+    accounts.forget_collection(name)
+    return Response(status_code=204)
+
+
+def _names(kvasir: Kvasir) -> set[str]:
+    return {record.name for record in kvasir.collections()}

@@ -1,0 +1,251 @@
+"""``/v1/collections/{name}/documents``: upload, list, show, change and delete documents."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, File, Form, Header, Query, Request, Response, UploadFile
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from kvasir.app import App
+from kvasir.core.errors import RequestError
+from kvasir.core.ledger import DocumentRecord
+from kvasir.core.services.accounts import Caller
+from kvasir.core.services.jobs import Job, NewJob
+from kvasir.core.types import Metadata
+from kvasir.core.wire import to_json
+from kvasir.frontends.api.caching import cached
+from kvasir.frontends.api.callers import Kvasir, Reader, Writer, check_may_read, check_may_write
+
+router = APIRouter(prefix="/v1/collections/{name}/documents", tags=["documents"])
+
+OnConflict = Literal["replace", "skip", "error"]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", max_length=255, description="the same key adds nothing twice"),
+]
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f]")
+_PIECE = 1 << 20
+
+
+@router.post("", status_code=202, responses={202: {"model": Job}})
+def upload(
+    name: str,
+    request: Request,
+    kvasir: Kvasir,
+    caller: Writer,
+    file: Annotated[UploadFile, File(description="the document")],
+    source: Annotated[str, Form(description="its identity; default: upload:USER/NAME")] = "",
+    metadata: Annotated[str, Form(description="a JSON object")] = "",
+    on_conflict: Annotated[OnConflict | None, Form()] = None,
+    key: IdempotencyKey = None,
+) -> JSONResponse:
+    """Upload a document; it is indexed by a job, whose state shows when it is ready.
+
+    Uploading a document with the same identity again replaces it.
+    """
+    check_may_write(kvasir, caller, name)
+    uri = source or f"upload:{_user(caller)}/{_file_name(file.filename)}"
+    limit = kvasir.settings.rag.ingest.max_file_mb << 20
+    digest, size = kvasir.services.spool.put(file.file, max_bytes=limit)
+    arguments = {
+        "uri": uri,
+        "digest": digest,
+        "size": size,
+        "metadata": _metadata(metadata),
+        "on_conflict": on_conflict,
+    }
+    return _add(
+        request, kvasir, NewJob("ingest_upload", arguments, caller.user_id, name, key or "")
+    )
+
+
+class AddressBody(BaseModel):
+    """An address to fetch and index."""
+
+    model_config = ConfigDict(extra="forbid")
+    url: str = Field(pattern="^https?://", max_length=4096, examples=["https://example.org/a.html"])
+    metadata: dict[str, str | int | float | bool] | None = None
+    on_conflict: OnConflict | None = None
+
+
+@router.post("/from-url", status_code=202, responses={202: {"model": Job}})
+def upload_address(
+    name: str,
+    body: AddressBody,
+    request: Request,
+    kvasir: Kvasir,
+    caller: Writer,
+    key: IdempotencyKey = None,
+) -> JSONResponse:
+    """Fetch and index a web page or file."""
+    check_may_write(kvasir, caller, name)
+    new = NewJob("ingest_address", body.model_dump(), caller.user_id, name, key or "")
+    return _add(request, kvasir, new)
+
+
+@router.get("", responses={200: {"model": list[DocumentRecord]}})
+def list_documents(
+    name: str,
+    request: Request,
+    kvasir: Kvasir,
+    caller: Reader,
+    prefix: str = "",
+    after: Annotated[str, Query(description="the last source URI of the page before")] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """List documents by source URI."""
+    check_may_read(kvasir, caller, name)
+    with kvasir.collection(name) as collection:
+        found = collection.documents(prefix, after=after, limit=limit)
+    return cached(request, to_json(found))
+
+
+@router.get("/{document_id}", responses={200: {"model": DocumentRecord}})
+def show(name: str, document_id: str, request: Request, kvasir: Kvasir, caller: Reader) -> Response:
+    """Show one document."""
+    return cached(request, to_json(_record(kvasir, caller, name, document_id)))
+
+
+@router.get("/{document_id}/text", responses={200: {"content": {"text/plain": {}}}})
+def text(name: str, document_id: str, kvasir: Kvasir, caller: Reader) -> Response:
+    """Return the extracted text, into which all offsets point."""
+    record = _record(kvasir, caller, name, document_id)
+    with kvasir.collection(name) as collection:
+        content = collection.text(record.id)
+    return Response(content, media_type="text/plain; charset=utf-8", headers=_SAFE)
+
+
+class Passage(BaseModel):
+    """A passage of a document, with the text around it."""
+
+    document_id: str
+    source_uri: str
+    title: str
+    start: int
+    end: int
+    before: str
+    quote: str
+    after: str
+
+
+@router.get("/{document_id}/passage", responses={200: {"model": Passage}})
+def passage(
+    name: str,
+    document_id: str,
+    kvasir: Kvasir,
+    caller: Reader,
+    start: Annotated[int, Query(ge=0)],
+    end: Annotated[int, Query(ge=0)],
+    around: Annotated[int, Query(ge=0, le=5000)] = 300,
+) -> Passage:
+    """Return the passage at a citation's offsets."""
+    record = _record(kvasir, caller, name, document_id)
+    with kvasir.collection(name) as collection:
+        content = collection.text(record.id)
+    if not start < end <= len(content):
+        raise RequestError(f"the document has the characters 0 to {len(content)}")
+    return Passage(
+        document_id=record.id,
+        source_uri=record.source_uri,
+        title=record.title,
+        start=start,
+        end=end,
+        before=content[max(0, start - around) : start],
+        quote=content[start:end],
+        after=content[end : end + around],
+    )
+
+
+@router.get(
+    "/{document_id}/original", responses={200: {"content": {"application/octet-stream": {}}}}
+)
+def original(name: str, document_id: str, kvasir: Kvasir, caller: Reader) -> StreamingResponse:
+    """Download the bytes that were uploaded."""
+    record = _record(kvasir, caller, name, document_id)
+    stream = kvasir.services.spool.open(record.state.content_hash)
+
+    def pieces() -> Any:
+        with stream:
+            while piece := stream.read(_PIECE):
+                yield piece
+
+    # Never shown in the page: an HTML upload must not run with our origin's rights.
+    shown = _file_name(record.source_uri).encode("ascii", "replace").decode().replace('"', "")
+    disposition = {"Content-Disposition": f'attachment; filename="{shown}"'}
+    return StreamingResponse(
+        pieces(), media_type="application/octet-stream", headers=_SAFE | disposition
+    )
+
+
+class MetadataBody(BaseModel):
+    """New metadata of a document."""
+
+    model_config = ConfigDict(extra="forbid")
+    metadata: dict[str, str | int | float | bool]
+
+
+@router.put("/{document_id}/metadata", responses={200: {"model": DocumentRecord}})
+def set_metadata(
+    name: str, document_id: str, body: MetadataBody, kvasir: Kvasir, caller: Writer
+) -> JSONResponse:
+    """Replace the metadata given for a document; nothing is embedded again."""
+    check_may_write(kvasir, caller, name)
+    with kvasir.collection(name) as collection:
+        collection.set_metadata(document_id, body.metadata)
+        return JSONResponse(to_json(collection.document(document_id)))
+
+
+@router.delete("/{document_id}", status_code=204)
+def delete(name: str, document_id: str, kvasir: Kvasir, caller: Writer) -> Response:
+    """Delete a document from the index, and its uploaded bytes."""
+    check_may_write(kvasir, caller, name)
+    with kvasir.collection(name) as collection:
+        record = collection.document(document_id)
+        collection.delete(record.id)
+    return Response(status_code=204)
+
+
+_SAFE = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+
+
+def _add(request: Request, kvasir: App, new: NewJob) -> JSONResponse:
+    job = kvasir.services.jobs.add(new)
+    request.app.state.wake_workers()
+    return JSONResponse(to_json(job), 202, headers={"Location": f"/v1/jobs/{job.id}"})
+
+
+def _record(kvasir: App, caller: Caller, name: str, document_id: str) -> DocumentRecord:
+    check_may_read(kvasir, caller, name)
+    with kvasir.collection(name) as collection:
+        return collection.document(document_id)
+
+
+def _user(caller: Caller) -> str:
+    return caller.user.username if caller.user else "owner"
+
+
+def _file_name(given: str | None) -> str:
+    """Return the last part of a name; it is a label only, and never opened."""
+    last = re.split(r"[/\\]", given or "")[-1]
+    cleaned = _NOT_IN_NAMES.sub("", last).strip()
+    if cleaned in ("", ".", ".."):
+        raise RequestError("the upload has no file name: name it, or give 'source'")
+    return cleaned[:255]
+
+
+def _metadata(given: str) -> Metadata | None:
+    if not given:
+        return None
+    try:
+        found = json.loads(given)
+    except ValueError as error:
+        raise RequestError(f"metadata is not a JSON object: {error}") from error
+    if not isinstance(found, dict):
+        raise RequestError("metadata is not a JSON object")
+    if not all(isinstance(value, (str, int, float, bool)) for value in found.values()):
+        raise RequestError("a value of metadata is a text, a number, true or false")
+    return found

@@ -1,0 +1,67 @@
+"""``/v1/jobs``: the state of work in the background."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from kvasir.app import App
+from kvasir.core.errors import NotFoundError
+from kvasir.core.services.accounts import Caller
+from kvasir.core.services.jobs import Job, JobState
+from kvasir.core.wire import to_json
+from kvasir.frontends.api.caching import cached
+from kvasir.frontends.api.callers import Kvasir, Reader, Writer
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.get("", responses={200: {"model": list[Job]}})
+def list_jobs(
+    request: Request,
+    kvasir: Kvasir,
+    caller: Reader,
+    collection: str | None = None,
+    state: Annotated[list[JobState], Query()] = [],  # noqa: B006 - FastAPI copies it
+    before: Annotated[str, Query(description="the last id of the page before")] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """List your jobs, newest first; an administrator sees those of all users."""
+    own = None if caller.is_admin else caller.user_id
+    if before:
+        _visible(kvasir, caller, before)
+    found = kvasir.services.jobs.jobs(
+        user_id=own, collection=collection, states=state, before=before, limit=limit
+    )
+    return cached(request, to_json(found))
+
+
+@router.get("/{job_id}", responses={200: {"model": Job}})
+def show(job_id: str, request: Request, kvasir: Kvasir, caller: Reader) -> Response:
+    """Show a job: its state, position, why it waits, its progress and its error."""
+    return cached(request, to_json(_visible(kvasir, caller, job_id)))
+
+
+@router.post("/{job_id}/cancel", responses={200: {"model": Job}})
+def cancel(job_id: str, kvasir: Kvasir, caller: Writer) -> JSONResponse:
+    """Cancel a job."""
+    _visible(kvasir, caller, job_id)
+    return JSONResponse(to_json(kvasir.services.jobs.cancel(job_id)))
+
+
+@router.post("/{job_id}/retry", responses={200: {"model": Job}})
+def retry(job_id: str, request: Request, kvasir: Kvasir, caller: Writer) -> JSONResponse:
+    """Try a failed or cancelled job again."""
+    _visible(kvasir, caller, job_id)
+    job = kvasir.services.jobs.retry(job_id)
+    request.app.state.wake_workers()
+    return JSONResponse(to_json(job))
+
+
+def _visible(kvasir: App, caller: Caller, job_id: str) -> Job:
+    job = kvasir.services.jobs.job(job_id)
+    if job.user_id != caller.user_id and not caller.is_admin:
+        raise NotFoundError(f"there is no job '{job_id}'")
+    return job

@@ -1,0 +1,27 @@
+"""``kvasir serve``: start the HTTP server."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from kvasir.app import App
+from kvasir.frontends.cli.options import setting_options, with_app
+
+
+@click.command()
+@setting_options(
+    ("--host", "server.host", "The address to listen at."),
+    ("--port", "server.port", "The port to listen at.", {"type": int}),
+)
+@with_app
+def serve(app: App) -> None:
+    """Serve the documents over HTTP: REST, an OpenAI-compatible interface, and accounts."""
+    chosen = app.settings.server
+    click.echo(
+        f"Kvasir serves at http://{chosen.host}:{chosen.port}, its manual at /docs", err=True
+    )
+    # By name: front doors do not import each other.
+    command = importlib.import_module("kvasir.frontends.api.command")
+    command.serve(app, host=chosen.host, port=chosen.port)

@@ -1,0 +1,75 @@
+"""The log of answers in a table of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, delete, insert, select, update
+
+from kvasir.core.errors import NotFoundError
+from kvasir.core.services.answer_log import LoggedAnswer
+from kvasir.database import reading, writing
+from kvasir.database.leases import to_datetime
+from kvasir.questions.tables import answer_log
+
+_PAGE = 500
+
+
+class SqlAnswerLog:
+    """Records of answers. See ``AnswerLog``."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Use a migrated database."""
+        self._engine = engine
+
+    def record(self, answer: LoggedAnswer) -> None:
+        row = {column: getattr(answer, column) for column in _COLUMNS}
+        row |= {"date": answer.date.timestamp(), "sources": list(answer.sources)}
+        with writing(self._engine) as connection:
+            connection.execute(insert(answer_log).values(**row))
+
+    def rate(self, answer_id: str, user_id: int, rating: int, comment: str = "") -> None:
+        own = (answer_log.c.id == answer_id, answer_log.c.user_id == user_id)
+        with writing(self._engine) as connection:
+            found = connection.execute(select(answer_log.c.number).where(*own)).first()
+            if found is None:
+                raise NotFoundError(f"there is no answer '{answer_id}' of yours")
+            feedback = {"rating": rating, "comment": comment}
+            connection.execute(update(answer_log).where(*own).values(feedback))
+
+    def export(
+        self, *, user_id: int | None = None, since: datetime | None = None
+    ) -> Iterator[LoggedAnswer]:
+        query = select(answer_log).order_by(answer_log.c.number).limit(_PAGE)
+        if user_id is not None:
+            query = query.where(answer_log.c.user_id == user_id)
+        if since is not None:
+            query = query.where(answer_log.c.date >= since.timestamp())
+        last = 0
+        while True:
+            # Page by page, so that no transaction stays open while a caller reads.
+            with reading(self._engine) as connection:
+                rows = connection.execute(query.where(answer_log.c.number > last)).all()
+            if not rows:
+                return
+            yield from map(_logged, rows)
+            last = rows[-1].number
+
+    def delete_before(self, date: datetime) -> int:
+        old = delete(answer_log).where(answer_log.c.date < date.timestamp())
+        with writing(self._engine) as connection:
+            return int(connection.execute(old).rowcount)
+
+    def close(self) -> None:
+        """Do nothing: the database belongs to the caller."""
+
+
+_COLUMNS = tuple(column.name for column in answer_log.columns if column.name != "number")
+
+
+def _logged(row: Any) -> LoggedAnswer:
+    values = {column: getattr(row, column) for column in _COLUMNS}
+    values |= {"date": to_datetime(row.date), "sources": tuple(row.sources)}
+    return LoggedAnswer(**values)

@@ -1,0 +1,220 @@
+"""The queue of questions in a table of the database; an answered question is its own outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from kvasir.core.errors import ConflictError, NotFoundError
+from kvasir.core.services.questions import (
+    ClaimedQuestion,
+    MailStatus,
+    NewQuestion,
+    Question,
+    QuestionState,
+)
+from kvasir.core.types import Answer
+from kvasir.core.wire import from_json, to_json
+from kvasir.database import leases, reading, writing
+from kvasir.database.clock import epoch_seconds
+from kvasir.database.leases import to_datetime
+from kvasir.questions.tables import questions
+
+_OPEN = (QuestionState.WAITING, QuestionState.ANSWERING)
+_UNSENT = (
+    questions.c.state == QuestionState.ANSWERED,
+    questions.c.status.is_(None),
+    questions.c.email != "",
+)
+
+
+class SqlQuestionQueue:
+    """Questions with leases. See ``QuestionQueue``."""
+
+    def __init__(self, engine: Engine, *, max_attempts: int = 5) -> None:
+        """Use a migrated database.
+
+        Args:
+            engine: The database.
+            max_attempts: A question that failed so often is dead.
+        """
+        self._engine = engine
+        self._max_attempts = max_attempts
+
+    def ask(self, question: NewQuestion) -> Question:
+        row = {
+            "id": str(uuid4()),
+            "input": question.input,
+            "date": epoch_seconds(),
+            "email": question.email,
+            "user_id": question.user_id,
+            "collection": question.collection,
+            "language": question.language,
+            "state": QuestionState.WAITING,
+            "key": question.key or None,
+            "reply_to": question.reply_to,
+            "attempts": 0,
+            "due": epoch_seconds(),
+        }
+        try:
+            with writing(self._engine) as connection:
+                connection.execute(insert(questions).values(**row))
+        except IntegrityError:
+            same = (questions.c.user_id == question.user_id, questions.c.key == question.key)
+            with reading(self._engine) as connection:
+                row["id"] = connection.execute(select(questions.c.id).where(*same)).scalar_one()
+        return self.question(str(row["id"]))
+
+    def question(self, question_id: str) -> Question:
+        with reading(self._engine) as connection:
+            return _question(connection, _row(connection, question_id))
+
+    def questions(
+        self, *, user_id: int | None = None, before: str = "", limit: int = 100
+    ) -> list[Question]:
+        query = select(questions).order_by(questions.c.number.desc()).limit(limit)
+        if user_id is not None:
+            query = query.where(questions.c.user_id == user_id)
+        with reading(self._engine) as connection:
+            if before:
+                query = query.where(questions.c.number < _row(connection, before).number)
+            return [_question(connection, row) for row in connection.execute(query).all()]
+
+    def cancel(self, question_id: str) -> Question:
+        with writing(self._engine) as connection:
+            row = _row(connection, question_id)
+            # Without its token, the worker that answers it stops at the next heartbeat.
+            cancelled = {"state": QuestionState.CANCELLED, "lease_token": None, "lease_until": None}
+            done = connection.execute(
+                update(questions)
+                .where(questions.c.number == row.number, questions.c.state.in_(_OPEN))
+                .values(cancelled)
+            )
+            if done.rowcount == 0 and row.state != QuestionState.CANCELLED:
+                raise ConflictError(f"the question is {row.state} already")
+        return self.question(question_id)
+
+    def claim(self, *, lease_seconds: float) -> ClaimedQuestion | None:
+        while True:
+            with writing(self._engine) as connection:
+                ready = questions.c.state.in_(_OPEN)
+                row = leases.claim(
+                    connection,
+                    questions,
+                    ready,
+                    lease_seconds=lease_seconds,
+                    state=QuestionState.ANSWERING,
+                )
+                if row is None:
+                    return None
+                if row.attempts <= self._max_attempts:
+                    return ClaimedQuestion(_question(connection, row), row.lease_token)
+                reason = f"the worker ended in the middle of it, {self._max_attempts} times"
+                dead = {"state": QuestionState.DEAD, "reason": reason}
+                leases.settle(connection, questions, row.id, row.lease_token, **dead)
+
+    def heartbeat(self, question_id: str, token: str, *, lease_seconds: float) -> bool:
+        with writing(self._engine) as connection:
+            return leases.renew(
+                connection, questions, question_id, token, lease_seconds=lease_seconds
+            )
+
+    def answer(self, question_id: str, token: str, answer: Answer) -> bool:
+        answered = {
+            "state": QuestionState.ANSWERED,
+            "output": answer.text,
+            "answer": to_json(answer),
+            # The attempts to mail it count anew.
+            "attempts": 0,
+            "due": epoch_seconds(),
+            "reason": None,
+        }
+        return self._settle(question_id, token, **answered)
+
+    def fail(self, question_id: str, token: str, reason: str, *, retry_after: float | None) -> bool:
+        with writing(self._engine) as connection:
+            row = _row(connection, question_id)
+            if retry_after is None or row.attempts >= self._max_attempts:
+                values: dict[str, Any] = {"state": QuestionState.DEAD}
+            else:
+                values = {"state": QuestionState.WAITING, "due": epoch_seconds() + retry_after}
+            return leases.settle(connection, questions, question_id, token, reason=reason, **values)
+
+    def release(self, question_id: str, token: str) -> None:
+        back = {"state": QuestionState.WAITING, "attempts": questions.c.attempts - 1}
+        self._settle(question_id, token, **back)
+
+    def claim_mail(self, *, lease_seconds: float) -> ClaimedQuestion | None:
+        with writing(self._engine) as connection:
+            ready = _UNSENT[0] & _UNSENT[1] & _UNSENT[2]
+            row = leases.claim(connection, questions, ready, lease_seconds=lease_seconds)
+            if row is None:
+                return None
+            return ClaimedQuestion(_question(connection, row), row.lease_token)
+
+    def mailed(self, question_id: str, token: str) -> bool:
+        return self._settle(question_id, token, status=MailStatus.SENT, reason=None)
+
+    def mail_failed(
+        self, question_id: str, token: str, reason: str, *, retry_after: float | None
+    ) -> bool:
+        values: dict[str, Any] = {"status": MailStatus.ERROR_SENDING}
+        if retry_after is not None:
+            values = {"due": epoch_seconds() + retry_after}
+        return self._settle(question_id, token, reason=reason, **values)
+
+    def counts(self) -> Mapping[str, int]:
+        by_state = select(questions.c.state, func.count()).group_by(questions.c.state)
+        unsent = select(func.count()).select_from(questions).where(*_UNSENT)
+        with reading(self._engine) as connection:
+            found = {row[0]: row[1] for row in connection.execute(by_state).all()}
+            waiting = connection.execute(unsent).scalar_one()
+        return {state.value: found.get(state, 0) for state in QuestionState} | {"unsent": waiting}
+
+    def oldest_waiting_seconds(self) -> float:
+        oldest = select(epoch_seconds() - func.min(questions.c.date))
+        with reading(self._engine) as connection:
+            age = connection.execute(oldest.where(questions.c.state.in_(_OPEN))).scalar()
+        return max(0.0, float(age or 0.0))
+
+    def close(self) -> None:
+        """Do nothing: the database belongs to the caller."""
+
+    def _settle(self, question_id: str, token: str, **values: Any) -> bool:
+        with writing(self._engine) as connection:
+            return leases.settle(connection, questions, question_id, token, **values)
+
+
+def _row(connection: Connection, question_id: str) -> Any:
+    row = connection.execute(select(questions).where(questions.c.id == question_id)).first()
+    if row is None:
+        raise NotFoundError(f"there is no question '{question_id}'")
+    return row
+
+
+def _question(connection: Connection, row: Any) -> Question:
+    position = 0
+    if row.state == QuestionState.WAITING:
+        before = (questions.c.state.in_(_OPEN), questions.c.number < row.number)
+        position = connection.execute(select(func.count()).where(*before)).scalar_one()
+    return Question(
+        id=row.id,
+        input=row.input,
+        date=to_datetime(row.date),
+        output=row.output,
+        email=row.email,
+        status=MailStatus(row.status) if row.status else None,
+        user_id=row.user_id,
+        collection=row.collection,
+        language=row.language,
+        state=QuestionState(row.state),
+        answer=None if row.answer is None else from_json(Answer, row.answer),
+        position=position,
+        attempts=row.attempts,
+        reason=row.reason or "",
+        reply_to=row.reply_to,
+    )
