@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from kvasir.frontends.api.routes import collections, documents, health, jobs, search
+from kvasir.frontends.api.routes import answers, collections, documents, health, jobs, search
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
@@ -12,5 +12,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     documents.router,
     jobs.router,
     search.router,
+    answers.router,
 )
 """Every router, in the order of the manual."""
