@@ -25,8 +25,6 @@ PING_SECONDS = 15.0
 """Proxies close connections that are silent for longer than 29 to 60 seconds."""
 
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-_End = type("_End", (), {})
-_END = _End()
 
 
 def event_stream(
@@ -54,11 +52,11 @@ def server_sent_event(data: str, *, event: str = "", number: int | None = None) 
 async def _pump(make: Callable[[], Iterator[str]], close: Callable[[], None]) -> AsyncIterator[str]:
     """Yield what an iterator in another thread gives, and comments while it gives nothing."""
     loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[str | BaseException | _End] = asyncio.Queue()
+    queue: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
     left = threading.Event()
     room = threading.Semaphore(64)
 
-    def put(item: str | BaseException | _End) -> None:
+    def put(item: str | BaseException | None) -> None:
         # A slow client holds the generator back.
         while not room.acquire(timeout=0.2):
             if left.is_set():
@@ -72,7 +70,7 @@ async def _pump(make: Callable[[], Iterator[str]], close: Callable[[], None]) ->
                 if left.is_set():
                     return
                 put(piece)
-            put(_END)
+            put(None)
         except BaseException as error:  # noqa: BLE001 - raised again in the response
             put(error)
         finally:
@@ -88,7 +86,7 @@ async def _pump(make: Callable[[], Iterator[str]], close: Callable[[], None]) ->
                 yield ": ping\n\n"
                 continue
             room.release()
-            if isinstance(item, _End):
+            if item is None:
                 return
             if isinstance(item, BaseException):
                 raise item
