@@ -546,3 +546,12 @@ def test_documents_are_selected_by_their_id(store_at):
     of_document = [c for c in chunks if c.document_id == chunks[3].document_id]
     assert store.count(Comparison("document_id", "==", chunks[3].document_id)) == len(of_document)
     assert store.count(Comparison("document_id", "==", "none")) == 0
+
+
+def test_chunks_are_read_in_the_order_of_the_ids(store_at):
+    store, chunks = store_at(), chunks_of(30)
+    store.upsert(chunks, clustered(30))
+    wanted = [chunks[i] for i in (17, 3, 29, 0)]
+    ids = [wanted[0].id, chunks_of(1, 999)[0].id, *(chunk.id for chunk in wanted[1:])]
+    assert store.fetch_chunks(ids) == wanted
+    assert [chunk for chunk, _ in store.fetch(ids)] == wanted
