@@ -1,14 +1,15 @@
-"""Converts rows of the catalog's tables to records, and back."""
+"""Converts rows of the catalog's tables to records, and inserts those of a version."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row, Table, insert, select
 
+from kvasir.catalog.tables import chunks, sources, texts, versions
 from kvasir.core.ledger import (
     ChunkRecord,
     CollectionRecord,
@@ -18,6 +19,7 @@ from kvasir.core.ledger import (
     VersionStatus,
     passage_hash,
 )
+from kvasir.core.types import document_id
 
 
 def now() -> datetime:
@@ -100,9 +102,28 @@ def version_row(source_id: int, state: SourceState, status: VersionStatus) -> di
     }
 
 
-def chunk_rows(version_id: int, draft: VersionDraft) -> list[dict[str, Any]]:
-    """Return the rows of ``chunks`` of a version."""
-    return [
+def insert_version(
+    connection: Connection, collection_id: int, draft: VersionDraft, writer: str
+) -> None:
+    """Insert a pending version with its text and chunks, and its source if it is new."""
+    source_id = find_source(connection, collection_id, draft.state.uri)
+    version_id = _insert(
+        connection,
+        versions,
+        {
+            **version_row(source_id, draft.state, VersionStatus.PENDING),
+            "title": draft.document.title,
+            "language": draft.language,
+            "chunk_count": len(draft.chunks),
+            "own": dict(draft.document.metadata),
+            "given": dict(draft.given),
+            "metadata": draft.metadata,
+            "writer_id": writer,
+        },
+    )
+    compressed = zlib.compress(draft.document.text.encode("utf-8", "surrogatepass"), level=6)
+    connection.execute(insert(texts), {"version_id": version_id, "compressed": compressed})
+    chunk_rows = [
         {
             "version_id": version_id,
             "position": position,
@@ -115,13 +136,24 @@ def chunk_rows(version_id: int, draft: VersionDraft) -> list[dict[str, Any]]:
         }
         for position, chunk in enumerate(draft.chunks)
     ]
+    if chunk_rows:
+        connection.execute(insert(chunks), chunk_rows)
 
 
-def compress(text: str) -> bytes:
-    """Return a text compressed for ``texts``."""
-    return zlib.compress(text.encode("utf-8", "surrogatepass"), level=6)
+def find_source(connection: Connection, collection_id: int, uri: str) -> int:
+    """Return the id of a source; insert it if it is new."""
+    identity = {"collection_id": collection_id, "document_id": document_id(uri)}
+    found = connection.execute(select(sources.c.id).filter_by(**identity)).scalar_one_or_none()
+    if found is not None:
+        return int(found)
+    return _insert(connection, sources, {**identity, "uri": uri})
+
+
+def _insert(connection: Connection, table: Table, row: Mapping[str, Any]) -> int:
+    made: Any = connection.execute(insert(table).values(**row)).inserted_primary_key
+    return int(made[0])
 
 
 def expand(compressed: bytes) -> str:
-    """Return the text of ``compress``'s result."""
+    """Return the text of a row of ``texts``."""
     return zlib.decompress(compressed).decode("utf-8", "surrogatepass")
