@@ -119,18 +119,11 @@ class TextAnalyzer(Protocol):
 
 
 class Candidate(NamedTuple):
-    """The id and scores of a chunk that a search found.
-
-    Attributes:
-        chunk_id: The chunk.
-        dense_score: (1 + cosine) / 2 of query and chunk.
-        lexical_score: BM25 of query and chunk, above 0; None if the keyword search did not find
-            it.
-    """
+    """The id and scores of a chunk that a search found."""
 
     chunk_id: str
-    dense_score: float
-    lexical_score: float | None = None
+    dense_score: float  # (1 + cosine) / 2 of query and chunk.
+    lexical_score: float | None = None  # BM25, above 0; None if the keyword search did not find it.
 
 
 class VectorStore(Protocol):

@@ -26,27 +26,16 @@ LEFT_BEHIND = "left behind"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress of long work.
+    """The progress of long work."""
 
-    Attributes:
-        stage: The stage of the work, a fixed word or two such as ``passages`` or ``comparing``.
-        done: Number of finished units.
-        total: Number of all units; 0 if unknown.
-        unit: The unit: documents, chunks, questions, bytes, ...
-        item: The source or file that is processed or finished; may be empty.
-        outcome: The result for the item (``added``, ``failed``, ...); empty while unknown.
-        reason: After a failure, a short stable word.
-        message: After a failure, one line for people.
-    """
-
-    stage: str
-    done: int
-    total: int
-    unit: str = ""
-    item: str = ""
-    outcome: str = ""
-    reason: str = ""
-    message: str = ""
+    stage: str  # The stage of the work, a fixed word or two such as ``passages`` or ``comparing``.
+    done: int  # Number of finished units.
+    total: int  # Number of all units; 0 if unknown.
+    unit: str = ""  # The unit: documents, chunks, questions, bytes, ...
+    item: str = ""  # The source or file that is processed or finished; may be empty.
+    outcome: str = ""  # The result for the item (``added``, ``failed``, ...); empty while unknown.
+    reason: str = ""  # After a failure, a short stable word.
+    message: str = ""  # After a failure, one line for people.
 
 
 class StopToken:
@@ -132,14 +121,10 @@ def _ignore(_: Progress) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of long work; by default it is never stopped and its progress is ignored.
+    """One run of long work; by default it is never stopped and its progress is ignored."""
 
-    Attributes:
-        stop: Tells the work to stop.
-        progress: Called after every step, in the thread of the work; must be fast.
-    """
-
-    stop: StopToken = field(default_factory=StopToken)
+    stop: StopToken = field(default_factory=StopToken)  # Tells the work to stop.
+    # Called after every step, in the thread of the work; must be fast.
     progress: Callable[[Progress], None] = _ignore
 
     def report(self, stage: str, done: int, total: int, unit: str = "", **item: str) -> None:
