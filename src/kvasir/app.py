@@ -21,9 +21,8 @@ from kvasir.collection import Collection
 from kvasir.collection_index import CollectionOptions, Index, make_answerer
 from kvasir.core.errors import ClosedError, NameTakenError
 from kvasir.core.filters import parse_filter
-from kvasir.core.lazy import Lazy
+from kvasir.core.leases import Lazy, OwnerProcess
 from kvasir.core.ledger import CollectionRecord
-from kvasir.core.process import OwnerProcess
 from kvasir.core.protocols import Embedder, Generator, Reranker, Splitter, TextAnalyzer, VectorStore
 from kvasir.core.run import Run
 from kvasir.core.types import SearchRequest, Source, StoreAddress

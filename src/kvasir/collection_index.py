@@ -17,8 +17,7 @@ from kvasir.answering.refusal import Calibration
 from kvasir.answering.retrieval import Languages, Retriever, Searches
 from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, StoreIncompleteError
 from kvasir.core.filters import Filter, all_of
-from kvasir.core.lazy import Lazy
-from kvasir.core.leases import Leases
+from kvasir.core.leases import Lazy, Leases
 from kvasir.core.ledger import Catalog, CollectionRecord, DocumentRecord, check_embedder
 from kvasir.core.protocols import (
     Embedder,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from kvasir.app import App
-from kvasir.core.lazy import Lazy
+from kvasir.core.leases import Lazy
 from kvasir.core.types import Prompt
 from kvasir.settings.schema import Settings
 

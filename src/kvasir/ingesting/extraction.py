@@ -18,7 +18,7 @@ from queue import LifoQueue
 from types import TracebackType
 
 from kvasir.core import media_types
-from kvasir.core.child_process import environment, module_command
+from kvasir.core.environment import environment, module_command
 from kvasir.core.errors import ExtractionError, WireError
 from kvasir.core.run import StopToken
 from kvasir.core.types import Document, Source

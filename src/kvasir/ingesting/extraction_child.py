@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from kvasir.core import media_types, registry
-from kvasir.core.child_process import arguments
+from kvasir.core.environment import arguments
 from kvasir.core.errors import (
     ExtractionError,
     KvasirError,

@@ -7,8 +7,6 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -32,12 +30,7 @@ def upgrade() -> None:
         sa.Column("collection_id", sa.Integer(), nullable=False),
         sa.Column("document_id", sa.String(length=36), nullable=False),
         sa.Column("uri", sa.String(length=4096), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["collection_id"],
-            ["collections.id"],
-            name=op.f("fk_sources_collection_id_collections"),
-            ondelete="CASCADE",
-        ),
+        _belongs_to("sources", "collection_id", "collections"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sources")),
         sa.UniqueConstraint(
             "collection_id", "document_id", name=op.f("uq_sources_collection_id_document_id")
@@ -64,12 +57,7 @@ def upgrade() -> None:
         sa.Column("error_reason", sa.String(length=32), nullable=True),
         sa.Column("error_message", sa.Text(), nullable=True),
         sa.Column("recorded", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["source_id"],
-            ["sources.id"],
-            name=op.f("fk_versions_source_id_sources"),
-            ondelete="CASCADE",
-        ),
+        _belongs_to("versions", "source_id", "sources"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_versions")),
     )
     op.create_index(
@@ -86,12 +74,7 @@ def upgrade() -> None:
         sa.Column("end", sa.Integer(), nullable=False),
         sa.Column("page", sa.Integer(), nullable=True),
         sa.Column("headings", sa.JSON(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["version_id"],
-            ["versions.id"],
-            name=op.f("fk_chunks_version_id_versions"),
-            ondelete="CASCADE",
-        ),
+        _belongs_to("chunks", "version_id", "versions"),
         sa.PrimaryKeyConstraint("version_id", "position", name=op.f("pk_chunks")),
     )
     op.create_index(op.f("ix_chunks_passage_hash"), "chunks", ["passage_hash"], unique=False)
@@ -99,20 +82,17 @@ def upgrade() -> None:
         "texts",
         sa.Column("version_id", sa.Integer(), nullable=False),
         sa.Column("compressed", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["version_id"],
-            ["versions.id"],
-            name=op.f("fk_texts_version_id_versions"),
-            ondelete="CASCADE",
-        ),
+        _belongs_to("texts", "version_id", "versions"),
         sa.PrimaryKeyConstraint("version_id", name=op.f("pk_texts")),
     )
 
 
 def downgrade() -> None:
     """Drop them with their indexes."""
-    op.drop_table("texts")
-    op.drop_table("chunks")
-    op.drop_table("versions")
-    op.drop_table("sources")
-    op.drop_table("collections")
+    for table in ("texts", "chunks", "versions", "sources", "collections"):
+        op.drop_table(table)
+
+
+def _belongs_to(table: str, column: str, owner: str) -> sa.ForeignKeyConstraint:
+    name = op.f(f"fk_{table}_{column}_{owner}")
+    return sa.ForeignKeyConstraint([column], [f"{owner}.id"], name=name, ondelete="CASCADE")

@@ -9,8 +9,6 @@ from kvasir.database.types import big_integer, double, exact, large_binary, long
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 _CHANGED = (
     # table, column, type before, type now, nullable
