@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, insert, select
@@ -20,11 +20,6 @@ from kvasir.core.ledger import (
     passage_hash,
 )
 from kvasir.core.types import document_id
-
-
-def now() -> datetime:
-    """Return the time as the tables store it: in UTC, without a zone."""
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def collection_record(row: Row[Any]) -> CollectionRecord:
@@ -82,7 +77,7 @@ def chunk_record(row: Row[Any]) -> ChunkRecord:
 
 
 def version_row(source_id: int, state: SourceState, status: VersionStatus) -> dict[str, Any]:
-    """Return a row of ``versions`` for a source, without a document."""
+    """Return a row of ``versions`` for a source; columns of the document have their defaults."""
     return {
         "source_id": source_id,
         "status": status,
@@ -91,14 +86,6 @@ def version_row(source_id: int, state: SourceState, status: VersionStatus) -> di
         "size": state.size,
         "modified": state.modified,
         "settings_hash": state.settings_hash,
-        "title": "",
-        "language": "",
-        "chunk_count": 0,
-        "own": {},
-        "given": {},
-        "metadata": {},
-        "metadata_applied": True,
-        "recorded": now(),
     }
 
 
@@ -107,20 +94,16 @@ def insert_version(
 ) -> None:
     """Insert a pending version with its text and chunks, and its source if it is new."""
     source_id = find_source(connection, collection_id, draft.state.uri)
-    version_id = _insert(
-        connection,
-        versions,
-        {
-            **version_row(source_id, draft.state, VersionStatus.PENDING),
-            "title": draft.document.title,
-            "language": draft.language,
-            "chunk_count": len(draft.chunks),
-            "own": dict(draft.document.metadata),
-            "given": dict(draft.given),
-            "metadata": draft.metadata,
-            "writer_id": writer,
-        },
-    )
+    row = version_row(source_id, draft.state, VersionStatus.PENDING) | {
+        "title": draft.document.title,
+        "language": draft.language,
+        "chunk_count": len(draft.chunks),
+        "own": dict(draft.document.metadata),
+        "given": dict(draft.given),
+        "metadata": draft.metadata,
+        "writer_id": writer,
+    }
+    version_id = _insert(connection, versions, row)
     compressed = zlib.compress(draft.document.text.encode("utf-8", "surrogatepass"), level=6)
     connection.execute(insert(texts), {"version_id": version_id, "compressed": compressed})
     chunk_rows = [

@@ -100,7 +100,6 @@ class SqlCatalog:
             "dimension": dimension,
             "fingerprint": fingerprint,
             "languages": [],
-            "created": rows.now(),
         }
         try:
             with writing(self._engine) as connection:

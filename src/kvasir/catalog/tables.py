@@ -10,12 +10,18 @@ Times are in UTC without a zone, because SQLite has no zones. A change here need
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from kvasir.core.ledger import VersionStatus
 from kvasir.database.types import big_integer, double, exact, large_binary, long_text
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
 
 metadata = sa.MetaData(
     naming_convention={
@@ -36,7 +42,7 @@ collections = sa.Table(
     sa.Column("fingerprint", long_text(sa.String(255)), nullable=False),
     sa.Column("languages", sa.JSON, nullable=False),
     sa.Column("calibration", sa.JSON),
-    sa.Column("created", sa.DateTime, nullable=False),
+    sa.Column("created", sa.DateTime, nullable=False, default=_now),
 )
 
 sources = sa.Table(
@@ -66,16 +72,16 @@ versions = sa.Table(
     sa.Column("size", big_integer(), nullable=False),
     sa.Column("modified", double()),
     sa.Column("recipe", sa.String(64), key="settings_hash", nullable=False),
-    sa.Column("title", long_text(sa.Text()), nullable=False),
-    sa.Column("language", sa.String(16), nullable=False),
-    sa.Column("chunk_count", sa.Integer, nullable=False),
-    sa.Column("own", sa.JSON, nullable=False),
-    sa.Column("given", sa.JSON, nullable=False),
-    sa.Column("metadata", sa.JSON, nullable=False),
-    sa.Column("stamped", sa.Boolean, key="metadata_applied", nullable=False),
+    sa.Column("title", long_text(sa.Text()), nullable=False, default=""),
+    sa.Column("language", sa.String(16), nullable=False, default=""),
+    sa.Column("chunk_count", sa.Integer, nullable=False, default=0),
+    sa.Column("own", sa.JSON, nullable=False, default=dict),
+    sa.Column("given", sa.JSON, nullable=False, default=dict),
+    sa.Column("metadata", sa.JSON, nullable=False, default=dict),
+    sa.Column("stamped", sa.Boolean, key="metadata_applied", nullable=False, default=True),
     sa.Column("error_reason", sa.String(32)),
     sa.Column("error_message", long_text(sa.Text())),
-    sa.Column("recorded", sa.DateTime, nullable=False),
+    sa.Column("recorded", sa.DateTime, nullable=False, default=_now),
     # The owner of an unfinished version. No foreign key: a writer's row is deleted before it.
     sa.Column("writer_id", exact(36)),
     sa.Index(None, "source_id", "status"),

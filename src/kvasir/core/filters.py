@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from operator import ge, gt, le, lt
 from typing import Any
 
 from kvasir.core.errors import FilterError
@@ -19,7 +20,8 @@ from kvasir.core.types import Filter as Filter
 from kvasir.core.types import Logical as Logical
 from kvasir.core.types import Metadata, MetadataValue
 
-COMPARISONS = ("==", "!=", ">", ">=", "<", "<=", "in", "not in")
+_ORDERINGS = {">": gt, ">=": ge, "<": lt, "<=": le}
+COMPARISONS = ("==", "!=", *_ORDERINGS, "in", "not in")
 LOGICAL = ("AND", "OR", "NOT")
 
 _NOT_FINITE = ("nan", "inf", "-inf")
@@ -86,9 +88,7 @@ def _parse_pairs(raw: str) -> Filter | None:
                 f"filter '{pair}' is not of the form field=value; several are joined by commas, "
                 'other comparisons written {"field": "year", "operator": ">=", "value": 2020}'
             )
-    if not conditions:
-        return None
-    return conditions[0] if len(conditions) == 1 else Logical("AND", tuple(conditions))
+    return all_of(*conditions)
 
 
 def _parse_json(raw: str) -> Any:
@@ -140,7 +140,7 @@ def _comparison(field: str, operator: str, value: Any) -> Comparison:
             raise FilterError(f"'{operator}' needs a list of values for field '{field}'")
         return Comparison(field, operator, tuple(_scalar(field, item) for item in value))
     value = _scalar(field, value)
-    if operator in (">", ">=", "<", "<=") and (isinstance(value, (str, bool))):
+    if operator in _ORDERINGS and isinstance(value, (str, bool)):
         raise FilterError(f"'{operator}' needs a number for field '{field}', not {value!r}")
     return Comparison(field, operator, value)
 
@@ -190,13 +190,7 @@ def _matches_comparison(condition: Comparison, actual: MetadataValue | None) -> 
         return _equal(actual, value) == (operator == "==")
     if not isinstance(actual, (int, float)) or isinstance(actual, bool):
         return False
-    if not isinstance(value, (int, float)):
-        return False
-    if operator == ">":
-        return actual > value
-    if operator == ">=":
-        return actual >= value
-    return actual < value if operator == "<" else actual <= value
+    return isinstance(value, (int, float)) and _ORDERINGS[operator](actual, value)
 
 
 def _equal(actual: MetadataValue | None, value: MetadataValue) -> bool:

@@ -52,7 +52,7 @@ _TEXT_EXTENSIONS = {
     "txt": "text/plain",
 }
 
-_BINARY_EXTENSIONS = {
+EXTENSIONS = _TEXT_EXTENSIONS | {
     "pdf": PDF,
     "docx": DOCX,
     "docm": DOCX,
@@ -66,8 +66,6 @@ _BINARY_EXTENSIONS = {
     "ods": "application/vnd.oasis.opendocument.spreadsheet",
     "msg": MSG,
 }
-
-EXTENSIONS = _TEXT_EXTENSIONS | _BINARY_EXTENSIONS
 """Media type by extension, lower case, without the dot."""
 
 KINDS_READ = (
@@ -96,14 +94,9 @@ _CONTROL = bytes(set(range(32)) - {9, 10, 12, 13, 27}) + b"\x7f"
 
 
 def detect(name: str, data: bytes) -> str:
-    """Return the media type of a file's bytes.
+    """Return the media type of all bytes of a file, whose path or URL is ``name``.
 
-    Args:
-        name: The file's path or URL.
-        data: All of its bytes.
-
-    Returns:
-        A media type; ``application/octet-stream`` for bytes of no known format.
+    It is ``application/octet-stream`` if they are of no known format.
     """
     binary = _binary_type(data)
     if binary:

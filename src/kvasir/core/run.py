@@ -45,11 +45,7 @@ class StopToken:
     """
 
     def __init__(self, parent: StopToken | None = None) -> None:
-        """Make a token that is not set.
-
-        Args:
-            parent: Setting this token also sets the new one.
-        """
+        """Make a token that is not set; setting ``parent`` also sets it."""
         self._event = threading.Event()
         # Reentrant, because a finalizer may run at any allocation in this thread.
         self._lock = threading.RLock()
@@ -79,11 +75,7 @@ class StopToken:
         return self._event.wait(timeout)
 
     def raise_if_set(self) -> None:
-        """Check the token.
-
-        Raises:
-            StoppedError: It is set.
-        """
+        """Raise StoppedError if the token is set."""
         if self._event.is_set():
             raise StoppedError
 
@@ -115,8 +107,7 @@ class StopToken:
                 self._callbacks.remove(callback)
 
 
-def _ignore(_: Progress) -> None:
-    """Ignore progress."""
+def _ignore(_: Progress) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +127,7 @@ class Run:
         self.stop.raise_if_set()
 
     def step(self, stage: str, done: int, total: int, unit: str = "") -> None:
-        """Report progress between two steps of the work.
-
-        Raises:
-            StoppedError: The run should stop.
-        """
+        """Report progress between two steps; raise StoppedError if the run should stop."""
         self.report(stage, done, total, unit)
         self.check()
 

@@ -56,9 +56,7 @@ Decoder = Callable[[Any], Any]
 def to_json(value: Any, declared: Any = None) -> Any:
     """Return a value as plain data: dict, list, str, int, finite float, bool and None.
 
-    Args:
-        value: An instance of a public type, or a mapping or sequence of such.
-        declared: Its declared type; needed only for a union of dataclasses, to write ``"type"``.
+    Its declared type is needed only for a union of dataclasses, to write ``"type"``.
 
     Raises:
         TypeError: The value has no JSON form.
@@ -72,10 +70,6 @@ def from_json(declared: type[T], data: Any) -> T: ...
 def from_json(declared: Any, data: Any) -> Any: ...
 def from_json(declared: Any, data: Any) -> Any:
     """Return the value of a type from the plain data that ``to_json`` made of it.
-
-    Args:
-        declared: A public type, or a union, tuple, list or mapping of such.
-        data: Plain data.
 
     Raises:
         WireError: The data does not fit the type; the message names the place.
@@ -295,7 +289,7 @@ def _sequence(origin: type, members: tuple[Any, ...]) -> Decoder:
     def read(data: Any) -> Any:
         _is(list, data)
         try:
-            return make([decode(item) for item in data])
+            return make(map(decode, data))
         except WireError:
             return make(_at(n, decode, item) for n, item in enumerate(data))
 
