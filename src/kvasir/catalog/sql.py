@@ -94,16 +94,12 @@ class SqlCatalog:
     def create_collection(
         self, name: str, *, embedder: str, dimension: int, fingerprint: str
     ) -> CollectionRecord:
-        row = {
-            "name": name,
-            "embedder": embedder,
-            "dimension": dimension,
-            "fingerprint": fingerprint,
-            "languages": [],
-        }
+        new = insert(collections).values(
+            name=name, embedder=embedder, dimension=dimension, fingerprint=fingerprint
+        )
         try:
             with writing(self._engine) as connection:
-                connection.execute(insert(collections), row)
+                connection.execute(new)
                 made = _collection(connection, name)
         except IntegrityError as error:
             raise NameTakenError(name, "") from error

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kvasir.core.ledger import VersionStatus
-from kvasir.database.types import big_integer, double, exact, large_binary, long_text
+from kvasir.database.dialects import big_integer, double, exact, large_binary, long_text
 
 
 def _now() -> datetime:
@@ -40,7 +40,7 @@ collections = sa.Table(
     sa.Column("embedder", long_text(sa.String(255)), nullable=False),
     sa.Column("dimension", sa.Integer, nullable=False),
     sa.Column("fingerprint", long_text(sa.String(255)), nullable=False),
-    sa.Column("languages", sa.JSON, nullable=False),
+    sa.Column("languages", sa.JSON, nullable=False, default=list),
     sa.Column("calibration", sa.JSON),
     sa.Column("created", sa.DateTime, nullable=False, default=_now),
 )

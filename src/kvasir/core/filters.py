@@ -23,9 +23,7 @@ from kvasir.core.types import Metadata, MetadataValue
 _ORDERINGS = {">": gt, ">=": ge, "<": lt, "<=": le}
 COMPARISONS = ("==", "!=", *_ORDERINGS, "in", "not in")
 LOGICAL = ("AND", "OR", "NOT")
-
-_NOT_FINITE = ("nan", "inf", "-inf")
-
+NOT_FINITE = ("nan", "inf", "-inf")
 _MAX_LEVELS = 64
 _TOO_DEEP = f"the filter is nested more than {_MAX_LEVELS} levels deep"
 
@@ -164,7 +162,7 @@ def _plain(value: MetadataValue) -> Any:
 
 
 def _scalar(field: str, value: Any) -> MetadataValue:
-    if isinstance(value, Mapping) and value.keys() == {"float"} and value["float"] in _NOT_FINITE:
+    if isinstance(value, Mapping) and value.keys() == {"float"} and value["float"] in NOT_FINITE:
         return float(value["float"])
     if not isinstance(value, (str, int, float, bool)):
         raise FilterError(f"field '{field}' cannot be compared with {value!r}")
@@ -184,8 +182,7 @@ def matches(condition: Filter, metadata: Metadata) -> bool:
 def _matches_comparison(condition: Comparison, actual: MetadataValue | None) -> bool:
     operator, value = condition.operator, condition.value
     if isinstance(value, tuple):
-        found = any(_equal(actual, item) for item in value)
-        return found if operator == "in" else not found
+        return any(_equal(actual, item) for item in value) == (operator == "in")
     if operator in ("==", "!="):
         return _equal(actual, value) == (operator == "==")
     if not isinstance(actual, (int, float)) or isinstance(actual, bool):

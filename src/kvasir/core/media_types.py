@@ -101,9 +101,7 @@ def detect(name: str, data: bytes) -> str:
     binary = _binary_type(data)
     if binary:
         return XLSM if binary == XLSX and extension(name) == "xlsm" else binary
-    if not looks_like_text(data):
-        return UNKNOWN
-    return _text_type(name, data)
+    return _text_type(name, data) if looks_like_text(data) else UNKNOWN
 
 
 def settle(declared: str, detected: str) -> str:
@@ -172,10 +170,7 @@ def _zip_type(data: bytes) -> str:
                 return archive.read("mimetype").decode("ascii", "replace").strip()
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError):
         # A damaged archive still shows its members' names in the local headers.
-        members = set()
-        for marker, media_type in _OOXML_MAIN:
-            if marker in data:
-                return media_type
+        return next((kind for marker, kind in _OOXML_MAIN if marker in data), ZIP)
     if "[Content_Types].xml" in members:
         for marker, media_type in _OOXML_MAIN:
             if any(name.startswith(marker.decode()) for name in members):
@@ -184,10 +179,8 @@ def _zip_type(data: bytes) -> str:
 
 
 def _ole_type(data: bytes) -> str:
-    for stream, media_type in _OLE_STREAMS:
-        if stream.encode("utf-16-le") in data:
-            return media_type
-    return OLE
+    found = (kind for stream, kind in _OLE_STREAMS if stream.encode("utf-16-le") in data)
+    return next(found, OLE)
 
 
 def _text_type(name: str, data: bytes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from kvasir.database.types import big_integer, double, exact, large_binary, long_text
+from kvasir.database.dialects import big_integer, double, exact, large_binary, long_text
 
 revision = "0002"
 down_revision = "0001"
