@@ -15,7 +15,6 @@ from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, se
 from sqlalchemy.exc import IntegrityError
 
 from kvasir.catalog import rows, writers
-from kvasir.catalog.copying import copy_records
 from kvasir.catalog.tables import (
     chunks,
     collections,
@@ -120,7 +119,7 @@ class SqlCatalog:
 
     def copy_collection(self, name: str, to: str) -> None:
         with writing(self._engine) as connection:
-            copy_records(connection, _collection(connection, name).id, to)
+            rows.copy_records(connection, _collection(connection, name).id, to)
 
     def languages(self, collection: str) -> tuple[str, ...]:
         read, found = self._languages.get(collection, (-_LANGUAGES_SECONDS, ()))

@@ -49,16 +49,12 @@ sources = sa.Table(
     "sources",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column(
-        "collection_id",
-        sa.ForeignKey("collections.id", ondelete="CASCADE"),
-        nullable=False,
-        index=True,
-    ),
+    sa.Column("collection_id", sa.ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
     sa.Column("document_id", sa.String(36), nullable=False),
     sa.Column("uri", long_text(sa.String(4096)), nullable=False),
     # The identity is the hash of the URI, not the URI: indexes on long texts are limited.
     sa.UniqueConstraint("collection_id", "document_id"),
+    sa.Index(None, "collection_id"),
 )
 
 versions = sa.Table(

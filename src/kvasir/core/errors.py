@@ -19,12 +19,7 @@ from types import MappingProxyType
 from kvasir.core.text import hide_passwords
 
 KINDS: Mapping[str, str] = MappingProxyType(
-    {
-        "failed": "component_failed",
-        "busy": "component_busy",
-        "unreachable": "component_unreachable",
-        "timeout": "component_timeout",
-    }
+    {kind: f"component_{kind}" for kind in ("failed", "busy", "unreachable", "timeout")}
 )
 """The kinds of failure of a component, and the code of each."""
 
@@ -178,8 +173,7 @@ class MissingExtraError(OperatorError, code="missing_extra"):
 class ModelNotFoundError(OperatorError, code="model_not_found"):
     """A model is neither on this machine nor on the server or hub.
 
-    Attributes:
-        name: Its name, if a hub could have it; otherwise empty.
+    ``name`` is its name, if a hub could have it; otherwise empty.
     """
 
     def __init__(self, message: str, name: str = "") -> None:
@@ -194,8 +188,7 @@ class WrongEmbedderError(OperatorError, code="wrong_embedder"):
 class IncompatibleVersionError(OperatorError, code="incompatible_version"):
     """Another version of Kvasir wrote the data, in a format that this one does not read.
 
-    Attributes:
-        folder: The folder to delete before filling the component again; may be empty.
+    ``folder`` is the one to delete before filling the component again; may be empty.
     """
 
     def __init__(self, message: str, folder: str = "") -> None:
@@ -261,8 +254,7 @@ class ComponentError(OperatorError, code=KINDS["failed"]):
 class DamagedError(ComponentError, code="damaged"):
     """The files or records of a component are damaged.
 
-    Attributes:
-        folder: The folder to delete before filling the component again; may be empty.
+    ``folder`` is the one to delete before filling the component again; may be empty.
     """
 
     def __init__(self, component: str, operation: str, cause: object, folder: str = "") -> None:

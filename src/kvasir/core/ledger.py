@@ -266,12 +266,9 @@ class Catalog(Protocol):
     ) -> str:
         """Begin a writer's lease and return the writer's id.
 
-        Args:
-            collection: The collection that it writes to.
-            lease_seconds: Duration of the lease after its start and after each ``renew_writer``, by
-                the database's clock. It ends earlier if the writer's process ran on this machine
-                and has ended.
-            exclusive: Allow no other writer during the lease.
+        The lease lasts ``lease_seconds`` after its start and after each ``renew_writer``, by the
+        database's clock; it ends earlier if the writer's process ran on this machine and has ended.
+        During an exclusive one there is no other writer.
 
         Raises:
             CollectionNotFoundError: There is no such collection.

@@ -56,11 +56,9 @@ def load(family: str, name: str) -> type[Any]:
         point = found[0]
     try:
         found_class = point.load()
-    except ModuleNotFoundError as error:
-        if _belongs_to(error.name, point):
-            raise UnknownComponentError(f"{family[:-1]} '{name}': {error}") from error
-        raise MissingExtraError(f"{family[:-1]} '{name}'", _extra(point, name)) from error
-    except AttributeError as error:
+    except (ModuleNotFoundError, AttributeError) as error:
+        if isinstance(error, ModuleNotFoundError) and not _belongs_to(error.name, point):
+            raise MissingExtraError(f"{family[:-1]} '{name}'", _extra(point, name)) from error
         raise UnknownComponentError(f"{family[:-1]} '{name}': {error}") from error
     if not isinstance(found_class, type):
         raise UnknownComponentError(f"{family[:-1]} '{name}' is not a class")

@@ -36,7 +36,7 @@ def upgrade() -> None:
             "collection_id", "document_id", name=op.f("uq_sources_collection_id_document_id")
         ),
     )
-    op.create_index(op.f("ix_sources_collection_id"), "sources", ["collection_id"], unique=False)
+    op.create_index(op.f("ix_sources_collection_id"), "sources", ["collection_id"])
     op.create_table(
         "versions",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -60,10 +60,8 @@ def upgrade() -> None:
         _belongs_to("versions", "source_id", "sources"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_versions")),
     )
-    op.create_index(
-        op.f("ix_versions_source_id_status"), "versions", ["source_id", "status"], unique=False
-    )
-    op.create_index(op.f("ix_versions_status"), "versions", ["status"], unique=False)
+    op.create_index(op.f("ix_versions_source_id_status"), "versions", ["source_id", "status"])
+    op.create_index(op.f("ix_versions_status"), "versions", ["status"])
     op.create_table(
         "chunks",
         sa.Column("version_id", sa.Integer(), nullable=False),
@@ -77,7 +75,7 @@ def upgrade() -> None:
         _belongs_to("chunks", "version_id", "versions"),
         sa.PrimaryKeyConstraint("version_id", "position", name=op.f("pk_chunks")),
     )
-    op.create_index(op.f("ix_chunks_passage_hash"), "chunks", ["passage_hash"], unique=False)
+    op.create_index(op.f("ix_chunks_passage_hash"), "chunks", ["passage_hash"])
     op.create_table(
         "texts",
         sa.Column("version_id", sa.Integer(), nullable=False),
