@@ -392,7 +392,7 @@ def _collection(connection: Connection, name: str, *, lock: bool = False) -> Any
 
 
 def _store_languages(connection: Connection, row: Any, languages: set[str]) -> None:
-    """Store a collection's languages in its row, where every query reads them in no time."""
+    """Store them with the collection: reading them from its versions would slow every query."""
     if languages != {*row.languages}:
         changed = update(collections).filter_by(id=row.id).values(languages=sorted(languages))
         connection.execute(changed)

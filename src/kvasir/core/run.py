@@ -50,7 +50,6 @@ class StopToken:
         # Reentrant, because a finalizer may run at any allocation in this thread.
         self._lock = threading.RLock()
         self._callbacks: list[Callable[[], None]] = []
-        self._parent = parent
         if parent is not None:
             # Weakly: a token for the whole process must not keep those of all finished work.
             own = weakref.WeakMethod(self.set)
