@@ -64,15 +64,7 @@ class SqlCatalog:
     """The ledger of every collection in one database; safe to use from several threads."""
 
     def __init__(self, url: str) -> None:
-        """Open the database, and migrate it if needed.
-
-        Args:
-            url: An SQLAlchemy URL, such as ``sqlite:///kvasir-data/catalog.db``.
-
-        Raises:
-            StorageError: The database cannot be opened.
-            IncompatibleVersionError: A newer Kvasir made it.
-        """
+        """Open the database and migrate it if needed; URL and errors as for ``open_database``."""
         self._engine: Engine = open_database(url)
         self._languages: dict[str, tuple[float, tuple[str, ...]]] = {}
 

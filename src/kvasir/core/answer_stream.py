@@ -42,7 +42,7 @@ class AnswerStream(Iterator[AnswerEvent]):
         """The whole answer; reads the rest of the stream.
 
         Raises:
-            RequestError: The stream was closed or failed before its end.
+            ClosedError: The stream was closed or failed before its end.
         """
         for _ in self:
             pass

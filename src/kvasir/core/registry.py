@@ -68,13 +68,10 @@ def load(family: str, name: str) -> type[Any]:
 def build(
     family: str, name: str, options: Mapping[str, Any], provided: Mapping[str, Any] | None = None
 ) -> Any:
-    """Make a component; errors as those of ``check``.
+    """Make a component from its options and from objects that the application provides.
 
-    Args:
-        family: As for ``load``.
-        name: As for ``load``.
-        options: The component's own options; every one must be a parameter.
-        provided: Objects of the application; passed if a parameter has that name.
+    Each option must be a parameter; an object is passed if a parameter has its name. Errors as for
+    ``check``.
     """
     cls = check(family, name, options)
     parameters = inspect.signature(cls).parameters
