@@ -25,14 +25,13 @@ from haystack import Document
 from haystack.document_stores.types import DuplicatePolicy
 
 from kvasir.components.stores import tagged_rows
-from kvasir.components.stores.database_store import KeywordsInMemory
-from kvasir.components.stores.hybrid import similarities
-from kvasir.components.stores.index_cache import IndexCache
-from kvasir.components.stores.keyword_index import Postings, pack, unpack
+from kvasir.components.stores.database_store import Scores
+from kvasir.components.stores.hybrid import KeywordsInMemory, similarities
+from kvasir.components.stores.keyword_index import IndexCache, Postings, pack, unpack
 from kvasir.core.batches import batches
 from kvasir.core.errors import SettingsError
 from kvasir.core.filters import Comparison, Filter, matches
-from kvasir.core.protocols import Candidate, TextAnalyzer
+from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.types import Chunk, Matrix, Metadata, MetadataValue, SparseVector
 from kvasir.integrations.haystack_classes import load_class, make
 
@@ -141,7 +140,7 @@ class HaystackStore(KeywordsInMemory):
         """Return chunks without their vectors; unknown ids are left out."""
         return [_chunk(document) for document in self._by_id(ids)]
 
-    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
+    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[Scores]:
         condition = self._where(filters)
         if self._retriever is None:
             known = _vectors(self._read(condition))
@@ -256,9 +255,7 @@ class HaystackStore(KeywordsInMemory):
             return found
         return self._by_id([str(document.meta["kvasir_chunk"]) for document in found])
 
-    def _scores(
-        self, query: Matrix, filters: Filter | None, ids: Sequence[str]
-    ) -> dict[str, float]:
+    def _scores(self, query: Matrix, ids: Sequence[str], filters: Filter | None) -> Scores:
         found = self._by_id(ids)
         if filters is not None:
             found = [each for each in found if matches(filters, _chunk(each).metadata)]
@@ -325,11 +322,11 @@ def _vectors(documents: Sequence[Document]) -> dict[str, Matrix]:
     return {str(document.meta["kvasir_chunk"]): _vector(document) for document in documents}
 
 
-def _nearest(vectors: Mapping[str, Matrix], query: Matrix, top_k: int) -> list[Candidate]:
-    """Return the nearest vectors by cosine."""
+def _nearest(vectors: Mapping[str, Matrix], query: Matrix, top_k: int) -> Scores:
+    """Return the scores of the nearest vectors by cosine."""
     scores = similarities(query, vectors)
     best = sorted(scores, key=scores.__getitem__, reverse=True)[:top_k]
-    return [Candidate(chunk_id, scores[chunk_id]) for chunk_id in best]
+    return {chunk_id: scores[chunk_id] for chunk_id in best}
 
 
 def _condition(filters: Filter) -> dict[str, Any]:

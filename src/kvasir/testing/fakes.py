@@ -15,8 +15,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.components.stores.collection_checks import check_vectors
-from kvasir.components.stores.database_store import ClientStore
+from kvasir.components.stores.database_store import ClientStore, Scores, check_vectors
 from kvasir.components.stores.hybrid import resolved
 from kvasir.core.filters import Filter, matches
 from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
@@ -190,8 +189,9 @@ class MemoryStore(ClientStore):
     def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
         return [chunk for chunk, _ in self.fetch(ids)]
 
-    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
-        return [near[:top_k] for near in self._compare(vectors, filters)]
+    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[Scores]:
+        found = self._compare(vectors, filters)
+        return [{near.chunk_id: near.dense_score for near in each[:top_k]} for each in found]
 
     def search_hybrid(
         self,

@@ -20,16 +20,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 from pymilvus import MilvusClient, MilvusException
 
-from kvasir.components.stores.database_store import KeywordsInMemory
-from kvasir.components.stores.hybrid import similarities
-from kvasir.components.stores.index_cache import IndexCache
-from kvasir.components.stores.keyword_index import Postings
-from kvasir.components.stores.milvus import MilvusStore
-from kvasir.components.stores.milvus_rows import filter_expression
+from kvasir.components.stores.database_store import Scores
+from kvasir.components.stores.hybrid import KeywordsInMemory, Ranking, Scoring, similarities
+from kvasir.components.stores.keyword_index import IndexCache, Postings
+from kvasir.components.stores.milvus import MilvusStore, filter_expression, vectors_of
 from kvasir.components.stores.store_uris import local_path, make_folder, refuse_credentials
 from kvasir.core.errors import ComponentError, StoreLockedError
 from kvasir.core.filters import Filter
-from kvasir.core.protocols import Candidate
 from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 
 _FLUSH_FROM = 500
@@ -66,14 +63,12 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
         with self._changing:
             super().set_metadata(ids, metadata)
 
-    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
+    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[Scores]:
         self._flush_if_free()
         return super()._search(vectors, top_k, filters)
 
-    def _connect(
-        self, uri: str, token: str | None, username: str | None, password: str | None
-    ) -> None:
-        refuse_credentials(self.name, _INSTEAD, token=token, username=username, password=password)
+    def _connect(self, uri: str, **login: str | None) -> None:
+        refuse_credentials(self.name, _INSTEAD, **login)
         path = local_path(uri, store=self.name, instead=_INSTEAD)
         if path.suffix != ".db":
             path = path / "milvus.db"
@@ -161,21 +156,18 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
         return Postings(vectors)
 
     def _rank(
-        self, queries: Sequence[SparseVector], filters: Filter | None
-    ) -> list[list[tuple[str, float]]]:
+        self, queries: Sequence[SparseVector], top_k: int, filters: Filter | None
+    ) -> list[tuple[Ranking, Scoring]]:
         pages = self._pages(filter_expression(filters), ["id"], _PAGE) if filters else ()
         allowed = {row["id"] for rows in pages for row in rows}
-        rankings = super()._rank(queries, filters)
+        legs = super()._rank(queries, top_k, filters)
         if filters is None:
-            return rankings
-        return [[pair for pair in ranking if pair[0] in allowed] for ranking in rankings]
+            return legs
+        return [([pair for pair in words if pair[0] in allowed], score) for words, score in legs]
 
-    def _scores(
-        self, query: Matrix, filters: Filter | None, ids: Sequence[str]
-    ) -> dict[str, float]:
-        rows = self._rows(ids, ["id", "dense"])  # ``_rank`` has applied the filter
-        found = {row["id"]: np.asarray(row["dense"], dtype=np.float32) for row in rows}
-        return similarities(query, found)
+    def _scores(self, query: Matrix, ids: Sequence[str], filters: Filter | None) -> Scores:
+        # ``_rank`` has applied the filter.
+        return similarities(query, vectors_of(self._rows(ids, ["id", "dense"])))
 
 
 def _is_held(path: Path) -> bool:

@@ -5,16 +5,20 @@ Source: https://qdrant.tech/documentation, qdrant-client 1.20.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import httpx
-import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
-from kvasir.components.stores.collection_checks import check_vectors, not_ours
-from kvasir.components.stores.database_store import DatabaseStore
+from kvasir.components.stores.database_store import (
+    DatabaseStore,
+    Scores,
+    check_vectors,
+    not_ours,
+)
 from kvasir.components.stores.hybrid import join_legs, resolved
 from kvasir.components.stores.qdrant_points import (
     BM25,
@@ -23,30 +27,19 @@ from kvasir.components.stores.qdrant_points import (
     KEYWORD_FIELDS,
     LAYOUT_VERSION,
     Dialect,
-    chunk_of,
-    has_number,
-    may_index_number,
+    QdrantPoints,
     metadata_payload,
     payload_of,
     point_ids,
-    range_fields,
-    translate,
 )
 from kvasir.components.stores.store_uris import server_address
 from kvasir.core.batches import batches, sized_batches
-from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.core.errors import SettingsError
 from kvasir.core.filters import Filter
 from kvasir.core.protocols import Candidate, PendingVectors
 from kvasir.core.scoring import dense_score
 from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 
-_DIALECT = Dialect(
-    filter=models.Filter,
-    field=models.FieldCondition,
-    match=models.MatchValue,
-    match_any=models.MatchAny,
-    range=models.Range,
-)
 _BATCH_ROWS = 256
 _BATCH_CHARACTERS = 4_000_000
 _QUERIES = 64
@@ -55,11 +48,18 @@ _SECONDS = 60
 _EXAMPLE = "http://localhost:6333"
 
 
-class QdrantServerStore(DatabaseStore):
+class QdrantServerStore(QdrantPoints, DatabaseStore):
     """Keeps a collection on a Qdrant server."""
 
     name = "qdrant-server"
     _errors = (ApiException, httpx.HTTPError, OSError)
+    _dialect = Dialect(
+        filter=models.Filter,
+        field=models.FieldCondition,
+        match=models.MatchValue,
+        match_any=models.MatchAny,
+        range=models.Range,
+    )
     _client: QdrantClient
 
     def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
@@ -82,44 +82,10 @@ class QdrantServerStore(DatabaseStore):
         counted = self._call("counting", self._client.count, self._name, condition, exact=True)
         return int(counted.count)
 
-    def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
-        """Return chunks and their vectors [dimension]; unknown ids are left out."""
-        found = self._retrieve(ids, with_payload=CHUNK_FIELDS, with_vectors=[DENSE])
-        return [_pair(record) for record in found]
-
-    def scroll(
-        self, filters: Filter | None = None, batch_size: int = 1000
-    ) -> Iterator[list[tuple[Chunk, Matrix]]]:
-        """Yield every chunk with its vector [dimension], in batches."""
-        condition = self._condition(filters)
-        offset = None
-        while True:
-            records, offset = self._call(
-                "reading",
-                self._client.scroll,
-                self._name,
-                condition,
-                limit=batch_size,
-                offset=offset,
-                with_payload=CHUNK_FIELDS,
-                with_vectors=[DENSE],
-            )
-            if records:
-                yield [_pair(record) for record in records]
-            if offset is None:
-                return
-
-    def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
-        """Return chunks without their vectors; unknown ids are left out."""
-        return [
-            chunk_of(str(record.id), record.payload or {})
-            for record in self._retrieve(ids, with_payload=CHUNK_FIELDS, with_vectors=False)
-        ]
-
-    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
+    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[Scores]:
         condition = self._condition(filters)
         requests = [_nearest(v.tolist(), DENSE, top_k, condition) for v in vectors]
-        return [_candidates(_near(points)) for points in self._query(requests)]
+        return [_scores(points) for points in self._query(requests)]
 
     def search_hybrid(
         self,
@@ -141,49 +107,40 @@ class QdrantServerStore(DatabaseStore):
         condition = self._condition(filters)
         requests: list[models.QueryRequest] = []
         for vector, sparse in zip(vectors, terms, strict=True):
-            requests.append(_nearest(vector.tolist(), DENSE, top_k, condition))
+            dense = vector.tolist()
+            requests.append(_nearest(dense, DENSE, top_k, condition))
             if len(sparse.indices):
-                words = _nearest(_sparse(sparse), BM25, top_k, condition)
-                again = models.Prefetch(
-                    query=words.query, using=BM25, filter=condition, limit=top_k
-                )
-                requests += [words, _nearest(vector.tolist(), DENSE, top_k, None, again)]
+                query = _sparse(sparse)
+                words = models.Prefetch(query=query, using=BM25, filter=condition, limit=top_k)
+                requests.append(_nearest(query, BM25, top_k, condition))
+                requests.append(_nearest(dense, DENSE, top_k, None, words))
         answers = iter(self._query(requests))
         return [
-            _joined(next(answers), next(answers), next(answers), top_k)
-            if len(sparse.indices)
-            else _candidates(_near(next(answers)))
-            for sparse in terms
+            _joined(top_k, *islice(answers, 3 if len(sparse.indices) else 1)) for sparse in terms
         ]
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
         """Replace the metadata of chunks without touching text or vectors."""
-        known = [
-            record.id for record in self._retrieve(ids, with_payload=False, with_vectors=False)
-        ]
+        payload = metadata_payload(metadata)
+        known = [record.id for record in self._records(ids, with_payload=False)]
         for batch in batches(known, 1000):
-            self._call(
-                "writing",
-                self._client.set_payload,
-                self._name,
-                metadata_payload(metadata),
-                batch,
-                wait=True,
-            )
+            self._call("writing", self._client.set_payload, self._name, payload, batch, wait=True)
 
-    def _connect(
-        self, uri: str, token: str | None, username: str | None, password: str | None
-    ) -> None:
-        if username or password:
+    def _connect(self, uri: str, **login: str | None) -> None:
+        if login["username"] or login["password"]:
             raise SettingsError(
                 "Qdrant knows no user names: put its API key in rag.vectordb.token, and leave "
                 "username and password empty"
             )
         address = server_address(uri, store=self.name, example=_EXAMPLE, embedded="qdrant")
-        self._client = self._call(f"connecting to {uri}", self._make_client, address, token)
-
-    def _make_client(self, address: str, token: str | None) -> QdrantClient:
-        return QdrantClient(url=address, api_key=token, timeout=_SECONDS, check_compatibility=False)
+        self._client = self._call(
+            f"connecting to {uri}",
+            QdrantClient,
+            url=address,
+            api_key=login["token"],
+            timeout=_SECONDS,
+            check_compatibility=False,
+        )
 
     def _disconnect(self) -> None:
         self._client.close()
@@ -222,26 +179,23 @@ class QdrantServerStore(DatabaseStore):
             "indexing", self._client.create_payload_index, self._name, field, kind, wait=True
         )
 
-    def _condition(self, filters: Filter | None) -> models.Filter | None:
-        if filters is None:
-            return None
-        for field in range_fields(filters) - self._indexed:
-            if may_index_number(self._indexed) and self._has_number(field):
-                self._index(field, models.PayloadSchemaType.FLOAT)
-                self._indexed.add(field)
-        condition: models.Filter = translate(filters, _DIALECT)
-        return condition
+    def _index_number(self, path: str) -> None:
+        self._index(path, models.PayloadSchemaType.FLOAT)
+        self._indexed.add(path)
 
-    def _has_number(self, field: str) -> bool:
-        records, _ = self._call(
+    def _scroll(
+        self, condition: models.Filter | None, limit: int, offset: Any
+    ) -> tuple[list[models.Record], Any]:
+        return self._call(
             "reading",
             self._client.scroll,
             self._name,
-            has_number(field, _DIALECT),
-            limit=1,
-            with_payload=False,
+            condition,
+            limit=limit,
+            offset=offset,
+            with_payload=CHUNK_FIELDS,
+            with_vectors=[DENSE],
         )
-        return bool(records)
 
     def _query(self, requests: Sequence[models.QueryRequest]) -> list[list[models.ScoredPoint]]:
         return [
@@ -252,7 +206,12 @@ class QdrantServerStore(DatabaseStore):
             )
         ]
 
-    def _retrieve(self, ids: Sequence[str], **options: Any) -> Iterator[models.Record]:
+    def _retrieve(self, ids: Sequence[str], *, vectors: bool) -> Iterator[models.Record]:
+        return self._records(
+            ids, with_payload=CHUNK_FIELDS, with_vectors=[DENSE] if vectors else False
+        )
+
+    def _records(self, ids: Sequence[str], **options: Any) -> Iterator[models.Record]:
         for batch in batches(point_ids(ids), 1000):
             yield from self._call("reading", self._client.retrieve, self._name, batch, **options)
 
@@ -276,31 +235,19 @@ def _nearest(
     )
 
 
-def _near(points: Sequence[models.ScoredPoint]) -> dict[str, float]:
+def _scores(points: Iterable[models.ScoredPoint]) -> Scores:
     return {str(point.id): dense_score(float(point.score)) for point in points}
 
 
-def _candidates(near: dict[str, float]) -> list[Candidate]:
-    return [Candidate(*pair) for pair in near.items()]
-
-
 def _joined(
-    near: Sequence[models.ScoredPoint],
-    words: Sequence[models.ScoredPoint],
-    again: Sequence[models.ScoredPoint],
     top_k: int,
+    near: Sequence[models.ScoredPoint],
+    words: Sequence[models.ScoredPoint] = (),
+    again: Sequence[models.ScoredPoint] = (),
 ) -> list[Candidate]:
     ranking = [(str(point.id), float(point.score)) for point in words if point.score > 0]
-    scores = _near(again)
-    return join_legs(_near(near), ranking, top_k, lambda ids: scores)
-
-
-def _pair(record: models.Record) -> tuple[Chunk, Matrix]:
-    vectors = record.vector
-    if not isinstance(vectors, dict):
-        raise ComponentError("qdrant-server", "reading", f"chunk {record.id} has no vector")
-    chunk = chunk_of(str(record.id), record.payload or {})
-    return chunk, np.asarray(vectors[DENSE], dtype=np.float32)
+    scores = _scores(again)
+    return join_legs(_scores(near), ranking, top_k, lambda ids: scores)
 
 
 def _point(chunk: Chunk, vector: Matrix, terms: SparseVector) -> models.PointStruct:
