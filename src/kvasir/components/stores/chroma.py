@@ -49,6 +49,7 @@ from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 _SPACE = {
     "hnsw": {"space": "cosine", "max_neighbors": 24, "ef_construction": 200, "ef_search": 400}
 }
+_SETTINGS = Settings(anonymized_telemetry=False)
 _PAGE = 2000
 _BATCH_CHARACTERS = 4_000_000
 _CHUNK = ["documents", "metadatas"]
@@ -69,7 +70,6 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
 
     name = "chroma"
     _errors = (ChromaError, httpx.HTTPError, ValueError, OSError)
-    _client: Any
     _collection: chromadb.Collection
 
     def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
@@ -97,27 +97,21 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
 
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
         """Return chunks and their vectors [dimension]; unknown ids are left out."""
-        pairs: list[tuple[Chunk, Matrix]] = []
-        for batch in batches(list(dict.fromkeys(ids)), self._batch):
-            pairs += _pairs(self._get(ids=batch, include=_CHUNK_AND_VECTOR))
-        return pairs
+        return [pair for page in self._pages(ids, _CHUNK_AND_VECTOR) for pair in _pairs(page)]
 
     def scroll(
         self, filters: Filter | None = None, batch_size: int = 1000
     ) -> Iterator[list[tuple[Chunk, Matrix]]]:
         """Yield every chunk with its vector [dimension], in batches."""
         # The ids first: pages by offset would shift when something is deleted meanwhile.
-        for batch in batches(self._ids(filters), min(batch_size, self._batch)):
-            if pairs := _pairs(self._get(ids=batch, include=_CHUNK_AND_VECTOR)):
+        size = min(batch_size, self._batch)
+        for page in self._pages(self._ids(filters), _CHUNK_AND_VECTOR, size):
+            if pairs := _pairs(page):
                 yield pairs
 
     def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
         """Return chunks without their vectors; unknown ids are left out."""
-        return [
-            chunk
-            for batch in batches(list(dict.fromkeys(ids)), self._batch)
-            for chunk in _chunks(self._get(ids=batch, include=_CHUNK))
-        ]
+        return [chunk for page in self._pages(ids, _CHUNK) for chunk in _chunks(page)]
 
     def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[Scores]:
         found: Any = self._call(
@@ -130,20 +124,14 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
         )
         # Chroma's cosine distance is 1 - cosine.
         return [
-            {
-                chunk_id: dense_score(1.0 - distance)
-                for chunk_id, distance in zip(*pair, strict=True)
-            }
-            for pair in zip(found["ids"], found["distances"], strict=True)
+            {i: dense_score(1.0 - d) for i, d in zip(ids, distances, strict=True)}
+            for ids, distances in zip(found["ids"], found["distances"], strict=True)
         ]
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
         """Replace the metadata of chunks without touching text or vectors."""
-        for batch in batches(list(dict.fromkeys(ids)), self._batch):
-            known = [
-                replace(chunk, metadata=dict(metadata))
-                for chunk in _chunks(self._get(ids=batch, include=_CHUNK))
-            ]
+        for page in self._pages(ids, _CHUNK):
+            known = [replace(chunk, metadata=dict(metadata)) for chunk in _chunks(page)]
             if known:
                 self._call(
                     "writing",
@@ -163,9 +151,7 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
         self._index_file: Path | None = None
         self._folder: FolderLock | None = None
         if uri.lower().startswith(("http://", "https://")):
-            _check_address(uri)
-            headers = _authorization(**login)
-            self._client = self._call(f"connecting to {uri}", _open_server, uri, headers)
+            self._client = self._call(f"connecting to {uri}", _open_server, uri, **login)
             return
         refuse_credentials("chroma", "name a server in rag.vectordb.uri", **login)
         folder = local_path(uri, store="chroma", instead="begin it with http://")
@@ -173,17 +159,15 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
         self._index_file = folder / f"kvasir-{self._name}.npz"
         what = f"the folder {uri}"
         self._folder = FolderLock(folder, what, unusable, prefix="kvasir-", shared=True)
-        settings = Settings(anonymized_telemetry=False)
+        client = chromadb.PersistentClient
         try:
-            self._client = self._call(
-                f"opening {folder}", chromadb.PersistentClient, folder, settings=settings
-            )
+            self._client = self._call(f"opening {folder}", client, folder, settings=_SETTINGS)
         except BaseException:
             self._folder.close()
             raise
 
     def _drop(self) -> None:
-        self._call("deleting the collection", self._client.delete_collection, self._name)
+        self._request("deleting the collection", self._client.delete_collection)
         self._index.forget()
         if self._index_file:
             self._index_file.unlink(missing_ok=True)
@@ -196,7 +180,7 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
     def _disconnect(self) -> None:
         sessions = _http_sessions(self._client)
         try:
-            self._client.close()
+            super()._disconnect()
         finally:
             for session in sessions:
                 session.close()
@@ -210,10 +194,9 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
             if not isinstance(error.__cause__, NotFoundError):
                 raise
             about = {"kvasir": 1, "dimension": self.dimension, "fingerprint": fingerprint}
-            opened = self._call(
+            opened = self._request(
                 "creating a collection",
                 self._client.get_or_create_collection,
-                self._name,
                 embedding_function=None,
                 metadata=about,
                 configuration=_SPACE,
@@ -252,7 +235,7 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
 
     def _found(self) -> chromadb.Collection:
         get: Callable[..., chromadb.Collection] = self._client.get_collection
-        return self._call("opening", get, self._name, embedding_function=None)
+        return self._request("opening", get, embedding_function=None)
 
     def _load_index(self, stamp: str) -> Postings:
         saved = Postings.load(self._index_file, stamp) if self._index_file else None
@@ -261,8 +244,7 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
 
     def _read_index(self) -> Postings:
         vectors: dict[str, SparseVector] = {}
-        for batch in batches(self._ids(None), _PAGE):
-            page = self._get(ids=batch, include=["metadatas"])
+        for page in self._pages(self._ids(None), ["metadatas"], _PAGE):
             for chunk_id, entries in zip(page["ids"], page["metadatas"], strict=True):
                 vectors[chunk_id] = unpack(base64.b85decode(entries["terms"]))
         return Postings(vectors)
@@ -274,39 +256,38 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
     def _ids(self, filters: Filter | None) -> list[str]:
         return list(self._get(where=_where(filters), include=[])["ids"])
 
+    def _pages(
+        self, ids: Sequence[str], include: list[str], size: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        for batch in batches(list(dict.fromkeys(ids)), size or self._batch):
+            yield self._get(ids=batch, include=include)
+
     def _get(self, **options: Any) -> dict[str, Any]:
         return dict(self._call("reading", self._collection.get, **options))
 
 
-def _check_address(uri: str) -> None:
-    """Raise ``SettingsError`` unless an address is that of a Chroma server, a host and a port."""
-    address = urlsplit(
-        server_address(uri, store="chroma", example="http://localhost:8000", embedded="chroma")
-    )
+def _open_server(uri: str, **login: str | None) -> Any:
+    server_address(uri, store="chroma", example="http://localhost:8000", embedded="chroma")
+    address = urlsplit(uri)
     if address.path.strip("/") or address.query or address.fragment:
         raise SettingsError(
             f"Chroma's client knows no path behind a server's name, but rag.vectordb.uri is "
             f"'{uri}': give the server a name or a port of its own, such as http://localhost:8000"
         )
-
-
-def _open_server(uri: str, headers: dict[str, str]) -> Any:
-    address = urlsplit(uri)
     secure = address.scheme == "https"
     return chromadb.HttpClient(
         host=address.hostname or "localhost",
         port=address.port or (443 if secure else 8000),
         ssl=secure,
-        headers=headers,
-        settings=Settings(anonymized_telemetry=False),
+        headers=_authorization(**login),
+        settings=_SETTINGS,
     )
 
 
 def _http_sessions(client: Any) -> list[httpx.Client]:
     """Return the connections that a client of Chroma 1.5 leaves open when it is closed."""
-    servers = [
-        getattr(c, "_server", None) for c in (client, getattr(client, "_admin_client", None))
-    ]
+    clients = (client, getattr(client, "_admin_client", None))
+    servers = [getattr(each, "_server", None) for each in clients]
     sessions = [getattr(server, "_session", None) for server in servers]
     return [session for session in sessions if isinstance(session, httpx.Client)]
 

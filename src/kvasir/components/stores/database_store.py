@@ -128,6 +128,8 @@ class ClientStore(ABC):
 class DatabaseStore(ClientStore):
     """Keeps a collection in a database that has an address or a path."""
 
+    _client: Any
+
     def __init__(
         self,
         uri: str,
@@ -166,6 +168,13 @@ class DatabaseStore(ClientStore):
         except BaseException:
             self.close()
             raise
+
+    def _disconnect(self) -> None:
+        self._client.close()
+
+    def _request(self, doing: str, method: Callable[..., T], *args: Any, **options: Any) -> T:
+        """Call a method of the client that takes the collection's name first; see ``_call``."""
+        return self._call(doing, method, self._name, *args, **options)
 
     @abstractmethod
     def _connect(self, uri: str, **login: str | None) -> None:

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -67,10 +68,7 @@ class Postings:
             self._columns = None
 
     def rank(self, query: SparseVector) -> list[tuple[str, float]]:
-        """Return chunk ids and BM25 scores above 0, best first.
-
-        The IDF is that of Lucene's BM25Similarity, never negative.
-        """
+        """Return chunk ids and BM25 scores above 0, best first."""
         with self._lock:
             columns = self._columns or self._group()
         scores = np.zeros(len(columns.ids), dtype=np.float64)
@@ -79,8 +77,7 @@ class Postings:
             if position == len(columns.terms) or columns.terms[position] != term:
                 continue
             chosen = slice(columns.starts[position], columns.starts[position + 1])
-            containing = int(chosen.stop - chosen.start)
-            idf = inverse_document_frequency(len(scores), containing)
+            idf = inverse_document_frequency(len(scores), int(chosen.stop - chosen.start))
             scores[columns.rows[chosen]] += weight * idf * columns.weights[chosen]
         found = np.flatnonzero(scores > 0)
         found = found[np.argsort(-scores[found], kind="stable")]
@@ -109,16 +106,13 @@ class Postings:
         with np.load(path, allow_pickle=False) as file:
             if str(file["stamp"]) != stamp:
                 return None
-            ends, terms, weights = file["ends"], file["terms"], file["weights"]
-            starts = [0, *ends[:-1].tolist()] if len(ends) else []
-            return cls(
-                {
-                    str(chunk_id): SparseVector(terms[start:end], weights[start:end])
-                    for chunk_id, start, end in zip(
-                        file["ids"].tolist(), starts, ends.tolist(), strict=True
-                    )
-                }
-            )
+            ids, ends = file["ids"].tolist(), file["ends"].tolist()
+            terms, weights = file["terms"], file["weights"]
+            vectors = [
+                SparseVector(terms[start:end], weights[start:end])
+                for start, end in pairwise([0, *ends])
+            ]
+            return cls(dict(zip(ids, vectors, strict=True)))
 
     def _group(self) -> _Columns:
         vectors = list(self._vectors.values())
@@ -148,14 +142,10 @@ class IndexCache:
         load: Callable[[str], Postings],
         count: Callable[[], int] | None = None,
     ) -> None:
-        """Prepare the cache; the first search loads the index.
+        """Prepare the cache; the first search loads the index of the collection's stamp.
 
-        Args:
-            read_stamp: Returns the collection's stamp.
-            put_stamp: Changes the collection's stamp.
-            load: Reads the whole index; gets the collection's stamp.
-            count: Returns the number of chunks, if that is cheap. It detects a writer that
-                finished between reading and changing the stamp.
+        ``count`` returns the number of chunks, if that is cheap. It detects a writer that finished
+        between reading and changing the stamp.
         """
         self._read_stamp = read_stamp
         self._put_stamp = put_stamp
@@ -189,9 +179,8 @@ class IndexCache:
     def writing(self) -> Iterator[Callable[[Sequence[str], Iterable[SparseVector] | None], None]]:
         """Announce a write to other processes; one thread writes at a time.
 
-        Yields:
-            A function to call after each step of the write, with the ids of the chunks and
-            their new terms, or None for deleted chunks.
+        Call the function that it yields after each step of the write, with the ids of the chunks
+        and their new terms, or None for deleted chunks.
         """
         with self._writing:
             before, started = self._read_stamp(), uuid.uuid4().hex

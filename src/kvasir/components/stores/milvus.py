@@ -43,7 +43,6 @@ for _log in (logging.getLogger("pymilvus"), logging.getLogger("milvus_lite")):
     _log.addHandler(logging.NullHandler())
 
 _EXAMPLE = "http://localhost:19530"
-_PIECES = 4096
 _BATCH_ROWS = 500
 _BATCH_CHARACTERS = 4_000_000
 _MOST_HITS = 16_384
@@ -55,6 +54,7 @@ _SPARSE_SEARCH: dict[str, Any] = {"metric_type": "IP", "params": {}}
 _CHUNK_FIELDS = ["id", "text", "record"]
 _MOST_BYTES = 65_535
 """Milvus's limit to a text."""
+_TEXTS = {"element_type": DataType.VARCHAR, "max_capacity": 4096, "max_length": _MOST_BYTES}
 _PIECE = 16_000
 """Characters in one array element: at most 64,000 bytes."""
 _NO_TERM = {0: 1e-9}
@@ -71,14 +71,15 @@ class MilvusStore(TwoLegs, DatabaseStore):
 
     def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         terms = self._terms(chunks)
-        self._write(map(_row, chunks, vectors, map(_sparse, terms)))
+        parts = zip(chunks, vectors, map(_sparse, terms), strict=True)
+        self._write(_row(*part) for part in parts)
         self._note_terms([chunk.id for chunk in chunks], terms)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete chunks by id; unknown ids are no error."""
         known = _well_formed(ids)
         for batch in batches(known, 1000):
-            self._call("deleting", self._client.delete, self._name, ids=batch)
+            self._request("deleting", self._client.delete, ids=batch)
         self._note_terms(known, None)
 
     def count(self, filters: Filter | None = None) -> int:
@@ -138,26 +139,19 @@ class MilvusStore(TwoLegs, DatabaseStore):
         self._counted = 0
         self._lock = threading.Lock()
         address = server_address(uri, store=self.name, example=_EXAMPLE, embedded="milvuslite")
+        user, password, token = (login[name] or "" for name in ("username", "password", "token"))
         try:
-            self._client = MilvusClient(
-                uri=address,
-                user=login["username"] or "",
-                password=login["password"] or "",
-                token=login["token"] or "",
-            )
+            self._client = MilvusClient(address, user, password, token=token)
         except (MilvusException, OSError, RuntimeError) as error:
             raise ComponentError(self.name, f"connecting to {uri}", error) from error
 
-    def _disconnect(self) -> None:
-        self._client.close()
-
     def _drop(self) -> None:
-        self._call("deleting the collection", self._client.drop_collection, self._name)
+        self._request("deleting the collection", self._client.drop_collection)
 
     def _open_collection(self, fingerprint: str) -> None:
-        if not self._call("opening", self._client.has_collection, self._name):
+        if not self._request("opening", self._client.has_collection):
             self._create_collection(fingerprint)
-        description = self._call("opening", self._client.describe_collection, self._name)
+        description = self._request("opening", self._client.describe_collection)
         fields = {field["name"]: field for field in description["fields"]}
         if set(fields) != {"id", "dense", "sparse", "text", "record", "tags", "numbers"}:
             raise not_ours(self._title)
@@ -165,9 +159,9 @@ class MilvusStore(TwoLegs, DatabaseStore):
         about = properties.get("kvasir") or description["description"] or "{}"
         stored_fingerprint = json.loads(about).get("fingerprint", "")
         self._check_maker(stored_fingerprint, int(fields["dense"]["params"]["dim"]), fingerprint)
-        index = self._call("opening", self._client.describe_index, self._name, "dense")
+        index = self._request("opening", self._client.describe_index, "dense")
         self._metric = str(index["metric_type"])
-        self._call("loading", self._client.load_collection, self._name)
+        self._request("loading", self._client.load_collection)
 
     def _create_collection(self, fingerprint: str) -> None:
         about = json.dumps({"kvasir": 1, "fingerprint": fingerprint})
@@ -178,35 +172,27 @@ class MilvusStore(TwoLegs, DatabaseStore):
         schema.add_field("dense", DataType.FLOAT_VECTOR, dim=self.dimension)
         schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
         for field in ("text", "record"):
-            schema.add_field(
-                field,
-                DataType.ARRAY,
-                element_type=DataType.VARCHAR,
-                max_capacity=_PIECES,
-                max_length=_MOST_BYTES,
-            )
+            schema.add_field(field, DataType.ARRAY, **_TEXTS)
         schema.add_field("tags", DataType.VARCHAR, max_length=_MOST_BYTES)
         schema.add_field("numbers", DataType.JSON)
         indexes = self._client.prepare_index_params()
         indexes.add_index("dense", metric_type="COSINE", **_GRAPH)
         indexes.add_index("sparse", metric_type="IP", index_type="SPARSE_INVERTED_INDEX")
-        self._call(
+        self._request(
             "creating a collection",
             self._client.create_collection,
-            self._name,
             schema=schema,
             consistency_level="Strong",
         )
-        made = self._call("opening", self._client.describe_collection, self._name)
+        made = self._request("opening", self._client.describe_collection)
         if made["description"] != about:  # Milvus Lite forgets descriptions
-            self._call(
+            self._request(
                 "creating a collection",
                 self._client.alter_collection_properties,
-                self._name,
                 properties={"kvasir": about},
             )
         # Waiting takes half a second per index, and an empty collection needs none.
-        self._call("creating an index", self._client.create_index, self._name, indexes, sync=False)
+        self._request("creating an index", self._client.create_index, indexes, sync=False)
 
     def _inverse_frequencies(self, terms: set[int]) -> dict[int, float]:
         """Return the IDF of the terms that occur."""
@@ -278,7 +264,7 @@ class MilvusStore(TwoLegs, DatabaseStore):
         options |= {"filter": expression, "output_fields": output}
         found: list[list[dict[str, Any]]] = []
         for batch in batches(queries, max(1, 10_000 // limit)):
-            found += self._call("searching", self._client.search, self._name, batch, **options)
+            found += self._request("searching", self._client.search, batch, **options)
         return found
 
     def _score(self, distance: float) -> float:
@@ -287,16 +273,15 @@ class MilvusStore(TwoLegs, DatabaseStore):
 
     def _count(self, expression: str) -> int:
         query, fields = self._client.query, ["count(*)"]
-        rows = self._call("reading", query, self._name, filter=expression, output_fields=fields)
+        rows = self._request("reading", query, filter=expression, output_fields=fields)
         return int(rows[0]["count(*)"])
 
     def _pages(
         self, expression: str, fields: list[str], size: int
     ) -> Iterator[list[dict[str, Any]]]:
-        iterator = self._call(
+        iterator = self._request(
             "reading",
             self._client.query_iterator,
-            self._name,
             batch_size=min(size, 1000),
             filter=expression,
             output_fields=fields,
@@ -311,13 +296,13 @@ class MilvusStore(TwoLegs, DatabaseStore):
         rows: list[dict[str, Any]] = []
         get = self._client.get
         for batch in batches(_well_formed(ids), 500):
-            rows += self._call("reading", get, self._name, ids=batch, output_fields=fields)
+            rows += self._request("reading", get, ids=batch, output_fields=fields)
         return rows
 
     def _write(self, rows: Iterable[dict[str, Any]]) -> None:
         measured = ((row, sum(map(len, row["text"] + row["record"]))) for row in rows)
         for batch in sized_batches(measured, _BATCH_ROWS, _BATCH_CHARACTERS):
-            self._call("writing", self._client.upsert, self._name, data=batch)
+            self._request("writing", self._client.upsert, data=batch)
 
 
 def _leg(rows: Sequence[dict[str, Any]]) -> tuple[Ranking, Scoring]:

@@ -136,7 +136,7 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
 
     def _flush_from(self, least: int) -> None:
         if self._unflushed >= least:
-            self._call("flushing", self._client.flush, self._name)
+            self._request("flushing", self._client.flush)
             self._unflushed = 0
 
     def _load_index(self, stamp: str) -> Postings:

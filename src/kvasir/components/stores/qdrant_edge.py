@@ -67,13 +67,7 @@ class QdrantStore(QdrantPoints, TwoLegs):
 
     name = "qdrant"
     _errors = ()  # ``QdrantShard`` converts the engine's errors
-    _dialect = Dialect(
-        filter=edge.Filter,
-        field=edge.FieldCondition,
-        match=edge.MatchValue,
-        match_any=edge.MatchAny,
-        range=edge.RangeFloat,
-    )
+    _dialect = Dialect(edge, edge.RangeFloat)
 
     def __init__(
         self,
@@ -93,7 +87,7 @@ class QdrantStore(QdrantPoints, TwoLegs):
 
         Args:
             uri: Folder of all collections.
-            collection: The collection's name.
+            collection: Any name.
             dimension: Length of its vectors.
             analyzer: Makes the terms of the keyword index.
             fingerprint: Of the embedder; "" accepts any.
@@ -125,16 +119,10 @@ class QdrantStore(QdrantPoints, TwoLegs):
     def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         for rows in batches(range(len(chunks)), _WRITE_BATCH):
             batch = [chunks[row] for row in rows]
-            points = [
-                edge.Point(
-                    chunk.id,
-                    {DENSE: vectors[row].tolist(), BM25: _sparse(terms)},
-                    payload_of(chunk),
-                )
-                for row, chunk, terms in zip(rows, batch, self._terms(batch), strict=True)
-            ]
+            parts = zip(batch, vectors[rows], self._terms(batch), strict=True)
+            points = [_point(*part) for part in parts]
             self._index_early(points)
-            ids: list[PointId] = [chunk.id for chunk in batch]
+            ids = [chunk.id for chunk in batch]
             self._shard.write(ids, edge.UpdateOperation.upsert_points(points), vectors=True)
 
     def delete(self, ids: Sequence[str]) -> None:
@@ -144,17 +132,15 @@ class QdrantStore(QdrantPoints, TwoLegs):
                 # The engine counts the terms of deleted points (for the IDF) until it is opened
                 # again, so remove their terms first.
                 empty = [edge.PointVectors(point_id, {BM25: _NO_TERMS}) for point_id in batch]
-                self._shard.write(batch, edge.UpdateOperation.update_vectors(empty), vectors=False)
-                self._shard.write(batch, edge.UpdateOperation.delete_points(batch), vectors=False)
+                self._shard.write(batch, edge.UpdateOperation.update_vectors(empty))
+                self._shard.write(batch, edge.UpdateOperation.delete_points(batch))
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
         """Replace the metadata of chunks without touching text or vectors."""
         payload = metadata_payload(metadata)
         with self._shard.exclusive() as shard:
             for batch in batches(_known(shard, ids), _WRITE_BATCH):
-                self._shard.write(
-                    batch, edge.UpdateOperation.set_payload(batch, payload), vectors=False
-                )
+                self._shard.write(batch, edge.UpdateOperation.set_payload(batch, payload))
 
     def optimize(self, *, wait: bool = False, stop: StopToken | None = None) -> None:
         """Start building the search graph if it is due; searches and writes go on meanwhile.
@@ -175,12 +161,8 @@ class QdrantStore(QdrantPoints, TwoLegs):
         """Write everything to the disk, so that it survives a power cut."""
         self._shard.flush()
 
-    def drop(self) -> None:
-        """Delete the collection with everything in it, and close the store."""
-        self.close()  # the files cannot be deleted while they are open
-        self._drop()
-
     def _drop(self) -> None:
+        self.close()  # the files cannot be deleted while they are open
         drop_collection(str(self._folder.path.parent), self._title)
 
     def _disconnect(self) -> None:
@@ -276,6 +258,11 @@ class QdrantStore(QdrantPoints, TwoLegs):
         room = max(0, _EARLY_INDEXES - self._number_indexes())
         for field in sorted(fields - self._indexed)[:room]:
             self._index_number(field)
+
+
+def _point(chunk: Chunk, vector: Matrix, terms: SparseVector) -> edge.Point:
+    vectors = {DENSE: vector.tolist(), BM25: _sparse(terms)}
+    return edge.Point(chunk.id, vectors, payload_of(chunk))
 
 
 def _sparse(terms: SparseVector) -> edge.SparseVector:

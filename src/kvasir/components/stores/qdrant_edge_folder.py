@@ -45,21 +45,11 @@ class CollectionFolder:
     """One collection on disk, locked by this object until ``close``."""
 
     def __init__(
-        self,
-        uri: str,
-        collection: str,
-        dimension: int,
-        fingerprint: str,
-        lock_timeout: float,
+        self, uri: str, collection: str, dimension: int, fingerprint: str, lock_timeout: float
     ) -> None:
         """Lock the collection, and check its record; a new one is written by ``make_current``.
 
-        Args:
-            uri: Folder of all collections; created if needed.
-            collection: The collection's name, any text.
-            dimension: Length of its vectors.
-            fingerprint: Of the embedder; "" accepts any.
-            lock_timeout: Seconds to wait for another process to release it.
+        ``uri`` is the folder of all collections, created if needed; see ``QdrantStore``.
 
         Raises:
             SettingsError: ``uri`` is an address, or no folder can be there.
@@ -76,7 +66,8 @@ class CollectionFolder:
         self._lock = FolderLock(self.path, what, unwritable, timeout=lock_timeout)
         try:
             self._record = self._check(dimension, fingerprint)
-            self._remove_leftovers()
+            for leftover in set(self.path.glob(_DATA + "*")) - {self.data}:
+                shutil.rmtree(leftover, ignore_errors=True)
         except BaseException:
             self._lock.close()
             raise
@@ -123,11 +114,6 @@ class CollectionFolder:
         stored_fingerprint = record["fingerprint"]
         check_maker(self.name, stored_fingerprint, record["dimension"], fingerprint, dimension)
         return {**record, "fingerprint": stored_fingerprint or fingerprint}
-
-    def _remove_leftovers(self) -> None:
-        for path in self.path.glob(_DATA + "*"):
-            if path != self.data:
-                shutil.rmtree(path, ignore_errors=True)
 
 
 def folder_of(uri: str, collection: str) -> Path:

@@ -23,7 +23,6 @@ import uuid
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeGuard
 
 import numpy as np
@@ -60,15 +59,13 @@ _NO_TAG = "="
 """A tag that no entry has: other tags have a type letter."""
 
 
-@dataclass(frozen=True, slots=True)
 class Dialect:
     """The condition classes of one client library; their keywords are the same in all."""
 
-    filter: Callable[..., Any]
-    field: Callable[..., Any]
-    match: Callable[..., Any]
-    match_any: Callable[..., Any]
-    range: Callable[..., Any]
+    def __init__(self, library: Any, range_class: Callable[..., Any]) -> None:
+        self.filter, self.field = library.Filter, library.FieldCondition
+        self.match, self.match_any = library.MatchValue, library.MatchAny
+        self.range = range_class
 
 
 class QdrantPoints(ClientStore):

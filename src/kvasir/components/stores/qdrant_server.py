@@ -13,12 +13,7 @@ import httpx
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
-from kvasir.components.stores.database_store import (
-    DatabaseStore,
-    Scores,
-    check_vectors,
-    not_ours,
-)
+from kvasir.components.stores.database_store import DatabaseStore, Scores, check_vectors, not_ours
 from kvasir.components.stores.hybrid import join_legs, resolved
 from kvasir.components.stores.qdrant_points import (
     BM25,
@@ -53,33 +48,25 @@ class QdrantServerStore(QdrantPoints, DatabaseStore):
 
     name = "qdrant-server"
     _errors = (ApiException, httpx.HTTPError, OSError)
-    _dialect = Dialect(
-        filter=models.Filter,
-        field=models.FieldCondition,
-        match=models.MatchValue,
-        match_any=models.MatchAny,
-        range=models.Range,
-    )
+    _dialect = Dialect(models, models.Range)
     _client: QdrantClient
 
     def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        points = (
-            (_point(chunk, vector, sparse), len(chunk.text))
-            for chunk, vector, sparse in zip(chunks, vectors, self._terms(chunks), strict=True)
-        )
-        for batch in sized_batches(points, _BATCH_ROWS, _BATCH_CHARACTERS):
-            self._call("writing", self._client.upsert, self._name, batch, wait=True)
+        parts = zip(chunks, vectors, self._terms(chunks), strict=True)
+        measured = ((_point(*part), len(part[0].text)) for part in parts)
+        for batch in sized_batches(measured, _BATCH_ROWS, _BATCH_CHARACTERS):
+            self._request("writing", self._client.upsert, batch, wait=True)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete chunks by id; unknown ids are no error."""
         for batch in batches(point_ids(ids), 1000):
             chosen = models.PointIdsList(points=batch)
-            self._call("deleting", self._client.delete, self._name, chosen, wait=True)
+            self._request("deleting", self._client.delete, chosen, wait=True)
 
     def count(self, filters: Filter | None = None) -> int:
         """Return how many chunks there are."""
         condition = self._condition(filters)
-        counted = self._call("counting", self._client.count, self._name, condition, exact=True)
+        counted = self._request("counting", self._client.count, condition, exact=True)
         return int(counted.count)
 
     def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[Scores]:
@@ -115,16 +102,15 @@ class QdrantServerStore(QdrantPoints, DatabaseStore):
                 requests.append(_nearest(query, BM25, top_k, condition))
                 requests.append(_nearest(dense, DENSE, top_k, None, words))
         answers = iter(self._query(requests))
-        return [
-            _joined(top_k, *islice(answers, 3 if len(sparse.indices) else 1)) for sparse in terms
-        ]
+        sizes = [3 if len(sparse.indices) else 1 for sparse in terms]
+        return [_joined(top_k, *islice(answers, size)) for size in sizes]
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
         """Replace the metadata of chunks without touching text or vectors."""
         payload = metadata_payload(metadata)
         known = [record.id for record in self._records(ids, with_payload=False)]
         for batch in batches(known, 1000):
-            self._call("writing", self._client.set_payload, self._name, payload, batch, wait=True)
+            self._request("writing", self._client.set_payload, payload, batch, wait=True)
 
     def _connect(self, uri: str, **login: str | None) -> None:
         if login["username"] or login["password"]:
@@ -142,32 +128,26 @@ class QdrantServerStore(QdrantPoints, DatabaseStore):
             check_compatibility=False,
         )
 
-    def _disconnect(self) -> None:
-        self._client.close()
-
     def _drop(self) -> None:
-        self._call("deleting the collection", self._client.delete_collection, self._name)
+        self._request("deleting the collection", self._client.delete_collection)
 
     def _open_collection(self, fingerprint: str) -> None:
-        if not self._call("opening", self._client.collection_exists, self._name):
+        if not self._request("opening", self._client.collection_exists):
             self._create_collection(fingerprint)
-        info = self._call("opening", self._client.get_collection, self._name)
+        info = self._request("opening", self._client.get_collection)
         dense = info.config.params.vectors
         about = info.config.metadata or {}
         if not isinstance(dense, dict) or DENSE not in dense:
             raise not_ours(self._title)
-        stored_fingerprint = str(about.get("fingerprint", ""))
-        self._check_maker(stored_fingerprint, int(dense[DENSE].size), fingerprint)
+        self._check_maker(str(about.get("fingerprint", "")), int(dense[DENSE].size), fingerprint)
         self._indexed = set(info.payload_schema or {})
 
     def _create_collection(self, fingerprint: str) -> None:
-        self._call(
+        dense = models.VectorParams(size=self.dimension, distance=models.Distance.COSINE)
+        self._request(
             "creating a collection",
             self._client.create_collection,
-            self._name,
-            vectors_config={
-                DENSE: models.VectorParams(size=self.dimension, distance=models.Distance.COSINE)
-            },
+            vectors_config={DENSE: dense},
             sparse_vectors_config={BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)},
             metadata={"layout": LAYOUT_VERSION, "fingerprint": fingerprint},
         )
@@ -175,9 +155,7 @@ class QdrantServerStore(QdrantPoints, DatabaseStore):
             self._index(field, models.PayloadSchemaType.KEYWORD)
 
     def _index(self, field: str, kind: models.PayloadSchemaType) -> None:
-        self._call(
-            "indexing", self._client.create_payload_index, self._name, field, kind, wait=True
-        )
+        self._request("indexing", self._client.create_payload_index, field, kind, wait=True)
 
     def _index_number(self, path: str) -> None:
         self._index(path, models.PayloadSchemaType.FLOAT)
@@ -186,10 +164,9 @@ class QdrantServerStore(QdrantPoints, DatabaseStore):
     def _scroll(
         self, condition: models.Filter | None, limit: int, offset: Any
     ) -> tuple[list[models.Record], Any]:
-        return self._call(
+        return self._request(
             "reading",
             self._client.scroll,
-            self._name,
             condition,
             limit=limit,
             offset=offset,
@@ -201,19 +178,16 @@ class QdrantServerStore(QdrantPoints, DatabaseStore):
         return [
             answer.points
             for batch in batches(requests, _QUERIES)
-            for answer in self._call(
-                "searching", self._client.query_batch_points, self._name, batch
-            )
+            for answer in self._request("searching", self._client.query_batch_points, batch)
         ]
 
     def _retrieve(self, ids: Sequence[str], *, vectors: bool) -> Iterator[models.Record]:
-        return self._records(
-            ids, with_payload=CHUNK_FIELDS, with_vectors=[DENSE] if vectors else False
-        )
+        wanted = [DENSE] if vectors else False
+        return self._records(ids, with_payload=CHUNK_FIELDS, with_vectors=wanted)
 
     def _records(self, ids: Sequence[str], **options: Any) -> Iterator[models.Record]:
         for batch in batches(point_ids(ids), 1000):
-            yield from self._call("reading", self._client.retrieve, self._name, batch, **options)
+            yield from self._request("reading", self._client.retrieve, batch, **options)
 
 
 def _nearest(

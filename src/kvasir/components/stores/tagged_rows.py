@@ -80,18 +80,14 @@ def chunk(chunk_id: str, text: str, record: str) -> Chunk:
     return from_json(Chunk, {"id": chunk_id, "text": text, **json.loads(record)})
 
 
-def condition(filters: Filter) -> Condition:
+def condition(filters: Filter, *, negate: bool = False) -> Condition:
     """Return a filter over tags and numbers, with the meaning of ``filters.matches``."""
-    return _condition(filters, negate=False)
-
-
-def _condition(filters: Filter, *, negate: bool) -> Condition:
     if isinstance(filters, Comparison):
         return _comparison(filters, negate=negate)
     every = (filters.operator == "OR") == negate
     if filters.operator == "NOT":
         every, negate = negate, not negate
-    parts = tuple(_condition(item, negate=negate) for item in filters.conditions)
+    parts = tuple(condition(item, negate=negate) for item in filters.conditions)
     return Group(parts, every)
 
 
