@@ -153,7 +153,7 @@ class IndexCache:
         self._count = count
         self._writing = threading.RLock()
         self._loading = threading.Lock()
-        self._guard = threading.Lock()  # held for moments, never over a call of the database
+        self._guard = threading.RLock()  # held for moments, never over a call of the database
         self._index: Postings | None = None
         self._stamps: deque[str] = deque(maxlen=_STAMPS)
         self._pending_changes: list[Change] | None = None
@@ -186,15 +186,14 @@ class IndexCache:
             before, started = self._read_stamp(), uuid.uuid4().hex
             with self._guard:
                 if before not in self._stamps:
-                    self._drop()
+                    self.forget()
                 self._stamps.append(started)
             try:
                 self._put_stamp(started)
                 yield self._change
                 self._finish(started)
             except BaseException:
-                with self._guard:
-                    self._drop()
+                self.forget()
                 raise
 
     def snapshot(self) -> tuple[Postings, str] | None:
@@ -205,7 +204,8 @@ class IndexCache:
     def forget(self) -> None:
         """Drop the index; the next search loads it."""
         with self._guard:
-            self._drop()
+            self._index = self._pending_changes = None
+            self._stamps.clear()
 
     def _finish(self, started: str) -> None:
         """Announce the end of a write, and keep the index if no other process wrote.
@@ -218,7 +218,7 @@ class IndexCache:
         whole = index is None or self._count is None or len(index) == self._count()
         with self._guard:
             if not (alone and whole):
-                self._drop()
+                self.forget()
             self._stamps.append(final)
         self._put_stamp(final)
 
@@ -230,7 +230,7 @@ class IndexCache:
         pending: list[Change] = []
         with self._guard:
             if stamp not in self._stamps:
-                self._drop()
+                self.forget()
                 self._stamps.append(stamp)
             self._pending_changes = pending
         try:
@@ -252,11 +252,6 @@ class IndexCache:
                 self._index.change(ids, terms)
             if self._pending_changes is not None:
                 self._pending_changes.append((ids, terms))
-
-    def _drop(self) -> None:
-        self._index = None
-        self._pending_changes = None
-        self._stamps.clear()
 
 
 def pack(vector: SparseVector) -> bytes:

@@ -50,7 +50,7 @@ _MOST_HITS = 16_384
 _MAX_FREQUENCIES = 100_000
 """Most terms with a cached frequency."""
 _GRAPH = {"index_type": "HNSW", "params": {"M": 16, "efConstruction": 200}}
-_SPARSE_SEARCH: dict[str, Any] = {"metric_type": "IP", "params": {}}
+_SPARSE = {"anns_field": "sparse", "search_params": {"metric_type": "IP", "params": {}}}
 _CHUNK_FIELDS = ["id", "text", "record"]
 _MOST_BYTES = 65_535
 """Milvus's limit to a text."""
@@ -105,8 +105,8 @@ class MilvusStore(TwoLegs, DatabaseStore):
         limit = min(top_k, _MOST_HITS)
         parameters = {"metric_type": self._metric, "params": {"ef": max(128, limit)}}
         queries = [np.asarray(vector, dtype=np.float32) for vector in vectors]
-        expression = filter_expression(filters)
-        found = self._search_field("dense", queries, limit, parameters, expression, ["id"])
+        field = {"anns_field": "dense", "search_params": parameters}
+        found = self._find(field, queries, limit, filter_expression(filters), ["id"])
         return [{row["id"]: self._score(row["distance"]) for row in rows} for rows in found]
 
     def _rank(
@@ -115,17 +115,10 @@ class MilvusStore(TwoLegs, DatabaseStore):
         terms = [query.indices.tolist() for query in queries]
         weights = self._inverse_frequencies({term for query in terms for term in query})
         sparse = [{term: weights[term] for term in query if term in weights} for query in terms]
-        found = iter(
-            self._search_field(
-                "sparse",
-                [query for query in sparse if query],
-                max(1, min(top_k, _MOST_HITS)),
-                _SPARSE_SEARCH,
-                filter_expression(filters),
-                ["id", "dense"],
-            )
-        )
-        return [_leg(next(found) if query else []) for query in sparse]
+        asked, limit = [query for query in sparse if query], max(1, min(top_k, _MOST_HITS))
+        found = self._find(_SPARSE, asked, limit, filter_expression(filters), ["id", "dense"])
+        rows = iter(found)
+        return [_leg(next(rows) if query else []) for query in sparse]
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
         """Replace the metadata of chunks without touching text or vectors."""
@@ -222,9 +215,7 @@ class MilvusStore(TwoLegs, DatabaseStore):
     def _containing(self, terms: Sequence[int], expression: str) -> dict[int, int]:
         """Count the chunks with each term, up to Milvus's limit."""
         queries = [{term: 1.0} for term in terms]
-        found = self._search_field(
-            "sparse", queries, _MOST_HITS, _SPARSE_SEARCH, expression, ["id"]
-        )
+        found = self._find(_SPARSE, queries, _MOST_HITS, expression, ["id"])
         return {term: len(rows) for term, rows in zip(terms, found, strict=True)}
 
     def _estimate(self, terms: Sequence[int], total: int) -> dict[int, int]:
@@ -251,17 +242,15 @@ class MilvusStore(TwoLegs, DatabaseStore):
         with self._lock:
             self._frequencies.clear()
 
-    def _search_field(
+    def _find(
         self,
-        field: str,
+        field: dict[str, Any],
         queries: Sequence[Any],
         limit: int,
-        parameters: dict[str, Any],
         expression: str,
         output: list[str],
     ) -> list[list[dict[str, Any]]]:
-        options = {"anns_field": field, "limit": limit, "search_params": parameters}
-        options |= {"filter": expression, "output_fields": output}
+        options = {**field, "limit": limit, "filter": expression, "output_fields": output}
         found: list[list[dict[str, Any]]] = []
         for batch in batches(queries, max(1, 10_000 // limit)):
             found += self._request("searching", self._client.search, batch, **options)

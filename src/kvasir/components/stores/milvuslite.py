@@ -172,12 +172,10 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
 
 def _is_held(path: Path) -> bool:
     """Return True if a process has a Milvus Lite file open."""
-    lock = FileLock(path / "LOCK")
     try:
-        lock.acquire(blocking=False)
+        with FileLock(path / "LOCK", timeout=0):
+            return False
     except Timeout:
         return True
     except OSError:
         return False
-    lock.release()
-    return False

@@ -202,13 +202,13 @@ class QdrantStore(QdrantPoints, TwoLegs):
     def _near(
         self, vector: Matrix, top_k: int, condition: edge.Filter | None, params: edge.SearchParams
     ) -> Scores:
-        points = self._query(vector.tolist(), DENSE, top_k, condition, params)
+        points = self._query(vector.tolist(), DENSE, top_k, filter=condition, params=params)
         return {str(point.id): dense_score(point.score) for point in points}
 
     def _words(self, terms: SparseVector, top_k: int, condition: edge.Filter | None) -> Ranking:
         if top_k < 1 or not len(terms.indices):
             return []
-        points = self._query(_sparse(terms), BM25, top_k, condition)
+        points = self._query(_sparse(terms), BM25, top_k, filter=condition)
         return [(str(point.id), point.score) for point in points if point.score > 0]
 
     def _scores(self, vector: Matrix, ids: list[str]) -> Scores:
@@ -227,20 +227,11 @@ class QdrantStore(QdrantPoints, TwoLegs):
         return _ALL if left <= _SCAN_FILTERED else _ACORN
 
     def _query(
-        self,
-        vector: list[float] | edge.SparseVector,
-        using: str,
-        top_k: int,
-        condition: edge.Filter | None,
-        params: edge.SearchParams | None = None,
+        self, vector: list[float] | edge.SparseVector, using: str, top_k: int, **options: Any
     ) -> list[edge.ScoredPoint]:
+        nearest = edge.Query.Nearest(vector, using)
         request = edge.QueryRequest(
-            limit=top_k,
-            query=edge.Query.Nearest(vector, using),
-            filter=condition,
-            params=params,
-            with_payload=False,
-            with_vector=False,
+            limit=top_k, query=nearest, with_payload=False, with_vector=False, **options
         )
         with self._shard.reading() as shard:
             return shard.query(request)

@@ -149,9 +149,7 @@ class QdrantShard:
         data.mkdir()
         shard = edge.EdgeShard.create(str(data), edge_config(self._dimension, self._threads))
         for field in KEYWORD_FIELDS:
-            shard.update(
-                edge.UpdateOperation.create_field_index(field, edge.PayloadSchemaType.Keyword)
-            )
+            _index(shard, field, edge.PayloadSchemaType.Keyword)
         shard.flush()
         self._folder.make_current(data)
         return _OpenShard(shard, data)
@@ -197,13 +195,12 @@ class QdrantShard:
         with self.exclusive() as shard:
             if self._touched is not None:
                 self._touched.update(str(point_id) for point_id in ids)
-            with self._calling("writing"):
-                shard.update(operation)
-                self._unflushed += len(ids)
-                self._without_graph += len(ids) if vectors else 0
-                if self._unflushed >= _FLUSH_EVERY:
-                    shard.flush()
-                    self._unflushed = 0
+            shard.update(operation)
+            self._unflushed += len(ids)
+            self._without_graph += len(ids) if vectors else 0
+            if self._unflushed >= _FLUSH_EVERY:
+                shard.flush()
+                self._unflushed = 0
 
     def flush(self) -> None:
         """Write everything to the disk."""
@@ -220,11 +217,10 @@ class QdrantShard:
 
     def ensure_number_index(self, field: str) -> None:
         """Create an index for ranges over a payload field, if there is none."""
-        if field in self.indexed:
-            return
         with self.exclusive() as shard:
-            self._index_number(shard, field)
-            self.indexed.add(field)
+            if field not in self.indexed:
+                _index(shard, field, edge.PayloadSchemaType.Float)
+                self.indexed.add(field)
 
     def points(self) -> int:
         """Return the approximate number of points; an exact count takes 7 ms for 100,000."""
@@ -332,7 +328,7 @@ class QdrantShard:
         with self._writing:
             self._carry(self._touched, new.shard)
             for field in self.indexed - set(new.shard.info().payload_schema):
-                self._index_number(new.shard, field)
+                _index(new.shard, field, edge.PayloadSchemaType.Float)
             new.shard.flush()
             self._without_graph -= before
             old = self._opened()
@@ -354,6 +350,6 @@ class QdrantShard:
             if gone := {*batch} - {str(record.id) for record in found}:
                 target.update(edge.UpdateOperation.delete_points(list(gone)))
 
-    @staticmethod
-    def _index_number(shard: edge.EdgeShard, field: str) -> None:
-        shard.update(edge.UpdateOperation.create_field_index(field, edge.PayloadSchemaType.Float))
+
+def _index(shard: edge.EdgeShard, field: str, kind: edge.PayloadSchemaType) -> None:
+    shard.update(edge.UpdateOperation.create_field_index(field, kind))

@@ -39,7 +39,7 @@ _BATCH_ROWS = 256
 _BATCH_CHARACTERS = 4_000_000
 _QUERIES = 64
 """Parts of one request; a hybrid query has three."""
-_SECONDS = 60
+_CLIENT_OPTIONS = {"timeout": 60, "check_compatibility": False}
 _EXAMPLE = "http://localhost:6333"
 
 
@@ -71,7 +71,7 @@ class QdrantServerStore(QdrantPoints, DatabaseStore):
 
     def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[Scores]:
         condition = self._condition(filters)
-        requests = [_nearest(v.tolist(), DENSE, top_k, condition) for v in vectors]
+        requests = [_nearest(v.tolist(), DENSE, top_k, filter=condition) for v in vectors]
         return [_scores(points) for points in self._query(requests)]
 
     def search_hybrid(
@@ -95,12 +95,12 @@ class QdrantServerStore(QdrantPoints, DatabaseStore):
         requests: list[models.QueryRequest] = []
         for vector, sparse in zip(vectors, terms, strict=True):
             dense = vector.tolist()
-            requests.append(_nearest(dense, DENSE, top_k, condition))
+            requests.append(_nearest(dense, DENSE, top_k, filter=condition))
             if len(sparse.indices):
                 query = _sparse(sparse)
                 words = models.Prefetch(query=query, using=BM25, filter=condition, limit=top_k)
-                requests.append(_nearest(query, BM25, top_k, condition))
-                requests.append(_nearest(dense, DENSE, top_k, None, words))
+                requests.append(_nearest(query, BM25, top_k, filter=condition))
+                requests.append(_nearest(dense, DENSE, top_k, prefetch=words))
         answers = iter(self._query(requests))
         sizes = [3 if len(sparse.indices) else 1 for sparse in terms]
         return [_joined(top_k, *islice(answers, size)) for size in sizes]
@@ -119,14 +119,8 @@ class QdrantServerStore(QdrantPoints, DatabaseStore):
                 "username and password empty"
             )
         address = server_address(uri, store=self.name, example=_EXAMPLE, embedded="qdrant")
-        self._client = self._call(
-            f"connecting to {uri}",
-            QdrantClient,
-            url=address,
-            api_key=login["token"],
-            timeout=_SECONDS,
-            check_compatibility=False,
-        )
+        options = {"url": address, "api_key": login["token"], **_CLIENT_OPTIONS}
+        self._client = self._call(f"connecting to {uri}", QdrantClient, **options)
 
     def _drop(self) -> None:
         self._request("deleting the collection", self._client.delete_collection)
@@ -164,15 +158,8 @@ class QdrantServerStore(QdrantPoints, DatabaseStore):
     def _scroll(
         self, condition: models.Filter | None, limit: int, offset: Any
     ) -> tuple[list[models.Record], Any]:
-        return self._request(
-            "reading",
-            self._client.scroll,
-            condition,
-            limit=limit,
-            offset=offset,
-            with_payload=CHUNK_FIELDS,
-            with_vectors=[DENSE],
-        )
+        scroll, whole = self._client.scroll, {"with_payload": CHUNK_FIELDS, "with_vectors": [DENSE]}
+        return self._request("reading", scroll, condition, limit=limit, offset=offset, **whole)
 
     def _query(self, requests: Sequence[models.QueryRequest]) -> list[list[models.ScoredPoint]]:
         return [
@@ -190,22 +177,10 @@ class QdrantServerStore(QdrantPoints, DatabaseStore):
             yield from self._request("reading", self._client.retrieve, batch, **options)
 
 
-def _nearest(
-    query: Any,
-    using: str,
-    top_k: int,
-    condition: models.Filter | None,
-    among: models.Prefetch | None = None,
-) -> models.QueryRequest:
-    """Return the request for the best ids, optionally among those of another query."""
+def _nearest(query: Any, using: str, top_k: int, **options: Any) -> models.QueryRequest:
+    """Return the request for the best ids, with a ``filter`` or among those of a ``prefetch``."""
     return models.QueryRequest(
-        query=query,
-        using=using,
-        filter=condition,
-        limit=top_k,
-        prefetch=among,
-        with_payload=False,
-        with_vector=False,
+        query=query, using=using, limit=top_k, with_payload=False, with_vector=False, **options
     )
 
 
