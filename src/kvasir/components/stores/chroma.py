@@ -1,7 +1,7 @@
 """Chroma, in a folder or as a server (``chroma run``).
 
 Chroma has a sparse index in its cloud only, and its full-text search does not rank. So each record
-holds its term weights, and the keyword index is in memory (``index_cache``), with a stamp in the
+holds its term weights, and the keyword index is in memory (``keyword_index``), with a stamp in the
 collection's metadata. A folder has a copy of the index in a file, for a fast start.
 
 Chroma lets several processes write into one folder, but one may not find what another writes. So
@@ -133,20 +133,11 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
         for page in self._pages(ids, _CHUNK):
             known = [replace(chunk, metadata=dict(metadata)) for chunk in _chunks(page)]
             if known:
-                self._call(
-                    "writing",
-                    self._collection.update,
-                    ids=[chunk.id for chunk in known],
-                    metadatas=[_entries(chunk) for chunk in known],
-                )
+                entries = [_entries(chunk) for chunk in known]
+                self._call("writing", self._collection.update, page["ids"], metadatas=entries)
 
     def _connect(self, uri: str, **login: str | None) -> None:
-        self._index = IndexCache(
-            read_stamp=self._stamp,
-            put_stamp=self._put_stamp,
-            load=self._load_index,
-            count=self.count,
-        )
+        self._index = IndexCache(self._stamp, self._put_stamp, self._load_index, count=self.count)
         self._saved_stamp = ""
         self._index_file: Path | None = None
         self._folder: FolderLock | None = None
@@ -249,8 +240,12 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
                 vectors[chunk_id] = unpack(base64.b85decode(entries["terms"]))
         return Postings(vectors)
 
+    def _matching(self, filters: Filter) -> set[str]:
+        # One pass over the collection: Chroma takes half a millisecond to filter one given id.
+        return set(self._ids(filters))
+
     def _scores(self, query: Matrix, ids: Sequence[str], filters: Filter | None) -> Scores:
-        found = self._get(ids=list(ids), where=_where(filters), include=["embeddings"])
+        found = self._get(ids=list(ids), include=["embeddings"])
         return similarities(query, dict(zip(found["ids"], found["embeddings"], strict=True)))
 
     def _ids(self, filters: Filter | None) -> list[str]:

@@ -186,11 +186,7 @@ class DatabaseStore(ClientStore):
 
 
 def check_vectors(collection: str, dimension: int, vectors: Matrix, rows: int) -> None:
-    """Check that there is a vector [dimension] for each row.
-
-    Raises:
-        WrongEmbedderError: The array has another shape.
-    """
+    """Raise ``WrongEmbedderError`` unless there is a vector [dimension] for each row."""
     if vectors.shape != (rows, dimension):
         raise WrongEmbedderError(
             f"collection '{collection}' holds vectors of dimension {dimension}, not an "
@@ -206,10 +202,9 @@ def check_maker(
     fingerprint: str,
     dimension: int,
 ) -> None:
-    """Check that the present embedder made a collection; an empty fingerprint matches any.
+    """Raise ``WrongEmbedderError`` if another embedder made a collection.
 
-    Raises:
-        WrongEmbedderError: Another one made it.
+    An empty fingerprint matches any.
     """
     if stored_dimension != dimension or (
         fingerprint and stored_fingerprint and stored_fingerprint != fingerprint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -58,8 +58,16 @@ class KeywordsInMemory(TwoLegs):
     def _rank(
         self, queries: Sequence[SparseVector], top_k: int, filters: Filter | None
     ) -> list[tuple[Ranking, Scoring]]:
-        index = self._index.current()
-        return [(index.rank(query), partial(self._scores, filters=filters)) for query in queries]
+        allowed = self._matching(filters) if filters else None
+        index, score = self._index.current(), partial(self._scores, filters=filters)
+        rankings = [index.rank(query) for query in queries]
+        if allowed is not None:
+            rankings = [[pair for pair in words if pair[0] in allowed] for words in rankings]
+        return [(words, score) for words in rankings]
+
+    def _matching(self, filters: Filter) -> Collection[str] | None:
+        """Return the ids of the chunks that pass a filter; None if ``_scores`` applies it."""
+        return None
 
     @abstractmethod
     def _scores(self, query: Matrix, ids: Sequence[str], filters: Filter | None) -> Scores:

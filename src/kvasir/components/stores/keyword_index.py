@@ -136,7 +136,6 @@ class IndexCache:
 
     def __init__(
         self,
-        *,
         read_stamp: Callable[[], str],
         put_stamp: Callable[[str], None],
         load: Callable[[str], Postings],

@@ -243,14 +243,9 @@ class MilvusStore(TwoLegs, DatabaseStore):
             self._frequencies.clear()
 
     def _find(
-        self,
-        field: dict[str, Any],
-        queries: Sequence[Any],
-        limit: int,
-        expression: str,
-        output: list[str],
+        self, field: dict[str, Any], queries: list[Any], limit: int, where: str, output: list[str]
     ) -> list[list[dict[str, Any]]]:
-        options = {**field, "limit": limit, "filter": expression, "output_fields": output}
+        options = {**field, "limit": limit, "filter": where, "output_fields": output}
         found: list[list[dict[str, Any]]] = []
         for batch in batches(queries, max(1, 10_000 // limit)):
             found += self._request("searching", self._client.search, batch, **options)
@@ -268,13 +263,8 @@ class MilvusStore(TwoLegs, DatabaseStore):
     def _pages(
         self, expression: str, fields: list[str], size: int
     ) -> Iterator[list[dict[str, Any]]]:
-        iterator = self._request(
-            "reading",
-            self._client.query_iterator,
-            batch_size=min(size, 1000),
-            filter=expression,
-            output_fields=fields,
-        )
+        options = {"batch_size": min(size, 1000), "filter": expression, "output_fields": fields}
+        iterator = self._request("reading", self._client.query_iterator, **options)
         try:
             while rows := self._call("reading", iterator.next):
                 yield rows

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from pymilvus import MilvusClient, MilvusException
 
 from kvasir.components.stores.database_store import Scores
-from kvasir.components.stores.hybrid import KeywordsInMemory, Ranking, Scoring, similarities
+from kvasir.components.stores.hybrid import KeywordsInMemory, similarities
 from kvasir.components.stores.keyword_index import IndexCache, Postings
 from kvasir.components.stores.milvus import MilvusStore, filter_expression, vectors_of
 from kvasir.components.stores.store_uris import local_path, make_folder, refuse_credentials
@@ -74,11 +74,8 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
             path = path / "milvus.db"
         self._index_file = path / f"kvasir-{self._name}.npz"
         self._stamp = ""  # in memory: only this process can write
-        self._index = IndexCache(
-            read_stamp=lambda: self._stamp,
-            put_stamp=partial(setattr, self, "_stamp"),
-            load=self._load_index,
-        )
+        put_stamp = partial(setattr, self, "_stamp")
+        self._index = IndexCache(lambda: self._stamp, put_stamp, self._load_index)
         self._changing = threading.RLock()
         self._changed: Callable[[list[str], list[SparseVector] | None], None] | None = None
         self._unflushed = 0
@@ -107,7 +104,6 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
             super()._drop()
 
     def _before_closing(self) -> None:
-        """Save the keyword index for the next start."""
         with self._changing:
             kept = self._index.snapshot()
             if kept is not None and not self._index_file.exists():
@@ -155,18 +151,11 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
                 )
         return Postings(vectors)
 
-    def _rank(
-        self, queries: Sequence[SparseVector], top_k: int, filters: Filter | None
-    ) -> list[tuple[Ranking, Scoring]]:
-        pages = self._pages(filter_expression(filters), ["id"], _PAGE) if filters else ()
-        allowed = {row["id"] for rows in pages for row in rows}
-        legs = super()._rank(queries, top_k, filters)
-        if filters is None:
-            return legs
-        return [([pair for pair in words if pair[0] in allowed], score) for words, score in legs]
+    def _matching(self, filters: Filter) -> set[str]:
+        pages = self._pages(filter_expression(filters), ["id"], _PAGE)
+        return {row["id"] for rows in pages for row in rows}
 
     def _scores(self, query: Matrix, ids: Sequence[str], filters: Filter | None) -> Scores:
-        # ``_rank`` has applied the filter.
         return similarities(query, vectors_of(self._rows(ids, ["id", "dense"])))
 
 

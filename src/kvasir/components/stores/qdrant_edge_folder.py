@@ -92,15 +92,14 @@ class CollectionFolder:
     @property
     def notes(self) -> dict[str, int]:
         """The numbers kept with the current data folder."""
-        notes = self._record.get("notes")
-        known = notes.items() if isinstance(notes, dict) else ()
-        return {name: number for name, number in known if isinstance(number, int)}
+        notes = self._record.get("notes", {})
+        return {name: number for name, number in notes.items() if isinstance(number, int)}
 
     def close(self) -> None:
         """Release the collection; a second call does nothing."""
         self._lock.close()
 
-    def _check(self, dimension: int, fingerprint: str) -> dict[str, object]:
+    def _check(self, dimension: int, fingerprint: str) -> dict[str, Any]:
         path = self.path / _RECORD
         if not path.exists():
             return {"layout": LAYOUT_VERSION, "dimension": dimension, "fingerprint": fingerprint}

@@ -87,11 +87,7 @@ class QdrantShard:
     def __init__(self, folder: CollectionFolder, dimension: int, threads: int, due: int) -> None:
         """Open the current data of a locked folder, or create it.
 
-        Args:
-            folder: The collection's folder.
-            dimension: Length of the dense vectors.
-            threads: Number of threads that build the graph.
-            due: Number of points without a graph at which one is due.
+        ``threads`` build the graph, which is due when ``due`` points are not in it.
 
         Raises:
             ComponentError: The files cannot be opened.

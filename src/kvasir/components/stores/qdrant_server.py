@@ -60,8 +60,7 @@ class QdrantServerStore(QdrantPoints, DatabaseStore):
     def delete(self, ids: Sequence[str]) -> None:
         """Delete chunks by id; unknown ids are no error."""
         for batch in batches(point_ids(ids), 1000):
-            chosen = models.PointIdsList(points=batch)
-            self._request("deleting", self._client.delete, chosen, wait=True)
+            self._request("deleting", self._client.delete, batch, wait=True)
 
     def count(self, filters: Filter | None = None) -> int:
         """Return how many chunks there are."""

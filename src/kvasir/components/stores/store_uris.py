@@ -56,11 +56,7 @@ def server_address(uri: str, *, store: str, example: str, embedded: str) -> str:
 
 
 def refuse_credentials(store: str, instead: str, **login: str | None) -> None:
-    """Refuse credentials (by the names of their settings) for an embedded store.
-
-    Raises:
-        SettingsError: One is given.
-    """
+    """Raise ``SettingsError`` if an embedded store is given credentials, named as in settings."""
     names = [f"rag.vectordb.{name}" for name, value in login.items() if value]
     if names:
         raise SettingsError(
