@@ -55,6 +55,7 @@ class FolderLock:
             try:
                 self._lock.acquire()
                 self._write_owner()
+                self._held = True
             except Timeout:
                 raise StoreLockedError(self._who_holds(what)) from None
             except OSError as error:
@@ -62,8 +63,11 @@ class FolderLock:
                 raise unusable(folder, error.strerror or str(error)) from error
 
     def close(self) -> None:
-        """Release the folder; a second call does nothing, unless the lock is shared."""
+        """Release the folder; a second call does nothing."""
         with self._guard:
+            if not self._held:
+                return
+            self._held = False
             if self._lock.lock_counter == 1:
                 self._owner.unlink(missing_ok=True)
             self._lock.release()

@@ -19,8 +19,8 @@ _MOST_AT_ONCE = 2000
 
 Ranking = Sequence[tuple[str, float]]
 """Chunk ids with BM25 scores, best first."""
-Scoring = Callable[[Matrix, list[str]], Scores]
-"""Scores given chunks for a query vector [dimension]."""
+Leg = tuple[Ranking, Callable[[Matrix, list[str]], Scores]]
+"""The ranking for one query, and a function that scores chunks for its vector [dimension]."""
 
 
 class TwoLegs(ClientStore):
@@ -44,10 +44,8 @@ class TwoLegs(ClientStore):
         ]
 
     @abstractmethod
-    def _rank(
-        self, queries: Sequence[SparseVector], top_k: int, filters: Filter | None
-    ) -> list[tuple[Ranking, Scoring]]:
-        """Return for each query ``words`` and ``score`` of ``join_legs``, without the vector."""
+    def _rank(self, terms: Sequence[SparseVector], top_k: int, filters: Filter | None) -> list[Leg]:
+        """Return the keyword leg for the terms of each query."""
 
 
 class KeywordsInMemory(TwoLegs):
@@ -55,12 +53,10 @@ class KeywordsInMemory(TwoLegs):
 
     _index: IndexCache
 
-    def _rank(
-        self, queries: Sequence[SparseVector], top_k: int, filters: Filter | None
-    ) -> list[tuple[Ranking, Scoring]]:
+    def _rank(self, terms: Sequence[SparseVector], top_k: int, filters: Filter | None) -> list[Leg]:
         allowed = self._matching(filters) if filters else None
         index, score = self._index.current(), partial(self._scores, filters=filters)
-        rankings = [index.rank(query) for query in queries]
+        rankings = [index.rank(query) for query in terms]
         if allowed is not None:
             rankings = [[pair for pair in words if pair[0] in allowed] for words in rankings]
         return [(words, score) for words in rankings]

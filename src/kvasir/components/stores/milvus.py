@@ -26,7 +26,7 @@ from pymilvus import DataType, MilvusClient, MilvusException
 
 from kvasir.components.stores import tagged_rows
 from kvasir.components.stores.database_store import DatabaseStore, Scores, not_ours
-from kvasir.components.stores.hybrid import Ranking, Scoring, TwoLegs, similarities
+from kvasir.components.stores.hybrid import Leg, TwoLegs, similarities
 from kvasir.components.stores.store_uris import server_address
 from kvasir.components.stores.tagged_rows import Condition, HasTag, InRange
 from kvasir.core.batches import batches, sized_batches
@@ -109,16 +109,14 @@ class MilvusStore(TwoLegs, DatabaseStore):
         found = self._find(field, queries, limit, filter_expression(filters), ["id"])
         return [{row["id"]: self._score(row["distance"]) for row in rows} for rows in found]
 
-    def _rank(
-        self, queries: Sequence[SparseVector], top_k: int, filters: Filter | None
-    ) -> list[tuple[Ranking, Scoring]]:
-        terms = [query.indices.tolist() for query in queries]
-        weights = self._inverse_frequencies({term for query in terms for term in query})
-        sparse = [{term: weights[term] for term in query if term in weights} for query in terms]
-        asked, limit = [query for query in sparse if query], max(1, min(top_k, _MOST_HITS))
-        found = self._find(_SPARSE, asked, limit, filter_expression(filters), ["id", "dense"])
-        rows = iter(found)
-        return [_leg(next(rows) if query else []) for query in sparse]
+    def _rank(self, terms: Sequence[SparseVector], top_k: int, filters: Filter | None) -> list[Leg]:
+        queries = [query.indices.tolist() for query in terms]
+        weights = self._inverse_frequencies({term for query in queries for term in query})
+        sparse = [{term: weights[term] for term in query if term in weights} for query in queries]
+        asked = [query for query in sparse if query]
+        limit, expression = max(1, min(top_k, _MOST_HITS)), filter_expression(filters)
+        found = iter(self._find(_SPARSE, asked, limit, expression, ["id", "dense"]))
+        return [_leg(next(found) if query else []) for query in sparse]
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
         """Replace the metadata of chunks without touching text or vectors."""
@@ -284,7 +282,7 @@ class MilvusStore(TwoLegs, DatabaseStore):
             self._request("writing", self._client.upsert, data=batch)
 
 
-def _leg(rows: Sequence[dict[str, Any]]) -> tuple[Ranking, Scoring]:
+def _leg(rows: Sequence[dict[str, Any]]) -> Leg:
     """Return a ranking of rows with their vectors, and the function that scores them."""
     ranking = [(row["id"], float(row["distance"])) for row in rows if row["distance"] > 0]
     vectors = {row["id"]: np.asarray(row["entity"]["dense"], dtype=np.float32) for row in rows}

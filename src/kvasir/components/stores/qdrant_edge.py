@@ -17,7 +17,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from kvasir.components.stores.database_store import Scores
-from kvasir.components.stores.hybrid import Ranking, Scoring, TwoLegs
+from kvasir.components.stores.hybrid import Leg, Ranking, TwoLegs
 from kvasir.components.stores.qdrant_edge_folder import INSTEAD, CollectionFolder, drop_collection
 from kvasir.components.stores.qdrant_edge_graph import SEARCH_EF
 from kvasir.components.stores.qdrant_edge_shard import QdrantShard
@@ -193,11 +193,9 @@ class QdrantStore(QdrantPoints, TwoLegs):
         params = self._params(condition)
         return [self._near(vector, top_k, condition, params) for vector in vectors]
 
-    def _rank(
-        self, queries: Sequence[SparseVector], top_k: int, filters: Filter | None
-    ) -> list[tuple[Ranking, Scoring]]:
+    def _rank(self, terms: Sequence[SparseVector], top_k: int, filters: Filter | None) -> list[Leg]:
         condition = self._condition(filters)
-        return [(self._words(terms, top_k, condition), self._scores) for terms in queries]
+        return [(self._words(query, top_k, condition), self._scores) for query in terms]
 
     def _near(
         self, vector: Matrix, top_k: int, condition: edge.Filter | None, params: edge.SearchParams
