@@ -82,7 +82,7 @@ RENAMES = (
         "_PLACE",
         "(names the list level)",
         "extractors/docx_numbering.py",
-        ("components/extractors/docx_num",),
+        ("components/extractors/docx",),
     ),
     Rename(8, "_HELD_CHUNKS", "_MAX_BUFFERED_CHUNKS", "pipelines/ingest.py"),
     Rename(9, "_Run", "IngestRun", "pipelines/ingest.py"),

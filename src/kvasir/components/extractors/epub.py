@@ -40,8 +40,7 @@ class EpubExtractor:
             if path in names:
                 add_html(parse_html(read_member(archive, path)), builder)
         builder.title = _text(package, "title") or builder.title
-        author, language = _text(package, "creator"), _text(package, "language")
-        builder.set_metadata({"author": author, "lang": language})
+        builder.set_metadata(author=_text(package, "creator"), lang=_text(package, "language"))
         return builder.build()
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 import lxml.html
 from lxml import etree
 
-from kvasir.components.extractors.decoding import decode
 from kvasir.components.extractors.document_builder import DocumentBuilder, empty_error, is_blank
-from kvasir.components.extractors.markdown_table import grid_rows, markdown_table
+from kvasir.components.extractors.text import decode
 from kvasir.core.errors import ExtractionError
-from kvasir.core.types import BlockKind, Document, MetadataValue, Source
+from kvasir.core.types import BlockKind, Document, Source
 
 _DROPPED = frozenset({
     "script", "style", "noscript", "template", "iframe", "object", "embed", "svg", "canvas",
@@ -38,7 +38,7 @@ _TABLE = frozenset({"table"})
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"\A\s*<\?xml[^>]*encoding\s*=\s*[\"']([\w-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
-_META = {"author": "author", "description": "description", "keywords": "keywords"}
+_META = frozenset({"author", "description", "keywords"})
 _MAX_SPAN = 100
 _MAX_DEPTH = 250
 
@@ -51,10 +51,14 @@ class HtmlExtractor:
         root = parse_html(data)
         builder = DocumentBuilder(source)
         add_html(root, builder)
-        title = root.findtext(".//head/title") or ""
-        if title.strip():
-            builder.title = " ".join(title.split())
-        builder.set_metadata(_metadata(root))
+        title = " ".join((root.findtext(".//head/title") or "").split())
+        builder.title = title or builder.title
+        found = {
+            name: meta.get("content")
+            for meta in root.iterfind(".//head/meta")
+            if (name := (meta.get("name") or "").lower()) in _META
+        }
+        builder.set_metadata(**found, lang=root.get("lang"))
         return builder.build()
 
 
@@ -70,17 +74,13 @@ def parse_html(data: bytes) -> etree._Element:
     parser = lxml.html.HTMLParser(no_network=True, huge_tree=True, remove_pis=True)
     try:
         root = lxml.html.document_fromstring(text, parser=parser)
-    except etree.ParserError as error:
-        if _is_cut_off(parser):
-            raise _too_deep() from error
-        raise empty_error() from error
-    if _is_cut_off(parser):
+    except etree.ParserError:
+        root = None
+    if any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):
         raise _too_deep()
+    if root is None:
+        raise empty_error()
     return root
-
-
-def _is_cut_off(parser: lxml.html.HTMLParser) -> bool:
-    return any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log)
 
 
 def _too_deep() -> ExtractionError:
@@ -115,17 +115,6 @@ def add_page(data: bytes, builder: DocumentBuilder) -> bool:
         return False
     add_html(root, builder)
     return not is_blank("".join(_texts(root)))
-
-
-def _metadata(root: etree._Element) -> dict[str, MetadataValue]:
-    found: dict[str, MetadataValue] = {}
-    for element in root.iterfind(".//head/meta"):
-        key = _META.get((element.get("name") or "").lower())
-        if key:
-            found[key] = element.get("content") or ""
-    if root.get("lang"):
-        found["lang"] = str(root.get("lang"))
-    return found
 
 
 def _is_dropped(element: etree._Element) -> bool:
@@ -184,7 +173,7 @@ class _Walker:
         elif tag == "table" and _is_data_table(child):
             for caption in child.iterfind("caption"):
                 builder.add(BlockKind.CAPTION, _line(caption))
-            builder.add(BlockKind.TABLE, markdown_table(_table_rows(child)))
+            builder.add_grid(_grid(child))
         elif tag in _CAPTIONS:
             builder.add(BlockKind.CAPTION, _line(child))
         else:
@@ -350,8 +339,8 @@ def _cell_text(cell: etree._Element) -> str:
     return " ".join(filter(None, parts))
 
 
-def _table_rows(table: etree._Element) -> list[list[str]]:
-    """Return the table's cells; a spanning cell is repeated in each cell that it covers."""
+def _grid(table: etree._Element) -> dict[tuple[int, int], str]:
+    """Return the cells by row and column; a spanning cell is repeated in each that it covers."""
     grid: dict[tuple[int, int], str] = {}
     rows = _own_rows(table)
     for y, row in enumerate(rows):
@@ -359,13 +348,11 @@ def _table_rows(table: etree._Element) -> list[list[str]]:
         for cell in _cells(row):
             while (y, x) in grid:
                 x += 1
-            text = _cell_text(cell)
-            for dy in range(_span(cell, "rowspan")):
-                for dx in range(_span(cell, "colspan")):
-                    if y + dy < len(rows):
-                        grid[y + dy, x + dx] = text
-            x += _span(cell, "colspan")
-    return grid_rows(grid)
+            bottom, right = y + _span(cell, "rowspan"), x + _span(cell, "colspan")
+            area = product(range(y, min(bottom, len(rows))), range(x, right))
+            grid.update(dict.fromkeys(area, _cell_text(cell)))
+            x = right
+    return grid
 
 
 def _span(cell: etree._Element, name: str) -> int:

@@ -8,15 +8,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 
 import pypdfium2 as pdfium
 from pypdfium2 import raw
 
 from kvasir.components.extractors.document_builder import DocumentBuilder
-from kvasir.components.extractors.markdown_table import markdown_table
 from kvasir.components.extractors.pdf_blocks import body_size, region_pieces, set_levels
-from kvasir.components.extractors.pdf_lines import Line, page_lines
-from kvasir.components.extractors.pdf_order import reading_order
+from kvasir.components.extractors.pdf_lines import Line, page_lines, reading_order
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
@@ -38,42 +37,35 @@ class PdfExtractor:
             pdf = pdfium.PdfDocument(data)
         except pdfium.PdfiumError as error:
             raise _opening_error(error) from error
-        try:
-            return self._read(source, pdf)
-        finally:
-            pdf.close()
+        with pdf:
+            return _read(source, pdf)
 
-    def _read(self, source: Source, pdf: pdfium.PdfDocument) -> Document:
-        pages: list[list[Line]] = []
-        heights: list[float] = []
-        pictures = 0
-        for number in range(len(pdf)):
-            page = pdf[number]
-            text_page = page.get_textpage()
+
+def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
+    pages: list[list[Line]] = []
+    heights: list[float] = []
+    has_picture = False
+    for page in pdf:
+        with closing(page), closing(page.get_textpage()) as text_page:
             pages.append(page_lines(page, text_page))
             heights.append(page.get_height())
-            if not pages[-1]:
-                pictures += _has_picture(page)
-            text_page.close()
-            page.close()
-        if not any(pages):
-            raise _textless_error(pictures)
-        builder = DocumentBuilder(source)
-        _write(builder, _without_running_heads(pages, heights))
-        described = pdf.get_metadata_dict()
-        title = described.get("Title", "").strip()
-        builder.title = title if _is_title(title) else builder.title
-        textless = [str(number) for number, lines in enumerate(pages, 1) if not lines]
-        builder.set_metadata(
-            {
-                "author": described.get("Author", ""),
-                "subject": described.get("Subject", ""),
-                "keywords": described.get("Keywords", ""),
-                "pages": len(pages),
-                "pages_without_text": ", ".join(textless),
-            }
-        )
-        return builder.build()
+            has_picture = has_picture or (not pages[-1] and _has_picture(page))
+    if not any(pages):
+        raise _textless_error(has_picture)
+    builder = DocumentBuilder(source)
+    _write(builder, _without_running_heads(pages, heights))
+    described = pdf.get_metadata_dict()
+    title = described.get("Title", "").strip()
+    builder.title = title if _is_title(title) else builder.title
+    textless = [str(number) for number, lines in enumerate(pages, 1) if not lines]
+    builder.set_metadata(
+        author=described.get("Author"),
+        subject=described.get("Subject"),
+        keywords=described.get("Keywords"),
+        pages=len(pages),
+        pages_without_text=", ".join(textless),
+    )
+    return builder.build()
 
 
 def _opening_error(error: pdfium.PdfiumError) -> ExtractionError:
@@ -86,8 +78,8 @@ def _opening_error(error: pdfium.PdfiumError) -> ExtractionError:
     )
 
 
-def _textless_error(pictures: int) -> ExtractionError:
-    if pictures:
+def _textless_error(has_picture: bool) -> ExtractionError:
+    if has_picture:
         return ExtractionError("image_only", "its pages are images without text")
     return ExtractionError("empty", "none of its pages has any text; nothing to index")
 
@@ -141,17 +133,17 @@ def _write(builder: DocumentBuilder, pages: Sequence[Sequence[Line]]) -> None:
         for lines in pages
     ]
     set_levels(blocks)
-    header: list[str] | None = None
+    header: list[str] = []
     for number, pieces in enumerate(blocks, 1):
+        last_header, header = header, []
         for piece in pieces:
             if piece.kind is not BlockKind.TABLE:
                 builder.add(piece.kind, piece.text, page=number, level=piece.level)
                 continue
-            rows = [line.split("\t") for line in piece.text.split("\n")]
-            if piece is pieces[0] and header and len(header) == piece.columns and rows[0] != header:
+            rows = piece.rows
+            if piece is pieces[0] and len(last_header) == len(rows[0]) and rows[0] != last_header:
                 # The table continues the last page's: repeat its header.
-                rows.insert(0, header)
-            builder.add(BlockKind.TABLE, markdown_table(rows), page=number)
-            header = rows[0] if piece is pieces[-1] else None
-        if not pieces or pieces[-1].kind is not BlockKind.TABLE:
-            header = None
+                rows = [last_header, *rows]
+            builder.add_table(rows, number)
+            if piece is pieces[-1]:
+                header = rows[0]

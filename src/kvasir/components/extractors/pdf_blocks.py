@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
 from kvasir.components.extractors.pdf_lines import SOFT_HYPHEN, Line
-from kvasir.components.extractors.pdf_tables import Table, split_tables
 from kvasir.core.types import BlockKind
 
 _BULLET = re.compile(r"[•‣◦▪▫●○■□➢✓–*·-]\s+(?=\S)")
@@ -28,18 +27,27 @@ _WIDEST_STEP = 1.9
 """Widest step from line to line inside a paragraph, in font sizes."""
 _LOOSE = 1.25
 """A step this many times as wide as usual begins a new paragraph."""
+_OVERLAP = 0.3
+_FEWEST_ROWS = 3
+_NARROW_STRIP = 0.25
+_WIDE_STRIP = 0.9
+_ROWS_FOR_NARROW = 5
+_WORDS_IN_TWO_COLUMNS = 6.0
 _SECTION = re.compile(r"(?:\d{1,2}(?:\.\d{1,2})+\.?|\d{1,2})\s+[^\W\d_]")
+
+Table = list[list[str]]
+"""A table's cells, row by row, all rows of one length."""
 
 
 @dataclass(slots=True)
 class Piece:
-    """A block before it is added to the document; a table's text has tab-separated cells."""
+    """A block before it is added to the document: a table has rows, other kinds have a text."""
 
     kind: BlockKind
-    text: str
+    text: str = ""
     size: float = 0.0
     level: int | None = None
-    columns: int = 0
+    rows: Table = field(default_factory=list)
 
 
 def body_size(pages: Sequence[Sequence[Line]]) -> float:
@@ -67,12 +75,10 @@ def region_pieces(lines: Sequence[Line], body: float) -> list[Piece]:
                 pieces.append(piece)
             group.clear()
 
-    for part in split_tables(lines):
-        if isinstance(part, Table):
+    for part in _split_tables(lines):
+        if isinstance(part, list):
             end_group()
-            # Not Markdown yet: the table may continue one of the previous page.
-            rows = ("\t".join(cell.replace("\t", " ") for cell in row) for row in part.rows)
-            pieces.append(Piece(BlockKind.TABLE, "\n".join(rows), columns=part.columns))
+            pieces.append(Piece(BlockKind.TABLE, rows=part))
             continue
         if group and _begins_paragraph(group, part, right, usual_step):
             end_group()
@@ -197,3 +203,95 @@ def _code(lines: Sequence[Line]) -> str:
         width = max((line.x1 - line.x0) / max(len(line.text), 1), 1.0)
         rows.append(" " * round((line.x0 - left) / width) + line.text.replace(SOFT_HYPHEN, "-"))
     return "\n".join(rows)
+
+
+def _split_tables(lines: Sequence[Line]) -> list[Line | Table]:
+    """Return the lines of a region with each run of tabular rows made into a table.
+
+    The columns of a table have white strips through all its rows between them.
+    """
+    parts: list[Line | Table] = []
+    run: list[list[Line]] = []
+
+    def end_run() -> None:
+        end = len(run)
+        while end and len(run[end - 1]) < 2:
+            end -= 1
+        if table := _table(run[:end]):
+            parts.append(table)
+        parts.extend(line for row in (run[end:] if table else run) for line in row)
+        run.clear()
+
+    for row in _rows(lines):
+        if len(row) >= 2 or (run and _continues(run, row[0])):
+            run.append(row)
+        else:
+            end_run()
+            parts.extend(row)
+    end_run()
+    return parts
+
+
+def _rows(lines: Sequence[Line]) -> list[list[Line]]:
+    """Group lines that are beside each other; a cell of two lines joins its row."""
+    rows = _merged([[line] for line in lines], _is_beside)
+    return _merged(rows, lambda a, b: _is_beside(a, b) and (a.x1 <= b.x0 or b.x1 <= a.x0))
+
+
+def _merged(rows: list[list[Line]], belongs: Callable[[Line, Line], bool]) -> list[list[Line]]:
+    """Join each row to the one before it if any two lines of them belong together."""
+    merged: list[list[Line]] = []
+    for row in rows:
+        if merged and any(belongs(a, b) for a in row for b in merged[-1]):
+            merged[-1].extend(row)
+        else:
+            merged.append(row)
+    return merged
+
+
+def _is_beside(line: Line, other: Line) -> bool:
+    overlap = min(line.y1, other.y1) - max(line.y0, other.y0)
+    return overlap > _OVERLAP * min(line.y1 - line.y0, other.y1 - other.y0)
+
+
+def _continues(run: Sequence[Sequence[Line]], line: Line) -> bool:
+    """Return True if a lone line is part of a cell: narrow, and close under the row above."""
+    start = min(item.x0 for row in run for item in row)
+    end = max(item.x1 for row in run for item in row)
+    lowest = min(item.y0 for item in run[-1])
+    near = lowest - line.y1 < line.size
+    return near and line.x0 >= start - 1 and line.x1 - line.x0 < 0.5 * (end - start)
+
+
+def _table(run: Sequence[Sequence[Line]]) -> Table | None:
+    lines = [line for row in run for line in row]
+    words = [word for line in lines for word in line.words]
+    if len(run) < _FEWEST_ROWS or not words:
+        return None
+    size = sum(line.size for line in lines) / len(lines)
+    share = _NARROW_STRIP if len(run) >= _ROWS_FOR_NARROW else _WIDE_STRIP
+    columns = _columns([(x0, x1) for x0, x1, _ in words], share * size)
+    is_text = len(columns) == 2 and len(words) / (2 * len(run)) > _WORDS_IN_TWO_COLUMNS
+    if len(columns) < 2 or is_text:
+        return None
+    return [_cells(row, columns) for row in run]
+
+
+def _columns(spans: list[tuple[float, float]], strip: float) -> list[float]:
+    """Return the left edges of the columns: spans that overlap or nearly touch are one column."""
+    starts: list[float] = []
+    reach = float("-inf")
+    for start, end in sorted(spans):
+        if start - reach >= strip:
+            starts.append(start)
+        reach = max(reach, end)
+    return starts
+
+
+def _cells(row: Sequence[Line], columns: Sequence[float]) -> list[str]:
+    cells: list[list[str]] = [[] for _ in columns]
+    for line in sorted(row, key=lambda item: (-item.y0, item.x0)):
+        for x0, _, text in line.words:
+            column = sum(start <= x0 + 0.01 for start in columns) - 1
+            cells[max(column, 0)].append(text)
+    return [" ".join(cell) for cell in cells]

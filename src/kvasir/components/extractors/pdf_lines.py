@@ -1,14 +1,22 @@
-"""Lines of a PDF page with their boxes, from PDFium's characters.
+"""Lines of a PDF page with their boxes, from PDFium's characters, and their reading order.
 
 PDFium gives characters in the order of the content stream and adds line ends. A line also ends
 at a wide gap, as between columns and between the cells of a table.
+
+A page has columns if a vertical strip without text has running text on both sides. Lines that
+cross the strip (a title, a wide table) divide the page into bands; in each band the left column
+comes first.
 """
 
 from __future__ import annotations
 
 import ctypes
+import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
 
 import pypdfium2.raw as pdfium
 from pypdfium2 import PdfPage, PdfTextPage
@@ -22,6 +30,12 @@ _GAP = 1.7
 _BOLD = 600
 _FORCE_BOLD = 1 << 18
 _FIXED_PITCH = 1
+_PRESENTATION_FORMS = re.compile(r"[\ufb00-\ufdff\ufe70-\ufeff]")
+_STEPS = 60
+_FEWEST_LINES = 4
+_RUNNING_TEXT = 0.45
+"""A column's typical line fills at least this share of it; the cells of a table do not."""
+_OUT_OF_ORDER = 0.25
 SOFT_HYPHEN = "\xad"
 """Ends a line whose last word continues in the next one."""
 
@@ -82,34 +96,35 @@ class _LineReader:
     def take(self, index: int) -> None:
         """Add one character to the line, or end the line."""
         code = pdfium.FPDFText_GetUnicode(self._text, index)
-        character = chr(code) if 0 < code <= 0x10FFFF and not 0xD800 <= code <= 0xDFFF else ""
-        if character in _LINE_ENDS or not character:
-            if character:
-                self.end_line()
+        if not 0 < code <= 0x10FFFF or 0xD800 <= code <= 0xDFFF:
             return
-        if character in _HYPHENS:
+        character = chr(code)
+        if character in _LINE_ENDS:
+            self.end_line()
+        elif character in _HYPHENS:
             self._characters.append(SOFT_HYPHEN)
             self.end_line()
-            return
-        if character.isspace():
+        elif character.isspace():
             self._space()
-            return
+        else:
+            self._add(character, index)
+
+    def _add(self, character: str, index: int) -> None:
         pdfium.FPDFText_GetLooseCharBox(self._text, index, self._box)
         x0, y0, x1, y1 = self._upright()
-        line = self._line
-        if line is not None and self._is_apart(line, x0, y0, x1, y1):
+        if self._line is not None and _is_apart(self._line, x0, y0, x1, y1):
             self.end_line()
-            line = None
-        if line is None:
-            line = self._line = self._new_line(index, x0, y0, x1, y1)
-        else:
-            line.x0, line.x1 = min(line.x0, x0), max(line.x1, x1)
-            line.y0, line.y1 = min(line.y0, y0), max(line.y1, y1)
-        if self._is_mirrored(character, (x0, x1)):
+        if self._line is None:
+            self._line = self._new_line(index, x0, y0, x1, y1)
+        line = self._line
+        line.x0, line.x1 = min(line.x0, x0), max(line.x1, x1)
+        line.y0, line.y1 = min(line.y0, y0), max(line.y1, y1)
+        before = self._characters[-1] if self._characters else ""
+        if character == _LAM and before in _ALEFS and (self._last == (x0, x1) or x1 - x0 < 0.1):
             # PDFium reverses a lam-alef ligature together with its right-to-left line.
             self._characters.insert(-1, character)
         else:
-            if self._characters and _changes_to_rtl(self._characters[-1], character):
+            if _changes_to_rtl(before, character):
                 self._space()
             self._characters.append(character)
         self._last = (x0, x1)
@@ -125,28 +140,15 @@ class _LineReader:
         if self._line is not None:
             self._characters.append(" ")
 
-    def _is_mirrored(self, character: str, edges: tuple[float, float]) -> bool:
-        return (
-            character == _LAM
-            and bool(self._characters)
-            and self._characters[-1] in _ALEFS
-            and (edges == self._last or edges[1] - edges[0] < 0.1)
-        )
-
     def end_line(self) -> None:
         """Keep the collected line if it has visible text."""
         text = "".join(self._characters).strip()
         if self._line is not None and text:
             # Presentation forms (Arabic shapes, ligatures) become plain letters.
-            self._line.text = unicodedata.normalize("NFKC", text) if _has_forms(text) else text
+            has_forms = _PRESENTATION_FORMS.search(text)
+            self._line.text = unicodedata.normalize("NFKC", text) if has_forms else text
             self.lines.append(self._line)
         self._line, self._characters, self._in_word = None, [], False
-
-    def _is_apart(self, line: Line, x0: float, y0: float, x1: float, y1: float) -> bool:
-        gap = max(x0 - line.x1, line.x0 - x1)
-        overlap = min(y1, line.y1) - max(y0, line.y0)
-        height = min(y1 - y0, line.y1 - line.y0)
-        return gap > _GAP * max(line.size, 4.0) or (height > 0 and overlap < -height)
 
     def _new_line(self, index: int, x0: float, y0: float, x1: float, y1: float) -> Line:
         size = pdfium.FPDFText_GetFontSize(self._text, index)
@@ -173,10 +175,81 @@ class _LineReader:
         return box.left, box.bottom, box.right, box.top
 
 
-def _has_forms(text: str) -> bool:
-    return any("ﬀ" <= letter <= "﷿" or "ﹰ" <= letter <= "﻿" for letter in text)
+def _is_apart(line: Line, x0: float, y0: float, x1: float, y1: float) -> bool:
+    gap = max(x0 - line.x1, line.x0 - x1)
+    overlap = min(y1, line.y1) - max(y0, line.y0)
+    height = min(y1 - y0, line.y1 - line.y0)
+    return gap > _GAP * max(line.size, 4.0) or (height > 0 and overlap < -height)
 
 
 def _changes_to_rtl(before: str, after: str) -> bool:
     """Return True if a Latin word ends where an Arabic or Hebrew one begins."""
     return before.isascii() and before.isalnum() and unicodedata.bidirectional(after) in ("R", "AL")
+
+
+def reading_order(lines: Sequence[Line]) -> list[list[Line]]:
+    """Return the lines as regions in reading order, each from its top."""
+    upright = [line for line in lines if not line.is_vertical]
+    vertical = [line for line in lines if line.is_vertical]
+    return [region for region in (*_regions(upright), vertical) if region]
+
+
+def _regions(lines: list[Line]) -> list[list[Line]]:
+    gutter = _gutter(lines)
+    if gutter is None:
+        return [_downwards(lines)]
+    regions: list[list[Line]] = []
+    left: list[Line] = []
+    right: list[Line] = []
+    wide: list[Line] = []
+
+    def end_band() -> None:
+        for column in (left, right):
+            regions.extend(_regions(list(column)))
+            column.clear()
+
+    for line in sorted(lines, key=lambda item: -item.y1):
+        if line.x0 < gutter < line.x1:
+            end_band()
+            wide.append(line)
+            continue
+        if wide:
+            regions.append(_downwards(wide))
+            wide = []
+        (left if line.x1 <= gutter else right).append(line)
+    end_band()
+    return [*regions, wide]
+
+
+def _gutter(lines: Sequence[Line]) -> float | None:
+    """Return the x of the strip between two columns, or None."""
+    if len(lines) < 2 * _FEWEST_LINES:
+        return None
+    start, end = min(line.x0 for line in lines), max(line.x1 for line in lines)
+    width = end - start
+    steps = range(_STEPS // 4, _STEPS * 3 // 4 + 1)
+    candidates = ((start + width * step / _STEPS, abs(step - _STEPS / 2)) for step in steps)
+    crossing, _, gutter = min(
+        (sum(line.x0 < x < line.x1 for line in lines), distance, x) for x, distance in candidates
+    )
+    if crossing > len(lines) * 0.25:
+        return None
+    left = [line for line in lines if line.x1 <= gutter]
+    right = [line for line in lines if line.x0 >= gutter]
+    if min(len(left), len(right)) < _FEWEST_LINES:
+        return None
+    for side in (left, right):
+        column = max(line.x1 for line in side) - min(line.x0 for line in side)
+        if column < width * 0.2 or median(x.x1 - x.x0 for x in side) < column * _RUNNING_TEXT:
+            return None
+    top = min(max(line.y1 for line in side) for side in (left, right))
+    bottom = max(min(line.y0 for line in side) for side in (left, right))
+    return gutter if top > bottom else None
+
+
+def _downwards(lines: Sequence[Line]) -> list[Line]:
+    """Return lines from the top, in the producer's order if that is nearly the same."""
+    jumps = sum(after.y0 > before.y1 for before, after in pairwise(lines))
+    if jumps <= len(lines) * _OUT_OF_ORDER:
+        return list(lines)
+    return sorted(lines, key=lambda line: (-round(line.y0 / max(line.size, 1)), line.x0))
