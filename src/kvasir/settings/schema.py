@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from kvasir.core.templates import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT, missing_placeholders
 from kvasir.core.types import StoreAddress
-from kvasir.language.codes import CODES
+from kvasir.language.detect import CODES
 from kvasir.settings.masking import mask
 from kvasir.settings.store_uris import absolute_path, absolute_uri
 
