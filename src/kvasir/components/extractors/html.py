@@ -153,7 +153,10 @@ class _Walker:
         elif tag == "br":
             self._run.append("\n")
         elif tag in _INLINE:
-            if any(_is_block(item) for item in child.iterdescendants()):
+            if any(
+                _tag(item) not in _INLINE | _DROPPED
+                for item in child.iterdescendants(etree.Element)
+            ):
                 self.walk(child, depth + 1)
             else:
                 self._run.extend(_texts(child))
@@ -180,13 +183,8 @@ class _Walker:
             self.walk(child, depth + 1)
 
     def _flush(self) -> None:
-        text = _squeeze("".join(self._run))
+        self._builder.add(BlockKind.PARAGRAPH, _squeeze("".join(self._run)))
         self._run = []
-        self._builder.add(BlockKind.PARAGRAPH, text)
-
-
-def _is_block(element: etree._Element) -> bool:
-    return isinstance(element.tag, str) and _tag(element) not in _INLINE | _DROPPED
 
 
 def _texts(element: etree._Element, apart: frozenset[str] = frozenset()) -> Iterator[str]:
@@ -308,7 +306,7 @@ def _is_data_table(table: etree._Element) -> bool:
 
     A table that has header cells itself is data, even if a cell holds a small table.
     """
-    inside = {_tag(item) for item in table.iterdescendants() if isinstance(item.tag, str)}
+    inside = {_tag(item) for item in table.iterdescendants(etree.Element)}
     if inside & {*_HEADINGS, "pre"}:
         return False
     if "table" not in inside:
@@ -326,7 +324,7 @@ def _own_rows(table: etree._Element) -> list[etree._Element]:
 
 
 def _cells(row: etree._Element) -> list[etree._Element]:
-    return [cell for cell in row if isinstance(cell.tag, str) and _tag(cell) in {"td", "th"}]
+    return [cell for cell in row.iterchildren(etree.Element) if _tag(cell) in {"td", "th"}]
 
 
 def _cell_text(cell: etree._Element) -> str:
