@@ -68,13 +68,11 @@ _VARIANTS = {
 
 
 def detect(text: str, candidates: Collection[str] | None = None) -> str:
-    """Return a text's language as an ISO 639-1 code, or ``und``.
+    """Return the language of a text's first thousand characters: an ISO 639-1 code, or ``und``.
 
-    Args:
-        text: Its first thousand characters are examined.
-        candidates: Languages to choose from, such as those of a collection; a list has the
-            likeliest first. They make short questions reliable. A text in a script of none of
-            them is still detected: a Chinese question to an English collection is Chinese.
+    ``candidates`` are the languages to choose from, such as those of a collection, the likeliest
+    first; they make short questions reliable. A text in a script of none of them is still
+    detected: a Chinese question to an English collection is Chinese.
     """
     known = [code for code in candidates or () if code != UNKNOWN]
     script = _script(text[:_SAMPLE])

@@ -35,16 +35,11 @@ _LONGEST = 40
 
 
 def sentence_spans(text: str, language: str | None = None) -> list[tuple[int, int]]:
-    """Find the sentences of a text.
+    """Return the sentences of a text as spans in characters, in order, trimmed, not overlapping.
 
-    Args:
-        text: Any text; blank lines and form feeds end a sentence, a single newline only
-            before a table row, a heading or a list item.
-        language: ISO 639-1 code (``en``, ``zh``, also ``pt-BR``); None for general rules.
-
-    Returns:
-        Spans ``(start, end)`` in characters, in order, not overlapping, trimmed; together they
-        hold every character that is not white space.
+    Together they hold every character that is not white space. Blank lines and form feeds end a
+    sentence, a single newline only before a table row, a heading or a list item. ``language`` is
+    an ISO 639-1 code (``en``, ``zh``, also ``pt-BR``); None applies general rules.
     """
     code = language.replace("_", "-").partition("-")[0].lower() if language else "en"
     # The same length: offsets stay valid.

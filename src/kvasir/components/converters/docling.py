@@ -72,13 +72,10 @@ class DoclingConverter:
             result = self._run(name, data)
         if result.status not in (ConversionStatus.SUCCESS, ConversionStatus.PARTIAL_SUCCESS):
             raise _failure(result)
-        skipped = [
-            str(each.message)
-            for each in noted
-            if not _PACKAGES.isdisjoint(Path(each.filename).parts)
-        ]
-        errors = [each.error_message for each in result.errors]
-        return Conversion(_to_json(result.document), tuple(dict.fromkeys([*errors, *skipped])))
+        own = (each for each in noted if not _PACKAGES.isdisjoint(Path(each.filename).parts))
+        problems = [each.error_message for each in result.errors]
+        problems += [str(each.message) for each in own]
+        return Conversion(_to_json(result.document), tuple(dict.fromkeys(problems)))
 
     def _run(self, name: str, data: bytes) -> ConversionResult:
         stream = DocumentStream(name=name, stream=BytesIO(data))

@@ -11,7 +11,7 @@ import itertools
 import json
 from typing import Any
 
-from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.document_builder import DocumentBuilder, Grid
 from kvasir.components.extractors.text import decode
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
@@ -191,10 +191,10 @@ class _Reader:
             self._first_heading = self._first_heading or text
 
 
-def _grid(data: dict[str, Any]) -> dict[tuple[int, int], str]:
+def _grid(data: dict[str, Any]) -> Grid:
     """Return the cells by row and column; a spanning cell is repeated in each that it covers."""
     cells = data.get("table_cells") or [cell for row in data.get("grid") or () for cell in row]
-    grid: dict[tuple[int, int], str] = {}
+    grid: Grid = {}
     for cell in cells:
         area = itertools.product(_range(cell, "row"), _range(cell, "col"))
         grid.update(dict.fromkeys(area, _text(cell)))

@@ -12,17 +12,14 @@ from kvasir.core.errors import ExtractionError
 from kvasir.core.text import replace_control_characters
 from kvasir.core.types import Block, BlockKind, Document, MetadataValue, Source, document_id
 
+Grid = dict[tuple[int, int], str]
+"""Cells by row and column."""
+
 _MAX_LEVEL = 10
 """Deepest heading level (OpenDocument's); deeper headings get this one."""
 _MAX_PAGE = 10_000_000
 """Highest page number that is kept; the database has 32 bits."""
 _SEPARATOR = "\n\n"
-_WITHOUT_WIDTH = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
-
-
-def is_blank(text: str) -> bool:
-    """Return True if a text has no visible character (zero-width characters are invisible)."""
-    return not text.translate(_WITHOUT_WIDTH).strip()
 
 
 def empty_error() -> ExtractionError:
@@ -103,8 +100,8 @@ class DocumentBuilder:
         """Append a table; a table without any text is left out."""
         self.add(BlockKind.TABLE, markdown_table(rows), page=page)
 
-    def add_grid(self, grid: Mapping[tuple[int, int], str], page: int | None = None) -> None:
-        """Append a table of cells by (row, column); cells in the gaps are empty."""
+    def add_grid(self, grid: Grid, page: int | None = None) -> None:
+        """Append a table of cells; those in the gaps are empty."""
         if grid:
             ys, xs = zip(*grid, strict=True)
             rows, columns = range(min(ys), max(ys) + 1), range(min(xs), max(xs) + 1)

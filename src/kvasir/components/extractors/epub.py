@@ -14,8 +14,7 @@ from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Document, Source
 
 _DC = "{http://purl.org/dc/elements/1.1/}"
-_DRM = "META-INF/encryption.xml"
-_RIGHTS = "META-INF/rights.xml"
+_PROTECTION = {"META-INF/encryption.xml", "META-INF/rights.xml"}
 
 
 class EpubExtractor:
@@ -25,7 +24,7 @@ class EpubExtractor:
         """Extract the chapters in the order of the spine; see ``Extractor``."""
         archive = open_archive(data, entities=True)
         names = set(archive.namelist())
-        if _DRM in names and _RIGHTS in names:
+        if names >= _PROTECTION:
             raise ExtractionError(
                 "encrypted", "it is protected by DRM; ask its seller for a copy without"
             )

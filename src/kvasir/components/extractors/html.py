@@ -13,8 +13,8 @@ from itertools import product
 import lxml.html
 from lxml import etree
 
-from kvasir.components.extractors.document_builder import DocumentBuilder, empty_error, is_blank
-from kvasir.components.extractors.text import decode
+from kvasir.components.extractors.document_builder import DocumentBuilder, Grid, empty_error
+from kvasir.components.extractors.text import decode, is_blank
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
@@ -33,7 +33,6 @@ _LISTS = frozenset({"ul", "ol", "dl", "menu"})
 _DEFINITIONS = frozenset({"dt", "dd"})
 _ENDS = (":", "?", "!", "：", "？", "！")
 """Ends of a term that needs no colon before its description."""
-_CAPTIONS = frozenset({"figcaption", "caption"})
 _TABLE = frozenset({"table"})
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"\A\s*<\?xml[^>]*encoding\s*=\s*[\"']([\w-]+)", re.IGNORECASE)
@@ -105,8 +104,6 @@ def add_html(root: etree._Element, builder: DocumentBuilder) -> None:
 
 def add_page(data: bytes, builder: DocumentBuilder) -> bool:
     """Append a page that is part of another document; False if there is no text in it."""
-    if not data.strip():
-        return False
     try:
         root = parse_html(data)
     except ExtractionError as error:
@@ -153,10 +150,8 @@ class _Walker:
         elif tag == "br":
             self._run.append("\n")
         elif tag in _INLINE:
-            if any(
-                _tag(item) not in _INLINE | _DROPPED
-                for item in child.iterdescendants(etree.Element)
-            ):
+            inside = child.iterdescendants(etree.Element)
+            if any(_tag(item) not in _INLINE | _DROPPED for item in inside):
                 self.walk(child, depth + 1)
             else:
                 self._run.extend(_texts(child))
@@ -177,13 +172,13 @@ class _Walker:
             for caption in child.iterfind("caption"):
                 builder.add(BlockKind.CAPTION, _line(caption))
             builder.add_grid(_grid(child))
-        elif tag in _CAPTIONS:
+        elif tag in ("figcaption", "caption"):
             builder.add(BlockKind.CAPTION, _line(child))
         else:
             self.walk(child, depth + 1)
 
     def _flush(self) -> None:
-        self._builder.add(BlockKind.PARAGRAPH, _squeeze("".join(self._run)))
+        self._builder.add(BlockKind.PARAGRAPH, " ".join("".join(self._run).split()))
         self._run = []
 
 
@@ -216,7 +211,7 @@ def _texts(element: etree._Element, apart: frozenset[str] = frozenset()) -> Iter
 
 def _line(element: etree._Element, apart: frozenset[str] = frozenset()) -> str:
     """Return the text inside an element, except in elements ``apart``, as one line."""
-    return _squeeze("".join(_texts(element, apart)))
+    return " ".join("".join(_texts(element, apart)).split())
 
 
 def _outermost(element: etree._Element, tags: frozenset[str]) -> Iterator[etree._Element]:
@@ -230,11 +225,6 @@ def _outermost(element: etree._Element, tags: frozenset[str]) -> Iterator[etree.
             yield child
         else:
             pending.extend(reversed(child))
-
-
-def _squeeze(text: str) -> str:
-    lines = (" ".join(line.split()) for line in re.split(r"\n(?=\S)", text))
-    return " ".join(line for line in lines if line)
 
 
 def _add_list(builder: DocumentBuilder, element: etree._Element, depth: int) -> None:
@@ -337,9 +327,9 @@ def _cell_text(cell: etree._Element) -> str:
     return " ".join(filter(None, parts))
 
 
-def _grid(table: etree._Element) -> dict[tuple[int, int], str]:
+def _grid(table: etree._Element) -> Grid:
     """Return the cells by row and column; a spanning cell is repeated in each that it covers."""
-    grid: dict[tuple[int, int], str] = {}
+    grid: Grid = {}
     rows = _own_rows(table)
     for y, row in enumerate(rows):
         x = 0

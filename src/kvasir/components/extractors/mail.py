@@ -21,9 +21,9 @@ from email.utils import parsedate_to_datetime
 import olefile
 
 from kvasir.components.extractors.archive import damaged
-from kvasir.components.extractors.document_builder import DocumentBuilder, is_blank
+from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.html import add_page
-from kvasir.components.extractors.text import decode
+from kvasir.components.extractors.text import decode, is_blank
 from kvasir.core import media_types, registry
 from kvasir.core.errors import ExtractionError, KvasirError
 from kvasir.core.types import BlockKind, Document, Source
@@ -49,10 +49,9 @@ _EPOCH = datetime.datetime(1601, 1, 1, tzinfo=datetime.UTC)
 
 
 class _MailBuilder(DocumentBuilder):
-    """Builds a mail; the text of an attachment comes under a heading with its name."""
+    """Builds a mail, ``depth`` mails deep; an attachment comes under a heading with its name."""
 
     def __init__(self, source: Source, depth: int) -> None:
-        """Args: the mail, and the number of mails around it."""
         super().__init__(source)
         self._depth = depth
         self._unread: list[str] = []
@@ -134,10 +133,9 @@ class _MailBuilder(DocumentBuilder):
 
 
 class EmlExtractor:
-    """Reads EML files."""
+    """Reads EML files; ``depth`` is the number of mails that the file is attached to."""
 
     def __init__(self, depth: int = 0) -> None:
-        """Args: the number of mails that this one is attached to, one in the other."""
         self._depth = depth
 
     def extract(self, source: Source, data: bytes) -> Document:
@@ -194,10 +192,9 @@ def _iso_date(value: str) -> str:
 
 
 class MsgExtractor:
-    """Reads MSG files."""
+    """Reads MSG files; ``depth`` is the number of mails that the file is attached to."""
 
     def __init__(self, depth: int = 0) -> None:
-        """Args: the number of mails that this one is attached to, one in the other."""
         self._depth = depth
 
     def extract(self, source: Source, data: bytes) -> Document:

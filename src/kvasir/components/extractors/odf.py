@@ -8,7 +8,7 @@ from itertools import product
 from lxml import etree
 
 from kvasir.components.extractors.archive import encrypted, open_archive, parse_xml, read_member
-from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.document_builder import DocumentBuilder, Grid
 from kvasir.core.types import BlockKind, Document, Source
 
 _NS = "{urn:oasis:names:tc:opendocument:xmlns:"
@@ -146,9 +146,9 @@ def _pieces(element: etree._Element) -> Iterator[str]:
         yield child.tail or ""
 
 
-def _grid(table: etree._Element) -> dict[tuple[int, int], str]:
+def _grid(table: etree._Element) -> Grid:
     """Return the cells by row and column; a spanning cell is repeated in each that it covers."""
-    grid: dict[tuple[int, int], str] = {}
+    grid: Grid = {}
     y = 0
     for row in table.iter(f"{_TABLE}table-row"):
         x, filled = 0, False

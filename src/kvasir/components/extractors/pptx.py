@@ -11,7 +11,7 @@ import pptx
 from pptx.exc import PackageNotFoundError
 
 from kvasir.components.extractors.archive import damaged, open_archive, parse_xml
-from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.document_builder import DocumentBuilder, Grid
 from kvasir.components.extractors.drawing_chart import add_chart
 from kvasir.core.types import BlockKind, Document, Source
 
@@ -112,7 +112,7 @@ def _marker(paragraph: Any, counts: dict[int, int]) -> str:
     return "-" if is_item and f"{_A}buNone" not in bullets else ""
 
 
-def _grid(table: Any) -> dict[tuple[int, int], str]:
+def _grid(table: Any) -> Grid:
     """Return the cells by row and column; a merged cell is repeated in each that it covers."""
     cells = {(y, x): cell for y, row in enumerate(table.rows) for x, cell in enumerate(row.cells)}
     grid = {place: _line(cell.text) for place, cell in cells.items()}

@@ -26,6 +26,7 @@ _MARKS = (
 )
 _SAMPLE = 65536
 _WESTERN_SHARE = 0.25
+_WITHOUT_WIDTH = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 _PARAGRAPH = re.compile(r"\S[^\n]*(?:\n[^\S\n]*\S[^\n]*)*")
 _DELIMITERS = ",;\t|"
 _SAMPLE_ROWS = 50
@@ -47,6 +48,11 @@ def decode(data: bytes, declared: str | None = None) -> str:
     # Western text has few high bytes. Windows-1252 is Latin-1 with letters for unused controls.
     best = from_bytes(sample).best() if high > len(sample) * _WESTERN_SHARE else None
     return data.decode(best.encoding if best else "cp1252", "replace")
+
+
+def is_blank(text: str) -> bool:
+    """Return True if a text has no visible character (zero-width characters are invisible)."""
+    return not text.translate(_WITHOUT_WIDTH).strip()
 
 
 class PlainTextExtractor:

@@ -18,12 +18,9 @@ import openpyxl
 from lxml import etree
 
 from kvasir.components.extractors.archive import open_archive, parse_xml, read_member
-from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.document_builder import DocumentBuilder, Grid
 from kvasir.components.extractors.drawing_chart import add_chart
 from kvasir.core.types import BlockKind, Document, Source
-
-Grid = dict[tuple[int, int], str]
-"""Cells by row and column."""
 
 _REFERENCE = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _WORKBOOK = "xl/workbook.xml"
