@@ -80,11 +80,10 @@ def _pieces(text: str, start: int, end: int, language: str) -> Iterator[tuple[in
 def _segment(text: str, start: int, end: int, language: str) -> Iterator[tuple[int, int]]:
     piece = text[start:end]
     for first, last in _joined(piece, _boundaries(piece, language), language):
-        if last - first > LONG_SENTENCE:
-            for inner in _without_quotes(piece, first, last, language):
-                yield start + inner[0], start + inner[1]
-        else:
-            yield start + first, start + last
+        is_long = last - first > LONG_SENTENCE
+        spans = _without_quotes(piece, first, last, language) if is_long else [(first, last)]
+        for span_start, span_end in spans:
+            yield start + span_start, start + span_end
 
 
 def _boundaries(piece: str, language: str) -> Iterator[tuple[int, int]]:

@@ -151,18 +151,14 @@ class _Reader:
 
     def _inline(self, group: dict[str, Any], depth: int) -> None:
         """Append the pieces of one line, which docling splits at changes of formatting."""
-        texts = []
-        page = None
-        for reference in group.get("children") or ():
-            name, item = self._resolve(reference)
-            self._visited.add(name)
-            page = page or _page_number(item)
-            texts.append(_text(item))
-        text = " ".join(part for part in texts if part.strip())
+        pieces = [self._resolve(reference) for reference in group.get("children") or ()]
+        self._visited.update(name for name, _ in pieces)
+        text = " ".join(_text(item) for _, item in pieces if _text(item).strip())
         if self._builder.in_list and depth:
             self._builder.add_item(text, depth=depth - 1)
         else:
-            self._builder.add(BlockKind.PARAGRAPH, text, page=page)
+            pages = filter(None, (_page_number(item) for _, item in pieces))
+            self._builder.add(BlockKind.PARAGRAPH, text, page=next(pages, None))
 
     def _block(self, item: dict[str, Any], label: str) -> None:
         page = _page_number(item)

@@ -1,6 +1,4 @@
-"""Charts of Office files: title and values, from the chart's XML.
-
-Office caches the values of each series beside its formula, so no workbook is opened.
+"""Charts of Office files, whose XML caches the values of each series beside its formula.
 
 Source: ECMA-376 part 1, chapter 21.2.
 """
@@ -21,10 +19,7 @@ _MAX_POINTS = 10_000
 
 
 def add_chart(root: etree._Element, builder: DocumentBuilder, page: int) -> None:
-    """Append a chart's title and kind as a caption, and its series as the columns of a table.
-
-    ``page`` is the number of the slide or sheet.
-    """
+    """Append a chart's title and kind as a caption, and its series as the columns of a table."""
     title = root.find(f"{_C}chart/{_C}title")
     texts = title.iter(f"{_A}t", f"{_C}v") if title is not None else ()
     lines = ("".join(part.text or "" for part in texts), _kind(root))

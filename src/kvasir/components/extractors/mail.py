@@ -14,7 +14,7 @@ import io
 import struct
 from collections.abc import Callable, Mapping
 from email import message_from_bytes, policy
-from email.errors import HeaderParseError, MessageError
+from email.errors import MessageError
 from email.message import EmailMessage, MIMEPart
 from email.utils import parsedate_to_datetime
 
@@ -33,7 +33,6 @@ _MAX_DEPTH = 3
 _MAIL = ("message/rfc822", media_types.MSG)
 _UNREAD = "unread_attachments"
 
-_SHOWN = ("From", "To", "Cc", "Date")
 _ENCRYPTED = ("multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
 
 _SUBJECT, _BODY, _HTML, _RTF = "0037", "1000", "1013", "1009"
@@ -147,7 +146,7 @@ class EmlExtractor:
                 "encrypted", "it is an encrypted mail; save it decrypted from the mail program"
             )
         mail = _MailBuilder(source, self._depth)
-        headers = {name: _header(message, name) for name in _SHOWN}
+        headers = {name: _header(message, name) for name in ("From", "To", "Cc", "Date")}
         subject, message_id = _header(message, "Subject"), _header(message, "Message-ID")
         mail.add_headers(subject, headers, _iso_date(headers["Date"]), message_id)
         bodies = (message.get_body((kind,)) for kind in ("plain", "html"))
@@ -179,7 +178,7 @@ def _bytes(part: MIMEPart) -> bytes:
 def _header(message: EmailMessage, name: str) -> str:
     try:
         return str(message.get(name) or "")
-    except (HeaderParseError, MessageError, ValueError, IndexError, AttributeError):
+    except (MessageError, ValueError, IndexError, AttributeError):
         # The library's parser raises these on some malformed headers.
         return ""
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from statistics import median
 
 import pypdfium2 as pdfium
@@ -77,13 +77,8 @@ def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
     title = described.get("Title", "").strip()
     builder.title = title if _is_title(title) else builder.title
     textless = [str(number) for number, lines in enumerate(pages, 1) if not lines]
-    builder.set_metadata(
-        author=described.get("Author"),
-        subject=described.get("Subject"),
-        keywords=described.get("Keywords"),
-        pages=len(pages),
-        pages_without_text=", ".join(textless),
-    )
+    about = {key.lower(): described.get(key) for key in ("Author", "Subject", "Keywords")}
+    builder.set_metadata(**about, pages=len(pages), pages_without_text=", ".join(textless))
     return builder.build()
 
 
@@ -186,9 +181,8 @@ class _Piece:
 def _body_size(pages: Sequence[Sequence[Line]]) -> float:
     """Return the font size of most characters, rounded to half a point."""
     counts: Counter[float] = Counter()
-    for lines in pages:
-        for line in lines:
-            counts[round(line.size * 2) / 2] += len(line.text)
+    for line in chain.from_iterable(pages):
+        counts[round(line.size * 2) / 2] += len(line.text)
     return counts.most_common(1)[0][0] if counts else 10.0
 
 
@@ -222,7 +216,7 @@ def _region_pieces(lines: Sequence[Line], body: float) -> list[_Piece]:
 
 def _set_levels(pages: Sequence[Sequence[_Piece]]) -> None:
     """Set the level of each heading: 1 for the largest font size, at most 6."""
-    headings = [piece for pieces in pages for piece in pieces if piece.kind is BlockKind.HEADING]
+    headings = [each for each in chain.from_iterable(pages) if each.kind is BlockKind.HEADING]
     sizes = sorted({round(piece.size) for piece in headings}, reverse=True)
     for piece in headings:
         piece.level = min(sizes.index(round(piece.size)) + 1, 6)

@@ -313,9 +313,8 @@ def _continues(run: Sequence[Sequence[Line]], line: Line) -> bool:
     """Return True if a lone line is part of a cell: narrow, and close under the row above."""
     start = min(item.x0 for row in run for item in row)
     end = max(item.x1 for row in run for item in row)
-    lowest = min(item.y0 for item in run[-1])
-    near = lowest - line.y1 < line.size
-    return near and line.x0 >= start - 1 and line.x1 - line.x0 < 0.5 * (end - start)
+    is_near = min(item.y0 for item in run[-1]) - line.y1 < line.size
+    return is_near and line.x0 >= start - 1 and line.x1 - line.x0 < 0.5 * (end - start)
 
 
 def _table(run: Sequence[Sequence[Line]]) -> Table | None:

@@ -17,13 +17,12 @@ from kvasir.core.media_types import utf16_without_mark
 from kvasir.core.text import replace_control_characters
 from kvasir.core.types import Block, BlockKind, Document, Source
 
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
+_MARKS = {
+    "utf-8-sig": (codecs.BOM_UTF8,),
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
+"""Byte order marks by encoding; a UTF-32 mark may begin with a UTF-16 mark."""
 _SAMPLE = 65536
 _WESTERN_SHARE = 0.25
 _WITHOUT_WIDTH = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
@@ -37,9 +36,9 @@ def decode(data: bytes, declared: str | None = None) -> str:
 
     Line ends are kept; a byte order mark is removed.
     """
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return data[len(mark) :].decode(encoding, "replace")
+    for encoding, marks in _MARKS.items():
+        if data.startswith(marks):
+            return data.decode(encoding, "replace")
     for candidate in filter(None, (declared, utf16_without_mark(data) or "utf-8")):
         with suppress(UnicodeDecodeError, LookupError):
             return data.decode(candidate)
