@@ -803,11 +803,10 @@ class FlushedStore(MemoryStore):
         self.flush()
 
     def flush(self):
-        self.kept = dict(self._stored.chunks), dict(self._stored.vectors), dict(self._stored.terms)
+        self.kept = dict(self._stored.entries)
 
     def cut_power(self):
-        stored = self._stored
-        stored.chunks, stored.vectors, stored.terms = (dict(each) for each in self.kept)
+        self._stored.entries = dict(self.kept)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -119,8 +120,7 @@ def evaluate_answers(
     for passage in dataset.passages:
         uri = f"0/{dataset.name}/{passage.id}"
         texts[document_id(uri)] = to_document(passage, uri, "").text
-    store = make_store()
-    try:
+    with closing(make_store()) as store:
         started = perf_counter()
         _, languages = ingest_datasets([dataset], embedder, store, splitter, options, run)
         ingested = perf_counter()
@@ -136,8 +136,6 @@ def evaluate_answers(
             correct = not answer.refused and holds(answer.text, query.answers)
             cases.append(AnswerCase(query.text, query.answers, answer, correct))
             run.step("answer", len(cases), len(asked), "questions")
-    finally:
-        store.close()
     seconds = {"ingest": ingested - started, "answer": perf_counter() - ingested}
     return _summary(dataset, cases, len(off_topic), texts, seconds)
 

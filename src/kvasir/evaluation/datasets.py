@@ -56,33 +56,27 @@ class RetrievalDataset:
 def load_dataset(folder: str | Path, split: str = "test") -> RetrievalDataset:
     """Read a folder in BEIR's layout.
 
-    Args:
-        folder: The folder.
-        split: The name of a file in ``qrels/``, without ``.tsv``. A single file is used whatever
-            its name.
+    ``split`` is the name of a file in ``qrels/``, without ``.tsv``; a single file is used whatever
+    its name.
 
     Raises:
         RequestError: A file is missing, or a line is malformed; names the file and the line.
     """
     root = Path(folder)
     if not root.is_dir():
-        raise RequestError(
-            f"{root} is not a folder; give a folder with corpus.jsonl, queries.jsonl"
-        )
-    passages = _read_corpus(root / "corpus.jsonl")
+        advice = "give a folder with corpus.jsonl, queries.jsonl"
+        raise RequestError(f"{root} is not a folder; {advice}")
+    path = root / "corpus.jsonl"
+    passages = tuple(
+        Passage(key, _text(row, "title", path, number, default=""), text)
+        for number, row, key, text in _read_rows(path, "documents")
+    )
     queries = _read_queries(root / "queries.jsonl")
     qrels = _read_qrels(_qrels_path(root, split), {p.id for p in passages}, {q.id for q in queries})
     judged = tuple(query for query in queries if query.id in qrels)
     # Results are in the order of the questions.
     ordered = {query.id: qrels[query.id] for query in judged}
     return RetrievalDataset(root.name, passages, judged, ordered)
-
-
-def _read_corpus(path: Path) -> tuple[Passage, ...]:
-    return tuple(
-        Passage(key, _text(row, "title", path, number, default=""), text)
-        for number, row, key, text in _read_rows(path, "documents")
-    )
 
 
 def _read_queries(path: Path) -> tuple[EvaluationQuery, ...]:
@@ -123,12 +117,11 @@ def _read_qrels(path: Path, passages: set[str], queries: set[str]) -> dict[str, 
     qrels: dict[str, dict[str, int]] = {}
     for number, line in read_lines(path):
         columns = line.split("\t")
-        if number == 1 and _is_header(columns):
-            continue
+        if number == 1 and not columns[-1].strip().lstrip("-").isdigit():
+            continue  # The header.
         if len(columns) != 3:
-            raise malformed(
-                path, number, f"3 columns separated by tabs are needed, not {len(columns)}"
-            )
+            needed = "3 columns separated by tabs are needed"
+            raise malformed(path, number, f"{needed}, not {len(columns)}")
         query, passage, grade = (column.strip() for column in columns)
         if query not in queries:
             raise malformed(path, number, f"no question '{query}' in queries.jsonl")
@@ -141,10 +134,6 @@ def _read_qrels(path: Path, passages: set[str], queries: set[str]) -> dict[str, 
     if not qrels:
         raise RequestError(f"{path} holds no judgements")
     return qrels
-
-
-def _is_header(columns: list[str]) -> bool:
-    return not columns[-1].strip().lstrip("-").isdigit()
 
 
 def _text(

@@ -44,11 +44,6 @@ T = TypeVar("T", bound=BaseModel)
 # Failures are raised and reported here; the library would print them as well.
 logging.getLogger("instructor").setLevel(logging.CRITICAL)
 
-_FAITHFULNESS = "faithfulness"
-_RELEVANCY = "answer_relevancy"
-_PRECISION = "context_precision"
-_RECALL = "context_recall"
-
 # Errors that one question's length or wording can cause. Checked before connection errors,
 # because the client's timeout is one.
 _OF_ONE_QUESTION = (openai.APITimeoutError, openai.BadRequestError, openai.UnprocessableEntityError)
@@ -57,7 +52,7 @@ _OF_ONE_QUESTION = (openai.APITimeoutError, openai.BadRequestError, openai.Unpro
 class RagasJudge:
     """Grades answers with Ragas."""
 
-    metrics = (_FAITHFULNESS, _RELEVANCY, _PRECISION, _RECALL)
+    metrics = ("faithfulness", "answer_relevancy", "context_precision", "context_recall")
 
     def __init__(
         self,
@@ -137,12 +132,8 @@ class RagasJudge:
 
     async def _judge(self, cases: Sequence[JudgedCase], run: Run) -> list[Verdict]:
         grading = asyncio.ensure_future(self._grade_all(cases, run))
-        loop = asyncio.get_running_loop()
-
-        def cancel() -> None:
-            loop.call_soon_threadsafe(grading.cancel)
-
-        with run.stop.calling(cancel):
+        call_soon = asyncio.get_running_loop().call_soon_threadsafe
+        with run.stop.calling(lambda: call_soon(grading.cancel)):
             return await grading
 
     async def _grade_all(self, cases: Sequence[JudgedCase], run: Run) -> list[Verdict]:
@@ -235,14 +226,14 @@ class _Graders:
 
     def ask(self, case: JudgedCase) -> Iterator[tuple[str, Awaitable[Any]]]:
         """Yield the metrics that apply to a case."""
-        contexts = list(case.contexts)
-        if case.answer and contexts:
-            yield _FAITHFULNESS, self._faithfulness.ascore(case.question, case.answer, contexts)
-        if case.answer:
-            yield _RELEVANCY, self._relevancy.ascore(case.question, case.answer)
+        question, answer, contexts = case.question, case.answer, list(case.contexts)
+        if answer and contexts:
+            yield "faithfulness", self._faithfulness.ascore(question, answer, contexts)
+        if answer:
+            yield "answer_relevancy", self._relevancy.ascore(question, answer)
         if case.reference and contexts:
-            yield _PRECISION, self._precision.ascore(case.question, case.reference, contexts)
-            yield _RECALL, self._recall.ascore(case.question, contexts, case.reference)
+            yield "context_precision", self._precision.ascore(question, case.reference, contexts)
+            yield "context_recall", self._recall.ascore(question, contexts, case.reference)
 
 
 class _Server(InstructorBaseRagasLLM):

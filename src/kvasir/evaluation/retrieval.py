@@ -8,6 +8,7 @@ chunk.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir.answering.retrieval import CANDIDATES, RERANK_CANDIDATES, Retriever
+from kvasir.core.batches import batches
 from kvasir.core.deadline import check
 from kvasir.core.errors import ConflictError, RequestError
 from kvasir.core.protocols import Embedder, Optimizable, Reranker, Splitter, VectorStore
@@ -128,8 +130,7 @@ def evaluate_retrieval(
         raise RequestError("give at least one folder with corpus.jsonl, queries.jsonl and qrels/")
     run = run or Run()
     options = options or RetrievalOptions()
-    store = make_store()
-    try:
+    with closing(make_store()) as store:
         started = perf_counter()
         owners, languages = ingest_datasets(datasets, embedder, store, splitter, options, run)
         ingested = perf_counter()
@@ -137,8 +138,6 @@ def evaluate_retrieval(
         rankings = _search(datasets, retriever, owners, options, run)
         searched = perf_counter()
         chunks = store.count()
-    finally:
-        store.close()
     seconds = {"ingest": ingested - started, "search": searched - ingested}
     results = tuple(_score(*pair) for pair in zip(datasets, rankings, strict=True))
     pooled = {
@@ -183,22 +182,22 @@ def ingest_datasets(
         raise ConflictError("the collection for an evaluation must be empty")
     owners: dict[str, tuple[int, str]] = {}
     languages: set[str] = set()
-    total = sum(len(dataset.passages) for dataset in datasets)
     everything = [(n, passage) for n, data in enumerate(datasets) for passage in data.passages]
-    for start in range(0, total, _DOCUMENTS_AT_ONCE):
+    done = 0
+    for batch in batches(everything, _DOCUMENTS_AT_ONCE):
         check("evaluating")
         chunks: list[Chunk] = []
-        for number, passage in everything[start : start + _DOCUMENTS_AT_ONCE]:
-            document = to_document(
-                passage, f"{number}/{datasets[number].name}/{passage.id}", options.language
-            )
+        for number, passage in batch:
+            uri = f"{number}/{datasets[number].name}/{passage.id}"
+            document = to_document(passage, uri, options.language)
             owners[document.id] = number, passage.id
             languages.add(str(document.metadata["language"]))
             chunks += splitter.split(document)
         if chunks:
             passages = [chunk.passage for chunk in chunks]
             store.upsert(chunks, run.call(partial(embedder.embed_documents, passages)))
-        run.step("ingest", min(start + _DOCUMENTS_AT_ONCE, total), total, "documents")
+        done += len(batch)
+        run.step("ingest", done, len(everything), "documents")
     if isinstance(store, Optimizable):
         store.optimize(wait=True, stop=run.stop)
     return owners, languages - {UNKNOWN}
@@ -230,13 +229,12 @@ def _search(
     """Return the ranking of each data set: query id -> document id -> score."""
     total = sum(len(dataset.queries) for dataset in datasets)
     done = 0
-    rankings: list[dict[str, dict[str, float]]] = []
+    rankings = []
     # All candidates: the metrics need ten documents, and several chunks may be of one document.
     search = replace(options.search, top_k=max(options.candidates, options.search.top_k, DEPTH))
     for number, dataset in enumerate(datasets):
         ranked: dict[str, dict[str, float]] = {}
-        for start in range(0, len(dataset.queries), _QUERIES_AT_ONCE):
-            queries = dataset.queries[start : start + _QUERIES_AT_ONCE]
+        for queries in batches(dataset.queries, _QUERIES_AT_ONCE):
             texts = [query.text for query in queries]
             found = run.call(partial(retriever.retrieve_many, texts, search))
             for query, hits in zip(queries, found, strict=True):
