@@ -188,7 +188,7 @@ class App:
 
     def load_questions(self, path: Path | str) -> list[str]:
         """Read a file of questions: JSON lines with ``question`` or ``text``, or one a line."""
-        from kvasir.evaluation.answers import load_questions
+        from kvasir.evaluation.datasets import load_questions
 
         return load_questions(path)
 

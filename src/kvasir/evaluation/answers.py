@@ -15,14 +15,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 
 from kvasir.answering.answers import Answerer
 from kvasir.answering.citations import FindVersion
 from kvasir.answering.retrieval import Retriever
 from kvasir.core.deadline import check
-from kvasir.core.errors import RequestError
 from kvasir.core.ledger import DocumentVersion
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.run import Run
@@ -30,7 +28,6 @@ from kvasir.core.text import count_words, has_cjk
 from kvasir.core.types import Answer, document_id
 from kvasir.core.wire import OMITTED
 from kvasir.evaluation.datasets import EvaluationQuery, RetrievalDataset
-from kvasir.evaluation.json_lines import malformed, parse_line, read_lines
 from kvasir.evaluation.retrieval import (
     RetrievalOptions,
     ingest_datasets,
@@ -65,7 +62,6 @@ class AnswersResult:
     """The figures of a run.
 
     Attributes:
-        name: The data set.
         answer_recall: Share of the questions whose answer contains a gold one, 0..1; a refused
             question counts as wrong. None without gold answers.
         words: Mean length of the answers given, in words, without markers.
@@ -75,8 +71,8 @@ class AnswersResult:
         citation_validity: Share of citations whose quote is in its document, 0..1.
         cited: Share of the answers given that have a citation, 0..1.
         removed_citations: Number of removed markers.
-        seconds: Time by stage: ``ingest``, ``answer``.
         questions: Number of questions with a gold answer.
+        seconds: Time by stage: ``ingest``, ``answer``.
         cases: Every question with its answer, on-topic ones first; not in the JSON form.
     """
 
@@ -201,26 +197,3 @@ def without_markers(answer: Answer) -> str:
     markers = {str(number) for number in range(1, len(answer.hits) + 1)}
     markers.update(str(citation.marker) for citation in answer.citations)
     return _MARKER.sub(lambda match: "" if match[1] in markers else match[0], answer.text).strip()
-
-
-def load_questions(path: str | Path) -> list[str]:
-    """Read questions: JSON lines with ``question`` or ``text``, or one question a line.
-
-    Raises:
-        RequestError: The file is missing, empty or malformed; names the line.
-    """
-    file = Path(path)
-    questions: list[str] = []
-    for number, line in read_lines(file):
-        text = line.strip()
-        if text.startswith("{"):
-            row = parse_line(file, number, text)
-            found = row.get("question", row.get("text"))
-            if not isinstance(found, str):
-                raise malformed(file, number, "'question' must be there, as text")
-            text = found
-        if text.strip():
-            questions.append(text.strip())
-    if not questions:
-        raise RequestError(f"{file} holds no questions")
-    return questions

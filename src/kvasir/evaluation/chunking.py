@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 
@@ -39,7 +40,7 @@ from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Document, document_id
 from kvasir.core.wire import OMITTED
-from kvasir.evaluation.json_lines import malformed, read_json_lines
+from kvasir.evaluation.datasets import malformed, read_json_lines
 from kvasir.evaluation.retrieval import RetrievalOptions, make_retriever
 from kvasir.language.detect import UNKNOWN, detect
 
@@ -78,8 +79,6 @@ class ChunkingResult:
     Attributes:
         metrics: The mean over all questions of each of ``METRICS``, 0..1.
         corpora: The same by corpus.
-        questions: Number of questions.
-        chunks: Number of chunks.
         characters: Mean length of a chunk.
         seconds: Time by stage: ``split``, and ``retrieve`` with the embedding.
         per_question: Metric -> float64 [questions]; not in the JSON form.
@@ -145,17 +144,14 @@ def evaluate_chunking(
         raise RequestError(f"top_k must be at least 1, not {top_k}")
     run = run or Run()
     started = perf_counter()
-    chunks: list[Chunk] = []
+    by_document: dict[str, list[Chunk]] = {}
     for done, document in enumerate(dataset.documents, 1):
-        chunks += splitter.split(document)
+        by_document[document.id] = splitter.split(document)
         run.step("split", done, len(dataset.documents), "documents")
     split = perf_counter()
-    texts = [question.text for question in dataset.questions]
-    found = retrieve(chunks, texts, top_k)
+    chunks = list(chain.from_iterable(by_document.values()))
+    found = retrieve(chunks, [question.text for question in dataset.questions], top_k)
     retrieved = perf_counter()
-    by_document: dict[str, list[Chunk]] = {}
-    for chunk in chunks:
-        by_document.setdefault(chunk.document_id, []).append(chunk)
     scores = np.array(
         [
             _scores(question, hits, by_document.get(question.document_id, ()))
@@ -169,7 +165,7 @@ def evaluate_chunking(
         per_question={name: scores[:, column] for column, name in enumerate(METRICS)},
         questions=len(dataset.questions),
         chunks=len(chunks),
-        characters=float(np.mean([len(chunk.text) for chunk in chunks])) if chunks else 0.0,
+        characters=sum(len(chunk.text) for chunk in chunks) / max(len(chunks), 1),
         seconds={"split": split - started, "retrieve": retrieved - split},
     )
 

@@ -1,21 +1,21 @@
-"""Read evaluation data in BEIR's layout.
+"""Read evaluation data: folders in BEIR's layout, and files of JSON lines.
 
-A folder holds ``corpus.jsonl`` (``_id``, ``text`` and usually ``title``), ``queries.jsonl``
-(``_id``, ``text``, optionally ``answers``) and ``qrels/test.tsv`` with a header line
-(``query-id``, ``corpus-id``, ``score``).
+A folder in BEIR's layout holds ``corpus.jsonl`` (``_id``, ``text`` and usually ``title``),
+``queries.jsonl`` (``_id``, ``text``, optionally ``answers``) and ``qrels/test.tsv`` with a header
+line (``query-id``, ``corpus-id``, ``score``).
 
 Source: https://github.com/beir-cellar/beir/wiki/Load-your-custom-dataset
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kvasir.core.errors import RequestError
-from kvasir.evaluation.json_lines import malformed, read_json_lines, read_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,6 @@ class RetrievalDataset:
 
     Attributes:
         name: The folder's name.
-        passages: The corpus, in the file's order.
         queries: The judged questions, in the file's order.
         qrels: Question id -> passage id -> grade.
     """
@@ -77,6 +76,28 @@ def load_dataset(folder: str | Path, split: str = "test") -> RetrievalDataset:
     # Results are in the order of the questions.
     ordered = {query.id: qrels[query.id] for query in judged}
     return RetrievalDataset(root.name, passages, judged, ordered)
+
+
+def load_questions(path: str | Path) -> list[str]:
+    """Read questions: JSON lines with ``question`` or ``text``, or one question a line.
+
+    Raises:
+        RequestError: The file is missing, empty or malformed; names the line.
+    """
+    file = Path(path)
+    questions: list[str] = []
+    for number, line in _read_lines(file):
+        text: Any = line.strip()
+        if text.startswith("{"):
+            row = _parse_line(file, number, text)
+            text = row.get("question", row.get("text"))
+            if not isinstance(text, str):
+                raise malformed(file, number, "'question' must be there, as text")
+        if text.strip():
+            questions.append(text.strip())
+    if not questions:
+        raise RequestError(f"{file} holds no questions")
+    return questions
 
 
 def _read_queries(path: Path) -> tuple[EvaluationQuery, ...]:
@@ -115,7 +136,7 @@ def _qrels_path(root: Path, split: str) -> Path:
 
 def _read_qrels(path: Path, passages: set[str], queries: set[str]) -> dict[str, dict[str, int]]:
     qrels: dict[str, dict[str, int]] = {}
-    for number, line in read_lines(path):
+    for number, line in _read_lines(path):
         columns = line.split("\t")
         if number == 1 and not columns[-1].strip().lstrip("-").isdigit():
             continue  # The header.
@@ -145,3 +166,46 @@ def _text(
     if not isinstance(value, str):
         raise malformed(path, number, f"'{key}' must be a text, not {value!r}")
     return value
+
+
+def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a UTF-8 file that are not blank, with their numbers from 1.
+
+    Only a line feed ends a line: text may contain Unicode's other line separators.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line.rstrip("\r\n")
+    except FileNotFoundError:
+        raise RequestError(f"{path} is missing") from None
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{path} is not UTF-8 text: {error.reason}") from error
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise malformed(path, number, f"not valid JSON ({error.msg})") from error
+    if not isinstance(row, dict):
+        raise malformed(path, number, "a JSON object is needed")
+    return row
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the objects of a file with their line numbers from 1, without blank lines.
+
+    Raises:
+        RequestError: The file cannot be read, or a line is not a JSON object.
+    """
+    for number, line in _read_lines(path):
+        yield number, _parse_line(path, number, line)
+
+
+def malformed(path: Path, number: int, problem: str) -> RequestError:
+    """Return the error for a line that cannot be used."""
+    return RequestError(f"{path}, line {number}: {problem}")

@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -90,23 +91,15 @@ class RagasJudge:
                 )
         root = base_url.rstrip("/")
         self._base_url = root if urlsplit(root).path else f"{root}/v1"
-        self._model = model
         self._api_key = api_key or "none"  # The client insists on one; most local servers do not.
-        self._sampling = {"max_tokens": max_tokens} | (
-            {} if temperature is None else {"temperature": temperature}
-        )
-        self._embedder = embedder
-        self._workers = workers
-        self._timeout = timeout
-        self._retries = retries
+        self._model, self._embedder = model, embedder
+        self._sampling: dict[str, Any] = {"max_tokens": max_tokens}
+        if temperature is not None:
+            self._sampling["temperature"] = temperature
+        self._workers, self._timeout, self._retries = workers, timeout, retries
 
     def check(self) -> None:
-        """Check that the server can be reached and accepts the key.
-
-        Raises:
-            ComponentError: It cannot be reached.
-            SettingsError: It refuses the key.
-        """
+        """Check that the server can be reached and accepts the key."""
         headers = {"Authorization": f"Bearer {self._api_key}"}
         try:
             # Not every server lists its models: any reply except a refusal is accepted.
@@ -119,11 +112,7 @@ class RagasJudge:
     def judge(self, cases: Sequence[JudgedCase], run: Run) -> list[Verdict]:
         """Grade questions, several at once; not from within a running event loop.
 
-        Raises:
-            StoppedError: The run was stopped; requests under way are given up.
-            ComponentError: The server cannot be reached, or failed.
-            SettingsError: It refuses the key.
-            ModelNotFoundError: It does not have the model.
+        A stop gives up the requests under way.
         """
         try:
             return asyncio.run(self._judge(cases, run))
@@ -132,8 +121,12 @@ class RagasJudge:
 
     async def _judge(self, cases: Sequence[JudgedCase], run: Run) -> list[Verdict]:
         grading = asyncio.ensure_future(self._grade_all(cases, run))
-        call_soon = asyncio.get_running_loop().call_soon_threadsafe
-        with run.stop.calling(lambda: call_soon(grading.cancel)):
+        loop = asyncio.get_running_loop()
+
+        def cancel() -> None:
+            loop.call_soon_threadsafe(grading.cancel)
+
+        with run.stop.calling(cancel):
             return await grading
 
     async def _grade_all(self, cases: Sequence[JudgedCase], run: Run) -> list[Verdict]:
@@ -143,11 +136,9 @@ class RagasJudge:
             timeout=self._timeout,
             max_retries=self._retries,
         )
-        patched = instructor.from_openai(client, mode=instructor.Mode.JSON)
-        graders = _Graders(
-            _Server(patched, self._model, self._sampling, self._retries),
-            _Embeddings(self._embedder),
-        )
+        create = instructor.from_openai(client, mode=instructor.Mode.JSON).chat.completions.create
+        ask = partial(create, model=self._model, max_retries=self._retries, **self._sampling)
+        graders = _Graders(_Server(ask), _Embeddings(self._embedder))
         places = asyncio.Semaphore(self._workers)
         done = 0
 
@@ -175,8 +166,7 @@ class RagasJudge:
             try:
                 value = float((await asking).value)
             except (openai.APIError, InstructorError) as error:
-                fatal = self._fatal(error)
-                if fatal is not None:
+                if fatal := self._fatal(error):
                     raise fatal from error
                 failures[name] = _reason(error)
                 continue
@@ -239,11 +229,8 @@ class _Graders:
 class _Server(InstructorBaseRagasLLM):
     """The language model behind Ragas' metrics."""
 
-    def __init__(self, client: Any, model: str, sampling: dict[str, float], retries: int) -> None:
-        self._client = client
-        self._model = model
-        self._sampling = sampling
-        self._retries = retries
+    def __init__(self, ask: Callable[..., Awaitable[Any]]) -> None:
+        self._ask = ask
 
     def generate(self, prompt: str, response_model: type[T]) -> T:
         """Ask and wait; not used by these metrics."""
@@ -251,14 +238,8 @@ class _Server(InstructorBaseRagasLLM):
 
     async def agenerate(self, prompt: str, response_model: type[T]) -> T:
         """Ask for a reply of the model's type."""
-        reply = await self._client.chat.completions.create(
-            model=self._model,
-            messages=[{"role": "user", "content": prompt}],
-            response_model=response_model,
-            max_retries=self._retries,
-            **self._sampling,
-        )
-        return cast(T, reply)
+        messages = [{"role": "user", "content": prompt}]
+        return cast(T, await self._ask(messages=messages, response_model=response_model))
 
 
 class _Embeddings(BaseRagasEmbedding):

@@ -59,11 +59,8 @@ class DatasetResult:
     """The metrics of one data set.
 
     Attributes:
-        name: The data set.
-        documents: Number of documents.
         metrics: The mean over its questions of each metric, 0..1.
         intervals: The 95 % bootstrap interval of each mean, as (low, high).
-        queries: Number of questions.
         per_query: Metric -> float64 [queries], in the order of ``query_ids``; not in the JSON form.
         query_ids: Ids of the questions; not in the JSON form.
     """
@@ -148,10 +145,7 @@ def evaluate_retrieval(
 
 
 def to_document(passage: Passage, uri: str, language: str | None = None) -> Document:
-    """Return a passage as a document, like an extractor.
-
-    Its metadata has the language; None detects it.
-    """
+    """Return a passage as a document, like an extractor; ``language`` None detects it."""
     title = passage.title.strip()
     text = f"{title}\n\n{passage.text}" if title else passage.text
     start = len(text) - len(passage.text)
@@ -227,8 +221,7 @@ def _search(
     run: Run,
 ) -> list[dict[str, dict[str, float]]]:
     """Return the ranking of each data set: query id -> document id -> score."""
-    total = sum(len(dataset.queries) for dataset in datasets)
-    done = 0
+    total, done = sum(len(dataset.queries) for dataset in datasets), 0
     rankings = []
     # All candidates: the metrics need ten documents, and several chunks may be of one document.
     search = replace(options.search, top_k=max(options.candidates, options.search.top_k, DEPTH))

@@ -123,10 +123,11 @@ class SearchContract(OpenedStores):
 
     def test_awkward_values_match_only_themselves(self, store: VectorStore) -> None:
         chunks = [make_chunk(i, metadata={"v": value}) for i, value in enumerate(AWKWARD_VALUES)]
-        filters: list[Filter] = [Comparison("v", "not in", AWKWARD_VALUES[:15])]
+        filters: list[Filter] = []
         for value in AWKWARD_VALUES:
             filters += [Comparison("v", operator, value) for operator in ("==", "!=")]
             filters.append(Comparison("v", "in", (value, "absent")))
+        filters.append(Comparison("v", "not in", AWKWARD_VALUES[:15]))
         check_filters(store, chunks, filters)
 
     def test_awkward_field_names_are_fields_like_others(self, store: VectorStore) -> None:
