@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from kvasir.answering.refinement import Refiner
     from kvasir.core.reports import ConversionReport
     from kvasir.evaluation.answers import AnswersResult as AnswersResult
+    from kvasir.evaluation.compare import Measured as Measured
     from kvasir.evaluation.compare import MetricComparison as MetricComparison
     from kvasir.evaluation.judges import Judge
     from kvasir.evaluation.judges import Judgement as Judgement
     from kvasir.evaluation.runner import EvaluationRunner
-    from kvasir.evaluation.runner import Measured as Measured
     from kvasir.ingesting.extraction import ExtractionPool
     from kvasir.ingesting.pipeline import IngestPipeline
     from kvasir.ingesting.sources import Input

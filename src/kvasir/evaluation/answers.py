@@ -28,12 +28,7 @@ from kvasir.core.text import count_words, has_cjk
 from kvasir.core.types import Answer, document_id
 from kvasir.core.wire import OMITTED
 from kvasir.evaluation.datasets import EvaluationQuery, RetrievalDataset
-from kvasir.evaluation.retrieval import (
-    RetrievalOptions,
-    ingest_datasets,
-    make_retriever,
-    to_document,
-)
+from kvasir.evaluation.retrieval import RetrievalOptions, ingest_datasets, to_document
 
 MakeAnswerer = Callable[[Retriever, FindVersion], Answerer]
 """Make the answerer to measure from a retriever and the documents' texts by id."""
@@ -44,12 +39,7 @@ _MARKER = re.compile(r"\s*\[(\d+)\]")
 
 @dataclass(frozen=True, slots=True)
 class AnswerCase:
-    """One question and its answer.
-
-    Attributes:
-        gold: Accepted answers; empty for an off-topic question.
-        correct: Whether the answer contains a gold answer.
-    """
+    """One question, its ``gold`` answers (none if it is off-topic), and whether one is found."""
 
     question: str
     gold: tuple[str, ...]
@@ -118,10 +108,9 @@ def evaluate_answers(
         texts[document_id(uri)] = to_document(passage, uri, "").text
     with closing(make_store()) as store:
         started = perf_counter()
-        _, languages = ingest_datasets([dataset], embedder, store, splitter, options, run)
+        retriever, _ = ingest_datasets([dataset], embedder, store, splitter, options, run)
         ingested = perf_counter()
         versions = {document: DocumentVersion(text) for document, text in texts.items()}
-        retriever = make_retriever(embedder, store, languages, options)
         answerer = make_answerer(retriever, versions.get)
         asked = [*dataset.queries, *(EvaluationQuery("", text) for text in off_topic)]
         cases: list[AnswerCase] = []

@@ -19,13 +19,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.answering.refusal import (
-    DEFAULT_CALIBRATION,
-    FEATURES,
-    Calibration,
-    EvidenceReader,
-    Features,
-)
+from kvasir.answering.refusal import DEFAULT_CALIBRATION, Calibration, EvidenceReader, Features
 from kvasir.answering.retrieval import Retriever
 from kvasir.core.deadline import check
 from kvasir.core.errors import TooFewQuestionsError
@@ -64,7 +58,6 @@ class Fitted:
     """A decision that was fitted to a collection, and whether it is kept.
 
     Attributes:
-        calibration: The decision, with its report.
         gained: Whether it is better than the start.
         drawbacks: What it does worse than the start, in words; empty without a gain.
         kept: Whether the collection uses it from now on.
@@ -107,11 +100,8 @@ def calibrate(
         questions = given or (getattr(made, kind) if made else ())
         return read_features(questions, retriever, reader, top_k=top_k, run=run, stage=kind)
 
-    calibration = fit(
-        features("answered", answered),
-        features("unanswered", unanswered),
-        most_refused=MOST_REFUSED if answered else MOST_REFUSED_MADE,
-    )
+    rows = features("answered", answered), features("unanswered", unanswered)
+    calibration = fit(*rows, most_refused=MOST_REFUSED if answered else MOST_REFUSED_MADE)
     return decide(calibration, all_given=made is None, apply=apply)
 
 
@@ -187,7 +177,7 @@ def read_features(
         if hits:
             rows.append(reader.read(question, hits).vector())
         run.step(stage, number, len(questions), "questions")
-    return np.stack(rows) if rows else np.zeros((0, len(FEATURES)))
+    return np.stack(rows) if rows else np.zeros((0, len(DEFAULT_CALIBRATION.features)))
 
 
 def fit(
@@ -229,7 +219,6 @@ def fit(
         model = _logistic(features[rest], truth[rest], start)
         held_out[~rest] = model.probabilities(features[~rest])
     threshold = _best_threshold(held_out, truth, most_refused)
-    final = _logistic(features, truth, start)
     before = start.probabilities(features) < start.threshold
     after = held_out < threshold
     asked = truth == 1
@@ -243,6 +232,7 @@ def fit(
     }
     if _errors(after, asked) >= _errors(before, asked):
         return replace(start, report=report | {SHIPPED_STAYS: 1.0})
+    final = _logistic(features, truth, start)
     return replace(final, threshold=threshold, report=report | {SHIPPED_STAYS: 0.0})
 
 

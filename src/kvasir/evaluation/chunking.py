@@ -210,7 +210,7 @@ class StoreSearch:
             for batch, vectors in _embed(chunks, self.embedder, self.run):
                 store.upsert(batch, vectors)
             languages = {str(chunk.metadata.get("language", UNKNOWN)) for chunk in chunks}
-            retriever = make_retriever(self.embedder, store, languages - {UNKNOWN}, self.options)
+            retriever = make_retriever(self.embedder, store, languages, self.options)
             search = replace(self.options.search, top_k=top_k)
             found = self.run.call(partial(retriever.retrieve_many, questions, search))
         return [[hit.chunk for hit in hits] for hits in found]

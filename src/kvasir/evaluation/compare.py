@@ -22,7 +22,8 @@ from kvasir.evaluation.metrics import bootstrap_means
 PerQuestion = Mapping[str, NDArray[np.float64]]
 """Metric -> float64 [questions]; NaN where the metric does not apply to a question."""
 
-_FEW = 50
+LEADING = {"retrieval": "ndcg@10", "answers": "answer_recall"}
+"""The metric of a comparison's conclusion, by the kind of measurement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +87,34 @@ def paired_bootstrap(
 
 @dataclass(frozen=True, slots=True)
 class MetricComparison:
-    """One metric of two runs.
-
-    Attributes:
-        a: Mean of the first run, over the ``questions`` with a value in both; ``b`` of the second.
-    """
+    """One metric of two runs: their means over the ``questions`` with a value in both."""
 
     a: float
     b: float
     questions: int
     comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One side of a comparison: figures by question, seconds by stage, chunks if counted."""
+
+    per_question: PerQuestion
+    seconds: dict[str, float]
+    chunks: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonResult:
+    """Two settings on the same questions; ``conclusion`` is a sentence about a leading metric."""
+
+    what: str
+    dataset: str
+    a: Measured
+    b: Measured
+    metrics: dict[str, MetricComparison]
+    leading: str
+    conclusion: str
 
 
 def compare_runs(a: PerQuestion, b: PerQuestion) -> dict[str, MetricComparison]:
@@ -115,6 +134,14 @@ def compare_runs(a: PerQuestion, b: PerQuestion) -> dict[str, MetricComparison]:
             found = paired_bootstrap(first, second)
             compared[name] = MetricComparison(*means, len(first), found)
     return compared
+
+
+def compare(what: str, dataset: str, a: Measured, b: Measured) -> ComparisonResult:
+    """Compare two sides question by question, by a paired bootstrap."""
+    metrics = compare_runs(a.per_question, b.per_question)
+    leading = LEADING[what] if LEADING[what] in metrics else next(iter(metrics))
+    conclusion = conclude(leading, metrics[leading])
+    return ComparisonResult(what, dataset, a, b, metrics, leading, conclusion)
 
 
 def answers_per_question(
@@ -151,7 +178,7 @@ def conclude(name: str, compared: MetricComparison) -> str:
             f"{_share(found.p_value)} cases."
         )
     advice = ""
-    if compared.questions < _FEW:
+    if compared.questions < 50:
         few = f"There are only {compared.questions} questions"
         advice = f" {few}: more of them show smaller differences."
     return (

@@ -41,7 +41,6 @@ class RetrievalDataset:
     """A corpus, its questions and their judgements.
 
     Attributes:
-        name: The folder's name.
         queries: The judged questions, in the file's order.
         qrels: Question id -> passage id -> grade.
     """
@@ -67,8 +66,8 @@ def load_dataset(folder: str | Path, split: str = "test") -> RetrievalDataset:
         raise RequestError(f"{root} is not a folder; {advice}")
     path = root / "corpus.jsonl"
     passages = tuple(
-        Passage(key, _text(row, "title", path, number, default=""), text)
-        for number, row, key, text in _read_rows(path, "documents")
+        Passage(row["_id"], row["title"], row["text"])
+        for _, row in _read_rows(path, "documents", "_id", "text", "title")
     )
     queries = _read_queries(root / "queries.jsonl")
     qrels = _read_qrels(_qrels_path(root, split), {p.id for p in passages}, {q.id for q in queries})
@@ -102,23 +101,28 @@ def load_questions(path: str | Path) -> list[str]:
 
 def _read_queries(path: Path) -> tuple[EvaluationQuery, ...]:
     queries: list[EvaluationQuery] = []
-    for number, row, key, text in _read_rows(path, "questions"):
+    for number, row in _read_rows(path, "questions", "_id", "text"):
         answers = row.get("answers", [])
         if not isinstance(answers, list) or not all(isinstance(item, str) for item in answers):
             raise malformed(path, number, "'answers' must be a list of texts")
-        queries.append(EvaluationQuery(key, text, tuple(answers)))
+        queries.append(EvaluationQuery(row["_id"], row["text"], tuple(answers)))
     return tuple(queries)
 
 
-def _read_rows(path: Path, kind: str) -> Iterator[tuple[int, dict[str, Any], str, str]]:
-    """Yield each row's line number, the row, its unique ``_id`` and its ``text``."""
+def _read_rows(path: Path, kind: str, *texts: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each row with its line number; its ``_id`` is unique, and the fields are ``texts``."""
     known: set[str] = set()
     for number, row in read_json_lines(path):
-        key = _text(row, "_id", path, number)
-        if key in known:
-            raise malformed(path, number, f"the _id '{key}' stands here a second time")
-        known.add(key)
-        yield number, row, key, _text(row, "text", path, number)
+        row.setdefault("title", "")
+        if isinstance(row.get("_id"), int):
+            row["_id"] = str(row["_id"])
+        for key in texts:
+            if not isinstance(row.get(key), str):
+                raise malformed(path, number, f"'{key}' must be a text, not {row.get(key)!r}")
+        if row["_id"] in known:
+            raise malformed(path, number, f"the _id '{row['_id']}' stands here a second time")
+        known.add(row["_id"])
+        yield number, row
     if not known:
         raise RequestError(f"{path} holds no {kind}")
 
@@ -155,17 +159,6 @@ def _read_qrels(path: Path, passages: set[str], queries: set[str]) -> dict[str, 
     if not qrels:
         raise RequestError(f"{path} holds no judgements")
     return qrels
-
-
-def _text(
-    row: dict[str, Any], key: str, path: Path, number: int, default: str | None = None
-) -> str:
-    value = row.get(key, default)
-    if isinstance(value, int) and key == "_id":
-        return str(value)
-    if not isinstance(value, str):
-        raise malformed(path, number, f"'{key}' must be a text, not {value!r}")
-    return value
 
 
 def _read_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -26,7 +26,7 @@ from kvasir.core.run import Run
 from kvasir.core.types import Block, BlockKind, Chunk, Document, Hit, SearchRequest, document_id
 from kvasir.core.wire import OMITTED
 from kvasir.evaluation.datasets import Passage, RetrievalDataset
-from kvasir.evaluation.metrics import DEPTH, confidence_intervals, mean, per_query
+from kvasir.evaluation.metrics import DEPTH, METRICS, confidence_intervals, mean, per_query
 from kvasir.language.detect import UNKNOWN, detect
 
 _DOCUMENTS_AT_ONCE = 256
@@ -61,8 +61,7 @@ class DatasetResult:
     Attributes:
         metrics: The mean over its questions of each metric, 0..1.
         intervals: The 95 % bootstrap interval of each mean, as (low, high).
-        per_query: Metric -> float64 [queries], in the order of ``query_ids``; not in the JSON form.
-        query_ids: Ids of the questions; not in the JSON form.
+        per_query: Metric -> float64 [queries], in the order of ``query_ids``.
     """
 
     name: str
@@ -80,9 +79,7 @@ class RetrievalResult:
 
     Attributes:
         metrics: The mean of each metric over the questions of all data sets, 0..1.
-        computed: Names of properties that the JSON form has too.
         datasets: One result for each data set, in the order given.
-        chunks: Number of chunks in the collection.
         seconds: Seconds by stage: ``ingest`` and ``search``.
     """
 
@@ -129,18 +126,14 @@ def evaluate_retrieval(
     options = options or RetrievalOptions()
     with closing(make_store()) as store:
         started = perf_counter()
-        owners, languages = ingest_datasets(datasets, embedder, store, splitter, options, run)
+        retriever, owners = ingest_datasets(datasets, embedder, store, splitter, options, run)
         ingested = perf_counter()
-        retriever = make_retriever(embedder, store, languages, options)
         rankings = _search(datasets, retriever, owners, options, run)
         searched = perf_counter()
         chunks = store.count()
     seconds = {"ingest": ingested - started, "search": searched - ingested}
     results = tuple(_score(*pair) for pair in zip(datasets, rankings, strict=True))
-    pooled = {
-        name: np.concatenate([part.per_query[name] for part in results])
-        for name in results[0].metrics
-    }
+    pooled = {name: np.concatenate([part.per_query[name] for part in results]) for name in METRICS}
     return RetrievalResult(mean(pooled), results, chunks, seconds)
 
 
@@ -162,12 +155,10 @@ def ingest_datasets(
     splitter: Splitter,
     options: RetrievalOptions,
     run: Run,
-) -> tuple[dict[str, tuple[int, str]], set[str]]:
-    """Write the documents of data sets to an empty store.
+) -> tuple[Retriever, dict[str, tuple[int, str]]]:
+    """Write the documents of data sets to an empty store, and return its retriever.
 
-    Returns:
-        Document id -> (index of the data set, the document's id in it), and the documents'
-        languages.
+    The second part is document id -> (index of the data set, the document's id in it).
 
     Raises:
         ConflictError: The store is not empty.
@@ -194,7 +185,7 @@ def ingest_datasets(
         run.step("ingest", done, len(everything), "documents")
     if isinstance(store, Optimizable):
         store.optimize(wait=True, stop=run.stop)
-    return owners, languages - {UNKNOWN}
+    return make_retriever(embedder, store, languages, options), owners
 
 
 def make_retriever(
@@ -205,7 +196,7 @@ def make_retriever(
         embedder,
         store,
         options.reranker,
-        languages=sorted(languages),
+        languages=sorted(languages - {UNKNOWN}),
         language=options.language,
         alpha=options.alpha,
         candidates=options.candidates,
@@ -246,12 +237,12 @@ def _by_document(
     Documents of other data sets are never relevant, but they take ranks. Their ids get a prefix,
     because two data sets may use the same id.
     """
-    scores: dict[str, float] = {}
+    keys = []
     for hit in hits:
         owner, own_id = owners[hit.chunk.document_id]
-        scores.setdefault(own_id if owner == number else f"\0{owner}\0{own_id}", hit.score)
+        keys.append(own_id if owner == number else f"\0{owner}\0{own_id}")
+    ranked = list(dict.fromkeys(keys))[:DEPTH]
     # The metrics order equal scores by id; scores from the rank keep the order of the hits.
-    ranked = sorted(scores, key=lambda key: -scores[key])[:DEPTH]
     return {key: 1.0 / rank for rank, key in enumerate(ranked, 1)}
 
 

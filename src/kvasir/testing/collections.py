@@ -319,19 +319,11 @@ class CollectionContract:
         collection.keep_calibration(DEFAULT_CALIBRATION)
         texts = [f"{QUESTION} {number}" for number in range(40)]
         report = collection.ingest(upload(MEAD, TEXTS[MEAD]), upload("upload:nothing.txt", ""))
-        returned = [
-            *collection.search(QUESTION),
-            collection.ask(QUESTION),
-            *collection.stream(QUESTION),
-            collection.record(),
-            *collection.documents(),
-            collection.document(MEAD),
-            report,
-            collection.inspect(),
-            collection.repair(),
-            collection.copy(copy_address, name="copied"),
-            collection.calibrate(texts, texts, apply=False),
-        ]
+        returned = [*collection.search(QUESTION), *collection.stream(QUESTION)]
+        returned += [collection.ask(QUESTION), collection.record(), *collection.documents()]
+        returned += [collection.document(MEAD), report, collection.inspect(), collection.repair()]
+        returned.append(collection.copy(copy_address, name="copied"))
+        returned.append(collection.calibrate(texts, texts, apply=False))
         for value in returned:
             text = dumps(value)
             again = loads(type(value), text)
@@ -380,17 +372,8 @@ class CollectionContract:
 
 
 def _calls(lease: Any) -> list[Callable[[], object]]:
-    return [
-        lambda: lease.search(QUESTION),
-        lambda: lease.ask(QUESTION),
-        lambda: list(lease.stream(QUESTION)),
-        lambda: lease.document(MEAD),
-        lambda: lease.text(MEAD),
-        lease.documents,
-        lease.record,
-        lease.chunk_count,
-        lease.inspect,
-        lambda: lease.delete(MEAD),
-        lease.drop,
-        lease.repair,
-    ]
+    searches = (lease.search, lease.ask, lambda query: list(lease.stream(query)))
+    calls = [partial(call, QUESTION) for call in searches]
+    calls += [partial(call, MEAD) for call in (lease.document, lease.text, lease.delete)]
+    calls += [lease.documents, lease.record, lease.chunk_count, lease.inspect]
+    return [*calls, lease.drop, lease.repair]

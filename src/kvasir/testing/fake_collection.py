@@ -38,34 +38,10 @@ _PARAGRAPH = re.compile(r"\S(?:.|\n(?!\s*\n))*")
 
 
 class FakeCollections:
-    """All collections of a test; ``lease`` gives one, as ``App.collection`` does."""
+    """All collections of a test and the fakes that they share.
 
-    def __init__(self) -> None:
-        self._components = _Components()
-        self._indexes: dict[str, Index] = {}
-
-    def lease(self, name: str = "default", filters: Filter | None = None) -> FakeCollection:
-        """Lease a collection, which need not exist yet; ``filters`` limit its searches."""
-        new = Index(name, self._components, CollectionOptions(language=_LANGUAGE, refuse=False))
-        return FakeCollection(self._indexes.setdefault(name, new), filters)
-
-
-class FakeCollection(Collection):
-    """A lease on a collection in memory."""
-
-    def __init__(self, index: Index, filters: Filter | None) -> None:
-        super().__init__(index)
-        self._filters = filters
-
-    def _request(
-        self, query: str, top_k: int | None, threshold: float | None, filters: FilterLike
-    ) -> SearchRequest:
-        allowed = all_of(self._filters, parse_filter(filters))
-        return super()._request(query, top_k, threshold, allowed)
-
-
-class _Components:
-    """The fakes that all collections of a test share."""
+    ``lease`` gives a collection, as ``App.collection`` does.
+    """
 
     has_catalog = True
     reranker = None
@@ -76,7 +52,13 @@ class _Components:
         self.analyzer = FakeAnalyzer()
         self.generator = FakeGenerator()
         self._uri = f"fake-{uuid.uuid4()}"
+        self._indexes: dict[str, Index] = {}
         weakref.finalize(self, self.catalog.close)
+
+    def lease(self, name: str = "default", filters: Filter | None = None) -> FakeCollection:
+        """Lease a collection, which need not exist yet; ``filters`` limit its searches."""
+        new = Index(name, self, CollectionOptions(language=_LANGUAGE, refuse=False))
+        return FakeCollection(self._indexes.setdefault(name, new), filters)
 
     def open_store(self, collection: str, embedded_by: Embedder | CollectionRecord) -> VectorStore:
         made_by = embedded_by.dimension, self.analyzer, embedded_by.fingerprint
@@ -91,6 +73,20 @@ class _Components:
     def make_pipeline(self, store: VectorStore, collection: str, **options: Any) -> IngestPipeline:
         fixed = (self.embedder, store, self.catalog, collection)
         return IngestPipeline(_Texts(), _Paragraphs(), *fixed, language=_LANGUAGE, **options)
+
+
+class FakeCollection(Collection):
+    """A lease on a collection in memory."""
+
+    def __init__(self, index: Index, filters: Filter | None) -> None:
+        super().__init__(index)
+        self._filters = filters
+
+    def _request(
+        self, query: str, top_k: int | None, threshold: float | None, filters: FilterLike
+    ) -> SearchRequest:
+        allowed = all_of(self._filters, parse_filter(filters))
+        return super()._request(query, top_k, threshold, allowed)
 
 
 class _Texts:

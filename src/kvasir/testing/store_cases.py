@@ -27,16 +27,11 @@ CAPABILITIES: dict[type, str] = {LexicalSearch: "search_hybrid", Optimizable: "o
 def make_chunk(number: int, text: str | None = None, metadata: Metadata | None = None) -> Chunk:
     """Return a chunk whose id depends on the number."""
     text = f"This is chunk number {number}." if text is None else text
-    document = document_id(f"/contract/{number // 10}.md")
-    return Chunk(
-        id=chunk_id(document, "contract", number, number + 1),
-        document_id=document,
-        text=text,
-        start=number * 100,
-        end=number * 100 + len(text),
-        page=number % 7 + 1,
-        metadata={"language": "en", "number": number} if metadata is None else metadata,
-    )
+    metadata = {"language": "en", "number": number} if metadata is None else metadata
+    document, start = document_id(f"/contract/{number // 10}.md"), number * 100
+    identity = chunk_id(document, "contract", number, number + 1)
+    page, end = number % 7 + 1, start + len(text)
+    return Chunk(identity, document, text, start, end, page, metadata=metadata)
 
 
 def make_vectors(count: int, dimension: int = DIMENSION, seed: int = 1) -> Matrix:

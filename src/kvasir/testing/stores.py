@@ -93,17 +93,11 @@ class StoreContract(SearchContract, KeywordContract):
         store, id_ = opened(), make_chunk(0).id
         write_chunks(store, 1)
         getattr(store, end)()
-        calls: list[Callable[[], object]] = [
-            store.count,
-            store.flush,
-            lambda: list(store.scroll()),
-            lambda: store.fetch([id_]),
-            lambda: store.fetch_chunks([id_]),
-            lambda: store.search(make_vectors(1), 1),
-            lambda: store.upsert([make_chunk(1)], make_vectors(1)),
-            lambda: store.delete([id_]),
-            lambda: store.set_metadata([id_], {"a": 1}),
-        ]
+        calls: list[Callable[[], object]] = [store.count, store.flush, lambda: list(store.scroll())]
+        calls += [partial(call, [id_]) for call in (store.fetch, store.fetch_chunks, store.delete)]
+        calls.append(partial(store.set_metadata, [id_], {"a": 1}))
+        calls.append(partial(store.search, make_vectors(1), 1))
+        calls.append(partial(store.upsert, [make_chunk(1)], make_vectors(1)))
         if self.has_keywords:
             calls.append(lambda: search_words(store, "chunk"))
         for call in calls:

@@ -76,31 +76,6 @@ class SearchContract(OpenedStores):
             found = search_texts(store, ["common"], ["en"], 3, far)[0]
             assert ids_of(found) == [chunks[400].id]
 
-    def test_both_legs_are_joined_with_the_scores_of_each(self, store: VectorStore) -> None:
-        if not self.has_keywords:
-            pytest.skip("this store is not expected to have a keyword index")
-        assert isinstance(store, LexicalSearch)
-        chunks, vectors, queries = fifty_chunks()
-        store.upsert(chunks, vectors)
-        only, texts = Comparison("number", "<", 30), ["number 17", "nothing known", "chunk"]
-        pending: Future[Matrix] = Future()
-        pending.set_result(queries[:3])
-        for given in (queries[:3], pending):
-            found = store.search_hybrid(given, texts, ["en"] * 3, 5, only)
-            near = store.search(queries[:3], 5, only)
-            words = search_texts(store, texts, ["en"] * 3, 5, only)
-            for row, query in enumerate(queries[:3]):
-                scores = {c.chunk_id: c.dense_score for c in found[row]}
-                assert len(scores) == len(found[row])
-                assert set(scores) == {c.chunk_id for c in near[row]} | set(ids_of(words[row]))
-                for chunk, vector in zip(chunks, vectors, strict=True):
-                    if chunk.id in scores:
-                        cosine = float(query @ vector)
-                        assert scores[chunk.id] == pytest.approx((1 + cosine) / 2, abs=1e-3)
-                lexical = {c.chunk_id: c.lexical_score for c in found[row] if c.lexical_score}
-                expected = {hit.chunk.id: hit.lexical_score for hit in words[row]}
-                assert lexical == pytest.approx(expected)
-
     def test_every_operator_on_every_type_of_value(self, store: VectorStore) -> None:
         fields: list[Metadata] = [*({"value": value} for value in TYPED_VALUES), {"other": 1}, {}]
         chunks = [make_chunk(i, metadata=each) for i, each in enumerate(fields)]
@@ -172,6 +147,29 @@ class KeywordContract(OpenedStores):
         own = getattr(KeywordContract, request.function.__name__, None)
         if own is not None and not self.has_keywords:
             pytest.skip("this store is not expected to have a keyword index")
+
+    def test_both_legs_are_joined_with_the_scores_of_each(self, store: VectorStore) -> None:
+        assert isinstance(store, LexicalSearch)
+        chunks, vectors, queries = fifty_chunks()
+        store.upsert(chunks, vectors)
+        only, texts = Comparison("number", "<", 30), ["number 17", "nothing known", "chunk"]
+        pending: Future[Matrix] = Future()
+        pending.set_result(queries[:3])
+        for given in (queries[:3], pending):
+            found = store.search_hybrid(given, texts, ["en"] * 3, 5, only)
+            near = store.search(queries[:3], 5, only)
+            words = search_texts(store, texts, ["en"] * 3, 5, only)
+            for row, query in enumerate(queries[:3]):
+                scores = {c.chunk_id: c.dense_score for c in found[row]}
+                assert len(scores) == len(found[row])
+                assert set(scores) == {c.chunk_id for c in near[row]} | set(ids_of(words[row]))
+                for chunk, vector in zip(chunks, vectors, strict=True):
+                    if chunk.id in scores:
+                        cosine = float(query @ vector)
+                        assert scores[chunk.id] == pytest.approx((1 + cosine) / 2, abs=1e-3)
+                lexical = {c.chunk_id: c.lexical_score for c in found[row] if c.lexical_score}
+                expected = {hit.chunk.id: hit.lexical_score for hit in words[row]}
+                assert lexical == pytest.approx(expected)
 
     def test_keywords_are_found_in_every_language(self, store: VectorStore) -> None:
         chunks = write_language_chunks(store)
