@@ -18,7 +18,13 @@ from kvasir.answering.retrieval import Languages, Retriever, Searches
 from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, StoreIncompleteError
 from kvasir.core.filters import Filter, all_of
 from kvasir.core.leases import Lazy, Leases
-from kvasir.core.ledger import Catalog, CollectionRecord, DocumentRecord, check_embedder
+from kvasir.core.ledger import (
+    Catalog,
+    CollectionRecord,
+    DocumentRecord,
+    check_embedder,
+    require_collection,
+)
 from kvasir.core.protocols import (
     Embedder,
     Generator,
@@ -247,18 +253,12 @@ class Index:
     @property
     def publisher(self) -> Publisher:
         """A publisher that deletes and relabels documents; needs no model."""
-        catalog = self.components.catalog
-        return Publisher(self.store, catalog, None, self.name, writing=self.writing)
+        return Publisher(self.store, self.components.catalog, self.name, self.writing)
 
     def _read_record(self) -> CollectionRecord:
-        components = self.components
-        if not components.has_catalog:
+        if not self.components.has_catalog:
             raise CollectionNotFoundError(self.name)
-        record = components.catalog.collection(self.name)
-        if record is None:
-            known = [each.name for each in components.catalog.collections()]
-            raise CollectionNotFoundError(self.name, known)
-        return record
+        return require_collection(self.components.catalog, self.name)
 
     def _open_store(self) -> VectorStore:
         # The catalog's record describes the embedder: copying needs no model.

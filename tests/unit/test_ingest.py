@@ -106,7 +106,7 @@ class World:
 
     @property
     def publisher(self):
-        return Publisher(self.store, self.catalog, None, "test")
+        return Publisher(self.store, self.catalog, "test")
 
     def write(self, name, text):
         path = self.folder / name

@@ -50,8 +50,8 @@ class Shared:
             PlainPool(), LineSplitter(), embedder, self.store, self.catalog(), "test", **parts
         )
 
-    def publisher(self, **options):
-        return Publisher(self.store, self.catalog(), FakeEmbedder(), "test", **options)
+    def publisher(self):
+        return Publisher(self.store, self.catalog(), "test")
 
     def findings(self):
         return examine(self.catalog(), self.store, "test")

@@ -25,7 +25,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from kvasir.core.errors import RequestError, WrongEmbedderError
+from kvasir.core.errors import CollectionNotFoundError, RequestError, WrongEmbedderError
 from kvasir.core.protocols import Embedder
 from kvasir.core.text import has_surrogates
 from kvasir.core.types import Chunk, Document, Metadata, MetadataValue
@@ -191,6 +191,14 @@ def check_embedder(record: CollectionRecord, embedder: Embedder) -> None:
         "rag.embedding_model.options (max_tokens, prompts) back to what they were, or the "
         "model's files"
     )
+
+
+def require_collection(catalog: Catalog, name: str) -> CollectionRecord:
+    """Return a collection's record; raise CollectionNotFoundError if there is none."""
+    record = catalog.collection(name)
+    if record is None:
+        raise CollectionNotFoundError(name, [each.name for each in catalog.collections()])
+    return record
 
 
 class Catalog(Protocol):

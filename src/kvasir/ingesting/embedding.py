@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -62,18 +62,28 @@ def complete_vectors(
     collection: str,
     drafts: Sequence[VersionDraft],
     *,
-    batch_chunks: int,
-    on_embedded: Callable[[int], None],
-    buffered: Sequence[EmbeddedBatch],
-    run: Run,
+    batch_chunks: int = 256,
+    on_embedded: Callable[[int], None] = lambda _: None,
+    buffered: Iterable[EmbeddedBatch] = (),
+    run: Run | None = None,
 ) -> EmbeddedBatch:
     """Return new versions with the vectors of all their chunks; write nothing.
 
-    Arguments as ``Publisher`` and ``Publisher.embed``.
+    Args:
+        catalog: The ledger.
+        store: The collection's store.
+        embedder: The collection's embedder.
+        collection: The collection's name.
+        drafts: One for each document, no document twice.
+        batch_chunks: Passages to embed in one call.
+        on_embedded: Called with the number of passages after each call.
+        buffered: Batches that are not written yet; their vectors are reused, too.
+        run: Stops it, also in the middle of a call.
 
     Raises:
         StoppedError: The run was stopped.
     """
+    run = run or Run()
     started = time.perf_counter()
     chunks = [chunk for draft in drafts for chunk in draft.chunks]
     hashes = [passage_hash(chunk.passage) for chunk in chunks]

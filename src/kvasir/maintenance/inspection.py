@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from kvasir.core.errors import CollectionNotFoundError
-from kvasir.core.ledger import Catalog, ChunkRecord, VersionStatus, passage_hash
+from kvasir.core.ledger import (
+    Catalog,
+    ChunkRecord,
+    VersionStatus,
+    passage_hash,
+    require_collection,
+)
 from kvasir.core.protocols import VectorStore
 from kvasir.core.reports import Findings
 from kvasir.core.run import Run
@@ -23,11 +28,7 @@ _LENGTH_TOLERANCE = 0.01
 
 
 def examine(
-    catalog: Catalog,
-    store: VectorStore,
-    collection: str,
-    *,
-    run: Run | None = None,
+    catalog: Catalog, store: VectorStore, collection: str, *, run: Run | None = None
 ) -> Findings:
     """Compare every chunk of a collection; change nothing.
 
@@ -78,12 +79,6 @@ def examine(
         expected=len(expected),
         counted=counted,
     )
-
-
-def require_collection(catalog: Catalog, collection: str) -> None:
-    """Raise CollectionNotFoundError, which lists the known ones, if there is no such collection."""
-    if catalog.collection(collection) is None:
-        raise CollectionNotFoundError(collection, [each.name for each in catalog.collections()])
 
 
 def _is_same(chunk: Chunk, record: ChunkRecord) -> bool:

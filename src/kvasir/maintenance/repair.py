@@ -8,20 +8,26 @@ does not know are deleted. No other process may write to the collection meanwhil
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
 from kvasir.core.batches import batches
 from kvasir.core.errors import DamagedError, StoppedError
-from kvasir.core.ledger import Catalog, ChunkRecord, passage_hash
+from kvasir.core.ledger import (
+    Catalog,
+    ChunkRecord,
+    check_embedder,
+    passage_hash,
+    require_collection,
+)
 from kvasir.core.protocols import Embedder, VectorStore
 from kvasir.core.reports import Repairs
 from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Metadata
 from kvasir.ingesting.publishing import Publisher
-from kvasir.maintenance.inspection import examine, require_collection
+from kvasir.maintenance.inspection import examine
 
 REMOVING, REWRITING, RELABELLING = "removing", "writing again", "new metadata"
 """Stages of the progress, after the stage of ``examine``."""
@@ -48,12 +54,10 @@ def repair(
             lost; or a text in the catalog does not agree with its chunks.
         StoppedError: The run was stopped while the chunks were being compared.
     """
-    require_collection(catalog, collection)
-    publisher = Publisher(store, catalog, embedder, collection)
-    publisher.open_collection()
-    work = _Repair(catalog, store, embedder, collection, run or Run())
+    check_embedder(require_collection(catalog, collection), embedder)
+    publisher = Publisher(store, catalog, collection)
     with publisher.session(exclusive=True):
-        return work.repair(publisher)
+        return _Repair(catalog, store, embedder, collection, run or Run()).repair(publisher)
 
 
 def restore(
@@ -72,29 +76,29 @@ def restore(
         DamagedError: A text in the catalog does not agree with its chunks.
         StoppedError: The run was stopped; written chunks are kept.
     """
-    work = _Repair(catalog, store, embedder, collection, run or Run())
     require_collection(catalog, collection)
-    with Publisher(store, catalog, embedder, collection).session(exclusive=True):
-        missing = set(examine(catalog, store, collection, run=work.run).missing)
+    work = _Repair(catalog, store, embedder, collection, run or Run())
+    with Publisher(store, catalog, collection).session(exclusive=True):
+        missing = examine(catalog, store, collection, run=work.run).missing
         try:
-            return sum(work.rewrite(missing, set()))
+            work.rewrite(set(missing))
         finally:
             store.flush()
+    return work.rewritten
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Repair:
-    """One repair.
-
-    The steps are generators, which yield the number of chunks after each batch. So the chunks that
-    were repaired before a stop are counted.
-    """
+    """One repair; counts the chunks that are done after each batch, for the case of a stop."""
 
     catalog: Catalog
     store: VectorStore
     embedder: Embedder
     collection: str
     run: Run
+    removed: int = 0
+    rewritten: int = 0
+    relabelled: int = 0
 
     def repair(self, publisher: Publisher) -> Repairs:
         catalog, store, collection = self.catalog, self.store, self.collection
@@ -108,23 +112,19 @@ class _Repair:
         findings = replace(findings, unfinished=unfinished, pending_metadata_updates=updates)
         wrong = {*findings.altered, *findings.bad_vectors}
         rewriting, relabelling = {*findings.missing, *wrong}, set(findings.mislabelled)
-        removed = rewritten = relabelled = 0
         interrupted = False
         try:
-            for done in self._remove(findings.orphans):
-                removed += done
-            for done in self.rewrite(rewriting, wrong):
-                rewritten += done
-            for done in self._relabel(relabelling):
-                relabelled += done
+            self._remove(findings.orphans)
+            self.rewrite(rewriting, wrong)
+            self._relabel(relabelling)
         except StoppedError:
             interrupted = True
         store.flush()
-        total = len(findings.orphans) + len(rewriting) + len(relabelling)
-        left = total - removed - rewritten - relabelled
-        return Repairs(findings, recovered, removed, rewritten, relabelled, left, interrupted)
+        done = self.removed, self.rewritten, self.relabelled
+        left = len(findings.orphans) + len(rewriting) + len(relabelling) - sum(done)
+        return Repairs(findings, recovered, *done, left, interrupted)
 
-    def rewrite(self, ids: set[str], wrong: set[str]) -> Iterator[int]:
+    def rewrite(self, ids: set[str], wrong: Collection[str] = ()) -> None:
         """Embed and write chunks from the text in the catalog.
 
         ``wrong`` are the ids of faulty chunks in the store. The store may have two chunks with one
@@ -132,8 +132,7 @@ class _Repair:
         """
         if not ids:
             return
-        done = 0
-        self.run.step(REWRITING, done, len(ids), "chunks")
+        self.run.step(REWRITING, 0, len(ids), "chunks")
         chunks = self._rebuild(ids)
         while batch := list(islice(chunks, _SLICE)):
             passages = [chunk.passage for chunk in batch]
@@ -141,9 +140,8 @@ class _Repair:
             if replaced := [chunk.id for chunk in batch if chunk.id in wrong]:
                 self.store.delete(replaced)
             self.store.upsert(batch, vectors)
-            done += len(batch)
-            yield len(batch)
-            self.run.step(REWRITING, done, len(ids), "chunks")
+            self.rewritten += len(batch)
+            self.run.step(REWRITING, self.rewritten, len(ids), "chunks")
 
     def _check_store_is_empty(self) -> None:
         count = self.store.count()
@@ -156,13 +154,11 @@ class _Repair:
                 "again and repair then; repairing now would delete all chunks",
             )
 
-    def _remove(self, ids: Sequence[str]) -> Iterator[int]:
-        done = 0
+    def _remove(self, ids: Sequence[str]) -> None:
         for part in batches(ids, _SLICE):
-            self.run.step(REMOVING, done, len(ids), "chunks")
+            self.run.step(REMOVING, self.removed, len(ids), "chunks")
             self.store.delete(part)
-            done += len(part)
-            yield len(part)
+            self.removed += len(part)
 
     def _rebuild(self, ids: set[str]) -> Iterator[Chunk]:
         """Yield chunks, cut from the texts in the catalog."""
@@ -189,15 +185,13 @@ class _Repair:
                     )
                 yield chunk
 
-    def _relabel(self, ids: set[str]) -> Iterator[int]:
-        done = 0
+    def _relabel(self, ids: set[str]) -> None:
         for document_id, records in self._by_document(ids).items():
             metadata = self._metadata(document_id)
             for part in batches([record.id for record in records], _SLICE):
-                self.run.step(RELABELLING, done, len(ids), "chunks")
+                self.run.step(RELABELLING, self.relabelled, len(ids), "chunks")
                 self.store.set_metadata(part, metadata)
-                done += len(part)
-                yield len(part)
+                self.relabelled += len(part)
 
     def _by_document(self, ids: set[str]) -> dict[str, list[ChunkRecord]]:
         wanted: defaultdict[str, list[ChunkRecord]] = defaultdict(list)
