@@ -13,9 +13,10 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from queue import LifoQueue
-from types import TracebackType
+from typing import Self
 
 from kvasir.core import media_types
 from kvasir.core.environment import environment, module_command
@@ -79,15 +80,10 @@ class ExtractionPool:
         self._lock = threading.Lock()
         self._closed = False
 
-    def __enter__(self) -> ExtractionPool:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def map(
@@ -123,8 +119,7 @@ class ExtractionPool:
         """
         stop = stop or StopToken()
         source, path, data = _resolve(item)
-        refusal = self._too_large(path, data)
-        if refusal:
+        if refusal := self._refusal(path, data):
             return source, refusal
         child = self._idle.get()
         try:
@@ -136,7 +131,8 @@ class ExtractionPool:
                     media_type, outcome = child.extract(source, path, data)
                 stop.raise_if_set()
                 # An earlier file may have caused a crash: try again in a new child.
-                if child.is_fresh or not _crashed(outcome):
+                is_crash = isinstance(outcome, ExtractionError) and outcome.reason == _CRASHED
+                if child.is_fresh or not is_crash:
                     break
         finally:
             self._idle.put(child)
@@ -153,7 +149,7 @@ class ExtractionPool:
         for child in children:
             child.close()
 
-    def _too_large(self, path: str | None, data: bytes | None) -> ExtractionError | None:
+    def _refusal(self, path: str | None, data: bytes | None) -> ExtractionError | None:
         try:
             size = len(data) if data is not None else Path(path or "").stat().st_size
         except OSError as error:
@@ -179,17 +175,10 @@ class ExtractionPool:
 
 def too_large(limit: int, size: int | None = None) -> ExtractionError:
     """Return the error for a source larger than ``limit`` bytes; None is an unknown size."""
-    bound = f"{limit / (1 << 20):g} MiB"
-    fact = (
-        f"it is larger than {bound}"
-        if size is None
-        else f"it has {size / (1 << 20):.1f} MiB, the limit is {bound}"
-    )
+    fact = f"it is larger than {limit / (1 << 20):g} MiB"
+    if size is not None:
+        fact = f"it has {size / (1 << 20):.1f} MiB, the limit is {limit / (1 << 20):g} MiB"
     return ExtractionError("too_large", f"{fact}; raise rag.ingest.max_file_mb or split the file")
-
-
-def _crashed(outcome: Outcome) -> bool:
-    return isinstance(outcome, ExtractionError) and outcome.reason == _CRASHED
 
 
 def _next(pending: deque[Future[tuple[Source, Outcome]]], ordered: bool) -> tuple[Source, Outcome]:
@@ -231,8 +220,8 @@ class _Child:
     @property
     def is_usable(self) -> bool:
         """True if it is running and has not read too many files."""
-        alive = not self._broken and self._process.poll() is None
-        return alive and self._files < _FILES_PER_CHILD
+        is_alive = not self._broken and self._process.poll() is None
+        return is_alive and self._files < _FILES_PER_CHILD
 
     @property
     def is_fresh(self) -> bool:
@@ -271,10 +260,8 @@ class _Child:
         reply = loads(ExtractionReply, answer)
         if reply.document is not None:
             return reply.media_type, reply.document
-        message = reply.message or (
-            f"reading it needs more than {self._memory_mb} MiB of memory; "
-            "raise the limit or split the file"
-        )
+        needed = f"reading it needs more than {self._memory_mb} MiB of memory"
+        message = reply.message or f"{needed}; raise the limit or split the file"
         return reply.media_type, ExtractionError(reply.reason, message)
 
     def _ask(self, source: Source, path: str | None, data: bytes | None) -> bytes | None:
@@ -295,17 +282,10 @@ class _Child:
 
     def _death(self, late: bool, seconds: float) -> ExtractionError:
         if late:
-            return ExtractionError(
-                "timeout",
-                f"reading it took longer than {self._timeout:g} s; "
-                "raise the limit or split the file",
-            )
-        code = self._process.wait()
-        return ExtractionError(
-            _CRASHED,
-            f"the parser crashed on it (exit {code} after {seconds:.1f} s); "
-            "open it and save it again",
-        )
+            slow = f"reading it took longer than {self._timeout:g} s"
+            return ExtractionError("timeout", f"{slow}; raise the limit or split the file")
+        crash = f"the parser crashed on it (exit {self._process.wait()} after {seconds:.1f} s)"
+        return ExtractionError(_CRASHED, f"{crash}; open it and save it again")
 
     def kill(self) -> None:
         """Kill the process; a thread that reads from it sees the end of the stream."""
@@ -318,8 +298,5 @@ class _Child:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                try:
+                with suppress(BrokenPipeError):  # Data for a dead child can be dropped.
                     stream.close()
-                except BrokenPipeError:
-                    # Unwritten data for a dead child can be dropped.
-                    continue

@@ -43,7 +43,7 @@ def fetch(
     timeout: float = 60.0,
     verify: ssl.SSLContext | None = None,
 ) -> tuple[Source, bytes]:
-    """Fetch a document.
+    """Fetch a document; return its source, whose URI has no fragment, and the body.
 
     Args:
         url: An ``http://`` or ``https://`` address.
@@ -52,9 +52,6 @@ def fetch(
         max_bytes: Largest body, in bytes after decompression.
         timeout: Seconds for the whole fetch.
         verify: Certificates to trust instead of the system's.
-
-    Returns:
-        The source (its URI is the given address without the fragment) and the body.
 
     Raises:
         FetchError: It cannot or may not be fetched; the message does not name the address.

@@ -213,7 +213,7 @@ class _IngestRun:
         try:
             self.run.step("documents", 0, self._sources, "documents")
             for missing in found.missing:
-                self._note(Failed(missing.uri, missing.reason, missing.message))
+                self._note(missing)
             for item in preparer:
                 self._handle(item)
             self._embed()
