@@ -92,7 +92,7 @@ def test_closing_ends_the_connections_of_generators():
         chosen = app.generator
         assert chosen.connected
         conversation = app.conversation(app.collection)
-        another = conversation._generator
+        another = conversation.generator
         assert another.connected
         conversation.close()
         assert not another.connected

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from time import perf_counter
 
 from kvasir.answering.citations import CitationChecker, FindVersion
@@ -53,60 +53,47 @@ _DOUBTFUL = 0.5
 """Confidence below which the documents probably do not hold the answer."""
 
 
+@dataclass
 class Answerer:
-    """Answers questions from retrieved chunks."""
+    """Answers questions from retrieved chunks; nothing is loaded or called before.
 
-    def __init__(
-        self,
-        retriever: Searches,
-        generator: protocols.Generator,
-        *,
-        analyzer: TextAnalyzer,
-        embedder: Embedder | None = None,
-        languages: Languages = (),
-        template: str = DEFAULT_PROMPT,
-        calibration: Calibration | None = None,
-        refuse: bool = True,
-        find_version: FindVersion | None = None,
-    ) -> None:
-        """Create an answerer; nothing is loaded or called yet.
+    Raises ``SettingsError`` if the template lacks a placeholder.
 
-        Args:
-            retriever: Finds the chunks.
-            generator: Writes the answers.
-            analyzer: The collection's; compares words in the refusal decision and citations.
-            embedder: The collection's, for the languages that it knows. None: all.
-            languages: The collection's ISO 639-1 codes, or a function that returns them; for
-                the note about a question in another language.
-            template: The prompt for language models, with ``{{context}}`` and ``{{question}}``.
-            calibration: The decision to refuse; by default the shipped one.
-            refuse: False answers every question for which anything was retrieved.
-            find_version: Finds documents' texts by id, against which quotes are checked.
+    Attributes:
+        retriever: Finds the chunks.
+        generator: Writes the answers.
+        analyzer: The collection's; compares words in the refusal decision and citations.
+        embedder: The collection's, for the languages that it knows. None: all.
+        languages: The collection's ISO 639-1 codes, or a function that returns them; for
+            the note about a question in another language.
+        template: The prompt for language models, with ``{{context}}`` and ``{{question}}``.
+        calibration: The decision to refuse; None is the shipped one.
+        refuse: False answers every question for which anything was retrieved.
+        find_version: Finds documents' texts by id, against which quotes are checked.
+    """
 
-        Raises:
-            SettingsError: The template lacks a placeholder.
-        """
-        PromptBuilder(template)
-        self._retriever = retriever
-        self._generator = generator
-        self._analyzer = analyzer
-        self._embedder = embedder
-        self._languages = languages
-        self._evidence = EvidenceReader(analyzer, embedder)
-        self._template = template
-        self._calibration = calibration or DEFAULT_CALIBRATION
-        self._refuse = refuse
-        self._find_version = find_version
+    retriever: Searches
+    generator: protocols.Generator
+    _: KW_ONLY
+    analyzer: TextAnalyzer
+    embedder: Embedder | None = None
+    languages: Languages = ()
+    template: str = DEFAULT_PROMPT
+    calibration: Calibration | None = None
+    refuse: bool = True
+    find_version: FindVersion | None = None
+
+    def __post_init__(self) -> None:
+        PromptBuilder(self.template)
+        self._evidence = EvidenceReader(self.analyzer, self.embedder)
+        self._calibration = self.calibration or DEFAULT_CALIBRATION
 
     def ask(self, request: SearchRequest, *, history: Sequence[Message] = ()) -> Answer:
         """Answer a question; see ``stream``."""
         return self.stream(request, history=history).answer
 
     def stream(self, request: SearchRequest, *, history: Sequence[Message] = ()) -> AnswerStream:
-        """Return a lazy stream of ``Retrieved``, ``Text`` and ``Finished``.
-
-        Reading it raises the errors of retrieval and generation. The arguments are those of
-        ``generate_answer``.
+        """Return the events of ``generate_answer`` as a stream, which raises their errors.
 
         Raises:
             RequestError: The question is empty, or has no letter or digit.
@@ -140,26 +127,25 @@ class Answerer:
                 hold the answer.
         """
         question = request.query
-        timer = _Timer()
+        started = perf_counter()
         search = yield from self._search(request, history, refiner)
         hits = search.hits
-        timer.lap("retrieve")
+        found = perf_counter()
         yield Retrieved(hits)
         check("answering")
         confidence = self.confidence(question, hits)
         answer = Answer("", hits=hits, confidence=confidence, searched=search.searched)
-        is_refused = not hits or (self._refuse and self._calibration.refuses(confidence))
+        is_refused = not hits or (self.refuse and self._calibration.refuses(confidence))
         if is_refused and not model_decides:
             sentences = NOTHING_MATCHES if self._matches_nothing(request, hits) else REFUSALS
             text = refusal(question, hits, sentences)
             yield Text(text)
+            timings = {"retrieve": found - started, "total": perf_counter() - started}
             notes = (*search.notes, *self._language_note(question))
-            yield Finished(
-                replace(answer, text=text, refused=True, timings=timer.finish(), notes=notes)
-            )
+            yield Finished(replace(answer, text=text, refused=True, timings=timings, notes=notes))
             return
         prompt = self._prompt(question, hits, history, system)
-        checker = CitationChecker(question, prompt.hits, self._analyzer, self._find_version)
+        checker = CitationChecker(question, prompt.hits, self.analyzer, self.find_version)
         pieces: list[str] = []
         with closing(self._checked_pieces(prompt, checker)) as checked:
             for piece in checked:
@@ -170,7 +156,7 @@ class Answerer:
         if not text:
             text = refusal(question, hits)
             yield Text(text)
-        timer.lap("generate")
+        timings = {"retrieve": found - started, "generate": perf_counter() - found}
         notes = (*search.notes, *left_out_notes(prompt, hits, history, bool(system)))
         if model_decides and not hits:
             notes += (NOTHING_FOUND,)
@@ -185,7 +171,7 @@ class Answerer:
                 hits=(*prompt.hits, *(hit for hit in hits if hit not in prompt.hits)),
                 refused=refused,
                 removed_citations=checker.removed,
-                timings=timer.finish(),
+                timings={**timings, "total": perf_counter() - started},
                 notes=notes,
             )
         )
@@ -194,26 +180,26 @@ class Answerer:
         self, request: SearchRequest, history: Sequence[Message], refiner: Refiner | None
     ) -> Generator[Stage, None, SearchResult]:
         if refiner is None:
-            return SearchResult(tuple(self._retriever.retrieve(request)))
-        return (yield from refiner.search(request, history, self._retriever.retrieve))
+            return SearchResult(tuple(self.retriever.retrieve(request)))
+        return (yield from refiner.search(request, history, self.retriever.retrieve))
 
     def _matches_nothing(self, request: SearchRequest, hits: Sequence[Hit]) -> bool:
         """Return True if the filters, not the threshold, exclude every chunk."""
         if hits or request.filters is None:
             return False
-        return not self._retriever.retrieve(replace(request, top_k=1, min_score_threshold=0.0))
+        return not self.retriever.retrieve(replace(request, top_k=1, min_score_threshold=0.0))
 
     def _prompt(
         self, question: str, hits: Sequence[Hit], history: Sequence[Message], system: str
     ) -> Prompt:
-        room = run_within_deadline(lambda: prompt_room(self._generator), "reading the window")
-        builder = PromptBuilder(self._template, system=system)
+        room = run_within_deadline(lambda: prompt_room(self.generator), "reading the window")
+        builder = PromptBuilder(self.template, system=system)
         return builder.build(question, hits, history=history, room=room)
 
     def _checked_pieces(
         self, prompt: Prompt, checker: CitationChecker
     ) -> Generator[str, None, None]:
-        with closing(generated(self._generator, prompt)) as pieces:
+        with closing(generated(self.generator, prompt)) as pieces:
             for piece in pieces:
                 check("answering")
                 if text := checker.feed(piece):
@@ -226,9 +212,9 @@ class Answerer:
 
         Only for doubtful answers, because detection may load a model, which takes 0.5 s.
         """
-        if self._embedder is None or set(self._embedder.languages) != {"en"}:
+        if self.embedder is None or set(self.embedder.languages) != {"en"}:
             return ()
-        held = sorted(self._languages() if callable(self._languages) else self._languages)
+        held = sorted(self.languages() if callable(self.languages) else self.languages)
         if not held:
             return ()
         language = detect(question, [*held, *(code for code in REFUSALS if code not in held)])
@@ -253,19 +239,3 @@ def check_question(question: str) -> None:
 def generated(generator: protocols.Generator, prompt: Prompt) -> Generator[str, None, None]:
     """Yield a generator's text within the deadline; closing this closes the generator."""
     return iterate_within_deadline(generator.generate(prompt), "generating")
-
-
-class _Timer:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        self._started = self._last = perf_counter()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, stage: str) -> None:
-        now = perf_counter()
-        self._laps[stage] = now - self._last
-        self._last = now
-
-    def finish(self) -> dict[str, float]:
-        return {**self._laps, "total": perf_counter() - self._started}

@@ -8,7 +8,7 @@ message says that it contains no instructions, and templates are filled in one p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import BoundedContext, Generator
@@ -74,12 +74,8 @@ def refinement_messages(
 def prompt_room(generator: Generator, answer_tokens: int | None = None) -> int | None:
     """Return the most tokens of a prompt that leave room for the answer.
 
-    Args:
-        generator: Reads the prompt.
-        answer_tokens: Reserved for the answer; by default the generator's ``answer_tokens``.
-
-    Returns:
-        0 or more; None if the generator's window is unknown.
+    None if the generator's window is unknown. By default the generator's own ``answer_tokens`` are
+    reserved for the answer.
 
     Raises:
         ComponentError: The generator's server cannot be reached.
@@ -95,19 +91,10 @@ def prompt_room(generator: Generator, answer_tokens: int | None = None) -> int |
 class PromptBuilder:
     """Builds prompts from a question, its hits and the conversation."""
 
-    def __init__(
-        self,
-        template: str = DEFAULT_PROMPT,
-        *,
-        system: str = SYSTEM_PROMPT,
-        count_tokens: Callable[[str], int] = estimate_tokens,
-    ) -> None:
-        """Check the template.
+    def __init__(self, template: str = DEFAULT_PROMPT, *, system: str = SYSTEM_PROMPT) -> None:
+        """Take the user's message, with ``{{context}}`` and ``{{question}}``, and the system's.
 
-        Args:
-            template: The user's message, with ``{{context}}`` and ``{{question}}``.
-            system: The system message; empty for none.
-            count_tokens: Counts a text's tokens.
+        The system message may be empty for none.
 
         Raises:
             SettingsError: The template lacks a placeholder.
@@ -115,7 +102,6 @@ class PromptBuilder:
         check_template("chat.rag.prompt", template, ["context", "question"])
         self._template = template
         self._system = system
-        self._count = count_tokens
 
     def build(
         self,
@@ -135,9 +121,6 @@ class PromptBuilder:
             hits: Retrieved chunks, best first.
             history: Earlier turns, oldest first, without contexts.
             room: Most tokens of the prompt, see ``prompt_room``; None: no limit.
-
-        Returns:
-            The prompt with the hits that it contains.
 
         Raises:
             SettingsError: There are hits, but room for none of them.
@@ -184,10 +167,10 @@ class PromptBuilder:
         return kept
 
     def _source_tokens(self, number: int, hit: Hit) -> int:
-        return self._count(render_source(number, hit)) + 1
+        return estimate_tokens(render_source(number, hit)) + 1
 
     def _tokens(self, messages: Sequence[Message]) -> int:
-        return sum(self._count(message.content) + _MESSAGE_OVERHEAD for message in messages)
+        return sum(estimate_tokens(message.content) + _MESSAGE_OVERHEAD for message in messages)
 
 
 def left_out_notes(

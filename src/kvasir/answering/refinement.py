@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 from kvasir.answering.prompts import PromptBuilder, prompt_room, refinement_messages
 from kvasir.core import protocols
@@ -48,37 +48,32 @@ class SearchResult:
     notes: tuple[str, ...] = ()
 
 
+@dataclass
 class Refiner:
-    """Rewrites questions for the search."""
+    """Rewrites questions for the search.
 
-    def __init__(
-        self,
-        generator: protocols.Generator,
-        *,
-        prompt: str = DEFAULT_REFINEMENT_PROMPT,
-        below: float | None = None,
-    ) -> None:
-        """Check the prompt.
+    Raises ``SettingsError`` if the prompt lacks its placeholder, or the generator has no model.
 
-        Args:
-            generator: The language model.
-            prompt: Asks for the refined question, with ``{{user_query}}``.
-            below: Refine only if no chunk for the question as typed reaches this
-                ``dense_score``; None refines every question.
+    Attributes:
+        generator: The language model.
+        prompt: Asks for the refined question, with ``{{user_query}}``.
+        below: Refine only if no chunk for the question as typed reaches this ``dense_score``;
+            None refines every question.
+    """
 
-        Raises:
-            SettingsError: The prompt lacks its placeholder, or the generator has no model.
-        """
-        if isinstance(generator, QuotesOnly):
+    generator: protocols.Generator
+    _: KW_ONLY
+    prompt: str = DEFAULT_REFINEMENT_PROMPT
+    below: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.generator, QuotesOnly):
             raise SettingsError(
                 "refining a question needs a language model: set generator.type or "
                 "chat.rag.context_refinement.generator, or chat.rag.context_refinement.enabled to "
                 "false"
             )
-        refinement_messages("", prompt)
-        self._generator = generator
-        self._prompt = prompt
-        self._below = below
+        refinement_messages("", self.prompt)
 
     def search(
         self,
@@ -91,9 +86,9 @@ class Refiner:
         If refinement fails, the question is searched for as typed, with a note.
         """
         hits: tuple[Hit, ...] = ()
-        if self._below is not None:
+        if self.below is not None:
             hits = tuple(retrieve(request))
-            if any((hit.dense_score or 0.0) >= self._below for hit in hits):
+            if any((hit.dense_score or 0.0) >= self.below for hit in hits):
                 return SearchResult(hits)
         yield Stage("refining")
         refined, notes = request.query, tuple[str, ...]()
@@ -104,7 +99,7 @@ class Refiner:
         except KvasirError as error:
             notes = (f"the question was searched for as typed, not refined: {error}",)
         is_new = refined != request.query
-        if is_new or self._below is None:
+        if is_new or self.below is None:
             yield Stage("searching")
             hits = tuple(retrieve(replace(request, query=refined))) or hits
         return SearchResult(hits, refined if is_new else "", notes)
@@ -114,11 +109,11 @@ class Refiner:
 
         Raises the errors of the generator.
         """
-        (asked,) = refinement_messages(question, self._prompt)
+        (asked,) = refinement_messages(question, self.prompt)
         recent = list(history)[-_TURNS:]
-        room = prompt_room(self._generator, _ANSWER_TOKENS)
+        room = prompt_room(self.generator, _ANSWER_TOKENS)
         prompt = PromptBuilder(PLAIN, system="").build(asked.content, (), history=recent, room=room)
-        written = iterate_within_deadline(self._generator.generate(prompt), "refining")
+        written = iterate_within_deadline(self.generator.generate(prompt), "refining")
         return _one_query("".join(written)) or question
 
 
