@@ -117,11 +117,9 @@ class App:
     def collection(
         self, name: str | None = None, *, on_close: Callable[[], None] = lambda: None
     ) -> Collection:
-        """Lease a collection; it need not exist yet.
+        """Lease a collection, by default the one that the settings name; it need not exist yet.
 
-        Args:
-            name: Its name; by default the one that the settings name.
-            on_close: Called once, after the lease has ended.
+        ``on_close`` is called once, after the lease has ended.
 
         Raises:
             ClosedError: The application is closed.
@@ -131,9 +129,10 @@ class App:
         with self._lock:
             self._check_open()
             if name not in self._indexes:
-                self._indexes[name] = Index(name, self, options)
-            index = self._indexes[name]
-        return Collection(index, on_close=on_close)
+                # Forget those that are not in use: a service may lease any number of names.
+                used = {n: i for n, i in self._indexes.items() if not i.leases.retire()}
+                self._indexes = used | {name: Index(name, self, options)}
+            return Collection(self._indexes[name], on_close=on_close)
 
     def collections(self) -> list[CollectionRecord]:
         """Return the records of all collections."""
@@ -144,9 +143,8 @@ class App:
     ) -> Conversation:
         """Return a conversation, which the caller closes.
 
-        Args:
-            lease: Called for the collection when a question needs it.
-            model: A language model to use instead of ``generator.model``.
+        ``lease`` is called for the collection when a question needs it; ``model`` takes the place
+        of ``generator.model``.
 
         Raises:
             RequestError: A setting of the generator or of the refinement is missing or unusable.
@@ -205,8 +203,7 @@ class App:
     ) -> ConversionReport:
         """Convert local files, folders and addresses to docling JSON in the folder ``to``.
 
-        The folder is an absolute path; ``models`` is the folder of the converter's models, by
-        default in the data folder.
+        It is an absolute path; ``models`` is the converter's folder, by default in the data folder.
         """
         from kvasir.ingesting.conversion import convert
 
@@ -228,9 +225,8 @@ class App:
         """
         from kvasir.models.hub import pull
 
-        chosen = self.settings.rag.embedding_model
-        token = reveal(chosen.token)
-        return pull(name or chosen.name, token, self.settings.data_folder, run or self._run)
+        chosen, folder = self.settings.rag.embedding_model, self.settings.data_folder
+        return pull(name or chosen.name, reveal(chosen.token), folder, run or self._run)
 
     # Components
 
@@ -313,7 +309,7 @@ class App:
         """Make the ingest pipeline of a collection, which gives the rest of the options."""
         from kvasir.ingesting.pipeline import IngestPipeline
 
-        chosen, splitter = self.settings.rag.ingest, self.settings.rag.splitter
+        splitter = self.settings.rag.splitter
         return IngestPipeline(
             self._use(self._pool),
             self.splitter,
@@ -325,7 +321,7 @@ class App:
             language=self.settings.rag.language,
             fetch=self._fetch,
             left_out=self.settings.own_paths,
-            max_file_mb=chosen.max_file_mb,
+            max_file_mb=self.settings.rag.ingest.max_file_mb,
             **options,
         )
 
@@ -334,7 +330,6 @@ class App:
         return components.temporary_stores(self.settings, self.embedder, self.analyzer)
 
     def _fetch(self, url: str) -> tuple[Source, bytes]:
-        """Read an address within the limits of the settings."""
         from kvasir.ingesting.fetching import fetch
 
         chosen = self.settings.rag.ingest
@@ -355,10 +350,9 @@ class App:
     def _make_pool(self) -> ExtractionPool:
         from kvasir.ingesting.extraction import ExtractionPool
 
-        chosen = self.settings.rag.ingest
-        return self._closing(
-            ExtractionPool(chosen.workers, chosen.timeout, chosen.memory_mb, chosen.max_file_mb)
-        )
+        rag = self.settings.rag.ingest
+        pool = ExtractionPool(rag.workers, rag.timeout, rag.memory_mb, rag.max_file_mb)
+        return self._closing(pool)
 
     def _make_options(self) -> CollectionOptions:
         rag, chosen = self.settings.rag, self.settings.chat.rag.retriever

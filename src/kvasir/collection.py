@@ -18,6 +18,7 @@ from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import ClosedError, NameTakenError, RequestError, UnfinishedError
 from kvasir.core.filters import Filter, parse_filter
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
+from kvasir.core.protocols import Optimizable
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Answer, AnswerEvent, Hit, Metadata, SearchRequest, StoreAddress
@@ -71,8 +72,6 @@ class Collection:
                 self.index.leases.release()
             finally:
                 self._on_close()
-
-    # Reading
 
     def search(
         self,
@@ -159,12 +158,9 @@ class Collection:
     def documents(
         self, prefix: str = "", *, after: str = "", limit: int | None = None
     ) -> list[DocumentRecord]:
-        """Return documents, ordered by source URI.
+        """Return documents, ordered by source URI, which begins with ``prefix``.
 
-        Args:
-            prefix: The beginning of their source URI.
-            after: The last source URI of the previous page.
-            limit: Most documents; all by default.
+        With ``limit`` they are the first ones ``after`` a source URI, the last of the page before.
         """
         with self._call() as index:
             index.record()
@@ -183,9 +179,7 @@ class Collection:
     def text(self, source: str) -> str:
         """Return the extracted text of a document, into which all offsets point."""
         with self._call() as index:
-            return index.text(index.document(source).id) or ""
-
-    # Writing
+            return index.components.catalog.text(self.name, index.document(source).id) or ""
 
     def ingest(
         self,
@@ -228,23 +222,22 @@ class Collection:
                 run=run,
             )
             index.forget_record()
-            if build_graph and not report.interrupted:
-                index.optimize()
+            is_due = build_graph and not report.interrupted
+            if is_due and isinstance(index.store, Optimizable):
+                index.store.optimize()
             return report
 
     def optimize(self, *, wait: bool = False, run: Run | None = None) -> None:
-        """Build the search graph where it is due.
+        """Build the search graph where it is due, in the background until the store is closed.
 
-        Args:
-            wait: Return when it is in use; otherwise build it in the background, until the store
-                is closed.
-            run: Stops the building.
+        With ``wait`` it is in use when the method returns.
 
         Raises:
             StoppedError: The run was stopped.
         """
         with self._call() as index:
-            index.optimize(wait=wait, stop=run.stop if run else None)
+            if isinstance(index.store, Optimizable):
+                index.store.optimize(wait=wait, stop=run.stop if run else None)
 
     def delete(self, *sources: str) -> int:
         """Delete documents, by id or source URI; return how many. Needs no model."""
@@ -273,8 +266,6 @@ class Collection:
             index.record()
             index.publisher.delete_collection()
 
-    # Maintenance
-
     def copy(
         self,
         to: StoreAddress,
@@ -286,13 +277,8 @@ class Collection:
         """Copy the collection to another store; nothing is embedded again.
 
         The catalog does not record where the store is: set ``rag.vectordb`` to ``to`` to use the
-        copy. Under another name, the catalog's records are copied, too.
-
-        Args:
-            to: The target store.
-            name: Its name there; the same by default.
-            exact: Delete chunks there that the collection does not have.
-            run: Stops the copy and receives its progress.
+        copy. Under another name, the catalog's records are copied, too. An exact copy deletes
+        chunks there that the collection does not have.
 
         Raises:
             StoppedError: The run was stopped; the next copy goes on from there.
@@ -322,8 +308,7 @@ class Collection:
 
         with self._call() as index:
             index.record()
-            catalog = index.components.catalog
-            return examine(catalog, index.store, self.name, run=run)
+            return examine(index.components.catalog, index.store, self.name, run=run)
 
     def repair(self, *, run: Run | None = None) -> Repairs:
         """Make the store equal to the catalog.
@@ -423,7 +408,7 @@ class Collection:
             raise UnfinishedError(self.name)
         if catalog.collection(name) is None:
             return True
-        ids = [{each.id for each in catalog.every_chunk(n)} for n in (self.name, name)]
-        if ids[0] != ids[1]:
+        own, others = ({each.id for each in catalog.every_chunk(n)} for n in (self.name, name))
+        if own != others:
             raise NameTakenError(name, ", of other documents")
         return False

@@ -25,15 +25,7 @@ from kvasir.core.ledger import (
     check_embedder,
     require_collection,
 )
-from kvasir.core.protocols import (
-    Embedder,
-    Generator,
-    Optimizable,
-    Reranker,
-    TextAnalyzer,
-    VectorStore,
-)
-from kvasir.core.run import StopToken
+from kvasir.core.protocols import Embedder, Generator, Reranker, TextAnalyzer, VectorStore
 from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Hit, SearchRequest, StoreAddress, document_id
@@ -85,12 +77,9 @@ class CollectionOptions:
     ) -> SearchRequest:
         """Return a caller's request, within the operator's limits."""
         threshold = self.min_score_threshold if min_score_threshold is None else min_score_threshold
-        return SearchRequest(
-            replace_surrogates(query),
-            self.top_k if top_k is None else top_k,
-            threshold,
-            all_of(self.filters, filters),
-        )
+        most = self.top_k if top_k is None else top_k
+        allowed = all_of(self.filters, filters)
+        return SearchRequest(replace_surrogates(query), most, threshold, allowed)
 
 
 class Components(Protocol):
@@ -147,9 +136,8 @@ class Index:
     def _close(self) -> None:
         self._pipeline.take()
         self._retriever.take()
-        self._known = (0.0, None)
-        store = self._store.take()
-        if store is not None:
+        self.forget_record()
+        if (store := self._store.take()) is not None:
             store.close()
 
     def record(self) -> CollectionRecord:
@@ -161,7 +149,9 @@ class Index:
         read, known = self._known
         now = time.monotonic()
         if known is None or now - read > _RECORD_SECONDS:
-            known = self._read_record()
+            if not self.components.has_catalog:
+                raise CollectionNotFoundError(self.name)
+            known = require_collection(self.components.catalog, self.name)
             self._known = (now, known)
         return known
 
@@ -196,22 +186,17 @@ class Index:
         with self.leases.call():
             return self.retriever.retrieve(request)
 
-    def optimize(self, *, wait: bool = False, stop: StopToken | None = None) -> None:
-        """Build the search graph where it is due."""
-        if isinstance(self.store, Optimizable):
-            self.store.optimize(wait=wait, stop=stop)
-
     def answerer(self, generator: Generator | None = None) -> Answerer:
         """Return an answerer with the stored decision to refuse and, by default, our generator."""
         with self.leases.call():
             _ = self.retriever  # Refuse another embedder and a lost store at once.
-            calibration = self.calibration()
+            stored = self.record().calibration
         return make_answerer(
             self.components,
             self.options,
             self,
             lambda document: self.components.catalog.live_version(self.name, document),
-            calibration,
+            Calibration.from_stored(stored) if stored else None,
             generator=generator,
             languages=self.languages,
         )
@@ -220,21 +205,12 @@ class Index:
         """Return the languages of the collection's documents."""
         return self.record().languages
 
-    def calibration(self) -> Calibration | None:
-        """Return the decision to refuse that was fitted to the collection, if any."""
-        stored = self.record().calibration
-        return Calibration.from_stored(stored) if stored else None
-
     def keep_calibration(self, calibration: Calibration | None) -> None:
         """Store a decision to refuse with the collection; None restores the shipped one."""
         self.record()
         stored = to_json(calibration) if calibration else None
         self.components.catalog.set_calibration(self.name, stored)
         self.forget_record()
-
-    def text(self, document: str) -> str | None:
-        """Return the text of a document, by its id."""
-        return self.components.catalog.text(self.name, document)
 
     def document(self, source: str) -> DocumentRecord:
         """Return a document by its id or source URI.
@@ -254,11 +230,6 @@ class Index:
     def publisher(self) -> Publisher:
         """A publisher that deletes and relabels documents; needs no model."""
         return Publisher(self.store, self.components.catalog, self.name, self.writing)
-
-    def _read_record(self) -> CollectionRecord:
-        if not self.components.has_catalog:
-            raise CollectionNotFoundError(self.name)
-        return require_collection(self.components.catalog, self.name)
 
     def _open_store(self) -> VectorStore:
         # The catalog's record describes the embedder: copying needs no model.

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.answering.fusion import KNOWN_LANGUAGE, dense_share
+from kvasir.answering.retrieval import KNOWN_LANGUAGE, dense_share
 from kvasir.core.errors import IncompatibleVersionError, WireError
 from kvasir.core.protocols import Embedder, TextAnalyzer
 from kvasir.core.scoring import inverse_document_frequency

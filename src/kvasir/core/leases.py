@@ -91,6 +91,13 @@ class Leases:
                 self._leases -= 1
                 self._close_if_unused()
 
+    def retire(self) -> bool:
+        """Refuse new calls for good if nothing uses the resource; return whether that is so."""
+        with self._changed:
+            is_unused = not self._leases and not self._calls
+            self._is_closed = self._is_closed or is_unused
+        return is_unused
+
     @contextmanager
     def lease(self) -> Iterator[None]:
         """Hold a lease during the block."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -23,36 +22,22 @@ _SLICE = 512
 class EmbeddedBatch:
     """Documents with the vectors of all their chunks, to be written.
 
-    ``embedded + reused + repeated`` is the number of chunks.
-
     Attributes:
-        drafts: The documents.
-        chunks: All their chunks, in the order of ``drafts``.
-        hashes: The passage hash of each chunk.
         vectors: Vectors by passage hash.
-        embedded: Passages that were embedded.
         reused: Chunks whose vector was already in the collection.
         repeated: Chunks with the passage of another chunk embedded in the same run.
-        seconds: Time to get the vectors.
     """
 
     drafts: Sequence[VersionDraft]
-    chunks: Sequence[Chunk]
-    hashes: Sequence[str]
     vectors: Mapping[str, Matrix] = field(repr=False)
-    embedded: int
     reused: int
     repeated: int
-    seconds: float
 
-    def by_document(self) -> Iterator[EmbeddedBatch]:
-        """Yield a batch for each document."""
-        start = 0
+    def pairs(self) -> Iterator[tuple[Chunk, Matrix]]:
+        """Yield each chunk with its vector."""
         for draft in self.drafts:
-            end = start + len(draft.chunks)
-            chunks, hashes = self.chunks[start:end], self.hashes[start:end]
-            yield replace(self, drafts=(draft,), chunks=chunks, hashes=hashes)
-            start = end
+            for chunk in draft.chunks:
+                yield chunk, self.vectors[passage_hash(chunk.passage)]
 
 
 def complete_vectors(
@@ -69,49 +54,28 @@ def complete_vectors(
 ) -> EmbeddedBatch:
     """Return new versions with the vectors of all their chunks; write nothing.
 
-    Args:
-        catalog: The ledger.
-        store: The collection's store.
-        embedder: The collection's embedder.
-        collection: The collection's name.
-        drafts: One for each document, no document twice.
-        batch_chunks: Passages to embed in one call.
-        on_embedded: Called with the number of passages after each call.
-        buffered: Batches that are not written yet; their vectors are reused, too.
-        run: Stops it, also in the middle of a call.
+    No document is in ``drafts`` twice. Batches that are ``buffered``, not written yet, give their
+    vectors, too. ``on_embedded`` gets the number of passages after each call of the embedder.
 
     Raises:
         StoppedError: The run was stopped.
     """
     run = run or Run()
-    started = time.perf_counter()
-    chunks = [chunk for draft in drafts for chunk in draft.chunks]
-    hashes = [passage_hash(chunk.passage) for chunk in chunks]
+    passages = [chunk.passage for draft in drafts for chunk in draft.chunks]
+    hashes = [passage_hash(passage) for passage in passages]
     wanted = set(hashes)
     made: dict[str, Matrix] = {}
     for other in buffered:
         made.update((key, other.vectors[key]) for key in wanted & other.vectors.keys())
     found = _reusable_vectors(catalog, store, collection, wanted - made.keys())
-    rest = {
-        key: chunk.passage
-        for key, chunk in zip(hashes, chunks, strict=True)
-        if key not in made and key not in found
-    }
+    known = made.keys() | found.keys()
+    rest = {key: text for key, text in zip(hashes, passages, strict=True) if key not in known}
     for part in batches(list(rest), batch_chunks):
         vectors = run.call(partial(embedder.embed_documents, [rest[key] for key in part]))
         made.update(zip(part, vectors, strict=True))
         on_embedded(len(part))
     reused = sum(key in found for key in hashes)
-    return EmbeddedBatch(
-        drafts,
-        chunks,
-        hashes,
-        {**found, **made},
-        embedded=len(rest),
-        reused=reused,
-        repeated=len(chunks) - reused - len(rest),
-        seconds=time.perf_counter() - started,
-    )
+    return EmbeddedBatch(drafts, found | made, reused, len(hashes) - reused - len(rest))
 
 
 def _reusable_vectors(

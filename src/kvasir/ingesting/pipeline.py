@@ -294,7 +294,7 @@ class _IngestRun:
             return
         self._embed_or_suspect(self._gathered)
         self._gathered = []
-        chunks = sum(len(batch.chunks) for _, batch in self._buffer)
+        chunks = sum(len(draft.chunks) for _, batch in self._buffer for draft in batch.drafts)
         held = time.perf_counter() - self._buffered_since
         if chunks >= _MAX_BUFFERED_CHUNKS or held >= self.pipeline.hold_seconds:
             self._write()
@@ -316,7 +316,7 @@ class _IngestRun:
                     self._embed_or_suspect([prepared], again=True)
 
     def _embed_into_buffer(self, documents: list[Prepared]) -> None:
-        pipeline = self.pipeline
+        started, pipeline = time.perf_counter(), self.pipeline
         batch = complete_vectors(
             self._catalog,
             pipeline.store,
@@ -332,7 +332,7 @@ class _IngestRun:
         self._buffer.append((documents, batch))
         self.report.chunks_reused += batch.reused
         self.report.chunks_repeated += batch.repeated
-        self.report.spend("embed", batch.seconds)
+        self.report.spend("embed", time.perf_counter() - started)
         if batch.reused + batch.repeated:
             self._vectors += batch.reused + batch.repeated
             self._report_passages()
@@ -356,9 +356,9 @@ class _IngestRun:
         """Write each buffered document alone after an error, so that only the faulty ones fail."""
         self._recover_after(error)
         self._buffer = [
-            ([prepared], alone)
+            ([prepared], replace(batch, drafts=(prepared.draft,)))
             for documents, batch in self._buffer
-            for prepared, alone in zip(documents, batch.by_document(), strict=True)
+            for prepared in documents
         ]
         while self._buffer:
             documents, batch = self._buffer[0]

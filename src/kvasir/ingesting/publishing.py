@@ -13,9 +13,9 @@ Between any two steps the catalog knows every chunk id that the store may have. 
 pending versions as deleted and repeats steps 5 and 6. To delete a document, all its versions are
 marked as deleted, then steps 5 and 6 follow.
 
-Several processes may write to one collection. Each has a lease (``ingesting.leases``) and owns the
-pending and deleted versions that it made; step 2 waits while another writer owns such versions of
-one of the documents. ``recover`` takes over only the versions of writers whose lease has ended.
+Several processes may write to one collection. Each has a ``Lease`` and owns the pending and deleted
+versions that it made; step 2 waits while another writer owns such versions of one of the documents.
+``recover`` takes over only the versions of writers whose lease has ended.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from kvasir.core.batches import batches
 from kvasir.core.errors import (
     ChunksLeftError,
     DocumentBusyError,
+    KvasirError,
     NameTakenError,
     StoreIncompleteError,
     WriterConflictError,
@@ -41,7 +42,6 @@ from kvasir.core.ledger import Catalog, VersionDraft, check_embedder, check_meta
 from kvasir.core.protocols import Embedder, VectorStore
 from kvasir.core.types import Chunk, Metadata
 from kvasir.ingesting.embedding import EmbeddedBatch
-from kvasir.ingesting.leases import Lease
 
 _SLICE = 512
 """Chunks in one call to the store."""
@@ -54,6 +54,63 @@ _BUSY_TIMEOUT_SECONDS = 600.0
 """How long a writer waits for another one that is writing the same document."""
 
 _Result = TypeVar("_Result")
+
+
+@dataclass
+class Lease:
+    """A writer's lease on a collection; it begins with the ``with`` block.
+
+    Attributes:
+        seconds: How long it lasts after each heartbeat.
+        exclusive: Allow no other writer of the collection.
+        writer: The writer's id in the catalog.
+    """
+
+    catalog: Catalog
+    collection: str
+    seconds: float
+    heartbeat_seconds: float
+    exclusive: bool = False
+    writer: str = field(default="", init=False)
+    _lost: bool = field(default=False, init=False)
+    _ended: threading.Event = field(default_factory=threading.Event, init=False)
+
+    def __enter__(self) -> Self:
+        self.writer = self.catalog.start_writer(
+            self.collection, lease_seconds=self.seconds, exclusive=self.exclusive
+        )
+        self._thread = threading.Thread(target=self._beat, name="writer heartbeat", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        try:
+            self.catalog.end_writer(self.writer)
+        except KvasirError:
+            # The lease expires anyway; the first error is the one to report.
+            if error is None:
+                raise
+
+    def check(self) -> None:
+        """Raise WriterConflictError if another writer has taken the lease."""
+        if self._lost:
+            raise WriterConflictError(
+                f"this process's lease on collection '{self.collection}' ended, and another "
+                "process took its unfinished documents back: ingest them again"
+            )
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self.heartbeat_seconds):
+            try:
+                if not self.catalog.renew_writer(self.writer):
+                    self._lost = True
+                    return
+            except KvasirError:
+                # The next heartbeat may reach the database. If the lease is taken before, the
+                # catalog refuses what this writer publishes.
+                continue
 
 
 @dataclass
@@ -181,9 +238,9 @@ class Publisher:
         self.catalog.begin(self.collection, drafts, self._checked_writer())
         written = self._already_written(drafts)
         wanted = [
-            (chunk, batch.vectors[key])
+            (chunk, vector)
             for batch in embedded
-            for chunk, key in zip(batch.chunks, batch.hashes, strict=True)
+            for chunk, vector in batch.pairs()
             if written.get(chunk.id) != chunk
         ]
         for part in batches(wanted, _SLICE):
