@@ -114,7 +114,7 @@ RENAMES = (
     Rename(15, "seals", "fingerprints", "pipelines/copying.py"),
     Rename(15, "sealed", "fingerprints", "pipelines/copying.py"),
     Rename(15, "there", "in_target", "pipelines/copying.py", ("maintenance/",)),
-    Rename(16, "catalog/doctor.py", "maintenance/inspection.py, repair.py", "catalog/doctor.py"),
+    Rename(16, "catalog/doctor.py", "maintenance/repair.py", "catalog/doctor.py"),
     Rename(16, "table", "(worded in the command line)", "catalog/doctor.py", ("maintenance/",)),
     Rename(17, "promised", "_inherit_heading_scores", "extractive.py", _EXTRACTIVE),
     Rename(18, "_shared_terms", "_term_weights, overlap", "extractive.py"),

@@ -304,7 +304,7 @@ class Collection:
         Raises:
             StoppedError: The run was stopped.
         """
-        from kvasir.maintenance.inspection import examine
+        from kvasir.maintenance.repair import examine
 
         with self._call() as index:
             index.record()

@@ -20,7 +20,7 @@ from kvasir.components.stores.qdrant_edge import QdrantStore
 from kvasir.core.types import Document, Source, document_id
 from kvasir.frontends.cli.paths import files
 from kvasir.ingesting.pipeline import IngestPipeline
-from kvasir.maintenance.inspection import examine
+from kvasir.maintenance.repair import examine
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder
 
 MOMENTS = 20

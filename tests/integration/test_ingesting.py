@@ -22,8 +22,7 @@ from kvasir.frontends.cli.interrupts import set_by_interrupt
 from kvasir.frontends.cli.paths import files
 from kvasir.ingesting.extraction import ExtractionPool
 from kvasir.ingesting.pipeline import IngestPipeline
-from kvasir.maintenance.inspection import examine
-from kvasir.maintenance.repair import repair
+from kvasir.maintenance.repair import examine, repair
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder
 
 DATA = Path(__file__).parents[2].parent / "shared/data"

@@ -40,8 +40,7 @@ from kvasir.ingesting.extraction import ExtractionPool
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.ingesting.sources import discover
 from kvasir.maintenance.copying import copy_chunks
-from kvasir.maintenance.inspection import examine
-from kvasir.maintenance.repair import repair, restore
+from kvasir.maintenance.repair import examine, repair, restore
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder, FakeGenerator, MemoryStore
 from kvasir.testing.store_cases import make_chunk, make_vectors
 

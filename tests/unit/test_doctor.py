@@ -13,10 +13,8 @@ from kvasir.core.errors import (
 from kvasir.core.ledger import SourceState, VersionDraft, chunk_metadata
 from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
-from kvasir.ingesting.embedding import complete_vectors
 from kvasir.ingesting.publishing import Publisher
-from kvasir.maintenance.inspection import examine
-from kvasir.maintenance.repair import repair, restore
+from kvasir.maintenance.repair import examine, repair, restore
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 WORDS = ["alpha", "beta", "gamma", "delta"]
@@ -51,7 +49,7 @@ def store(catalog):
     store = MemoryStore()
     publisher, drafts = Publisher(store, catalog, "test"), [draft("/a.txt"), draft("/b.txt")]
     publisher.open_collection(FakeEmbedder())
-    publisher.write([complete_vectors(catalog, store, FakeEmbedder(), "test", drafts)])
+    publisher.write([publisher.embed(FakeEmbedder(), drafts)])
     return store
 
 

@@ -29,8 +29,7 @@ from kvasir.frontends.cli.paths import files
 from kvasir.frontends.cli.remedies import explain
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.ingesting.publishing import Publisher
-from kvasir.maintenance.inspection import examine
-from kvasir.maintenance.repair import restore
+from kvasir.maintenance.repair import examine, restore
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 

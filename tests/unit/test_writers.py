@@ -10,8 +10,7 @@ from kvasir.core.errors import StoreIncompleteError, WriterConflictError
 from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.ingesting.publishing import Publisher
-from kvasir.maintenance.inspection import examine
-from kvasir.maintenance.repair import repair, restore
+from kvasir.maintenance.repair import examine, repair, restore
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 

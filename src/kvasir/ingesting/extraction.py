@@ -62,11 +62,8 @@ class ExtractionPool:
     ) -> None:
         """Make a pool; no process is started yet.
 
-        Args:
-            workers: Child processes; by default one for each core, at most 4.
-            timeout: Seconds for each file.
-            memory_mb: Memory for each file, in MiB (enforced on Linux).
-            max_file_mb: Largest file, in MiB.
+        By default there is a child for each core, at most 4. The limits are for each file: seconds,
+        MiB of memory (enforced on Linux), and MiB of its size.
         """
         self.workers = workers or min(4, os.cpu_count() or 1)
         self._timeout = timeout
@@ -91,10 +88,8 @@ class ExtractionPool:
     ) -> Iterator[tuple[Source, Outcome]]:
         """Yield each item's source and outcome; read ahead by a few files only.
 
-        Args:
-            items: Paths, sources, or sources with their bytes (``fetch`` returns such pairs).
-            ordered: Keep the order of the items; otherwise yield results as they are finished.
-            stop: Ends the children that extract these items.
+        Without ``ordered``, results are yielded as they are finished. ``stop`` ends the children
+        that extract these items.
 
         Raises:
             StoppedError: ``stop`` was set.
@@ -118,8 +113,8 @@ class ExtractionPool:
             StoppedError: ``stop`` was set.
         """
         stop = stop or StopToken()
-        source, path, data = _resolve(item)
-        if refusal := self._refusal(path, data):
+        source, data = _resolve(item)
+        if refusal := self._refusal(source, data):
             return source, refusal
         child = self._idle.get()
         try:
@@ -128,7 +123,7 @@ class ExtractionPool:
                 if child is None or not child.is_usable:
                     child = self._replace(child)
                 with stop.calling(child.kill):
-                    media_type, outcome = child.extract(source, path, data)
+                    media_type, outcome = child.extract(source, data)
                 stop.raise_if_set()
                 # An earlier file may have caused a crash: try again in a new child.
                 is_crash = isinstance(outcome, ExtractionError) and outcome.reason == _CRASHED
@@ -149,12 +144,13 @@ class ExtractionPool:
         for child in children:
             child.close()
 
-    def _refusal(self, path: str | None, data: bytes | None) -> ExtractionError | None:
+    def _refusal(self, source: Source, data: bytes | None) -> ExtractionError | None:
+        path = Path(source.uri)
         try:
-            size = len(data) if data is not None else Path(path or "").stat().st_size
+            size = path.stat().st_size if data is None else len(data)
         except OSError as error:
             return ExtractionError("unreadable", f"cannot be read: {error.strerror or error}")
-        if path is not None and not Path(path).is_file():
+        if data is None and not path.is_file():
             return ExtractionError("unreadable", "it is not a regular file")
         if size > self._max_bytes:
             return too_large(self._max_bytes, size)
@@ -189,13 +185,12 @@ def _next(pending: deque[Future[tuple[Source, Outcome]]], ordered: bool) -> tupl
     return done.result()
 
 
-def _resolve(item: Item) -> tuple[Source, str | None, bytes | None]:
+def _resolve(item: Item) -> tuple[Source, bytes | None]:
     if isinstance(item, tuple):
-        return item[0], None, item[1]
+        return item
     if isinstance(item, Source):
-        return item, item.uri, None
-    path = str(item)
-    return Source(path, media_types.by_name(path)), path, None
+        return item, None
+    return Source(str(item), media_types.by_name(str(item))), None
 
 
 class _Child:
@@ -228,7 +223,7 @@ class _Child:
         """True if it has read at most one file."""
         return self._files <= 1
 
-    def extract(self, source: Source, path: str | None, data: bytes | None) -> tuple[str, Outcome]:
+    def extract(self, source: Source, data: bytes | None) -> tuple[str, Outcome]:
         """Return media type and outcome; kill the child if it broke a limit."""
         self._files += 1
         late = threading.Event()
@@ -237,7 +232,7 @@ class _Child:
         timer.start()
         started = time.monotonic()
         try:
-            answer = self._ask(source, path, data)
+            answer = self._ask(source, data)
         finally:
             timer.cancel()
             self._broken = late.is_set()
@@ -251,10 +246,8 @@ class _Child:
             # Only a compromised parser or a bug of Kvasir writes such an answer.
             self._broken = True
             self.kill()
-            return "", ExtractionError(
-                _CRASHED,
-                f"what the parser returned cannot be read ({error}); open it and save it again",
-            )
+            fact = f"what the parser returned cannot be read ({error})"
+            return "", ExtractionError(_CRASHED, f"{fact}; open it and save it again")
 
     def _read(self, answer: bytes) -> tuple[str, Outcome]:
         reply = loads(ExtractionReply, answer)
@@ -264,13 +257,13 @@ class _Child:
         message = reply.message or f"{needed}; raise the limit or split the file"
         return reply.media_type, ExtractionError(reply.reason, message)
 
-    def _ask(self, source: Source, path: str | None, data: bytes | None) -> bytes | None:
+    def _ask(self, source: Source, data: bytes | None) -> bytes | None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            write_frame(self._process.stdin, encode(ExtractionRequest(source, path)))
-            if path is None:
-                write_frame(self._process.stdin, data or b"")
+            write_frame(self._process.stdin, encode(ExtractionRequest(source, data is not None)))
+            if data is not None:
+                write_frame(self._process.stdin, data)
             return read_frame(self._process.stdout, _LARGEST_ANSWER)
         except (OSError, ValueError):
             # The child died, or the pool is being closed.

@@ -57,11 +57,11 @@ class ExtractionRequest:
 
     Attributes:
         source: URI and media type; an empty media type is detected.
-        path: The file to read; None if its bytes follow in the next frame.
+        has_bytes: The bytes follow in the next frame; otherwise the URI is the file's path.
     """
 
     source: Source
-    path: str | None
+    has_bytes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +202,9 @@ def serve(memory_mb: int, timeout: float) -> None:
         # The parent kills a child that is late; this is for the case that the parent was killed.
         faulthandler.dump_traceback_later(timeout + 10, exit=True, file=null)
         try:
-            body = read_frame(requests) if request.path is None else Path(request.path).read_bytes()
-            encoded = encode(extract(request.source, body or b""))
+            source = request.source
+            body = read_frame(requests) if request.has_bytes else Path(source.uri).read_bytes()
+            encoded = encode(extract(source, body or b""))
         except OSError as error:
             encoded = encode(ExtractionReply("", "unreadable", f"cannot be read: {error}"))
         except MemoryError:

@@ -27,7 +27,6 @@ from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.reports import Failed, Finished, IngestReport, Outcome
 from kvasir.core.run import Run
 from kvasir.core.types import Metadata, document_id
-from kvasir.ingesting.embedding import EmbeddedBatch, complete_vectors
 from kvasir.ingesting.preparing import (
     OnConflict,
     Pool,
@@ -37,7 +36,12 @@ from kvasir.ingesting.preparing import (
     Relabelled,
     Unreadable,
 )
-from kvasir.ingesting.publishing import HEARTBEAT_SECONDS, LEASE_SECONDS, Publisher
+from kvasir.ingesting.publishing import (
+    HEARTBEAT_SECONDS,
+    LEASE_SECONDS,
+    EmbeddedBatch,
+    Publisher,
+)
 from kvasir.ingesting.sources import Discovery, Fetch, Input, discover, uri_of
 
 SETTINGS_VERSION = 1
@@ -317,11 +321,8 @@ class _IngestRun:
 
     def _embed_into_buffer(self, documents: list[Prepared]) -> None:
         started, pipeline = time.perf_counter(), self.pipeline
-        batch = complete_vectors(
-            self._catalog,
-            pipeline.store,
+        batch = self.publisher.embed(
             pipeline.embedder,
-            self._collection,
             [prepared.draft for prepared in documents],
             batch_chunks=pipeline.batch_chunks,
             on_embedded=self._count_embedded,

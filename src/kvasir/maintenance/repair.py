@@ -1,4 +1,4 @@
-"""Repairs the store from the catalog.
+"""Compares catalog and store, chunk by chunk, and repairs the store from the catalog.
 
 Where they differ, the catalog counts as correct. It has the text of every document and the span of
 every chunk, so missing chunks are written again without the source file. Chunks that the catalog
@@ -13,27 +13,102 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
+import numpy as np
+
 from kvasir.core.batches import batches
 from kvasir.core.errors import DamagedError, StoppedError
 from kvasir.core.ledger import (
     Catalog,
     ChunkRecord,
+    VersionStatus,
     check_embedder,
     passage_hash,
     require_collection,
 )
 from kvasir.core.protocols import Embedder, VectorStore
-from kvasir.core.reports import Repairs
+from kvasir.core.reports import Findings, Repairs
 from kvasir.core.run import Run
-from kvasir.core.types import Chunk, Metadata
+from kvasir.core.types import Chunk, Matrix, Metadata
 from kvasir.ingesting.publishing import Publisher
-from kvasir.maintenance.inspection import examine
 
+COMPARING = "comparing"
 REMOVING, REWRITING, RELABELLING = "removing", "writing again", "new metadata"
-"""Stages of the progress, after the stage of ``examine``."""
+"""Stages of the progress: of ``examine``, then of ``repair``."""
 
+_CHECK_INTERVAL = 1000
+_LENGTH_TOLERANCE = 0.01
+"""Largest difference of a vector's length from 1; half precision stays within it."""
 _SLICE = 256
 """Chunks in one call to the embedder or the store."""
+
+
+def examine(
+    catalog: Catalog, store: VectorStore, collection: str, *, run: Run | None = None
+) -> Findings:
+    """Compare every chunk of a collection; change nothing.
+
+    Raises:
+        StoppedError: The run was stopped.
+        CollectionNotFoundError: There is no such collection.
+    """
+    run = run or Run()
+    require_collection(catalog, collection)
+    expected: dict[str, ChunkRecord] = {}
+    for record in catalog.every_chunk(collection):
+        expected[record.id] = record
+        if len(expected) % _CHECK_INTERVAL == 0:
+            run.check()
+    metadata = {
+        document.id: dict(document.metadata)
+        for document in catalog.documents(collection)
+        if document.status is VersionStatus.LIVE
+    }
+    seen: set[str] = set()
+    orphans, altered, mislabelled, bad_vectors = set[str](), set[str](), set[str](), set[str]()
+    done, counted = 0, store.count()
+    run.step(COMPARING, done, counted, "chunks")
+    for batch in store.scroll():
+        for chunk, vector in batch:
+            known = expected.get(chunk.id)
+            if known is None:
+                orphans.add(chunk.id)
+                continue
+            if chunk.id in seen or not _is_same(chunk, known):
+                altered.add(chunk.id)
+            elif dict(chunk.metadata) != metadata.get(known.document_id):
+                mislabelled.add(chunk.id)
+            if not _is_unit_vector(vector, store.dimension):
+                bad_vectors.add(chunk.id)
+            seen.add(chunk.id)
+        done += len(batch)
+        run.step(COMPARING, done, max(done, counted), "chunks")
+    return Findings(
+        collection=collection,
+        unfinished=catalog.unfinished(collection),
+        pending_metadata_updates=len(catalog.pending_metadata_updates(collection)),
+        orphans=tuple(sorted(orphans)),
+        missing=tuple(sorted(expected.keys() - seen)),
+        altered=tuple(sorted(altered)),
+        mislabelled=tuple(sorted(mislabelled)),
+        bad_vectors=tuple(sorted(bad_vectors)),
+        expected=len(expected),
+        counted=counted,
+    )
+
+
+def _is_same(chunk: Chunk, record: ChunkRecord) -> bool:
+    return (
+        chunk.document_id == record.document_id
+        and (chunk.start, chunk.end, chunk.page) == (record.start, record.end, record.page)
+        and tuple(chunk.headings) == record.headings
+        and passage_hash(chunk.passage) == record.passage_hash
+    )
+
+
+def _is_unit_vector(vector: Matrix, dimension: int) -> bool:
+    if vector.shape != (dimension,) or not np.isfinite(vector).all():
+        return False
+    return abs(float(np.linalg.norm(vector)) - 1.0) <= _LENGTH_TOLERANCE
 
 
 def repair(
