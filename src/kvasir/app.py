@@ -112,8 +112,6 @@ class App:
             for index in indexes.values():
                 opened.callback(index.leases.close)
 
-    # Collections
-
     def collection(
         self, name: str | None = None, *, on_close: Callable[[], None] = lambda: None
     ) -> Collection:
@@ -161,7 +159,7 @@ class App:
                 lambda: lease().index.answerer(generator),
                 search=self._use(self._options).request(),
                 refiner=self._make_refiner(generator, opened),
-                on_close=opened.pop_all().close,
+                close=opened.pop_all().close,
             )
 
     def evaluation(self) -> EvaluationRunner:
@@ -189,8 +187,6 @@ class App:
         from kvasir.evaluation.datasets import load_questions
 
         return load_questions(path)
-
-    # Documents and models
 
     def convert(
         self,
@@ -220,15 +216,12 @@ class App:
     def pull_model(self, name: str | None = None, *, run: Run | None = None) -> ModelFolder:
         """Fetch a model from the hub into the data folder; by default the settings' embedder.
 
-        Raises:
-            StoppedError: The run was stopped; what has arrived is kept for the next time.
+        After a stop, what has arrived is kept for the next time.
         """
         from kvasir.models.hub import pull
 
         chosen, folder = self.settings.rag.embedding_model, self.settings.data_folder
         return pull(name or chosen.name, reveal(chosen.token), folder, run or self._run)
-
-    # Components
 
     def check_components(self) -> None:
         """Check that every chosen component can be made, without making it.
@@ -296,11 +289,7 @@ class App:
         return components.open_own_store(self.settings, collection, embedded_by, self.analyzer)
 
     def open_copy(self, to: StoreAddress, name: str, record: CollectionRecord) -> VectorStore:
-        """Open the store to which a collection is copied.
-
-        Raises:
-            NameTakenError: It is the collection's own.
-        """
+        """Open the store to which a collection is copied; refuse the collection's own."""
         if name == record.name and is_same_store(self.settings.store_address, to):
             raise NameTakenError(name, " in that store")
         return components.open_store(to, name, record, self.analyzer)

@@ -38,8 +38,8 @@ class Collection:
 
     Safe to use from several threads. Errors of every method: ``CollectionNotFoundError`` where
     the collection is needed and does not exist, ``ClosedError`` after ``close``,
-    ``ForkedProcessError`` in a process forked from the one that opened it, and ``ComponentError``
-    where store, model or database fail.
+    ``ForkedProcessError`` in a process forked from the one that opened it, ``ComponentError`` where
+    store, model or database fail, and ``StoppedError`` where a ``run`` was stopped.
 
     Attributes:
         name: The collection's name.
@@ -160,7 +160,7 @@ class Collection:
     ) -> list[DocumentRecord]:
         """Return documents, ordered by source URI, which begins with ``prefix``.
 
-        With ``limit`` they are the first ones ``after`` a source URI, the last of the page before.
+        At most ``limit`` of them, those behind the source URI ``after``, the last one of a page.
         """
         with self._call() as index:
             index.record()
@@ -168,11 +168,7 @@ class Collection:
             return list(catalog.documents(self.name, prefix=prefix, after=after, limit=limit))
 
     def document(self, source: str) -> DocumentRecord:
-        """Return a document by its id or its source URI.
-
-        Raises:
-            DocumentNotFoundError: There is no such document.
-        """
+        """Return a document by its id or source URI; raise DocumentNotFoundError if unknown."""
         with self._call() as index:
             return index.document(source)
 
@@ -231,9 +227,6 @@ class Collection:
         """Build the search graph where it is due, in the background until the store is closed.
 
         With ``wait`` it is in use when the method returns.
-
-        Raises:
-            StoppedError: The run was stopped.
         """
         with self._call() as index:
             if isinstance(index.store, Optimizable):
@@ -253,8 +246,7 @@ class Collection:
     def drop(self) -> None:
         """Delete the collection with everything in it; its name is free for another model.
 
-        Needs no model. Calls in progress end first, later ones wait. A second call completes an
-        interrupted one.
+        Calls in progress end first, later ones wait. A second call completes an interrupted one.
 
         Raises:
             WriterConflictError: Another process writes to it; nothing was deleted then.
@@ -299,11 +291,7 @@ class Collection:
             return report
 
     def inspect(self, *, run: Run | None = None) -> Findings:
-        """Compare catalog and store chunk by chunk; change nothing.
-
-        Raises:
-            StoppedError: The run was stopped.
-        """
+        """Compare catalog and store chunk by chunk; change nothing."""
         from kvasir.maintenance.repair import examine
 
         with self._call() as index:
@@ -311,11 +299,7 @@ class Collection:
             return examine(index.components.catalog, index.store, self.name, run=run)
 
     def repair(self, *, run: Run | None = None) -> Repairs:
-        """Make the store equal to the catalog.
-
-        Raises:
-            StoppedError: The run was stopped before anything was repaired.
-        """
+        """Make the store equal to the catalog; a stop after the first repair raises nothing."""
         from kvasir.maintenance.repair import repair
 
         return self._put_right(repair, run or Run())
@@ -323,8 +307,7 @@ class Collection:
     def restore(self, *, run: Run | None = None) -> int:
         """Write the chunks that the store lacks, from the catalog; return how many.
 
-        Raises:
-            StoppedError: The run was stopped; what is written is kept.
+        What is written when the run is stopped is kept.
         """
         from kvasir.maintenance.repair import restore
 
@@ -391,18 +374,12 @@ class Collection:
 
     @contextmanager
     def _call(self) -> Iterator[Index]:
-        """Keep the store open during a call."""
         self._check_open()
         with self.index.leases.call():
             yield self.index
 
     def _check_target_name(self, name: str) -> bool:
-        """Return True if a copy of this name needs records of its own in the catalog.
-
-        Raises:
-            NameTakenError: A collection of this name has other documents.
-            UnfinishedError: This collection has half-written documents.
-        """
+        """Return True if a copy of this name needs records of its own in the catalog."""
         catalog = self.index.components.catalog
         if catalog.unfinished(self.name):
             raise UnfinishedError(self.name)

@@ -49,9 +49,7 @@ class CollectionOptions:
         min_score_threshold: ``dense_score`` below which hits are left out, 0..1.
         filters: Limits every search; a caller's filter is ANDed with it.
         language: ISO 639-1 code of all documents and questions, or None to detect it.
-        alpha: Share of the dense leg, 0..1; None chooses by embedder and language.
-        candidates: Chunks that each leg offers to the fusion.
-        rerank_candidates: How many of the best hits the reranker reads.
+        alpha, candidates, rerank_candidates: As of ``Retriever``.
         prompt: The prompt for language models, with ``{{context}}`` and ``{{question}}``.
         refuse: Say so when the documents do not hold the answer.
         on_conflict: What to do with a source that changed: replace, skip or error.
@@ -171,13 +169,7 @@ class Index:
 
     @property
     def retriever(self) -> Retriever:
-        """The collection's retriever.
-
-        Raises:
-            CollectionNotFoundError: There is no such collection.
-            WrongEmbedderError: Another embedder made it.
-            StoreIncompleteError: Its store is empty, though documents were ingested.
-        """
+        """The collection's retriever; another embedder and a lost store are refused."""
         check_embedder(self.record(), self.components.embedder)
         return self._retriever.get()
 
@@ -213,11 +205,7 @@ class Index:
         self.forget_record()
 
     def document(self, source: str) -> DocumentRecord:
-        """Return a document by its id or source URI.
-
-        Raises:
-            DocumentNotFoundError: There is no such document.
-        """
+        """Return a document by its id or source URI; raise DocumentNotFoundError if unknown."""
         self.record()
         source = replace_surrogates(source)
         for candidate in (source, document_id(source)):
@@ -233,9 +221,8 @@ class Index:
 
     def _open_store(self) -> VectorStore:
         # The catalog's record describes the embedder: copying needs no model.
-        components = self.components
-        embedded_by = components.catalog.collection(self.name) or components.embedder
-        return components.open_store(self.name, embedded_by)
+        embedded_by = self.components.catalog.collection(self.name) or self.components.embedder
+        return self.components.open_store(self.name, embedded_by)
 
     def _make_pipeline(self) -> IngestPipeline:
         record = self.components.catalog.collection(self.name)
@@ -244,14 +231,14 @@ class Index:
         return self.components.make_pipeline(self.store, self.name, writing=self.writing)
 
     def _make_retriever(self) -> Retriever:
-        components, options = self.components, self.options
-        expected = components.catalog.chunk_count(self.name)
+        options = self.options
+        expected = self.components.catalog.chunk_count(self.name)
         if expected and not self.store.count():
             raise StoreIncompleteError(self.name, expected, 0)
         return Retriever(
-            components.embedder,
+            self.components.embedder,
             self.store,
-            components.reranker,
+            self.components.reranker,
             languages=self.languages,
             language=options.language,
             alpha=options.alpha,

@@ -60,8 +60,6 @@ class Answerer:
     Raises ``SettingsError`` if the template lacks a placeholder.
 
     Attributes:
-        retriever: Finds the chunks.
-        generator: Writes the answers.
         analyzer: The collection's; compares words in the refusal decision and citations.
         embedder: The collection's, for the languages that it knows. None: all.
         languages: The collection's ISO 639-1 codes, or a function that returns them; for
@@ -146,12 +144,8 @@ class Answerer:
             return
         prompt = self._prompt(question, hits, history, system)
         checker = CitationChecker(question, prompt.hits, self.analyzer, self.find_version)
-        pieces: list[str] = []
-        with closing(self._checked_pieces(prompt, checker)) as checked:
-            for piece in checked:
-                pieces.append(piece)
-                yield Text(piece)
-        text = "".join(pieces)
+        yield from self._write(prompt, checker)
+        text = checker.text
         refused = says_it_does_not_know(text, checker.citations)
         if not text:
             text = refusal(question, hits)
@@ -196,16 +190,14 @@ class Answerer:
         builder = PromptBuilder(self.template, system=system)
         return builder.build(question, hits, history=history, room=room)
 
-    def _checked_pieces(
-        self, prompt: Prompt, checker: CitationChecker
-    ) -> Generator[str, None, None]:
+    def _write(self, prompt: Prompt, checker: CitationChecker) -> Generator[Text, None, None]:
         with closing(generated(self.generator, prompt)) as pieces:
             for piece in pieces:
                 check("answering")
                 if text := checker.feed(piece):
-                    yield text
+                    yield Text(text)
         if text := checker.finish():
-            yield text
+            yield Text(text)
 
     def _language_note(self, question: str) -> tuple[str, ...]:
         """Return a note if neither documents nor embedder know the question's language.

@@ -39,13 +39,12 @@ class Conversation:
     """Replies to messages, from the documents or from the language model alone.
 
     Attributes:
-        generator: Writes the replies.
         answerer: Opens the collection and returns an answerer; called for each question with
             RAG, so that a missing or locked collection is tried again.
         search: Limits and filters of the searches; its ``query`` is not used.
         refiner: Rewrites questions for the search; None leaves them as typed.
         grounding: The system message with RAG; it follows the one given to ``stream``.
-        on_close: Called by ``close``; closes the conversation's generators.
+        close: Closes the conversation's generators; a second call does nothing.
     """
 
     generator: protocols.Generator
@@ -54,11 +53,7 @@ class Conversation:
     search: SearchRequest = field(default_factory=lambda: SearchRequest(""))
     refiner: Refiner | None = None
     grounding: str = CHAT_SYSTEM_PROMPT
-    on_close: Callable[[], None] = lambda: None
-
-    def close(self) -> None:
-        """Close the conversation's generators; a second call does nothing."""
-        self.on_close()
+    close: Callable[[], None] = lambda: None
 
     @property
     def has_model(self) -> bool:

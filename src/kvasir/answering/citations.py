@@ -49,6 +49,7 @@ class CitationChecker:
         find_version: Without it, offsets are not checked.
         citations: The citations found so far, in order of appearance.
         removed: Number of removed markers.
+        text: The text to show so far.
     """
 
     question: str
@@ -57,9 +58,10 @@ class CitationChecker:
     find_version: FindVersion | None = None
     citations: list[Citation] = field(default_factory=list, init=False)
     removed: int = field(default=0, init=False)
+    text: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
-        self._pending = self._shown = self._statement = ""
+        self._pending = self._statement = ""
         self._after_marker = False
         self._quotable: dict[int, _Quotable] = {}
 
@@ -77,7 +79,7 @@ class CitationChecker:
         return self._resolve(text)
 
     def _resolve(self, text: str) -> str:
-        before = len(self._shown)
+        before = len(self.text)
         position = 0
         for match in _MARKER.finditer(text):
             self._append(text[position : match.start()])
@@ -87,25 +89,25 @@ class CitationChecker:
                 self._mark(match)
             position = match.end()
         self._append(text[position:])
-        return self._shown[before:]
+        return self.text[before:]
 
     def _append(self, text: str) -> None:
-        if not self._shown:
+        if not self.text:
             text = text.lstrip()
         if self._after_marker and any(map(str.isalnum, text)):
             self._statement = ""
             self._after_marker = False
-        self._shown += text
+        self.text += text
         self._statement += text
 
     def _is_literal(self, match: re.Match[str]) -> bool:
         """Return True if a bracketed number belongs to code or to a document's text."""
         bracket = match[0]
-        line = self._shown[self._shown.rfind("\n") + 1 :]
-        in_code = self._shown.count("```") % 2 or line.count("`") % 2
+        line = self.text[self.text.rfind("\n") + 1 :]
+        in_code = self.text.count("```") % 2 or line.count("`") % 2
         if in_code and not bracket[0].isspace():
             return True
-        if self._shown and (self._after_marker or not self._statement.strip()):
+        if self.text and (self._after_marker or not self._statement.strip()):
             return False
         may_cite = all(1 <= number <= len(self.hits) for number in _numbers(match))
         before = self._statement[-_LITERAL_CONTEXT:]
@@ -129,7 +131,7 @@ class CitationChecker:
                 kept.append(f"[{number}]")
         if kept:
             bracket = match[0].lstrip()
-            self._shown += match[0][: len(match[0]) - len(bracket)] + "".join(kept)
+            self.text += match[0][: len(match[0]) - len(bracket)] + "".join(kept)
         self._after_marker = True
 
     def _cite(self, number: int) -> Citation | None:

@@ -55,7 +55,6 @@ class Refiner:
     Raises ``SettingsError`` if the prompt lacks its placeholder, or the generator has no model.
 
     Attributes:
-        generator: The language model.
         prompt: Asks for the refined question, with ``{{user_query}}``.
         below: Refine only if no chunk for the question as typed reaches this ``dense_score``;
             None refines every question.

@@ -109,10 +109,7 @@ FEATURES = tuple(item.name for item in fields(Evidence))
 
 @dataclass(frozen=True, slots=True)
 class EvidenceReader:
-    """Computes the features of questions and their hits; without embedder no language is foreign.
-
-    Analyzer and embedder are the collection's.
-    """
+    """Computes the features of questions; without an embedder no language is foreign."""
 
     analyzer: TextAnalyzer
     embedder: Embedder | None = None
@@ -225,16 +222,13 @@ class Calibration:
                 if found.features != FEATURES or len(found.weights) != len(FEATURES):
                     raise ValueError(f"it has the features {', '.join(found.features)}")
                 return found
-            return cls(
-                tuple(float(stored[name]) for name in FEATURES),
-                float(stored["bias"]),
-                float(stored["threshold"]),
-                {
-                    name.removeprefix(_REPORT): float(value)
-                    for name, value in stored.items()
-                    if name.startswith(_REPORT)
-                },
-            )
+            weights = tuple(float(stored[name]) for name in FEATURES)
+            report = {
+                name.removeprefix(_REPORT): float(value)
+                for name, value in stored.items()
+                if name.startswith(_REPORT)
+            }
+            return cls(weights, float(stored["bias"]), float(stored["threshold"]), report)
         except (ValueError, KeyError, TypeError, WireError) as error:
             raise IncompatibleVersionError(
                 f"the stored calibration cannot be read ({error!r}): calibrate the collection again"

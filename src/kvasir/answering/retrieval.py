@@ -82,7 +82,6 @@ class Retriever:
     Attributes:
         embedder: The one that made the store's vectors.
         store: The collection; hybrid if it has ``LexicalSearch``.
-        reranker: Reorders the best hits.
         languages: The collection's ISO 639-1 codes, or a function that returns them; one of
             them is detected for a question. Empty: any language.
         language: The language of every question, instead of detection.

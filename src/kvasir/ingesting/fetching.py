@@ -45,13 +45,9 @@ def fetch(
 ) -> tuple[Source, bytes]:
     """Fetch a document; return its source, whose URI has no fragment, and the body.
 
-    Args:
-        url: An ``http://`` or ``https://`` address.
-        allow_private: Allow addresses of private networks, for intranets. Set by the operator,
-            never by a request.
-        max_bytes: Largest body, in bytes after decompression.
-        timeout: Seconds for the whole fetch.
-        verify: Certificates to trust instead of the system's.
+    The operator, never a request, allows addresses of private networks, for intranets. Limits are
+    ``max_bytes`` after decompression, and seconds for the whole fetch. ``verify`` has certificates
+    to trust instead of the system's.
 
     Raises:
         FetchError: It cannot or may not be fetched; the message does not name the address.

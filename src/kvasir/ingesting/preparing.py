@@ -84,12 +84,8 @@ class Preparer:
     Attributes:
         items: Paths, addresses and uploads by URI.
         settings_hash: Hash of the settings that shape the chunks.
-        language: The language of all documents, or None to detect it.
-        on_conflict: How to treat a changed source that was ingested before.
-        metadata: Metadata for every document, or None to keep what each has.
-        fetch: Gets the bytes of an address; without it addresses fail.
+        language, on_conflict, metadata, fetch: As of the pipeline and its ``ingest``.
         max_bytes: Larger sources are not read, nor hashed.
-        stop: Ends it.
         bytes_read: Bytes of all sources that were hashed.
         seconds: Seconds by stage.
     """
@@ -194,21 +190,21 @@ class Preparer:
             except (FetchError, OSError):
                 raise
             except Exception as error:
-                raise FetchError(
-                    f"it could not be fetched ({describe_unexpected(error)})"
-                ) from error
+                message = f"it could not be fetched ({describe_unexpected(error)})"
+                raise FetchError(message) from error
             item = (Source(uri, source.media_type), data)
         if isinstance(item, tuple):
             source, data = item
             media_type, size = source.media_type, len(data)
-            content_hash = "" if self._is_large(size) else hashlib.sha256(data).hexdigest()
+            is_large = size > self.max_bytes
+            content_hash = "" if is_large else hashlib.sha256(data).hexdigest()
         else:
             with open(item, "rb", buffering=0, opener=_open_at_once) as file:
                 status = os.fstat(file.fileno())
                 media_type, size = media_types.by_name(item), status.st_size
                 if not stat.S_ISREG(status.st_mode):
                     return item, Unreadable(Failed(uri, "unreadable", NOT_A_FILE), None)
-                is_large = self._is_large(size)
+                is_large = size > self.max_bytes
                 content_hash = "" if is_large else hashlib.file_digest(file, "sha256").hexdigest()
             modified = status.st_mtime
         state = SourceState(uri, media_type, content_hash, size, modified, self.settings_hash)
@@ -217,9 +213,6 @@ class Preparer:
             return item, Unreadable(Failed(uri, refusal.reason, str(refusal)), state)
         self.bytes_read += size
         return item, state
-
-    def _is_large(self, size: int) -> bool:
-        return size > self.max_bytes
 
     def _must_extract(self, state: SourceState) -> bool:
         uri = state.uri

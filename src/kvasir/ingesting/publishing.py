@@ -67,10 +67,8 @@ _Result = TypeVar("_Result")
 class EmbeddedBatch:
     """Documents with the vectors of all their chunks, to be written.
 
-    Attributes:
-        vectors: Vectors by passage hash.
-        reused: Chunks whose vector was already in the collection.
-        repeated: Chunks with the passage of another chunk embedded in the same run.
+    The ``vectors`` are by passage hash. Of the chunks, ``reused`` had a vector in the collection,
+    and ``repeated`` have the passage of another chunk embedded in the same run.
     """
 
     drafts: Sequence[VersionDraft]
@@ -187,11 +185,7 @@ class Publisher:
         return self._lease.writer
 
     def open_collection(self, embedder: Embedder) -> None:
-        """Make the collection if it is new.
-
-        Raises:
-            WrongEmbedderError: Another embedder made it.
-        """
+        """Make the collection if it is new; raise WrongEmbedderError if another embedder did."""
         name = self.collection
         record = self.catalog.collection(name)
         if record is None:
@@ -260,9 +254,6 @@ class Publisher:
 
         No document is in ``drafts`` twice. Batches that are ``buffered``, not written yet, give
         their vectors, too. ``on_embedded`` gets the number of passages after each call.
-
-        Raises:
-            StoppedError: The run was stopped.
         """
         run = run or Run()
         passages = [chunk.passage for draft in drafts for chunk in draft.chunks]
