@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from kvasir.answering.answers import Answerer
+from kvasir.answering.answers import Answerer, Refiner
 from kvasir.answering.citations import FindVersion
 from kvasir.answering.retrieval import Retriever
 from kvasir.catalog.sql import SqlCatalog
@@ -33,7 +33,6 @@ from kvasir.settings.store_uris import is_same_store
 
 if TYPE_CHECKING:
     from kvasir.answering.chat import Conversation as Conversation
-    from kvasir.answering.refinement import Refiner
     from kvasir.core.reports import ConversionReport
     from kvasir.evaluation.answers import AnswersResult as AnswersResult
     from kvasir.evaluation.compare import Measured as Measured
@@ -326,8 +325,6 @@ class App:
         return fetch(url, allow_private=private, max_bytes=most)
 
     def _make_refiner(self, generator: Generator, opened: ExitStack) -> Refiner | None:
-        from kvasir.answering.refinement import Refiner
-
         rag = self.settings.chat.rag
         chosen = rag.context_refinement
         if not chosen.enabled:

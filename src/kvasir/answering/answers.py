@@ -3,18 +3,29 @@
 ``Answerer.generate_answer`` serves single questions and the turns of a chat. A question that the
 documents do not answer is refused before the generator runs; an answer in which a language model
 says that it does not know is a refusal, too. Citation markers are checked while the answer streams.
+
+A ``Refiner`` lets a language model rewrite the question for the search: every one, or only one that
+finds too little as typed, which saves time. The model also reads the last turns of the
+conversation, which show what "it" refers to. Source: the InstructLab proposal "Ingesting and
+Utilizing RAG Artifacts", 3.3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import re
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
 from time import perf_counter
 
 from kvasir.answering.citations import CitationChecker, FindVersion
-from kvasir.answering.prompts import SYSTEM_PROMPT, PromptBuilder, left_out_notes, prompt_room
-from kvasir.answering.refinement import Refiner, SearchResult
+from kvasir.answering.prompts import (
+    SYSTEM_PROMPT,
+    PromptBuilder,
+    left_out_notes,
+    prompt_room,
+    refinement_messages,
+)
 from kvasir.answering.refusal import (
     DEFAULT_CALIBRATION,
     NOTHING_MATCHES,
@@ -28,9 +39,9 @@ from kvasir.answering.retrieval import Languages, Searches
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.deadline import check, iterate_within_deadline, run_within_deadline
-from kvasir.core.errors import RequestError
-from kvasir.core.protocols import Embedder, TextAnalyzer
-from kvasir.core.templates import DEFAULT_PROMPT
+from kvasir.core.errors import DeadlineExceededError, KvasirError, RequestError, SettingsError
+from kvasir.core.protocols import Embedder, QuotesOnly, TextAnalyzer
+from kvasir.core.templates import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT
 from kvasir.core.types import (
     Answer,
     AnswerEvent,
@@ -49,8 +60,19 @@ NOTHING_FOUND = (
     "nothing in the documents passed the filters and the score threshold: this reply has no source"
 )
 
+PLAIN = "{{context}}{{question}}"
+"""A prompt without retrieval: the context is empty."""
+
 _DOUBTFUL = 0.5
 """Confidence below which the documents probably do not hold the answer."""
+_ANSWER_TOKENS = 256
+"""Tokens reserved for the refined question."""
+_LONGEST = 1000
+"""Most characters of a refined question."""
+_TURNS = 4
+"""Number of earlier messages that the model reads."""
+_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
+_LABEL = re.compile(r"^(?:refined )?query\s*:\s*", re.IGNORECASE)
 
 
 @dataclass
@@ -231,3 +253,90 @@ def check_question(question: str) -> None:
 def generated(generator: protocols.Generator, prompt: Prompt) -> Generator[str, None, None]:
     """Yield a generator's text within the deadline; closing this closes the generator."""
     return iterate_within_deadline(generator.generate(prompt), "generating")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The hits of a search, best first, and notes for the user.
+
+    ``searched`` is the refined question, empty if the search used the question as typed.
+    """
+
+    hits: tuple[Hit, ...]
+    searched: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Refiner:
+    """Rewrites questions for the search.
+
+    Raises ``SettingsError`` if the prompt lacks its placeholder, or the generator has no model.
+
+    Attributes:
+        prompt: Asks for the refined question, with ``{{user_query}}``.
+        below: Refine only if no chunk for the question as typed reaches this ``dense_score``;
+            None refines every question.
+    """
+
+    generator: protocols.Generator
+    _: KW_ONLY
+    prompt: str = DEFAULT_REFINEMENT_PROMPT
+    below: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.generator, QuotesOnly):
+            raise SettingsError(
+                "refining a question needs a language model: set generator.type or "
+                "chat.rag.context_refinement.generator, or chat.rag.context_refinement.enabled to "
+                "false"
+            )
+        refinement_messages("", self.prompt)
+
+    def search(
+        self,
+        request: SearchRequest,
+        history: Sequence[Message],
+        retrieve: Callable[[SearchRequest], list[Hit]],
+    ) -> Generator[Stage, None, SearchResult]:
+        """Refine a question if necessary and search for it; yields the stages.
+
+        If refinement fails, the question is searched for as typed, with a note.
+        """
+        hits: tuple[Hit, ...] = ()
+        if self.below is not None:
+            hits = tuple(retrieve(request))
+            if any((hit.dense_score or 0.0) >= self.below for hit in hits):
+                return SearchResult(hits)
+        yield Stage("refining")
+        refined, notes = request.query, tuple[str, ...]()
+        try:
+            refined = self.refine(request.query, history)
+        except DeadlineExceededError:
+            raise
+        except KvasirError as error:
+            notes = (f"the question was searched for as typed, not refined: {error}",)
+        is_new = refined != request.query
+        if is_new or self.below is None:
+            yield Stage("searching")
+            hits = tuple(retrieve(replace(request, query=refined))) or hits
+        return SearchResult(hits, refined if is_new else "", notes)
+
+    def refine(self, question: str, history: Sequence[Message] = ()) -> str:
+        """Return the refined question, or the question itself if the model returns nothing.
+
+        Raises the errors of the generator.
+        """
+        (asked,) = refinement_messages(question, self.prompt)
+        recent = list(history)[-_TURNS:]
+        room = prompt_room(self.generator, _ANSWER_TOKENS)
+        prompt = PromptBuilder(PLAIN, system="").build(asked.content, (), history=recent, room=room)
+        written = iterate_within_deadline(self.generator.generate(prompt), "refining")
+        return _one_query("".join(written)) or question
+
+
+def _one_query(text: str) -> str:
+    """Remove thoughts, label, quotation marks and line breaks from a model's reply."""
+    lines = [line.strip() for line in _THINKING.sub("", text).splitlines()]
+    kept = " ".join(line for line in lines if line)
+    return _LABEL.sub("", kept).strip("\"'“”` ")[:_LONGEST]

@@ -14,9 +14,8 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, field, replace
 
-from kvasir.answering.answers import Answerer, check_question, generated
+from kvasir.answering.answers import PLAIN, Answerer, Refiner, check_question, generated
 from kvasir.answering.prompts import SYSTEM_PROMPT, PromptBuilder, left_out_notes, prompt_room
-from kvasir.answering.refinement import PLAIN, Refiner
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import ComponentError, SettingsError

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import BoundedContext, Generator
@@ -88,20 +89,20 @@ def prompt_room(generator: Generator, answer_tokens: int | None = None) -> int |
     return max(0, window - (generator.answer_tokens if answer_tokens is None else answer_tokens))
 
 
+@dataclass(frozen=True, slots=True)
 class PromptBuilder:
-    """Builds prompts from a question, its hits and the conversation."""
+    """Builds prompts from a question, its hits and the conversation.
 
-    def __init__(self, template: str = DEFAULT_PROMPT, *, system: str = SYSTEM_PROMPT) -> None:
-        """Take the user's message, with ``{{context}}`` and ``{{question}}``, and the system's.
+    The template is the user's message, with ``{{context}}`` and ``{{question}}``: without them
+    ``SettingsError`` is raised. The system's message may be empty for none.
+    """
 
-        The system message may be empty for none.
+    template: str = DEFAULT_PROMPT
+    _: KW_ONLY
+    system: str = SYSTEM_PROMPT
 
-        Raises:
-            SettingsError: The template lacks a placeholder.
-        """
-        check_template("chat.rag.prompt", template, ["context", "question"])
-        self._template = template
-        self._system = system
+    def __post_init__(self) -> None:
+        check_template("chat.rag.prompt", self.template, ["context", "question"])
 
     def build(
         self,
@@ -144,8 +145,8 @@ class PromptBuilder:
         self, question: str, hits: Sequence[Hit], turns: Sequence[Message]
     ) -> list[Message]:
         context = "\n".join(render_source(number, hit) for number, hit in enumerate(hits, 1))
-        user = fill(self._template, {"context": context, "question": question})
-        system = [Message("system", self._system)] if self._system else []
+        user = fill(self.template, {"context": context, "question": question})
+        system = [Message("system", self.system)] if self.system else []
         return [*system, *turns, Message("user", user)]
 
     def _recent(self, turns: list[Message], room: int) -> list[Message]:

@@ -214,13 +214,11 @@ class _Child:
 
     @property
     def is_usable(self) -> bool:
-        """True if it is running and has not read too many files."""
         is_alive = not self._broken and self._process.poll() is None
         return is_alive and self._files < _FILES_PER_CHILD
 
     @property
     def is_fresh(self) -> bool:
-        """True if it has read at most one file."""
         return self._files <= 1
 
     def extract(self, source: Source, data: bytes | None) -> tuple[str, Outcome]:

@@ -27,21 +27,9 @@ from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.reports import Failed, Finished, IngestReport, Outcome
 from kvasir.core.run import Run
 from kvasir.core.types import Metadata, document_id
-from kvasir.ingesting.preparing import (
-    OnConflict,
-    Pool,
-    Prepared,
-    PreparedItem,
-    Preparer,
-    Relabelled,
-    Unreadable,
-)
-from kvasir.ingesting.publishing import (
-    HEARTBEAT_SECONDS,
-    LEASE_SECONDS,
-    EmbeddedBatch,
-    Publisher,
-)
+from kvasir.ingesting.extraction import ExtractionPool
+from kvasir.ingesting.preparing import OnConflict, Prepared, Preparer, Relabelled, Unreadable
+from kvasir.ingesting.publishing import EmbeddedBatch, Publisher
 from kvasir.ingesting.sources import Discovery, Fetch, Input, discover, uri_of
 
 SETTINGS_VERSION = 1
@@ -76,7 +64,7 @@ class IngestPipeline:
         lease_seconds, heartbeat_seconds: As of ``Publisher``.
     """
 
-    pool: Pool
+    pool: ExtractionPool
     splitter: Splitter
     embedder: Embedder
     store: VectorStore
@@ -91,8 +79,8 @@ class IngestPipeline:
     left_out: Sequence[str] = ()
     max_file_mb: int = 200
     writing: threading.Lock = field(default_factory=threading.Lock)
-    lease_seconds: float = LEASE_SECONDS
-    heartbeat_seconds: float = HEARTBEAT_SECONDS
+    lease_seconds: float = Publisher.lease_seconds
+    heartbeat_seconds: float = Publisher.heartbeat_seconds
 
     def ingest(
         self,
@@ -105,18 +93,11 @@ class IngestPipeline:
     ) -> IngestReport:
         """Ingest sources; one that fails is reported and does not stop the others.
 
-        Args:
-            inputs: Files, folders, addresses, or sources with their bytes.
-            on_conflict: How to treat a source that has changed since it was ingested:
-                ``replace`` it, ``skip`` it, or report it as failed (``error``).
-            prune: Remove documents under the given folders whose file is gone.
-            metadata: For every document ingested now; None keeps what each one has.
-            run: Stops the ingest. Its stages are ``documents`` (every source that is finished
-                or failed is an item) and ``passages``.
-
-        Returns:
-            The report. If the run was stopped, ``interrupted`` is true, finished sources
-            are kept, and ``left`` lists the rest.
+        A source that has changed since it was ingested is replaced, skipped, or reported as failed
+        (``error``). ``prune`` removes documents under the given folders whose file is gone. Without
+        ``metadata`` each document keeps what it has. Stages of the run are ``documents`` (each one
+        finished or failed is an item) and ``passages``. After a stop, the report has
+        ``interrupted``, finished sources are kept, and ``left`` lists the rest.
 
         Raises:
             WrongEmbedderError: Another embedder made the collection.
@@ -129,14 +110,8 @@ class IngestPipeline:
         check_metadata(metadata or {})
         if on_conflict not in ("skip", "replace", "error"):
             raise RequestError(f"on_conflict must be skip, replace or error, not '{on_conflict}'")
-        publisher = Publisher(
-            self.store,
-            self.catalog,
-            self.collection,
-            self.writing,
-            self.lease_seconds,
-            self.heartbeat_seconds,
-        )
+        span = self.lease_seconds, self.heartbeat_seconds
+        publisher = Publisher(self.store, self.catalog, self.collection, self.writing, *span)
         publisher.open_collection(self.embedder)
         with publisher.session():
             work = _IngestRun(self, publisher, on_conflict, metadata, run or Run())
@@ -230,7 +205,6 @@ class _IngestRun:
             self.report.seconds.update(preparer.seconds)
 
     def _prune(self, found: Discovery) -> None:
-        """Remove documents under the given folders whose file is gone."""
         for folder in found.folders:
             records = self._catalog.documents(self._collection, prefix=folder)
             gone = [record for record in records if found.is_gone(record.source_uri)]
@@ -259,7 +233,7 @@ class _IngestRun:
         record = self._catalog.document(self._collection, prepared.draft.document.id)
         return record is not None and record.state == prepared.draft.state
 
-    def _handle(self, item: PreparedItem) -> None:
+    def _handle(self, item: Prepared | Unreadable | Relabelled | Finished) -> None:
         if isinstance(item, Prepared):
             self._passages += len(item.draft.chunks)
             self._report_passages()

@@ -12,11 +12,11 @@ import stat
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from kvasir.core import media_types
 from kvasir.core.errors import ExtractionError, FetchError, StoppedError, describe_unexpected
@@ -26,7 +26,7 @@ from kvasir.core.reports import Failed, Finished, Outcome
 from kvasir.core.run import StopToken
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Document, Metadata, MetadataValue, Source, document_id
-from kvasir.ingesting.extraction import too_large
+from kvasir.ingesting.extraction import ExtractionPool, too_large
 from kvasir.ingesting.sources import NOT_A_FILE, Fetch, Upload, is_address
 from kvasir.language.detect import detect
 
@@ -39,15 +39,6 @@ _BASE_WEIGHT = 1000
 """Added to the weight of every item, so that the number of light items is limited, too."""
 _MAX_QUEUED_CHARACTERS = 32_000_000
 """Text that is split and waits to be embedded, at most."""
-
-
-class Pool(Protocol):
-    """The part of ``ExtractionPool`` that is used here."""
-
-    def map(
-        self, items: Iterable[Any], *, ordered: bool = True, stop: StopToken | None = None
-    ) -> Iterator[tuple[Source, Document | ExtractionError]]:
-        """Yield the source of each item with its document, or the error; ends when stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +81,7 @@ class Preparer:
         seconds: Seconds by stage.
     """
 
-    pool: Pool
+    pool: ExtractionPool
     splitter: Splitter
     catalog: Catalog
     collection: str
@@ -112,11 +103,7 @@ class Preparer:
         self.seconds = {"read": 0.0, "extract": 0.0, "split": 0.0}
 
     def __iter__(self) -> Iterator[PreparedItem]:
-        """Yield the prepared items.
-
-        Raises:
-            StoppedError: The stop token was set.
-        """
+        """Yield the prepared items; raise StoppedError when the stop token is set."""
         self._thread.start()
         with self.stop.calling(self._queue.close):
             while (item := self._queue.get()) is not None:
@@ -307,7 +294,6 @@ class _BoundedQueue(Generic[T]):
         return item
 
     def close(self) -> None:
-        """Refuse further items and wake all waiting threads."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()

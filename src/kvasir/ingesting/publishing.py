@@ -53,9 +53,6 @@ from kvasir.core.types import Chunk, Matrix, Metadata
 _SLICE = 512
 """Chunks in one call to the store."""
 
-LEASE_SECONDS, HEARTBEAT_SECONDS = 30.0, 10.0
-"""Seconds that a lease lasts after the last heartbeat; seconds between heartbeats."""
-
 _RETRY_SECONDS = 0.05
 _BUSY_TIMEOUT_SECONDS = 600.0
 """How long a writer waits for another one that is writing the same document."""
@@ -154,8 +151,8 @@ class Publisher:
     catalog: Catalog
     collection: str
     writing: threading.Lock = field(default_factory=threading.Lock)
-    lease_seconds: float = LEASE_SECONDS
-    heartbeat_seconds: float = HEARTBEAT_SECONDS
+    lease_seconds: float = 30.0
+    heartbeat_seconds: float = 10.0
     _lease: Lease | None = field(default=None, init=False)
 
     @contextmanager
