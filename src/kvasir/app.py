@@ -68,8 +68,8 @@ def open_collection(config: Path | str | None = None, **overrides: Any) -> Colle
 class App:
     """Settings and the components of one process; close it, or use it in a ``with``.
 
-    Safe to use from several threads. In a process forked from the one that made it, every use is
-    refused and closing does nothing.
+    Safe to use from several threads. A closed one raises ``ClosedError``. In a process forked from
+    the one that made it, every use is refused and closing does nothing.
     """
 
     def __init__(self, settings: Settings, *, run: Run | None = None) -> None:
@@ -117,9 +117,6 @@ class App:
         """Lease a collection, by default the one that the settings name; it need not exist yet.
 
         ``on_close`` is called once, after the lease has ended.
-
-        Raises:
-            ClosedError: The application is closed.
         """
         name = name or self.settings.collection
         options = self._use(self._options)

@@ -45,13 +45,11 @@ class CollectionOptions:
     """The operator's settings for every collection.
 
     Attributes:
-        top_k: Default number of hits.
-        min_score_threshold: ``dense_score`` below which hits are left out, 0..1.
+        top_k, min_score_threshold: As of ``SearchRequest``, if the caller gives none.
         filters: Limits every search; a caller's filter is ANDed with it.
         language: ISO 639-1 code of all documents and questions, or None to detect it.
         alpha, candidates, rerank_candidates: As of ``Retriever``.
-        prompt: The prompt for language models, with ``{{context}}`` and ``{{question}}``.
-        refuse: Say so when the documents do not hold the answer.
+        prompt, refuse: The template of ``Answerer``, and its ``refuse``.
         on_conflict: What to do with a source that changed: replace, skip or error.
     """
 
@@ -139,11 +137,7 @@ class Index:
             store.close()
 
     def record(self) -> CollectionRecord:
-        """Return the collection's record, at most ``_RECORD_SECONDS`` old.
-
-        Raises:
-            CollectionNotFoundError: There is no such collection.
-        """
+        """Return the record, at most ``_RECORD_SECONDS`` old, or raise CollectionNotFoundError."""
         read, known = self._known
         now = time.monotonic()
         if known is None or now - read > _RECORD_SECONDS:

@@ -323,10 +323,7 @@ class Refiner:
         return SearchResult(hits, refined if is_new else "", notes)
 
     def refine(self, question: str, history: Sequence[Message] = ()) -> str:
-        """Return the refined question, or the question itself if the model returns nothing.
-
-        Raises the errors of the generator.
-        """
+        """Return the refined question, or the question itself if the model returns nothing."""
         (asked,) = refinement_messages(question, self.prompt)
         recent = list(history)[-_TURNS:]
         room = prompt_room(self.generator, _ANSWER_TOKENS)

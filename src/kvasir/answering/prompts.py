@@ -81,10 +81,7 @@ def prompt_room(generator: Generator, answer_tokens: int | None = None) -> int |
     Raises:
         ComponentError: The generator's server cannot be reached.
     """
-    if not isinstance(generator, BoundedContext):
-        return None
-    window = generator.context_tokens()
-    if window is None:
+    if not isinstance(generator, BoundedContext) or (window := generator.context_tokens()) is None:
         return None
     return max(0, window - (generator.answer_tokens if answer_tokens is None else answer_tokens))
 

@@ -88,11 +88,8 @@ class ExtractionPool:
     ) -> Iterator[tuple[Source, Outcome]]:
         """Yield each item's source and outcome; read ahead by a few files only.
 
-        Without ``ordered``, results are yielded as they are finished. ``stop`` ends the children
-        that extract these items.
-
-        Raises:
-            StoppedError: ``stop`` was set.
+        Without ``ordered``, results are yielded as they are finished. Setting ``stop`` ends the
+        children that extract these items, and raises StoppedError.
         """
         pending: deque[Future[tuple[Source, Outcome]]] = deque()
         try:
@@ -107,11 +104,7 @@ class ExtractionPool:
                 future.cancel()
 
     def extract(self, item: Item, stop: StopToken | None = None) -> tuple[Source, Outcome]:
-        """Extract one file and wait for it; may be called from several threads.
-
-        Raises:
-            StoppedError: ``stop`` was set.
-        """
+        """Extract one file, in any thread, and wait for it; raise StoppedError on ``stop``."""
         stop = stop or StopToken()
         source, data = _resolve(item)
         if refusal := self._refusal(source, data):

@@ -48,7 +48,6 @@ class IngestPipeline:
     """Writes documents into one collection; a process has one pipeline for a store.
 
     Attributes:
-        embedder: The one that made the collection.
         collection: The collection's name; the first ingest creates it.
         chunk_settings: Names and options of extraction and splitting, as text in a fixed form:
             when it changes, unchanged sources are split again, too.
@@ -128,9 +127,7 @@ class IngestPipeline:
 class _IngestRun:
     """One ingest: gathers prepared documents, embeds them in batches, and writes them.
 
-    Attributes:
-        report: The report so far.
-        handled: URIs of the sources that are finished or failed.
+    The sources that are ``handled`` are finished or failed.
     """
 
     pipeline: IngestPipeline
