@@ -124,7 +124,7 @@ class App:
             self._check_open()
             if name not in self._indexes:
                 # Forget those that are not in use: a service may lease any number of names.
-                used = {n: i for n, i in self._indexes.items() if not i.leases.retire()}
+                used = {n: i for n, i in self._indexes.items() if not i.leases.end_if_unused()}
                 self._indexes = used | {name: Index(name, self, options)}
             return Collection(self._indexes[name], on_close=on_close)
 

@@ -142,15 +142,15 @@ def test_waiting_for_others_ends_with_the_deadline(shared, busy):
     assert shared.closed == 0
 
 
-def test_only_what_nobody_uses_is_retired(shared, busy):
-    assert not shared.leases.retire()
+def test_only_what_nobody_uses_is_ended(shared, busy):
+    assert not shared.leases.end_if_unused()
     with shared.leases.call():
         pass
     busy.set()
     with shared.leases.call_alone():
-        assert not shared.leases.retire()
+        assert not shared.leases.end_if_unused()
     with shared.leases.lease():
-        assert not shared.leases.retire()
-    assert shared.leases.retire()
+        assert not shared.leases.end_if_unused()
+    assert shared.leases.end_if_unused()
     with pytest.raises(ClosedError), shared.leases.call():
         pass

@@ -91,7 +91,7 @@ class Leases:
                 self._leases -= 1
                 self._close_if_unused()
 
-    def retire(self) -> bool:
+    def end_if_unused(self) -> bool:
         """Refuse new calls for good if nothing uses the resource; return whether that is so."""
         with self._changed:
             is_unused = not self._leases and not self._calls

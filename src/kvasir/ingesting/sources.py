@@ -88,8 +88,8 @@ class Discovery:
             message = f"it cannot be read: {error.strerror or error}"
         self.missing.append(Failed(path, "missing", message))
 
-    def has_name(self, path: str) -> bool:
-        """Return True if a path is text; otherwise add it to the missing ones."""
+    def accepts(self, path: str) -> bool:
+        """Return True if a path is text; otherwise it is noted as missing."""
         is_text = not has_surrogates(path)
         if not is_text:
             self.missing.append(Failed(replace_surrogates(path), "missing", _UNNAMED))
@@ -166,7 +166,7 @@ def _without_login(address: str) -> tuple[str, bool]:
 
 
 def _add_path(found: Discovery, path: str) -> None:
-    if not found.has_name(path):
+    if not found.accepts(path):
         return
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - Path would be made for every file
@@ -197,7 +197,7 @@ def _files(found: Discovery, root: str) -> list[str]:
         for folder in folders:
             for entry in _walk(found, folder, visited):
                 found.stop.raise_if_set()
-                if not found.has_name(entry.path):
+                if not found.accepts(entry.path):
                     continue
                 is_link = entry.is_symlink()
                 try:
