@@ -23,7 +23,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Self, TypeVar
@@ -126,15 +126,11 @@ class Lease:
             )
 
     def _beat(self) -> None:
-        while not self._ended.wait(self.heartbeat_seconds):
-            try:
-                if not self.catalog.renew_writer(self.writer):
-                    self._lost = True
-                    return
-            except KvasirError:
-                # The next heartbeat may reach the database. If the lease is taken before, the
-                # catalog refuses what this writer publishes.
-                continue
+        while not self._lost and not self._ended.wait(self.heartbeat_seconds):
+            # After an error, the next heartbeat may reach the database. If the lease is taken
+            # before, the catalog refuses what this writer publishes.
+            with suppress(KvasirError):
+                self._lost = not self.catalog.renew_writer(self.writer)
 
 
 @dataclass
