@@ -18,7 +18,7 @@ from kvasir.components.splitters.window import WindowSplitter
 from kvasir.components.stores.qdrant_edge import QdrantStore
 from kvasir.core.run import Run, StopToken
 from kvasir.core.types import document_id
-from kvasir.frontends.cli.interrupts import set_by_interrupt
+from kvasir.frontends.cli.long_work import set_by_interrupt
 from kvasir.frontends.cli.paths import files
 from kvasir.ingesting.extraction import ExtractionPool
 from kvasir.ingesting.pipeline import IngestPipeline

@@ -1,5 +1,7 @@
 """Load the settings: a YAML file, the environment over it, the command line over that.
 
+Every error is one line: which key or text is wrong, where it was given, which key is nearest.
+
 An environment variable spells a key in capitals with two underscores for each dot:
 ``KVASIR__RAG__VECTORDB__URI``.
 """
@@ -10,20 +12,25 @@ import copy
 import os
 import re
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from kvasir.core.errors import SettingsError, SettingsFileNotFoundError
-from kvasir.settings.explain import explain, merge_origins
-from kvasir.settings.schema import WINDOW_OPTIONS, Settings
-from kvasir.settings.yaml_text import read_yaml
+from kvasir.core.registry import suggestion
+from kvasir.settings.schema import WINDOW_OPTIONS, Settings, names_a_secret
 
 DEFAULT_FILE = Path("kvasir.yaml")
 ENVIRONMENT_PREFIX = "KVASIR__"
 
 _SECRETS = ("token", "password", "api_key")
+_MOST_LEVELS = 64
+_MOST_BITS = 1_024
+_QUOTED = re.compile(r"'([^']*)'")
 
 
 def load_settings(
@@ -84,7 +91,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
         SettingsError: It is missing, or not YAML.
     """
     try:
-        tree = read_yaml(path.read_text("utf-8"), f"'{path}'")
+        tree = _read_yaml(path.read_text("utf-8"), f"'{path}'")
     except FileNotFoundError:
         raise SettingsFileNotFoundError(f"there is no settings file '{path}'") from None
     except OSError as error:
@@ -124,7 +131,7 @@ def _value(text: str, where: str) -> Any:
     is_secret = re.split(r"__|\.", where)[-1].lower() in _SECRETS
     if is_secret or (not text.startswith(("{", "[")) and text != "null"):
         return text
-    return read_yaml(text, f"the value of {where}")
+    return _read_yaml(text, f"the value of {where}")
 
 
 def _variable_names(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -145,3 +152,114 @@ def _dotted_keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def _as_origins(names: Mapping[str, str]) -> dict[str, str]:
     return {key: f" from {name}" for key, name in names.items()}
+
+
+def keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
+    """Yield every dotted key of the tree."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from keys(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def explain(error: ValidationError, origins: Mapping[str, str]) -> str:
+    """Return the errors of all settings; ``origins`` says where each key was given."""
+    return "; ".join(_explain_one(detail, origins) for detail in error.errors())
+
+
+def merge_origins(*layers: Mapping[str, str]) -> dict[str, str]:
+    """Return where each key was given last; a section replaces the keys given in it before."""
+    origins: dict[str, str] = {}
+    for layer in layers:
+        for dotted, origin in layer.items():
+            hidden = [key for key in origins if key.startswith(f"{dotted}.")]
+            for key in hidden:
+                del origins[key]
+            origins[dotted] = origin
+    return origins
+
+
+def _explain_one(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
+    dotted = ".".join(str(part) for part in detail["loc"])
+    where = _find_origin(origins, dotted)
+    if detail["type"] == "extra_forbidden":
+        return f"unknown setting '{dotted}'{where}{_nearest(dotted)}"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "string_pattern_mismatch":
+        message = "must be of letters, digits, '_', '-' and '.' alone"
+    given = detail.get("input")
+    hidden = isinstance(given, (dict, list)) or names_a_secret(detail["loc"][-1])
+    shown = "" if hidden else f", not {given!r}"
+    return f"setting '{dotted}'{where}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _find_origin(origins: Mapping[str, str], dotted: str) -> str:
+    """Return where a key was given; for a section, where each of its keys was."""
+    around = [key for key in origins if f"{dotted}.".startswith(f"{key}.")]
+    if around:
+        return origins[max(around, key=len)]
+    inside = (origin for key, origin in origins.items() if key.startswith(f"{dotted}."))
+    return " and".join(dict.fromkeys(filter(None, inside)))
+
+
+def _nearest(dotted: str) -> str:
+    """Suggest a key with a similar spelling, or with the same last part in another section."""
+    known = list(keys())
+    last = dotted.rsplit(".", 1)[-1]
+    alike = get_close_matches(dotted, known, n=1, cutoff=0.85)
+    near = alike or [key for key in known if key.rsplit(".", 1)[-1] == last]
+    return f" (did you mean '{near[0]}'?)" if near else suggestion(dotted, known)
+
+
+def _read_yaml(text: str, what: str) -> Any:
+    """Return the tree of a YAML text; ``what`` names the text in errors.
+
+    Raises:
+        SettingsError: It is not YAML, contains itself, too many levels or a NUL character, or a
+            date or a number cannot be read.
+    """
+    try:
+        tree = yaml.safe_load(text)
+        _height(tree, 1, {})
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{what} {_not_yaml(error)}") from None
+    except RecursionError:
+        raise SettingsError(
+            f"{what} is nested more than {_MOST_LEVELS} levels deep, or holds itself"
+        ) from None
+    except ValueError as error:
+        raise SettingsError(f"{what} has a value that cannot be read: {error}") from None
+    return tree
+
+
+def _height(value: Any, level: int, known: dict[int, int]) -> int:
+    """Return the number of levels of a value; each alias is visited once."""
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("it holds a NUL character")
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        raise ValueError("the number is too large")
+    if not isinstance(value, (dict, list)):
+        return 1
+    if level + known.get(id(value), 0) > _MOST_LEVELS:
+        raise RecursionError
+    if id(value) not in known:
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = 1 + max((_height(each, level + 1, known) for each in inner), default=0)
+    return known[id(value)]
+
+
+def _not_yaml(error: yaml.YAMLError) -> str:
+    """Explain the error without the text of its line, which may contain a password."""
+    mark = getattr(error, "problem_mark", None)
+    position = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    problem = _QUOTED.sub(_unquoted, getattr(error, "problem", None) or "it cannot be read")
+    advice = "; indent with spaces, not tabs" if r"'\t'" in problem else ""
+    return f"is not valid YAML{position}: {problem}{advice}"
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    """Return a quoted part of an error if it is a sign or name of YAML."""
+    is_own = len(found[1]) < 3 or found[1].startswith("<")
+    return found[0] if is_own else "a word"

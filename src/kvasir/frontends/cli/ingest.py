@@ -1,43 +1,48 @@
-"""``kvasir ingest``: ingest sources, with a progress bar and a report."""
+"""``kvasir ingest`` and ``kvasir convert``: read sources, with a progress bar and a report."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import click
 from rich.console import Console
 
+from kvasir.app import App
 from kvasir.collection import Collection
 from kvasir.core.errors import ComponentError, RequestError, StoppedError, StoreIncompleteError
-from kvasir.core.reports import IngestReport
+from kvasir.core.reports import ConversionReport, IngestReport
 from kvasir.core.run import Run
+from kvasir.core.text import shown
 from kvasir.core.types import MetadataValue
-from kvasir.frontends.cli.interrupts import long_work
+from kvasir.frontends.cli.long_work import is_drawn_on, long_work
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import (
     SPLIT_LENGTHS,
     STORE_AND_MODEL,
-    json_option,
-    setting_option,
     setting_options,
+    with_app,
     with_collection,
 )
-from kvasir.frontends.cli.paths import sources
+from kvasir.frontends.cli.paths import location, sources
 from kvasir.frontends.cli.remedies import explain_source
-from kvasir.frontends.cli.rendering import failure_line, print_json, sizes
-from kvasir.frontends.cli.terminal import location
+from kvasir.frontends.cli.rendering import failure_line, printed_json, sizes
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, metavar="PATH|URL...")
-@setting_option(
-    "--on-conflict",
-    key="rag.ingest.on_conflict",
-    help_text="For a source that changed since: replace, skip or error.",
-    type=click.Choice(["replace", "skip", "error"]),
+@click.argument("typed", nargs=-1, required=True, metavar="PATH|URL...")
+@setting_options(
+    (
+        "--on-conflict",
+        "rag.ingest.on_conflict",
+        "For a source that changed since: replace, skip or error.",
+        click.Choice(["replace", "skip", "error"]),
+    )
 )
 @click.option("--prune", is_flag=True, help="Remove documents whose file is gone from the folder.")
 @click.option(
@@ -51,51 +56,27 @@ from kvasir.frontends.cli.terminal import location
         "Unit of a chunk: page, passage, sentence, word or line.",
     ),
     *SPLIT_LENGTHS,
-    (
-        "--split-threshold",
-        "rag.splitter.split_threshold",
-        "Fewest units in the last chunk.",
-        {"type": int},
-    ),
+    ("--split-threshold", "rag.splitter.split_threshold", "Fewest units in the last chunk."),
     ("--vectordb-type", "rag.vectordb.type", "Kind of store."),
     ("--vectordb-uri", "rag.vectordb.uri", "Its folder, file or address."),
     *STORE_AND_MODEL,
 )
-@json_option
 @with_collection
 def ingest(
-    collection: Collection,
-    sources: tuple[str, ...],
-    prune: bool,
-    metadata: tuple[str, ...],
-    as_json: bool,
+    collection: Collection, typed: tuple[str, ...], prune: bool, metadata: tuple[str, ...]
 ) -> int:
     """Read files, folders and URLs into a collection.
 
     A source that did not change costs nothing but a look; of one that changed, only the changed
     passages are embedded. What cannot be read is listed at the end, and the rest goes on.
     """
-    return run_ingest(
-        collection, sources, prune=prune, metadata=parse_metadata(metadata), as_json=as_json
-    )
-
-
-def run_ingest(
-    collection: Collection,
-    typed: tuple[str, ...],
-    *,
-    prune: bool = False,
-    metadata: dict[str, MetadataValue] | None = None,
-    as_json: bool = False,
-) -> int:
-    """Ingest, show progress and report, and return the exit code."""
     restored = 0
-    with long_work(quiet=as_json) as run:
+    with long_work() as run:
         ingest_all = partial(
             collection.ingest,
             *sources(typed),
             prune=prune,
-            metadata=metadata,
+            metadata=parse_metadata(metadata),
             run=run,
             build_graph=False,
         )
@@ -106,15 +87,13 @@ def run_ingest(
             report = ingest_all()
     report.chunks_restored = restored
     report.chunks_embedded += restored
-    if as_json:
-        print_json(report)
-    else:
-        _print(report)
+    if not printed_json(report):
+        _print_ingested(report)
     if report.interrupted:
         return EXIT_INTERRUPTED
     try:
         with long_work(quiet=True) as run:
-            _build_graph(collection, run, quiet=as_json)
+            _build_graph(collection, run)
     except (StoppedError, KeyboardInterrupt):
         # Handled here: the report is printed, and programs read one document.
         said = "interrupted: what is ingested is kept; the next ingest builds the search graph"
@@ -123,15 +102,12 @@ def run_ingest(
     return EXIT_SOME_FAILED if report.failed else 0
 
 
-def _build_graph(collection: Collection, run: Run, *, quiet: bool) -> None:
+def _build_graph(collection: Collection, run: Run) -> None:
     """Build the search graph where it is due; a failure only makes searches slower."""
     console = Console(stderr=True)
     try:
-        if quiet or not console.is_terminal:
+        with console.status("building the search graph") if is_drawn_on(console) else nullcontext():
             collection.optimize(wait=True, run=run)
-        else:
-            with console.status("building the search graph"):
-                collection.optimize(wait=True, run=run)
     except ComponentError as error:
         click.echo(f"warning: {error}; searches are slower until the next ingest", err=True)
 
@@ -156,18 +132,18 @@ def _scalar(text: str) -> MetadataValue:
     return value if isinstance(value, (str, int, float, bool)) else text
 
 
-def _print(report: IngestReport) -> None:
-    counts = [
-        (len(report.added), "added"),
-        (len(report.replaced), "replaced"),
-        (len(report.unchanged), "unchanged"),
-        (len(report.relabelled), "with new metadata"),
-        (len(report.skipped), "changed but skipped"),
-        (len(report.removed), "removed"),
-        (len(report.failed), "failed"),
-        (len(report.left), "left to do"),
-    ]
-    done = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing to do"
+def _print_ingested(report: IngestReport) -> None:
+    counts: dict[str, Sequence[object]] = {
+        "added": report.added,
+        "replaced": report.replaced,
+        "unchanged": report.unchanged,
+        "with new metadata": report.relabelled,
+        "changed but skipped": report.skipped,
+        "removed": report.removed,
+        "failed": report.failed,
+        "left to do": report.left,
+    }
+    done = _counted(counts) or "nothing to do"
     total = report.seconds.get("total", 0.0)
     if report.recovered:
         click.echo(f"recovered from an interrupted run: {report.recovered} half-written versions")
@@ -192,3 +168,57 @@ def _print(report: IngestReport) -> None:
     if report.interrupted:
         click.echo("interrupted: what is finished is kept; run the same command again", err=True)
         sys.stderr.flush()
+
+
+@click.command()
+@click.argument("typed", nargs=-1, required=True, metavar="PATH|URL...")
+@click.option(
+    "--to",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder to write the JSON files to.",
+)
+@click.option(
+    "--models",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="DOCLING_ARTIFACTS_PATH",
+    metavar="DIR",
+    help="Folder of docling's models, for PDF and images.  [default: models/docling in data_dir]",
+)
+@click.option("--converter", default="docling", show_default=True, help="What converts.")
+@with_app
+def convert(app: App, typed: tuple[str, ...], to: Path, models: Path | None, converter: str) -> int:
+    """Convert documents to docling JSON, which 'kvasir ingest' reads.
+
+    What cannot be converted is listed at the end, and the rest goes on; where only a part was
+    converted, the part is kept and a warning names what is missing. Needs the extra docling.
+    """
+    with long_work() as run:
+        report = app.convert(
+            sources(typed), to.absolute(), converter=converter, models=models, run=run
+        )
+    if not printed_json(report):
+        _print_converted(report)
+    if report.interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_SOME_FAILED if report.failed else 0
+
+
+def _print_converted(report: ConversionReport) -> None:
+    for done in report.converted:
+        for warning in done.warnings:
+            click.echo(f"warning: {location(done.source_uri)}: {shown(warning)}", err=True)
+    for failure in report.failed:
+        click.echo(f"failed: {failure_line(failure)}", err=True)
+    counts: dict[str, Sequence[object]] = {
+        "converted": report.converted,
+        "of them in part": [done for done in report.converted if done.warnings],
+        "failed": report.failed,
+        "left to do": report.left,
+    }
+    click.echo(_counted(counts))
+
+
+def _counted(parts: Mapping[str, Sequence[object]]) -> str:
+    return ", ".join(f"{len(part)} {what}" for what, part in parts.items() if part)

@@ -6,8 +6,10 @@ Control characters of models and documents are removed: they could act on the te
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 
@@ -26,9 +28,8 @@ from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.text import one_line, printable, replace_surrogates
 from kvasir.core.types import Answer, Retrieved, Stage
 from kvasir.core.types import Text as TextPiece
-from kvasir.frontends.cli.chat.keys import suppress_key_echo
 from kvasir.frontends.cli.chat.session import error_reason
-from kvasir.frontends.cli.terminal import location
+from kvasir.frontends.cli.paths import location
 
 _LONGEST_QUOTE = 200
 _FRAME = 4
@@ -62,31 +63,16 @@ class Screen:
         self._vi_mode = vi_mode
         self._given = given
         self._output = output
-        self._editor: PromptSession[str] | None = None
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether the output is a terminal."""
-        return self._console.is_terminal
 
     def read(self, status: Callable[[], str], *, multiline: bool) -> str:
-        """Read one message.
+        """Read one message, with the text of ``status`` at the right of the prompt.
 
-        Args:
-            status: Returns the text at the right of the prompt.
-            multiline: Enter begins a new line, Alt-Enter or Esc Enter ends the message.
+        If ``multiline``, Enter begins a new line, and Alt-Enter or Esc Enter ends the message.
 
         Raises:
             EOFError: Ctrl-D.
             KeyboardInterrupt: Ctrl-C.
         """
-        if self._editor is None:
-            self._editor = PromptSession(
-                history=self._open_history(),
-                vi_mode=self._vi_mode,
-                input=self._given,
-                output=self._output,
-            )
         given = self._editor.prompt(
             FormattedText([("bold", ">>> ")]),
             rprompt=lambda: FormattedText([("bold", status())]),
@@ -144,7 +130,7 @@ class Screen:
         try:
             if self._console.is_terminal:
                 live = Live(live_reply, console=self._console, refresh_per_second=8, transient=True)
-                with suppress_key_echo(), live, stream:
+                with _suppress_key_echo(), live, stream:
                     live_reply.follow(stream)
             else:
                 with stream:
@@ -164,6 +150,15 @@ class Screen:
         for sentence in reply.notes:
             self.note(sentence)
         return reply, seconds
+
+    @cached_property
+    def _editor(self) -> PromptSession[str]:
+        return PromptSession(
+            history=self._open_history(),
+            vi_mode=self._vi_mode,
+            input=self._given,
+            output=self._output,
+        )
 
     def _open_history(self) -> History:
         if self._history is None:
@@ -257,9 +252,8 @@ def _sources(answer: Answer) -> list[Text]:
             for quote in dict.fromkeys(citation.quote for citation in cited)
         ]
     if answer.removed_citations:
-        lines.append(
-            Text(f"citations that pointed nowhere, removed: {answer.removed_citations}", "dim")
-        )
+        removed = f"citations that pointed nowhere, removed: {answer.removed_citations}"
+        lines.append(Text(removed, "dim"))
     if not answer.citations and answer.hits:
         places = dict.fromkeys(
             location(str(hit.chunk.metadata.get("source_uri", "")), hit.chunk.page)
@@ -272,3 +266,24 @@ def _sources(answer: Answer) -> list[Text]:
 
 def _elapsed(seconds: float) -> str:
     return f"elapsed {seconds:.1f} seconds"
+
+
+@contextmanager
+def _suppress_key_echo() -> Iterator[None]:
+    """Hide keys pressed while a reply is written, which the next prompt gets; Ctrl-C works.
+
+    A terminal would show them in the middle of the panel.
+    """
+    if sys.platform == "win32" or not sys.stdin.isatty():
+        yield
+        return
+    import termios
+
+    before = termios.tcgetattr(sys.stdin)
+    quiet = [*before]
+    quiet[3] = before[3] & ~(termios.ECHO | termios.ICANON)
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
