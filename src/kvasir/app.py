@@ -282,7 +282,8 @@ class App:
 
     def open_store(self, collection: str, embedded_by: Embedder | CollectionRecord) -> VectorStore:
         """Open the store of a collection where the settings have it."""
-        return components.open_own_store(self.settings, collection, embedded_by, self.analyzer)
+        to, options = self.settings.store_address, self.settings.rag.vectordb.options
+        return components.open_store(to, collection, embedded_by, self.analyzer, options)
 
     def open_copy(self, to: StoreAddress, name: str, record: CollectionRecord) -> VectorStore:
         """Open the store to which a collection is copied; refuse the collection's own."""

@@ -61,15 +61,20 @@ def load_settings(
         tree = read_settings_file(path) if path else {}
         in_file = dict.fromkeys(_dotted_keys(tree), f" in '{path}'")
     variables = os.environ if environment is None else environment
-    named = dict(_variable_names(variables))
+    named = {
+        name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", "."): name
+        for name in sorted(variables)
+        if name.upper().startswith(ENVIRONMENT_PREFIX)
+    }
     merge(tree, {key: _value(variables[name], name) for key, name in named.items()})
     merge(tree, overrides or {})
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
         by_option = dict.fromkeys(overrides or {}, "") | _as_origins(origins or {})
-        given = merge_origins(in_file, _as_origins(named), by_option)
-        raise SettingsError(explain(error, given)) from None
+        given = _merge_origins(in_file, _as_origins(named), by_option)
+        found = "; ".join(_explain(detail, given) for detail in error.errors())
+        raise SettingsError(found) from None
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -104,11 +109,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
 
 
 def merge(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
-    """Set values, given by dotted key, in a tree.
-
-    Raises:
-        SettingsError: A key leads through a value that is not a section.
-    """
+    """Set values by dotted key in a tree; raise SettingsError where one is within a value."""
     for dotted, value in values.items():
         _set_value(tree, dotted, value)
     windowed = any(f"rag.splitter.{option}" in values for option in WINDOW_OPTIONS)
@@ -134,15 +135,7 @@ def _value(text: str, where: str) -> Any:
     return _read_yaml(text, f"the value of {where}")
 
 
-def _variable_names(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the dotted keys that the environment sets, with the variables' names."""
-    for name in sorted(variables):
-        if name.upper().startswith(ENVIRONMENT_PREFIX):
-            yield name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", "."), name
-
-
 def _dotted_keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted keys of all values of a tree."""
     for key, value in tree.items():
         if value and isinstance(value, Mapping):
             yield from _dotted_keys(value, f"{prefix}{key}.")
@@ -164,24 +157,17 @@ def keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
-def explain(error: ValidationError, origins: Mapping[str, str]) -> str:
-    """Return the errors of all settings; ``origins`` says where each key was given."""
-    return "; ".join(_explain_one(detail, origins) for detail in error.errors())
-
-
-def merge_origins(*layers: Mapping[str, str]) -> dict[str, str]:
+def _merge_origins(*layers: Mapping[str, str]) -> dict[str, str]:
     """Return where each key was given last; a section replaces the keys given in it before."""
     origins: dict[str, str] = {}
     for layer in layers:
         for dotted, origin in layer.items():
-            hidden = [key for key in origins if key.startswith(f"{dotted}.")]
-            for key in hidden:
-                del origins[key]
-            origins[dotted] = origin
+            kept = {key: at for key, at in origins.items() if not key.startswith(f"{dotted}.")}
+            origins = kept | {dotted: origin}
     return origins
 
 
-def _explain_one(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
+def _explain(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
     dotted = ".".join(str(part) for part in detail["loc"])
     where = _find_origin(origins, dotted)
     if detail["type"] == "extra_forbidden":
@@ -214,21 +200,15 @@ def _nearest(dotted: str) -> str:
 
 
 def _read_yaml(text: str, what: str) -> Any:
-    """Return the tree of a YAML text; ``what`` names the text in errors.
-
-    Raises:
-        SettingsError: It is not YAML, contains itself, too many levels or a NUL character, or a
-            date or a number cannot be read.
-    """
+    """Return the tree of a YAML text; ``what`` names the text in the SettingsError of a bad one."""
     try:
         tree = yaml.safe_load(text)
         _height(tree, 1, {})
     except yaml.YAMLError as error:
         raise SettingsError(f"{what} {_not_yaml(error)}") from None
     except RecursionError:
-        raise SettingsError(
-            f"{what} is nested more than {_MOST_LEVELS} levels deep, or holds itself"
-        ) from None
+        why = f"is nested more than {_MOST_LEVELS} levels deep, or holds itself"
+        raise SettingsError(f"{what} {why}") from None
     except ValueError as error:
         raise SettingsError(f"{what} has a value that cannot be read: {error}") from None
     return tree

@@ -48,19 +48,13 @@ def preset(name: str) -> dict[str, Any]:
         SettingsError: There is no such preset; names the known ones.
     """
     if name not in PRESETS:
-        known = list(PRESETS)
-        raise SettingsError(
-            f"unknown preset '{name}'{suggestion(name, known)}; known: {', '.join(known)}"
-        )
+        near = suggestion(name, list(PRESETS))
+        raise SettingsError(f"unknown preset '{name}'{near}; known: {', '.join(PRESETS)}")
     return dict(PRESETS[name][1])
 
 
 def render_preset(name: str) -> str:
-    """Return a preset as a settings file with every key.
-
-    Raises:
-        SettingsError: There is no such preset.
-    """
+    """Return a preset, as ``preset``, as a settings file with every key."""
     chosen = preset(name)
     # The file has every key, so it must have the splitter that the split options choose.
     chosen["rag.splitter.type"] = load_settings({}, chosen, {}).rag.splitter.chosen
@@ -74,7 +68,6 @@ def template() -> str:
 
 
 def _render(settings: Settings, title: str, prefix: str = "") -> str:
-    """Return a settings file: a title, then every key, each line with a prefix."""
     lines = (f"{prefix}{line}" for line in _lines(settings, ""))
     return "\n".join([title, "", *lines]) + "\n"
 

@@ -44,6 +44,9 @@ def _with_placeholders(*names: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+Score = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
 class Section(BaseModel):
     """An immutable part of the tree; unknown keys are errors."""
 
@@ -156,11 +159,8 @@ class RefinementSettings(Section):
     strategy: Literal["always", "below_threshold"] = Field(
         "always", description="below_threshold: only when the question as typed finds too little"
     )
-    threshold: float | None = Field(
-        None,
-        ge=0.0,
-        le=1.0,
-        description="too little: no dense score as high; default: min_score_threshold, or 0.5",
+    threshold: Score | None = Field(
+        None, description="too little: no dense score as high; default: min_score_threshold, or 0.5"
     )
     prompt: Annotated[str, _with_placeholders("user_query")] = DEFAULT_REFINEMENT_PROMPT
     generator: GeneratorSettings | None = Field(
@@ -172,9 +172,7 @@ class RetrieverSettings(Section):
     """Retrieval for a question."""
 
     top_k: int = Field(10, ge=1, le=1000)
-    min_score_threshold: float = Field(
-        0.0, ge=0.0, le=1.0, description="on the scale (1 + cosine) / 2"
-    )
+    min_score_threshold: Score = Field(0.0, description="on the scale (1 + cosine) / 2")
     filters: str | dict[str, Any] | None = Field(
         None, description="'field=value,...' or a mapping in Haystack's syntax"
     )

@@ -89,10 +89,8 @@ def _agreed(question: str) -> bool:
                 raise click.Abort
             return False
         answer = line.strip().lower()
-        if answer in ("y", "yes"):
-            return True
-        if answer in ("n", "no", ""):
-            return False
+        if answer in ("y", "yes", "n", "no", ""):
+            return answer.startswith("y")
         click.echo("Error: invalid input", err=True)
 
 

@@ -258,7 +258,6 @@ def _rounded(value: object) -> object:
 
 
 def _of_side(run: Run, side: str) -> Run:
-    """Return a run whose stages are named after a side."""
     return Run(run.stop, lambda event: run.progress(replace(event, stage=f"{side} {event.stage}")))
 
 

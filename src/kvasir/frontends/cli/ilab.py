@@ -23,7 +23,7 @@ import click
 from kvasir.core.errors import KvasirError
 from kvasir.core.text import printable
 from kvasir.frontends.cli.chat.command import chat
-from kvasir.frontends.cli.ingest import ingest
+from kvasir.frontends.cli.documents import ingest
 from kvasir.frontends.cli.main import exit_code_of
 from kvasir.frontends.cli.options import SETTINGS_TREE
 from kvasir.frontends.cli.remedies import explain
@@ -81,11 +81,7 @@ rag_chat = IlabCommand("rag-chat", chat, rag_enabled=True)
 
 
 def settings_tree(ctx: click.Context, *, rag_enabled: bool) -> dict[str, Any]:
-    """Return the settings of ilab's configuration file, if any, over those of the preset.
-
-    Raises:
-        SettingsError: The file is not YAML.
-    """
+    """Return the settings of ilab's configuration file, if any, over those of the preset."""
     tree: dict[str, Any] = {}
     merge(tree, preset("instructlab") | {"chat.rag.enabled": rag_enabled})
     named = getattr(ctx.find_root().obj, "config_file", None)

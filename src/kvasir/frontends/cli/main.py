@@ -29,8 +29,8 @@ EXIT_DECLINED = 6
 EXIT_INTERRUPTED = 130
 
 COMMANDS = {
-    "ingest": ("ingest", "Read files, folders and URLs into a collection."),
-    "convert": ("ingest", "Convert documents to docling JSON, for ingesting."),
+    "ingest": ("documents", "Read files, folders and URLs into a collection."),
+    "convert": ("documents", "Convert documents to docling JSON, for ingesting."),
     "search": ("ask", "Find the passages that match a query."),
     "ask": ("ask", "Answer a question from the documents, with citations."),
     "chat": ("chat.command", "Chat with a language model, your documents, or both."),
@@ -142,10 +142,8 @@ def completion(shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    complete = get_completion_class(shell)
-    if complete is None:
-        raise click.BadParameter(f"no completion for {shell}")
-    click.echo(complete(cli, {}, "kvasir", "_KVASIR_COMPLETE").source())
+    if complete := get_completion_class(shell):  # click has one for each of them
+        click.echo(complete(cli, {}, "kvasir", "_KVASIR_COMPLETE").source())
 
 
 def main() -> None:

@@ -32,11 +32,7 @@ def identity(source: str | Path) -> str:
 
 
 def find_document(collection: Collection, typed: str) -> DocumentRecord:
-    """Return a document by its id, its source URI or its path.
-
-    Raises:
-        DocumentNotFoundError: There is no such document.
-    """
+    """Return a document by its id, source URI or path; raise DocumentNotFoundError if none fits."""
     for name in dict.fromkeys((typed, identity(typed))):
         with suppress(DocumentNotFoundError):
             return collection.document(name)

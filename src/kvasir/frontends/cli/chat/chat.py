@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kvasir.core.errors import KvasirError, RequestError, SettingsError
 from kvasir.core.types import Answer
@@ -39,11 +39,7 @@ CONTEXTS: Mapping[str, str] = {
 class Chat:
     """The state of a chat and its commands.
 
-    Attributes:
-        session: The turns so far.
-        rag: Whether replies come from the documents.
-        multiline: Whether messages may have several lines.
-        contexts: System messages by name.
+    If ``rag``, replies come from the documents; ``contexts`` are system messages by name.
     """
 
     def __init__(
@@ -63,11 +59,8 @@ class Chat:
 
         ``converse`` makes a conversation with a model of this name, or None for the default one,
         ``model``. ``contexts`` are the user's, in addition to the built-in ones. ``release``
-        releases the index for other processes.
-
-        Raises:
-            SettingsError: There is no such context.
-            RequestError: The settings do not allow a conversation.
+        releases the index for other processes. Raises RequestError where the settings do not allow
+        a conversation, and SettingsError for an unknown context.
         """
         self.contexts = {**CONTEXTS, **(contexts or {})}
         self._initial_template = self._template = self._template_of(context)
@@ -108,12 +101,10 @@ class Chat:
     def ask(self, question: str) -> Answer:
         """Ask, show the reply while it comes, and keep the turn.
 
-        Raises:
-            KvasirError: There is no reply; the message says why.
-            KeyboardInterrupt: The user broke it off.
+        Where there is no reply, raises KvasirError, or KeyboardInterrupt if the user broke it off.
         """
         title, rag, system = self.title, self.rag, self.session.system
-        self._note(lambda log: log.asked(question, model=title, rag=rag, system=system))
+        self._note(role="user", content=question, model=title, rag=rag)
         if not rag and not self._conversation.has_model:
             raise SettingsError(NEEDS_MODEL)
         stream = self._conversation.stream(question, self.session.messages, rag=rag, system=system)
@@ -122,11 +113,15 @@ class Chat:
         except BrokenOffError as broken:
             cause = broken.__cause__ or broken
             reason = str(cause) or type(cause).__name__
-            shown = broken.shown
-            self._note(lambda log: log.broken_off(shown, reason))
+            self._note(role="assistant", content=broken.shown, broken_off=reason)
             raise cause from None
         self.session.add(question, reply)
-        self._note(lambda log: log.replied(reply, seconds, rag=rag))
+        record: dict[str, Any] = {"role": "assistant", "content": reply.text}
+        if reply.searched:
+            record["searched"] = reply.searched
+        if rag:
+            record |= {"refused": reply.refused, "citations": reply.citations}
+        self._note(**record, notes=list(reply.notes), seconds=round(seconds, 3))
         return reply
 
     def message_accepted(self) -> None:
@@ -149,11 +144,7 @@ class Chat:
             self._release()
 
     def use_model(self, model: str) -> None:
-        """Change the language model and begin a new session.
-
-        Raises:
-            RequestError: There is no language model to change, or it cannot be used.
-        """
+        """Change the language model, if there is one, and begin a new session."""
         if not self._conversation.has_model:
             raise SettingsError(
                 f"there is no language-model server to ask for '{model}': set generator.type and "
@@ -165,11 +156,7 @@ class Chat:
         self.begin()
 
     def use_context(self, name: str) -> None:
-        """Begin a new session in a context.
-
-        Raises:
-            SettingsError: There is no such context.
-        """
+        """Begin a new session in a context; raise SettingsError for an unknown one."""
         self._template = self._template_of(name)
         self.begin()
 
@@ -188,11 +175,7 @@ class Chat:
             self._journal.begin()
 
     def save(self, path: Path) -> bool:
-        """Save the session, asking before a file is replaced; return True if it was saved.
-
-        Raises:
-            RequestError: The file cannot be written.
-        """
+        """Save the session, asking before a file is replaced; return True if it was saved."""
         try:
             if path.is_dir():
                 raise RequestError(f"'{path}' is a folder: add the name of a file")
@@ -214,12 +197,12 @@ class Chat:
             raise SettingsError(f"there is no context '{context}'; contexts: {known}")
         return SessionTemplate(context, self.contexts[context])
 
-    def _note(self, write: Callable[[Journal], None]) -> None:
+    def _note(self, **record: Any) -> None:
         """Write to the log; after a failure, warn once and keep no log."""
         if self._journal is None:
             return
         try:
-            write(self._journal)
+            self._journal.write(record, self.session.system)
         except KvasirError as error:
             self._journal = None
             self.screen.warn(f"{error}; the chat goes on without a log")

@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 
 from kvasir.app import App
-from kvasir.collection import Collection
 from kvasir.core.errors import KvasirError, RequestError
+from kvasir.core.lazy import Lazy
 from kvasir.core.run import Run
 from kvasir.frontends.cli.chat.chat import Chat
 from kvasir.frontends.cli.chat.screen import Screen
@@ -21,11 +21,14 @@ from kvasir.frontends.cli.chat.session import Journal, read_session
 from kvasir.frontends.cli.chat.slash_commands import LeaveChat, dispatch
 from kvasir.frontends.cli.long_work import download
 from kvasir.frontends.cli.main import EXIT_REFUSED
-from kvasir.frontends.cli.options import STORE_AND_MODEL, SettingRow, setting_options, with_settings
+from kvasir.frontends.cli.options import STORE_AND_MODEL, setting_options, with_settings
 from kvasir.frontends.cli.remedies import explain_in_chat
 from kvasir.settings.schema import Settings
 
-_SETTINGS: tuple[SettingRow, ...] = (
+
+@click.command()
+@click.argument("question", nargs=-1)
+@setting_options(
     ("--rag/--no-rag", "chat.rag.enabled", "Answer from your documents, with sources."),
     (
         "--rag-context-refinement/--no-rag-context-refinement",
@@ -57,11 +60,6 @@ _SETTINGS: tuple[SettingRow, ...] = (
     ("--vectordb-uri", "rag.vectordb.uri", "Where the store is."),
     *STORE_AND_MODEL,
 )
-
-
-@click.command()
-@click.argument("question", nargs=-1)
-@setting_options(*_SETTINGS)
 @click.option(
     "-s",
     "--session",
@@ -102,28 +100,15 @@ def chat(
     return 0
 
 
-class _Lease:
-    """The chat's lease on its collection, held while RAG is on."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self._held: Collection | None = None
-
-    def get(self) -> Collection:
-        if self._held is None:
-            self._held = self._app.collection()
-        return self._held
-
-    def release(self) -> None:
-        if self._held is not None:
-            self._held.close()
-            self._held = None
-
-
 def _open_chat(app: App, screen: Screen) -> Chat:
-    """Make a chat with an application's settings."""
     chosen = app.settings.chat
-    lease = _Lease(app)
+    lease = Lazy(app.collection)  # held while RAG is on
+
+    def release() -> None:
+        held = lease.take()
+        if held is not None:
+            held.close()
+
     return Chat(
         screen,
         lambda model: app.conversation(lease.get, model),
@@ -133,7 +118,7 @@ def _open_chat(app: App, screen: Screen) -> Chat:
         context=chosen.context,
         contexts=chosen.contexts,
         journal=Journal(app.settings.chat_logs_dir),
-        release=lease.release,
+        release=release,
     )
 
 

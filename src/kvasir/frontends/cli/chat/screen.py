@@ -68,10 +68,7 @@ class Screen:
         """Read one message, with the text of ``status`` at the right of the prompt.
 
         If ``multiline``, Enter begins a new line, and Alt-Enter or Esc Enter ends the message.
-
-        Raises:
-            EOFError: Ctrl-D.
-            KeyboardInterrupt: Ctrl-C.
+        Ctrl-D raises EOFError, Ctrl-C KeyboardInterrupt.
         """
         given = self._editor.prompt(
             FormattedText([("bold", ">>> ")]),
@@ -111,7 +108,7 @@ class Screen:
 
     def show(self, reply: Answer, title: str, *, markdown: bool = False) -> None:
         """Show a reply in a panel, with its sources under it."""
-        self._print(_panel(reply.text, title, "", reply, markdown=markdown))
+        self._print(_panel(_with_sources(reply, markdown=markdown), title))
 
     def show_plain(self, reply: Answer) -> None:
         """Show a reply without a frame, for copying."""
@@ -122,8 +119,7 @@ class Screen:
     def stream(self, title: str, stream: AnswerStream, *, rag: bool) -> tuple[Answer, float]:
         """Show a reply while it is written; return it with the seconds it took.
 
-        Raises:
-            BrokenOffError: It did not come to its end; the cause says why.
+        Where it does not come to its end, raises BrokenOffError, whose cause says why.
         """
         started = perf_counter()
         live_reply = _LiveReply(title, "searching" if rag else "writing", started)
@@ -138,11 +134,11 @@ class Screen:
             reply = stream.answer
         except BaseException as error:
             if live_reply.text and self._console.is_terminal:
-                self._print(_panel(live_reply.text, title, "broken off", None))
+                self._print(_panel(Text(live_reply.text), title, "broken off"))
             raise BrokenOffError(live_reply.text) from error
         seconds = perf_counter() - started
         if self._console.is_terminal:
-            self._print(_panel(reply.text, title, _elapsed(seconds), reply))
+            self._print(_panel(_with_sources(reply), title, _elapsed(seconds)))
         else:
             self.show_plain(reply)
         if reply.searched:
@@ -200,7 +196,6 @@ class _LiveReply:
         self._started = started
 
     def follow(self, stream: AnswerStream) -> None:
-        """Read a stream to its end."""
         for event in stream:
             if isinstance(event, TextPiece):
                 self.text += printable(event.text)
@@ -214,29 +209,18 @@ class _LiveReply:
         lines = list(Text(self.text or f"{self._stage} …").wrap(console, width))
         # Lines beyond the terminal's height cannot be redrawn: show only the last ones.
         lines = lines[-max(1, console.height - _FRAME) :]
-        seconds = perf_counter() - self._started
-        yield Panel(
-            Text("\n").join(lines),
-            title=Text(printable(self._title)),
-            subtitle=_elapsed(seconds),
-            subtitle_align="right",
-        )
+        yield _panel(Text("\n").join(lines), self._title, _elapsed(perf_counter() - self._started))
 
 
-def _panel(
-    text: str, title: str, subtitle: str, reply: Answer | None, *, markdown: bool = False
-) -> Panel:
-    text = printable(text)
-    parts: list[RenderableType] = [Markdown(text) if markdown else Text(text)]
-    lines = _sources(reply) if reply else []
-    if lines:
-        parts += ["", *lines]
-    return Panel(
-        Group(*parts),
-        title=Text(printable(title)),
-        subtitle=subtitle or None,
-        subtitle_align="right",
-    )
+def _panel(content: RenderableType, title: str, subtitle: str | None = None) -> Panel:
+    heading = Text(printable(title))
+    return Panel(content, title=heading, subtitle=subtitle, subtitle_align="right")
+
+
+def _with_sources(reply: Answer, *, markdown: bool = False) -> Group:
+    text, lines = printable(reply.text), _sources(reply)
+    body = Markdown(text) if markdown else Text(text)
+    return Group(body, "", *lines) if lines else Group(body)
 
 
 def _sources(answer: Answer) -> list[Text]:
@@ -247,10 +231,8 @@ def _sources(answer: Answer) -> list[Text]:
     for marker in sorted({citation.marker for citation in answer.citations}):
         cited = [citation for citation in answer.citations if citation.marker == marker]
         lines.append(Text(f"[{marker}] {location(cited[0].source_uri, cited[0].page)}", "bold"))
-        lines += [
-            Text(f'    "{one_line(quote, _LONGEST_QUOTE)}"', "dim")
-            for quote in dict.fromkeys(citation.quote for citation in cited)
-        ]
+        for quote in dict.fromkeys(citation.quote for citation in cited):
+            lines.append(Text(f'    "{one_line(quote, _LONGEST_QUOTE)}"', "dim"))
     if answer.removed_citations:
         removed = f"citations that pointed nowhere, removed: {answer.removed_citations}"
         lines.append(Text(removed, "dim"))

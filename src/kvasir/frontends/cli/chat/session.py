@@ -59,11 +59,7 @@ class Session:
         ]
 
     def save(self, path: Path) -> None:
-        """Write the session; an existing file is replaced in one step.
-
-        Raises:
-            RequestError: The file cannot be written.
-        """
+        """Write the session; an existing file is replaced in one step."""
         system = [Message("system", self.system)] if self.system else []
         unfinished = path.with_name(path.name + ".part")
         try:
@@ -82,11 +78,7 @@ def error_reason(error: OSError | ValueError) -> str:
 
 
 def read_session(path: Path) -> SessionTemplate:
-    """Read a session's file.
-
-    Raises:
-        RequestError: The file is missing, unreadable or not a session.
-    """
+    """Read a session's file; raise RequestError if it is missing, unreadable or no session."""
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
@@ -139,25 +131,8 @@ class Journal:
         """Begin another session, with its own file."""
         self._path = None
 
-    def asked(self, question: str, *, model: str, rag: bool, system: str) -> None:
-        """Log a question."""
-        self._write({"role": "user", "content": question, "model": model, "rag": rag}, system)
-
-    def replied(self, reply: Answer, seconds: float, *, rag: bool) -> None:
-        """Log a reply with its sources."""
-        record: dict[str, Any] = {"role": "assistant", "content": reply.text}
-        if reply.searched:
-            record["searched"] = reply.searched
-        if rag:
-            record["refused"] = reply.refused
-            record["citations"] = reply.citations
-        self._write({**record, "notes": list(reply.notes), "seconds": round(seconds, 3)})
-
-    def broken_off(self, shown: str, reason: str) -> None:
-        """Log an incomplete reply."""
-        self._write({"role": "assistant", "content": shown, "broken_off": reason})
-
-    def _write(self, record: Mapping[str, Any], system: str = "") -> None:
+    def write(self, record: Mapping[str, Any], system: str) -> None:
+        """Log a question or a reply; a log begins with the system message."""
         lines = [{"time": datetime.now().astimezone().isoformat(), **record}]
         try:
             if self._path is None:
