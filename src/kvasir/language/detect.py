@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from kvasir.core.lazy import Lazy
+from kvasir.core.leases import Lazy
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier

@@ -30,6 +30,7 @@ from kvasir.core.types import (
     chunk_id,
     document_id,
 )
+from kvasir.ingesting.extraction import ExtractionPool
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder, FakeGenerator, MemoryStore
 
@@ -89,7 +90,7 @@ class FakeCollection(Collection):
         return super()._request(query, top_k, threshold, allowed)
 
 
-class _Texts:
+class _Texts(ExtractionPool):
     """Decodes uploads; there is nothing else to extract."""
 
     def map(

@@ -13,7 +13,7 @@ import click
 
 from kvasir.app import App
 from kvasir.core.errors import KvasirError, RequestError
-from kvasir.core.lazy import Lazy
+from kvasir.core.leases import Lazy
 from kvasir.core.run import Run
 from kvasir.frontends.cli.chat.chat import Chat
 from kvasir.frontends.cli.chat.screen import Screen
