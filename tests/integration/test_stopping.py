@@ -35,6 +35,7 @@ from kvasir.evaluation.chunking import (
 from kvasir.evaluation.datasets import EvaluationQuery, Passage, RetrievalDataset
 from kvasir.evaluation.retrieval import evaluate_retrieval
 from kvasir.frontends.cli.paths import files
+from kvasir.ingesting import publishing
 from kvasir.ingesting.conversion import convert
 from kvasir.ingesting.extraction import ExtractionPool
 from kvasir.ingesting.pipeline import IngestPipeline
@@ -186,6 +187,32 @@ def test_an_ingest_is_stopped_while_the_model_hangs(world, folder, hanging):
     assert embedder.embedded <= 64 + 16
     assert 0 < len(report.added) < 60
     assert_goes_on(world, folder, report)
+
+
+def test_an_ingest_is_stopped_in_the_middle_of_writing_a_long_document(
+    world, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(publishing, "_GRACE_SECONDS", 0.0)
+    book = tmp_path / "book.txt"
+    book.write_text(" ".join(f"word{n}" for n in range(20_000)))
+    stopper, upsert, written = Stopper(), world.store.upsert, []
+
+    def count_and_stop(chunks, vectors):
+        upsert(chunks, vectors)
+        written.append(len(chunks))
+        stopper.set()
+
+    monkeypatch.setattr(world.store, "upsert", count_and_stop)
+    report = world.ingest(book, stopper.run)
+    stopper.assert_soon()
+    # At most one more part of the 2,000 chunks, and no part of the document stays.
+    assert len(written) <= 2
+    assert (report.interrupted, report.added, report.left) == (True, [], [str(book)])
+    assert world.examine().clean
+    assert world.store.count() == 0
+    monkeypatch.undo()
+    assert world.ingest(book).added == [str(book)]
+    assert world.store.count() == 2000
 
 
 def test_an_ingest_is_stopped_before_the_first_source(world, folder):

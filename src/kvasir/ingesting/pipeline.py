@@ -220,7 +220,10 @@ class _IngestRun:
                 self._finish(documents)
             else:
                 self._buffer.append((documents, batch))
-        self._write()
+        try:
+            self._write()
+        except StoppedError:
+            self.publisher.recover()
         for uri, given in self._relabelled.items():
             record = self._catalog.document(self._collection, document_id(uri))
             if record is not None and dict(record.given) == dict(given):
@@ -314,7 +317,11 @@ class _IngestRun:
             return
         started = time.perf_counter()
         try:
-            self.publisher.write([batch for _, batch in self._buffer])
+            self.publisher.write([batch for _, batch in self._buffer], self.run)
+        except StoppedError:
+            # They are left for the next run: writing them takes longer than a stop may take.
+            self._buffer = []
+            raise
         except Exception as error:
             if _hits_every_document(error):
                 raise

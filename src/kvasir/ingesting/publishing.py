@@ -20,6 +20,7 @@ versions that it made; step 2 waits while another writer owns such versions of o
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ from kvasir.core.errors import (
     DocumentBusyError,
     KvasirError,
     NameTakenError,
+    StoppedError,
     StoreIncompleteError,
     WriterConflictError,
 )
@@ -56,6 +58,9 @@ _SLICE = 512
 _RETRY_SECONDS = 0.05
 _BUSY_TIMEOUT_SECONDS = 600.0
 """How long a writer waits for another one that is writing the same document."""
+
+_GRACE_SECONDS = 0.5
+"""How long a write goes on after a stop, to finish what is nearly finished."""
 
 _Result = TypeVar("_Result")
 
@@ -276,24 +281,28 @@ class Publisher:
                     vectors[key] = vector
         return vectors
 
-    def write(self, embedded: Sequence[EmbeddedBatch]) -> None:
+    def write(self, embedded: Sequence[EmbeddedBatch], run: Run | None = None) -> None:
         """Make embedded versions live; no document may occur twice.
 
         Raises:
+            StoppedError: The run was stopped, and writing the rest would take too long; ``recover``
+                cleans up.
             WriterConflictError: This writer's lease was taken; no version became live, and their
                 chunks were deleted from the store.
         """
         drafts = [draft for batch in embedded for draft in batch.drafts]
         with self.session():
             try:
-                self._when_free(lambda: self._write(drafts, embedded))
+                self._when_free(lambda: self._write(drafts, embedded, run or Run()))
             except DocumentBusyError:
                 raise
             except WriterConflictError:
                 self._withdraw(drafts)
                 raise
 
-    def _write(self, drafts: Sequence[VersionDraft], embedded: Sequence[EmbeddedBatch]) -> None:
+    def _write(
+        self, drafts: Sequence[VersionDraft], embedded: Sequence[EmbeddedBatch], run: Run
+    ) -> None:
         self.catalog.begin(self.collection, drafts, self._checked_writer())
         written = self._already_written(drafts)
         wanted = [
@@ -302,7 +311,12 @@ class Publisher:
             for chunk, vector in batch.pairs()
             if written.get(chunk.id) != chunk
         ]
+        stopped = math.inf
         for part in batches(wanted, _SLICE):
+            if run.stop.is_set():
+                stopped = min(stopped, time.monotonic())
+                if time.monotonic() - stopped > _GRACE_SECONDS:
+                    raise StoppedError
             matrix = np.stack([vector for _, vector in part]).astype(np.float32, copy=False)
             self._checked_writer()  # Another one may have taken the lease meanwhile.
             self.store.upsert([chunk for chunk, _ in part], matrix)
