@@ -249,7 +249,7 @@ class _Download:
                 self._fetch_all()
         return ModelFolder(self._name, self._target, "downloaded")
 
-    def _locked(self) -> AcquireReturnProxy:
+    def _locked(self) -> AcquireReturnProxy[FileLock]:
         lock = FileLock(self._partial.with_name(self._partial.name + ".lock"))
         while True:
             try:

@@ -17,10 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
-from kvasir.components.embedders.bert_graph import build_graph, check_supported, layer_weights
-from kvasir.components.embedders.openvino_runtime import ov, why
+from kvasir.components.embedders.bert_graph import (
+    build_graph,
+    check_supported,
+    layer_weights,
+    ov,
+    why,
+)
 from kvasir.components.embedders.sentence_model import SentenceModel, read_sentence_model
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
 from kvasir.core.protocols import PendingVectors
@@ -56,19 +61,12 @@ class OpenVinoEmbedder:
         streams: int | None = None,
         run: Run | None = None,
     ) -> None:
-        """Find the model and read its configuration; weights are loaded on first use.
+        """Find the model as ``kvasir.models.local.find`` does; weights are loaded on first use.
 
-        Args:
-            name: A path, or a name on the Hugging Face hub.
-            token: Access token for the hub.
-            data_dir: Kvasir's data directory; models are fetched to its ``models`` folder.
-            max_tokens: Truncate texts here instead of at the model's own maximum.
-            query_prompt: Replaces the model's own prompt for queries.
-            document_prompt: Replaces the model's own prompt for documents.
-            precision: ``bf16``, ``f32``, or ``auto``: bf16 where the processor computes in it.
-            batch_tokens: Tokens in a batch, padding included.
-            streams: Batches computed at the same time; by default one a core, up to 8.
-            run: Stops fetching the model, and gets the progress.
+        ``max_tokens`` and the prompts replace the model's own. The precision is ``bf16``, ``f32``,
+        or ``auto``: bf16 where the processor computes in it. ``batch_tokens`` counts the tokens of
+        a batch with its padding; ``streams`` batches are computed at the same time, by default
+        one a core, up to 8.
 
         Raises:
             ModelNotFoundError: The model is nowhere to be found.
@@ -79,19 +77,13 @@ class OpenVinoEmbedder:
         if batch_tokens < 1 or (streams is not None and streams < 1):
             raise SettingsError("batch_tokens and streams must be at least 1")
         folder = find(name, token, data_dir, run)
-        model = read_sentence_model(
-            folder,
-            max_tokens=max_tokens,
-            query_prompt=query_prompt,
-            document_prompt=document_prompt,
-        )
+        model = read_sentence_model(folder, max_tokens, query_prompt, document_prompt)
         check_supported(model.config, model.pooling, model.modules)
         self.name = folder.name
         self.dimension = int(model.config.get("hidden_size", model.config.get("dim", 0)))
         self.fingerprint = model.fingerprint
         self.languages = languages(folder.name, folder.path)
         self.max_tokens = model.max_tokens
-        self.folder = folder.path
         self._model = model
         self._precision = precision
         self._batch_tokens = batch_tokens
@@ -117,25 +109,21 @@ class OpenVinoEmbedder:
         return _Pending(self._start(texts, self._model.query_prompt))
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Return the tokens of each text as a document, special tokens and prompt included.
-
-        Texts are not truncated before counting.
-        """
-        prompt = self._model.document_prompt
-        tokenizer = self._tokenizer(truncate=False)
-        encodings = tokenizer.encode_batch_fast([self._prepare(t, prompt) for t in texts])
+        """Return the tokens of each document, uncut, special tokens and prompt included."""
+        encodings = self._encode(texts, self._model.document_prompt, truncate=False)
         return [len(encoding) for encoding in encodings]
 
-    def _prepare(self, text: str, prompt: str) -> str:
-        text = replace_surrogates(prompt + text)
-        return text.lower() if self._model.lowercase else text
+    def _encode(self, texts: Sequence[str], prompt: str, *, truncate: bool) -> list[Encoding]:
+        prompted = [replace_surrogates(prompt + text) for text in texts]
+        if self._model.lowercase:
+            prompted = [text.lower() for text in prompted]
+        return self._tokenizer(truncate=truncate).encode_batch_fast(prompted)
 
     def _start(self, texts: Sequence[str], prompt: str) -> Callable[[], Matrix]:
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         if not texts:
             return lambda: vectors
-        tokenizer = self._tokenizer(truncate=True)
-        encodings = tokenizer.encode_batch_fast([self._prepare(t, prompt) for t in texts])
+        encodings = self._encode(texts, prompt, truncate=True)
         ids = [encoding.ids for encoding in encodings]
         lengths = [len(row) for row in ids]
         padded = [min(-(-n // _QUICK_STEP) * _QUICK_STEP, self.max_tokens) for n in lengths]
@@ -293,7 +281,10 @@ class _Request:
     def start(self, rows: Sequence[Sequence[int]], width: int) -> None:
         """Start computing a batch of token ids, padded to a width."""
         if self._ids.shape != (len(rows), width):
-            self._bind(len(rows), width)
+            self._ids = np.zeros((len(rows), width), np.int32)
+            self._mask = np.zeros((len(rows), width), np.float32)
+            self.inference.set_input_tensor(0, ov.Tensor(self._ids, shared_memory=True))
+            self.inference.set_input_tensor(1, ov.Tensor(self._mask, shared_memory=True))
         for index, row in enumerate(rows):
             self._ids[index, : len(row)] = row
             self._ids[index, len(row) :] = 0
@@ -301,22 +292,12 @@ class _Request:
             self._mask[index, len(row) :] = 0.0
         self.inference.start_async()
 
-    def _bind(self, rows: int, width: int) -> None:
-        self._ids = np.zeros((rows, width), np.int32)
-        self._mask = np.zeros((rows, width), np.float32)
-        self.inference.set_input_tensor(0, ov.Tensor(self._ids, shared_memory=True))
-        self.inference.set_input_tensor(1, ov.Tensor(self._mask, shared_memory=True))
-
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Group rows of similar length so that rows times the longest stays within a budget.
 
-    Args:
-        lengths: Tokens of each row.
-        budget: Tokens in a batch, padding included; a longer row is a batch by itself.
-
-    Returns:
-        Row numbers by batch, the longest rows first.
+    Lengths and budget are in tokens. Returns row numbers by batch, the longest rows first; a row
+    above the budget is a batch by itself.
     """
     plan: list[list[int]] = []
     longest = 0
