@@ -40,12 +40,10 @@ class HaystackGenerator:
     ) -> None:
         """Create the chat generator.
 
-        Args:
-            component: Its class: ``haystack.components.generators.chat:OpenAIChatGenerator``.
-            init_parameters: Its parameters, as in a Haystack pipeline file.
-            context_window: The model's context length in tokens; None: unlimited.
-            max_tokens: Tokens of it reserved for the answer; the component's own parameters limit
-                the answer itself.
+        ``component`` is its class, ``package.module:Class``, and ``init_parameters`` are as in a
+        Haystack pipeline file. The model's context of ``context_window`` tokens is unlimited if
+        that is None; ``max_tokens`` of it are reserved for the answer, which the component's own
+        parameters limit.
 
         Raises:
             SettingsError: The class or its parameters are unusable.
@@ -90,10 +88,7 @@ class HaystackGenerator:
             stopped.set()
 
     def _write(
-        self,
-        prompt: Prompt,
-        pieces: SimpleQueue[str | Exception | None],
-        stopped: threading.Event,
+        self, prompt: Prompt, pieces: SimpleQueue[str | Exception | None], stopped: threading.Event
     ) -> None:
         has_text = False
 
