@@ -80,15 +80,11 @@ class ExtractiveGenerator:
         min_relative_score: float = 0.76,
         read_hits: int = 8,
     ) -> None:
-        """Set how much is quoted.
+        """Set how much is quoted, from the ``read_hits`` best hits.
 
-        Args:
-            embedder: The collection's embedder.
-            analyzer: The collection's analyzer.
-            max_sentences: Most sentences in an answer.
-            max_words: Most words of an answer, unless its first sentence alone is longer.
-            min_relative_score: Share of the best score that a further sentence must reach, 0..1.
-            read_hits: How many of the best hits are read.
+        Embedder and analyzer are the collection's. An answer has at most ``max_words``, unless its
+        first sentence alone is longer; further sentences must reach ``min_relative_score``, a
+        share (0..1) of the best score.
 
         Raises:
             SettingsError: A value is out of range.
@@ -117,7 +113,7 @@ class ExtractiveGenerator:
             return
         overlaps = self._overlaps(prompt.question, found)
         scores = self._scores(prompt.question, hits, found, overlaps)
-        chosen = self._select(found, scores, overlaps, hits)
+        chosen = self._select(found, scores, overlaps)
         yield from render([self._cut(p, prompt.question) for p in in_reading_order(chosen)])
 
     def _scores(
@@ -151,11 +147,7 @@ class ExtractiveGenerator:
         return _inherit_heading_scores(scores, found)
 
     def _select(
-        self,
-        found: Sequence[Passage],
-        scores: Scores,
-        overlaps: Sequence[_Overlap],
-        hits: Sequence[Hit],
+        self, found: Sequence[Passage], scores: Scores, overlaps: Sequence[_Overlap]
     ) -> list[Passage]:
         """Return the passages to quote, best first."""
         order = [i for i in np.argsort(-scores, kind="stable").tolist() if found[i].quotable]
@@ -173,7 +165,7 @@ class ExtractiveGenerator:
                 continue
             if _is_quoted(found[i], chosen):
                 continue
-            quoted = self._completed(found, i, overlaps[i], hits, self._max_words - words)
+            quoted = _completed(found, i, overlaps[i], self._max_words - words)
             if quoted is None or (chosen and words + quoted.words > self._max_words):
                 continue
             if quoted is not found[i] and _is_quoted(quoted, chosen):
@@ -183,31 +175,11 @@ class ExtractiveGenerator:
         # Every passage may introduce a text that is not there: then quote an introduction.
         return chosen or [found[order[0]]]
 
-    def _completed(
-        self,
-        found: Sequence[Passage],
-        number: int,
-        overlap: _Overlap,
-        hits: Sequence[Hit],
-        budget: int,
-    ) -> Passage | None:
-        """Add the text that a passage needs to be understood; None where it cannot be added."""
-        passage = found[number]
-        if passage.introduces_next:
-            return with_what_follows(found, number, hits, budget)
-        if passage.is_row and not overlap.shared_terms:
-            return with_its_table(found, number, hits, budget)
-        if passage.text[0].islower():
-            return with_what_precedes(found, number, hits, budget)
-        return passage
-
     def _overlaps(self, question: str, found: Sequence[Passage]) -> list[_Overlap]:
         """Compare each passage with the question; IDF is taken over the passages."""
         languages = [passage.language for passage in found]
         wanted = {
-            language: frozenset(
-                self._analyzer.query_terms([question], [language])[0].indices.tolist()
-            )
+            language: {*self._analyzer.query_terms([question], [language])[0].indices.tolist()}
             for language in dict.fromkeys(languages)
         }
         weights = self._term_weights([without_bullet(p.text) for p in found], languages)
@@ -277,9 +249,7 @@ class ExtractiveGenerator:
 
 
 def _restrict(
-    weights: Sequence[dict[int, float]],
-    wanted: Mapping[str, Set[int]],
-    languages: Sequence[str],
+    weights: Sequence[dict[int, float]], wanted: Mapping[str, Set[int]], languages: Sequence[str]
 ) -> list[dict[int, float]]:
     """Keep the terms of each text that are wanted in its language."""
     return [
@@ -321,6 +291,20 @@ def _neighbours(words: Scores, found: Sequence[Passage]) -> Scores:
             result[i] = max(result[i], words[i - 1])
             result[i - 1] = max(result[i - 1], words[i])
     return result
+
+
+def _completed(
+    found: Sequence[Passage], number: int, overlap: _Overlap, budget: int
+) -> Passage | None:
+    """Add the text that a passage needs to be understood; None where it cannot be added."""
+    passage = found[number]
+    if passage.introduces_next:
+        return with_what_follows(found, number, budget)
+    if passage.is_row and not overlap.shared_terms:
+        return with_its_table(found, number, budget)
+    if passage.text[0].islower():
+        return with_what_precedes(found, number, budget)
+    return passage
 
 
 def _is_quoted(passage: Passage, chosen: Sequence[Passage]) -> bool:

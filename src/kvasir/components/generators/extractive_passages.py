@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from kvasir.core.text import count_words
-from kvasir.core.types import Hit
+from kvasir.core.types import Chunk, Hit
 from kvasir.language.sentences import sentence_spans, trim
 
 LONGEST_SENTENCE = 80
@@ -52,10 +52,9 @@ class Passage:
 
     Attributes:
         marker: Number of its hit, from 1.
-        document_id: Its document.
+        chunk: The chunk of its hit.
         start: Offset in the document's text; of the chunk, for the heading above it.
         text: The exact text.
-        language: ISO 639-1 code, or empty.
         quotable: False for headings, separators and questions.
         is_secondary: True for captions, code, and short lines that look like headings.
         header: Header and separator row of a table row, where they are known.
@@ -66,10 +65,9 @@ class Passage:
     """
 
     marker: int
-    document_id: str
+    chunk: Chunk
     start: int
     text: str
-    language: str
     quotable: bool = True
     is_secondary: bool = False
     header: str = ""
@@ -77,6 +75,16 @@ class Passage:
     duplicate_markers: tuple[int, ...] = ()
     words: int = field(init=False)
     normalized_text: str = field(init=False)
+
+    @property
+    def document_id(self) -> str:
+        """Its document."""
+        return self.chunk.document_id
+
+    @property
+    def language(self) -> str:
+        """ISO 639-1 code, or empty."""
+        return str(self.chunk.metadata.get("language", ""))
 
     @property
     def end(self) -> int:
@@ -133,12 +141,11 @@ def passages(hits: Sequence[Hit]) -> list[Passage]:
     return [
         passage
         for marker, hit in enumerate(hits, 1)
-        for passage in _of_chunk(marker, hit, headings[hit.chunk.document_id])
+        for passage in _of_chunk(marker, hit.chunk, headings[hit.chunk.document_id])
     ]
 
 
-def _of_chunk(marker: int, hit: Hit, headings: Set[str]) -> Iterator[Passage]:
-    chunk = hit.chunk
+def _of_chunk(marker: int, chunk: Chunk, headings: Set[str]) -> Iterator[Passage]:
     language = str(chunk.metadata.get("language", ""))
     code = _code_spans(chunk.text)
     sentences = _with_numbers(chunk.text, sentence_spans(chunk.text, language or None))
@@ -147,7 +154,7 @@ def _of_chunk(marker: int, hit: Hit, headings: Set[str]) -> Iterator[Passage]:
     section = chunk.headings[-1] if chunk.headings else ""
     if _QUESTION.search(section):
         # The text under a question answers it, and inherits its score.
-        yield Passage(marker, chunk.document_id, chunk.start, section, language, quotable=False)
+        yield Passage(marker, chunk, chunk.start, section, quotable=False)
     header = ""
     caption = False
     for i, ((start, end), text) in enumerate(zip(spans, texts, strict=True)):
@@ -165,10 +172,9 @@ def _of_chunk(marker: int, hit: Hit, headings: Set[str]) -> Iterator[Passage]:
         caption = _CAPTION.match(text) is not None or (caption and goes_on)
         yield Passage(
             marker,
-            chunk.document_id,
+            chunk,
             chunk.start + start,
             text,
-            language,
             quotable=any(map(str.isalnum, text))
             and not (is_table_header or heading or _QUESTION.search(text)),
             is_secondary=is_code

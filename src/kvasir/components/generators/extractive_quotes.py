@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate, chain, takewhile
 
 from kvasir.components.generators.extractive_passages import Passage, without_bullet
-from kvasir.core.types import Hit
 
 _GAP = 8
 """Most characters (white space and a bullet) between neighbouring passages."""
 
 
-def with_what_follows(
-    found: Sequence[Passage], number: int, hits: Sequence[Hit], budget: int
-) -> Passage | None:
+def with_what_follows(found: Sequence[Passage], number: int, budget: int) -> Passage | None:
     """Return a sentence that ends in a colon with the list, table or sentence after it.
 
     None when nothing follows in its chunk, or more words than the budget allows.
@@ -48,45 +46,36 @@ def with_what_follows(
         or (not whole and not _is_series(last))
     ):
         return None
-    return _joined(lead, last, hits, whole=whole)
+    return _joined(lead, last, whole=whole)
 
 
-def with_its_table(
-    found: Sequence[Passage], number: int, hits: Sequence[Hit], budget: int
-) -> Passage:
+def with_its_table(found: Sequence[Passage], number: int, budget: int) -> Passage:
     """Return a row with the rows of its table that fit, from the first one on."""
     row = found[number]
+
+    def is_near(other: Passage) -> bool:
+        return other.is_row and other.marker == row.marker
+
     first = number
-    while first and found[first - 1].marker == row.marker and found[first - 1].is_row:
+    while first and is_near(found[first - 1]):
         first -= 1
-    last = first
-    words = 0
-    for i in range(first, len(found)):
-        if found[i].marker != row.marker or not found[i].is_row:
-            break
-        words += found[i].words
-        if words > budget:
-            break
-        last = i
-    if last < number:
+    table = list(takewhile(is_near, found[first:]))
+    sizes = accumulate(passage.words for passage in table)
+    kept = table[: max(1, sum(size <= budget for size in sizes))]
+    if first + len(kept) <= number:
         return row
-    whole = last + 1 == len(found) or not (
-        found[last + 1].marker == row.marker and found[last + 1].is_row
-    )
-    joined = _joined(found[first], found[last], hits, whole=whole)
-    return joined if found[first].is_table_header else replace(joined, header=row.header)
+    joined = _joined(table[0], kept[-1], whole=len(kept) == len(table))
+    return joined if table[0].is_table_header else replace(joined, header=row.header)
 
 
-def with_what_precedes(
-    found: Sequence[Passage], number: int, hits: Sequence[Hit], budget: int
-) -> Passage:
+def with_what_precedes(found: Sequence[Passage], number: int, budget: int) -> Passage:
     """Return a sentence that continues after an example or a line of code, with its beginning."""
     passage = found[number]
     before = found[number - 1] if number else passage
     is_before = before.marker == passage.marker and before.start < passage.start
     if not is_before or not before.quotable or before.words + passage.words > budget:
         return passage
-    return _joined(before, passage, hits, whole=True)
+    return _joined(before, passage, whole=True)
 
 
 def _continues_list(last: Passage, following: Passage) -> bool:
@@ -103,8 +92,8 @@ def _is_series(passage: Passage) -> bool:
     return passage.is_row or passage.is_item
 
 
-def _joined(first: Passage, last: Passage, hits: Sequence[Hit], *, whole: bool) -> Passage:
-    chunk = hits[first.marker - 1].chunk
+def _joined(first: Passage, last: Passage, *, whole: bool) -> Passage:
+    chunk = first.chunk
     text = chunk.text[first.start - chunk.start : last.end - chunk.start]
     return replace(
         first,
@@ -117,20 +106,17 @@ def _joined(first: Passage, last: Passage, hits: Sequence[Hit], *, whole: bool) 
 
 def in_reading_order(chosen: Sequence[Passage]) -> list[Passage]:
     """Order passages, given best first: by document, then best first, neighbours as they stand."""
-    rank = {id(passage): number for number, passage in enumerate(chosen)}
-    documents = dict.fromkeys(passage.document_id for passage in chosen)
     ordered: list[Passage] = []
-    for document in documents:
+    for document in dict.fromkeys(passage.document_id for passage in chosen):
         runs: list[list[Passage]] = []
-        for passage in sorted(
-            (p for p in chosen if p.document_id == document), key=lambda p: p.start
-        ):
+        own = [passage for passage in chosen if passage.document_id == document]
+        for passage in sorted(own, key=lambda passage: passage.start):
             if runs and passage.start - runs[-1][-1].end < _GAP:
                 runs[-1].append(passage)
             else:
                 runs.append([passage])
-        runs.sort(key=lambda run: min(rank[id(passage)] for passage in run))
-        ordered += [passage for run in runs for passage in run]
+        runs.sort(key=lambda run: min(map(chosen.index, run)))
+        ordered += chain.from_iterable(runs)
     return ordered
 
 
