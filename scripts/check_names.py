@@ -127,7 +127,9 @@ RENAMES = (
     Rename(19, "is_frame", "is_table_header", "passages.py"),
     Rename(19, "as_written", "keep_line_breaks", "passages.py"),
     Rename(19, "also", "duplicate_markers", "passages.py", _EXTRACTIVE),
-    Rename(19, "key", "normalized_text", "passages.py", ("components/generators/extractive_p",)),
+    Rename(
+        19, "key", "normalized_text", "passages.py", ("components/generators/extractive_p:def",)
+    ),
     Rename(20, "lay_over", "merge", "settings.py"),
     Rename(20, "_laid_over", "merge", "settings.py"),
     Rename(20, "_put", "merge", "settings.py", _SETTINGS),

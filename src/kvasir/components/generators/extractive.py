@@ -19,16 +19,14 @@ from numpy.typing import NDArray
 
 from kvasir.components.generators.extractive_passages import (
     Passage,
-    passages,
-    shorten,
-    without_bullet,
-)
-from kvasir.components.generators.extractive_quotes import (
     in_reading_order,
+    passages,
     render,
+    shorten,
     with_its_table,
     with_what_follows,
     with_what_precedes,
+    without_bullet,
 )
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import Embedder, TextAnalyzer
@@ -131,18 +129,17 @@ class ExtractiveGenerator:
         best_hit = max(hit.score for hit in hits) or 1.0
         chunk = np.array([hits[p.marker - 1].score / best_hit for p in found])
         length = np.array([p.words for p in found]) / 100.0
-        is_secondary = np.array(
-            [
-                p.quotable and (p.is_secondary or o.only_repeats_question or o.is_weak_row)
-                for p, o in zip(found, overlaps, strict=True)
-            ]
-        )
+        pairs = zip(found, overlaps, strict=True)
+        is_secondary = [
+            p.quotable and (p.is_secondary or o.only_repeats_question or o.is_weak_row)
+            for p, o in pairs
+        ]
         scores = (
             scores
             + CHUNK_WEIGHT * chunk
             + NEIGHBOUR_WEIGHT * _scaled(_neighbours(words, found))
             - COST_OF_100_WORDS * length
-            - SECONDARY_COST * is_secondary
+            - SECONDARY_COST * np.array(is_secondary)
         )
         return _inherit_heading_scores(scores, found)
 
@@ -191,19 +188,14 @@ class ExtractiveGenerator:
         counts = Counter(term for terms in shared for term in terms)
         idf = {term: inverse_document_frequency(len(found), n) for term, n in counts.items()}
         overlaps = []
-        for passage, all_terms, common, header in zip(
-            found, weights, shared, in_headers, strict=True
-        ):
+        rows = zip(found, weights, shared, in_headers, strict=True)
+        for passage, all_terms, common, header in rows:
             # The header's terms count for a row that itself shares a term.
             terms = header | common if common else common
-            overlaps.append(
-                _Overlap(
-                    sum(idf.get(term, 0.0) * weight for term, weight in terms.items()),
-                    len(common),
-                    passage.is_row and len(terms) < FEWEST_SHARED_BY_A_ROW,
-                    0 < len(common) == len(all_terms) and not passage.introduces_next,
-                )
-            )
+            bm25 = sum(idf.get(term, 0.0) * weight for term, weight in terms.items())
+            is_weak_row = passage.is_row and len(terms) < FEWEST_SHARED_BY_A_ROW
+            only_repeats = 0 < len(common) == len(all_terms) and not passage.introduces_next
+            overlaps.append(_Overlap(bm25, len(common), is_weak_row, only_repeats))
         return overlaps
 
     def _term_weights(
