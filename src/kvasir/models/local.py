@@ -1,9 +1,12 @@
-"""Find a model: on this machine first, then on the Hugging Face hub.
+"""Find a model, on this machine first, then on the Hugging Face hub; its languages and prompts.
 
 The order: a path, an installed package, Kvasir's own folder (``DATA_DIR/models``), the Hugging
 Face cache, the hub. The cache is read by its documented layout
 (``models--ORG--NAME/refs/main`` and ``snapshots/COMMIT``), because importing huggingface_hub
 takes longer than a search. Source: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+
+Languages come from the front matter of the model card (``README.md``). Prompts are listed here
+for models whose card names them only in its prose.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +34,27 @@ NO_OWNER = "_"
 """Folder, instead of the owner's, for the hub's few models without one."""
 PARTIAL = ".partial"
 """Folder below ``models`` where unfinished downloads are kept."""
+
+_BGE_ENGLISH = ("bge-small-en", "bge-base-en", "bge-large-en")
+_E5_ENGLISH = ("e5-small", "e5-base", "e5-large")
+_E5_MULTILINGUAL = ("multilingual-e5-small", "multilingual-e5-base", "multilingual-e5-large")
+_PROMPTS = (
+    (("multilingual-e5-large-instruct",), ("", "")),
+    (_E5_ENGLISH + _E5_MULTILINGUAL, ("query: ", "passage: ")),
+    (_BGE_ENGLISH, ("Represent this sentence for searching relevant passages: ", "")),
+)
+"""Prefixes of names (without the owner); prompts for queries and for documents."""
+_LANGUAGES = (
+    (("all-minilm-", "all-mpnet-", "all-roberta-", "all-distilroberta-", "multi-qa-"), ("en",)),
+    (_E5_ENGLISH + _BGE_ENGLISH, ("en",)),
+    (("bge-small-zh", "bge-base-zh", "bge-large-zh"), ("zh",)),
+)
+"""Prefixes of names (without the owner); languages of models without a card."""
+
+_CODE = re.compile(r"^[a-z]{2,3}(?:[-_].*)?$", re.IGNORECASE)
+_FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)(?:^---[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
+_LANGUAGE = re.compile(r"^language:(.*(?:\n[ \t]*- .*)*)", re.MULTILINE)
+_CARD_LIMIT = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +83,40 @@ class ModelFolder:
     def size(self) -> int:
         """Bytes of all its files."""
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """ISO 639-1 codes, sorted, by its card, else by its name; empty when unknown."""
+        card = self.path / "README.md"
+        found: tuple[str, ...] = ()
+        if card.is_file():
+            with card.open(encoding="utf-8", errors="replace") as stream:
+                found = card_languages(stream.read(_CARD_LIMIT))
+        name = _without_owner(self.name)
+        return found or next((codes for starts, codes in _LANGUAGES if name.startswith(starts)), ())
+
+    @property
+    def prompts(self) -> tuple[str, str]:
+        """The prompts for queries and for documents that its card prescribes."""
+        name = _without_owner(self.name)
+        return next((prompts for starts, prompts in _PROMPTS if name.startswith(starts)), ("", ""))
+
+
+def _without_owner(name: str) -> str:
+    """Return a name without its owner, or the last folder of a path."""
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2].casefold()
+
+
+def card_languages(card: str) -> tuple[str, ...]:
+    """Return the language codes in a card's front matter.
+
+    The other keys are skipped, because parsing ten thousand lines of scores as YAML takes seconds.
+    """
+    front_matter = _FRONT_MATTER.match(card)
+    found = _LANGUAGE.findall(front_matter[1]) if front_matter else []
+    values = re.split(r"[\[\],\n]", "\n".join(found))
+    codes = (value.split("#")[0].strip("- \t\r'\"") for value in values)
+    return tuple(sorted({re.split(r"[-_]", c)[0].lower() for c in codes if _CODE.match(c)}))
 
 
 def read_json(path: Path) -> dict[str, object]:

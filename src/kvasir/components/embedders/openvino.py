@@ -32,7 +32,6 @@ from kvasir.core.protocols import PendingVectors
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Matrix
-from kvasir.models.cards import languages
 from kvasir.models.local import find
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -82,7 +81,7 @@ class OpenVinoEmbedder:
         self.name = folder.name
         self.dimension = int(model.config.get("hidden_size", model.config.get("dim", 0)))
         self.fingerprint = model.fingerprint
-        self.languages = languages(folder.name, folder.path)
+        self.languages = folder.languages
         self.max_tokens = model.max_tokens
         self._model = model
         self._precision = precision

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from kvasir.core.errors import ModelNotFoundError, SettingsError
-from kvasir.models.cards import known_prompts
 from kvasir.models.local import ModelFolder, read_json, weight_files
 
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
@@ -136,7 +135,7 @@ def _prompts(folder: ModelFolder) -> tuple[str, str]:
     settings: dict[str, Any] = read_json(folder.path / "config_sentence_transformers.json")
     prompts: dict[str, str] = settings.get("prompts") or {}
     if not any(prompts.values()):
-        return known_prompts(folder.name)
+        return folder.prompts
     default = prompts.get(settings.get("default_prompt_name") or "", "")
     document = next((prompts[key] for key in DOCUMENT_PROMPTS if key in prompts), default)
     return prompts.get("query", default), document

@@ -20,7 +20,6 @@ from kvasir.core.errors import SettingsError
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Matrix
-from kvasir.models.cards import languages
 from kvasir.models.local import find
 from kvasir.models.transformers import SharedModel, usable_device
 
@@ -75,7 +74,7 @@ class SentenceTransformersEmbedder:
         self.name = folder.name
         self.dimension = int(self._shared.encoder.get_embedding_dimension() or 0)
         self.fingerprint = model.fingerprint
-        self.languages = languages(folder.name, folder.path)
+        self.languages = folder.languages
         self.max_tokens = model.max_tokens
         self._model = model
         self._batch_size = batch_size or (_CUDA_BATCH if cuda else _CPU_BATCH)
