@@ -127,7 +127,6 @@ class _KvasirComponent:
             return shared.collection
 
     def _embedder(self) -> Embedder:
-        """Return the application's embedder, with its model loaded."""
         self._open()
         return _APPS[self._key].app.embedder
 

@@ -292,12 +292,10 @@ def _vector(document: Document) -> Matrix:
 
 
 def _vectors(documents: Sequence[Document]) -> dict[str, Matrix]:
-    """Return the vectors of documents by chunk id."""
     return {str(document.meta["kvasir_chunk"]): _vector(document) for document in documents}
 
 
 def _nearest(vectors: Mapping[str, Matrix], query: Matrix, top_k: int) -> Scores:
-    """Return the scores of the nearest vectors by cosine."""
     scores = similarities(query, vectors)
     best = sorted(scores, key=scores.__getitem__, reverse=True)[:top_k]
     return {chunk_id: scores[chunk_id] for chunk_id in best}

@@ -224,8 +224,6 @@ class _Bar:
 
 
 class _Download:
-    """The download of one model."""
-
     def __init__(self, hub: _Hub, name: str, listing: ModelInfo, root: Path, run: Run) -> None:
         self._hub = hub
         self._name = name

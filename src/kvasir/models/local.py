@@ -59,18 +59,14 @@ _CARD_LIMIT = 65536
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """A model on this machine.
-
-    Attributes:
-        name: Its full name (``owner/model``), or its path when it was given as a path.
-        path: The folder.
-        origin: How it was found: ``path``, ``package``, ``downloaded`` or ``cache``.
-    """
+    """A model on this machine, with the files that it has on the hub."""
 
     computed: ClassVar[tuple[str, ...]] = ("dimension", "size")
     name: str
+    """Its full name (``owner/model``), or its path when it was given as a path."""
     path: Path
     origin: str
+    """How it was found: ``path``, ``package``, ``downloaded`` or ``cache``."""
 
     @property
     def dimension(self) -> int | None:

@@ -117,9 +117,8 @@ def _size_keys(config: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return "num_hidden_layers", "num_attention_heads", "hidden_size", "intermediate_size"
 
 
-def _sizes(config: Mapping[str, Any]) -> tuple[int, int, int, int]:
-    layers, heads, hidden, inner = (int(config[key]) for key in _size_keys(config))
-    return layers, heads, hidden, inner
+def _sizes(config: Mapping[str, Any]) -> list[int]:
+    return [int(config[key]) for key in _size_keys(config)]
 
 
 class _Encoder:

@@ -184,8 +184,6 @@ class OpenVinoEmbedder:
 
 
 class _Pending:
-    """Vectors that the engine is computing."""
-
     def __init__(self, wait: Callable[[], Matrix]) -> None:
         self._wait = wait
         self._lock = threading.Lock()

@@ -17,17 +17,8 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.components.generators.extractive_passages import (
-    Passage,
-    in_reading_order,
-    passages,
-    render,
-    shorten,
-    with_its_table,
-    with_what_follows,
-    with_what_precedes,
-    without_bullet,
-)
+from kvasir.components.generators import extractive_passages as quoting
+from kvasir.components.generators.extractive_passages import Passage, passages, without_bullet
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import Embedder, TextAnalyzer
 from kvasir.core.scoring import inverse_document_frequency
@@ -56,8 +47,6 @@ _CACHED_SENTENCES = 4096
 
 @dataclass(frozen=True, slots=True)
 class _Overlap:
-    """The terms that a passage shares with the question."""
-
     bm25: float
     shared_terms: int
     is_weak_row: bool  # too few shared terms, its header's included
@@ -111,8 +100,8 @@ class ExtractiveGenerator:
             return
         overlaps = self._overlaps(prompt.question, found)
         scores = self._scores(prompt.question, hits, found, overlaps)
-        chosen = self._select(found, scores, overlaps)
-        yield from render([self._cut(p, prompt.question) for p in in_reading_order(chosen)])
+        chosen = quoting.in_reading_order(self._select(found, scores, overlaps))
+        yield from quoting.render([self._cut(passage, prompt.question) for passage in chosen])
 
     def _scores(
         self,
@@ -146,7 +135,6 @@ class ExtractiveGenerator:
     def _select(
         self, found: Sequence[Passage], scores: Scores, overlaps: Sequence[_Overlap]
     ) -> list[Passage]:
-        """Return the passages to quote, best first."""
         order = [i for i in np.argsort(-scores, kind="stable").tolist() if found[i].quotable]
         if not order:
             # Only headings and questions were found: quote the best of them.
@@ -201,7 +189,6 @@ class ExtractiveGenerator:
     def _term_weights(
         self, texts: Sequence[str], languages: Sequence[str]
     ) -> list[dict[int, float]]:
-        """Return the BM25 weight of each term of each text."""
         return [
             dict(zip(v.indices.tolist(), v.values.tolist(), strict=True))
             for v in self._analyzer.document_terms(texts, languages)
@@ -218,14 +205,13 @@ class ExtractiveGenerator:
                 for v in self._analyzer.document_terms(clauses, languages)
             ]
 
-        return shorten(passage, weigh)
+        return quoting.shorten(passage, weigh)
 
     def _meaning_share(self, language: str) -> float:
         known = self._embedder.languages
         return MEANING_SHARE if not known or language in known else FOREIGN_MEANING_SHARE
 
     def _embed(self, texts: Sequence[str]) -> Matrix:
-        """Return the vectors of sentences, cached ones where they are."""
         with self._lock:
             known = {text: self._vectors[text] for text in texts if text in self._vectors}
         new = [text for text in dict.fromkeys(texts) if text not in known]
@@ -270,7 +256,6 @@ def _inherit_heading_scores(scores: Scores, found: Sequence[Passage]) -> Scores:
 
 
 def _scaled(values: Scores) -> Scores:
-    """Scale values to 0..1."""
     low, high = float(values.min()), float(values.max())
     return (values - low) / (high - low) if high > low else np.ones_like(values)
 
@@ -291,11 +276,11 @@ def _completed(
     """Add the text that a passage needs to be understood; None where it cannot be added."""
     passage = found[number]
     if passage.introduces_next:
-        return with_what_follows(found, number, budget)
+        return quoting.with_what_follows(found, number, budget)
     if passage.is_row and not overlap.shared_terms:
-        return with_its_table(found, number, budget)
+        return quoting.with_its_table(found, number, budget)
     if passage.text[0].islower():
-        return with_what_precedes(found, number, budget)
+        return quoting.with_what_precedes(found, number, budget)
     return passage
 
 

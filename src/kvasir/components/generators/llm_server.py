@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import AbstractContextManager
 from functools import cache
 from ssl import SSLContext
 from typing import Any
@@ -35,7 +34,7 @@ _LONGEST_MESSAGE = 300
 
 @cache
 def _certificates() -> SSLContext:
-    """Return the trusted certificate authorities; reading them takes 50 ms."""
+    # Reading the trusted certificate authorities takes 50 ms.
     return httpx.create_ssl_context()
 
 
@@ -105,11 +104,14 @@ class ServerGenerator:
             SettingsError: The server refuses the key.
             ModelNotFoundError: It does not have the model.
         """
+        url = self._base_url + path
         attempt = 0
         while True:
             begun = False
             try:
-                with self._response(path, body) as response:
+                seconds = limited(self._timeout)
+                limits = httpx.Timeout(seconds, connect=min(_LONGEST_CONNECT, seconds))
+                with self._client.stream("POST", url, json=body, timeout=limits) as response:
                     if response.status_code >= 400:
                         response.read()
                         raise self._refused(response, operation)
@@ -130,13 +132,6 @@ class ServerGenerator:
     def _failure(self, operation: str, cause: str, kind: str = "failed") -> ComponentError:
         cause = f"{self._base_url}: {self._clean(cause)}"
         return ComponentError(self.component, operation, cause, kind=kind)
-
-    def _response(
-        self, path: str, body: Mapping[str, Any]
-    ) -> AbstractContextManager[httpx.Response]:
-        seconds = limited(self._timeout)
-        limits = httpx.Timeout(seconds, connect=min(_LONGEST_CONNECT, seconds))
-        return self._client.stream("POST", self._base_url + path, json=body, timeout=limits)
 
     def _refused(self, response: httpx.Response, operation: str) -> Exception:
         status, message = response.status_code, self._message(response)
@@ -160,11 +155,8 @@ class ServerGenerator:
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return self._failure(operation, f"nothing answers there; {self.remedy}", "unreachable")
         if isinstance(error, httpx.TimeoutException):
-            return self._failure(
-                operation,
-                "no answer in time; the model may be loading: ask again or raise timeout",
-                "timeout",
-            )
+            cause = "no answer in time; the model may be loading: ask again or raise timeout"
+            return self._failure(operation, cause, "timeout")
         what = "broke off in the middle of the answer" if begun else "broke off"
         return self._failure(operation, f"{what} ({error}); look at the server's log")
 

@@ -135,28 +135,25 @@ class OllamaGenerator(ServerGenerator):
     def _show_once(self) -> dict[str, Any]:
         operation = "reading the model's properties"
         text = "".join(self._lines("/api/show", {"model": self._model}, operation))
-        try:
-            found = json.loads(text)
-        except ValueError as error:
-            raise self._failure(operation, f"no JSON came back: {self._clean(text)}") from error
-        if not isinstance(found, dict):
-            raise self._failure(operation, f"no JSON object came back: {self._clean(text)}")
-        return found
+        return self._object(text, operation, "no JSON came back", "no JSON object came back")
 
     def _events(
         self, path: str, body: dict[str, Any], operation: str
     ) -> Generator[dict[str, Any], None, None]:
         with closing(self._lines(path, body, operation)) as lines:
             for line in lines:
-                yield self._event(line, operation)
+                event = self._object(
+                    line, operation, "a line is malformed", "a line is no JSON object"
+                )
+                if "error" in event:
+                    raise self._failure(operation, str(event["error"]))
+                yield event
 
-    def _event(self, line: str, operation: str) -> dict[str, Any]:
+    def _object(self, text: str, operation: str, malformed: str, other: str) -> dict[str, Any]:
         try:
-            event = json.loads(line)
+            found = json.loads(text)
         except ValueError as error:
-            raise self._failure(operation, f"a line is malformed: {line}") from error
-        if not isinstance(event, dict):
-            raise self._failure(operation, f"a line is no JSON object: {line}")
-        if "error" in event:
-            raise self._failure(operation, str(event["error"]))
-        return event
+            raise self._failure(operation, f"{malformed}: {text}") from error
+        if not isinstance(found, dict):
+            raise self._failure(operation, f"{other}: {text}")
+        return found

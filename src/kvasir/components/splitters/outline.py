@@ -63,7 +63,8 @@ def outline(document: Document, fits: Callable[[tuple[str, ...]], bool]) -> list
     paragraphs = (Block(BlockKind.PARAGRAPH, *span) for span in paragraph_spans(document.text))
     for block in document.blocks or paragraphs:
         reader.read(block)
-    return reader.finish()
+    reader.release(0)
+    return reader.units
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class _Reader:
         self._text = text
         self._language = language
         self._fits = fits
-        self._units: list[Unit] = []
+        self.units: list[Unit] = []
         self._path: list[_Heading] = []
         self._waiting: list[_Heading] = []
         self._introduced = False
@@ -92,7 +93,8 @@ class _Reader:
             return
         lines = block.kind in _OF_LINES
         if block.kind is BlockKind.HEADING and end - start <= LONGEST_HEADING:
-            self._heading(_Heading(block.level or 1, self._line(start, end), start, end))
+            text = " ".join(_MARK.sub("", self._text[start:end], count=1).split())
+            self._heading(_Heading(block.level or 1, text, start, end))
         elif block.kind is BlockKind.TABLE:
             self._table(start, end)
         elif block.kind is BlockKind.CODE:
@@ -102,17 +104,13 @@ class _Reader:
             self._add([(start + first, start + last) for first, last in spans], lines=lines)
         self._introduced = not lines
 
-    def finish(self) -> list[Unit]:
-        self._release(0)
-        return self._units
-
     def _heading(self, heading: _Heading) -> None:
-        self._release(heading.level)
+        self.release(heading.level)
         self._path = [above for above in self._path if above.level < heading.level]
         self._path.append(heading)
         self._waiting.append(heading)
 
-    def _release(self, level: int) -> None:
+    def release(self, level: int) -> None:
         """Make units of the waiting headings of a level or deeper: they have no text."""
         orphans = [heading for heading in self._waiting if heading.level >= level]
         if not orphans:
@@ -134,14 +132,14 @@ class _Reader:
     ) -> None:
         path = tuple(heading.text for heading in self._path)
         if self._waiting and not self._fits(path):
-            self._release(0)
+            self.release(0)
         for index, (start, end) in enumerate(spans):
             leads: tuple[int, ...] = ()
             if index == 0:
                 leads = tuple(heading.start for heading in self._waiting)
                 self._waiting = []
                 joint = Joint.INTRODUCTION if lines and self._introduced else Joint.BLOCK
-                if leads or not self._units or self._units[-1].path != path:
+                if leads or not self.units or self.units[-1].path != path:
                     joint = Joint.HEADING
             elif "\n" in self._text[spans[index - 1][1] : start]:
                 joint = Joint.ROW if lines else Joint.LINE
@@ -149,11 +147,8 @@ class _Reader:
                 joint = Joint.SENTENCE
             repeated = header if index > top else None
             glued = 0 < index <= top and header is not None
-            self._units.append(Unit(start, end, joint, path, leads, repeated, glued))
+            self.units.append(Unit(start, end, joint, path, leads, repeated, glued))
 
     def _lines(self, start: int, end: int) -> list[tuple[int, int]]:
         lines = (match for match in _LINE.finditer(self._text, start, end) if match[0].strip())
         return [trim(self._text, *match.span()) for match in lines]
-
-    def _line(self, start: int, end: int) -> str:
-        return " ".join(_MARK.sub("", self._text[start:end], count=1).split())

@@ -43,8 +43,6 @@ Preface = tuple[tuple[str, ...], str | None]
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """A unit and its lengths in tokens."""
-
     unit: Unit
     tokens: int
     lead_tokens: int
@@ -116,7 +114,6 @@ class StructureSplitter:
         return measured
 
     def _cut(self, text: str, whole: _Measured) -> Iterator[_Measured]:
-        """Cut a unit that is too long."""
         unit = whole.unit
         room = self._limit - whole.overhead + self._special
         spans = cut(text, unit.start, unit.end, room, self._counter)
