@@ -14,6 +14,7 @@ from typing import Any
 from haystack.dataclasses import ChatMessage, StreamingChunk
 
 from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.core.lazy import Lazy
 from kvasir.core.types import Prompt
 from kvasir.integrations.haystack_classes import make
 
@@ -59,8 +60,7 @@ class HaystackGenerator:
         self._component = make("component", component, init_parameters or {})
         self._streams = "streaming_callback" in inspect.signature(self._component.run).parameters
         self._context_window = context_window
-        self._lock = threading.Lock()
-        self._warm = False
+        self._warmed_up = Lazy(getattr(self._component, "warm_up", lambda: None))
 
     def context_tokens(self) -> int | None:
         """Return the context length from the settings; Haystack does not know it."""
@@ -102,7 +102,7 @@ class HaystackGenerator:
 
         messages = [_ROLES[message.role](message.content) for message in prompt.messages]
         try:
-            self._warm_up()
+            self._warmed_up.get()
             options = {"streaming_callback": on_chunk} if self._streams else {}
             replies = self._component.run(messages=messages, **options)["replies"]
             if not has_text and replies and replies[0].text:
@@ -112,12 +112,6 @@ class HaystackGenerator:
             pieces.put(None)
         except Exception as error:  # noqa: BLE001  the reader raises it again
             pieces.put(error)
-
-    def _warm_up(self) -> None:
-        with self._lock:
-            if not self._warm and hasattr(self._component, "warm_up"):
-                self._component.warm_up()
-            self._warm = True
 
     def close(self) -> None:
         """Close the chat generator's connections, where it can."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import queue
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +27,7 @@ from kvasir.components.embedders.bert_graph import (
 )
 from kvasir.components.embedders.sentence_model import SentenceModel, read_sentence_model
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
+from kvasir.core.lazy import Lazy
 from kvasir.core.protocols import PendingVectors
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
@@ -87,9 +87,10 @@ class OpenVinoEmbedder:
         self._precision = precision
         self._batch_tokens = batch_tokens
         self._streams = streams or min(_cores(), _MAX_STREAMS)
-        self._lock = threading.Lock()
-        self._tokenizers: dict[bool, Tokenizer] = {}
-        self._engines: dict[bool, _Engine] = {}
+        self._tokenizer = Lazy(lambda: _read_tokenizer(model))
+        self._truncating_tokenizer = Lazy(lambda: _read_tokenizer(model, model.max_tokens))
+        self._quick_engine = Lazy(lambda: self._compile(is_small=True))
+        self._engine = Lazy(lambda: self._compile(is_small=False))
 
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
         """Return float32 [n, dimension], unit length, in the order of the texts."""
@@ -109,27 +110,28 @@ class OpenVinoEmbedder:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the tokens of each document, uncut, special tokens and prompt included."""
-        encodings = self._encode(texts, self._model.document_prompt, truncate=False)
+        encodings = self._encode(texts, self._model.document_prompt, self._tokenizer.get())
         return [len(encoding) for encoding in encodings]
 
-    def _encode(self, texts: Sequence[str], prompt: str, *, truncate: bool) -> list[Encoding]:
+    def _encode(self, texts: Sequence[str], prompt: str, tokenizer: Tokenizer) -> list[Encoding]:
         prompted = [replace_surrogates(prompt + text) for text in texts]
         if self._model.lowercase:
             prompted = [text.lower() for text in prompted]
-        return self._tokenizer(truncate=truncate).encode_batch_fast(prompted)
+        return tokenizer.encode_batch_fast(prompted)
 
     def _start(self, texts: Sequence[str], prompt: str) -> Callable[[], Matrix]:
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         if not texts:
             return lambda: vectors
-        encodings = self._encode(texts, prompt, truncate=True)
+        encodings = self._encode(texts, prompt, self._truncating_tokenizer.get())
         ids = [encoding.ids for encoding in encodings]
         lengths = [len(row) for row in ids]
         padded = [min(-(-n // _QUICK_STEP) * _QUICK_STEP, self.max_tokens) for n in lengths]
         is_small = sum(padded) <= _SMALL_CALL_TOKENS
         widths = padded if is_small else lengths
         plan = batches(widths, self._batch_tokens)
-        finish = self._engine(is_small).start(ids, widths, plan, vectors)
+        engine = (self._quick_engine if is_small else self._engine).get()
+        finish = engine.start(ids, widths, plan, vectors)
 
         def wait() -> Matrix:
             finish()
@@ -138,22 +140,7 @@ class OpenVinoEmbedder:
 
         return wait
 
-    def _tokenizer(self, *, truncate: bool) -> Tokenizer:
-        with self._lock:
-            if truncate not in self._tokenizers:
-                tokenizer = _read_tokenizer(self._model)
-                if truncate:
-                    tokenizer.enable_truncation(self.max_tokens)
-                self._tokenizers[truncate] = tokenizer
-            return self._tokenizers[truncate]
-
-    def _engine(self, is_small: bool) -> _Engine:
-        with self._lock:
-            if is_small not in self._engines:
-                self._engines[is_small] = self._compile(is_small)
-            return self._engines[is_small]
-
-    def _compile(self, is_small: bool) -> _Engine:
+    def _compile(self, *, is_small: bool) -> _Engine:
         model, arithmetic = self._model, self._arithmetic
         streams = 1 if is_small else self._streams
         options = {
@@ -183,18 +170,10 @@ class OpenVinoEmbedder:
         return "bf16" if "BF16" in capabilities else "f32"
 
 
-class _Pending:
-    def __init__(self, wait: Callable[[], Matrix]) -> None:
-        self._wait = wait
-        self._lock = threading.Lock()
-        self._vectors: Matrix | None = None
-
+class _Pending(Lazy[Matrix]):
     def result(self) -> Matrix:
         """Wait for the vectors."""
-        with self._lock:
-            if self._vectors is None:
-                self._vectors = self._wait()
-            return self._vectors
+        return self.get()
 
 
 class _Engine:
@@ -307,7 +286,7 @@ def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return plan
 
 
-def _read_tokenizer(model: SentenceModel) -> Tokenizer:
+def _read_tokenizer(model: SentenceModel, max_tokens: int | None = None) -> Tokenizer:
     file = model.folder.path / "tokenizer.json"
     if not file.is_file():
         raise ModelNotFoundError(
@@ -321,6 +300,8 @@ def _read_tokenizer(model: SentenceModel) -> Tokenizer:
     # The file may set a fixed length; its padding would be computed for nothing.
     tokenizer.no_padding()
     tokenizer.no_truncation()
+    if max_tokens is not None:
+        tokenizer.enable_truncation(max_tokens)
     return tokenizer
 
 
