@@ -14,7 +14,7 @@ from typing import Any
 from haystack.dataclasses import ChatMessage, StreamingChunk
 
 from kvasir.core.errors import ComponentError, SettingsError
-from kvasir.core.lazy import Lazy
+from kvasir.core.leases import Lazy
 from kvasir.core.types import Prompt
 from kvasir.integrations.haystack_classes import make
 

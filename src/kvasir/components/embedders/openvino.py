@@ -27,7 +27,7 @@ from kvasir.components.embedders.bert_graph import (
 )
 from kvasir.components.embedders.sentence_model import SentenceModel, read_sentence_model
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
-from kvasir.core.lazy import Lazy
+from kvasir.core.leases import Lazy
 from kvasir.core.protocols import PendingVectors
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
