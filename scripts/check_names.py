@@ -135,7 +135,7 @@ RENAMES = (
     Rename(20, "_put", "merge", "settings.py", _SETTINGS),
     Rename(20, "_from", "(loading.py, explain.py)", "settings.py", _SETTINGS),
     Rename(20, "_leaves", "(loading.py, explain.py)", "settings.py", _SETTINGS),
-    Rename(20, "_over", "merge", "ilab_config.py", ("frontends/cli/ilab_config",)),
+    Rename(20, "_over", "merge", "ilab_config.py", ("frontends/cli/ilab",)),
     Rename(20, "_section", "template", "presets.py", _SETTINGS),
     Rename(21, "_grounded", "generate_answer", "pipelines/chat.py"),
     Rename(21, "_run", "generate_answer", "pipelines/answer.py", ("answering/",)),

@@ -113,19 +113,16 @@ class Passage:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "words", count_words(self.text))
-        object.__setattr__(self, "normalized_text", _normalized(self.text))
+        # Words, numbers and signs, without link targets and references.
+        text = _REFERENCE.sub(" ", _LINK.sub(r"\1", without_bullet(self.text)))
+        words = _NOT_WORDS.sub(" ", text.casefold()).split()
+        object.__setattr__(self, "normalized_text", " ".join(words))
 
 
 def without_bullet(text: str) -> str:
     """Remove the bullet of a list item; a number stays, because it may be a date."""
     bullet = _BULLET.match(text)
     return text[bullet.end() :] if bullet else text
-
-
-def _normalized(text: str) -> str:
-    """Return the words, numbers and signs of a text, without link targets and references."""
-    text = _REFERENCE.sub(" ", _LINK.sub(r"\1", without_bullet(text)))
-    return " ".join(_NOT_WORDS.sub(" ", text.casefold()).split())
 
 
 def passages(hits: Sequence[Hit]) -> list[Passage]:
@@ -371,7 +368,8 @@ def render(chosen: Sequence[Passage]) -> Iterator[str]:
             yield "\n\n" if apart or _is_block(passage) else " "
         if passage.header and not same_table:
             yield passage.header + "\n"
-        yield passage.text if _is_block(passage) else _in_one_line(passage.text)
+        in_one_line = without_bullet(" ".join(passage.text.split()))
+        yield passage.text if _is_block(passage) else in_one_line
         if _same_table(passage, following):
             yield "\n"
         else:
@@ -392,7 +390,3 @@ def _same_table(passage: Passage, other: Passage | None) -> bool:
 def _is_block(passage: Passage) -> bool:
     """Return True if line breaks matter: tables, lists and code."""
     return passage.is_row or passage.is_code or ("\n" in passage.text and passage.keep_line_breaks)
-
-
-def _in_one_line(text: str) -> str:
-    return without_bullet(" ".join(text.split()))

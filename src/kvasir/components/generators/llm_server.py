@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Mapping
 from functools import cache
+from itertools import chain
 from ssl import SSLContext
 from typing import Any
 from urllib.parse import urlsplit
@@ -182,15 +183,10 @@ class ServerGenerator:
 def _split(pieces: Iterator[bytes]) -> Iterator[str]:
     """Yield non-empty lines; only a newline ends one, because JSON may contain other breaks."""
     rest = b""
-    for piece in pieces:
+    for piece in chain(pieces, (b"\n",)):
         *whole, rest = (rest + piece).split(b"\n")
-        yield from (text for text in map(_decoded, whole) if text)
-    if text := _decoded(rest):
-        yield text
-
-
-def _decoded(line: bytes) -> str:
-    return line.decode("utf-8", errors="replace").strip()
+        decoded = (line.decode("utf-8", errors="replace").strip() for line in whole)
+        yield from filter(None, decoded)
 
 
 class _BusyError(Exception):

@@ -135,12 +135,15 @@ class StructureSplitter:
         They get a third of the limit; outer headings are dropped first, then the table header.
         """
         budget = self._limit // 3
-        while (tokens := self._preface_tokens(path, header)) > budget:
+        while True:
+            text = heading_path((*path, header) if header else path)
+            tokens = self._lengths([text])[0] if text else 0
+            if tokens <= budget:
+                return (path, header), tokens
             if path:
                 path = path[1:]
             else:
                 header = None
-        return (path, header), tokens
 
     def _overlapping(
         self, units: list[_Measured], spans: list[tuple[int, int]]
@@ -210,10 +213,6 @@ class StructureSplitter:
 
     def _lengths(self, texts: list[str]) -> list[int]:
         return [count - self._special for count in self._counter.count_tokens(texts)]
-
-    def _preface_tokens(self, path: tuple[str, ...], header: str | None) -> int:
-        text = heading_path((*path, header) if header else path)
-        return self._lengths([text])[0] if text else 0
 
 
 def _leads(text: str, unit: Unit) -> str:

@@ -49,7 +49,6 @@ from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 _SPACE = {
     "hnsw": {"space": "cosine", "max_neighbors": 24, "ef_construction": 200, "ef_search": 400}
 }
-_SETTINGS = Settings(anonymized_telemetry=False)
 _PAGE = 2000
 _BATCH_CHARACTERS = 4_000_000
 _CHUNK = ["documents", "metadatas"]
@@ -150,9 +149,10 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
         self._index_file = folder / f"kvasir-{self._name}.npz"
         what = f"the folder {uri}"
         self._folder = FolderLock(folder, what, unusable, prefix="kvasir-", shared=True)
-        client = chromadb.PersistentClient
+        # Each client has its own settings, because it changes them.
+        client, settings = chromadb.PersistentClient, Settings(anonymized_telemetry=False)
         try:
-            self._client = self._call(f"opening {folder}", client, folder, settings=_SETTINGS)
+            self._client = self._call(f"opening {folder}", client, folder, settings=settings)
         except BaseException:
             self._folder.close()
             raise
@@ -275,7 +275,7 @@ def _open_server(uri: str, **login: str | None) -> Any:
         port=address.port or (443 if secure else 8000),
         ssl=secure,
         headers=_authorization(**login),
-        settings=_SETTINGS,
+        settings=Settings(anonymized_telemetry=False),
     )
 
 
