@@ -65,15 +65,23 @@ def status_of(error: KvasirError) -> int:
     return _STATUS.get(error.code, 400 if isinstance(error, RequestError) else 500)
 
 
-def problem(status: int, code: str, detail: str, **members: Any) -> JSONResponse:
+def members(status: int, code: str, detail: str, **more: Any) -> dict[str, Any]:
+    """Return the members of a problem document."""
+    found = {"type": "about:blank", "status": status, "code": code, "detail": detail}
+    if remedy := _REMEDIES.get(code):
+        found["remedy"] = remedy
+    return found | more
+
+
+def describe(error: KvasirError) -> dict[str, Any]:
+    """Return the members of an error's problem document, for an event of a stream."""
+    return members(status_of(error), error.code, str(error))
+
+
+def problem(status: int, code: str, detail: str, **more: Any) -> JSONResponse:
     """Return a problem document."""
-    content = {"type": "about:blank", "status": status, "code": code, "detail": detail}
-    remedy = _REMEDIES.get(code)
-    if remedy:
-        content["remedy"] = remedy
-    return JSONResponse(
-        content | members, status_code=status, media_type="application/problem+json"
-    )
+    content = members(status, code, detail, **more)
+    return JSONResponse(content, status_code=status, media_type="application/problem+json")
 
 
 def install(api: FastAPI) -> None:

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from kvasir.frontends.api.routes import (
     access,
     accounts,
+    answers,
     collections,
     documents,
     health,
@@ -26,5 +27,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     documents.router,
     jobs.router,
     search.router,
+    answers.router,
 )
 """Every router, in the order of the manual."""
