@@ -4,6 +4,7 @@ import pytest
 from databases import ENGINES
 from sqlalchemy import delete
 
+from kvasir.accounts import passwords
 from kvasir.accounts.sql import AccountOptions, SqlAccounts
 from kvasir.accounts.tables import collection_access, invitations, users
 from kvasir.database import open_database, writing
@@ -21,7 +22,9 @@ def engine(request, database_urls):
 
 class TestSqlAccounts(AccountsContract):
     @pytest.fixture
-    def make_accounts(self, engine):
+    def make_accounts(self, engine, monkeypatch):
+        # Hashes of full strength would take most of the time of these tests.
+        monkeypatch.setattr(passwords, "_MEMORY_KIB", 64)
         with writing(engine) as connection:
             for table in (users, invitations, collection_access):
                 connection.execute(delete(table))
