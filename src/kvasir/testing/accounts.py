@@ -105,7 +105,7 @@ class AccountsContract(PasswordCases, RightsCases):
             email = f"{number}@example.org"
             return accounts.register(email, "wanted", PASSWORD, role=Role.USER)
 
-        results = at_once(*(lambda n=n: register(n) for n in range(3)))  # type: ignore[misc]
+        results = at_once(*(lambda n=n: register(n) for n in range(3)))
         assert len(successes(results)) == 1
         assert [each for each in results if isinstance(each, ConflictError)] != []
         assert len(accounts.users()) == 1
@@ -151,7 +151,7 @@ class AccountsContract(PasswordCases, RightsCases):
                 invitation, f"{number}@example.org", f"user{number}", PASSWORD
             )
 
-        results = at_once(*(lambda n=n: register(n) for n in range(3)))  # type: ignore[misc]
+        results = at_once(*(lambda n=n: register(n) for n in range(3)))
         assert len(successes(results)) == 1
         assert len(accounts.users()) == 1
 
