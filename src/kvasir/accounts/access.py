@@ -71,21 +71,17 @@ class Access:
             ) from error
 
     def claim(self, collection: str, user_id: int) -> bool:
-        """Make a user the owner of a new collection; False if it belongs to somebody else."""
-        row = {
-            "collection": collection,
-            "owner_id": user_id,
-            "visibility": Visibility.PRIVATE,
-        }
+        """Make a user the owner of a new collection; False if rights are recorded already."""
+        row = {"collection": collection, "owner_id": user_id, "visibility": Visibility.PRIVATE}
         try:
             with writing(self._engine) as connection:
-                if not connection.execute(_record(collection)).first():
-                    connection.execute(insert(collection_access).values(**row))
-                    return True
+                if connection.execute(_record(collection)).first():
+                    return False
+                connection.execute(insert(collection_access).values(**row))
         except IntegrityError:
-            # Another process was first; its record decides.
-            return self.get(collection).owner_id == user_id
-        return self.get(collection).owner_id == user_id
+            # Another process recorded some since.
+            return False
+        return True
 
     def forget(self, collection: str) -> None:
         """Forget the rights on a collection."""

@@ -21,6 +21,8 @@ SHORTEST = 8
 LONGEST = 64
 """Characters of a password, as requirement document 004 has it."""
 
+_PASSES, _MEMORY_KIB = 2, 19 * 1024
+
 _AT_ONCE = 4
 """Hashes computed at the same time, so that many logins do not need much memory."""
 
@@ -30,7 +32,7 @@ class Passwords:
 
     def __init__(self) -> None:
         """Hash a random password, which stands in for those of unknown users."""
-        hasher = Argon2Hasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+        hasher = Argon2Hasher(time_cost=_PASSES, memory_cost=_MEMORY_KIB, parallelism=1)
         self._hashing = PasswordHash((hasher,))
         self._turns = threading.BoundedSemaphore(_AT_ONCE)
         self._nobody = self.hash(secrets.token_urlsafe())

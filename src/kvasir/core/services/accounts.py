@@ -246,7 +246,7 @@ class Accounts(Protocol):
         """
 
     def claim_collection(self, collection: str, user_id: int) -> bool:
-        """Make a user the owner of a new collection; False if it belongs to somebody else.
+        """Make a user the owner of a new collection; False if rights on it are recorded already.
 
         Of two users who make a collection of one name at the same time, one gets it.
         """

@@ -46,8 +46,7 @@ def _authenticate(
     _scheme: Annotated[object, Depends(_bearer)],
     api_key: Annotated[str | None, Depends(_api_key)],
 ) -> Caller:
-    if _IN_QUERY & {name.lower() for name in request.query_params}:
-        raise RequestError("credentials in the address are refused: send them in a header")
+    _check_query(request)
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     given = [
         each for each in (bearer.strip() if scheme.lower() == "bearer" else "", api_key) if each
@@ -62,6 +61,27 @@ def _authenticate(
     else:
         caller = kvasir.services.accounts.authenticate(given[0])
     request.state.caller = caller
+    return caller
+
+
+def _check_query(request: Request) -> None:
+    if _IN_QUERY & {name.lower() for name in request.query_params}:
+        raise RequestError("credentials in the address are refused: send them in a header")
+
+
+def _authenticate_if_given(
+    request: Request,
+    kvasir: Kvasir,
+    swagger: Annotated[str | None, Depends(_login)],
+    scheme: Annotated[object, Depends(_bearer)],
+    api_key: Annotated[str | None, Depends(_api_key)],
+) -> Caller | None:
+    _check_query(request)
+    if api_key is None and "authorization" not in request.headers:
+        return None
+    caller = _authenticate(request, kvasir, swagger, scheme, api_key)
+    if caller.must_change_password:
+        raise ForbiddenError("change the temporary password first")
     return caller
 
 
@@ -83,11 +103,22 @@ def signed_in(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
     return caller
 
 
+def logged_in(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
+    """Return a caller who logged in; an API key must not make others or change the password."""
+    if caller.must_change_password:
+        raise ForbiddenError("change the temporary password first")
+    if caller.user is None or caller.api_key_id:
+        raise ForbiddenError("this needs a login, not an API key")
+    return caller
+
+
 Reader = Annotated[Caller, Depends(needs(Scope.READ))]
 Writer = Annotated[Caller, Depends(needs(Scope.WRITE))]
 Answerer = Annotated[Caller, Depends(needs(Scope.ANSWERING))]
 Admin = Annotated[Caller, Depends(needs(Scope.ADMIN))]
 SignedIn = Annotated[Caller, Depends(signed_in)]
+LoggedIn = Annotated[Caller, Depends(logged_in)]
+MaybeCaller = Annotated[Caller | None, Depends(_authenticate_if_given)]
 
 
 def check_may_read(kvasir: App, caller: Caller, collection: str) -> None:

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from kvasir.frontends.api.routes import answers, collections, documents, health, jobs, search
+from kvasir.frontends.api.routes import (
+    access,
+    accounts,
+    answers,
+    collections,
+    documents,
+    health,
+    jobs,
+    login,
+    register_page,
+    search,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
+    login.router,
+    register_page.router,
+    accounts.router,
     collections.router,
+    access.router,
     documents.router,
     jobs.router,
     search.router,

@@ -52,8 +52,9 @@ def list_collections(
 def make(body: NewCollection, kvasir: Kvasir, caller: Writer) -> JSONResponse:
     """Make a collection of your own; its index is made with its first document."""
     accounts = kvasir.services.accounts
-    taken = accounts.access(body.name).owner_id or body.name in _names(kvasir)
-    if taken and not (caller.is_admin and body.name in _names(kvasir)):
+    is_indexed = body.name in _names(kvasir)
+    is_free = not is_indexed and accounts.claim_collection(body.name, caller.user_id)
+    if not is_free and not (caller.is_admin and is_indexed):
         raise NameTakenError(body.name, ": choose another name")
     access = CollectionAccess(body.name, caller.user_id, body.visibility)
     accounts.set_access(access)
