@@ -15,6 +15,7 @@ from kvasir.core.run import Run
 from kvasir.core.services.jobs import Job
 from kvasir.core.types import Source
 from kvasir.core.wire import to_json
+from kvasir.derived_app import with_settings
 
 
 def perform(app: App, job: Job, run: Run) -> Any:
@@ -63,6 +64,38 @@ def ingest_address(app: App, job: Job, run: Run) -> Any:
     return to_json(report)
 
 
+def ingest_batch(app: App, job: Job, run: Run) -> Any:
+    """Index several sources: ``sources``, each with ``url`` or ``uri`` and ``digest``.
+
+    A source that fails is part of the report. ``settings`` are those of the administrator who
+    added the job, by dotted key.
+    """
+    given = job.arguments
+    with (
+        with_settings(app, given.get("settings", {})) as chosen,
+        chosen.collection(job.collection) as collection,
+    ):
+        report = collection.ingest(
+            *(_input(app, source) for source in given["sources"]),
+            on_conflict=given.get("on_conflict"),
+            metadata=given.get("metadata"),
+            run=run,
+            build_graph=given.get("build_graph", True),
+        )
+    if not report.interrupted and not app.settings.server.keep_originals:
+        for source in given["sources"]:
+            if "digest" in source:
+                app.services.spool.delete(source["digest"])
+    return to_json(report)
+
+
+def _input(app: App, source: Mapping[str, Any]) -> str | tuple[Source, bytes]:
+    if "url" in source:
+        return str(source["url"])
+    with app.services.spool.open(source["digest"]) as stream:
+        return Source(source["uri"], source["media_type"]), stream.read()
+
+
 def _check(report: IngestReport) -> None:
     """Raise the error of the one source that failed."""
     for failed in report.failed:
@@ -78,5 +111,6 @@ def _error_of(reason: str, message: str) -> KvasirError:
 TASKS: Mapping[str, Callable[[App, Job, Run], Any]] = {
     "ingest_upload": ingest_upload,
     "ingest_address": ingest_address,
+    "ingest_batch": ingest_batch,
 }
 """Every task by name."""

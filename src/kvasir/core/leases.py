@@ -30,6 +30,11 @@ class Lazy(Generic[T]):
                 self._made = (self._make(),)
             return self._made[0]
 
+    @property
+    def is_made(self) -> bool:
+        """True if the value was made and not taken since."""
+        return self._made is not None
+
     def take(self) -> T | None:
         """Return the value if it was made, and forget it: the next ``get`` makes another."""
         with self._lock:

@@ -40,6 +40,9 @@ class ServerSettings(Section):
     keep_originals: bool = Field(True, description="keep the bytes of indexed uploads")
     spool: Path | None = Field(None, description="folder of uploads; default: in data_dir")
     log_format: Literal["text", "json"] = "text"
+    share_index: bool = Field(
+        True, description="whoever holds an embedded index serves it on a local socket"
+    )
     shutdown_seconds: float = Field(20.0, gt=0, description="wait for requests in progress")
 
 

@@ -22,8 +22,8 @@ def record(
     answer: Answer,
 ) -> None:
     """Add an answer to the log, if the settings keep one."""
-    if not kvasir.settings.answer_log.enabled:
-        return
+    if not kvasir.settings.answer_log.enabled or caller.user is None:
+        return  # The user of the data folder has no account: what is asked there is not logged.
     kvasir.services.answer_log.record(
         LoggedAnswer(
             id=answer_id,

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from kvasir.app import App
 from kvasir.frontends.api import problems
 from kvasir.frontends.api.background import Background
+from kvasir.frontends.api.operations import Operations
 from kvasir.frontends.api.routes import ROUTERS
 from kvasir.settings.loading import load_settings
 
@@ -21,15 +22,18 @@ def from_settings() -> FastAPI:
     return make_application(app, closes=True)
 
 
-def make_application(app: App, *, owner_token: str = "", closes: bool = False) -> FastAPI:
+def make_application(
+    app: App, *, owner_token: str = "", closes: bool = False, on_demand: bool = False
+) -> FastAPI:
     """Return the application that serves an ``App``.
 
     Args:
         app: What it serves.
         owner_token: The token of the data folder's owner record, which acts as administrator.
         closes: Close the ``App`` when the server ends.
+        on_demand: Start the workers at the first upload.
     """
-    background = Background(app)
+    background = Background(app, on_demand=on_demand)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -50,6 +54,7 @@ def make_application(app: App, *, owner_token: str = "", closes: bool = False) -
     api.state.kvasir = app
     api.state.owner_token = owner_token
     api.state.wake_workers = background.wake
+    api.state.operations = Operations()
     problems.install(api)
     for router in ROUTERS:
         api.include_router(router)

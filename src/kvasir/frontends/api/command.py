@@ -11,23 +11,29 @@ import uvicorn
 from kvasir.app import App
 from kvasir.core.errors import StorageError
 from kvasir.frontends.api.application import make_application
+from kvasir.frontends.api.owner import check_no_owner, owned
 
 
-def serve(app: App, *, host: str, port: int, owner_token: str = "") -> None:
+def serve(app: App, *, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; requests in progress are finished.
 
     Raises:
         StorageError: The port is taken, or the address is not of this machine.
+        StoreLockedError: Another process serves this index.
     """
-    with closing(_listen(host, port)) as listener:
-        api = make_application(app, owner_token=owner_token)
+    check_no_owner(app.settings)
+    with (
+        closing(_listen(host, port)) as listener,
+        owned(app.settings, f"http://{host}:{port}") as (record, local),
+    ):
+        api = make_application(app, owner_token=record.token)
         config = uvicorn.Config(
             api,
             log_config=None,
             timeout_graceful_shutdown=int(app.settings.server.shutdown_seconds),
             server_header=False,
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        uvicorn.Server(config).run(sockets=[listener, *local])
 
 
 def _listen(host: str, port: int) -> socket.socket:

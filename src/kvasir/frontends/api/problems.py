@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from kvasir.core.error_forms import fields_of
 from kvasir.core.errors import (
     KvasirError,
     OperatorError,
@@ -75,7 +76,7 @@ def members(status: int, code: str, detail: str, **more: Any) -> dict[str, Any]:
 
 def describe(error: KvasirError) -> dict[str, Any]:
     """Return the members of an error's problem document, for an event of a stream."""
-    return members(status_of(error), error.code, str(error))
+    return members(status_of(error), error.code, str(error), fields=fields_of(error))
 
 
 def problem(status: int, code: str, detail: str, **more: Any) -> JSONResponse:
@@ -93,7 +94,10 @@ def install(api: FastAPI) -> None:
 
 
 async def _of_kvasir(_: Request, error: KvasirError) -> JSONResponse:
-    answer = problem(status_of(error), error.code, str(error))
+    fields = fields_of(error)
+    answer = problem(
+        status_of(error), error.code, str(error), **({"fields": fields} if fields else {})
+    )
     if isinstance(error, OperatorError):
         logger.error("%s: %s", error.code, error)
     if isinstance(error, RateLimitedError):

@@ -12,14 +12,14 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import copy_context
-from typing import TypeVar
 
 from fastapi.responses import StreamingResponse
 
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.types import AnswerEvent
 
-T = TypeVar("T")
+Put = Callable[[str], bool]
+"""Sends a piece of text; False if the client left."""
 
 PING_SECONDS = 15.0
 """Proxies close connections that are silent for longer than 29 to 60 seconds."""
@@ -36,7 +36,23 @@ def event_stream(
         stream: The answer; closed at the end, or when the client leaves.
         render: Turns events into text of the stream; called in the thread of the answer.
     """
-    body = _pump(lambda: render(stream), stream.close)
+
+    def produce(put: Put) -> None:
+        for piece in render(stream):
+            if not put(piece):
+                return
+
+    return pushed_stream(produce, stream.close)
+
+
+def pushed_stream(produce: Callable[[Put], None], close: Callable[[], None]) -> StreamingResponse:
+    """Return a response of the text that a function in a thread of its own sends.
+
+    Args:
+        produce: Sends text until it ends, or until sending returns False: the client left.
+        close: Ends it; called at the end and when the client leaves.
+    """
+    body = _pump(produce, close)
     return StreamingResponse(body, media_type="text/event-stream", headers=_HEADERS)
 
 
@@ -49,27 +65,25 @@ def server_sent_event(data: str, *, event: str = "", number: int | None = None) 
     return "\n".join(fields) + "\n\n"
 
 
-async def _pump(make: Callable[[], Iterator[str]], close: Callable[[], None]) -> AsyncIterator[str]:
-    """Yield what an iterator in another thread gives, and comments while it gives nothing."""
+async def _pump(produce: Callable[[Put], None], close: Callable[[], None]) -> AsyncIterator[str]:
+    """Yield what a function in another thread sends, and comments while it sends nothing."""
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
     left = threading.Event()
     room = threading.Semaphore(64)
 
-    def put(item: str | BaseException | None) -> None:
+    def put(item: str | BaseException | None) -> bool:
         # A slow client holds the generator back.
         while not room.acquire(timeout=0.2):
             if left.is_set():
-                return
+                return False
         if not left.is_set():
             loop.call_soon_threadsafe(queue.put_nowait, item)
+        return not left.is_set()
 
     def work() -> None:
         try:
-            for piece in make():
-                if left.is_set():
-                    return
-                put(piece)
+            produce(put)
             put(None)
         except BaseException as error:  # noqa: BLE001 - raised again in the response
             put(error)

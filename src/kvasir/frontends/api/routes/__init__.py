@@ -8,13 +8,17 @@ from kvasir.frontends.api.routes import (
     access,
     accounts,
     answers,
+    batches,
     collections,
     documents,
     health,
     jobs,
     login,
+    maintenance,
     register_page,
+    replies,
     search,
+    server,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -28,5 +32,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     jobs.router,
     search.router,
     answers.router,
+    replies.router,
+    batches.router,
+    maintenance.router,
+    server.router,
 )
 """Every router, in the order of the manual."""

@@ -15,7 +15,7 @@ from kvasir.core.errors import KvasirError
 from kvasir.core.types import Answer, AnswerEvent, Finished, Retrieved, Text
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.answer_records import record
-from kvasir.frontends.api.callers import Kvasir, Reader, check_may_read
+from kvasir.frontends.api.callers import Chosen, Kvasir, Reader, check_may_read
 from kvasir.frontends.api.problems import describe
 from kvasir.frontends.api.streaming import event_stream, server_sent_event
 
@@ -44,7 +44,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 
 @router.post("/collections/{name}/answers", responses=_STREAM)
 def answer(
-    name: str, body: AnswerBody, request: Request, kvasir: Kvasir, caller: Reader
+    name: str, body: AnswerBody, request: Request, kvasir: Chosen, caller: Reader
 ) -> Response:
     """Answer a question from a collection, with citations."""
     check_may_read(kvasir, caller, name)
