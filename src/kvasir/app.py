@@ -88,6 +88,7 @@ class App:
         self._process = OwnerProcess()
         self._lock = threading.Lock()
         self._is_open = True
+        self._keeps_open = False
         self._indexes: dict[str, Index] = {}
         self._opened = ExitStack()
         self._catalog = Lazy(lambda: self._closing(SqlCatalog(settings.catalog_url)))
@@ -122,6 +123,10 @@ class App:
         with opened:
             for index in indexes.values():
                 opened.callback(index.leases.close)
+
+    def keep_open(self) -> None:
+        """Keep every store that is opened from now on open until the end, as a server does."""
+        self._keeps_open = True
 
     def collection(
         self, name: str | None = None, *, on_close: Callable[[], None] = lambda: None
@@ -310,6 +315,9 @@ class App:
         to, options = self.settings.store_address, self.settings.rag.vectordb.options
         store = components.open_store(to, collection, embedded_by, self.analyzer, options)
         self._sharing.note_open()
+        if self._keeps_open:
+            with self._lock:
+                self._indexes[collection].leases.take()
         return store
 
     def open_copy(self, to: StoreAddress, name: str, record: CollectionRecord) -> VectorStore:

@@ -22,6 +22,7 @@ def serve(app: App, *, host: str, port: int) -> None:
         StoreLockedError: Another process serves this index.
     """
     check_no_owner(app.settings)
+    app.keep_open()
     with (
         closing(_listen(host, port)) as listener,
         owned(app.settings, f"http://{host}:{port}") as (record, local),

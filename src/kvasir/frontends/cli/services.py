@@ -190,10 +190,13 @@ def _differences(settings: Settings, typed: Mapping[str, Any], at_server: Mappin
     """Return which settings of this process, not typed ones, are others at the server."""
     if not at_server:
         return ""
+    sent = tuple(f"{key}." for key in typed)
     return "; ".join(
         f"{key} is {shown(str(at_server.get(key)))} there, {shown(str(value))} here"
         for key, value in plain_values(settings, given=True).items()
-        if key.startswith(DERIVABLE) and key not in typed and at_server.get(key) != value
+        if key.startswith(DERIVABLE)
+        and not f"{key}.".startswith(sent)
+        and at_server.get(key) != value
     )
 
 
