@@ -7,8 +7,9 @@ may read it.
 from __future__ import annotations
 
 import os
+import socket
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ PROTOCOL = 1
 """Raised when a client of an earlier version cannot work with the server any more."""
 
 _FILE = "owner.json"
+_CONNECT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,14 @@ class OwnerRecord:
 def read_owner(data_folder: Path, index: str) -> OwnerRecord | None:
     """Return the record of a living owner of an index; None if there is none.
 
-    A record that is damaged, of another index, or of a process that ended, is no record.
+    A record that is damaged, of another index, or behind which nobody listens, is no record.
     """
     try:
         record = loads(OwnerRecord, (data_folder / _FILE).read_bytes())
     except (OSError, WireError):
         return None
-    return record if record.index == index and _is_alive(record.pid) else None
+    is_it = record.index == index and _is_alive(record.pid) and _listens(record)
+    return record if is_it else None
 
 
 def write_owner(data_folder: Path, record: OwnerRecord) -> None:
@@ -70,12 +73,29 @@ def write_owner(data_folder: Path, record: OwnerRecord) -> None:
 
 
 def remove_owner(data_folder: Path, record: OwnerRecord) -> None:
-    """Remove the record, unless another process has replaced it."""
+    """Remove the record and its socket, unless another process has replaced them."""
     path = data_folder / _FILE
     with suppress(OSError, WireError):
         # The token is of this record alone.
         if loads(OwnerRecord, path.read_bytes()).token == record.token:
             path.unlink()
+            if record.socket:
+                Path(record.socket).unlink(missing_ok=True)
+
+
+def _listens(record: OwnerRecord) -> bool:
+    """Return False if the socket of a record is dead: its process may be another one by now."""
+    if not record.socket:
+        return True
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        probe.settimeout(_CONNECT_SECONDS)
+        try:
+            probe.connect(record.socket)
+        except (TimeoutError, BlockingIOError):
+            return True  # It is there, but has too much to do.
+        except OSError:
+            return False
+    return True
 
 
 def _is_alive(pid: int) -> bool:

@@ -55,8 +55,9 @@ class OwnerServer:
         """
         if sys.platform == "win32" or owner_of(self._app.settings) is not None:
             return False
-        # Without a handler, errors of requests would be written into the holder's terminal.
-        logging.getLogger("kvasir.frontends.api").addHandler(logging.NullHandler())
+        for name in ("kvasir.frontends.api", "kvasir.jobs", "uvicorn"):
+            # Without a handler, errors of requests would be written into the holder's terminal.
+            logging.getLogger(name).addHandler(logging.NullHandler())
         ready = threading.Event()
         self._thread = threading.Thread(
             target=self._serve, args=(ready,), name="index server", daemon=True
@@ -81,7 +82,6 @@ class OwnerServer:
                     loop="asyncio",
                     ws="none",
                     log_config=None,
-                    log_level=logging.CRITICAL,
                     access_log=False,
                     server_header=False,
                     timeout_graceful_shutdown=_STOP_SECONDS,
@@ -131,7 +131,6 @@ def owned(
         if sys.platform != "win32":
             path = _socket_path(folder)
             listeners = [opened.enter_context(_listen(path))]
-            opened.callback(path.unlink, missing_ok=True)
             record = replace(record, socket=str(path))
         write_owner(folder, record)
         opened.callback(remove_owner, folder, record)
