@@ -146,6 +146,7 @@ class _IngestRun:
         self._buffered_since = 0.0
         self._relabelled: dict[str, Metadata] = {}
         self._suspects: list[Unreadable] = []
+        self._is_given_up = False
 
     def ingest(self, inputs: list[Input], prune: bool) -> IngestReport:
         started = time.perf_counter()
@@ -220,10 +221,11 @@ class _IngestRun:
                 self._finish(documents)
             else:
                 self._buffer.append((documents, batch))
-        try:
-            self._write()
-        except StoppedError:
-            self.publisher.recover()
+        if not self._is_given_up:
+            try:
+                self._write()
+            except StoppedError:
+                self.publisher.recover()
         for uri, given in self._relabelled.items():
             record = self._catalog.document(self._collection, document_id(uri))
             if record is not None and dict(record.given) == dict(given):
@@ -319,8 +321,8 @@ class _IngestRun:
         try:
             self.publisher.write([batch for _, batch in self._buffer], self.run)
         except StoppedError:
-            # They are left for the next run: writing them takes longer than a stop may take.
-            self._buffer = []
+            # Writing these takes longer than a stop may take.
+            self._is_given_up = True
             raise
         except Exception as error:
             if _hits_every_document(error):
