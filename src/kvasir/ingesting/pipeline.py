@@ -11,6 +11,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, replace
 
 from kvasir.core.batches import batches
@@ -215,21 +216,24 @@ class _IngestRun:
     def _finish_interrupted(self) -> None:
         """Clean up after the run was stopped, and write the documents that are embedded already."""
         self.publisher.recover()
-        buffer, self._buffer = self._buffer, []
-        for documents, batch in buffer:
-            if self._is_live(documents[0]):
-                self._finish(documents)
-            else:
-                self._buffer.append((documents, batch))
         if not self._is_given_up:
-            try:
+            self._buffer = [each for each in self._buffer if not self._finish_live(each[0])]
+            with suppress(StoppedError):
                 self._write()
-            except StoppedError:
-                self.publisher.recover()
+        if self._is_given_up:
+            self.publisher.recover()
+            for documents, _ in self._buffer:
+                self._finish_live(documents)
         for uri, given in self._relabelled.items():
             record = self._catalog.document(self._collection, document_id(uri))
             if record is not None and dict(record.given) == dict(given):
                 self._note(Finished(uri, Outcome.RELABELLED))
+
+    def _finish_live(self, documents: list[Prepared]) -> bool:
+        """Report the documents that are live; return whether all are."""
+        live = [prepared for prepared in documents if self._is_live(prepared)]
+        self._finish(live)
+        return len(live) == len(documents)
 
     def _is_live(self, prepared: Prepared) -> bool:
         record = self._catalog.document(self._collection, prepared.draft.document.id)
@@ -321,7 +325,7 @@ class _IngestRun:
         try:
             self.publisher.write([batch for _, batch in self._buffer], self.run)
         except StoppedError:
-            # Writing these takes longer than a stop may take.
+            # Writing all of these takes longer than a stop may take.
             self._is_given_up = True
             raise
         except Exception as error:
