@@ -77,7 +77,7 @@ def _authenticate_if_given(
     api_key: Annotated[str | None, Depends(_api_key)],
 ) -> Caller | None:
     _check_query(request)
-    if api_key is None and "authorization" not in request.headers:
+    if not {"authorization", "x-api-key"} & set(request.headers.keys()):
         return None
     caller = _authenticate(request, kvasir, swagger, scheme, api_key)
     if caller.must_change_password:
