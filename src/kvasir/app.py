@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from kvasir.answering.answers import Answerer
+from kvasir.answering.answers import Answerer, Refiner
 from kvasir.answering.citations import FindVersion
 from kvasir.answering.retrieval import Retriever
 from kvasir.catalog.sql import SqlCatalog
@@ -21,9 +21,8 @@ from kvasir.collection import Collection
 from kvasir.collection_index import CollectionOptions, Index, make_answerer
 from kvasir.core.errors import ClosedError, NameTakenError
 from kvasir.core.filters import parse_filter
-from kvasir.core.lazy import Lazy
+from kvasir.core.leases import Lazy, OwnerProcess
 from kvasir.core.ledger import CollectionRecord
-from kvasir.core.process import OwnerProcess
 from kvasir.core.protocols import Embedder, Generator, Reranker, Splitter, TextAnalyzer, VectorStore
 from kvasir.core.run import Run
 from kvasir.core.types import SearchRequest, Source, StoreAddress
@@ -34,14 +33,13 @@ from kvasir.settings.store_uris import is_same_store
 
 if TYPE_CHECKING:
     from kvasir.answering.chat import Conversation as Conversation
-    from kvasir.answering.refinement import Refiner
     from kvasir.core.reports import ConversionReport
     from kvasir.evaluation.answers import AnswersResult as AnswersResult
+    from kvasir.evaluation.compare import Measured as Measured
     from kvasir.evaluation.compare import MetricComparison as MetricComparison
     from kvasir.evaluation.judges import Judge
     from kvasir.evaluation.judges import Judgement as Judgement
     from kvasir.evaluation.runner import EvaluationRunner
-    from kvasir.evaluation.runner import Measured as Measured
     from kvasir.ingesting.extraction import ExtractionPool
     from kvasir.ingesting.pipeline import IngestPipeline
     from kvasir.ingesting.sources import Input
@@ -71,8 +69,8 @@ def open_collection(config: Path | str | None = None, **overrides: Any) -> Colle
 class App:
     """Settings and the components of one process; close it, or use it in a ``with``.
 
-    Safe to use from several threads. In a process forked from the one that made it, every use is
-    refused and closing does nothing.
+    Safe to use from several threads. A closed one raises ``ClosedError``. In a process forked from
+    the one that made it, every use is refused and closing does nothing.
     """
 
     def __init__(self, settings: Settings, *, run: Run | None = None) -> None:
@@ -115,28 +113,22 @@ class App:
             for index in indexes.values():
                 opened.callback(index.leases.close)
 
-    # Collections
-
     def collection(
         self, name: str | None = None, *, on_close: Callable[[], None] = lambda: None
     ) -> Collection:
-        """Lease a collection; it need not exist yet.
+        """Lease a collection, by default the one that the settings name; it need not exist yet.
 
-        Args:
-            name: Its name; by default the one that the settings name.
-            on_close: Called once, after the lease has ended.
-
-        Raises:
-            ClosedError: The application is closed.
+        ``on_close`` is called once, after the lease has ended.
         """
         name = name or self.settings.collection
         options = self._use(self._options)
         with self._lock:
             self._check_open()
             if name not in self._indexes:
-                self._indexes[name] = Index(name, self, options)
-            index = self._indexes[name]
-        return Collection(index, on_close=on_close)
+                # Forget those that are not in use: a service may lease any number of names.
+                used = {n: i for n, i in self._indexes.items() if not i.leases.end_if_unused()}
+                self._indexes = used | {name: Index(name, self, options)}
+            return Collection(self._indexes[name], on_close=on_close)
 
     def collections(self) -> list[CollectionRecord]:
         """Return the records of all collections."""
@@ -147,9 +139,8 @@ class App:
     ) -> Conversation:
         """Return a conversation, which the caller closes.
 
-        Args:
-            lease: Called for the collection when a question needs it.
-            model: A language model to use instead of ``generator.model``.
+        ``lease`` is called for the collection when a question needs it; ``model`` takes the place
+        of ``generator.model``.
 
         Raises:
             RequestError: A setting of the generator or of the refinement is missing or unusable.
@@ -166,7 +157,7 @@ class App:
                 lambda: lease().index.answerer(generator),
                 search=self._use(self._options).request(),
                 refiner=self._make_refiner(generator, opened),
-                on_close=opened.pop_all().close,
+                close=opened.pop_all().close,
             )
 
     def evaluation(self) -> EvaluationRunner:
@@ -191,11 +182,9 @@ class App:
 
     def load_questions(self, path: Path | str) -> list[str]:
         """Read a file of questions: JSON lines with ``question`` or ``text``, or one a line."""
-        from kvasir.evaluation.answers import load_questions
+        from kvasir.evaluation.datasets import load_questions
 
         return load_questions(path)
-
-    # Documents and models
 
     def convert(
         self,
@@ -208,8 +197,7 @@ class App:
     ) -> ConversionReport:
         """Convert local files, folders and addresses to docling JSON in the folder ``to``.
 
-        The folder is an absolute path; ``models`` is the folder of the converter's models, by
-        default in the data folder.
+        It is an absolute path; ``models`` is the converter's folder, by default in the data folder.
         """
         from kvasir.ingesting.conversion import convert
 
@@ -226,16 +214,12 @@ class App:
     def pull_model(self, name: str | None = None, *, run: Run | None = None) -> ModelFolder:
         """Fetch a model from the hub into the data folder; by default the settings' embedder.
 
-        Raises:
-            StoppedError: The run was stopped; what has arrived is kept for the next time.
+        After a stop, what has arrived is kept for the next time.
         """
         from kvasir.models.hub import pull
 
-        chosen = self.settings.rag.embedding_model
-        token = reveal(chosen.token)
-        return pull(name or chosen.name, token, self.settings.data_folder, run or self._run)
-
-    # Components
+        chosen, folder = self.settings.rag.embedding_model, self.settings.data_folder
+        return pull(name or chosen.name, reveal(chosen.token), folder, run or self._run)
 
     def check_components(self) -> None:
         """Check that every chosen component can be made, without making it.
@@ -305,14 +289,11 @@ class App:
 
     def open_store(self, collection: str, embedded_by: Embedder | CollectionRecord) -> VectorStore:
         """Open the store of a collection where the settings have it."""
-        return components.open_own_store(self.settings, collection, embedded_by, self.analyzer)
+        to, options = self.settings.store_address, self.settings.rag.vectordb.options
+        return components.open_store(to, collection, embedded_by, self.analyzer, options)
 
     def open_copy(self, to: StoreAddress, name: str, record: CollectionRecord) -> VectorStore:
-        """Open the store to which a collection is copied.
-
-        Raises:
-            NameTakenError: It is the collection's own.
-        """
+        """Open the store to which a collection is copied; refuse the collection's own."""
         if name == record.name and is_same_store(self.settings.store_address, to):
             raise NameTakenError(name, " in that store")
         return components.open_store(to, name, record, self.analyzer)
@@ -321,7 +302,7 @@ class App:
         """Make the ingest pipeline of a collection, which gives the rest of the options."""
         from kvasir.ingesting.pipeline import IngestPipeline
 
-        chosen, splitter = self.settings.rag.ingest, self.settings.rag.splitter
+        splitter = self.settings.rag.splitter
         return IngestPipeline(
             self._use(self._pool),
             self.splitter,
@@ -333,7 +314,7 @@ class App:
             language=self.settings.rag.language,
             fetch=self._fetch,
             left_out=self.settings.own_paths,
-            max_file_mb=chosen.max_file_mb,
+            max_file_mb=self.settings.rag.ingest.max_file_mb,
             **options,
         )
 
@@ -342,7 +323,6 @@ class App:
         return components.temporary_stores(self.settings, self.embedder, self.analyzer)
 
     def _fetch(self, url: str) -> tuple[Source, bytes]:
-        """Read an address within the limits of the settings."""
         from kvasir.ingesting.fetching import fetch
 
         chosen = self.settings.rag.ingest
@@ -350,8 +330,6 @@ class App:
         return fetch(url, allow_private=private, max_bytes=most)
 
     def _make_refiner(self, generator: Generator, opened: ExitStack) -> Refiner | None:
-        from kvasir.answering.refinement import Refiner
-
         rag = self.settings.chat.rag
         chosen = rag.context_refinement
         if not chosen.enabled:
@@ -363,10 +341,9 @@ class App:
     def _make_pool(self) -> ExtractionPool:
         from kvasir.ingesting.extraction import ExtractionPool
 
-        chosen = self.settings.rag.ingest
-        return self._closing(
-            ExtractionPool(chosen.workers, chosen.timeout, chosen.memory_mb, chosen.max_file_mb)
-        )
+        rag = self.settings.rag.ingest
+        pool = ExtractionPool(rag.workers, rag.timeout, rag.memory_mb, rag.max_file_mb)
+        return self._closing(pool)
 
     def _make_services(self) -> Services:
         from kvasir.services import Services

@@ -18,6 +18,7 @@ from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import ClosedError, NameTakenError, RequestError, UnfinishedError
 from kvasir.core.filters import Filter, parse_filter
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
+from kvasir.core.protocols import Optimizable
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Answer, AnswerEvent, Hit, Metadata, SearchRequest, StoreAddress
@@ -37,8 +38,8 @@ class Collection:
 
     Safe to use from several threads. Errors of every method: ``CollectionNotFoundError`` where
     the collection is needed and does not exist, ``ClosedError`` after ``close``,
-    ``ForkedProcessError`` in a process forked from the one that opened it, and ``ComponentError``
-    where store, model or database fail.
+    ``ForkedProcessError`` in a process forked from the one that opened it, ``ComponentError`` where
+    store, model or database fail, and ``StoppedError`` where a ``run`` was stopped.
 
     Attributes:
         name: The collection's name.
@@ -71,8 +72,6 @@ class Collection:
                 self.index.leases.release()
             finally:
                 self._on_close()
-
-    # Reading
 
     def search(
         self,
@@ -159,12 +158,9 @@ class Collection:
     def documents(
         self, prefix: str = "", *, after: str = "", limit: int | None = None
     ) -> list[DocumentRecord]:
-        """Return documents, ordered by source URI.
+        """Return documents, ordered by source URI, which begins with ``prefix``.
 
-        Args:
-            prefix: The beginning of their source URI.
-            after: The last source URI of the previous page.
-            limit: Most documents; all by default.
+        At most ``limit`` of them, those behind the source URI ``after``, the last one of a page.
         """
         with self._call() as index:
             index.record()
@@ -172,20 +168,14 @@ class Collection:
             return list(catalog.documents(self.name, prefix=prefix, after=after, limit=limit))
 
     def document(self, source: str) -> DocumentRecord:
-        """Return a document by its id or its source URI.
-
-        Raises:
-            DocumentNotFoundError: There is no such document.
-        """
+        """Return a document by its id or source URI; raise DocumentNotFoundError if unknown."""
         with self._call() as index:
             return index.document(source)
 
     def text(self, source: str) -> str:
         """Return the extracted text of a document, into which all offsets point."""
         with self._call() as index:
-            return index.text(index.document(source).id) or ""
-
-    # Writing
+            return index.components.catalog.text(self.name, index.document(source).id) or ""
 
     def ingest(
         self,
@@ -228,23 +218,19 @@ class Collection:
                 run=run,
             )
             index.forget_record()
-            if build_graph and not report.interrupted:
-                index.optimize()
+            is_due = build_graph and not report.interrupted
+            if is_due and isinstance(index.store, Optimizable):
+                index.store.optimize()
             return report
 
     def optimize(self, *, wait: bool = False, run: Run | None = None) -> None:
-        """Build the search graph where it is due.
+        """Build the search graph where it is due, in the background until the store is closed.
 
-        Args:
-            wait: Return when it is in use; otherwise build it in the background, until the store
-                is closed.
-            run: Stops the building.
-
-        Raises:
-            StoppedError: The run was stopped.
+        With ``wait`` it is in use when the method returns.
         """
         with self._call() as index:
-            index.optimize(wait=wait, stop=run.stop if run else None)
+            if isinstance(index.store, Optimizable):
+                index.store.optimize(wait=wait, stop=run.stop if run else None)
 
     def delete(self, *sources: str) -> int:
         """Delete documents, by id or source URI; return how many. Needs no model."""
@@ -260,8 +246,7 @@ class Collection:
     def drop(self) -> None:
         """Delete the collection with everything in it; its name is free for another model.
 
-        Needs no model. Calls in progress end first, later ones wait. A second call completes an
-        interrupted one.
+        Calls in progress end first, later ones wait. A second call completes an interrupted one.
 
         Raises:
             WriterConflictError: Another process writes to it; nothing was deleted then.
@@ -272,8 +257,6 @@ class Collection:
             index.forget_record()
             index.record()
             index.publisher.delete_collection()
-
-    # Maintenance
 
     def copy(
         self,
@@ -286,13 +269,8 @@ class Collection:
         """Copy the collection to another store; nothing is embedded again.
 
         The catalog does not record where the store is: set ``rag.vectordb`` to ``to`` to use the
-        copy. Under another name, the catalog's records are copied, too.
-
-        Args:
-            to: The target store.
-            name: Its name there; the same by default.
-            exact: Delete chunks there that the collection does not have.
-            run: Stops the copy and receives its progress.
+        copy. Under another name, the catalog's records are copied, too. An exact copy deletes
+        chunks there that the collection does not have.
 
         Raises:
             StoppedError: The run was stopped; the next copy goes on from there.
@@ -313,24 +291,15 @@ class Collection:
             return report
 
     def inspect(self, *, run: Run | None = None) -> Findings:
-        """Compare catalog and store chunk by chunk; change nothing.
-
-        Raises:
-            StoppedError: The run was stopped.
-        """
-        from kvasir.maintenance.inspection import examine
+        """Compare catalog and store chunk by chunk; change nothing."""
+        from kvasir.maintenance.repair import examine
 
         with self._call() as index:
             index.record()
-            catalog = index.components.catalog
-            return examine(catalog, index.store, self.name, run=run)
+            return examine(index.components.catalog, index.store, self.name, run=run)
 
     def repair(self, *, run: Run | None = None) -> Repairs:
-        """Make the store equal to the catalog.
-
-        Raises:
-            StoppedError: The run was stopped before anything was repaired.
-        """
+        """Make the store equal to the catalog; a stop after the first repair raises nothing."""
         from kvasir.maintenance.repair import repair
 
         return self._put_right(repair, run or Run())
@@ -338,8 +307,7 @@ class Collection:
     def restore(self, *, run: Run | None = None) -> int:
         """Write the chunks that the store lacks, from the catalog; return how many.
 
-        Raises:
-            StoppedError: The run was stopped; what is written is kept.
+        What is written when the run is stopped is kept.
         """
         from kvasir.maintenance.repair import restore
 
@@ -406,24 +374,18 @@ class Collection:
 
     @contextmanager
     def _call(self) -> Iterator[Index]:
-        """Keep the store open during a call."""
         self._check_open()
         with self.index.leases.call():
             yield self.index
 
     def _check_target_name(self, name: str) -> bool:
-        """Return True if a copy of this name needs records of its own in the catalog.
-
-        Raises:
-            NameTakenError: A collection of this name has other documents.
-            UnfinishedError: This collection has half-written documents.
-        """
+        """Return True if a copy of this name needs records of its own in the catalog."""
         catalog = self.index.components.catalog
         if catalog.unfinished(self.name):
             raise UnfinishedError(self.name)
         if catalog.collection(name) is None:
             return True
-        ids = [{each.id for each in catalog.every_chunk(n)} for n in (self.name, name)]
-        if ids[0] != ids[1]:
+        own, others = ({each.id for each in catalog.every_chunk(n)} for n in (self.name, name))
+        if own != others:
             raise NameTakenError(name, ", of other documents")
         return False

@@ -17,18 +17,15 @@ from kvasir.answering.refusal import Calibration
 from kvasir.answering.retrieval import Languages, Retriever, Searches
 from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, StoreIncompleteError
 from kvasir.core.filters import Filter, all_of
-from kvasir.core.lazy import Lazy
-from kvasir.core.leases import Leases
-from kvasir.core.ledger import Catalog, CollectionRecord, DocumentRecord, check_embedder
-from kvasir.core.protocols import (
-    Embedder,
-    Generator,
-    Optimizable,
-    Reranker,
-    TextAnalyzer,
-    VectorStore,
+from kvasir.core.leases import Lazy, Leases
+from kvasir.core.ledger import (
+    Catalog,
+    CollectionRecord,
+    DocumentRecord,
+    check_embedder,
+    require_collection,
 )
-from kvasir.core.run import StopToken
+from kvasir.core.protocols import Embedder, Generator, Reranker, TextAnalyzer, VectorStore
 from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Hit, SearchRequest, StoreAddress, document_id
@@ -48,15 +45,11 @@ class CollectionOptions:
     """The operator's settings for every collection.
 
     Attributes:
-        top_k: Default number of hits.
-        min_score_threshold: ``dense_score`` below which hits are left out, 0..1.
+        top_k, min_score_threshold: As of ``SearchRequest``, if the caller gives none.
         filters: Limits every search; a caller's filter is ANDed with it.
         language: ISO 639-1 code of all documents and questions, or None to detect it.
-        alpha: Share of the dense leg, 0..1; None chooses by embedder and language.
-        candidates: Chunks that each leg offers to the fusion.
-        rerank_candidates: How many of the best hits the reranker reads.
-        prompt: The prompt for language models, with ``{{context}}`` and ``{{question}}``.
-        refuse: Say so when the documents do not hold the answer.
+        alpha, candidates, rerank_candidates: As of ``Retriever``.
+        prompt, refuse: The template of ``Answerer``, and its ``refuse``.
         on_conflict: What to do with a source that changed: replace, skip or error.
     """
 
@@ -80,12 +73,9 @@ class CollectionOptions:
     ) -> SearchRequest:
         """Return a caller's request, within the operator's limits."""
         threshold = self.min_score_threshold if min_score_threshold is None else min_score_threshold
-        return SearchRequest(
-            replace_surrogates(query),
-            self.top_k if top_k is None else top_k,
-            threshold,
-            all_of(self.filters, filters),
-        )
+        most = self.top_k if top_k is None else top_k
+        allowed = all_of(self.filters, filters)
+        return SearchRequest(replace_surrogates(query), most, threshold, allowed)
 
 
 class Components(Protocol):
@@ -142,21 +132,18 @@ class Index:
     def _close(self) -> None:
         self._pipeline.take()
         self._retriever.take()
-        self._known = (0.0, None)
-        store = self._store.take()
-        if store is not None:
+        self.forget_record()
+        if (store := self._store.take()) is not None:
             store.close()
 
     def record(self) -> CollectionRecord:
-        """Return the collection's record, at most ``_RECORD_SECONDS`` old.
-
-        Raises:
-            CollectionNotFoundError: There is no such collection.
-        """
+        """Return the record, at most ``_RECORD_SECONDS`` old, or raise CollectionNotFoundError."""
         read, known = self._known
         now = time.monotonic()
         if known is None or now - read > _RECORD_SECONDS:
-            known = self._read_record()
+            if not self.components.has_catalog:
+                raise CollectionNotFoundError(self.name)
+            known = require_collection(self.components.catalog, self.name)
             self._known = (now, known)
         return known
 
@@ -176,13 +163,7 @@ class Index:
 
     @property
     def retriever(self) -> Retriever:
-        """The collection's retriever.
-
-        Raises:
-            CollectionNotFoundError: There is no such collection.
-            WrongEmbedderError: Another embedder made it.
-            StoreIncompleteError: Its store is empty, though documents were ingested.
-        """
+        """The collection's retriever; another embedder and a lost store are refused."""
         check_embedder(self.record(), self.components.embedder)
         return self._retriever.get()
 
@@ -191,22 +172,17 @@ class Index:
         with self.leases.call():
             return self.retriever.retrieve(request)
 
-    def optimize(self, *, wait: bool = False, stop: StopToken | None = None) -> None:
-        """Build the search graph where it is due."""
-        if isinstance(self.store, Optimizable):
-            self.store.optimize(wait=wait, stop=stop)
-
     def answerer(self, generator: Generator | None = None) -> Answerer:
         """Return an answerer with the stored decision to refuse and, by default, our generator."""
         with self.leases.call():
             _ = self.retriever  # Refuse another embedder and a lost store at once.
-            calibration = self.calibration()
+            stored = self.record().calibration
         return make_answerer(
             self.components,
             self.options,
             self,
             lambda document: self.components.catalog.live_version(self.name, document),
-            calibration,
+            Calibration.from_stored(stored) if stored else None,
             generator=generator,
             languages=self.languages,
         )
@@ -215,11 +191,6 @@ class Index:
         """Return the languages of the collection's documents."""
         return self.record().languages
 
-    def calibration(self) -> Calibration | None:
-        """Return the decision to refuse that was fitted to the collection, if any."""
-        stored = self.record().calibration
-        return Calibration.from_stored(stored) if stored else None
-
     def keep_calibration(self, calibration: Calibration | None) -> None:
         """Store a decision to refuse with the collection; None restores the shipped one."""
         self.record()
@@ -227,16 +198,8 @@ class Index:
         self.components.catalog.set_calibration(self.name, stored)
         self.forget_record()
 
-    def text(self, document: str) -> str | None:
-        """Return the text of a document, by its id."""
-        return self.components.catalog.text(self.name, document)
-
     def document(self, source: str) -> DocumentRecord:
-        """Return a document by its id or source URI.
-
-        Raises:
-            DocumentNotFoundError: There is no such document.
-        """
+        """Return a document by its id or source URI; raise DocumentNotFoundError if unknown."""
         self.record()
         source = replace_surrogates(source)
         for candidate in (source, document_id(source)):
@@ -248,24 +211,12 @@ class Index:
     @property
     def publisher(self) -> Publisher:
         """A publisher that deletes and relabels documents; needs no model."""
-        catalog = self.components.catalog
-        return Publisher(self.store, catalog, None, self.name, writing=self.writing)
-
-    def _read_record(self) -> CollectionRecord:
-        components = self.components
-        if not components.has_catalog:
-            raise CollectionNotFoundError(self.name)
-        record = components.catalog.collection(self.name)
-        if record is None:
-            known = [each.name for each in components.catalog.collections()]
-            raise CollectionNotFoundError(self.name, known)
-        return record
+        return Publisher(self.store, self.components.catalog, self.name, self.writing)
 
     def _open_store(self) -> VectorStore:
         # The catalog's record describes the embedder: copying needs no model.
-        components = self.components
-        embedded_by = components.catalog.collection(self.name) or components.embedder
-        return components.open_store(self.name, embedded_by)
+        embedded_by = self.components.catalog.collection(self.name) or self.components.embedder
+        return self.components.open_store(self.name, embedded_by)
 
     def _make_pipeline(self) -> IngestPipeline:
         record = self.components.catalog.collection(self.name)
@@ -274,14 +225,14 @@ class Index:
         return self.components.make_pipeline(self.store, self.name, writing=self.writing)
 
     def _make_retriever(self) -> Retriever:
-        components, options = self.components, self.options
-        expected = components.catalog.chunk_count(self.name)
+        options = self.options
+        expected = self.components.catalog.chunk_count(self.name)
         if expected and not self.store.count():
             raise StoreIncompleteError(self.name, expected, 0)
         return Retriever(
-            components.embedder,
+            self.components.embedder,
             self.store,
-            components.reranker,
+            self.components.reranker,
             languages=self.languages,
             language=options.language,
             alpha=options.alpha,

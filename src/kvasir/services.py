@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from kvasir.core.lazy import Lazy
+from kvasir.core.leases import Lazy
 from kvasir.core.run import Run, StopToken
 from kvasir.core.services.accounts import Accounts, User
 from kvasir.core.services.answer_log import AnswerLog

@@ -165,7 +165,7 @@ def test_a_second_ctrl_c_ends_work_that_does_not_stop(tmp_path):
     program = """
         import sys, time
         from kvasir.frontends.cli import main
-        from kvasir.frontends.cli.interrupts import long_work
+        from kvasir.frontends.cli.long_work import long_work
 
         @main.cli.command("work")
         def work():
@@ -191,7 +191,7 @@ def test_a_second_ctrl_c_ends_work_that_does_not_stop(tmp_path):
 
 LOST = """
 import functools, hashlib, operator, select, sys
-from kvasir.frontends.cli.interrupts import wakeup
+from kvasir.frontends.cli.long_work import wakeup
 
 deaf = functools.partial(hashlib.pbkdf2_hmac, "sha256", b"", b"", 2_000_000)
 ready = functools.partial(print, "ready", flush=True)

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from kvasir.frontends.cli.ilab_config import from_ilab
+from kvasir.frontends.cli.ilab import from_ilab
 
 pytest.importorskip("pymilvus")
 

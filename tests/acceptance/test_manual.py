@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from kvasir.settings.explain import keys
+from kvasir.settings.loading import keys
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])

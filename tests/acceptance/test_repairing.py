@@ -98,3 +98,18 @@ def test_a_repair_reads_the_store_twice_and_once_where_nothing_is_wrong(
     assert len(read) == 2
     assert "is sound" in damaged("doctor", "--repair").out
     assert len(read) == 3
+
+
+def test_an_ingest_counts_the_chunks_that_it_gave_back_to_the_store(
+    kvasir: Kvasir, notes: Path
+) -> None:
+    kvasir("ingest", "notes")
+    store = notes.parent / "kvasir-data" / "store"
+    shutil.rmtree(store)
+    report = kvasir("ingest", "notes", "--json").json
+    assert (report["chunks_restored"], report["chunks_embedded"]) == (2, 2)
+    assert len(report["unchanged"]) == 2
+    assert "is sound" in kvasir("doctor").out
+    shutil.rmtree(store)
+    assert "the store had lost them: 2 chunks" in kvasir("ingest", "notes").out
+    assert kvasir("ingest", "notes", "--json").json["chunks_restored"] == 0

@@ -269,6 +269,34 @@ def test_prefixes_and_order_are_letter_by_letter(catalog):
         assert [r.source_uri for r in catalog.documents("test", prefix=prefix)] == found
 
 
+def test_a_page_of_documents_reads_the_rows_of_that_page_only(catalog, monkeypatch):
+    uris = [f"/{letter}" for letter in "abcdefgh"]
+    publish(catalog, *map(draft, uris))
+    for uri in ["/b", "/c", "/new"]:
+        catalog.fail("test", draft(uri).state, "malformed", "broken")
+    uris.append("/new")
+    rows_read = []
+    read = catalog._read
+
+    def counting(query):
+        rows = read(query)
+        rows_read.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(catalog, "_read", counting)
+    for limit in (1, 2, 3):
+        seen = []
+        while page := list(catalog.documents("test", after=seen[-1] if seen else "", limit=limit)):
+            seen += [record.source_uri for record in page]
+            assert [record.error_reason is not None for record in page] == [
+                record.source_uri in ("/b", "/c", "/new") for record in page
+            ]
+        assert seen == uris
+        assert max(rows_read) <= 2 * limit
+    assert list(catalog.documents("test", limit=0)) == []
+    assert rows_read[-1] == 0
+
+
 def test_long_uris_titles_and_messages_are_kept_whole(catalog):
     uris = [f"https://example.org/?q={'日' * 70_000}{end}" for end in "ab"]
     for uri in uris:

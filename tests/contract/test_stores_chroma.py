@@ -12,6 +12,7 @@ from chroma_server import chroma_server
 
 from kvasir.components.stores.chroma import ChromaStore
 from kvasir.core.errors import WrongEmbedderError
+from kvasir.core.filters import Comparison
 from kvasir.testing.store_cases import make_chunk, make_vectors, search_texts
 from kvasir.testing.stores import StoreContract
 
@@ -107,6 +108,24 @@ class TestChromaStore(StoreContract):
         monkeypatch.setattr(store, "_read_index", lambda: reads.append(1))
         assert len(search_texts(store, ["falcon"], ["en"], 5)[0]) == 2
         assert reads == []
+
+    def test_a_filter_is_not_applied_to_given_ids_which_takes_half_a_millisecond_each(
+        self, opened, monkeypatch
+    ):
+        store = opened()
+        chunks = [make_chunk(i, "falcon", {"part": i % 4}) for i in range(40)]
+        store.upsert(chunks, make_vectors(40))
+        asked, get = [], store._get
+
+        def watched(**options):
+            asked.append(options)
+            return get(**options)
+
+        monkeypatch.setattr(store, "_get", watched)
+        (hits,) = search_texts(store, ["falcon"], ["en"], 10, Comparison("part", "==", 3))
+        assert {hit.chunk.metadata["part"] for hit in hits} == {3}
+        assert len(hits) == 10
+        assert not [each for each in asked if each.get("ids") and each.get("where")]
 
     def test_stores_of_one_process_share_a_folder_that_another_process_may_not_have(
         self, opened, tmp_path

@@ -7,8 +7,8 @@ import pytest
 
 from kvasir.answering.answers import Answerer
 from kvasir.core.registry import build
-from kvasir.evaluation.answers import evaluate_answers, load_questions
-from kvasir.evaluation.datasets import RetrievalDataset, load_dataset
+from kvasir.evaluation.answers import evaluate_answers
+from kvasir.evaluation.datasets import RetrievalDataset, load_dataset, load_questions
 from kvasir.testing.fakes import MemoryStore
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

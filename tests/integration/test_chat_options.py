@@ -10,8 +10,8 @@ import kvasir
 from kvasir.core.errors import (
     CollectionNotFoundError,
     FilterError,
-    KvasirError,
     ModelNotFoundError,
+    RequestError,
     SettingsError,
     StoreIncompleteError,
     UnknownComponentError,
@@ -205,9 +205,12 @@ def test_standard_input_is_the_question_where_there_is_none(folder, server, monk
 def test_a_quick_question_needs_a_question_and_something_that_answers(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("KVASIR__RAG__EMBEDDING_MODEL__TYPE", EMBEDDER)
-    for arguments, complaint in ((["-qq"], "there is no question"), (["Hi"], "language model")):
+    for arguments, kind, complaint in (
+        (["-qq"], RequestError, "there is no question"),
+        (["Hi"], SettingsError, "language model"),
+    ):
         done = CliRunner().invoke(cli, ["chat", *arguments], input=" ", standalone_mode=False)
-        assert isinstance(done.exception, KvasirError)
+        assert isinstance(done.exception, kind)
         assert complaint in str(done.exception)
 
 

@@ -7,6 +7,7 @@ import gc
 import os
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
@@ -227,6 +228,24 @@ def test_leases_that_come_and_go_break_no_search(app):
     assert run_threads(*[come_and_go] * 6) == []
     opened, closed = (CountingStore.events.count(each) for each in ("open", "close"))
     assert opened == closed > 1
+
+
+def test_names_that_come_and_go_are_forgotten_and_never_open_twice(app):
+    def lease_in_turn(worker):
+        for turn in range(30):
+            name = f"name{(worker + turn) % 5}"
+            # A second store of one name would find the first one's lock.
+            with app.collection(name) as lease, lease.index.leases.call():
+                assert lease.index.store.count() == 0
+
+    assert run_threads(*[functools.partial(lease_in_turn, worker) for worker in range(4)]) == []
+    assert CountingStore.events.count("open") == CountingStore.events.count("close") > 0
+    with app.collection("once") as lease:
+        forgotten = weakref.ref(lease.index)
+    del lease
+    with app.collection("another"):
+        gc.collect()
+        assert forgotten() is None
 
 
 def test_closing_ends_calls_in_flight_normally_or_with_one_error(app):

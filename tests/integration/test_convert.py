@@ -18,6 +18,7 @@ from kvasir.core.run import Run, StopToken
 from kvasir.core.types import Conversion, Source
 from kvasir.frontends.cli.main import cli
 from kvasir.frontends.cli.paths import files, sources
+from kvasir.frontends.cli.remedies import explain
 from kvasir.ingesting.conversion import convert
 
 Make = Callable[[Path], None]
@@ -157,8 +158,9 @@ def test_without_docling_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delitem(sys.modules, "kvasir.components.converters.docling", raising=False)
     monkeypatch.setitem(sys.modules, "docling", None)
-    with pytest.raises(MissingExtraError, match="the extra 'docling'"):
+    with pytest.raises(MissingExtraError, match="the extra 'docling'") as refused:
         build("converters", "docling", {})
+    assert "pip install '.[docling]' in Kvasir's source folder" in explain(refused.value)
 
 
 class Shouting:

@@ -18,12 +18,11 @@ from kvasir.components.splitters.window import WindowSplitter
 from kvasir.components.stores.qdrant_edge import QdrantStore
 from kvasir.core.run import Run, StopToken
 from kvasir.core.types import document_id
-from kvasir.frontends.cli.interrupts import set_by_interrupt
+from kvasir.frontends.cli.long_work import set_by_interrupt
 from kvasir.frontends.cli.paths import files
 from kvasir.ingesting.extraction import ExtractionPool
 from kvasir.ingesting.pipeline import IngestPipeline
-from kvasir.maintenance.inspection import examine
-from kvasir.maintenance.repair import repair
+from kvasir.maintenance.repair import examine, repair
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder
 
 DATA = Path(__file__).parents[2].parent / "shared/data"

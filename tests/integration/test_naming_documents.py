@@ -5,8 +5,7 @@ import pytest
 import kvasir
 from kvasir.core.errors import DocumentNotFoundError
 from kvasir.core.types import Source
-from kvasir.frontends.cli.paths import files, find_document, find_documents
-from kvasir.frontends.cli.terminal import location
+from kvasir.frontends.cli.paths import files, find_document, find_documents, location
 
 ADDRESS = "https://example.org/Page?x=1"
 

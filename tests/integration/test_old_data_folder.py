@@ -40,7 +40,8 @@ def found(hits):
             "id": hit.chunk.id,
             "source": hit.chunk.metadata["source_uri"],
             "text": hit.chunk.text,
-            "score": pytest.approx(hit.score, abs=1e-3),
+            # Processors differ in the last digits of a vector; scaling to 0..1 multiplies that.
+            "score": pytest.approx(hit.score, abs=0.03),
             "dense_score": pytest.approx(hit.dense_score, abs=1e-3),
             "lexical_score": hit.lexical_score and pytest.approx(hit.lexical_score, abs=1e-3),
         }

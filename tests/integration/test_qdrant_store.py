@@ -546,3 +546,22 @@ def test_documents_are_selected_by_their_id(store_at):
     of_document = [c for c in chunks if c.document_id == chunks[3].document_id]
     assert store.count(Comparison("document_id", "==", chunks[3].document_id)) == len(of_document)
     assert store.count(Comparison("document_id", "==", "none")) == 0
+
+
+def test_chunks_are_read_in_the_order_of_the_ids(store_at):
+    store, chunks = store_at(), chunks_of(30)
+    store.upsert(chunks, clustered(30))
+    wanted = [chunks[i] for i in (17, 3, 29, 0)]
+    ids = [wanted[0].id, chunks_of(1, 999)[0].id, *(chunk.id for chunk in wanted[1:])]
+    assert store.fetch_chunks(ids) == wanted
+    assert [chunk for chunk, _ in store.fetch(ids)] == wanted
+
+
+def test_a_chunk_deleted_between_the_legs_of_a_search_is_left_out(store_at, monkeypatch):
+    store, gone = store_at(), chunks_of(1, 999)[0].id
+    store.upsert(chunks_of(30), clustered(30))
+    rank = store._words
+    monkeypatch.setattr(store, "_words", lambda *asked: [(gone, 99.0), *rank(*asked)])
+    (found,) = store.search_hybrid(clustered(1), ["number"], ["en"], 5)
+    assert gone not in {candidate.chunk_id for candidate in found}
+    assert sum(candidate.lexical_score is not None for candidate in found) == 5

@@ -35,13 +35,13 @@ from kvasir.evaluation.chunking import (
 from kvasir.evaluation.datasets import EvaluationQuery, Passage, RetrievalDataset
 from kvasir.evaluation.retrieval import evaluate_retrieval
 from kvasir.frontends.cli.paths import files
+from kvasir.ingesting import publishing
 from kvasir.ingesting.conversion import convert
 from kvasir.ingesting.extraction import ExtractionPool
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.ingesting.sources import discover
 from kvasir.maintenance.copying import copy_chunks
-from kvasir.maintenance.inspection import examine
-from kvasir.maintenance.repair import repair, restore
+from kvasir.maintenance.repair import examine, repair, restore
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder, FakeGenerator, MemoryStore
 from kvasir.testing.store_cases import make_chunk, make_vectors
 
@@ -189,6 +189,32 @@ def test_an_ingest_is_stopped_while_the_model_hangs(world, folder, hanging):
     assert_goes_on(world, folder, report)
 
 
+def test_an_ingest_is_stopped_in_the_middle_of_writing_a_long_document(
+    world, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(publishing, "_GRACE_SECONDS", 0.0)
+    book = tmp_path / "book.txt"
+    book.write_text(" ".join(f"word{n}" for n in range(20_000)))
+    stopper, upsert, written = Stopper(), world.store.upsert, []
+
+    def count_and_stop(chunks, vectors):
+        upsert(chunks, vectors)
+        written.append(len(chunks))
+        stopper.set()
+
+    monkeypatch.setattr(world.store, "upsert", count_and_stop)
+    report = world.ingest(book, stopper.run)
+    stopper.assert_soon()
+    # At most one more part of the 2,000 chunks, and no part of the document stays.
+    assert len(written) <= 2
+    assert (report.interrupted, report.added, report.left) == (True, [], [str(book)])
+    assert world.examine().clean
+    assert world.store.count() == 0
+    monkeypatch.undo()
+    assert world.ingest(book).added == [str(book)]
+    assert world.store.count() == 2000
+
+
 def test_an_ingest_is_stopped_before_the_first_source(world, folder):
     stopper = Stopper()
     stopper.set()
@@ -260,7 +286,7 @@ def test_restoring_a_lost_store_is_stopped_and_goes_on(world, folder):
 
 
 def test_pruning_is_stopped_between_two_steps(world, folder, monkeypatch):
-    monkeypatch.setattr("kvasir.ingesting.ingest_run._REMOVED_TOGETHER", 10)
+    monkeypatch.setattr("kvasir.ingesting.pipeline._CHANGED_TOGETHER", 10)
     world.ingest(folder)
     for path in folder.glob("*.txt"):
         path.unlink()

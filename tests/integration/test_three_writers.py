@@ -17,7 +17,7 @@ from kvasir.components.splitters.window import WindowSplitter
 from kvasir.components.stores.chroma import ChromaStore
 from kvasir.core.types import Document, LocalFile, Source, document_id
 from kvasir.ingesting.pipeline import IngestPipeline
-from kvasir.maintenance.inspection import examine
+from kvasir.maintenance.repair import examine
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder
 
 # One server for all of them, where tests are spread over processes.

@@ -184,7 +184,7 @@ def test_what_the_caller_asks_for_reaches_the_retriever():
     answerer = make(Says("The gods did [1]."), hit())
     request = SearchRequest("Who made Kvasir?", 3, 0.2, Comparison("lang", "==", "en"))
     assert answerer.ask(request).citations
-    assert answerer._retriever.asked == [request]
+    assert answerer.retriever.asked == [request]
 
 
 def test_the_conversation_reaches_the_model_before_the_question():
@@ -310,7 +310,7 @@ def test_closing_a_stream_in_the_middle_stops_the_generator():
 def test_a_stream_that_is_not_read_does_nothing_when_it_is_closed():
     answerer = make(Says("x"), hit())
     answerer.stream(SearchRequest("Who made Kvasir?")).close()
-    assert answerer._retriever.asked == []
+    assert answerer.retriever.asked == []
 
 
 def test_an_abandoned_stream_stops_the_generator_without_a_warning():

@@ -13,7 +13,6 @@ from kvasir.core.wire import to_json
 from kvasir.evaluation.answers import (
     evaluate_answers,
     holds,
-    load_questions,
     normalise,
     without_markers,
 )
@@ -26,7 +25,7 @@ from kvasir.evaluation.calibration import (
     make_questions,
     read_features,
 )
-from kvasir.evaluation.datasets import EvaluationQuery, Passage, RetrievalDataset
+from kvasir.evaluation.datasets import EvaluationQuery, Passage, RetrievalDataset, load_questions
 from kvasir.frontends.cli.remedies import explain
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 

@@ -2,9 +2,8 @@
 
 import pytest
 
-from kvasir.answering.answers import NOTHING_FOUND, Answerer
+from kvasir.answering.answers import NOTHING_FOUND, Answerer, Refiner
 from kvasir.answering.chat import Conversation
-from kvasir.answering.refinement import Refiner
 from kvasir.answering.refusal import Calibration
 from kvasir.answering.retrieval import Retriever
 from kvasir.components.analyzers.bm25 import Bm25Analyzer

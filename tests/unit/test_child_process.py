@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kvasir.core.child_process import environment, module_command
+from kvasir.core.environment import environment, module_command
 
 SECRETS = {
     "HF_TOKEN": "hf_1",

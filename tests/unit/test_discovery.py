@@ -45,7 +45,7 @@ def test_loops_of_links_end(tmp_path):
     (tmp_path / "a/self").symlink_to(tmp_path / "a/self")
     result = discover([tmp_path])
     assert [Path(uri).name for uri in result.items] == ["file.md"]
-    assert [Path(m.uri).name for m in result.missing] == ["self"]
+    assert [Path(m.source_uri).name for m in result.missing] == ["self"]
 
 
 def test_a_file_that_is_reached_twice_is_listed_once_by_its_real_path(tmp_path):
@@ -105,7 +105,7 @@ def test_a_name_that_is_not_utf8_is_reported_and_the_rest_listed(tmp_path):
         pytest.skip("this file system takes UTF-8 names only")
     result = discover([tmp_path])
     assert [Path(uri).name for uri in result.items] == ["a.md"]
-    assert [(Path(m.uri).name, m.message) for m in result.missing] == [
+    assert [(Path(m.source_uri).name, m.message) for m in result.missing] == [
         ("caf?.md", "its name is not valid UTF-8; rename it")
     ]
 

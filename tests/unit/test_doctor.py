@@ -14,8 +14,7 @@ from kvasir.core.ledger import SourceState, VersionDraft, chunk_metadata
 from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
 from kvasir.ingesting.publishing import Publisher
-from kvasir.maintenance.inspection import examine
-from kvasir.maintenance.repair import repair, restore
+from kvasir.maintenance.repair import examine, repair, restore
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 WORDS = ["alpha", "beta", "gamma", "delta"]
@@ -48,9 +47,9 @@ def catalog():
 @pytest.fixture
 def store(catalog):
     store = MemoryStore()
-    publisher = Publisher(store, catalog, FakeEmbedder(), "test")
-    publisher.open_collection()
-    publisher.publish([draft("/a.txt"), draft("/b.txt")])
+    publisher, drafts = Publisher(store, catalog, "test"), [draft("/a.txt"), draft("/b.txt")]
+    publisher.open_collection(FakeEmbedder())
+    publisher.write([publisher.embed(FakeEmbedder(), drafts)])
     return store
 
 
@@ -157,7 +156,7 @@ def test_a_half_deleted_document_is_deleted_whole(catalog, store, embedder):
 
 def test_an_empty_catalog_beside_a_full_store_is_not_believed(catalog, store, embedder):
     catalog.delete_collection("test")
-    Publisher(store, catalog, embedder, "test").open_collection()
+    Publisher(store, catalog, "test").open_collection(embedder)
     with pytest.raises(DamagedError, match="backup"):
         repair(catalog, store, embedder, "test")
     assert store.count() == 8

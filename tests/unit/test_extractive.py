@@ -409,7 +409,7 @@ def test_statements_that_differ_in_a_number_or_sign_are_not_the_same(one, other)
 
 def test_text_under_a_heading_inherits_its_score():
     def passage(marker, quotable=True, is_secondary=False):
-        return Passage(marker, "d", 0, "text", "en", quotable, is_secondary)
+        return Passage(marker, hit("text").chunk, 0, "text", quotable, is_secondary)
 
     heading, text, aside = passage(1, quotable=False), passage(1), passage(1, is_secondary=True)
     found = [heading, aside, text, text, heading, passage(2)]

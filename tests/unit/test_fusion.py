@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kvasir.answering.fusion import (
+from kvasir.answering.retrieval import (
     KNOWN_LANGUAGE,
     UNCERTAIN_LANGUAGE,
     UNKNOWN_LANGUAGE,

@@ -6,8 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from kvasir.components.stores.index_cache import IndexCache
-from kvasir.components.stores.keyword_index import Postings
+from kvasir.components.stores.keyword_index import IndexCache, Postings
 from kvasir.core.types import SparseVector
 
 TERM = SparseVector(np.array([7], dtype=np.uint32), np.array([1.0], dtype=np.float32))

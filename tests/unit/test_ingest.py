@@ -26,10 +26,10 @@ from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.text import has_scheme
 from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
 from kvasir.frontends.cli.paths import files
+from kvasir.frontends.cli.remedies import explain
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.ingesting.publishing import Publisher
-from kvasir.maintenance.inspection import examine
-from kvasir.maintenance.repair import restore
+from kvasir.maintenance.repair import examine, restore
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 
@@ -105,7 +105,7 @@ class World:
 
     @property
     def publisher(self):
-        return Publisher(self.store, self.catalog, None, "test")
+        return Publisher(self.store, self.catalog, "test")
 
     def write(self, name, text):
         path = self.folder / name
@@ -400,8 +400,10 @@ def test_a_collection_of_another_embedder_is_refused_in_one_sentence(world):
     with pytest.raises(WrongEmbedderError, match=r"'fake', which the settings name too, .*options"):
         world.make(embedder=other).ingest(files(world.folder))
     other.name = "other"
-    with pytest.raises(WrongEmbedderError, match=r"'test' was made with .*'fake' .*'other' .*back"):
+    told = r"'test' was made with .*'fake' .*'other' .*back"
+    with pytest.raises(WrongEmbedderError, match=told) as refused:
         world.make(embedder=other).ingest(files(world.folder))
+    assert "or ingest into another --collection" in explain(refused.value)
 
 
 def test_the_old_version_answers_until_the_new_one_is_complete(world):
@@ -800,11 +802,10 @@ class FlushedStore(MemoryStore):
         self.flush()
 
     def flush(self):
-        self.kept = dict(self._stored.chunks), dict(self._stored.vectors), dict(self._stored.terms)
+        self.kept = dict(self._stored.entries)
 
     def cut_power(self):
-        stored = self._stored
-        stored.chunks, stored.vectors, stored.terms = (dict(each) for each in self.kept)
+        self._stored.entries = dict(self.kept)
 
 
 @pytest.fixture

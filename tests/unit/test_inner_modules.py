@@ -13,7 +13,7 @@ import kvasir
 
 SOURCE = Path(kvasir.__file__).parent
 ALLOWED = ("frontends/", "settings/", "models/", "integrations/", "testing/")
-ALLOWED_FILES = ("core/child_process.py", "core/environment.py")
+ALLOWED_FILES = ("core/environment.py",)
 READING = {
     *("argv", "environ", "environb", "getenv", "putenv"),
     *("cwd", "getcwd", "getcwdb", "chdir"),

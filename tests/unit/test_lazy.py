@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from kvasir.app import App
-from kvasir.core.lazy import Lazy
+from kvasir.core.leases import Lazy
 from kvasir.core.types import Prompt
 from kvasir.settings.schema import Settings
 
@@ -92,7 +92,7 @@ def test_closing_ends_the_connections_of_generators():
         chosen = app.generator
         assert chosen.connected
         conversation = app.conversation(app.collection)
-        another = conversation._generator
+        another = conversation.generator
         assert another.connected
         conversation.close()
         assert not another.connected

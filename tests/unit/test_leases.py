@@ -140,3 +140,17 @@ def test_waiting_for_others_ends_with_the_deadline(shared, busy):
     with shared.leases.call():
         pass
     assert shared.closed == 0
+
+
+def test_only_what_nobody_uses_is_ended(shared, busy):
+    assert not shared.leases.end_if_unused()
+    with shared.leases.call():
+        pass
+    busy.set()
+    with shared.leases.call_alone():
+        assert not shared.leases.end_if_unused()
+    with shared.leases.lease():
+        assert not shared.leases.end_if_unused()
+    assert shared.leases.end_if_unused()
+    with pytest.raises(ClosedError), shared.leases.call():
+        pass

@@ -3,8 +3,14 @@
 import pytest
 
 from kvasir.core.errors import ModelNotFoundError
-from kvasir.models.cards import card_languages, known_prompts, languages
-from kvasir.models.local import cache_dir, find_local, list_local, read_json
+from kvasir.models.local import (
+    ModelFolder,
+    cache_dir,
+    card_languages,
+    find_local,
+    list_local,
+    read_json,
+)
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 needs_minilm = pytest.mark.skipif(
@@ -45,7 +51,7 @@ def test_a_folder_without_weights_is_no_model(tmp_path):
 def test_the_installed_package_is_found_in_any_spelling(name):
     found = find_local(name)
     assert (found.name, found.origin, found.dimension) == (MINILM, "package", 384)
-    assert languages(found.name, found.path) == ("en",)
+    assert found.languages == ("en",)
 
 
 def test_downloads_are_found_below_the_data_directory(tmp_path):
@@ -104,9 +110,12 @@ def test_languages_are_read_from_the_cards_front_matter(card, codes):
 
 
 def test_well_known_models_need_no_card(tmp_path):
-    assert languages("BAAI/bge-small-en-v1.5", tmp_path) == ("en",)
-    assert languages("acme/encoder", tmp_path) == ()
-    assert known_prompts("intfloat/multilingual-e5-small") == ("query: ", "passage: ")
-    assert known_prompts("/models/e5-small-v2/") == ("query: ", "passage: ")
-    assert known_prompts("intfloat/multilingual-e5-large-instruct") == ("", "")
-    assert known_prompts("acme/encoder") == ("", "")
+    def named(name):
+        return ModelFolder(name, tmp_path, "path")
+
+    assert named("BAAI/bge-small-en-v1.5").languages == ("en",)
+    assert named("acme/encoder").languages == ()
+    assert named("intfloat/multilingual-e5-small").prompts == ("query: ", "passage: ")
+    assert named("/models/e5-small-v2/").prompts == ("query: ", "passage: ")
+    assert named("intfloat/multilingual-e5-large-instruct").prompts == ("", "")
+    assert named("acme/encoder").prompts == ("", "")

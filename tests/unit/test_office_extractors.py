@@ -13,9 +13,8 @@ from pptx.enum.chart import XL_CHART_TYPE
 from pptx.util import Inches
 
 from kvasir.components.extractors.docx import DocxExtractor
-from kvasir.components.extractors.eml import EmlExtractor
 from kvasir.components.extractors.epub import EpubExtractor
-from kvasir.components.extractors.msg import MsgExtractor
+from kvasir.components.extractors.mail import EmlExtractor, MsgExtractor
 from kvasir.components.extractors.odf import OdfExtractor
 from kvasir.components.extractors.pptx import PptxExtractor
 from kvasir.components.extractors.xlsx import XlsxExtractor

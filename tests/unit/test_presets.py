@@ -8,8 +8,7 @@ import yaml
 
 from kvasir.app import App
 from kvasir.core.errors import SettingsError
-from kvasir.settings.explain import keys
-from kvasir.settings.loading import load_settings
+from kvasir.settings.loading import keys, load_settings
 from kvasir.settings.presets import PRESETS, preset, render_preset
 from kvasir.settings.schema import Settings
 

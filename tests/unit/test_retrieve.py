@@ -132,13 +132,13 @@ def test_the_question_is_embedded_once(embedder, store):
 
 def test_the_keyword_leg_is_searched_while_the_question_is_embedded(embedder, store, monkeypatch):
     patient = PatientEmbedder()
-    rank = store._rank_words
+    rank = store._rank
 
     def watched(*args):
         patient.order.append("words")
         return rank(*args)
 
-    monkeypatch.setattr(store, "_rank_words", watched)
+    monkeypatch.setattr(store, "_rank", watched)
     hits = Retriever(patient, store).retrieve(SearchRequest("Who holds the ribbon?"))
     assert patient.order == ["started", "words", "awaited"]
     assert hits == Retriever(embedder, store).retrieve(SearchRequest("Who holds the ribbon?"))
@@ -150,7 +150,7 @@ def test_a_failing_keyword_leg_is_reported_without_waiting_for_the_vectors(store
     def broken(*args):
         raise ComponentError("store", "searching", OSError("gone"))
 
-    monkeypatch.setattr(store, "_rank_words", broken)
+    monkeypatch.setattr(store, "_rank", broken)
     with pytest.raises(ComponentError, match="gone"):
         Retriever(patient, store).retrieve(SearchRequest("Who holds the ribbon?"))
     assert patient.order == ["started"]

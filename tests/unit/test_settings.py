@@ -7,9 +7,8 @@ import yaml
 from pydantic import ValidationError
 
 from kvasir.core.errors import SettingsError
-from kvasir.settings.explain import keys
-from kvasir.settings.loading import load_settings, parse_assignment
-from kvasir.settings.rendering import template
+from kvasir.settings.loading import keys, load_settings, parse_assignment
+from kvasir.settings.presets import template
 from kvasir.settings.schema import Settings
 
 

@@ -10,8 +10,7 @@ from kvasir.core.errors import StoreIncompleteError, WriterConflictError
 from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.ingesting.publishing import Publisher
-from kvasir.maintenance.inspection import examine
-from kvasir.maintenance.repair import repair, restore
+from kvasir.maintenance.repair import examine, repair, restore
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 
@@ -50,8 +49,8 @@ class Shared:
             PlainPool(), LineSplitter(), embedder, self.store, self.catalog(), "test", **parts
         )
 
-    def publisher(self, **options):
-        return Publisher(self.store, self.catalog(), FakeEmbedder(), "test", **options)
+    def publisher(self):
+        return Publisher(self.store, self.catalog(), "test")
 
     def findings(self):
         return examine(self.catalog(), self.store, "test")

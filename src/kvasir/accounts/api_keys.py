@@ -14,7 +14,7 @@ from kvasir.accounts.tables import api_keys, users
 from kvasir.core.errors import ForbiddenError, NotFoundError, RequestError
 from kvasir.core.services.accounts import ApiKey, Role, Scope
 from kvasir.database import reading, writing
-from kvasir.database.clock import epoch_seconds
+from kvasir.database.dialects import epoch_seconds
 from kvasir.database.leases import to_datetime
 
 _USED_SECONDS = 60

@@ -12,7 +12,7 @@ from kvasir.accounts.users import is_active_admin
 from kvasir.core.errors import ForbiddenError
 from kvasir.core.services.accounts import Role
 from kvasir.database import writing
-from kvasir.database.clock import epoch_seconds
+from kvasir.database.dialects import epoch_seconds
 
 _FIRST_ADMIN = "first_admin"
 """In the place of a role: an administrator, as long as there is none."""

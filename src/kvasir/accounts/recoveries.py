@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, and_, delete, insert, select, update
 from kvasir.accounts.secret_text import temporary_digest
 from kvasir.accounts.tables import recoveries, users
 from kvasir.database import writing
-from kvasir.database.clock import epoch_seconds
+from kvasir.database.dialects import epoch_seconds
 
 MAX_ATTEMPTS = 5
 """A temporary password is void after so many wrong passwords."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Boolean, Column, ForeignKey, Integer, String, Table
 
+from kvasir.database.dialects import double, exact
 from kvasir.database.metadata import metadata
-from kvasir.database.types import double, exact
 
 users = Table(
     "users",

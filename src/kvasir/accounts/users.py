@@ -13,7 +13,7 @@ from kvasir.accounts.tables import users
 from kvasir.core.errors import ConflictError, NotFoundError, RequestError
 from kvasir.core.services.accounts import Role, User
 from kvasir.database import reading, writing
-from kvasir.database.clock import epoch_seconds
+from kvasir.database.dialects import epoch_seconds
 from kvasir.database.leases import to_datetime
 
 LANGUAGES = ("en", "es")

@@ -3,18 +3,29 @@
 ``Answerer.generate_answer`` serves single questions and the turns of a chat. A question that the
 documents do not answer is refused before the generator runs; an answer in which a language model
 says that it does not know is a refusal, too. Citation markers are checked while the answer streams.
+
+A ``Refiner`` lets a language model rewrite the question for the search: every one, or only one that
+finds too little as typed, which saves time. The model also reads the last turns of the
+conversation, which show what "it" refers to. Source: the InstructLab proposal "Ingesting and
+Utilizing RAG Artifacts", 3.3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import re
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from time import perf_counter
 
 from kvasir.answering.citations import CitationChecker, FindVersion
-from kvasir.answering.prompts import SYSTEM_PROMPT, PromptBuilder, left_out_notes, prompt_room
-from kvasir.answering.refinement import Refiner, SearchResult
+from kvasir.answering.prompts import (
+    SYSTEM_PROMPT,
+    PromptBuilder,
+    left_out_notes,
+    prompt_room,
+    refinement_messages,
+)
 from kvasir.answering.refusal import (
     DEFAULT_CALIBRATION,
     NOTHING_MATCHES,
@@ -28,9 +39,9 @@ from kvasir.answering.retrieval import Languages, Searches
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.deadline import check, iterate_within_deadline, run_within_deadline
-from kvasir.core.errors import RequestError
-from kvasir.core.protocols import Embedder, TextAnalyzer
-from kvasir.core.templates import DEFAULT_PROMPT
+from kvasir.core.errors import DeadlineExceededError, KvasirError, RequestError, SettingsError
+from kvasir.core.protocols import Embedder, QuotesOnly, TextAnalyzer
+from kvasir.core.templates import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT
 from kvasir.core.types import (
     Answer,
     AnswerEvent,
@@ -49,64 +60,60 @@ NOTHING_FOUND = (
     "nothing in the documents passed the filters and the score threshold: this reply has no source"
 )
 
+PLAIN = "{{context}}{{question}}"
+"""A prompt without retrieval: the context is empty."""
+
 _DOUBTFUL = 0.5
 """Confidence below which the documents probably do not hold the answer."""
+_ANSWER_TOKENS = 256
+"""Tokens reserved for the refined question."""
+_LONGEST = 1000
+"""Most characters of a refined question."""
+_TURNS = 4
+"""Number of earlier messages that the model reads."""
+_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
+_LABEL = re.compile(r"^(?:refined )?query\s*:\s*", re.IGNORECASE)
 
 
+@dataclass
 class Answerer:
-    """Answers questions from retrieved chunks."""
+    """Answers questions from retrieved chunks; nothing is loaded or called before.
 
-    def __init__(
-        self,
-        retriever: Searches,
-        generator: protocols.Generator,
-        *,
-        analyzer: TextAnalyzer,
-        embedder: Embedder | None = None,
-        languages: Languages = (),
-        template: str = DEFAULT_PROMPT,
-        calibration: Calibration | None = None,
-        refuse: bool = True,
-        find_version: FindVersion | None = None,
-    ) -> None:
-        """Create an answerer; nothing is loaded or called yet.
+    Raises ``SettingsError`` if the template lacks a placeholder.
 
-        Args:
-            retriever: Finds the chunks.
-            generator: Writes the answers.
-            analyzer: The collection's; compares words in the refusal decision and citations.
-            embedder: The collection's, for the languages that it knows. None: all.
-            languages: The collection's ISO 639-1 codes, or a function that returns them; for
-                the note about a question in another language.
-            template: The prompt for language models, with ``{{context}}`` and ``{{question}}``.
-            calibration: The decision to refuse; by default the shipped one.
-            refuse: False answers every question for which anything was retrieved.
-            find_version: Finds documents' texts by id, against which quotes are checked.
+    Attributes:
+        analyzer: The collection's; compares words in the refusal decision and citations.
+        embedder: The collection's, for the languages that it knows. None: all.
+        languages: The collection's ISO 639-1 codes, or a function that returns them; for
+            the note about a question in another language.
+        template: The prompt for language models, with ``{{context}}`` and ``{{question}}``.
+        calibration: The decision to refuse; None is the shipped one.
+        refuse: False answers every question for which anything was retrieved.
+        find_version: Finds documents' texts by id, against which quotes are checked.
+    """
 
-        Raises:
-            SettingsError: The template lacks a placeholder.
-        """
-        PromptBuilder(template)
-        self._retriever = retriever
-        self._generator = generator
-        self._analyzer = analyzer
-        self._embedder = embedder
-        self._languages = languages
-        self._evidence = EvidenceReader(analyzer, embedder)
-        self._template = template
-        self._calibration = calibration or DEFAULT_CALIBRATION
-        self._refuse = refuse
-        self._find_version = find_version
+    retriever: Searches
+    generator: protocols.Generator
+    _: KW_ONLY
+    analyzer: TextAnalyzer
+    embedder: Embedder | None = None
+    languages: Languages = ()
+    template: str = DEFAULT_PROMPT
+    calibration: Calibration | None = None
+    refuse: bool = True
+    find_version: FindVersion | None = None
+
+    def __post_init__(self) -> None:
+        PromptBuilder(self.template)
+        self._evidence = EvidenceReader(self.analyzer, self.embedder)
+        self._calibration = self.calibration or DEFAULT_CALIBRATION
 
     def ask(self, request: SearchRequest, *, history: Sequence[Message] = ()) -> Answer:
         """Answer a question; see ``stream``."""
         return self.stream(request, history=history).answer
 
     def stream(self, request: SearchRequest, *, history: Sequence[Message] = ()) -> AnswerStream:
-        """Return a lazy stream of ``Retrieved``, ``Text`` and ``Finished``.
-
-        Reading it raises the errors of retrieval and generation. The arguments are those of
-        ``generate_answer``.
+        """Return the events of ``generate_answer`` as a stream, which raises their errors.
 
         Raises:
             RequestError: The question is empty, or has no letter or digit.
@@ -140,37 +147,32 @@ class Answerer:
                 hold the answer.
         """
         question = request.query
-        timer = _Timer()
+        started = perf_counter()
         search = yield from self._search(request, history, refiner)
         hits = search.hits
-        timer.lap("retrieve")
+        found = perf_counter()
         yield Retrieved(hits)
         check("answering")
         confidence = self.confidence(question, hits)
         answer = Answer("", hits=hits, confidence=confidence, searched=search.searched)
-        is_refused = not hits or (self._refuse and self._calibration.refuses(confidence))
+        is_refused = not hits or (self.refuse and self._calibration.refuses(confidence))
         if is_refused and not model_decides:
             sentences = NOTHING_MATCHES if self._matches_nothing(request, hits) else REFUSALS
             text = refusal(question, hits, sentences)
             yield Text(text)
+            timings = {"retrieve": found - started, "total": perf_counter() - started}
             notes = (*search.notes, *self._language_note(question))
-            yield Finished(
-                replace(answer, text=text, refused=True, timings=timer.finish(), notes=notes)
-            )
+            yield Finished(replace(answer, text=text, refused=True, timings=timings, notes=notes))
             return
         prompt = self._prompt(question, hits, history, system)
-        checker = CitationChecker(question, prompt.hits, self._analyzer, self._find_version)
-        pieces: list[str] = []
-        with closing(self._checked_pieces(prompt, checker)) as checked:
-            for piece in checked:
-                pieces.append(piece)
-                yield Text(piece)
-        text = "".join(pieces)
+        checker = CitationChecker(question, prompt.hits, self.analyzer, self.find_version)
+        yield from self._write(prompt, checker)
+        text = checker.text
         refused = says_it_does_not_know(text, checker.citations)
         if not text:
             text = refusal(question, hits)
             yield Text(text)
-        timer.lap("generate")
+        timings = {"retrieve": found - started, "generate": perf_counter() - found}
         notes = (*search.notes, *left_out_notes(prompt, hits, history, bool(system)))
         if model_decides and not hits:
             notes += (NOTHING_FOUND,)
@@ -185,7 +187,7 @@ class Answerer:
                 hits=(*prompt.hits, *(hit for hit in hits if hit not in prompt.hits)),
                 refused=refused,
                 removed_citations=checker.removed,
-                timings=timer.finish(),
+                timings={**timings, "total": perf_counter() - started},
                 notes=notes,
             )
         )
@@ -194,41 +196,39 @@ class Answerer:
         self, request: SearchRequest, history: Sequence[Message], refiner: Refiner | None
     ) -> Generator[Stage, None, SearchResult]:
         if refiner is None:
-            return SearchResult(tuple(self._retriever.retrieve(request)))
-        return (yield from refiner.search(request, history, self._retriever.retrieve))
+            return SearchResult(tuple(self.retriever.retrieve(request)))
+        return (yield from refiner.search(request, history, self.retriever.retrieve))
 
     def _matches_nothing(self, request: SearchRequest, hits: Sequence[Hit]) -> bool:
         """Return True if the filters, not the threshold, exclude every chunk."""
         if hits or request.filters is None:
             return False
-        return not self._retriever.retrieve(replace(request, top_k=1, min_score_threshold=0.0))
+        return not self.retriever.retrieve(replace(request, top_k=1, min_score_threshold=0.0))
 
     def _prompt(
         self, question: str, hits: Sequence[Hit], history: Sequence[Message], system: str
     ) -> Prompt:
-        room = run_within_deadline(lambda: prompt_room(self._generator), "reading the window")
-        builder = PromptBuilder(self._template, system=system)
+        room = run_within_deadline(lambda: prompt_room(self.generator), "reading the window")
+        builder = PromptBuilder(self.template, system=system)
         return builder.build(question, hits, history=history, room=room)
 
-    def _checked_pieces(
-        self, prompt: Prompt, checker: CitationChecker
-    ) -> Generator[str, None, None]:
-        with closing(generated(self._generator, prompt)) as pieces:
+    def _write(self, prompt: Prompt, checker: CitationChecker) -> Generator[Text, None, None]:
+        with closing(generated(self.generator, prompt)) as pieces:
             for piece in pieces:
                 check("answering")
                 if text := checker.feed(piece):
-                    yield text
+                    yield Text(text)
         if text := checker.finish():
-            yield text
+            yield Text(text)
 
     def _language_note(self, question: str) -> tuple[str, ...]:
         """Return a note if neither documents nor embedder know the question's language.
 
         Only for doubtful answers, because detection may load a model, which takes 0.5 s.
         """
-        if self._embedder is None or set(self._embedder.languages) != {"en"}:
+        if self.embedder is None or set(self.embedder.languages) != {"en"}:
             return ()
-        held = sorted(self._languages() if callable(self._languages) else self._languages)
+        held = sorted(self.languages() if callable(self.languages) else self.languages)
         if not held:
             return ()
         language = detect(question, [*held, *(code for code in REFUSALS if code not in held)])
@@ -255,17 +255,85 @@ def generated(generator: protocols.Generator, prompt: Prompt) -> Generator[str, 
     return iterate_within_deadline(generator.generate(prompt), "generating")
 
 
-class _Timer:
-    """Seconds by stage."""
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The hits of a search, best first, and notes for the user.
 
-    def __init__(self) -> None:
-        self._started = self._last = perf_counter()
-        self._laps: dict[str, float] = {}
+    ``searched`` is the refined question, empty if the search used the question as typed.
+    """
 
-    def lap(self, stage: str) -> None:
-        now = perf_counter()
-        self._laps[stage] = now - self._last
-        self._last = now
+    hits: tuple[Hit, ...]
+    searched: str = ""
+    notes: tuple[str, ...] = ()
 
-    def finish(self) -> dict[str, float]:
-        return {**self._laps, "total": perf_counter() - self._started}
+
+@dataclass
+class Refiner:
+    """Rewrites questions for the search.
+
+    Raises ``SettingsError`` if the prompt lacks its placeholder, or the generator has no model.
+
+    Attributes:
+        prompt: Asks for the refined question, with ``{{user_query}}``.
+        below: Refine only if no chunk for the question as typed reaches this ``dense_score``;
+            None refines every question.
+    """
+
+    generator: protocols.Generator
+    _: KW_ONLY
+    prompt: str = DEFAULT_REFINEMENT_PROMPT
+    below: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.generator, QuotesOnly):
+            raise SettingsError(
+                "refining a question needs a language model: set generator.type or "
+                "chat.rag.context_refinement.generator, or chat.rag.context_refinement.enabled to "
+                "false"
+            )
+        refinement_messages("", self.prompt)
+
+    def search(
+        self,
+        request: SearchRequest,
+        history: Sequence[Message],
+        retrieve: Callable[[SearchRequest], list[Hit]],
+    ) -> Generator[Stage, None, SearchResult]:
+        """Refine a question if necessary and search for it; yields the stages.
+
+        If refinement fails, the question is searched for as typed, with a note.
+        """
+        hits: tuple[Hit, ...] = ()
+        if self.below is not None:
+            hits = tuple(retrieve(request))
+            if any((hit.dense_score or 0.0) >= self.below for hit in hits):
+                return SearchResult(hits)
+        yield Stage("refining")
+        refined, notes = request.query, tuple[str, ...]()
+        try:
+            refined = self.refine(request.query, history)
+        except DeadlineExceededError:
+            raise
+        except KvasirError as error:
+            notes = (f"the question was searched for as typed, not refined: {error}",)
+        is_new = refined != request.query
+        if is_new or self.below is None:
+            yield Stage("searching")
+            hits = tuple(retrieve(replace(request, query=refined))) or hits
+        return SearchResult(hits, refined if is_new else "", notes)
+
+    def refine(self, question: str, history: Sequence[Message] = ()) -> str:
+        """Return the refined question, or the question itself if the model returns nothing."""
+        (asked,) = refinement_messages(question, self.prompt)
+        recent = list(history)[-_TURNS:]
+        room = prompt_room(self.generator, _ANSWER_TOKENS)
+        prompt = PromptBuilder(PLAIN, system="").build(asked.content, (), history=recent, room=room)
+        written = iterate_within_deadline(self.generator.generate(prompt), "refining")
+        return _one_query("".join(written)) or question
+
+
+def _one_query(text: str) -> str:
+    """Remove thoughts, label, quotation marks and line breaks from a model's reply."""
+    lines = [line.strip() for line in _THINKING.sub("", text).splitlines()]
+    kept = " ".join(line for line in lines if line)
+    return _LABEL.sub("", kept).strip("\"'“”` ")[:_LONGEST]

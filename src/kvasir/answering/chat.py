@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 
-from kvasir.answering.answers import Answerer, check_question, generated
+from kvasir.answering.answers import PLAIN, Answerer, Refiner, check_question, generated
 from kvasir.answering.prompts import SYSTEM_PROMPT, PromptBuilder, left_out_notes, prompt_room
-from kvasir.answering.refinement import PLAIN, Refiner
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import ComponentError, SettingsError
@@ -34,84 +33,63 @@ NEEDS_MODEL = (
 )
 
 
+@dataclass
 class Conversation:
-    """Replies to messages, from the documents or from the language model alone."""
+    """Replies to messages, from the documents or from the language model alone.
 
-    def __init__(
-        self,
-        generator: protocols.Generator,
-        answerer: Callable[[], Answerer],
-        *,
-        search: SearchRequest | None = None,
-        refiner: Refiner | None = None,
-        grounding: str = CHAT_SYSTEM_PROMPT,
-        on_close: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Create a conversation; nothing is opened or called yet.
+    Attributes:
+        answerer: Opens the collection and returns an answerer; called for each question with
+            RAG, so that a missing or locked collection is tried again.
+        search: Limits and filters of the searches; its ``query`` is not used.
+        refiner: Rewrites questions for the search; None leaves them as typed.
+        grounding: The system message with RAG; it follows the one given to ``stream``.
+        close: Closes the conversation's generators; a second call does nothing.
+    """
 
-        Args:
-            generator: Writes the replies.
-            answerer: Opens the collection and returns an answerer; called for each question
-                with RAG, so that a missing or locked collection is tried again.
-            search: Limits and filters of the searches; its ``query`` is not used. None: the
-                defaults.
-            refiner: Rewrites questions for the search; None leaves them as typed.
-            grounding: The system message with RAG; it follows the one given to ``stream``.
-            on_close: Called by ``close``; closes the conversation's generators.
-        """
-        self._generator = generator
-        self._answerer = answerer
-        self._limits = search or SearchRequest("")
-        self._refiner = refiner
-        self._grounding = grounding
-        self._on_close = on_close
-
-    def close(self) -> None:
-        """Close the conversation's generators; a second call does nothing."""
-        self._on_close()
+    generator: protocols.Generator
+    answerer: Callable[[], Answerer]
+    _: KW_ONLY
+    search: SearchRequest = field(default_factory=lambda: SearchRequest(""))
+    refiner: Refiner | None = None
+    grounding: str = CHAT_SYSTEM_PROMPT
+    close: Callable[[], None] = lambda: None
 
     @property
     def has_model(self) -> bool:
         """True if a language model replies; otherwise replies are quotations."""
-        return not isinstance(self._generator, QuotesOnly)
+        return not isinstance(self.generator, QuotesOnly)
 
     def stream(
-        self,
-        question: str,
-        history: Sequence[Message] = (),
-        *,
-        rag: bool,
-        system: str = "",
+        self, question: str, history: Sequence[Message] = (), *, rag: bool, system: str = ""
     ) -> AnswerStream:
-        """Return the reply as a stream of events.
+        """Return the reply as a lazy stream of events.
+
+        Reading it raises the errors of the collection and the model.
 
         Args:
             question: The user's message, as typed.
             history: Earlier messages, oldest first, without retrieved passages.
-            rag: True: reply from the documents. False: from the language model alone.
+            rag: True: reply from the documents. False: from the language model alone, with
+                neither hits nor citations.
             system: The system message of the conversation; may be empty.
-
-        Returns:
-            A lazy stream; reading it raises the errors of the collection and the model. Without
-            RAG the answer has neither hits nor citations.
 
         Raises:
             SettingsError: ``rag`` is False and there is no language model.
         """
-        if not rag and not self.has_model:
-            raise SettingsError(NEEDS_MODEL)
         if rag:
             return AnswerStream(self._from_documents(question, history, system))
+        if not self.has_model:
+            raise SettingsError(NEEDS_MODEL)
         return AnswerStream(self._from_model(question, history, system))
 
     def _from_model(
         self, question: str, history: Sequence[Message], system: str
     ) -> Generator[AnswerEvent, None, None]:
         prompt = PromptBuilder(PLAIN, system=system).build(
-            question, (), history=history, room=prompt_room(self._generator)
+            question, (), history=history, room=prompt_room(self.generator)
         )
         texts: list[str] = []
-        with closing(generated(self._generator, prompt)) as pieces:
+        with closing(generated(self.generator, prompt)) as pieces:
             for piece in pieces:
                 texts.append(piece)
                 yield Text(piece)
@@ -128,10 +106,10 @@ class Conversation:
         if not self.has_model:
             # A language model can reply to "?"; a quotation needs a word to search for.
             check_question(question)
-        yield from self._answerer().generate_answer(
-            replace(self._limits, query=question),
+        yield from self.answerer().generate_answer(
+            replace(self.search, query=question),
             history=history,
-            refiner=self._refiner,
-            system="\n\n".join(text for text in (system, self._grounding) if text),
+            refiner=self.refiner,
+            system="\n\n".join(text for text in (system, self.grounding) if text),
             model_decides=self.has_model,
         )

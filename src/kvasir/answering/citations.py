@@ -12,6 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from kvasir.core.ledger import DocumentVersion
 from kvasir.core.protocols import TextAnalyzer
@@ -37,35 +38,30 @@ _SHORT_STATEMENT = 3
 """Fewest words of a statement that can be checked; "According to [1]" has too few."""
 
 
+@dataclass
 class CitationChecker:
     """Checks an answer piece by piece and returns the text to show.
 
     Attributes:
+        question: The question that is answered.
+        hits: Those of the prompt; ``[n]`` means ``hits[n - 1]``.
+        analyzer: Without one, words are compared as they are.
+        find_version: Without it, offsets are not checked.
         citations: The citations found so far, in order of appearance.
         removed: Number of removed markers.
+        text: The text to show so far.
     """
 
-    def __init__(
-        self,
-        question: str,
-        hits: Sequence[Hit],
-        analyzer: TextAnalyzer | None = None,
-        find_version: FindVersion | None = None,
-    ) -> None:
-        """Prepare the check of one answer to a question; ``[n]`` means ``hits[n - 1]``.
+    question: str
+    hits: Sequence[Hit]
+    analyzer: TextAnalyzer | None = None
+    find_version: FindVersion | None = None
+    citations: list[Citation] = field(default_factory=list, init=False)
+    removed: int = field(default=0, init=False)
+    text: str = field(default="", init=False)
 
-        Without an analyzer words are compared as they are; without ``find_version`` offsets are
-        not checked.
-        """
-        self.citations: list[Citation] = []
-        self.removed = 0
-        self._question = question
-        self._hits = hits
-        self._analyzer = analyzer
-        self._find_version = find_version
-        self._pending = ""
-        self._shown = ""
-        self._statement = ""
+    def __post_init__(self) -> None:
+        self._pending = self._statement = ""
         self._after_marker = False
         self._quotable: dict[int, _Quotable] = {}
 
@@ -83,7 +79,7 @@ class CitationChecker:
         return self._resolve(text)
 
     def _resolve(self, text: str) -> str:
-        before = len(self._shown)
+        before = len(self.text)
         position = 0
         for match in _MARKER.finditer(text):
             self._append(text[position : match.start()])
@@ -93,34 +89,34 @@ class CitationChecker:
                 self._mark(match)
             position = match.end()
         self._append(text[position:])
-        return self._shown[before:]
+        return self.text[before:]
 
     def _append(self, text: str) -> None:
-        if not self._shown:
+        if not self.text:
             text = text.lstrip()
         if self._after_marker and any(map(str.isalnum, text)):
             self._statement = ""
             self._after_marker = False
-        self._shown += text
+        self.text += text
         self._statement += text
 
     def _is_literal(self, match: re.Match[str]) -> bool:
         """Return True if a bracketed number belongs to code or to a document's text."""
         bracket = match[0]
-        line = self._shown[self._shown.rfind("\n") + 1 :]
-        in_code = self._shown.count("```") % 2 or line.count("`") % 2
+        line = self.text[self.text.rfind("\n") + 1 :]
+        in_code = self.text.count("```") % 2 or line.count("`") % 2
         if in_code and not bracket[0].isspace():
             return True
-        if self._shown and (self._after_marker or not self._statement.strip()):
+        if self.text and (self._after_marker or not self._statement.strip()):
             return False
-        may_cite = all(1 <= number <= len(self._hits) for number in _numbers(match))
+        may_cite = all(1 <= number <= len(self.hits) for number in _numbers(match))
         before = self._statement[-_LITERAL_CONTEXT:]
         # The line alone is tried, too, because quoted table rows may not be adjacent.
         for context in dict.fromkeys((before, before.rpartition("\n")[2])):
             words = (context + bracket).split()
             if may_cite and sum(map(len, words)) < _LITERAL_CONTEXT:
                 continue
-            if any(" ".join(words) in " ".join(hit.chunk.text.split()) for hit in self._hits):
+            if any(" ".join(words) in " ".join(hit.chunk.text.split()) for hit in self.hits):
                 return True
         return False
 
@@ -135,22 +131,22 @@ class CitationChecker:
                 kept.append(f"[{number}]")
         if kept:
             bracket = match[0].lstrip()
-            self._shown += match[0][: len(match[0]) - len(bracket)] + "".join(kept)
+            self.text += match[0][: len(match[0]) - len(bracket)] + "".join(kept)
         self._after_marker = True
 
     def _cite(self, number: int) -> Citation | None:
-        if not 1 <= number <= len(self._hits):
+        if not 1 <= number <= len(self.hits):
             return None
         if number not in self._quotable:
-            self._quotable[number] = _Quotable(self._hits[number - 1].chunk, self._analyzer)
+            self._quotable[number] = _Quotable(self.hits[number - 1].chunk, self.analyzer)
         quotable = self._quotable[number]
-        span = quotable.supporting(self._statement, self._question)
+        span = quotable.supporting(self._statement, self.question)
         if span is None:
             return None
         chunk = quotable.chunk
         start, end = chunk.start + span[0], chunk.start + span[1]
         quote = chunk.text[span[0] : span[1]]
-        version = self._find_version(chunk.document_id) if self._find_version else None
+        version = self.find_version(chunk.document_id) if self.find_version else None
         if version is not None and version.text[start:end] != quote:
             return None
         uri = str(chunk.metadata.get("source_uri", ""))

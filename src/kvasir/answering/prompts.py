@@ -8,7 +8,8 @@ message says that it contains no instructions, and templates are filled in one p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import BoundedContext, Generator
@@ -74,48 +75,31 @@ def refinement_messages(
 def prompt_room(generator: Generator, answer_tokens: int | None = None) -> int | None:
     """Return the most tokens of a prompt that leave room for the answer.
 
-    Args:
-        generator: Reads the prompt.
-        answer_tokens: Reserved for the answer; by default the generator's ``answer_tokens``.
-
-    Returns:
-        0 or more; None if the generator's window is unknown.
+    None if the generator's window is unknown. By default the generator's own ``answer_tokens`` are
+    reserved for the answer.
 
     Raises:
         ComponentError: The generator's server cannot be reached.
     """
-    if not isinstance(generator, BoundedContext):
-        return None
-    window = generator.context_tokens()
-    if window is None:
+    if not isinstance(generator, BoundedContext) or (window := generator.context_tokens()) is None:
         return None
     return max(0, window - (generator.answer_tokens if answer_tokens is None else answer_tokens))
 
 
+@dataclass(frozen=True, slots=True)
 class PromptBuilder:
-    """Builds prompts from a question, its hits and the conversation."""
+    """Builds prompts from a question, its hits and the conversation.
 
-    def __init__(
-        self,
-        template: str = DEFAULT_PROMPT,
-        *,
-        system: str = SYSTEM_PROMPT,
-        count_tokens: Callable[[str], int] = estimate_tokens,
-    ) -> None:
-        """Check the template.
+    The template is the user's message, with ``{{context}}`` and ``{{question}}``: without them
+    ``SettingsError`` is raised. The system's message may be empty for none.
+    """
 
-        Args:
-            template: The user's message, with ``{{context}}`` and ``{{question}}``.
-            system: The system message; empty for none.
-            count_tokens: Counts a text's tokens.
+    template: str = DEFAULT_PROMPT
+    _: KW_ONLY
+    system: str = SYSTEM_PROMPT
 
-        Raises:
-            SettingsError: The template lacks a placeholder.
-        """
-        check_template("chat.rag.prompt", template, ["context", "question"])
-        self._template = template
-        self._system = system
-        self._count = count_tokens
+    def __post_init__(self) -> None:
+        check_template("chat.rag.prompt", self.template, ["context", "question"])
 
     def build(
         self,
@@ -135,9 +119,6 @@ class PromptBuilder:
             hits: Retrieved chunks, best first.
             history: Earlier turns, oldest first, without contexts.
             room: Most tokens of the prompt, see ``prompt_room``; None: no limit.
-
-        Returns:
-            The prompt with the hits that it contains.
 
         Raises:
             SettingsError: There are hits, but room for none of them.
@@ -161,8 +142,8 @@ class PromptBuilder:
         self, question: str, hits: Sequence[Hit], turns: Sequence[Message]
     ) -> list[Message]:
         context = "\n".join(render_source(number, hit) for number, hit in enumerate(hits, 1))
-        user = fill(self._template, {"context": context, "question": question})
-        system = [Message("system", self._system)] if self._system else []
+        user = fill(self.template, {"context": context, "question": question})
+        system = [Message("system", self.system)] if self.system else []
         return [*system, *turns, Message("user", user)]
 
     def _recent(self, turns: list[Message], room: int) -> list[Message]:
@@ -184,10 +165,10 @@ class PromptBuilder:
         return kept
 
     def _source_tokens(self, number: int, hit: Hit) -> int:
-        return self._count(render_source(number, hit)) + 1
+        return estimate_tokens(render_source(number, hit)) + 1
 
     def _tokens(self, messages: Sequence[Message]) -> int:
-        return sum(self._count(message.content) + _MESSAGE_OVERHEAD for message in messages)
+        return sum(estimate_tokens(message.content) + _MESSAGE_OVERHEAD for message in messages)
 
 
 def left_out_notes(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.answering.fusion import KNOWN_LANGUAGE, dense_share
+from kvasir.answering.retrieval import KNOWN_LANGUAGE, dense_share
 from kvasir.core.errors import IncompatibleVersionError, WireError
 from kvasir.core.protocols import Embedder, TextAnalyzer
 from kvasir.core.scoring import inverse_document_frequency
@@ -107,13 +107,12 @@ class Evidence:
 FEATURES = tuple(item.name for item in fields(Evidence))
 
 
+@dataclass(frozen=True, slots=True)
 class EvidenceReader:
-    """Computes the features of questions and their hits."""
+    """Computes the features of questions; without an embedder no language is foreign."""
 
-    def __init__(self, analyzer: TextAnalyzer, embedder: Embedder | None = None) -> None:
-        """Use the collection's analyzer and embedder; without one, no language is foreign."""
-        self._analyzer = analyzer
-        self._embedder = embedder
+    analyzer: TextAnalyzer
+    embedder: Embedder | None = None
 
     def read(self, question: str, hits: Sequence[Hit]) -> Evidence:
         """Return the evidence; there must be at least one hit."""
@@ -131,10 +130,10 @@ class EvidenceReader:
         )
 
     def _is_foreign(self, language: str, hits: Sequence[Hit]) -> bool:
-        if self._embedder is None:
+        if self.embedder is None:
             return False
         texts = [hit.chunk.text for hit in hits]
-        return dense_share(self._embedder, language, texts) < KNOWN_LANGUAGE
+        return dense_share(self.embedder, language, texts) < KNOWN_LANGUAGE
 
     def _coverages(
         self, question: str, language: str, hits: Sequence[Hit]
@@ -151,12 +150,12 @@ class EvidenceReader:
             passages += [" ".join(hit.chunk.headings), *found]
             owners += [number] * (len(found) + 1)
             languages += [chunk_language] * (len(found) + 1)
-        wanted = set(self._analyzer.query_terms([question], [language])[0].indices.tolist())
+        wanted = set(self.analyzer.query_terms([question], [language])[0].indices.tolist())
         if not wanted:
             return [_NO_TERMS] * len(hits), [_NO_TERMS]
         held = [
             wanted.intersection(sparse.indices.tolist())
-            for sparse in self._analyzer.document_terms(passages, languages)
+            for sparse in self.analyzer.document_terms(passages, languages)
         ]
         counts = Counter(term for terms in held for term in terms)
         weights = {t: inverse_document_frequency(len(held), counts[t]) for t in wanted}
@@ -223,16 +222,13 @@ class Calibration:
                 if found.features != FEATURES or len(found.weights) != len(FEATURES):
                     raise ValueError(f"it has the features {', '.join(found.features)}")
                 return found
-            return cls(
-                tuple(float(stored[name]) for name in FEATURES),
-                float(stored["bias"]),
-                float(stored["threshold"]),
-                {
-                    name.removeprefix(_REPORT): float(value)
-                    for name, value in stored.items()
-                    if name.startswith(_REPORT)
-                },
-            )
+            weights = tuple(float(stored[name]) for name in FEATURES)
+            report = {
+                name.removeprefix(_REPORT): float(value)
+                for name, value in stored.items()
+                if name.startswith(_REPORT)
+            }
+            return cls(weights, float(stored["bias"]), float(stored["threshold"]), report)
         except (ValueError, KeyError, TypeError, WireError) as error:
             raise IncompatibleVersionError(
                 f"the stored calibration cannot be read ({error!r}): calibrate the collection again"

@@ -1,17 +1,22 @@
 """Retrieval: embed the question, search vectors and keywords, fuse, rerank.
 
-A store without a keyword index is searched by vectors alone.
+A store without a keyword index is searched by vectors alone. Otherwise dense and keyword scores are
+fused by a convex combination, ``alpha * dense + (1 - alpha) * lexical``, each scaled to 0..1 over
+the candidates of one query. The dense share alpha depends on embedder and language.
+
+Source: Bruch, Gai, Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval",
+arXiv 2210.11934. The figures behind the constants: docs/decisions/0009-fusion.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kvasir.answering.fusion import dense_share, fuse, needs_sample
 from kvasir.core.deadline import run_within_deadline
 from kvasir.core.errors import RequestError, SettingsError
 from kvasir.core.filters import Comparison, Filter
@@ -22,6 +27,7 @@ from kvasir.core.protocols import (
     LexicalSearch,
     PendingVectors,
     Reranker,
+    TokenCounter,
     VectorStore,
 )
 from kvasir.core.types import Chunk, Hit, Matrix, SearchRequest
@@ -37,6 +43,23 @@ MOST_HITS = 10_000
 _SAMPLE = 32
 """Chunks on which the tokenizer is measured, once per language."""
 
+KNOWN_LANGUAGE = 0.5
+"""Dense share where the embedding model was trained for the language."""
+UNCERTAIN_LANGUAGE = 0.35
+"""Dense share where that is unknown: costs little in either case."""
+UNKNOWN_LANGUAGE = 0.2
+"""Dense share where it was not."""
+
+FLUENT_BYTES_PER_TOKEN = 4.0
+"""Fewest UTF-8 bytes per token of a tokenizer that was made for a language.
+
+Bytes make scripts comparable: all-MiniLM-L6-v2, an English model, has 4.9 in English, 3.2 in
+Spanish, 3.4 in Vietnamese and 3.0 in Chinese.
+"""
+
+_ANY = {"mul", "multilingual"}
+"""Entries of a model's language list that name no single language."""
+
 Scored = tuple[float, Candidate]
 """A fused score, 0..1, and its candidate."""
 
@@ -50,51 +73,45 @@ class Searches(Protocol):
         """Return the hits of a search, best first."""
 
 
+@dataclass
 class Retriever:
-    """Finds the chunks of one collection that belong to a question."""
+    """Finds the chunks of one collection that belong to a question.
 
-    def __init__(
-        self,
-        embedder: Embedder,
-        store: VectorStore,
-        reranker: Reranker | None = None,
-        *,
-        languages: Languages = (),
-        language: str | None = None,
-        alpha: float | None = None,
-        candidates: int = CANDIDATES,
-        rerank_candidates: int = RERANK_CANDIDATES,
-    ) -> None:
-        """Create a retriever; nothing is loaded or searched yet.
+    Raises ``SettingsError`` if an attribute is out of range.
 
-        Args:
-            embedder: The one that made the store's vectors.
-            store: The collection; hybrid if it has ``LexicalSearch``.
-            reranker: Reorders the best hits.
-            languages: The collection's ISO 639-1 codes, or a function that returns them; one of
-                them is detected for a question. Empty: any language.
-            language: The language of every question, instead of detection.
-            alpha: Dense share, 0..1; by default ``dense_share`` of embedder and language.
-            candidates: Chunks that each search gives to the fusion.
-            rerank_candidates: Most fused hits that the reranker reads.
+    Attributes:
+        embedder: The one that made the store's vectors.
+        store: The collection; hybrid if it has ``LexicalSearch``.
+        languages: The collection's ISO 639-1 codes, or a function that returns them; one of
+            them is detected for a question. Empty: any language.
+        language: The language of every question, instead of detection.
+        alpha: Dense share, 0..1; by default ``dense_share`` of embedder and language.
+        candidates: Chunks that each search gives to the fusion.
+        rerank_candidates: Most fused hits that the reranker reads.
+    """
 
-        Raises:
-            SettingsError: An argument is out of range.
-        """
-        if alpha is not None and not 0.0 <= alpha <= 1.0:
-            raise SettingsError(f"alpha is the dense share, from 0 to 1, not {alpha}")
-        if candidates < 1 or rerank_candidates < 1:
+    embedder: Embedder
+    store: VectorStore
+    reranker: Reranker | None = None
+    _: KW_ONLY
+    languages: Languages = ()
+    language: str | None = None
+    alpha: float | None = None
+    candidates: int = CANDIDATES
+    rerank_candidates: int = RERANK_CANDIDATES
+
+    def __post_init__(self) -> None:
+        if self.alpha is not None and not 0.0 <= self.alpha <= 1.0:
+            raise SettingsError(f"alpha is the dense share, from 0 to 1, not {self.alpha}")
+        if self.candidates < 1 or self.rerank_candidates < 1:
             raise SettingsError("candidates and rerank_candidates must be at least 1")
-        self._candidates = candidates
-        self._embedder = embedder
-        self._store = store
-        self._hybrid = store if isinstance(store, LexicalSearch) else None
-        self._background = embedder if isinstance(embedder, BackgroundEmbedder) else None
-        self._reranker = reranker
-        self._languages = languages
-        self._language = language
-        self._alpha = alpha
-        self._rerank_candidates = rerank_candidates
+        self._hybrid = self.store if isinstance(self.store, LexicalSearch) else None
+        # A background embedder works in parallel to the keyword search.
+        self._start_embedding: Callable[[Sequence[str]], Matrix | PendingVectors] = (
+            self.embedder.start_queries
+            if isinstance(self.embedder, BackgroundEmbedder)
+            else self.embedder.embed_queries
+        )
         self._shares: dict[str, float] = {}
 
     def retrieve(self, request: SearchRequest) -> list[Hit]:
@@ -102,17 +119,12 @@ class Retriever:
         return self.retrieve_many([request.query], request)[0]
 
     def retrieve_many(self, queries: Sequence[str], request: SearchRequest) -> list[list[Hit]]:
-        """Return the hits for several queries at once.
+        """Return the hits for several queries at once; an empty one finds nothing.
 
-        Args:
-            queries: The queries; an empty one finds nothing.
-            request: Limits of the searches; its ``query`` is not used.
-
-        Returns:
-            Hits for each query, best first, then by id. Every hit has a ``dense_score``.
-            ``score`` is the fused score, relative to the query's other candidates, or the
-            ``dense_score`` without a keyword search. With a reranker it is the reranker's; hits
-            that it does not read follow, scaled to lower scores.
+        The ``query`` of the request is not used. Hits are sorted best first, then by id, and all
+        have a ``dense_score``. Their ``score`` is the fused score, relative to the query's other
+        candidates, or the ``dense_score`` without a keyword search. With a reranker it is the
+        reranker's; hits that it does not read follow, scaled to lower scores.
 
         Raises:
             RequestError: ``top_k`` or the threshold is out of range.
@@ -128,7 +140,7 @@ class Retriever:
         if not asked:
             return results
         texts = [queries[number] for number in asked]
-        wanted = max(top_k, self._rerank_candidates) if self._reranker else top_k
+        wanted = max(top_k, self.rerank_candidates) if self.reranker else top_k
         found = run_within_deadline(
             lambda: self._search(texts, wanted, threshold, request.filters), "searching"
         )
@@ -138,10 +150,10 @@ class Retriever:
 
     def _reranked(self, query: str, hits: list[Hit], top_k: int) -> list[Hit]:
         """Return the reranked hits, then the unread ones in their order."""
-        if self._reranker is None or not hits:
+        if self.reranker is None or not hits:
             return hits
-        read, unread = hits[: self._rerank_candidates], hits[self._rerank_candidates : top_k]
-        rerank = self._reranker.rerank
+        read, unread = hits[: self.rerank_candidates], hits[self.rerank_candidates : top_k]
+        rerank = self.reranker.rerank
         best = run_within_deadline(lambda: rerank(query, read, top_k), "reranking")
         lowest = min((hit.score for hit in best), default=1.0)
         return [*best, *(replace(hit, score=hit.score * lowest) for hit in unread)]
@@ -149,8 +161,8 @@ class Retriever:
     def _search(
         self, queries: Sequence[str], wanted: int, threshold: float, filters: Filter | None
     ) -> list[list[Hit]]:
-        depth = max(self._candidates, wanted)
-        if self._hybrid is not None and self._alpha != 1.0:
+        depth = max(self.candidates, wanted)
+        if self._hybrid is not None and self.alpha != 1.0:
             languages = self._detect(queries)
             found = self._hybrid.search_hybrid(
                 self._start_embedding(queries), queries, languages, depth, filters
@@ -160,10 +172,10 @@ class Retriever:
                 for candidates, language in zip(found, languages, strict=True)
             ]
         else:
-            found = self._store.search(self._embedder.embed_queries(queries), depth, filters)
+            found = self.store.search(self.embedder.embed_queries(queries), depth, filters)
             best = [_best(candidates, wanted, threshold) for candidates in found]
         ids = list(dict.fromkeys(candidate.chunk_id for row in best for _, candidate in row))
-        chunks = {chunk.id: chunk for chunk in self._store.fetch_chunks(ids)} if ids else {}
+        chunks = {chunk.id: chunk for chunk in self.store.fetch_chunks(ids)} if ids else {}
         # Chunks may be deleted between the search and the reading.
         return [
             [
@@ -174,25 +186,21 @@ class Retriever:
             for row in best
         ]
 
-    def _start_embedding(self, queries: Sequence[str]) -> Matrix | PendingVectors:
-        """Start embedding the queries, in parallel to the keyword search if possible."""
-        if self._background is not None:
-            return self._background.start_queries(queries)
-        return self._embedder.embed_queries(queries)
-
     def _detect(self, queries: Sequence[str]) -> list[str]:
-        if self._language is not None:
-            return [self._language] * len(queries)
-        held = self._languages() if callable(self._languages) else self._languages
+        if self.language is not None:
+            return [self.language] * len(queries)
+        held = self.languages() if callable(self.languages) else self.languages
         return [detect(query, held) for query in queries]
 
     def _share(self, language: str) -> float:
-        if self._alpha is not None:
-            return self._alpha
+        if self.alpha is not None:
+            return self.alpha
         if language not in self._shares:
-            measured = needs_sample(self._embedder, language)
+            # The sample is read only if ``dense_share`` uses it.
+            has_counter = isinstance(self.embedder, TokenCounter)
+            measured = has_counter and not _is_listed(self.embedder, language)
             sample = self._sample(language) if measured else []
-            share = dense_share(self._embedder, language, sample)
+            share = dense_share(self.embedder, language, sample)
             if measured and not sample:
                 return share  # Not kept: the collection may hold such text later.
             self._shares[language] = share
@@ -200,7 +208,7 @@ class Retriever:
 
     def _sample(self, language: str) -> list[str]:
         condition = None if language in ("", UNKNOWN) else Comparison("language", "==", language)
-        batch: list[tuple[Chunk, Matrix]] = next(self._store.scroll(condition, _SAMPLE), [])
+        batch: list[tuple[Chunk, Matrix]] = next(self.store.scroll(condition, _SAMPLE), [])
         return [chunk.text for chunk, _ in batch]
 
 
@@ -222,3 +230,49 @@ def _best(
         if candidates[i].dense_score >= threshold:
             best.append((float(scores[i]), candidates[i]))
     return best
+
+
+def fuse(
+    dense: NDArray[np.float64], lexical: NDArray[np.float64], alpha: float
+) -> NDArray[np.float64]:
+    """Return the fused scores [n], 0..1, of one query's candidates.
+
+    Dense scores are scaled from 0 (worst) to 1 (best). BM25 is 0 for a text that shares no term,
+    so it is only divided by the best.
+
+    Args:
+        dense: Dense score of every candidate [n], including those of the keyword search.
+        lexical: BM25 score of every candidate [n], 0 where no term is shared.
+        alpha: The dense share, 0..1; 1 is used if no candidate shares a term.
+    """
+    if not dense.size:
+        return dense
+    low, high = float(dense.min()), float(dense.max())
+    similar = (dense - low) / (high - low) if high > low else np.ones_like(dense)
+    best = float(lexical.max())
+    return alpha * similar + (1.0 - alpha) * (lexical / best) if best > 0.0 else similar
+
+
+def dense_share(embedder: Embedder, language: str, sample: Sequence[str]) -> float:
+    """Return the dense share for an embedder and the language of a question (ISO 639-1, ``und``).
+
+    The model's own list of languages decides. Without one, few tokens for the sample, texts of the
+    collection in that language, show that the tokenizer was made for it. Many tokens show nothing
+    (some good Chinese models tokenize by character), so the lowest share needs the list.
+    """
+    if _is_listed(embedder, language):
+        return KNOWN_LANGUAGE if language in embedder.languages else UNKNOWN_LANGUAGE
+    if isinstance(embedder, TokenCounter) and _is_fluent(embedder, sample):
+        return KNOWN_LANGUAGE
+    return UNCERTAIN_LANGUAGE
+
+
+def _is_listed(embedder: Embedder, language: str) -> bool:
+    """Return True if the model's list of languages decides for a language."""
+    listed = embedder.languages
+    return language not in ("", UNKNOWN) and bool(listed) and not _ANY.intersection(listed)
+
+
+def _is_fluent(counter: TokenCounter, sample: Sequence[str]) -> bool:
+    size = sum(len(text.encode()) for text in sample)
+    return size > 0 and size >= FLUENT_BYTES_PER_TOKEN * sum(counter.count_tokens(sample))

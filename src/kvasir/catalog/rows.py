@@ -1,14 +1,15 @@
-"""Converts rows of the catalog's tables to records, and back."""
+"""Converts rows of the catalog's tables to records; inserts those of a version, copies all."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, insert, literal, select
 
+from kvasir.catalog.tables import chunks, collections, sources, texts, versions
 from kvasir.core.ledger import (
     ChunkRecord,
     CollectionRecord,
@@ -18,11 +19,13 @@ from kvasir.core.ledger import (
     VersionStatus,
     passage_hash,
 )
+from kvasir.core.types import document_id
 
+_KEPT = (VersionStatus.LIVE, VersionStatus.FAILED)
+"""Copied versions; a document has at most one of each. The others are unfinished work."""
 
-def now() -> datetime:
-    """Return the time as the tables store it: in UTC, without a zone."""
-    return datetime.now(UTC).replace(tzinfo=None)
+_old, _new = sources.alias("old"), sources.alias("new")
+_old_version, _new_version = versions.alias("old_version"), versions.alias("new_version")
 
 
 def collection_record(row: Row[Any]) -> CollectionRecord:
@@ -80,7 +83,7 @@ def chunk_record(row: Row[Any]) -> ChunkRecord:
 
 
 def version_row(source_id: int, state: SourceState, status: VersionStatus) -> dict[str, Any]:
-    """Return a row of ``versions`` for a source, without a document."""
+    """Return a row of ``versions`` for a source; columns of the document have their defaults."""
     return {
         "source_id": source_id,
         "status": status,
@@ -89,20 +92,27 @@ def version_row(source_id: int, state: SourceState, status: VersionStatus) -> di
         "size": state.size,
         "modified": state.modified,
         "settings_hash": state.settings_hash,
-        "title": "",
-        "language": "",
-        "chunk_count": 0,
-        "own": {},
-        "given": {},
-        "metadata": {},
-        "metadata_applied": True,
-        "recorded": now(),
     }
 
 
-def chunk_rows(version_id: int, draft: VersionDraft) -> list[dict[str, Any]]:
-    """Return the rows of ``chunks`` of a version."""
-    return [
+def insert_version(
+    connection: Connection, collection_id: int, draft: VersionDraft, writer: str
+) -> None:
+    """Insert a pending version with its text and chunks, and its source if it is new."""
+    source_id = find_source(connection, collection_id, draft.state.uri)
+    row = version_row(source_id, draft.state, VersionStatus.PENDING) | {
+        "title": draft.document.title,
+        "language": draft.language,
+        "chunk_count": len(draft.chunks),
+        "own": dict(draft.document.metadata),
+        "given": dict(draft.given),
+        "metadata": draft.metadata,
+        "writer_id": writer,
+    }
+    version_id = _insert(connection, versions, row)
+    compressed = zlib.compress(draft.document.text.encode("utf-8", "surrogatepass"), level=6)
+    connection.execute(insert(texts), {"version_id": version_id, "compressed": compressed})
+    chunk_rows = [
         {
             "version_id": version_id,
             "position": position,
@@ -115,13 +125,70 @@ def chunk_rows(version_id: int, draft: VersionDraft) -> list[dict[str, Any]]:
         }
         for position, chunk in enumerate(draft.chunks)
     ]
+    if chunk_rows:
+        connection.execute(insert(chunks), chunk_rows)
 
 
-def compress(text: str) -> bytes:
-    """Return a text compressed for ``texts``."""
-    return zlib.compress(text.encode("utf-8", "surrogatepass"), level=6)
+def find_source(connection: Connection, collection_id: int, uri: str) -> int:
+    """Return the id of a source; insert it if it is new."""
+    identity = {"collection_id": collection_id, "document_id": document_id(uri)}
+    found = connection.execute(select(sources.c.id).filter_by(**identity)).scalar_one_or_none()
+    if found is not None:
+        return int(found)
+    return _insert(connection, sources, {**identity, "uri": uri})
+
+
+def _insert(connection: Connection, table: Table, row: Mapping[str, Any]) -> int:
+    made: Any = connection.execute(insert(table).values(**row)).inserted_primary_key
+    return int(made[0])
 
 
 def expand(compressed: bytes) -> str:
-    """Return the text of ``compress``'s result."""
+    """Return the text of a row of ``texts``."""
     return zlib.decompress(compressed).decode("utf-8", "surrogatepass")
+
+
+def copy_records(connection: Connection, collection_id: int, name: str) -> None:
+    """Copy all rows of a collection to a new name, within a writing transaction.
+
+    A copy in another store needs its own records only if it has another name, because the catalog
+    does not record where the store is.
+    """
+    renamed = select(*_columns(collections, id=None, name=literal(name)))
+    _fill(connection, collections, renamed.where(collections.c.id == collection_id))
+    copied = connection.execute(select(collections.c.id).filter_by(name=name)).scalar_one()
+    moved = select(*_columns(_old, id=None, collection_id=literal(copied)))
+    _fill(connection, sources, moved.where(_old.c.collection_id == collection_id))
+    both = (_new.c.document_id == _old.c.document_id) & (_new.c.collection_id == copied)
+    _fill(
+        connection,
+        versions,
+        select(*_columns(_old_version, id=None, source_id=_new.c.id, writer_id=None))
+        .join(_old, _old.c.id == _old_version.c.source_id)
+        .join(_new, both)
+        .where(_old.c.collection_id == collection_id, _old_version.c.status.in_(_KEPT)),
+    )
+    same = (_new_version.c.source_id == _new.c.id) & (
+        _new_version.c.status == _old_version.c.status
+    )
+    for table in (texts, chunks):
+        _fill(
+            connection,
+            table,
+            select(*_columns(table, version_id=_new_version.c.id))
+            .join(_old_version, _old_version.c.id == table.c.version_id)
+            .join(_old, _old.c.id == _old_version.c.source_id)
+            .join(_new, both)
+            .join(_new_version, same)
+            .where(_old.c.collection_id == collection_id),
+        )
+
+
+def _columns(table: Any, **instead: ColumnElement[Any] | None) -> list[ColumnElement[Any]]:
+    """Return a table's columns, some replaced; None leaves a column out."""
+    chosen = {column.key: instead.get(column.key, column) for column in table.c}
+    return [column.label(name) for name, column in chosen.items() if column is not None]
+
+
+def _fill(connection: Connection, table: Table, rows: Select[Any]) -> None:
+    connection.execute(insert(table).from_select([c.name for c in rows.selected_columns], rows))

@@ -11,22 +11,20 @@ from contextlib import contextmanager
 from itertools import groupby, islice
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from kvasir.catalog import languages, writers
-from kvasir.catalog.copying import copy_records
-from kvasir.catalog.inserting import find_source, insert_version
-from kvasir.catalog.queries import live, live_and_failed, live_chunks, of_collection
-from kvasir.catalog.rows import (
-    chunk_record,
-    collection_record,
-    document_record,
-    expand,
-    now,
-    version_row,
+from kvasir.catalog import rows, writers
+from kvasir.catalog.tables import (
+    chunks,
+    collections,
+    live,
+    live_chunks,
+    of_collection,
+    sources,
+    texts,
+    versions,
 )
-from kvasir.catalog.tables import chunks, collections, sources, texts, versions
 from kvasir.core.batches import batches
 from kvasir.core.errors import (
     CollectionNotFoundError,
@@ -47,6 +45,7 @@ from kvasir.core.ledger import (
 )
 from kvasir.core.types import Metadata
 from kvasir.database import open_database, reading, writing
+from kvasir.language.detect import UNKNOWN
 
 _LANGUAGES_SECONDS = 2.0
 """How long languages are cached, because every query needs them."""
@@ -55,7 +54,7 @@ _SLICE = 500
 """Values in one ``IN (...)``; databases limit the parameters of a statement."""
 
 _PAGE = 2000
-"""Chunks that are read in one transaction."""
+"""Chunks that are read in one transaction; not more, because the caller may be slow."""
 
 _LIVE, _PENDING = VersionStatus.LIVE, VersionStatus.PENDING
 _DELETED, _FAILED = VersionStatus.DELETED, VersionStatus.FAILED
@@ -65,15 +64,7 @@ class SqlCatalog:
     """The ledger of every collection in one database; safe to use from several threads."""
 
     def __init__(self, url: str) -> None:
-        """Open the database, and migrate it if needed.
-
-        Args:
-            url: An SQLAlchemy URL, such as ``sqlite:///kvasir-data/catalog.db``.
-
-        Raises:
-            StorageError: The database cannot be opened.
-            IncompatibleVersionError: A newer Kvasir made it.
-        """
+        """Open the database and migrate it if needed; URL and errors as for ``open_database``."""
         self._engine: Engine = open_database(url)
         self._languages: dict[str, tuple[float, tuple[str, ...]]] = {}
 
@@ -84,39 +75,28 @@ class SqlCatalog:
     # Collections
 
     def collection(self, name: str) -> CollectionRecord | None:
-        """Return a collection, or None if there is none of this name."""
-        with reading(self._engine) as connection:
-            row = connection.execute(select(collections).filter_by(name=name)).one_or_none()
-        return collection_record(row) if row else None
+        found = self._read(select(collections).filter_by(name=name))
+        return rows.collection_record(found[0]) if found else None
 
     def collections(self) -> list[CollectionRecord]:
-        """Return every collection, by name."""
-        with reading(self._engine) as connection:
-            rows = connection.execute(select(collections).order_by(collections.c.name)).all()
-        return [collection_record(row) for row in rows]
+        found = self._read(select(collections).order_by(collections.c.name))
+        return [rows.collection_record(row) for row in found]
 
     def create_collection(
         self, name: str, *, embedder: str, dimension: int, fingerprint: str
     ) -> CollectionRecord:
-        """Make a collection; raise NameTakenError if the name is taken."""
-        row = {
-            "name": name,
-            "embedder": embedder,
-            "dimension": dimension,
-            "fingerprint": fingerprint,
-            "languages": [],
-            "created": now(),
-        }
+        new = insert(collections).values(
+            name=name, embedder=embedder, dimension=dimension, fingerprint=fingerprint
+        )
         try:
             with writing(self._engine) as connection:
-                connection.execute(insert(collections), row)
+                connection.execute(new)
                 made = _collection(connection, name)
         except IntegrityError as error:
             raise NameTakenError(name, "") from error
-        return collection_record(made)
+        return rows.collection_record(made)
 
     def delete_collection(self, name: str, writer: str | None = None) -> None:
-        """Delete a collection with all its records; an unknown name is no error."""
         query = select(collections).filter_by(name=name).with_for_update()
         with writing(self._engine) as connection:
             row = connection.execute(query).one_or_none()
@@ -130,12 +110,10 @@ class SqlCatalog:
         self._languages.pop(name, None)
 
     def copy_collection(self, name: str, to: str) -> None:
-        """Copy a collection's records to a new name."""
         with writing(self._engine) as connection:
-            copy_records(connection, _collection(connection, name).id, to)
+            rows.copy_records(connection, _collection(connection, name).id, to)
 
     def languages(self, collection: str) -> tuple[str, ...]:
-        """Return the languages of a collection's documents; cached for two seconds."""
         read, found = self._languages.get(collection, (-_LANGUAGES_SECONDS, ()))
         if time.monotonic() - read >= _LANGUAGES_SECONDS:
             record = self.collection(collection)
@@ -144,7 +122,6 @@ class SqlCatalog:
         return found
 
     def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
-        """Keep the fitted parameters of the decision to refuse, or delete them."""
         kept = dict(calibration) if calibration is not None else None
         with writing(self._engine) as connection:
             row = _collection(connection, collection)
@@ -153,94 +130,68 @@ class SqlCatalog:
     # Reading
 
     def document(self, collection: str, document_id: str) -> DocumentRecord | None:
-        """Return a document, or None if it is unknown."""
-        query = live_and_failed(collection).where(sources.c.document_id == document_id)
-        with reading(self._engine) as connection:
-            rows = connection.execute(query).all()
-        return document_record(rows) if rows else None
+        query = _live_and_failed(collection).where(sources.c.document_id == document_id)
+        found = self._read(query)
+        return rows.document_record(found) if found else None
 
     def documents(
         self, collection: str, *, prefix: str = "", after: str = "", limit: int | None = None
     ) -> Iterator[DocumentRecord]:
-        """Yield documents, ordered by source URI; see ``Catalog.documents``."""
         # Not LIKE, because SQLite's ignores case. The length is compared as well, because MariaDB
         # ignores spaces at the end of a text.
         length = func.char_length(sources.c.uri)
         begins = (func.substr(sources.c.uri, 1, len(prefix)) == prefix) & (length >= len(prefix))
-        query = (
-            live_and_failed(collection).where(begins).order_by(sources.c.uri, length, sources.c.id)
-        )
+        query = _live_and_failed(collection).where(begins)
         if after:
             query = query.where(sources.c.uri > after)
-        with reading(self._engine) as connection:
-            rows = connection.execute(query).all()
-        for _, group in islice(groupby(rows, key=lambda row: row.source_id), limit):
-            yield document_record(list(group))
+        query = query.order_by(sources.c.uri, length, sources.c.id)
+        # A document has at most two rows: its live and its failed version.
+        found = self._read(query.limit(None if limit is None else 2 * limit))
+        for _, group in islice(groupby(found, key=lambda row: row.source_id), limit):
+            yield rows.document_record(list(group))
 
     def text(self, collection: str, document_id: str) -> str | None:
-        """Return the text of the live version, or None."""
         version = self.live_version(collection, document_id)
         return version.text if version else None
 
     def live_version(self, collection: str, document_id: str) -> DocumentVersion | None:
-        """Return the text and content hash of the live version, or None."""
         query = (
             live(collection, texts.c.compressed, versions.c.content_hash)
             .join(texts, texts.c.version_id == versions.c.id)
             .where(sources.c.document_id == document_id)
         )
-        with reading(self._engine) as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else DocumentVersion(expand(row.compressed), row.content_hash)
+        row = next(iter(self._read(query)), None)
+        return row and DocumentVersion(rows.expand(row.compressed), row.content_hash)
 
     def chunks(self, collection: str, document_id: str) -> list[ChunkRecord]:
-        """Return the chunks of the live version, in order."""
         query = live_chunks(collection).where(sources.c.document_id == document_id)
-        with reading(self._engine) as connection:
-            rows = connection.execute(query.order_by(chunks.c.position)).all()
-        return [chunk_record(row) for row in rows]
+        return [rows.chunk_record(row) for row in self._read(query.order_by(chunks.c.position))]
 
     def chunk_count(self, collection: str) -> int:
-        """Return the number of chunks of all live versions."""
-        query = live(collection, func.sum(versions.c.chunk_count))
-        with reading(self._engine) as connection:
-            return int(connection.execute(query).scalar() or 0)
+        return self._number(live(collection, func.sum(versions.c.chunk_count)))
 
     def every_chunk(self, collection: str) -> Iterator[ChunkRecord]:
-        """Yield the chunks of all live versions, one transaction a page: the caller may be slow."""
-        order = (chunks.c.version_id, chunks.c.position)
-        page = live_chunks(collection).order_by(*order).limit(_PAGE)
-        rows: Sequence[Any] = ()
-        while not rows or len(rows) == _PAGE:
-            after = page
-            if rows:
-                last = rows[-1]
-                later = (order[0] == last.version_id) & (order[1] > last.position)
-                after = page.where((order[0] > last.version_id) | later)
-            with reading(self._engine) as connection:
-                rows = connection.execute(after).all()
-            if not rows:
-                return
-            yield from map(chunk_record, rows)
+        version, position = chunks.c.version_id, chunks.c.position
+        query = page = live_chunks(collection).order_by(version, position).limit(_PAGE)
+        while found := self._read(query):
+            yield from map(rows.chunk_record, found)
+            last = found[-1]
+            later = (version == last.version_id) & (position > last.position)
+            query = page.where((version > last.version_id) | later)
 
     def unfinished(self, collection: str) -> int:
-        """Return the number of versions that are half-written or half-deleted."""
-        query = of_collection(collection, func.count()).where(
-            versions.c.status.in_([_PENDING, _DELETED])
-        )
-        with reading(self._engine) as connection:
-            return int(connection.execute(query).scalar() or 0)
+        unfinished = versions.c.status.in_([_PENDING, _DELETED])
+        return self._number(of_collection(collection, func.count()).where(unfinished))
 
     def reusable(self, collection: str, passage_hashes: Collection[str]) -> Mapping[str, str]:
-        """Return the id of a live chunk by passage hash, for those passages that have one."""
         found: dict[str, str] = {}
         query = live(collection, chunks.c.passage_hash, chunks.c.chunk_id).join(
             chunks, chunks.c.version_id == versions.c.id
         )
         with reading(self._engine) as connection:
             for part in batches(sorted(passage_hashes), _SLICE):
-                rows = connection.execute(query.where(chunks.c.passage_hash.in_(part)))
-                found.update((row.passage_hash, row.chunk_id) for row in rows)
+                chosen = connection.execute(query.where(chunks.c.passage_hash.in_(part)))
+                found.update((row.passage_hash, row.chunk_id) for row in chosen)
         return found
 
     # Writers
@@ -248,26 +199,29 @@ class SqlCatalog:
     def start_writer(
         self, collection: str, *, lease_seconds: float, exclusive: bool = False
     ) -> str:
-        """Begin a writer's lease and return the writer's id."""
         with writing(self._engine) as connection:
             row = _collection(connection, collection, lock=True)
             return writers.start(connection, row, lease_seconds=lease_seconds, exclusive=exclusive)
 
     def renew_writer(self, writer: str) -> bool:
-        """Prolong a lease; False if it was taken or the collection was deleted."""
         with writing(self._engine) as connection:
             return writers.renew(connection, writer)
 
     def end_writer(self, writer: str) -> None:
-        """End a lease; other writers may take over the unfinished versions."""
         with writing(self._engine) as connection:
             writers.end(connection, writer)
 
     def other_writers(self, collection: str, writer: str | None = None) -> list[str]:
-        """Return descriptions of the other writers whose lease has not ended."""
         with reading(self._engine) as connection:
             row = _collection(connection, collection)
             return [writers.describe(each) for each in writers.active(connection, row.id, writer)]
+
+    def _read(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        with reading(self._engine) as connection:
+            return connection.execute(query).all()
+
+    def _number(self, query: Select[Any]) -> int:
+        return int(self._read(query)[0][0] or 0)
 
     @contextmanager
     def _writing_as(self, writer: str, collection: str) -> Iterator[tuple[Connection, Any]]:
@@ -280,15 +234,14 @@ class SqlCatalog:
     # Publishing
 
     def begin(self, collection: str, drafts: Sequence[VersionDraft], writer: str) -> None:
-        """Record versions as pending, with all their chunks."""
         with self._writing_as(writer, collection) as (connection, row):
             writers.claim(connection, row, [draft.document.id for draft in drafts], writer)
             for draft in drafts:
-                insert_version(connection, row.id, draft, writer)
+                rows.insert_version(connection, row.id, draft, writer)
 
     def publish(self, collection: str, document_ids: Sequence[str], writer: str) -> None:
-        """Make the writer's pending versions live and mark those they replace as deleted."""
-        with self._writing_as(writer, collection) as (connection, _):
+        languages: set[str] = set()
+        with self._writing_as(writer, collection) as (connection, row):
             for part in batches(document_ids, _SLICE):
                 pending = of_collection(collection, versions.c.source_id).where(
                     versions.c.status == _PENDING,
@@ -311,17 +264,15 @@ class SqlCatalog:
                     update(versions).where(mine, versions.c.status == _PENDING).values(status=_LIVE)
                 )
                 published = select(versions.c.language).where(mine, versions.c.status == _LIVE)
-                found = connection.execute(published.distinct()).scalars().all()
-                languages.add(connection, collection, found)
+                languages.update(connection.execute(published.distinct()).scalars())
+            _store_languages(connection, row, {*row.languages, *languages} - {"", UNKNOWN})
         self._languages.pop(collection, None)
 
     def discard_pending(self, collection: str, writer: str) -> int:
-        """Mark pending versions of the writer and of ended writers as deleted."""
         with self._writing_as(writer, collection) as (connection, row):
             return writers.take_over(connection, row.id, writer)
 
     def mark_deleted(self, collection: str, document_ids: Sequence[str], writer: str) -> None:
-        """Mark every version of documents as deleted; unknown ids are no error."""
         with self._writing_as(writer, collection) as (connection, row):
             writers.claim(connection, row, document_ids, writer)
             for part in batches(document_ids, _SLICE):
@@ -331,55 +282,56 @@ class SqlCatalog:
                 _update_versions(connection, ids, status=_DELETED, writer_id=writer)
 
     def stale_chunks(self, collection: str, writer: str) -> list[str]:
-        """Return the chunk ids of the writer's deleted versions that no other version has."""
         deleted = _deleted_by(collection, writer, versions.c.source_id)
         stale: list[str] = []
         with reading(self._engine) as connection:
             for source_id in sorted(set(connection.execute(deleted).scalars())):
-                rows = connection.execute(
+                found = connection.execute(
                     select(versions.c.status, chunks.c.chunk_id)
                     .join(chunks, chunks.c.version_id == versions.c.id)
                     .where(versions.c.source_id == source_id)
                 ).all()
-                kept = {row.chunk_id for row in rows if row.status != _DELETED}
-                gone = {row.chunk_id for row in rows if row.status == _DELETED}
+                kept = {row.chunk_id for row in found if row.status != _DELETED}
+                gone = {row.chunk_id for row in found if row.status == _DELETED}
                 stale.extend(sorted(gone - kept))
         return stale
 
     def purge(self, collection: str, writer: str) -> None:
-        """Delete the records of the writer's deleted versions, and sources without any version."""
         columns = (versions.c.id, versions.c.source_id, versions.c.language)
-        with self._writing_as(writer, collection) as (connection, _):
-            rows = connection.execute(_deleted_by(collection, writer, *columns)).all()
-            for part in batches(rows, _SLICE):
-                ids = [row.id for row in part]
+        with self._writing_as(writer, collection) as (connection, row):
+            gone = connection.execute(_deleted_by(collection, writer, *columns)).all()
+            for part in batches(gone, _SLICE):
+                ids = [each.id for each in part]
                 connection.execute(delete(versions).where(versions.c.id.in_(ids)))
-                bare = sources.c.id.in_({row.source_id for row in part}) & ~(
+                bare = sources.c.id.in_({each.source_id for each in part}) & ~(
                     select(versions.c.id).where(versions.c.source_id == sources.c.id).exists()
                 )
                 connection.execute(delete(sources).where(bare))
-            languages.drop_unused(connection, collection, {row.language for row in rows})
+            query = live(collection, versions.c.id).limit(1)
+            unused = {
+                language
+                for language in {each.language for each in gone} & {*row.languages}
+                if not connection.execute(query.where(versions.c.language == language)).first()
+            }
+            _store_languages(connection, row, {*row.languages} - unused)
         self._languages.pop(collection, None)
 
     def fail(self, collection: str, state: SourceState, reason: str, message: str) -> None:
-        """Record that a source could not be read; a live version stays as it is."""
         with writing(self._engine) as connection:
             collection_id = _collection(connection, collection, lock=True).id
-            source_id = find_source(connection, collection_id, state.uri)
+            source_id = rows.find_source(connection, collection_id, state.uri)
             connection.execute(
                 delete(versions).where(
                     versions.c.source_id == source_id, versions.c.status == _FAILED
                 )
             )
-            row = version_row(source_id, state, _FAILED)
-            connection.execute(
-                insert(versions), {**row, "error_reason": reason, "error_message": message}
-            )
+            failed = rows.version_row(source_id, state, _FAILED)
+            failed |= {"error_reason": reason, "error_message": message}
+            connection.execute(insert(versions), failed)
 
     # Metadata
 
     def set_metadata(self, collection: str, given: Mapping[str, Metadata], writer: str) -> None:
-        """Replace the metadata given for live documents, by id; the store's is then outdated."""
         columns = (versions.c.id, versions.c.own, versions.c.title, versions.c.language)
         query = live(collection, *columns, sources.c.uri)
         with self._writing_as(writer, collection) as (connection, claimed):
@@ -392,16 +344,12 @@ class SqlCatalog:
                     row.own, wanted, source_uri=row.uri, title=row.title, language=row.language
                 )
                 values = {"given": dict(wanted), "metadata": merged, "metadata_applied": False}
-                connection.execute(
-                    update(versions)
-                    .where(versions.c.id == row.id)
-                    .values({**values, "writer_id": writer})
-                )
+                changed = update(versions).where(versions.c.id == row.id)
+                connection.execute(changed.values({**values, "writer_id": writer}))
 
     def pending_metadata_updates(
         self, collection: str, writer: str | None = None
     ) -> list[MetadataUpdate]:
-        """Return the updates that the store may not have yet; all, or those of a writer."""
         query = live(collection, sources.c.document_id, versions.c.id, versions.c.metadata)
         query = query.where(~versions.c.metadata_applied)
         if writer is not None:
@@ -418,7 +366,6 @@ class SqlCatalog:
     def mark_metadata_applied(
         self, collection: str, document_ids: Sequence[str], writer: str
     ) -> None:
-        """Record that the store has the writer's metadata updates of these documents."""
         with self._writing_as(writer, collection) as (connection, _):
             for part in batches(document_ids, _SLICE):
                 ids = live(collection, versions.c.id).where(
@@ -436,9 +383,23 @@ def _collection(connection: Connection, name: str, *, lock: bool = False) -> Any
     return row
 
 
+def _store_languages(connection: Connection, row: Any, languages: set[str]) -> None:
+    """Store them with the collection: reading them from its versions would slow every query."""
+    if languages != {*row.languages}:
+        changed = update(collections).filter_by(id=row.id).values(languages=sorted(languages))
+        connection.execute(changed)
+
+
 def _update_versions(connection: Connection, ids: Select[Any], **values: Any) -> None:
     chosen = versions.c.id.in_(list(connection.execute(ids).scalars()))
     connection.execute(update(versions).where(chosen).values(**values))
+
+
+def _live_and_failed(collection: str) -> Select[Any]:
+    """Select the versions for ``rows.document_record``."""
+    return of_collection(collection, versions, sources.c.document_id, sources.c.uri).where(
+        versions.c.status.in_([_LIVE, _FAILED])
+    )
 
 
 def _deleted_by(collection: str, writer: str, *columns: Any) -> Select[Any]:

@@ -1,119 +1,136 @@
-"""The catalog's tables.
+"""The catalog's tables, and the queries that several parts of it use.
 
     collections 1-n sources 1-n versions 1-n chunks
                                 versions 1-1 texts
     collections 1-n writers
 
-Times are in UTC without a zone, because SQLite has no zones.
+Times are in UTC without a zone, because SQLite has no zones. A change here needs a migration in
+``kvasir.database.migrations``; a test compares the two.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    JSON,
-    Boolean,
-    Column,
-    DateTime,
-    ForeignKey,
-    Index,
-    Integer,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+from datetime import UTC, datetime
+from typing import Any
 
+import sqlalchemy as sa
+
+from kvasir.core.ledger import VersionStatus
+from kvasir.database.dialects import big_integer, double, exact, large_binary, long_text
 from kvasir.database.metadata import metadata
-from kvasir.database.types import big_integer, double, exact, large_binary, long_text
 
-collections = Table(
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+collections = sa.Table(
     "collections",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("name", exact(64), nullable=False, unique=True),
-    Column("embedder", long_text(String(255)), nullable=False),
-    Column("dimension", Integer, nullable=False),
-    Column("fingerprint", long_text(String(255)), nullable=False),
-    Column("languages", JSON, nullable=False),
-    Column("calibration", JSON),
-    Column("created", DateTime, nullable=False),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", exact(64), nullable=False, unique=True),
+    sa.Column("embedder", long_text(sa.String(255)), nullable=False),
+    sa.Column("dimension", sa.Integer, nullable=False),
+    sa.Column("fingerprint", long_text(sa.String(255)), nullable=False),
+    sa.Column("languages", sa.JSON, nullable=False, default=list),
+    sa.Column("calibration", sa.JSON),
+    sa.Column("created", sa.DateTime, nullable=False, default=_now),
 )
 
-sources = Table(
+sources = sa.Table(
     "sources",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column(
-        "collection_id",
-        ForeignKey("collections.id", ondelete="CASCADE"),
-        nullable=False,
-        index=True,
-    ),
-    Column("document_id", String(36), nullable=False),
-    Column("uri", long_text(String(4096)), nullable=False),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("collection_id", sa.ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("document_id", sa.String(36), nullable=False),
+    sa.Column("uri", long_text(sa.String(4096)), nullable=False),
     # The identity is the hash of the URI, not the URI: indexes on long texts are limited.
-    UniqueConstraint("collection_id", "document_id"),
+    sa.UniqueConstraint("collection_id", "document_id"),
+    sa.Index(None, "collection_id"),
 )
 
-versions = Table(
+versions = sa.Table(
     "versions",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("source_id", ForeignKey("sources.id", ondelete="CASCADE"), nullable=False),
-    Column("status", String(8), nullable=False),
-    Column("media_type", long_text(String(255)), nullable=False),
-    Column("content_hash", String(64), nullable=False),
-    Column("size", big_integer(), nullable=False),
-    Column("modified", double()),
-    Column("recipe", String(64), key="settings_hash", nullable=False),
-    Column("title", long_text(Text()), nullable=False),
-    Column("language", String(16), nullable=False),
-    Column("chunk_count", Integer, nullable=False),
-    Column("own", JSON, nullable=False),
-    Column("given", JSON, nullable=False),
-    Column("metadata", JSON, nullable=False),
-    Column("stamped", Boolean, key="metadata_applied", nullable=False),
-    Column("error_reason", String(32)),
-    Column("error_message", long_text(Text())),
-    Column("recorded", DateTime, nullable=False),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("source_id", sa.ForeignKey("sources.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("status", sa.String(8), nullable=False),
+    sa.Column("media_type", long_text(sa.String(255)), nullable=False),
+    sa.Column("content_hash", sa.String(64), nullable=False),
+    sa.Column("size", big_integer(), nullable=False),
+    sa.Column("modified", double()),
+    sa.Column("recipe", sa.String(64), key="settings_hash", nullable=False),
+    sa.Column("title", long_text(sa.Text()), nullable=False, default=""),
+    sa.Column("language", sa.String(16), nullable=False, default=""),
+    sa.Column("chunk_count", sa.Integer, nullable=False, default=0),
+    sa.Column("own", sa.JSON, nullable=False, default=dict),
+    sa.Column("given", sa.JSON, nullable=False, default=dict),
+    sa.Column("metadata", sa.JSON, nullable=False, default=dict),
+    sa.Column("stamped", sa.Boolean, key="metadata_applied", nullable=False, default=True),
+    sa.Column("error_reason", sa.String(32)),
+    sa.Column("error_message", long_text(sa.Text())),
+    sa.Column("recorded", sa.DateTime, nullable=False, default=_now),
     # The owner of an unfinished version. No foreign key: a writer's row is deleted before it.
-    Column("writer_id", exact(36)),
-    Index(None, "source_id", "status"),
-    Index(None, "status"),
+    sa.Column("writer_id", exact(36)),
+    sa.Index(None, "source_id", "status"),
+    sa.Index(None, "status"),
 )
 
-texts = Table(
+texts = sa.Table(
     "texts",
     metadata,
-    Column("version_id", ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True),
-    Column("compressed", large_binary(), nullable=False),
+    sa.Column("version_id", sa.ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("compressed", large_binary(), nullable=False),
 )
 
-chunks = Table(
+chunks = sa.Table(
     "chunks",
     metadata,
-    Column("version_id", ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("chunk_id", String(36), nullable=False),
-    Column("passage_hash", String(32), nullable=False, index=True),
-    Column("start", Integer, nullable=False),
-    Column("end", Integer, nullable=False),
-    Column("page", Integer),
-    Column("headings", JSON, nullable=False),
+    sa.Column("version_id", sa.ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("chunk_id", sa.String(36), nullable=False),
+    sa.Column("passage_hash", sa.String(32), nullable=False, index=True),
+    sa.Column("start", sa.Integer, nullable=False),
+    sa.Column("end", sa.Integer, nullable=False),
+    sa.Column("page", sa.Integer),
+    sa.Column("headings", sa.JSON, nullable=False),
 )
 
-writers = Table(
+writers = sa.Table(
     "writers",
     metadata,
-    Column("id", exact(36), primary_key=True),
-    Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
-    Column("exclusive", Boolean, nullable=False),
+    sa.Column("id", exact(36), primary_key=True),
+    sa.Column("collection_id", sa.ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("exclusive", sa.Boolean, nullable=False),
     # Seconds since 1970 by the database's clock.
-    Column("heartbeat", double(), nullable=False),
-    Column("lease_seconds", double(), nullable=False),
-    Column("host", String(255), nullable=False),
+    sa.Column("heartbeat", double(), nullable=False),
+    sa.Column("lease_seconds", double(), nullable=False),
+    sa.Column("host", sa.String(255), nullable=False),
     # The machine's boot id and process namespace; empty if unknown.
-    Column("machine", String(255), nullable=False),
-    Column("pid", big_integer(), nullable=False),
-    Column("process_start", String(32), nullable=False),
+    sa.Column("machine", sa.String(255), nullable=False),
+    sa.Column("pid", big_integer(), nullable=False),
+    sa.Column("process_start", sa.String(32), nullable=False),
 )
+
+
+def of_collection(collection: str, *columns: Any) -> sa.Select[Any]:
+    """Select from all versions of a collection."""
+    return (
+        sa.select(*columns)
+        .select_from(versions)
+        .join(sources, sources.c.id == versions.c.source_id)
+        .join(collections, collections.c.id == sources.c.collection_id)
+        .where(collections.c.name == collection)
+    )
+
+
+def live(collection: str, *columns: Any) -> sa.Select[Any]:
+    """Select from the live versions."""
+    return of_collection(collection, *columns).where(versions.c.status == VersionStatus.LIVE)
+
+
+def live_chunks(collection: str) -> sa.Select[Any]:
+    """Select the chunks of the live versions, each with its document's id."""
+    return live(collection, chunks, sources.c.document_id).join(
+        chunks, chunks.c.version_id == versions.c.id
+    )

@@ -14,24 +14,16 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, and_, delete, insert, not_, or_, select, update
+from sqlalchemy import Connection, Select, delete, insert, or_, select, update
 
 from kvasir.catalog.tables import sources, versions, writers
 from kvasir.core.batches import batches
 from kvasir.core.errors import DocumentBusyError, WriterConflictError
 from kvasir.core.ledger import VersionStatus
-from kvasir.database.clock import epoch_seconds
+from kvasir.database.dialects import epoch_seconds
 
 _SLICE = 500
 _PENDING, _LIVE = VersionStatus.PENDING, VersionStatus.LIVE
-
-IN_FLIGHT = or_(
-    versions.c.status.in_([_PENDING, VersionStatus.DELETED]),
-    and_(versions.c.status == _LIVE, not_(versions.c.metadata_applied)),
-)
-"""Versions that a writer has not finished."""
-
-_WITHOUT_WRITER = ~select(writers.c.id).where(writers.c.id == versions.c.writer_id).exists()
 
 
 def start(connection: Connection, collection: Any, *, lease_seconds: float, exclusive: bool) -> str:
@@ -94,9 +86,8 @@ def take_over(connection: Connection, collection_id: int, writer: str) -> int:
     connection.execute(
         delete(writers).where(writers.c.collection_id == collection_id, writers.c.id.not_in(kept))
     )
-    mine = _in_collection(collection_id) & or_(versions.c.writer_id == writer, _WITHOUT_WRITER)
-    columns = (versions.c.id, versions.c.source_id, versions.c.status)
-    rows = connection.execute(select(*columns).where(mine, IN_FLIGHT)).all()
+    mine = or_(writers.c.id == writer, writers.c.id.is_(None))
+    rows = connection.execute(_in_flight(collection_id).where(mine)).all()
     pending = [row for row in rows if row.status == _PENDING]
     _discard(connection, rows, writer)
     for part in batches(pending, _SLICE):
@@ -115,17 +106,11 @@ def claim(connection: Connection, collection: Any, document_ids: Any, writer: st
     Raises:
         DocumentBusyError: Another writer has versions of one of them in progress.
     """
-    owner = writers.c.id.label("owner")
-    query = (
-        select(versions.c.id, versions.c.status, versions.c.writer_id, sources.c.uri, owner)
-        .join(sources, sources.c.id == versions.c.source_id)
-        .outerjoin(writers, writers.c.id == versions.c.writer_id)
-        .where(sources.c.collection_id == collection.id, IN_FLIGHT)
-    )
+    query = _in_flight(collection.id)
     for part in batches(list(document_ids), _SLICE):
         rows = connection.execute(query.where(sources.c.document_id.in_(part))).all()
         for row in rows:
-            if row.owner is not None and row.writer_id != writer:
+            if row.owner not in (None, writer):
                 raise DocumentBusyError(
                     f"another process is writing '{row.uri}' in collection '{collection.name}': "
                     "try again when it has finished"
@@ -138,6 +123,21 @@ def describe(row: Any) -> str:
     return f"process {row.pid} on {row.host}"
 
 
+def _in_flight(collection_id: int) -> Select[Any]:
+    """Select versions that a writer has not finished; ``owner`` is None if it has ended."""
+    owner = writers.c.id.label("owner")
+    return (
+        select(versions.c.id, versions.c.source_id, versions.c.status, sources.c.uri, owner)
+        .join(sources, sources.c.id == versions.c.source_id)
+        .outerjoin(writers, writers.c.id == versions.c.writer_id)
+        .where(
+            sources.c.collection_id == collection_id,
+            versions.c.status.in_([_PENDING, VersionStatus.DELETED])
+            | ((versions.c.status == _LIVE) & ~versions.c.metadata_applied),
+        )
+    )
+
+
 def _discard(connection: Connection, rows: Any, writer: str) -> None:
     """Give versions to a writer, and mark pending ones as deleted."""
     for part in batches(rows, _SLICE):
@@ -148,11 +148,6 @@ def _discard(connection: Connection, rows: Any, writer: str) -> None:
             .where(chosen, versions.c.status == _PENDING)
             .values(status=VersionStatus.DELETED)
         )
-
-
-def _in_collection(collection_id: int) -> Any:
-    of_it = select(sources.c.id).where(sources.c.collection_id == collection_id)
-    return versions.c.source_id.in_(of_it)
 
 
 def _is_gone(row: Any) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterator
-from types import TracebackType
 from typing import Self
 
 from kvasir.core.deadline import current_deadline, until
@@ -43,7 +42,7 @@ class AnswerStream(Iterator[AnswerEvent]):
         """The whole answer; reads the rest of the stream.
 
         Raises:
-            RequestError: The stream was closed or failed before its end.
+            ClosedError: The stream was closed or failed before its end.
         """
         for _ in self:
             pass
@@ -66,10 +65,5 @@ class AnswerStream(Iterator[AnswerEvent]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -15,12 +15,9 @@ def batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
 
 
 def sized_batches(items: Iterable[tuple[T, int]], rows: int, characters: int) -> Iterator[list[T]]:
-    """Yield items in lists limited by the number of items and of characters.
+    """Yield items, each given with its number of characters, in lists of at most ``rows``.
 
-    Args:
-        items: Each with its number of characters.
-        rows: Maximum number of items in a list.
-        characters: A list ends with the item that reaches this number.
+    A list also ends with the item that reaches the number of ``characters``.
     """
     batch: list[T] = []
     size = 0

@@ -29,11 +29,7 @@ _END: ContextVar[float | None] = ContextVar("kvasir_deadline", default=None)
 
 @contextmanager
 def deadline(seconds: float | None) -> Iterator[None]:
-    """Set a deadline for the block; an earlier outer deadline stays in force.
-
-    Args:
-        seconds: From now; None sets no limit.
-    """
+    """Set a deadline for the block, in seconds from now; an earlier outer one stays in force."""
     with until(None if seconds is None else time.monotonic() + seconds):
         yield
 
@@ -75,11 +71,7 @@ def limited(seconds: float) -> float:
 
 
 def check(operation: str) -> None:
-    """Raise ``DeadlineExceededError`` when no time is left.
-
-    Args:
-        operation: The next step, for the message, such as "searching".
-    """
+    """Raise ``DeadlineExceededError`` if no time is left for the next step, such as "searching"."""
     if remaining() == 0.0:
         raise DeadlineExceededError(operation)
 
@@ -133,11 +125,8 @@ class _Worker:
         self._operation = operation
         self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
         self._is_hanging = False
-        context = copy_context()
-        self._thread = threading.Thread(
-            target=context.run, args=(self._work,), daemon=True, name=f"kvasir-{operation}"
-        )
-        self._thread.start()
+        name, work = f"kvasir-{operation}", copy_context().run
+        threading.Thread(target=work, args=(self._work,), daemon=True, name=name).start()
 
     def call(self, function: Callable[[], T]) -> T:
         future: Future[T] = Future()

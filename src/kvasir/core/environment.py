@@ -1,8 +1,11 @@
-"""The environment of the process: its command, and switches that turn telemetry off.
+"""Command and environment of this process and its children; turns telemetry off.
 
 The switches are set when Kvasir is imported, because libraries read them when they are imported.
-Apart from the settings, the front doors, ``models`` and ``core/child_process.py``, no other module
-reads or writes the environment.
+Apart from the settings, the front doors and ``models``, no other module reads or writes the
+environment.
+
+A child parses untrusted files. So it imports nothing from the working directory, where a file could
+replace a library, and it inherits no secret of its parent.
 """
 
 from __future__ import annotations
@@ -14,8 +17,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from kvasir.core.text import hide_passwords
+
 _PROGRAM = "kvasir"
 _COMMAND = re.compile(r"[a-z][a-z-]{1,19}")
+_SETTING = "KVASIR__"
+_SECRET = re.compile(r"(?:TOKEN|KEY|PASSWORD|PASSWD|SECRET|CREDENTIALS)\Z")
 
 TELEMETRY_SWITCHES: Mapping[str, str] = MappingProxyType(
     {
@@ -39,3 +46,31 @@ def running_command() -> str:
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     known = program == _PROGRAM and _COMMAND.fullmatch(command)
     return f"{program} {command}" if known else program[:80]
+
+
+def module_command(module: str, *arguments: object) -> list[str]:
+    """Return the command that runs a module, without the working directory on its path."""
+    return [sys.executable, "-P", "-m", module, *map(str, arguments)]
+
+
+def arguments() -> list[str]:
+    """Return the arguments that ``module_command`` gave to this process."""
+    return sys.argv[1:]
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a child process, with additional variables.
+
+    It has the variables of this process except Kvasir's settings, variables named like secrets
+    (``HF_TOKEN``, ``AWS_SECRET_ACCESS_KEY``) and URLs with a password. ``PYTHONPATH`` is the
+    parent's module search path.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith(_SETTING)
+        and not _SECRET.search(name.upper())
+        and hide_passwords(value) == value
+    }
+    paths = os.pathsep.join(entry for entry in sys.path if entry)
+    return {**kept, **(more or {}), "PYTHONPATH": paths}

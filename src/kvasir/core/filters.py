@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from operator import ge, gt, le, lt
 from typing import Any
 
 from kvasir.core.errors import FilterError
@@ -19,11 +20,10 @@ from kvasir.core.types import Filter as Filter
 from kvasir.core.types import Logical as Logical
 from kvasir.core.types import Metadata, MetadataValue
 
-COMPARISONS = ("==", "!=", ">", ">=", "<", "<=", "in", "not in")
+_ORDERINGS = {">": gt, ">=": ge, "<": lt, "<=": le}
+COMPARISONS = ("==", "!=", *_ORDERINGS, "in", "not in")
 LOGICAL = ("AND", "OR", "NOT")
-
-_NOT_FINITE = ("nan", "inf", "-inf")
-
+NOT_FINITE = ("nan", "inf", "-inf")
 _MAX_LEVELS = 64
 _TOO_DEEP = f"the filter is nested more than {_MAX_LEVELS} levels deep"
 
@@ -86,9 +86,7 @@ def _parse_pairs(raw: str) -> Filter | None:
                 f"filter '{pair}' is not of the form field=value; several are joined by commas, "
                 'other comparisons written {"field": "year", "operator": ">=", "value": 2020}'
             )
-    if not conditions:
-        return None
-    return conditions[0] if len(conditions) == 1 else Logical("AND", tuple(conditions))
+    return all_of(*conditions)
 
 
 def _parse_json(raw: str) -> Any:
@@ -140,7 +138,7 @@ def _comparison(field: str, operator: str, value: Any) -> Comparison:
             raise FilterError(f"'{operator}' needs a list of values for field '{field}'")
         return Comparison(field, operator, tuple(_scalar(field, item) for item in value))
     value = _scalar(field, value)
-    if operator in (">", ">=", "<", "<=") and (isinstance(value, (str, bool))):
+    if operator in _ORDERINGS and isinstance(value, (str, bool)):
         raise FilterError(f"'{operator}' needs a number for field '{field}', not {value!r}")
     return Comparison(field, operator, value)
 
@@ -164,7 +162,7 @@ def _plain(value: MetadataValue) -> Any:
 
 
 def _scalar(field: str, value: Any) -> MetadataValue:
-    if isinstance(value, Mapping) and value.keys() == {"float"} and value["float"] in _NOT_FINITE:
+    if isinstance(value, Mapping) and value.keys() == {"float"} and value["float"] in NOT_FINITE:
         return float(value["float"])
     if not isinstance(value, (str, int, float, bool)):
         raise FilterError(f"field '{field}' cannot be compared with {value!r}")
@@ -184,19 +182,12 @@ def matches(condition: Filter, metadata: Metadata) -> bool:
 def _matches_comparison(condition: Comparison, actual: MetadataValue | None) -> bool:
     operator, value = condition.operator, condition.value
     if isinstance(value, tuple):
-        found = any(_equal(actual, item) for item in value)
-        return found if operator == "in" else not found
+        return any(_equal(actual, item) for item in value) == (operator == "in")
     if operator in ("==", "!="):
         return _equal(actual, value) == (operator == "==")
     if not isinstance(actual, (int, float)) or isinstance(actual, bool):
         return False
-    if not isinstance(value, (int, float)):
-        return False
-    if operator == ">":
-        return actual > value
-    if operator == ">=":
-        return actual >= value
-    return actual < value if operator == "<" else actual <= value
+    return isinstance(value, (int, float)) and _ORDERINGS[operator](actual, value)
 
 
 def _equal(actual: MetadataValue | None, value: MetadataValue) -> bool:

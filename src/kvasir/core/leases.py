@@ -1,15 +1,60 @@
-"""Counts the users of a shared resource, and closes it when it has none."""
+"""Shared resources: made when first needed, closed when unused, refused after a fork."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 from kvasir.core.deadline import check, remaining
-from kvasir.core.errors import ClosedError
-from kvasir.core.process import OwnerProcess
+from kvasir.core.errors import ClosedError, ForkedProcessError
+
+T = TypeVar("T")
+
+
+class Lazy(Generic[T]):
+    """Makes a value when it is first needed, under its own lock: one does not block another."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = threading.RLock()
+        self._made: tuple[T] | None = None
+
+    def get(self) -> T:
+        """Return the value; make it if this is the first call."""
+        with self._lock:
+            if self._made is None:
+                self._made = (self._make(),)
+            return self._made[0]
+
+    def take(self) -> T | None:
+        """Return the value if it was made, and forget it: the next ``get`` makes another."""
+        with self._lock:
+            made, self._made = self._made, None
+        return made[0] if made else None
+
+
+class OwnerProcess:
+    """Remembers the process in which it was made."""
+
+    def __init__(self) -> None:
+        self._id = os.getpid()
+
+    @property
+    def is_this(self) -> bool:
+        """True unless this process was forked from the remembered one."""
+        return os.getpid() == self._id
+
+    def check(self) -> None:
+        """Raise ``ForkedProcessError`` if this process was forked from the remembered one."""
+        if not self.is_this:
+            raise ForkedProcessError(
+                f"the application was opened in process {self._id} and cannot be used in process "
+                f"{os.getpid()}, which was forked from it: open one in each process"
+            )
 
 
 class Leases:
@@ -46,6 +91,13 @@ class Leases:
                 self._leases -= 1
                 self._close_if_unused()
 
+    def end_if_unused(self) -> bool:
+        """Refuse new calls for good if nothing uses the resource; return whether that is so."""
+        with self._changed:
+            is_unused = not self._leases and not self._calls
+            self._is_closed = self._is_closed or is_unused
+        return is_unused
+
     @contextmanager
     def lease(self) -> Iterator[None]:
         """Hold a lease during the block."""
@@ -66,7 +118,7 @@ class Leases:
         with self._changed:
             if threading.get_ident() not in self._calls:
                 self._wait(lambda: not self._is_alone)
-            self._begin_call()
+            self._calls[threading.get_ident()] += 1
         try:
             yield
         finally:
@@ -92,7 +144,7 @@ class Leases:
                 self._is_alone = False
                 self._changed.notify_all()
                 raise
-            self._begin_call()
+            self._calls[threading.get_ident()] += 1
         try:
             yield
         finally:
@@ -116,9 +168,6 @@ class Leases:
             check("waiting for other calls")
         if self._is_closed:
             raise ClosedError("the application is closed")
-
-    def _begin_call(self) -> None:
-        self._calls[threading.get_ident()] += 1
 
     def _end_call(self) -> None:
         thread = threading.get_ident()

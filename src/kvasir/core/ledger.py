@@ -25,7 +25,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from kvasir.core.errors import RequestError, WrongEmbedderError
+from kvasir.core.errors import CollectionNotFoundError, RequestError, WrongEmbedderError
 from kvasir.core.protocols import Embedder
 from kvasir.core.text import has_surrogates
 from kvasir.core.types import Chunk, Document, Metadata, MetadataValue
@@ -45,75 +45,47 @@ class VersionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CollectionRecord:
-    """One collection: documents in one store, embedded by one model.
-
-    Attributes:
-        embedder: Name of its embedding model.
-        dimension: Length of its vectors.
-        fingerprint: ``Embedder.fingerprint`` of the model; a search needs an embedder with the
-            same fingerprint.
-        languages: ISO 639-1 codes of its live documents, sorted.
-        calibration: Fitted parameters of the decision to refuse a question; None for the shipped
-            ones.
-    """
+    """One collection: documents in one store, embedded by one model."""
 
     name: str
-    embedder: str
-    dimension: int
-    fingerprint: str
-    languages: tuple[str, ...]
+    embedder: str  # Name of its embedding model.
+    dimension: int  # Length of its vectors.
+    fingerprint: str  # ``Embedder.fingerprint`` of the model; an embedder for a search has it, too.
+    languages: tuple[str, ...]  # ISO 639-1 codes of its live documents, sorted.
+    # Fitted parameters of the decision to refuse a question; None for the shipped ones.
     calibration: Mapping[str, Any] | None
     created: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """The state of a source when it was read.
-
-    Attributes:
-        media_type: Its media type; empty if unknown.
-        content_hash: SHA-256 of its bytes, hexadecimal; empty if they could not be read.
-        size: Number of its bytes.
-        modified: Modification time, seconds since 1970, or None.
-        settings_hash: Hash of the settings that shape the chunks (extraction, splitting, language).
-    """
+    """The state of a source when it was read."""
 
     uri: str
-    media_type: str
-    content_hash: str
-    size: int
-    modified: float | None
-    settings_hash: str
+    media_type: str  # Empty if unknown.
+    content_hash: str  # SHA-256 of its bytes, hexadecimal; empty if they could not be read.
+    size: int  # Number of its bytes.
+    modified: float | None  # Modification time, seconds since 1970.
+    settings_hash: str  # Of the settings that shape the chunks: extraction, splitting, language.
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentVersion:
-    """The text and content hash of one version of a document.
+    """The text and content hash of one version of a document."""
 
-    Attributes:
-        text: The whole text; the offsets of its chunks refer to it.
-        content_hash: ``SourceState.content_hash``; empty if unknown.
-    """
-
-    text: str
-    content_hash: str = ""
+    text: str  # The whole text; the offsets of its chunks refer to it.
+    content_hash: str = ""  # ``SourceState.content_hash``; empty if unknown.
 
 
 @dataclass(frozen=True, slots=True)
 class VersionDraft:
-    """A version of a document before it is recorded as pending.
+    """A version of a document before it is recorded as pending."""
 
-    Attributes:
-        state: The state of the source when the document was extracted.
-        given: Metadata from the caller.
-        chunks: All of its chunks, in order; each has ``metadata``.
-    """
-
-    state: SourceState
+    state: SourceState  # When the document was extracted.
     document: Document
     language: str
-    given: Metadata
-    chunks: tuple[Chunk, ...]
+    given: Metadata  # From the caller.
+    chunks: tuple[Chunk, ...]  # All of its chunks, in order; each has ``metadata``.
 
     @property
     def metadata(self) -> dict[str, MetadataValue]:
@@ -129,51 +101,34 @@ class VersionDraft:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRecord:
-    """One document of a collection in the catalog.
-
-    Attributes:
-        status: ``live``, or ``failed`` if no version of it could be read.
-        state: The state of the source when the live version was read; if no version is live, when
-            reading failed.
-        given: Metadata from the caller.
-        metadata: The metadata of its chunks.
-        indexed: Time when the version was recorded, in UTC.
-        error_reason: The stable reason if the latest attempt failed, or None.
-        error_message: The message of that failure, or None.
-    """
+    """One document of a collection in the catalog."""
 
     id: str
     source_uri: str
-    status: VersionStatus
+    status: VersionStatus  # ``live``, or ``failed`` if no version of it could be read.
+    # When the live version was read; if no version is live, when reading failed.
     state: SourceState
     title: str
     language: str
     chunk_count: int
-    given: Metadata
-    metadata: Metadata
-    indexed: datetime
-    error_reason: str | None = None
+    given: Metadata  # From the caller.
+    metadata: Metadata  # Of its chunks.
+    indexed: datetime  # Time when the version was recorded, in UTC.
+    error_reason: str | None = None  # The stable reason if the latest attempt failed.
     error_message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkRecord:
-    """One chunk of a live version, without its text and metadata.
-
-    Attributes:
-        start: Offset of its first character in the document's text.
-        end: Offset after its last character.
-        headings: The path of headings above it.
-        passage_hash: ``passage_hash`` of its passage.
-    """
+    """One chunk of a live version, without its text and metadata."""
 
     id: str
     document_id: str
-    start: int
-    end: int
+    start: int  # Offset of its first character in the document's text.
+    end: int  # Offset after its last character.
     page: int | None
-    headings: tuple[str, ...] = ()
-    passage_hash: str = ""
+    headings: tuple[str, ...] = ()  # The path of headings above it.
+    passage_hash: str = ""  # ``passage_hash`` of its passage.
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +143,8 @@ class MetadataUpdate:
 def chunk_metadata(
     own: Metadata, given: Metadata, *, source_uri: str, title: str, language: str
 ) -> dict[str, MetadataValue]:
-    """Return a chunk's metadata.
-
-    ``given`` overrides the document's ``own`` metadata; the reserved fields override both.
-    """
-    reserved = dict(zip(RESERVED_METADATA, (source_uri, title, language), strict=True))
-    return {**own, **given, **reserved}
+    """Return a chunk's metadata: ``given`` overrides ``own``, the reserved fields override both."""
+    return {**own, **given, "source_uri": source_uri, "title": title, "language": language}
 
 
 def passage_hash(passage: str) -> str:
@@ -211,10 +162,10 @@ def check_metadata(given: Metadata) -> None:
     for name, value in given.items():
         if name in RESERVED_METADATA:
             raise RequestError(f"metadata field '{name}' is filled by Kvasir: use another name")
-        usable = isinstance(value, (str, int, float, bool))
         if any(isinstance(text, str) and has_surrogates(text) for text in (name, value)):
             raise RequestError(f"metadata field {name!r} is not UTF-8 text: {value!r}")
-        if not name or not usable or (isinstance(value, float) and not math.isfinite(value)):
+        is_plain = isinstance(value, (str, int, float))
+        if not name or not is_plain or (isinstance(value, float) and not math.isfinite(value)):
             raise RequestError(
                 f"metadata field '{name}' must be text, a finite number or true/false, "
                 f"not {value!r}"
@@ -225,8 +176,7 @@ def check_embedder(record: CollectionRecord, embedder: Embedder) -> None:
     """Check that an embedder's vectors can be compared with those of a collection.
 
     Raises:
-        WrongEmbedderError: They cannot be compared; the message names the models and the settings
-            to change.
+        WrongEmbedderError: The message names the models and the settings to change.
     """
     if record.fingerprint == embedder.fingerprint:
         return
@@ -243,13 +193,21 @@ def check_embedder(record: CollectionRecord, embedder: Embedder) -> None:
     )
 
 
+def require_collection(catalog: Catalog, name: str) -> CollectionRecord:
+    """Return a collection's record; raise CollectionNotFoundError if there is none."""
+    record = catalog.collection(name)
+    if record is None:
+        raise CollectionNotFoundError(name, [each.name for each in catalog.collections()])
+    return record
+
+
 class Catalog(Protocol):
     """Records which version of which document has which chunks in the store.
 
     Every method is one transaction, durable when it returns. ``collection`` is a name, ``writer``
     an id from ``start_writer``. Methods that write versions raise ``WriterConflictError`` if the
-    writer's lease was taken. They raise ``DocumentBusyError`` and change
-    nothing while another writer has pending or deleted versions of one of the documents.
+    writer's lease was taken, and ``DocumentBusyError``, changing nothing, while another writer has
+    pending or deleted versions of one of the documents.
     """
 
     def collection(self, name: str) -> CollectionRecord | None:
@@ -285,13 +243,9 @@ class Catalog(Protocol):
     def documents(
         self, collection: str, *, prefix: str = "", after: str = "", limit: int | None = None
     ) -> Iterator[DocumentRecord]:
-        """Yield documents, ordered by source URI.
+        """Yield at most ``limit`` documents, ordered by source URI.
 
-        Args:
-            collection: The collection.
-            prefix: Only source URIs that begin with this.
-            after: Only source URIs greater than this.
-            limit: Maximum number of documents; None for all.
+        Only those whose source URI begins with ``prefix`` and is greater than ``after``.
         """
 
     def text(self, collection: str, document_id: str) -> str | None:
@@ -313,22 +267,16 @@ class Catalog(Protocol):
         """Return the number of pending and deleted versions."""
 
     def reusable(self, collection: str, passage_hashes: Collection[str]) -> Mapping[str, str]:
-        """Map passage hashes to the id of a live chunk whose vector can be reused.
-
-        Passages without a live chunk are left out.
-        """
+        """Map the hashes of passages that have a live chunk to its id: its vector can be reused."""
 
     def start_writer(
         self, collection: str, *, lease_seconds: float, exclusive: bool = False
     ) -> str:
         """Begin a writer's lease and return the writer's id.
 
-        Args:
-            collection: The collection that it writes to.
-            lease_seconds: Duration of the lease after its start and after each ``renew_writer``, by
-                the database's clock. It ends earlier if the writer's process ran on this machine
-                and has ended.
-            exclusive: Allow no other writer during the lease.
+        The lease lasts ``lease_seconds`` after its start and after each ``renew_writer``, by the
+        database's clock; it ends earlier if the writer's process ran on this machine and has ended.
+        During an exclusive one there is no other writer.
 
         Raises:
             CollectionNotFoundError: There is no such collection.
@@ -351,20 +299,14 @@ class Catalog(Protocol):
         """
 
     def publish(self, collection: str, document_ids: Sequence[str], writer: str) -> None:
-        """Make the writer's pending versions live and mark those they replace as deleted.
-
-        Also updates the collection's languages.
-        """
+        """Make the writer's pending versions live and mark those they replace as deleted."""
 
     def discard_pending(self, collection: str, writer: str) -> int:
-        """Mark pending versions of the writer and of ended writers as deleted.
+        """Mark pending versions of the writer and of ended writers as deleted; return their number.
 
         The writer takes over all unfinished versions of ended writers. The live versions of the
         same documents get a metadata update, because a pending version may have overwritten the
         chunks that it shares with the live one.
-
-        Returns:
-            The number of discarded pending versions; more than 0 if a run was interrupted.
         """
 
     def mark_deleted(self, collection: str, document_ids: Sequence[str], writer: str) -> None:

@@ -52,7 +52,7 @@ _TEXT_EXTENSIONS = {
     "txt": "text/plain",
 }
 
-_BINARY_EXTENSIONS = {
+EXTENSIONS = _TEXT_EXTENSIONS | {
     "pdf": PDF,
     "docx": DOCX,
     "docm": DOCX,
@@ -66,8 +66,6 @@ _BINARY_EXTENSIONS = {
     "ods": "application/vnd.oasis.opendocument.spreadsheet",
     "msg": MSG,
 }
-
-EXTENSIONS = _TEXT_EXTENSIONS | _BINARY_EXTENSIONS
 """Media type by extension, lower case, without the dot."""
 
 KINDS_READ = (
@@ -96,21 +94,14 @@ _CONTROL = bytes(set(range(32)) - {9, 10, 12, 13, 27}) + b"\x7f"
 
 
 def detect(name: str, data: bytes) -> str:
-    """Return the media type of a file's bytes.
+    """Return the media type of all bytes of a file, whose path or URL is ``name``.
 
-    Args:
-        name: The file's path or URL.
-        data: All of its bytes.
-
-    Returns:
-        A media type; ``application/octet-stream`` for bytes of no known format.
+    It is ``application/octet-stream`` if they are of no known format.
     """
     binary = _binary_type(data)
     if binary:
         return XLSM if binary == XLSX and extension(name) == "xlsm" else binary
-    if not looks_like_text(data):
-        return UNKNOWN
-    return _text_type(name, data)
+    return _text_type(name, data) if looks_like_text(data) else UNKNOWN
 
 
 def settle(declared: str, detected: str) -> str:
@@ -179,10 +170,7 @@ def _zip_type(data: bytes) -> str:
                 return archive.read("mimetype").decode("ascii", "replace").strip()
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError):
         # A damaged archive still shows its members' names in the local headers.
-        members = set()
-        for marker, media_type in _OOXML_MAIN:
-            if marker in data:
-                return media_type
+        return next((kind for marker, kind in _OOXML_MAIN if marker in data), ZIP)
     if "[Content_Types].xml" in members:
         for marker, media_type in _OOXML_MAIN:
             if any(name.startswith(marker.decode()) for name in members):
@@ -191,10 +179,8 @@ def _zip_type(data: bytes) -> str:
 
 
 def _ole_type(data: bytes) -> str:
-    for stream, media_type in _OLE_STREAMS:
-        if stream.encode("utf-16-le") in data:
-            return media_type
-    return OLE
+    found = (kind for stream, kind in _OLE_STREAMS if stream.encode("utf-16-le") in data)
+    return next(found, OLE)
 
 
 def _text_type(name: str, data: bytes) -> str:

@@ -119,18 +119,11 @@ class TextAnalyzer(Protocol):
 
 
 class Candidate(NamedTuple):
-    """The id and scores of a chunk that a search found.
-
-    Attributes:
-        chunk_id: The chunk.
-        dense_score: (1 + cosine) / 2 of query and chunk.
-        lexical_score: BM25 of query and chunk, above 0; None if the keyword search did not find
-            it.
-    """
+    """The id and scores of a chunk that a search found."""
 
     chunk_id: str
-    dense_score: float
-    lexical_score: float | None = None
+    dense_score: float  # (1 + cosine) / 2 of query and chunk.
+    lexical_score: float | None = None  # BM25, above 0; None if the keyword search did not find it.
 
 
 class VectorStore(Protocol):
@@ -193,13 +186,9 @@ class LexicalSearch(Protocol):
     ) -> list[list[Candidate]]:
         """Return for each query the chunks that either search finds, in any order.
 
-        Args:
-            vectors: The vectors of the queries [n, dimension]. A store with two separate searches
-                searches the keywords before it waits for pending vectors.
-            queries: The texts of the queries.
-            languages: ISO 639-1 code of each.
-            top_k: Maximum number of chunks from each search.
-            filters: Applied to both searches.
+        Each search finds at most ``top_k``. ``vectors`` are those of the queries [n, dimension],
+        ``languages`` the ISO 639-1 codes of their texts. A store with two separate searches
+        searches the keywords before it waits for pending vectors.
         """
 
 
@@ -208,14 +197,10 @@ class Optimizable(Protocol):
     """A store that builds its search graph separately from writing."""
 
     def optimize(self, *, wait: bool = False, stop: StopToken | None = None) -> None:
-        """Start building the graph if needed; searches and writes continue.
-
-        Args:
-            wait: Return only when the graph is in use.
-            stop: Stops waiting, and building if this call started it.
+        """Start building the graph if needed; ``wait`` until it is in use; the store stays usable.
 
         Raises:
-            StoppedError: ``stop`` was set.
+            StoppedError: ``stop`` was set; a build that this call started is stopped as well.
         """
 
 

@@ -50,15 +50,15 @@ def load(family: str, name: str) -> type[Any]:
     else:
         found = [p for p in _points(family) if p.name == name]
         if not found:
-            raise UnknownComponentError(_unknown(family, name))
+            known = names(family)
+            shown = f"unknown {family[:-1]} '{name}'{suggestion(name, known)}"
+            raise UnknownComponentError(f"{shown}; known: {', '.join(known) or 'none'}")
         point = found[0]
     try:
         found_class = point.load()
-    except ModuleNotFoundError as error:
-        if _belongs_to(error.name, point):
-            raise UnknownComponentError(f"{family[:-1]} '{name}': {error}") from error
-        raise MissingExtraError(f"{family[:-1]} '{name}'", _extra(point, name)) from error
-    except AttributeError as error:
+    except (ModuleNotFoundError, AttributeError) as error:
+        if isinstance(error, ModuleNotFoundError) and not _belongs_to(error.name, point):
+            raise MissingExtraError(f"{family[:-1]} '{name}'", _extra(point, name)) from error
         raise UnknownComponentError(f"{family[:-1]} '{name}': {error}") from error
     if not isinstance(found_class, type):
         raise UnknownComponentError(f"{family[:-1]} '{name}' is not a class")
@@ -68,18 +68,10 @@ def load(family: str, name: str) -> type[Any]:
 def build(
     family: str, name: str, options: Mapping[str, Any], provided: Mapping[str, Any] | None = None
 ) -> Any:
-    """Make a component.
+    """Make a component from its options and from objects that the application provides.
 
-    Args:
-        family: As for ``load``.
-        name: As for ``load``.
-        options: The component's own options; every one must be a parameter.
-        provided: Objects of the application; passed if a parameter has that name.
-
-    Raises:
-        SettingsError: The component has no such option; the message names a similar one.
-        UnknownComponentError: No such component.
-        MissingExtraError: The component's library is not installed.
+    Each option must be a parameter; an object is passed if a parameter has its name. Errors as for
+    ``check``.
     """
     cls = check(family, name, options)
     parameters = inspect.signature(cls).parameters
@@ -91,7 +83,8 @@ def check(family: str, name: str, options: Mapping[str, Any]) -> type[Any]:
     """Return a component's class, after checking that it has every option.
 
     Raises:
-        SettingsError, UnknownComponentError, MissingExtraError: As ``build``.
+        SettingsError: The component has no such option; the message names a similar one.
+        UnknownComponentError, MissingExtraError: As ``load``.
     """
     cls = load(family, name)
     parameters = list(inspect.signature(cls).parameters)
@@ -115,12 +108,6 @@ def suggestion(word: str, known: list[str]) -> str:
     """Return `` (did you mean 'x'?)``, or an empty text if no known word is similar."""
     similar = get_close_matches(word, known, n=1, cutoff=0.5)
     return f" (did you mean '{similar[0]}'?)" if similar else ""
-
-
-def _unknown(family: str, name: str) -> str:
-    known = names(family)
-    hint = suggestion(name, known)
-    return f"unknown {family[:-1]} '{name}'{hint}; known: {', '.join(known) or 'none'}"
 
 
 def _belongs_to(missing: str | None, point: EntryPoint) -> bool:

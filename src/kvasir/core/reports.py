@@ -31,17 +31,12 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A source could not be ingested.
-
-    Attributes:
-        reason: A short stable word: those of ``ExtractionError``, ``missing``, ``fetch``,
-            ``conflict``, ``split``.
-        message: One line that says what to do, without the name of the source.
-    """
+    """A source could not be ingested."""
 
     source_uri: str
+    # A short stable word: those of ``ExtractionError``, missing, fetch, conflict, split.
     reason: str
-    message: str
+    message: str  # One line that says what to do, without the name of the source.
 
     @property
     def line(self) -> str:
@@ -55,46 +50,27 @@ class IngestReport:
 
     Every chunk of a new version, and every restored one, counts once in ``chunks_embedded``,
     ``chunks_reused`` or ``chunks_repeated``. After an interruption some may not be written.
-
-    Attributes:
-        added: New documents.
-        replaced: Documents whose source or settings changed.
-        unchanged: Documents that did not change; nothing was embedded.
-        relabelled: Unchanged documents that got other metadata.
-        skipped: Changed documents that were not ingested because of ``on_conflict="skip"``.
-        removed: Documents whose file does not exist any more, with ``prune=True``.
-        failed: Sources that could not be ingested, sorted.
-        without_files: Given folders without a file to ingest.
-        left: Sources that an interrupted run did not reach.
-        interrupted: True if the run was stopped; finished sources are kept.
-        recovered: Half-written versions of an earlier run that were cleaned up.
-        chunks_embedded: Passages that were embedded.
-        chunks_reused: Chunks whose vector was already in the collection.
-        chunks_repeated: Chunks with the passage of another chunk embedded in this run.
-        chunks_restored: Those of ``chunks_embedded`` that were missing from the store.
-        chunks_unknown: Chunks in the store that no document has; ``kvasir doctor`` lists them.
-        bytes_read: Bytes of all sources that were read.
-        seconds: Seconds by stage: ``read`` (hashing, fetching), ``extract`` (waiting for it),
-            ``split``, ``embed``, ``store``, ``total``. Reading and embedding overlap.
     """
 
     added: list[str] = field(default_factory=list)
-    replaced: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-    relabelled: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    failed: list[Failed] = field(default_factory=list)
-    without_files: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-    interrupted: bool = False
-    recovered: int = 0
+    replaced: list[str] = field(default_factory=list)  # Their source or settings changed.
+    unchanged: list[str] = field(default_factory=list)  # Nothing was embedded.
+    relabelled: list[str] = field(default_factory=list)  # Unchanged, but got other metadata.
+    skipped: list[str] = field(default_factory=list)  # Changed, with ``on_conflict="skip"``.
+    removed: list[str] = field(default_factory=list)  # Files that are gone, with ``prune=True``.
+    failed: list[Failed] = field(default_factory=list)  # Sorted.
+    without_files: list[str] = field(default_factory=list)  # Given folders without a file.
+    left: list[str] = field(default_factory=list)  # An interrupted run did not reach them.
+    interrupted: bool = False  # The run was stopped; finished sources are kept.
+    recovered: int = 0  # Half-written versions of an earlier run that were cleaned up.
     chunks_embedded: int = 0
-    chunks_reused: int = 0
-    chunks_repeated: int = 0
-    chunks_restored: int = 0
-    chunks_unknown: int = 0
-    bytes_read: int = 0
+    chunks_reused: int = 0  # Their vector was already in the collection.
+    chunks_repeated: int = 0  # They have the passage of another chunk embedded in this run.
+    chunks_restored: int = 0  # Those of ``chunks_embedded`` that were missing from the store.
+    chunks_unknown: int = 0  # In the store, but of no document; ``kvasir doctor`` lists them.
+    bytes_read: int = 0  # Bytes of all sources that were read.
+    # Seconds by stage: read (hashing, fetching), extract (waiting for it), split, embed, store,
+    # total. Reading and embedding overlap.
     seconds: dict[str, float] = field(default_factory=dict)
 
     def note(self, event: Finished | Failed) -> None:
@@ -102,8 +78,7 @@ class IngestReport:
         if isinstance(event, Failed):
             self.failed.append(event)
         else:
-            sources: list[str] = getattr(self, event.outcome.value)
-            sources.append(event.source_uri)
+            getattr(self, event.outcome.value).append(event.source_uri)
 
     def spend(self, stage: str, seconds: float) -> None:
         """Add time to a stage."""
@@ -112,63 +87,38 @@ class IngestReport:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A document that was converted.
-
-    Attributes:
-        path: The file of docling JSON.
-        warnings: Parts that could not be converted.
-    """
+    """A document that was converted."""
 
     source_uri: str
-    path: Path
-    warnings: tuple[str, ...]
+    path: Path  # The file of docling JSON.
+    warnings: tuple[str, ...]  # Parts that could not be converted.
 
 
 @dataclass(slots=True)
 class ConversionReport:
-    """The result of a conversion, in the order of the sources.
-
-    Attributes:
-        converted: Documents that were converted.
-        failed: Sources that could not be converted.
-        left: Sources that an interrupted run did not reach.
-        interrupted: True if the run was stopped; finished documents are kept.
-    """
+    """The result of a conversion, in the order of the sources."""
 
     converted: list[Converted] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-    interrupted: bool = False
+    left: list[str] = field(default_factory=list)  # Sources that an interrupted run did not reach.
+    interrupted: bool = False  # The run was stopped; finished documents are kept.
 
 
 @dataclass(frozen=True, slots=True)
 class CopyReport:
-    """The result of a copy. Lists of chunks are ids, sorted.
-
-    Attributes:
-        chunks: Number of chunks in the source.
-        written: Number of chunks written by this copy.
-        kept: Number of chunks that the target already had unchanged.
-        extra: Chunks in the target that the source does not have.
-        removed: Number of extra chunks that were deleted.
-        faulty: Chunks that are missing from the target, differ there, or are there twice.
-        counted: Number of chunks that the target reports.
-        changed: True if the number of chunks in the source changed during the copy.
-        checksum: Sum of the digests of the source, hexadecimal; independent of the order.
-        target_checksum: The same for the target, without extra chunks.
-    """
+    """The result of a copy. Lists of chunks are ids, sorted."""
 
     computed: ClassVar[tuple[str, ...]] = ("verified",)
-    chunks: int
-    written: int
-    kept: int
-    extra: tuple[str, ...]
-    removed: int
-    faulty: tuple[str, ...]
-    counted: int
-    changed: bool
-    checksum: str
-    target_checksum: str
+    chunks: int  # In the source.
+    written: int  # By this copy.
+    kept: int  # The target already had them unchanged.
+    extra: tuple[str, ...]  # In the target, but not in the source.
+    removed: int  # Extra chunks that were deleted.
+    faulty: tuple[str, ...]  # Missing from the target, different there, or there twice.
+    counted: int  # Chunks that the target reports.
+    changed: bool  # The number of chunks in the source changed during the copy.
+    checksum: str  # Sum of the digests of the source, hexadecimal; independent of the order.
+    target_checksum: str  # The same for the target, without extra chunks.
     seconds: float
 
     @property
@@ -184,63 +134,35 @@ class CopyReport:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Differences between catalog and store of a collection. Lists of chunks are ids, sorted.
-
-    Attributes:
-        unfinished: Number of half-written or half-deleted versions.
-        pending_metadata_updates: Number of documents whose new metadata is not in the store yet.
-        orphans: Chunks in the store that no live document has.
-        missing: Chunks of live documents that are not in the store.
-        altered: Chunks whose text, span or headings differ, or that are there twice.
-        mislabelled: Chunks whose metadata differs.
-        bad_vectors: Chunks whose vector is not finite or not of unit length.
-        expected: Number of chunks in the catalog.
-        counted: Number of chunks that the store reports.
-    """
+    """Differences between catalog and store of a collection. Lists of chunks are ids, sorted."""
 
     collection: str
-    unfinished: int
-    pending_metadata_updates: int
-    orphans: tuple[str, ...]
-    missing: tuple[str, ...]
-    altered: tuple[str, ...]
-    mislabelled: tuple[str, ...]
-    bad_vectors: tuple[str, ...]
-    expected: int
-    counted: int
+    unfinished: int  # Half-written or half-deleted versions.
+    pending_metadata_updates: int  # Documents whose new metadata is not in the store yet.
+    orphans: tuple[str, ...]  # In the store, but of no live document.
+    missing: tuple[str, ...]  # Of live documents, but not in the store.
+    altered: tuple[str, ...]  # Their text, span or headings differ, or they are there twice.
+    mislabelled: tuple[str, ...]  # Their metadata differs.
+    bad_vectors: tuple[str, ...]  # Their vector is not finite or not of unit length.
+    expected: int  # Chunks in the catalog.
+    counted: int  # Chunks that the store reports.
 
     @property
     def clean(self) -> bool:
         """True if everything agrees."""
-        return not (
-            self.unfinished
-            or self.pending_metadata_updates
-            or self.orphans
-            or self.missing
-            or self.altered
-            or self.mislabelled
-            or self.bad_vectors
-            or self.expected != self.counted
-        )
+        faulty = (self.orphans, self.missing, self.altered, self.mislabelled, self.bad_vectors)
+        unfinished = self.unfinished or self.pending_metadata_updates
+        return not unfinished and not any(faulty) and self.expected == self.counted
 
 
 @dataclass(frozen=True, slots=True)
 class Repairs:
-    """The result of a repair. All numbers except ``recovered`` count chunks.
-
-    Attributes:
-        recovered: Half-written versions that were discarded.
-        removed: Chunks that were deleted from the store.
-        rewritten: Chunks that were embedded again and written.
-        relabelled: Chunks whose metadata were corrected.
-        left: Chunks that a stopped run did not repair.
-        interrupted: True if the run was stopped; repaired chunks are kept.
-    """
+    """The result of a repair. All numbers except ``recovered`` count chunks."""
 
     found: Findings
-    recovered: int = 0
-    removed: int = 0
-    rewritten: int = 0
-    relabelled: int = 0
-    left: int = 0
-    interrupted: bool = False
+    recovered: int = 0  # Half-written versions that were discarded.
+    removed: int = 0  # Deleted from the store.
+    rewritten: int = 0  # Embedded again and written.
+    relabelled: int = 0  # Their metadata were corrected.
+    left: int = 0  # A stopped run did not repair them.
+    interrupted: bool = False  # The run was stopped; repaired chunks are kept.

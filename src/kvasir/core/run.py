@@ -26,27 +26,16 @@ LEFT_BEHIND = "left behind"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress of long work.
+    """The progress of long work."""
 
-    Attributes:
-        stage: The stage of the work, a fixed word or two such as ``passages`` or ``comparing``.
-        done: Number of finished units.
-        total: Number of all units; 0 if unknown.
-        unit: The unit: documents, chunks, questions, bytes, ...
-        item: The source or file that is processed or finished; may be empty.
-        outcome: The result for the item (``added``, ``failed``, ...); empty while unknown.
-        reason: After a failure, a short stable word.
-        message: After a failure, one line for people.
-    """
-
-    stage: str
-    done: int
-    total: int
-    unit: str = ""
-    item: str = ""
-    outcome: str = ""
-    reason: str = ""
-    message: str = ""
+    stage: str  # The stage of the work, a fixed word or two such as ``passages`` or ``comparing``.
+    done: int  # Number of finished units.
+    total: int  # Number of all units; 0 if unknown.
+    unit: str = ""  # The unit: documents, chunks, questions, bytes, ...
+    item: str = ""  # The source or file that is processed or finished; may be empty.
+    outcome: str = ""  # The result for the item (``added``, ``failed``, ...); empty while unknown.
+    reason: str = ""  # After a failure, a short stable word.
+    message: str = ""  # After a failure, one line for people.
 
 
 class StopToken:
@@ -56,16 +45,11 @@ class StopToken:
     """
 
     def __init__(self, parent: StopToken | None = None) -> None:
-        """Make a token that is not set.
-
-        Args:
-            parent: Setting this token also sets the new one.
-        """
+        """Make a token that is not set; setting ``parent`` also sets it."""
         self._event = threading.Event()
         # Reentrant, because a finalizer may run at any allocation in this thread.
         self._lock = threading.RLock()
         self._callbacks: list[Callable[[], None]] = []
-        self._parent = parent
         if parent is not None:
             # Weakly: a token for the whole process must not keep those of all finished work.
             own = weakref.WeakMethod(self.set)
@@ -90,11 +74,7 @@ class StopToken:
         return self._event.wait(timeout)
 
     def raise_if_set(self) -> None:
-        """Check the token.
-
-        Raises:
-            StoppedError: It is set.
-        """
+        """Raise StoppedError if the token is set."""
         if self._event.is_set():
             raise StoppedError
 
@@ -126,20 +106,15 @@ class StopToken:
                 self._callbacks.remove(callback)
 
 
-def _ignore(_: Progress) -> None:
-    """Ignore progress."""
+def _ignore(_: Progress) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of long work; by default it is never stopped and its progress is ignored.
+    """One run of long work; by default it is never stopped and its progress is ignored."""
 
-    Attributes:
-        stop: Tells the work to stop.
-        progress: Called after every step, in the thread of the work; must be fast.
-    """
-
-    stop: StopToken = field(default_factory=StopToken)
+    stop: StopToken = field(default_factory=StopToken)  # Tells the work to stop.
+    # Called after every step, in the thread of the work; must be fast.
     progress: Callable[[Progress], None] = _ignore
 
     def report(self, stage: str, done: int, total: int, unit: str = "", **item: str) -> None:
@@ -151,11 +126,7 @@ class Run:
         self.stop.raise_if_set()
 
     def step(self, stage: str, done: int, total: int, unit: str = "") -> None:
-        """Report progress between two steps of the work.
-
-        Raises:
-            StoppedError: The run should stop.
-        """
+        """Report progress between two steps; raise StoppedError if the run should stop."""
         self.report(stage, done, total, unit)
         self.check()
 

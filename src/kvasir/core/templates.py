@@ -47,11 +47,6 @@ def missing_placeholders(template: str, needed: Sequence[str]) -> list[str]:
 
 
 def check_template(setting: str, template: str, needed: Sequence[str]) -> None:
-    """Check that a template has its placeholders.
-
-    Raises:
-        SettingsError: A placeholder is missing; names the setting and the placeholder.
-    """
-    missing = missing_placeholders(template, needed)
-    if missing:
+    """Raise ``SettingsError`` with the setting and the placeholders that its template lacks."""
+    if missing := missing_placeholders(template, needed):
         raise SettingsError(f"{setting} must contain {' and '.join(missing)}")

@@ -41,78 +41,49 @@ class BlockKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The origin of bytes.
+    """The origin of bytes."""
 
-    Attributes:
-        uri: A file's absolute path, or an ``http(s)://`` address; the identity of the source.
-        media_type: Its media type, such as ``application/pdf``.
-    """
-
-    uri: str
-    media_type: str
+    uri: str  # A file's absolute path, or an ``http(s)://`` address; the identity of the source.
+    media_type: str  # Its media type, such as ``application/pdf``.
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file or folder of this machine; made only by front doors that act for a local user.
+    """A file or folder of this machine; made only by front doors that act for a local user."""
 
-    Attributes:
-        path: Its absolute path, which is also the source URI.
-    """
-
-    path: str
+    path: str  # Its absolute path, which is also the source URI.
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A span of a document's text, such as a paragraph.
-
-    Attributes:
-        start: Offset of its first character in ``Document.text``.
-        end: Offset after its last character.
-        page: Page number from 1, or None if the format has no pages.
-        level: Depth of a heading from 1; None for other kinds.
-    """
+    """A span of a document's text, such as a paragraph."""
 
     kind: BlockKind
-    start: int
-    end: int
-    page: int | None = None
-    level: int | None = None
+    start: int  # Offset of its first character in ``Document.text``.
+    end: int  # Offset after its last character.
+    page: int | None = None  # Page number from 1, or None if the format has no pages.
+    level: int | None = None  # Depth of a heading from 1; None for other kinds.
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The extracted text of one source.
+    """The extracted text of one source."""
 
-    Attributes:
-        id: ``document_id(source_uri)``: the same source has the same id in every version.
-        title: The document's own title, or its file name.
-        text: The whole text; all offsets refer to it.
-        blocks: Spans of ``text`` in reading order, not overlapping, with only separators between
-            them.
-        metadata: Metadata in the file (author, language, ...).
-    """
-
-    id: str
+    id: str  # ``document_id(source_uri)``: the same source has the same id in every version.
     source_uri: str
-    title: str
-    text: str
+    title: str  # The document's own title, or its file name.
+    text: str  # The whole text; all offsets refer to it.
+    # Spans of ``text`` in reading order, not overlapping, with only separators between them.
     blocks: tuple[Block, ...] = ()
-    metadata: Metadata = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=dict)  # In the file: author, language, ...
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """A document in docling's JSON.
+    """A document in docling's JSON."""
 
-    Attributes:
-        json: The JSON text of a DoclingDocument.
-        warnings: Parts that could not be converted.
-    """
-
-    json: str
-    warnings: tuple[str, ...] = ()
+    json: str  # The JSON text of a DoclingDocument.
+    warnings: tuple[str, ...] = ()  # Parts that could not be converted.
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,24 +91,16 @@ class Chunk:
     """A span of a document that is embedded and retrieved as a unit.
 
     ``text == document.text[start:end]`` always holds.
-
-    Attributes:
-        id: ``chunk_id(...)``: the same input always gives the same id.
-        start: Offset of its first character in the document's text.
-        end: Offset after its last character.
-        page: Page on which it starts, from 1, or None.
-        headings: The path of headings above it, outermost first.
-        metadata: The document's metadata and ``source_uri``, ``title`` and ``language``; filters
-            use them.
     """
 
-    id: str
+    id: str  # ``chunk_id(...)``: the same input always gives the same id.
     document_id: str
     text: str
-    start: int
-    end: int
-    page: int | None = None
-    headings: tuple[str, ...] = ()
+    start: int  # Offset of its first character in the document's text.
+    end: int  # Offset after its last character.
+    page: int | None = None  # Page on which it starts, from 1, or None.
+    headings: tuple[str, ...] = ()  # The path of headings above it, outermost first.
+    # The document's metadata and ``source_uri``, ``title`` and ``language``; filters use them.
     metadata: Metadata = field(default_factory=dict)
 
     @property
@@ -169,34 +132,22 @@ Filter = Comparison | Logical
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """A search query with its limits.
-
-    Attributes:
-        top_k: Maximum number of hits.
-        min_score_threshold: Leave out hits with a lower ``dense_score``, 0..1.
-        filters: Search only chunks whose metadata match; None searches all.
-    """
+    """A search query with its limits."""
 
     query: str
-    top_k: int = 10
-    min_score_threshold: float = 0.0
-    filters: Filter | None = None
+    top_k: int = 10  # Maximum number of hits.
+    min_score_threshold: float = 0.0  # Leave out hits with a lower ``dense_score``, 0..1.
+    filters: Filter | None = None  # Search only chunks whose metadata match; None searches all.
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk found for a query.
-
-    Attributes:
-        score: The score by which hits are sorted, 0..1, higher is better.
-        dense_score: (1 + cosine) / 2 of query and chunk, or None if not computed.
-        lexical_score: BM25 of query and chunk, at least 0, or None if they share no term or
-            there was no keyword search.
-    """
+    """A chunk found for a query."""
 
     chunk: Chunk
-    score: float
-    dense_score: float | None = None
+    score: float  # The score by which hits are sorted, 0..1, higher is better.
+    dense_score: float | None = None  # (1 + cosine) / 2 of query and chunk; None if not computed.
+    # BM25 of query and chunk, at least 0; None without a shared term or a keyword search.
     lexical_score: float | None = None
 
 
@@ -210,17 +161,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The input of a generator.
+    """The input of a generator."""
 
-    Attributes:
-        question: The user's question, as typed.
-        hits: The retrieved chunks; marker ``[n]`` in an answer means ``hits[n - 1]``.
-        messages: Question and context rendered for a chat model.
-    """
-
-    question: str
+    question: str  # The user's question, as typed.
+    # The retrieved chunks; marker ``[n]`` in an answer means ``hits[n - 1]``.
     hits: tuple[Hit, ...]
-    messages: tuple[Message, ...]
+    messages: tuple[Message, ...]  # Question and context rendered for a chat model.
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,50 +174,33 @@ class Citation:
     """The passage of a document that supports a statement of an answer.
 
     ``document.text[start:end] == quote`` has been checked.
-
-    Attributes:
-        marker: The number in the answer's text, ``1`` for ``[1]``.
-        quote: The exact text of the passage.
-        start: Offset of the quote in the document's text.
-        end: Offset after it.
-        content_hash: SHA-256 of the source's bytes in the cited version, hexadecimal; the offsets
-            refer to this version. Empty if unknown.
     """
 
-    marker: int
+    marker: int  # The number in the answer's text, ``1`` for ``[1]``.
     document_id: str
     source_uri: str
     page: int | None
-    quote: str
-    start: int
-    end: int
+    quote: str  # The exact text of the passage.
+    start: int  # Offset of the quote in the document's text.
+    end: int  # Offset after it.
+    # SHA-256, hexadecimal, of the version that the offsets refer to; empty if unknown.
     content_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a question.
+    """The answer to a question."""
 
-    Attributes:
-        text: The text, with markers such as ``[1]`` after statements.
-        citations: One for each checked marker and quote, in order of appearance.
-        refused: True if the documents do not have the answer; ``text`` then says so.
-        confidence: Probability, 0..1, that the documents have the answer.
-        removed_citations: Number of invalid markers that were removed from ``text``.
-        timings: Seconds by stage: ``retrieve``, ``generate``, ``total``.
-        searched: The search query, if it is not the question as typed.
-        notes: Sentences for the user about how the answer was made.
-    """
-
-    text: str
-    citations: tuple[Citation, ...] = ()
+    text: str  # The text, with markers such as ``[1]`` after statements.
+    citations: tuple[Citation, ...] = ()  # One for each checked marker and quote, in order.
     hits: tuple[Hit, ...] = ()
-    refused: bool = False
-    confidence: float = 1.0
-    removed_citations: int = 0
+    refused: bool = False  # True if the documents do not have the answer; ``text`` then says so.
+    confidence: float = 1.0  # Probability, 0..1, that the documents have the answer.
+    removed_citations: int = 0  # Number of invalid markers that were removed from ``text``.
+    # Seconds by stage: ``retrieve``, ``generate``, ``total``.
     timings: Mapping[str, float] = field(default_factory=dict)
-    searched: str = ""
-    notes: tuple[str, ...] = ()
+    searched: str = ""  # The search query, if it is not the question as typed.
+    notes: tuple[str, ...] = ()  # Sentences for the user about how the answer was made.
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,25 +232,16 @@ class Finished:
 
 
 AnswerEvent = Stage | Retrieved | Text | Finished
-"""The events of an answer's stream: ``Retrieved``, then ``Text`` pieces, then ``Finished``.
-
-A chat that refines questions yields ``Stage`` before ``Retrieved``.
-"""
+"""``Stage`` if a chat refines the question, ``Retrieved``, ``Text`` pieces, then ``Finished``."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreAddress:
-    """The address and credentials of a store.
+    """The address and credentials of a store."""
 
-    Attributes:
-        type: The kind of store, as in ``rag.vectordb.type``.
-        uri: Its folder, file or URL.
-        token: Token of a server, or None; so are ``username`` and ``password``.
-    """
-
-    type: str
-    uri: str
-    token: str | None = field(default=None, repr=False)
+    type: str  # The kind of store, as in ``rag.vectordb.type``.
+    uri: str  # Its folder, file or URL.
+    token: str | None = field(default=None, repr=False)  # Of a server, as the next two.
     username: str | None = None
     password: str | None = field(default=None, repr=False)
 

@@ -37,7 +37,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints, ov
 import numpy as np
 
 from kvasir.core.errors import FilterError, WireError
-from kvasir.core.filters import Comparison, Logical, parse_filter, to_mapping
+from kvasir.core.filters import NOT_FINITE, Comparison, Logical, parse_filter, to_mapping
 
 OMITTED = {"omitted": True}
 """Metadata of a dataclass field that the JSON form leaves out."""
@@ -45,7 +45,7 @@ OMITTED = {"omitted": True}
 _TYPE = "type"
 _FILTERS = (Comparison, Logical)
 _SCALARS = {str: "text", int: "a whole number", bool: "true or false", NoneType: "null"}
-_NOT_FINITE = ("nan", "inf", "-inf")
+_CONTAINERS: dict[Any, str] = {dict: "an object", list: "an array", str: "text"}
 _TOO_LARGE = 2**1023
 """Integers from here on may not fit into a float."""
 
@@ -56,9 +56,7 @@ Decoder = Callable[[Any], Any]
 def to_json(value: Any, declared: Any = None) -> Any:
     """Return a value as plain data: dict, list, str, int, finite float, bool and None.
 
-    Args:
-        value: An instance of a public type, or a mapping or sequence of such.
-        declared: Its declared type; needed only for a union of dataclasses, to write ``"type"``.
+    Its declared type is needed only for a union of dataclasses, to write ``"type"``.
 
     Raises:
         TypeError: The value has no JSON form.
@@ -72,10 +70,6 @@ def from_json(declared: type[T], data: Any) -> T: ...
 def from_json(declared: Any, data: Any) -> Any: ...
 def from_json(declared: Any, data: Any) -> Any:
     """Return the value of a type from the plain data that ``to_json`` made of it.
-
-    Args:
-        declared: A public type, or a union, tuple, list or mapping of such.
-        data: Plain data.
 
     Raises:
         WireError: The data does not fit the type; the message names the place.
@@ -201,9 +195,6 @@ def _is(kind: type, data: Any) -> Any:
     return data if isinstance(data, kind) else _refuse(_CONTAINERS[kind], data)
 
 
-_CONTAINERS: dict[Any, str] = {dict: "an object", list: "an array", str: "text"}
-
-
 def _at(place: object, decode: Decoder, item: Any) -> Any:
     """Decode a part of a value; add the place of the part to an error."""
     try:
@@ -213,7 +204,7 @@ def _at(place: object, decode: Decoder, item: Any) -> Any:
 
 
 def _read_float(data: Any) -> float:
-    if isinstance(data, dict) and data.keys() == {"float"} and data["float"] in _NOT_FINITE:
+    if isinstance(data, dict) and data.keys() == {"float"} and data["float"] in NOT_FINITE:
         return float(data["float"])
     is_number = type(data) is float or (type(data) is int and abs(data) < _TOO_LARGE)
     return float(data) if is_number else _refuse("a number", data)
@@ -295,7 +286,7 @@ def _sequence(origin: type, members: tuple[Any, ...]) -> Decoder:
     def read(data: Any) -> Any:
         _is(list, data)
         try:
-            return make([decode(item) for item in data])
+            return make(map(decode, data))
         except WireError:
             return make(_at(n, decode, item) for n, item in enumerate(data))
 

@@ -70,9 +70,8 @@ def open_database(url: str) -> Engine:
         ensure_current(engine)
     except DBAPIError as error:
         engine.dispose()
-        shown = engine.url.render_as_string(hide_password=True)
         raise StorageError(
-            f"the database {shown} cannot be opened ({error.orig}): "
+            f"the database {engine.url!r} cannot be opened ({error.orig}): "
             "check that it is there, is a database and may be written"
         ) from error
     except BaseException:
@@ -121,37 +120,30 @@ def _translating_errors(engine: Engine, operation: str) -> Iterator[None]:
         first_line = str(cause).partition("\n")[0]
         raise RejectedDataError("catalog", operation, first_line) from error
     except PoolTimeoutError as error:
-        shown = engine.url.render_as_string(hide_password=True)
-        busy = f"every connection was in use for {_POOL_SECONDS} seconds ({shown})"
+        busy = f"every connection was in use for {_POOL_SECONDS} seconds ({engine.url!r})"
         remedy = "do less at the same time, or the same again later"
         raise ComponentError("catalog", operation, f"{busy}: {remedy}", kind="busy") from error
     except DBAPIError as error:
         # The low byte of an extended code, such as SQLITE_BUSY_SNAPSHOT, is the primary code.
         code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
         remedy = _REMEDIES.get(code, "check that it is there, is sound and may be written")
-        shown = engine.url.render_as_string(hide_password=True)
-        first_line = str(error.orig).partition("\n")[0]
-        raise ComponentError("catalog", operation, f"{first_line} ({shown}): {remedy}") from error
+        cause = str(error.orig).partition("\n")[0]
+        raise ComponentError("catalog", operation, f"{cause} ({engine.url!r}): {remedy}") from error
 
 
 def _create(url: str) -> Engine:
+    options: dict[str, Any] = {"pool_timeout": _POOL_SECONDS}
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() != "sqlite":
             return _create_on_server(parsed)
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            engine = create_engine(parsed, pool_timeout=_POOL_SECONDS)
         else:
             # A database in memory exists in one connection, which all threads share.
-            engine = create_engine(
-                parsed,
-                poolclass=QueuePool,
-                pool_size=1,
-                max_overflow=0,
-                pool_timeout=_POOL_SECONDS,
-                connect_args={"check_same_thread": False},
-            )
+            options |= {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
+            options["connect_args"] = {"check_same_thread": False}
+        engine = create_engine(parsed, **options)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise SettingsError(
             f"the database URL is unusable ({error}): write it like sqlite:///folder/catalog.db, "

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, Table, or_, select, update
 
-from kvasir.database.clock import epoch_seconds
+from kvasir.database.dialects import epoch_seconds
 
 
 def claim(

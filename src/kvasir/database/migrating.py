@@ -45,24 +45,21 @@ def ensure_current(engine: Engine) -> None:
 
 
 def migrate(connection: Connection, revision: str) -> None:
-    """Migrate a database up or down to a revision.
+    """Migrate a database, within a writing transaction, up or down to a revision.
 
-    Args:
-        connection: Within a writing transaction.
-        revision: One of ``REVISIONS``, ``head``, or ``base`` (an empty database).
+    Besides ``REVISIONS`` there are ``head``, the last, and ``base``, an empty database.
 
     Raises:
         IncompatibleVersionError: A newer version of Kvasir made the database.
     """
     command = importlib.import_module("alembic.command")
-    config_class = importlib.import_module("alembic.config").Config
     current = _revision(connection)
     if current is not None and current not in REVISIONS:
         raise IncompatibleVersionError(
             f"the database is at schema revision {current}, which this version of Kvasir does "
             "not know: a newer one made it; upgrade Kvasir, or use another data folder"
         )
-    config = config_class()
+    config = importlib.import_module("alembic.config").Config()
     folder = str(Path(migrations.__file__).parent)
     config.set_main_option("script_location", folder.replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -89,9 +86,8 @@ def _one_at_a_time(connection: Connection) -> Iterator[None]:
         yield
         return
     # All databases of a server share the names of locks.
-    name = {"name": f"{_LOCK}", "seconds": _LOCK_SECONDS}
-    taken = text("SELECT GET_LOCK(CONCAT(:name, '.', MD5(DATABASE())), :seconds)")
-    if connection.execute(taken, name).scalar() != 1:
+    name = f"CONCAT('{_LOCK}.', MD5(DATABASE()))"
+    if connection.execute(text(f"SELECT GET_LOCK({name}, {_LOCK_SECONDS})")).scalar() != 1:
         raise StoreLockedError(
             f"another process has been migrating the database for {_LOCK_SECONDS} seconds: "
             "try again when it has ended"
@@ -99,5 +95,4 @@ def _one_at_a_time(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        released = text("SELECT RELEASE_LOCK(CONCAT(:name, '.', MD5(DATABASE())))")
-        connection.execute(released, {"name": f"{_LOCK}"})
+        connection.execute(text(f"SELECT RELEASE_LOCK({name})"))

@@ -12,16 +12,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 
 from kvasir.answering.answers import Answerer
 from kvasir.answering.citations import FindVersion
 from kvasir.answering.retrieval import Retriever
 from kvasir.core.deadline import check
-from kvasir.core.errors import RequestError
 from kvasir.core.ledger import DocumentVersion
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.run import Run
@@ -29,13 +28,7 @@ from kvasir.core.text import count_words, has_cjk
 from kvasir.core.types import Answer, document_id
 from kvasir.core.wire import OMITTED
 from kvasir.evaluation.datasets import EvaluationQuery, RetrievalDataset
-from kvasir.evaluation.json_lines import malformed, parse_line, read_lines
-from kvasir.evaluation.retrieval import (
-    RetrievalOptions,
-    ingest_datasets,
-    make_retriever,
-    to_document,
-)
+from kvasir.evaluation.retrieval import RetrievalOptions, ingest_datasets, to_document
 
 MakeAnswerer = Callable[[Retriever, FindVersion], Answerer]
 """Make the answerer to measure from a retriever and the documents' texts by id."""
@@ -46,12 +39,7 @@ _MARKER = re.compile(r"\s*\[(\d+)\]")
 
 @dataclass(frozen=True, slots=True)
 class AnswerCase:
-    """One question and its answer.
-
-    Attributes:
-        gold: Accepted answers; empty for an off-topic question.
-        correct: Whether the answer contains a gold answer.
-    """
+    """One question, its ``gold`` answers (none if it is off-topic), and whether one is found."""
 
     question: str
     gold: tuple[str, ...]
@@ -64,7 +52,6 @@ class AnswersResult:
     """The figures of a run.
 
     Attributes:
-        name: The data set.
         answer_recall: Share of the questions whose answer contains a gold one, 0..1; a refused
             question counts as wrong. None without gold answers.
         words: Mean length of the answers given, in words, without markers.
@@ -74,8 +61,8 @@ class AnswersResult:
         citation_validity: Share of citations whose quote is in its document, 0..1.
         cited: Share of the answers given that have a citation, 0..1.
         removed_citations: Number of removed markers.
-        seconds: Time by stage: ``ingest``, ``answer``.
         questions: Number of questions with a gold answer.
+        seconds: Time by stage: ``ingest``, ``answer``.
         cases: Every question with its answer, on-topic ones first; not in the JSON form.
     """
 
@@ -119,13 +106,11 @@ def evaluate_answers(
     for passage in dataset.passages:
         uri = f"0/{dataset.name}/{passage.id}"
         texts[document_id(uri)] = to_document(passage, uri, "").text
-    store = make_store()
-    try:
+    with closing(make_store()) as store:
         started = perf_counter()
-        _, languages = ingest_datasets([dataset], embedder, store, splitter, options, run)
+        retriever, _ = ingest_datasets([dataset], embedder, store, splitter, options, run)
         ingested = perf_counter()
         versions = {document: DocumentVersion(text) for document, text in texts.items()}
-        retriever = make_retriever(embedder, store, languages, options)
         answerer = make_answerer(retriever, versions.get)
         asked = [*dataset.queries, *(EvaluationQuery("", text) for text in off_topic)]
         cases: list[AnswerCase] = []
@@ -136,8 +121,6 @@ def evaluate_answers(
             correct = not answer.refused and holds(answer.text, query.answers)
             cases.append(AnswerCase(query.text, query.answers, answer, correct))
             run.step("answer", len(cases), len(asked), "questions")
-    finally:
-        store.close()
     seconds = {"ingest": ingested - started, "answer": perf_counter() - ingested}
     return _summary(dataset, cases, len(off_topic), texts, seconds)
 
@@ -203,26 +186,3 @@ def without_markers(answer: Answer) -> str:
     markers = {str(number) for number in range(1, len(answer.hits) + 1)}
     markers.update(str(citation.marker) for citation in answer.citations)
     return _MARKER.sub(lambda match: "" if match[1] in markers else match[0], answer.text).strip()
-
-
-def load_questions(path: str | Path) -> list[str]:
-    """Read questions: JSON lines with ``question`` or ``text``, or one question a line.
-
-    Raises:
-        RequestError: The file is missing, empty or malformed; names the line.
-    """
-    file = Path(path)
-    questions: list[str] = []
-    for number, line in read_lines(file):
-        text = line.strip()
-        if text.startswith("{"):
-            row = parse_line(file, number, text)
-            found = row.get("question", row.get("text"))
-            if not isinstance(found, str):
-                raise malformed(file, number, "'question' must be there, as text")
-            text = found
-        if text.strip():
-            questions.append(text.strip())
-    if not questions:
-        raise RequestError(f"{file} holds no questions")
-    return questions

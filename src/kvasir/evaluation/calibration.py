@@ -11,20 +11,15 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.answering.refusal import (
-    DEFAULT_CALIBRATION,
-    FEATURES,
-    Calibration,
-    EvidenceReader,
-    Features,
-)
+from kvasir.answering.refusal import DEFAULT_CALIBRATION, Calibration, EvidenceReader, Features
 from kvasir.answering.retrieval import Retriever
 from kvasir.core.deadline import check
 from kvasir.core.errors import TooFewQuestionsError
@@ -51,7 +46,7 @@ _FOLDS = 5
 _STEPS = 100
 _PRIOR_STRENGTH = 2.0
 """Weight of the shipped coefficients, in questions."""
-_SENTENCE_WORDS = (8, 40)
+_SENTENCE_WORDS = range(8, 41)
 _KEPT_SHARE = 0.5
 _FOREIGN_WORDS = 3
 _MIXED_FROM = 12
@@ -63,7 +58,6 @@ class Fitted:
     """A decision that was fitted to a collection, and whether it is kept.
 
     Attributes:
-        calibration: The decision, with its report.
         gained: Whether it is better than the start.
         drawbacks: What it does worse than the start, in words; empty without a gain.
         kept: Whether the collection uses it from now on.
@@ -106,11 +100,8 @@ def calibrate(
         questions = given or (getattr(made, kind) if made else ())
         return read_features(questions, retriever, reader, top_k=top_k, run=run, stage=kind)
 
-    calibration = fit(
-        features("answered", answered),
-        features("unanswered", unanswered),
-        most_refused=MOST_REFUSED if answered else MOST_REFUSED_MADE,
-    )
+    rows = features("answered", answered), features("unanswered", unanswered)
+    calibration = fit(*rows, most_refused=MOST_REFUSED if answered else MOST_REFUSED_MADE)
     return decide(calibration, all_given=made is None, apply=apply)
 
 
@@ -130,7 +121,7 @@ def make_questions(
         chunks += [chunk for chunk, _ in batch]
         run.step("reading", len(chunks), max(total, len(chunks)), "chunks")
     rng = random.Random(seed)
-    sentences = _sample_sentences(chunks, count, rng)
+    sentences = list(islice(_sample_sentences(chunks, rng), count))
     if len(sentences) < FEWEST_QUESTIONS:
         raise TooFewQuestionsError(
             f"the collection has {len(sentences)} sentences to make questions of, "
@@ -138,26 +129,20 @@ def make_questions(
         )
     words = [word for sentence in sentences for word in sentence]
     answered = tuple(_shortened(sentence, words, rng) for sentence in sentences)
-    unanswered = tuple(_mixed(sentences, rng) for _ in sentences)
-    return MadeQuestions(answered, unanswered)
+    mixed = (rng.sample(sentences, _MIXED_FROM) for _ in sentences)
+    return MadeQuestions(answered, tuple(" ".join(map(rng.choice, each)) for each in mixed))
 
 
-def _sample_sentences(chunks: Sequence[Chunk], count: int, rng: random.Random) -> list[list[str]]:
-    found: list[list[str]] = []
+def _sample_sentences(chunks: Sequence[Chunk], rng: random.Random) -> Iterator[list[str]]:
+    """Yield the words of at most one sentence of each chunk, in random order."""
     order = sorted(chunks, key=lambda chunk: chunk.id)
     rng.shuffle(order)
     for chunk in order:
         language = str(chunk.metadata.get("language", "")) or None
         spans = sentence_spans(chunk.text, language)
         rng.shuffle(spans)
-        for start, end in spans:
-            words = _TOKEN.findall(chunk.text[start:end])
-            if _SENTENCE_WORDS[0] <= len(words) <= _SENTENCE_WORDS[1]:
-                found.append(words)
-                break
-        if len(found) == count:
-            break
-    return found
+        sentences = (_TOKEN.findall(chunk.text[start:end]) for start, end in spans)
+        yield from islice((words for words in sentences if len(words) in _SENTENCE_WORDS), 1)
 
 
 def _shortened(sentence: Sequence[str], words: Sequence[str], rng: random.Random) -> str:
@@ -166,10 +151,6 @@ def _shortened(sentence: Sequence[str], words: Sequence[str], rng: random.Random
     for _ in range(_FOREIGN_WORDS):
         kept.insert(rng.randrange(len(kept) + 1), rng.choice(words))
     return " ".join(kept)
-
-
-def _mixed(sentences: Sequence[Sequence[str]], rng: random.Random) -> str:
-    return " ".join(map(rng.choice, rng.sample(list(sentences), _MIXED_FROM)))
 
 
 def read_features(
@@ -181,10 +162,9 @@ def read_features(
     run: Run | None = None,
     stage: str = "questions",
 ) -> Features:
-    """Search for questions and return their features, reported as ``stage``.
+    """Search for questions and return their features, float64 [n, features].
 
-    Returns:
-        float64 [n, features]; without questions that have no hit, which are always refused.
+    Questions without a hit, which are always refused, are left out. ``stage`` is that of the run.
 
     Raises:
         StoppedError: The run was stopped.
@@ -197,7 +177,7 @@ def read_features(
         if hits:
             rows.append(reader.read(question, hits).vector())
         run.step(stage, number, len(questions), "questions")
-    return np.stack(rows) if rows else np.zeros((0, len(FEATURES)))
+    return np.stack(rows) if rows else np.zeros((0, len(DEFAULT_CALIBRATION.features)))
 
 
 def fit(
@@ -207,19 +187,18 @@ def fit(
     *,
     most_refused: float = MOST_REFUSED,
 ) -> Calibration:
-    """Fit the decision.
+    """Fit the decision to features [n, features] of answered and of unanswered questions.
+
+    The report has the cross-validated shares of refused questions, by the fitted and
+    (``_before``) by the starting calibration. Without a gain, the start is returned and
+    ``SHIPPED_STAYS`` is 1.
 
     Args:
-        answered: Features [n, features] of questions that the collection answers.
-        unanswered: Features [m, features] of questions that it does not.
+        answered: Questions that the collection answers.
+        unanswered: Questions that it does not answer.
         start: The prior of the coefficients.
         most_refused: Largest share, 0..1, of answered questions that may be refused:
             ``MOST_REFUSED``, or ``MOST_REFUSED_MADE`` for questions from ``make_questions``.
-
-    Returns:
-        The calibration; its report has the cross-validated shares of refused questions, by the
-        fitted and (``_before``) by the starting calibration. Without a gain, the start is
-        returned and ``SHIPPED_STAYS`` is 1.
 
     Raises:
         TooFewQuestionsError: There are too few questions of one kind.
@@ -240,7 +219,6 @@ def fit(
         model = _logistic(features[rest], truth[rest], start)
         held_out[~rest] = model.probabilities(features[~rest])
     threshold = _best_threshold(held_out, truth, most_refused)
-    final = _logistic(features, truth, start)
     before = start.probabilities(features) < start.threshold
     after = held_out < threshold
     asked = truth == 1
@@ -253,25 +231,21 @@ def fit(
         "refused_off_topic_before": float(before[~asked].mean()),
     }
     if _errors(after, asked) >= _errors(before, asked):
-        return Calibration(
-            start.weights, start.bias, start.threshold, report | {SHIPPED_STAYS: 1.0}
-        )
-    return Calibration(final.weights, final.bias, threshold, report | {SHIPPED_STAYS: 0.0})
+        return replace(start, report=report | {SHIPPED_STAYS: 1.0})
+    final = _logistic(features, truth, start)
+    return replace(final, threshold=threshold, report=report | {SHIPPED_STAYS: 0.0})
 
 
 def decide(calibration: Calibration, *, all_given: bool, apply: bool | None = None) -> Fitted:
-    """Decide whether a fitted decision is kept: never one without a gain.
+    """Decide whether the result of ``fit`` is kept: never one without a gain.
 
-    Args:
-        calibration: The result of ``fit``.
-        all_given: Whether no question was made: made ones are a rough guide.
-        apply: The user's choice; by default it is kept if all questions were given and it does
-            nothing worse.
+    Without the user's choice, ``apply``, it is kept if it does nothing worse and all questions were
+    given: made ones are a rough guide.
     """
     gained = not calibration.report[SHIPPED_STAYS]
-    worse = drawbacks(calibration) if gained else []
+    worse = tuple(drawbacks(calibration)) if gained else ()
     wanted = all_given and not worse if apply is None else apply
-    return Fitted(calibration, gained, tuple(worse), kept=gained and wanted)
+    return Fitted(calibration, gained, worse, kept=gained and wanted)
 
 
 def drawbacks(calibration: Calibration) -> list[str]:
@@ -294,8 +268,7 @@ def _errors(refused: NDArray[np.bool_], asked: NDArray[np.bool_]) -> float:
 def _logistic(features: Features, truth: NDArray[np.float64], start: Calibration) -> Calibration:
     """Fit by Newton's method, with equal weight of both kinds and the start as the prior."""
     rows = np.column_stack([features, np.ones(len(features))])
-    origin = np.array([*start.weights, start.bias])
-    weights = origin.copy()
+    weights = origin = np.array([*start.weights, start.bias])
     share = truth.mean()
     balance = np.where(truth == 1, 0.5 / share, 0.5 / (1.0 - share))
     strength = np.full(len(origin), _PRIOR_STRENGTH)
@@ -308,7 +281,7 @@ def _logistic(features: Features, truth: NDArray[np.float64], start: Calibration
         hessian = (rows * curvature[:, None]).T @ rows + np.diag(strength)
         step = np.linalg.solve(hessian, gradient)
         # A full step can overshoot if the kinds are perfectly separable.
-        weights -= step / max(1.0, float(np.abs(step).max()) / 2.0)
+        weights = weights - step / max(1.0, float(np.abs(step).max()) / 2.0)
         if np.abs(step).max() < 1e-6:
             break
     return Calibration(tuple(weights[:-1].tolist()), float(weights[-1]), start.threshold)

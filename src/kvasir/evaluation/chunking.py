@@ -25,8 +25,10 @@ calls the metrics token-level; its code counts characters, and so does this modu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 
@@ -38,12 +40,11 @@ from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Document, document_id
 from kvasir.core.wire import OMITTED
-from kvasir.evaluation.json_lines import malformed, read_json_lines
+from kvasir.evaluation.datasets import malformed, read_json_lines
 from kvasir.evaluation.retrieval import RetrievalOptions, make_retriever
 from kvasir.language.detect import UNKNOWN, detect
 
 METRICS = ("recall", "precision", "iou", "precision_omega")
-TOP_K = 5
 
 Span = tuple[int, int]
 Retrieve = Callable[[Sequence[Chunk], Sequence[str], int], Sequence[Sequence[Chunk]]]
@@ -78,8 +79,6 @@ class ChunkingResult:
     Attributes:
         metrics: The mean over all questions of each of ``METRICS``, 0..1.
         corpora: The same by corpus.
-        questions: Number of questions.
-        chunks: Number of chunks.
         characters: Mean length of a chunk.
         seconds: Time by stage: ``split``, and ``retrieve`` with the embedding.
         per_question: Metric -> float64 [questions]; not in the JSON form.
@@ -103,9 +102,8 @@ def load_chunking_dataset(folder: str | Path, *, language: str | None = None) ->
     root = Path(folder)
     path = root / "questions.jsonl"
     if not path.is_file():
-        raise RequestError(
-            f"{path} is missing; give a folder with questions.jsonl and CORPUS_ID.md"
-        )
+        advice = "give a folder with questions.jsonl and CORPUS_ID.md"
+        raise RequestError(f"{path} is missing; {advice}")
     documents: dict[str, Document] = {}
     questions: list[ChunkingQuestion] = []
     for number, row in read_json_lines(path):
@@ -130,7 +128,7 @@ def evaluate_chunking(
     splitter: Splitter,
     retrieve: Retrieve,
     *,
-    top_k: int = TOP_K,
+    top_k: int = 5,
     run: Run | None = None,
 ) -> ChunkingResult:
     """Split the corpora, ask the questions and compare spans.
@@ -146,42 +144,38 @@ def evaluate_chunking(
         raise RequestError(f"top_k must be at least 1, not {top_k}")
     run = run or Run()
     started = perf_counter()
-    chunks: list[Chunk] = []
+    by_document: dict[str, list[Chunk]] = {}
     for done, document in enumerate(dataset.documents, 1):
-        chunks += splitter.split(document)
+        by_document[document.id] = splitter.split(document)
         run.step("split", done, len(dataset.documents), "documents")
     split = perf_counter()
-    texts = [question.text for question in dataset.questions]
-    found = retrieve(chunks, texts, top_k)
+    chunks = list(chain.from_iterable(by_document.values()))
+    found = retrieve(chunks, [question.text for question in dataset.questions], top_k)
     retrieved = perf_counter()
-    by_document: dict[str, list[Chunk]] = {}
-    for chunk in chunks:
-        by_document.setdefault(chunk.document_id, []).append(chunk)
-    rows = [
-        (*_scores(question, hits), _omega(question, by_document.get(question.document_id, [])))
-        for question, hits in zip(dataset.questions, found, strict=True)
-    ]
-    scores = np.array(rows, dtype=np.float64)
+    scores = np.array(
+        [
+            _scores(question, hits, by_document.get(question.document_id, ()))
+            for question, hits in zip(dataset.questions, found, strict=True)
+        ]
+    )
     owners = np.array([question.document_id for question in dataset.questions])
     return ChunkingResult(
         metrics=_means(scores),
-        corpora={
-            document.title: _means(scores[owners == document.id]) for document in dataset.documents
-        },
+        corpora={each.title: _means(scores[owners == each.id]) for each in dataset.documents},
         per_question={name: scores[:, column] for column, name in enumerate(METRICS)},
         questions=len(dataset.questions),
         chunks=len(chunks),
-        characters=float(np.mean([len(chunk.text) for chunk in chunks])) if chunks else 0.0,
+        characters=sum(len(chunk.text) for chunk in chunks) / max(len(chunks), 1),
         seconds={"split": split - started, "retrieve": retrieved - split},
     )
 
 
+@dataclass(frozen=True, slots=True)
 class DenseSearch:
     """Retrieves by cosine, comparing every question with every chunk."""
 
-    def __init__(self, embedder: Embedder, run: Run | None = None) -> None:
-        self._embedder = embedder
-        self._run = run or Run()
+    embedder: Embedder
+    run: Run = field(default_factory=Run)
 
     def __call__(
         self, chunks: Sequence[Chunk], questions: Sequence[str], top_k: int
@@ -189,43 +183,36 @@ class DenseSearch:
         """Return the nearest chunks of each question, best first."""
         if not chunks:
             return [[] for _ in questions]
-        vectors = np.concatenate([part for _, part in _embed(chunks, self._embedder, self._run)])
-        scores = self._embedder.embed_queries(questions) @ vectors.T
+        vectors = np.concatenate([part for _, part in _embed(chunks, self.embedder, self.run)])
+        scores = self.embedder.embed_queries(questions) @ vectors.T
         order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
         return [[chunks[index] for index in row] for row in order]
 
 
+@dataclass(frozen=True, slots=True)
 class StoreSearch:
-    """Retrieves as a search does, in a temporary collection with both legs."""
+    """Retrieves as a search does, in a temporary collection with both legs.
 
-    def __init__(
-        self,
-        embedder: Embedder,
-        make_store: Callable[[], VectorStore],
-        *,
-        options: RetrievalOptions | None = None,
-        run: Run | None = None,
-    ) -> None:
-        """Keep the components; each run closes its store, and ignores ``top_k`` of the options."""
-        self._embedder = embedder
-        self._make_store = make_store
-        self._options = options or RetrievalOptions()
-        self._run = run or Run()
+    Each call closes its store, and ignores ``top_k`` of the options.
+    """
+
+    embedder: Embedder
+    make_store: Callable[[], VectorStore]
+    _: KW_ONLY
+    options: RetrievalOptions = field(default_factory=RetrievalOptions)
+    run: Run = field(default_factory=Run)
 
     def __call__(
         self, chunks: Sequence[Chunk], questions: Sequence[str], top_k: int
     ) -> list[list[Chunk]]:
         """Return the best chunks of each question, best first."""
-        store = self._make_store()
-        try:
-            for batch, vectors in _embed(chunks, self._embedder, self._run):
+        with closing(self.make_store()) as store:
+            for batch, vectors in _embed(chunks, self.embedder, self.run):
                 store.upsert(batch, vectors)
             languages = {str(chunk.metadata.get("language", UNKNOWN)) for chunk in chunks}
-            retriever = make_retriever(self._embedder, store, languages - {UNKNOWN}, self._options)
-            search = replace(self._options.search, top_k=top_k)
-            found = self._run.call(partial(retriever.retrieve_many, questions, search))
-        finally:
-            store.close()
+            retriever = make_retriever(self.embedder, store, languages, self.options)
+            search = replace(self.options.search, top_k=top_k)
+            found = self.run.call(partial(retriever.retrieve_many, questions, search))
         return [[hit.chunk for hit in hits] for hits in found]
 
 
@@ -243,60 +230,40 @@ def _read_corpus(root: Path, name: str, language: str | None) -> Document:
     path = root / f"{name}.md"
     if path.parent != root or not path.is_file():
         raise RequestError(f"{path} is missing, but questions.jsonl asks about it")
-    # newline="" keeps the characters that the indices count.
-    with path.open(encoding="utf-8", newline="") as file:
-        text = file.read()
+    # Bytes, because reading as text would change the line ends, which the indices count.
+    text = path.read_bytes().decode()
     metadata = {"language": language or detect(text[:_LANGUAGE_SAMPLE])}
     return Document(document_id(path.name), path.name, name, text, metadata=metadata)
 
 
-def _scores(question: ChunkingQuestion, hits: Iterable[Chunk]) -> tuple[float, float, float]:
-    """Return recall, precision and IoU."""
-    hits = list(hits)
-    own = [chunk for chunk in hits if chunk.document_id == question.document_id]
-    overlaps = [span for chunk in own for span in _overlaps(question, chunk)]
-    shared = _length(_union(overlaps))
-    relevant = _length(question.references)
-    retrieved = sum(chunk.end - chunk.start for chunk in hits)
-    missed = _length(_union(question.references)) - shared
+def _scores(
+    question: ChunkingQuestion, hits: Sequence[Chunk], chunks: Iterable[Chunk]
+) -> tuple[float, ...]:
+    """Return the ``METRICS`` of one question; ``chunks`` are all those of its document."""
+    wanted = _characters(question.references)
+    found = _characters(_span(hit) for hit in hits if hit.document_id == question.document_id)
+    shared, retrieved = len(wanted & found), sum(hit.end - hit.start for hit in hits)
+    # A perfect retriever finds exactly the chunks with references.
+    perfect = _characters(
+        _span(chunk)
+        for chunk in chunks
+        if any(chunk.start < end and start < chunk.end for start, end in question.references)
+    )
     return (
-        shared / relevant,
+        shared / sum(end - start for start, end in question.references),
         shared / retrieved if retrieved else 0.0,
-        shared / (retrieved + missed),
+        shared / (retrieved + len(wanted) - shared),
+        len(wanted & perfect) / len(wanted | perfect),
     )
 
 
-def _omega(question: ChunkingQuestion, chunks: Iterable[Chunk]) -> float:
-    """Return the precision of a retriever that finds exactly the chunks with references."""
-    overlaps: list[Span] = []
-    touched: list[Span] = []
-    for chunk in chunks:
-        if spans := _overlaps(question, chunk):
-            overlaps += spans
-            touched.append((chunk.start, chunk.end))
-    shared = _length(_union(overlaps))
-    missed = _length(_union(question.references)) - shared
-    return shared / (_length(_union(touched)) + missed)
+def _span(chunk: Chunk) -> Span:
+    return chunk.start, chunk.end
 
 
-def _overlaps(question: ChunkingQuestion, chunk: Chunk) -> list[Span]:
-    spans = ((max(start, chunk.start), min(end, chunk.end)) for start, end in question.references)
-    return [(start, end) for start, end in spans if start < end]
-
-
-def _union(spans: Iterable[Span]) -> list[Span]:
-    united: list[Span] = []
-    for start, end in sorted(spans):
-        if united and start <= united[-1][1]:
-            united[-1] = (united[-1][0], max(end, united[-1][1]))
-        else:
-            united.append((start, end))
-    return united
-
-
-def _length(spans: Iterable[Span]) -> int:
-    return sum(end - start for start, end in spans)
+def _characters(spans: Iterable[Span]) -> set[int]:
+    return {position for span in spans for position in range(*span)}
 
 
 def _means(scores: NDArray[np.float64]) -> dict[str, float]:
-    return dict(zip(METRICS, (float(value) for value in scores.mean(axis=0)), strict=True))
+    return dict(zip(METRICS, scores.mean(axis=0).tolist(), strict=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ from kvasir.evaluation.metrics import bootstrap_means
 PerQuestion = Mapping[str, NDArray[np.float64]]
 """Metric -> float64 [questions]; NaN where the metric does not apply to a question."""
 
-_FEW = 50
+LEADING = {"retrieval": "ndcg@10", "answers": "answer_recall"}
+"""The metric of a comparison's conclusion, by the kind of measurement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,10 @@ class Comparison:
     """The difference of two runs on the same questions.
 
     Attributes:
-        difference: Mean of b minus mean of a.
-        low: Lower bound of its interval.
-        high: Upper bound.
+        difference: Mean of b minus mean of a; ``low`` and ``high`` are the bounds of its interval.
         p_value: Probability of a difference at least this large if the runs are equal
             (two-sided).
-        better: Number of questions on which b is better.
-        worse: Number of questions on which b is worse.
+        better: Number of questions on which b is better; ``worse`` counts the opposite.
     """
 
     computed: ClassVar[tuple[str, ...]] = ("real",)
@@ -68,8 +66,7 @@ def paired_bootstrap(
     Raises:
         RequestError: The runs do not have the same number of questions, or none.
     """
-    _check_shapes(a, b)
-    if a.ndim != 1 or not a.size:
+    if a.shape != b.shape or a.ndim != 1 or not a.size:
         raise _unequal(a, b)
     differences = np.asarray(b - a, dtype=np.float64)
     observed = float(differences.mean())
@@ -90,19 +87,34 @@ def paired_bootstrap(
 
 @dataclass(frozen=True, slots=True)
 class MetricComparison:
-    """One metric of two runs.
-
-    Attributes:
-        a: Mean of the first run, over the questions with a value in both.
-        b: Mean of the second.
-        questions: Number of those questions.
-        comparison: The difference.
-    """
+    """One metric of two runs: their means over the ``questions`` with a value in both."""
 
     a: float
     b: float
     questions: int
     comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One side of a comparison: figures by question, seconds by stage, chunks if counted."""
+
+    per_question: PerQuestion
+    seconds: dict[str, float]
+    chunks: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonResult:
+    """Two settings on the same questions; ``conclusion`` is a sentence about a leading metric."""
+
+    what: str
+    dataset: str
+    a: Measured
+    b: Measured
+    metrics: dict[str, MetricComparison]
+    leading: str
+    conclusion: str
 
 
 def compare_runs(a: PerQuestion, b: PerQuestion) -> dict[str, MetricComparison]:
@@ -113,39 +125,42 @@ def compare_runs(a: PerQuestion, b: PerQuestion) -> dict[str, MetricComparison]:
     """
     compared: dict[str, MetricComparison] = {}
     for name in (name for name in a if name in b):
-        _check_shapes(a[name], b[name])
+        if a[name].shape != b[name].shape:
+            raise _unequal(a[name], b[name])
         both = ~(np.isnan(a[name]) | np.isnan(b[name]))
         if both.any():
             first, second = a[name][both], b[name][both]
-            compared[name] = MetricComparison(
-                float(first.mean()),
-                float(second.mean()),
-                int(both.sum()),
-                paired_bootstrap(first, second),
-            )
+            means = float(first.mean()), float(second.mean())
+            found = paired_bootstrap(first, second)
+            compared[name] = MetricComparison(*means, len(first), found)
     return compared
+
+
+def compare(what: str, dataset: str, a: Measured, b: Measured) -> ComparisonResult:
+    """Compare two sides question by question, by a paired bootstrap."""
+    metrics = compare_runs(a.per_question, b.per_question)
+    leading = LEADING[what] if LEADING[what] in metrics else next(iter(metrics))
+    conclusion = conclude(leading, metrics[leading])
+    return ComparisonResult(what, dataset, a, b, metrics, leading, conclusion)
 
 
 def answers_per_question(
     result: AnswersResult, off_topic: int, judgement: Judgement | None = None
 ) -> dict[str, NDArray[np.float64]]:
     """Return the figures of each question; the last ``off_topic`` ones are off-topic."""
-    on = len(result.cases) - off_topic
-    columns: dict[str, list[float | None]] = {
-        "answer_recall": [float(case.correct) if case.gold else None for case in result.cases],
-        "refused_on_topic": [float(c.answer.refused) for c in result.cases[:on]]
-        + [None] * off_topic,
-        "refused_off_topic": [None] * on + [float(c.answer.refused) for c in result.cases[on:]],
-        "cited": [
-            None if c.answer.refused else float(bool(c.answer.citations)) for c in result.cases
-        ],
-        "words": [
-            None if c.answer.refused else float(count_words(to_judged(c).answer))
-            for c in result.cases
-        ],
+    cases = result.cases
+    refused = np.array([case.answer.refused for case in cases], dtype=np.bool_)
+    is_on_topic = np.arange(len(cases)) < len(cases) - off_topic
+    columns: dict[str, Any] = {
+        "answer_recall": [float(case.correct) if case.gold else None for case in cases],
+        "refused_on_topic": np.where(is_on_topic, refused, np.nan),
+        "refused_off_topic": np.where(is_on_topic, np.nan, refused),
+        "cited": np.where(refused, np.nan, [bool(case.answer.citations) for case in cases]),
+        "words": np.where(refused, np.nan, [count_words(to_judged(c).answer) for c in cases]),
     }
-    for name in judgement.metrics if judgement else ():
-        columns[name] = [v.scores.get(name) for v in judgement.verdicts] if judgement else []
+    if judgement:
+        for name in judgement.metrics:
+            columns[name] = [verdict.scores.get(name) for verdict in judgement.verdicts]
     return {name: np.array(values, dtype=np.float64) for name, values in columns.items()}
 
 
@@ -154,37 +169,28 @@ def conclude(name: str, compared: MetricComparison) -> str:
     found = compared.comparison
     if found.better == found.worse == 0:
         return f"No difference: {name} is the same with A and B on each of the questions."
-    size = f"{name} is {abs(found.difference):.4f} {_direction(found.difference)} with B"
+    direction = "higher" if found.difference >= 0 else "lower"
+    size = f"{name} is {abs(found.difference):.4f} {direction} with B"
     interval = f"95 % interval {found.low:+.4f} to {found.high:+.4f}"
     if found.real:
         return (
             f"The change is real: {size} ({interval}); chance alone would bring that about in "
             f"{_share(found.p_value)} cases."
         )
-    advice = (
-        f" There are only {compared.questions} questions: more of them show smaller differences."
-        if compared.questions < _FEW
-        else ""
-    )
+    advice = ""
+    if compared.questions < 50:
+        few = f"There are only {compared.questions} questions"
+        advice = f" {few}: more of them show smaller differences."
     return (
         f"No real difference can be seen: {size} ({interval}), but chance alone would bring as "
         f"much about in {_share(found.p_value)} cases.{advice}"
     )
 
 
-def _check_shapes(a: NDArray[np.float64], b: NDArray[np.float64]) -> None:
-    if a.shape != b.shape:
-        raise _unequal(a, b)
-
-
 def _unequal(a: NDArray[np.float64], b: NDArray[np.float64]) -> RequestError:
     return RequestError(
         f"two runs over the same questions are needed, not of {a.shape} and {b.shape}"
     )
-
-
-def _direction(difference: float) -> str:
-    return "higher" if difference >= 0 else "lower"
 
 
 def _share(p_value: float) -> str:

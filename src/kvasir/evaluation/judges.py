@@ -87,12 +87,7 @@ class Judgement:
 def judge_answers(
     cases: Sequence[AnswerCase], judge: Judge, *, run: Run | None = None
 ) -> Judgement:
-    """Let a judge grade the cases of a run.
-
-    Raises:
-        StoppedError: The run was stopped.
-        ComponentError: The judge cannot be reached.
-    """
+    """Let a judge grade the cases of a run; raises what ``Judge.judge`` raises."""
     verdicts = judge.judge([to_judged(case) for case in cases], run or Run())
     scores = {
         name: [verdict.scores[name] for verdict in verdicts if name in verdict.scores]

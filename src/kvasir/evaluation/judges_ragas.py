@@ -15,7 +15,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -44,78 +46,55 @@ T = TypeVar("T", bound=BaseModel)
 # Failures are raised and reported here; the library would print them as well.
 logging.getLogger("instructor").setLevel(logging.CRITICAL)
 
-_FAITHFULNESS = "faithfulness"
-_RELEVANCY = "answer_relevancy"
-_PRECISION = "context_precision"
-_RECALL = "context_recall"
-
 # Errors that one question's length or wording can cause. Checked before connection errors,
 # because the client's timeout is one.
 _OF_ONE_QUESTION = (openai.APITimeoutError, openai.BadRequestError, openai.UnprocessableEntityError)
 
 
+@dataclass(eq=False)
 class RagasJudge:
-    """Grades answers with Ragas."""
+    """Grades answers with Ragas; without a model or a server it is a ``SettingsError``.
 
-    metrics = (_FAITHFULNESS, _RELEVANCY, _PRECISION, _RECALL)
+    Attributes:
+        embedder: Compares questions, for answer relevancy.
+        model: The model's name at the server.
+        base_url: The server, such as ``http://localhost:8000/v1``; ``/v1`` may be left out.
+        api_key: Its key, if it asks for one.
+        temperature: 0 for the likeliest words; None if the model takes no temperature.
+        max_tokens: Most tokens of one reply.
+        workers: Number of questions that are graded at once.
+        timeout: Seconds for one reply.
+        retries: Number of retries after an unusable reply.
+    """
 
-    def __init__(
-        self,
-        embedder: Embedder,
-        model: str = "",
-        base_url: str = "",
-        api_key: str | None = None,
-        temperature: float | None = 0.0,
-        max_tokens: int = 4096,
-        workers: int = 4,
-        timeout: float = 120.0,
-        retries: int = 2,
-    ) -> None:
-        """Set the server; nothing is sent yet.
+    metrics = ("faithfulness", "answer_relevancy", "context_precision", "context_recall")
+    embedder: Embedder
+    model: str = ""
+    base_url: str = ""
+    api_key: str | None = field(default=None, repr=False)
+    temperature: float | None = 0.0
+    max_tokens: int = 4096
+    workers: int = 4
+    timeout: float = 120.0
+    retries: int = 2
 
-        Args:
-            embedder: Compares questions, for answer relevancy.
-            model: The model's name at the server.
-            base_url: The server, such as ``http://localhost:8000/v1``; ``/v1`` may be left out.
-            api_key: Its key, if it asks for one.
-            temperature: 0 for the likeliest words; None if the model takes no temperature.
-            max_tokens: Most tokens of one reply.
-            workers: Number of questions that are graded at once.
-            timeout: Seconds for one reply.
-            retries: Number of retries after an unusable reply.
-
-        Raises:
-            SettingsError: The model or the server is missing.
-        """
-        for key, value in {"model": model, "base_url": base_url}.items():
-            if not value:
+    def __post_init__(self) -> None:
+        for key in ("model", "base_url"):
+            if not getattr(self, key):
                 raise SettingsError(
                     f"judge 'ragas' needs evaluation.judge.{key}: name a language model's server "
                     "that speaks OpenAI's chat completions"
                 )
-        root = base_url.rstrip("/")
-        self._base_url = root if urlsplit(root).path else f"{root}/v1"
-        self._model = model
-        self._api_key = api_key or "none"  # The client insists on one; most local servers do not.
-        self._sampling = {"max_tokens": max_tokens} | (
-            {} if temperature is None else {"temperature": temperature}
-        )
-        self._embedder = embedder
-        self._workers = workers
-        self._timeout = timeout
-        self._retries = retries
+        root = self.base_url.rstrip("/")
+        self.base_url = root if urlsplit(root).path else f"{root}/v1"
+        self.api_key = self.api_key or "none"  # The client insists; most local servers do not.
 
     def check(self) -> None:
-        """Check that the server can be reached and accepts the key.
-
-        Raises:
-            ComponentError: It cannot be reached.
-            SettingsError: It refuses the key.
-        """
-        headers = {"Authorization": f"Bearer {self._api_key}"}
+        """Check that the server can be reached and accepts the key."""
+        headers = {"Authorization": f"Bearer {self.api_key}"}
         try:
             # Not every server lists its models: any reply except a refusal is accepted.
-            reply = httpx.get(f"{self._base_url}/models", headers=headers, timeout=self._timeout)
+            reply = httpx.get(f"{self.base_url}/models", headers=headers, timeout=self.timeout)
         except httpx.HTTPError as error:
             raise self._unreachable() from error
         if reply.status_code in (401, 403):
@@ -124,11 +103,7 @@ class RagasJudge:
     def judge(self, cases: Sequence[JudgedCase], run: Run) -> list[Verdict]:
         """Grade questions, several at once; not from within a running event loop.
 
-        Raises:
-            StoppedError: The run was stopped; requests under way are given up.
-            ComponentError: The server cannot be reached, or failed.
-            SettingsError: It refuses the key.
-            ModelNotFoundError: It does not have the model.
+        A stop gives up the requests under way.
         """
         try:
             return asyncio.run(self._judge(cases, run))
@@ -147,17 +122,18 @@ class RagasJudge:
 
     async def _grade_all(self, cases: Sequence[JudgedCase], run: Run) -> list[Verdict]:
         client = openai.AsyncOpenAI(
-            base_url=self._base_url,
-            api_key=self._api_key,
-            timeout=self._timeout,
-            max_retries=self._retries,
+            base_url=self.base_url,
+            api_key=self.api_key,
+            timeout=self.timeout,
+            max_retries=self.retries,
         )
-        patched = instructor.from_openai(client, mode=instructor.Mode.JSON)
-        graders = _Graders(
-            _Server(patched, self._model, self._sampling, self._retries),
-            _Embeddings(self._embedder),
-        )
-        places = asyncio.Semaphore(self._workers)
+        create = instructor.from_openai(client, mode=instructor.Mode.JSON).chat.completions.create
+        options: dict[str, Any] = {"max_tokens": self.max_tokens, "max_retries": self.retries}
+        if self.temperature is not None:
+            options["temperature"] = self.temperature
+        ask = partial(create, model=self.model, **options)
+        graders = _Graders(_Server(ask), _Embeddings(self.embedder))
+        places = asyncio.Semaphore(self.workers)
         done = 0
 
         async def grade(case: JudgedCase) -> Verdict:
@@ -184,8 +160,7 @@ class RagasJudge:
             try:
                 value = float((await asking).value)
             except (openai.APIError, InstructorError) as error:
-                fatal = self._fatal(error)
-                if fatal is not None:
+                if fatal := self._fatal(error):
                     raise fatal from error
                 failures[name] = _reason(error)
                 continue
@@ -204,23 +179,23 @@ class RagasJudge:
                 return self._refused()
             if isinstance(cause, openai.NotFoundError):
                 return ModelNotFoundError(
-                    f"the judge at {self._base_url} does not have the model '{self._model}': "
+                    f"the judge at {self.base_url} does not have the model '{self.model}': "
                     "correct evaluation.judge.model or evaluation.judge.base_url"
                 )
             if isinstance(cause, openai.APIConnectionError):
                 return self._unreachable()
             if isinstance(cause, openai.APIStatusError):
-                return ComponentError("ragas", "judging", f"{self._base_url} answered: {cause}")
+                return ComponentError("ragas", "judging", f"{self.base_url} answered: {cause}")
         return None
 
     def _unreachable(self) -> ComponentError:
         advice = "start the server, or correct evaluation.judge.base_url"
-        cause = f"{self._base_url} cannot be reached; {advice}"
+        cause = f"{self.base_url} cannot be reached; {advice}"
         return ComponentError("ragas", "judging", cause, kind="unreachable")
 
     def _refused(self) -> SettingsError:
         return SettingsError(
-            f"the judge at {self._base_url} refuses access: set evaluation.judge.api_key"
+            f"the judge at {self.base_url} refuses access: set evaluation.judge.api_key"
         )
 
 
@@ -235,39 +210,29 @@ class _Graders:
 
     def ask(self, case: JudgedCase) -> Iterator[tuple[str, Awaitable[Any]]]:
         """Yield the metrics that apply to a case."""
-        contexts = list(case.contexts)
-        if case.answer and contexts:
-            yield _FAITHFULNESS, self._faithfulness.ascore(case.question, case.answer, contexts)
-        if case.answer:
-            yield _RELEVANCY, self._relevancy.ascore(case.question, case.answer)
+        question, answer, contexts = case.question, case.answer, list(case.contexts)
+        if answer and contexts:
+            yield "faithfulness", self._faithfulness.ascore(question, answer, contexts)
+        if answer:
+            yield "answer_relevancy", self._relevancy.ascore(question, answer)
         if case.reference and contexts:
-            yield _PRECISION, self._precision.ascore(case.question, case.reference, contexts)
-            yield _RECALL, self._recall.ascore(case.question, contexts, case.reference)
+            yield "context_precision", self._precision.ascore(question, case.reference, contexts)
+            yield "context_recall", self._recall.ascore(question, contexts, case.reference)
 
 
 class _Server(InstructorBaseRagasLLM):
     """The language model behind Ragas' metrics."""
 
-    def __init__(self, client: Any, model: str, sampling: dict[str, float], retries: int) -> None:
-        self._client = client
-        self._model = model
-        self._sampling = sampling
-        self._retries = retries
+    def __init__(self, ask: Callable[..., Awaitable[Any]]) -> None:
+        self._ask = ask
 
     def generate(self, prompt: str, response_model: type[T]) -> T:
         """Ask and wait; not used by these metrics."""
         return asyncio.run(self.agenerate(prompt, response_model))
 
     async def agenerate(self, prompt: str, response_model: type[T]) -> T:
-        """Ask for a reply of the model's type."""
-        reply = await self._client.chat.completions.create(
-            model=self._model,
-            messages=[{"role": "user", "content": prompt}],
-            response_model=response_model,
-            max_retries=self._retries,
-            **self._sampling,
-        )
-        return cast(T, reply)
+        messages = [{"role": "user", "content": prompt}]
+        return cast(T, await self._ask(messages=messages, response_model=response_model))
 
 
 class _Embeddings(BaseRagasEmbedding):
@@ -278,7 +243,6 @@ class _Embeddings(BaseRagasEmbedding):
         self._embedder = embedder
 
     def embed_text(self, text: str, **kwargs: Any) -> list[float]:
-        """Return the vector of a question."""
         return cast("list[float]", self._embedder.embed_queries([text])[0].tolist())
 
     async def aembed_text(self, text: str, **kwargs: Any) -> list[float]:
@@ -286,11 +250,10 @@ class _Embeddings(BaseRagasEmbedding):
         return await asyncio.to_thread(self.embed_text, text)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _reason(error: BaseException) -> str:

@@ -40,23 +40,13 @@ def mean(values: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
 
 def confidence_intervals(
     values: Mapping[str, NDArray[np.float64]],
-    *,
-    samples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """Return the percentile bootstrap interval of each metric's mean.
-
-    ``values`` are float64 [queries] by metric; ``level`` is the share of means in the interval.
-    """
+    """Return the 95 % bootstrap interval of each metric's mean, from float64 [queries]."""
     table = np.column_stack(list(values.values()))
     if not table.size:
         return dict.fromkeys(values, (0.0, 0.0))
-    means = bootstrap_means(table, samples, seed)
-    bounds = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return {
-        name: (float(low), float(high)) for name, low, high in zip(values, *bounds, strict=True)
-    }
+    low, high = np.quantile(bootstrap_means(table, 2000, seed=0), [0.025, 0.975], axis=0).tolist()
+    return dict(zip(values, zip(low, high, strict=True), strict=True))
 
 
 def bootstrap_means(table: NDArray[np.float64], samples: int, seed: int) -> NDArray[np.float64]:
@@ -78,15 +68,9 @@ def _metrics(grades: Mapping[str, int], scores: Mapping[str, float]) -> tuple[fl
     ideal = sorted((grade for grade in grades.values() if grade > 0), reverse=True)
     if not ideal:
         return (0.0,) * len(METRICS)
-    best = _discounted(ideal[:DEPTH])
-    first = next((rank for rank, gain in enumerate(gains, 1) if gain), 0)
-    return (
-        _discounted(gains) / best,
-        sum(map(bool, gains)) / len(ideal),
-        sum(map(bool, gains[:5])) / len(ideal),
-        sum(map(bool, gains[:1])) / len(ideal),
-        1 / first if first else 0.0,
-    )
+    recalls = [sum(map(bool, gains[:depth])) / len(ideal) for depth in (10, 5, 1)]
+    reciprocal_rank = next((1 / rank for rank, gain in enumerate(gains, 1) if gain), 0.0)
+    return (_discounted(gains) / _discounted(ideal[:DEPTH]), *recalls, reciprocal_rank)
 
 
 def _discounted(gains: list[int]) -> float:

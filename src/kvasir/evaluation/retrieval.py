@@ -8,6 +8,7 @@ chunk.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir.answering.retrieval import CANDIDATES, RERANK_CANDIDATES, Retriever
+from kvasir.core.batches import batches
 from kvasir.core.deadline import check
 from kvasir.core.errors import ConflictError, RequestError
 from kvasir.core.protocols import Embedder, Optimizable, Reranker, Splitter, VectorStore
@@ -24,7 +26,7 @@ from kvasir.core.run import Run
 from kvasir.core.types import Block, BlockKind, Chunk, Document, Hit, SearchRequest, document_id
 from kvasir.core.wire import OMITTED
 from kvasir.evaluation.datasets import Passage, RetrievalDataset
-from kvasir.evaluation.metrics import DEPTH, confidence_intervals, mean, per_query
+from kvasir.evaluation.metrics import DEPTH, METRICS, confidence_intervals, mean, per_query
 from kvasir.language.detect import UNKNOWN, detect
 
 _DOCUMENTS_AT_ONCE = 256
@@ -57,13 +59,9 @@ class DatasetResult:
     """The metrics of one data set.
 
     Attributes:
-        name: The data set.
-        documents: Number of documents.
         metrics: The mean over its questions of each metric, 0..1.
         intervals: The 95 % bootstrap interval of each mean, as (low, high).
-        queries: Number of questions.
-        per_query: Metric -> float64 [queries], in the order of ``query_ids``; not in the JSON form.
-        query_ids: Ids of the questions; not in the JSON form.
+        per_query: Metric -> float64 [queries], in the order of ``query_ids``.
     """
 
     name: str
@@ -81,9 +79,7 @@ class RetrievalResult:
 
     Attributes:
         metrics: The mean of each metric over the questions of all data sets, 0..1.
-        computed: Names of properties that the JSON form has too.
         datasets: One result for each data set, in the order given.
-        chunks: Number of chunks in the collection.
         seconds: Seconds by stage: ``ingest`` and ``search``.
     """
 
@@ -128,31 +124,21 @@ def evaluate_retrieval(
         raise RequestError("give at least one folder with corpus.jsonl, queries.jsonl and qrels/")
     run = run or Run()
     options = options or RetrievalOptions()
-    store = make_store()
-    try:
+    with closing(make_store()) as store:
         started = perf_counter()
-        owners, languages = ingest_datasets(datasets, embedder, store, splitter, options, run)
+        retriever, owners = ingest_datasets(datasets, embedder, store, splitter, options, run)
         ingested = perf_counter()
-        retriever = make_retriever(embedder, store, languages, options)
         rankings = _search(datasets, retriever, owners, options, run)
         searched = perf_counter()
         chunks = store.count()
-    finally:
-        store.close()
     seconds = {"ingest": ingested - started, "search": searched - ingested}
     results = tuple(_score(*pair) for pair in zip(datasets, rankings, strict=True))
-    pooled = {
-        name: np.concatenate([part.per_query[name] for part in results])
-        for name in results[0].metrics
-    }
+    pooled = {name: np.concatenate([part.per_query[name] for part in results]) for name in METRICS}
     return RetrievalResult(mean(pooled), results, chunks, seconds)
 
 
 def to_document(passage: Passage, uri: str, language: str | None = None) -> Document:
-    """Return a passage as a document, like an extractor.
-
-    Its metadata has the language; None detects it.
-    """
+    """Return a passage as a document, like an extractor; ``language`` None detects it."""
     title = passage.title.strip()
     text = f"{title}\n\n{passage.text}" if title else passage.text
     start = len(text) - len(passage.text)
@@ -169,12 +155,10 @@ def ingest_datasets(
     splitter: Splitter,
     options: RetrievalOptions,
     run: Run,
-) -> tuple[dict[str, tuple[int, str]], set[str]]:
-    """Write the documents of data sets to an empty store.
+) -> tuple[Retriever, dict[str, tuple[int, str]]]:
+    """Write the documents of data sets to an empty store, and return its retriever.
 
-    Returns:
-        Document id -> (index of the data set, the document's id in it), and the documents'
-        languages.
+    The second part is document id -> (index of the data set, the document's id in it).
 
     Raises:
         ConflictError: The store is not empty.
@@ -183,25 +167,25 @@ def ingest_datasets(
         raise ConflictError("the collection for an evaluation must be empty")
     owners: dict[str, tuple[int, str]] = {}
     languages: set[str] = set()
-    total = sum(len(dataset.passages) for dataset in datasets)
     everything = [(n, passage) for n, data in enumerate(datasets) for passage in data.passages]
-    for start in range(0, total, _DOCUMENTS_AT_ONCE):
+    done = 0
+    for batch in batches(everything, _DOCUMENTS_AT_ONCE):
         check("evaluating")
         chunks: list[Chunk] = []
-        for number, passage in everything[start : start + _DOCUMENTS_AT_ONCE]:
-            document = to_document(
-                passage, f"{number}/{datasets[number].name}/{passage.id}", options.language
-            )
+        for number, passage in batch:
+            uri = f"{number}/{datasets[number].name}/{passage.id}"
+            document = to_document(passage, uri, options.language)
             owners[document.id] = number, passage.id
             languages.add(str(document.metadata["language"]))
             chunks += splitter.split(document)
         if chunks:
             passages = [chunk.passage for chunk in chunks]
             store.upsert(chunks, run.call(partial(embedder.embed_documents, passages)))
-        run.step("ingest", min(start + _DOCUMENTS_AT_ONCE, total), total, "documents")
+        done += len(batch)
+        run.step("ingest", done, len(everything), "documents")
     if isinstance(store, Optimizable):
         store.optimize(wait=True, stop=run.stop)
-    return owners, languages - {UNKNOWN}
+    return make_retriever(embedder, store, languages, options), owners
 
 
 def make_retriever(
@@ -212,7 +196,7 @@ def make_retriever(
         embedder,
         store,
         options.reranker,
-        languages=sorted(languages),
+        languages=sorted(languages - {UNKNOWN}),
         language=options.language,
         alpha=options.alpha,
         candidates=options.candidates,
@@ -228,15 +212,13 @@ def _search(
     run: Run,
 ) -> list[dict[str, dict[str, float]]]:
     """Return the ranking of each data set: query id -> document id -> score."""
-    total = sum(len(dataset.queries) for dataset in datasets)
-    done = 0
-    rankings: list[dict[str, dict[str, float]]] = []
+    total, done = sum(len(dataset.queries) for dataset in datasets), 0
+    rankings = []
     # All candidates: the metrics need ten documents, and several chunks may be of one document.
     search = replace(options.search, top_k=max(options.candidates, options.search.top_k, DEPTH))
     for number, dataset in enumerate(datasets):
         ranked: dict[str, dict[str, float]] = {}
-        for start in range(0, len(dataset.queries), _QUERIES_AT_ONCE):
-            queries = dataset.queries[start : start + _QUERIES_AT_ONCE]
+        for queries in batches(dataset.queries, _QUERIES_AT_ONCE):
             texts = [query.text for query in queries]
             found = run.call(partial(retriever.retrieve_many, texts, search))
             for query, hits in zip(queries, found, strict=True):
@@ -255,12 +237,12 @@ def _by_document(
     Documents of other data sets are never relevant, but they take ranks. Their ids get a prefix,
     because two data sets may use the same id.
     """
-    scores: dict[str, float] = {}
+    keys = []
     for hit in hits:
         owner, own_id = owners[hit.chunk.document_id]
-        scores.setdefault(own_id if owner == number else f"\0{owner}\0{own_id}", hit.score)
+        keys.append(own_id if owner == number else f"\0{owner}\0{own_id}")
+    ranked = list(dict.fromkeys(keys))[:DEPTH]
     # The metrics order equal scores by id; scores from the rank keep the order of the hits.
-    ranked = sorted(scores, key=lambda key: -scores[key])[:DEPTH]
     return {key: 1.0 / rank for rank, key in enumerate(ranked, 1)}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -22,19 +21,10 @@ from kvasir.evaluation.chunking import (
     evaluate_chunking,
     load_chunking_dataset,
 )
-from kvasir.evaluation.compare import (
-    MetricComparison,
-    PerQuestion,
-    answers_per_question,
-    compare_runs,
-    conclude,
-)
+from kvasir.evaluation.compare import ComparisonResult, Measured, answers_per_question, compare
 from kvasir.evaluation.datasets import RetrievalDataset, load_dataset
 from kvasir.evaluation.judges import Judge, Judgement, judge_answers
 from kvasir.evaluation.retrieval import RetrievalOptions, RetrievalResult, evaluate_retrieval
-
-LEADING = {"retrieval": "ndcg@10", "answers": "answer_recall"}
-"""The metric of a comparison's conclusion, by the kind of measurement."""
 
 
 class EvaluationComponents(Protocol):
@@ -57,34 +47,6 @@ class EvaluationComponents(Protocol):
 
     def make_answerer(self, retriever: Retriever, find_version: FindVersion) -> Answerer:
         """Put the chosen generator behind a retriever."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One side of a comparison: figures by question, seconds by stage, chunks if counted."""
-
-    per_question: PerQuestion
-    seconds: dict[str, float]
-    chunks: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ComparisonResult:
-    """Two settings on the same questions.
-
-    Attributes:
-        what: The kind of measurement: retrieval or answers.
-        leading: The metric of the conclusion.
-        conclusion: One sentence.
-    """
-
-    what: str
-    dataset: str
-    a: Measured
-    b: Measured
-    metrics: dict[str, MetricComparison]
-    leading: str
-    conclusion: str
 
 
 class EvaluationRunner:
@@ -119,27 +81,17 @@ class EvaluationRunner:
         self, datasets: Sequence[RetrievalDataset], *, run: Run | None = None
     ) -> RetrievalResult:
         """Measure retrieval on data sets, which share one collection."""
-        parts, run = self._components, run or Run()
-        with self._prepared(run) as (embedder, make_store):
-            return evaluate_retrieval(
-                datasets, embedder, make_store, parts.splitter, options=self.options, run=run
-            )
+        with self._prepared(run) as parts:
+            return evaluate_retrieval(datasets, *parts, options=self.options, run=run)
 
     def answers(
         self, dataset: RetrievalDataset, off_topic: Sequence[str] = (), *, run: Run | None = None
     ) -> AnswersResult:
         """Measure answers: gold answers found, citations true, questions refused."""
-        parts, run = self._components, run or Run()
-        with self._prepared(run) as (embedder, make_store):
+        make_answerer = self._components.make_answerer
+        with self._prepared(run) as parts:
             return evaluate_answers(
-                dataset,
-                embedder,
-                make_store,
-                parts.splitter,
-                parts.make_answerer,
-                off_topic=off_topic,
-                options=self.options,
-                run=run,
+                dataset, *parts, make_answerer, off_topic=off_topic, options=self.options, run=run
             )
 
     def chunking(
@@ -147,15 +99,18 @@ class EvaluationRunner:
     ) -> ChunkingResult:
         """Measure the splitter: recall, precision and IoU of the retrieved chunks."""
         run = run or Run()
-        with self._prepared(run) as (embedder, make_store):
+        with self._prepared(run) as (embedder, make_store, splitter):
             search = StoreSearch(embedder, make_store, options=self.options, run=run)
-            splitter = self._components.splitter
             return evaluate_chunking(dataset, splitter, search, top_k=top_k, run=run)
 
     @contextmanager
-    def _prepared(self, run: Run) -> Iterator[tuple[Embedder, Callable[[], VectorStore]]]:
-        with self._components.temporary_stores() as make_store:
-            yield run.call(lambda: self._components.embedder), make_store
+    def _prepared(
+        self, run: Run | None
+    ) -> Iterator[tuple[Embedder, Callable[[], VectorStore], Splitter]]:
+        components = self._components
+        with components.temporary_stores() as make_store:
+            embedder = (run or Run()).call(lambda: components.embedder)
+            yield embedder, make_store, components.splitter
 
     def check_judge(self) -> bool:
         """Return True if the settings name a judge, after checking that it can be used."""
@@ -196,7 +151,4 @@ class EvaluationRunner:
     @staticmethod
     def compare(what: str, dataset: str, a: Measured, b: Measured) -> ComparisonResult:
         """Compare two sides question by question, by a paired bootstrap."""
-        metrics = compare_runs(a.per_question, b.per_question)
-        leading = LEADING[what] if LEADING[what] in metrics else next(iter(metrics))
-        conclusion = conclude(leading, metrics[leading])
-        return ComparisonResult(what, dataset, a, b, metrics, leading, conclusion)
+        return compare(what, dataset, a, b)

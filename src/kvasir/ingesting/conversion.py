@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -42,17 +43,9 @@ def convert(
 ) -> ConversionReport:
     """Convert files, the files of folders, and addresses.
 
-    Args:
-        inputs: Local files and ``http(s)://`` addresses.
-        to: The folder to write to, an absolute path; created if missing. Files in it are not
-            converted.
-        converter: The converter.
-        fetch: Reads an address.
-        max_bytes: Larger files are refused.
-        run: Stops the conversion, also within a document, and reports every source.
-
-    Returns:
-        The report. If the run was stopped, ``interrupted`` is true and ``left`` lists the rest.
+    The target folder is an absolute path; it is created if missing, and files in it are not
+    converted. Files of more than ``max_bytes`` are refused. The run can be stopped within a
+    document, too: then the report lists the rest in ``left``.
 
     Raises:
         StoppedError: The run was stopped while it listed the sources.
@@ -63,7 +56,7 @@ def convert(
     own = str(to) + os.sep
     sources = [uri for uri in found.items if not uri.startswith(own)]
     report = ConversionReport()
-    report.failed += [Failed(lost.uri, "unreadable", lost.message) for lost in found.missing]
+    report.failed += [replace(lost, reason="unreadable") for lost in found.missing]
     if not sources and not report.failed:
         raise RequestError("there is no file to convert; name files, or folders that hold some")
     _make_folder(to)
@@ -123,18 +116,16 @@ def _read(uri: str, max_bytes: int) -> tuple[Source, bytes]:
             raise too_large(max_bytes, size)
         return Source(uri, by_name(uri)), path.read_bytes()
     except OSError as error:
-        raise ExtractionError(
-            "unreadable", f"it cannot be read ({error.strerror}): check its permissions"
-        ) from error
+        message = f"it cannot be read ({error.strerror}): check its permissions"
+        raise ExtractionError("unreadable", message) from error
 
 
 def _make_folder(to: Path) -> None:
     try:
         to.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RequestError(
-            f"cannot make the folder '{to}' ({error.strerror}): choose another"
-        ) from (error)
+        message = f"cannot make the folder '{to}' ({error.strerror}): choose another"
+        raise RequestError(message) from error
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,12 +13,13 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from queue import LifoQueue
-from types import TracebackType
+from typing import Self
 
 from kvasir.core import media_types
-from kvasir.core.child_process import environment, module_command
+from kvasir.core.environment import environment, module_command
 from kvasir.core.errors import ExtractionError, WireError
 from kvasir.core.run import StopToken
 from kvasir.core.types import Document, Source
@@ -61,11 +62,8 @@ class ExtractionPool:
     ) -> None:
         """Make a pool; no process is started yet.
 
-        Args:
-            workers: Child processes; by default one for each core, at most 4.
-            timeout: Seconds for each file.
-            memory_mb: Memory for each file, in MiB (enforced on Linux).
-            max_file_mb: Largest file, in MiB.
+        By default there is a child for each core, at most 4. The limits are for each file: seconds,
+        MiB of memory (enforced on Linux), and MiB of its size.
         """
         self.workers = workers or min(4, os.cpu_count() or 1)
         self._timeout = timeout
@@ -79,15 +77,10 @@ class ExtractionPool:
         self._lock = threading.Lock()
         self._closed = False
 
-    def __enter__(self) -> ExtractionPool:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def map(
@@ -95,13 +88,8 @@ class ExtractionPool:
     ) -> Iterator[tuple[Source, Outcome]]:
         """Yield each item's source and outcome; read ahead by a few files only.
 
-        Args:
-            items: Paths, sources, or sources with their bytes (``fetch`` returns such pairs).
-            ordered: Keep the order of the items; otherwise yield results as they are finished.
-            stop: Ends the children that extract these items.
-
-        Raises:
-            StoppedError: ``stop`` was set.
+        Without ``ordered``, results are yielded as they are finished. Setting ``stop`` ends the
+        children that extract these items, and raises StoppedError.
         """
         pending: deque[Future[tuple[Source, Outcome]]] = deque()
         try:
@@ -116,15 +104,10 @@ class ExtractionPool:
                 future.cancel()
 
     def extract(self, item: Item, stop: StopToken | None = None) -> tuple[Source, Outcome]:
-        """Extract one file and wait for it; may be called from several threads.
-
-        Raises:
-            StoppedError: ``stop`` was set.
-        """
+        """Extract one file, in any thread, and wait for it; raise StoppedError on ``stop``."""
         stop = stop or StopToken()
-        source, path, data = _resolve(item)
-        refusal = self._too_large(path, data)
-        if refusal:
+        source, data = _resolve(item)
+        if refusal := self._refusal(source, data):
             return source, refusal
         child = self._idle.get()
         try:
@@ -133,10 +116,11 @@ class ExtractionPool:
                 if child is None or not child.is_usable:
                     child = self._replace(child)
                 with stop.calling(child.kill):
-                    media_type, outcome = child.extract(source, path, data)
+                    media_type, outcome = child.extract(source, data)
                 stop.raise_if_set()
                 # An earlier file may have caused a crash: try again in a new child.
-                if child.is_fresh or not _crashed(outcome):
+                is_crash = isinstance(outcome, ExtractionError) and outcome.reason == _CRASHED
+                if child.is_fresh or not is_crash:
                     break
         finally:
             self._idle.put(child)
@@ -153,12 +137,13 @@ class ExtractionPool:
         for child in children:
             child.close()
 
-    def _too_large(self, path: str | None, data: bytes | None) -> ExtractionError | None:
+    def _refusal(self, source: Source, data: bytes | None) -> ExtractionError | None:
+        path = Path(source.uri)
         try:
-            size = len(data) if data is not None else Path(path or "").stat().st_size
+            size = path.stat().st_size if data is None else len(data)
         except OSError as error:
             return ExtractionError("unreadable", f"cannot be read: {error.strerror or error}")
-        if path is not None and not Path(path).is_file():
+        if data is None and not path.is_file():
             return ExtractionError("unreadable", "it is not a regular file")
         if size > self._max_bytes:
             return too_large(self._max_bytes, size)
@@ -179,17 +164,10 @@ class ExtractionPool:
 
 def too_large(limit: int, size: int | None = None) -> ExtractionError:
     """Return the error for a source larger than ``limit`` bytes; None is an unknown size."""
-    bound = f"{limit / (1 << 20):g} MiB"
-    fact = (
-        f"it is larger than {bound}"
-        if size is None
-        else f"it has {size / (1 << 20):.1f} MiB, the limit is {bound}"
-    )
+    fact = f"it is larger than {limit / (1 << 20):g} MiB"
+    if size is not None:
+        fact = f"it has {size / (1 << 20):.1f} MiB, the limit is {limit / (1 << 20):g} MiB"
     return ExtractionError("too_large", f"{fact}; raise rag.ingest.max_file_mb or split the file")
-
-
-def _crashed(outcome: Outcome) -> bool:
-    return isinstance(outcome, ExtractionError) and outcome.reason == _CRASHED
 
 
 def _next(pending: deque[Future[tuple[Source, Outcome]]], ordered: bool) -> tuple[Source, Outcome]:
@@ -200,13 +178,12 @@ def _next(pending: deque[Future[tuple[Source, Outcome]]], ordered: bool) -> tupl
     return done.result()
 
 
-def _resolve(item: Item) -> tuple[Source, str | None, bytes | None]:
+def _resolve(item: Item) -> tuple[Source, bytes | None]:
     if isinstance(item, tuple):
-        return item[0], None, item[1]
+        return item
     if isinstance(item, Source):
-        return item, item.uri, None
-    path = str(item)
-    return Source(path, media_types.by_name(path)), path, None
+        return item, None
+    return Source(str(item), media_types.by_name(str(item))), None
 
 
 class _Child:
@@ -230,16 +207,14 @@ class _Child:
 
     @property
     def is_usable(self) -> bool:
-        """True if it is running and has not read too many files."""
-        alive = not self._broken and self._process.poll() is None
-        return alive and self._files < _FILES_PER_CHILD
+        is_alive = not self._broken and self._process.poll() is None
+        return is_alive and self._files < _FILES_PER_CHILD
 
     @property
     def is_fresh(self) -> bool:
-        """True if it has read at most one file."""
         return self._files <= 1
 
-    def extract(self, source: Source, path: str | None, data: bytes | None) -> tuple[str, Outcome]:
+    def extract(self, source: Source, data: bytes | None) -> tuple[str, Outcome]:
         """Return media type and outcome; kill the child if it broke a limit."""
         self._files += 1
         late = threading.Event()
@@ -248,7 +223,7 @@ class _Child:
         timer.start()
         started = time.monotonic()
         try:
-            answer = self._ask(source, path, data)
+            answer = self._ask(source, data)
         finally:
             timer.cancel()
             self._broken = late.is_set()
@@ -262,28 +237,24 @@ class _Child:
             # Only a compromised parser or a bug of Kvasir writes such an answer.
             self._broken = True
             self.kill()
-            return "", ExtractionError(
-                _CRASHED,
-                f"what the parser returned cannot be read ({error}); open it and save it again",
-            )
+            fact = f"what the parser returned cannot be read ({error})"
+            return "", ExtractionError(_CRASHED, f"{fact}; open it and save it again")
 
     def _read(self, answer: bytes) -> tuple[str, Outcome]:
         reply = loads(ExtractionReply, answer)
         if reply.document is not None:
             return reply.media_type, reply.document
-        message = reply.message or (
-            f"reading it needs more than {self._memory_mb} MiB of memory; "
-            "raise the limit or split the file"
-        )
+        needed = f"reading it needs more than {self._memory_mb} MiB of memory"
+        message = reply.message or f"{needed}; raise the limit or split the file"
         return reply.media_type, ExtractionError(reply.reason, message)
 
-    def _ask(self, source: Source, path: str | None, data: bytes | None) -> bytes | None:
+    def _ask(self, source: Source, data: bytes | None) -> bytes | None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            write_frame(self._process.stdin, encode(ExtractionRequest(source, path)))
-            if path is None:
-                write_frame(self._process.stdin, data or b"")
+            write_frame(self._process.stdin, encode(ExtractionRequest(source, data is not None)))
+            if data is not None:
+                write_frame(self._process.stdin, data)
             return read_frame(self._process.stdout, _LARGEST_ANSWER)
         except (OSError, ValueError):
             # The child died, or the pool is being closed.
@@ -295,17 +266,10 @@ class _Child:
 
     def _death(self, late: bool, seconds: float) -> ExtractionError:
         if late:
-            return ExtractionError(
-                "timeout",
-                f"reading it took longer than {self._timeout:g} s; "
-                "raise the limit or split the file",
-            )
-        code = self._process.wait()
-        return ExtractionError(
-            _CRASHED,
-            f"the parser crashed on it (exit {code} after {seconds:.1f} s); "
-            "open it and save it again",
-        )
+            slow = f"reading it took longer than {self._timeout:g} s"
+            return ExtractionError("timeout", f"{slow}; raise the limit or split the file")
+        crash = f"the parser crashed on it (exit {self._process.wait()} after {seconds:.1f} s)"
+        return ExtractionError(_CRASHED, f"{crash}; open it and save it again")
 
     def kill(self) -> None:
         """Kill the process; a thread that reads from it sees the end of the stream."""
@@ -318,8 +282,5 @@ class _Child:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                try:
+                with suppress(BrokenPipeError):  # Data for a dead child can be dropped.
                     stream.close()
-                except BrokenPipeError:
-                    # Unwritten data for a dead child can be dropped.
-                    continue

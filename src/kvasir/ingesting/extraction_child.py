@@ -15,17 +15,13 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO
 
 from kvasir.core import media_types, registry
-from kvasir.core.child_process import arguments
-from kvasir.core.errors import (
-    ExtractionError,
-    KvasirError,
-    MissingExtraError,
-    describe_unexpected,
-)
+from kvasir.core.environment import arguments
+from kvasir.core.errors import ExtractionError, KvasirError, MissingExtraError, describe_unexpected
 from kvasir.core.protocols import Extractor
 from kvasir.core.types import Document, Source
 from kvasir.core.wire import dumps, loads
@@ -61,11 +57,11 @@ class ExtractionRequest:
 
     Attributes:
         source: URI and media type; an empty media type is detected.
-        path: The file to read; None if its bytes follow in the next frame.
+        has_bytes: The bytes follow in the next frame; otherwise the URI is the file's path.
     """
 
     source: Source
-    path: str | None
+    has_bytes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +70,15 @@ class ExtractionReply:
 
     Attributes:
         media_type: Its media type, empty if it is not known.
-        document: The extracted document; None after an error.
         reason: The reason of the ``ExtractionError``; empty if there is a document.
         message: The message of the error.
+        document: The extracted document; None after an error.
     """
 
     media_type: str
-    document: Document | None = None
     reason: str = ""
     message: str = ""
+    document: Document | None = None
 
 
 def write_frame(stream: IO[bytes], body: bytes) -> None:
@@ -109,25 +105,19 @@ def read_frame(stream: IO[bytes], limit: int | None = None) -> bytes | None:
     return body if len(body) == length else None
 
 
-def extractor_for(media_type: str, cache: dict[str, Extractor]) -> Extractor:
-    """Return the extractor of a media type; plain text reads every other ``text/*``.
-
-    Raises:
-        ExtractionError: No extractor reads it; says what to do.
-    """
-    if media_type in cache:
-        return cache[media_type]
+@cache
+def _extractor_for(media_type: str) -> Extractor:
+    """Return the extractor of a media type; plain text reads every other ``text/*``."""
     known = registry.names("extractors")
-    chosen = media_type if media_type in known else None
-    if chosen is None and media_type.startswith("text/") and "text/plain" in known:
+    chosen = media_type
+    if media_type not in known and media_type.startswith("text/"):
         chosen = "text/plain"
-    if chosen is None:
+    if chosen not in known:
         raise _unreadable(media_type, known)
     try:
         extractor: Extractor = registry.build("extractors", chosen, {})
     except MissingExtraError as error:
         raise ExtractionError("unsupported", str(error)) from error
-    cache[media_type] = extractor
     return extractor
 
 
@@ -146,7 +136,7 @@ def _unreadable(media_type: str, known: list[str]) -> ExtractionError:
     )
 
 
-def extract(source: Source, data: bytes, cache: dict[str, Extractor]) -> ExtractionReply:
+def extract(source: Source, data: bytes) -> ExtractionReply:
     """Extract one file; every failure of a parser becomes a reply."""
     uri, media_type = source.uri, source.media_type
     try:
@@ -162,22 +152,18 @@ def extract(source: Source, data: bytes, cache: dict[str, Extractor]) -> Extract
                 f"its name says .{media_types.extension(uri)}, but its content "
                 "is not that; it may be damaged or cut off: get or save it again",
             )
-        document = extractor_for(media_type, cache).extract(Source(uri, media_type), data)
+        document = _extractor_for(media_type).extract(Source(uri, media_type), data)
     except ExtractionError as error:
-        return _failure(media_type, error.reason, str(error))
+        return ExtractionReply(media_type, error.reason, str(error))
     except KvasirError as error:
-        return _failure(media_type, "unsupported", str(error))
+        return ExtractionReply(media_type, "unsupported", str(error))
     except MemoryError:
-        return _failure(media_type, "memory", "")
+        return ExtractionReply(media_type, "memory", "")
     except Exception as error:  # noqa: BLE001 - parsers of hostile files raise anything
         detail = describe_unexpected(error)
         message = f"it is damaged and cannot be read ({detail}); open it and save it again"
-        return _failure(media_type, "malformed", message)
-    return ExtractionReply(media_type, document)
-
-
-def _failure(media_type: str, reason: str, message: str) -> ExtractionReply:
-    return ExtractionReply(media_type, reason=reason, message=message)
+        return ExtractionReply(media_type, "malformed", message)
+    return ExtractionReply(media_type, document=document)
 
 
 def _memory_limiter(megabytes: int) -> Callable[[], None]:
@@ -210,19 +196,19 @@ def serve(memory_mb: int, timeout: float) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     limit_memory = _memory_limiter(memory_mb)
-    cache: dict[str, Extractor] = {}
     while (frame := read_frame(requests)) is not None:
         request = loads(ExtractionRequest, frame)
         limit_memory()
         # The parent kills a child that is late; this is for the case that the parent was killed.
         faulthandler.dump_traceback_later(timeout + 10, exit=True, file=null)
         try:
-            body = read_frame(requests) if request.path is None else Path(request.path).read_bytes()
-            encoded = encode(extract(request.source, body or b"", cache))
+            source = request.source
+            body = read_frame(requests) if request.has_bytes else Path(source.uri).read_bytes()
+            encoded = encode(extract(source, body or b""))
         except OSError as error:
-            encoded = encode(_failure("", "unreadable", f"cannot be read: {error}"))
+            encoded = encode(ExtractionReply("", "unreadable", f"cannot be read: {error}"))
         except MemoryError:
-            encoded = encode(_failure("", "memory", ""))
+            encoded = encode(ExtractionReply("", "memory", ""))
         faulthandler.cancel_dump_traceback_later()
         write_frame(answers, encoded)
 

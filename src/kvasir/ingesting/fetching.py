@@ -43,18 +43,11 @@ def fetch(
     timeout: float = 60.0,
     verify: ssl.SSLContext | None = None,
 ) -> tuple[Source, bytes]:
-    """Fetch a document.
+    """Fetch a document; return its source, whose URI has no fragment, and the body.
 
-    Args:
-        url: An ``http://`` or ``https://`` address.
-        allow_private: Allow addresses of private networks, for intranets. Set by the operator,
-            never by a request.
-        max_bytes: Largest body, in bytes after decompression.
-        timeout: Seconds for the whole fetch.
-        verify: Certificates to trust instead of the system's.
-
-    Returns:
-        The source (its URI is the given address without the fragment) and the body.
+    The operator, never a request, allows addresses of private networks, for intranets. Limits are
+    ``max_bytes`` after decompression, and seconds for the whole fetch. ``verify`` has certificates
+    to trust instead of the system's.
 
     Raises:
         FetchError: It cannot or may not be fetched; the message does not name the address.

@@ -11,46 +11,34 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Generic, Literal, TypeVar
 
 from kvasir.core import media_types
 from kvasir.core.errors import ExtractionError, FetchError, StoppedError, describe_unexpected
-from kvasir.core.ledger import (
-    Catalog,
-    SourceState,
-    VersionDraft,
-    VersionStatus,
-    chunk_metadata,
-)
+from kvasir.core.ledger import Catalog, SourceState, VersionDraft, VersionStatus
 from kvasir.core.protocols import Splitter
 from kvasir.core.reports import Failed, Finished, Outcome
 from kvasir.core.run import StopToken
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Document, Metadata, MetadataValue, Source, document_id
-from kvasir.ingesting.bounded_queue import BoundedQueue
-from kvasir.ingesting.extraction import too_large
+from kvasir.ingesting.extraction import ExtractionPool, too_large
 from kvasir.ingesting.sources import NOT_A_FILE, Fetch, Upload, is_address
 from kvasir.language.detect import detect
 
 _writable_text = partial(replace_surrogates, replacement="\ufffd")
 
+T = TypeVar("T")
 OnConflict = Literal["skip", "replace", "error"]
 
+_BASE_WEIGHT = 1000
+"""Added to the weight of every item, so that the number of light items is limited, too."""
 _MAX_QUEUED_CHARACTERS = 32_000_000
 """Text that is split and waits to be embedded, at most."""
-
-
-class Pool(Protocol):
-    """The part of ``ExtractionPool`` that is used here."""
-
-    def map(
-        self, items: Iterable[Any], *, ordered: bool = True, stop: StopToken | None = None
-    ) -> Iterator[tuple[Source, Document | ExtractionError]]:
-        """Yield the source of each item with its document, or the error; ends when stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,67 +68,46 @@ class Relabelled:
 PreparedItem = Prepared | Unreadable | Relabelled | Finished
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The options of an ingest.
+@dataclass
+class Preparer:
+    """Prepares sources in a background thread; iterate over it to get the results.
 
     Attributes:
-        collection: The collection's name.
+        items: Paths, addresses and uploads by URI.
         settings_hash: Hash of the settings that shape the chunks.
-        language: The language of all documents, or None to detect it.
-        on_conflict: How to treat a changed source that was ingested before.
-        metadata: Metadata for every document, or None to keep what each has.
+        language, on_conflict, metadata, fetch: As of the pipeline and its ``ingest``.
         max_bytes: Larger sources are not read, nor hashed.
+        bytes_read: Bytes of all sources that were hashed.
+        seconds: Seconds by stage.
     """
 
+    pool: ExtractionPool
+    splitter: Splitter
+    catalog: Catalog
     collection: str
+    items: Mapping[str, str | Upload]
+    _: KW_ONLY
     settings_hash: str
     language: str | None
     on_conflict: OnConflict
     metadata: Metadata | None
+    fetch: Fetch | None
     max_bytes: int
+    stop: StopToken
 
-
-class Preparer:
-    """Prepares sources in a background thread; iterate over it to get the results."""
-
-    def __init__(
-        self,
-        pool: Pool,
-        splitter: Splitter,
-        catalog: Catalog,
-        fetch: Fetch | None,
-        rules: Rules,
-        items: Mapping[str, str | Upload],
-        stop: StopToken,
-    ) -> None:
-        """Make a preparer; nothing is read before it is iterated over.
-
-        ``items`` are paths, addresses and uploads by URI. Without ``fetch`` addresses fail.
-        """
-        self._pool = pool
-        self._splitter = splitter
-        self._catalog = catalog
-        self._fetch = fetch
-        self._rules = rules
-        self._items = items
-        self._stop = stop
+    def __post_init__(self) -> None:
         self._changed: dict[str, tuple[SourceState, Metadata, Outcome]] = {}
-        self._queue = BoundedQueue[PreparedItem | BaseException | None](_MAX_QUEUED_CHARACTERS)
+        self._queue = _BoundedQueue[PreparedItem | BaseException | None](_MAX_QUEUED_CHARACTERS)
         self._thread = threading.Thread(target=self._run, name="preparer", daemon=True)
         self.bytes_read = 0
         self.seconds = {"read": 0.0, "extract": 0.0, "split": 0.0}
 
     def __iter__(self) -> Iterator[PreparedItem]:
-        """Yield the prepared items.
-
-        Raises:
-            StoppedError: The stop token was set.
-        """
+        """Yield the prepared items; raise StoppedError when the stop token is set."""
         self._thread.start()
-        with self._stop.calling(self._queue.close):
+        with self.stop.calling(self._queue.close):
             while (item := self._queue.get()) is not None:
-                self._stop.raise_if_set()
+                self.stop.raise_if_set()
                 if isinstance(item, BaseException):
                     raise item
                 yield item
@@ -163,7 +130,7 @@ class Preparer:
             self._queue.put_now(error)
 
     def _extracted(self) -> Generator[tuple[Source, Document | ExtractionError]]:
-        results = self._pool.map(self._to_extract(), ordered=False, stop=self._stop)
+        results = self.pool.map(self._to_extract(), ordered=False, stop=self.stop)
         while True:
             started, before = time.perf_counter(), self.seconds["read"]
             try:
@@ -178,7 +145,7 @@ class Preparer:
 
     def _to_extract(self) -> Iterator[str | Upload]:
         """Yield the items to extract; put the result of every other item in the queue."""
-        for uri, item in self._items.items():
+        for uri, item in self.items.items():
             self._queue.check()
             started = time.perf_counter()
             try:
@@ -203,70 +170,59 @@ class Preparer:
     def _read(self, uri: str, item: str | Upload) -> tuple[str | Upload, SourceState | Unreadable]:
         modified: float | None = None
         if isinstance(item, str) and is_address(item):
-            if self._fetch is None:
+            if self.fetch is None:
                 raise FetchError("addresses are not fetched here; download it and ingest the file")
             try:
-                source, data = self._fetch(item)
+                source, data = self.fetch(item)
             except (FetchError, OSError):
                 raise
             except Exception as error:
-                raise FetchError(
-                    f"it could not be fetched ({describe_unexpected(error)})"
-                ) from error
+                message = f"it could not be fetched ({describe_unexpected(error)})"
+                raise FetchError(message) from error
             item = (Source(uri, source.media_type), data)
         if isinstance(item, tuple):
             source, data = item
             media_type, size = source.media_type, len(data)
-            content_hash = "" if self._is_large(size) else hashlib.sha256(data).hexdigest()
+            is_large = size > self.max_bytes
+            content_hash = "" if is_large else hashlib.sha256(data).hexdigest()
         else:
             with open(item, "rb", buffering=0, opener=_open_at_once) as file:
                 status = os.fstat(file.fileno())
                 media_type, size = media_types.by_name(item), status.st_size
                 if not stat.S_ISREG(status.st_mode):
                     return item, Unreadable(Failed(uri, "unreadable", NOT_A_FILE), None)
-                is_large = self._is_large(size)
+                is_large = size > self.max_bytes
                 content_hash = "" if is_large else hashlib.file_digest(file, "sha256").hexdigest()
             modified = status.st_mtime
-        state = SourceState(
-            uri, media_type, content_hash, size, modified, self._rules.settings_hash
-        )
+        state = SourceState(uri, media_type, content_hash, size, modified, self.settings_hash)
         if not content_hash:
-            refusal = too_large(self._rules.max_bytes, size)
+            refusal = too_large(self.max_bytes, size)
             return item, Unreadable(Failed(uri, refusal.reason, str(refusal)), state)
         self.bytes_read += size
         return item, state
 
-    def _is_large(self, size: int) -> bool:
-        return size > self._rules.max_bytes
-
     def _must_extract(self, state: SourceState) -> bool:
-        rules, uri = self._rules, state.uri
-        record = self._catalog.document(rules.collection, document_id(uri))
+        uri = state.uri
+        record = self.catalog.document(self.collection, document_id(uri))
         if record is None or record.status is not VersionStatus.LIVE:
-            self._changed[uri] = (state, rules.metadata or {}, Outcome.ADDED)
+            self._changed[uri] = (state, self.metadata or {}, Outcome.ADDED)
             return True
-        given = record.given if rules.metadata is None else rules.metadata
+        given = record.given if self.metadata is None else self.metadata
         old = record.state
-        same = (old.content_hash, old.settings_hash) == (
-            state.content_hash,
-            state.settings_hash,
-        )
-        # If the last attempt failed, read it again: publishing it deletes the recorded failure.
-        if same and record.error_reason is not None:
-            self._changed[uri] = (state, given, Outcome.REPLACED)
-            return True
-        if same:
-            if dict(given) != dict(record.given):
-                self._queue.put(Relabelled(uri, given))
-            else:
-                self._queue.put(Finished(uri, Outcome.UNCHANGED))
-        elif rules.on_conflict == "skip":
+        shape = state.content_hash, state.settings_hash
+        same = (old.content_hash, old.settings_hash) == shape
+        if not same and self.on_conflict == "skip":
             self._queue.put(Finished(uri, Outcome.SKIPPED))
-        elif rules.on_conflict == "error":
+        elif not same and self.on_conflict == "error":
             self._fail(uri, "conflict", _conflict(old, state), None)
-        else:
+        elif not same or record.error_reason is not None:
+            # If the last attempt failed, publishing it again deletes the recorded failure.
             self._changed[uri] = (state, given, Outcome.REPLACED)
             return True
+        elif dict(given) != dict(record.given):
+            self._queue.put(Relabelled(uri, given))
+        else:
+            self._queue.put(Finished(uri, Outcome.UNCHANGED))
         return False
 
     def _finish(self, source: Source, outcome: Document | ExtractionError) -> None:
@@ -290,21 +246,67 @@ class Preparer:
             self._fail(source.uri, "empty", "there is no text in it to index", state)
 
     def _draft(self, state: SourceState, document: Document, given: Metadata) -> VersionDraft:
-        language = self._rules.language or detect(document.text)
-        metadata = chunk_metadata(
-            document.metadata,
-            given,
-            source_uri=state.uri,
-            title=document.title,
-            language=language,
-        )
+        language = self.language or detect(document.text)
+        draft = VersionDraft(state, document, language, given, ())
+        metadata = draft.metadata
         labelled = replace(document, metadata=metadata)
-        chunks = {chunk.id: chunk for chunk in self._splitter.split(labelled)}
+        chunks = {chunk.id: chunk for chunk in self.splitter.split(labelled)}
         kept = tuple(replace(chunk, metadata=metadata) for chunk in chunks.values())
-        return VersionDraft(state, document, language, given, kept)
+        return replace(draft, chunks=kept)
 
     def _fail(self, uri: str, reason: str, message: str, state: SourceState | None) -> None:
         self._queue.put(Unreadable(Failed(uri, reason, message), state))
+
+
+class _BoundedQueue(Generic[T]):
+    """A queue whose items together weigh at most ``limit``; one heavier item may be alone in it."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._items: deque[tuple[T, int]] = deque()
+        self._weight = 0
+        self._closed = False
+        self._condition = threading.Condition()
+
+    def put(self, item: T, weight: int = 0) -> None:
+        """Append an item as soon as there is room; raise StoppedError after ``close``."""
+        weight += _BASE_WEIGHT
+        with self._condition:
+            while self._items and self._weight + weight > self._limit and not self._closed:
+                self._condition.wait()
+            self.check()
+            self._append(item, weight)
+
+    def put_now(self, item: T) -> None:
+        """Append an item without waiting, also after ``close``."""
+        with self._condition:
+            self._append(item, 0)
+
+    def get(self) -> T:
+        """Wait for the first item and remove it; raise StoppedError if closed and empty."""
+        with self._condition:
+            while not self._items:
+                self.check()
+                self._condition.wait()
+            item, weight = self._items.popleft()
+            self._weight -= weight
+            self._condition.notify_all()
+        return item
+
+    def close(self) -> None:
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+
+    def check(self) -> None:
+        """Raise StoppedError after ``close``."""
+        if self._closed:
+            raise StoppedError
+
+    def _append(self, item: T, weight: int) -> None:
+        self._items.append((item, weight))
+        self._weight += weight
+        self._condition.notify_all()
 
 
 def _open_at_once(path: str, flags: int) -> int:

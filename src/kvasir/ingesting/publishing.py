@@ -13,18 +13,21 @@ Between any two steps the catalog knows every chunk id that the store may have. 
 pending versions as deleted and repeats steps 5 and 6. To delete a document, all its versions are
 marked as deleted, then steps 5 and 6 follow.
 
-Several processes may write to one collection. Each has a lease (``ingesting.leases``) and owns the
-pending and deleted versions that it made; step 2 waits while another writer owns such versions of
-one of the documents. ``recover`` takes over only the versions of writers whose lease has ended.
+Several processes may write to one collection. Each has a ``Lease`` and owns the pending and deleted
+versions that it made; step 2 waits while another writer owns such versions of one of the documents.
+``recover`` takes over only the versions of writers whose lease has ended.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -32,76 +35,132 @@ from kvasir.core.batches import batches
 from kvasir.core.errors import (
     ChunksLeftError,
     DocumentBusyError,
+    KvasirError,
     NameTakenError,
+    StoppedError,
     StoreIncompleteError,
     WriterConflictError,
 )
-from kvasir.core.ledger import Catalog, VersionDraft, check_embedder, check_metadata
+from kvasir.core.ledger import (
+    Catalog,
+    VersionDraft,
+    check_embedder,
+    check_metadata,
+    passage_hash,
+)
 from kvasir.core.protocols import Embedder, VectorStore
 from kvasir.core.run import Run
-from kvasir.core.types import Chunk, Metadata
-from kvasir.ingesting.embedding import EmbeddedBatch, complete_vectors
-from kvasir.ingesting.leases import Lease
+from kvasir.core.types import Chunk, Matrix, Metadata
 
 _SLICE = 512
 """Chunks in one call to the store."""
-
-LEASE_SECONDS, HEARTBEAT_SECONDS = 30.0, 10.0
-"""Seconds that a lease lasts after the last heartbeat; seconds between heartbeats."""
 
 _RETRY_SECONDS = 0.05
 _BUSY_TIMEOUT_SECONDS = 600.0
 """How long a writer waits for another one that is writing the same document."""
 
+_GRACE_SECONDS = 0.5
+"""How long a write goes on after a stop, to finish what is nearly finished."""
+
 _Result = TypeVar("_Result")
 
 
+@dataclass(frozen=True, slots=True)
+class EmbeddedBatch:
+    """Documents with the vectors of all their chunks, to be written.
+
+    The ``vectors`` are by passage hash. Of the chunks, ``reused`` had a vector in the collection,
+    and ``repeated`` have the passage of another chunk embedded in the same run.
+    """
+
+    drafts: Sequence[VersionDraft]
+    vectors: Mapping[str, Matrix] = field(repr=False)
+    reused: int
+    repeated: int
+
+    def pairs(self) -> Iterator[tuple[Chunk, Matrix]]:
+        """Yield each chunk with its vector."""
+        for draft in self.drafts:
+            for chunk in draft.chunks:
+                yield chunk, self.vectors[passage_hash(chunk.passage)]
+
+
+@dataclass
+class Lease:
+    """A writer's lease on a collection; it begins with the ``with`` block.
+
+    Attributes:
+        seconds: How long it lasts after each heartbeat.
+        exclusive: Allow no other writer of the collection.
+        writer: The writer's id in the catalog.
+    """
+
+    catalog: Catalog
+    collection: str
+    seconds: float
+    heartbeat_seconds: float
+    exclusive: bool = False
+    writer: str = field(default="", init=False)
+    _lost: bool = field(default=False, init=False)
+    _ended: threading.Event = field(default_factory=threading.Event, init=False)
+
+    def __enter__(self) -> Self:
+        self.writer = self.catalog.start_writer(
+            self.collection, lease_seconds=self.seconds, exclusive=self.exclusive
+        )
+        self._thread = threading.Thread(target=self._beat, name="writer heartbeat", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        try:
+            self.catalog.end_writer(self.writer)
+        except KvasirError:
+            # The lease expires anyway; the first error is the one to report.
+            if error is None:
+                raise
+
+    def check(self) -> None:
+        """Raise WriterConflictError if another writer has taken the lease."""
+        if self._lost:
+            raise WriterConflictError(
+                f"this process's lease on collection '{self.collection}' ended, and another "
+                "process took its unfinished documents back: ingest them again"
+            )
+
+    def _beat(self) -> None:
+        while not self._lost and not self._ended.wait(self.heartbeat_seconds):
+            # After an error, the next heartbeat may reach the database. If the lease is taken
+            # before, the catalog refuses what this writer publishes.
+            with suppress(KvasirError):
+                self._lost = not self.catalog.renew_writer(self.writer)
+
+
+@dataclass
 class Publisher:
     """Writes to one collection; used by one thread.
 
-    All publishers of one store in a process share a lock.
+    Attributes:
+        writing: The lock held while writing; all publishers of a store in a process share it.
+        lease_seconds: How long this writer's lease lasts after its last heartbeat.
+        heartbeat_seconds: Seconds between heartbeats.
     """
 
-    def __init__(
-        self,
-        store: VectorStore,
-        catalog: Catalog,
-        embedder: Embedder | None,
-        collection: str,
-        batch_chunks: int = 256,
-        writing: threading.Lock | None = None,
-        *,
-        lease_seconds: float = LEASE_SECONDS,
-        heartbeat_seconds: float = HEARTBEAT_SECONDS,
-    ) -> None:
-        """Make a publisher; nothing is read or written yet.
-
-        Args:
-            store: The collection's store.
-            catalog: The ledger.
-            embedder: The collection's; None where documents are only deleted or relabelled.
-            collection: The collection's name.
-            batch_chunks: Passages to embed in one call.
-            writing: The lock held while writing; shared by all publishers of a store.
-            lease_seconds: How long this writer's lease lasts after its last heartbeat.
-            heartbeat_seconds: Seconds between heartbeats.
-        """
-        self._store = store
-        self._catalog = catalog
-        self._embedder = embedder
-        self._collection = collection
-        self._batch_chunks = batch_chunks
-        self._writing = writing or threading.Lock()
-        self._lease_seconds = lease_seconds
-        self._heartbeat_seconds = heartbeat_seconds
-        self._lease: Lease | None = None
+    store: VectorStore
+    catalog: Catalog
+    collection: str
+    writing: threading.Lock = field(default_factory=threading.Lock)
+    lease_seconds: float = 30.0
+    heartbeat_seconds: float = 10.0
+    _lease: Lease | None = field(default=None, init=False)
 
     @contextmanager
     def session(self, *, exclusive: bool = False) -> Iterator[None]:
         """Hold one lease for several calls; a call outside of a session gets its own.
 
-        Args:
-            exclusive: Allow no other writer of the collection meanwhile.
+        An exclusive one allows no other writer of the collection meanwhile.
 
         Raises:
             WriterConflictError: Other writers do not allow it.
@@ -109,45 +168,34 @@ class Publisher:
         if self._lease is not None:
             yield
             return
-        lease = Lease(
-            self._catalog,
-            self._collection,
-            seconds=self._lease_seconds,
-            heartbeat_seconds=self._heartbeat_seconds,
-            exclusive=exclusive,
-        )
-        with lease:
-            self._lease = lease
+        span = self.lease_seconds, self.heartbeat_seconds
+        with Lease(self.catalog, self.collection, *span, exclusive) as self._lease:
             try:
                 yield
             finally:
                 self._lease = None
 
-    @property
-    def _writer(self) -> str:
+    def _checked_writer(self) -> str:
+        """Return this writer's id; raise WriterConflictError if its lease was taken."""
         if self._lease is None:
             raise RuntimeError("a publisher writes within a session only")
         self._lease.check()
         return self._lease.writer
 
-    def open_collection(self) -> None:
-        """Make the collection if it is new.
-
-        Raises:
-            WrongEmbedderError: Another embedder made it.
-        """
-        name, embedder = self._collection, self._needed_embedder()
-        record = self._catalog.collection(name)
+    def open_collection(self, embedder: Embedder) -> None:
+        """Make the collection if it is new; raise WrongEmbedderError if another embedder did."""
+        name = self.collection
+        record = self.catalog.collection(name)
         if record is None:
             try:
-                record = self._catalog.create_collection(
+                record = self.catalog.create_collection(
                     name,
                     embedder=embedder.name,
                     dimension=embedder.dimension,
                     fingerprint=embedder.fingerprint,
                 )
             except NameTakenError:
-                record = self._catalog.collection(name)
+                record = self.catalog.collection(name)
                 if record is None:
                     raise
                 # Another process made it in between.
@@ -156,136 +204,142 @@ class Publisher:
     def recover(self) -> int:
         """Take over the unfinished versions of writers whose lease has ended, and clean them up.
 
-        Returns:
-            The number of half-written versions; their documents must be ingested again.
+        Returns the number of half-written versions; their documents must be ingested again.
         """
-        with self.session(), self._writing:
+        with self.session(), self.writing:
             return self._recover()
 
     def _recover(self) -> int:
-        discarded = self._catalog.discard_pending(self._collection, self._writer)
+        discarded = self.catalog.discard_pending(self.collection, self._checked_writer())
         self._purge()
         self._apply_metadata()
         return discarded
 
     def check_complete(self) -> int:
-        """Compare the numbers of chunks in catalog and store, unless another writer is active.
+        """Return how many more chunks the store has than the catalog.
 
-        Returns:
-            How many more chunks the store has than the catalog; 0 while another writer is active.
+        While another writer is active the numbers are not compared, and 0 is returned.
 
         Raises:
             StoreIncompleteError: The store lacks chunks.
         """
-        with self.session(), self._writing:
-            expected, counted = self._catalog.chunk_count(self._collection), self._store.count()
+        with self.session(), self.writing:
+            expected, counted = self.catalog.chunk_count(self.collection), self.store.count()
             if expected == counted or not self._is_alone():
                 return 0
             # Another writer may have started and ended between the two counts.
-            expected, counted = self._catalog.chunk_count(self._collection), self._store.count()
+            expected, counted = self.catalog.chunk_count(self.collection), self.store.count()
             if not self._is_alone():
                 return 0
         if counted < expected:
-            raise StoreIncompleteError(self._collection, expected, counted)
+            raise StoreIncompleteError(self.collection, expected, counted)
         return counted - expected
 
     def _is_alone(self) -> bool:
-        return not self._catalog.other_writers(self._collection, self._writer)
-
-    def publish(self, drafts: Sequence[VersionDraft]) -> EmbeddedBatch:
-        """Make new versions of documents live, in place of their old ones.
-
-        Args:
-            drafts: One for each document, no document twice.
-        """
-        batch = self.embed(drafts)
-        self.write([batch])
-        return batch
+        return not self.catalog.other_writers(self.collection, self._checked_writer())
 
     def embed(
         self,
+        embedder: Embedder,
         drafts: Sequence[VersionDraft],
+        *,
+        batch_chunks: int = 256,
         on_embedded: Callable[[int], None] = lambda _: None,
-        buffered: Sequence[EmbeddedBatch] = (),
+        buffered: Iterable[EmbeddedBatch] = (),
         run: Run | None = None,
     ) -> EmbeddedBatch:
         """Return new versions with the vectors of all their chunks; write nothing.
 
-        Args:
-            drafts: One for each document, no document twice.
-            on_embedded: Called with the number of passages after each batch.
-            buffered: Batches that are not written yet; their vectors are reused, too.
-            run: Stops it, also in the middle of a batch.
-
-        Raises:
-            StoppedError: The run was stopped.
+        No document is in ``drafts`` twice. Batches that are ``buffered``, not written yet, give
+        their vectors, too. ``on_embedded`` gets the number of passages after each call.
         """
-        return complete_vectors(
-            self._catalog,
-            self._store,
-            self._needed_embedder(),
-            self._collection,
-            drafts,
-            batch_chunks=self._batch_chunks,
-            on_embedded=on_embedded,
-            buffered=buffered,
-            run=run or Run(),
-        )
+        run = run or Run()
+        passages = [chunk.passage for draft in drafts for chunk in draft.chunks]
+        hashes = [passage_hash(passage) for passage in passages]
+        wanted = set(hashes)
+        made: dict[str, Matrix] = {}
+        for other in buffered:
+            made.update((key, other.vectors[key]) for key in wanted & other.vectors.keys())
+        found = self._reusable_vectors(wanted - made.keys())
+        known = made.keys() | found.keys()
+        rest = {key: text for key, text in zip(hashes, passages, strict=True) if key not in known}
+        for part in batches(list(rest), batch_chunks):
+            vectors = run.call(partial(embedder.embed_documents, [rest[key] for key in part]))
+            made.update(zip(part, vectors, strict=True))
+            on_embedded(len(part))
+        reused = sum(key in found for key in hashes)
+        return EmbeddedBatch(drafts, found | made, reused, len(hashes) - reused - len(rest))
 
-    def write(self, embedded: Sequence[EmbeddedBatch]) -> None:
+    def _reusable_vectors(self, hashes: set[str]) -> dict[str, Matrix]:
+        candidates = self.catalog.reusable(self.collection, hashes)
+        vectors: dict[str, Matrix] = {}
+        for part in batches(sorted(set(candidates.values())), _SLICE):
+            for chunk, vector in self.store.fetch(part):
+                # Use a vector only if its passage in the store is the one that the catalog names.
+                key = passage_hash(chunk.passage)
+                if key in hashes and np.isfinite(vector).all() and np.any(vector):
+                    vectors[key] = vector
+        return vectors
+
+    def write(self, embedded: Sequence[EmbeddedBatch], run: Run | None = None) -> None:
         """Make embedded versions live; no document may occur twice.
 
         Raises:
+            StoppedError: The run was stopped, and writing the rest would take too long; ``recover``
+                cleans up.
             WriterConflictError: This writer's lease was taken; no version became live, and their
                 chunks were deleted from the store.
         """
         drafts = [draft for batch in embedded for draft in batch.drafts]
         with self.session():
             try:
-                self._when_free(lambda: self._write(drafts, embedded))
+                self._when_free(lambda: self._write(drafts, embedded, run or Run()))
             except DocumentBusyError:
                 raise
             except WriterConflictError:
                 self._withdraw(drafts)
                 raise
 
-    def _write(self, drafts: Sequence[VersionDraft], embedded: Sequence[EmbeddedBatch]) -> None:
-        self._catalog.begin(self._collection, drafts, self._writer)
+    def _write(
+        self, drafts: Sequence[VersionDraft], embedded: Sequence[EmbeddedBatch], run: Run
+    ) -> None:
+        self.catalog.begin(self.collection, drafts, self._checked_writer())
         written = self._already_written(drafts)
         wanted = [
-            (chunk, batch.vectors[key])
+            (chunk, vector)
             for batch in embedded
-            for chunk, key in zip(batch.chunks, batch.hashes, strict=True)
+            for chunk, vector in batch.pairs()
             if written.get(chunk.id) != chunk
         ]
+        stopped = math.inf
         for part in batches(wanted, _SLICE):
+            if run.stop.is_set():
+                stopped = min(stopped, time.monotonic())
+                if time.monotonic() - stopped > _GRACE_SECONDS:
+                    raise StoppedError
             matrix = np.stack([vector for _, vector in part]).astype(np.float32, copy=False)
-            self._check_lease()
-            self._store.upsert([chunk for chunk, _ in part], matrix)
+            self._checked_writer()  # Another one may have taken the lease meanwhile.
+            self.store.upsert([chunk for chunk, _ in part], matrix)
         if wanted:
-            self._store.flush()
+            self.store.flush()
         documents = [draft.document.id for draft in drafts]
-        self._catalog.publish(self._collection, documents, self._writer)
+        self.catalog.publish(self.collection, documents, self._checked_writer())
         self._purge()
 
     def remove(self, document_ids: Sequence[str]) -> int:
-        """Delete documents from store and catalog, and verify that the store has no chunk left.
-
-        Returns:
-            The number of deleted documents.
+        """Delete documents from store and catalog; return the number of deleted ones.
 
         Raises:
-            ComponentError: The store still has chunks of them.
+            ChunksLeftError: The store still has chunks of them.
         """
 
         def remove() -> int:
-            known = [i for i in document_ids if self._catalog.document(self._collection, i)]
-            self._catalog.mark_deleted(self._collection, known, self._writer)
+            known = [i for i in document_ids if self.catalog.document(self.collection, i)]
+            self.catalog.mark_deleted(self.collection, known, self._checked_writer())
             self._purge(verify=True)
             return len(known)
 
-        with self.session():
-            return self._when_free(remove)
+        return self._when_free(remove)
 
     def set_metadata(self, given: Mapping[str, Metadata]) -> None:
         """Replace the metadata given for documents, by id; nothing is embedded again.
@@ -298,12 +352,11 @@ class Publisher:
             check_metadata(metadata)
 
         def change() -> None:
-            self._catalog.set_metadata(self._collection, given, self._writer)
+            self.catalog.set_metadata(self.collection, given, self._checked_writer())
             self._purge()
             self._apply_metadata()
 
-        with self.session():
-            self._when_free(change)
+        self._when_free(change)
 
     def delete_collection(self) -> None:
         """Delete the collection from store and catalog; can be repeated after an interruption.
@@ -312,25 +365,26 @@ class Publisher:
             WriterConflictError: Another writer is at work in it; nothing was changed then.
         """
         with self.session(exclusive=True):
-            ids = [document.id for document in self._catalog.documents(self._collection)]
-            with self._writing:
-                self._catalog.mark_deleted(self._collection, ids, self._writer)
-                self._store.drop()
+            ids = [document.id for document in self.catalog.documents(self.collection)]
+            with self.writing:
+                self.catalog.mark_deleted(self.collection, ids, self._checked_writer())
+                self.store.drop()
             # Delete the record last: opening the store needs it.
-            self._catalog.delete_collection(self._collection, self._writer)
+            self.catalog.delete_collection(self.collection, self._checked_writer())
 
     def _when_free(self, work: Callable[[], _Result]) -> _Result:
         """Call a function; repeat it while another writer has one of its documents in progress."""
         deadline = time.monotonic() + _BUSY_TIMEOUT_SECONDS
-        while True:
-            with self._writing:
-                try:
-                    return work()
-                except DocumentBusyError:
-                    if time.monotonic() > deadline:
-                        raise
-                    self._recover()
-            time.sleep(_RETRY_SECONDS)
+        with self.session():
+            while True:
+                with self.writing:
+                    try:
+                        return work()
+                    except DocumentBusyError:
+                        if time.monotonic() > deadline:
+                            raise
+                        self._recover()
+                time.sleep(_RETRY_SECONDS)
 
     def _withdraw(self, drafts: Sequence[VersionDraft]) -> None:
         """Delete chunks that were written to the store after another writer took the lease.
@@ -338,64 +392,46 @@ class Publisher:
         The drafts are recorded as pending and discarded under a new lease. This deletes only
         chunks that no other version of the documents has.
         """
-        again = Publisher(
-            self._store,
-            self._catalog,
-            None,
-            self._collection,
-            writing=self._writing,
-            lease_seconds=self._lease_seconds,
-            heartbeat_seconds=self._heartbeat_seconds,
-        )
+        again = replace(self)
 
         def withdraw() -> None:
-            again._catalog.begin(again._collection, drafts, again._writer)
+            again.catalog.begin(again.collection, drafts, again._checked_writer())
             again._recover()
 
-        with again.session():
-            again._when_free(withdraw)
-
-    def _check_lease(self) -> None:
-        if self._lease is not None:
-            self._lease.check()
+        again._when_free(withdraw)
 
     def _already_written(self, drafts: Sequence[VersionDraft]) -> dict[str, Chunk]:
         """Return the stored chunks that the old versions share with the new ones."""
         shared: list[str] = []
         for draft in drafts:
             new = {chunk.id for chunk in draft.chunks}
-            old = self._catalog.chunks(self._collection, draft.document.id)
+            old = self.catalog.chunks(self.collection, draft.document.id)
             shared.extend(record.id for record in old if record.id in new)
         return {
             chunk.id: chunk
             for part in batches(shared, _SLICE)
-            for chunk, vector in self._store.fetch(part)
+            for chunk, vector in self.store.fetch(part)
             if np.isfinite(vector).all()
         }
 
     def _purge(self, *, verify: bool = False) -> None:
-        stale = self._catalog.stale_chunks(self._collection, self._writer)
+        stale = self.catalog.stale_chunks(self.collection, self._checked_writer())
         for part in batches(stale, _SLICE):
-            self._store.delete(part)
-            left = len(self._store.fetch(part)) if verify else 0
+            self.store.delete(part)
+            left = len(self.store.fetch(part)) if verify else 0
             if left:
-                name = type(self._store).__name__
+                name = type(self.store).__name__
                 raise ChunksLeftError(name, "delete", f"{left} chunks are still there")
         if stale:
-            self._store.flush()
-        self._catalog.purge(self._collection, self._writer)
+            self.store.flush()
+        self.catalog.purge(self.collection, self._checked_writer())
 
     def _apply_metadata(self) -> None:
-        updates = self._catalog.pending_metadata_updates(self._collection, self._writer)
+        updates = self.catalog.pending_metadata_updates(self.collection, self._checked_writer())
         for update in updates:
             for part in batches(update.chunk_ids, _SLICE):
-                self._store.set_metadata(part, update.metadata)
+                self.store.set_metadata(part, update.metadata)
         if updates:
-            self._store.flush()
+            self.store.flush()
             documents = [update.document_id for update in updates]
-            self._catalog.mark_metadata_applied(self._collection, documents, self._writer)
-
-    def _needed_embedder(self) -> Embedder:
-        if self._embedder is None:
-            raise RuntimeError("this publisher was made to delete and relabel only")
-        return self._embedder
+            self.catalog.mark_metadata_applied(self.collection, documents, self._checked_writer())

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from kvasir.core.errors import RequestError
+from kvasir.core.reports import Failed
 from kvasir.core.run import StopToken
-from kvasir.core.text import has_scheme, replace_surrogates
+from kvasir.core.text import has_scheme, has_surrogates, replace_surrogates
 from kvasir.core.types import LocalFile, Source
 
 Upload = tuple[Source, bytes]
@@ -33,28 +34,14 @@ _UNNAMED = "its name is not valid UTF-8; rename it"
 NOT_A_FILE = "it is not a regular file but a pipe, device or socket; write what it gives to a file"
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """A given or listed path or address that cannot be read.
-
-    Attributes:
-        uri: The path, or the address without any user name or password.
-        message: One line that says what to do.
-        reason: The stable word for it, as in ``reports.Failed``.
-    """
-
-    uri: str
-    message: str
-    reason: str = "missing"
-
-
 @dataclass(slots=True)
 class Discovery:
     """The sources to ingest.
 
     Attributes:
         items: Paths, addresses and uploads by URI, in the order given.
-        missing: Paths and addresses that do not exist or cannot be listed.
+        missing: Paths and addresses that do not exist or cannot be listed; an address is without
+            any user name or password.
         folders: The given folders that could be listed.
         without_files: Those of them without a file to ingest.
         left_out: Resolved paths to skip inside of folders: those of Kvasir itself.
@@ -62,7 +49,7 @@ class Discovery:
     """
 
     items: dict[str, str | Upload] = field(default_factory=dict)
-    missing: list[Missing] = field(default_factory=list)
+    missing: list[Failed] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     without_files: list[str] = field(default_factory=list)
     left_out: tuple[str, ...] = ()
@@ -86,8 +73,27 @@ class Discovery:
         return (
             uri not in self.items
             and any(_is_under(uri, folder) for folder in self.folders)
-            and not any(uri == lost.uri or _is_under(uri, lost.uri) for lost in self.missing)
+            and not any(
+                uri == lost.source_uri or _is_under(uri, lost.source_uri) for lost in self.missing
+            )
         )
+
+    def note_missing(self, path: str, error: OSError) -> None:
+        """Add a path that cannot be read or listed."""
+        if isinstance(error, FileNotFoundError):
+            message = "there is no such file or folder; check the path"
+        elif isinstance(error, PermissionError):
+            message = "it may not be read; check its permissions"
+        else:
+            message = f"it cannot be read: {error.strerror or error}"
+        self.missing.append(Failed(path, "missing", message))
+
+    def accepts(self, path: str) -> bool:
+        """Return True if a path is text; otherwise it is noted as missing."""
+        is_text = not has_surrogates(path)
+        if not is_text:
+            self.missing.append(Failed(replace_surrogates(path), "missing", _UNNAMED))
+        return is_text
 
 
 def is_address(text: str) -> bool:
@@ -136,10 +142,10 @@ def _add_address(found: Discovery, text: str) -> None:
     shown, has_login = _without_login(text)
     if not is_address(text):
         message = "of addresses only http and https ones are read; download it, or name a file"
-        found.missing.append(Missing(shown, message, "fetch"))
+        found.missing.append(Failed(shown, "fetch", message))
     elif has_login:
         message = "an address with a user name or password is not fetched; download it"
-        found.missing.append(Missing(shown, message, "fetch"))
+        found.missing.append(Failed(shown, "fetch", message))
     else:
         # The URI of a document is its address without the fragment.
         address = text.partition("#")[0]
@@ -160,13 +166,12 @@ def _without_login(address: str) -> tuple[str, bool]:
 
 
 def _add_path(found: Discovery, path: str) -> None:
-    if not _is_text(path):
-        found.missing.append(Missing(replace_surrogates(path), _UNNAMED))
+    if not found.accepts(path):
         return
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - Path would be made for every file
     except OSError as error:
-        found.missing.append(Missing(path, _describe(error)))
+        found.note_missing(path, error)
         return
     if stat.S_ISDIR(mode):
         found.folders.append(path)
@@ -178,7 +183,7 @@ def _add_path(found: Discovery, path: str) -> None:
     elif stat.S_ISREG(mode):
         found.items.setdefault(path, path)
     else:
-        found.missing.append(Missing(path, NOT_A_FILE, "unreadable"))
+        found.missing.append(Failed(path, "unreadable", NOT_A_FILE))
 
 
 def _files(found: Discovery, root: str) -> list[str]:
@@ -192,14 +197,13 @@ def _files(found: Discovery, root: str) -> list[str]:
         for folder in folders:
             for entry in _walk(found, folder, visited):
                 found.stop.raise_if_set()
-                if not _is_text(entry.path):
-                    found.missing.append(Missing(replace_surrogates(entry.path), _UNNAMED))
+                if not found.accepts(entry.path):
                     continue
                 is_link = entry.is_symlink()
                 try:
                     mode = entry.stat().st_mode
                 except OSError as error:
-                    found.missing.append(Missing(entry.path, _describe(error)))
+                    found.note_missing(entry.path, error)
                     continue
                 if stat.S_ISDIR(mode):
                     linked_folders.append(entry.path)
@@ -231,7 +235,7 @@ def _walk(found: Discovery, folder: str, visited: set[str]) -> Iterator[os.DirEn
             with os.scandir(current) as listing:
                 entries = [entry for entry in listing if not _is_left_out(entry.name)]
         except OSError as error:
-            found.missing.append(Missing(current, _describe(error)))
+            found.note_missing(current, error)
             continue
         if INDEX_NAMES.issubset(entry.name for entry in entries):
             continue
@@ -246,22 +250,5 @@ def _is_left_out(name: str) -> bool:
     return name.startswith((".", "~$")) or name in VERSION_CONTROL_FOLDERS
 
 
-def _is_text(path: str) -> bool:
-    """Return True if the bytes of a path are valid UTF-8."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _is_under(uri: str, folder: str) -> bool:
     return uri.startswith(folder.rstrip(os.sep) + os.sep)
-
-
-def _describe(error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file or folder; check the path"
-    if isinstance(error, PermissionError):
-        return "it may not be read; check its permissions"
-    return f"it cannot be read: {error.strerror or error}"

@@ -41,7 +41,7 @@ from kvasir.core.types import Hit, LocalFile, Metadata, MetadataValue, Source
 from kvasir.core.wire import to_json
 from kvasir.ingesting.sources import Input
 from kvasir.settings.loading import load_settings
-from kvasir.settings.masking import hidden_keys
+from kvasir.settings.schema import hidden_keys
 
 _LOG = logging.getLogger(__name__)
 
@@ -127,7 +127,6 @@ class _KvasirComponent:
             return shared.collection
 
     def _embedder(self) -> Embedder:
-        """Return the application's embedder, with its model loaded."""
         self._open()
         return _APPS[self._key].app.embedder
 
@@ -158,14 +157,7 @@ class KvasirDocumentEmbedder(_KvasirComponent):
         meta_fields_to_embed: list[str] | None = None,
         embedding_separator: str = "\n",
     ) -> None:
-        """Choose the embedded text.
-
-        Args:
-            config: A settings file.
-            settings: Settings over it by dotted key.
-            meta_fields_to_embed: Metadata put before the content, such as ``title``.
-            embedding_separator: Put between them.
-        """
+        """Choose the metadata put before the content, such as ``title``, and what separates it."""
         _KvasirComponent.__init__(self, config, settings)
         self.meta_fields_to_embed = meta_fields_to_embed or []
         self.embedding_separator = embedding_separator
@@ -179,13 +171,9 @@ class KvasirDocumentEmbedder(_KvasirComponent):
         """Return the documents with their vectors, of unit length."""
         if not documents:
             return {"documents": []}
-        vectors = self._embedder().embed_documents([*map(self._text, documents)])
-        return {
-            "documents": [
-                replace(document, embedding=vector.tolist())
-                for document, vector in zip(documents, vectors, strict=True)
-            ]
-        }
+        vectors = self._embedder().embed_documents([*map(self._text, documents)]).tolist()
+        pairs = zip(documents, vectors, strict=True)
+        return {"documents": [replace(document, embedding=vector) for document, vector in pairs]}
 
     def _text(self, document: Document) -> str:
         fields = (document.meta.get(name) for name in self.meta_fields_to_embed)
@@ -207,12 +195,7 @@ class KvasirRetriever(_KvasirComponent):
     ) -> None:
         """Set the search; None takes the value of the settings.
 
-        Args:
-            config: A settings file.
-            settings: Settings over it by dotted key.
-            top_k: Most documents.
-            filters: A filter in Haystack's syntax.
-            min_score_threshold: Leave out passages whose (1 + cosine) / 2 is below.
+        Filters are in Haystack's syntax; the score of the threshold is (1 + cosine) / 2.
         """
         _KvasirComponent.__init__(self, config, settings)
         self.top_k = top_k
@@ -223,13 +206,7 @@ class KvasirRetriever(_KvasirComponent):
     def run(
         self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
     ) -> dict[str, Any]:
-        """Return the passages that belong to a query, best first.
-
-        Args:
-            query: The question or keywords.
-            filters: In place of the component's own.
-            top_k: In place of the component's own.
-        """
+        """Return passages, best first; filters and ``top_k`` replace the component's own."""
         hits = self._open().search(
             query,
             top_k=top_k or self.top_k,
@@ -263,11 +240,8 @@ class KvasirAnswerer(_KvasirComponent):
         answer = self._open().ask(
             query, top_k=top_k or self.top_k, filters=parse_filter(filters or self.filters)
         )
-        meta = {
-            "refused": answer.refused,
-            "confidence": answer.confidence,
-            "citations": to_json(answer.citations),
-        }
+        citations = to_json(answer.citations)
+        meta = {"refused": answer.refused, "confidence": answer.confidence, "citations": citations}
         documents = [to_document(hit) for hit in answer.hits]
         return {"answers": [GeneratedAnswer(answer.text, query, documents, meta)]}
 
@@ -284,24 +258,19 @@ class KvasirWriter(_KvasirComponent):
     ) -> dict[str, Any]:
         """Ingest sources and texts; unchanged ones are not embedded again.
 
-        Args:
-            sources: Paths, folders, addresses, or bytes with ``file_path`` or ``file_name`` in
-                their metadata.
-            documents: Texts, as Haystack's converters make them: not yet split or embedded.
-                Their name is ``file_path`` of their metadata, or else their id.
+        Sources are paths, folders, addresses, or bytes with ``file_path`` or ``file_name`` in their
+        metadata. Documents are texts as Haystack's converters make them, not yet split or
+        embedded; their name is ``file_path`` of their metadata, or else their id. Other metadata
+        go into the collection, for filters; values that are not text, a number or true/false are
+        left out with a warning.
 
-        Other metadata of bytes and documents go into the collection, for filters. Values that are
-        not text, a number or true/false are left out with a warning.
-
-        Returns:
-            ``documents_written``: number of new or replaced documents. ``failed``: source, reason
-            and message of each failure.
+        ``documents_written`` is the number of new or replaced documents; ``failed`` has source,
+        reason and message of each failure.
         """
-        named: list[tuple[Input, Metadata]] = []
-        for source in sources or []:
-            named.append(
-                _upload(source) if isinstance(source, ByteStream) else (_local(source), {})
-            )
+        named = [
+            _upload(source) if isinstance(source, ByteStream) else (_local(source), {})
+            for source in sources or []
+        ]
         for document in documents or []:
             uri = str(document.meta.get("file_path") or document.id)
             text = (document.content or "").encode()
@@ -359,9 +328,7 @@ def _metadata(uri: str, meta: Mapping[str, Any]) -> Metadata:
     return kept
 
 
-def _grouped(
-    named: Iterable[tuple[Input, Metadata]],
-) -> list[tuple[list[Input], Metadata | None]]:
+def _grouped(named: Iterable[tuple[Input, Metadata]]) -> list[tuple[list[Input], Metadata | None]]:
     """Group inputs of the same metadata; None, for no metadata, keeps those of a document."""
     groups: dict[str, tuple[list[Input], Metadata | None]] = {}
     for each, metadata in named:

@@ -18,11 +18,13 @@ from haystack.core.serialization import generate_qualified_class_name
 from kvasir.core.errors import SettingsError
 
 
-def load_class(option: str, name: str) -> type[Any]:
-    """Import a class by ``package.module:Class``: operator settings only, never a request's.
+def make(option: str, name: str, init_parameters: Mapping[str, Any], **objects: Any) -> Any:
+    """Create an object of a class of the operator's settings, never of a request.
+
+    ``option`` is for messages; ``objects`` are parameters that no file could hold.
 
     Raises:
-        SettingsError: There is no such class; the message begins with the option's name.
+        SettingsError: There is no such class, or it does not take these parameters.
     """
     module, _, qualified = name.partition(":")
     if not qualified:
@@ -31,20 +33,10 @@ def load_class(option: str, name: str) -> type[Any]:
         cls: type[Any] = getattr(importlib.import_module(module), qualified)
     except (ImportError, AttributeError) as error:
         raise SettingsError(f"{option} '{name}' cannot be imported: {error}") from error
-    return cls
-
-
-def make(option: str, name: str, init_parameters: Mapping[str, Any]) -> Any:
-    """Create an object of the class ``name``; ``option`` is for messages.
-
-    Raises:
-        SettingsError: There is no such class, or it does not take these parameters.
-    """
-    cls = load_class(option, name)
     parameters = dict(init_parameters)
     try:
-        if not any(isinstance(v, Mapping) and "type" in v for v in parameters.values()):
-            return cls(**parameters)
+        if objects or not any(isinstance(v, Mapping) and "type" in v for v in parameters.values()):
+            return cls(**parameters, **objects)
         # A secret, or an object within: Haystack reads these from the form of its files only.
         name_in_file = generate_qualified_class_name(cls)
         return cls.from_dict({"type": name_in_file, "init_parameters": parameters})

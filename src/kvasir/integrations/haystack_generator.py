@@ -14,6 +14,7 @@ from typing import Any
 from haystack.dataclasses import ChatMessage, StreamingChunk
 
 from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.core.leases import Lazy
 from kvasir.core.types import Prompt
 from kvasir.integrations.haystack_classes import make
 
@@ -40,12 +41,10 @@ class HaystackGenerator:
     ) -> None:
         """Create the chat generator.
 
-        Args:
-            component: Its class: ``haystack.components.generators.chat:OpenAIChatGenerator``.
-            init_parameters: Its parameters, as in a Haystack pipeline file.
-            context_window: The model's context length in tokens; None: unlimited.
-            max_tokens: Tokens of it reserved for the answer; the component's own parameters limit
-                the answer itself.
+        ``component`` is its class, ``package.module:Class``, and ``init_parameters`` are as in a
+        Haystack pipeline file. The model's context of ``context_window`` tokens is unlimited if
+        that is None; ``max_tokens`` of it are reserved for the answer, which the component's own
+        parameters limit.
 
         Raises:
             SettingsError: The class or its parameters are unusable.
@@ -61,8 +60,7 @@ class HaystackGenerator:
         self._component = make("component", component, init_parameters or {})
         self._streams = "streaming_callback" in inspect.signature(self._component.run).parameters
         self._context_window = context_window
-        self._lock = threading.Lock()
-        self._warm = False
+        self._warmed_up = Lazy(getattr(self._component, "warm_up", lambda: None))
 
     def context_tokens(self) -> int | None:
         """Return the context length from the settings; Haystack does not know it."""
@@ -90,10 +88,7 @@ class HaystackGenerator:
             stopped.set()
 
     def _write(
-        self,
-        prompt: Prompt,
-        pieces: SimpleQueue[str | Exception | None],
-        stopped: threading.Event,
+        self, prompt: Prompt, pieces: SimpleQueue[str | Exception | None], stopped: threading.Event
     ) -> None:
         has_text = False
 
@@ -107,7 +102,7 @@ class HaystackGenerator:
 
         messages = [_ROLES[message.role](message.content) for message in prompt.messages]
         try:
-            self._warm_up()
+            self._warmed_up.get()
             options = {"streaming_callback": on_chunk} if self._streams else {}
             replies = self._component.run(messages=messages, **options)["replies"]
             if not has_text and replies and replies[0].text:
@@ -117,12 +112,6 @@ class HaystackGenerator:
             pieces.put(None)
         except Exception as error:  # noqa: BLE001  the reader raises it again
             pieces.put(error)
-
-    def _warm_up(self) -> None:
-        with self._lock:
-            if not self._warm and hasattr(self._component, "warm_up"):
-                self._component.warm_up()
-            self._warm = True
 
     def close(self) -> None:
         """Close the chat generator's connections, where it can."""

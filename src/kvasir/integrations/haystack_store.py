@@ -25,16 +25,15 @@ from haystack import Document
 from haystack.document_stores.types import DuplicatePolicy
 
 from kvasir.components.stores import tagged_rows
-from kvasir.components.stores.database_store import KeywordsInMemory
-from kvasir.components.stores.hybrid import similarities
-from kvasir.components.stores.index_cache import IndexCache
-from kvasir.components.stores.keyword_index import Postings, pack, unpack
+from kvasir.components.stores.database_store import Scores
+from kvasir.components.stores.hybrid import KeywordsInMemory, similarities
+from kvasir.components.stores.keyword_index import IndexCache, Postings, pack, unpack
 from kvasir.core.batches import batches
 from kvasir.core.errors import SettingsError
 from kvasir.core.filters import Comparison, Filter, matches
-from kvasir.core.protocols import Candidate, TextAnalyzer
-from kvasir.core.types import Chunk, Matrix, Metadata, MetadataValue, SparseVector
-from kvasir.integrations.haystack_classes import load_class, make
+from kvasir.core.protocols import TextAnalyzer
+from kvasir.core.types import Chunk, Matrix, Metadata, MetadataValue
+from kvasir.integrations.haystack_classes import make
 
 T = TypeVar("T")
 
@@ -63,19 +62,12 @@ class HaystackStore(KeywordsInMemory):
         retriever: str | None = None,
         retriever_parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        """Open a collection, or create it.
+        """Open a collection, or create it; an empty fingerprint accepts any embedder.
 
-        Args:
-            collection: Any name.
-            dimension: Length of the vectors.
-            analyzer: Makes the terms of the keyword leg.
-            fingerprint: Of the embedder; empty accepts any.
-            document_store: The class, such as
-                ``haystack.document_stores.in_memory:InMemoryDocumentStore``.
-            init_parameters: Its parameters, as in a Haystack pipeline file. Embeddings must be
-                returned with documents.
-            retriever: The class of its embedding retriever; without one every vector is compared.
-            retriever_parameters: The retriever's parameters, without ``document_store``.
+        ``document_store`` is a class, ``package.module:Class``, and ``init_parameters`` are its
+        parameters as in a Haystack pipeline file; it must return embeddings with documents. Without
+        ``retriever``, the class of its embedding retriever, every vector is compared;
+        ``retriever_parameters`` are the retriever's own, without ``document_store``.
 
         Raises:
             SettingsError: A class or its parameters are unusable.
@@ -91,18 +83,25 @@ class HaystackStore(KeywordsInMemory):
         self._key = tagged_rows.text_digest(collection)
         self._lock = threading.RLock()
         self._index = IndexCache(
-            read_stamp=self._stamp,
-            put_stamp=self._put_stamp,
-            load=lambda stamp: self._read_index(),
+            read_stamp=self._stamp, put_stamp=self._put_stamp, load=lambda stamp: self._read_index()
         )
-        self._documents = make("document_store", document_store, init_parameters or {})
-        self._retriever = _retriever(retriever, retriever_parameters or {}, self._documents)
+        documents = make("document_store", document_store, init_parameters or {})
+        self._documents = documents
+        self._retriever: Any = None
+        if retriever is not None:
+            parameters = retriever_parameters or {}
+            self._retriever = make("retriever", retriever, parameters, document_store=documents)
         self._check(fingerprint)
 
     def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         terms = self._terms(chunks)
         documents = [
-            self._to_document(chunk, vector, sparse)
+            Document(
+                self._document_id(chunk.id),
+                chunk.text,
+                meta=_meta(self._key, chunk, base64.b85encode(pack(sparse)).decode()),
+                embedding=[float(value) for value in vector],
+            )
             for chunk, vector, sparse in zip(chunks, vectors, terms, strict=True)
         ]
         with self._index.writing() as changed:
@@ -141,7 +140,7 @@ class HaystackStore(KeywordsInMemory):
         """Return chunks without their vectors; unknown ids are left out."""
         return [_chunk(document) for document in self._by_id(ids)]
 
-    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
+    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[Scores]:
         condition = self._where(filters)
         if self._retriever is None:
             known = _vectors(self._read(condition))
@@ -173,16 +172,15 @@ class HaystackStore(KeywordsInMemory):
                     getattr(self._documents, name)()
 
     def _check(self, fingerprint: str) -> None:
-        about = self._about()
-        if about is None:
+        if about := self._about():
+            stored_dimension = int(about["kvasir_dimension"])
+            self._check_maker(about["kvasir_fingerprint"], stored_dimension, fingerprint)
+        else:
             self._put_about(fingerprint, uuid.uuid4().hex)
-            return
-        stored_dimension = int(about["kvasir_dimension"])
-        self._check_maker(about["kvasir_fingerprint"], stored_dimension, fingerprint)
 
-    def _about(self) -> dict[str, Any] | None:
+    def _about(self) -> dict[str, Any]:
         found = self._read({"field": "id", "operator": "==", "value": self._document_id("")})
-        return found[0].meta if found else None
+        return found[0].meta if found else {}
 
     def _put_about(self, fingerprint: str, stamp: str) -> None:
         vector = [1.0] + [0.0] * (self.dimension - 1)  # Some stores take no document without one.
@@ -196,34 +194,23 @@ class HaystackStore(KeywordsInMemory):
         self._write([Document(self._document_id(""), "", meta=meta, embedding=vector)])
 
     def _put_stamp(self, stamp: str) -> None:
-        stored_fingerprint = str((self._about() or {}).get("kvasir_fingerprint", ""))
-        self._put_about(stored_fingerprint, stamp)
+        self._put_about(str(self._about().get("kvasir_fingerprint", "")), stamp)
 
     def _stamp(self) -> str:
-        return str((self._about() or {}).get("kvasir_stamp", ""))
+        return str(self._about().get("kvasir_stamp", ""))
 
     def _read_index(self) -> Postings:
+        metas = [document.meta for document in self._read(self._where(None))]
         return Postings(
             {
-                str(document.meta["kvasir_chunk"]): unpack(
-                    base64.b85decode(document.meta["kvasir_terms"])
-                )
-                for document in self._read(self._where(None))
+                str(meta["kvasir_chunk"]): unpack(base64.b85decode(meta["kvasir_terms"]))
+                for meta in metas
             }
         )
 
     def _document_id(self, chunk_id: str) -> str:
         """Return a document id that differs by collection."""
         return str(uuid.uuid5(_NAMESPACE, f"{self._key}/{chunk_id}"))
-
-    def _to_document(self, chunk: Chunk, vector: Matrix, sparse: SparseVector) -> Document:
-        terms = base64.b85encode(pack(sparse)).decode()
-        return Document(
-            self._document_id(chunk.id),
-            chunk.text,
-            meta=_meta(self._key, chunk, terms),
-            embedding=[float(value) for value in vector],
-        )
 
     def _write(self, documents: list[Document]) -> None:
         self._call(
@@ -246,19 +233,13 @@ class HaystackStore(KeywordsInMemory):
     def _retrieve(self, vector: Matrix, top_k: int, condition: dict[str, Any]) -> list[Document]:
         query = [float(value) for value in vector]
         found: list[Document] = self._call(
-            "searching",
-            self._retriever.run,
-            query_embedding=query,
-            filters=condition,
-            top_k=top_k,
+            "searching", self._retriever.run, query_embedding=query, filters=condition, top_k=top_k
         )["documents"]
         if all(document.embedding is not None for document in found):
             return found
         return self._by_id([str(document.meta["kvasir_chunk"]) for document in found])
 
-    def _scores(
-        self, query: Matrix, filters: Filter | None, ids: Sequence[str]
-    ) -> dict[str, float]:
+    def _scores(self, query: Matrix, ids: Sequence[str], filters: Filter | None) -> Scores:
         found = self._by_id(ids)
         if filters is not None:
             found = [each for each in found if matches(filters, _chunk(each).metadata)]
@@ -274,16 +255,6 @@ class HaystackStore(KeywordsInMemory):
         """Call the document store, one thread at a time: few are made for several."""
         with self._lock:
             return super()._call(doing, method, *args, **options)
-
-
-def _retriever(name: str | None, parameters: Mapping[str, Any], document_store: Any) -> Any:
-    if name is None:
-        return None
-    cls = load_class("retriever", name)
-    try:
-        return cls(document_store=document_store, **parameters)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"retriever '{name}' cannot be made: {error}") from error
 
 
 def _meta(key: str, chunk: Chunk, terms: str) -> dict[str, Any]:
@@ -321,15 +292,13 @@ def _vector(document: Document) -> Matrix:
 
 
 def _vectors(documents: Sequence[Document]) -> dict[str, Matrix]:
-    """Return the vectors of documents by chunk id."""
     return {str(document.meta["kvasir_chunk"]): _vector(document) for document in documents}
 
 
-def _nearest(vectors: Mapping[str, Matrix], query: Matrix, top_k: int) -> list[Candidate]:
-    """Return the nearest vectors by cosine."""
+def _nearest(vectors: Mapping[str, Matrix], query: Matrix, top_k: int) -> Scores:
     scores = similarities(query, vectors)
     best = sorted(scores, key=scores.__getitem__, reverse=True)[:top_k]
-    return [Candidate(chunk_id, scores[chunk_id]) for chunk_id in best]
+    return {chunk_id: scores[chunk_id] for chunk_id in best}
 
 
 def _condition(filters: Filter) -> dict[str, Any]:
@@ -337,20 +306,19 @@ def _condition(filters: Filter) -> dict[str, Any]:
     if not isinstance(filters, Comparison):
         conditions = [_condition(item) for item in filters.conditions]
         return {"operator": filters.operator, "conditions": conditions}
-    field, value = tagged_rows.text_digest(filters.field), filters.value
-    if isinstance(value, tuple):
-        values = [_value(item) for item in value] or [_NOTHING]
-        return {"field": f"meta.equals_{field}", "operator": filters.operator, "value": values}
-    if filters.operator in ("==", "!="):
-        return {
-            "field": f"meta.equals_{field}",
-            "operator": filters.operator,
-            "value": _value(value),
-        }
+    operator, value = filters.operator, filters.value
+    field = tagged_rows.text_digest(filters.field)
     number = tagged_rows.finite_number(value)
-    if number is None:
-        return {"field": f"meta.equals_{field}", "operator": "==", "value": _NOTHING}
-    return {"field": f"meta.number_{field}", "operator": filters.operator, "value": number}
+    wanted: str | list[str] = _NOTHING
+    if isinstance(value, tuple):
+        wanted = [_value(item) for item in value] or [_NOTHING]
+    elif operator in ("==", "!="):
+        wanted = _value(value)
+    elif number is not None:
+        return {"field": f"meta.number_{field}", "operator": operator, "value": number}
+    else:
+        operator = "=="
+    return {"field": f"meta.equals_{field}", "operator": operator, "value": wanted}
 
 
 def _value(value: MetadataValue) -> str:

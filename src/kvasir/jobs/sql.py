@@ -14,7 +14,7 @@ from kvasir.core.run import Progress
 from kvasir.core.services.jobs import ClaimedJob, Job, JobState, NewJob
 from kvasir.core.wire import from_json, to_json
 from kvasir.database import leases, reading, writing
-from kvasir.database.clock import epoch_seconds
+from kvasir.database.dialects import epoch_seconds
 from kvasir.database.leases import to_datetime
 from kvasir.jobs.tables import jobs
 

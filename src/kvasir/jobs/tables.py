@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Column, Index, Integer, String, Table, Text, UniqueConstraint
 
+from kvasir.database.dialects import double, exact, long_text
 from kvasir.database.metadata import metadata
-from kvasir.database.types import double, exact, long_text
 
 jobs = Table(
     "jobs",

@@ -1,4 +1,4 @@
-"""Language detection, offline and fast enough for every chunk and question.
+"""Language codes, and language detection that is offline and fast enough for every chunk.
 
 The script alone determines most languages (Chinese, Japanese, Korean, Thai, Greek, ...). For
 languages that share a script, py3langid's model decides. It is loaded on first use (about half
@@ -10,19 +10,27 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection
-from functools import cache
-from threading import Lock
 from typing import TYPE_CHECKING
+
+from kvasir.core.leases import Lazy
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
+_LISTED = """
+    aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de
+    dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia
+    id ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo
+    lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl
+    ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti tk
+    tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
+"""
+CODES = frozenset(_LISTED.split())
+"""The two-letter codes of ISO 639-1."""
 UNKNOWN = "und"
 """The code of ISO 639 for an undetermined language."""
-
 _SAMPLE = 1000
 """Characters that are examined; more do not change the result."""
-
 _CERTAIN = 0.2
 """Without candidates, a lower probability gives ``und``."""
 
@@ -39,48 +47,38 @@ _RANGES = (
     (0xF900, 0xFAFF, "zh"), (0xFF66, 0xFF9D, "ja"), (0x20000, 0x3134F, "zh"),
 )  # fmt: skip
 """First and last code point of a script, and its language, or its name if it has several."""
-
 _STARTS = [first for first, _, _ in _RANGES]
-
-_LATIN = """
-    af az ca cs cy da de en es et eu fi fr ga hr hu id is it lt lv ms mt nl no pl pt ro sk sl sq sv
-    sw tl tr uz vi
-"""
-
 _LANGUAGES = {
-    "latin": frozenset(_LATIN.split()),
-    "cyrillic": frozenset({"be", "bg", "kk", "ky", "mk", "mn", "ru", "sr", "tg", "tt", "uk"}),
-    "arabic": frozenset({"ar", "fa", "ps", "ug", "ur"}),
-    "devanagari": frozenset({"hi", "mr", "ne", "sa"}),
+    "latin": "af az ca cs cy da de en es et eu fi fr ga hr hu id is it lt lv ms mt nl no pl pt ro "
+    "sk sl sq sv sw tl tr uz vi",
+    "cyrillic": "be bg kk ky mk mn ru sr tg tt uk",
+    "arabic": "ar fa ps ug ur",
+    "devanagari": "hi mr ne sa",
 }
 """Languages of a script, if the caller names none. Close relatives with few texts (Galician,
 Aragonese, Latin, ...) are left out: short questions would be taken for them."""
-
+_SCRIPTS = {name: name for _, _, name in _RANGES if name not in _LANGUAGES}
+_SCRIPTS |= {code: script for script, codes in _LANGUAGES.items() for code in codes.split()}
 _DENSE = {"zh": 3, "ja": 3, "ko": 2}
 """Weight of a character in Latin letters: it holds a syllable or a word."""
-
 _VARIANTS = {
     "ary": "ar", "arz": "ar", "nb": "no", "nn": "no", "pcm": "en", "wuu": "zh", "yue": "zh",
 }  # fmt: skip
 """Codes of the model that are not those used here."""
 
-_loading = Lock()
-
 
 def detect(text: str, candidates: Collection[str] | None = None) -> str:
-    """Return a text's language as an ISO 639-1 code, or ``und``.
+    """Return the language of a text's first thousand characters: an ISO 639-1 code, or ``und``.
 
-    Args:
-        text: Its first thousand characters are examined.
-        candidates: Languages to choose from, such as those of a collection; a list has the
-            likeliest first. They make short questions reliable. A text in a script of none of
-            them is still detected: a Chinese question to an English collection is Chinese.
+    ``candidates`` are the languages to choose from, such as those of a collection, the likeliest
+    first; they make short questions reliable. A text in a script of none of them is still
+    detected: a Chinese question to an English collection is Chinese.
     """
     known = [code for code in candidates or () if code != UNKNOWN]
     script = _script(text[:_SAMPLE])
     if script not in _LANGUAGES:
         return script or (known[0] if known else UNKNOWN)
-    possible = [code for code in known if script in (_script_of(code), None)]
+    possible = [code for code in known if _SCRIPTS.get(code) == script]
     if len(possible) == 1:
         return possible[0]
     return _ask_model(text[:_SAMPLE], possible, script)
@@ -105,18 +103,11 @@ def _script(text: str) -> str | None:
     return counts.most_common(1)[0][0]
 
 
-def _script_of(code: str) -> str | None:
-    """Return the script of a language; None if it is not in the tables."""
-    if code in {name for _, _, name in _RANGES} - set(_LANGUAGES):
-        return code
-    return next((script for script, codes in _LANGUAGES.items() if code in codes), None)
-
-
 def _ask_model(text: str, possible: list[str], script: str) -> str:
     """Return the likeliest of the possible languages, or of the script's languages."""
-    allowed = possible or _LANGUAGES[script]
+    allowed = possible or _LANGUAGES[script].split()
     scores: dict[str, float] = {}
-    for label, probability in _model().rank(text):
+    for label, probability in _MODEL.get().rank(text):
         code = _VARIANTS.get(label, label)
         if code in allowed:
             scores[code] = scores.get(code, 0.0) + probability
@@ -129,14 +120,11 @@ def _ask_model(text: str, possible: list[str], script: str) -> str:
     return best if scores[best] >= _CERTAIN * sum(scores.values()) else UNKNOWN
 
 
-def _model() -> LanguageIdentifier:
-    with _loading:
-        return _loaded_model()
-
-
-@cache
-def _loaded_model() -> LanguageIdentifier:
+def _load_model() -> LanguageIdentifier:
     # Many processes never need these 40 MB and half a second.
     from py3langid.langid import MODEL_FILE, LanguageIdentifier  # noqa: PLC0415
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+_MODEL = Lazy(_load_model)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from sentencex import get_sentence_boundaries
 
@@ -34,16 +35,11 @@ _LONGEST = 40
 
 
 def sentence_spans(text: str, language: str | None = None) -> list[tuple[int, int]]:
-    """Find the sentences of a text.
+    """Return the sentences of a text as spans in characters, in order, trimmed, not overlapping.
 
-    Args:
-        text: Any text; blank lines and form feeds end a sentence, a single newline only
-            before a table row, a heading or a list item.
-        language: ISO 639-1 code (``en``, ``zh``, also ``pt-BR``); None for general rules.
-
-    Returns:
-        Spans ``(start, end)`` in characters, in order, not overlapping, trimmed; together they
-        hold every character that is not white space.
+    Together they hold every character that is not white space. Blank lines and form feeds end a
+    sentence, a single newline only before a table row, a heading or a list item. ``language`` is
+    an ISO 639-1 code (``en``, ``zh``, also ``pt-BR``); None applies general rules.
     """
     code = language.replace("_", "-").partition("-")[0].lower() if language else "en"
     # The same length: offsets stay valid.
@@ -64,7 +60,7 @@ def trim(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def paragraph_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the paragraphs of a text: blank lines and form feeds separate them."""
+    """Yield the parts of a text between blank lines and form feeds."""
     start = 0
     for match in _PARAGRAPH_BREAK.finditer(text):
         yield start, match.start()
@@ -83,43 +79,30 @@ def _pieces(text: str, start: int, end: int, language: str) -> Iterator[tuple[in
 
 def _segment(text: str, start: int, end: int, language: str) -> Iterator[tuple[int, int]]:
     piece = text[start:end]
-    if not piece:
-        return
     for first, last in _joined(piece, _boundaries(piece, language), language):
-        if last - first > LONG_SENTENCE:
-            for inner in _without_quotes(piece, first, last, language):
-                yield start + inner[0], start + inner[1]
-        else:
-            yield start + first, start + last
+        is_long = last - first > LONG_SENTENCE
+        spans = _without_quotes(piece, first, last, language) if is_long else [(first, last)]
+        for span_start, span_end in spans:
+            yield start + span_start, start + span_end
 
 
 def _boundaries(piece: str, language: str) -> Iterator[tuple[int, int]]:
     """Yield spans that cover the piece, including white space that the library leaves out."""
     start = 0
-    while len(piece) - start > WINDOW:
-        starts = _starts(piece[start : start + WINDOW], language)
-        # The last sentence may continue after the window: the next window begins with it.
-        end = starts.pop()
-        if end < WINDOW // 2:
-            starts.append(end)
-            end = _safe_cut(piece, start + WINDOW // 2, start + WINDOW) - start
-        for first, last in zip(starts, [*starts[1:], end], strict=True):
+    while start < len(piece):
+        window = piece[start : start + WINDOW]
+        found = get_sentence_boundaries(language, window)
+        edges = [0, *(boundary["start_index"] for boundary in found[1:])]
+        if start + len(window) == len(piece):
+            edges.append(len(window))
+        elif edges[-1] < WINDOW // 2:
+            # Cut an overlong sentence after its last white space, if any.
+            spaces = (i + 1 for i in range(WINDOW - 1, WINDOW // 2, -1) if window[i].isspace())
+            edges.append(next(spaces, WINDOW))
+        # Else the last sentence may continue after the window: the next window begins with it.
+        for first, last in pairwise(edges):
             yield start + first, start + last
-        start += end
-    starts = _starts(piece[start:], language)
-    for first, last in zip(starts, [*starts[1:], len(piece) - start], strict=True):
-        yield start + first, start + last
-
-
-def _starts(window: str, language: str) -> list[int]:
-    """Return where the sentences of a window begin, the first at 0."""
-    found = get_sentence_boundaries(language, window)
-    return [0, *(boundary["start_index"] for boundary in found[1:])]
-
-
-def _safe_cut(text: str, start: int, end: int) -> int:
-    """Return where to cut an overlong sentence: after the last white space, if any."""
-    return next((i + 1 for i in range(end - 1, start, -1) if text[i].isspace()), end)
+        start += edges[-1]
 
 
 def _joined(

@@ -14,11 +14,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cache
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
+from kvasir.core.batches import batches
 from kvasir.core.protocols import Optimizable, VectorStore
 from kvasir.core.reports import CopyReport
 from kvasir.core.run import Run
@@ -38,21 +41,13 @@ Pair = tuple[Chunk, Matrix]
 
 
 def copy_chunks(
-    source: VectorStore,
-    target: VectorStore,
-    *,
-    exact: bool = False,
-    run: Run | None = None,
+    source: VectorStore, target: VectorStore, *, exact: bool = False, run: Run | None = None
 ) -> CopyReport:
     """Copy all chunks with their vectors, and compare the stores afterwards.
 
-    A stopped copy keeps the chunks that it has written; the next copy continues from there.
-
-    Args:
-        source: The store to read.
-        target: The store to write, of the same dimension.
-        exact: Delete chunks of the target that the source does not have.
-        run: Stops the copy between two batches, and reports its progress.
+    Both stores have the same dimension. An exact copy deletes chunks of the target that the
+    source does not have. A stopped copy keeps the chunks that it has written; the next copy
+    continues from there.
 
     Raises:
         StoppedError: The run was stopped.
@@ -60,14 +55,13 @@ def copy_chunks(
     """
     run = run or Run()
     started = perf_counter()
-    fingerprinter = Fingerprinter(source.dimension)
     total, written = source.count(), 0
-    fingerprints: dict[str, ChunkFingerprint] = {}
+    fingerprints: dict[str, Fingerprint] = {}
     resuming = target.count() > 0
     run.step(COPYING, 0, total, "chunks")
     for batch in source.scroll(batch_size=_BATCH):
-        in_source = fingerprinter.fingerprints(batch)
-        in_target = fingerprinter.fingerprints(target.fetch(list(in_source))) if resuming else {}
+        in_source = _fingerprints(batch)
+        in_target = _fingerprints(target.fetch(list(in_source))) if resuming else {}
         due = [
             pair for pair in batch if not in_source[pair[0].id].matches(in_target.get(pair[0].id))
         ]
@@ -76,11 +70,11 @@ def copy_chunks(
         written += len(due)
         fingerprints.update(in_source)
         run.step(COPYING, len(fingerprints), max(total, len(fingerprints)), "chunks")
-    target_checksum, extra, faulty = _check(target, fingerprints, fingerprinter, run)
+    target_checksum, extra, faulty = _check(target, fingerprints, run)
     removed = extra if exact else []
-    for start in range(0, len(removed), _BATCH):
+    for part in batches(removed, _BATCH):
         run.check()
-        target.delete(removed[start : start + _BATCH])
+        target.delete(part)
     if isinstance(target, Optimizable):
         run.report(BUILDING, 0, 1)
         target.optimize(wait=True, stop=run.stop)
@@ -94,24 +88,20 @@ def copy_chunks(
         faulty=tuple(faulty),
         counted=target.count(),
         changed=source.count() != len(fingerprints),
-        checksum=_checksum(sum(each.number for each in fingerprints.values())),
+        checksum=_checksum(sum(each.digest for each in fingerprints.values())),
         target_checksum=target_checksum,
         seconds=perf_counter() - started,
     )
 
 
 def _check(
-    target: VectorStore,
-    expected: Mapping[str, ChunkFingerprint],
-    fingerprinter: Fingerprinter,
-    run: Run,
+    target: VectorStore, expected: Mapping[str, Fingerprint], run: Run
 ) -> tuple[str, list[str], list[str]]:
     """Read the target; return its checksum, its extra chunks and its faulty ones."""
-    found, total = set[str](), 0
-    extra, faulty = set[str](), set[str]()
+    found, extra, faulty, total = set[str](), set[str](), set[str](), 0
     run.step(CHECKING, 0, len(expected), "chunks")
     for batch in target.scroll(batch_size=_BATCH):
-        for chunk_id, fingerprint in fingerprinter.fingerprints(batch).items():
+        for chunk_id, fingerprint in _fingerprints(batch).items():
             if chunk_id not in expected:
                 extra.add(chunk_id)
                 continue
@@ -119,63 +109,55 @@ def _check(
                 faulty.add(chunk_id)
             if chunk_id not in found:
                 found.add(chunk_id)
-                total += fingerprint.number
+                total += fingerprint.digest
         run.step(CHECKING, len(found), len(expected), "chunks")
     faulty |= expected.keys() - found
     return _checksum(total), sorted(extra), sorted(faulty)
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkFingerprint:
+class Fingerprint(NamedTuple):
     """The fingerprint of a chunk, which must match in both stores.
 
     Attributes:
-        digest: Of everything but the vector, ``_DIGEST_BYTES`` bytes.
+        digest: Of everything but the vector, a number of ``_DIGEST_BYTES`` bytes.
         projections: Of the vector, ``_PROJECTIONS`` float32 numbers.
     """
 
-    digest: bytes
+    digest: int
     projections: bytes
 
-    @property
-    def number(self) -> int:
-        """The digest as a number."""
-        return int.from_bytes(self.digest, "big")
-
-    def matches(self, other: ChunkFingerprint | None) -> bool:
+    def matches(self, other: Fingerprint | None) -> bool:
         """Return True if the other one is of the same chunk with the same vector."""
         if other is None or self.digest != other.digest:
             return False
-        difference = np.frombuffer(self.projections, np.float32) - np.frombuffer(
-            other.projections, np.float32
-        )
-        return bool((np.abs(difference) <= _VECTOR_TOLERANCE).all())
+        own, others = (np.frombuffer(each.projections, np.float32) for each in (self, other))
+        return bool((np.abs(own - others) <= _VECTOR_TOLERANCE).all())
 
 
-class Fingerprinter:
-    """Makes the fingerprints of chunks, always with the same projections."""
-
-    def __init__(self, dimension: int) -> None:
-        """Choose the directions of the projections, with a fixed seed."""
-        random = np.random.default_rng(16)
-        self._directions = random.normal(size=(dimension, _PROJECTIONS)).astype(np.float32)
-
-    def fingerprints(self, pairs: Sequence[Pair]) -> dict[str, ChunkFingerprint]:
-        """Return the fingerprints by chunk id."""
-        if not pairs:
-            return {}
-        projections = np.stack([vector for _, vector in pairs]) @ self._directions
-        return {
-            chunk.id: ChunkFingerprint(_digest(chunk), row.astype(np.float32).tobytes())
-            for (chunk, _), row in zip(pairs, projections, strict=True)
-        }
+def _fingerprints(pairs: Sequence[Pair]) -> dict[str, Fingerprint]:
+    """Return the fingerprints by chunk id, always with the same projections."""
+    if not pairs:
+        return {}
+    vectors = np.stack([vector for _, vector in pairs])
+    projections = (vectors @ _directions(vectors.shape[1])).astype(np.float32)
+    return {
+        chunk.id: Fingerprint(_digest(chunk), row.tobytes())
+        for (chunk, _), row in zip(pairs, projections, strict=True)
+    }
 
 
-def _digest(chunk: Chunk) -> bytes:
+@cache
+def _directions(dimension: int) -> Matrix:
+    """Return the directions of the projections [dimension, _PROJECTIONS], from a fixed seed."""
+    random = np.random.default_rng(16)
+    return random.normal(size=(dimension, _PROJECTIONS)).astype(np.float32)
+
+
+def _digest(chunk: Chunk) -> int:
     # JSON distinguishes 1, 1.0, true and "1". A store may reorder metadata.
     ordered = replace(chunk, metadata=dict(sorted(chunk.metadata.items())))
     text = dumps(ordered).encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(text, digest_size=_DIGEST_BYTES).digest()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=_DIGEST_BYTES).digest(), "big")
 
 
 def _checksum(total: int) -> str:

@@ -1,4 +1,4 @@
-"""Repairs the store from the catalog.
+"""Compares catalog and store, chunk by chunk, and repairs the store from the catalog.
 
 Where they differ, the catalog counts as correct. It has the text of every document and the span of
 every chunk, so missing chunks are written again without the source file. Chunks that the catalog
@@ -8,26 +8,107 @@ does not know are deleted. No other process may write to the collection meanwhil
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
+import numpy as np
+
 from kvasir.core.batches import batches
 from kvasir.core.errors import DamagedError, StoppedError
-from kvasir.core.ledger import Catalog, ChunkRecord, passage_hash
+from kvasir.core.ledger import (
+    Catalog,
+    ChunkRecord,
+    VersionStatus,
+    check_embedder,
+    passage_hash,
+    require_collection,
+)
 from kvasir.core.protocols import Embedder, VectorStore
-from kvasir.core.reports import Repairs
+from kvasir.core.reports import Findings, Repairs
 from kvasir.core.run import Run
-from kvasir.core.types import Chunk, Metadata
+from kvasir.core.types import Chunk, Matrix, Metadata
 from kvasir.ingesting.publishing import Publisher
-from kvasir.maintenance.inspection import examine, require_collection
 
+COMPARING = "comparing"
 REMOVING, REWRITING, RELABELLING = "removing", "writing again", "new metadata"
-"""Stages of the progress, after the stage of ``examine``."""
+"""Stages of the progress: of ``examine``, then of ``repair``."""
 
+_CHECK_INTERVAL = 1000
+_LENGTH_TOLERANCE = 0.01
+"""Largest difference of a vector's length from 1; half precision stays within it."""
 _SLICE = 256
 """Chunks in one call to the embedder or the store."""
+
+
+def examine(
+    catalog: Catalog, store: VectorStore, collection: str, *, run: Run | None = None
+) -> Findings:
+    """Compare every chunk of a collection; change nothing.
+
+    Raises:
+        StoppedError: The run was stopped.
+        CollectionNotFoundError: There is no such collection.
+    """
+    run = run or Run()
+    require_collection(catalog, collection)
+    expected: dict[str, ChunkRecord] = {}
+    for record in catalog.every_chunk(collection):
+        expected[record.id] = record
+        if len(expected) % _CHECK_INTERVAL == 0:
+            run.check()
+    metadata = {
+        document.id: dict(document.metadata)
+        for document in catalog.documents(collection)
+        if document.status is VersionStatus.LIVE
+    }
+    seen: set[str] = set()
+    orphans, altered, mislabelled, bad_vectors = set[str](), set[str](), set[str](), set[str]()
+    done, counted = 0, store.count()
+    run.step(COMPARING, done, counted, "chunks")
+    for batch in store.scroll():
+        for chunk, vector in batch:
+            known = expected.get(chunk.id)
+            if known is None:
+                orphans.add(chunk.id)
+                continue
+            if chunk.id in seen or not _is_same(chunk, known):
+                altered.add(chunk.id)
+            elif dict(chunk.metadata) != metadata.get(known.document_id):
+                mislabelled.add(chunk.id)
+            if not _is_unit_vector(vector, store.dimension):
+                bad_vectors.add(chunk.id)
+            seen.add(chunk.id)
+        done += len(batch)
+        run.step(COMPARING, done, max(done, counted), "chunks")
+    return Findings(
+        collection=collection,
+        unfinished=catalog.unfinished(collection),
+        pending_metadata_updates=len(catalog.pending_metadata_updates(collection)),
+        orphans=tuple(sorted(orphans)),
+        missing=tuple(sorted(expected.keys() - seen)),
+        altered=tuple(sorted(altered)),
+        mislabelled=tuple(sorted(mislabelled)),
+        bad_vectors=tuple(sorted(bad_vectors)),
+        expected=len(expected),
+        counted=counted,
+    )
+
+
+def _is_same(chunk: Chunk, record: ChunkRecord) -> bool:
+    return (
+        chunk.document_id == record.document_id
+        and (chunk.start, chunk.end, chunk.page) == (record.start, record.end, record.page)
+        and tuple(chunk.headings) == record.headings
+        and passage_hash(chunk.passage) == record.passage_hash
+    )
+
+
+def _is_unit_vector(vector: Matrix, dimension: int) -> bool:
+    if vector.shape != (dimension,) or not np.isfinite(vector).all():
+        return False
+    return abs(float(np.linalg.norm(vector)) - 1.0) <= _LENGTH_TOLERANCE
 
 
 def repair(
@@ -48,12 +129,10 @@ def repair(
             lost; or a text in the catalog does not agree with its chunks.
         StoppedError: The run was stopped while the chunks were being compared.
     """
-    require_collection(catalog, collection)
-    publisher = Publisher(store, catalog, embedder, collection)
-    publisher.open_collection()
-    work = _Repair(catalog, store, embedder, collection, run or Run())
+    check_embedder(require_collection(catalog, collection), embedder)
+    publisher = Publisher(store, catalog, collection)
     with publisher.session(exclusive=True):
-        return work.repair(publisher)
+        return _Repair(catalog, store, embedder, collection, run or Run()).repair(publisher)
 
 
 def restore(
@@ -72,29 +151,29 @@ def restore(
         DamagedError: A text in the catalog does not agree with its chunks.
         StoppedError: The run was stopped; written chunks are kept.
     """
-    work = _Repair(catalog, store, embedder, collection, run or Run())
     require_collection(catalog, collection)
-    with Publisher(store, catalog, embedder, collection).session(exclusive=True):
-        missing = set(examine(catalog, store, collection, run=work.run).missing)
+    work = _Repair(catalog, store, embedder, collection, run or Run())
+    with Publisher(store, catalog, collection).session(exclusive=True):
+        missing = examine(catalog, store, collection, run=work.run).missing
         try:
-            return sum(work.rewrite(missing, set()))
+            work.rewrite(set(missing))
         finally:
             store.flush()
+    return work.rewritten
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Repair:
-    """One repair.
-
-    The steps are generators, which yield the number of chunks after each batch. So the chunks that
-    were repaired before a stop are counted.
-    """
+    """One repair; counts the chunks that are done after each batch, for the case of a stop."""
 
     catalog: Catalog
     store: VectorStore
     embedder: Embedder
     collection: str
     run: Run
+    removed: int = 0
+    rewritten: int = 0
+    relabelled: int = 0
 
     def repair(self, publisher: Publisher) -> Repairs:
         catalog, store, collection = self.catalog, self.store, self.collection
@@ -108,23 +187,19 @@ class _Repair:
         findings = replace(findings, unfinished=unfinished, pending_metadata_updates=updates)
         wrong = {*findings.altered, *findings.bad_vectors}
         rewriting, relabelling = {*findings.missing, *wrong}, set(findings.mislabelled)
-        removed = rewritten = relabelled = 0
         interrupted = False
         try:
-            for done in self._remove(findings.orphans):
-                removed += done
-            for done in self.rewrite(rewriting, wrong):
-                rewritten += done
-            for done in self._relabel(relabelling):
-                relabelled += done
+            self._remove(findings.orphans)
+            self.rewrite(rewriting, wrong)
+            self._relabel(relabelling)
         except StoppedError:
             interrupted = True
         store.flush()
-        total = len(findings.orphans) + len(rewriting) + len(relabelling)
-        left = total - removed - rewritten - relabelled
-        return Repairs(findings, recovered, removed, rewritten, relabelled, left, interrupted)
+        done = self.removed, self.rewritten, self.relabelled
+        left = len(findings.orphans) + len(rewriting) + len(relabelling) - sum(done)
+        return Repairs(findings, recovered, *done, left, interrupted)
 
-    def rewrite(self, ids: set[str], wrong: set[str]) -> Iterator[int]:
+    def rewrite(self, ids: set[str], wrong: Collection[str] = ()) -> None:
         """Embed and write chunks from the text in the catalog.
 
         ``wrong`` are the ids of faulty chunks in the store. The store may have two chunks with one
@@ -132,8 +207,7 @@ class _Repair:
         """
         if not ids:
             return
-        done = 0
-        self.run.step(REWRITING, done, len(ids), "chunks")
+        self.run.step(REWRITING, 0, len(ids), "chunks")
         chunks = self._rebuild(ids)
         while batch := list(islice(chunks, _SLICE)):
             passages = [chunk.passage for chunk in batch]
@@ -141,9 +215,8 @@ class _Repair:
             if replaced := [chunk.id for chunk in batch if chunk.id in wrong]:
                 self.store.delete(replaced)
             self.store.upsert(batch, vectors)
-            done += len(batch)
-            yield len(batch)
-            self.run.step(REWRITING, done, len(ids), "chunks")
+            self.rewritten += len(batch)
+            self.run.step(REWRITING, self.rewritten, len(ids), "chunks")
 
     def _check_store_is_empty(self) -> None:
         count = self.store.count()
@@ -156,13 +229,11 @@ class _Repair:
                 "again and repair then; repairing now would delete all chunks",
             )
 
-    def _remove(self, ids: Sequence[str]) -> Iterator[int]:
-        done = 0
+    def _remove(self, ids: Sequence[str]) -> None:
         for part in batches(ids, _SLICE):
-            self.run.step(REMOVING, done, len(ids), "chunks")
+            self.run.step(REMOVING, self.removed, len(ids), "chunks")
             self.store.delete(part)
-            done += len(part)
-            yield len(part)
+            self.removed += len(part)
 
     def _rebuild(self, ids: set[str]) -> Iterator[Chunk]:
         """Yield chunks, cut from the texts in the catalog."""
@@ -189,15 +260,13 @@ class _Repair:
                     )
                 yield chunk
 
-    def _relabel(self, ids: set[str]) -> Iterator[int]:
-        done = 0
+    def _relabel(self, ids: set[str]) -> None:
         for document_id, records in self._by_document(ids).items():
             metadata = self._metadata(document_id)
             for part in batches([record.id for record in records], _SLICE):
-                self.run.step(RELABELLING, done, len(ids), "chunks")
+                self.run.step(RELABELLING, self.relabelled, len(ids), "chunks")
                 self.store.set_metadata(part, metadata)
-                done += len(part)
-                yield len(part)
+                self.relabelled += len(part)
 
     def _by_document(self, ids: set[str]) -> dict[str, list[ChunkRecord]]:
         wanted: defaultdict[str, list[ChunkRecord]] = defaultdict(list)

@@ -1,5 +1,1 @@
-"""Find, read and download model folders.
-
-A model folder holds the files of a model on the Hugging Face hub: ``config.json``, a tokenizer and
-weights. Only ``transformers.py`` imports a model runtime, so listing models is quick.
-"""
+"""Find, read and download model folders; only ``transformers.py`` imports a model runtime."""

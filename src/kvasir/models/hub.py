@@ -22,7 +22,7 @@ from pathlib import Path
 from threading import Event
 
 import httpx2
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 from huggingface_hub import HfApi, ModelInfo, constants, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.file_download import http_get
@@ -39,8 +39,9 @@ CLOSE_SECONDS = 1.0
 """Seconds to wait until a stopped transfer has closed its file."""
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
-_SETTINGS = re.compile(r"(?:[\w.-]+\.json|README\.md|vocab\.txt|merges\.txt|[\w.-]+\.model)")
-_STEP_SETTINGS = re.compile(r"\d+_\w+/[\w.-]+\.json")
+_SETTINGS = re.compile(
+    r"(?:\d+_\w+/)?[\w.-]+\.json|README\.md|vocab\.txt|merges\.txt|[\w.-]+\.model"
+)
 _SAFETENSORS = re.compile(r"(?:\d+_\w+/)?model[\w.-]*\.safetensors")
 _PICKLED = re.compile(r"(?:\d+_\w+/)?pytorch_model[\w.-]*\.bin")
 
@@ -52,19 +53,12 @@ for _module in ("file_download", "utils._http"):
 
 
 def pull(
-    name: str,
-    token: str | None = None,
-    data_dir: Path | str | None = None,
-    run: Run | None = None,
+    name: str, token: str | None = None, data_dir: Path | str | None = None, run: Run | None = None
 ) -> ModelFolder:
     """Download a model, unless it is complete and the same as on the hub.
 
-    Args:
-        name: Its name on the hub; the owner ``sentence-transformers`` may be left out.
-        token: Access token; by default ``HF_TOKEN``.
-        data_dir: Kvasir's data directory.
-        run: Stops the download, which can be resumed, and gets its progress in the thread that
-            receives the bytes: the file, bytes done of the whole model and its size.
+    The token is by default ``HF_TOKEN``. A stopped download can be resumed. The progress comes in
+    the thread that receives the bytes: the file, bytes done of the whole model and its size.
 
     Raises:
         ModelNotFoundError: It cannot be downloaded. The message never shows the token.
@@ -85,20 +79,16 @@ def pull(
     return _Download(hub, repository, listing, models_dir(data_dir), own).fetch()
 
 
-def needed(files: Iterable[RepoSibling]) -> list[RepoSibling]:
+def _needed(files: Iterable[RepoSibling]) -> list[RepoSibling]:
     """Return the files of an encoder; pickled weights only where there are no safetensors."""
-    wanted, weights, pickled = [], [], []
-    for file in sorted(files, key=lambda file: file.rfilename):
-        path = file.rfilename
-        if _SETTINGS.fullmatch(path) or _STEP_SETTINGS.fullmatch(path):
-            wanted.append(file)
-        elif _SAFETENSORS.fullmatch(path):
-            weights.append(file)
-        elif _PICKLED.fullmatch(path):
-            pickled.append(file)
+    ordered = sorted(files, key=lambda file: file.rfilename)
+    settings, weights, pickled = (
+        [file for file in ordered if pattern.fullmatch(file.rfilename)]
+        for pattern in (_SETTINGS, _SAFETENSORS, _PICKLED)
+    )
     folders = {Path(file.rfilename).parent for file in weights}
     weights += [file for file in pickled if Path(file.rfilename).parent not in folders]
-    return wanted + weights
+    return settings + weights
 
 
 class _Hub:
@@ -108,7 +98,6 @@ class _Hub:
         self.endpoint = endpoint
         # Bytes must arrive as they are stored, or ranges and sizes would not match.
         self._headers = {"user-agent": "kvasir", "Accept-Encoding": "identity"}
-        self._has_token = token is not None
         if token is not None:
             self._headers["authorization"] = f"Bearer {token}"
 
@@ -160,11 +149,12 @@ class _Hub:
             yield
         except HfHubHTTPError as error:
             status = error.response.status_code
-            if status == 401:
+            why = f"answered {status} for '{name}': try again later"
+            if status == 401 and "authorization" in self._headers:
+                why = "does not accept the token (401): make a new one in the hub's settings"
+            elif status == 401:
                 why = (
-                    "does not accept the token (401): make a new one in the hub's settings"
-                    if self._has_token
-                    else f"does not show '{name}' without a token (401): check the name, or set "
+                    f"does not show '{name}' without a token (401): check the name, or set "
                     "rag.embedding_model.token or HF_TOKEN if the model is private or gated"
                 )
             elif status == 403:
@@ -174,8 +164,6 @@ class _Hub:
                 )
             elif status == 404:
                 why = f"has no model '{name}' (404): check the name"
-            else:
-                why = f"answered {status} for '{name}': try again later"
             raise ModelNotFoundError(f"{self.endpoint} {why}") from error
 
 
@@ -185,20 +173,18 @@ def _look_up(hub: _Hub, name: str, run: Run) -> tuple[str, ModelInfo]:
     for candidate in full_names(name):
         try:
             info = run.call(partial(hub.model_info, candidate))
+            if info.siblings is None:
+                raise ValueError("no list of files")
+            return candidate, info
         except ModelNotFoundError as error:
             failure = error
         except HFValidationError as error:
             raise ModelNotFoundError(f"'{name}' is not a name on the hub ({error})") from error
         except (httpx2.HTTPError, httpx2.InvalidURL, OfflineModeIsEnabled) as error:
-            raise ModelNotFoundError(
-                f"{hub.endpoint} cannot be reached ({_reason(error)})"
-            ) from error
+            cause = f"{hub.endpoint} cannot be reached ({_reason(error)})"
+            raise ModelNotFoundError(cause) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ModelNotFoundError(f"{hub.endpoint} did not answer as a hub does") from error
-        else:
-            if info.siblings is None:
-                raise ModelNotFoundError(f"{hub.endpoint} did not answer as a hub does")
-            return candidate, info
     raise failure
 
 
@@ -208,7 +194,7 @@ class _Bar:
     def __init__(self, run: Run, total: int) -> None:
         self.run = run
         self.total = total
-        self._file = ""
+        self.file = ""
         self._before = 0
         self._received = 0
         self._reported = -1
@@ -217,9 +203,6 @@ class _Bar:
         """Begin at the number of bytes that an earlier attempt left."""
         self._received = initial
         return nullcontext(self)
-
-    def begin(self, file: str) -> None:
-        self._file, self._received = file, 0
 
     def update(self, count: int) -> None:
         """Count bytes before they are written; after a stop, raise instead."""
@@ -237,30 +220,26 @@ class _Bar:
         done = self._before + self._received
         if done != self._reported:
             self._reported = done
-            self.run.download(self._file, done, self.total)
+            self.run.download(self.file, done, self.total)
 
 
 class _Download:
-    """The download of one model."""
-
     def __init__(self, hub: _Hub, name: str, listing: ModelInfo, root: Path, run: Run) -> None:
         self._hub = hub
         self._name = name
         self._commit = listing.sha or constants.DEFAULT_REVISION
-        self._files = needed(listing.siblings or ())
+        self._files = _needed(listing.siblings or ())
         self._target = root.joinpath(*name.split("/")) if "/" in name else root / NO_OWNER / name
         self._partial = root / PARTIAL / name.replace("/", "--")
         self._bar = _Bar(run, sum(file.size or 0 for file in self._files))
         self._run = run
 
     def fetch(self) -> ModelFolder:
-        if not any(f.rfilename == "config.json" for f in self._files) or not any(
-            _SAFETENSORS.fullmatch(f.rfilename) or _PICKLED.fullmatch(f.rfilename)
-            for f in self._files
-        ):
+        names = [file.rfilename for file in self._files]
+        if "config.json" not in names or all(map(_SETTINGS.fullmatch, names)):
             raise ModelNotFoundError(f"'{self._name}' has no config.json with weights on the hub")
         self._partial.parent.mkdir(parents=True, exist_ok=True)
-        with self._exclusive():
+        with self._locked():
             # Another process may have fetched it during the wait.
             if self._run.call(self._is_complete):
                 self._run.download(self._name, self._bar.total, self._bar.total)
@@ -268,66 +247,52 @@ class _Download:
                 self._fetch_all()
         return ModelFolder(self._name, self._target, "downloaded")
 
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
+    def _locked(self) -> AcquireReturnProxy[FileLock]:
         lock = FileLock(self._partial.with_name(self._partial.name + ".lock"))
-        while not lock.is_locked:
+        while True:
             try:
-                lock.acquire(timeout=LOCK_NOTICE_SECONDS)
+                return lock.acquire(timeout=LOCK_NOTICE_SECONDS)
             except Timeout:
                 self._run.check()
                 self._run.download(f"waiting for another program that fetches {self._name}", 0, 0)
-        try:
-            yield
-        finally:
-            lock.release()
 
     def _is_complete(self) -> bool:
-        paths = [(self._target / file.rfilename, file) for file in self._files]
-        return all(path.is_file() and _intact(path, file) for path, file in paths)
+        return all(_intact(self._target / file.rfilename, file) for file in self._files)
 
     def _fetch_all(self) -> None:
         self._partial.mkdir(exist_ok=True)
-        self._check_space()
-        for file in self._files:
-            self._fetch(file)
-        self._target.parent.mkdir(parents=True, exist_ok=True)
-        if self._target.exists():
-            shutil.rmtree(self._target)
-        self._partial.rename(self._target)
-
-    def _check_space(self) -> None:
         free, total = shutil.disk_usage(self._partial).free, self._bar.total
         if free < total:
             raise ModelNotFoundError(
                 f"'{self._name}' needs {total >> 20} MB and only {free >> 20} MB are free "
                 f"at {self._partial.parent.parent}"
             )
+        for file in self._files:
+            self._bar.file = file.rfilename
+            path = self._partial / file.rfilename
+            if not self._check(path, file):
+                self._fetch(file, path)
+            self._bar.finish(file.size or 0)
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        if self._target.exists():
+            shutil.rmtree(self._target)
+        self._partial.rename(self._target)
 
-    def _fetch(self, file: RepoSibling) -> None:
-        path = self._partial / file.rfilename
-        self._bar.begin(file.rfilename)
+    def _fetch(self, file: RepoSibling, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
-        if not (path.is_file() and self._check(path, file)):
-            if part.is_file() and part.stat().st_size > (file.size or 0):
-                part.unlink()
-            resumed = part.is_file()
+        if part.is_file() and part.stat().st_size > (file.size or 0):
+            part.unlink()
+        # The rest of an earlier run may belong to another version of the model.
+        for _ in range(2 if part.is_file() else 1):
             self._transfer(file, part)
-            intact = self._check(part, file)
-            if resumed and not intact:
-                # The rest of an earlier run may belong to another version of the model.
-                part.unlink()
-                self._transfer(file, part)
-                intact = self._check(part, file)
-            if not intact:
-                part.unlink()
-                raise ModelNotFoundError(
-                    f"{file.rfilename} of '{self._name}' arrived damaged (its hash differs); "
-                    "run it again"
-                )
-            part.replace(path)
-        self._bar.finish(file.size or 0)
+            if self._check(part, file):
+                part.replace(path)
+                return
+            part.unlink()
+        raise ModelNotFoundError(
+            f"{file.rfilename} of '{self._name}' arrived damaged (its hash differs); run it again"
+        )
 
     def _transfer(self, file: RepoSibling, part: Path) -> None:
         closed = Event()
@@ -350,8 +315,8 @@ class _Download:
 
 
 def _intact(path: Path, file: RepoSibling) -> bool:
-    """Return True if a file has the size and the hash that the hub states."""
-    if path.stat().st_size != file.size:
+    """Return True if a file is there with the size and the hash that the hub states."""
+    if not path.is_file() or path.stat().st_size != file.size:
         return False
     if file.lfs is not None:
         with path.open("rb") as stream:

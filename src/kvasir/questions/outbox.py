@@ -11,7 +11,7 @@ from sqlalchemy import Engine, func, insert, select
 from kvasir.core.services.mail import ClaimedMail, OutboxMail
 from kvasir.core.services.questions import MailStatus
 from kvasir.database import leases, reading, writing
-from kvasir.database.clock import epoch_seconds
+from kvasir.database.dialects import epoch_seconds
 from kvasir.questions.tables import mails
 
 

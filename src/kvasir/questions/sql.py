@@ -20,7 +20,7 @@ from kvasir.core.services.questions import (
 from kvasir.core.types import Answer
 from kvasir.core.wire import from_json, to_json
 from kvasir.database import leases, reading, writing
-from kvasir.database.clock import epoch_seconds
+from kvasir.database.dialects import epoch_seconds
 from kvasir.database.leases import to_datetime
 from kvasir.questions.tables import questions
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Boolean, Column, Index, Integer, String, Table, Text, UniqueConstraint
 
+from kvasir.database.dialects import double, exact, long_text
 from kvasir.database.metadata import metadata
-from kvasir.database.types import double, exact, long_text
 
 questions = Table(
     "questions",

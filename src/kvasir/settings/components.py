@@ -150,18 +150,6 @@ def open_store(
     return cast(VectorStore, build("stores", to.type, options, provided))
 
 
-def open_own_store(
-    settings: Settings,
-    collection: str,
-    embedded_by: Embedder | CollectionRecord,
-    analyzer: TextAnalyzer,
-    at: StoreAddress | None = None,
-) -> VectorStore:
-    """Open a collection in the store of the settings, or with its options at another address."""
-    options = settings.rag.vectordb.options
-    return open_store(at or settings.store_address, collection, embedded_by, analyzer, options)
-
-
 @contextmanager
 def temporary_stores(
     settings: Settings, embedder: Embedder, analyzer: TextAnalyzer
@@ -169,21 +157,24 @@ def temporary_stores(
     """Give a function that opens empty collections, which are deleted afterwards."""
     here, numbers, run = settings.store_address, count(), uuid4().hex[:12]
     on_server: list[str] = []
+
+    def open_at(at: StoreAddress, name: str) -> VectorStore:
+        return open_store(at, name, embedder, analyzer, settings.rag.vectordb.options)
+
     with TemporaryDirectory(prefix="kvasir-") as folder:
 
         def make() -> VectorStore:
             number = next(numbers)
             if is_embedded(here):
-                at = StoreAddress(here.type, f"{folder}/{number}")
-                return open_own_store(settings, "evaluation", embedder, analyzer, at)
+                return open_at(StoreAddress(here.type, f"{folder}/{number}"), "evaluation")
             on_server.append(f"evaluation-{run}-{number}")
-            return open_own_store(settings, on_server[-1], embedder, analyzer)
+            return open_at(here, on_server[-1])
 
         try:
             yield make
         finally:
             for name in on_server:
-                with closing(open_own_store(settings, name, embedder, analyzer)) as store:
+                with closing(open_at(here, name)) as store:
                     store.drop()
 
 

@@ -1,5 +1,7 @@
 """Load the settings: a YAML file, the environment over it, the command line over that.
 
+Every error is one line: which key or text is wrong, where it was given, which key is nearest.
+
 An environment variable spells a key in capitals with two underscores for each dot:
 ``KVASIR__RAG__VECTORDB__URI``.
 """
@@ -10,20 +12,25 @@ import copy
 import os
 import re
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from kvasir.core.errors import SettingsError, SettingsFileNotFoundError
-from kvasir.settings.explain import explain, merge_origins
-from kvasir.settings.schema import WINDOW_OPTIONS, Settings
-from kvasir.settings.yaml_text import read_yaml
+from kvasir.core.registry import suggestion
+from kvasir.settings.schema import WINDOW_OPTIONS, Settings, names_a_secret
 
 DEFAULT_FILE = Path("kvasir.yaml")
 ENVIRONMENT_PREFIX = "KVASIR__"
 
 _SECRETS = ("token", "password", "api_key")
+_MOST_LEVELS = 64
+_MOST_BITS = 1_024
+_QUOTED = re.compile(r"'([^']*)'")
 
 
 def load_settings(
@@ -54,15 +61,20 @@ def load_settings(
         tree = read_settings_file(path) if path else {}
         in_file = dict.fromkeys(_dotted_keys(tree), f" in '{path}'")
     variables = os.environ if environment is None else environment
-    named = dict(_variable_names(variables))
+    named = {
+        name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", "."): name
+        for name in sorted(variables)
+        if name.upper().startswith(ENVIRONMENT_PREFIX)
+    }
     merge(tree, {key: _value(variables[name], name) for key, name in named.items()})
     merge(tree, overrides or {})
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
         by_option = dict.fromkeys(overrides or {}, "") | _as_origins(origins or {})
-        given = merge_origins(in_file, _as_origins(named), by_option)
-        raise SettingsError(explain(error, given)) from None
+        given = _merge_origins(in_file, _as_origins(named), by_option)
+        found = "; ".join(_explain(detail, given) for detail in error.errors())
+        raise SettingsError(found) from None
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -84,7 +96,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
         SettingsError: It is missing, or not YAML.
     """
     try:
-        tree = read_yaml(path.read_text("utf-8"), f"'{path}'")
+        tree = _read_yaml(path.read_text("utf-8"), f"'{path}'")
     except FileNotFoundError:
         raise SettingsFileNotFoundError(f"there is no settings file '{path}'") from None
     except OSError as error:
@@ -97,11 +109,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
 
 
 def merge(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
-    """Set values, given by dotted key, in a tree.
-
-    Raises:
-        SettingsError: A key leads through a value that is not a section.
-    """
+    """Set values by dotted key in a tree; raise SettingsError where one is within a value."""
     for dotted, value in values.items():
         _set_value(tree, dotted, value)
     windowed = any(f"rag.splitter.{option}" in values for option in WINDOW_OPTIONS)
@@ -124,18 +132,10 @@ def _value(text: str, where: str) -> Any:
     is_secret = re.split(r"__|\.", where)[-1].lower() in _SECRETS
     if is_secret or (not text.startswith(("{", "[")) and text != "null"):
         return text
-    return read_yaml(text, f"the value of {where}")
-
-
-def _variable_names(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the dotted keys that the environment sets, with the variables' names."""
-    for name in sorted(variables):
-        if name.upper().startswith(ENVIRONMENT_PREFIX):
-            yield name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", "."), name
+    return _read_yaml(text, f"the value of {where}")
 
 
 def _dotted_keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted keys of all values of a tree."""
     for key, value in tree.items():
         if value and isinstance(value, Mapping):
             yield from _dotted_keys(value, f"{prefix}{key}.")
@@ -145,3 +145,101 @@ def _dotted_keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def _as_origins(names: Mapping[str, str]) -> dict[str, str]:
     return {key: f" from {name}" for key, name in names.items()}
+
+
+def keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
+    """Yield every dotted key of the tree."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from keys(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def _merge_origins(*layers: Mapping[str, str]) -> dict[str, str]:
+    """Return where each key was given last; a section replaces the keys given in it before."""
+    origins: dict[str, str] = {}
+    for layer in layers:
+        for dotted, origin in layer.items():
+            kept = {key: at for key, at in origins.items() if not key.startswith(f"{dotted}.")}
+            origins = kept | {dotted: origin}
+    return origins
+
+
+def _explain(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
+    dotted = ".".join(str(part) for part in detail["loc"])
+    where = _find_origin(origins, dotted)
+    if detail["type"] == "extra_forbidden":
+        return f"unknown setting '{dotted}'{where}{_nearest(dotted)}"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "string_pattern_mismatch":
+        message = "must be of letters, digits, '_', '-' and '.' alone"
+    given = detail.get("input")
+    hidden = isinstance(given, (dict, list)) or names_a_secret(detail["loc"][-1])
+    shown = "" if hidden else f", not {given!r}"
+    return f"setting '{dotted}'{where}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _find_origin(origins: Mapping[str, str], dotted: str) -> str:
+    """Return where a key was given; for a section, where each of its keys was."""
+    around = [key for key in origins if f"{dotted}.".startswith(f"{key}.")]
+    if around:
+        return origins[max(around, key=len)]
+    inside = (origin for key, origin in origins.items() if key.startswith(f"{dotted}."))
+    return " and".join(dict.fromkeys(filter(None, inside)))
+
+
+def _nearest(dotted: str) -> str:
+    """Suggest a key with a similar spelling, or with the same last part in another section."""
+    known = list(keys())
+    last = dotted.rsplit(".", 1)[-1]
+    alike = get_close_matches(dotted, known, n=1, cutoff=0.85)
+    near = alike or [key for key in known if key.rsplit(".", 1)[-1] == last]
+    return f" (did you mean '{near[0]}'?)" if near else suggestion(dotted, known)
+
+
+def _read_yaml(text: str, what: str) -> Any:
+    """Return the tree of a YAML text; ``what`` names the text in the SettingsError of a bad one."""
+    try:
+        tree = yaml.safe_load(text)
+        _height(tree, 1, {})
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{what} {_not_yaml(error)}") from None
+    except RecursionError:
+        why = f"is nested more than {_MOST_LEVELS} levels deep, or holds itself"
+        raise SettingsError(f"{what} {why}") from None
+    except ValueError as error:
+        raise SettingsError(f"{what} has a value that cannot be read: {error}") from None
+    return tree
+
+
+def _height(value: Any, level: int, known: dict[int, int]) -> int:
+    """Return the number of levels of a value; each alias is visited once."""
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("it holds a NUL character")
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        raise ValueError("the number is too large")
+    if not isinstance(value, (dict, list)):
+        return 1
+    if level + known.get(id(value), 0) > _MOST_LEVELS:
+        raise RecursionError
+    if id(value) not in known:
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = 1 + max((_height(each, level + 1, known) for each in inner), default=0)
+    return known[id(value)]
+
+
+def _not_yaml(error: yaml.YAMLError) -> str:
+    """Explain the error without the text of its line, which may contain a password."""
+    mark = getattr(error, "problem_mark", None)
+    position = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    problem = _QUOTED.sub(_unquoted, getattr(error, "problem", None) or "it cannot be read")
+    advice = "; indent with spaces, not tabs" if r"'\t'" in problem else ""
+    return f"is not valid YAML{position}: {problem}{advice}"
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    """Return a quoted part of an error if it is a sign or name of YAML."""
+    is_own = len(found[1]) < 3 or found[1].startswith("<")
+    return found[0] if is_own else "a word"

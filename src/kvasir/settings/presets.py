@@ -1,4 +1,4 @@
-"""Presets: complete settings for a purpose, by name.
+"""Settings files with every key: the commented template, and presets for a purpose, by name.
 
 ``scripts/write_presets.py`` writes each to ``presets/NAME.yaml``; a test compares them.
 
@@ -8,12 +8,16 @@ RAG Artifacts", 3.2 and 3.5.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+import yaml
+from pydantic import BaseModel
 
 from kvasir.core.errors import SettingsError
 from kvasir.core.registry import suggestion
 from kvasir.settings.loading import load_settings
-from kvasir.settings.rendering import render
+from kvasir.settings.schema import Settings
 
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "default": ("everything embedded, in one folder; no server, no download", {}),
@@ -44,20 +48,42 @@ def preset(name: str) -> dict[str, Any]:
         SettingsError: There is no such preset; names the known ones.
     """
     if name not in PRESETS:
-        known = list(PRESETS)
-        raise SettingsError(
-            f"unknown preset '{name}'{suggestion(name, known)}; known: {', '.join(known)}"
-        )
+        near = suggestion(name, list(PRESETS))
+        raise SettingsError(f"unknown preset '{name}'{near}; known: {', '.join(PRESETS)}")
     return dict(PRESETS[name][1])
 
 
 def render_preset(name: str) -> str:
-    """Return a preset as a settings file with every key.
-
-    Raises:
-        SettingsError: There is no such preset.
-    """
+    """Return a preset, as ``preset``, as a settings file with every key."""
     chosen = preset(name)
     # The file has every key, so it must have the splitter that the split options choose.
     chosen["rag.splitter.type"] = load_settings({}, chosen, {}).rag.splitter.chosen
-    return render(load_settings({}, chosen, {}), f"# Settings of Kvasir: {PRESETS[name][0]}.")
+    return _render(load_settings({}, chosen, {}), f"# Settings of Kvasir: {PRESETS[name][0]}.")
+
+
+def template() -> str:
+    """Return a settings file with every key at its default, commented out."""
+    title = "# Settings of Kvasir. Take the '#' away from what you change and its sections."
+    return _render(Settings(), title, "#")
+
+
+def _render(settings: Settings, title: str, prefix: str = "") -> str:
+    lines = (f"{prefix}{line}" for line in _lines(settings, ""))
+    return "\n".join([title, "", *lines]) + "\n"
+
+
+def _lines(section: BaseModel, indent: str) -> Iterator[str]:
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        note = f"  # {field.description}" if field.description else ""
+        if isinstance(value, BaseModel):
+            yield f"{indent}{name}:{note}"
+            yield from _lines(value, indent + "  ")
+        elif isinstance(value, str) and value.endswith("\n"):
+            yield f"{indent}{name}: |"
+            yield from (f"{indent}  {line}".rstrip() for line in value.splitlines())
+        else:
+            plain = section.model_dump(mode="json", include={name})
+            first, *rest = yaml.safe_dump(plain, allow_unicode=True).rstrip().splitlines()
+            yield f"{indent}{first}{note if not rest else ''}"
+            yield from (f"{indent}{line}" for line in rest)

@@ -1,20 +1,22 @@
 """The settings: one tree of keys, types and defaults.
 
 The keys of the requirement documents are kept (``rag.splitter``, ``rag.vectordb``,
-``rag.embedding_model``, ``chat.rag``). Relative paths start at the working directory.
+``rag.embedding_model``, ``chat.rag``). Relative paths start at the working directory. Secrets are
+masked where settings are shown: those under secret keys and those in addresses.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from kvasir.core.templates import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT, missing_placeholders
+from kvasir.core.text import hide_passwords
 from kvasir.core.types import StoreAddress
-from kvasir.language.codes import CODES
-from kvasir.settings.masking import mask
+from kvasir.language.detect import CODES
 from kvasir.settings.section import Section
 from kvasir.settings.service_schema import (
     AccountSettings,
@@ -30,6 +32,36 @@ DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 WINDOW_OPTIONS = ("split_by", "split_length", "split_overlap", "split_threshold")
 """Settings that choose the window splitter if no type is set."""
+
+# Options of components are not declared in the schema: a key's ending marks secrets.
+_SECRET_ENDINGS = (
+    "token",
+    "password",
+    "api_key",
+    "apikey",
+    "secret",
+    "authorization",
+    "signing_key",
+)
+
+
+def _check_language(value: str) -> str:
+    if value not in CODES:
+        raise ValueError("must be a two-letter code of ISO 639-1, such as en, es, vi or zh")
+    return value
+
+
+def _with_placeholders(*names: str) -> AfterValidator:
+    def check(template: str) -> str:
+        missing = missing_placeholders(template, names)
+        if missing:
+            raise ValueError(f"must contain {' and '.join(missing)}")
+        return template
+
+    return AfterValidator(check)
+
+
+Score = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class SplitterSettings(Section):
@@ -107,20 +139,13 @@ class IngestSettings(Section):
 class RagSettings(Section):
     """Ingesting and storing."""
 
-    language: str | None = Field(
+    language: Annotated[str, AfterValidator(_check_language)] | None = Field(
         None, description="ISO 639-1 code of all documents and questions; detected by default"
     )
     splitter: SplitterSettings = SplitterSettings()
     vectordb: VectorDbSettings = VectorDbSettings()
     embedding_model: EmbeddingModelSettings = EmbeddingModelSettings()
     ingest: IngestSettings = IngestSettings()
-
-    @field_validator("language")
-    @classmethod
-    def _language_is_known(cls, value: str | None) -> str | None:
-        if value is not None and value not in CODES:
-            raise ValueError("must be a two-letter code of ISO 639-1, such as en, es, vi or zh")
-        return value
 
 
 class GeneratorSettings(Section):
@@ -145,30 +170,20 @@ class RefinementSettings(Section):
     strategy: Literal["always", "below_threshold"] = Field(
         "always", description="below_threshold: only when the question as typed finds too little"
     )
-    threshold: float | None = Field(
-        None,
-        ge=0.0,
-        le=1.0,
-        description="too little: no dense score as high; default: min_score_threshold, or 0.5",
+    threshold: Score | None = Field(
+        None, description="too little: no dense score as high; default: min_score_threshold, or 0.5"
     )
-    prompt: str = DEFAULT_REFINEMENT_PROMPT
+    prompt: Annotated[str, _with_placeholders("user_query")] = DEFAULT_REFINEMENT_PROMPT
     generator: GeneratorSettings | None = Field(
         None, description="the language model that refines; by default the one that answers"
     )
-
-    @field_validator("prompt")
-    @classmethod
-    def _prompt_has_its_placeholder(cls, value: str) -> str:
-        return _with_placeholders(value, "user_query")
 
 
 class RetrieverSettings(Section):
     """Retrieval for a question."""
 
     top_k: int = Field(10, ge=1, le=1000)
-    min_score_threshold: float = Field(
-        0.0, ge=0.0, le=1.0, description="on the scale (1 + cosine) / 2"
-    )
+    min_score_threshold: Score = Field(0.0, description="on the scale (1 + cosine) / 2")
     filters: str | dict[str, Any] | None = Field(
         None, description="'field=value,...' or a mapping in Haystack's syntax"
     )
@@ -188,7 +203,7 @@ class ChatRagSettings(Section):
     enabled: bool = False
     context_refinement: RefinementSettings = RefinementSettings()
     retriever: RetrieverSettings = RetrieverSettings()
-    prompt: str = DEFAULT_PROMPT
+    prompt: Annotated[str, _with_placeholders("context", "question")] = DEFAULT_PROMPT
 
     @property
     def refine_below(self) -> float | None:
@@ -199,11 +214,6 @@ class ChatRagSettings(Section):
         # 0.5 is the score of texts that have nothing to do with each other.
         least = self.retriever.min_score_threshold or 0.5
         return least if chosen.threshold is None else chosen.threshold
-
-    @field_validator("prompt")
-    @classmethod
-    def _prompt_has_its_placeholders(cls, value: str) -> str:
-        return _with_placeholders(value, "context", "question")
 
 
 class ChatSettings(Section):
@@ -345,8 +355,34 @@ def _given(model: str | None, base_url: str | None, api_key: SecretStr | None) -
     return {key: value for key, value in given.items() if value is not None}
 
 
-def _with_placeholders(template: str, *names: str) -> str:
-    missing = missing_placeholders(template, names)
-    if missing:
-        raise ValueError(f"must contain {' and '.join(missing)}")
-    return template
+def names_a_secret(key: object) -> bool:
+    """Return True if the value of a key, plain or dotted, is a secret."""
+    return str(key).lower().replace("-", "_").endswith(_SECRET_ENDINGS)
+
+
+def hidden_keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of a tree whose values ``Settings.dump`` masks."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and not names_a_secret(key):
+            yield from hidden_keys(value, f"{prefix}{key}.")
+        elif mask({key: value}) != {key: value}:
+            yield f"{prefix}{key}"
+
+
+def mask(value: Any) -> Any:
+    """Hide values of secret keys and ``password`` in every ``scheme://user:password@host``."""
+    if isinstance(value, dict):
+        return {
+            key: "**********" if names_a_secret(key) and _is_given(inner) else mask(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [mask(inner) for inner in value]
+    return hide_passwords(value) if isinstance(value, str) else value
+
+
+def _is_given(secret: object) -> bool:
+    """Return False for an empty value, a switch, and the name of a secret's variable."""
+    if isinstance(secret, Mapping) and secret.get("type") == "env_var":
+        return False
+    return secret not in (None, "") and not isinstance(secret, bool)

@@ -16,17 +16,12 @@ _PORTS = {6333: "qdrant-server", 19530: "milvus"}
 
 
 def absolute_path(path: Path | str) -> Path:
-    """Return a path with ``~`` and the working directory expanded.
-
-    Raises:
-        SettingsError: It is in the home folder of an unknown user.
-    """
+    """Return a path, ``~`` expanded, as absolute; raise SettingsError for an unknown user's."""
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError as error:
-        raise SettingsError(
-            f"'{path}' is no folder: there is no home folder of such a user; write the path out"
-        ) from error
+        why = "there is no home folder of such a user; write the path out"
+        raise SettingsError(f"'{path}' is no folder: {why}") from error
 
 
 def absolute_uri(uri: str) -> str:
@@ -40,18 +35,13 @@ def absolute_uri(uri: str) -> str:
         try:
             urlsplit(uri).port  # noqa: B018 - parsed when it is read
         except ValueError as error:
-            raise SettingsError(
-                f"'{uri}' is no address ({error}): write it as http://HOST:PORT"
-            ) from error
+            said = f"'{uri}' is no address ({error}): write it as http://HOST:PORT"
+            raise SettingsError(said) from error
     return uri if ":" in path.partition("/")[0] else str(absolute_path(path))
 
 
 def guess_store(uri: str) -> str:
-    """Return the kind of store of an absolute URI.
-
-    Raises:
-        AmbiguousStoreError: It could be several.
-    """
+    """Return the kind of store of an absolute URI; raise AmbiguousStoreError for several."""
     for kind, fits in _SIGNS.items():
         if fits(uri):
             return kind

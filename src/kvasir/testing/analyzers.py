@@ -21,20 +21,15 @@ class AnalyzerContract:
 
     def test_every_text_has_its_terms_in_order(self, analyzer: TextAnalyzer) -> None:
         together = analyzer.document_terms(TEXTS, LANGUAGES)
-        alone = [
-            analyzer.document_terms([text], [language])[0]
-            for text, language in zip(TEXTS, LANGUAGES, strict=True)
-        ]
         assert len(together) == len(TEXTS)
-        for one, other in zip(together, alone, strict=True):
+        for one, text, language in zip(together, TEXTS, LANGUAGES, strict=True):
+            (other,) = analyzer.document_terms([text], [language])
             assert np.array_equal(one.indices, other.indices)
             assert np.array_equal(one.values, other.values)
 
     def test_terms_are_distinct_and_of_the_right_types(self, analyzer: TextAnalyzer) -> None:
-        for vector in (
-            *analyzer.document_terms(TEXTS, LANGUAGES),
-            *analyzer.query_terms(TEXTS, LANGUAGES),
-        ):
+        vectors = analyzer.document_terms(TEXTS, LANGUAGES)
+        for vector in (*vectors, *analyzer.query_terms(TEXTS, LANGUAGES)):
             assert vector.indices.dtype == np.uint32
             assert vector.values.dtype == np.float32
             assert len(vector.indices) == len(vector.values) == len(set(vector.indices.tolist()))
@@ -57,19 +52,16 @@ class AnalyzerContract:
     def test_repeated_words_weigh_more_but_less_and_less(self, analyzer: TextAnalyzer) -> None:
         # Of equal length, because the length of a text also changes the weights.
         texts = ["owl " + "tree " * 9, "owl owl " + "tree " * 8, "owl owl owl " + "tree " * 7]
-        (owl,) = analyzer.query_terms(["owl"], ["en"])
-        one, two, three = (
-            float(vector.values[vector.indices == owl.indices[0]][0])
-            for vector in analyzer.document_terms(texts, ["en"] * 3)
-        )
+        one, two, three = _weights_of_owl(analyzer, texts)
         assert one < two < three
         assert three - two < two - one
 
     def test_the_same_word_weighs_less_in_a_longer_text(self, analyzer: TextAnalyzer) -> None:
-        texts = ["owl", "owl " + "tree " * 400]
-        (owl,) = analyzer.query_terms(["owl"], ["en"])
-        short, long = (
-            float(vector.values[vector.indices == owl.indices[0]][0])
-            for vector in analyzer.document_terms(texts, ["en"] * 2)
-        )
+        short, long = _weights_of_owl(analyzer, ["owl", "owl " + "tree " * 400])
         assert short > long
+
+
+def _weights_of_owl(analyzer: TextAnalyzer, texts: list[str]) -> list[float]:
+    (owl,) = analyzer.query_terms(["owl"], ["en"])
+    vectors = analyzer.document_terms(texts, ["en"] * len(texts))
+    return [float(vector.values[vector.indices == owl.indices[0]][0]) for vector in vectors]

@@ -12,7 +12,8 @@ uploads of plain text, and answers are quotations that are not refused (``answer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -41,6 +42,7 @@ TEXTS = {
     "upload:moon.txt": "The Moon orbits the Earth at a distance of 384,400 kilometres.",
 }
 MEAD = "upload:mead.txt"
+TEA = Comparison("topic", "==", "tea")
 QUESTION = "Who brewed mead of the blood of Kvasir?"
 
 
@@ -49,7 +51,7 @@ def upload(uri: str, text: str | bytes) -> tuple[Source, bytes]:
     return Source(uri, "text/plain"), text if isinstance(text, bytes) else text.encode()
 
 
-def uris(found: list[Any]) -> list[str]:
+def uris(found: Iterable[Any]) -> list[str]:
     """Return the source URIs of documents, or of the chunks of hits."""
     return [
         str(each.chunk.metadata["source_uri"]) if isinstance(each, Hit) else each.source_uri
@@ -99,22 +101,18 @@ class CollectionContract:
         for hit in collection.search(QUESTION, min_score_threshold=0.6):
             assert hit.dense_score >= 0.6
 
-    @pytest.mark.parametrize(
-        "filters",
-        ["topic=tea", Comparison("topic", "==", "tea")],
-        ids=["text", "value"],
-    )
+    @pytest.mark.parametrize("filters", ["topic=tea", TEA], ids=["text", "value"])
     def test_filters_leave_out_the_rest(self, collection: Any, filters: Any) -> None:
         assert uris(collection.search(QUESTION, filters=filters)) == ["upload:tea.txt"]
-        assert uris(list(collection.ask(QUESTION, filters=filters).hits)) == ["upload:tea.txt"]
+        assert uris(collection.ask(QUESTION, filters=filters).hits) == ["upload:tea.txt"]
         with collection.stream(QUESTION, filters=filters) as stream:
-            assert uris(list(stream.answer.hits)) == ["upload:tea.txt"]
+            assert uris(stream.answer.hits) == ["upload:tea.txt"]
 
     def test_a_callers_filter_is_anded_with_the_operators(
         self, collection: Any, open_collection: OpenCollection
     ) -> None:
         collection.close()  # A store may have one owner, and these are other settings.
-        with open_collection(filters=Comparison("topic", "==", "tea")) as limited:
+        with open_collection(filters=TEA) as limited:
             assert uris(limited.search(QUESTION)) == ["upload:tea.txt"]
             assert uris(limited.search(QUESTION, filters="topic=tea")) == ["upload:tea.txt"]
             for call in (limited.ask, limited.stream):
@@ -127,7 +125,7 @@ class CollectionContract:
         answer = collection.ask(QUESTION)
         assert "dwarfs" in answer.text
         assert not answer.refused
-        assert uris(list(answer.hits))[0] == MEAD
+        assert uris(answer.hits)[0] == MEAD
         assert answer.citations
         for citation in answer.citations:
             assert f"[{citation.marker}]" in answer.text
@@ -138,8 +136,7 @@ class CollectionContract:
             assert text[citation.start : citation.end] == citation.quote
 
     def test_a_stream_gives_hits_then_text_then_the_answer(self, collection: Any) -> None:
-        events = list(collection.stream(QUESTION))
-        first, *pieces, last = events
+        first, *pieces, last = collection.stream(QUESTION)
         assert isinstance(first, Retrieved)
         assert isinstance(last, Finished)
         assert pieces
@@ -210,9 +207,8 @@ class CollectionContract:
         assert report.unchanged == [MEAD]
         assert report.replaced == ["upload:tea.txt"]
         assert report.added == ["upload:new.txt"]
-        assert [(each.source_uri, each.reason) for each in report.failed] == [
-            ("upload:nothing.txt", "empty")
-        ]
+        failed = [(each.source_uri, each.reason) for each in report.failed]
+        assert failed == [("upload:nothing.txt", "empty")]
         assert collection.text("upload:tea.txt") == "White tea is steeped for one minute."
         assert collection.document("upload:tea.txt").given == {"topic": "tea"}
         texts = [hit.chunk.text for hit in collection.search("black tea four minutes")]
@@ -283,9 +279,8 @@ class CollectionContract:
         assert findings.clean
         assert findings.counted == findings.expected == collection.chunk_count()
         repairs = collection.repair()
-        assert (repairs.recovered, repairs.removed, repairs.rewritten, repairs.relabelled) == (
-            (0,) * 4
-        )
+        done = (repairs.recovered, repairs.removed, repairs.rewritten, repairs.relabelled)
+        assert done == (0, 0, 0, 0)
         collection.optimize(wait=True)
         assert collection.inspect().clean
 
@@ -324,19 +319,11 @@ class CollectionContract:
         collection.keep_calibration(DEFAULT_CALIBRATION)
         texts = [f"{QUESTION} {number}" for number in range(40)]
         report = collection.ingest(upload(MEAD, TEXTS[MEAD]), upload("upload:nothing.txt", ""))
-        returned = [
-            *collection.search(QUESTION),
-            collection.ask(QUESTION),
-            *collection.stream(QUESTION),
-            collection.record(),
-            *collection.documents(),
-            collection.document(MEAD),
-            report,
-            collection.inspect(),
-            collection.repair(),
-            collection.copy(copy_address, name="copied"),
-            collection.calibrate(texts, texts, apply=False),
-        ]
+        returned = [*collection.search(QUESTION), *collection.stream(QUESTION)]
+        returned += [collection.ask(QUESTION), collection.record(), *collection.documents()]
+        returned += [collection.document(MEAD), report, collection.inspect(), collection.repair()]
+        returned.append(collection.copy(copy_address, name="copied"))
+        returned.append(collection.calibrate(texts, texts, apply=False))
         for value in returned:
             text = dumps(value)
             again = loads(type(value), text)
@@ -344,7 +331,7 @@ class CollectionContract:
             assert dumps(again) == text
 
     def test_an_unknown_collection_is_one_error(self, empty: Any) -> None:
-        calls = [*_reads(empty), lambda: empty.delete(MEAD), empty.drop, empty.repair]
+        calls = _calls(empty)
         calls += [lambda: empty.set_metadata(MEAD, {}), lambda: empty.keep_calibration(None)]
         for call in calls:
             with pytest.raises(CollectionNotFoundError) as caught:
@@ -353,8 +340,8 @@ class CollectionContract:
             assert caught.value.name == empty.name
 
     def test_an_unknown_document_is_one_error(self, collection: Any) -> None:
-        calls = (collection.document, collection.text, collection.delete)
-        for call in (*calls, lambda source: collection.set_metadata(source, {})):
+        relabel = partial(collection.set_metadata, metadata={})
+        for call in (collection.document, collection.text, collection.delete, relabel):
             with pytest.raises(DocumentNotFoundError) as caught:
                 call("upload:unknown.txt")
             assert caught.value.code == "document_not_found"
@@ -367,7 +354,7 @@ class CollectionContract:
         assert lease.search(QUESTION)
         lease.close()
         lease.close()
-        calls = [*_reads(lease), lambda: lease.delete(MEAD), lease.drop, lease.repair]
+        calls = _calls(lease)
         calls += [lease.optimize, lambda: lease.ingest(upload("upload:new.txt", "New."))]
         for call in calls:
             with pytest.raises(ClosedError) as caught:
@@ -384,15 +371,9 @@ class CollectionContract:
             assert not isinstance(caught.value, ComponentError)
 
 
-def _reads(lease: Any) -> list[Callable[[], object]]:
-    return [
-        lambda: lease.search(QUESTION),
-        lambda: lease.ask(QUESTION),
-        lambda: list(lease.stream(QUESTION)),
-        lambda: lease.document(MEAD),
-        lambda: lease.text(MEAD),
-        lease.documents,
-        lease.record,
-        lease.chunk_count,
-        lease.inspect,
-    ]
+def _calls(lease: Any) -> list[Callable[[], object]]:
+    searches = (lease.search, lease.ask, lambda query: list(lease.stream(query)))
+    calls = [partial(call, QUESTION) for call in searches]
+    calls += [partial(call, MEAD) for call in (lease.document, lease.text, lease.delete)]
+    calls += [lease.documents, lease.record, lease.chunk_count, lease.inspect]
+    return [*calls, lease.drop, lease.repair]

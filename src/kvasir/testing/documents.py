@@ -10,23 +10,18 @@ _VERBS = ("carries", "opens", "needs", "hides", "follows", "measures", "colours"
 
 
 def write_notes(folder: Path, count: int, seed: int = 0) -> list[Path]:
-    """Write small text files and return their paths.
+    """Write small text files, each with other text, and return their paths.
 
-    Args:
-        folder: Created if needed.
-        count: Number of files, each with other text.
-        seed: The same seed gives the same texts.
+    The same seed gives the same texts; the folder is made if needed.
     """
     rng = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for number in range(count):
+    paths = [folder / f"note-{number:04d}.txt" for number in range(count)]
+    for number, path in enumerate(paths):
         sentences = []
         for _ in range(4):
             first, second = rng.choices(_NOUNS, k=2)
             verb, value = rng.choice(_VERBS), rng.randrange(1000)
             sentences.append(f"The {first} of note {number} {verb} the {second} {value}.")
-        path = folder / f"note-{number:04d}.txt"
         path.write_text(" ".join(sentences) + "\n", "utf-8")
-        paths.append(path)
     return paths

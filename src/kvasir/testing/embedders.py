@@ -129,5 +129,4 @@ class EmbedderContract:
 
 def _cosines(left: Matrix, right: Matrix) -> Matrix:
     """Return the cosine of each pair of rows, float32 [n]; the rows have unit length."""
-    cosines: Matrix = np.einsum("ij,ij->i", left, right)
-    return cosines
+    return np.asarray(np.einsum("ij,ij->i", left, right))

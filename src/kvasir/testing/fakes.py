@@ -8,18 +8,19 @@ from __future__ import annotations
 import re
 import threading
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.components.stores.collection_checks import check_vectors
-from kvasir.components.stores.database_store import ClientStore
-from kvasir.components.stores.hybrid import resolved
+from kvasir.components.stores.database_store import Scores
+from kvasir.components.stores.hybrid import Leg, TwoLegs, similarities
+from kvasir.core.batches import batches
 from kvasir.core.filters import Filter, matches
-from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
+from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.scoring import inverse_document_frequency
 from kvasir.core.text import CJK
 from kvasir.core.types import Chunk, Matrix, Metadata, Prompt, SparseVector
@@ -105,18 +106,22 @@ class FakeGenerator:
         yield "[1]"
 
 
+class _Entry(NamedTuple):
+    chunk: Chunk
+    vector: Matrix
+    weights: dict[int, float]
+
+
 @dataclass(slots=True)
 class _StoredCollection:
-    """The contents of a collection, which outlive the store."""
+    """The contents of a collection by chunk id, which outlive the store."""
 
     dimension: int
     fingerprint: str
-    chunks: dict[str, Chunk] = field(default_factory=dict)
-    vectors: dict[str, Matrix] = field(default_factory=dict)
-    terms: dict[str, SparseVector] = field(default_factory=dict)
+    entries: dict[str, _Entry] = field(default_factory=dict)
 
 
-class MemoryStore(ClientStore):
+class MemoryStore(TwoLegs):
     """Keeps a collection in the process and searches it by scanning everything.
 
     Collections of the same ``uri`` outlive the object, so that a store can be reopened;
@@ -137,7 +142,7 @@ class MemoryStore(ClientStore):
         fingerprint: str = "",
     ) -> None:
         super().__init__(collection, dimension, analyzer or FakeAnalyzer())
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         new = _StoredCollection(dimension, fingerprint)
         with self._collections_lock:
             stored = self._collections.setdefault((uri, collection), new) if uri else new
@@ -156,20 +161,25 @@ class MemoryStore(ClientStore):
 
     def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         self._check_open("writing")
-        weights = self._terms(chunks)
+        terms = self._terms(chunks)
+        weights = (dict(zip(t.indices.tolist(), t.values.tolist(), strict=True)) for t in terms)
+        rows = np.array(vectors, dtype=np.float32)
+        entries = map(_Entry, chunks, rows, weights)
         with self._lock:
-            for chunk, vector, weight in zip(chunks, vectors, weights, strict=True):
-                self._stored.chunks[chunk.id] = chunk
-                self._stored.vectors[chunk.id] = np.array(vector, dtype=np.float32)
-                self._stored.terms[chunk.id] = weight
+            self._stored.entries.update((entry.chunk.id, entry) for entry in entries)
 
     def delete(self, ids: Sequence[str]) -> None:
         self._check_open("deleting")
         with self._lock:
             for chunk_id in ids:
-                self._stored.chunks.pop(chunk_id, None)
-                self._stored.vectors.pop(chunk_id, None)
-                self._stored.terms.pop(chunk_id, None)
+                self._stored.entries.pop(chunk_id, None)
+
+    def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
+        self._check_open("writing")
+        with self._lock:
+            for old in self._known(ids):
+                chunk = replace(old.chunk, metadata=dict(metadata))
+                self._stored.entries[chunk.id] = old._replace(chunk=chunk)
 
     def count(self, filters: Filter | None = None) -> int:
         return len(self._select(filters))
@@ -177,107 +187,53 @@ class MemoryStore(ClientStore):
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
         self._check_open("reading")
         with self._lock:
-            chunks, vectors = self._stored.chunks, self._stored.vectors
-            return [(chunks[i], vectors[i]) for i in ids if i in chunks]
-
-    def scroll(
-        self, filters: Filter | None = None, batch_size: int = 1000
-    ) -> Iterator[list[tuple[Chunk, Matrix]]]:
-        found = self._select(filters)
-        for start in range(0, len(found), batch_size):
-            yield self.fetch([chunk.id for chunk in found[start : start + batch_size]])
+            return [(entry.chunk, entry.vector) for entry in self._known(ids)]
 
     def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
         return [chunk for chunk, _ in self.fetch(ids)]
 
-    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
-        return [near[:top_k] for near in self._compare(vectors, filters)]
+    def scroll(
+        self, filters: Filter | None = None, batch_size: int = 1000
+    ) -> Iterator[list[tuple[Chunk, Matrix]]]:
+        for batch in batches(self._select(filters), batch_size):
+            yield self.fetch([entry.chunk.id for entry in batch])
 
-    def search_hybrid(
-        self,
-        vectors: Matrix | PendingVectors,
-        queries: Sequence[str],
-        languages: Sequence[str],
-        top_k: int,
-        filters: Filter | None = None,
-    ) -> list[list[Candidate]]:
-        words = self._rank_words(queries, languages, top_k, filters)
-        vectors = resolved(vectors)
-        check_vectors(self._title, self.dimension, vectors, len(vectors))
-        results = []
-        for near, best in zip(self._compare(vectors, filters), words, strict=True):
-            chosen = {candidate.chunk_id for candidate in near[: max(0, top_k)]} | set(best)
-            results.append(
-                [
-                    Candidate(chunk_id, score, best.get(chunk_id))
-                    for chunk_id, score, _ in near
-                    if chunk_id in chosen
-                ]
-            )
-        return results
+    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[Scores]:
+        stored = {entry.chunk.id: entry.vector for entry in self._select(filters)}
+        found = [_best_first(similarities(query, stored)) for query in vectors]
+        return [dict(ranked[:top_k]) for ranked in found]
 
-    def _compare(self, vectors: Matrix, filters: Filter | None) -> list[list[Candidate]]:
-        """Return for each query vector all chunks, nearest first."""
-        with self._lock:
-            found = self._select(filters)
-            if not found:
-                return [[] for _ in vectors]
-            matrix = _unit(np.stack([self._stored.vectors[chunk.id] for chunk in found]))
-        results = []
-        for similarities in np.clip(_unit(vectors) @ matrix.T, -1.0, 1.0):
-            scores = (1.0 + similarities.astype(np.float64)) / 2.0
-            best = np.argsort(-scores, kind="stable")
-            results.append([Candidate(found[i].id, float(scores[i])) for i in best])
-        return results
+    def _rank(self, terms: Sequence[SparseVector], top_k: int, filters: Filter | None) -> list[Leg]:
+        everything, selected = self._select(None), self._select(filters)
+        containing = Counter(term for entry in everything for term in entry.weights)
+        vectors = {entry.chunk.id: entry.vector for entry in selected}
 
-    def _rank_words(
-        self,
-        queries: Sequence[str],
-        languages: Sequence[str],
-        top_k: int,
-        filters: Filter | None,
-    ) -> list[dict[str, float]]:
-        """Return for each query the BM25 scores of the best chunks."""
-        with self._lock:
-            found = self._select(filters)
-            everything = list(self._stored.terms.values())
-            weights = [
-                dict(zip(t.indices.tolist(), t.values.tolist(), strict=True))
-                for t in (self._stored.terms[chunk.id] for chunk in found)
-            ]
-        frequency: dict[int, int] = {}
-        for sparse in everything:
-            for term in sparse.indices.tolist():
-                frequency[term] = frequency.get(term, 0) + 1
-        results = []
-        for query in self._analyzer.query_terms(queries, languages):
-            idf = {
-                term: inverse_document_frequency(len(everything), frequency.get(term, 0))
+        def score(query: Matrix, ids: Sequence[str]) -> Scores:
+            return similarities(query, {i: vectors[i] for i in ids})
+
+        legs: list[Leg] = []
+        for query in terms:
+            factors = {
+                term: inverse_document_frequency(len(everything), containing[term])
                 for term in query.indices.tolist()
             }
-            scored = [
-                (sum(factor * weight.get(term, 0.0) for term, factor in idf.items()), chunk)
-                for chunk, weight in zip(found, weights, strict=True)
-            ]
-            scored = sorted((s for s in scored if s[0] > 0), key=lambda s: -s[0])[: max(0, top_k)]
-            results.append({chunk.id: score for score, chunk in scored})
-        return results
+            scores = {
+                chunk.id: sum(idf * weights.get(term, 0.0) for term, idf in factors.items())
+                for chunk, _, weights in selected
+            }
+            ranked = _best_first({i: found for i, found in scores.items() if found > 0})
+            legs.append((ranked, score))
+        return legs
 
-    def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
-        self._check_open("writing")
-        with self._lock:
-            for chunk_id in ids:
-                if chunk_id in self._stored.chunks:
-                    chunk = self._stored.chunks[chunk_id]
-                    self._stored.chunks[chunk_id] = replace(chunk, metadata=dict(metadata))
+    def _known(self, ids: Sequence[str]) -> list[_Entry]:
+        return [self._stored.entries[i] for i in ids if i in self._stored.entries]
 
-    def _select(self, filters: Filter | None) -> list[Chunk]:
+    def _select(self, filters: Filter | None) -> list[_Entry]:
         self._check_open("reading")
         with self._lock:
-            chunks = list(self._stored.chunks.values())
-        return [c for c in chunks if filters is None or matches(filters, c.metadata)]
+            entries = list(self._stored.entries.values())
+        return [e for e in entries if filters is None or matches(filters, e.chunk.metadata)]
 
 
-def _unit(vectors: Matrix) -> Matrix:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+def _best_first(scores: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(scores.items(), key=lambda scored: -scored[1])

@@ -16,7 +16,7 @@ Script = Callable[[Sequence[Mapping[str, str]]], Iterable[str]]
 """Takes the messages of a request, yields the pieces of the reply."""
 
 
-class ModelServer:
+class ModelServer(ThreadingHTTPServer):
     """A running server.
 
     Attributes:
@@ -26,8 +26,11 @@ class ModelServer:
         broken_off: Set when a client left before the end of a reply.
     """
 
-    def __init__(self, base_url: str, script: Script) -> None:
-        self.base_url = base_url
+    daemon_threads = True
+
+    def __init__(self, script: Script) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.base_url = f"http://127.0.0.1:{self.server_port}"
         self.script = script
         self.requests: list[dict[str, Any]] = []
         self.broken_off = threading.Event()
@@ -37,39 +40,33 @@ class ModelServer:
         """The messages of the last request."""
         return list(self.requests[-1]["messages"])
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    model: ModelServer
-
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore clients that leave early."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Server
+    server: ModelServer
 
     def log_message(self, format: str, *args: Any) -> None:
         """Keep the test's output clean."""
 
     def do_POST(self) -> None:
         """Stream a reply as server-sent events."""
-        model = self.server.model
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        model.requests.append(body)
+        self.server.requests.append(body)
         try:
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
-            for piece in model.script(body["messages"]):
+            for piece in self.server.script(body["messages"]):
                 self._event(json.dumps({"choices": [{"delta": {"content": piece}}]}))
             self._event("[DONE]")
             self.wfile.write(b"0\r\n\r\n")
         except OSError:
             self.close_connection = True
-            model.broken_off.set()
+            self.server.broken_off.set()
 
     def _event(self, data: str) -> None:
         line = f"data: {data}\n\n".encode()
@@ -80,12 +77,11 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def model_server(script: Script) -> Iterator[ModelServer]:
     """Serve a script until the block ends."""
-    server = _Server(("127.0.0.1", 0), _Handler)
-    server.model = ModelServer(f"http://127.0.0.1:{server.server_port}", script)
+    server = ModelServer(script)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield server.model
+        yield server
     finally:
         server.shutdown()
         thread.join()

@@ -33,8 +33,10 @@ from kvasir.core.types import Metadata
 from kvasir.testing.store_cases import (
     AWKWARD_FIELDS,
     AWKWARD_VALUES,
+    CAPABILITIES,
     DIMENSION,
     SCORE_TOLERANCE,
+    OpenStore,
     approximately,
     check_scores,
     everything,
@@ -45,9 +47,8 @@ from kvasir.testing.store_cases import (
     search_texts,
     search_vectors,
     search_words,
-    vectors_by_id,
+    write_chunks,
 )
-from kvasir.testing.stores_opened import CAPABILITIES, OpenStore
 from kvasir.testing.stores_searching import KeywordContract, SearchContract
 
 __all__ = ["OpenStore", "StoreContract"]
@@ -90,19 +91,13 @@ class StoreContract(SearchContract, KeywordContract):
     @pytest.mark.parametrize("end", ["close", "drop"])
     def test_a_closed_store_refuses_every_call(self, opened: OpenStore, end: str) -> None:
         store, id_ = opened(), make_chunk(0).id
-        store.upsert([make_chunk(0)], make_vectors(1))
+        write_chunks(store, 1)
         getattr(store, end)()
-        calls: list[Callable[[], object]] = [
-            store.count,
-            store.flush,
-            lambda: list(store.scroll()),
-            lambda: store.fetch([id_]),
-            lambda: store.fetch_chunks([id_]),
-            lambda: store.search(make_vectors(1), 1),
-            lambda: store.upsert([make_chunk(1)], make_vectors(1)),
-            lambda: store.delete([id_]),
-            lambda: store.set_metadata([id_], {"a": 1}),
-        ]
+        calls: list[Callable[[], object]] = [store.count, store.flush, lambda: list(store.scroll())]
+        calls += [partial(call, [id_]) for call in (store.fetch, store.fetch_chunks, store.delete)]
+        calls.append(partial(store.set_metadata, [id_], {"a": 1}))
+        calls.append(partial(store.search, make_vectors(1), 1))
+        calls.append(partial(store.upsert, [make_chunk(1)], make_vectors(1)))
         if self.has_keywords:
             calls.append(lambda: search_words(store, "chunk"))
         for call in calls:
@@ -127,17 +122,17 @@ class StoreContract(SearchContract, KeywordContract):
         assert opened(collection="beside").count() == 3
 
     def test_an_empty_collection_counts_zero_and_finds_nothing(self, store: VectorStore) -> None:
-        a_filter = Comparison("language", "==", "en")
+        a_filter, unknown = Comparison("language", "==", "en"), [make_chunk(1).id]
         assert store.dimension == DIMENSION
         assert store.count() == 0
         assert store.count(a_filter) == 0
         assert everything(store) == {}
-        assert store.fetch([make_chunk(1).id]) == []
-        assert store.fetch_chunks([make_chunk(1).id]) == []
+        assert store.fetch(unknown) == []
+        assert store.fetch_chunks(unknown) == []
         assert search_vectors(store, make_vectors(2), 5) == [[], []]
         assert search_vectors(store, make_vectors(2), 5, a_filter) == [[], []]
-        store.delete([make_chunk(1).id])
-        store.set_metadata([make_chunk(1).id], {"a": 1})
+        store.delete(unknown)
+        store.set_metadata(unknown, {"a": 1})
         assert store.count() == 0
 
     def test_nothing_to_do_is_no_error(self, store: VectorStore) -> None:
@@ -182,30 +177,26 @@ class StoreContract(SearchContract, KeywordContract):
         assert everything(store) == {chunk.id: chunk for chunk in chunks}
 
     def test_vectors_come_back_as_written(self, store: VectorStore) -> None:
-        chunks, vectors = [make_chunk(i) for i in range(5)], make_vectors(5)
-        store.upsert(chunks, vectors)
-        fetched = vectors_by_id(store.fetch([chunk.id for chunk in chunks]))
-        scrolled = vectors_by_id([pair for batch in store.scroll() for pair in batch])
-        for chunk, vector in zip(chunks, vectors, strict=True):
-            for read in (fetched[chunk.id], scrolled[chunk.id]):
-                assert read.dtype == np.float32
-                np.testing.assert_allclose(read, vector, atol=1e-5)
+        chunks, vectors = write_chunks(store, 5)
+        scrolled = [pair for batch in store.scroll() for pair in batch]
+        for pairs in (store.fetch([chunk.id for chunk in chunks]), scrolled):
+            read = {chunk.id: vector for chunk, vector in pairs}
+            for chunk, vector in zip(chunks, vectors, strict=True):
+                assert read[chunk.id].dtype == np.float32
+                np.testing.assert_allclose(read[chunk.id], vector, atol=1e-5)
 
     def test_fetch_returns_the_known_ids(self, store: VectorStore) -> None:
-        chunks = [make_chunk(i) for i in range(4)]
-        store.upsert(chunks, make_vectors(4))
-        fetched = store.fetch([chunks[3].id, make_chunk(99).id, chunks[1].id])
-        assert {chunk.id: chunk for chunk, _ in fetched} == {
-            c.id: c for c in (chunks[3], chunks[1])
-        }
+        chunks, _ = write_chunks(store, 4)
+        ids = [chunks[3].id, make_chunk(99).id, chunks[1].id]
+        fetched = store.fetch(ids)
+        assert {c.id: c for c, _ in fetched} == {c.id: c for c in (chunks[3], chunks[1])}
         assert len(fetched) == 2
-        alone = store.fetch_chunks([chunks[3].id, make_chunk(99).id, chunks[1].id])
+        alone = store.fetch_chunks(ids)
         assert sorted(c.id for c in alone) == sorted(c.id for c, _ in fetched)
         assert all(chunk in chunks for chunk in alone)
 
     def test_writing_twice_changes_nothing(self, store: VectorStore) -> None:
-        chunks, vectors = [make_chunk(i) for i in range(20)], make_vectors(20)
-        store.upsert(chunks, vectors)
+        chunks, vectors = write_chunks(store, 20)
         before = [ids_of(hits) for hits in search_vectors(store, vectors[:3], 20)]
         store.upsert(chunks, vectors)
         assert store.count() == 20
@@ -233,8 +224,7 @@ class StoreContract(SearchContract, KeywordContract):
         assert search_vectors(store, vectors[2:], 1)[0][0].chunk == last
 
     def test_deleted_chunks_are_not_found(self, store: VectorStore) -> None:
-        chunks, vectors = [make_chunk(i) for i in range(10)], make_vectors(10)
-        store.upsert(chunks, vectors)
+        chunks, vectors = write_chunks(store, 10)
         store.delete([chunks[2].id, make_chunk(999).id, chunks[5].id, chunks[2].id])
         left = {chunk.id for chunk in chunks} - {chunks[2].id, chunks[5].id}
         assert store.count() == 8
@@ -246,10 +236,8 @@ class StoreContract(SearchContract, KeywordContract):
 
     def test_thousands_of_chunks_go_in_and_out_at_once(self, store: VectorStore) -> None:
         # More than any store writes (500) or reads (2,000) in one request.
-        chunks, vectors = [make_chunk(i) for i in range(2_400)], make_vectors(2_400)
-        ids = [chunk.id for chunk in chunks]
+        ids = [chunk.id for chunk in write_chunks(store, 2_400)[0]]
         unknown = [make_chunk(i).id for i in range(2_400, 6_000)]
-        store.upsert(chunks, vectors)
         assert store.count() == 2_400
         assert set(everything(store)) == set(ids)
         assert {chunk.id for chunk, _ in store.fetch(ids + unknown)} == set(ids)
@@ -257,31 +245,23 @@ class StoreContract(SearchContract, KeywordContract):
         assert store.count() == 1
 
     def test_scrolling_yields_everything_once(self, store: VectorStore) -> None:
-        chunks = [make_chunk(i) for i in range(25)]
-        store.upsert(chunks, make_vectors(25))
+        ids = [chunk.id for chunk in write_chunks(store, 25)[0]]
         for batch_size in (1, 10, 25, 1000):
             batches = list(store.scroll(batch_size=batch_size))
             assert all(0 < len(batch) <= batch_size for batch in batches)
-            assert sorted(c.id for batch in batches for c, _ in batch) == sorted(
-                chunk.id for chunk in chunks
-            )
+            assert sorted(c.id for batch in batches for c, _ in batch) == sorted(ids)
         some = [c for b in store.scroll(Comparison("number", "<", 7), 3) for c, _ in b]
-        assert sorted(c.id for c in some) == sorted(chunk.id for chunk in chunks[:7])
+        assert sorted(c.id for c in some) == sorted(ids[:7])
 
     def test_metadata_are_replaced_without_touching_the_rest(self, store: VectorStore) -> None:
-        chunks, vectors = [make_chunk(i) for i in range(4)], make_vectors(4)
-        store.upsert(chunks, vectors)
+        chunks, vectors = write_chunks(store, 4)
         new: Metadata = {"language": "en", "título": 'it\'s "new"', "year": 2026, "final": True}
         store.set_metadata([chunks[1].id, chunks[2].id, make_chunk(99).id], new)
         assert store.count() == 4
         assert store.count(Comparison("year", "==", 2026)) == 2
         assert store.count(Comparison("number", ">=", 0)) == 2
-        expected = [
-            chunks[0],
-            replace(chunks[1], metadata=new),
-            replace(chunks[2], metadata=new),
-            chunks[3],
-        ]
+        changed = [replace(chunk, metadata=new) for chunk in chunks[1:3]]
+        expected = [chunks[0], *changed, chunks[3]]
         assert everything(store) == {chunk.id: chunk for chunk in expected}
         best = [hits[0] for hits in search_vectors(store, vectors, 1)]
         assert [hit.chunk for hit in best] == expected
@@ -313,23 +293,20 @@ class StoreContract(SearchContract, KeywordContract):
 
     def test_a_reopened_collection_keeps_the_score_scale(self, opened: OpenStore) -> None:
         chunks, vectors, queries = fifty_chunks()
-        store = opened()
-        store.upsert(chunks, vectors)
-        store.close()
+        with closing(opened()) as store:
+            store.upsert(chunks, vectors)
         check_scores(opened(), chunks, vectors, queries)
 
     def test_another_dimension_is_refused_when_opening(self, opened: OpenStore) -> None:
-        store = opened()
-        store.upsert([make_chunk(0)], make_vectors(1))
-        store.close()
+        with closing(opened()) as store:
+            write_chunks(store, 1)
         with pytest.raises(WrongEmbedderError, match="contract"):
             opened(dimension=DIMENSION + 1)
         assert opened().count() == 1
 
     def test_another_embedder_is_refused_when_opening(self, opened: OpenStore) -> None:
-        store = opened(fingerprint="one")
-        store.upsert([make_chunk(0)], make_vectors(1))
-        store.close()
+        with closing(opened(fingerprint="one")) as store:
+            write_chunks(store, 1)
         with pytest.raises(WrongEmbedderError, match="contract"):
             opened(fingerprint="two")
         assert opened(fingerprint="one").count() == 1
@@ -347,14 +324,12 @@ class StoreContract(SearchContract, KeywordContract):
     def test_collections_of_any_name_are_apart(self, opened: OpenStore) -> None:
         names = ("a", "A", "my-docs", "my_docs", "my docs", "Über uns/2026", "北京", "9 to 5")
         for number, name in enumerate(names):
-            store = opened(collection=name)
-            assert store.count() == 0, name
-            store.upsert([make_chunk(number)], make_vectors(1))
-            store.close()
+            with closing(opened(collection=name)) as store:
+                assert store.count() == 0, name
+                store.upsert([make_chunk(number)], make_vectors(1))
         for number, name in enumerate(names):
-            store = opened(collection=name)
-            assert list(everything(store)) == [make_chunk(number).id], name
-            store.close()
+            with closing(opened(collection=name)) as store:
+                assert list(everything(store)) == [make_chunk(number).id], name
 
     def test_readers_do_not_disturb_each_other_or_the_writer(self, store: VectorStore) -> None:
         chunks, vectors, queries = fifty_chunks()

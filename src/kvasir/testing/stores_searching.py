@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from kvasir.core.filters import Comparison, Filter, Logical, matches
 from kvasir.core.protocols import LexicalSearch, VectorStore
-from kvasir.core.types import Matrix
+from kvasir.core.types import Matrix, Metadata
 from kvasir.testing.store_cases import (
     AWKWARD_FIELDS,
     AWKWARD_VALUES,
-    LANGUAGE_QUERIES,
+    LANGUAGE_CASES,
     SCORE_TOLERANCE,
     TYPED_VALUES,
+    OpenedStores,
+    OpenStore,
     approximately,
     check_filters,
     check_scores,
@@ -27,9 +30,9 @@ from kvasir.testing.store_cases import (
     search_texts,
     search_vectors,
     search_words,
+    write_chunks,
     write_language_chunks,
 )
-from kvasir.testing.stores_opened import OpenedStores, OpenStore
 
 
 class SearchContract(OpenedStores):
@@ -55,8 +58,7 @@ class SearchContract(OpenedStores):
         assert together == approximately(alone)
 
     def test_more_results_than_chunks_return_all_chunks(self, store: VectorStore) -> None:
-        chunks = [make_chunk(i) for i in range(3)]
-        store.upsert(chunks, make_vectors(3))
+        write_chunks(store, 3)
         assert len(search_vectors(store, make_vectors(1, seed=5), 1000)[0]) == 3
         if self.has_keywords:
             assert len(search_words(store, "chunk", 1000)) == 3
@@ -74,9 +76,79 @@ class SearchContract(OpenedStores):
             found = search_texts(store, ["common"], ["en"], 3, far)[0]
             assert ids_of(found) == [chunks[400].id]
 
-    def test_both_legs_are_joined_with_the_scores_of_each(self, store: VectorStore) -> None:
-        if not self.has_keywords:
+    def test_every_operator_on_every_type_of_value(self, store: VectorStore) -> None:
+        fields: list[Metadata] = [*({"value": value} for value in TYPED_VALUES), {"other": 1}, {}]
+        chunks = [make_chunk(i, metadata=each) for i, each in enumerate(fields)]
+        filters: list[Filter] = []
+        for value in TYPED_VALUES:
+            filters += [Comparison("value", op, value) for op in ("==", "!=")]
+            filters += [Comparison("value", op, (value,)) for op in ("in", "not in")]
+            if not isinstance(value, (str, bool)):
+                filters += [Comparison("value", op, value) for op in (">", ">=", "<", "<=")]
+        for values in ((), (1, "1"), (True, 2.0, "one"), (False, 0), ("absent", 77), TYPED_VALUES):
+            filters += [Comparison("value", op, values) for op in ("in", "not in")]
+        check_filters(store, chunks, filters)
+
+    def test_missing_fields_equal_nothing(self, store: VectorStore) -> None:
+        chunks = [make_chunk(i) for i in range(3)]
+        conditions: list[tuple[str, Any]] = [("==", ""), ("==", False), ("!=", "x"), ("<", 5)]
+        conditions += [(">=", -5), ("in", ("x", 1)), ("not in", ("x", 1))]
+        absent = [Comparison("absent", operator, value) for operator, value in conditions]
+        check_filters(store, chunks, [*absent, *(Logical("NOT", (f,)) for f in absent)])
+
+    def test_awkward_values_match_only_themselves(self, store: VectorStore) -> None:
+        chunks = [make_chunk(i, metadata={"v": value}) for i, value in enumerate(AWKWARD_VALUES)]
+        filters: list[Filter] = []
+        for value in AWKWARD_VALUES:
+            filters += [Comparison("v", operator, value) for operator in ("==", "!=")]
+            filters.append(Comparison("v", "in", (value, "absent")))
+        filters.append(Comparison("v", "not in", AWKWARD_VALUES[:15]))
+        check_filters(store, chunks, filters)
+
+    def test_awkward_field_names_are_fields_like_others(self, store: VectorStore) -> None:
+        chunks = [make_chunk(i, metadata={f: i, "n": i}) for i, f in enumerate(AWKWARD_FIELDS)]
+        filters = [
+            Comparison(field, operator, value)
+            for number, field in enumerate(AWKWARD_FIELDS)
+            for operator, value in (("==", number), ("!=", number), ("<", 1000))
+        ]
+        check_filters(store, chunks, filters)
+
+    def test_conditions_nest_to_any_depth(self, store: VectorStore) -> None:
+        chunks = [
+            make_chunk(i, metadata={"n": i, "kind": kind, "even": i % 2 == 0} if i % 5 else {})
+            for i, kind in enumerate(["a", "b", "c"] * 8)
+        ]
+        a, b = Comparison("kind", "==", "a"), Comparison("kind", "==", "b")
+        even, low = Comparison("even", "==", True), Comparison("n", "<", 12)
+        not_c = Comparison("kind", "!=", "c")
+
+        def every(*conditions: Filter) -> Filter:
+            return Logical("AND", conditions)
+
+        def some(*conditions: Filter) -> Filter:
+            return Logical("OR", conditions)
+
+        def no(*conditions: Filter) -> Filter:
+            return Logical("NOT", conditions)
+
+        inner = some(every(a, even), every(b, no(even)))
+        simple = [every(a, even), some(a, b), no(a), no(a, even), every(a), some(b), every(a, b)]
+        nested = [no(no(a)), no(some(a, low)), no(every(a, low, not_c)), every(inner, low, not_c)]
+        nested += [no(inner, low), every(no(inner), some(low, not_c))]
+        check_filters(store, chunks, simple + nested)
+
+
+class KeywordContract(OpenedStores):
+    """What must hold for a store with a keyword index."""
+
+    @pytest.fixture(autouse=True)
+    def _needs_keywords(self, request: pytest.FixtureRequest) -> None:
+        own = getattr(KeywordContract, request.function.__name__, None)
+        if own is not None and not self.has_keywords:
             pytest.skip("this store is not expected to have a keyword index")
+
+    def test_both_legs_are_joined_with_the_scores_of_each(self, store: VectorStore) -> None:
         assert isinstance(store, LexicalSearch)
         chunks, vectors, queries = fifty_chunks()
         store.upsert(chunks, vectors)
@@ -91,114 +163,29 @@ class SearchContract(OpenedStores):
                 scores = {c.chunk_id: c.dense_score for c in found[row]}
                 assert len(scores) == len(found[row])
                 assert set(scores) == {c.chunk_id for c in near[row]} | set(ids_of(words[row]))
-                for i, chunk in enumerate(chunks):
+                for chunk, vector in zip(chunks, vectors, strict=True):
                     if chunk.id in scores:
-                        cosine = float(query @ vectors[i])
+                        cosine = float(query @ vector)
                         assert scores[chunk.id] == pytest.approx((1 + cosine) / 2, abs=1e-3)
                 lexical = {c.chunk_id: c.lexical_score for c in found[row] if c.lexical_score}
                 expected = {hit.chunk.id: hit.lexical_score for hit in words[row]}
                 assert lexical == pytest.approx(expected)
 
-    def test_every_operator_on_every_type_of_value(self, store: VectorStore) -> None:
-        chunks = [make_chunk(i, metadata={"value": v}) for i, v in enumerate(TYPED_VALUES)]
-        chunks.append(make_chunk(100, metadata={"other": 1}))
-        chunks.append(make_chunk(101, metadata={}))
-        filters: list[Filter] = []
-        for value in TYPED_VALUES:
-            filters += [Comparison("value", op, value) for op in ("==", "!=")]
-            filters += [Comparison("value", op, (value,)) for op in ("in", "not in")]
-            if not isinstance(value, (str, bool)):
-                filters += [Comparison("value", op, value) for op in (">", ">=", "<", "<=")]
-        for values in ((), (1, "1"), (True, 2.0, "one"), (False, 0), ("absent", 77), TYPED_VALUES):
-            filters += [Comparison("value", op, values) for op in ("in", "not in")]
-        check_filters(store, chunks, filters)
-
-    def test_missing_fields_equal_nothing(self, store: VectorStore) -> None:
-        chunks = [make_chunk(i) for i in range(3)]
-        absent: list[Filter] = [
-            Comparison("absent", "==", ""),
-            Comparison("absent", "==", False),
-            Comparison("absent", "!=", "x"),
-            Comparison("absent", "<", 5),
-            Comparison("absent", ">=", -5),
-            Comparison("absent", "in", ("x", 1)),
-            Comparison("absent", "not in", ("x", 1)),
-        ]
-        check_filters(store, chunks, [*absent, *(Logical("NOT", (f,)) for f in absent)])
-
-    def test_awkward_values_match_only_themselves(self, store: VectorStore) -> None:
-        chunks = [make_chunk(i, metadata={"v": value}) for i, value in enumerate(AWKWARD_VALUES)]
-        filters: list[Filter] = []
-        for value in AWKWARD_VALUES:
-            filters.append(Comparison("v", "==", value))
-            filters.append(Comparison("v", "!=", value))
-            filters.append(Comparison("v", "in", (value, "absent")))
-        filters.append(Comparison("v", "not in", AWKWARD_VALUES[:15]))
-        check_filters(store, chunks, filters)
-
-    def test_awkward_field_names_are_fields_like_others(self, store: VectorStore) -> None:
-        chunks = [make_chunk(i, metadata={f: i, "n": i}) for i, f in enumerate(AWKWARD_FIELDS)]
-        filters: list[Filter] = []
-        for number, field in enumerate(AWKWARD_FIELDS):
-            filters.append(Comparison(field, "==", number))
-            filters.append(Comparison(field, "!=", number))
-            filters.append(Comparison(field, "<", 1000))
-        check_filters(store, chunks, filters)
-
-    def test_conditions_nest_to_any_depth(self, store: VectorStore) -> None:
-        chunks = [
-            make_chunk(i, metadata={"n": i, "kind": kind, "even": i % 2 == 0} if i % 5 else {})
-            for i, kind in enumerate(["a", "b", "c"] * 8)
-        ]
-        a, b = Comparison("kind", "==", "a"), Comparison("kind", "==", "b")
-        even, low = Comparison("even", "==", True), Comparison("n", "<", 12)
-        not_c = Comparison("kind", "!=", "c")
-        inner = Logical(
-            "OR", (Logical("AND", (a, even)), Logical("AND", (b, Logical("NOT", (even,)))))
-        )
-        filters: list[Filter] = [
-            Logical("AND", (a, even)),
-            Logical("OR", (a, b)),
-            Logical("NOT", (a,)),
-            Logical("NOT", (a, even)),
-            Logical("NOT", (Logical("NOT", (a,)),)),
-            Logical("NOT", (Logical("OR", (a, low)),)),
-            Logical("NOT", (Logical("AND", (a, low, not_c)),)),
-            Logical("AND", (inner, low, not_c)),
-            Logical("NOT", (inner, low)),
-            Logical("AND", (Logical("NOT", (inner,)), Logical("OR", (low, not_c)))),
-            Logical("AND", (a,)),
-            Logical("OR", (b,)),
-            Logical("AND", (a, b)),
-        ]
-        check_filters(store, chunks, filters)
-
-
-class KeywordContract(OpenedStores):
-    """What must hold for a store with a keyword index."""
-
-    @pytest.fixture(autouse=True)
-    def _needs_keywords(self, request: pytest.FixtureRequest) -> None:
-        own = getattr(KeywordContract, request.function.__name__, None)
-        if own is not None and not self.has_keywords:
-            pytest.skip("this store is not expected to have a keyword index")
-
     def test_keywords_are_found_in_every_language(self, store: VectorStore) -> None:
         chunks = write_language_chunks(store)
-        queries = [query for _, query, _ in LANGUAGE_QUERIES]
-        found = search_texts(store, queries, [code for code, _, _ in LANGUAGE_QUERIES], 3)
-        for hits, (code, query, expected) in zip(found, LANGUAGE_QUERIES, strict=True):
+        codes, _, queries = zip(*LANGUAGE_CASES, strict=True)
+        found = search_texts(store, queries, codes, 3)
+        for hits, query, chunk in zip(found, queries, chunks, strict=True):
             assert hits, query
-            assert hits[0].chunk == chunks[code][expected], query
+            assert hits[0].chunk == chunk, query
 
     def test_keywords_survive_reopening(self, opened: OpenStore) -> None:
         store = opened()
         chunks = write_language_chunks(store)
         store.close()
         again = opened()
-        for code, query, expected in LANGUAGE_QUERIES:
-            hits = search_texts(again, [query], [code], 1)[0]
-            assert hits[0].chunk == chunks[code][expected], query
+        for (code, _, query), chunk in zip(LANGUAGE_CASES, chunks, strict=True):
+            assert search_texts(again, [query], [code], 1)[0][0].chunk == chunk, query
 
     def test_lexical_scores_fall_from_one(self, store: VectorStore) -> None:
         texts = ["owl", "owl owl owl nest", "an owl and a nest and a tree", "tree", "nothing here"]
@@ -218,7 +205,7 @@ class KeywordContract(OpenedStores):
         assert search_texts(store, ["apple quince"], ["en"], 1)[0][0].chunk.text == texts[30]
 
     def test_questions_without_known_words_find_nothing(self, store: VectorStore) -> None:
-        store.upsert([make_chunk(i) for i in range(3)], make_vectors(3))
+        write_chunks(store, 3)
         queries = ["", "   ", "?!", "the of and", "xylophone", "北京", "' OR 9=9 --"]
         found = search_texts(store, queries, ["en"] * len(queries), 5)
         assert found == [[] for _ in queries]

@@ -59,10 +59,8 @@ class Bm25Analyzer:
     def __init__(self, k1: float = 1.2, b: float = 0.75, average_length: float = 256.0) -> None:
         """Set BM25's parameters; after a change, documents must be ingested again.
 
-        Args:
-            k1: Saturation of repeated words; at least 0.
-            b: Length normalization, 0..1.
-            average_length: Text length in words without normalization; above 0.
+        ``k1`` is the saturation of repeated words, ``b`` the length normalization, and
+        ``average_length`` the text length in words without normalization.
         """
         if k1 < 0 or not 0 <= b <= 1 or average_length <= 0:
             raise SettingsError(
@@ -75,9 +73,7 @@ class Bm25Analyzer:
     def document_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
         """Return the term weights of each text, without IDF, which the store applies.
 
-        Args:
-            texts: The texts to index.
-            languages: ISO 639-1 code of each text; any other word means unknown.
+        Languages are ISO 639-1 codes; any other word means unknown.
         """
         return [
             _merged([model.embed_document(part) for model, part in self._parts(text, language)])

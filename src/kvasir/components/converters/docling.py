@@ -30,6 +30,7 @@ _FORMATS = [
         "EMAIL", "VTT", "LATEX", "XML_JATS", "XML_USPTO", "JSON_DOCLING", "PDF", "IMAGE",
     )
 ]  # fmt: skip
+_PACKAGES = frozenset({"docling", "docling_core"})
 _PAGE_SUFFIXES = (".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 """Formats of page images, which need the models."""
 MODEL_FOLDERS = (
@@ -71,9 +72,10 @@ class DoclingConverter:
             result = self._run(name, data)
         if result.status not in (ConversionStatus.SUCCESS, ConversionStatus.PARTIAL_SUCCESS):
             raise _failure(result)
-        skipped = [str(each.message) for each in noted if _is_doclings(each.filename)]
-        errors = [each.error_message for each in result.errors]
-        return Conversion(_to_json(result.document), tuple(dict.fromkeys([*errors, *skipped])))
+        own = (each for each in noted if not _PACKAGES.isdisjoint(Path(each.filename).parts))
+        problems = [each.error_message for each in result.errors]
+        problems += [str(each.message) for each in own]
+        return Conversion(_to_json(result.document), tuple(dict.fromkeys(problems)))
 
     def _run(self, name: str, data: bytes) -> ConversionResult:
         stream = DocumentStream(name=name, stream=BytesIO(data))
@@ -120,10 +122,6 @@ def _to_json(document: DoclingDocument) -> str:
     for page in document.pages.values():
         page.image = None
     return document.model_dump_json(by_alias=True, exclude_none=True)
-
-
-def _is_doclings(filename: str) -> bool:
-    return not {"docling", "docling_core"}.isdisjoint(Path(filename).parts)
 
 
 def _first_line(error: object) -> str:

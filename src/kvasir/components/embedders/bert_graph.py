@@ -4,10 +4,15 @@ Covers ``bert``, ``roberta``, ``xlm-roberta``, ``camembert`` and ``distilbert``:
 encoders with absolute positions, as in Devlin et al. 2018 (arXiv 1810.04805). The graph maps
 token ids and a mask to one pooled vector a text, not normalised, because bf16 arithmetic would
 leave an error of 1e-3 in the length.
+
+Importing ``openvino`` reports the import to its vendor through ``openvino_telemetry`` before any
+setting can prevent it; so import it only from here, where that package cannot be imported and
+OpenVINO uses a stub that sends nothing.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,16 +21,20 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from kvasir.components.embedders.openvino_runtime import op, ov, why
 from kvasir.core.errors import ModelNotFoundError, SettingsError
 from kvasir.models.local import weight_files
+
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import openvino as ov  # noqa: E402
+from openvino import opset13 as op  # noqa: E402
+
+__all__ = ["build_graph", "check_supported", "layer_weights", "ov", "why"]
 
 Weights = Callable[[str], NDArray[np.float32]]
 
 ARCHITECTURES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert")
 POOLINGS = ("mean", "cls")
-
-
 _DISTILBERT_NAMES = {
     "encoder.layer": "transformer.layer",
     "attention.self.query": "attention.q_lin",
@@ -44,6 +53,12 @@ _ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
     "gelu_pytorch_tanh": lambda x: op.gelu(x, "tanh"),
     "relu": op.relu,
 }
+
+
+def why(error: RuntimeError) -> str:
+    """Return OpenVINO's error message without the positions in its source."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].rstrip(".")
 
 
 def check_supported(config: Mapping[str, Any], pooling: str, modules: Iterable[str]) -> None:
@@ -73,9 +88,8 @@ def check_supported(config: Mapping[str, Any], pooling: str, modules: Iterable[s
 def build_graph(folder: Path, config: Mapping[str, Any], pooling: str) -> ov.Model:
     """Build the graph of an encoder from its folder and ``config.json``.
 
-    Returns:
-        A model of two inputs, ids int32 [n, length] and mask float32 [n, length] (1 where a
-        token is), and one output, float32 [n, hidden], not normalised.
+    Its inputs are ids int32 [n, length] and a mask float32 [n, length] (1 where a token is); its
+    output is float32 [n, hidden], not normalised.
 
     Raises:
         ModelNotFoundError: The weights are missing or broken, or do not fit the configuration.
@@ -103,9 +117,8 @@ def _size_keys(config: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return "num_hidden_layers", "num_attention_heads", "hidden_size", "intermediate_size"
 
 
-def _sizes(config: Mapping[str, Any]) -> tuple[int, int, int, int]:
-    layers, heads, hidden, inner = (int(config[key]) for key in _size_keys(config))
-    return layers, heads, hidden, inner
+def _sizes(config: Mapping[str, Any]) -> list[int]:
+    return [int(config[key]) for key in _size_keys(config)]
 
 
 class _Encoder:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import queue
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,17 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
-from kvasir.components.embedders.bert_graph import build_graph, check_supported, layer_weights
-from kvasir.components.embedders.openvino_runtime import ov, why
+from kvasir.components.embedders.bert_graph import (
+    build_graph,
+    check_supported,
+    layer_weights,
+    ov,
+    why,
+)
 from kvasir.components.embedders.sentence_model import SentenceModel, read_sentence_model
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
+from kvasir.core.leases import Lazy
 from kvasir.core.protocols import PendingVectors
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Matrix
-from kvasir.models.cards import languages
 from kvasir.models.local import find
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -56,19 +60,12 @@ class OpenVinoEmbedder:
         streams: int | None = None,
         run: Run | None = None,
     ) -> None:
-        """Find the model and read its configuration; weights are loaded on first use.
+        """Find the model as ``kvasir.models.local.find`` does; weights are loaded on first use.
 
-        Args:
-            name: A path, or a name on the Hugging Face hub.
-            token: Access token for the hub.
-            data_dir: Kvasir's data directory; models are fetched to its ``models`` folder.
-            max_tokens: Truncate texts here instead of at the model's own maximum.
-            query_prompt: Replaces the model's own prompt for queries.
-            document_prompt: Replaces the model's own prompt for documents.
-            precision: ``bf16``, ``f32``, or ``auto``: bf16 where the processor computes in it.
-            batch_tokens: Tokens in a batch, padding included.
-            streams: Batches computed at the same time; by default one a core, up to 8.
-            run: Stops fetching the model, and gets the progress.
+        ``max_tokens`` and the prompts replace the model's own. The precision is ``bf16``, ``f32``,
+        or ``auto``: bf16 where the processor computes in it. ``batch_tokens`` counts the tokens of
+        a batch with its padding; ``streams`` batches are computed at the same time, by default
+        one a core, up to 8.
 
         Raises:
             ModelNotFoundError: The model is nowhere to be found.
@@ -79,26 +76,21 @@ class OpenVinoEmbedder:
         if batch_tokens < 1 or (streams is not None and streams < 1):
             raise SettingsError("batch_tokens and streams must be at least 1")
         folder = find(name, token, data_dir, run)
-        model = read_sentence_model(
-            folder,
-            max_tokens=max_tokens,
-            query_prompt=query_prompt,
-            document_prompt=document_prompt,
-        )
+        model = read_sentence_model(folder, max_tokens, query_prompt, document_prompt)
         check_supported(model.config, model.pooling, model.modules)
         self.name = folder.name
         self.dimension = int(model.config.get("hidden_size", model.config.get("dim", 0)))
         self.fingerprint = model.fingerprint
-        self.languages = languages(folder.name, folder.path)
+        self.languages = folder.languages
         self.max_tokens = model.max_tokens
-        self.folder = folder.path
         self._model = model
         self._precision = precision
         self._batch_tokens = batch_tokens
         self._streams = streams or min(_cores(), _MAX_STREAMS)
-        self._lock = threading.Lock()
-        self._tokenizers: dict[bool, Tokenizer] = {}
-        self._engines: dict[bool, _Engine] = {}
+        self._tokenizer = Lazy(lambda: _read_tokenizer(model))
+        self._truncating_tokenizer = Lazy(lambda: _read_tokenizer(model, model.max_tokens))
+        self._quick_engine = Lazy(lambda: self._compile(is_small=True))
+        self._engine = Lazy(lambda: self._compile(is_small=False))
 
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
         """Return float32 [n, dimension], unit length, in the order of the texts."""
@@ -117,32 +109,29 @@ class OpenVinoEmbedder:
         return _Pending(self._start(texts, self._model.query_prompt))
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Return the tokens of each text as a document, special tokens and prompt included.
-
-        Texts are not truncated before counting.
-        """
-        prompt = self._model.document_prompt
-        tokenizer = self._tokenizer(truncate=False)
-        encodings = tokenizer.encode_batch_fast([self._prepare(t, prompt) for t in texts])
+        """Return the tokens of each document, uncut, special tokens and prompt included."""
+        encodings = self._encode(texts, self._model.document_prompt, self._tokenizer.get())
         return [len(encoding) for encoding in encodings]
 
-    def _prepare(self, text: str, prompt: str) -> str:
-        text = replace_surrogates(prompt + text)
-        return text.lower() if self._model.lowercase else text
+    def _encode(self, texts: Sequence[str], prompt: str, tokenizer: Tokenizer) -> list[Encoding]:
+        prompted = [replace_surrogates(prompt + text) for text in texts]
+        if self._model.lowercase:
+            prompted = [text.lower() for text in prompted]
+        return tokenizer.encode_batch_fast(prompted)
 
     def _start(self, texts: Sequence[str], prompt: str) -> Callable[[], Matrix]:
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         if not texts:
             return lambda: vectors
-        tokenizer = self._tokenizer(truncate=True)
-        encodings = tokenizer.encode_batch_fast([self._prepare(t, prompt) for t in texts])
+        encodings = self._encode(texts, prompt, self._truncating_tokenizer.get())
         ids = [encoding.ids for encoding in encodings]
         lengths = [len(row) for row in ids]
         padded = [min(-(-n // _QUICK_STEP) * _QUICK_STEP, self.max_tokens) for n in lengths]
         is_small = sum(padded) <= _SMALL_CALL_TOKENS
         widths = padded if is_small else lengths
         plan = batches(widths, self._batch_tokens)
-        finish = self._engine(is_small).start(ids, widths, plan, vectors)
+        engine = (self._quick_engine if is_small else self._engine).get()
+        finish = engine.start(ids, widths, plan, vectors)
 
         def wait() -> Matrix:
             finish()
@@ -151,22 +140,7 @@ class OpenVinoEmbedder:
 
         return wait
 
-    def _tokenizer(self, *, truncate: bool) -> Tokenizer:
-        with self._lock:
-            if truncate not in self._tokenizers:
-                tokenizer = _read_tokenizer(self._model)
-                if truncate:
-                    tokenizer.enable_truncation(self.max_tokens)
-                self._tokenizers[truncate] = tokenizer
-            return self._tokenizers[truncate]
-
-    def _engine(self, is_small: bool) -> _Engine:
-        with self._lock:
-            if is_small not in self._engines:
-                self._engines[is_small] = self._compile(is_small)
-            return self._engines[is_small]
-
-    def _compile(self, is_small: bool) -> _Engine:
+    def _compile(self, *, is_small: bool) -> _Engine:
         model, arithmetic = self._model, self._arithmetic
         streams = 1 if is_small else self._streams
         options = {
@@ -196,20 +170,10 @@ class OpenVinoEmbedder:
         return "bf16" if "BF16" in capabilities else "f32"
 
 
-class _Pending:
-    """Vectors that the engine is computing."""
-
-    def __init__(self, wait: Callable[[], Matrix]) -> None:
-        self._wait = wait
-        self._lock = threading.Lock()
-        self._vectors: Matrix | None = None
-
+class _Pending(Lazy[Matrix]):
     def result(self) -> Matrix:
         """Wait for the vectors."""
-        with self._lock:
-            if self._vectors is None:
-                self._vectors = self._wait()
-            return self._vectors
+        return self.get()
 
 
 class _Engine:
@@ -293,7 +257,10 @@ class _Request:
     def start(self, rows: Sequence[Sequence[int]], width: int) -> None:
         """Start computing a batch of token ids, padded to a width."""
         if self._ids.shape != (len(rows), width):
-            self._bind(len(rows), width)
+            self._ids = np.zeros((len(rows), width), np.int32)
+            self._mask = np.zeros((len(rows), width), np.float32)
+            self.inference.set_input_tensor(0, ov.Tensor(self._ids, shared_memory=True))
+            self.inference.set_input_tensor(1, ov.Tensor(self._mask, shared_memory=True))
         for index, row in enumerate(rows):
             self._ids[index, : len(row)] = row
             self._ids[index, len(row) :] = 0
@@ -301,22 +268,12 @@ class _Request:
             self._mask[index, len(row) :] = 0.0
         self.inference.start_async()
 
-    def _bind(self, rows: int, width: int) -> None:
-        self._ids = np.zeros((rows, width), np.int32)
-        self._mask = np.zeros((rows, width), np.float32)
-        self.inference.set_input_tensor(0, ov.Tensor(self._ids, shared_memory=True))
-        self.inference.set_input_tensor(1, ov.Tensor(self._mask, shared_memory=True))
-
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Group rows of similar length so that rows times the longest stays within a budget.
 
-    Args:
-        lengths: Tokens of each row.
-        budget: Tokens in a batch, padding included; a longer row is a batch by itself.
-
-    Returns:
-        Row numbers by batch, the longest rows first.
+    Lengths and budget are in tokens. Returns row numbers by batch, the longest rows first; a row
+    above the budget is a batch by itself.
     """
     plan: list[list[int]] = []
     longest = 0
@@ -329,7 +286,7 @@ def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return plan
 
 
-def _read_tokenizer(model: SentenceModel) -> Tokenizer:
+def _read_tokenizer(model: SentenceModel, max_tokens: int | None = None) -> Tokenizer:
     file = model.folder.path / "tokenizer.json"
     if not file.is_file():
         raise ModelNotFoundError(
@@ -343,6 +300,8 @@ def _read_tokenizer(model: SentenceModel) -> Tokenizer:
     # The file may set a fixed length; its padding would be computed for nothing.
     tokenizer.no_padding()
     tokenizer.no_truncation()
+    if max_tokens is not None:
+        tokenizer.enable_truncation(max_tokens)
     return tokenizer
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from kvasir.core.errors import ModelNotFoundError, SettingsError
-from kvasir.models.cards import known_prompts
 from kvasir.models.local import ModelFolder, read_json, weight_files
 
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
@@ -26,25 +25,18 @@ _UNLIMITED = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class SentenceModel:
-    """How to turn texts into sentence vectors with a model folder.
-
-    Attributes:
-        folder: The model.
-        config: The encoder's ``config.json``.
-        pooling: ``mean``, ``cls``, or another name from the configuration.
-        modules: The pipeline's steps (Transformer, Pooling, Normalize, ...) and their folders.
-        max_tokens: Longer texts are truncated; special tokens count.
-        lowercase: Whether texts are lower-cased before the tokenizer.
-        query_prompt: Prefix of every query.
-        document_prompt: Prefix of every document text.
-    """
+    """How to turn texts into sentence vectors with a model folder; prompts are prefixes."""
 
     folder: ModelFolder
     config: Mapping[str, Any]
     pooling: str
+    """``mean``, ``cls``, or another name from the configuration."""
     modules: Mapping[str, str]
+    """The pipeline's steps (Transformer, Pooling, Normalize, ...) and their folders."""
     max_tokens: int
+    """Longer texts are truncated; special tokens count."""
     lowercase: bool
+    """Whether texts are lower-cased before the tokenizer."""
     query_prompt: str
     document_prompt: str
 
@@ -82,10 +74,9 @@ _UNRELATED = ("transformers_version", "_name_or_path", "torch_dtype", "dtype", "
 
 def read_sentence_model(
     folder: ModelFolder,
-    *,
-    max_tokens: int | None = None,
-    query_prompt: str | None = None,
-    document_prompt: str | None = None,
+    max_tokens: int | None,
+    query_prompt: str | None,
+    document_prompt: str | None,
 ) -> SentenceModel:
     """Read a folder's configuration files; the other arguments override them.
 
@@ -141,21 +132,17 @@ def _pooling(path: Path) -> str:
 
 def _prompts(folder: ModelFolder) -> tuple[str, str]:
     """Return the prompts of queries and of documents, as sentence-transformers chooses them."""
-    file = folder.path / "config_sentence_transformers.json"
-    settings: dict[str, Any] = read_json(file)
+    settings: dict[str, Any] = read_json(folder.path / "config_sentence_transformers.json")
     prompts: dict[str, str] = settings.get("prompts") or {}
     if not any(prompts.values()):
-        return known_prompts(folder.name)
+        return folder.prompts
     default = prompts.get(settings.get("default_prompt_name") or "", "")
     document = next((prompts[key] for key in DOCUMENT_PROMPTS if key in prompts), default)
     return prompts.get("query", default), document
 
 
 def _max_tokens(
-    folder: ModelFolder,
-    config: Mapping[str, Any],
-    sentence: Mapping[str, Any],
-    wanted: int | None,
+    folder: ModelFolder, config: Mapping[str, Any], sentence: Mapping[str, Any], wanted: int | None
 ) -> int:
     tokenizer: dict[str, Any] = read_json(folder.path / "tokenizer_config.json")
     positions = int(config.get("max_position_embeddings", _UNLIMITED))

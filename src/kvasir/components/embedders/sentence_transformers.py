@@ -7,7 +7,6 @@ can be searched with the other.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,12 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from kvasir.components.embedders.sentence_model import read_sentence_model
-from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.core.errors import SettingsError
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Matrix
-from kvasir.models.cards import languages
 from kvasir.models.local import find
-from kvasir.models.transformers import usable_device, without_progress_bars
+from kvasir.models.transformers import SharedModel, usable_device
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 _CPU_BATCH = 32
@@ -46,19 +44,12 @@ class SentenceTransformersEmbedder:
         batch_size: int | None = None,
         run: Run | None = None,
     ) -> None:
-        """Find and load the model.
+        """Find the model as ``kvasir.models.local.find`` does, and load it.
 
-        Args:
-            name: A path, or a name on the Hugging Face hub.
-            token: Access token for the hub.
-            data_dir: Kvasir's data directory; models are fetched to its ``models`` folder.
-            max_tokens: Truncate texts here instead of at the model's own maximum.
-            query_prompt: Replaces the model's own prompt for queries.
-            document_prompt: Replaces the model's own prompt for documents.
-            device: ``cpu``, ``cuda``, ``cuda:1``, ...; CUDA where there is one by default.
-            precision: ``f32``, ``bf16``, ``f16``, or ``auto``: bf16 on CUDA, f32 elsewhere.
-            batch_size: Texts in a batch (sorted by length); 256 on CUDA, 32 elsewhere by default.
-            run: Stops fetching the model, and gets the progress.
+        ``max_tokens`` and the prompts replace the model's own. The device is ``cpu``, ``cuda``,
+        ``cuda:1``, ...; by default CUDA where there is one. The precision is ``f32``, ``bf16``,
+        ``f16``, or ``auto``: bf16 on CUDA, f32 elsewhere. A batch (of texts sorted by length) has
+        by default 256 texts on CUDA, 32 elsewhere.
 
         Raises:
             ModelNotFoundError: The model is nowhere to be found.
@@ -71,32 +62,22 @@ class SentenceTransformersEmbedder:
             raise SettingsError(f"precision must be auto, {', '.join(DTYPES)}: '{precision}'")
         dtype = DTYPES["bf16" if cuda else "f32"] if precision == "auto" else DTYPES[precision]
         folder = find(name, token, data_dir, run)
-        model = read_sentence_model(
+        model = read_sentence_model(folder, max_tokens, query_prompt, document_prompt)
+        self._shared = SharedModel(
+            "embedder 'sentence-transformers'",
+            SentenceTransformer,
             folder,
-            max_tokens=max_tokens,
-            query_prompt=query_prompt,
-            document_prompt=document_prompt,
+            device=device,
+            model_kwargs={"dtype": dtype},
         )
-        try:
-            with without_progress_bars():
-                self._encoder = SentenceTransformer(
-                    str(folder.path),
-                    device=device,
-                    local_files_only=True,
-                    model_kwargs={"dtype": dtype},
-                )
-        except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
-            raise ComponentError("embedder 'sentence-transformers'", "loading", error) from error
-        self._encoder.max_seq_length = model.max_tokens
+        self._shared.encoder.max_seq_length = model.max_tokens
         self.name = folder.name
-        self.dimension = int(self._encoder.get_embedding_dimension() or 0)
+        self.dimension = int(self._shared.encoder.get_embedding_dimension() or 0)
         self.fingerprint = model.fingerprint
-        self.languages = languages(folder.name, folder.path)
+        self.languages = folder.languages
         self.max_tokens = model.max_tokens
         self._model = model
         self._batch_size = batch_size or (_CUDA_BATCH if cuda else _CPU_BATCH)
-        # Its tokenizer is reconfigured on every call and is not thread-safe.
-        self._lock = threading.Lock()
 
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
         """Return float32 [n, dimension], unit length, in the order of the texts."""
@@ -111,8 +92,8 @@ class SentenceTransformersEmbedder:
         if not texts:
             return []
         prompt = self._model.document_prompt
-        with self._lock:
-            ids: Any = self._encoder.tokenizer(
+        with self._shared.lock:
+            ids: Any = self._shared.encoder.tokenizer(
                 [prompt + replace_surrogates(text) for text in texts],
                 truncation=False,
                 padding=False,
@@ -123,18 +104,12 @@ class SentenceTransformersEmbedder:
     def _embed(self, texts: Sequence[str], prompt: str) -> Matrix:
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
-        try:
-            with self._lock:
-                raw = self._encoder.encode(
-                    [replace_surrogates(text) for text in texts],
-                    prompt=prompt,
-                    batch_size=self._batch_size,
-                    show_progress_bar=False,
-                    convert_to_tensor=True,
-                )
-        except RuntimeError as error:
-            raise ComponentError("embedder 'sentence-transformers'", "inference", error) from error
-        vectors: Matrix = raw.to(torch.float32).cpu().numpy()
+        vectors = self._shared.compute(
+            self._shared.encoder.encode,
+            [replace_surrogates(text) for text in texts],
+            prompt=prompt,
+            batch_size=self._batch_size,
+        )
         # Not every model normalises, and bf16 would leave an error of 1e-3.
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors

@@ -19,9 +19,7 @@ _DECLARATION = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 def open_archive(data: bytes, *, entities: bool = False) -> zipfile.ZipFile:
     """Open an archive after checking its expanded size.
 
-    Args:
-        data: The archive's bytes.
-        entities: Whether its XML may have a document type declaration, as in EPUB.
+    With ``entities`` its XML may have a document type declaration, as in EPUB.
 
     Raises:
         ExtractionError: It is damaged, encrypted, too large when expanded, or its XML declares

@@ -1,39 +1,25 @@
-"""Builds a document block by block, so that every offset is right by construction."""
+"""Builds a document block by block, so that every offset is right by construction.
+
+Tables become Markdown rows, which people, models and splitters can read.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kvasir.core.errors import ExtractionError
 from kvasir.core.text import replace_control_characters
-from kvasir.core.types import (
-    Block,
-    BlockKind,
-    Document,
-    Metadata,
-    MetadataValue,
-    Source,
-    document_id,
-)
+from kvasir.core.types import Block, BlockKind, Document, MetadataValue, Source, document_id
 
-MAX_LEVEL = 10
+Grid = dict[tuple[int, int], str]
+"""Cells by row and column."""
+
+_MAX_LEVEL = 10
 """Deepest heading level (OpenDocument's); deeper headings get this one."""
-MAX_PAGE = 10_000_000
+_MAX_PAGE = 10_000_000
 """Highest page number that is kept; the database has 32 bits."""
-SEPARATOR = "\n\n"
-
-_WITHOUT_WIDTH = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
-
-
-def is_blank(text: str) -> bool:
-    """Return True if a text has no visible character (zero-width characters are invisible)."""
-    return not text.translate(_WITHOUT_WIDTH).strip()
-
-
-def file_name(uri: str) -> str:
-    """Return the last part of a path or URL."""
-    return re.split(r"[/\\]", uri.rstrip("/\\"))[-1] or uri
+_SEPARATOR = "\n\n"
 
 
 def empty_error() -> ExtractionError:
@@ -42,7 +28,11 @@ def empty_error() -> ExtractionError:
 
 
 def make_document(
-    source: Source, text: str, blocks: Sequence[Block], title: str, metadata: Metadata
+    source: Source,
+    text: str,
+    blocks: Sequence[Block],
+    title: str = "",
+    metadata: Mapping[str, MetadataValue] | None = None,
 ) -> Document:
     """Return the document of a source; the title defaults to the file's name.
 
@@ -51,14 +41,26 @@ def make_document(
     """
     if not blocks:
         raise empty_error()
-    return Document(
-        id=document_id(source.uri),
-        source_uri=source.uri,
-        title=title or file_name(source.uri),
-        text=text,
-        blocks=tuple(blocks),
-        metadata=metadata,
-    )
+    title = title or re.split(r"[/\\]", source.uri.rstrip("/\\"))[-1] or source.uri
+    id_ = document_id(source.uri)
+    return Document(id_, source.uri, title, text, tuple(blocks), metadata or {})
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as a Markdown table whose first row is the header.
+
+    Empty rows, and columns that are empty throughout, are left out. A cell's line breaks
+    become spaces and its ``|`` is escaped, so that one line is one row.
+    """
+    cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in rows]
+    cells = [row for row in cells if any(row)]
+    width = max((len(row) for row in cells), default=0)
+    used = [i for i in range(width) if any(len(row) > i and row[i] for row in cells)]
+    if not used:
+        return ""
+    filled = [[row[i] if i < len(row) else "" for i in used] for row in cells]
+    filled.insert(1, ["-"] * len(used))
+    return "\n".join(f"| {' | '.join(row)} |" for row in filled)
 
 
 class DocumentBuilder:
@@ -66,9 +68,8 @@ class DocumentBuilder:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._parts: list[str] = []
+        self._texts: list[str] = []
         self._blocks: list[Block] = []
-        self._length = 0
         self._lines: list[str] = []
         self._lines_kind = BlockKind.LIST
         self._lines_page: int | None = None
@@ -83,22 +84,28 @@ class DocumentBuilder:
         An impossible page number is left out, a level is clamped to its range.
         """
         self.end_block()
-        text = replace_control_characters(text).strip("\n").rstrip()
-        if kind is not BlockKind.CODE:
-            text = text.strip()
-        if not text.strip():
+        text = replace_control_characters(text)
+        text = text.strip("\n").rstrip() if kind is BlockKind.CODE else text.strip()
+        if not text:
             return
-        if self._parts:
-            self._parts.append(SEPARATOR)
-            self._length += len(SEPARATOR)
-        end = self._length + len(text)
-        page = page if page is not None and 0 < page <= MAX_PAGE else None
-        level = level if level is None else min(max(level, 1), MAX_LEVEL)
-        self._blocks.append(Block(kind, self._length, end, page, level))
-        self._parts.append(text)
-        self._length = end
+        start = self._blocks[-1].end + len(_SEPARATOR) if self._blocks else 0
+        page = page if page is not None and 0 < page <= _MAX_PAGE else None
+        level = level if level is None else min(max(level, 1), _MAX_LEVEL)
+        self._blocks.append(Block(kind, start, start + len(text), page, level))
+        self._texts.append(text)
         if kind is BlockKind.HEADING and not self.title:
             self.title = " ".join(text.split())
+
+    def add_table(self, rows: Sequence[Sequence[str]], page: int | None = None) -> None:
+        """Append a table; a table without any text is left out."""
+        self.add(BlockKind.TABLE, markdown_table(rows), page=page)
+
+    def add_grid(self, grid: Grid, page: int | None = None) -> None:
+        """Append a table of cells; those in the gaps are empty."""
+        if grid:
+            ys, xs = zip(*grid, strict=True)
+            rows, columns = range(min(ys), max(ys) + 1), range(min(xs), max(xs) + 1)
+            self.add_table([[grid.get((y, x), "") for x in columns] for y in rows], page)
 
     def add_line(self, kind: BlockKind, line: str, page: int | None = None) -> None:
         """Append a line; consecutive lines of a kind become one block, on the first line's page."""
@@ -113,11 +120,8 @@ class DocumentBuilder:
     ) -> None:
         """Append a list item as one line; blank text is left out.
 
-        Args:
-            text: The item's own text.
-            marker: A number or "-"; empty for an item that is shown without.
-            depth: Number of lists around the item's list.
-            page: The item's page.
+        ``marker`` is a number or "-", empty for an item that is shown without; ``depth`` is the
+        number of lists around the item's list.
         """
         if text := " ".join(text.split()):
             line = f"{'    ' * depth}{marker} {text}" if marker else text
@@ -134,23 +138,23 @@ class DocumentBuilder:
         """True while list items are pending."""
         return bool(self._lines) and self._lines_kind is BlockKind.LIST
 
-    def set_metadata(self, values: Metadata) -> None:
-        """Add metadata; empty text is left out, a repeated key keeps its first value."""
+    @property
+    def is_empty(self) -> bool:
+        """True if no block was added yet."""
+        return not self._blocks and not self._lines
+
+    def set_metadata(self, **values: MetadataValue | None) -> None:
+        """Add metadata; None and empty text are left out, a repeated key keeps its first value."""
         for key, value in values.items():
             if isinstance(value, str):
                 value = replace_control_characters(value).strip()
-            if value != "" and key not in self._metadata:
-                self._metadata[key] = value
+            if value is not None and value != "":
+                self._metadata.setdefault(key, value)
 
     def absorb(self, document: Document) -> None:
         """Append the blocks of another document, such as an attachment."""
         for block in document.blocks:
             self.add(block.kind, document.text[block.start : block.end], level=block.level)
-
-    @property
-    def is_empty(self) -> bool:
-        """True if no block was added yet."""
-        return not self._blocks and not self._lines
 
     def build(self) -> Document:
         """Return the document.
@@ -159,5 +163,5 @@ class DocumentBuilder:
             ExtractionError: No block holds any text.
         """
         self.end_block()
-        text = "".join(self._parts)
+        text = _SEPARATOR.join(self._texts)
         return make_document(self._source, text, self._blocks, self.title, self._metadata)

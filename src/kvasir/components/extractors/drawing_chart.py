@@ -1,6 +1,4 @@
-"""Charts of Office files: title and values, from the chart's XML.
-
-Office caches the values of each series beside its formula, so no workbook is opened.
+"""Charts of Office files, whose XML caches the values of each series beside its formula.
 
 Source: ECMA-376 part 1, chapter 21.2.
 """
@@ -12,7 +10,6 @@ from itertools import islice
 from lxml import etree
 
 from kvasir.components.extractors.document_builder import DocumentBuilder
-from kvasir.components.extractors.markdown_table import markdown_table
 from kvasir.core.types import BlockKind
 
 _C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
@@ -22,33 +19,26 @@ _MAX_POINTS = 10_000
 
 
 def add_chart(root: etree._Element, builder: DocumentBuilder, page: int) -> None:
-    """Append a chart's title and kind as a caption, and its series as the columns of a table.
-
-    ``page`` is the number of the slide or sheet.
-    """
+    """Append a chart's title and kind as a caption, and its series as the columns of a table."""
     title = root.find(f"{_C}chart/{_C}title")
     texts = title.iter(f"{_A}t", f"{_C}v") if title is not None else ()
     lines = ("".join(part.text or "" for part in texts), _kind(root))
     builder.add(BlockKind.CAPTION, "\n".join(line for line in lines if line), page=page)
-    columns: list[tuple[str, dict[int, str]]] = []
-    labels: dict[int, str] = {}
+    names = [""]
+    columns: list[dict[int, str]] = [{}]
     for series in root.iter(f"{_C}ser"):
-        labels = labels or _points(series, "cat") or _points(series, "xVal")
-        name = " ".join(part.text or "" for part in series.iterfind(f"{_C}tx//{_C}v"))
-        columns.append((name, _points(series, "val") or _points(series, "yVal")))
-    indices = sorted(set().union(labels, *(values for _, values in columns)))
-    rows = [["", *(name for name, _ in columns)]]
-    for index in indices:
-        values = (column.get(index, "") for _, column in columns)
-        rows.append([labels.get(index, ""), *values])
-    if len(rows) > 1:
-        builder.add(BlockKind.TABLE, markdown_table(rows), page=page)
+        columns[0] = columns[0] or _points(series, "cat") or _points(series, "xVal")
+        names.append(" ".join(part.text or "" for part in series.iterfind(f"{_C}tx//{_C}v")))
+        columns.append(_points(series, "val") or _points(series, "yVal"))
+    indices = sorted(set().union(*columns))
+    if indices:
+        values = ([column.get(index, "") for column in columns] for index in indices)
+        builder.add_table([names, *values], page)
 
 
 def _kind(root: etree._Element) -> str:
     """Return the kind of the chart, such as ``Bar chart``; empty if unknown."""
-    plot = root.find(f"{_C}chart/{_C}plotArea")
-    for child in plot if plot is not None else ():
+    for child in root.iterfind(f"{_C}chart/{_C}plotArea/*"):
         name = str(child.tag).removeprefix(_C)
         if name.endswith("Chart"):
             return f"{name.removesuffix('Chart').removesuffix('3D').capitalize()} chart"

@@ -14,8 +14,7 @@ from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Document, Source
 
 _DC = "{http://purl.org/dc/elements/1.1/}"
-_DRM = "META-INF/encryption.xml"
-_RIGHTS = "META-INF/rights.xml"
+_PROTECTION = {"META-INF/encryption.xml", "META-INF/rights.xml"}
 
 
 class EpubExtractor:
@@ -25,7 +24,7 @@ class EpubExtractor:
         """Extract the chapters in the order of the spine; see ``Extractor``."""
         archive = open_archive(data, entities=True)
         names = set(archive.namelist())
-        if _DRM in names and _RIGHTS in names:
+        if names >= _PROTECTION:
             raise ExtractionError(
                 "encrypted", "it is protected by DRM; ask its seller for a copy without"
             )
@@ -40,8 +39,7 @@ class EpubExtractor:
             if path in names:
                 add_html(parse_html(read_member(archive, path)), builder)
         builder.title = _text(package, "title") or builder.title
-        author, language = _text(package, "creator"), _text(package, "language")
-        builder.set_metadata({"author": author, "lang": language})
+        builder.set_metadata(author=_text(package, "creator"), lang=_text(package, "language"))
         return builder.build()
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 import lxml.html
 from lxml import etree
 
-from kvasir.components.extractors.decoding import decode
-from kvasir.components.extractors.document_builder import DocumentBuilder, empty_error, is_blank
-from kvasir.components.extractors.markdown_table import grid_rows, markdown_table
+from kvasir.components.extractors.document_builder import DocumentBuilder, Grid, empty_error
+from kvasir.components.extractors.text import decode, is_blank
 from kvasir.core.errors import ExtractionError
-from kvasir.core.types import BlockKind, Document, MetadataValue, Source
+from kvasir.core.types import BlockKind, Document, Source
 
 _DROPPED = frozenset({
     "script", "style", "noscript", "template", "iframe", "object", "embed", "svg", "canvas",
@@ -33,12 +33,11 @@ _LISTS = frozenset({"ul", "ol", "dl", "menu"})
 _DEFINITIONS = frozenset({"dt", "dd"})
 _ENDS = (":", "?", "!", "：", "？", "！")
 """Ends of a term that needs no colon before its description."""
-_CAPTIONS = frozenset({"figcaption", "caption"})
 _TABLE = frozenset({"table"})
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"\A\s*<\?xml[^>]*encoding\s*=\s*[\"']([\w-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
-_META = {"author": "author", "description": "description", "keywords": "keywords"}
+_META = frozenset({"author", "description", "keywords"})
 _MAX_SPAN = 100
 _MAX_DEPTH = 250
 
@@ -51,10 +50,14 @@ class HtmlExtractor:
         root = parse_html(data)
         builder = DocumentBuilder(source)
         add_html(root, builder)
-        title = root.findtext(".//head/title") or ""
-        if title.strip():
-            builder.title = " ".join(title.split())
-        builder.set_metadata(_metadata(root))
+        title = " ".join((root.findtext(".//head/title") or "").split())
+        builder.title = title or builder.title
+        found = {
+            name: meta.get("content")
+            for meta in root.iterfind(".//head/meta")
+            if (name := (meta.get("name") or "").lower()) in _META
+        }
+        builder.set_metadata(**found, lang=root.get("lang"))
         return builder.build()
 
 
@@ -70,17 +73,13 @@ def parse_html(data: bytes) -> etree._Element:
     parser = lxml.html.HTMLParser(no_network=True, huge_tree=True, remove_pis=True)
     try:
         root = lxml.html.document_fromstring(text, parser=parser)
-    except etree.ParserError as error:
-        if _is_cut_off(parser):
-            raise _too_deep() from error
-        raise empty_error() from error
-    if _is_cut_off(parser):
+    except etree.ParserError:
+        root = None
+    if any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):
         raise _too_deep()
+    if root is None:
+        raise empty_error()
     return root
-
-
-def _is_cut_off(parser: lxml.html.HTMLParser) -> bool:
-    return any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log)
 
 
 def _too_deep() -> ExtractionError:
@@ -105,8 +104,6 @@ def add_html(root: etree._Element, builder: DocumentBuilder) -> None:
 
 def add_page(data: bytes, builder: DocumentBuilder) -> bool:
     """Append a page that is part of another document; False if there is no text in it."""
-    if not data.strip():
-        return False
     try:
         root = parse_html(data)
     except ExtractionError as error:
@@ -115,17 +112,6 @@ def add_page(data: bytes, builder: DocumentBuilder) -> bool:
         return False
     add_html(root, builder)
     return not is_blank("".join(_texts(root)))
-
-
-def _metadata(root: etree._Element) -> dict[str, MetadataValue]:
-    found: dict[str, MetadataValue] = {}
-    for element in root.iterfind(".//head/meta"):
-        key = _META.get((element.get("name") or "").lower())
-        if key:
-            found[key] = element.get("content") or ""
-    if root.get("lang"):
-        found["lang"] = str(root.get("lang"))
-    return found
 
 
 def _is_dropped(element: etree._Element) -> bool:
@@ -164,7 +150,8 @@ class _Walker:
         elif tag == "br":
             self._run.append("\n")
         elif tag in _INLINE:
-            if any(_is_block(item) for item in child.iterdescendants()):
+            inside = child.iterdescendants(etree.Element)
+            if any(_tag(item) not in _INLINE | _DROPPED for item in inside):
                 self.walk(child, depth + 1)
             else:
                 self._run.extend(_texts(child))
@@ -184,20 +171,15 @@ class _Walker:
         elif tag == "table" and _is_data_table(child):
             for caption in child.iterfind("caption"):
                 builder.add(BlockKind.CAPTION, _line(caption))
-            builder.add(BlockKind.TABLE, markdown_table(_table_rows(child)))
-        elif tag in _CAPTIONS:
+            builder.add_grid(_grid(child))
+        elif tag in ("figcaption", "caption"):
             builder.add(BlockKind.CAPTION, _line(child))
         else:
             self.walk(child, depth + 1)
 
     def _flush(self) -> None:
-        text = _squeeze("".join(self._run))
+        self._builder.add(BlockKind.PARAGRAPH, " ".join("".join(self._run).split()))
         self._run = []
-        self._builder.add(BlockKind.PARAGRAPH, text)
-
-
-def _is_block(element: etree._Element) -> bool:
-    return isinstance(element.tag, str) and _tag(element) not in _INLINE | _DROPPED
 
 
 def _texts(element: etree._Element, apart: frozenset[str] = frozenset()) -> Iterator[str]:
@@ -229,7 +211,7 @@ def _texts(element: etree._Element, apart: frozenset[str] = frozenset()) -> Iter
 
 def _line(element: etree._Element, apart: frozenset[str] = frozenset()) -> str:
     """Return the text inside an element, except in elements ``apart``, as one line."""
-    return _squeeze("".join(_texts(element, apart)))
+    return " ".join("".join(_texts(element, apart)).split())
 
 
 def _outermost(element: etree._Element, tags: frozenset[str]) -> Iterator[etree._Element]:
@@ -243,11 +225,6 @@ def _outermost(element: etree._Element, tags: frozenset[str]) -> Iterator[etree.
             yield child
         else:
             pending.extend(reversed(child))
-
-
-def _squeeze(text: str) -> str:
-    lines = (" ".join(line.split()) for line in re.split(r"\n(?=\S)", text))
-    return " ".join(line for line in lines if line)
 
 
 def _add_list(builder: DocumentBuilder, element: etree._Element, depth: int) -> None:
@@ -319,7 +296,7 @@ def _is_data_table(table: etree._Element) -> bool:
 
     A table that has header cells itself is data, even if a cell holds a small table.
     """
-    inside = {_tag(item) for item in table.iterdescendants() if isinstance(item.tag, str)}
+    inside = {_tag(item) for item in table.iterdescendants(etree.Element)}
     if inside & {*_HEADINGS, "pre"}:
         return False
     if "table" not in inside:
@@ -337,7 +314,7 @@ def _own_rows(table: etree._Element) -> list[etree._Element]:
 
 
 def _cells(row: etree._Element) -> list[etree._Element]:
-    return [cell for cell in row if isinstance(cell.tag, str) and _tag(cell) in {"td", "th"}]
+    return [cell for cell in row.iterchildren(etree.Element) if _tag(cell) in {"td", "th"}]
 
 
 def _cell_text(cell: etree._Element) -> str:
@@ -350,22 +327,20 @@ def _cell_text(cell: etree._Element) -> str:
     return " ".join(filter(None, parts))
 
 
-def _table_rows(table: etree._Element) -> list[list[str]]:
-    """Return the table's cells; a spanning cell is repeated in each cell that it covers."""
-    grid: dict[tuple[int, int], str] = {}
+def _grid(table: etree._Element) -> Grid:
+    """Return the cells by row and column; a spanning cell is repeated in each that it covers."""
+    grid: Grid = {}
     rows = _own_rows(table)
     for y, row in enumerate(rows):
         x = 0
         for cell in _cells(row):
             while (y, x) in grid:
                 x += 1
-            text = _cell_text(cell)
-            for dy in range(_span(cell, "rowspan")):
-                for dx in range(_span(cell, "colspan")):
-                    if y + dy < len(rows):
-                        grid[y + dy, x + dx] = text
-            x += _span(cell, "colspan")
-    return grid_rows(grid)
+            bottom, right = y + _span(cell, "rowspan"), x + _span(cell, "colspan")
+            area = product(range(y, min(bottom, len(rows))), range(x, right))
+            grid.update(dict.fromkeys(area, _cell_text(cell)))
+            x = right
+    return grid
 
 
 def _span(cell: etree._Element, name: str) -> int:

@@ -15,8 +15,8 @@ import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from kvasir.components.extractors.decoding import decode
 from kvasir.components.extractors.document_builder import make_document
+from kvasir.components.extractors.text import decode
 from kvasir.core.text import replace_control_characters
 from kvasir.core.types import Block, BlockKind, Document, MetadataValue, Source
 

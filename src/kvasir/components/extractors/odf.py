@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 from lxml import etree
 
 from kvasir.components.extractors.archive import encrypted, open_archive, parse_xml, read_member
-from kvasir.components.extractors.document_builder import DocumentBuilder
-from kvasir.components.extractors.markdown_table import grid_rows, markdown_table
+from kvasir.components.extractors.document_builder import DocumentBuilder, Grid
 from kvasir.core.types import BlockKind, Document, Source
 
 _NS = "{urn:oasis:names:tc:opendocument:xmlns:"
@@ -16,7 +16,7 @@ _TEXT, _TABLE = f"{_NS}text:1.0}}", f"{_NS}table:1.0}}"
 _DRAW, _OFFICE = f"{_NS}drawing:1.0}}", f"{_NS}office:1.0}}"
 _STYLE = f"{_NS}style:1.0}}"
 _PRESENTATION = f"{_NS}presentation:1.0}}"
-_DC = "{http://purl.org/dc/elements/1.1/}"
+_DC = ".//{http://purl.org/dc/elements/1.1/}"
 _SKIPPED = {f"{_TEXT}{name}" for name in ("tracked-changes", "note-citation", "sequence-decls")}
 _SKIPPED |= {f"{_OFFICE}annotation", f"{_OFFICE}forms"}
 _MAX_REPEATED = 1000
@@ -29,47 +29,34 @@ class OdfExtractor:
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract headings, paragraphs, lists, tables and slides; see ``Extractor``."""
         archive = open_archive(data)
-        if "META-INF/manifest.xml" in archive.namelist():
-            manifest = read_member(archive, "META-INF/manifest.xml")
-            if b"encryption-data" in manifest:
-                raise encrypted()
+        names, manifest = archive.namelist(), "META-INF/manifest.xml"
+        if manifest in names and b"encryption-data" in read_member(archive, manifest):
+            raise encrypted()
         content = parse_xml(read_member(archive, "content.xml"))
         builder = DocumentBuilder(source)
-        reader = _Reader(builder, _numbered_levels(content))
         body = content.find(f"{_OFFICE}body")
-        reader.read(body if body is not None else content)
-        if "meta.xml" in archive.namelist():
+        _Reader(builder, content).read(body if body is not None else content)
+        if "meta.xml" in names:
             meta = parse_xml(read_member(archive, "meta.xml"))
-            builder.title = _find(meta, f"{_DC}title") or reader.title or builder.title
-            author, language = _find(meta, f"{_DC}creator"), _find(meta, f"{_DC}language")
-            builder.set_metadata({"author": author, "lang": language})
+            builder.title = meta.findtext(f"{_DC}title", "").strip() or builder.title
+            author, language = meta.findtext(f"{_DC}creator"), meta.findtext(f"{_DC}language")
+            builder.set_metadata(author=author, lang=language)
         return builder.build()
-
-
-def _find(root: etree._Element, tag: str) -> str:
-    found = root.find(f".//{tag}")
-    return (found.text or "").strip() if found is not None else ""
-
-
-def _numbered_levels(content: etree._Element) -> set[tuple[str, int]]:
-    """Return which levels of which list styles are numbered."""
-    return {
-        (str(style.get(f"{_STYLE}name")), int(level.get(f"{_TEXT}level") or 1))
-        for style in content.iter(f"{_TEXT}list-style")
-        for level in style.iterfind(f"{_TEXT}list-level-style-number")
-    }
 
 
 class _Reader:
     """Appends blocks; consecutive lists become one."""
 
-    def __init__(self, builder: DocumentBuilder, numbered: set[tuple[str, int]]) -> None:
+    def __init__(self, builder: DocumentBuilder, content: etree._Element) -> None:
         self._builder = builder
-        self._numbered = numbered
+        # Which levels of which list styles are numbered.
+        self._numbered = {
+            (str(style.get(f"{_STYLE}name")), int(level.get(f"{_TEXT}level") or 1))
+            for style in content.iter(f"{_TEXT}list-style")
+            for level in style.iterfind(f"{_TEXT}list-level-style-number")
+        }
         self._page: int | None = None
-        self._slides = 0
         self._counts: dict[int, int] = {}
-        self.title = ""
 
     def read(self, parent: etree._Element) -> None:
         """Append all blocks inside an element."""
@@ -89,7 +76,9 @@ class _Reader:
             elif tag == f"{_TABLE}table":
                 self._table(child)
             elif tag == f"{_DRAW}page":
-                self._slide(child)
+                self._page = (self._page or 0) + 1
+                self.read(child)
+                self._end_list()
             else:
                 self.read(child)
 
@@ -110,20 +99,13 @@ class _Reader:
         for frame in element.iter(f"{_DRAW}text-box"):
             self.read(frame)
 
-    def _slide(self, slide: etree._Element) -> None:
-        self._slides += 1
-        self._page = self._slides
-        self.read(slide)
-        self._end_list()
-
     def _table(self, table: etree._Element) -> None:
-        name, rows = table.get(f"{_TABLE}name"), _rows(table)
+        name, grid = table.get(f"{_TABLE}name"), _grid(table)
         if name and table.getparent().tag == f"{_OFFICE}spreadsheet":
-            self._slides += 1
-            self._page = self._slides
-            if rows:
+            self._page = (self._page or 0) + 1
+            if grid:
                 self._add(BlockKind.HEADING, name, 2)
-        self._add(BlockKind.TABLE, markdown_table(rows))
+        self._builder.add_grid(grid, self._page)
 
     def _list(self, element: etree._Element, depth: int, style: str) -> None:
         style = str(element.get(f"{_TEXT}style-name") or style)
@@ -138,9 +120,8 @@ class _Reader:
                     self._builder.add_item(text, marker, depth=depth, page=self._page)
 
     def _marker(self, depth: int, style: str) -> str:
+        self._counts = {level: n for level, n in self._counts.items() if level <= depth}
         self._counts[depth] = self._counts.get(depth, 0) + 1
-        for deeper in [level for level in self._counts if level > depth]:
-            del self._counts[deeper]
         return f"{self._counts[depth]}." if (style, depth + 1) in self._numbered else "-"
 
 
@@ -165,9 +146,9 @@ def _pieces(element: etree._Element) -> Iterator[str]:
         yield child.tail or ""
 
 
-def _rows(table: etree._Element) -> list[list[str]]:
-    """Return the cells; a spanning cell is repeated in each cell that it covers."""
-    grid: dict[tuple[int, int], str] = {}
+def _grid(table: etree._Element) -> Grid:
+    """Return the cells by row and column; a spanning cell is repeated in each that it covers."""
+    grid: Grid = {}
     y = 0
     for row in table.iter(f"{_TABLE}table-row"):
         x, filled = 0, False
@@ -176,23 +157,19 @@ def _rows(table: etree._Element) -> list[list[str]]:
                 continue
             text = " ".join(_text(part) for part in cell.iter(f"{_TEXT}p", f"{_TEXT}h"))
             filled = filled or bool(text)
-            repeated = _count(cell, "number-columns-repeated") if text else 1
-            for _ in range(repeated):
-                for dy in range(_count(cell, "number-rows-spanned")):
-                    for dx in range(_count(cell, "number-columns-spanned")):
-                        if text:
-                            grid.setdefault((y + dy, x + dx), text)
-                x += 1
-            # Repeated empty cells only move the column.
-            if not text:
-                x += _count(cell, "number-columns-repeated") - 1
+            repeated = _count(cell, "number-columns-repeated")
+            if text:
+                height = _count(cell, "number-rows-spanned")
+                width = _count(cell, "number-columns-spanned")
+                for dy, extra, dx in product(range(height), range(repeated), range(width)):
+                    grid.setdefault((y + dy, x + extra + dx), text)
+            x += repeated
         repeats = _count(row, "number-rows-repeated") if filled else 1
-        for extra in range(1, repeats):
-            for column in range(x):
-                if (y, column) in grid:
-                    grid[y + extra, column] = grid[y, column]
+        for extra, column in product(range(1, repeats), range(x)):
+            if (y, column) in grid:
+                grid[y + extra, column] = grid[y, column]
         y += repeats
-    return grid_rows(grid)
+    return grid
 
 
 def _count(element: etree._Element, name: str) -> int:

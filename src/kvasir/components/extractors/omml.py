@@ -29,9 +29,8 @@ _FUNCTIONS = frozenset({
     "inf", "det", "gcd", "arg", "dim", "sinh", "cosh", "tanh",
 })  # fmt: skip
 _ACCENTS = {"̂": "hat", "̃": "tilde", "̄": "bar", "⃗": "vec", "̇": "dot", "̈": "ddot"}
+_BRACES = {"⏟": r"\underbrace", "⏞": r"\overbrace"}
 _ROW_END = r" \\ "
-_UNDERBRACE = "⏟"
-_OVERBRACE = "⏞"
 
 
 def latex(element: etree._Element) -> str:
@@ -45,8 +44,7 @@ def _node(element: etree._Element) -> str:
         return "".join(text.text or "" for text in element.iterfind(f"{_M}t")).translate(_SYMBOLS)
     if tag.endswith("Pr"):
         return ""
-    rule = _RULES.get(tag)
-    return rule(element) if rule else latex(element)
+    return _RULES.get(tag, latex)(element)
 
 
 def _part(element: etree._Element, name: str) -> str:
@@ -60,17 +58,15 @@ def _property(element: etree._Element, name: str, default: str) -> str:
 
 
 def _fraction(element: etree._Element) -> str:
-    top, bottom = _part(element, "num"), _part(element, "den")
-    if _property(element, "type", "bar") == "noBar":
-        return rf"\genfrac{{}}{{}}{{0pt}}{{}}{{{top}}}{{{bottom}}}"
-    return rf"\frac{{{top}}}{{{bottom}}}"
+    has_bar = _property(element, "type", "bar") != "noBar"
+    command = r"\frac" if has_bar else r"\genfrac{}{}{0pt}{}"
+    return f"{command}{{{_part(element, 'num')}}}{{{_part(element, 'den')}}}"
 
 
 def _nary(element: etree._Element) -> str:
     operator = _property(element, "chr", "∫")
-    name = _OPERATORS.get(operator, operator)
     limits = f"_{{{_part(element, 'sub')}}}^{{{_part(element, 'sup')}}}"
-    return name + limits + _part(element, "e")
+    return _OPERATORS.get(operator, operator) + limits + _part(element, "e")
 
 
 def _delimited(element: etree._Element) -> str:
@@ -83,16 +79,12 @@ def _delimited(element: etree._Element) -> str:
 
 def _named(name: str) -> str:
     bare = name.strip()
-    head = bare.partition("_")[0]
-    return "\\" + bare if head in _FUNCTIONS else bare
+    return f"\\{bare}" if bare.partition("_")[0] in _FUNCTIONS else bare
 
 
 def _group(element: etree._Element) -> str:
-    inside = _part(element, "e")
-    character = _property(element, "chr", _UNDERBRACE)
-    if character == _UNDERBRACE:
-        return rf"\underbrace{{{inside}}}"
-    return rf"\overbrace{{{inside}}}" if character == _OVERBRACE else inside
+    brace = _BRACES.get(_property(element, "chr", "⏟"))
+    return f"{brace}{{{_part(element, 'e')}}}" if brace else _part(element, "e")
 
 
 def _root(element: etree._Element) -> str:
@@ -106,15 +98,12 @@ def _accent(element: etree._Element) -> str:
 
 
 def _rows(element: etree._Element) -> str:
-    rows = [latex(row) for row in element.iterfind(f"{_M}e")]
+    rows = map(latex, element.iterfind(f"{_M}e"))
     return rf"\begin{{array}}{{l}}{_ROW_END.join(rows)}\end{{array}}"
 
 
 def _matrix(element: etree._Element) -> str:
-    rows = [
-        " & ".join(latex(cell) for cell in row.iterfind(f"{_M}e"))
-        for row in element.iterfind(f"{_M}mr")
-    ]
+    rows = (" & ".join(map(latex, row.iterfind(f"{_M}e"))) for row in element.iterfind(f"{_M}mr"))
     return rf"\begin{{matrix}}{_ROW_END.join(rows)}\end{{matrix}}"
 
 

@@ -1,6 +1,7 @@
 """PDF by PDFium: paragraphs, headings, lists and tables, with page numbers.
 
-A PDF holds positioned characters; the structure is derived from positions and fonts.
+A PDF holds positioned characters and no blocks, so the fonts, the distances between lines and
+their first characters decide.
 """
 
 from __future__ import annotations
@@ -8,15 +9,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
+from statistics import median
 
 import pypdfium2 as pdfium
 from pypdfium2 import raw
 
+from kvasir.components.extractors import pdf_layout
 from kvasir.components.extractors.document_builder import DocumentBuilder
-from kvasir.components.extractors.markdown_table import markdown_table
-from kvasir.components.extractors.pdf_blocks import body_size, region_pieces, set_levels
-from kvasir.components.extractors.pdf_lines import Line, page_lines
-from kvasir.components.extractors.pdf_order import reading_order
+from kvasir.components.extractors.pdf_layout import SOFT_HYPHEN, Line
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
@@ -27,6 +30,21 @@ _DIGITS = re.compile(r"\d+")
 _PAGE_NUMBER = re.compile(
     r"[\s\-–—|]*(?:page|seite|página|trang|第)?\s*\d{1,4}[\s\-–—|页頁]*", re.I
 )
+_BULLET = re.compile(r"[•‣◦▪▫●○■□➢✓–*·-]\s+(?=\S)")
+_NUMBERED = re.compile(r"(?:\(?\d{1,2}[.)]|\(?[a-z][.)])\s+(?=\S)")
+_CAPTION = re.compile(r"(?:Table|Figure|Fig\.|Listing|Tabelle|Abbildung|Tabla|Figura)\s*\d+\s*[.:]")
+_HAN_OR_KANA = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
+"""Scripts without spaces between words."""
+_SENTENCE_END = tuple(".!?:;。！？")
+_LARGER = 1.12
+"""Smallest font size of a heading, relative to the body's."""
+_LONGEST_HEADING = 200
+"""Maximum number of characters of a heading."""
+_WIDEST_STEP = 1.9
+"""Widest step from line to line inside a paragraph, in font sizes."""
+_LOOSE = 1.25
+"""A step this many times as wide as usual begins a new paragraph."""
+_SECTION = re.compile(r"(?:\d{1,2}(?:\.\d{1,2})+\.?|\d{1,2})\s+[^\W\d_]")
 
 
 class PdfExtractor:
@@ -38,42 +56,30 @@ class PdfExtractor:
             pdf = pdfium.PdfDocument(data)
         except pdfium.PdfiumError as error:
             raise _opening_error(error) from error
-        try:
-            return self._read(source, pdf)
-        finally:
-            pdf.close()
+        with pdf:
+            return _read(source, pdf)
 
-    def _read(self, source: Source, pdf: pdfium.PdfDocument) -> Document:
-        pages: list[list[Line]] = []
-        heights: list[float] = []
-        pictures = 0
-        for number in range(len(pdf)):
-            page = pdf[number]
-            text_page = page.get_textpage()
-            pages.append(page_lines(page, text_page))
+
+def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
+    pages: list[list[Line]] = []
+    heights: list[float] = []
+    has_picture = False
+    for page in pdf:
+        with closing(page), closing(page.get_textpage()) as text_page:
+            pages.append(pdf_layout.page_lines(page, text_page))
             heights.append(page.get_height())
-            if not pages[-1]:
-                pictures += _has_picture(page)
-            text_page.close()
-            page.close()
-        if not any(pages):
-            raise _textless_error(pictures)
-        builder = DocumentBuilder(source)
-        _write(builder, _without_running_heads(pages, heights))
-        described = pdf.get_metadata_dict()
-        title = described.get("Title", "").strip()
-        builder.title = title if _is_title(title) else builder.title
-        textless = [str(number) for number, lines in enumerate(pages, 1) if not lines]
-        builder.set_metadata(
-            {
-                "author": described.get("Author", ""),
-                "subject": described.get("Subject", ""),
-                "keywords": described.get("Keywords", ""),
-                "pages": len(pages),
-                "pages_without_text": ", ".join(textless),
-            }
-        )
-        return builder.build()
+            has_picture = has_picture or (not pages[-1] and _has_picture(page))
+    if not any(pages):
+        raise _textless_error(has_picture)
+    builder = DocumentBuilder(source)
+    _write(builder, _without_running_heads(pages, heights))
+    described = pdf.get_metadata_dict()
+    title = described.get("Title", "").strip()
+    builder.title = title if _is_title(title) else builder.title
+    textless = [str(number) for number, lines in enumerate(pages, 1) if not lines]
+    about = {key.lower(): described.get(key) for key in ("Author", "Subject", "Keywords")}
+    builder.set_metadata(**about, pages=len(pages), pages_without_text=", ".join(textless))
+    return builder.build()
 
 
 def _opening_error(error: pdfium.PdfiumError) -> ExtractionError:
@@ -86,8 +92,8 @@ def _opening_error(error: pdfium.PdfiumError) -> ExtractionError:
     )
 
 
-def _textless_error(pictures: int) -> ExtractionError:
-    if pictures:
+def _textless_error(has_picture: bool) -> ExtractionError:
+    if has_picture:
         return ExtractionError("image_only", "its pages are images without text")
     return ExtractionError("empty", "none of its pages has any text; nothing to index")
 
@@ -135,23 +141,178 @@ def _in_margin(line: Line, height: float) -> bool:
 
 
 def _write(builder: DocumentBuilder, pages: Sequence[Sequence[Line]]) -> None:
-    body = body_size(pages)
+    body = _body_size(pages)
     blocks = [
-        [piece for region in reading_order(lines) for piece in region_pieces(region, body)]
+        [
+            piece
+            for region in pdf_layout.reading_order(lines)
+            for piece in _region_pieces(region, body)
+        ]
         for lines in pages
     ]
-    set_levels(blocks)
-    header: list[str] | None = None
+    _set_levels(blocks)
+    header: list[str] = []
     for number, pieces in enumerate(blocks, 1):
+        last_header, header = header, []
         for piece in pieces:
             if piece.kind is not BlockKind.TABLE:
                 builder.add(piece.kind, piece.text, page=number, level=piece.level)
                 continue
-            rows = [line.split("\t") for line in piece.text.split("\n")]
-            if piece is pieces[0] and header and len(header) == piece.columns and rows[0] != header:
+            rows = piece.rows
+            if piece is pieces[0] and len(last_header) == len(rows[0]) and rows[0] != last_header:
                 # The table continues the last page's: repeat its header.
-                rows.insert(0, header)
-            builder.add(BlockKind.TABLE, markdown_table(rows), page=number)
-            header = rows[0] if piece is pieces[-1] else None
-        if not pieces or pieces[-1].kind is not BlockKind.TABLE:
-            header = None
+                rows = [last_header, *rows]
+            builder.add_table(rows, number)
+            if piece is pieces[-1]:
+                header = rows[0]
+
+
+@dataclass(slots=True)
+class _Piece:
+    """A block before it is added to the document: a table has rows, other kinds have a text."""
+
+    kind: BlockKind
+    text: str = ""
+    size: float = 0.0
+    level: int | None = None
+    rows: list[list[str]] = field(default_factory=list)
+
+
+def _body_size(pages: Sequence[Sequence[Line]]) -> float:
+    """Return the font size of most characters, rounded to half a point."""
+    counts: Counter[float] = Counter()
+    for line in chain.from_iterable(pages):
+        counts[round(line.size * 2) / 2] += len(line.text)
+    return counts.most_common(1)[0][0] if counts else 10.0
+
+
+def _region_pieces(lines: Sequence[Line], body: float) -> list[_Piece]:
+    """Return the pieces of one region in order; headings have no level yet."""
+    pieces: list[_Piece] = []
+    group: list[Line] = []
+    right = max((line.x1 for line in lines), default=0.0)
+    usual_step = _usual_step(lines)
+
+    def end_group() -> None:
+        if group:
+            piece = _piece(group, body)
+            if pieces and piece.kind is pieces[-1].kind is BlockKind.LIST:
+                pieces[-1].text += f"\n{piece.text}"
+            else:
+                pieces.append(piece)
+            group.clear()
+
+    for part in pdf_layout.split_tables(lines):
+        if isinstance(part, list):
+            end_group()
+            pieces.append(_Piece(BlockKind.TABLE, rows=part))
+            continue
+        if group and _begins_paragraph(group, part, right, usual_step):
+            end_group()
+        group.append(part)
+    end_group()
+    return pieces
+
+
+def _set_levels(pages: Sequence[Sequence[_Piece]]) -> None:
+    """Set the level of each heading: 1 for the largest font size, at most 6."""
+    headings = [each for each in chain.from_iterable(pages) if each.kind is BlockKind.HEADING]
+    sizes = sorted({round(piece.size) for piece in headings}, reverse=True)
+    for piece in headings:
+        piece.level = min(sizes.index(round(piece.size)) + 1, 6)
+
+
+def _begins_paragraph(group: Sequence[Line], line: Line, right: float, usual_step: float) -> bool:
+    """Return True if a line does not belong to the group of lines above it.
+
+    ``right`` is the right edge of the region, in points; ``usual_step`` is in font sizes.
+    """
+    last = group[-1]
+    if last.text.endswith(SOFT_HYPHEN):
+        return False
+    step = last.y0 - line.y0
+    if abs(step) < 0.5 * last.size:
+        # Parts of one printed line: a number and its heading, or text in another direction.
+        return False
+    if step < 0 or step > _WIDEST_STEP * max(last.size, line.size):
+        return True
+    if abs(line.size - last.size) > 0.12 * max(line.size, last.size):
+        return True
+    is_end, is_lower = last.text.endswith(_SENTENCE_END), line.text[:1].islower()
+    if line.fixed != last.fixed or (line.bold != last.bold and (is_end or not is_lower)):
+        return True
+    if _is_item(line):
+        return True
+    if line.fixed:
+        return False
+    if step > _LOOSE * usual_step * line.size:
+        return True
+    indented = line.x0 > last.x0 + 0.8 * line.size
+    if indented and is_end and not _is_item(group[0]):
+        return True
+    short = last.x1 < right - 6 * last.size
+    return short and is_end and not is_lower
+
+
+def _usual_step(lines: Sequence[Line]) -> float:
+    """Return the median step from line to line inside paragraphs, in font sizes."""
+    steps = [
+        (before.y0 - after.y0) / after.size
+        for before, after in pairwise(lines)
+        if 0.8 < (before.y0 - after.y0) / max(after.size, 0.1) < _WIDEST_STEP
+    ]
+    return median(steps) if steps else _WIDEST_STEP
+
+
+def _is_item(line: Line) -> bool:
+    return bool(_BULLET.match(line.text) or _NUMBERED.match(line.text))
+
+
+def _piece(lines: Sequence[Line], body: float) -> _Piece:
+    """Return the piece of a group of lines; ``body`` is the body's font size."""
+    size = max(line.size for line in lines)
+    if all(line.fixed for line in lines) and (len(lines) > 1 or len(lines[0].text) > 40):
+        return _Piece(BlockKind.CODE, _code(lines), size)
+    text = _join(lines)
+    if _CAPTION.match(text):
+        return _Piece(BlockKind.CAPTION, text, size)
+    short = len(text) <= _LONGEST_HEADING and len(lines) <= 3 and any(c.isalpha() for c in text)
+    bold = all(line.bold for line in lines)
+    one_line = short and len(lines) == 1 and size >= body * 0.95
+    # Larger than the body; or one bold line; or one line with a section number.
+    if (
+        (short and size >= body * _LARGER and not text.endswith((".", ",")))
+        or (one_line and bold and len(text) < 100 and not text.endswith((".", ",", ":", ";")))
+        or (one_line and len(text) < 80 and _SECTION.match(text) and text[-1].isalnum())
+    ):
+        return _Piece(BlockKind.HEADING, text, size)
+    if _BULLET.match(text):
+        return _Piece(BlockKind.LIST, f"- {_BULLET.sub('', text, count=1)}", size)
+    if _NUMBERED.match(text):
+        return _Piece(BlockKind.LIST, text, size)
+    return _Piece(BlockKind.PARAGRAPH, text, size)
+
+
+def _join(lines: Sequence[Line]) -> str:
+    """Join hard-wrapped lines and words that were hyphenated at a line's end."""
+    text = lines[0].text
+    for line in lines[1:]:
+        after = line.text
+        hyphenated = text.endswith("-") and text[-2:-1].islower() and after[:1].islower()
+        if hyphenated or text.endswith(SOFT_HYPHEN):
+            text = text[:-1] + after
+        elif _HAN_OR_KANA.match(text[-1:]) and _HAN_OR_KANA.match(after):
+            text += after
+        else:
+            text = f"{text} {after}"
+    return " ".join(text.removesuffix(SOFT_HYPHEN).split())
+
+
+def _code(lines: Sequence[Line]) -> str:
+    """Return lines of code, indented by their left edges; a hyphen at the end of a line stays."""
+    left = min(line.x0 for line in lines)
+    rows = []
+    for line in lines:
+        width = max((line.x1 - line.x0) / max(len(line.text), 1), 1.0)
+        rows.append(" " * round((line.x0 - left) / width) + line.text.replace(SOFT_HYPHEN, "-"))
+    return "\n".join(rows)

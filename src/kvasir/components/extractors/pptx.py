@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import product
 from typing import Any
 from zipfile import BadZipFile
 
@@ -10,14 +11,13 @@ import pptx
 from pptx.exc import PackageNotFoundError
 
 from kvasir.components.extractors.archive import damaged, open_archive, parse_xml
-from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.document_builder import DocumentBuilder, Grid
 from kvasir.components.extractors.drawing_chart import add_chart
-from kvasir.components.extractors.markdown_table import markdown_table
 from kvasir.core.types import BlockKind, Document, Source
 
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
-_RELATIONSHIP = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
-_DIAGRAM = "http://schemas.openxmlformats.org/drawingml/2006/diagram"
+_DIAGRAM_PARTS = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}relIds"
+_DIAGRAM_DATA = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}dm"
 
 
 class PptxExtractor:
@@ -33,11 +33,10 @@ class PptxExtractor:
         builder = DocumentBuilder(source)
         for number, slide in enumerate(deck.slides, 1):
             _SlideReader(builder, number).read(slide)
-        properties = deck.core_properties
-        title = properties.title or ""
+        title = deck.core_properties.title or ""
         # "PowerPoint Presentation" is the program's default title.
         builder.title = builder.title if title.startswith("PowerPoint") else title or builder.title
-        builder.set_metadata({"author": properties.author or ""})
+        builder.set_metadata(author=deck.core_properties.author)
         return builder.build()
 
 
@@ -53,7 +52,8 @@ class _SlideReader:
         title = slide.shapes.title
         if title is not None and title.has_text_frame:
             self._add(BlockKind.HEADING, _line(title.text_frame.text), level=1)
-        for shape in sorted(slide.shapes, key=_position):
+        # From the top, in EMU, not in drawing order.
+        for shape in sorted(slide.shapes, key=lambda each: (each.top or 0, each.left or 0)):
             if title is None or shape.shape_id != title.shape_id:
                 self._shape(shape)
         if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
@@ -67,7 +67,7 @@ class _SlideReader:
             for inner in shape.shapes:
                 self._shape(inner)
         elif getattr(shape, "has_table", False):
-            self._add(BlockKind.TABLE, markdown_table(_rows(shape.table)))
+            self._builder.add_grid(_grid(shape.table), self._page)
         elif getattr(shape, "has_chart", False):
             add_chart(parse_xml(shape.chart_part.blob), self._builder, self._page)
         elif getattr(shape, "has_text_frame", False):
@@ -87,19 +87,13 @@ class _SlideReader:
 
     def _diagram(self, shape: Any) -> None:
         """Append the texts of a SmartArt diagram, which are in a separate part."""
-        for link in shape.element.iter(f"{{{_DIAGRAM}}}relIds"):
-            key = link.get(f"{_RELATIONSHIP}dm")
-            part = shape.part.rels[key].target_part if key in shape.part.rels else None
-            if part is not None:
-                for paragraph in parse_xml(part.blob).iter(f"{_A}p"):
+        for link in shape.element.iter(_DIAGRAM_PARTS):
+            key = link.get(_DIAGRAM_DATA)
+            if key in shape.part.rels:
+                for paragraph in parse_xml(shape.part.rels[key].target_part.blob).iter(f"{_A}p"):
                     text = "".join(run.text or "" for run in paragraph.iter(f"{_A}t"))
                     self._builder.add_item(text, page=self._page)
                 self._builder.end_block()
-
-
-def _position(shape: Any) -> tuple[int, int]:
-    """Return top and left, in EMU: slides are read from the top, not in drawing order."""
-    return shape.top or 0, shape.left or 0
 
 
 def _line(text: str) -> str:
@@ -110,23 +104,20 @@ def _marker(paragraph: Any, counts: dict[int, int]) -> str:
     """Return the item's marker; empty for a paragraph that is no list item."""
     level = paragraph.level
     properties = paragraph._p.find(f"{_A}pPr")
-    if properties is not None and properties.find(f"{_A}buAutoNum") is not None:
+    bullets = {child.tag for child in properties} if properties is not None else set()
+    if f"{_A}buAutoNum" in bullets:
         counts[level] = counts.get(level, 0) + 1
         return f"{counts[level]}."
-    if properties is not None and properties.find(f"{_A}buNone") is not None:
-        return ""
-    has_bullet = properties is not None and properties.find(f"{_A}buChar") is not None
-    return "-" if has_bullet or level > 0 else ""
+    is_item = f"{_A}buChar" in bullets or level > 0
+    return "-" if is_item and f"{_A}buNone" not in bullets else ""
 
 
-def _rows(table: Any) -> list[list[str]]:
-    """Return the cells; a merged cell is repeated in each cell that it covers."""
-    grid = [[_line(cell.text) for cell in row.cells] for row in table.rows]
-    for y, row in enumerate(table.rows):
-        for x, cell in enumerate(row.cells):
-            if cell.is_merge_origin:
-                for dy in range(cell.span_height):
-                    for dx in range(cell.span_width):
-                        if y + dy < len(grid) and x + dx < len(grid[y + dy]):
-                            grid[y + dy][x + dx] = grid[y][x]
+def _grid(table: Any) -> Grid:
+    """Return the cells by row and column; a merged cell is repeated in each that it covers."""
+    cells = {(y, x): cell for y, row in enumerate(table.rows) for x, cell in enumerate(row.cells)}
+    grid = {place: _line(cell.text) for place, cell in cells.items()}
+    for (y, x), cell in cells.items():
+        if cell.is_merge_origin:
+            area = product(range(y, y + cell.span_height), range(x, x + cell.span_width))
+            grid.update((place, grid[y, x]) for place in area if place in cells)
     return grid

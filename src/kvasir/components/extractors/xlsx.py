@@ -11,19 +11,19 @@ import io
 import itertools
 import posixpath
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import openpyxl
 from lxml import etree
 
 from kvasir.components.extractors.archive import open_archive, parse_xml, read_member
-from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.document_builder import DocumentBuilder, Grid
 from kvasir.components.extractors.drawing_chart import add_chart
-from kvasir.components.extractors.markdown_table import grid_rows, markdown_table
 from kvasir.core.types import BlockKind, Document, Source
 
 _REFERENCE = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+_WORKBOOK = "xl/workbook.xml"
 _MAX_CELLS = 5_000_000
 
 
@@ -36,21 +36,20 @@ class XlsxExtractor:
         workbook = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
         builder = DocumentBuilder(source)
         for number, sheet in enumerate(workbook.worksheets, 1):
-            rows = _cells(sheet)
-            if not rows:
+            cells = _cells(sheet)
+            if not cells:
                 continue
             builder.add(BlockKind.HEADING, sheet.title, page=number, level=2)
-            for island in _islands(rows):
-                builder.add(BlockKind.TABLE, markdown_table(island), page=number)
+            for island in _islands(cells):
+                builder.add_grid(island, number)
             for chart in charts.of_sheet(sheet.title):
                 add_chart(chart, builder, number)
-        properties = workbook.properties
-        builder.title = properties.title or ""
-        builder.set_metadata({"author": properties.creator or ""})
+        builder.title = workbook.properties.title or ""
+        builder.set_metadata(author=workbook.properties.creator)
         return builder.build()
 
 
-def _cells(sheet: Any) -> dict[tuple[int, int], str]:
+def _cells(sheet: Any) -> Grid:
     """Return the sheet's filled cells; a merged cell is repeated in each cell that it covers."""
     # Not iter_rows: one cell in the last corner of a sheet would make it visit billions.
     cells = {
@@ -62,11 +61,8 @@ def _cells(sheet: Any) -> dict[tuple[int, int], str]:
     for area in sheet.merged_cells.ranges:
         value = cells.get((area.min_row, area.min_col))
         room -= area.size["rows"] * area.size["columns"]
-        if value is None or room < 0:
-            continue
-        for row in range(area.min_row, area.max_row + 1):
-            for column in range(area.min_col, area.max_col + 1):
-                cells[row, column] = value
+        if value is not None and room >= 0:
+            cells.update(dict.fromkeys(area.cells, value))
     return {position: text for position, text in cells.items() if text.strip()}
 
 
@@ -79,22 +75,20 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _islands(cells: dict[tuple[int, int], str]) -> Iterator[Sequence[Sequence[str]]]:
-    """Yield the rectangles of cells that touch each other, from the top left."""
-    rest = set(cells)
+def _islands(cells: Grid) -> Iterator[Grid]:
+    """Yield the groups of cells that touch each other, from the top left."""
+    rest = dict(cells)
     for start in sorted(cells):
         if start not in rest:
             continue
-        rest.discard(start)
-        members, queue = [start], [start]
+        island, queue = {start: rest.pop(start)}, [start]
         while queue:
             row, column = queue.pop()
             for near in itertools.product(range(row - 1, row + 2), range(column - 1, column + 2)):
                 if near in rest:
-                    rest.discard(near)
-                    members.append(near)
+                    island[near] = rest.pop(near)
                     queue.append(near)
-        yield grid_rows({member: cells[member] for member in members})
+        yield island
 
 
 class _Charts:
@@ -103,7 +97,12 @@ class _Charts:
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
         self._names = set(archive.namelist())
-        self._sheets = self._sheet_parts()
+        self._sheets: dict[str, str] = {}
+        if _WORKBOOK in self._names:
+            targets = self._relations(_WORKBOOK)
+            for sheet in parse_xml(read_member(archive, _WORKBOOK)).iter("{*}sheet"):
+                if (key := str(sheet.get(_REFERENCE))) in targets:
+                    self._sheets[str(sheet.get("name"))] = targets[key][1]
 
     def of_sheet(self, title: str) -> Iterator[etree._Element]:
         """Yield the roots of the charts on a sheet."""
@@ -111,18 +110,6 @@ class _Charts:
         for drawing in self._related(part, "drawing") if part else ():
             for chart in self._related(drawing, "chart"):
                 yield parse_xml(read_member(self._archive, chart))
-
-    def _sheet_parts(self) -> dict[str, str]:
-        book = "xl/workbook.xml"
-        if book not in self._names:
-            return {}
-        targets = self._relations(book)
-        sheets = parse_xml(read_member(self._archive, book)).iter("{*}sheet")
-        return {
-            str(sheet.get("name")): targets[key][1]
-            for sheet in sheets
-            if (key := str(sheet.get(_REFERENCE))) in targets
-        }
 
     def _related(self, part: str, kind: str) -> list[str]:
         relations = self._relations(part).values()

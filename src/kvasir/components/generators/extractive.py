@@ -17,19 +17,8 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.components.generators.extractive_passages import (
-    Passage,
-    passages,
-    shorten,
-    without_bullet,
-)
-from kvasir.components.generators.extractive_quotes import (
-    in_reading_order,
-    render,
-    with_its_table,
-    with_what_follows,
-    with_what_precedes,
-)
+from kvasir.components.generators import extractive_passages as quoting
+from kvasir.components.generators.extractive_passages import Passage, passages, without_bullet
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import Embedder, TextAnalyzer
 from kvasir.core.scoring import inverse_document_frequency
@@ -58,8 +47,6 @@ _CACHED_SENTENCES = 4096
 
 @dataclass(frozen=True, slots=True)
 class _Overlap:
-    """The terms that a passage shares with the question."""
-
     bm25: float
     shared_terms: int
     is_weak_row: bool  # too few shared terms, its header's included
@@ -80,15 +67,11 @@ class ExtractiveGenerator:
         min_relative_score: float = 0.76,
         read_hits: int = 8,
     ) -> None:
-        """Set how much is quoted.
+        """Set how much is quoted, from the ``read_hits`` best hits.
 
-        Args:
-            embedder: The collection's embedder.
-            analyzer: The collection's analyzer.
-            max_sentences: Most sentences in an answer.
-            max_words: Most words of an answer, unless its first sentence alone is longer.
-            min_relative_score: Share of the best score that a further sentence must reach, 0..1.
-            read_hits: How many of the best hits are read.
+        Embedder and analyzer are the collection's. An answer has at most ``max_words``, unless its
+        first sentence alone is longer; further sentences must reach ``min_relative_score``, a
+        share (0..1) of the best score.
 
         Raises:
             SettingsError: A value is out of range.
@@ -117,8 +100,8 @@ class ExtractiveGenerator:
             return
         overlaps = self._overlaps(prompt.question, found)
         scores = self._scores(prompt.question, hits, found, overlaps)
-        chosen = self._select(found, scores, overlaps, hits)
-        yield from render([self._cut(p, prompt.question) for p in in_reading_order(chosen)])
+        chosen = quoting.in_reading_order(self._select(found, scores, overlaps))
+        yield from quoting.render([self._cut(passage, prompt.question) for passage in chosen])
 
     def _scores(
         self,
@@ -135,29 +118,23 @@ class ExtractiveGenerator:
         best_hit = max(hit.score for hit in hits) or 1.0
         chunk = np.array([hits[p.marker - 1].score / best_hit for p in found])
         length = np.array([p.words for p in found]) / 100.0
-        is_secondary = np.array(
-            [
-                p.quotable and (p.is_secondary or o.only_repeats_question or o.is_weak_row)
-                for p, o in zip(found, overlaps, strict=True)
-            ]
-        )
+        pairs = zip(found, overlaps, strict=True)
+        is_secondary = [
+            p.quotable and (p.is_secondary or o.only_repeats_question or o.is_weak_row)
+            for p, o in pairs
+        ]
         scores = (
             scores
             + CHUNK_WEIGHT * chunk
             + NEIGHBOUR_WEIGHT * _scaled(_neighbours(words, found))
             - COST_OF_100_WORDS * length
-            - SECONDARY_COST * is_secondary
+            - SECONDARY_COST * np.array(is_secondary)
         )
         return _inherit_heading_scores(scores, found)
 
     def _select(
-        self,
-        found: Sequence[Passage],
-        scores: Scores,
-        overlaps: Sequence[_Overlap],
-        hits: Sequence[Hit],
+        self, found: Sequence[Passage], scores: Scores, overlaps: Sequence[_Overlap]
     ) -> list[Passage]:
-        """Return the passages to quote, best first."""
         order = [i for i in np.argsort(-scores, kind="stable").tolist() if found[i].quotable]
         if not order:
             # Only headings and questions were found: quote the best of them.
@@ -173,7 +150,7 @@ class ExtractiveGenerator:
                 continue
             if _is_quoted(found[i], chosen):
                 continue
-            quoted = self._completed(found, i, overlaps[i], hits, self._max_words - words)
+            quoted = _completed(found, i, overlaps[i], self._max_words - words)
             if quoted is None or (chosen and words + quoted.words > self._max_words):
                 continue
             if quoted is not found[i] and _is_quoted(quoted, chosen):
@@ -183,31 +160,11 @@ class ExtractiveGenerator:
         # Every passage may introduce a text that is not there: then quote an introduction.
         return chosen or [found[order[0]]]
 
-    def _completed(
-        self,
-        found: Sequence[Passage],
-        number: int,
-        overlap: _Overlap,
-        hits: Sequence[Hit],
-        budget: int,
-    ) -> Passage | None:
-        """Add the text that a passage needs to be understood; None where it cannot be added."""
-        passage = found[number]
-        if passage.introduces_next:
-            return with_what_follows(found, number, hits, budget)
-        if passage.is_row and not overlap.shared_terms:
-            return with_its_table(found, number, hits, budget)
-        if passage.text[0].islower():
-            return with_what_precedes(found, number, hits, budget)
-        return passage
-
     def _overlaps(self, question: str, found: Sequence[Passage]) -> list[_Overlap]:
         """Compare each passage with the question; IDF is taken over the passages."""
         languages = [passage.language for passage in found]
         wanted = {
-            language: frozenset(
-                self._analyzer.query_terms([question], [language])[0].indices.tolist()
-            )
+            language: {*self._analyzer.query_terms([question], [language])[0].indices.tolist()}
             for language in dict.fromkeys(languages)
         }
         weights = self._term_weights([without_bullet(p.text) for p in found], languages)
@@ -219,25 +176,19 @@ class ExtractiveGenerator:
         counts = Counter(term for terms in shared for term in terms)
         idf = {term: inverse_document_frequency(len(found), n) for term, n in counts.items()}
         overlaps = []
-        for passage, all_terms, common, header in zip(
-            found, weights, shared, in_headers, strict=True
-        ):
+        rows = zip(found, weights, shared, in_headers, strict=True)
+        for passage, all_terms, common, header in rows:
             # The header's terms count for a row that itself shares a term.
             terms = header | common if common else common
-            overlaps.append(
-                _Overlap(
-                    sum(idf.get(term, 0.0) * weight for term, weight in terms.items()),
-                    len(common),
-                    passage.is_row and len(terms) < FEWEST_SHARED_BY_A_ROW,
-                    0 < len(common) == len(all_terms) and not passage.introduces_next,
-                )
-            )
+            bm25 = sum(idf.get(term, 0.0) * weight for term, weight in terms.items())
+            is_weak_row = passage.is_row and len(terms) < FEWEST_SHARED_BY_A_ROW
+            only_repeats = 0 < len(common) == len(all_terms) and not passage.introduces_next
+            overlaps.append(_Overlap(bm25, len(common), is_weak_row, only_repeats))
         return overlaps
 
     def _term_weights(
         self, texts: Sequence[str], languages: Sequence[str]
     ) -> list[dict[int, float]]:
-        """Return the BM25 weight of each term of each text."""
         return [
             dict(zip(v.indices.tolist(), v.values.tolist(), strict=True))
             for v in self._analyzer.document_terms(texts, languages)
@@ -254,14 +205,13 @@ class ExtractiveGenerator:
                 for v in self._analyzer.document_terms(clauses, languages)
             ]
 
-        return shorten(passage, weigh)
+        return quoting.shorten(passage, weigh)
 
     def _meaning_share(self, language: str) -> float:
         known = self._embedder.languages
         return MEANING_SHARE if not known or language in known else FOREIGN_MEANING_SHARE
 
     def _embed(self, texts: Sequence[str]) -> Matrix:
-        """Return the vectors of sentences, cached ones where they are."""
         with self._lock:
             known = {text: self._vectors[text] for text in texts if text in self._vectors}
         new = [text for text in dict.fromkeys(texts) if text not in known]
@@ -277,9 +227,7 @@ class ExtractiveGenerator:
 
 
 def _restrict(
-    weights: Sequence[dict[int, float]],
-    wanted: Mapping[str, Set[int]],
-    languages: Sequence[str],
+    weights: Sequence[dict[int, float]], wanted: Mapping[str, Set[int]], languages: Sequence[str]
 ) -> list[dict[int, float]]:
     """Keep the terms of each text that are wanted in its language."""
     return [
@@ -308,7 +256,6 @@ def _inherit_heading_scores(scores: Scores, found: Sequence[Passage]) -> Scores:
 
 
 def _scaled(values: Scores) -> Scores:
-    """Scale values to 0..1."""
     low, high = float(values.min()), float(values.max())
     return (values - low) / (high - low) if high > low else np.ones_like(values)
 
@@ -321,6 +268,20 @@ def _neighbours(words: Scores, found: Sequence[Passage]) -> Scores:
             result[i] = max(result[i], words[i - 1])
             result[i - 1] = max(result[i - 1], words[i])
     return result
+
+
+def _completed(
+    found: Sequence[Passage], number: int, overlap: _Overlap, budget: int
+) -> Passage | None:
+    """Add the text that a passage needs to be understood; None where it cannot be added."""
+    passage = found[number]
+    if passage.introduces_next:
+        return quoting.with_what_follows(found, number, budget)
+    if passage.is_row and not overlap.shared_terms:
+        return quoting.with_its_table(found, number, budget)
+    if passage.text[0].islower():
+        return quoting.with_what_precedes(found, number, budget)
+    return passage
 
 
 def _is_quoted(passage: Passage, chosen: Sequence[Passage]) -> bool:

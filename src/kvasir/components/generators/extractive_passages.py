@@ -1,9 +1,11 @@
-"""Split chunks into the passages that the extractive generator can quote.
+"""The passages that the extractive generator quotes: split from chunks, completed and rendered.
 
 Headings, separators and questions are not quoted. Captions, code, and short lines that look like
 headings are secondary: they are quoted only when they are clearly the best. Code is not split. A
 sentence of more than 80 words is cut to at most 60, at clause boundaries only, with an ellipsis
-for the omitted clauses.
+for the omitted clauses. A sentence that introduces a list is quoted with the list, a row that needs
+its table with the table. Quotations are exact apart from line breaks inside a sentence; a table row
+is preceded by its header.
 """
 
 from __future__ import annotations
@@ -12,16 +14,20 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import accumulate, chain, pairwise, takewhile
 
 from kvasir.core.text import count_words
-from kvasir.core.types import Hit
+from kvasir.core.types import Chunk, Hit
 from kvasir.language.sentences import sentence_spans, trim
 
 LONGEST_SENTENCE = 80
 """Words above which a sentence is cut to its best clauses."""
 CUT_LENGTH = 60
 """Most words of the clauses that are kept, unless one clause alone is longer."""
+LONGEST_HEADING = 10
+"""Most words of a line that looks like a heading."""
+_GAP = 8
+"""Most characters (white space and a bullet) between neighbouring passages."""
 
 _CLAUSE = re.compile(r"(?<=[,;:—–])\s+|(?<=[，；：、])|\s*\n\s*")
 _SEPARATOR_ROW = re.compile(r"\|?[\s:|-]*-[\s:|-]*")
@@ -42,41 +48,38 @@ _LINK = re.compile(r"\[([^\]]+)\]\s?\([^)\s]*\)")
 _NOT_WORDS = re.compile(r"(?:(?![+#%<>=$£€°]|[-−](?=\d))[\W_])+")
 """Characters that are ignored in comparisons; signs are not, because C++ is not C."""
 
-LONGEST_HEADING = 10
-"""Most words of a line that looks like a heading."""
-
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A sentence, table row, list item or line of a retrieved chunk.
-
-    Attributes:
-        marker: Number of its hit, from 1.
-        document_id: Its document.
-        start: Offset in the document's text; of the chunk, for the heading above it.
-        text: The exact text.
-        language: ISO 639-1 code, or empty.
-        quotable: False for headings, separators and questions.
-        is_secondary: True for captions, code, and short lines that look like headings.
-        header: Header and separator row of a table row, where they are known.
-        keep_line_breaks: Whether its line breaks are kept.
-        duplicate_markers: Numbers of hits in other documents with the same text.
-        words: Its length in words; two characters of Chinese, Japanese or Korean make one.
-        normalized_text: Equal for the same words in an overlapping chunk or a copied document.
-    """
+    """A sentence, table row, list item or line of a retrieved chunk."""
 
     marker: int
-    document_id: str
+    """Number of its hit, from 1."""
+    chunk: Chunk
     start: int
+    """Offset in the document's text; of the chunk, for the heading above it."""
     text: str
-    language: str
     quotable: bool = True
     is_secondary: bool = False
     header: str = ""
+    """Header and separator row of a table row, where they are known."""
     keep_line_breaks: bool = False
     duplicate_markers: tuple[int, ...] = ()
+    """Numbers of hits in other documents with the same text."""
     words: int = field(init=False)
+    """Two characters of Chinese, Japanese or Korean make one."""
     normalized_text: str = field(init=False)
+    """Equal for the same words in an overlapping chunk or a copied document."""
+
+    @property
+    def document_id(self) -> str:
+        """Its document."""
+        return self.chunk.document_id
+
+    @property
+    def language(self) -> str:
+        """ISO 639-1 code, or empty."""
+        return str(self.chunk.metadata.get("language", ""))
 
     @property
     def end(self) -> int:
@@ -110,19 +113,16 @@ class Passage:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "words", count_words(self.text))
-        object.__setattr__(self, "normalized_text", _normalized(self.text))
+        # Words, numbers and signs, without link targets and references.
+        text = _REFERENCE.sub(" ", _LINK.sub(r"\1", without_bullet(self.text)))
+        words = _NOT_WORDS.sub(" ", text.casefold()).split()
+        object.__setattr__(self, "normalized_text", " ".join(words))
 
 
 def without_bullet(text: str) -> str:
     """Remove the bullet of a list item; a number stays, because it may be a date."""
     bullet = _BULLET.match(text)
     return text[bullet.end() :] if bullet else text
-
-
-def _normalized(text: str) -> str:
-    """Return the words, numbers and signs of a text, without link targets and references."""
-    text = _REFERENCE.sub(" ", _LINK.sub(r"\1", without_bullet(text)))
-    return " ".join(_NOT_WORDS.sub(" ", text.casefold()).split())
 
 
 def passages(hits: Sequence[Hit]) -> list[Passage]:
@@ -133,12 +133,11 @@ def passages(hits: Sequence[Hit]) -> list[Passage]:
     return [
         passage
         for marker, hit in enumerate(hits, 1)
-        for passage in _of_chunk(marker, hit, headings[hit.chunk.document_id])
+        for passage in _of_chunk(marker, hit.chunk, headings[hit.chunk.document_id])
     ]
 
 
-def _of_chunk(marker: int, hit: Hit, headings: Set[str]) -> Iterator[Passage]:
-    chunk = hit.chunk
+def _of_chunk(marker: int, chunk: Chunk, headings: Set[str]) -> Iterator[Passage]:
     language = str(chunk.metadata.get("language", ""))
     code = _code_spans(chunk.text)
     sentences = _with_numbers(chunk.text, sentence_spans(chunk.text, language or None))
@@ -147,7 +146,7 @@ def _of_chunk(marker: int, hit: Hit, headings: Set[str]) -> Iterator[Passage]:
     section = chunk.headings[-1] if chunk.headings else ""
     if _QUESTION.search(section):
         # The text under a question answers it, and inherits its score.
-        yield Passage(marker, chunk.document_id, chunk.start, section, language, quotable=False)
+        yield Passage(marker, chunk, chunk.start, section, quotable=False)
     header = ""
     caption = False
     for i, ((start, end), text) in enumerate(zip(spans, texts, strict=True)):
@@ -163,20 +162,17 @@ def _of_chunk(marker: int, hit: Hit, headings: Set[str]) -> Iterator[Passage]:
         is_code = (start, end) in code
         goes_on = i > 0 and "\n\n" not in chunk.text[spans[i - 1][1] : start]
         caption = _CAPTION.match(text) is not None or (caption and goes_on)
+        stands_alone = not is_row and bool(following) and _stands_alone(chunk.text, start, end)
+        is_frame_of_text = is_table_header or heading or _QUESTION.search(text)
+        needs_header = is_row and not is_table_header
         yield Passage(
             marker,
-            chunk.document_id,
+            chunk,
             chunk.start + start,
             text,
-            language,
-            quotable=any(map(str.isalnum, text))
-            and not (is_table_header or heading or _QUESTION.search(text)),
-            is_secondary=is_code
-            or caption
-            or (not is_row and bool(following) and _stands_alone(chunk.text, start, end)),
-            header=(header or _carried_header(section, text))
-            if is_row and not is_table_header
-            else "",
+            quotable=any(map(str.isalnum, text)) and not is_frame_of_text,
+            is_secondary=is_code or caption or stands_alone,
+            header=(header or _carried_header(section, text)) if needs_header else "",
             keep_line_breaks=is_code,
         )
 
@@ -209,11 +205,11 @@ def _kept_whole(
     sentences: Sequence[tuple[int, int]], code: Sequence[tuple[int, int]]
 ) -> list[tuple[int, int]]:
     """Replace the sentences that overlap a span of code by that span."""
-    apart = [
-        (start, end)
-        for start, end in sentences
-        if not any(start < last and first < end for first, last in code)
-    ]
+
+    def is_code(start: int, end: int) -> bool:
+        return any(start < last and first < end for first, last in code)
+
+    apart = [span for span in sentences if not is_code(*span)]
     return sorted([*apart, *(span for span in code if span[0] < span[1])])
 
 
@@ -264,3 +260,133 @@ def shorten(passage: Passage, weigh: Callable[[Sequence[str]], Sequence[float]])
     opening = "" if first == 0 else "… "
     closing = "" if last == len(clauses) else " …"
     return replace(passage, text=f"{opening}{kept}{closing}")
+
+
+def with_what_follows(found: Sequence[Passage], number: int, budget: int) -> Passage | None:
+    """Return a sentence that ends in a colon with the list, table or sentence after it.
+
+    None when nothing follows in its chunk, or more words than the budget allows.
+    """
+    last = lead = found[number]
+    words = lead.words
+    whole = True
+    for following in found[number + 1 :]:
+        if last is lead:
+            continues = following.quotable or following.is_table_header
+        else:
+            continues = _continues_list(last, following)
+        if following.marker != lead.marker or not continues:
+            break
+        if words + following.words > budget:
+            whole = False
+            break
+        last = following
+        words += following.words
+    is_readable = last is not lead and not last.is_table_header and not last.introduces_next
+    return _joined(lead, last, whole=whole) if is_readable and (whole or _is_series(last)) else None
+
+
+def with_its_table(found: Sequence[Passage], number: int, budget: int) -> Passage:
+    """Return a row with the rows of its table that fit, from the first one on."""
+    row = found[number]
+
+    def is_near(other: Passage) -> bool:
+        return other.is_row and other.marker == row.marker
+
+    first = number
+    while first and is_near(found[first - 1]):
+        first -= 1
+    table = list(takewhile(is_near, found[first:]))
+    sizes = accumulate(passage.words for passage in table)
+    kept = table[: max(1, sum(size <= budget for size in sizes))]
+    if first + len(kept) <= number:
+        return row
+    joined = _joined(table[0], kept[-1], whole=len(kept) == len(table))
+    return joined if table[0].is_table_header else replace(joined, header=row.header)
+
+
+def with_what_precedes(found: Sequence[Passage], number: int, budget: int) -> Passage:
+    """Return a sentence that continues after an example or a line of code, with its beginning."""
+    passage = found[number]
+    before = found[number - 1] if number else passage
+    is_before = before.marker == passage.marker and before.start < passage.start
+    if not is_before or not before.quotable or before.words + passage.words > budget:
+        return passage
+    return _joined(before, passage, whole=True)
+
+
+def _continues_list(last: Passage, following: Passage) -> bool:
+    """Return True if a passage continues the list or table of the one before it."""
+    if following.is_row or last.is_row:
+        return following.is_row and last.is_row
+    is_same_paragraph = following.start - last.end < 2
+    if following.is_item:
+        return last.is_item or is_same_paragraph
+    return last.is_item and is_same_paragraph
+
+
+def _is_series(passage: Passage) -> bool:
+    return passage.is_row or passage.is_item
+
+
+def _joined(first: Passage, last: Passage, *, whole: bool) -> Passage:
+    chunk = first.chunk
+    text = chunk.text[first.start - chunk.start : last.end - chunk.start]
+    return replace(
+        first,
+        text=text if whole else f"{text}\n…",
+        quotable=True,
+        keep_line_breaks=_is_series(last) or last.is_code,
+        header="",
+    )
+
+
+def in_reading_order(chosen: Sequence[Passage]) -> list[Passage]:
+    """Order passages, given best first: by document, then best first, neighbours as they stand."""
+    ordered: list[Passage] = []
+    for document in dict.fromkeys(passage.document_id for passage in chosen):
+        runs: list[list[Passage]] = []
+        quoted = [passage for passage in chosen if passage.document_id == document]
+        for passage in sorted(quoted, key=lambda passage: passage.start):
+            if runs and passage.start - runs[-1][-1].end < _GAP:
+                runs[-1].append(passage)
+            else:
+                runs.append([passage])
+        runs.sort(key=lambda run: min(map(chosen.index, run)))
+        ordered += chain.from_iterable(runs)
+    return ordered
+
+
+def render(chosen: Sequence[Passage]) -> Iterator[str]:
+    """Yield the quotations, each with its markers; each document starts a paragraph."""
+    for i, passage in enumerate(chosen):
+        before = chosen[i - 1] if i else None
+        following = chosen[i + 1] if i + 1 < len(chosen) else None
+        same_table = _same_table(passage, before)
+        if before is not None and not same_table:
+            apart = passage.document_id != before.document_id or _is_block(before)
+            yield "\n\n" if apart or _is_block(passage) else " "
+        if passage.header and not same_table:
+            yield passage.header + "\n"
+        in_one_line = without_bullet(" ".join(passage.text.split()))
+        yield passage.text if _is_block(passage) else in_one_line
+        if _same_table(passage, following):
+            yield "\n"
+        else:
+            yield "\n" if _is_block(passage) else " "
+            markers = sorted((passage.marker, *passage.duplicate_markers))
+            yield "".join(f"[{marker}]" for marker in markers)
+
+
+def _same_table(passage: Passage, other: Passage | None) -> bool:
+    return (
+        other is not None
+        and passage.is_row
+        and other.is_row
+        and (passage.marker, passage.header) == (other.marker, other.header)
+    )
+
+
+def _is_block(passage: Passage) -> bool:
+    """Return True if line breaks matter: tables, lists and code."""
+    return passage.is_row or passage.is_code or ("\n" in passage.text and passage.keep_line_breaks)

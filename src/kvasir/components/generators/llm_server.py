@@ -1,4 +1,4 @@
-"""HTTP client for language-model servers: streamed lines, retries, readable errors.
+"""Base of the generators on servers: streamed lines, retries, readable errors.
 
 A request is repeated only until the first line of its answer is yielded. API keys are removed from
 every error message.
@@ -6,11 +6,10 @@ every error message.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
 from functools import cache
+from itertools import chain
 from ssl import SSLContext
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,7 +35,7 @@ _LONGEST_MESSAGE = 300
 
 @cache
 def _certificates() -> SSLContext:
-    """Return the trusted certificate authorities; reading them takes 50 ms."""
+    # Reading the trusted certificate authorities takes 50 ms.
     return httpx.create_ssl_context()
 
 
@@ -45,66 +44,57 @@ def chat_messages(prompt: Prompt) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in prompt.messages]
 
 
-class ChatServer:
-    """A server, identified by its base URL."""
+class ServerGenerator:
+    """A generator with a model on a server, identified by its base URL."""
+
+    component = ""
+    """The generator's name, for errors."""
+    remedy = ""
+    """What to do when the server cannot be reached."""
 
     def __init__(
         self,
-        component: str,
+        model: str,
         base_url: str,
-        remedy: str,
-        *,
-        api_key: str | None = None,
-        timeout: float = 120.0,
-        retries: int = 2,
-        backoff: float = 0.5,
+        api_key: str | None,
+        temperature: float,
+        max_tokens: int,
+        timeout: float,
+        retries: int,
+        backoff: float,
     ) -> None:
-        """Check the options; no connection is made yet.
+        """Check the options of every server; no connection is made yet.
 
-        Args:
-            component: The generator's name, for errors.
-            base_url: Prefix of all paths.
-            remedy: For the error when the server cannot be reached.
-            api_key: Sent as a bearer token.
-            timeout: Longest wait for the next byte, in seconds.
-            retries: Most repetitions of a request.
-            backoff: Seconds before the first repetition; doubled each time.
+        ``base_url`` is the prefix of all paths. ``timeout`` is the longest wait for the next byte
+        and ``backoff`` that before the first of the retries, doubled each time, both in seconds.
 
         Raises:
             SettingsError: A value is unusable.
         """
+        if max_tokens < 1:
+            raise SettingsError(f"max_tokens must be at least 1, not {max_tokens}")
         if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).netloc:
             raise SettingsError(
                 f"generator.base_url must begin with http:// or https://: '{base_url}'"
             )
         if timeout <= 0 or retries < 0 or backoff < 0:
             raise SettingsError("timeout must be above 0, retries and backoff at least 0")
-        self._component = component
-        self._remedy = remedy
+        self.answer_tokens = max_tokens
+        self._model = model
+        self._temperature = temperature
+        self._base_url = base_url.rstrip("/")
         self._key = api_key
+        self._timeout = timeout
         self._retries = retries
         self._backoff = backoff
-        self.base_url = base_url.rstrip("/")
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._timeout = timeout
         self._client = httpx.Client(headers=headers, verify=_certificates())
 
     def close(self) -> None:
         """Close connections."""
         self._client.close()
 
-    def post(self, path: str, body: Mapping[str, Any], operation: str) -> dict[str, Any]:
-        """Post JSON and return the JSON object of the response; errors as in ``lines``."""
-        text = "".join(self.lines(path, body, operation))
-        try:
-            found = json.loads(text)
-        except ValueError as error:
-            raise self.failure(operation, f"no JSON came back: {self._clean(text)}") from error
-        if not isinstance(found, dict):
-            raise self.failure(operation, f"no JSON object came back: {self._clean(text)}")
-        return found
-
-    def lines(
+    def _lines(
         self, path: str, body: Mapping[str, Any], operation: str
     ) -> Generator[str, None, None]:
         """Post JSON and yield the non-empty lines of the response; closing this disconnects.
@@ -115,15 +105,18 @@ class ChatServer:
             SettingsError: The server refuses the key.
             ModelNotFoundError: It does not have the model.
         """
+        url = self._base_url + path
         attempt = 0
         while True:
             begun = False
             try:
-                with self._response(path, body) as response:
+                seconds = limited(self._timeout)
+                limits = httpx.Timeout(seconds, connect=min(_LONGEST_CONNECT, seconds))
+                with self._client.stream("POST", url, json=body, timeout=limits) as response:
                     if response.status_code >= 400:
                         response.read()
                         raise self._refused(response, operation)
-                    for line in _lines(response.iter_bytes()):
+                    for line in _split(response.iter_bytes()):
                         begun = True
                         yield line
                         check(operation)
@@ -137,48 +130,36 @@ class ChatServer:
                 time.sleep(limited(self._wait(error, attempt)))
                 attempt += 1
 
-    def failure(self, operation: str, cause: str, kind: str = "failed") -> ComponentError:
-        """Return an error with the server's URL."""
-        cause = f"{self.base_url}: {self._clean(cause)}"
-        return ComponentError(self._component, operation, cause, kind=kind)
-
-    @contextmanager
-    def _response(self, path: str, body: Mapping[str, Any]) -> Iterator[httpx.Response]:
-        seconds = limited(self._timeout)
-        limits = httpx.Timeout(seconds, connect=min(_LONGEST_CONNECT, seconds))
-        url = self.base_url + path
-        with self._client.stream("POST", url, json=body, timeout=limits) as response:
-            yield response
+    def _failure(self, operation: str, cause: str, kind: str = "failed") -> ComponentError:
+        cause = f"{self._base_url}: {self._clean(cause)}"
+        return ComponentError(self.component, operation, cause, kind=kind)
 
     def _refused(self, response: httpx.Response, operation: str) -> Exception:
         status, message = response.status_code, self._message(response)
         if status in (401, 403):
             return SettingsError(
-                f"{self.base_url} refuses access ({status}): set generator.api_key, "
+                f"{self._base_url} refuses access ({status}): set generator.api_key, "
                 "or KVASIR__GENERATOR__API_KEY, to a key that is valid there"
             )
         if status == 404:
             return ModelNotFoundError(
-                f"{self.base_url} does not know the model or the path ({message}): check "
+                f"{self._base_url} does not know the model or the path ({message}): check "
                 "generator.model and generator.base_url"
             )
         if status in _RETRIED:
             return _BusyError(f"status {status}: {message}", response.headers.get("retry-after"))
-        return self.failure(operation, f"status {status}: {message}")
+        return self._failure(operation, f"status {status}: {message}")
 
     def _unreachable(self, error: Exception, operation: str, begun: bool) -> ComponentError:
         if isinstance(error, _BusyError):
-            return self.failure(operation, str(error), "busy")
+            return self._failure(operation, str(error), "busy")
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return self.failure(operation, f"nothing answers there; {self._remedy}", "unreachable")
+            return self._failure(operation, f"nothing answers there; {self.remedy}", "unreachable")
         if isinstance(error, httpx.TimeoutException):
-            return self.failure(
-                operation,
-                "no answer in time; the model may be loading: ask again or raise timeout",
-                "timeout",
-            )
+            cause = "no answer in time; the model may be loading: ask again or raise timeout"
+            return self._failure(operation, cause, "timeout")
         what = "broke off in the middle of the answer" if begun else "broke off"
-        return self.failure(operation, f"{what} ({error}); look at the server's log")
+        return self._failure(operation, f"{what} ({error}); look at the server's log")
 
     def _wait(self, error: Exception, attempt: int) -> float:
         asked = error.retry_after if isinstance(error, _BusyError) else None
@@ -199,18 +180,13 @@ class ChatServer:
         return " ".join(text.split())[:_LONGEST_MESSAGE]
 
 
-def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
+def _split(pieces: Iterator[bytes]) -> Iterator[str]:
     """Yield non-empty lines; only a newline ends one, because JSON may contain other breaks."""
     rest = b""
-    for piece in pieces:
+    for piece in chain(pieces, (b"\n",)):
         *whole, rest = (rest + piece).split(b"\n")
-        yield from (text for text in map(_decoded, whole) if text)
-    if text := _decoded(rest):
-        yield text
-
-
-def _decoded(line: bytes) -> str:
-    return line.decode("utf-8", errors="replace").strip()
+        decoded = (line.decode("utf-8", errors="replace").strip() for line in whole)
+        yield from filter(None, decoded)
 
 
 class _BusyError(Exception):

@@ -11,15 +11,18 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
-from kvasir.components.generators.llm_server import ChatServer, chat_messages
+from kvasir.components.generators.llm_server import ServerGenerator, chat_messages
 from kvasir.core.errors import SettingsError
 from kvasir.core.types import Prompt
 
 _OPERATION = "answering"
 
 
-class OpenAIGenerator:
+class OpenAIGenerator(ServerGenerator):
     """Generates answers with a model behind ``/v1/chat/completions``."""
+
+    component = "openai"
+    remedy = "start the server, or correct generator.base_url"
 
     def __init__(
         self,
@@ -35,16 +38,9 @@ class OpenAIGenerator:
     ) -> None:
         """Set the server and the model; nothing is sent yet.
 
-        Args:
-            model: The model's name at the server.
-            base_url: The server, such as ``http://localhost:8000/v1``; ``/v1`` may be left out.
-            api_key: Its key, if it asks for one.
-            temperature: 0 for the likeliest words, more for variety.
-            max_tokens: Most tokens of an answer; reserved in the context window.
-            context_window: The model's context length in tokens; None: unlimited.
-            timeout: Longest wait for the next byte, in seconds.
-            retries: Most repetitions of a request before its first words.
-            backoff: Seconds before the first repetition; doubled each time.
+        Options as in ``ServerGenerator``; ``/v1`` may be left out of ``base_url``. An answer has
+        at most ``max_tokens``, which are reserved in the model's context window, unlimited where
+        that is None.
 
         Raises:
             SettingsError: The model or the server is missing, or a value unusable.
@@ -55,21 +51,11 @@ class OpenAIGenerator:
             raise SettingsError(
                 "generator 'openai' needs generator.base_url, such as http://localhost:8000/v1"
             )
-        if max_tokens < 1:
-            raise SettingsError(f"max_tokens must be at least 1, not {max_tokens}")
-        path = urlsplit(base_url).path.strip("/")
-        self._server = ChatServer(
-            "openai",
-            base_url if path else f"{base_url.rstrip('/')}/v1",
-            "start the server, or correct generator.base_url",
-            api_key=api_key,
-            timeout=timeout,
-            retries=retries,
-            backoff=backoff,
+        if not urlsplit(base_url).path.strip("/"):
+            base_url = f"{base_url.rstrip('/')}/v1"
+        super().__init__(
+            model, base_url, api_key, temperature, max_tokens, timeout, retries, backoff
         )
-        self._model = model
-        self._temperature = temperature
-        self.answer_tokens = max_tokens
         self._context_window = context_window
 
     def context_tokens(self) -> int | None:
@@ -77,7 +63,7 @@ class OpenAIGenerator:
         return self._context_window
 
     def generate(self, prompt: Prompt) -> Generator[str, None, None]:
-        """Yield the answer as the server writes it; closing and errors as ``ChatServer.lines``."""
+        """Yield the answer as the server writes it; closing it disconnects."""
         body = {
             "model": self._model,
             "messages": chat_messages(prompt),
@@ -86,7 +72,7 @@ class OpenAIGenerator:
             "stream": True,
         }
         finished = False
-        with closing(self._server.lines("/chat/completions", body, _OPERATION)) as lines:
+        with closing(self._lines("/chat/completions", body, _OPERATION)) as lines:
             for line in lines:
                 if not line.startswith("data:"):
                     continue  # Comments keep the connection alive; event names are redundant.
@@ -98,20 +84,16 @@ class OpenAIGenerator:
                 if text:
                     yield text
         if not finished:
-            raise self._server.failure(_OPERATION, "the answer ended without its end mark")
-
-    def close(self) -> None:
-        """Close connections."""
-        self._server.close()
+            raise self._failure(_OPERATION, "the answer ended without its end mark")
 
     def _read(self, data: str) -> tuple[str, bool]:
         """Return an event's text, and True if it is the last event."""
         try:
             event: dict[str, Any] = json.loads(data)
             if "error" in event:
-                raise self._server.failure(_OPERATION, json.dumps(event["error"]))
+                raise self._failure(_OPERATION, json.dumps(event["error"]))
             choices = event.get("choices") or [{}]
             delta = choices[0].get("delta") or {}
             return delta.get("content") or "", bool(choices[0].get("finish_reason"))
         except (ValueError, AttributeError, LookupError) as error:
-            raise self._server.failure(_OPERATION, f"an event is malformed: {data}") from error
+            raise self._failure(_OPERATION, f"an event is malformed: {data}") from error

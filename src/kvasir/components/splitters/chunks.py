@@ -25,8 +25,8 @@ class ChunkMaker:
 
     def chunk(self, start: int, end: int, headings: Sequence[str] = ()) -> Chunk:
         """Return the chunk of a span of the document's text."""
-        document, text = self.document, self.document.text[start:end]
-        path = tuple(headings)
+        document, path = self.document, tuple(headings)
+        text = document.text[start:end]
         return Chunk(
             id=chunk_id(document.id, passage(path, text), start, end),
             document_id=document.id,

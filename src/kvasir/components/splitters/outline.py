@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -36,43 +36,35 @@ class Joint(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A sentence, table row, list item or line of code.
-
-    Attributes:
-        start: Offset of its first character.
-        end: Offset after its last character.
-        joint: The boundary to the unit before.
-        path: The headings above it, outermost first.
-        leads: Offsets of the headings directly before it; they are the innermost of ``path``.
-        table_header: For a table row below the top rows, the header row.
-        glued: True if it must stay with the unit before.
-    """
+    """A sentence, table row, list item or line of code, from one offset to another."""
 
     start: int
     end: int
     joint: Joint
+    """The boundary to the unit before."""
     path: tuple[str, ...] = ()
+    """The headings above it, outermost first."""
     leads: tuple[int, ...] = ()
+    """Offsets of the headings directly before it; they are the innermost of ``path``."""
     table_header: str | None = None
+    """For a table row below the top rows, the header row."""
     glued: bool = False
+    """True if it must stay with the unit before."""
 
 
 def outline(document: Document, fits: Callable[[tuple[str, ...]], bool]) -> list[Unit]:
     """Return a document's units in order; together they hold all its text but headings.
 
     A heading is in the ``path`` of the units under it. A heading without text under it is a
-    unit, and so are headings that together are too long to be repeated before each chunk.
-
-    Args:
-        document: The document.
-        fits: Returns True if a whole path of headings can be put before a chunk.
+    unit, and so are headings that do not fit before each chunk, by ``fits`` of their whole path.
     """
     language = document.metadata.get("language")
     reader = _Reader(document.text, str(language) if language else None, fits)
     paragraphs = (Block(BlockKind.PARAGRAPH, *span) for span in paragraph_spans(document.text))
     for block in document.blocks or paragraphs:
         reader.read(block)
-    return reader.finish()
+    reader.release(0)
+    return reader.units
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +82,7 @@ class _Reader:
         self._text = text
         self._language = language
         self._fits = fits
-        self._units: list[Unit] = []
+        self.units: list[Unit] = []
         self._path: list[_Heading] = []
         self._waiting: list[_Heading] = []
         self._introduced = False
@@ -101,28 +93,24 @@ class _Reader:
             return
         lines = block.kind in _OF_LINES
         if block.kind is BlockKind.HEADING and end - start <= LONGEST_HEADING:
-            self._heading(_Heading(block.level or 1, self._line(start, end), start, end))
+            text = " ".join(_MARK.sub("", self._text[start:end], count=1).split())
+            self._heading(_Heading(block.level or 1, text, start, end))
         elif block.kind is BlockKind.TABLE:
             self._table(start, end)
         elif block.kind is BlockKind.CODE:
-            spans = [trim(self._text, *match.span()) for match in self._lines(start, end)]
-            self._add(spans, lines=True)
+            self._add(self._lines(start, end), lines=True)
         else:
             spans = sentence_spans(self._text[start:end], self._language)
             self._add([(start + first, start + last) for first, last in spans], lines=lines)
         self._introduced = not lines
 
-    def finish(self) -> list[Unit]:
-        self._release(0)
-        return self._units
-
     def _heading(self, heading: _Heading) -> None:
-        self._release(heading.level)
+        self.release(heading.level)
         self._path = [above for above in self._path if above.level < heading.level]
         self._path.append(heading)
         self._waiting.append(heading)
 
-    def _release(self, level: int) -> None:
+    def release(self, level: int) -> None:
         """Make units of the waiting headings of a level or deeper: they have no text."""
         orphans = [heading for heading in self._waiting if heading.level >= level]
         if not orphans:
@@ -130,32 +118,28 @@ class _Reader:
         self._waiting = [heading for heading in self._waiting if heading.level < level]
         kept = self._path
         self._path = [heading for heading in kept if heading not in orphans]
-        self._add([(heading.start, heading.end) for heading in orphans])
+        self._add([(heading.start, heading.end) for heading in orphans], lines=False)
         self._path = kept
 
     def _table(self, start: int, end: int) -> None:
-        rows = [trim(self._text, *match.span()) for match in self._lines(start, end)]
+        rows = self._lines(start, end)
         top = 2 if len(rows) > 1 and _RULE.fullmatch(self._text[slice(*rows[1])]) else 1
         header = self._text[slice(*rows[0])].strip("| ") if len(rows) > top else None
         self._add(rows, lines=True, header=header, top=top)
 
     def _add(
-        self,
-        spans: list[tuple[int, int]],
-        lines: bool = False,
-        header: str | None = None,
-        top: int = 0,
+        self, spans: list[tuple[int, int]], lines: bool, header: str | None = None, top: int = 0
     ) -> None:
         path = tuple(heading.text for heading in self._path)
         if self._waiting and not self._fits(path):
-            self._release(0)
+            self.release(0)
         for index, (start, end) in enumerate(spans):
             leads: tuple[int, ...] = ()
             if index == 0:
                 leads = tuple(heading.start for heading in self._waiting)
                 self._waiting = []
                 joint = Joint.INTRODUCTION if lines and self._introduced else Joint.BLOCK
-                if leads or not self._units or self._units[-1].path != path:
+                if leads or not self.units or self.units[-1].path != path:
                     joint = Joint.HEADING
             elif "\n" in self._text[spans[index - 1][1] : start]:
                 joint = Joint.ROW if lines else Joint.LINE
@@ -163,10 +147,8 @@ class _Reader:
                 joint = Joint.SENTENCE
             repeated = header if index > top else None
             glued = 0 < index <= top and header is not None
-            self._units.append(Unit(start, end, joint, path, leads, repeated, glued))
+            self.units.append(Unit(start, end, joint, path, leads, repeated, glued))
 
-    def _lines(self, start: int, end: int) -> Iterator[re.Match[str]]:
-        return (match for match in _LINE.finditer(self._text, start, end) if match[0].strip())
-
-    def _line(self, start: int, end: int) -> str:
-        return " ".join(_MARK.sub("", self._text[start:end], count=1).split())
+    def _lines(self, start: int, end: int) -> list[tuple[int, int]]:
+        lines = (match for match in _LINE.finditer(self._text, start, end) if match[0].strip())
+        return [trim(self._text, *match.span()) for match in lines]

@@ -2,17 +2,19 @@
 
 A sentence, table row, list item or line of code is cut only if it alone exceeds the embedder's
 limit. Lengths are the embedder's token counts, with heading path, repeated table header and
-special tokens. ``docs/decisions/0003-splitting.md`` has the measurements behind the defaults.
+special tokens. Among all ways to pack the units, dynamic programming finds the cheapest cuts.
+``docs/decisions/0003-splitting.md`` has the measurements behind the defaults.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise, takewhile
+from math import inf
 
 from kvasir.components.splitters.chunks import ChunkMaker
 from kvasir.components.splitters.outline import Joint, Unit, outline
-from kvasir.components.splitters.packing import Measured, common, pack
 from kvasir.components.splitters.tokens import ASSUMED_LIMIT, EstimatedTokens, LengthBound, cut
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import TokenCounter
@@ -21,8 +23,32 @@ from kvasir.core.types import Chunk, Document
 
 SMALLEST_LIMIT = 32
 
+_CUT = {
+    Joint.NONE: 2.0,
+    Joint.SENTENCE: 2.0,
+    Joint.ROW: 1.0,
+    Joint.LINE: 0.2,
+    Joint.INTRODUCTION: 0.5,
+    Joint.BLOCK: 0.0,
+    Joint.HEADING: 0.0,
+}
+"""Cost of a cut. A chunk twice as long as the target costs 1, one half as long 0.25."""
+
+_CUT_GLUED = 10.0
+_ACROSS_HEADING = 0.5
+
 Preface = tuple[tuple[str, ...], str | None]
 """Heading path and repeated table header."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    unit: Unit
+    tokens: int
+    lead_tokens: int
+    """Of the headings directly before it."""
+    overhead: int
+    """Of the heading path, the repeated table header and the special tokens."""
 
 
 class StructureSplitter:
@@ -35,15 +61,12 @@ class StructureSplitter:
         target_tokens: int = 75,
         overlap_tokens: int = 0,
     ) -> None:
-        """Set the sizes, all in the embedder's tokens.
+        """Set the sizes, all in the embedder's tokens, if it is a ``TokenCounter``.
 
-        Args:
-            embedder: Counts tokens and sets the limit if it is a ``TokenCounter``.
-            max_tokens: Maximum of a chunk; the embedder's own limit applies as well.
-            target_tokens: Desired length; paragraphs up to about twice as long are not cut, and
-                a section of one paragraph within the limit never is.
-            overlap_tokens: Maximum that a chunk repeats of the one before, in whole sentences
-                of the same section.
+        A chunk has at most ``max_tokens``, and at most as many as the embedder reads. Paragraphs up
+        to about twice ``target_tokens`` long are not cut, and a section of one paragraph within the
+        limit never is. A chunk repeats at most ``overlap_tokens`` of the one before, in whole
+        sentences of the same section.
 
         Raises:
             SettingsError: A size is out of range; the message names the option.
@@ -68,13 +91,12 @@ class StructureSplitter:
     def split(self, document: Document) -> list[Chunk]:
         """Return the chunks of a document."""
         units = self._measure(document, outline(document, self._fits))
-        maker = ChunkMaker(document)
-        spans = pack(units, self._target, self._limit)
+        spans = _pack(units, self._target, self._limit)
         if self._overlap:
             spans = self._overlapping(units, spans)
-        return self._fitting(maker, units, spans)
+        return self._fitting(ChunkMaker(document), units, spans)
 
-    def _measure(self, document: Document, units: list[Unit]) -> list[Measured]:
+    def _measure(self, document: Document, units: list[Unit]) -> list[_Measured]:
         """Count each unit's tokens and cut units that are too long."""
         text = document.text
         counts = self._lengths([text[unit.start : unit.end] for unit in units])
@@ -84,29 +106,24 @@ class StructureSplitter:
         }
         lead_texts = sorted({_leads(text, unit) for unit in units})
         leads = dict(zip(lead_texts, self._lengths(lead_texts), strict=True))
-        measured: list[Measured] = []
+        measured: list[_Measured] = []
         for unit, tokens in zip(units, counts, strict=True):
             overhead = overheads[unit.path, unit.table_header]
-            lead_tokens = leads[_leads(text, unit)]
-            room = self._limit - overhead
-            if tokens <= room:
-                measured.append(Measured(unit, tokens, lead_tokens, overhead))
-            else:
-                measured += self._cut(text, unit, lead_tokens, overhead)
+            whole = _Measured(unit, tokens, leads[_leads(text, unit)], overhead)
+            measured += [whole] if tokens <= self._limit - overhead else self._cut(text, whole)
         return measured
 
-    def _cut(self, text: str, unit: Unit, lead_tokens: int, overhead: int) -> list[Measured]:
-        """Cut a unit that is too long."""
-        room = self._limit - overhead + self._special
+    def _cut(self, text: str, whole: _Measured) -> Iterator[_Measured]:
+        unit = whole.unit
+        room = self._limit - whole.overhead + self._special
         spans = cut(text, unit.start, unit.end, room, self._counter)
         lengths = self._lengths([text[start:end] for start, end in spans])
-        pieces: list[Measured] = []
         for (start, end), tokens in zip(spans, lengths, strict=True):
             piece = replace(unit, start=start, end=end)
-            if pieces:
-                piece = replace(piece, joint=Joint.NONE, leads=(), glued=False)
-            pieces.append(Measured(piece, tokens, 0 if pieces else lead_tokens, overhead))
-        return pieces
+            yield replace(whole, unit=piece, tokens=tokens)
+            # Only the first piece has the joint and the headings of the whole unit.
+            unit = replace(unit, joint=Joint.NONE, leads=(), glued=False)
+            whole = replace(whole, lead_tokens=0)
 
     def _fits(self, path: tuple[str, ...]) -> bool:
         """Return True if headings can be put before a chunk without dropping any."""
@@ -118,15 +135,18 @@ class StructureSplitter:
         They get a third of the limit; outer headings are dropped first, then the table header.
         """
         budget = self._limit // 3
-        while (tokens := self._preface_tokens(path, header)) > budget:
+        while True:
+            text = heading_path((*path, header) if header else path)
+            tokens = self._lengths([text])[0] if text else 0
+            if tokens <= budget:
+                return (path, header), tokens
             if path:
                 path = path[1:]
             else:
                 header = None
-        return (path, header), tokens
 
     def _overlapping(
-        self, units: list[Measured], spans: list[tuple[int, int]]
+        self, units: list[_Measured], spans: list[tuple[int, int]]
     ) -> list[tuple[int, int]]:
         """Move starts back over units of the same section while overlap and limit allow."""
         moved = spans[:1]
@@ -146,7 +166,7 @@ class StructureSplitter:
         return moved
 
     def _fitting(
-        self, maker: ChunkMaker, units: list[Measured], spans: list[tuple[int, int]]
+        self, maker: ChunkMaker, units: list[_Measured], spans: list[tuple[int, int]]
     ) -> list[Chunk]:
         """Make the chunks and halve those that are still too long.
 
@@ -169,24 +189,22 @@ class StructureSplitter:
                 fitting += self._halved(maker, units[first])
         return fitting
 
-    def _halved(self, maker: ChunkMaker, measured: Measured) -> list[Chunk]:
+    def _halved(self, maker: ChunkMaker, measured: _Measured) -> list[Chunk]:
         """Cut a unit whose passage is too long again, a tenth shorter each time."""
         text = maker.document.text
         room = self._limit - measured.overhead + self._special
+        unit = measured.unit
         while True:
             room = room * 9 // 10
-            spans = cut(text, measured.unit.start, measured.unit.end, room, self._counter)
-            chunks = [
-                self._chunk(maker, [replace(measured.unit, start=start, end=end)])
-                for start, end in spans
-            ]
+            spans = cut(text, unit.start, unit.end, room, self._counter)
+            chunks = [self._chunk(maker, [replace(unit, start=a, end=b)]) for a, b in spans]
             longest = max(self._counter.count_tokens([chunk.passage for chunk in chunks]))
             if longest <= self._limit or room < SMALLEST_LIMIT // 4:
                 return chunks
 
     def _chunk(self, maker: ChunkMaker, units: list[Unit]) -> Chunk:
         first = units[0]
-        shared = min(common(first.path, unit.path) for unit in units)
+        shared = min(_common(first.path, unit.path) for unit in units)
         own = len(first.path) - shared
         # Headings that not all units share are in the text instead.
         start = first.leads[-own] if own else first.start
@@ -196,12 +214,72 @@ class StructureSplitter:
     def _lengths(self, texts: list[str]) -> list[int]:
         return [count - self._special for count in self._counter.count_tokens(texts)]
 
-    def _preface_tokens(self, path: tuple[str, ...], header: str | None) -> int:
-        """Return the tokens of the headings and table header before a chunk."""
-        text = heading_path((*path, header) if header else path)
-        return self._lengths([text])[0] if text else 0
-
 
 def _leads(text: str, unit: Unit) -> str:
     """Return the headings directly before a unit as they are in the text."""
     return text[unit.leads[0] : unit.start] if unit.leads else ""
+
+
+def _pack(units: Sequence[_Measured], target: int, limit: int) -> list[tuple[int, int]]:
+    """Return the cheapest chunks, each as the index of its first unit and the one after its last.
+
+    A chunk costs the square of its relative distance from the target. A section of a single
+    paragraph, list or table between target and limit costs nothing. Each cut costs by its joint,
+    and each heading inside a chunk costs too. Only a single unit may have more than the limit.
+    """
+    count = len(units)
+    best = [0.0] + [inf] * count
+    before = [0] * (count + 1)
+    for first in range(count):
+        for last, cost in _costs(units, first, target, limit):
+            total = best[first] + cost
+            if total < best[last]:
+                best[last], before[last] = total, first
+    chunks: list[tuple[int, int]] = []
+    end = count
+    while end:
+        chunks.append((before[end], end))
+        end = before[end]
+    return chunks[::-1]
+
+
+def _costs(
+    units: Sequence[_Measured], first: int, target: int, limit: int
+) -> Iterator[tuple[int, float]]:
+    """Yield the possible ends of a chunk that starts at ``first``, each with its cost."""
+    opening = units[first]
+    shared = len(opening.unit.path)
+    tokens = opening.overhead
+    headings, blocks = 0, 1
+    for last in range(first, len(units)):
+        unit = units[last].unit
+        if last > first:
+            tokens += units[last].lead_tokens
+            blocks += unit.joint in (Joint.BLOCK, Joint.INTRODUCTION)
+            if unit.joint is Joint.HEADING:
+                headings += 1
+                shared = min(shared, _common(opening.unit.path, unit.path))
+                # Headings that not all units share must be in the chunk's own text.
+                if len(opening.unit.path) - shared > len(opening.unit.leads):
+                    break
+        tokens += units[last].tokens
+        if tokens > limit and last > first:
+            break
+        following = units[last + 1].unit if last + 1 < len(units) else None
+        whole = (
+            headings == 0
+            and blocks == 1
+            and (first == 0 or opening.unit.joint is Joint.HEADING)
+            and (following is None or following.joint is Joint.HEADING)
+        )
+        cost = 0.0 if whole and tokens >= target else ((tokens - target) / target) ** 2
+        cost += headings * _ACROSS_HEADING
+        if following is not None:
+            cost += _CUT_GLUED if following.glued else _CUT[following.joint]
+        yield last + 1, cost
+
+
+def _common(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return the number of outermost headings that two paths share."""
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -28,24 +28,19 @@ class WindowSplitter:
         split_overlap: int = 0,
         split_threshold: int = 0,
     ) -> None:
-        """Set the windows.
+        """Set the windows, all in the unit ``split_by``.
 
-        Args:
-            split_by: The unit: ``page``, ``passage`` (ends at a blank line), ``sentence``,
-                ``word`` (ends at a space) or ``line``. A separator belongs to the unit
-                before it.
-            split_length: Units in a window.
-            split_overlap: Units that a window shares with the one before it.
-            split_threshold: A last window of fewer units joins the one before it.
+        The unit is ``page``, ``passage`` (ends at a blank line), ``sentence``, ``word`` (ends at a
+        space) or ``line``; a separator belongs to the unit before it. A last window of fewer than
+        ``split_threshold`` units joins the one before it.
 
         Raises:
             SettingsError: A value is out of range; the message names the option.
         """
         if split_by not in _UNITS:
-            known = list(_UNITS)
             raise SettingsError(
-                f"split_by must be one of {', '.join(known)}, not '{split_by}'"
-                + suggestion(str(split_by), known)
+                f"split_by must be one of {', '.join(_UNITS)}, not '{split_by}'"
+                + suggestion(str(split_by), list(_UNITS))
             )
         if split_length < 1:
             raise SettingsError(f"split_length must be at least 1, not {split_length}")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, ClassVar, TypeVar
 
-from kvasir.components.stores.collection_checks import accepted_name, check_maker, check_vectors
-from kvasir.components.stores.hybrid import join_legs, resolved, scores_of
-from kvasir.components.stores.index_cache import IndexCache
-from kvasir.core.errors import ComponentError
+from kvasir.core.errors import ComponentError, ConflictError, WrongEmbedderError
 from kvasir.core.filters import Filter
-from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
+from kvasir.core.protocols import Candidate, TextAnalyzer
 from kvasir.core.types import Chunk, Matrix, SparseVector
 
 T = TypeVar("T")
+Scores = dict[str, float]
+"""The ``dense_score`` of chunks by id."""
 
 
 class ClientStore(ABC):
@@ -46,10 +46,8 @@ class ClientStore(ABC):
         self, vectors: Matrix, top_k: int, filters: Filter | None = None
     ) -> list[list[Candidate]]:
         """Return for each query vector its nearest chunks, best first."""
-        check_vectors(self._title, self.dimension, vectors, len(vectors))
-        if len(vectors) == 0 or top_k < 1:
-            return [[] for _ in vectors]
-        return self._search(vectors, top_k, filters)
+        nearest = self._nearest(vectors, len(vectors), top_k, filters)
+        return [[Candidate(*pair) for pair in near.items()] for near in nearest]
 
     def flush(self) -> None:
         """Do nothing: every acknowledged write is durable."""
@@ -75,9 +73,17 @@ class ClientStore(ABC):
     def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         """Write chunks of different ids with their vectors."""
 
+    def _nearest(
+        self, vectors: Matrix, queries: int, top_k: int, filters: Filter | None
+    ) -> list[Scores]:
+        check_vectors(self._title, self.dimension, vectors, queries)
+        if queries == 0 or top_k < 1:
+            return [{} for _ in range(queries)]
+        return self._search(vectors, top_k, filters)
+
     @abstractmethod
-    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
-        """Search for one query vector or more, and for one result or more of each."""
+    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[Scores]:
+        """Return the nearest chunks of each vector, best first; ``top_k`` is above 0."""
 
     @abstractmethod
     def _drop(self) -> None:
@@ -97,13 +103,7 @@ class ClientStore(ABC):
     def _check_maker(
         self, stored_fingerprint: str, stored_dimension: int, fingerprint: str
     ) -> None:
-        check_maker(
-            self._title,
-            stored_fingerprint=stored_fingerprint,
-            stored_dimension=stored_dimension,
-            fingerprint=fingerprint,
-            dimension=self.dimension,
-        )
+        check_maker(self._title, stored_fingerprint, stored_dimension, fingerprint, self.dimension)
 
     def _check_open(self, doing: str) -> None:
         if self._closed:
@@ -127,6 +127,8 @@ class ClientStore(ABC):
 
 class DatabaseStore(ClientStore):
     """Keeps a collection in a database that has an address or a path."""
+
+    _client: Any
 
     def __init__(
         self,
@@ -160,56 +162,71 @@ class DatabaseStore(ClientStore):
         """
         super().__init__(collection, dimension, analyzer)
         self._name = accepted_name(collection)
-        self._connect(uri, token, username, password)
+        self._connect(uri, token=token, username=username, password=password)
         try:
             self._open_collection(fingerprint)
         except BaseException:
             self.close()
             raise
 
+    def _disconnect(self) -> None:
+        self._client.close()
+
+    def _request(self, doing: str, method: Callable[..., T], *args: Any, **options: Any) -> T:
+        """Call a method of the client that takes the collection's name first; see ``_call``."""
+        return self._call(doing, method, self._name, *args, **options)
+
     @abstractmethod
-    def _connect(
-        self, uri: str, token: str | None, username: str | None, password: str | None
-    ) -> None:
-        """Make the client."""
+    def _connect(self, uri: str, **login: str | None) -> None:
+        """Make the client; ``login`` has the token, username and password, each maybe None."""
 
     @abstractmethod
     def _open_collection(self, fingerprint: str) -> None:
         """Open the collection, and create it where there is none."""
 
 
-class KeywordsInMemory(ClientStore):
-    """Ranks keywords in memory, for databases without a keyword index of their own."""
+def check_vectors(collection: str, dimension: int, vectors: Matrix, rows: int) -> None:
+    """Raise ``WrongEmbedderError`` unless there is a vector [dimension] for each row."""
+    if vectors.shape != (rows, dimension):
+        raise WrongEmbedderError(
+            f"collection '{collection}' holds vectors of dimension {dimension}, not an "
+            f"array {list(vectors.shape)} for {rows}: use the embedder that made the "
+            "collection, or ingest into a new one"
+        )
 
-    _index: IndexCache
 
-    def search_hybrid(
-        self,
-        vectors: Matrix | PendingVectors,
-        queries: Sequence[str],
-        languages: Sequence[str],
-        top_k: int,
-        filters: Filter | None = None,
-    ) -> list[list[Candidate]]:
-        """Return for each query the chunks that either leg finds."""
-        words = self._rank(self._analyzer.query_terms(queries, languages), filters)
-        vectors = resolved(vectors)
-        return [
-            join_legs(scores_of(near), ranking, top_k, partial(self._scores, vector, filters))
-            for near, ranking, vector in zip(
-                self.search(vectors, top_k, filters), words, vectors, strict=True
-            )
-        ]
+def check_maker(
+    collection: str,
+    stored_fingerprint: str,
+    stored_dimension: int,
+    fingerprint: str,
+    dimension: int,
+) -> None:
+    """Raise ``WrongEmbedderError`` if another embedder made a collection.
 
-    def _rank(
-        self, queries: Sequence[SparseVector], filters: Filter | None
-    ) -> list[list[tuple[str, float]]]:
-        """Return chunk ids and BM25 scores; ``_scores`` applies the filter."""
-        index = self._index.current()
-        return [index.rank(query) for query in queries]
+    An empty fingerprint matches any.
+    """
+    if stored_dimension != dimension or (
+        fingerprint and stored_fingerprint and stored_fingerprint != fingerprint
+    ):
+        raise WrongEmbedderError(
+            f"collection '{collection}' was made by another embedder (dimension "
+            f"{stored_dimension}, not {dimension}; fingerprint '{stored_fingerprint}', not "
+            f"'{fingerprint}'): use that embedder, or ingest into a new collection"
+        )
 
-    @abstractmethod
-    def _scores(
-        self, query: Matrix, filters: Filter | None, ids: Sequence[str]
-    ) -> dict[str, float]:
-        """Return the ``dense_score`` of the chunks that exist and pass the filter."""
+
+def not_ours(collection: str) -> ConflictError:
+    """Return the error for a collection that another program made."""
+    return ConflictError(f"collection '{collection}' was not made by Kvasir: name another one")
+
+
+def accepted_name(name: str) -> str:
+    """Return a name of letters, digits and underscores, unchanged if possible.
+
+    Changed names end in a digest of the original, so that no two collections share one.
+    """
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{1,61}[A-Za-z0-9]", name, re.ASCII) and "__" not in name:
+        return name
+    plain = re.sub(r"[^A-Za-z0-9]+", "_", name, flags=re.ASCII).strip("_")[:40] or "collection"
+    return f"c_{plain}__{hashlib.blake2b(name.encode(), digest_size=5).hexdigest()}"

@@ -5,85 +5,90 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from kvasir.components.stores.store_uris import unusable
 from kvasir.core.environment import running_command
-from kvasir.core.errors import StoreLockedError
+from kvasir.core.errors import KvasirError, StoreLockedError
+
+_sharing = threading.Lock()
 
 
-class SharedFolder:
-    """A folder of one process, shared by its objects: the last one to close releases the lock."""
+class FolderLock:
+    """A lock that this process holds until ``close``."""
 
-    _guard = threading.Lock()
-
-    def __init__(self, folder: Path, uri: str, lock_timeout: float = 0.5) -> None:
-        """Lock the folder.
+    def __init__(
+        self,
+        folder: Path,
+        what: str,
+        unusable: Callable[[Path, str], KvasirError],
+        *,
+        prefix: str = "",
+        timeout: float = 0.5,
+        shared: bool = False,
+    ) -> None:
+        """Lock an existing folder.
 
         Args:
-            folder: An existing folder.
-            uri: Its name in the settings, for messages.
-            lock_timeout: Seconds to wait for another process to release it.
+            folder: The folder.
+            what: Its name, for messages.
+            unusable: Makes the error for a folder that cannot be written to, and why.
+            prefix: Of the names of the two files.
+            timeout: Seconds to wait for another process to release it.
+            shared: Objects of this process share the lock: the last one to close releases it.
 
         Raises:
-            SettingsError: It cannot be written to.
-            StoreLockedError: Another process holds it.
+            StoreLockedError: Another process holds it, or this one does and it is not shared.
         """
         real = folder.resolve()  # one lock, whatever path leads to the folder
-        self._owner = real / "kvasir-owner.json"
-        self._held = False
+        self._owner = real / f"{prefix}owner.json"
         # A singleton counts how often this process has taken the lock.
         self._lock = FileLock(
-            real / "kvasir-lock", timeout=lock_timeout, thread_local=False, is_singleton=True
+            real / f"{prefix}lock", timeout=timeout, thread_local=False, is_singleton=shared
         )
+        self._guard = _sharing if shared else threading.Lock()
         with self._guard:
             try:
                 self._lock.acquire()
+                self._write_owner()
                 self._held = True
-                write_owner(self._owner)
             except Timeout:
-                raise StoreLockedError(who_holds(f"the folder {uri}", self._owner)) from None
+                raise StoreLockedError(self._who_holds(what)) from None
             except OSError as error:
-                self._release()
-                raise unusable(folder, error) from error
+                self._lock.release()
+                raise unusable(folder, error.strerror or str(error)) from error
 
     def close(self) -> None:
         """Release the folder; a second call does nothing."""
         with self._guard:
-            self._release()
+            if not self._held:
+                return
+            self._held = False
+            if self._lock.lock_counter == 1:
+                self._owner.unlink(missing_ok=True)
+            self._lock.release()
 
-    def _release(self) -> None:
-        if not self._held:
-            return
-        self._held = False
-        if self._lock.lock_counter == 1:
-            self._owner.unlink(missing_ok=True)
-        self._lock.release()
+    def _write_owner(self) -> None:
+        since = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        owner = {"pid": os.getpid(), "command": running_command(), "since": since}
+        replace_json(self._owner, owner)
 
-
-def write_owner(path: Path) -> None:
-    """Write a note that this process has a folder open."""
-    since = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    replace_json(path, {"pid": os.getpid(), "command": running_command(), "since": since})
-
-
-def who_holds(what: str, owner: Path) -> str:
-    """Return a message that says which process uses ``what``; ``owner`` is the owner's note."""
-    try:
-        known = json.loads(owner.read_text("utf-8"))
-        who = f"process {known['pid']} ({known['command']}), since {known['since']}"
-        if known["pid"] == os.getpid():
-            who = f"this very process, since {known['since']}"
-    except (OSError, ValueError, KeyError):
-        who = "another process"
-    return (
-        f"{what} is in use by {who}; "
-        "wait for it or stop it; a store that is a server serves several (rag.vectordb.type)"
-    )
+    def _who_holds(self, what: str) -> str:
+        try:
+            known = json.loads(self._owner.read_text("utf-8"))
+            who = f"process {known['pid']} ({known['command']}), since {known['since']}"
+            if known["pid"] == os.getpid():
+                who = f"this very process, since {known['since']}"
+        except (OSError, ValueError, KeyError):
+            who = "another process"
+        return (
+            f"{what} is in use by {who}; "
+            "wait for it or stop it; a store that is a server serves several (rag.vectordb.type)"
+        )
 
 
 def replace_json(path: Path, content: dict[str, object]) -> None:

@@ -1,16 +1,73 @@
-"""Common parts of hybrid search: wait for the query vectors, join the two legs."""
+"""Hybrid search: rank the keywords, wait for the query vectors, join the two legs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
+from kvasir.components.stores.database_store import ClientStore, Scores
+from kvasir.components.stores.keyword_index import IndexCache
+from kvasir.core.filters import Filter
 from kvasir.core.protocols import Candidate, PendingVectors
 from kvasir.core.scoring import dense_scores
-from kvasir.core.types import Matrix
+from kvasir.core.types import Matrix, SparseVector
 
 _MOST_AT_ONCE = 2000
+
+Ranking = Sequence[tuple[str, float]]
+"""Chunk ids with BM25 scores, best first."""
+Leg = tuple[Ranking, Callable[[Matrix, list[str]], Scores]]
+"""The ranking for one query, and a function that scores chunks for its vector [dimension]."""
+
+
+class TwoLegs(ClientStore):
+    """Searches keywords and vectors with separate calls."""
+
+    def search_hybrid(
+        self,
+        vectors: Matrix | PendingVectors,
+        queries: Sequence[str],
+        languages: Sequence[str],
+        top_k: int,
+        filters: Filter | None = None,
+    ) -> list[list[Candidate]]:
+        """Return for each query the chunks that either leg finds."""
+        words = self._rank(self._analyzer.query_terms(queries, languages), top_k, filters)
+        vectors = resolved(vectors)
+        nearest = self._nearest(vectors, len(queries), top_k, filters)
+        return [
+            join_legs(near, ranking, top_k, partial(score, vector))
+            for near, (ranking, score), vector in zip(nearest, words, vectors, strict=True)
+        ]
+
+    @abstractmethod
+    def _rank(self, terms: Sequence[SparseVector], top_k: int, filters: Filter | None) -> list[Leg]:
+        """Return the keyword leg for the terms of each query."""
+
+
+class KeywordsInMemory(TwoLegs):
+    """Ranks keywords in memory, for databases without a keyword index of their own."""
+
+    _index: IndexCache
+
+    def _rank(self, terms: Sequence[SparseVector], top_k: int, filters: Filter | None) -> list[Leg]:
+        allowed = self._matching(filters) if filters else None
+        index, score = self._index.current(), partial(self._scores, filters=filters)
+        rankings = [index.rank(query) for query in terms]
+        if allowed is not None:
+            rankings = [[pair for pair in words if pair[0] in allowed] for words in rankings]
+        return [(words, score) for words in rankings]
+
+    def _matching(self, filters: Filter) -> Collection[str] | None:
+        """Return the ids of the chunks that pass a filter; None if ``_scores`` applies it."""
+        return None
+
+    @abstractmethod
+    def _scores(self, query: Matrix, ids: Sequence[str], filters: Filter | None) -> Scores:
+        """Return the ``dense_score`` of the chunks that exist and pass the filter."""
 
 
 def resolved(vectors: Matrix | PendingVectors) -> Matrix:
@@ -18,7 +75,7 @@ def resolved(vectors: Matrix | PendingVectors) -> Matrix:
     return vectors if isinstance(vectors, np.ndarray) else vectors.result()
 
 
-def similarities(query: Matrix, vectors: Mapping[str, Matrix]) -> dict[str, float]:
+def similarities(query: Matrix, vectors: Mapping[str, Matrix]) -> Scores:
     """Return the ``dense_score`` of vectors [dimension], of any length, by chunk id."""
     if not vectors:
         return {}
@@ -28,25 +85,17 @@ def similarities(query: Matrix, vectors: Mapping[str, Matrix]) -> dict[str, floa
     return dict(zip(vectors, scores.tolist(), strict=True))
 
 
-def scores_of(candidates: Sequence[Candidate]) -> dict[str, float]:
-    """Return the ``dense_score`` of candidates by chunk id."""
-    return {candidate.chunk_id: candidate.dense_score for candidate in candidates}
-
-
 def join_legs(
-    dense: dict[str, float],
-    words: Sequence[tuple[str, float]],
-    top_k: int,
-    score: Callable[[list[str]], Mapping[str, float]],
+    dense: Scores, words: Ranking, top_k: int, score: Callable[[list[str]], Scores]
 ) -> list[Candidate]:
     """Join the nearest chunks of one query with the best of its keyword ranking.
 
     Args:
-        dense: The ``dense_score`` of the nearest chunks; those from the ranking are added to it.
-        words: Chunk ids with BM25 scores, best first. It may be longer than ``top_k`` and hold
-            deleted chunks or chunks that the filter excludes.
+        dense: The nearest chunks; those from the ranking are added to it.
+        words: May be longer than ``top_k`` and hold deleted chunks or chunks that the filter
+            excludes.
         top_k: Number of chunks to take from the keyword ranking.
-        score: Returns the ``dense_score`` of given chunks, without the deleted and excluded ones.
+        score: Scores given chunks, without the deleted and excluded ones.
     """
     lexical: dict[str, float] = {}
     size = top_k

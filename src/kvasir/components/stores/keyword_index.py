@@ -1,13 +1,22 @@
-"""A keyword index in memory, for databases that have none: term weights by chunk.
+"""A keyword index in memory, for databases that have none, and a cache of it.
 
 Ranking reads the whole index with numpy: about a millisecond at 20,000 chunks.
+
+A collection may have several writing processes, so every write changes a stamp in the collection
+at its beginning and end. The cached index is current while the collection's stamp is the one from
+loading, or one that this object wrote later. Searches do not wait for writes; they wait for each
+other only while the index is loaded.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +27,11 @@ from kvasir.core.scoring import inverse_document_frequency
 from kvasir.core.types import SparseVector
 
 S = TypeVar("S", bound=np.generic)
+
+_STAMPS = 64
+"""Number of remembered stamps: a slow search may have read an older one."""
+
+Change = tuple[Sequence[str], Iterable[SparseVector] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +68,7 @@ class Postings:
             self._columns = None
 
     def rank(self, query: SparseVector) -> list[tuple[str, float]]:
-        """Return chunk ids and BM25 scores above 0, best first.
-
-        The IDF is that of Lucene's BM25Similarity, never negative.
-        """
+        """Return chunk ids and BM25 scores above 0, best first."""
         with self._lock:
             columns = self._columns or self._group()
         scores = np.zeros(len(columns.ids), dtype=np.float64)
@@ -66,8 +77,7 @@ class Postings:
             if position == len(columns.terms) or columns.terms[position] != term:
                 continue
             chosen = slice(columns.starts[position], columns.starts[position + 1])
-            containing = int(chosen.stop - chosen.start)
-            idf = inverse_document_frequency(len(scores), containing)
+            idf = inverse_document_frequency(len(scores), int(chosen.stop - chosen.start))
             scores[columns.rows[chosen]] += weight * idf * columns.weights[chosen]
         found = np.flatnonzero(scores > 0)
         found = found[np.argsort(-scores[found], kind="stable")]
@@ -96,16 +106,13 @@ class Postings:
         with np.load(path, allow_pickle=False) as file:
             if str(file["stamp"]) != stamp:
                 return None
-            ends, terms, weights = file["ends"], file["terms"], file["weights"]
-            starts = [0, *ends[:-1].tolist()] if len(ends) else []
-            return cls(
-                {
-                    str(chunk_id): SparseVector(terms[start:end], weights[start:end])
-                    for chunk_id, start, end in zip(
-                        file["ids"].tolist(), starts, ends.tolist(), strict=True
-                    )
-                }
-            )
+            ids, ends = file["ids"].tolist(), file["ends"].tolist()
+            terms, weights = file["terms"], file["weights"]
+            vectors = [
+                SparseVector(terms[start:end], weights[start:end])
+                for start, end in pairwise([0, *ends])
+            ]
+            return cls(dict(zip(ids, vectors, strict=True)))
 
     def _group(self) -> _Columns:
         vectors = list(self._vectors.values())
@@ -122,6 +129,128 @@ class Postings:
             weights=_joined([vector.values for vector in vectors], np.float32)[order],
         )
         return self._columns
+
+
+class IndexCache:
+    """The keyword index of one collection; every method may be called from several threads."""
+
+    def __init__(
+        self,
+        read_stamp: Callable[[], str],
+        put_stamp: Callable[[str], None],
+        load: Callable[[str], Postings],
+        count: Callable[[], int] | None = None,
+    ) -> None:
+        """Prepare the cache; the first search loads the index of the collection's stamp.
+
+        ``count`` returns the number of chunks, if that is cheap. It detects a writer that finished
+        between reading and changing the stamp.
+        """
+        self._read_stamp = read_stamp
+        self._put_stamp = put_stamp
+        self._load = load
+        self._count = count
+        self._writing = threading.RLock()
+        self._loading = threading.Lock()
+        self._guard = threading.RLock()  # held for moments, never over a call of the database
+        self._index: Postings | None = None
+        self._stamps: deque[str] = deque(maxlen=_STAMPS)
+        self._pending_changes: list[Change] | None = None
+
+    def start_empty(self) -> None:
+        """Start with an empty index, for an empty collection."""
+        stamp = self._read_stamp()
+        with self._guard:
+            self._index = Postings()
+            self._stamps.append(stamp)
+
+    def current(self) -> Postings:
+        """Return the index, loaded again if it is not current."""
+        index = self._known(self._read_stamp())
+        if index is not None:
+            return index
+        with self._loading:
+            stamp = self._read_stamp()
+            index = self._known(stamp)
+            return self._loaded(stamp) if index is None else index
+
+    @contextmanager
+    def writing(self) -> Iterator[Callable[[Sequence[str], Iterable[SparseVector] | None], None]]:
+        """Announce a write to other processes; one thread writes at a time.
+
+        Call the function that it yields after each step of the write, with the ids of the chunks
+        and their new terms, or None for deleted chunks.
+        """
+        with self._writing:
+            before, started = self._read_stamp(), uuid.uuid4().hex
+            with self._guard:
+                if before not in self._stamps:
+                    self.forget()
+                self._stamps.append(started)
+            try:
+                self._put_stamp(started)
+                yield self._change
+                self._finish(started)
+            except BaseException:
+                self.forget()
+                raise
+
+    def snapshot(self) -> tuple[Postings, str] | None:
+        """Return the index and its stamp after the current write; None if it is not loaded."""
+        with self._writing, self._guard:
+            return None if self._index is None else (self._index, self._stamps[-1])
+
+    def forget(self) -> None:
+        """Drop the index; the next search loads it."""
+        with self._guard:
+            self._index = self._pending_changes = None
+            self._stamps.clear()
+
+    def _finish(self, started: str) -> None:
+        """Announce the end of a write, and keep the index if no other process wrote.
+
+        The database has no compare-and-set: this may overwrite another writer's stamp, which that
+        writer then detects at its own end.
+        """
+        index, final = self._index, uuid.uuid4().hex
+        alone = self._read_stamp() == started
+        whole = index is None or self._count is None or len(index) == self._count()
+        with self._guard:
+            if not (alone and whole):
+                self.forget()
+            self._stamps.append(final)
+        self._put_stamp(final)
+
+    def _known(self, stamp: str) -> Postings | None:
+        with self._guard:
+            return self._index if stamp in self._stamps else None
+
+    def _loaded(self, stamp: str) -> Postings:
+        pending: list[Change] = []
+        with self._guard:
+            if stamp not in self._stamps:
+                self.forget()
+                self._stamps.append(stamp)
+            self._pending_changes = pending
+        try:
+            index = self._load(stamp)
+            with self._guard:
+                for change in pending:
+                    index.change(*change)
+                if self._pending_changes is pending:  # else another process wrote meanwhile
+                    self._index = index
+            return index
+        finally:
+            with self._guard:
+                if self._pending_changes is pending:
+                    self._pending_changes = None
+
+    def _change(self, ids: Sequence[str], terms: Iterable[SparseVector] | None) -> None:
+        with self._guard:
+            if self._index is not None:
+                self._index.change(ids, terms)
+            if self._pending_changes is not None:
+                self._pending_changes.append((ids, terms))
 
 
 def pack(vector: SparseVector) -> bytes:

@@ -20,16 +20,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 from pymilvus import MilvusClient, MilvusException
 
-from kvasir.components.stores.database_store import KeywordsInMemory
-from kvasir.components.stores.hybrid import similarities
-from kvasir.components.stores.index_cache import IndexCache
-from kvasir.components.stores.keyword_index import Postings
-from kvasir.components.stores.milvus import MilvusStore
-from kvasir.components.stores.milvus_rows import filter_expression
+from kvasir.components.stores.database_store import Scores
+from kvasir.components.stores.hybrid import KeywordsInMemory, similarities
+from kvasir.components.stores.keyword_index import IndexCache, Postings
+from kvasir.components.stores.milvus import MilvusStore, filter_expression, vectors_of
 from kvasir.components.stores.store_uris import local_path, make_folder, refuse_credentials
 from kvasir.core.errors import ComponentError, StoreLockedError
 from kvasir.core.filters import Filter
-from kvasir.core.protocols import Candidate
 from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 
 _FLUSH_FROM = 500
@@ -66,24 +63,19 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
         with self._changing:
             super().set_metadata(ids, metadata)
 
-    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
+    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[Scores]:
         self._flush_if_free()
         return super()._search(vectors, top_k, filters)
 
-    def _connect(
-        self, uri: str, token: str | None, username: str | None, password: str | None
-    ) -> None:
-        refuse_credentials(self.name, _INSTEAD, token=token, username=username, password=password)
+    def _connect(self, uri: str, **login: str | None) -> None:
+        refuse_credentials(self.name, _INSTEAD, **login)
         path = local_path(uri, store=self.name, instead=_INSTEAD)
         if path.suffix != ".db":
             path = path / "milvus.db"
         self._index_file = path / f"kvasir-{self._name}.npz"
         self._stamp = ""  # in memory: only this process can write
-        self._index = IndexCache(
-            read_stamp=lambda: self._stamp,
-            put_stamp=partial(setattr, self, "_stamp"),
-            load=self._load_index,
-        )
+        put_stamp = partial(setattr, self, "_stamp")
+        self._index = IndexCache(lambda: self._stamp, put_stamp, self._load_index)
         self._changing = threading.RLock()
         self._changed: Callable[[list[str], list[SparseVector] | None], None] | None = None
         self._unflushed = 0
@@ -112,7 +104,6 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
             super()._drop()
 
     def _before_closing(self) -> None:
-        """Save the keyword index for the next start."""
         with self._changing:
             kept = self._index.snapshot()
             if kept is not None and not self._index_file.exists():
@@ -141,7 +132,7 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
 
     def _flush_from(self, least: int) -> None:
         if self._unflushed >= least:
-            self._call("flushing", self._client.flush, self._name)
+            self._request("flushing", self._client.flush)
             self._unflushed = 0
 
     def _load_index(self, stamp: str) -> Postings:
@@ -160,32 +151,20 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
                 )
         return Postings(vectors)
 
-    def _rank(
-        self, queries: Sequence[SparseVector], filters: Filter | None
-    ) -> list[list[tuple[str, float]]]:
-        pages = self._pages(filter_expression(filters), ["id"], _PAGE) if filters else ()
-        allowed = {row["id"] for rows in pages for row in rows}
-        rankings = super()._rank(queries, filters)
-        if filters is None:
-            return rankings
-        return [[pair for pair in ranking if pair[0] in allowed] for ranking in rankings]
+    def _matching(self, filters: Filter) -> set[str]:
+        pages = self._pages(filter_expression(filters), ["id"], _PAGE)
+        return {row["id"] for rows in pages for row in rows}
 
-    def _scores(
-        self, query: Matrix, filters: Filter | None, ids: Sequence[str]
-    ) -> dict[str, float]:
-        rows = self._rows(ids, ["id", "dense"])  # ``_rank`` has applied the filter
-        found = {row["id"]: np.asarray(row["dense"], dtype=np.float32) for row in rows}
-        return similarities(query, found)
+    def _scores(self, query: Matrix, ids: Sequence[str], filters: Filter | None) -> Scores:
+        return similarities(query, vectors_of(self._rows(ids, ["id", "dense"])))
 
 
 def _is_held(path: Path) -> bool:
     """Return True if a process has a Milvus Lite file open."""
-    lock = FileLock(path / "LOCK")
     try:
-        lock.acquire(blocking=False)
+        with FileLock(path / "LOCK", timeout=0):
+            return False
     except Timeout:
         return True
     except OSError:
         return False
-    lock.release()
-    return False

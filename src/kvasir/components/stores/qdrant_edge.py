@@ -11,50 +11,35 @@ Source: https://qdrant.tech/documentation/edge/ and the package's type stubs, ve
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import cast
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
 import qdrant_edge as edge
 
-from kvasir.components.stores.collection_checks import check_vectors
-from kvasir.components.stores.database_store import ClientStore
-from kvasir.components.stores.hybrid import join_legs, resolved
+from kvasir.components.stores.database_store import Scores
+from kvasir.components.stores.hybrid import Leg, Ranking, TwoLegs
 from kvasir.components.stores.qdrant_edge_folder import INSTEAD, CollectionFolder, drop_collection
 from kvasir.components.stores.qdrant_edge_graph import SEARCH_EF
 from kvasir.components.stores.qdrant_edge_shard import QdrantShard
 from kvasir.components.stores.qdrant_points import (
     BM25,
     DENSE,
-    LAYOUT_VERSION,
     NUMBERS,
     Dialect,
     PointId,
-    chunk_of,
-    has_number,
-    may_index_number,
+    QdrantPoints,
     metadata_payload,
     payload_of,
     point_ids,
-    range_fields,
-    translate,
 )
 from kvasir.components.stores.store_uris import refuse_credentials
 from kvasir.core.batches import batches
 from kvasir.core.filters import Filter
-from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
+from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.run import StopToken
 from kvasir.core.scoring import dense_score
 from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 
-_DIALECT = Dialect(
-    filter=edge.Filter,
-    field=edge.FieldCondition,
-    match=edge.MatchValue,
-    match_any=edge.MatchAny,
-    range=edge.RangeFloat,
-)
 _RESCORED = edge.QuantizationSearchParams(rescore=True, oversampling=2.0)
 _GRAPH = edge.SearchParams(hnsw_ef=SEARCH_EF, quantization=_RESCORED)
 _ALL = edge.SearchParams(exact=True)
@@ -77,11 +62,12 @@ _EARLY_POINTS = 10_000
 _NO_TERMS = edge.SparseVector([], [])
 
 
-class QdrantStore(ClientStore):
+class QdrantStore(QdrantPoints, TwoLegs):
     """Keeps one collection in the folder ``uri/collection``, with vectors and keyword index."""
 
     name = "qdrant"
     _errors = ()  # ``QdrantShard`` converts the engine's errors
+    _dialect = Dialect(edge, edge.RangeFloat)
 
     def __init__(
         self,
@@ -101,7 +87,7 @@ class QdrantStore(ClientStore):
 
         Args:
             uri: Folder of all collections.
-            collection: The collection's name.
+            collection: Any name.
             dimension: Length of its vectors.
             analyzer: Makes the terms of the keyword index.
             fingerprint: Of the embedder; "" accepts any.
@@ -121,34 +107,22 @@ class QdrantStore(ClientStore):
         """
         refuse_credentials("qdrant", INSTEAD, token=token, username=username, password=password)
         super().__init__(collection, dimension, analyzer)
-        self._folder = CollectionFolder(
-            uri,
-            collection,
-            layout=LAYOUT_VERSION,
-            dimension=dimension,
-            fingerprint=fingerprint,
-            lock_timeout=lock_timeout,
-        )
+        self._folder = CollectionFolder(uri, collection, dimension, fingerprint, lock_timeout)
         threads = graph_threads or max(1, (os.cpu_count() or 1) // 2)
         try:
             self._shard = QdrantShard(self._folder, dimension, threads, graph_from)
         except BaseException:
             self._folder.close()
             raise
+        self._indexed = self._shard.indexed
 
     def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         for rows in batches(range(len(chunks)), _WRITE_BATCH):
             batch = [chunks[row] for row in rows]
-            points = [
-                edge.Point(
-                    chunk.id,
-                    {DENSE: vectors[row].tolist(), BM25: _sparse(terms)},
-                    payload_of(chunk),
-                )
-                for row, chunk, terms in zip(rows, batch, self._terms(batch), strict=True)
-            ]
+            parts = zip(batch, vectors[rows], self._terms(batch), strict=True)
+            points = [_point(*part) for part in parts]
             self._index_early(points)
-            ids: list[PointId] = [chunk.id for chunk in batch]
+            ids = [chunk.id for chunk in batch]
             self._shard.write(ids, edge.UpdateOperation.upsert_points(points), vectors=True)
 
     def delete(self, ids: Sequence[str]) -> None:
@@ -158,17 +132,15 @@ class QdrantStore(ClientStore):
                 # The engine counts the terms of deleted points (for the IDF) until it is opened
                 # again, so remove their terms first.
                 empty = [edge.PointVectors(point_id, {BM25: _NO_TERMS}) for point_id in batch]
-                self._shard.write(batch, edge.UpdateOperation.update_vectors(empty), vectors=False)
-                self._shard.write(batch, edge.UpdateOperation.delete_points(batch), vectors=False)
+                self._shard.write(batch, edge.UpdateOperation.update_vectors(empty))
+                self._shard.write(batch, edge.UpdateOperation.delete_points(batch))
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
         """Replace the metadata of chunks without touching text or vectors."""
         payload = metadata_payload(metadata)
         with self._shard.exclusive() as shard:
             for batch in batches(_known(shard, ids), _WRITE_BATCH):
-                self._shard.write(
-                    batch, edge.UpdateOperation.set_payload(batch, payload), vectors=False
-                )
+                self._shard.write(batch, edge.UpdateOperation.set_payload(batch, payload))
 
     def optimize(self, *, wait: bool = False, stop: StopToken | None = None) -> None:
         """Start building the search graph if it is due; searches and writes go on meanwhile.
@@ -189,12 +161,8 @@ class QdrantStore(ClientStore):
         """Write everything to the disk, so that it survives a power cut."""
         self._shard.flush()
 
-    def drop(self) -> None:
-        """Delete the collection with everything in it, and close the store."""
-        self.close()  # the files cannot be deleted while they are open
-        self._drop()
-
     def _drop(self) -> None:
+        self.close()  # the files cannot be deleted while they are open
         drop_collection(str(self._folder.path.parent), self._title)
 
     def _disconnect(self) -> None:
@@ -207,93 +175,43 @@ class QdrantStore(ClientStore):
         with self._shard.reading() as shard:
             return int(shard.count(edge.CountRequest(exact=True, filter=condition)))
 
-    def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
-        """Return chunks and their vectors [dimension], in the order of the ids."""
+    def _retrieve(self, ids: Sequence[str], *, vectors: bool) -> list[edge.Record]:
         with self._shard.reading() as shard:
-            records = shard.retrieve(point_ids(ids), True, [DENSE])
-        return [_pair(record) for record in records]
+            return shard.retrieve(point_ids(ids), True, [DENSE] if vectors else False)
 
-    def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
-        """Return chunks in the order of the ids; unknown ids are left out."""
+    def _scroll(
+        self, condition: edge.Filter | None, limit: int, offset: Any
+    ) -> tuple[list[edge.Record], Any]:
+        request = edge.ScrollRequest(
+            offset=offset, limit=limit, filter=condition, with_payload=True, with_vector=[DENSE]
+        )
         with self._shard.reading() as shard:
-            records = shard.retrieve(point_ids(ids), True, False)
-        return [chunk_of(str(record.id), record.payload or {}) for record in records]
+            return shard.scroll(request)
 
-    def scroll(
-        self, filters: Filter | None = None, batch_size: int = 1000
-    ) -> Iterator[list[tuple[Chunk, Matrix]]]:
-        """Yield every chunk with its vector [dimension], in batches, in the order of ids."""
-        condition = self._condition(filters)
-        offset = None
-        while True:
-            request = edge.ScrollRequest(
-                offset=offset,
-                limit=batch_size,
-                filter=condition,
-                with_payload=True,
-                with_vector=[DENSE],
-            )
-            with self._shard.reading() as shard:
-                records, offset = shard.scroll(request)
-            if records:
-                yield [_pair(record) for record in records]
-            if offset is None:
-                return
-
-    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
+    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[Scores]:
         condition = self._condition(filters)
         params = self._params(condition)
-        return [
-            [Candidate(*pair) for pair in self._near(vector, top_k, condition, params).items()]
-            for vector in vectors
-        ]
+        return [self._near(vector, top_k, condition, params) for vector in vectors]
 
-    def search_hybrid(
-        self,
-        vectors: Matrix | PendingVectors,
-        queries: Sequence[str],
-        languages: Sequence[str],
-        top_k: int,
-        filters: Filter | None = None,
-    ) -> list[list[Candidate]]:
-        """Return for each query the chunks that either leg finds."""
+    def _rank(self, terms: Sequence[SparseVector], top_k: int, filters: Filter | None) -> list[Leg]:
         condition = self._condition(filters)
-        words = [
-            self._words(terms, top_k, condition)
-            for terms in self._analyzer.query_terms(queries, languages)
-        ]
-        vectors = resolved(vectors)
-        check_vectors(self._title, self.dimension, vectors, len(queries))
-        params = self._params(condition)
-        return [
-            join_legs(
-                self._near(vector, top_k, condition, params),
-                ranking,
-                top_k,
-                partial(self._scores, vector),
-            )
-            for vector, ranking in zip(vectors, words, strict=True)
-        ]
+        return [(self._words(query, top_k, condition), self._scores) for query in terms]
 
     def _near(
         self, vector: Matrix, top_k: int, condition: edge.Filter | None, params: edge.SearchParams
-    ) -> dict[str, float]:
-        points = self._query(vector.tolist(), DENSE, top_k, condition, params)
+    ) -> Scores:
+        points = self._query(vector.tolist(), DENSE, top_k, filter=condition, params=params)
         return {str(point.id): dense_score(point.score) for point in points}
 
-    def _words(
-        self, terms: SparseVector, top_k: int, condition: edge.Filter | None
-    ) -> list[tuple[str, float]]:
-        if not len(terms.indices):
+    def _words(self, terms: SparseVector, top_k: int, condition: edge.Filter | None) -> Ranking:
+        if top_k < 1 or not len(terms.indices):
             return []
-        points = self._query(_sparse(terms), BM25, top_k, condition, None)
+        points = self._query(_sparse(terms), BM25, top_k, filter=condition)
         return [(str(point.id), point.score) for point in points if point.score > 0]
 
-    def _scores(self, vector: Matrix, ids: Sequence[str]) -> dict[str, float]:
-        """Return the ``dense_score`` of given chunks for one query vector [dimension]."""
+    def _scores(self, vector: Matrix, ids: list[str]) -> Scores:
         condition = edge.Filter(must=[edge.HasIdCondition(set(point_ids(ids)))])
-        found = self._query(vector.tolist(), DENSE, len(ids), condition, _ALL)
-        return {str(point.id): dense_score(point.score) for point in found}
+        return self._near(vector, len(ids), condition, _ALL)
 
     def _params(self, condition: edge.Filter | None) -> edge.SearchParams:
         """Choose the search by the engine's estimate of the number of filtered chunks."""
@@ -307,61 +225,37 @@ class QdrantStore(ClientStore):
         return _ALL if left <= _SCAN_FILTERED else _ACORN
 
     def _query(
-        self,
-        vector: list[float] | edge.SparseVector,
-        using: str,
-        top_k: int,
-        condition: edge.Filter | None,
-        params: edge.SearchParams | None,
+        self, vector: list[float] | edge.SparseVector, using: str, top_k: int, **options: Any
     ) -> list[edge.ScoredPoint]:
-        if top_k < 1:
-            return []
+        nearest = edge.Query.Nearest(vector, using)
         request = edge.QueryRequest(
-            limit=top_k,
-            query=edge.Query.Nearest(vector, using),
-            filter=condition,
-            params=params,
-            with_payload=False,
-            with_vector=False,
+            limit=top_k, query=nearest, with_payload=False, with_vector=False, **options
         )
         with self._shard.reading() as shard:
             return shard.query(request)
 
-    def _condition(self, filters: Filter | None) -> edge.Filter | None:
-        if filters is None:
-            return None
-        for field in range_fields(filters) - self._shard.indexed:
-            if may_index_number(self._shard.indexed) and self._has_number(field):
-                self._shard.ensure_number_index(field)
-        condition: edge.Filter = translate(filters, _DIALECT)
-        return condition
-
-    def _has_number(self, field: str) -> bool:
-        one = edge.ScrollRequest(limit=1, filter=has_number(field, _DIALECT), with_payload=False)
-        with self._shard.reading() as shard:
-            records, _ = shard.scroll(one)
-        return bool(records)
+    def _index_number(self, path: str) -> None:
+        self._shard.ensure_number_index(path)
 
     def _index_early(self, points: Sequence[edge.Point]) -> None:
         """Index number fields while that is cheap: later it takes a second for 100,000."""
         fields = {
             f"{NUMBERS}.{name}" for point in points for name in (point.payload or {})[NUMBERS]
         }
-        if fields <= self._shard.indexed or self._shard.points() > _EARLY_POINTS:
+        if fields <= self._indexed or self._shard.points() > _EARLY_POINTS:
             return
-        room = _EARLY_INDEXES - sum(f.startswith(NUMBERS) for f in self._shard.indexed)
-        for field in sorted(fields - self._shard.indexed)[: max(0, room)]:
-            self._shard.ensure_number_index(field)
+        room = max(0, _EARLY_INDEXES - self._number_indexes())
+        for field in sorted(fields - self._indexed)[:room]:
+            self._index_number(field)
+
+
+def _point(chunk: Chunk, vector: Matrix, terms: SparseVector) -> edge.Point:
+    vectors = {DENSE: vector.tolist(), BM25: _sparse(terms)}
+    return edge.Point(chunk.id, vectors, payload_of(chunk))
 
 
 def _sparse(terms: SparseVector) -> edge.SparseVector:
     return edge.SparseVector(terms.indices.tolist(), terms.values.tolist())
-
-
-def _pair(record: edge.Record) -> tuple[Chunk, Matrix]:
-    vectors = cast("dict[str, list[float]]", record.vector)
-    chunk = chunk_of(str(record.id), record.payload or {})
-    return chunk, np.asarray(vectors[DENSE], dtype=np.float32)
 
 
 def _known(shard: edge.EdgeShard, ids: Sequence[str]) -> list[PointId]:

@@ -16,14 +16,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from filelock import FileLock, Timeout
-
-from kvasir.components.stores.collection_checks import check_maker
-from kvasir.components.stores.folder_lock import replace_json, who_holds, write_owner
+from kvasir.components.stores.database_store import check_maker
+from kvasir.components.stores.folder_lock import FolderLock, replace_json
+from kvasir.components.stores.qdrant_points import LAYOUT_VERSION
 from kvasir.components.stores.store_uris import local_path, make_folder
 from kvasir.core.errors import (
     CollectionNotFoundError,
@@ -31,7 +31,6 @@ from kvasir.core.errors import (
     IncompatibleVersionError,
     RequestError,
     StorageError,
-    StoreLockedError,
 )
 
 INSTEAD = "set rag.vectordb.type to 'qdrant-server'"
@@ -46,24 +45,11 @@ class CollectionFolder:
     """One collection on disk, locked by this object until ``close``."""
 
     def __init__(
-        self,
-        uri: str,
-        collection: str,
-        *,
-        layout: int,
-        dimension: int,
-        fingerprint: str,
-        lock_timeout: float = 0.5,
+        self, uri: str, collection: str, dimension: int, fingerprint: str, lock_timeout: float
     ) -> None:
         """Lock the collection, and check its record; a new one is written by ``make_current``.
 
-        Args:
-            uri: Folder of all collections; created if needed.
-            collection: The collection's name, any text.
-            layout: Version of the data layout that the caller reads and writes.
-            dimension: Length of its vectors.
-            fingerprint: Of the embedder; "" accepts any.
-            lock_timeout: Seconds to wait for another process to release it.
+        ``uri`` is the folder of all collections, created if needed; see ``QdrantStore``.
 
         Raises:
             SettingsError: ``uri`` is an address, or no folder can be there.
@@ -75,24 +61,15 @@ class CollectionFolder:
         """
         self.path = folder_of(uri, collection)
         self.name = collection
-        self._owner = self.path / "owner.json"
         make_folder(self.path)
-        self._lock = FileLock(self.path / "lock", timeout=lock_timeout, thread_local=False)
+        what = f"collection '{collection}' in {uri}"
+        self._lock = FolderLock(self.path, what, unwritable, timeout=lock_timeout)
         try:
-            self._lock.acquire()
-            write_owner(self._owner)
-        except Timeout:
-            raise StoreLockedError(
-                who_holds(f"collection '{collection}' in {uri}", self._owner)
-            ) from None
-        except OSError as error:
-            self._lock.release()
-            raise unwritable(self.path, error.strerror or str(error)) from error
-        try:
-            self._record = self._check(layout, dimension, fingerprint)
-            self._remove_leftovers()
+            self._record = self._check(dimension, fingerprint)
+            for leftover in set(self.path.glob(_DATA + "*")) - {self.data}:
+                shutil.rmtree(leftover, ignore_errors=True)
         except BaseException:
-            self.close()
+            self._lock.close()
             raise
 
     @property
@@ -115,40 +92,27 @@ class CollectionFolder:
     @property
     def notes(self) -> dict[str, int]:
         """The numbers kept with the current data folder."""
-        notes = self._record.get("notes")
-        known = notes.items() if isinstance(notes, dict) else ()
-        return {name: number for name, number in known if isinstance(number, int)}
+        notes = self._record.get("notes", {})
+        return {name: number for name, number in notes.items() if isinstance(number, int)}
 
     def close(self) -> None:
         """Release the collection; a second call does nothing."""
-        if self._lock.is_locked:
-            self._owner.unlink(missing_ok=True)
-            self._lock.release()
+        self._lock.close()
 
-    def _check(self, layout: int, dimension: int, fingerprint: str) -> dict[str, object]:
+    def _check(self, dimension: int, fingerprint: str) -> dict[str, Any]:
         path = self.path / _RECORD
         if not path.exists():
-            return {"layout": layout, "dimension": dimension, "fingerprint": fingerprint}
+            return {"layout": LAYOUT_VERSION, "dimension": dimension, "fingerprint": fingerprint}
         record = _read_record(path)
-        if record["layout"] != layout:
+        if record["layout"] != LAYOUT_VERSION:
             raise IncompatibleVersionError(
                 f"collection '{self.name}' has layout {record['layout']} and this version of "
-                f"Kvasir reads layout {layout}",
+                f"Kvasir reads layout {LAYOUT_VERSION}",
                 str(self.path),
             )
-        check_maker(
-            self.name,
-            stored_fingerprint=record["fingerprint"],
-            stored_dimension=record["dimension"],
-            fingerprint=fingerprint,
-            dimension=dimension,
-        )
-        return {**record, "fingerprint": record["fingerprint"] or fingerprint}
-
-    def _remove_leftovers(self) -> None:
-        for path in self.path.glob(_DATA + "*"):
-            if path != self.data:
-                shutil.rmtree(path, ignore_errors=True)
+        stored_fingerprint = record["fingerprint"]
+        check_maker(self.name, stored_fingerprint, record["dimension"], fingerprint, dimension)
+        return {**record, "fingerprint": stored_fingerprint or fingerprint}
 
 
 def folder_of(uri: str, collection: str) -> Path:
@@ -182,16 +146,11 @@ def drop_collection(uri: str, collection: str) -> None:
     path = folder_of(uri, collection)
     if not (path / _RECORD).exists():
         raise CollectionNotFoundError(collection, list_collections(uri))
-    lock = FileLock(path / "lock", timeout=0.5)
-    try:
-        with lock:
-            # Without its record the rest is an unfinished collection, whatever happens next.
-            (path / _RECORD).unlink()
-            for data in path.glob(_DATA + "*"):
-                shutil.rmtree(data, ignore_errors=True)
-    except Timeout:
-        what = f"collection '{collection}' in {uri}"
-        raise StoreLockedError(who_holds(what, path / "owner.json")) from None
+    with closing(FolderLock(path, f"collection '{collection}' in {uri}", unwritable)):
+        # Without its record the rest is an unfinished collection, whatever happens next.
+        (path / _RECORD).unlink()
+        for data in path.glob(_DATA + "*"):
+            shutil.rmtree(data, ignore_errors=True)
     shutil.rmtree(path, ignore_errors=True)
 
 

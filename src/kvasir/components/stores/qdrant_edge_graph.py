@@ -18,7 +18,7 @@ from typing import Self
 import qdrant_edge as edge
 
 from kvasir.components.stores.qdrant_points import BM25, DENSE
-from kvasir.core.child_process import arguments, environment, module_command
+from kvasir.core.environment import arguments, environment, module_command
 
 GRAPH_M = 16
 """Edges of a node. Measured with the next two: docs/decisions/0007."""

@@ -26,6 +26,7 @@ from kvasir.components.stores.qdrant_edge_graph import (
     edge_config,
 )
 from kvasir.components.stores.qdrant_points import KEYWORD_FIELDS, PointId
+from kvasir.core.batches import batches
 from kvasir.core.errors import ComponentError, KvasirError, StoreLockedError
 from kvasir.core.run import StopToken
 
@@ -48,7 +49,7 @@ _FORBIDDEN = ("Permission denied", "Read-only file system")
 
 
 class _OpenShard:
-    """A shard, its folder and the number of its readers; it is closed after the last one."""
+    """A shard, its folder and the number of its readers."""
 
     def __init__(self, shard: edge.EdgeShard, data: Path) -> None:
         self.shard = shard
@@ -84,13 +85,9 @@ class QdrantShard:
     """The engine's files of one collection, opened."""
 
     def __init__(self, folder: CollectionFolder, dimension: int, threads: int, due: int) -> None:
-        """Open the current data of a collection's folder, or create it.
+        """Open the current data of a locked folder, or create it.
 
-        Args:
-            folder: The collection's folder, locked by this process.
-            dimension: Length of the dense vectors.
-            threads: Threads that build the graph.
-            due: Points without a graph at which one is due.
+        ``threads`` build the graph, which is due when ``due`` points are not in it.
 
         Raises:
             ComponentError: The files cannot be opened.
@@ -121,12 +118,11 @@ class QdrantShard:
 
     def _open(self) -> _OpenShard:
         data = self._folder.data
-        try:
-            return self._create() if data is None else _load(data)
-        except Exception as error:
-            raise self._unopened(data, error) from error
-        except BaseException as error:
-            raise self._panic("opening", error) from error
+        with self._calling("opening"):
+            try:
+                return self._create() if data is None else _load(data)
+            except Exception as error:
+                raise self._unopened(data, error) from error
 
     @contextmanager
     def _calling(self, operation: str) -> Iterator[None]:
@@ -138,25 +134,18 @@ class QdrantShard:
         except Exception as error:
             raise ComponentError("qdrant", operation, error) from error
         except BaseException as error:
-            raise self._panic(operation, error) from error
-
-    def _panic(self, operation: str, error: BaseException) -> BaseException:
-        """Return ``DamagedError`` for a panic of the engine, and other errors unchanged.
-
-        A panic is not an ``Exception``, and its class cannot be imported.
-        """
-        if type(error).__name__ != "PanicException":
-            return error
-        return damaged(operation, f"{error}; its files are damaged", self._folder.path)
+            # A panic of the engine is not an ``Exception``, and its class cannot be imported.
+            if type(error).__name__ != "PanicException":
+                raise
+            what = f"{error}; its files are damaged"
+            raise damaged(operation, what, self._folder.path) from error
 
     def _create(self) -> _OpenShard:
         data = self._folder.new_data()
         data.mkdir()
         shard = edge.EdgeShard.create(str(data), edge_config(self._dimension, self._threads))
         for field in KEYWORD_FIELDS:
-            shard.update(
-                edge.UpdateOperation.create_field_index(field, edge.PayloadSchemaType.Keyword)
-            )
+            _index(shard, field, edge.PayloadSchemaType.Keyword)
         shard.flush()
         self._folder.make_current(data)
         return _OpenShard(shard, data)
@@ -193,25 +182,21 @@ class QdrantShard:
                 self._reading.notify_all()
 
     def write(
-        self, ids: Sequence[PointId], operation: edge.UpdateOperation, *, vectors: bool
+        self, ids: Sequence[PointId], operation: edge.UpdateOperation, *, vectors: bool = False
     ) -> None:
         """Apply an operation to points; after that it survives the end of the process.
 
-        Args:
-            ids: The points that it may change.
-            operation: The operation.
-            vectors: True if the points get vectors, which are not in the graph at first.
+        With ``vectors`` the points get vectors, which are not in the graph at first.
         """
         with self.exclusive() as shard:
             if self._touched is not None:
                 self._touched.update(str(point_id) for point_id in ids)
-            with self._calling("writing"):
-                shard.update(operation)
-                self._unflushed += len(ids)
-                self._without_graph += len(ids) if vectors else 0
-                if self._unflushed >= _FLUSH_EVERY:
-                    shard.flush()
-                    self._unflushed = 0
+            shard.update(operation)
+            self._unflushed += len(ids)
+            self._without_graph += len(ids) if vectors else 0
+            if self._unflushed >= _FLUSH_EVERY:
+                shard.flush()
+                self._unflushed = 0
 
     def flush(self) -> None:
         """Write everything to the disk."""
@@ -228,11 +213,10 @@ class QdrantShard:
 
     def ensure_number_index(self, field: str) -> None:
         """Create an index for ranges over a payload field, if there is none."""
-        if field in self.indexed:
-            return
         with self.exclusive() as shard:
-            self._index_number(shard, field)
-            self.indexed.add(field)
+            if field not in self.indexed:
+                _index(shard, field, edge.PayloadSchemaType.Float)
+                self.indexed.add(field)
 
     def points(self) -> int:
         """Return the approximate number of points; an exact count takes 7 ms for 100,000."""
@@ -340,7 +324,7 @@ class QdrantShard:
         with self._writing:
             self._carry(self._touched, new.shard)
             for field in self.indexed - set(new.shard.info().payload_schema):
-                self._index_number(new.shard, field)
+                _index(new.shard, field, edge.PayloadSchemaType.Float)
             new.shard.flush()
             self._without_graph -= before
             old = self._opened()
@@ -352,20 +336,16 @@ class QdrantShard:
 
     def _carry(self, ids: Collection[str], target: edge.EdgeShard) -> None:
         """Copy the current state of points from the shard in use."""
-        todo: list[PointId] = [*ids]
-        for start in range(0, len(todo), _CARRY_BATCH):
-            batch = todo[start : start + _CARRY_BATCH]
+        todo: list[PointId] = list(ids)
+        for batch in batches(todo, _CARRY_BATCH):
             with self.reading() as source:
                 found = source.retrieve(batch, True, True)
-            points = [
-                edge.Point(record.id, record.vector or {}, record.payload) for record in found
-            ]
+            points = [edge.Point(each.id, each.vector or {}, each.payload) for each in found]
             if points:
                 target.update(edge.UpdateOperation.upsert_points(points))
-            gone = {*batch} - {str(record.id) for record in found}
-            if gone:
+            if gone := {*batch} - {str(record.id) for record in found}:
                 target.update(edge.UpdateOperation.delete_points(list(gone)))
 
-    @staticmethod
-    def _index_number(shard: edge.EdgeShard, field: str) -> None:
-        shard.update(edge.UpdateOperation.create_field_index(field, edge.PayloadSchemaType.Float))
+
+def _index(shard: edge.EdgeShard, field: str, kind: edge.PayloadSchemaType) -> None:
+    shard.update(edge.UpdateOperation.create_field_index(field, kind))

@@ -8,7 +8,7 @@ The embedded engine and a Qdrant server use the same points. A point has
   equality is fast for every field, text, numbers and truth values stay apart (the engine takes
   ``True`` for 1), and field names are not part of a JSON path;
 - ``numbers``: the numeric entries again, for ranges. The first range over a field creates its
-  index, if a chunk has the field and fewer than ``MAX_NUMBER_INDEXES`` fields have one. The engine
+  index, if a chunk has the field and fewer than ``_MAX_NUMBER_INDEXES`` fields have one. The engine
   scans the others.
 """
 
@@ -20,13 +20,17 @@ import math
 import re
 import sys
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, ClassVar, TypeGuard
 
+import numpy as np
+
+from kvasir.components.stores.database_store import ClientStore
+from kvasir.core.errors import ComponentError
 from kvasir.core.filters import Comparison, Filter, Logical
-from kvasir.core.types import Chunk, Metadata, MetadataValue
+from kvasir.core.types import Chunk, Matrix, Metadata, MetadataValue
 from kvasir.core.wire import from_json, to_json
 
 LAYOUT_VERSION = 1
@@ -41,7 +45,7 @@ NUMBERS = "numbers"
 KEYWORD_FIELDS = (DOCUMENT_ID, TAGS)
 """Payload fields that every collection has a keyword index on."""
 
-MAX_NUMBER_INDEXES = 32
+_MAX_NUMBER_INDEXES = 32
 """Most number fields with an index: each costs memory, and a second at 100,000 chunks."""
 
 CHUNK_FIELDS = [DOCUMENT_ID, "text", "start", "end", "page", "headings", "metadata", "exact"]
@@ -50,19 +54,78 @@ CHUNK_FIELDS = [DOCUMENT_ID, "text", "start", "end", "page", "headings", "metada
 _OWN = [name for name in CHUNK_FIELDS if name not in ("metadata", "exact")]
 _MAX_TAG = 200
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RANGES = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 _NO_TAG = "="
 """A tag that no entry has: other tags have a type letter."""
 
 
-@dataclass(frozen=True, slots=True)
 class Dialect:
     """The condition classes of one client library; their keywords are the same in all."""
 
-    filter: Callable[..., Any]
-    field: Callable[..., Any]
-    match: Callable[..., Any]
-    match_any: Callable[..., Any]
-    range: Callable[..., Any]
+    def __init__(self, library: Any, range_class: Callable[..., Any]) -> None:
+        self.filter, self.field = library.Filter, library.FieldCondition
+        self.match, self.match_any = library.MatchValue, library.MatchAny
+        self.range = range_class
+
+
+class QdrantPoints(ClientStore):
+    """Reads and filters the points of a collection."""
+
+    _dialect: ClassVar[Dialect]
+    _indexed: set[str]
+    """The payload fields with an index."""
+
+    def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
+        """Return chunks and their vectors [dimension]; unknown ids are left out."""
+        return [self._pair(record) for record in self._retrieve(ids, vectors=True)]
+
+    def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
+        """Return chunks without their vectors; unknown ids are left out."""
+        found = self._retrieve(ids, vectors=False)
+        return [chunk_of(str(record.id), record.payload or {}) for record in found]
+
+    def scroll(
+        self, filters: Filter | None = None, batch_size: int = 1000
+    ) -> Iterator[list[tuple[Chunk, Matrix]]]:
+        """Yield every chunk with its vector [dimension], in batches, in the order of ids."""
+        condition, offset = self._condition(filters), None
+        while True:
+            records, offset = self._scroll(condition, batch_size, offset)
+            if records:
+                yield [self._pair(record) for record in records]
+            if offset is None:
+                return
+
+    def _pair(self, record: Any) -> tuple[Chunk, Matrix]:
+        if not isinstance(record.vector, dict):
+            raise ComponentError(self.name, "reading", f"chunk {record.id} has no vector")
+        chunk = chunk_of(str(record.id), record.payload or {})
+        return chunk, np.asarray(record.vector[DENSE], dtype=np.float32)
+
+    def _condition(self, filters: Filter | None) -> Any:
+        if filters is None:
+            return None
+        for path in _range_paths(filters) - self._indexed:
+            anything = self._dialect.range(gte=-sys.float_info.max)
+            number = self._dialect.filter(must=[self._dialect.field(key=path, range=anything)])
+            if self._number_indexes() < _MAX_NUMBER_INDEXES and self._scroll(number, 1, None)[0]:
+                self._index_number(path)
+        return translate(filters, self._dialect)
+
+    def _number_indexes(self) -> int:
+        return sum(path.startswith(f"{NUMBERS}.") for path in list(self._indexed))
+
+    @abstractmethod
+    def _retrieve(self, ids: Sequence[str], *, vectors: bool) -> Iterable[Any]:
+        """Return records, with the dense vector or without."""
+
+    @abstractmethod
+    def _scroll(self, condition: Any, limit: int, offset: Any) -> tuple[Sequence[Any], Any]:
+        """Return records with their dense vectors, and the next offset or None."""
+
+    @abstractmethod
+    def _index_number(self, path: str) -> None:
+        """Create an index for ranges over a payload field."""
 
 
 def payload_of(chunk: Chunk) -> dict[str, Any]:
@@ -102,24 +165,11 @@ def tag(field: str, value: MetadataValue) -> str:
     return f"{field[:40]}=h:{digest}".replace("\0", "")
 
 
-def range_fields(condition: Filter | None) -> set[str]:
+def _range_paths(condition: Filter) -> set[str]:
     """Return the payload paths of a filter's ranges, which need a float index."""
     if isinstance(condition, Logical):
-        return set().union(*(range_fields(item) for item in condition.conditions))
-    if condition is None or condition.operator not in (">", ">=", "<", "<="):
-        return set()
-    return {_number_path(condition.field)}
-
-
-def has_number(path: str, dialect: Dialect) -> Any:
-    """Return the condition that a chunk has a number at a path of ``range_fields``."""
-    anything = dialect.range(gte=-sys.float_info.max)
-    return dialect.filter(must=[dialect.field(key=path, range=anything)])
-
-
-def may_index_number(indexed: Collection[str]) -> bool:
-    """Return True if one more number field may get an index."""
-    return sum(path.startswith(f"{NUMBERS}.") for path in indexed) < MAX_NUMBER_INDEXES
+        return set().union(*map(_range_paths, condition.conditions))
+    return {_number_path(condition.field)} if condition.operator in _RANGES else set()
 
 
 def translate(condition: Filter, dialect: Dialect) -> Any:
@@ -139,7 +189,7 @@ def translate(condition: Filter, dialect: Dialect) -> Any:
 
 def _comparison(condition: Comparison, dialect: Dialect) -> Any:
     field, operator, value = condition.field, condition.operator, condition.value
-    if operator in (">", ">=", "<", "<="):
+    if operator in _RANGES:
         return _range(field, operator, value, dialect)
     values = value if isinstance(value, tuple) else (value,)
     found = _any_of(field, [item for item in values if item == item], dialect)
@@ -169,7 +219,7 @@ def _range(field: str, operator: str, value: object, dialect: Dialect) -> Any:
         number = float(value)
     except OverflowError:
         number = math.copysign(math.inf, value)
-    keyword = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}[operator]
+    keyword = _RANGES[operator]
     if math.isinf(number):
         if (number > 0) == (operator in (">", ">=")):
             return _nothing(dialect)

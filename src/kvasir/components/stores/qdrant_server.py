@@ -5,16 +5,15 @@ Source: https://qdrant.tech/documentation, qdrant-client 1.20.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import httpx
-import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
-from kvasir.components.stores.collection_checks import check_vectors, not_ours
-from kvasir.components.stores.database_store import DatabaseStore
+from kvasir.components.stores.database_store import DatabaseStore, Scores, check_vectors, not_ours
 from kvasir.components.stores.hybrid import join_legs, resolved
 from kvasir.components.stores.qdrant_points import (
     BM25,
@@ -23,103 +22,56 @@ from kvasir.components.stores.qdrant_points import (
     KEYWORD_FIELDS,
     LAYOUT_VERSION,
     Dialect,
-    chunk_of,
-    has_number,
-    may_index_number,
+    QdrantPoints,
     metadata_payload,
     payload_of,
     point_ids,
-    range_fields,
-    translate,
 )
 from kvasir.components.stores.store_uris import server_address
 from kvasir.core.batches import batches, sized_batches
-from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.core.errors import SettingsError
 from kvasir.core.filters import Filter
 from kvasir.core.protocols import Candidate, PendingVectors
 from kvasir.core.scoring import dense_score
 from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
 
-_DIALECT = Dialect(
-    filter=models.Filter,
-    field=models.FieldCondition,
-    match=models.MatchValue,
-    match_any=models.MatchAny,
-    range=models.Range,
-)
 _BATCH_ROWS = 256
 _BATCH_CHARACTERS = 4_000_000
 _QUERIES = 64
 """Parts of one request; a hybrid query has three."""
-_SECONDS = 60
+_CLIENT_OPTIONS = {"timeout": 60, "check_compatibility": False}
 _EXAMPLE = "http://localhost:6333"
 
 
-class QdrantServerStore(DatabaseStore):
+class QdrantServerStore(QdrantPoints, DatabaseStore):
     """Keeps a collection on a Qdrant server."""
 
     name = "qdrant-server"
     _errors = (ApiException, httpx.HTTPError, OSError)
+    _dialect = Dialect(models, models.Range)
     _client: QdrantClient
 
     def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        points = (
-            (_point(chunk, vector, sparse), len(chunk.text))
-            for chunk, vector, sparse in zip(chunks, vectors, self._terms(chunks), strict=True)
-        )
-        for batch in sized_batches(points, _BATCH_ROWS, _BATCH_CHARACTERS):
-            self._call("writing", self._client.upsert, self._name, batch, wait=True)
+        parts = zip(chunks, vectors, self._terms(chunks), strict=True)
+        measured = ((_point(*part), len(part[0].text)) for part in parts)
+        for batch in sized_batches(measured, _BATCH_ROWS, _BATCH_CHARACTERS):
+            self._request("writing", self._client.upsert, batch, wait=True)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete chunks by id; unknown ids are no error."""
         for batch in batches(point_ids(ids), 1000):
-            chosen = models.PointIdsList(points=batch)
-            self._call("deleting", self._client.delete, self._name, chosen, wait=True)
+            self._request("deleting", self._client.delete, batch, wait=True)
 
     def count(self, filters: Filter | None = None) -> int:
         """Return how many chunks there are."""
         condition = self._condition(filters)
-        counted = self._call("counting", self._client.count, self._name, condition, exact=True)
+        counted = self._request("counting", self._client.count, condition, exact=True)
         return int(counted.count)
 
-    def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
-        """Return chunks and their vectors [dimension]; unknown ids are left out."""
-        found = self._retrieve(ids, with_payload=CHUNK_FIELDS, with_vectors=[DENSE])
-        return [_pair(record) for record in found]
-
-    def scroll(
-        self, filters: Filter | None = None, batch_size: int = 1000
-    ) -> Iterator[list[tuple[Chunk, Matrix]]]:
-        """Yield every chunk with its vector [dimension], in batches."""
+    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[Scores]:
         condition = self._condition(filters)
-        offset = None
-        while True:
-            records, offset = self._call(
-                "reading",
-                self._client.scroll,
-                self._name,
-                condition,
-                limit=batch_size,
-                offset=offset,
-                with_payload=CHUNK_FIELDS,
-                with_vectors=[DENSE],
-            )
-            if records:
-                yield [_pair(record) for record in records]
-            if offset is None:
-                return
-
-    def fetch_chunks(self, ids: Sequence[str]) -> list[Chunk]:
-        """Return chunks without their vectors; unknown ids are left out."""
-        return [
-            chunk_of(str(record.id), record.payload or {})
-            for record in self._retrieve(ids, with_payload=CHUNK_FIELDS, with_vectors=False)
-        ]
-
-    def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[list[Candidate]]:
-        condition = self._condition(filters)
-        requests = [_nearest(v.tolist(), DENSE, top_k, condition) for v in vectors]
-        return [_candidates(_near(points)) for points in self._query(requests)]
+        requests = [_nearest(v.tolist(), DENSE, top_k, filter=condition) for v in vectors]
+        return [_scores(points) for points in self._query(requests)]
 
     def search_hybrid(
         self,
@@ -141,76 +93,54 @@ class QdrantServerStore(DatabaseStore):
         condition = self._condition(filters)
         requests: list[models.QueryRequest] = []
         for vector, sparse in zip(vectors, terms, strict=True):
-            requests.append(_nearest(vector.tolist(), DENSE, top_k, condition))
+            dense = vector.tolist()
+            requests.append(_nearest(dense, DENSE, top_k, filter=condition))
             if len(sparse.indices):
-                words = _nearest(_sparse(sparse), BM25, top_k, condition)
-                again = models.Prefetch(
-                    query=words.query, using=BM25, filter=condition, limit=top_k
-                )
-                requests += [words, _nearest(vector.tolist(), DENSE, top_k, None, again)]
+                query = _sparse(sparse)
+                words = models.Prefetch(query=query, using=BM25, filter=condition, limit=top_k)
+                requests.append(_nearest(query, BM25, top_k, filter=condition))
+                requests.append(_nearest(dense, DENSE, top_k, prefetch=words))
         answers = iter(self._query(requests))
-        return [
-            _joined(next(answers), next(answers), next(answers), top_k)
-            if len(sparse.indices)
-            else _candidates(_near(next(answers)))
-            for sparse in terms
-        ]
+        sizes = [3 if len(sparse.indices) else 1 for sparse in terms]
+        return [_joined(top_k, *islice(answers, size)) for size in sizes]
 
     def set_metadata(self, ids: Sequence[str], metadata: Metadata) -> None:
         """Replace the metadata of chunks without touching text or vectors."""
-        known = [
-            record.id for record in self._retrieve(ids, with_payload=False, with_vectors=False)
-        ]
+        payload = metadata_payload(metadata)
+        known = [record.id for record in self._records(ids, with_payload=False)]
         for batch in batches(known, 1000):
-            self._call(
-                "writing",
-                self._client.set_payload,
-                self._name,
-                metadata_payload(metadata),
-                batch,
-                wait=True,
-            )
+            self._request("writing", self._client.set_payload, payload, batch, wait=True)
 
-    def _connect(
-        self, uri: str, token: str | None, username: str | None, password: str | None
-    ) -> None:
-        if username or password:
+    def _connect(self, uri: str, **login: str | None) -> None:
+        if login["username"] or login["password"]:
             raise SettingsError(
                 "Qdrant knows no user names: put its API key in rag.vectordb.token, and leave "
                 "username and password empty"
             )
         address = server_address(uri, store=self.name, example=_EXAMPLE, embedded="qdrant")
-        self._client = self._call(f"connecting to {uri}", self._make_client, address, token)
-
-    def _make_client(self, address: str, token: str | None) -> QdrantClient:
-        return QdrantClient(url=address, api_key=token, timeout=_SECONDS, check_compatibility=False)
-
-    def _disconnect(self) -> None:
-        self._client.close()
+        options = {"url": address, "api_key": login["token"], **_CLIENT_OPTIONS}
+        self._client = self._call(f"connecting to {uri}", QdrantClient, **options)
 
     def _drop(self) -> None:
-        self._call("deleting the collection", self._client.delete_collection, self._name)
+        self._request("deleting the collection", self._client.delete_collection)
 
     def _open_collection(self, fingerprint: str) -> None:
-        if not self._call("opening", self._client.collection_exists, self._name):
+        if not self._request("opening", self._client.collection_exists):
             self._create_collection(fingerprint)
-        info = self._call("opening", self._client.get_collection, self._name)
+        info = self._request("opening", self._client.get_collection)
         dense = info.config.params.vectors
         about = info.config.metadata or {}
         if not isinstance(dense, dict) or DENSE not in dense:
             raise not_ours(self._title)
-        stored_fingerprint = str(about.get("fingerprint", ""))
-        self._check_maker(stored_fingerprint, int(dense[DENSE].size), fingerprint)
+        self._check_maker(str(about.get("fingerprint", "")), int(dense[DENSE].size), fingerprint)
         self._indexed = set(info.payload_schema or {})
 
     def _create_collection(self, fingerprint: str) -> None:
-        self._call(
+        dense = models.VectorParams(size=self.dimension, distance=models.Distance.COSINE)
+        self._request(
             "creating a collection",
             self._client.create_collection,
-            self._name,
-            vectors_config={
-                DENSE: models.VectorParams(size=self.dimension, distance=models.Distance.COSINE)
-            },
+            vectors_config={DENSE: dense},
             sparse_vectors_config={BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)},
             metadata={"layout": LAYOUT_VERSION, "fingerprint": fingerprint},
         )
@@ -218,89 +148,54 @@ class QdrantServerStore(DatabaseStore):
             self._index(field, models.PayloadSchemaType.KEYWORD)
 
     def _index(self, field: str, kind: models.PayloadSchemaType) -> None:
-        self._call(
-            "indexing", self._client.create_payload_index, self._name, field, kind, wait=True
-        )
+        self._request("indexing", self._client.create_payload_index, field, kind, wait=True)
 
-    def _condition(self, filters: Filter | None) -> models.Filter | None:
-        if filters is None:
-            return None
-        for field in range_fields(filters) - self._indexed:
-            if may_index_number(self._indexed) and self._has_number(field):
-                self._index(field, models.PayloadSchemaType.FLOAT)
-                self._indexed.add(field)
-        condition: models.Filter = translate(filters, _DIALECT)
-        return condition
+    def _index_number(self, path: str) -> None:
+        self._index(path, models.PayloadSchemaType.FLOAT)
+        self._indexed.add(path)
 
-    def _has_number(self, field: str) -> bool:
-        records, _ = self._call(
-            "reading",
-            self._client.scroll,
-            self._name,
-            has_number(field, _DIALECT),
-            limit=1,
-            with_payload=False,
-        )
-        return bool(records)
+    def _scroll(
+        self, condition: models.Filter | None, limit: int, offset: Any
+    ) -> tuple[list[models.Record], Any]:
+        scroll, whole = self._client.scroll, {"with_payload": CHUNK_FIELDS, "with_vectors": [DENSE]}
+        return self._request("reading", scroll, condition, limit=limit, offset=offset, **whole)
 
     def _query(self, requests: Sequence[models.QueryRequest]) -> list[list[models.ScoredPoint]]:
         return [
             answer.points
             for batch in batches(requests, _QUERIES)
-            for answer in self._call(
-                "searching", self._client.query_batch_points, self._name, batch
-            )
+            for answer in self._request("searching", self._client.query_batch_points, batch)
         ]
 
-    def _retrieve(self, ids: Sequence[str], **options: Any) -> Iterator[models.Record]:
+    def _retrieve(self, ids: Sequence[str], *, vectors: bool) -> Iterator[models.Record]:
+        wanted = [DENSE] if vectors else False
+        return self._records(ids, with_payload=CHUNK_FIELDS, with_vectors=wanted)
+
+    def _records(self, ids: Sequence[str], **options: Any) -> Iterator[models.Record]:
         for batch in batches(point_ids(ids), 1000):
-            yield from self._call("reading", self._client.retrieve, self._name, batch, **options)
+            yield from self._request("reading", self._client.retrieve, batch, **options)
 
 
-def _nearest(
-    query: Any,
-    using: str,
-    top_k: int,
-    condition: models.Filter | None,
-    among: models.Prefetch | None = None,
-) -> models.QueryRequest:
-    """Return the request for the best ids, optionally among those of another query."""
+def _nearest(query: Any, using: str, top_k: int, **options: Any) -> models.QueryRequest:
+    """Return the request for the best ids, with a ``filter`` or among those of a ``prefetch``."""
     return models.QueryRequest(
-        query=query,
-        using=using,
-        filter=condition,
-        limit=top_k,
-        prefetch=among,
-        with_payload=False,
-        with_vector=False,
+        query=query, using=using, limit=top_k, with_payload=False, with_vector=False, **options
     )
 
 
-def _near(points: Sequence[models.ScoredPoint]) -> dict[str, float]:
+def _scores(points: Iterable[models.ScoredPoint]) -> Scores:
     return {str(point.id): dense_score(float(point.score)) for point in points}
 
 
-def _candidates(near: dict[str, float]) -> list[Candidate]:
-    return [Candidate(*pair) for pair in near.items()]
-
-
 def _joined(
-    near: Sequence[models.ScoredPoint],
-    words: Sequence[models.ScoredPoint],
-    again: Sequence[models.ScoredPoint],
     top_k: int,
+    near: Sequence[models.ScoredPoint],
+    words: Sequence[models.ScoredPoint] = (),
+    again: Sequence[models.ScoredPoint] = (),
 ) -> list[Candidate]:
     ranking = [(str(point.id), float(point.score)) for point in words if point.score > 0]
-    scores = _near(again)
-    return join_legs(_near(near), ranking, top_k, lambda ids: scores)
-
-
-def _pair(record: models.Record) -> tuple[Chunk, Matrix]:
-    vectors = record.vector
-    if not isinstance(vectors, dict):
-        raise ComponentError("qdrant-server", "reading", f"chunk {record.id} has no vector")
-    chunk = chunk_of(str(record.id), record.payload or {})
-    return chunk, np.asarray(vectors[DENSE], dtype=np.float32)
+    scores = _scores(again)
+    return join_legs(_scores(near), ranking, top_k, lambda ids: scores)
 
 
 def _point(chunk: Chunk, vector: Matrix, terms: SparseVector) -> models.PointStruct:

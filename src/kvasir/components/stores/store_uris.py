@@ -13,13 +13,8 @@ _FILE = "file://"
 def local_path(uri: str, *, store: str, instead: str) -> Path:
     """Return the path of an embedded store, from a path or ``file://...``.
 
-    Args:
-        uri: The path.
-        store: The store's name in ``rag.vectordb.type``.
-        instead: An imperative: the remedy for users who want a server.
-
     Raises:
-        SettingsError: It is an address.
+        SettingsError: It is an address; the message says what to do ``instead`` for a server.
     """
     if "://" in uri.removeprefix(_FILE):
         raise SettingsError(
@@ -60,13 +55,9 @@ def server_address(uri: str, *, store: str, example: str, embedded: str) -> str:
     return uri
 
 
-def refuse_credentials(store: str, instead: str, **given: str | None) -> None:
-    """Refuse credentials (by the names of their settings) for an embedded store.
-
-    Raises:
-        SettingsError: One is given.
-    """
-    names = [f"rag.vectordb.{name}" for name, value in given.items() if value]
+def refuse_credentials(store: str, instead: str, **login: str | None) -> None:
+    """Raise ``SettingsError`` if an embedded store is given credentials, named as in settings."""
+    names = [f"rag.vectordb.{name}" for name, value in login.items() if value]
     if names:
         raise SettingsError(
             f"store '{store}' keeps its data in a folder and knows no {' and '.join(names)}: "
@@ -79,12 +70,12 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise unusable(path, error) from error
+        raise unusable(path, error.strerror or str(error)) from error
 
 
-def unusable(path: Path, error: OSError) -> SettingsError:
+def unusable(path: Path, why: str) -> SettingsError:
     """Return the error for a folder that cannot hold a store."""
     return SettingsError(
-        f"the index cannot be kept in '{path}' ({error.strerror or error}): name another folder "
+        f"the index cannot be kept in '{path}' ({why}): name another folder "
         "in rag.vectordb.uri, or put that one right"
     )

@@ -61,7 +61,7 @@ Condition = HasTag | InRange | Group
 def tags(metadata: Metadata) -> list[str]:
     """Return the distinct tags of metadata."""
     found = {_tag(field, value) for field, value in metadata.items()}
-    return sorted(found | {_number_tag(field) for field, _ in _numeric(metadata)})
+    return sorted(found | {digest("number", field) for field, _ in _numeric(metadata)})
 
 
 def numbers(metadata: Metadata) -> dict[str, float]:
@@ -80,18 +80,14 @@ def chunk(chunk_id: str, text: str, record: str) -> Chunk:
     return from_json(Chunk, {"id": chunk_id, "text": text, **json.loads(record)})
 
 
-def condition(filters: Filter) -> Condition:
+def condition(filters: Filter, *, negate: bool = False) -> Condition:
     """Return a filter over tags and numbers, with the meaning of ``filters.matches``."""
-    return _condition(filters, negate=False)
-
-
-def _condition(filters: Filter, *, negate: bool) -> Condition:
     if isinstance(filters, Comparison):
         return _comparison(filters, negate=negate)
     every = (filters.operator == "OR") == negate
     if filters.operator == "NOT":
         every, negate = negate, not negate
-    parts = tuple(_condition(item, negate=negate) for item in filters.conditions)
+    parts = tuple(condition(item, negate=negate) for item in filters.conditions)
     return Group(parts, every)
 
 
@@ -105,7 +101,7 @@ def _comparison(filters: Comparison, *, negate: bool) -> Condition:
     number = finite_number(value)
     if number is None:
         return Group((), every=negate)
-    name, tag = digest("field", field), _number_tag(field)
+    name, tag = digest("field", field), digest("number", field)
     if not negate:
         return InRange(name, tag, operator, number)
     inverse = InRange(name, tag, _INVERSE_RANGES[operator], number)
@@ -138,10 +134,6 @@ def typed(value: MetadataValue) -> tuple[str, str]:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # 1 and 1.0 are equal
     return type(value).__name__, str(value)
-
-
-def _number_tag(field: str) -> str:
-    return digest("number", field)
 
 
 def digest(*parts: str) -> str:

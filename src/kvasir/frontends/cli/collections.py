@@ -1,9 +1,10 @@
-"""``kvasir collections``: list, copy and delete."""
+"""Work on whole collections: ``kvasir collections``, ``kvasir doctor`` and ``kvasir calibrate``."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 import yaml
@@ -11,17 +12,20 @@ import yaml
 from kvasir.app import App
 from kvasir.collection import Collection
 from kvasir.core.errors import RequestError, SettingsError, StoppedError
-from kvasir.core.ledger import CollectionRecord
 from kvasir.core.reports import CopyReport
 from kvasir.core.types import StoreAddress
 from kvasir.core.wire import to_json
-from kvasir.frontends.cli.interrupts import await_input, long_work
+from kvasir.frontends.cli.long_work import await_input, long_work, rate
 from kvasir.frontends.cli.main import EXIT_DECLINED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, fail
-from kvasir.frontends.cli.options import json_option, with_app, with_collection
-from kvasir.frontends.cli.progress import rate
-from kvasir.frontends.cli.rendering import print_json, print_table
+from kvasir.frontends.cli.options import with_app, with_collection
+from kvasir.frontends.cli.rendering import print_result, printed_json, table, wants_json
 from kvasir.settings.schema import Settings
 from kvasir.settings.store_uris import absolute_uri, guess_store
+
+if TYPE_CHECKING:
+    from kvasir.collection import Fitted
+
+_QUESTIONS = click.Path(exists=True, dir_okay=False)
 
 
 @click.group()
@@ -30,24 +34,35 @@ def collections() -> None:
 
 
 @collections.command("list")
-@json_option
 @with_app
-def list_collections(app: App, as_json: bool) -> None:
+def list_collections(app: App) -> None:
     """List all collections."""
-    counted = [(record, _chunk_count(app, record.name)) for record in app.collections()]
-    if as_json:
-        print_json([to_json(record) | {"chunk_count": chunks} for record, chunks in counted])
-    elif counted:
-        print_table([_row(record, chunks) for record, chunks in counted])
-    else:
+    counted = []
+    for record in app.collections():
+        with app.collection(record.name) as collection:
+            counted.append((record, collection.chunk_count()))
+    rows = (
+        {
+            "name": record.name,
+            "chunks": chunks,
+            "languages": " ".join(record.languages),
+            "embedder": record.embedder,
+            "dimension": record.dimension,
+            "calibrated": record.calibration is not None,
+            "created": record.created.isoformat(timespec="seconds"),
+        }
+        for record, chunks in counted
+    )
+    listed = [to_json(record) | {"chunk_count": chunks} for record, chunks in counted]
+    print_result(listed, *table(rows))
+    if not counted and not wants_json():
         click.echo("no collections yet: 'kvasir ingest FOLDER' makes one", err=True)
 
 
 @collections.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@json_option
 @with_collection
-def delete(collection: Collection, yes: bool, as_json: bool) -> int:
+def delete(collection: Collection, yes: bool) -> int:
     """Delete the collection that --collection names, with all of its documents.
 
     Ends with 6 when the answer is no.
@@ -57,10 +72,8 @@ def delete(collection: Collection, yes: bool, as_json: bool) -> int:
         collection.drop()
     else:
         click.echo("nothing deleted", err=True)
-    if as_json:
-        print_json({"collection": collection.name, "deleted": wanted})
-    elif wanted:
-        click.echo(f"collection '{collection.name}' deleted")
+    said = [f"collection '{collection.name}' deleted"] if wanted else []
+    print_result({"collection": collection.name, "deleted": wanted}, *said)
     return 0 if wanted else EXIT_DECLINED
 
 
@@ -76,10 +89,8 @@ def _agreed(question: str) -> bool:
                 raise click.Abort
             return False
         answer = line.strip().lower()
-        if answer in ("y", "yes"):
-            return True
-        if answer in ("n", "no", ""):
-            return False
+        if answer in ("y", "yes", "n", "no", ""):
+            return answer.startswith("y")
         click.echo("Error: invalid input", err=True)
 
 
@@ -97,7 +108,6 @@ def _agreed(question: str) -> bool:
     "--to-password", envvar="KVASIR_TO_PASSWORD", show_envvar=True, help="The store's password."
 )
 @click.option("--exact", is_flag=True, help="Delete what is there beyond the collection.")
-@json_option
 @with_app
 def copy(
     app: App,
@@ -108,7 +118,6 @@ def copy(
     to_username: str | None,
     to_password: str | None,
     exact: bool,
-    as_json: bool,
 ) -> int:
     """Copy the collection to another store, without embedding anything again.
 
@@ -122,15 +131,13 @@ def copy(
         raise RequestError(str(error)) from error
     to = StoreAddress(to_type or guess_store(target), target, to_token, to_username, to_password)
     try:
-        with app.collection() as collection, long_work(quiet=as_json) as run:
+        with app.collection() as collection, long_work() as run:
             report = collection.copy(to, name=name, exact=exact, run=run)
     except StoppedError:
         said = "interrupted: what is copied is kept; run the same command again"
         return fail(said, EXIT_INTERRUPTED)
     left = len(report.extra) - report.removed
-    if as_json:
-        print_json(report)
-    else:
+    if not printed_json(report):
         _print(report)
         if report.verified:
             click.echo(_describe(app.settings, replace(to, uri=uri), name))
@@ -165,16 +172,12 @@ def _print(report: CopyReport) -> None:
 
 def _describe(settings: Settings, to: StoreAddress, name: str | None) -> str:
     """Return the settings to change to use the copy, without secrets."""
-    fields = {"type": to.type, "uri": to.uri, "username": to.username}
-    tree: dict[str, object] = {
-        "rag": {"vectordb": {key: value for key, value in fields.items() if value is not None}}
-    }
+    username = {"username": to.username} if to.username is not None else {}
     renamed = name is not None and name != settings.collection
-    if renamed:
-        tree["collection"] = name
+    tree = {"rag": {"vectordb": {"type": to.type, "uri": to.uri} | username}}
+    text = yaml.safe_dump(tree | ({"collection": name} if renamed else {}), sort_keys=False)
     lines = ["to go on with the copy, set in the settings file:", ""]
-    lines += [f"  {line}" for line in yaml.safe_dump(tree, sort_keys=False).splitlines()]
-    lines.append("")
+    lines += [*(f"  {line}" for line in text.splitlines()), ""]
     secrets = [key for key in ("token", "password") if getattr(to, key)]
     if secrets:
         given = " and ".join(f"KVASIR__RAG__VECTORDB__{key.upper()}" for key in secrets)
@@ -188,18 +191,123 @@ def _describe(settings: Settings, to: StoreAddress, name: str | None) -> str:
     return "\n".join(lines)
 
 
-def _chunk_count(app: App, name: str) -> int:
-    with app.collection(name) as collection:
-        return collection.chunk_count()
+@click.command()
+@click.option("--repair", is_flag=True, help="Put right what is found.")
+@with_collection
+def doctor(collection: Collection, repair: bool) -> int:
+    """Compare catalog and store, and repair them.
 
-
-def _row(record: CollectionRecord, chunks: int) -> dict[str, object]:
-    return {
-        "name": record.name,
-        "chunks": chunks,
-        "languages": " ".join(record.languages),
-        "embedder": record.embedder,
-        "dimension": record.dimension,
-        "calibrated": record.calibration is not None,
-        "created": record.created.isoformat(timespec="seconds"),
+    Finds chunks that no document has, chunks and vectors that are missing or broken, and versions
+    that were left half-written. Ends with 4 when faults are found and not repaired.
+    """
+    repairs = None
+    with long_work() as run:
+        if repair:
+            repairs = collection.repair(run=run)
+        after = findings = repairs.found if repairs else collection.inspect(run=run)
+        if findings.clean:
+            repairs = None
+        elif repairs and not repairs.interrupted:
+            after = collection.inspect(run=run)
+    interrupted = repairs is not None and repairs.interrupted
+    code = EXIT_INTERRUPTED if interrupted else 0 if after.clean else EXIT_SOME_FAILED
+    if printed_json({"clean": after.clean, "findings": findings, "repairs": repairs}):
+        return code
+    faults = {
+        "half-written versions": findings.unfinished,
+        "documents with outdated metadata": findings.pending_metadata_updates,
+        "chunks in the store that no document has": len(findings.orphans),
+        "chunks missing from the store": len(findings.missing),
+        "chunks with other text than their document": len(findings.altered),
+        "chunks with other metadata than their document": len(findings.mislabelled),
+        "chunks with a broken vector": len(findings.bad_vectors),
+        "difference of the two counts": abs(findings.expected - findings.counted),
     }
+    for what, count in faults.items():
+        if count:
+            click.echo(f"{count} {what}")
+    if repairs:
+        kinds = ("recovered", "removed", "rewritten", "relabelled")
+        done = ", ".join(
+            f"{getattr(repairs, kind)} {kind}" for kind in kinds if getattr(repairs, kind)
+        )
+        click.echo(f"repaired: {done or 'nothing'}")
+    if repairs and interrupted:
+        click.echo(
+            f"interrupted: {repairs.left} chunks are left to repair; run the same command again",
+            err=True,
+        )
+    elif after.clean:
+        click.echo(f"collection '{collection.name}' is sound: {after.expected} chunks")
+    elif not repair:
+        click.echo("'kvasir doctor --repair' puts this right", err=True)
+    return code
+
+
+@click.command()
+@click.option(
+    "--questions",
+    type=_QUESTIONS,
+    help="Questions that the documents answer: JSON lines, or one a line.",
+)
+@click.option(
+    "--off-topic",
+    type=_QUESTIONS,
+    help="Questions that they do not answer: JSON lines, or one a line.",
+)
+@click.option("--apply", "wanted", is_flag=True, help="Keep the decision where it is only shown.")
+@click.option("--reset", is_flag=True, help="Go back to the decision that comes with Kvasir.")
+@with_app
+def calibrate(
+    app: App, questions: str | None, off_topic: str | None, wanted: bool, reset: bool
+) -> None:
+    """Fit the decision to refuse to a collection.
+
+    Without --questions and --off-topic, questions are made from the collection's own sentences.
+    That is a rough guide, so the new decision is only shown; --apply keeps it. The same holds
+    where it would refuse more good questions, or answer clearly more of the others.
+    """
+    if reset and (questions or off_topic or wanted):
+        raise RequestError("--reset stands alone: nothing is fitted then")
+    with app.collection() as collection:
+        if reset:
+            collection.keep_calibration(None)
+            said = f"collection '{collection.name}' refuses as Kvasir comes, from now on"
+            print_result({"reset": True}, said)
+            return
+        with long_work() as run:
+            fitted = collection.calibrate(
+                app.load_questions(questions) if questions else None,
+                app.load_questions(off_topic) if off_topic else None,
+                # None, not False: without --apply, one fitted to given questions may be kept.
+                apply=wanted or None,
+                run=run,
+            )
+    if printed_json(fitted):
+        return
+    _print_rates(fitted)
+    for drawback in fitted.drawbacks:
+        click.secho(f"careful: it {drawback}", fg="yellow")
+    if fitted.kept:
+        click.echo(f"collection '{collection.name}' refuses by the new decision from now on")
+        click.echo("'kvasir calibrate --reset' brings the one that comes with Kvasir back")
+    elif fitted.gained:
+        all_given = bool(questions and off_topic)
+        reason = "" if all_given else "; made questions are a rough guide, real ones a good one"
+        click.echo(f"nothing was changed: --apply keeps the new decision{reason}")
+    else:
+        click.echo("nothing was changed: fitting to these questions gains nothing")
+
+
+def _print_rates(fitted: Fitted) -> None:
+    report = fitted.calibration.report
+    click.echo(
+        f"asked {report['questions_answered']:.0f} questions that the documents answer and "
+        f"{report['questions_unanswered']:.0f} that they do not"
+    )
+    for name, ending in (("as Kvasir comes", "_before"), ("fitted", "")):
+        click.echo(
+            f"{name}: refuses {report[f'refused_on_topic{ending}']:.1%} of the answerable, "
+            f"{report[f'refused_off_topic{ending}']:.1%} of the foreign questions"
+            + ("" if fitted.gained or ending else " (no better)")
+        )

@@ -9,11 +9,10 @@ import yaml
 
 from kvasir.app import App
 from kvasir.core.errors import ConflictError, RequestError
-from kvasir.frontends.cli.options import json_option, settings_of, with_settings
-from kvasir.frontends.cli.rendering import print_json
+from kvasir.frontends.cli.options import settings_of, with_settings
+from kvasir.frontends.cli.rendering import json_option, print_result
 from kvasir.settings.loading import DEFAULT_FILE
-from kvasir.settings.presets import PRESETS, render_preset
-from kvasir.settings.rendering import template
+from kvasir.settings.presets import PRESETS, render_preset, template
 from kvasir.settings.schema import Settings
 
 
@@ -32,20 +31,17 @@ def config() -> None:
 @config.command()
 @json_option
 @with_settings
-def show(settings: Settings, as_json: bool) -> None:
+def show(settings: Settings) -> None:
     """Print the settings in force, secrets masked."""
     tree = settings.dump()
-    if as_json:
-        print_json(tree)
-    else:
-        click.echo(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).rstrip())
+    print_result(tree, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).rstrip())
 
 
 @config.command()
 @file_argument
 @json_option
 @click.pass_context
-def check(ctx: click.Context, file: str, as_json: bool) -> None:
+def check(ctx: click.Context, file: str) -> None:
     """Read a settings file and say what is wrong with it.
 
     The components that it names are looked up too, and their options. Without FILE it is the one
@@ -53,10 +49,7 @@ def check(ctx: click.Context, file: str, as_json: bool) -> None:
     """
     with App(settings_of(ctx, file)) as app:
         app.check_components()
-    if as_json:
-        print_json({"file": file, "usable": True})
-    else:
-        click.echo(f"{file}: all settings are known and usable")
+    print_result({"file": file, "usable": True}, f"{file}: all settings are known and usable")
 
 
 @config.command()
@@ -64,7 +57,6 @@ def check(ctx: click.Context, file: str, as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option(
     "--preset",
-    "preset",
     type=click.Choice(sorted(PRESETS)),
     help="Write the settings of a preset, every key in force, nothing commented out.",
 )

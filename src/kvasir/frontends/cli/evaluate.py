@@ -1,8 +1,9 @@
-"""``kvasir evaluate``: retrieval, answers or chunking on a data set."""
+"""``kvasir evaluate``: retrieval, answers or chunking on a data set, or two settings files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,22 +11,25 @@ import click
 
 from kvasir.app import App
 from kvasir.core.errors import KvasirError, StoppedError
+from kvasir.core.run import Run
 from kvasir.core.text import one_line, printable
 from kvasir.core.wire import dumps, to_json
-from kvasir.frontends.cli.compare import compare, data_folder
-from kvasir.frontends.cli.interrupts import long_work
+from kvasir.frontends.cli.long_work import long_work, stop_token
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, exit_code_of
-from kvasir.frontends.cli.options import (
-    SPLIT_LENGTHS,
+from kvasir.frontends.cli.options import SPLIT_LENGTHS, setting_options, settings_of, with_app
+from kvasir.frontends.cli.rendering import (
     json_option,
-    setting_option,
-    setting_options,
-    with_app,
+    print_result,
+    printed_json,
+    table,
+    wants_json,
 )
-from kvasir.frontends.cli.rendering import print_json, print_table
 
 if TYPE_CHECKING:
-    from kvasir.app import AnswersResult, Judgement
+    from kvasir.app import AnswersResult, Judgement, Measured, MetricComparison
+
+_FILE = click.Path(exists=True, dir_okay=False)
+_DATA_FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True)
 
 
 @click.group()
@@ -33,95 +37,75 @@ def evaluate() -> None:
     """Measure retrieval, answers or chunking on a data set."""
 
 
-evaluate.add_command(compare)
-
-
 @evaluate.command()
-@click.argument("folders", nargs=-1, required=True, type=data_folder, metavar="DIR...")
-@setting_option("--language", key="rag.language", help_text="Language of documents and questions.")
-@setting_option(
-    "--alpha",
-    key="chat.rag.retriever.alpha",
-    help_text="Share of the dense leg; by language by default.",
-    type=float,
+@click.argument("folders", nargs=-1, required=True, type=_DATA_FOLDER, metavar="DIR...")
+@setting_options(
+    ("--language", "rag.language", "Language of documents and questions."),
+    ("--alpha", "chat.rag.retriever.alpha", "Share of the dense leg; by language by default."),
 )
-@json_option
 @with_app
-def retrieval(app: App, folders: tuple[str, ...], as_json: bool) -> None:
+def retrieval(app: App, folders: tuple[str, ...]) -> None:
     """Measure retrieval on folders in BEIR's layout (corpus, queries, qrels).
 
     Several folders go into one collection and are reported apart.
     """
     runner = app.evaluation()
     datasets = [runner.load_dataset(each) for each in folders]
-    with long_work(quiet=as_json) as run:
+    with long_work() as run:
         result = runner.retrieval(datasets, run=run)
-    if as_json:
-        print_json(result)
-        return
     rows = []
     for part in result.datasets:
         row = {"data set": part.name, "documents": part.documents, "queries": part.queries}
         shown = {name: f"{value:.4f}" for name, value in part.metrics.items()}
         low, high = part.intervals["ndcg@10"]
         rows.append(row | shown | {"ndcg@10, 95 %": f"{low:.3f}-{high:.3f}"})
-    print_table(rows)
+    print_result(result, *table(rows))
 
 
 @evaluate.command()
-@click.argument("dataset", type=data_folder, metavar="DIR")
+@click.argument("dataset", type=_DATA_FOLDER, metavar="DIR")
 @setting_options(
     ("--splitter", "rag.splitter.type", "The splitter to measure."),
     ("--split-by", "rag.splitter.split_by", "Unit of the window splitter."),
     *SPLIT_LENGTHS,
 )
 @click.option("--top-k", default=5, show_default=True, help="Chunks retrieved for a question.")
-@json_option
 @with_app
-def chunking(app: App, dataset: str, top_k: int, as_json: bool) -> None:
+def chunking(app: App, dataset: str, top_k: int) -> None:
     """Measure a splitter: token-level recall, precision and IoU of what is retrieved."""
     runner = app.evaluation()
     loaded = runner.load_chunking_dataset(dataset)
-    with long_work(quiet=as_json) as run:
+    with long_work() as run:
         result = runner.chunking(loaded, top_k=top_k, run=run)
-    if as_json:
-        print_json(result)
-        return
-    parts = {**result.corpora, "all": result.metrics}
-    print_table(
-        [
-            {"corpus": name, **{metric: f"{value:.4f}" for metric, value in values.items()}}
-            for name, values in parts.items()
-        ]
+    rows = (
+        {"corpus": name, **{metric: f"{value:.4f}" for metric, value in values.items()}}
+        for name, values in {**result.corpora, "all": result.metrics}.items()
     )
-    click.echo(f"{result.chunks} chunks of {result.characters:.0f} characters on average")
+    size = f"{result.chunks} chunks of {result.characters:.0f} characters on average"
+    print_result(result, *table(rows), size)
 
 
 @evaluate.command()
-@click.argument("dataset", type=data_folder, metavar="DIR")
+@click.argument("dataset", type=_DATA_FOLDER, metavar="DIR")
 @click.option(
     "--off-topic",
-    type=click.Path(exists=True, dir_okay=False),
+    type=_FILE,
     help="Questions that the documents do not answer, JSON lines or one a line.",
 )
-@setting_option("--top-k", key="chat.rag.retriever.top_k", help_text="Most passages.", type=int)
-@setting_option("--generator", key="generator.type", help_text="What writes the answers.")
-@setting_option("--judge", key="evaluation.judge.type", help_text="Who grades besides: ragas.")
+@setting_options(
+    ("--top-k", "chat.rag.retriever.top_k", "Most passages."),
+    ("--generator", "generator.type", "What writes the answers."),
+    ("--judge", "evaluation.judge.type", "Who grades besides: ragas."),
+)
 @click.option("--cases", is_flag=True, help="Print every question with its answer too.")
 @click.option(
     "--cases-file",
     type=click.Path(dir_okay=False, writable=True),
     help="Write every question with its answer and grades to a file of JSON lines.",
 )
-@json_option
 @with_app
 def answers(
-    app: App,
-    dataset: str,
-    off_topic: str | None,
-    cases: bool,
-    cases_file: str | None,
-    as_json: bool,
+    app: App, dataset: str, off_topic: str | None, cases: bool, cases_file: str | None
 ) -> int:
     """Measure answers: gold answers found, citations true, questions refused.
 
@@ -133,21 +117,24 @@ def answers(
     is_judged = runner.check_judge()
     loaded = runner.load_dataset(dataset)
     foreign = app.load_questions(off_topic) if off_topic else []
-    with long_work(quiet=as_json) as run:
+    with long_work() as run:
         result = runner.answers(loaded, foreign, run=run)
     # Judging may take hours and fail: write the other figures first.
     shown = to_json(result)
     rows = _case_rows(result, None)
     _write_cases(cases_file, rows)
-    if not as_json:
+    if not wants_json():
         for row in rows if cases else ():
             click.echo(f"{one_line(row['question'])}\n  {one_line(row['answer']['text'])}")
         figures = {key: value for key, value in shown.items() if key != "seconds"}
-        print_table([{"figure": key, "value": _rounded(value)} for key, value in figures.items()])
+        for line in table(
+            {"figure": key, "value": _rounded(each)} for key, each in figures.items()
+        ):
+            click.echo(line)
     code = 0
     if is_judged:
         try:
-            with long_work(quiet=as_json) as run:
+            with long_work() as run:
                 judgement = runner.judge(result.cases, run=run)
         except (KvasirError, KeyboardInterrupt) as error:
             interrupted = isinstance(error, (StoppedError, KeyboardInterrupt))
@@ -158,11 +145,77 @@ def answers(
             shown["judgement"] = to_json(judgement)
             rows = _case_rows(result, judgement)
             _write_cases(cases_file, rows)
-            if not as_json:
+            if not wants_json():
                 _print_grades(judgement, rows if cases else [])
-    if as_json:
-        print_json(shown | ({"cases": rows} if cases else {}))
+    printed_json(shown | ({"cases": rows} if cases else {}))
     return code
+
+
+@evaluate.command()
+@click.argument("a", type=_FILE, metavar="A.yaml")
+@click.argument("b", type=_FILE, metavar="B.yaml")
+@click.argument("dataset", type=_DATA_FOLDER, metavar="DIR")
+@click.option(
+    "--what",
+    type=click.Choice(["retrieval", "answers"]),
+    default="retrieval",
+    show_default=True,
+    help="What to measure.",
+)
+@click.option(
+    "--off-topic",
+    type=_FILE,
+    help="With answers: questions that the documents do not answer, JSON lines or one a line.",
+)
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set one setting in both."
+)
+@json_option
+@click.pass_context
+def compare(
+    ctx: click.Context,
+    /,
+    a: str,
+    b: str,
+    dataset: str,
+    what: str,
+    off_topic: str | None,
+    **_: object,  # --set, which settings_of reads
+) -> None:
+    """Measure two settings files on the same questions, and say whether the change is real.
+
+    Each ingests the folder into a new, temporary collection of its own. Differences are compared
+    question by question, by a paired bootstrap.
+    """
+    if (ctx.find_root().obj or {}).get("config"):
+        raise click.UsageError("the settings are those of the two files: leave --config away")
+    settings = {"A": settings_of(ctx, a), "B": settings_of(ctx, b)}
+    # The sides share nothing. Both are checked before anything runs.
+    loading = Run(stop_token())
+    with App(settings["A"], run=loading) as app_a, App(settings["B"], run=loading) as app_b:
+        runners = {"A": app_a.evaluation(), "B": app_b.evaluation()}
+        loaded = runners["A"].load_dataset(dataset)
+        foreign = app_a.load_questions(off_topic) if off_topic else []
+        with long_work() as run:
+            sides = [
+                runner.measure(what, loaded, foreign, run=_of_side(run, side))
+                for side, runner in runners.items()
+            ]
+    result = runners["A"].compare(what, loaded.name, *sides)
+    print_result(
+        {
+            "what": what,
+            "dataset": loaded.name,
+            "a": {"settings": a} | _about(result.a),
+            "b": {"settings": b} | _about(result.b),
+            "metrics": result.metrics,
+            "leading": result.leading,
+            "real": result.metrics[result.leading].comparison.real,
+            "conclusion": result.conclusion,
+        },
+        *table(_row(name, each) for name, each in result.metrics.items()),
+        f"\nA: {a}, {_brief(result.a)}\nB: {b}, {_brief(result.b)}\n\n{result.conclusion}",
+    )
 
 
 def _write_cases(path: str | None, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -179,17 +232,17 @@ def _print_grades(judgement: Judgement, rows: Sequence[Mapping[str, Any]]) -> No
             click.echo(f"    {name} {value:.2f}")
         for name, reason in row["verdict"]["failures"].items():
             click.echo(f"    {name}: {one_line(reason)}")
-    print_table(
-        [
-            {
-                "judged": name,
-                "mean": None if mean is None else round(mean, 4),
-                "graded": judgement.graded[name],
-                "failed": judgement.failed[name],
-            }
-            for name, mean in judgement.metrics.items()
-        ]
-    )
+    rows = [
+        {
+            "judged": name,
+            "mean": _rounded(mean),
+            "graded": judgement.graded[name],
+            "failed": judgement.failed[name],
+        }
+        for name, mean in judgement.metrics.items()
+    ]
+    for line in table(rows):
+        click.echo(line)
 
 
 def _case_rows(result: AnswersResult, judgement: Judgement | None) -> list[dict[str, Any]]:
@@ -202,3 +255,30 @@ def _case_rows(result: AnswersResult, judgement: Judgement | None) -> list[dict[
 
 def _rounded(value: object) -> object:
     return round(value, 4) if isinstance(value, float) else value
+
+
+def _of_side(run: Run, side: str) -> Run:
+    return Run(run.stop, lambda event: run.progress(replace(event, stage=f"{side} {event.stage}")))
+
+
+def _row(name: str, each: MetricComparison) -> dict[str, str]:
+    found = each.comparison
+    return {
+        "metric": name,
+        "A": f"{each.a:.4f}",
+        "B": f"{each.b:.4f}",
+        "difference": f"{found.difference:+.4f}",
+        "95 % interval": f"{found.low:+.4f} to {found.high:+.4f}",
+        "p": f"{found.p_value:.4f}",
+        "better/worse": f"{found.better}/{found.worse} of {each.questions}",
+        "real": "yes" if found.real else "no",
+    }
+
+
+def _about(side: Measured) -> dict[str, Any]:
+    return ({} if side.chunks is None else {"chunks": side.chunks}) | {"seconds": side.seconds}
+
+
+def _brief(side: Measured) -> str:
+    seconds = ", ".join(f"{stage} {each:.1f} s" for stage, each in side.seconds.items())
+    return seconds if side.chunks is None else f"{side.chunks} chunks, {seconds}"

@@ -12,7 +12,6 @@ import sys
 import threading
 import traceback
 from contextlib import suppress
-from importlib.metadata import version
 from typing import Any, NoReturn
 
 import click
@@ -30,20 +29,20 @@ EXIT_DECLINED = 6
 EXIT_INTERRUPTED = 130
 
 COMMANDS = {
-    "ingest": ("ingest", "Read files, folders and URLs into a collection."),
-    "convert": ("convert", "Convert documents to docling JSON, for ingesting."),
+    "ingest": ("documents", "Read files, folders and URLs into a collection."),
+    "convert": ("documents", "Convert documents to docling JSON, for ingesting."),
     "search": ("ask", "Find the passages that match a query."),
     "ask": ("ask", "Answer a question from the documents, with citations."),
     "chat": ("chat.command", "Chat with a language model, your documents, or both."),
     "documents": ("documents", "List, show, change or delete documents."),
     "collections": ("collections", "List, copy or delete collections."),
-    "doctor": ("doctor", "Compare catalog and store, and repair them."),
-    "calibrate": ("calibrate", "Fit the decision to refuse to a collection."),
+    "doctor": ("collections", "Compare catalog and store, and repair them."),
+    "calibrate": ("collections", "Fit the decision to refuse to a collection."),
     "evaluate": ("evaluate", "Measure retrieval, answers or chunking on a data set."),
     "serve": ("serve", "Serve the documents over HTTP."),
     "models": ("models", "List embedding models, or pull one."),
     "config": ("config", "Show, check or write the settings."),
-    "completion": ("completion", "Print the shell completion script."),
+    "completion": ("main", "Print the shell completion script."),
 }
 
 EXIT_CODES = f"""\b
@@ -57,6 +56,17 @@ Exit codes:
   {EXIT_INTERRUPTED}  interrupted
 """
 
+config_option = click.option(
+    "--config", metavar="FILE", is_eager=True, help="Settings file.  [default: kvasir.yaml]"
+)
+set_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    is_eager=True,
+    metavar="KEY=VALUE",
+    help="Set one setting.",
+)
 
 _STATE: dict[str, Any] = {}
 """The command's object in click: the options before it, and whether to print JSON."""
@@ -78,8 +88,8 @@ class LazyGroup(click.Group):
         """Import one command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"kvasir.frontends.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        module = f"kvasir.frontends.cli.{COMMANDS[cmd_name][0]}"
+        command: click.Command = getattr(importlib.import_module(module), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -106,38 +116,35 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-    if value:
-        click.echo(f"kvasir {version('kvasir')}")
-        ctx.exit()
-
-
 @click.group(
     cls=LazyGroup,
     epilog=EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_version,
-    help="Show the version and exit.",
-)
-@click.option("--config", metavar="FILE", help="Settings file.  [default: kvasir.yaml]")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set one setting.")
+@click.version_option(package_name="kvasir", message="kvasir %(version)s")
+@config_option
+@set_option
 @click.option("--collection", metavar="NAME", help="Collection to work on.  [default: default]")
 @click.pass_context
-def cli(
-    ctx: click.Context, config: str | None, assignments: tuple[str, ...], collection: str | None
-) -> None:
+def cli(ctx: click.Context, /, **options: Any) -> None:
     """Answer questions from your own documents and show where each answer stands.
 
     Start with 'kvasir ingest FOLDER', then 'kvasir ask "your question"'.
     """
-    state = ctx.ensure_object(dict)
-    state.update(config=config, assignments=assignments, collection=collection)
+    ctx.ensure_object(dict).update(options)
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the shell completion script.
+
+    For bash, for example, put it into ~/.local/share/bash-completion/completions/kvasir
+    """
+    from click.shell_completion import get_completion_class
+
+    if complete := get_completion_class(shell):  # click has one for each of them
+        click.echo(complete(cli, {}, "kvasir", "_KVASIR_COMPLETE").source())
 
 
 def main() -> None:

@@ -1,14 +1,15 @@
-"""Typed paths, relative or with ``~``, as the absolute paths of the service layer."""
+"""Names of sources: typed paths made absolute, and absolute paths as a terminal shows them."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from kvasir.collection import Collection
 from kvasir.core.errors import DocumentNotFoundError
 from kvasir.core.ledger import DocumentRecord
-from kvasir.core.text import has_scheme
+from kvasir.core.text import has_scheme, shown
 from kvasir.core.types import LocalFile
 
 
@@ -31,21 +32,11 @@ def identity(source: str | Path) -> str:
 
 
 def find_document(collection: Collection, typed: str) -> DocumentRecord:
-    """Return a document by its id, its source URI or its path.
-
-    Raises:
-        DocumentNotFoundError: There is no such document.
-    """
-    try:
-        return collection.document(typed)
-    except DocumentNotFoundError:
-        full = identity(typed)
-        if full == typed:
-            raise
-    try:
-        return collection.document(full)
-    except DocumentNotFoundError:
-        raise DocumentNotFoundError(typed, collection.name) from None
+    """Return a document by its id, source URI or path; raise DocumentNotFoundError if none fits."""
+    for name in dict.fromkeys((typed, identity(typed))):
+        with suppress(DocumentNotFoundError):
+            return collection.document(name)
+    raise DocumentNotFoundError(typed, collection.name)
 
 
 def find_documents(collection: Collection, prefix: str) -> list[DocumentRecord]:
@@ -54,17 +45,27 @@ def find_documents(collection: Collection, prefix: str) -> list[DocumentRecord]:
     The prefix may begin an address, an upload's name or a path, which may be relative; a path that
     ends in ``/`` is a folder.
     """
+    full = identity(prefix) if prefix else ""
+    if prefix.endswith(("/", os.sep)) and not full.endswith(("/", os.sep)):
+        full += os.sep
     found = {
         record.id: record
-        for beginning in {prefix, _full_prefix(prefix)}
+        for beginning in {prefix, full}
         for record in collection.documents(beginning)
     }
     return sorted(found.values(), key=lambda record: record.source_uri)
 
 
-def _full_prefix(prefix: str) -> str:
-    if not prefix:
-        return ""
-    full = identity(prefix)
-    names_folder = prefix.endswith(("/", os.sep)) and not full.endswith(("/", os.sep))
-    return full + os.sep if names_folder else full
+def source_name(source_uri: str) -> str:
+    """Return a source's name, with paths relative to the working directory."""
+    try:
+        here = os.getcwd()  # noqa: PTH109
+    except OSError:  # it was removed
+        return source_uri
+    return source_uri.removeprefix(here + os.sep)
+
+
+def location(source_uri: str, page: int | None = None) -> str:
+    """Return a location such as ``moon.md, page 3``, in one line, safe to print."""
+    name = shown(source_name(source_uri))
+    return f"{name}, page {page}" if page else name

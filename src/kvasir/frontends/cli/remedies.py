@@ -15,25 +15,18 @@ _REPAIR = "'kvasir doctor --repair' puts that right"
 def _collection_not_found(error: Any) -> str:
     if error.known:
         return f"{_MAKE_COLLECTION}, and --collection names another one"
-    return (
-        f"{_MAKE_COLLECTION}; if you ingested in another folder, go there or name its data "
-        "folder, --set data_dir=FOLDER/kvasir-data"
-    )
+    there = "go there or name its data folder, --set data_dir=FOLDER/kvasir-data"
+    return f"{_MAKE_COLLECTION}; if you ingested in another folder, {there}"
 
 
 def _model_not_found(error: Any) -> str:
-    if not error.name:
-        return ""
-    return (
-        f"give the path of a model folder, or run 'kvasir models pull {error.name}' where there is "
-        "a network and copy the folder"
-    )
+    fetch = f"run 'kvasir models pull {error.name}' where there is a network and copy the folder"
+    return f"give the path of a model folder, or {fetch}" if error.name else ""
 
 
 def _delete_folder(error: Any) -> str:
-    if not error.folder:
-        return ""
-    return f"delete the folder '{error.folder}', and 'kvasir doctor --repair' makes it again"
+    advice = f"delete the folder '{error.folder}', and 'kvasir doctor --repair' makes it again"
+    return advice if error.folder else ""
 
 
 _REMEDIES: Mapping[str, str | Callable[[Any], str]] = {

@@ -1,9 +1,9 @@
-"""Output of the command line: tables for people, JSON for programs."""
+"""Output of the command line: lines and tables for people, JSON for programs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,29 +13,61 @@ from rich.cells import cell_len
 from kvasir.core.reports import Failed
 from kvasir.core.text import shown
 from kvasir.core.wire import dumps
-from kvasir.frontends.cli.terminal import source_name
+from kvasir.frontends.cli.paths import source_name
 
 _CONTROL = re.compile(r"[\x7f-\x9f]")
 
 
-def print_json(value: Any) -> None:
-    """Print public types, also in mappings and lists, as JSON with control characters escaped."""
-    text = dumps(value, indent=2)
+def _remember_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    # Errors of the command are printed in the same form.
+    ctx.ensure_object(dict)["as_json"] = value
+
+
+json_option = click.option(
+    "--json",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_remember_json,
+    help="Print JSON for programs.",
+)
+
+
+def wants_json() -> bool:
+    """Return True if the running command was given ``--json``."""
+    ctx = click.get_current_context(silent=True)
+    state = ctx.find_object(dict) if ctx else None
+    return bool(state and state.get("as_json"))
+
+
+def printed_json(value: Any) -> bool:
+    """Print a result as JSON, control characters escaped, and return True; only if it is wanted."""
+    if not wants_json():
+        return False
     # JSON itself escapes the other control characters.
-    click.echo(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    click.echo(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", dumps(value, indent=2)))
+    return True
 
 
-def print_table(rows: Sequence[Mapping[str, object]]) -> None:
-    """Print rows in aligned columns, uncut, under the first row's keys."""
-    if not rows:
-        return
-    cells = [list(rows[0]), *([shown(str(value)) for value in row.values()] for row in rows)]
-    widths = [max(cell_len(line[column]) for line in cells) for column in range(len(rows[0]))]
-    for line in cells:
-        padded = (
+def print_result(value: Any, *lines: str) -> None:
+    """Print a result: its lines, or with ``--json`` the value of public types as JSON."""
+    if not printed_json(value):
+        for line in lines:
+            click.echo(line)
+
+
+def table(rows: Iterable[Mapping[str, object]]) -> list[str]:
+    """Return rows as lines of aligned columns, uncut, under the first row's keys."""
+    filled = list(rows)
+    cells = [[shown(str(value)) for value in row.values()] for row in filled]
+    cells = [*map(list, filled[:1]), *cells]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(
             cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True)
-        )
-        click.echo("  ".join(padded).rstrip())
+        ).rstrip()
+        for line in cells
+    ]
 
 
 def sizes(count: int) -> str:

@@ -13,7 +13,7 @@ from kvasir.frontends.cli.options import setting_options, with_app
 @click.command()
 @setting_options(
     ("--host", "server.host", "The address to listen at."),
-    ("--port", "server.port", "The port to listen at.", {"type": int}),
+    ("--port", "server.port", "The port to listen at."),
 )
 @with_app
 def serve(app: App) -> None:

@@ -7,8 +7,6 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -32,18 +30,13 @@ def upgrade() -> None:
         sa.Column("collection_id", sa.Integer(), nullable=False),
         sa.Column("document_id", sa.String(length=36), nullable=False),
         sa.Column("uri", sa.String(length=4096), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["collection_id"],
-            ["collections.id"],
-            name=op.f("fk_sources_collection_id_collections"),
-            ondelete="CASCADE",
-        ),
+        _belongs_to("sources", "collection_id", "collections"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sources")),
         sa.UniqueConstraint(
             "collection_id", "document_id", name=op.f("uq_sources_collection_id_document_id")
         ),
     )
-    op.create_index(op.f("ix_sources_collection_id"), "sources", ["collection_id"], unique=False)
+    op.create_index(op.f("ix_sources_collection_id"), "sources", ["collection_id"])
     op.create_table(
         "versions",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -64,18 +57,11 @@ def upgrade() -> None:
         sa.Column("error_reason", sa.String(length=32), nullable=True),
         sa.Column("error_message", sa.Text(), nullable=True),
         sa.Column("recorded", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["source_id"],
-            ["sources.id"],
-            name=op.f("fk_versions_source_id_sources"),
-            ondelete="CASCADE",
-        ),
+        _belongs_to("versions", "source_id", "sources"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_versions")),
     )
-    op.create_index(
-        op.f("ix_versions_source_id_status"), "versions", ["source_id", "status"], unique=False
-    )
-    op.create_index(op.f("ix_versions_status"), "versions", ["status"], unique=False)
+    op.create_index(op.f("ix_versions_source_id_status"), "versions", ["source_id", "status"])
+    op.create_index(op.f("ix_versions_status"), "versions", ["status"])
     op.create_table(
         "chunks",
         sa.Column("version_id", sa.Integer(), nullable=False),
@@ -86,33 +72,25 @@ def upgrade() -> None:
         sa.Column("end", sa.Integer(), nullable=False),
         sa.Column("page", sa.Integer(), nullable=True),
         sa.Column("headings", sa.JSON(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["version_id"],
-            ["versions.id"],
-            name=op.f("fk_chunks_version_id_versions"),
-            ondelete="CASCADE",
-        ),
+        _belongs_to("chunks", "version_id", "versions"),
         sa.PrimaryKeyConstraint("version_id", "position", name=op.f("pk_chunks")),
     )
-    op.create_index(op.f("ix_chunks_passage_hash"), "chunks", ["passage_hash"], unique=False)
+    op.create_index(op.f("ix_chunks_passage_hash"), "chunks", ["passage_hash"])
     op.create_table(
         "texts",
         sa.Column("version_id", sa.Integer(), nullable=False),
         sa.Column("compressed", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["version_id"],
-            ["versions.id"],
-            name=op.f("fk_texts_version_id_versions"),
-            ondelete="CASCADE",
-        ),
+        _belongs_to("texts", "version_id", "versions"),
         sa.PrimaryKeyConstraint("version_id", name=op.f("pk_texts")),
     )
 
 
 def downgrade() -> None:
     """Drop them with their indexes."""
-    op.drop_table("texts")
-    op.drop_table("chunks")
-    op.drop_table("versions")
-    op.drop_table("sources")
-    op.drop_table("collections")
+    for table in ("texts", "chunks", "versions", "sources", "collections"):
+        op.drop_table(table)
+
+
+def _belongs_to(table: str, column: str, owner: str) -> sa.ForeignKeyConstraint:
+    name = op.f(f"fk_{table}_{column}_{owner}")
+    return sa.ForeignKeyConstraint([column], [f"{owner}.id"], name=name, ondelete="CASCADE")

@@ -5,12 +5,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from kvasir.database.types import big_integer, double, exact, large_binary, long_text
+from kvasir.database.dialects import big_integer, double, exact, large_binary, long_text
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 _CHANGED = (
     # table, column, type before, type now, nullable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from kvasir.database.types import double, exact, long_text
+from kvasir.database.dialects import double, exact, long_text
 
 revision = "0003"
 down_revision = "0002"

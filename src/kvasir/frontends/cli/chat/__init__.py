@@ -1,1 +1,1 @@
-"""The terminal chat: free of click, so that any command line can open it with its settings."""
+"""The terminal chat."""

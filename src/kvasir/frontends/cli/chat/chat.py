@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kvasir.core.errors import KvasirError, RequestError, SettingsError
 from kvasir.core.types import Answer
-from kvasir.frontends.cli.chat.contexts import all_contexts, check_context
-from kvasir.frontends.cli.chat.journal import Journal
 from kvasir.frontends.cli.chat.screen import BrokenOffError, Screen
-from kvasir.frontends.cli.chat.session import Session, SessionTemplate, error_reason
+from kvasir.frontends.cli.chat.session import Journal, Session, SessionTemplate, error_reason
 
 if TYPE_CHECKING:
     from kvasir.app import Conversation
@@ -25,18 +23,23 @@ NEEDS_MODEL = (
     "generator.model and generator.base_url"
 )
 
-QUOTATIONS = "quotations"
-"""Shown in place of a model's name if replies are quoted from the documents."""
+CONTEXTS: Mapping[str, str] = {
+    "default": (
+        "You are a helpful assistant. Answer accurately, clearly and no longer than the question "
+        "needs. Say so when you do not know something."
+    ),
+    "cli_helper": (
+        "You are an expert in command-line interfaces and know all common commands. Answer with "
+        "the command to execute as it is, without any explanation."
+    ),
+}
+"""System messages that set the tone: the contexts of InstructLab's chat, under its names."""
 
 
 class Chat:
     """The state of a chat and its commands.
 
-    Attributes:
-        session: The turns so far.
-        rag: Whether replies come from the documents.
-        multiline: Whether messages may have several lines.
-        contexts: System messages by name.
+    If ``rag``, replies come from the documents; ``contexts`` are system messages by name.
     """
 
     def __init__(
@@ -56,14 +59,12 @@ class Chat:
 
         ``converse`` makes a conversation with a model of this name, or None for the default one,
         ``model``. ``contexts`` are the user's, in addition to the built-in ones. ``release``
-        releases the index for other processes.
-
-        Raises:
-            SettingsError: There is no such context.
-            RequestError: The settings do not allow a conversation.
+        releases the index for other processes. Raises RequestError where the settings do not allow
+        a conversation, and SettingsError for an unknown context.
         """
-        self.contexts = all_contexts(contexts or {})
-        check_context(context, self.contexts)
+        self.contexts = {**CONTEXTS, **(contexts or {})}
+        self._initial_template = self._template = self._template_of(context)
+        self.session = Session(self._template)
         self.screen = screen
         self.rag = rag
         self.multiline = multiline
@@ -73,15 +74,11 @@ class Chat:
         self._model = model
         self._journal = journal
         self._release = release
-        self._initial_template = self._template = SessionTemplate(context, self.contexts[context])
-        self.session = Session(self._template)
 
     @property
     def title(self) -> str:
-        """The name of the model that replies."""
-        if not self._conversation.has_model:
-            return QUOTATIONS
-        return self._model or "model"
+        """The name of the model that replies, or what the documents' replies are."""
+        return (self._model or "model") if self._conversation.has_model else "quotations"
 
     @property
     def reads_lines(self) -> bool:
@@ -104,30 +101,27 @@ class Chat:
     def ask(self, question: str) -> Answer:
         """Ask, show the reply while it comes, and keep the turn.
 
-        Raises:
-            KvasirError: There is no reply; the message says why.
-            KeyboardInterrupt: The user broke it off.
+        Where there is no reply, raises KvasirError, or KeyboardInterrupt if the user broke it off.
         """
-        self._note(
-            lambda journal: journal.asked(
-                question, model=self.title, rag=self.rag, system=self.session.system
-            )
-        )
-        if not self.rag and not self._conversation.has_model:
+        title, rag, system = self.title, self.rag, self.session.system
+        self._note(role="user", content=question, model=title, rag=rag)
+        if not rag and not self._conversation.has_model:
             raise SettingsError(NEEDS_MODEL)
-        stream = self._conversation.stream(
-            question, self.session.messages, rag=self.rag, system=self.session.system
-        )
+        stream = self._conversation.stream(question, self.session.messages, rag=rag, system=system)
         try:
-            reply, seconds = self.screen.stream(self.title, stream, rag=self.rag)
+            reply, seconds = self.screen.stream(title, stream, rag=rag)
         except BrokenOffError as broken:
             cause = broken.__cause__ or broken
             reason = str(cause) or type(cause).__name__
-            shown = broken.shown
-            self._note(lambda journal: journal.broken_off(shown, reason))
+            self._note(role="assistant", content=broken.shown, broken_off=reason)
             raise cause from None
         self.session.add(question, reply)
-        self._note(lambda journal: journal.replied(reply, seconds, rag=self.rag))
+        record: dict[str, Any] = {"role": "assistant", "content": reply.text}
+        if reply.searched:
+            record["searched"] = reply.searched
+        if rag:
+            record |= {"refused": reply.refused, "citations": reply.citations}
+        self._note(**record, notes=list(reply.notes), seconds=round(seconds, 3))
         return reply
 
     def message_accepted(self) -> None:
@@ -150,11 +144,7 @@ class Chat:
             self._release()
 
     def use_model(self, model: str) -> None:
-        """Change the language model and begin a new session.
-
-        Raises:
-            RequestError: There is no language model to change, or it cannot be used.
-        """
+        """Change the language model, if there is one, and begin a new session."""
         if not self._conversation.has_model:
             raise SettingsError(
                 f"there is no language-model server to ask for '{model}': set generator.type and "
@@ -166,34 +156,33 @@ class Chat:
         self.begin()
 
     def use_context(self, name: str) -> None:
-        """Begin a new session in a context.
-
-        Raises:
-            SettingsError: There is no such context.
-        """
-        check_context(name, self.contexts)
-        self._template = SessionTemplate(name, self.contexts[name])
+        """Begin a new session in a context; raise SettingsError for an unknown one."""
+        self._template = self._template_of(name)
         self.begin()
 
     def begin(self, *, forget: bool = False) -> None:
         """Begin a new session from the loaded template, or from the initial one."""
         if forget:
             self._template = self._initial_template
-        self._start(self._template)
+        self.load(self._template)
 
-    def load(self, template: SessionTemplate, *, keep: bool) -> None:
-        """Begin a session from a template; keep it for later new sessions, too."""
+    def load(self, template: SessionTemplate, *, keep: bool = False) -> None:
+        """Begin a session from a template, which is kept for later new sessions, if wanted."""
         if keep:
             self._template = template
-        self._start(template)
+        self.session = Session(template)
+        if self._journal:
+            self._journal.begin()
 
     def save(self, path: Path) -> bool:
-        """Save the session, asking before a file is replaced; return True if it was saved.
-
-        Raises:
-            RequestError: The file cannot be written.
-        """
-        if _is_there(path) and not self.screen.confirm(f"'{path}' exists. Replace it?"):
+        """Save the session, asking before a file is replaced; return True if it was saved."""
+        try:
+            if path.is_dir():
+                raise RequestError(f"'{path}' is a folder: add the name of a file")
+            is_there = path.exists()
+        except (OSError, ValueError) as error:
+            raise RequestError(f"cannot write '{path}': {error_reason(error)}") from error
+        if is_there and not self.screen.confirm(f"'{path}' exists. Replace it?"):
             return False
         self.session.save(path)
         return True
@@ -202,27 +191,18 @@ class Chat:
         """End the conversation; a second call does nothing."""
         self._conversation.close()
 
-    def _start(self, template: SessionTemplate) -> None:
-        self.session = Session(template)
-        if self._journal:
-            self._journal.begin()
+    def _template_of(self, context: str) -> SessionTemplate:
+        if context not in self.contexts:
+            known = ", ".join(self.contexts)
+            raise SettingsError(f"there is no context '{context}'; contexts: {known}")
+        return SessionTemplate(context, self.contexts[context])
 
-    def _note(self, write: Callable[[Journal], None]) -> None:
+    def _note(self, **record: Any) -> None:
         """Write to the log; after a failure, warn once and keep no log."""
         if self._journal is None:
             return
         try:
-            write(self._journal)
+            self._journal.write(record, self.session.system)
         except KvasirError as error:
             self._journal = None
             self.screen.warn(f"{error}; the chat goes on without a log")
-
-
-def _is_there(path: Path) -> bool:
-    """Return True if the file exists; raise RequestError if it cannot be a file."""
-    try:
-        if path.is_dir():
-            raise RequestError(f"'{path}' is a folder: add the name of a file")
-        return path.exists()
-    except (OSError, ValueError) as error:
-        raise RequestError(f"cannot write '{path}': {error_reason(error)}") from error

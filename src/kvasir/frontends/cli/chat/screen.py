@@ -6,8 +6,10 @@ Control characters of models and documents are removed: they could act on the te
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 
@@ -26,9 +28,8 @@ from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.text import one_line, printable, replace_surrogates
 from kvasir.core.types import Answer, Retrieved, Stage
 from kvasir.core.types import Text as TextPiece
-from kvasir.frontends.cli.chat.keys import suppress_key_echo
 from kvasir.frontends.cli.chat.session import error_reason
-from kvasir.frontends.cli.terminal import location
+from kvasir.frontends.cli.paths import location
 
 _LONGEST_QUOTE = 200
 _FRAME = 4
@@ -62,31 +63,13 @@ class Screen:
         self._vi_mode = vi_mode
         self._given = given
         self._output = output
-        self._editor: PromptSession[str] | None = None
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether the output is a terminal."""
-        return self._console.is_terminal
 
     def read(self, status: Callable[[], str], *, multiline: bool) -> str:
-        """Read one message.
+        """Read one message, with the text of ``status`` at the right of the prompt.
 
-        Args:
-            status: Returns the text at the right of the prompt.
-            multiline: Enter begins a new line, Alt-Enter or Esc Enter ends the message.
-
-        Raises:
-            EOFError: Ctrl-D.
-            KeyboardInterrupt: Ctrl-C.
+        If ``multiline``, Enter begins a new line, and Alt-Enter or Esc Enter ends the message.
+        Ctrl-D raises EOFError, Ctrl-C KeyboardInterrupt.
         """
-        if self._editor is None:
-            self._editor = PromptSession(
-                history=self._open_history(),
-                vi_mode=self._vi_mode,
-                input=self._given,
-                output=self._output,
-            )
         given = self._editor.prompt(
             FormattedText([("bold", ">>> ")]),
             rprompt=lambda: FormattedText([("bold", status())]),
@@ -125,7 +108,7 @@ class Screen:
 
     def show(self, reply: Answer, title: str, *, markdown: bool = False) -> None:
         """Show a reply in a panel, with its sources under it."""
-        self._print(_panel(reply.text, title, "", reply, markdown=markdown))
+        self._print(_panel(_with_sources(reply, markdown=markdown), title))
 
     def show_plain(self, reply: Answer) -> None:
         """Show a reply without a frame, for copying."""
@@ -136,15 +119,14 @@ class Screen:
     def stream(self, title: str, stream: AnswerStream, *, rag: bool) -> tuple[Answer, float]:
         """Show a reply while it is written; return it with the seconds it took.
 
-        Raises:
-            BrokenOffError: It did not come to its end; the cause says why.
+        Where it does not come to its end, raises BrokenOffError, whose cause says why.
         """
         started = perf_counter()
         live_reply = _LiveReply(title, "searching" if rag else "writing", started)
         try:
             if self._console.is_terminal:
                 live = Live(live_reply, console=self._console, refresh_per_second=8, transient=True)
-                with suppress_key_echo(), live, stream:
+                with _suppress_key_echo(), live, stream:
                     live_reply.follow(stream)
             else:
                 with stream:
@@ -152,11 +134,11 @@ class Screen:
             reply = stream.answer
         except BaseException as error:
             if live_reply.text and self._console.is_terminal:
-                self._print(_panel(live_reply.text, title, "broken off", None))
+                self._print(_panel(Text(live_reply.text), title, "broken off"))
             raise BrokenOffError(live_reply.text) from error
         seconds = perf_counter() - started
         if self._console.is_terminal:
-            self._print(_panel(reply.text, title, _elapsed(seconds), reply))
+            self._print(_panel(_with_sources(reply), title, _elapsed(seconds)))
         else:
             self.show_plain(reply)
         if reply.searched:
@@ -164,6 +146,15 @@ class Screen:
         for sentence in reply.notes:
             self.note(sentence)
         return reply, seconds
+
+    @cached_property
+    def _editor(self) -> PromptSession[str]:
+        return PromptSession(
+            history=self._open_history(),
+            vi_mode=self._vi_mode,
+            input=self._given,
+            output=self._output,
+        )
 
     def _open_history(self) -> History:
         if self._history is None:
@@ -205,7 +196,6 @@ class _LiveReply:
         self._started = started
 
     def follow(self, stream: AnswerStream) -> None:
-        """Read a stream to its end."""
         for event in stream:
             if isinstance(event, TextPiece):
                 self.text += printable(event.text)
@@ -219,29 +209,18 @@ class _LiveReply:
         lines = list(Text(self.text or f"{self._stage} …").wrap(console, width))
         # Lines beyond the terminal's height cannot be redrawn: show only the last ones.
         lines = lines[-max(1, console.height - _FRAME) :]
-        seconds = perf_counter() - self._started
-        yield Panel(
-            Text("\n").join(lines),
-            title=Text(printable(self._title)),
-            subtitle=_elapsed(seconds),
-            subtitle_align="right",
-        )
+        yield _panel(Text("\n").join(lines), self._title, _elapsed(perf_counter() - self._started))
 
 
-def _panel(
-    text: str, title: str, subtitle: str, reply: Answer | None, *, markdown: bool = False
-) -> Panel:
-    text = printable(text)
-    parts: list[RenderableType] = [Markdown(text) if markdown else Text(text)]
-    lines = _sources(reply) if reply else []
-    if lines:
-        parts += ["", *lines]
-    return Panel(
-        Group(*parts),
-        title=Text(printable(title)),
-        subtitle=subtitle or None,
-        subtitle_align="right",
-    )
+def _panel(content: RenderableType, title: str, subtitle: str | None = None) -> Panel:
+    heading = Text(printable(title))
+    return Panel(content, title=heading, subtitle=subtitle, subtitle_align="right")
+
+
+def _with_sources(reply: Answer, *, markdown: bool = False) -> Group:
+    text, lines = printable(reply.text), _sources(reply)
+    body = Markdown(text) if markdown else Text(text)
+    return Group(body, "", *lines) if lines else Group(body)
 
 
 def _sources(answer: Answer) -> list[Text]:
@@ -252,14 +231,11 @@ def _sources(answer: Answer) -> list[Text]:
     for marker in sorted({citation.marker for citation in answer.citations}):
         cited = [citation for citation in answer.citations if citation.marker == marker]
         lines.append(Text(f"[{marker}] {location(cited[0].source_uri, cited[0].page)}", "bold"))
-        lines += [
-            Text(f'    "{one_line(quote, _LONGEST_QUOTE)}"', "dim")
-            for quote in dict.fromkeys(citation.quote for citation in cited)
-        ]
+        for quote in dict.fromkeys(citation.quote for citation in cited):
+            lines.append(Text(f'    "{one_line(quote, _LONGEST_QUOTE)}"', "dim"))
     if answer.removed_citations:
-        lines.append(
-            Text(f"citations that pointed nowhere, removed: {answer.removed_citations}", "dim")
-        )
+        removed = f"citations that pointed nowhere, removed: {answer.removed_citations}"
+        lines.append(Text(removed, "dim"))
     if not answer.citations and answer.hits:
         places = dict.fromkeys(
             location(str(hit.chunk.metadata.get("source_uri", "")), hit.chunk.page)
@@ -272,3 +248,24 @@ def _sources(answer: Answer) -> list[Text]:
 
 def _elapsed(seconds: float) -> str:
     return f"elapsed {seconds:.1f} seconds"
+
+
+@contextmanager
+def _suppress_key_echo() -> Iterator[None]:
+    """Hide keys pressed while a reply is written, which the next prompt gets; Ctrl-C works.
+
+    A terminal would show them in the middle of the panel.
+    """
+    if sys.platform == "win32" or not sys.stdin.isatty():
+        yield
+        return
+    import termios
+
+    before = termios.tcgetattr(sys.stdin)
+    quiet = [*before]
+    quiet[3] = before[3] & ~(termios.ECHO | termios.ICANON)
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

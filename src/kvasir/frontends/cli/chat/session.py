@@ -1,17 +1,22 @@
-"""A session: the questions and replies of a chat, without passages and prompts, and its file.
+"""A session: the questions and replies of a chat, without passages and prompts; its file and log.
 
-The file has InstructLab's form: a JSON list of ``{"role", "content"}``.
+The file has InstructLab's form: a JSON list of ``{"role", "content"}``. The log is a file of JSON
+lines, which only the user may read.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
 from pathlib import Path
+from typing import Any
 
-from kvasir.core.errors import RequestError
+from kvasir.core.errors import RequestError, SettingsError
 from kvasir.core.text import has_surrogates
 from kvasir.core.types import Answer, Message
 from kvasir.core.wire import dumps
@@ -21,12 +26,9 @@ _ROLES = ("system", "user", "assistant")
 
 @dataclass(frozen=True, slots=True)
 class SessionTemplate:
-    """The start of a session: a context, or a loaded file.
+    """The start of a session: a context, or a loaded file, with its name and first turns.
 
-    Attributes:
-        name: The context's or the file's name, shown beside the prompt.
-        system: The system message; empty for none.
-        messages: The first turns.
+    An empty system message means none.
     """
 
     name: str
@@ -35,13 +37,7 @@ class SessionTemplate:
 
 
 class Session:
-    """The turns so far.
-
-    Attributes:
-        name: The name of its template.
-        system: Its system message.
-        messages: The turns, oldest first, without the system message.
-    """
+    """The turns so far: messages, oldest first, without the system message."""
 
     def __init__(self, template: SessionTemplate) -> None:
         self.name = template.name
@@ -63,16 +59,16 @@ class Session:
         ]
 
     def save(self, path: Path) -> None:
-        """Write the session; an existing file is replaced in one step.
-
-        Raises:
-            RequestError: The file cannot be written.
-        """
+        """Write the session; an existing file is replaced in one step."""
         system = [Message("system", self.system)] if self.system else []
+        unfinished = path.with_name(path.name + ".part")
         try:
             text = dumps([*system, *self.messages], indent=4) + "\n"
-            _write(path, text.encode("utf-8"))
+            unfinished.write_bytes(text.encode("utf-8"))
+            unfinished.replace(path)
         except (OSError, ValueError) as error:
+            with suppress(OSError, ValueError):
+                unfinished.unlink(missing_ok=True)
             raise RequestError(f"cannot write '{path}': {error_reason(error)}") from error
 
 
@@ -81,23 +77,8 @@ def error_reason(error: OSError | ValueError) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
-def _write(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
-    except OSError:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        raise
-
-
 def read_session(path: Path) -> SessionTemplate:
-    """Read a session's file.
-
-    Raises:
-        RequestError: The file is missing, unreadable or not a session.
-    """
+    """Read a session's file; raise RequestError if it is missing, unreadable or no session."""
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
@@ -116,22 +97,61 @@ def read_session(path: Path) -> SessionTemplate:
 
 
 def _messages(path: Path, turns: object) -> list[Message]:
+    unlike = f"'{path}' holds no session: "
     expected = 'a session is a list of {"role": "user", "content": "..."}'
-    if not isinstance(turns, Sequence) or isinstance(turns, str):
-        raise RequestError(f"'{path}' holds no session: {expected}")
+    if not isinstance(turns, list):
+        raise RequestError(f"{unlike}{expected}")
     messages = []
     for number, turn in enumerate(turns, 1):
-        role = turn.get("role") if isinstance(turn, dict) else None
-        content = turn.get("content") if isinstance(turn, dict) else None
+        fields = turn if isinstance(turn, dict) else {}
+        role, content = fields.get("role"), fields.get("content")
         if role not in _ROLES or not isinstance(content, str):
             raise RequestError(
-                f"'{path}' holds no session: message {number} is not one; {expected}, and a role "
-                f"is one of {', '.join(_ROLES)}"
+                f"{unlike}message {number} is not one; {expected}, and a role is one of "
+                f"{', '.join(_ROLES)}"
             )
         if has_surrogates(content):
             raise RequestError(
-                f"'{path}' holds no session: message {number} holds half a character, a lone "
-                "surrogate; take it out of the file"
+                f"{unlike}message {number} holds half a character, a lone surrogate; take it out "
+                "of the file"
             )
         messages.append(Message(role, content))
     return messages
+
+
+class Journal:
+    """Writes the logs of a chat's sessions into a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep the folder, which is created with the first log."""
+        self._folder = folder
+        self._path: Path | None = None
+
+    def begin(self) -> None:
+        """Begin another session, with its own file."""
+        self._path = None
+
+    def write(self, record: Mapping[str, Any], system: str) -> None:
+        """Log a question or a reply; a log begins with the system message."""
+        lines = [{"time": datetime.now().astimezone().isoformat(), **record}]
+        try:
+            if self._path is None:
+                self._path = self._new()
+                lines.insert(0, {"time": lines[0]["time"], "role": "system", "content": system})
+            with self._path.open("a", encoding="utf-8") as log:
+                log.writelines(dumps(line) + "\n" for line in lines)
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                f"cannot write the log in '{self._folder}' ({error_reason(error)}): set "
+                "chat.logs_dir to a folder that can be written"
+            ) from error
+
+    def _new(self) -> Path:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        stamp = datetime.now().strftime("%Y%m%dT%H%M%S")
+        for number in count(1):
+            path = self._folder / f"chat-{stamp}{'' if number == 1 else f'-{number}'}.jsonl"
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+                return path
+        raise AssertionError("count() does not end")

@@ -39,11 +39,10 @@ class Command:
 def dispatch(chat: Chat, message: str) -> bool:
     """Run a message as a command and show its error; return False if it is not a command.
 
-    Raises:
-        LeaveChat: The user wants to leave.
+    Raises LeaveChat if the user wants to leave.
     """
-    word, _, argument = message.strip().partition(_first_space(message.strip()))
-    if not argument.strip() and word.lower() in ("quit", "exit"):
+    word, argument = [*message.split(maxsplit=1), "", ""][:2]
+    if not argument and word.lower() in ("quit", "exit"):
         raise LeaveChat
     command = _BY_NAME.get(word) or _BY_NAME.get(word.lower())
     if command is None:
@@ -65,10 +64,6 @@ def _one_line(error: Exception) -> str:
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _first_space(text: str) -> str:
-    return next((character for character in text if character.isspace()), " ")
 
 
 def _quit(chat: Chat, _: str) -> None:

@@ -1,4 +1,4 @@
-"""Column types that behave the same on every engine.
+"""Column types and a clock that behave the same on every engine.
 
 SQLite ignores lengths and compares text byte by byte, so its columns have plain types. MariaDB and
 MySQL ignore case by default, and their plain types are small; PostgreSQL sorts text by the rules of
@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, Double, Float, Integer, LargeBinary, String, Text
 from sqlalchemy.dialects import mysql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeEngine
 
 T = TypeVar("T")
@@ -49,3 +51,26 @@ def double() -> Any:
 def _on_servers(plain: TypeEngine[T], on_mysql: Any, on_postgresql: Any) -> TypeEngine[T]:
     chosen = plain.with_variant(on_postgresql, "postgresql")
     return chosen.with_variant(on_mysql, *_MYSQL)
+
+
+class epoch_seconds(GenericFunction[float]):  # noqa: N801 - named as SQL functions are
+    """Seconds since 1970 by the database's clock, which processes on several machines share."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(epoch_seconds, "sqlite")
+def _on_sqlite(element: epoch_seconds, compiler: Any, **_: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(epoch_seconds, "postgresql")
+def _on_postgresql(element: epoch_seconds, compiler: Any, **_: Any) -> str:
+    return "extract(epoch from clock_timestamp())::double precision"
+
+
+@compiles(epoch_seconds, "mysql")
+@compiles(epoch_seconds, "mariadb")
+def _on_mysql(element: epoch_seconds, compiler: Any, **_: Any) -> str:
+    return "(timestampdiff(microsecond, '1970-01-01', utc_timestamp(6)) / 1e6)"

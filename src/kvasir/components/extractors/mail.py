@@ -1,0 +1,279 @@
+"""Mail: subject, sender and receivers, body, and the text of attachments.
+
+EML files (RFC 5322 and MIME) are read by the standard library, Outlook's MSG files by olefile:
+the properties are streams of a compound file, and an attached message is a storage of the same
+file, with the same streams.
+
+Source: MS-OXMSG and MS-OXPROPS; a stream's name ends in the property's number and type.
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+import struct
+from collections.abc import Callable, Mapping
+from email import message_from_bytes, policy
+from email.errors import MessageError
+from email.message import EmailMessage, MIMEPart
+from email.utils import parsedate_to_datetime
+
+import olefile
+
+from kvasir.components.extractors.archive import damaged
+from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.html import add_page
+from kvasir.components.extractors.text import decode, is_blank
+from kvasir.core import media_types, registry
+from kvasir.core.errors import ExtractionError, KvasirError
+from kvasir.core.types import BlockKind, Document, Source
+
+_MAX_DEPTH = 3
+"""Mail inside mail is read down to this depth."""
+_MAIL = ("message/rfc822", media_types.MSG)
+_UNREAD = "unread_attachments"
+
+_ENCRYPTED = ("multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
+
+_SUBJECT, _BODY, _HTML, _RTF = "0037", "1000", "1013", "1009"
+_SENDER, _SENDER_ADDRESS, _SENDER_SMTP = "0C1A", "0C1F", "5D01"
+_TO, _CC, _MESSAGE_ID = "0E04", "0E03", "1035"
+_DATA, _NAMES = "3701", ("3707", "3704", "3001")
+_OBJECT = f"__substg1.0_{_DATA}000D"
+_PROPERTIES = "__properties_version1.0"
+_SUBMITTED, _DELIVERED = 0x0039, 0x0E06
+_TIME = 0x0040
+_TOP_HEADER, _INNER_HEADER = 32, 24
+_EPOCH = datetime.datetime(1601, 1, 1, tzinfo=datetime.UTC)
+
+
+class _MailBuilder(DocumentBuilder):
+    """Builds a mail, ``depth`` mails deep; an attachment comes under a heading with its name."""
+
+    def __init__(self, source: Source, depth: int) -> None:
+        super().__init__(source)
+        self._depth = depth
+        self._unread: list[str] = []
+
+    def add_headers(
+        self, subject: str, headers: Mapping[str, str], date: str, message_id: str
+    ) -> None:
+        """Append the subject and the shown headers; keep all as metadata, the date in ISO form."""
+        self.add(BlockKind.HEADING, " ".join(subject.split()), level=1)
+        lines = (f"{name}: {value}" for name, value in headers.items() if value)
+        self.add(BlockKind.PARAGRAPH, "\n".join(lines))
+        shown = {name.lower(): value for name, value in headers.items()} | {"date": date}
+        self.set_metadata(subject=subject, **shown, message_id=message_id)
+
+    def add_plain_body(self, text: str) -> bool:
+        """Append a plain text body; False if there is no text in it."""
+        if is_blank(text):
+            return False
+        for paragraph in text.replace("\r\n", "\n").split("\n\n"):
+            self.add(BlockKind.PARAGRAPH, paragraph)
+        return True
+
+    def attach(self, name: str, data: bytes) -> None:
+        """Append one attachment; note its name and the reason if it cannot be read."""
+
+        def extract() -> Document:
+            media_type = media_types.detect(name, data) if data else media_types.UNKNOWN
+            known = registry.names("extractors")
+            if media_type not in known and media_type.startswith("text/"):
+                media_type = "text/plain"
+            if media_type not in known:
+                raise ExtractionError("unsupported", media_type)
+            options = {"depth": self._next_depth()} if media_type in _MAIL else {}
+            extractor = registry.build("extractors", media_type, options)
+            inner: Document = extractor.extract(self._inside(name, media_type), data)
+            return inner
+
+        self._attach(name, extract)
+
+    def attach_mail(self, name: str, read: Callable[[Source, int], Document]) -> None:
+        """Append a mail that is attached as an object, by ``read(source, depth)``."""
+        self._attach(name, lambda: read(self._inside(name, media_types.MSG), self._next_depth()))
+
+    def note_unread(self, name: str, reason: str) -> None:
+        """Note an attachment that is not read."""
+        self._unread.append(f"{name} ({reason})")
+
+    def build(self) -> Document:
+        """Return the document, with the names of unread attachments in its metadata."""
+        self.set_metadata(**{_UNREAD: "; ".join(self._unread)})
+        return super().build()
+
+    def _attach(self, name: str, read: Callable[[], Document]) -> None:
+        try:
+            document = read()
+        except MemoryError:
+            # The file as a whole is over its limit, not this attachment.
+            raise
+        except KvasirError as error:
+            self.note_unread(name, str(error))
+        except Exception as error:  # noqa: BLE001 - parsers of hostile files raise anything
+            detail = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            self.note_unread(name, str(damaged(detail)))
+        else:
+            self.add(BlockKind.HEADING, name, level=2)
+            self.absorb(document)
+            if inner := document.metadata.get(_UNREAD):
+                self._unread.append(f"in {name}: {inner}")
+
+    def _inside(self, name: str, media_type: str) -> Source:
+        return Source(f"{self._source.uri}#{name}", media_type)
+
+    def _next_depth(self) -> int:
+        if self._depth >= _MAX_DEPTH:
+            raise ExtractionError(
+                "unsupported", f"mail inside mail is read to a depth of {_MAX_DEPTH}"
+            )
+        return self._depth + 1
+
+
+class EmlExtractor:
+    """Reads EML files; ``depth`` is the number of mails that the file is attached to."""
+
+    def __init__(self, depth: int = 0) -> None:
+        self._depth = depth
+
+    def extract(self, source: Source, data: bytes) -> Document:
+        """Extract headers, body and attachments; see ``Extractor``."""
+        message = message_from_bytes(data, policy=policy.default)
+        assert isinstance(message, EmailMessage)
+        if message.get_content_type() in _ENCRYPTED:
+            raise ExtractionError(
+                "encrypted", "it is an encrypted mail; save it decrypted from the mail program"
+            )
+        mail = _MailBuilder(source, self._depth)
+        headers = {name: _header(message, name) for name in ("From", "To", "Cc", "Date")}
+        subject, message_id = _header(message, "Subject"), _header(message, "Message-ID")
+        mail.add_headers(subject, headers, _iso_date(headers["Date"]), message_id)
+        bodies = (message.get_body((kind,)) for kind in ("plain", "html"))
+        body = next((part for part in bodies if part is not None and _add_body(mail, part)), None)
+        for number, part in enumerate(message.iter_attachments(), 1):
+            content = _bytes(part)
+            if content and part is not body:
+                mail.attach(part.get_filename() or f"attachment-{number}", content)
+        return mail.build()
+
+
+def _add_body(mail: _MailBuilder, body: MIMEPart) -> bool:
+    """Append a body's blocks; False if there is no text in it."""
+    content = _bytes(body)
+    if body.get_content_type() == "text/html":
+        return add_page(content, mail)
+    return mail.add_plain_body(decode(content, body.get_content_charset()))
+
+
+def _bytes(part: MIMEPart) -> bytes:
+    if part.get_content_type() == "message/rfc822":
+        inner = part.get_payload()
+        first = inner[0] if isinstance(inner, list) and inner else None
+        return first.as_bytes() if isinstance(first, EmailMessage) else b""
+    payload = part.get_payload(decode=True)
+    return payload if isinstance(payload, bytes) else b""
+
+
+def _header(message: EmailMessage, name: str) -> str:
+    try:
+        return str(message.get(name) or "")
+    except (MessageError, ValueError, IndexError, AttributeError):
+        # The library's parser raises these on some malformed headers.
+        return ""
+
+
+def _iso_date(value: str) -> str:
+    try:
+        return parsedate_to_datetime(value).isoformat() if value else ""
+    except ValueError:
+        return value
+
+
+class MsgExtractor:
+    """Reads MSG files; ``depth`` is the number of mails that the file is attached to."""
+
+    def __init__(self, depth: int = 0) -> None:
+        self._depth = depth
+
+    def extract(self, source: Source, data: bytes) -> Document:
+        """Extract headers, body and attachments; see ``Extractor``."""
+        try:
+            with olefile.OleFileIO(io.BytesIO(data)) as file:
+                return _Storage(file).read(source, self._depth)
+        except (olefile.OleFileError, struct.error) as error:
+            raise damaged(str(error)) from error
+
+
+class _Storage:
+    """A folder of a compound file with the properties of a mail or an attachment."""
+
+    def __init__(self, file: olefile.OleFileIO, path: tuple[str, ...] = ()) -> None:
+        self._file = file
+        self._path = path
+
+    def read(self, source: Source, depth: int) -> Document:
+        """Return the document of a mail."""
+        mail = _MailBuilder(source, depth)
+        sender = self._text(_SENDER)
+        address = self._text(_SENDER_SMTP) or self._text(_SENDER_ADDRESS)
+        if "@" in address and address != sender:
+            sender = f"{sender} <{address}>".strip()
+        to, cc, date = self._text(_TO), self._text(_CC), self._date()
+        headers = {"From": sender, "To": to, "Cc": cc, "Date": date}
+        mail.add_headers(self._text(_SUBJECT), headers, date, self._text(_MESSAGE_ID))
+        has_text = mail.add_plain_body(self._text(_BODY)) or add_page(self._binary(_HTML), mail)
+        if not has_text and self._binary(_RTF):
+            mail.note_unread("body", "it is RTF alone, which is not read; save the mail as HTML")
+        folders = self._file.listdir(streams=False, storages=True)
+        names = sorted(folder[-1] for folder in folders if tuple(folder[:-1]) == self._path)
+        attached = [name for name in names if name.startswith("__attach")]
+        for number, name in enumerate(attached, 1):
+            self._inside(name)._attach_to(mail, f"attachment-{number}")
+        return mail.build()
+
+    def _attach_to(self, mail: _MailBuilder, unnamed: str) -> None:
+        name = next((text for number in _NAMES if (text := self._text(number))), unnamed)
+        inner = self._inside(_OBJECT)
+        if inner._kind(_PROPERTIES) == olefile.STGTY_STREAM:
+            mail.attach_mail(name, inner.read)
+        elif inner._kind() == olefile.STGTY_STORAGE:
+            mail.note_unread(name, media_types.OLE)
+        else:
+            mail.attach(name, self._binary(_DATA))
+
+    def _inside(self, name: str) -> _Storage:
+        return _Storage(self._file, (*self._path, name))
+
+    def _kind(self, *name: str) -> int:
+        return int(self._file.get_type([*self._path, *name]))
+
+    def _stream(self, name: str) -> bytes | None:
+        if self._kind(name) != olefile.STGTY_STREAM:
+            return None
+        return bytes(self._file.openstream([*self._path, name]).read())
+
+    def _text(self, number: str) -> str:
+        wide = self._stream(f"__substg1.0_{number}001F")
+        if wide is not None:
+            return wide.decode("utf-16-le", "replace").rstrip("\0")
+        narrow = self._stream(f"__substg1.0_{number}001E")
+        return decode(narrow).rstrip("\0") if narrow is not None else ""
+
+    def _binary(self, number: str) -> bytes:
+        found = self._stream(f"__substg1.0_{number}0102")
+        return found if found is not None else self._text(number).encode()
+
+    def _date(self) -> str:
+        """Return the time of sending (or delivery) in ISO form, from fixed-length properties."""
+        data = self._stream(_PROPERTIES) or b""
+        times: dict[int, int] = {}
+        for offset in range(_INNER_HEADER if self._path else _TOP_HEADER, len(data) - 15, 16):
+            kind, number, _, value = struct.unpack_from("<HHIQ", data, offset)
+            if kind == _TIME:
+                times[number] = value
+        ticks = times.get(_SUBMITTED) or times.get(_DELIVERED)
+        if not ticks:
+            return ""
+        time = _EPOCH + datetime.timedelta(microseconds=ticks // 10)
+        return time.isoformat(timespec="seconds")

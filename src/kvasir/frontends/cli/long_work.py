@@ -1,0 +1,224 @@
+"""Long work: its progress, and Ctrl-C, which stops it and is never lost at a question.
+
+There is a bar for each stage of the work, and one line for a model's download.
+"""
+
+from __future__ import annotations
+
+import select
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from types import FrameType
+
+import click
+from rich import progress
+from rich.console import Console
+
+from kvasir.core.run import Progress, Run, StopToken
+from kvasir.core.text import shown
+from kvasir.frontends.cli.rendering import wants_json
+
+_STOP = "kvasir.stop"
+"""In a context's ``meta``: the running command's stop token."""
+_END = b"\0"
+_PAUSE = 0.1
+"""Seconds between two drawings of the same download."""
+
+
+def stop_token() -> StopToken:
+    """Return the running command's stop token."""
+    token: StopToken = click.get_current_context().meta.setdefault(_STOP, StopToken())
+    return token
+
+
+@contextmanager
+def long_work(*, quiet: bool = False) -> Iterator[Run]:
+    """Give a run that Ctrl-C stops, and that shows its progress, unless quiet or for programs."""
+    stop = stop_token()
+    with _stages(quiet) as show, set_by_interrupt(stop):
+        yield Run(stop, show)
+
+
+@contextmanager
+def set_by_interrupt(stop: StopToken) -> Iterator[None]:
+    """Let the first Ctrl-C set a token; a second one raises KeyboardInterrupt.
+
+    A thread sets the token, because a signal handler must not take locks. The interpreter's C code
+    wakes it, also while the main thread is in a library.
+    """
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    def watch() -> None:
+        while (number := receiver.recv(1)) and number != _END:
+            if number[0] == signal.SIGINT:
+                stop.set()
+
+    with wakeup() as (receiver, sender):
+        watcher = threading.Thread(target=watch, name="interrupts", daemon=True)
+        watcher.start()
+        former = signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, former)
+            sender.send(_END)
+            watcher.join()
+
+
+@contextmanager
+def wakeup() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Give a socket that receives every signal's number as a byte, and its other end.
+
+    For the main thread only.
+    """
+    receiver, sender = socket.socketpair()
+    with receiver, sender:
+        sender.setblocking(False)
+        former = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        try:
+            yield receiver, sender
+        finally:
+            signal.set_wakeup_fd(former)
+
+
+def await_input() -> None:
+    """Return when standard input has something to read; Ctrl-C raises KeyboardInterrupt.
+
+    ``input()`` loses a Ctrl-C that arrives just before it begins to wait; waiting for the
+    signal's byte as well does not.
+    """
+    try:
+        stdin = sys.stdin.fileno()
+    except (AttributeError, OSError, ValueError):
+        return  # It is not a file: nothing to wait for.
+    if sys.platform == "win32":
+        return  # select takes sockets only.
+    with wakeup() as (receiver, _):
+        select.select([stdin, receiver], [], [])
+
+
+def rate(count: int, seconds: float) -> str:
+    """Return the number per second."""
+    return f"{count / seconds:.0f}" if seconds > 0 else "-"
+
+
+def is_drawn_on(console: Console) -> bool:
+    """Return True if progress is drawn: on a terminal, for a person."""
+    return console.is_terminal and not wants_json()
+
+
+@contextmanager
+def _stages(quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """Show a bar for each stage, with rate and remaining time."""
+    console = Console(stderr=True)
+    if quiet or not is_drawn_on(console):
+        yield lambda _: None
+        return
+    bars = progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[rate]}/s"),
+        progress.TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+    tasks: dict[str, progress.TaskID] = {}
+
+    def show(event: Progress) -> None:
+        # Not before the first stage, because a download may still use the line.
+        bars.start()
+        if event.stage not in tasks:
+            tasks[event.stage] = bars.add_task(event.stage, total=event.total, rate="-")
+        task = tasks[event.stage]
+        elapsed = bars.tasks[bars.task_ids.index(task)].elapsed or 0.0
+        speed = rate(event.done, elapsed)
+        bars.update(task, completed=event.done, total=event.total, rate=speed)
+
+    try:
+        yield show
+    finally:
+        bars.stop()
+
+
+@contextmanager
+def download() -> Iterator[Callable[[Progress], None]]:
+    """Show downloads, in bytes, if standard error is a terminal, unless for programs."""
+    console = Console(stderr=True)
+    if not is_drawn_on(console):
+        yield lambda _: None
+        return
+    line = _Line(console)
+    try:
+        yield line
+    finally:
+        line.clear()
+
+
+class _Line:
+    """One line that is overwritten, and removed at the end.
+
+    It is drawn only during a call: no thread writes into the output of a chat or an answer.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = progress.Progress(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.DownloadColumn(),
+            progress.TransferSpeedColumn(),
+            progress.TimeRemainingColumn(),
+            console=console,
+            auto_refresh=False,
+        )
+        self._drawn = 0.0
+        self._written = False
+
+    def __call__(self, event: Progress) -> None:
+        if not event.total:
+            self._write(shown(event.item)[: self._console.width - 1])
+            return
+        finished = event.done >= event.total
+        self._update(shown(event.item), event.done, event.total)
+        if finished or monotonic() - self._drawn > _PAUSE:
+            with self._console.capture() as captured:
+                self._console.print(self._bars.get_renderable())
+            self._write(captured.get().splitlines()[0])
+        if finished:
+            self.clear()
+
+    def clear(self) -> None:
+        if self._written:
+            self._write("")
+            self._written = False
+
+    def _update(self, what: str, done: int, total: int) -> None:
+        bars = self._bars
+        if not bars.tasks or bars.tasks[0].total != total or bars.tasks[0].finished:
+            for task in bars.task_ids:
+                bars.remove_task(task)
+            # An earlier run's bytes do not count for the rate.
+            bars.add_task(what, total=total, completed=done)
+        bars.update(bars.task_ids[0], description=what, completed=done)
+
+    def _write(self, line: str) -> None:
+        # Not print: the bars of an ingest would keep it above themselves.
+        self._console.file.write(f"\r{line}\x1b[K")
+        self._console.file.flush()
+        self._drawn, self._written = monotonic(), True
