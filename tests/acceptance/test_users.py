@@ -130,3 +130,12 @@ def test_the_server_prints_a_link_that_makes_the_first_administrator_once(tmp_pa
         server.send_signal(signal.SIGTERM)
         rest = server.communicate(timeout=30)[1]
     assert "Traceback" not in rest
+
+
+def test_config_check_refuses_a_known_key_and_warns_of_known_passwords(kvasir, tmp_path):
+    (tmp_path / "kvasir.yaml").write_text("catalog: {url: 'mysql://me:rag-system@localhost/db'}\n")
+    done = kvasir("config", "check", KVASIR__QUESTIONS__QUEUE="mongodb://me:secret@localhost/db")
+    assert re.findall(r"warning: .* in (\S+):", done.err) == ["catalog.url", "questions.queue"]
+    assert "secret" not in done.err.replace("secrets", "")
+    done = kvasir("config", "check", code=3, KVASIR__SERVER__SIGNING_KEY=OF_DOCUMENT_004)
+    assert "SECRET_KEY that document 004 prints" in done.err

@@ -2,7 +2,8 @@
 
 SQLite runs in WAL mode: readers and the one writer do not block each other. Writing transactions
 begin with ``BEGIN IMMEDIATE``, because one that begins as a reader fails without waiting if another
-process has written since. Transactions on servers are ``READ COMMITTED``.
+process has written since. Transactions on servers are ``READ COMMITTED``. Errors do not show the
+parameters of a statement, among which may be secrets.
 
 Source: https://www.sqlite.org/wal.html, https://www.sqlite.org/lang_transaction.html; for
 ``BEGIN``, SQLAlchemy's page on the pysqlite dialect.
@@ -163,6 +164,7 @@ def _create_on_server(url: URL) -> Engine:
         url = url.set(drivername=driver)
     options: dict[str, Any] = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
     options["pool_timeout"] = _POOL_SECONDS
+    options["hide_parameters"] = True
     if extra == "mysql":
         # Without strict mode, long values are cut off with only a warning.
         options["connect_args"] = {"init_command": f"SET SESSION sql_mode = '{_STRICT}'"}
