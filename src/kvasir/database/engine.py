@@ -144,7 +144,7 @@ def _create(url: str) -> Engine:
             # A database in memory exists in one connection, which all threads share.
             options |= {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
             options["connect_args"] = {"check_same_thread": False}
-        engine = create_engine(parsed, **options)
+        engine = create_engine(parsed, hide_parameters=True, **options)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise SettingsError(
             f"the database URL is unusable ({error}): write it like sqlite:///folder/catalog.db, "
@@ -164,12 +164,11 @@ def _create_on_server(url: URL) -> Engine:
         url = url.set(drivername=driver)
     options: dict[str, Any] = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
     options["pool_timeout"] = _POOL_SECONDS
-    options["hide_parameters"] = True
     if extra == "mysql":
         # Without strict mode, long values are cut off with only a warning.
         options["connect_args"] = {"init_command": f"SET SESSION sql_mode = '{_STRICT}'"}
     try:
-        return create_engine(url, **options)
+        return create_engine(url, hide_parameters=True, **options)
     except ModuleNotFoundError as error:
         if error.name != module:
             raise
