@@ -127,7 +127,8 @@ class Services:
     def _open_engine(self) -> Engine:
         from kvasir.database import open_database
 
-        engine = open_database(self._settings.database_url)
+        # It holds passwords' hashes, and temporary passwords until they are mailed.
+        engine = open_database(self._settings.database_url, private=True)
         self._opened.callback(engine.dispose)
         return engine
 

@@ -54,11 +54,12 @@ _REMEDIES = {
 """Advice by SQLite's primary error code."""
 
 
-def open_database(url: str) -> Engine:
+def open_database(url: str, *, private: bool = False) -> Engine:
     """Open a database, make its file and folder if needed, and migrate it.
 
     Args:
         url: An SQLAlchemy URL, such as ``sqlite:///kvasir-data/catalog.db``.
+        private: Only this user may read an SQLite file that is made.
 
     Raises:
         SettingsError: The URL is unusable.
@@ -66,7 +67,7 @@ def open_database(url: str) -> Engine:
         StorageError: The database cannot be opened.
         IncompatibleVersionError: A newer Kvasir made it.
     """
-    engine = _create(url)
+    engine = _create(url, private=private)
     try:
         ensure_current(engine)
     except DBAPIError as error:
@@ -132,7 +133,7 @@ def _translating_errors(engine: Engine, operation: str) -> Iterator[None]:
         raise ComponentError("catalog", operation, f"{cause} ({engine.url!r}): {remedy}") from error
 
 
-def _create(url: str) -> Engine:
+def _create(url: str, *, private: bool) -> Engine:
     options: dict[str, Any] = {"pool_timeout": _POOL_SECONDS}
     try:
         parsed = make_url(url)
@@ -140,6 +141,9 @@ def _create(url: str) -> Engine:
             return _create_on_server(parsed)
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            if private:
+                # SQLite gives the files beside it the same mode.
+                Path(parsed.database).touch(0o600)
         else:
             # A database in memory exists in one connection, which all threads share.
             options |= {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}

@@ -1,5 +1,6 @@
 """Passwords over HTTP: login, recovery, change, and the limits of attempts."""
 
+import stat
 import statistics
 import time
 
@@ -32,6 +33,15 @@ def test_a_user_registers_and_logs_in_as_document_004_has_it(client):
     assert set(answer.json()) == {"access_token", "token_type"}
     assert answer.json()["token_type"] == "bearer"
     assert answer.headers["cache-control"] == "no-store"
+
+
+def test_only_the_user_of_the_server_may_read_the_accounts(client, app, ana):
+    paths = [
+        *app.settings.data_folder.glob("service.db*"),
+        app.settings.data_folder / "signing.key",
+    ]
+    assert len(paths) >= 2
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o600}
 
 
 def test_swagger_has_the_login_behind_authorize(client):
