@@ -18,7 +18,18 @@ from kvasir.settings.loading import load_settings
 def from_settings() -> FastAPI:
     """Return the application of the settings in the working directory; it closes its ``App``."""
     app = App(load_settings())
+    check_accounts(app)
     return make_application(app, closes=True)
+
+
+def check_accounts(app: App) -> None:
+    """Check what nobody should find out with the first login.
+
+    Raises:
+        SettingsError: The signing key or a rate limit is unusable.
+    """
+    app.services.accounts  # noqa: B018 - made now
+    app.services.rate_limits  # noqa: B018 - made now
 
 
 def make_application(app: App, *, owner_token: str = "", closes: bool = False) -> FastAPI:
