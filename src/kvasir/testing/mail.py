@@ -120,7 +120,7 @@ LOGGED = LoggedAnswer(
 
 
 class AnswerLogContract:
-    """What must hold for all logs of answers; the fixture ``log`` is an empty one of small pages."""
+    """What must hold for all logs of answers; the fixture ``log`` is empty, of small pages."""
 
     @pytest.fixture
     def log(self) -> AnswerLog:
