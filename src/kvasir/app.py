@@ -242,16 +242,18 @@ class App:
         return pull(name or chosen.name, reveal(chosen.token), folder, run or self._run)
 
     def check_components(self) -> None:
-        """Check that every chosen component can be made, without making it.
+        """Check that every chosen component can be made, without making it, and the service's keys.
 
         Raises:
-            SettingsError: An option is unknown or of another type, or no store can be at the URI.
+            SettingsError: An option is unknown or of another type, no store can be at the URI, or
+                the signing key or a rate limit is unusable.
             UnknownComponentError: There is no component of that name.
             MissingExtraError: A component's library is not installed.
         """
         for family, name, options in components.chosen_components(self.settings):
             components.check(family, name, options)
         self.settings.store_address  # noqa: B018 - the URI is checked when it is read
+        self.services.check()
 
     @property
     def has_catalog(self) -> bool:

@@ -1,7 +1,7 @@
 """Connections whose reads end when the token of the call is set.
 
-A language model may take a minute to its first token. When the client of an answer leaves meanwhile,
-the connection to the model's server must close, because the server generates until then.
+A language model may take a minute to its first token. When the client of an answer leaves
+meanwhile, the connection to the model's server must close: the server generates until then.
 """
 
 from __future__ import annotations

@@ -37,7 +37,19 @@ def from_settings() -> FastAPI:
     """Return the application of the settings in the working directory; it closes its ``App``."""
     settings = load_settings()
     configure_logging(settings.server.log_format)
-    return make_application(App(settings), closes=True)
+    app = App(settings)
+    check_accounts(app)
+    return make_application(app, closes=True)
+
+
+def check_accounts(app: App) -> None:
+    """Check what nobody should find out with the first login.
+
+    Raises:
+        SettingsError: The signing key or a rate limit is unusable.
+    """
+    app.services.accounts  # noqa: B018 - made now
+    app.services.rate_limits  # noqa: B018 - made now
 
 
 def make_application(app: App, *, owner_token: str = "", closes: bool = False) -> FastAPI:
@@ -61,8 +73,6 @@ def make_application(app: App, *, owner_token: str = "", closes: bool = False) -
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # A missing or published signing key must be seen at the start, not at the first login.
-        _ = app.services.accounts
         app.keep_open(_KEPT_COLLECTIONS)
         background.start()
         try:

@@ -31,7 +31,7 @@ _api_key = APIKeyHeader(name="x-api-key", auto_error=False)
 
 
 async def kvasir_of(request: Request) -> App:
-    """Return the ``App`` that the server serves; not in a thread of its own, as it takes no time."""
+    """Return the ``App`` that the server serves; asynchronous, since a thread would cost time."""
     app: App = request.app.state.kvasir
     return app
 
@@ -77,7 +77,7 @@ def _authenticate_if_given(
     api_key: Annotated[str | None, Depends(_api_key)],
 ) -> Caller | None:
     _check_query(request)
-    if api_key is None and "authorization" not in request.headers:
+    if not {"authorization", "x-api-key"} & set(request.headers.keys()):
         return None
     caller = _authenticate(request, kvasir, swagger, scheme, api_key)
     if caller.must_change_password:
@@ -139,8 +139,8 @@ def check_may_write(kvasir: App, caller: Caller, collection: str) -> None:
 
 def readable_collections(kvasir: App, caller: Caller) -> list[str]:
     """Return the names of the collections that the caller may read."""
-    may_read = kvasir.services.accounts.may_read
-    return [each.name for each in kvasir.collections() if may_read(caller, each.name)]
+    names = [record.name for record in kvasir.collections()]
+    return kvasir.services.accounts.readable(caller, names)
 
 
 def _readable(kvasir: App, caller: Caller) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import uvicorn
 from kvasir.app import App
 from kvasir.core.errors import KvasirError, StorageError
 from kvasir.core.run import StopToken
-from kvasir.frontends.api.application import make_application
+from kvasir.frontends.api.application import check_accounts, make_application
 from kvasir.frontends.api.readiness import Readiness
 from kvasir.frontends.api.registration import first_admin_link
 from kvasir.frontends.process import configure_logging, stop_on_signals
@@ -33,7 +33,7 @@ def serve(
     host: str,
     port: int,
     owner_token: str = "",
-    announce: Callable[[str], None] = lambda _: None,
+    announce: Callable[[str], object] = lambda _: None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; requests in progress are finished.
 
@@ -53,6 +53,7 @@ def serve(
     with closing(_listen(host, port)) as listener:
         port = listener.getsockname()[1]
         _remember_port(app, port)
+        check_accounts(app)
         api = make_application(app, owner_token=owner_token)
         link = first_admin_link(app)
         config = uvicorn.Config(
@@ -63,6 +64,8 @@ def serve(
             log_config=None,
             access_log=False,
             server_header=False,
+            # By default uvicorn would believe every client of this machine.
+            proxy_headers=bool(app.settings.server.trusted_proxies),
             forwarded_allow_ips=list(app.settings.server.trusted_proxies),
             timeout_graceful_shutdown=max(1, math.ceil(app.settings.server.shutdown_seconds)),
         )
@@ -70,7 +73,7 @@ def serve(
         shown = f"[{host}]" if ":" in host else host
         announce(f"Kvasir serves at http://{shown}:{port}, its manual at /docs")
         if link:
-            announce(f"There is no administrator yet. Register as one, once: {link}")
+            announce(f"There is no administrator yet; this link makes one, once: {link}")
         threading.Thread(target=_warm_up, args=(app,), name="warm up", daemon=True).start()
         with stop_on_signals(stop, at_once=server.exit_at_once):
             server.run(sockets=[listener])
