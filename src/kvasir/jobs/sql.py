@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +20,7 @@ from kvasir.database.leases import to_datetime
 from kvasir.jobs.tables import jobs
 
 _OPEN = (JobState.WAITING, JobState.RUNNING)
-_KEPT = ("id", "task", "arguments", "user_id", "collection", "key", "created")
+_KEPT = ("id", "task", "arguments", "user_id", "collection", "key", "digest", "created")
 _DIED = "the worker ended in the middle of it, {} times"
 
 
@@ -44,6 +45,7 @@ class SqlJobQueue:
             "user_id": job.user_id,
             "collection": job.collection,
             "key": job.key or None,
+            "digest": job.digest or None,
             "state": JobState.WAITING,
             "created": epoch_seconds(),
             "due": epoch_seconds(),
@@ -163,6 +165,26 @@ class SqlJobQueue:
         with reading(self._engine) as connection:
             found = {row[0]: row[1] for row in connection.execute(query).all()}
         return {state: found.get(state, 0) for state in JobState}
+
+    def oldest_waiting_seconds(self) -> float:
+        oldest = select(func.min(jobs.c.created)).where(jobs.c.state == JobState.WAITING)
+        with reading(self._engine) as connection:
+            created = connection.execute(oldest).scalar()
+            if created is None:
+                return 0.0
+            now = connection.execute(select(epoch_seconds())).scalar_one()
+        return max(0.0, float(now) - created)
+
+    def needs(self, digest: str, *, besides: str = "") -> bool:
+        # A failed or cancelled one may be tried again.
+        needing = (jobs.c.digest == digest, jobs.c.state != JobState.DONE, jobs.c.id != besides)
+        with reading(self._engine) as connection:
+            return connection.execute(select(jobs.c.id).where(*needing)).first() is not None
+
+    def delete_before(self, date: datetime) -> int:
+        ended = (jobs.c.state.not_in(_OPEN), jobs.c.finished < date.timestamp())
+        with writing(self._engine) as connection:
+            return connection.execute(delete(jobs).where(*ended)).rowcount
 
     def close(self) -> None:
         """Do nothing: the database belongs to the caller."""

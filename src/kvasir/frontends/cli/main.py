@@ -42,6 +42,7 @@ COMMANDS = {
     "serve": ("serve", "Serve the documents over HTTP."),
     "answer-questions": ("questions", "Answer the questions that wait, until it is stopped."),
     "send-answers": ("questions", "Mail the answers that wait, until it is stopped."),
+    "users": ("users", "Make, list, disable or enable users of the service."),
     "models": ("models", "List embedding models, or pull one."),
     "config": ("config", "Show, check or write the settings."),
     "completion": ("main", "Print the shell completion script."),
