@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.errors import HeaderParseError
@@ -25,6 +26,7 @@ from kvasir.core.services.mail import Mail
 Security = Literal["starttls", "tls", "none"]
 
 _NAME = "mail server"
+_LOGGED_IN = 235
 _CLOSING = 421
 _TOO_LARGE = 552
 _LONGEST_REASON = 300
@@ -122,7 +124,7 @@ class SmtpMailer:
             if self._security == "starttls":
                 server.starttls(context=self._tls())
             if self._username:
-                server.login(self._username, self._password or "")
+                _log_in(server, self._username, self._password or "")
         except Exception as error:
             if server is not None:
                 server.close()
@@ -135,6 +137,18 @@ class SmtpMailer:
         if self._context is None:
             self._context = ssl.create_default_context()
         return self._context
+
+
+def _log_in(server: smtplib.SMTP, username: str, password: str) -> None:
+    if f"{username}{password}".isascii():
+        server.login(username, password)
+        return
+    # The library's login encodes ASCII only; RFC 4616 has UTF-8.
+    server.ehlo_or_helo_if_needed()
+    plain = b64encode(f"\0{username}\0{password}".encode()).decode()
+    code, reply = server.docmd("AUTH", f"PLAIN {plain}")
+    if code != _LOGGED_IN:
+        raise smtplib.SMTPAuthenticationError(code, reply)
 
 
 def compose(mail: Mail, sender: str) -> EmailMessage:
