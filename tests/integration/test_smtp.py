@@ -61,6 +61,7 @@ def test_a_reply_names_a_long_message_id_as_it_is(smtp):
     assert mail["Auto-Submitted"] == "auto-replied"
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 def test_a_login_and_the_mail_are_encrypted(contexts, security):
     own, trusting = contexts

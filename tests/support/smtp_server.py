@@ -36,6 +36,8 @@ class SmtpServer:
         options = {}
         if self._accounts is not None:
             options = {"authenticator": self._authenticate, "auth_required": True}
+            # It knows of STARTTLS only, not of a connection that is encrypted from the start.
+            options["auth_require_tls"] = not self._smtps
         if self._tls is not None:
             options |= {"ssl_context": self._tls} if self._smtps else {"tls_context": self._tls}
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **options)
@@ -62,7 +64,8 @@ class SmtpServer:
     def _authenticate(self, server, session, envelope, mechanism, data) -> AuthResult:
         login = data.login.decode()
         self.logins.append(login)
-        return AuthResult(success=self._accounts.get(login) == data.password.decode())
+        is_right = self._accounts.get(login) == data.password.decode()
+        return AuthResult(success=is_right, handled=False)
 
     async def handle_RCPT(self, server, session, envelope, address, options) -> str:  # noqa: N802
         if reply := self.refuse("RCPT", address):
