@@ -7,7 +7,7 @@ query of an address is refused, since addresses are logged.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -30,8 +30,8 @@ _bearer = HTTPBearer(auto_error=False)
 _api_key = APIKeyHeader(name="x-api-key", auto_error=False)
 
 
-def kvasir_of(request: Request) -> App:
-    """Return the ``App`` that the server serves."""
+async def kvasir_of(request: Request) -> App:
+    """Return the ``App`` that the server serves; asynchronous, since a thread would cost time."""
     app: App = request.app.state.kvasir
     return app
 
@@ -85,10 +85,10 @@ def _authenticate_if_given(
     return caller
 
 
-def needs(scope: Scope) -> Callable[[Caller], Caller]:
+def needs(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
     """Return the dependency of a route that needs a scope."""
 
-    def check(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
+    async def check(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
         if caller.must_change_password:
             raise ForbiddenError("change the temporary password first")
         if not caller.has(scope):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import partial
 
 import click
 
@@ -21,9 +22,4 @@ def serve(app: App) -> None:
     chosen = app.settings.server
     # By name: front doors do not import each other.
     command = importlib.import_module("kvasir.frontends.api.command")
-    command.serve(
-        app,
-        host=chosen.host,
-        port=chosen.port,
-        announce=lambda text: click.echo(text, err=True),
-    )
+    command.serve(app, host=chosen.host, port=chosen.port, announce=partial(click.echo, err=True))

@@ -9,10 +9,12 @@ from kvasir.frontends.api.routes import (
     accounts,
     answers,
     collections,
+    course,
     documents,
     health,
     jobs,
     login,
+    questions,
     register_page,
     search,
 )
@@ -28,5 +30,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     jobs.router,
     search.router,
     answers.router,
+    questions.router,
+    course.router,
 )
 """Every router, in the order of the manual."""
