@@ -6,6 +6,7 @@ import threading
 
 from kvasir.app import App
 from kvasir.core.run import StopToken
+from kvasir.frontends.api.retention import Retention
 from kvasir.tasks import perform
 
 
@@ -22,10 +23,13 @@ class Background:
             for _ in range(app.settings.server.job_workers)
         ]
 
+        self._retention = Retention(app, self._stop)
+
     def start(self) -> None:
         """Start the threads."""
-        for worker in self._jobs:
-            thread = threading.Thread(target=worker.run, name="jobs", daemon=True)
+        runs = [("jobs", worker.run) for worker in self._jobs]
+        for name, run in [*runs, ("retention", self._retention.run)]:
+            thread = threading.Thread(target=run, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
 

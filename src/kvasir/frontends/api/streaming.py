@@ -9,6 +9,7 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import copy_context
@@ -24,6 +25,8 @@ T = TypeVar("T")
 PING_SECONDS = 15.0
 """Proxies close connections that are silent for longer than 29 to 60 seconds."""
 
+_LINE_END = re.compile(r"\r\n|\r|\n")
+"""Not U+2028 and others that Python takes for one: JSON has them inside of texts."""
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -40,16 +43,26 @@ def event_stream(
     return StreamingResponse(body, media_type="text/event-stream", headers=_HEADERS)
 
 
+def text_stream(
+    stream: AnswerStream, render: Callable[[Iterator[AnswerEvent]], Iterator[str]]
+) -> StreamingResponse:
+    """Return a response of plain text, otherwise as ``event_stream``; an error breaks it off."""
+    body = _pump(lambda: render(stream), stream.close, ping="")
+    return StreamingResponse(body, media_type="text/plain; charset=utf-8", headers=_HEADERS)
+
+
 def server_sent_event(data: str, *, event: str = "", number: int | None = None) -> str:
     """Return one event; each line of its data is a field of its own."""
     fields = [f"event: {event}"] if event else []
     if number is not None:
         fields.append(f"id: {number}")
-    fields.extend(f"data: {line}" for line in data.splitlines() or [""])
+    fields.extend(f"data: {line}" for line in _LINE_END.split(data))
     return "\n".join(fields) + "\n\n"
 
 
-async def _pump(make: Callable[[], Iterator[str]], close: Callable[[], None]) -> AsyncIterator[str]:
+async def _pump(
+    make: Callable[[], Iterator[str]], close: Callable[[], None], *, ping: str = ": ping\n\n"
+) -> AsyncIterator[str]:
     """Yield what an iterator in another thread gives, and comments while it gives nothing."""
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
@@ -83,7 +96,8 @@ async def _pump(make: Callable[[], Iterator[str]], close: Callable[[], None]) ->
             try:
                 item = await asyncio.wait_for(queue.get(), PING_SECONDS)
             except TimeoutError:
-                yield ": ping\n\n"
+                if ping:
+                    yield ping
                 continue
             room.release()
             if item is None:

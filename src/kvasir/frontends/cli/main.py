@@ -40,6 +40,8 @@ COMMANDS = {
     "calibrate": ("collections", "Fit the decision to refuse to a collection."),
     "evaluate": ("evaluate", "Measure retrieval, answers or chunking on a data set."),
     "serve": ("serve", "Serve the documents over HTTP."),
+    "mcp": ("mcp", "Serve the documents to clients of the Model Context Protocol."),
+    "answers": ("answers", "Export the log of answers."),
     "models": ("models", "List embedding models, or pull one."),
     "config": ("config", "Show, check or write the settings."),
     "completion": ("main", "Print the shell completion script."),

@@ -8,13 +8,18 @@ from kvasir.frontends.api.routes import (
     access,
     accounts,
     answers,
+    answers_export,
     collections,
     documents,
     health,
     jobs,
     login,
+    mcp,
+    openai,
+    predict,
     register_page,
     search,
+    uploadfile,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -28,5 +33,10 @@ ROUTERS: tuple[APIRouter, ...] = (
     jobs.router,
     search.router,
     answers.router,
+    answers_export.router,
+    openai.router,
+    mcp.router,
+    uploadfile.router,
+    predict.router,
 )
 """Every router, in the order of the manual."""

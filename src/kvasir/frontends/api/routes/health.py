@@ -14,7 +14,7 @@ from kvasir.frontends.api.callers import Kvasir
 router = APIRouter(tags=["operation"])
 
 
-@router.get("/health")
+@router.get("/health", summary="Health Check")
 def health() -> dict[str, str]:
     """Say that the server is alive."""
     return {"status": "ok"}
