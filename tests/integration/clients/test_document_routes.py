@@ -7,6 +7,8 @@ import time
 import pytest
 from live_server import ROCKETS
 
+pytestmark = pytest.mark.xdist_group("clients")
+
 QUESTION = json.dumps({"query": "At how many degrees is green tea brewed?"})
 JSON = ("-H", "Content-Type: application/json")
 

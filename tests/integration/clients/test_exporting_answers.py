@@ -6,11 +6,16 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 from live_server import OWNER, live_server
+from sqlalchemy import insert
 
 from kvasir.core.run import StopToken
 from kvasir.core.services.answer_log import LoggedAnswer
-from kvasir.core.wire import from_json
+from kvasir.core.wire import from_json, to_json
+from kvasir.database import open_database, writing
 from kvasir.frontends.api.retention import Retention
+from kvasir.questions.tables import answer_log
+
+pytestmark = pytest.mark.xdist_group("clients")
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 
@@ -74,8 +79,11 @@ def test_only_later_answers_are_exported_if_wanted(server, log, since):
 
 
 def test_an_export_of_many_answers_is_whole(server, log):
-    for number in range(10, 1210):
-        log.record(logged(number, 0))
+    rows = [to_json(logged(number, 0)) | {"date": 0.0} for number in range(10, 1210)]
+    engine = open_database(server.app.settings.database_url)
+    with writing(engine) as connection:
+        connection.execute(insert(answer_log), rows)
+    engine.dispose()
     assert len(export(server, OWNER)) == 1204
 
 

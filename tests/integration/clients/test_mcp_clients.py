@@ -14,6 +14,8 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from old_mcp import call_by_old_client
 
+pytestmark = pytest.mark.xdist_group("clients")
+
 QUESTION = "At how many degrees is green tea brewed?"
 LEGACY, MODERN = "2025-11-25", "2026-07-28"
 TOOLS = ["search", "fetch", "ask", "list_documents"]
@@ -158,6 +160,9 @@ def test_the_documents_are_listed_in_pages_that_neither_skip_nor_repeat(server):
     assert pages == 3
     assert seen == sorted(set(seen))
     assert len(seen) == 6
+    for collection in ("more-0", "more-1"):
+        with server.app.collection(collection) as opened:
+            opened.drop()
 
 
 @pytest.mark.parametrize("credential", ["wrong", ""])

@@ -9,6 +9,8 @@ import openai
 import pytest
 from live_server import OWNER
 
+pytestmark = pytest.mark.xdist_group("clients")
+
 QUESTION = "At how many degrees is green tea brewed?"
 
 

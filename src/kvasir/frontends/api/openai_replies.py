@@ -101,10 +101,9 @@ class CompletionWriter:
 
     def end(self, answer: Answer, sources: Sequence[CitedSource], usage: Usage) -> list[str]:
         """Return the last events: annotations, the reason of the end, usage and ``[DONE]``."""
-        extra = {"kvasir": self._extra(answer, sources)}
         # Each annotation is sent once; clients collect them.
         delta = {"annotations": _annotations(sources)} if sources else {}
-        events = [self._chunk(delta, **extra), self._chunk({}, "stop")]
+        events = [self._chunk(delta, kvasir=self._extra(answer, sources)), self._chunk({}, "stop")]
         if self.include_usage:
             last = {"choices": [], "usage": usage.model_dump()}
             events.append(_event(self._head("chat.completion.chunk") | last))

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -38,6 +38,8 @@ from kvasir.frontends.mcp.results import (
     SearchArguments,
     SearchResults,
 )
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 # It reports the start and the end of every request's transport.
@@ -189,7 +191,7 @@ def serve_standard_streams(library: Library) -> None:
     anyio.run(serve)
 
 
-async def _in_thread(work: Callable[[], Any]) -> Any:
+async def _in_thread(work: Callable[[], T]) -> T:
     return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
 

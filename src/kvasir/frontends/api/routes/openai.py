@@ -14,7 +14,6 @@ from itertools import chain
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
@@ -24,7 +23,7 @@ from kvasir.core.errors import CollectionNotFoundError, KvasirError
 from kvasir.core.ledger import CollectionRecord, check_embedder
 from kvasir.core.protocols import Embedder, TokenCounter
 from kvasir.core.services.accounts import Caller
-from kvasir.core.types import Answer, AnswerEvent, Finished, Text
+from kvasir.core.types import Answer, AnswerEvent, Finished, Matrix, Text
 from kvasir.frontends.api.answer_records import record
 from kvasir.frontends.api.callers import Kvasir, Reader, check_may_read, readable_collections
 from kvasir.frontends.api.openai_errors import (
@@ -155,7 +154,7 @@ def create_embeddings(body: EmbeddingsBody, kvasir: Kvasir, caller: Reader) -> J
                 raise UnusableFieldError(message, "input", "context_length_exceeded")
     is_query = body.input_type == "query"
     vectors = embedder.embed_queries(texts) if is_query else embedder.embed_documents(texts)
-    encode = _as_base64 if body.encoding_format == "base64" else np.ndarray.tolist
+    encode = _as_base64 if body.encoding_format == "base64" else _as_numbers
     data = [
         {"object": "embedding", "index": number, "embedding": encode(vector)}
         for number, vector in enumerate(vectors)
@@ -240,5 +239,10 @@ def _count_tokens(embedder: Embedder, texts: Sequence[str]) -> list[int]:
     return [-(-len(text) // _CHARACTERS_PER_TOKEN) for text in texts]
 
 
-def _as_base64(vector: Any) -> str:
+def _as_numbers(vector: Matrix) -> list[float]:
+    numbers: list[float] = vector.tolist()
+    return numbers
+
+
+def _as_base64(vector: Matrix) -> str:
     return base64.b64encode(vector.astype("<f4").tobytes()).decode()

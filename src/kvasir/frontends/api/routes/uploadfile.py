@@ -47,7 +47,7 @@ def upload_file(
 ) -> JSONResponse:
     """Upload a document; it is indexed by a job."""
     accepted = documents.upload(question_collection(kvasir), request, kvasir, caller, file)
-    job = json.loads(accepted.body)
+    job = json.loads(bytes(accepted.body))
     address, original = accepted.headers["Location"], PurePosixPath(job["arguments"]["uri"])
     content = {
         "status": "success",
