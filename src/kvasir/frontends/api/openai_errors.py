@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from kvasir.core.errors import KvasirError, OperatorError, RateLimitedError, RequestError
+from kvasir.core.errors import KvasirError, OperatorError, RateLimitedError
 from kvasir.frontends.api.problems import status_of
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ _TYPES: Mapping[int, str] = {
     403: "permission_error",
     429: "rate_limit_error",
 }
+_INVALID = "invalid_request_error"
 _UNKNOWN_FIELD = "extra_forbidden"
 
 
@@ -65,22 +66,26 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 """The documented errors of a route."""
 
 
-class UnusableFieldError(RequestError):
-    """A field of the request cannot be used; ``param`` names it, ``openai_code`` says why."""
+class OpenAIFault(Exception):  # noqa: N818 - the error in OpenAI's form is its body
+    """A fault of the request in OpenAI's terms.
 
-    def __init__(self, message: str, param: str, code: str | None = None) -> None:
+    Attributes:
+        param: The field that has it.
+        code: OpenAI's word for it.
+        status: The HTTP status.
+    """
+
+    def __init__(
+        self, message: str, param: str, code: str = "invalid_value", status: int = 400
+    ) -> None:
         super().__init__(message)
-        self.param, self.openai_code = param, code
+        self.param, self.code, self.status = param, code, status
 
 
-class UnknownModelError(RequestError):
-    """There is no such model, or the caller may not use it."""
-
-    status = 404
-
-    def __init__(self, model: str) -> None:
-        super().__init__(f"The model '{model}' does not exist or you do not have access to it.")
-        self.param, self.openai_code = "model", "model_not_found"
+def unknown_model(model: str) -> OpenAIFault:
+    """Return the fault of a model that does not exist, or that the caller may not use."""
+    message = f"The model '{model}' does not exist or you do not have access to it."
+    return OpenAIFault(message, "model", "model_not_found", 404)
 
 
 class OpenAIRoute(APIRoute):
@@ -95,6 +100,9 @@ class OpenAIRoute(APIRoute):
                 return await handle(request)
             except RequestValidationError as error:
                 return _of_validation(error)
+            except OpenAIFault as fault:
+                body = _body(str(fault), _INVALID, fault.param, fault.code)
+                return JSONResponse(body, fault.status)
             except KvasirError as error:
                 return _of_kvasir(error)
 
@@ -103,19 +111,14 @@ class OpenAIRoute(APIRoute):
 
 def error_body(error: KvasirError) -> dict[str, Any]:
     """Return an error in OpenAI's form."""
-    status = _status(error)
-    kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
-    code = getattr(error, "openai_code", None) or _CODES.get(error.code, error.code)
-    return _body(str(error), kind, getattr(error, "param", None), code)
-
-
-def _status(error: KvasirError) -> int:
-    chosen: int = getattr(error, "status", 0)
-    return chosen or status_of(error)
+    status = status_of(error)
+    kind = "server_error" if status >= 500 else _TYPES.get(status, _INVALID)
+    param = "model" if error.code == "collection_not_found" else None
+    return _body(str(error), kind, param, _CODES.get(error.code, error.code))
 
 
 def _of_kvasir(error: KvasirError) -> JSONResponse:
-    status = _status(error)
+    status = status_of(error)
     if isinstance(error, OperatorError):
         logger.error("%s: %s", error.code, error)
     answer = JSONResponse(error_body(error), status)
@@ -135,7 +138,7 @@ def _of_validation(error: RequestValidationError) -> JSONResponse:
         message, code = f"Missing required parameter: '{param}'.", "missing_required_parameter"
     else:
         message, code = f"Invalid value for '{param}': {first['msg']}", "invalid_value"
-    return JSONResponse(_body(message, "invalid_request_error", param or None, code), 400)
+    return JSONResponse(_body(message, _INVALID, param or None, code), 400)
 
 
 def _param(location: tuple[str | int, ...]) -> str:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.core.text import has_surrogates
 from kvasir.core.types import Message
-from kvasir.frontends.api.openai_errors import UnusableFieldError
+from kvasir.frontends.api.openai_errors import OpenAIFault
 
 SOURCES_SUFFIX = ":sources"
 """A model's name with this suffix asks for a list of sources in the text."""
@@ -138,23 +138,23 @@ def read_chat(body: ChatBody) -> Chat:
     """Return the chat of a request.
 
     Raises:
-        UnusableFieldError: A field asks for what Kvasir cannot do.
+        OpenAIFault: A field asks for what Kvasir cannot do.
     """
     _check_supported(body)
     messages = [_text_of(message, number) for number, message in enumerate(body.messages)]
     if sum(map(len, messages)) > _MOST_CHARACTERS:
         message = f"the messages have more than {_MOST_CHARACTERS} characters"
-        raise UnusableFieldError(message, "messages", "context_length_exceeded")
+        raise OpenAIFault(message, "messages", "context_length_exceeded")
     roles = [message.role for message in body.messages]
     last = f"messages[{len(messages) - 1}]"
     if roles[-1] != "user":
-        raise UnusableFieldError("the last message must be the user's question", f"{last}.role")
+        raise OpenAIFault("the last message must be the user's question", f"{last}.role")
     question = messages[-1].strip()
     if not question:
-        raise UnusableFieldError("the question is empty", f"{last}.content")
+        raise OpenAIFault("the question is empty", f"{last}.content")
     if len(question) > _MOST_QUESTION:
         message = f"the question has more than {_MOST_QUESTION} characters"
-        raise UnusableFieldError(message, f"{last}.content", "string_above_max_length")
+        raise OpenAIFault(message, f"{last}.content", "string_above_max_length")
     earlier = list(zip(roles[:-1], messages[:-1], strict=True))
     return Chat(
         question,
@@ -167,24 +167,24 @@ def read_inputs(body: EmbeddingsBody) -> list[str]:
     """Return the texts to embed.
 
     Raises:
-        UnusableFieldError: They are no texts, empty, or too many.
+        OpenAIFault: They are no texts, empty, or too many.
     """
     if body.dimensions is not None:
         message = "This model does not support specifying dimensions."
-        raise UnusableFieldError(message, "dimensions", "unsupported_parameter")
+        raise OpenAIFault(message, "dimensions", "unsupported_parameter")
     texts = [body.input] if isinstance(body.input, str) else body.input
     if not isinstance(texts, list) or not texts:
-        raise UnusableFieldError("'input' must be a text or a list of texts", "input")
+        raise OpenAIFault("'input' must be a text or a list of texts", "input")
     if len(texts) > _MOST_INPUTS:
-        raise UnusableFieldError(f"'input' has more than {_MOST_INPUTS} texts", "input")
+        raise OpenAIFault(f"'input' has more than {_MOST_INPUTS} texts", "input")
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             # Token numbers belong to one model's vocabulary.
             message = "'input' must be texts: tokens of another model cannot be embedded"
-            raise UnusableFieldError(message, f"input[{number}]", "invalid_type")
+            raise OpenAIFault(message, f"input[{number}]", "invalid_type")
         if not text.strip() or has_surrogates(text):
             message = "an input must be UTF-8 text and not be empty"
-            raise UnusableFieldError(message, f"input[{number}]", "invalid_value")
+            raise OpenAIFault(message, f"input[{number}]", "invalid_value")
     return texts
 
 
@@ -196,7 +196,7 @@ def _is_said(role: str) -> bool:
 def _check_supported(body: ChatBody) -> None:
     if body.stream_options is not None and not body.stream:
         message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
-        raise UnusableFieldError(message, "stream_options", "invalid_value")
+        raise OpenAIFault(message, "stream_options", "invalid_value")
     unsupported = {
         "n": body.n not in (None, 1),
         "modalities": body.modalities not in (None, ["text"]),
@@ -216,7 +216,7 @@ def _check_supported(body: ChatBody) -> None:
     for name, is_asked in unsupported.items():
         if is_asked:
             message = f"Unsupported parameter: '{name}' is not supported. {_NO_MODEL_HERE}"
-            raise UnusableFieldError(message, name, "unsupported_parameter")
+            raise OpenAIFault(message, name, "unsupported_parameter")
 
 
 def _text_of(message: ChatMessage, number: int) -> str:
@@ -228,10 +228,10 @@ def _text_of(message: ChatMessage, number: int) -> str:
     elif isinstance(content, list):
         parts = [_text_of_part(part, f"{place}[{at}]") for at, part in enumerate(content)]
     else:
-        raise UnusableFieldError("content must be a text or a list of parts", place, "invalid_type")
+        raise OpenAIFault("content must be a text or a list of parts", place, "invalid_type")
     text = "\n".join(parts)
     if has_surrogates(text):
-        raise UnusableFieldError("content must be UTF-8 text", place, "invalid_value")
+        raise OpenAIFault("content must be UTF-8 text", place, "invalid_value")
     return text
 
 
@@ -243,4 +243,4 @@ def _text_of_part(part: Any, place: str) -> str:
         if isinstance(text, str):
             return text
     message = f"only parts of type 'text' are supported. {_NO_MODEL_HERE}"
-    raise UnusableFieldError(message, place, "invalid_value")
+    raise OpenAIFault(message, place, "invalid_value")

@@ -28,10 +28,10 @@ from kvasir.frontends.api.answer_records import record
 from kvasir.frontends.api.callers import Kvasir, Reader, check_may_read, readable_collections
 from kvasir.frontends.api.openai_errors import (
     ERRORS,
+    OpenAIFault,
     OpenAIRoute,
-    UnknownModelError,
-    UnusableFieldError,
     error_body,
+    unknown_model,
 )
 from kvasir.frontends.api.openai_replies import (
     ChatCompletion,
@@ -119,7 +119,7 @@ def create_chat_completion(
 
     with ExitStack() as opened:
         lease = opened.enter_context(kvasir.collection(collection))
-        conversation = kvasir.conversation(lambda: lease)
+        conversation = kvasir.conversation(lambda: lease, generator=kvasir.generator)
         opened.callback(conversation.close)
         stream = conversation.stream(chat.question, chat.history, rag=True, system=chat.system)
         opened.enter_context(stream)
@@ -151,7 +151,7 @@ def create_embeddings(body: EmbeddingsBody, kvasir: Kvasir, caller: Reader) -> J
                     f"This model's maximum context length is {embedder.max_tokens} tokens, "
                     f"however input {number} has {count}."
                 )
-                raise UnusableFieldError(message, "input", "context_length_exceeded")
+                raise OpenAIFault(message, "input", "context_length_exceeded")
     is_query = body.input_type == "query"
     vectors = embedder.embed_queries(texts) if is_query else embedder.embed_documents(texts)
     encode = _as_base64 if body.encoding_format == "base64" else _as_numbers
@@ -181,7 +181,7 @@ def retrieve_model(model: str, kvasir: Kvasir, caller: Reader) -> JSONResponse:
     for each in kvasir.collections():
         if each.name == collection:
             return JSONResponse(_model(model, each))
-    raise UnknownModelError(model)
+    raise unknown_model(model)
 
 
 def _rendered(
@@ -208,7 +208,7 @@ def _collection(kvasir: App, caller: Caller, model: str) -> tuple[str, bool]:
     try:
         check_may_read(kvasir, caller, name)
     except CollectionNotFoundError as error:
-        raise UnknownModelError(model) from error
+        raise unknown_model(model) from error
     return name, name != model
 
 
