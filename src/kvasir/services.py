@@ -42,6 +42,20 @@ class Services:
         self._outbox = Lazy(self._make_outbox)
         self._answer_log = Lazy(self._make_answer_log)
 
+    def check(self) -> None:
+        """Check the signing key and the rate limits, and open nothing.
+
+        Raises:
+            SettingsError: One of them is unusable.
+            MissingExtraError: The storage of the rate limits needs an optional dependency.
+        """
+        from kvasir.accounts.signing import check_key
+
+        key = reveal(self._settings.server.signing_key)
+        if key:
+            check_key(key)
+        self._rate_limits.get()
+
     def close(self) -> None:
         """Release the databases; a second call does nothing."""
         self._opened.close()
@@ -113,7 +127,8 @@ class Services:
     def _open_engine(self) -> Engine:
         from kvasir.database import open_database
 
-        engine = open_database(self._settings.database_url)
+        # It holds passwords' hashes, and temporary passwords until they are mailed.
+        engine = open_database(self._settings.database_url, private=True)
         self._opened.callback(engine.dispose)
         return engine
 

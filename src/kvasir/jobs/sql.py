@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from kvasir.core.errors import ConflictError, NotFoundError
@@ -43,6 +44,7 @@ class SqlJobQueue:
             "user_id": job.user_id,
             "collection": job.collection,
             "key": job.key or None,
+            "digest": job.digest or None,
             "state": JobState.WAITING,
             "created": epoch_seconds(),
             "due": epoch_seconds(),
@@ -168,6 +170,26 @@ class SqlJobQueue:
         with reading(self._engine) as connection:
             found = {row[0]: row[1] for row in connection.execute(query).all()}
         return {state: found.get(state, 0) for state in JobState}
+
+    def oldest_waiting_seconds(self) -> float:
+        oldest = select(func.min(jobs.c.created)).where(jobs.c.state == JobState.WAITING)
+        with reading(self._engine) as connection:
+            created = connection.execute(oldest).scalar()
+            if created is None:
+                return 0.0
+            now = connection.execute(select(epoch_seconds())).scalar_one()
+        return max(0.0, float(now) - created)
+
+    def needs(self, digest: str, *, besides: str = "") -> bool:
+        # A failed or cancelled one may be tried again.
+        needing = (jobs.c.digest == digest, jobs.c.state != JobState.DONE, jobs.c.id != besides)
+        with reading(self._engine) as connection:
+            return connection.execute(select(jobs.c.id).where(*needing)).first() is not None
+
+    def delete_before(self, date: datetime) -> int:
+        ended = (jobs.c.state.not_in(_OPEN), jobs.c.finished < date.timestamp())
+        with writing(self._engine) as connection:
+            return connection.execute(delete(jobs).where(*ended)).rowcount
 
     def close(self) -> None:
         """Do nothing: the database belongs to the caller."""

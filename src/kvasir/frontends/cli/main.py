@@ -40,6 +40,7 @@ COMMANDS = {
     "calibrate": ("collections", "Fit the decision to refuse to a collection."),
     "evaluate": ("evaluate", "Measure retrieval, answers or chunking on a data set."),
     "serve": ("serve", "Serve the documents over HTTP."),
+    "users": ("users", "Make, list, disable or enable users of the service."),
     "mcp": ("mcp", "Serve the documents to clients of the Model Context Protocol."),
     "answers": ("answers", "Export the log of answers."),
     "models": ("models", "List embedding models, or pull one."),
