@@ -5,15 +5,17 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from live_server import OWNER, live_server
+from live_server import OWNER
 from sqlalchemy import insert
 
-from kvasir.core.run import StopToken
+from kvasir.app import App
+from kvasir.core.run import Run
 from kvasir.core.services.answer_log import LoggedAnswer
 from kvasir.core.wire import from_json, to_json
 from kvasir.database import open_database, writing
-from kvasir.frontends.api.retention import Retention
 from kvasir.questions.tables import answer_log
+from kvasir.settings.schema import Settings
+from kvasir.tasks import tidy
 
 pytestmark = pytest.mark.xdist_group("clients")
 
@@ -91,19 +93,13 @@ def test_an_export_needs_a_credential_with_the_right_to_read(server, log):
     assert httpx.get(f"{server.url}/v1/answers/export").status_code == 401
 
 
-def test_answers_older_than_the_retention_are_deleted_when_the_server_starts(tmp_path):
-    days = {"answer_log": {"retention_days": 30}}
-    with live_server(tmp_path) as server:
-        log = server.app.services.answer_log
-        log.record(logged(1, 0, datetime.now(UTC) - timedelta(days=31)))
-        log.record(logged(2, 0, datetime.now(UTC) - timedelta(days=29)))
-        retention = Retention(server.app, StopToken())
-        assert retention.delete_old() == 0
-    with live_server(tmp_path, **days) as server:
-        for _ in range(500):
-            kept = [each.id for each in server.app.services.answer_log.export()]
-            if kept == ["answer-2"]:
-                break
-            httpx.get(f"{server.url}/health")
-        assert kept == ["answer-2"]
-        assert Retention(server.app, StopToken()).delete_old() == 0
+def test_answers_older_than_the_retention_are_deleted_while_the_server_runs(tmp_path):
+    old, young = (datetime.now(UTC) - timedelta(days=days) for days in (31, 29))
+    for days, kept in ((None, ["answer-1", "answer-2"]), (1e9, None), (30, ["answer-2"])):
+        with App(Settings(data_dir=tmp_path, answer_log={"retention_days": days})) as app:
+            log = app.services.answer_log
+            if days is None:
+                log.record(logged(1, 0, old))
+                log.record(logged(2, 0, young))
+            tidy(app, Run())
+            assert [each.id for each in log.export()] == (kept or ["answer-1", "answer-2"])

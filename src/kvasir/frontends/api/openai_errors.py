@@ -14,9 +14,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 
-from kvasir.core.errors import KvasirError, OperatorError, RateLimitedError
-from kvasir.frontends.api.problems import status_of
+from kvasir.core.errors import KvasirError, OperatorError
+from kvasir.core.services.accounts import Caller
+from kvasir.frontends.api.problems import detail_of, respond, status_of
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,8 @@ _TYPES: Mapping[int, str] = {
     403: "permission_error",
     429: "rate_limit_error",
 }
+_KEPT_HEADERS = ("Retry-After", "WWW-Authenticate")
+_SERVER = "server_error"
 _INVALID = "invalid_request_error"
 _UNKNOWN_FIELD = "extra_forbidden"
 
@@ -59,8 +63,12 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         401: "no credential, or it is not valid",
         403: "the credential does not allow this",
         404: "there is no such model",
+        409: "it conflicts with work in progress",
+        413: "the request is larger than the server allows",
+        422: "a field has an unusable value",
         429: "too many requests",
         503: "a component is busy or cannot be reached",
+        504: "the time allowed for it is over",
     }.items()
 }
 """The documented errors of a route."""
@@ -100,33 +108,36 @@ class OpenAIRoute(APIRoute):
                 return await handle(request)
             except RequestValidationError as error:
                 return _of_validation(error)
+            except HTTPException as error:
+                body = _body(str(error.detail), _INVALID, None, None)
+                return JSONResponse(body, error.status_code, error.headers)
             except OpenAIFault as fault:
                 body = _body(str(fault), _INVALID, fault.param, fault.code)
                 return JSONResponse(body, fault.status)
             except KvasirError as error:
-                return _of_kvasir(error)
+                return error_response(error, getattr(request.state, "caller", None))
 
         return handle_in_form
 
 
-def error_body(error: KvasirError) -> dict[str, Any]:
-    """Return an error in OpenAI's form."""
-    status = status_of(error)
-    kind = "server_error" if status >= 500 else _TYPES.get(status, _INVALID)
-    param = "model" if error.code == "collection_not_found" else None
-    return _body(str(error), kind, param, _CODES.get(error.code, error.code))
-
-
-def _of_kvasir(error: KvasirError) -> JSONResponse:
-    status = status_of(error)
+def error_body(error: Exception, caller: Caller | None) -> dict[str, Any]:
+    """Return an error in OpenAI's form, and log it if it is ours."""
+    if not isinstance(error, KvasirError):
+        logger.error("unforeseen error in an answer", exc_info=error)
+        return _body("this was not foreseen", _SERVER, None, KvasirError.code)
     if isinstance(error, OperatorError):
         logger.error("%s: %s", error.code, error)
-    answer = JSONResponse(error_body(error), status)
-    if isinstance(error, RateLimitedError):
-        answer.headers["Retry-After"] = str(max(1, round(error.retry_after)))
-    if status == 401:
-        answer.headers["WWW-Authenticate"] = "Bearer"
-    return answer
+    status = status_of(error)
+    kind = _SERVER if status >= 500 else _TYPES.get(status, _INVALID)
+    param = "model" if error.code == "collection_not_found" else None
+    return _body(detail_of(error, caller), kind, param, _CODES.get(error.code, error.code))
+
+
+def error_response(error: KvasirError, caller: Caller | None) -> JSONResponse:
+    """Return the response of an error, with the headers of its status."""
+    headers = respond(error, caller).headers
+    kept = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
+    return JSONResponse(error_body(error, caller), status_of(error), kept)
 
 
 def _of_validation(error: RequestValidationError) -> JSONResponse:
@@ -134,6 +145,9 @@ def _of_validation(error: RequestValidationError) -> JSONResponse:
     param = _param(first["loc"])
     if first["type"] == _UNKNOWN_FIELD:
         message, code = f"Unrecognized request argument supplied: {param}", "unknown_parameter"
+    elif first["type"] == "json_invalid":
+        message, code = "We could not parse the JSON body of your request.", "invalid_json"
+        param = ""
     elif first["type"] == "missing":
         message, code = f"Missing required parameter: '{param}'.", "missing_required_parameter"
     else:

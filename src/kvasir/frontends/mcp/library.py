@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from kvasir.app import App
+from kvasir.collection import Collection
 from kvasir.core.answer_stream import AnswerStream
+from kvasir.core.deadline import stopping
 from kvasir.core.errors import (
     CollectionNotFoundError,
     KvasirError,
@@ -26,6 +28,7 @@ from kvasir.core.errors import (
 )
 from kvasir.core.ledger import DocumentRecord, VersionStatus
 from kvasir.core.links import document_url, passage_url
+from kvasir.core.run import StopToken
 from kvasir.core.text import one_line
 from kvasir.core.types import Answer, Hit
 from kvasir.frontends.mcp.results import (
@@ -48,6 +51,8 @@ _LONGEST_TITLE = 200
 
 Record = Callable[[str, str, Answer], None]
 """Adds an answer to the log: collection, question, answer."""
+Start = Callable[[Collection, str], AnswerStream]
+"""Starts the answer to a question."""
 
 
 class Library:
@@ -63,6 +68,8 @@ class Library:
         readable: Callable[[], list[str]],
         base_url: str,
         record: Record | None = None,
+        start: Start = Collection.stream,
+        describe: Callable[[KvasirError], str] = str,
     ) -> None:
         """Look at nothing yet.
 
@@ -71,11 +78,15 @@ class Library:
             readable: Returns the names of the collections that the caller may read now.
             base_url: The address of the server, for links.
             record: Adds answers to the log; None keeps none.
+            start: Starts answers, within the server's limits.
+            describe: Returns what the caller may know of an error.
         """
+        self.describe = describe
         self._app = app
         self._readable = readable
         self._base = base_url
         self._record = record
+        self._start = start
 
     def search(self, query: str) -> SearchResults:
         """Return the passages that belong to a query, best first."""
@@ -143,7 +154,7 @@ class Library:
             return AskedQuestion(self, question, names[0])
         found = self._search(question)
         if not found:
-            usual = self._app.settings.questions.collection or self._app.settings.collection
+            usual = self._app.settings.question_collection
             return AskedQuestion(self, question, usual if usual in names else sorted(names)[0])
         return AskedQuestion(self, question, found[0][0])
 
@@ -233,7 +244,7 @@ class Library:
     @contextmanager
     def stream(self, question: str, name: str) -> Iterator[AnswerStream]:
         """Return the stream of an answer from a collection."""
-        with self._app.collection(name) as collection, collection.stream(question) as stream:
+        with self._app.collection(name) as collection, self._start(collection, question) as stream:
             yield stream
 
 
@@ -244,8 +255,7 @@ class AskedQuestion:
         self._library = library
         self._question = question
         self._collection = collection
-        self._is_stopped = False
-        self._close: Callable[[], None] = lambda: None
+        self._stop = StopToken()
 
     def answer(self) -> GivenAnswer:
         """Answer it.
@@ -253,16 +263,15 @@ class AskedQuestion:
         Raises:
             StoppedError: It was stopped.
         """
-        with self._library.stream(self._question, self._collection) as stream:
-            self._close = stream.close
-            if self._is_stopped:
-                raise StoppedError
+        with (
+            stopping(self._stop),
+            self._library.stream(self._question, self._collection) as stream,
+        ):
             return self._library.answered(self._question, self._collection, stream.answer)
 
     def stop(self) -> None:
         """Stop the generation; a second call does nothing."""
-        self._is_stopped = True
-        self._close()
+        self._stop.set()
 
 
 def _window(length: int, start: int, end: int) -> tuple[int, int]:

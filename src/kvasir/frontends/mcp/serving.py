@@ -158,7 +158,7 @@ def make_server(library: Library) -> Server[Any]:
         except KvasirError as error:
             if isinstance(error, OperatorError):
                 logger.error("%s: %s: %s", params.name, error.code, error)
-            return _failed(str(error))
+            return _failed(library.describe(error))
         return _succeeded(result)
 
     return Server(

@@ -13,6 +13,8 @@ from starlette.types import Receive, Scope, Send
 from kvasir.core.types import Answer
 from kvasir.frontends.api.answer_records import record
 from kvasir.frontends.api.callers import Kvasir, Reader, readable_collections
+from kvasir.frontends.api.generation import open_answer
+from kvasir.frontends.api.problems import detail_of
 from kvasir.frontends.api.sources import base_url
 
 # JSON-RPC is no REST: its methods are listed by the protocol itself.
@@ -43,6 +45,8 @@ async def serve_mcp(request: Request, kvasir: Kvasir, caller: Reader) -> Respons
         readable=lambda: readable_collections(kvasir, caller),
         base_url=base_url(kvasir, request),
         record=keep,
+        start=lambda collection, question: open_answer(request, kvasir, collection, question),
+        describe=lambda error: detail_of(error, caller),
     )
     return _Delegated(serving, library)
 

@@ -19,18 +19,20 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from kvasir.app import App
-from kvasir.core.errors import CollectionNotFoundError, KvasirError
+from kvasir.core.errors import CollectionNotFoundError, KvasirError, StoppedError
 from kvasir.core.ledger import CollectionRecord, check_embedder
 from kvasir.core.protocols import Embedder, TokenCounter
 from kvasir.core.services.accounts import Caller
 from kvasir.core.types import Answer, AnswerEvent, Finished, Matrix, Text
 from kvasir.frontends.api.answer_records import record
 from kvasir.frontends.api.callers import Kvasir, Reader, check_may_read, readable_collections
+from kvasir.frontends.api.generation import open_stream
 from kvasir.frontends.api.openai_errors import (
     ERRORS,
     OpenAIFault,
     OpenAIRoute,
     error_body,
+    error_response,
     unknown_model,
 )
 from kvasir.frontends.api.openai_replies import (
@@ -48,11 +50,9 @@ from kvasir.frontends.api.openai_requests import (
     read_inputs,
 )
 from kvasir.frontends.api.sources import CitedSource, base_url, cited_sources, markdown_list
-from kvasir.frontends.api.streaming import event_stream
+from kvasir.frontends.api.streaming import event_stream, whole_response
 
-router = APIRouter(
-    prefix="/v1", tags=["OpenAI-compatible"], route_class=OpenAIRoute, responses=ERRORS
-)
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAIRoute, responses=ERRORS)
 
 _OWNER = "kvasir"
 _CHARACTERS_PER_TOKEN = 4
@@ -121,21 +121,33 @@ def create_chat_completion(
         lease = opened.enter_context(kvasir.collection(collection))
         conversation = kvasir.conversation(lambda: lease, generator=kvasir.generator)
         opened.callback(conversation.close)
-        stream = conversation.stream(chat.question, chat.history, rag=True, system=chat.system)
+        stream = open_stream(
+            request,
+            kvasir,
+            lambda: conversation.stream(chat.question, chat.history, rag=True, system=chat.system),
+        )
         opened.enter_context(stream)
-        # A fault of the search has a status of its own; later ones are events.
+        # A fault of the search has a status of its own.
         first = next(stream)
-        if not body.stream:
-            return JSONResponse(writer.completion(*finish(stream.answer)), headers=headers)
-        open_until_end = opened.pop_all()
+        until_end = opened.pop_all()
+
+    def make() -> Response:
+        try:
+            with until_end:
+                return JSONResponse(writer.completion(*finish(stream.answer)), headers=headers)
+        except KvasirError as error:
+            return error_response(error, caller)
 
     def render(events: Iterator[AnswerEvent]) -> Iterator[str]:
-        with open_until_end:
-            yield from _rendered(chain([first], events), writer, finish)
+        try:
+            with until_end:
+                yield from _rendered(chain([first], events), writer, finish)
+        except StoppedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the client must see that it failed
+            yield error_event(error_body(error, caller))
 
-    response = event_stream(stream, render)
-    response.headers.update(headers)
-    return response
+    return event_stream(stream, render, headers) if body.stream else whole_response(make)
 
 
 @router.post("/embeddings", response_model=EmbeddingList)
@@ -187,18 +199,15 @@ def retrieve_model(model: str, kvasir: Kvasir, caller: Reader) -> JSONResponse:
 def _rendered(
     events: Iterator[AnswerEvent], writer: CompletionWriter, finish: Finish
 ) -> Iterator[str]:
-    try:
-        yield writer.begin()
-        for event in events:
-            if isinstance(event, Text):
-                yield writer.text(event.text)
-            elif isinstance(event, Finished):
-                answer, sources, usage = finish(event.answer)
-                if added := answer.text[len(event.answer.text) :]:
-                    yield writer.text(added)
-                yield from writer.end(answer, sources, usage)
-    except KvasirError as error:
-        yield error_event(error_body(error))
+    yield writer.begin()
+    for event in events:
+        if isinstance(event, Text):
+            yield writer.text(event.text)
+        elif isinstance(event, Finished):
+            answer, sources, usage = finish(event.answer)
+            if added := answer.text[len(event.answer.text) :]:
+                yield writer.text(added)
+            yield from writer.end(answer, sources, usage)
 
 
 def _collection(kvasir: App, caller: Caller, model: str) -> tuple[str, bool]:

@@ -5,15 +5,17 @@ Names, shapes and titles are those of its public implementation.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from uuid import uuid4
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from kvasir.frontends.api.answer_records import record
 from kvasir.frontends.api.callers import Kvasir, Reader, check_may_read
-from kvasir.frontends.api.question_collection import question_collection
+from kvasir.frontends.api.generation import open_answer
+from kvasir.frontends.api.streaming import whole_response
 
 router = APIRouter(prefix="/api/v1", tags=["predict"])
 
@@ -39,14 +41,22 @@ class HealthResponse(BaseModel):
 @router.post("/predict", response_model=MachineLearningResponse, name="predict:get-data")
 def predict(
     body: MachineLearningDataInput, request: Request, kvasir: Kvasir, caller: Reader
-) -> JSONResponse:
+) -> Response:
     """Answer a question from the documents."""
-    name, answer_id = question_collection(kvasir), str(uuid4())
+    name, answer_id = kvasir.settings.question_collection, str(uuid4())
     check_may_read(kvasir, caller, name)
-    with kvasir.collection(name) as collection:
-        answer = collection.ask(body.query)
-    record(request, kvasir, caller, answer_id, name, body.query, answer)
-    return JSONResponse({"response": answer.text}, headers={"Kvasir-Answer": answer_id})
+    with ExitStack() as opened:
+        lease = opened.enter_context(kvasir.collection(name))
+        stream = opened.enter_context(open_answer(request, kvasir, lease, body.query))
+        until_end = opened.pop_all()
+
+    def make() -> Response:
+        with until_end:
+            answer = stream.answer
+        record(request, kvasir, caller, answer_id, name, body.query, answer)
+        return JSONResponse({"response": answer.text}, headers={"Kvasir-Answer": answer_id})
+
+    return whole_response(make)
 
 
 @router.get(

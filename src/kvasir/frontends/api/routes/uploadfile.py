@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 from uuid import uuid4
@@ -19,11 +20,11 @@ from pydantic import BaseModel, Field
 from kvasir.core.types import AnswerEvent, Finished, Text
 from kvasir.frontends.api.answer_records import record
 from kvasir.frontends.api.callers import Kvasir, Reader, Writer, check_may_read
-from kvasir.frontends.api.question_collection import question_collection
+from kvasir.frontends.api.generation import open_answer
 from kvasir.frontends.api.routes import documents
 from kvasir.frontends.api.streaming import text_stream
 
-router = APIRouter(tags=["document 002"])
+router = APIRouter(tags=["completion"])
 
 
 class UploadedFile(BaseModel):
@@ -46,7 +47,7 @@ def upload_file(
     request: Request, kvasir: Kvasir, caller: Writer, file: Annotated[UploadFile, File()]
 ) -> JSONResponse:
     """Upload a document; it is indexed by a job."""
-    accepted = documents.upload(question_collection(kvasir), request, kvasir, caller, file)
+    accepted = documents.upload(kvasir.settings.question_collection, request, kvasir, caller, file)
     job = json.loads(bytes(accepted.body))
     address, original = accepted.headers["Location"], PurePosixPath(job["arguments"]["uri"])
     content = {
@@ -67,20 +68,19 @@ def search_similar(
     search_query: SearchQuery, request: Request, kvasir: Kvasir, caller: Reader
 ) -> Response:
     """Answer a question from the documents, as a stream of text."""
-    name = question_collection(kvasir)
+    name = kvasir.settings.question_collection
     check_may_read(kvasir, caller, name)
-    lease = kvasir.collection(name)
     answer_id = str(uuid4())
-    try:
-        stream = lease.stream(search_query.query)
+    with ExitStack() as opened:
+        lease = opened.enter_context(kvasir.collection(name))
+        stream = open_answer(request, kvasir, lease, search_query.query)
+        opened.enter_context(stream)
         # A fault of the search has a status of its own; a later one breaks the text off.
         next(stream)
-    except BaseException:
-        lease.close()
-        raise
+        until_end = opened.pop_all()
 
     def render(events: Iterator[AnswerEvent]) -> Iterator[str]:
-        with lease:
+        with until_end:
             for event in events:
                 if isinstance(event, Text):
                     yield event.text
@@ -88,6 +88,4 @@ def search_similar(
                     asked = search_query.query
                     record(request, kvasir, caller, answer_id, name, asked, event.answer)
 
-    response = text_stream(stream, render)
-    response.headers["Kvasir-Answer"] = answer_id
-    return response
+    return text_stream(stream, render, {"Kvasir-Answer": answer_id})
