@@ -5,13 +5,17 @@ A job names one of them in ``task``. Bytes wait in the spool; a job has their di
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kvasir.app import App
 from kvasir.collection import Collection
+from kvasir.core.answer_stream import AnswerStream
+from kvasir.core.deadline import stopping
 from kvasir.core.errors import (
+    ClosedError,
     CollectionNotFoundError,
     ConflictError,
     DocumentNotFoundError,
@@ -23,11 +27,18 @@ from kvasir.core.errors import (
     RequestError,
 )
 from kvasir.core.reports import IngestReport
-from kvasir.core.run import Run
+from kvasir.core.run import Run, StopToken
 from kvasir.core.services.accounts import Caller, Scope
+from kvasir.core.services.answer_log import LoggedAnswer
 from kvasir.core.services.jobs import Job
-from kvasir.core.types import Source
+from kvasir.core.services.questions import Question
+from kvasir.core.types import Answer, Source
 from kvasir.core.wire import to_json
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_RETENTION_DAYS = 365_000
+"""What reaches back behind it is kept: dates begin with the year 1."""
 
 
 def perform(app: App, job: Job, run: Run) -> Any:
@@ -85,6 +96,89 @@ def ingest_address(app: App, job: Job, run: Run) -> Any:
     return to_json(report)
 
 
+def answer_question(
+    app: App,
+    question: Question,
+    stop: StopToken,
+    *,
+    admit: Callable[[AnswerStream], AnswerStream] = lambda stream: stream,
+) -> Answer:
+    """Answer a question of the queue, with the rights that its asker has now.
+
+    Args:
+        app: The process.
+        question: The question.
+        stop: Ends it soon.
+        admit: Lets the answer wait for its turn.
+
+    Raises:
+        CollectionNotFoundError: The asker may not read the collection, or there is none.
+        ForbiddenError: The asker is disabled.
+        StoppedError: The token was set.
+    """
+    name = question.collection or app.settings.question_collection
+    if question.user_id:
+        user = app.services.accounts.user(question.user_id)
+        if user.disabled:
+            raise ForbiddenError("the user is disabled")
+        if not app.services.accounts.may_read(Caller(user, frozenset((Scope.READ,))), name):
+            raise CollectionNotFoundError(name)
+    with (
+        stopping(stop),
+        app.collection(name) as collection,
+        admit(collection.stream(question.input)) as stream,
+        # Closing it ends the generator after its present step.
+        stop.calling(stream.close),
+    ):
+        try:
+            return stream.answer
+        except ClosedError:
+            stop.raise_if_set()
+            raise
+
+
+def log_queued_answer(app: App, question: Question, answer: Answer) -> None:
+    """Add the answer to a question of the queue to the log of answers, under the question's id."""
+    name = question.collection or app.settings.question_collection
+    log_answer(app, question.id, question.user_id, name, question.input, answer)
+
+
+def log_answer(
+    app: App,
+    answer_id: str,
+    user_id: int,
+    collection: str,
+    question: str,
+    answer: Answer,
+    *,
+    request_id: str = "",
+) -> None:
+    """Add an answer to the log, if the settings keep one.
+
+    A log that cannot be written must not take an answer away from the one who waits for it.
+    """
+    settings = app.settings
+    if not settings.answer_log.enabled:
+        return
+    record = LoggedAnswer(
+        id=answer_id,
+        user_id=user_id,
+        collection=collection,
+        question=question,
+        answer=answer.text,
+        refused=answer.refused,
+        sources=tuple(dict.fromkeys(each.source_uri for each in answer.citations)),
+        model=settings.generator.model or settings.generator.type,
+        seconds=answer.timings.get("total", 0.0),
+        date=datetime.now(UTC),
+        request_id=request_id,
+    )
+    try:
+        app.services.answer_log.record(record)
+    except KvasirError as error:
+        logger.error("an answer could not be logged: %s", error)
+
+
 def release(app: App, digest: str, *, besides: str = "") -> None:
     """Delete bytes of the spool that neither a document nor a job, other than one, needs."""
     spool = app.services.spool
@@ -96,11 +190,14 @@ def release(app: App, digest: str, *, besides: str = "") -> None:
 
 
 def tidy(app: App, run: Run) -> None:
-    """Forget old jobs, and delete the bytes of uploads that nothing needs.
+    """Forget old jobs and answers, and delete the bytes of uploads that nothing needs.
 
     Raises:
         StoppedError: The run was stopped.
     """
+    if (days := app.settings.answer_log.retention_days) is not None:
+        old = datetime.now(UTC) - timedelta(days=min(days, _LONGEST_RETENTION_DAYS))
+        app.services.answer_log.delete_before(old)
     kept = timedelta(days=app.settings.server.keep_jobs_days)
     app.services.jobs.delete_before(datetime.now(UTC) - kept)
     for digest in app.services.spool.digests():

@@ -20,6 +20,7 @@ from kvasir.database.leases import to_datetime
 from kvasir.jobs.tables import jobs
 
 _OPEN = (JobState.WAITING, JobState.RUNNING)
+_KEPT = ("id", "task", "arguments", "user_id", "collection", "key", "digest", "created")
 _DIED = "the worker ended in the middle of it, {} times"
 
 
@@ -54,6 +55,8 @@ class SqlJobQueue:
             with writing(self._engine) as connection:
                 connection.execute(insert(jobs).values(**row))
         except IntegrityError:
+            if not job.key:
+                raise
             same = (jobs.c.user_id == job.user_id, jobs.c.key == job.key)
             with reading(self._engine) as connection:
                 row["id"] = connection.execute(select(jobs.c.id).where(*same)).scalar_one()
@@ -86,6 +89,7 @@ class SqlJobQueue:
 
     def cancel(self, job_id: str) -> Job:
         with writing(self._engine) as connection:
+            leases.lock(connection, jobs, jobs.c.id == job_id)
             row = self._row(connection, job_id)
             # Without its token, the worker that runs it stops at the next heartbeat.
             ended = {"lease_token": None, "lease_until": None, "finished": epoch_seconds()}
@@ -98,24 +102,15 @@ class SqlJobQueue:
 
     def retry(self, job_id: str) -> Job:
         with writing(self._engine) as connection:
+            leases.lock(connection, jobs, jobs.c.id == job_id)
             row = self._row(connection, job_id)
             if row.state not in (JobState.FAILED, JobState.CANCELLED):
                 raise ConflictError(f"the job is {row.state}: only a failed or cancelled one")
-            last = connection.execute(select(func.max(jobs.c.number))).scalar_one()
-            connection.execute(
-                update(jobs)
-                .where(jobs.c.number == row.number)
-                .values(
-                    number=last + 1,
-                    state=JobState.WAITING,
-                    due=epoch_seconds(),
-                    attempts=0,
-                    finished=None,
-                    progress=None,
-                    code=None,
-                    message=None,
-                )
-            )
+            kept = {name: row._mapping[name] for name in _KEPT if row._mapping[name] is not None}
+            # A new row has a new number, which puts it at the end. Numbers are the database's.
+            connection.execute(delete(jobs).where(jobs.c.number == row.number))
+            fresh = {"state": JobState.WAITING, "due": epoch_seconds(), "attempts": 0}
+            connection.execute(insert(jobs).values(**kept, **fresh))
         return self.job(job_id)
 
     def claim(self, *, lease_seconds: float) -> ClaimedJob | None:

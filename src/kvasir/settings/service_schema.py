@@ -106,6 +106,12 @@ class QuestionSettings(Section):
     workers: int = Field(1, ge=0, le=64, description="answering threads of the server; 0: none")
     lease_seconds: float = Field(120.0, gt=0)
     max_attempts: int = Field(5, ge=1, description="then a question is dead")
+    server: str | None = Field(
+        None, description="answer the questions of this server, such as https://kb.example.org"
+    )
+    api_key: SecretStr | None = Field(
+        None, description="a key of that server with the scope answering"
+    )
 
 
 class ImapSettings(Section):

@@ -9,13 +9,17 @@ from typing import Any
 
 from kvasir.app import App
 from kvasir.core.errors import KvasirError, StoppedError
+from kvasir.core.queue_workers import Worker
 from kvasir.core.run import Run, StopToken
 from kvasir.core.services.jobs import Job
+from kvasir.core.services.questions import Question
+from kvasir.core.types import Answer
 from kvasir.frontends.api.admission import Admission
+from kvasir.frontends.api.generation import admitted
 from kvasir.frontends.api.metrics import Metrics
 from kvasir.frontends.api.tracing import Tracing
 from kvasir.frontends.process import request_id
-from kvasir.tasks import perform, tidy
+from kvasir.tasks import answer_question, log_queued_answer, perform, tidy
 
 logger = logging.getLogger(__name__)
 
@@ -37,20 +41,28 @@ class Background:
         self._stop = StopToken()
         self._untidy = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._jobs = [
+        self._workers: list[Worker] = [
             app.services.make_job_worker(self._perform, self._stop)
             for _ in range(app.settings.server.job_workers)
         ]
+        self._workers += [
+            app.services.make_answering_worker(
+                self._answer, self._stop, on_answered=self._log_answer
+            )
+            for _ in range(app.settings.questions.workers)
+        ]
+        if app.settings.mail.send:
+            self._workers += app.services.make_mail_workers(self._stop)
 
     def start(self) -> None:
         """Start the threads."""
-        for worker in self._jobs:
-            self._begin("jobs", worker.run)
+        for worker in self._workers:
+            self._begin(type(worker).__name__, worker.run)
         self._begin("tidy", self._tidy)
 
     def wake(self) -> None:
         """Look for new work now."""
-        for worker in self._jobs:
+        for worker in self._workers:
             worker.wake()
 
     def tidy_up(self) -> None:
@@ -87,6 +99,23 @@ class Background:
             raise
         finally:
             request_id.reset(token)
+
+    def _answer(self, question: Question, stop: StopToken) -> Answer:
+        token = request_id.set(question.id)
+        try:
+            return answer_question(
+                self._app,
+                question,
+                stop,
+                admit=lambda stream: admitted(
+                    stream, self._admission, self._metrics, self._tracing
+                ),
+            )
+        finally:
+            request_id.reset(token)
+
+    def _log_answer(self, question: Question, answer: Answer) -> None:
+        log_queued_answer(self._app, question, answer)
 
     def _count(self, job: Job, result: Any) -> None:
         if not isinstance(result, Mapping):

@@ -164,6 +164,7 @@ def upgrade() -> None:
         sa.Column("answer", sa.JSON(), nullable=True),
         sa.Column("key", exact(255), nullable=True),
         sa.Column("reply_to", sa.String(998), nullable=False),
+        sa.Column("subject", sa.String(255), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due", double(), nullable=False),
         sa.Column("lease_token", exact(36), nullable=True),

@@ -8,13 +8,20 @@ from kvasir.frontends.api.routes import (
     access,
     accounts,
     answers,
+    answers_export,
     collections,
+    course,
     documents,
     health,
     jobs,
     login,
+    mcp,
+    openai,
+    predict,
+    questions,
     register_page,
     search,
+    uploadfile,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -28,5 +35,12 @@ ROUTERS: tuple[APIRouter, ...] = (
     jobs.router,
     search.router,
     answers.router,
+    questions.router,
+    course.router,
+    answers_export.router,
+    openai.router,
+    mcp.router,
+    uploadfile.router,
+    predict.router,
 )
 """Every router, in the order of the manual."""

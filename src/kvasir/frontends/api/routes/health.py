@@ -29,7 +29,7 @@ class Ready(BaseModel):
     checks: dict[str, str] = Field(examples=[{"store": "ok", "database": "ok"}])
 
 
-@router.get("/health", response_model=Health)
+@router.get("/health", response_model=Health, summary="Health Check")
 async def health() -> JSONResponse:
     """Say that the server is alive; needs no credential."""
     return JSONResponse({"status": "ok"})
