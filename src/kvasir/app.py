@@ -23,7 +23,15 @@ from kvasir.core.errors import ClosedError, NameTakenError
 from kvasir.core.filters import parse_filter
 from kvasir.core.leases import Lazy, OwnerProcess
 from kvasir.core.ledger import CollectionRecord
-from kvasir.core.protocols import Embedder, Generator, Reranker, Splitter, TextAnalyzer, VectorStore
+from kvasir.core.protocols import (
+    Embedder,
+    Generator,
+    Preparable,
+    Reranker,
+    Splitter,
+    TextAnalyzer,
+    VectorStore,
+)
 from kvasir.core.run import Run
 from kvasir.core.types import SearchRequest, Source, StoreAddress
 from kvasir.settings import components
@@ -277,6 +285,16 @@ class App:
     def services(self) -> Services:
         """Accounts, jobs, questions, mail and the log of answers."""
         return self._use(self._services)
+
+    def prepare_generator(self, run: Run) -> None:
+        """Fetch what the generator lacks for its first answer, such as a model of Ollama.
+
+        Raises:
+            KvasirError: It could not be fetched; a later try may succeed.
+        """
+        generator = self.generator
+        if isinstance(generator, Preparable):
+            generator.prepare(run)
 
     def make_generator(self, chosen: GeneratorSettings) -> Generator:
         """Make a generator, which the caller closes; only one that takes an embedder loads it."""

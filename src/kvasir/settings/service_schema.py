@@ -39,6 +39,10 @@ class ServerSettings(Section):
     job_workers: int = Field(1, ge=0, le=64, description="threads that index uploads; 0: none here")
     keep_originals: bool = Field(True, description="keep the bytes of indexed uploads")
     spool: Path | None = Field(None, description="folder of uploads; default: in data_dir")
+    folder: Path | None = Field(
+        None, description="a folder that is kept indexed in questions.collection"
+    )
+    folder_seconds: float = Field(60.0, gt=0, description="between two looks at the folder")
     log_format: Literal["text", "json"] = "text"
     shutdown_seconds: float = Field(20.0, gt=0, description="wait for requests in progress")
 

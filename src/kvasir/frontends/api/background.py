@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from kvasir.app import App
 from kvasir.core.run import StopToken
+from kvasir.course_folder import FolderWatch
 from kvasir.tasks import perform
 
 
@@ -14,6 +16,7 @@ class Background:
 
     def __init__(self, app: App) -> None:
         """Start nothing yet."""
+        self._app = app
         self._stop = StopToken()
         self._threads: list[threading.Thread] = []
         services = app.services
@@ -25,9 +28,14 @@ class Background:
     def start(self) -> None:
         """Start the threads."""
         for worker in self._jobs:
-            thread = threading.Thread(target=worker.run, name="jobs", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+            self._start("jobs", worker.run)
+        if self._app.settings.folder is not None:
+            self._start("folder", FolderWatch(self._app, self._stop, self.wake).run)
+
+    def _start(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def wake(self) -> None:
         """Look for new work now."""

@@ -14,6 +14,7 @@ from kvasir.frontends.cli.rendering import json_option, print_result
 from kvasir.settings.loading import DEFAULT_FILE
 from kvasir.settings.presets import PRESETS, render_preset, template
 from kvasir.settings.schema import Settings
+from kvasir.settings.warnings import find_warnings
 
 
 def _or_the_one_named_before(ctx: click.Context, _: click.Parameter, file: str | None) -> str:
@@ -47,9 +48,15 @@ def check(ctx: click.Context, file: str) -> None:
     The components that it names are looked up too, and their options. Without FILE it is the one
     that --config names before the command, or kvasir.yaml.
     """
-    with App(settings_of(ctx, file)) as app:
+    settings = settings_of(ctx, file)
+    with App(settings) as app:
         app.check_components()
-    print_result({"file": file, "usable": True}, f"{file}: all settings are known and usable")
+    warnings = find_warnings(settings)
+    print_result(
+        {"file": file, "usable": True, "warnings": warnings},
+        f"{file}: all settings are known and usable",
+        *(f"warning: {line}" for line in warnings),
+    )
 
 
 @config.command()

@@ -40,6 +40,8 @@ COMMANDS = {
     "calibrate": ("collections", "Fit the decision to refuse to a collection."),
     "evaluate": ("evaluate", "Measure retrieval, answers or chunking on a data set."),
     "serve": ("serve", "Serve the documents over HTTP."),
+    "backup": ("backup", "Back up everything, also while a server runs."),
+    "restore": ("backup", "Restore a backup."),
     "models": ("models", "List embedding models, or pull one."),
     "config": ("config", "Show, check or write the settings."),
     "completion": ("main", "Print the shell completion script."),

@@ -8,6 +8,7 @@ from kvasir.frontends.api.routes import (
     access,
     accounts,
     answers,
+    backup,
     collections,
     documents,
     health,
@@ -28,5 +29,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     jobs.router,
     search.router,
     answers.router,
+    backup.router,
 )
 """Every router, in the order of the manual."""
