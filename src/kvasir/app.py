@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from kvasir.answering.answers import Answerer, Refiner
 from kvasir.answering.citations import FindVersion
@@ -19,6 +20,7 @@ from kvasir.answering.retrieval import Retriever
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.collection import Collection
 from kvasir.collection_index import CollectionOptions, Index, make_answerer
+from kvasir.core import registry
 from kvasir.core.errors import ClosedError, NameTakenError
 from kvasir.core.filters import parse_filter
 from kvasir.core.leases import Lazy, OwnerProcess
@@ -89,6 +91,8 @@ class App:
         self._lock = threading.Lock()
         self._is_open = True
         self._indexes: dict[str, Index] = {}
+        self._kept: OrderedDict[str, Collection] = OrderedDict()
+        self._most_kept = 0
         self._opened = ExitStack()
         self._catalog = Lazy(lambda: self._closing(SqlCatalog(settings.catalog_url)))
         self._embedder = Lazy(lambda: components.make_embedder(settings, self._run))
@@ -136,7 +140,24 @@ class App:
                 # Forget those that are not in use: a service may lease any number of names.
                 used = {n: i for n, i in self._indexes.items() if not i.leases.end_if_unused()}
                 self._indexes = used | {name: Index(name, self, options)}
-            return Collection(self._indexes[name], on_close=on_close)
+            leased = Collection(self._indexes[name], on_close=on_close)
+            unused = self._keep(name)
+        for collection in unused:
+            collection.close()
+        return leased
+
+    def keep_open(self, most: int) -> None:
+        """Keep the collections that were used last open between two leases, as a server does."""
+        self._most_kept = most
+
+    def _keep(self, name: str) -> list[Collection]:
+        """Keep a lease of a collection; return those that are kept no longer."""
+        if self._most_kept and name not in self._kept:
+            self._kept[name] = Collection(self._indexes[name])
+        if name in self._kept:
+            self._kept.move_to_end(name)
+        over = max(0, len(self._kept) - self._most_kept)
+        return [self._kept.popitem(last=False)[1] for _ in range(over)]
 
     def collections(self) -> list[CollectionRecord]:
         """Return the records of all collections."""
@@ -230,16 +251,18 @@ class App:
         return pull(name or chosen.name, reveal(chosen.token), folder, run or self._run)
 
     def check_components(self) -> None:
-        """Check that every chosen component can be made, without making it.
+        """Check that every chosen component can be made, without making it, and the service's keys.
 
         Raises:
-            SettingsError: An option is unknown or of another type, or no store can be at the URI.
+            SettingsError: An option is unknown or of another type, no store can be at the URI, or
+                the signing key or a rate limit is unusable.
             UnknownComponentError: There is no component of that name.
             MissingExtraError: A component's library is not installed.
         """
         for family, name, options in components.chosen_components(self.settings):
             components.check(family, name, options)
         self.settings.store_address  # noqa: B018 - the URI is checked when it is read
+        self.services.check()
 
     @property
     def has_catalog(self) -> bool:
@@ -292,9 +315,10 @@ class App:
         Raises:
             KvasirError: It could not be fetched; a later try may succeed.
         """
-        generator = self.generator
-        if isinstance(generator, Preparable):
-            generator.prepare(run)
+        kind = registry.load("generators", self.settings.generator.type)
+        # Another one is not made before it is needed.
+        if hasattr(kind, "prepare"):
+            cast(Preparable, self.generator).prepare(run)
 
     def make_generator(self, chosen: GeneratorSettings) -> Generator:
         """Make a generator, which the caller closes; only one that takes an embedder loads it."""

@@ -41,7 +41,7 @@ class GeneratorStart:
         return "ok" if self._is_ready else self._state
 
     def run(self) -> None:
-        """Prepare the generator; return when it is ready or the token is set."""
+        """Prepare the generator; return when it is ready, or when the token is set."""
         pause = _FIRST_PAUSE
         while not self._stop.is_set() and not self._is_ready:
             try:

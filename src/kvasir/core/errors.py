@@ -268,13 +268,21 @@ class ComponentError(OperatorError, code=KINDS["failed"]):
         operation: The operation that failed, such as "searching".
         kind: ``failed``, ``busy``, ``unreachable`` or ``timeout``; the last three may pass.
         cause: The cause.
+        retry_after: Seconds after which it may be free again; None if unknown.
     """
 
     def __init__(
-        self, component: str, operation: str, cause: object, *, kind: str = "failed"
+        self,
+        component: str,
+        operation: str,
+        cause: object,
+        *,
+        kind: str = "failed",
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(f"{component}: {operation} failed: {cause}")
         self.component, self.operation, self.cause, self.kind = component, operation, cause, kind
+        self.retry_after = retry_after
         if kind != "failed":
             self.code = KINDS[kind]
 

@@ -254,6 +254,9 @@ class Catalog(Protocol):
     def live_version(self, collection: str, document_id: str) -> DocumentVersion | None:
         """Return text and content hash of the live version, or None."""
 
+    def has_content(self, content_hash: str) -> bool:
+        """Return True if a document of any collection was made of bytes with this hash."""
+
     def chunks(self, collection: str, document_id: str) -> list[ChunkRecord]:
         """Return the chunks of the live version, in order."""
 

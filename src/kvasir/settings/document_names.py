@@ -19,6 +19,7 @@ _PLAIN = {
     "SECRET_KEY": "server.signing_key",
     "ACCESS_TOKEN_EXPIRE_MINUTES": "server.token_minutes",
     "DOCUMENT_LOCATION": "server.folder",
+    "API_URL": "questions.server",
     "RECOVERY_REPLACE_IMMEDIATELY": "accounts.recovery_replace_immediately",
 }
 _DATABASE = ("DB_NAME", "DB_USER", "DB_PASS", "DB_HOST", "DB_PORT")

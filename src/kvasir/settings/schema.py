@@ -321,6 +321,17 @@ class Settings(Section):
         return f"sqlite:///{self.data_folder / 'service.db'}" if is_file else self.catalog_url
 
     @property
+    def question_collection(self) -> str:
+        """The collection that answers questions whose asker names none."""
+        return self.questions.collection or self.collection
+
+    @property
+    def mail_passwords_file(self) -> Path | None:
+        """The absolute path of the mail accounts' passwords, if there is such a file."""
+        file = self.mail.passwords_file
+        return None if file is None else absolute_path(file)
+
+    @property
     def spool_dir(self) -> Path:
         """The absolute path of the folder of uploads."""
         return absolute_path(self.server.spool or self.data_folder / "spool")
@@ -329,11 +340,6 @@ class Settings(Section):
     def folder(self) -> Path | None:
         """The absolute path of the folder that the server keeps indexed, if there is one."""
         return absolute_path(self.server.folder) if self.server.folder else None
-
-    @property
-    def question_collection(self) -> str:
-        """The collection that answers questions of the queue."""
-        return self.questions.collection or self.collection
 
     @property
     def chat_logs_dir(self) -> Path:

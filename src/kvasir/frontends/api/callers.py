@@ -7,7 +7,7 @@ query of an address is refused, since addresses are logged.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -30,8 +30,8 @@ _bearer = HTTPBearer(auto_error=False)
 _api_key = APIKeyHeader(name="x-api-key", auto_error=False)
 
 
-def kvasir_of(request: Request) -> App:
-    """Return the ``App`` that the server serves."""
+async def kvasir_of(request: Request) -> App:
+    """Return the ``App`` that the server serves; asynchronous, since a thread would cost time."""
     app: App = request.app.state.kvasir
     return app
 
@@ -77,7 +77,7 @@ def _authenticate_if_given(
     api_key: Annotated[str | None, Depends(_api_key)],
 ) -> Caller | None:
     _check_query(request)
-    if api_key is None and "authorization" not in request.headers:
+    if not {"authorization", "x-api-key"} & set(request.headers.keys()):
         return None
     caller = _authenticate(request, kvasir, swagger, scheme, api_key)
     if caller.must_change_password:
@@ -85,10 +85,10 @@ def _authenticate_if_given(
     return caller
 
 
-def needs(scope: Scope) -> Callable[[Caller], Caller]:
+def needs(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
     """Return the dependency of a route that needs a scope."""
 
-    def check(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
+    async def check(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
         if caller.must_change_password:
             raise ForbiddenError("change the temporary password first")
         if not caller.has(scope):
@@ -139,8 +139,8 @@ def check_may_write(kvasir: App, caller: Caller, collection: str) -> None:
 
 def readable_collections(kvasir: App, caller: Caller) -> list[str]:
     """Return the names of the collections that the caller may read."""
-    may_read = kvasir.services.accounts.may_read
-    return [each.name for each in kvasir.collections() if may_read(caller, each.name)]
+    names = [record.name for record in kvasir.collections()]
+    return kvasir.services.accounts.readable(caller, names)
 
 
 def _readable(kvasir: App, caller: Caller) -> tuple[str, ...]:

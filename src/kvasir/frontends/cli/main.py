@@ -42,6 +42,9 @@ COMMANDS = {
     "serve": ("serve", "Serve the documents over HTTP."),
     "backup": ("backup", "Back up everything, also while a server runs."),
     "restore": ("backup", "Restore a backup."),
+    "answer-questions": ("questions", "Answer the questions that wait, until it is stopped."),
+    "send-answers": ("questions", "Mail the answers that wait, until it is stopped."),
+    "users": ("users", "Make, list, disable or enable users of the service."),
     "models": ("models", "List embedding models, or pull one."),
     "config": ("config", "Show, check or write the settings."),
     "completion": ("main", "Print the shell completion script."),
@@ -91,7 +94,9 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = f"kvasir.frontends.cli.{COMMANDS[cmd_name][0]}"
-        command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        command: click.Command = getattr(
+            importlib.import_module(module), cmd_name.replace("-", "_")
+        )
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

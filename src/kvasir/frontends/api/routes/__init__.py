@@ -10,10 +10,12 @@ from kvasir.frontends.api.routes import (
     answers,
     backup,
     collections,
+    course,
     documents,
     health,
     jobs,
     login,
+    questions,
     register_page,
     search,
 )
@@ -29,6 +31,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     jobs.router,
     search.router,
     answers.router,
+    questions.router,
+    course.router,
     backup.router,
 )
 """Every router, in the order of the manual."""
