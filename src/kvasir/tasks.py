@@ -28,14 +28,17 @@ from kvasir.core.errors import (
 )
 from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run, StopToken
-from kvasir.core.services.accounts import Caller, Scope
+from kvasir.core.services.accounts import Caller, CollectionAccess, Scope, Visibility
 from kvasir.core.services.answer_log import LoggedAnswer
 from kvasir.core.services.jobs import Job
 from kvasir.core.services.questions import Question
-from kvasir.core.types import Answer, Source
+from kvasir.core.types import Answer, LocalFile, Source
 from kvasir.core.wire import to_json
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_RETENTION_DAYS = 365_000
+"""What reaches back behind it is kept: dates begin with the year 1."""
 
 
 def perform(app: App, job: Job, run: Run) -> Any:
@@ -90,6 +93,26 @@ def ingest_address(app: App, job: Job, run: Run) -> Any:
             run=run,
         )
     _check(report)
+    return to_json(report)
+
+
+def ingest_folder(app: App, job: Job, run: Run) -> Any:
+    """Make the collection equal to a folder of this machine: ``folder``, which settings name.
+
+    Files that cannot be read are in the report and do not fail the job. The collection is for all
+    users who are signed in, unless rights on it were recorded before.
+    """
+    folder = app.settings.folder
+    if folder is None or str(folder) != job.arguments["folder"]:
+        # A job must not open a path that the settings do not name.
+        raise RequestError(f"server.folder is not '{job.arguments['folder']}' any more")
+    accounts = app.services.accounts
+    if accounts.claim_collection(job.collection, 0):
+        accounts.set_access(CollectionAccess(job.collection, 0, Visibility.PUBLIC))
+    with app.collection(job.collection) as collection:
+        report = collection.ingest(LocalFile(str(folder)), prune=True, run=run)
+    for failed in report.failed:
+        logger.warning("the folder's %s", failed.line)
     return to_json(report)
 
 
@@ -187,11 +210,14 @@ def release(app: App, digest: str, *, besides: str = "") -> None:
 
 
 def tidy(app: App, run: Run) -> None:
-    """Forget old jobs, and delete the bytes of uploads that nothing needs.
+    """Forget old jobs and answers, and delete the bytes of uploads that nothing needs.
 
     Raises:
         StoppedError: The run was stopped.
     """
+    if (days := app.settings.answer_log.retention_days) is not None:
+        old = datetime.now(UTC) - timedelta(days=min(days, _LONGEST_RETENTION_DAYS))
+        app.services.answer_log.delete_before(old)
     kept = timedelta(days=app.settings.server.keep_jobs_days)
     app.services.jobs.delete_before(datetime.now(UTC) - kept)
     for digest in app.services.spool.digests():
@@ -250,5 +276,6 @@ def _error_of(reason: str, message: str) -> KvasirError:
 TASKS: Mapping[str, Callable[[App, Job, Run], Any]] = {
     "ingest_upload": ingest_upload,
     "ingest_address": ingest_address,
+    "ingest_folder": ingest_folder,
 }
 """Every task by name."""
