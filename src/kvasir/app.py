@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from kvasir.answering.answers import Answerer, Refiner
 from kvasir.answering.citations import FindVersion
@@ -19,11 +20,20 @@ from kvasir.answering.retrieval import Retriever
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.collection import Collection
 from kvasir.collection_index import CollectionOptions, Index, make_answerer
+from kvasir.core import registry
 from kvasir.core.errors import ClosedError, NameTakenError
 from kvasir.core.filters import parse_filter
 from kvasir.core.leases import Lazy, OwnerProcess
 from kvasir.core.ledger import CollectionRecord
-from kvasir.core.protocols import Embedder, Generator, Reranker, Splitter, TextAnalyzer, VectorStore
+from kvasir.core.protocols import (
+    Embedder,
+    Generator,
+    Preparable,
+    Reranker,
+    Splitter,
+    TextAnalyzer,
+    VectorStore,
+)
 from kvasir.core.run import Run
 from kvasir.core.types import SearchRequest, Source, StoreAddress
 from kvasir.settings import components
@@ -88,8 +98,9 @@ class App:
         self._process = OwnerProcess()
         self._lock = threading.Lock()
         self._is_open = True
-        self._keeps_open = False
         self._indexes: dict[str, Index] = {}
+        self._kept: OrderedDict[str, Collection] = OrderedDict()
+        self._most_kept = 0
         self._opened = ExitStack()
         self._catalog = Lazy(lambda: self._closing(SqlCatalog(settings.catalog_url)))
         self._embedder = Lazy(lambda: components.make_embedder(settings, self._run))
@@ -124,10 +135,6 @@ class App:
             for index in indexes.values():
                 opened.callback(index.leases.close)
 
-    def keep_open(self) -> None:
-        """Keep every store that is opened from now on open until the end, as a server does."""
-        self._keeps_open = True
-
     def collection(
         self, name: str | None = None, *, on_close: Callable[[], None] = lambda: None
     ) -> Collection:
@@ -143,22 +150,43 @@ class App:
                 # Forget those that are not in use: a service may lease any number of names.
                 used = {n: i for n, i in self._indexes.items() if not i.leases.end_if_unused()}
                 self._indexes = used | {name: self._make_index(name, options)}
-            return Collection(self._indexes[name], on_close=on_close)
+            leased = Collection(self._indexes[name], on_close=on_close)
+            unused = self._keep(name)
+        for collection in unused:
+            collection.close()
+        return leased
+
+    def keep_open(self, most: int) -> None:
+        """Keep the collections that were used last open between two leases, as a server does."""
+        self._most_kept = most
 
     def _make_index(self, name: str, options: CollectionOptions) -> Index:
         return Index(name, self, options)
+
+    def _keep(self, name: str) -> list[Collection]:
+        """Keep a lease of a collection; return those that are kept no longer."""
+        if self._most_kept and name not in self._kept:
+            self._kept[name] = Collection(self._indexes[name])
+        if name in self._kept:
+            self._kept.move_to_end(name)
+        over = max(0, len(self._kept) - self._most_kept)
+        return [self._kept.popitem(last=False)[1] for _ in range(over)]
 
     def collections(self) -> list[CollectionRecord]:
         """Return the records of all collections."""
         return self.catalog.collections() if self.has_catalog else []
 
     def conversation(
-        self, lease: Callable[[], Collection], model: str | None = None
+        self,
+        lease: Callable[[], Collection],
+        model: str | None = None,
+        *,
+        generator: Generator | None = None,
     ) -> Conversation:
         """Return a conversation, which the caller closes.
 
         ``lease`` is called for the collection when a question needs it; ``model`` takes the place
-        of ``generator.model``.
+        of ``generator.model``. A ``generator`` is shared with others, and not closed.
 
         Raises:
             RequestError: A setting of the generator or of the refinement is missing or unusable.
@@ -169,7 +197,7 @@ class App:
         if model is not None:
             chosen = chosen.model_copy(update={"model": model})
         with ExitStack() as opened:
-            generator = self._closing(self.make_generator(chosen), opened)
+            generator = generator or self._closing(self.make_generator(chosen), opened)
             return Conversation(
                 generator,
                 lambda: lease().index.answerer(generator),
@@ -240,16 +268,18 @@ class App:
             return self._is_open and any(index.is_open for index in self._indexes.values())
 
     def check_components(self) -> None:
-        """Check that every chosen component can be made, without making it.
+        """Check that every chosen component can be made, without making it, and the service's keys.
 
         Raises:
-            SettingsError: An option is unknown or of another type, or no store can be at the URI.
+            SettingsError: An option is unknown or of another type, no store can be at the URI, or
+                the signing key or a rate limit is unusable.
             UnknownComponentError: There is no component of that name.
             MissingExtraError: A component's library is not installed.
         """
         for family, name, options in components.chosen_components(self.settings):
             components.check(family, name, options)
         self.settings.store_address  # noqa: B018 - the URI is checked when it is read
+        self.services.check()
 
     @property
     def has_catalog(self) -> bool:
@@ -301,6 +331,17 @@ class App:
         """Accounts, jobs, questions, mail and the log of answers."""
         return self._use(self._services)
 
+    def prepare_generator(self, run: Run) -> None:
+        """Fetch what the generator lacks for its first answer, such as a model of Ollama.
+
+        Raises:
+            KvasirError: It could not be fetched; a later try may succeed.
+        """
+        kind = registry.load("generators", self.settings.generator.type)
+        # Another one is not made before it is needed.
+        if hasattr(kind, "prepare"):
+            cast(Preparable, self.generator).prepare(run)
+
     def make_generator(self, chosen: GeneratorSettings) -> Generator:
         """Make a generator, which the caller closes; only one that takes an embedder loads it."""
         shared = {"embedder": lambda: self.embedder, "analyzer": lambda: self.analyzer}
@@ -315,9 +356,6 @@ class App:
         to, options = self.settings.store_address, self.settings.rag.vectordb.options
         store = components.open_store(to, collection, embedded_by, self.analyzer, options)
         self._sharing.note_open()
-        if self._keeps_open:
-            with self._lock:
-                self._indexes[collection].leases.take()
         return store
 
     def open_copy(self, to: StoreAddress, name: str, record: CollectionRecord) -> VectorStore:

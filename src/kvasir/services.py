@@ -6,24 +6,34 @@ one database, ``database.url``.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from kvasir.core.errors import MissingExtraError, NotFoundError, SettingsError
 from kvasir.core.leases import Lazy
+from kvasir.core.queue_workers import Worker
 from kvasir.core.run import Run, StopToken
 from kvasir.core.services.accounts import Accounts, User
 from kvasir.core.services.answer_log import AnswerLog
 from kvasir.core.services.jobs import Job, JobQueue, Spool
 from kvasir.core.services.mail import Mailer, Outbox
-from kvasir.core.services.questions import QuestionQueue
+from kvasir.core.services.questions import Question, QuestionQueue, QuestionSource
 from kvasir.core.services.rate_limits import LimitedAction, RateLimits
+from kvasir.core.types import Answer
 from kvasir.settings.schema import Settings, reveal
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from kvasir.jobs.worker import JobWorker as JobWorker
+    from kvasir.questions.passwords_file import MailPasswords
+
+logger = logging.getLogger(__name__)
+
+
+def _ignore(question: Question, answer: Answer) -> None: ...
 
 
 class Services:
@@ -41,6 +51,20 @@ class Services:
         self._questions = Lazy(self._make_questions)
         self._outbox = Lazy(self._make_outbox)
         self._answer_log = Lazy(self._make_answer_log)
+
+    def check(self) -> None:
+        """Check the signing key and the rate limits, and open nothing.
+
+        Raises:
+            SettingsError: One of them is unusable.
+            MissingExtraError: The storage of the rate limits needs an optional dependency.
+        """
+        from kvasir.accounts.signing import check_key
+
+        key = reveal(self._settings.server.signing_key)
+        if key:
+            check_key(key)
+        self._rate_limits.get()
 
     def close(self) -> None:
         """Release the databases; a second call does nothing."""
@@ -87,33 +111,177 @@ class Services:
 
         return JobWorker(self.jobs, perform, stop=stop)
 
+    def make_answering_worker(
+        self,
+        ask: Callable[[Question, StopToken], Answer],
+        stop: StopToken,
+        *,
+        on_answered: Callable[[Question, Answer], None] = _ignore,
+        of_server: bool = False,
+    ) -> Worker:
+        """Make a worker that answers questions.
+
+        Args:
+            ask: Answers a question; ends soon after its token is set.
+            stop: Ends the work.
+            on_answered: Called when an answer was recorded in this queue.
+            of_server: Answer the questions of ``questions.server``, if the settings name one.
+
+        Raises:
+            SettingsError: The server's key is missing.
+        """
+        from kvasir.questions.answering import AnsweringWorker
+
+        if of_server and self._settings.questions.server:
+            source: QuestionSource = self._server_questions(self._settings.questions.server)
+            # The server keeps the log of its answers.
+            on_answered = _ignore
+        else:
+            source = self.questions
+        return AnsweringWorker(
+            source,
+            ask,
+            stop=stop,
+            lease_seconds=self._settings.questions.lease_seconds,
+            on_answered=on_answered,
+        )
+
+    def make_mail_workers(self, stop: StopToken) -> list[Worker]:
+        """Make what the settings of mail ask for: a sender, and a reader of questions by mail.
+
+        What a missing password keeps from working is logged as an error.
+
+        Raises:
+            SettingsError: The file of passwords is unusable.
+        """
+        self._passwords()
+        made = [self._make_mail_sender(stop), self._make_intake(stop)]
+        return [worker for worker in made if worker is not None]
+
     def make_mailer(self, *, recovery: bool = False) -> Mailer | None:
         """Make the mail server's client, if the settings name one.
 
         Args:
             recovery: Use the account that sends recoveries, where there is one of its own.
+
+        Raises:
+            SettingsError: A password is missing, or its file is unusable.
         """
         from kvasir.questions.smtp import SmtpMailer
 
         chosen = self._settings.mail
         if not chosen.host:
             return None
-        username, password = chosen.username, chosen.password
-        if recovery and chosen.recovery_username:
-            username, password = chosen.recovery_username, chosen.recovery_password
+        passwords = self._passwords()
+        username = chosen.username
+        password = reveal(chosen.password) or passwords.smtp_password
+        key = "smtp_password"
+        if recovery:
+            own = reveal(chosen.recovery_password) or passwords.forgot_password
+            if chosen.recovery_username:
+                username, password, key = chosen.recovery_username, own, "forgot_password"
+            else:
+                password = own or password
+        if username and not password:
+            raise SettingsError(passwords.lacks(key))
         return SmtpMailer(
             chosen.host,
             chosen.port,
             security=chosen.security,
             username=username,
-            password=reveal(password),
+            password=password,
             sender=chosen.sender or username or "",
         )
+
+    def _make_mail_sender(self, stop: StopToken) -> Worker | None:
+        from kvasir.questions.messages import Messages, domain_of
+        from kvasir.questions.sending import MailSender
+
+        mail, public_url = self._settings.mail, self._settings.server.public_url
+        mailer = self._if_possible(lambda: self.make_mailer())
+        recovery_mailer = self._if_possible(lambda: self.make_mailer(recovery=True))
+        if mailer is None and recovery_mailer is None:
+            return None
+        domain = domain_of(public_url, mail.sender or mail.username or "")
+        return MailSender(
+            self.questions,
+            self.outbox,
+            Messages(domain, public_url or ""),
+            mailer=mailer,
+            recovery_mailer=recovery_mailer,
+            stop=stop,
+            lease_seconds=mail.lease_seconds,
+            max_attempts=mail.max_attempts,
+        )
+
+    def _make_intake(self, stop: StopToken) -> Worker | None:
+        chosen = self._settings.mail.imap
+        if not chosen.host:
+            return None
+        try:
+            from kvasir.questions.imap import ImapIntake, Mailbox
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("mail.imap", "imap") from error
+        passwords = self._passwords()
+        username = chosen.username or self._settings.mail.username or ""
+        password = reveal(chosen.password) or passwords.imap_password
+        if not password:
+            logger.error("%s", passwords.lacks("imap_password"))
+            return None
+        mailbox = Mailbox(
+            chosen.host,
+            chosen.port,
+            security=chosen.security,
+            username=username,
+            password=password,
+            folder=chosen.folder,
+        )
+        return ImapIntake(
+            mailbox,
+            self.questions,
+            self._find_user,
+            collection=self._settings.question_collection,
+            own_address=self._settings.mail.sender or self._settings.mail.username or username,
+            stop=stop,
+            seconds=chosen.seconds,
+            allow=lambda user: self.rate_limits.hit(LimitedAction.QUESTIONS, f"user {user.id}"),
+        )
+
+    def _find_user(self, address: str) -> User | None:
+        try:
+            user = self.accounts.user(address)
+        except NotFoundError:
+            return None
+        is_own = user.email.casefold() == address.casefold()
+        return user if is_own and not user.disabled else None
+
+    def _passwords(self) -> MailPasswords:
+        from kvasir.questions.passwords_file import read_passwords
+
+        return read_passwords(self._settings.mail_passwords_file)
+
+    def _if_possible(self, make: Callable[[], Mailer | None]) -> Mailer | None:
+        try:
+            return make()
+        except SettingsError as error:
+            logger.error("%s", error)
+            return None
+
+    def _server_questions(self, url: str) -> QuestionSource:
+        from kvasir.questions.remote import RemoteQuestions
+
+        key = reveal(self._settings.questions.api_key)
+        if not key:
+            raise SettingsError("questions.server needs questions.api_key")
+        made = RemoteQuestions(url, key)
+        self._opened.callback(made.close)
+        return made
 
     def _open_engine(self) -> Engine:
         from kvasir.database import open_database
 
-        engine = open_database(self._settings.database_url)
+        # It holds passwords' hashes, and temporary passwords until they are mailed.
+        engine = open_database(self._settings.database_url, private=True)
         self._opened.callback(engine.dispose)
         return engine
 
@@ -153,14 +321,16 @@ class Services:
         return FolderSpool(self._settings.spool_dir)
 
     def _make_questions(self) -> QuestionQueue:
-        queue = self._settings.questions.queue
-        if queue is None:
+        chosen = self._settings.questions
+        if chosen.queue is None:
             from kvasir.questions.sql import SqlQuestionQueue
 
-            return SqlQuestionQueue(self._engine.get())
-        from kvasir.questions.mongodb import MongoQuestionQueue
-
-        made = MongoQuestionQueue(queue)
+            return SqlQuestionQueue(self._engine.get(), max_attempts=chosen.max_attempts)
+        try:
+            from kvasir.questions.mongodb import MongoQuestionQueue
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("questions.queue at mongodb://", "mongodb") from error
+        made = MongoQuestionQueue(chosen.queue, max_attempts=chosen.max_attempts)
         self._opened.callback(made.close)
         return made
 

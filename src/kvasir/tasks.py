@@ -5,17 +5,41 @@ A job names one of them in ``task``. Bytes wait in the spool; a job has their di
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kvasir.app import App
-from kvasir.core.errors import ExtractionError, FetchError, KvasirError, RequestError
+from kvasir.collection import Collection
+from kvasir.core.answer_stream import AnswerStream
+from kvasir.core.deadline import stopping
+from kvasir.core.errors import (
+    ClosedError,
+    CollectionNotFoundError,
+    ConflictError,
+    DocumentNotFoundError,
+    ExtractionError,
+    FetchError,
+    ForbiddenError,
+    KvasirError,
+    NotFoundError,
+    RequestError,
+)
 from kvasir.core.reports import IngestReport
-from kvasir.core.run import Run
+from kvasir.core.run import Run, StopToken
+from kvasir.core.services.accounts import Caller, CollectionAccess, Scope, Visibility
+from kvasir.core.services.answer_log import LoggedAnswer
 from kvasir.core.services.jobs import Job
-from kvasir.core.types import Source
+from kvasir.core.services.questions import Question
+from kvasir.core.types import Answer, LocalFile, Source
 from kvasir.core.wire import to_json
 from kvasir.derived_app import with_settings
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_RETENTION_DAYS = 365_000
+"""What reaches back behind it is kept: dates begin with the year 1."""
 
 
 def perform(app: App, job: Job, run: Run) -> Any:
@@ -28,16 +52,24 @@ def perform(app: App, job: Job, run: Run) -> Any:
     task = TASKS.get(job.task)
     if task is None:
         raise RequestError(f"there is no task '{job.task}'")
+    _check_rights(app, job)
     return task(app, job, run)
 
 
 def ingest_upload(app: App, job: Job, run: Run) -> Any:
     """Index an upload: ``uri``, ``media_type``, ``digest``, ``metadata`` and ``on_conflict``."""
     given = job.arguments
-    with app.services.spool.open(given["digest"]) as stream:
-        data = stream.read()
-    source = Source(given["uri"], given.get("media_type", ""))
     with app.collection(job.collection) as collection:
+        before = _content_hash(collection, given["uri"])
+        try:
+            with app.services.spool.open(given["digest"]) as stream:
+                data = stream.read()
+        except NotFoundError:
+            # Originals are not kept, and the job was interrupted after its work was done.
+            if before != given["digest"]:
+                raise
+            return to_json(IngestReport(unchanged=[given["uri"]]))
+        source = Source(given["uri"], given.get("media_type", ""))
         report = collection.ingest(
             (source, data),
             on_conflict=given.get("on_conflict"),
@@ -45,8 +77,9 @@ def ingest_upload(app: App, job: Job, run: Run) -> Any:
             run=run,
         )
     _check(report)
-    if not app.settings.server.keep_originals:
-        app.services.spool.delete(given["digest"])
+    if not report.interrupted:
+        for digest in {before, given["digest"]} - {""}:
+            release(app, digest, besides=job.id)
     return to_json(report)
 
 
@@ -71,29 +104,208 @@ def ingest_batch(app: App, job: Job, run: Run) -> Any:
     added the job, by dotted key.
     """
     given = job.arguments
+    digests = [source["digest"] for source in given["sources"] if "digest" in source]
     with (
         with_settings(app, given.get("settings", {})) as chosen,
         chosen.collection(job.collection) as collection,
     ):
+        inputs, done = [], []
+        for source in given["sources"]:
+            found = _input(app, collection, source)
+            if found is None:
+                done.append(source["uri"])
+            else:
+                inputs.append(found)
         report = collection.ingest(
-            *(_input(app, source) for source in given["sources"]),
+            *inputs,
             on_conflict=given.get("on_conflict"),
             metadata=given.get("metadata"),
             run=run,
             build_graph=given.get("build_graph", True),
         )
+    report.unchanged += done
     if not report.interrupted and not app.settings.server.keep_originals:
-        for source in given["sources"]:
-            if "digest" in source:
-                app.services.spool.delete(source["digest"])
+        for digest in digests:
+            release(app, digest, besides=job.id)
     return to_json(report)
 
 
-def _input(app: App, source: Mapping[str, Any]) -> str | tuple[Source, bytes]:
+def _input(
+    app: App, collection: Collection, source: Mapping[str, Any]
+) -> str | tuple[Source, bytes] | None:
+    """Return a source of a batch; None if an earlier attempt has indexed it and left no bytes."""
     if "url" in source:
         return str(source["url"])
-    with app.services.spool.open(source["digest"]) as stream:
-        return Source(source["uri"], source["media_type"]), stream.read()
+    try:
+        with app.services.spool.open(source["digest"]) as stream:
+            return Source(source["uri"], source["media_type"]), stream.read()
+    except NotFoundError:
+        if _content_hash(collection, source["uri"]) != source["digest"]:
+            raise
+        return None
+
+
+def ingest_folder(app: App, job: Job, run: Run) -> Any:
+    """Make the collection equal to a folder of this machine: ``folder``, which settings name.
+
+    Files that cannot be read are in the report and do not fail the job. The collection is for all
+    users who are signed in, unless rights on it were recorded before.
+    """
+    folder = app.settings.folder
+    if folder is None or str(folder) != job.arguments["folder"]:
+        # A job must not open a path that the settings do not name.
+        raise RequestError(f"server.folder is not '{job.arguments['folder']}' any more")
+    accounts = app.services.accounts
+    if accounts.claim_collection(job.collection, 0):
+        accounts.set_access(CollectionAccess(job.collection, 0, Visibility.PUBLIC))
+    with app.collection(job.collection) as collection:
+        report = collection.ingest(LocalFile(str(folder)), prune=True, run=run)
+    for failed in report.failed:
+        logger.warning("the folder's %s", failed.line)
+    return to_json(report)
+
+
+def answer_question(
+    app: App,
+    question: Question,
+    stop: StopToken,
+    *,
+    admit: Callable[[AnswerStream], AnswerStream] = lambda stream: stream,
+) -> Answer:
+    """Answer a question of the queue, with the rights that its asker has now.
+
+    Args:
+        app: The process.
+        question: The question.
+        stop: Ends it soon.
+        admit: Lets the answer wait for its turn.
+
+    Raises:
+        CollectionNotFoundError: The asker may not read the collection, or there is none.
+        ForbiddenError: The asker is disabled.
+        StoppedError: The token was set.
+    """
+    name = question.collection or app.settings.question_collection
+    if question.user_id:
+        user = app.services.accounts.user(question.user_id)
+        if user.disabled:
+            raise ForbiddenError("the user is disabled")
+        if not app.services.accounts.may_read(Caller(user, frozenset((Scope.READ,))), name):
+            raise CollectionNotFoundError(name)
+    with (
+        stopping(stop),
+        app.collection(name) as collection,
+        admit(collection.stream(question.input)) as stream,
+        # Closing it ends the generator after its present step.
+        stop.calling(stream.close),
+    ):
+        try:
+            return stream.answer
+        except ClosedError:
+            stop.raise_if_set()
+            raise
+
+
+def log_queued_answer(app: App, question: Question, answer: Answer) -> None:
+    """Add the answer to a question of the queue to the log of answers, under the question's id."""
+    name = question.collection or app.settings.question_collection
+    log_answer(app, question.id, question.user_id, name, question.input, answer)
+
+
+def log_answer(
+    app: App,
+    answer_id: str,
+    user_id: int,
+    collection: str,
+    question: str,
+    answer: Answer,
+    *,
+    request_id: str = "",
+) -> None:
+    """Add an answer to the log, if the settings keep one.
+
+    A log that cannot be written must not take an answer away from the one who waits for it.
+    """
+    settings = app.settings
+    if not settings.answer_log.enabled:
+        return
+    record = LoggedAnswer(
+        id=answer_id,
+        user_id=user_id,
+        collection=collection,
+        question=question,
+        answer=answer.text,
+        refused=answer.refused,
+        sources=tuple(dict.fromkeys(each.source_uri for each in answer.citations)),
+        model=settings.generator.model or settings.generator.type,
+        seconds=answer.timings.get("total", 0.0),
+        date=datetime.now(UTC),
+        request_id=request_id,
+    )
+    try:
+        app.services.answer_log.record(record)
+    except KvasirError as error:
+        logger.error("an answer could not be logged: %s", error)
+
+
+def release(app: App, digest: str, *, besides: str = "") -> None:
+    """Delete bytes of the spool that neither a document nor a job, other than one, needs."""
+    spool = app.services.spool
+    if not spool.has(digest):
+        return
+    with spool.lock():
+        if not _is_needed(app, digest, besides):
+            spool.delete(digest)
+
+
+def tidy(app: App, run: Run) -> None:
+    """Forget old jobs and answers, and delete the bytes of uploads that nothing needs.
+
+    Raises:
+        StoppedError: The run was stopped.
+    """
+    if (days := app.settings.answer_log.retention_days) is not None:
+        old = datetime.now(UTC) - timedelta(days=min(days, _LONGEST_RETENTION_DAYS))
+        app.services.answer_log.delete_before(old)
+    kept = timedelta(days=app.settings.server.keep_jobs_days)
+    app.services.jobs.delete_before(datetime.now(UTC) - kept)
+    for digest in app.services.spool.digests():
+        run.check()
+        # Asked again under the lock, which most do not need.
+        if not _is_needed(app, digest):
+            release(app, digest)
+
+
+def _is_needed(app: App, digest: str, besides: str = "") -> bool:
+    if app.services.jobs.needs(digest, besides=besides):
+        return True
+    keeps = app.settings.server.keep_originals and app.has_catalog
+    return keeps and app.catalog.has_content(digest)
+
+
+def _check_rights(app: App, job: Job) -> None:
+    """Refuse a job whose user may not change its collection any more.
+
+    Since it was added, the collection may have been deleted and made by someone else.
+    """
+    if not job.user_id or not job.collection:
+        return
+    accounts = app.services.accounts
+    try:
+        user = accounts.user(job.user_id)
+    except NotFoundError:
+        user = None
+    caller = Caller(user, frozenset({Scope.READ, Scope.WRITE}))
+    if user is None or user.disabled or not accounts.may_write(caller, job.collection):
+        raise ForbiddenError(f"its user may not change collection '{job.collection}' any more")
+
+
+def _content_hash(collection: Collection, uri: str) -> str:
+    """Return the hash of a document's bytes; empty if there is no such document."""
+    try:
+        return collection.document(uri).state.content_hash
+    except (CollectionNotFoundError, DocumentNotFoundError):
+        return ""
 
 
 def _check(report: IngestReport) -> None:
@@ -105,6 +317,8 @@ def _check(report: IngestReport) -> None:
 def _error_of(reason: str, message: str) -> KvasirError:
     if reason == "fetch":
         return FetchError(message)
+    if reason == "conflict":
+        return ConflictError(message)
     return ExtractionError(reason, message)
 
 
@@ -112,5 +326,6 @@ TASKS: Mapping[str, Callable[[App, Job, Run], Any]] = {
     "ingest_upload": ingest_upload,
     "ingest_address": ingest_address,
     "ingest_batch": ingest_batch,
+    "ingest_folder": ingest_folder,
 }
 """Every task by name."""

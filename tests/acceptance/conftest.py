@@ -155,7 +155,7 @@ def owner(request: pytest.FixtureRequest, check_shared: Callable[..., Any]) -> A
                 patch.setattr("kvasir.frontends.cli.services.PATIENCE_SECONDS", 0.0)
                 app = opened.enter_context(App(Settings(data_dir=folder / "kvasir-data")))
                 if chosen == "served":
-                    app.keep_open()
+                    app.keep_open(9)
                 server = OwnerServer(app)
                 assert server.start()
                 opened.callback(server.stop)

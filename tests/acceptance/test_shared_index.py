@@ -100,7 +100,7 @@ def test_a_holder_that_does_not_answer_is_named(
     kvasir: Kvasir, notes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kvasir.frontends.cli.services.PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr("kvasir.frontends.cli.services._ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr("kvasir.frontends.cli.services.ANSWER_SECONDS", 0.3)
     kvasir("ingest", "notes")
     with holding(notes.parent) as holder:
         until(lambda: record_in(notes.parent))
@@ -213,7 +213,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, check_shared: Any) -> Itera
         closing(socket.create_server(("127.0.0.1", 0))) as listener,
     ):
         patch.setattr(registry, "check", check_shared)
-        app.keep_open()
         for name, role in (("ada", Role.ADMIN), ("bo", Role.USER)):
             app.services.accounts.register(f"{name}@example.org", name, "a long secret", role=role)
         server = uvicorn.Server(uvicorn.Config(make_application(app), log_config=None, ws="none"))

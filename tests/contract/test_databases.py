@@ -8,6 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from databases import DIALECTS, database
 from sqlalchemy import inspect, make_url, text
+from sqlalchemy.exc import IntegrityError
 
 from kvasir.core.errors import MissingExtraError, StorageError
 from kvasir.database import open_database, reading, writing
@@ -65,6 +66,16 @@ def test_a_failed_transaction_leaves_nothing_behind(url):
         write_and_fail()
     with reading(engine) as connection:
         assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar() == 1
+    engine.dispose()
+
+
+def test_an_error_shows_no_value_of_a_statement(url):
+    engine = open_database(url)
+    statement = text("INSERT INTO alembic_version (version_num) VALUES (:value)")
+    with pytest.raises(IntegrityError) as refused, writing(engine) as connection:
+        for _ in range(2):
+            connection.execute(statement, {"value": "hush"})
+    assert "hush" not in str(refused.value).partition("[SQL")[2]
     engine.dispose()
 
 

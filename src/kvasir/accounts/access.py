@@ -6,9 +6,10 @@ data folder: only administrators may read it until they share it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from kvasir.accounts.tables import collection_access, collection_members, users
@@ -89,6 +90,24 @@ class Access:
             same = collection_access.c.collection == collection
             connection.execute(delete(collection_access).where(same))
 
+    def readable(self, caller: Caller, collections: Iterable[str]) -> list[str]:
+        """Return those of the collections that the caller may search."""
+        if not caller.has(Scope.READ) or caller.must_change_password:
+            return []
+        if _is_administrator(caller):
+            return list(collections)
+        record, member = collection_access.c, collection_members.c
+        mine = and_(member.collection == record.collection, member.user_id == caller.user_id)
+        may_read = or_(
+            record.owner_id == caller.user_id,
+            record.visibility == Visibility.PUBLIC,
+            and_(record.visibility == Visibility.SHARED, member.user_id.is_not(None)),
+        )
+        query = select(record.collection).outerjoin(collection_members, mine).where(may_read)
+        with reading(self._engine) as connection:
+            allowed = set(connection.execute(query).scalars())
+        return [name for name in collections if name in allowed]
+
     def may_read(self, caller: Caller, collection: str) -> bool:
         """Return True if the caller may search the collection."""
         return caller.has(Scope.READ) and self._may(caller, collection, write=False)
@@ -98,27 +117,36 @@ class Access:
         return caller.has(Scope.WRITE) and self._may(caller, collection, write=True)
 
     def _may(self, caller: Caller, collection: str, *, write: bool) -> bool:
-        # The scopes of the credential limit what is done, the role of its user to what.
         if caller.must_change_password:
             return False
-        if caller.user is None or caller.user.role is Role.ADMIN:
+        if _is_administrator(caller):
             return True
-        named = (
-            collection_members.c.collection == collection,
-            collection_members.c.user_id == caller.user_id,
+        record, member = collection_access.c, collection_members.c
+        mine = and_(member.collection == record.collection, member.user_id == caller.user_id)
+        query = (
+            select(record.owner_id, record.visibility, member.may_write)
+            .outerjoin(collection_members, mine)
+            .where(record.collection == collection)
         )
         with reading(self._engine) as connection:
-            row = connection.execute(_record(collection)).first()
-            if row is None:
-                return False
-            if row.owner_id == caller.user_id:
-                return True
-            if row.visibility == Visibility.PRIVATE:
-                return False
-            if row.visibility == Visibility.PUBLIC and not write:
-                return True
-            member = connection.execute(select(collection_members).where(*named)).first()
-        return member is not None and (bool(member.may_write) or not write)
+            row = connection.execute(query).first()
+        if row is None:
+            return False
+        if row.owner_id == caller.user_id:
+            return True
+        if row.visibility == Visibility.PRIVATE:
+            return False
+        if write:
+            return bool(row.may_write)
+        return row.visibility == Visibility.PUBLIC or row.may_write is not None
+
+
+def _is_administrator(caller: Caller) -> bool:
+    """True if the rights on collections do not limit the caller.
+
+    The scopes of the credential limit what is done, the role of its user limits to what.
+    """
+    return caller.user is None or caller.user.role is Role.ADMIN
 
 
 def _record(collection: str) -> Any:

@@ -42,7 +42,7 @@ def signing_key(configured: str | None, data_folder: Path) -> str:
         StorageError: The file of the key cannot be made or read, or is damaged.
     """
     if configured:
-        _check(configured.strip())
+        check_key(configured)
         return configured.strip()
     path = data_folder / _FILE
     try:
@@ -56,7 +56,13 @@ def signing_key(configured: str | None, data_folder: Path) -> str:
         raise StorageError(f"the signing key {path} cannot be made or read: {error}") from error
 
 
-def _check(key: str) -> None:
+def check_key(key: str) -> None:
+    """Check a key of the settings.
+
+    Raises:
+        SettingsError: It is too short, easy to guess, or was published.
+    """
+    key = key.strip()
     instead = "set 64 random hexadecimal digits, or leave it out and a key is made in data_dir"
     digest = hashlib.sha256(key.lower().encode()).hexdigest()
     for known, source in _KNOWN.items():

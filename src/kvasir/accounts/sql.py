@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -239,6 +239,9 @@ class SqlAccounts:
 
     def forget_collection(self, collection: str) -> None:
         self._access.forget(collection)
+
+    def readable(self, caller: Caller, collections: Iterable[str]) -> list[str]:
+        return self._access.readable(caller, collections)
 
     def may_read(self, caller: Caller, collection: str) -> bool:
         return self._access.may_read(caller, collection)

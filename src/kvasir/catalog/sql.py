@@ -163,6 +163,10 @@ class SqlCatalog:
         row = next(iter(self._read(query)), None)
         return row and DocumentVersion(rows.expand(row.compressed), row.content_hash)
 
+    def has_content(self, content_hash: str) -> bool:
+        same = (versions.c.content_hash == content_hash, versions.c.status != _DELETED)
+        return bool(self._read(select(versions.c.id).where(*same).limit(1)))
+
     def chunks(self, collection: str, document_id: str) -> list[ChunkRecord]:
         query = live_chunks(collection).where(sources.c.document_id == document_id)
         return [rows.chunk_record(row) for row in self._read(query.order_by(chunks.c.position))]

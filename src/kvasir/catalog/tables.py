@@ -56,7 +56,7 @@ versions = sa.Table(
     sa.Column("source_id", sa.ForeignKey("sources.id", ondelete="CASCADE"), nullable=False),
     sa.Column("status", sa.String(8), nullable=False),
     sa.Column("media_type", long_text(sa.String(255)), nullable=False),
-    sa.Column("content_hash", sa.String(64), nullable=False),
+    sa.Column("content_hash", sa.String(64), nullable=False, index=True),
     sa.Column("size", big_integer(), nullable=False),
     sa.Column("modified", double()),
     sa.Column("recipe", sa.String(64), key="settings_hash", nullable=False),

@@ -1,11 +1,14 @@
-"""A time limit for a call and all calls that it makes, in a context variable.
+"""A time limit and a stop token for a call and all calls that it makes, in context variables.
 
-    with deadline(2.0):
+    with deadline(2.0), stopping(token):
         collection.ask("When is the exam?")
 
 Work of several steps calls ``check`` between them. Clients with a timeout parameter pass
-``limited(timeout)``. A call that cannot be stopped runs in ``run_within_deadline``, which leaves it
-in its thread when the deadline has passed. Without a deadline these only read the variable.
+``limited(timeout)``; clients that can break off a call look at ``current_stop``. A call that cannot
+be stopped runs in ``run_within_deadline``, which leaves it in its thread when the deadline has
+passed. A generator runs in ``iterate_within_deadline``, which also leaves it when the token is set:
+the thread closes it as soon as its present step ends. Without a deadline and a token these only
+read the variables.
 """
 
 from __future__ import annotations
@@ -13,18 +16,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from kvasir.core.errors import DeadlineExceededError
+from kvasir.core.errors import DeadlineExceededError, StoppedError
+from kvasir.core.run import StopToken
 
 T = TypeVar("T")
 
 _END: ContextVar[float | None] = ContextVar("kvasir_deadline", default=None)
 """The deadline on the clock of ``time.monotonic``; None without one."""
+
+_STOP: ContextVar[StopToken | None] = ContextVar("kvasir_stop", default=None)
+"""Ends the call when it is set, such as when a client leaves."""
 
 
 @contextmanager
@@ -46,6 +53,35 @@ def until(end: float | None) -> Iterator[None]:
         yield
     finally:
         _END.reset(token)
+
+
+@contextmanager
+def stopping(stop: StopToken) -> Iterator[None]:
+    """End the calls of the block when the token is set; they raise ``StoppedError``."""
+    token = _STOP.set(stop)
+    try:
+        yield
+    finally:
+        _STOP.reset(token)
+
+
+def current_stop() -> StopToken | None:
+    """Return the token that ends the present call, if there is one."""
+    return _STOP.get()
+
+
+def sleep(seconds: float) -> None:
+    """Wait, at most until the deadline.
+
+    Raises:
+        DeadlineExceededError: No time is left at the start.
+        StoppedError: The token was set.
+    """
+    seconds, stop = limited(seconds), _STOP.get()
+    if stop is None:
+        time.sleep(seconds)
+    elif stop.wait(seconds):
+        raise StoppedError
 
 
 def current_deadline() -> float | None:
@@ -71,7 +107,15 @@ def limited(seconds: float) -> float:
 
 
 def check(operation: str) -> None:
-    """Raise ``DeadlineExceededError`` if no time is left for the next step, such as "searching"."""
+    """Raise an error if the next step, such as "searching", must not begin.
+
+    Raises:
+        DeadlineExceededError: No time is left.
+        StoppedError: The token was set.
+    """
+    stop = _STOP.get()
+    if stop is not None and stop.is_set():
+        raise StoppedError
     if remaining() == 0.0:
         raise DeadlineExceededError(operation)
 
@@ -98,12 +142,14 @@ def run_within_deadline(function: Callable[[], T], operation: str) -> T:
 def iterate_within_deadline(pieces: Iterator[T], operation: str) -> Generator[T, None, None]:
     """Yield from an iterator whose steps may block, and close it at the end.
 
-    With a deadline all steps run in one daemon thread, one at a time, when they are requested.
+    With a deadline or a token all steps run in one daemon thread, one at a time, when they are
+    requested.
 
     Raises:
         DeadlineExceededError: The deadline has passed.
+        StoppedError: The token was set.
     """
-    if _END.get() is None:
+    if _END.get() is None and _STOP.get() is None:
         try:
             yield from pieces
         finally:
@@ -131,6 +177,13 @@ class _Worker:
     def call(self, function: Callable[[], T]) -> T:
         future: Future[T] = Future()
         self._calls.put((function, future))
+        stop = _STOP.get()
+        if stop is None:
+            return self._result(future)
+        with stop.calling(lambda: self._leave(future)):
+            return self._result(future)
+
+    def _result(self, future: Future[T]) -> T:
         try:
             return future.result(remaining())
         except TimeoutError as error:
@@ -138,6 +191,12 @@ class _Worker:
                 raise  # The function's own.
             self._is_hanging = True
             raise DeadlineExceededError(self._operation) from error
+
+    def _leave(self, future: Future[T]) -> None:
+        """Stop waiting for a call, which goes on until its function returns."""
+        with suppress(InvalidStateError):
+            self._is_hanging = not future.done()
+            future.set_exception(StoppedError())
 
     def stop(self, last: Callable[[], None] | None = None) -> None:
         """End the thread after a last call; wait for it unless an earlier call hangs."""
@@ -151,10 +210,14 @@ class _Worker:
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
             function, future = call
-            try:
-                future.set_result(function())
-            except BaseException as error:  # noqa: BLE001  the caller raises it again
-                future.set_exception(error)
+            # Nobody waits any more for the result of a call that was left.
+            with suppress(InvalidStateError):
+                try:
+                    result = function()
+                except BaseException as error:  # noqa: BLE001  the caller raises it again
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
 
 
 def _close(pieces: Iterator[Any]) -> None:

@@ -2,7 +2,8 @@
 
 SQLite runs in WAL mode: readers and the one writer do not block each other. Writing transactions
 begin with ``BEGIN IMMEDIATE``, because one that begins as a reader fails without waiting if another
-process has written since. Transactions on servers are ``READ COMMITTED``.
+process has written since. Transactions on servers are ``READ COMMITTED``. Errors do not show the
+parameters of a statement, among which may be secrets.
 
 Source: https://www.sqlite.org/wal.html, https://www.sqlite.org/lang_transaction.html; for
 ``BEGIN``, SQLAlchemy's page on the pysqlite dialect.
@@ -53,11 +54,12 @@ _REMEDIES = {
 """Advice by SQLite's primary error code."""
 
 
-def open_database(url: str) -> Engine:
+def open_database(url: str, *, private: bool = False) -> Engine:
     """Open a database, make its file and folder if needed, and migrate it.
 
     Args:
         url: An SQLAlchemy URL, such as ``sqlite:///kvasir-data/catalog.db``.
+        private: Only this user may read an SQLite file that is made.
 
     Raises:
         SettingsError: The URL is unusable.
@@ -65,7 +67,7 @@ def open_database(url: str) -> Engine:
         StorageError: The database cannot be opened.
         IncompatibleVersionError: A newer Kvasir made it.
     """
-    engine = _create(url)
+    engine = _create(url, private=private)
     try:
         ensure_current(engine)
     except DBAPIError as error:
@@ -131,7 +133,7 @@ def _translating_errors(engine: Engine, operation: str) -> Iterator[None]:
         raise ComponentError("catalog", operation, f"{cause} ({engine.url!r}): {remedy}") from error
 
 
-def _create(url: str) -> Engine:
+def _create(url: str, *, private: bool) -> Engine:
     options: dict[str, Any] = {"pool_timeout": _POOL_SECONDS}
     try:
         parsed = make_url(url)
@@ -139,11 +141,14 @@ def _create(url: str) -> Engine:
             return _create_on_server(parsed)
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            if private:
+                # SQLite gives the files beside it the same mode.
+                Path(parsed.database).touch(0o600)
         else:
             # A database in memory exists in one connection, which all threads share.
             options |= {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
             options["connect_args"] = {"check_same_thread": False}
-        engine = create_engine(parsed, **options)
+        engine = create_engine(parsed, hide_parameters=True, **options)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise SettingsError(
             f"the database URL is unusable ({error}): write it like sqlite:///folder/catalog.db, "
@@ -167,7 +172,7 @@ def _create_on_server(url: URL) -> Engine:
         # Without strict mode, long values are cut off with only a warning.
         options["connect_args"] = {"init_command": f"SET SESSION sql_mode = '{_STRICT}'"}
     try:
-        return create_engine(url, **options)
+        return create_engine(url, hide_parameters=True, **options)
     except ModuleNotFoundError as error:
         if error.name != module:
             raise

@@ -4,8 +4,9 @@ A table of a queue has the columns ``number`` (its order), ``id``, ``due``, ``at
 ``lease_token`` and ``lease_until``. A worker claims the first row that is due, and proves by the
 token that it still holds the lease; the lease of a worker that died ends by the database's clock.
 
-Source: ``SKIP LOCKED`` is in PostgreSQL 9.5, MySQL 8.0 and MariaDB 10.6; on SQLite, a transaction
-that writes has the database alone.
+A claim reads the first row without a lock, locks it, and takes it by an update with the same
+conditions; if another worker was faster, it looks again. ``SKIP LOCKED`` would pass over a row that
+another transaction holds for a moment, and MariaDB may lock every row that it sorts.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def claim(
     """Take the lease of the first row that is ready, due and not held; return the row, or None.
 
     Args:
-        connection: Within a writing transaction.
+        connection: Within a writing transaction, in which every statement sees what others
+            committed before it.
         table: The table of the queue.
         ready: Which rows may be claimed.
         lease_seconds: Length of the lease.
@@ -38,18 +40,28 @@ def claim(
     """
     now = epoch_seconds()
     free = or_(table.c.lease_until.is_(None), table.c.lease_until < now)
-    first = select(table.c.number).where(ready, table.c.due <= now, free)
-    first = first.order_by(table.c.number).limit(1).with_for_update(skip_locked=True)
-    number = connection.execute(first).scalar()
-    if number is None:
-        return None
+    open_ = (ready, table.c.due <= now, free)
+    first = select(table.c.number).where(*open_).order_by(table.c.number).limit(1)
     taken = {
         "lease_token": str(uuid4()),
         "lease_until": now + lease_seconds,
         "attempts": table.c.attempts + 1,
     }
-    connection.execute(update(table).where(table.c.number == number).values(taken | values))
-    return connection.execute(select(table).where(table.c.number == number)).one()
+    while (number := connection.execute(first).scalar()) is not None:
+        same = (table.c.number == number, *open_)
+        lock(connection, table, table.c.number == number)
+        if connection.execute(update(table).where(*same).values(taken | values)).rowcount:
+            return connection.execute(select(table).where(table.c.number == number)).one()
+    return None
+
+
+def lock(connection: Connection, table: Table, which: ColumnElement[bool]) -> None:
+    """Lock a row by its number or id, before an update that has further conditions.
+
+    MariaDB may look for these in another index, and would then lock that before the row, which ends
+    in a deadlock with whoever locks the row first.
+    """
+    connection.execute(select(table.c.number).where(which).with_for_update())
 
 
 def renew(

@@ -6,14 +6,22 @@ import hashlib
 import os
 import re
 import tempfile
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from kvasir.core.errors import NotFoundError, StorageError, TooLargeError
+from filelock import BaseFileLock, FileLock, Timeout
+
+from kvasir.core.errors import ComponentError, NotFoundError, StorageError, TooLargeError
 
 _PIECE = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_INCOMING = "incoming-"
+_ABANDONED_SECONDS = 24 * 3600.0
+_LOCK_SECONDS = 30.0
 
 
 class FolderSpool:
@@ -22,13 +30,34 @@ class FolderSpool:
     def __init__(self, folder: Path) -> None:
         """Use a folder, which is made when it is needed, for its user only."""
         self._folder = folder
+        self._own_lock = threading.Lock()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold a lock of all processes that use the folder."""
+        self._make_folder()
+        # Threads of this process wait for each other without looking again and again.
+        with self._own_lock:
+            lock = FileLock(self._folder / "lock", timeout=_LOCK_SECONDS, mode=0o600)
+            self._acquire(lock)
+            try:
+                yield
+            finally:
+                lock.release()
+
+    def _acquire(self, lock: BaseFileLock) -> None:
+        try:
+            lock.acquire(poll_interval=0.01)
+        except Timeout as error:
+            cause = f"another process held its lock for {_LOCK_SECONDS:g} s"
+            raise ComponentError("spool", "locking", cause, kind="busy") from error
 
     def put(self, stream: BinaryIO, *, max_bytes: int) -> tuple[str, int]:
         """Store bytes durably; return their SHA-256 and their number."""
         digest, size = hashlib.sha256(), 0
+        self._make_folder()
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self._folder, prefix="incoming-")
+            handle, name = tempfile.mkstemp(dir=self._folder, prefix=_INCOMING)
         except OSError as error:
             raise StorageError(f"the folder of uploads cannot be written: {error}") from error
         try:
@@ -59,9 +88,29 @@ class FolderSpool:
         except FileNotFoundError as error:
             raise NotFoundError("the bytes of this upload are not kept any more") from error
 
+    def has(self, digest: str) -> bool:
+        """Return True if the bytes are stored."""
+        return self._path(digest).is_file()
+
     def delete(self, digest: str) -> None:
         """Delete stored bytes; unknown ones are no error."""
         self._path(digest).unlink(missing_ok=True)
+
+    def digests(self) -> Iterator[str]:
+        """Yield the digests of what is stored, and delete what an interrupted upload left."""
+        for path in self._folder.glob(f"{_INCOMING}*"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                    path.unlink()
+        for path in self._folder.glob("??/*"):
+            if _DIGEST.fullmatch(path.name):
+                yield path.name
+
+    def _make_folder(self) -> None:
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"the folder of uploads cannot be written: {error}") from error
 
     def _path(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import Engine, Text, cast, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from kvasir.core.errors import ConflictError, NotFoundError
 from kvasir.core.run import Progress
-from kvasir.core.services.jobs import ClaimedJob, Job, JobState, NewJob
+from kvasir.core.services.jobs import BATCH, ClaimedJob, Job, JobState, NewJob
 from kvasir.core.wire import from_json, to_json
 from kvasir.database import leases, reading, writing
 from kvasir.database.dialects import epoch_seconds
@@ -19,6 +20,7 @@ from kvasir.database.leases import to_datetime
 from kvasir.jobs.tables import jobs
 
 _OPEN = (JobState.WAITING, JobState.RUNNING)
+_KEPT = ("id", "task", "arguments", "user_id", "collection", "key", "digest", "created")
 _DIED = "the worker ended in the middle of it, {} times"
 
 
@@ -43,6 +45,7 @@ class SqlJobQueue:
             "user_id": job.user_id,
             "collection": job.collection,
             "key": job.key or None,
+            "digest": job.digest or None,
             "state": JobState.WAITING,
             "created": epoch_seconds(),
             "due": epoch_seconds(),
@@ -52,6 +55,8 @@ class SqlJobQueue:
             with writing(self._engine) as connection:
                 connection.execute(insert(jobs).values(**row))
         except IntegrityError:
+            if not job.key:
+                raise
             same = (jobs.c.user_id == job.user_id, jobs.c.key == job.key)
             with reading(self._engine) as connection:
                 row["id"] = connection.execute(select(jobs.c.id).where(*same)).scalar_one()
@@ -66,6 +71,7 @@ class SqlJobQueue:
         *,
         user_id: int | None = None,
         collection: str | None = None,
+        task: str | None = None,
         states: Collection[JobState] = (),
         before: str = "",
         limit: int = 100,
@@ -75,6 +81,8 @@ class SqlJobQueue:
             query = query.where(jobs.c.user_id == user_id)
         if collection is not None:
             query = query.where(jobs.c.collection == collection)
+        if task is not None:
+            query = query.where(jobs.c.task == task)
         if states:
             query = query.where(jobs.c.state.in_(list(states)))
         with reading(self._engine) as connection:
@@ -84,6 +92,7 @@ class SqlJobQueue:
 
     def cancel(self, job_id: str) -> Job:
         with writing(self._engine) as connection:
+            leases.lock(connection, jobs, jobs.c.id == job_id)
             row = self._row(connection, job_id)
             # Without its token, the worker that runs it stops at the next heartbeat.
             ended = {"lease_token": None, "lease_until": None, "finished": epoch_seconds()}
@@ -96,24 +105,15 @@ class SqlJobQueue:
 
     def retry(self, job_id: str) -> Job:
         with writing(self._engine) as connection:
+            leases.lock(connection, jobs, jobs.c.id == job_id)
             row = self._row(connection, job_id)
             if row.state not in (JobState.FAILED, JobState.CANCELLED):
                 raise ConflictError(f"the job is {row.state}: only a failed or cancelled one")
-            last = connection.execute(select(func.max(jobs.c.number))).scalar_one()
-            connection.execute(
-                update(jobs)
-                .where(jobs.c.number == row.number)
-                .values(
-                    number=last + 1,
-                    state=JobState.WAITING,
-                    due=epoch_seconds(),
-                    attempts=0,
-                    finished=None,
-                    progress=None,
-                    code=None,
-                    message=None,
-                )
-            )
+            kept = {name: row._mapping[name] for name in _KEPT if row._mapping[name] is not None}
+            # A new row has a new number, which puts it at the end. Numbers are the database's.
+            connection.execute(delete(jobs).where(jobs.c.number == row.number))
+            fresh = {"state": JobState.WAITING, "due": epoch_seconds(), "attempts": 0}
+            connection.execute(insert(jobs).values(**kept, **fresh))
         return self.job(job_id)
 
     def claim(self, *, lease_seconds: float) -> ClaimedJob | None:
@@ -168,6 +168,30 @@ class SqlJobQueue:
         with reading(self._engine) as connection:
             found = {row[0]: row[1] for row in connection.execute(query).all()}
         return {state: found.get(state, 0) for state in JobState}
+
+    def oldest_waiting_seconds(self) -> float:
+        oldest = select(func.min(jobs.c.created)).where(jobs.c.state == JobState.WAITING)
+        with reading(self._engine) as connection:
+            created = connection.execute(oldest).scalar()
+            if created is None:
+                return 0.0
+            now = connection.execute(select(epoch_seconds())).scalar_one()
+        return max(0.0, float(now) - float(created))
+
+    def needs(self, digest: str, *, besides: str = "") -> bool:
+        # A failed or cancelled one may be tried again.
+        needing = (jobs.c.state != JobState.DONE, jobs.c.id != besides)
+        is_its = jobs.c.digest == digest
+        # A batch has many: they stand in its arguments alone.
+        in_batch = (jobs.c.digest == BATCH) & cast(jobs.c.arguments, Text).contains(digest)
+        with reading(self._engine) as connection:
+            found = select(jobs.c.id).where(is_its | in_batch, *needing)
+            return connection.execute(found).first() is not None
+
+    def delete_before(self, date: datetime) -> int:
+        ended = (jobs.c.state.not_in(_OPEN), jobs.c.finished < date.timestamp())
+        with writing(self._engine) as connection:
+            return connection.execute(delete(jobs).where(*ended)).rowcount
 
     def close(self) -> None:
         """Do nothing: the database belongs to the caller."""

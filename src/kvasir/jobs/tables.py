@@ -19,6 +19,8 @@ jobs = Table(
     Column("collection", exact(64), nullable=False),
     # The idempotency key of the request; NULL is unique.
     Column("key", exact(255)),
+    # Of the bytes in the spool that it needs.
+    Column("digest", exact(64), index=True),
     Column("state", exact(16), nullable=False),
     Column("created", double(), nullable=False),
     # Earliest start of the next attempt.

@@ -14,15 +14,14 @@ from kvasir.database import reading, writing
 from kvasir.database.leases import to_datetime
 from kvasir.questions.tables import answer_log
 
-_PAGE = 500
-
 
 class SqlAnswerLog:
     """Records of answers. See ``AnswerLog``."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Use a migrated database."""
+    def __init__(self, engine: Engine, *, page: int = 500) -> None:
+        """Use a migrated database; an export reads ``page`` records at a time."""
         self._engine = engine
+        self._page = page
 
     def record(self, answer: LoggedAnswer) -> None:
         row = {column: getattr(answer, column) for column in _COLUMNS}
@@ -42,7 +41,7 @@ class SqlAnswerLog:
     def export(
         self, *, user_id: int | None = None, since: datetime | None = None
     ) -> Iterator[LoggedAnswer]:
-        query = select(answer_log).order_by(answer_log.c.number).limit(_PAGE)
+        query = select(answer_log).order_by(answer_log.c.number).limit(self._page)
         if user_id is not None:
             query = query.where(answer_log.c.user_id == user_id)
         if since is not None:

@@ -45,6 +45,11 @@ class SqlOutbox:
         mail = OutboxMail(row.id, row.kind, row.recipient, row.language, row.content, row.attempts)
         return ClaimedMail(mail, row.lease_token)
 
+    def heartbeat(self, claimed: ClaimedMail, *, lease_seconds: float) -> bool:
+        row_id, token = claimed.mail.id, claimed.token
+        with writing(self._engine) as connection:
+            return leases.renew(connection, mails, row_id, token, lease_seconds=lease_seconds)
+
     def sent(self, claimed: ClaimedMail) -> bool:
         return self._settle(claimed, status=MailStatus.SENT, content={}, reason=None)
 
@@ -52,6 +57,9 @@ class SqlOutbox:
         if retry_after is None:
             return self._settle(claimed, status=MailStatus.ERROR_SENDING, content={}, reason=reason)
         return self._settle(claimed, due=epoch_seconds() + retry_after, reason=reason)
+
+    def release(self, claimed: ClaimedMail) -> None:
+        self._settle(claimed, attempts=mails.c.attempts - 1)
 
     def waiting(self) -> int:
         query = select(func.count()).select_from(mails).where(mails.c.status.is_(None))

@@ -57,6 +57,7 @@ class SqlQuestionQueue:
             "state": QuestionState.WAITING,
             "key": question.key or None,
             "reply_to": question.reply_to,
+            "subject": question.subject,
             "attempts": 0,
             "due": epoch_seconds(),
         }
@@ -64,6 +65,8 @@ class SqlQuestionQueue:
             with writing(self._engine) as connection:
                 connection.execute(insert(questions).values(**row))
         except IntegrityError:
+            if not question.key:
+                raise
             same = (questions.c.user_id == question.user_id, questions.c.key == question.key)
             with reading(self._engine) as connection:
                 row["id"] = connection.execute(select(questions.c.id).where(*same)).scalar_one()
@@ -86,6 +89,7 @@ class SqlQuestionQueue:
 
     def cancel(self, question_id: str) -> Question:
         with writing(self._engine) as connection:
+            leases.lock(connection, questions, questions.c.id == question_id)
             row = _row(connection, question_id)
             # Without its token, the worker that answers it stops at the next heartbeat.
             cancelled = {"state": QuestionState.CANCELLED, "lease_token": None, "lease_until": None}
@@ -128,7 +132,7 @@ class SqlQuestionQueue:
             "state": QuestionState.ANSWERED,
             "output": answer.text,
             "answer": to_json(answer),
-            # The attempts to mail it count anew.
+            # From here on, it counts the attempts to mail the answer.
             "attempts": 0,
             "due": epoch_seconds(),
             "reason": None,
@@ -166,6 +170,9 @@ class SqlQuestionQueue:
         if retry_after is not None:
             values = {"due": epoch_seconds() + retry_after}
         return self._settle(question_id, token, reason=reason, **values)
+
+    def release_mail(self, question_id: str, token: str) -> None:
+        self._settle(question_id, token, attempts=questions.c.attempts - 1)
 
     def counts(self) -> Mapping[str, int]:
         by_state = select(questions.c.state, func.count()).group_by(questions.c.state)
@@ -217,4 +224,5 @@ def _question(connection: Connection, row: Any) -> Question:
         attempts=row.attempts,
         reason=row.reason or "",
         reply_to=row.reply_to,
+        subject=row.subject,
     )

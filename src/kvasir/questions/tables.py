@@ -30,6 +30,7 @@ questions = Table(
     # The idempotency key of the request; NULL is unique.
     Column("key", exact(255)),
     Column("reply_to", String(998), nullable=False),
+    Column("subject", String(255), nullable=False),
     Column("attempts", Integer, nullable=False),
     # Earliest time of the next attempt, to answer or to mail.
     Column("due", double(), nullable=False),

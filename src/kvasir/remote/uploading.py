@@ -184,12 +184,14 @@ class _Upload:
         """Yield the sources in parts; at least one, because an ingest makes the collection."""
         batch: list[_Entry] = []
         size, is_first = 0, True
+        # The server refuses requests that are larger than its largest file.
+        most = min(_MOST_BYTES, self.uploads.max_file_mb << 20)
         for key in self.found.items:
             self.run.check()
             entry = self._entry(key)
             if entry is None:
                 continue
-            if batch and (len(batch) == _MOST_FILES or size + entry.size > _MOST_BYTES):
+            if batch and (len(batch) == _MOST_FILES or size + entry.size > most):
                 yield batch
                 batch, size, is_first = [], 0, False
             batch.append(entry)

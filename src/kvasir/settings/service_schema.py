@@ -24,7 +24,7 @@ class ServerSettings(Section):
     """The HTTP server."""
 
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=1, le=65535)
+    port: int = Field(8000, ge=0, le=65535, description="0: any free one, which is printed")
     public_url: str | None = Field(
         None, description="the address in links, such as https://kb.example.org"
     )
@@ -39,7 +39,31 @@ class ServerSettings(Section):
     job_workers: int = Field(1, ge=0, le=64, description="threads that index uploads; 0: none here")
     keep_originals: bool = Field(True, description="keep the bytes of indexed uploads")
     spool: Path | None = Field(None, description="folder of uploads; default: in data_dir")
+    folder: Path | None = Field(
+        None, description="a folder that is kept indexed in questions.collection"
+    )
+    folder_seconds: float = Field(60.0, gt=0, description="between two looks at the folder")
+    keep_jobs_days: float = Field(30.0, gt=0, description="forget ended jobs after that")
+    max_body_mb: int = Field(16, ge=1, description="largest request that is no upload")
+    search_seconds: float | None = Field(30.0, gt=0, description="longest search; null: no limit")
+    answer_seconds: float | None = Field(600.0, gt=0, description="longest answer; null: no limit")
+    generations: int | None = Field(
+        None, ge=1, description="answers at a time; default: 1 with a language model, otherwise 16"
+    )
+    waiting_answers: int = Field(16, ge=0, description="more that wait for them are refused")
     log_format: Literal["text", "json"] = "text"
+    metrics: Literal["admin", "open"] = Field(
+        "admin", description="who may read /metrics: administrators, or everyone"
+    )
+    tracing: str | None = Field(
+        None, description="OpenTelemetry collector, such as http://localhost:4318/v1/traces"
+    )
+    check_seconds: float = Field(
+        5.0, gt=0, description="/ready looks at the dependencies again after that"
+    )
+    drain_seconds: float = Field(
+        0.5, ge=0, description="after SIGTERM, requests are still taken while /ready is red"
+    )
     share_index: bool = Field(
         True, description="whoever holds an embedded index serves it on a local socket"
     )
@@ -89,6 +113,12 @@ class QuestionSettings(Section):
     workers: int = Field(1, ge=0, le=64, description="answering threads of the server; 0: none")
     lease_seconds: float = Field(120.0, gt=0)
     max_attempts: int = Field(5, ge=1, description="then a question is dead")
+    server: str | None = Field(
+        None, description="answer the questions of this server, such as https://kb.example.org"
+    )
+    api_key: SecretStr | None = Field(
+        None, description="a key of that server with the scope answering"
+    )
 
 
 class ImapSettings(Section):

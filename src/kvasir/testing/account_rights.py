@@ -116,6 +116,7 @@ class RightsCases(AccountCases):
         assert self.rights(accounts, ana, "made") == ""
         assert accounts.may_read(ADMIN, "made")
         assert accounts.may_write(ADMIN, "made")
+        assert accounts.readable(ADMIN, ["made", "also"]) == ["made", "also"]
 
     @pytest.mark.parametrize(
         ("visibility", "owner", "reader", "writer", "stranger"),
@@ -175,8 +176,13 @@ class RightsCases(AccountCases):
             assert not accounts.may_write(reading, name)
             answering = Caller(user, frozenset((Scope.ANSWERING,)))
             assert not accounts.may_read(answering, name)
+            assert (accounts.readable(reading, [name]), accounts.readable(answering, [name])) == (
+                [name],
+                [],
+            )
         limited = Caller(ana, frozenset(Scope), must_change_password=True)
         assert not accounts.may_read(limited, "tea")
+        assert accounts.readable(limited, ["tea"]) == []
 
     def test_a_new_collection_has_one_owner(self, accounts: Accounts, ana: User) -> None:
         bo = accounts.register("bo@example.org", "bo1", PASSWORD, role=Role.USER)
@@ -194,4 +200,6 @@ class RightsCases(AccountCases):
         caller = Caller(user, frozenset((Scope.READ, Scope.WRITE)))
         may_read = accounts.may_read(caller, collection)
         may_write = accounts.may_write(caller, collection)
+        readable = accounts.readable(caller, ["another", collection])
+        assert readable == [collection] * may_read
         return "r" * may_read + "w" * may_write

@@ -261,7 +261,7 @@ class AccountsContract(PasswordCases, RightsCases):
         bo = accounts.register("bo@example.org", "bo1", PASSWORD, role=Role.ADMIN)
         for change in ({"role": Role.USER}, {"disabled": True}):
             with pytest.raises(ConflictError):
-                accounts.change_user(bo.id, **change)  # type: ignore[arg-type]
+                accounts.change_user(bo.id, **change)
         accounts.change_user(ana.id, role=Role.ADMIN)
         results = at_once(
             lambda: accounts.change_user(ana.id, disabled=True),

@@ -6,7 +6,6 @@ every error message.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Iterator, Mapping
 from functools import cache
 from itertools import chain
@@ -16,7 +15,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from kvasir.core.deadline import check, limited, remaining
+from kvasir.components.generators.stoppable_connections import make_stoppable
+from kvasir.core.deadline import check, limited, remaining, sleep
 from kvasir.core.errors import (
     ComponentError,
     DeadlineExceededError,
@@ -88,7 +88,7 @@ class ServerGenerator:
         self._retries = retries
         self._backoff = backoff
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = httpx.Client(headers=headers, verify=_certificates())
+        self._client = make_stoppable(httpx.Client(headers=headers, verify=_certificates()))
 
     def close(self) -> None:
         """Close connections."""
@@ -101,6 +101,7 @@ class ServerGenerator:
 
         Raises:
             DeadlineExceededError: The deadline passed.
+            StoppedError: The token of the call was set; the connection is closed then.
             ComponentError: The server cannot be reached, failed, or broke off.
             SettingsError: The server refuses the key.
             ModelNotFoundError: It does not have the model.
@@ -127,7 +128,7 @@ class ServerGenerator:
                     raise DeadlineExceededError(operation) from error
                 if begun or attempt >= self._retries:
                     raise self._unreachable(error, operation, begun) from error
-                time.sleep(limited(self._wait(error, attempt)))
+                sleep(self._wait(error, attempt))
                 attempt += 1
 
     def _failure(self, operation: str, cause: str, kind: str = "failed") -> ComponentError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -253,6 +253,9 @@ class Accounts(Protocol):
 
     def forget_collection(self, collection: str) -> None:
         """Forget the rights on a collection that was deleted."""
+
+    def readable(self, caller: Caller, collections: Iterable[str]) -> list[str]:
+        """Return those of the collections that the caller may search, in their order."""
 
     def may_read(self, caller: Caller, collection: str) -> bool:
         """Return True if the caller may search the collection."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -21,6 +22,10 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+BATCH = "batch"
+"""In place of the digest of a job that needs several uploads."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """A job to add.
@@ -29,6 +34,8 @@ class NewJob:
         task: The name of a function in ``kvasir.tasks``.
         arguments: Its arguments: ids and short values, never bytes.
         key: Adding a second job of the same user and key returns the first; empty: always new.
+        digest: Of the bytes in the spool that it needs; empty if it needs none, ``BATCH`` if it
+            needs several, which stand in its arguments.
     """
 
     task: str
@@ -36,6 +43,7 @@ class NewJob:
     user_id: int = 0
     collection: str = ""
     key: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,7 @@ class JobQueue(Protocol):
         *,
         user_id: int | None = None,
         collection: str | None = None,
+        task: str | None = None,
         states: Collection[JobState] = (),
         before: str = "",
         limit: int = 100,
@@ -134,12 +143,29 @@ class JobQueue(Protocol):
     def counts(self) -> Mapping[JobState, int]:
         """Return how many jobs are in each state."""
 
+    def oldest_waiting_seconds(self) -> float:
+        """Return the age of the oldest job that waits; 0 if there is none."""
+
+    def needs(self, digest: str, *, besides: str = "") -> bool:
+        """Return True if a job that is not done needs these bytes, other than a job of that id."""
+
+    def delete_before(self, date: datetime) -> int:
+        """Delete jobs that ended before; return how many."""
+
     def close(self) -> None:
         """Release the database."""
 
 
 class Spool(Protocol):
-    """Keeps the bytes of uploads until, and if wanted after, they are indexed."""
+    """Keeps the bytes of uploads until, and if wanted after, they are indexed.
+
+    Who adds a job for bytes that were put, and who deletes bytes that nothing needs, does so while
+    holding ``lock``: otherwise the bytes of a new upload could be deleted with an old document that
+    had the same ones.
+    """
+
+    def lock(self) -> AbstractContextManager[object]:
+        """Return a short lock, of all processes that use the spool."""
 
     def put(self, stream: BinaryIO, *, max_bytes: int) -> tuple[str, int]:
         """Store bytes durably; return their SHA-256, hexadecimal, by which they are read, and size.
@@ -155,5 +181,11 @@ class Spool(Protocol):
             NotFoundError: There are none.
         """
 
+    def has(self, digest: str) -> bool:
+        """Return True if the bytes are stored."""
+
     def delete(self, digest: str) -> None:
         """Delete stored bytes; unknown ones are no error."""
+
+    def digests(self) -> Iterator[str]:
+        """Yield the digests of what is stored, and delete what an interrupted upload left."""

@@ -78,11 +78,17 @@ class Outbox(Protocol):
     def claim(self, *, lease_seconds: float) -> ClaimedMail | None:
         """Take the oldest mail that is due."""
 
+    def heartbeat(self, claimed: ClaimedMail, *, lease_seconds: float) -> bool:
+        """Prolong the lease; False if it was lost."""
+
     def sent(self, claimed: ClaimedMail) -> bool:
         """Record that it was sent; False if the lease was lost."""
 
     def failed(self, claimed: ClaimedMail, reason: str, *, retry_after: float | None) -> bool:
         """Record that it was not sent; None: given up."""
+
+    def release(self, claimed: ClaimedMail) -> None:
+        """Give a mail back unsent, which does not count as an attempt."""
 
     def waiting(self) -> int:
         """Return how many mails wait."""

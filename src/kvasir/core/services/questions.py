@@ -36,6 +36,7 @@ class NewQuestion:
         key: Adding a second question of the same user and key returns the first.
         email: The address of the answer; empty: no mail.
         reply_to: The Message-ID of the mail that asked, if one did.
+        subject: The subject of that mail, for its answer.
     """
 
     input: str
@@ -45,6 +46,7 @@ class NewQuestion:
     language: str = "en"
     key: str = ""
     reply_to: str = ""
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Question:
         status: None until the mail with the answer was sent or given up.
         answer: The whole answer, or None where another program answered.
         position: Number of questions before it; 0 if it does not wait.
+        attempts: How often it was claimed: to be answered, then to be mailed.
         reason: Why it is dead, or why its mail could not be sent; otherwise empty.
     """
 
@@ -75,6 +78,7 @@ class Question:
     attempts: int = 0
     reason: str = ""
     reply_to: str = ""
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,26 @@ class ClaimedQuestion:
     token: str
 
 
-class QuestionQueue(Protocol):
+class QuestionSource(Protocol):
+    """What an answering worker needs of a queue, be it in the database or behind a server."""
+
+    def claim(self, *, lease_seconds: float) -> ClaimedQuestion | None:
+        """Take the oldest question without an answer, those of a worker that died included."""
+
+    def heartbeat(self, question_id: str, token: str, *, lease_seconds: float) -> bool:
+        """Prolong the lease; False if it was lost or the question was cancelled: stop then."""
+
+    def answer(self, question_id: str, token: str, answer: Answer) -> bool:
+        """Record the answer; False if the lease was lost."""
+
+    def fail(self, question_id: str, token: str, reason: str, *, retry_after: float | None) -> bool:
+        """Record a failure; tried again ``retry_after`` seconds later, None: dead."""
+
+    def release(self, question_id: str, token: str) -> None:
+        """Give a question back unanswered, as a worker that is shut down does."""
+
+
+class QuestionQueue(QuestionSource, Protocol):
     """Questions in the order in which they were asked, answered once each; their mail outbox."""
 
     def ask(self, question: NewQuestion) -> Question:
@@ -107,26 +130,11 @@ class QuestionQueue(Protocol):
         """Cancel a question that was not answered yet.
 
         Raises:
-            ConflictError: It was answered.
+            ConflictError: It was answered, or is dead.
         """
 
-    def claim(self, *, lease_seconds: float) -> ClaimedQuestion | None:
-        """Take the oldest question without an answer, those of a worker that died included."""
-
-    def heartbeat(self, question_id: str, token: str, *, lease_seconds: float) -> bool:
-        """Prolong the lease; False if it was lost or the question was cancelled: stop then."""
-
-    def answer(self, question_id: str, token: str, answer: Answer) -> bool:
-        """Record the answer; False if the lease was lost."""
-
-    def fail(self, question_id: str, token: str, reason: str, *, retry_after: float | None) -> bool:
-        """Record a failure; tried again ``retry_after`` seconds later, None: dead."""
-
-    def release(self, question_id: str, token: str) -> None:
-        """Give a question back unanswered, as a worker that is shut down does."""
-
     def claim_mail(self, *, lease_seconds: float) -> ClaimedQuestion | None:
-        """Take the oldest answered question whose mail is due."""
+        """Take the oldest answered question whose mail is due; ``heartbeat`` prolongs the lease."""
 
     def mailed(self, question_id: str, token: str) -> bool:
         """Record that the mail was sent; False if the lease was lost."""
@@ -135,6 +143,9 @@ class QuestionQueue(Protocol):
         self, question_id: str, token: str, reason: str, *, retry_after: float | None
     ) -> bool:
         """Record that the mail was not sent; None: ``error_sending``, no more tries."""
+
+    def release_mail(self, question_id: str, token: str) -> None:
+        """Give a mail back unsent, which does not count as an attempt."""
 
     def counts(self) -> Mapping[str, int]:
         """Return the number of questions by state, and of mails that wait (``unsent``)."""

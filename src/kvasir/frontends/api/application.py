@@ -7,19 +7,50 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from kvasir.app import App
-from kvasir.frontends.api import problems
+from kvasir.frontends.api import manual, problems
 from kvasir.frontends.api.background import Background
+from kvasir.frontends.api.generation import make_admission
+from kvasir.frontends.api.metrics import Metrics
+from kvasir.frontends.api.observing import Observing
 from kvasir.frontends.api.operations import Operations
+from kvasir.frontends.api.readiness import Readiness
 from kvasir.frontends.api.routes import ROUTERS
+from kvasir.frontends.api.tracing import Tracing
+from kvasir.frontends.process import configure_logging
 from kvasir.settings.loading import load_settings
+
+_KEPT_COLLECTIONS = 32
+"""Collections that stay open between two requests."""
+_HEADERS_OF_PAGES = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "X-API-Key",
+    "X-Request-ID",
+)
+_HEADERS_FOR_PAGES = ("ETag", "Kvasir-Answer", "Location", "Retry-After", "X-Request-ID")
 
 
 def from_settings() -> FastAPI:
     """Return the application of the settings in the working directory; it closes its ``App``."""
-    app = App(load_settings())
+    settings = load_settings()
+    configure_logging(settings.server.log_format)
+    app = App(settings)
+    check_accounts(app)
     return make_application(app, closes=True)
+
+
+def check_accounts(app: App) -> None:
+    """Check what nobody should find out with the first login.
+
+    Raises:
+        SettingsError: The signing key or a rate limit is unusable.
+    """
+    app.services.accounts  # noqa: B018 - made now
+    app.services.rate_limits  # noqa: B018 - made now
 
 
 def make_application(
@@ -31,31 +62,84 @@ def make_application(
         app: What it serves.
         owner_token: The token of the data folder's owner record, which acts as administrator.
         closes: Close the ``App`` when the server ends.
-        on_demand: Start the workers at the first upload.
+        on_demand: Serve an index that a command or a script has open: no work in the background
+            before the first upload, no log of answers, and no collection is kept open.
+
+    Raises:
+        SettingsError: A setting is unusable.
+        MissingExtraError: ``server.tracing`` needs the extra ``tracing``.
     """
-    background = Background(app, on_demand=on_demand)
+    server = app.settings.server
+    admission = make_admission(app.settings)
+    tracing = Tracing(server.tracing)
+    metrics = Metrics(app, admission.counts)
+    background = Background(
+        app, metrics=metrics, tracing=tracing, admission=admission, on_demand=on_demand
+    )
+    readiness = Readiness(app, has_workers=background.is_alive)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if not on_demand:
+            app.keep_open(_KEPT_COLLECTIONS)
         background.start()
         try:
             yield
         finally:
-            background.stop(app.settings.server.shutdown_seconds)
+            background.stop(server.shutdown_seconds)
+            tracing.close()
             if closes:
                 app.close()
 
     api = FastAPI(
         title="Kvasir",
         version=version("kvasir"),
-        summary="Answers questions from your documents and shows where each answer stands.",
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
     )
     api.state.kvasir = app
     api.state.owner_token = owner_token
-    api.state.wake_workers = background.wake
+    api.state.on_demand = on_demand
     api.state.operations = Operations()
+    api.state.wake_workers = background.wake
+    api.state.tidy_up = background.tidy_up
+    api.state.generator_state = lambda: background.generator_state
+    api.state.admission = admission
+    api.state.metrics = metrics
+    api.state.tracing = tracing
+    api.state.readiness = readiness
     problems.install(api)
-    for router in ROUTERS:
+    for router in (manual.router, *ROUTERS):
         api.include_router(router)
+    _document(api)
+    if server.allowed_origins:
+        api.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(server.allowed_origins),
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=list(_HEADERS_OF_PAGES),
+            expose_headers=list(_HEADERS_FOR_PAGES),
+        )
+    # Added last, it is the outermost.
+    api.add_middleware(
+        Observing,
+        metrics=metrics,
+        tracing=tracing,
+        readiness=readiness,
+        max_upload=app.settings.rag.ingest.max_file_mb << 20,
+        max_body=server.max_body_mb << 20,
+    )
     return api
+
+
+def _document(api: FastAPI) -> None:
+    """Make the OpenAPI document when it is first asked for."""
+
+    def openapi() -> dict[str, object]:
+        if api.openapi_schema is None:
+            api.openapi_schema = manual.document(api)
+        return api.openapi_schema
+
+    api.openapi = openapi  # type: ignore[method-assign]

@@ -7,10 +7,11 @@ query of an address is refused, since addresses are logged.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
+from fastapi.concurrency import contextmanager_in_threadpool
 from fastapi.security import APIKeyHeader, HTTPBearer, OAuth2PasswordBearer
 
 from kvasir.app import App
@@ -33,8 +34,8 @@ _bearer = HTTPBearer(auto_error=False)
 _api_key = APIKeyHeader(name="x-api-key", auto_error=False)
 
 
-def kvasir_of(request: Request) -> App:
-    """Return the ``App`` that the server serves."""
+async def kvasir_of(request: Request) -> App:
+    """Return the ``App`` that the server serves; asynchronous, since a thread would cost time."""
     app: App = request.app.state.kvasir
     return app
 
@@ -80,7 +81,7 @@ def _authenticate_if_given(
     api_key: Annotated[str | None, Depends(_api_key)],
 ) -> Caller | None:
     _check_query(request)
-    if api_key is None and "authorization" not in request.headers:
+    if not {"authorization", "x-api-key"} & set(request.headers.keys()):
         return None
     caller = _authenticate(request, kvasir, swagger, scheme, api_key)
     if caller.must_change_password:
@@ -111,8 +112,11 @@ Overrides = Annotated[Mapping[str, Any], Depends(_overrides)]
 """Settings for this request, by dotted key."""
 
 
-def _with_overrides(kvasir: Kvasir, overrides: Overrides) -> Iterator[App]:
-    with with_settings(kvasir, overrides) as chosen:
+async def _with_overrides(kvasir: Kvasir, overrides: Overrides) -> AsyncIterator[App]:
+    if not overrides:
+        yield kvasir
+        return
+    async with contextmanager_in_threadpool(with_settings(kvasir, overrides)) as chosen:
         yield chosen
 
 
@@ -120,10 +124,10 @@ Chosen = Annotated[App, Depends(_with_overrides)]
 """The ``App`` with the settings of this request, until its response is sent."""
 
 
-def needs(scope: Scope) -> Callable[[Caller], Caller]:
+def needs(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
     """Return the dependency of a route that needs a scope."""
 
-    def check(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
+    async def check(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
         if caller.must_change_password:
             raise ForbiddenError("change the temporary password first")
         if not caller.has(scope):
@@ -178,10 +182,8 @@ def check_may_write(kvasir: App, caller: Caller, collection: str) -> None:
 
 def readable_collections(kvasir: App, caller: Caller) -> list[str]:
     """Return the names of the collections that the caller may read."""
-    if caller.user is None:
-        return [each.name for each in kvasir.collections()]
-    may_read = kvasir.services.accounts.may_read
-    return [each.name for each in kvasir.collections() if may_read(caller, each.name)]
+    names = [record.name for record in kvasir.collections()]
+    return names if caller.user is None else kvasir.services.accounts.readable(caller, names)
 
 
 def _readable(kvasir: App, caller: Caller) -> tuple[str, ...]:

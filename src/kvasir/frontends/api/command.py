@@ -2,39 +2,159 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import logging
+import math
 import socket
-from contextlib import closing
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import uvicorn
 
 from kvasir.app import App
-from kvasir.core.errors import StorageError
-from kvasir.frontends.api.application import make_application
+from kvasir.core.errors import KvasirError, StorageError
+from kvasir.core.run import StopToken
+from kvasir.frontends.api.application import check_accounts, make_application
 from kvasir.frontends.api.owner import check_no_owner, owned
+from kvasir.frontends.api.readiness import Readiness
+from kvasir.frontends.api.registration import first_admin_link
+from kvasir.frontends.process import configure_logging, stop_on_signals
+
+logger = logging.getLogger(__name__)
+
+_SETTLE_SECONDS = 0.1
+"""Time in which a connection that was just accepted sends its request."""
 
 
-def serve(app: App, *, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT; requests in progress are finished.
+def serve(
+    app: App,
+    *,
+    host: str,
+    port: int,
+    announce: Callable[[str], object] = lambda _: None,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests in progress are finished.
+
+    Args:
+        app: What is served.
+        host: The address to listen at.
+        port: The port; 0 takes any free one.
+        announce: Gets the lines for the operator.
 
     Raises:
         StorageError: The port is taken, or the address is not of this machine.
         StoreLockedError: Another process serves this index.
+        SettingsError: A setting is unusable, such as a published signing key.
     """
+    configure_logging(app.settings.server.log_format)
+    stop = StopToken()
     check_no_owner(app.settings)
-    app.keep_open()
-    with (
-        closing(_listen(host, port)) as listener,
-        owned(app.settings, f"http://{host}:{port}") as (record, local),
-    ):
+    with closing(_listen(host, port)) as listener, ExitStack() as opened:
+        port = listener.getsockname()[1]
+        _remember_port(app, port)
+        check_accounts(app)
+        shown = f"[{host}]" if ":" in host else host
+        record, local = opened.enter_context(owned(app.settings, f"http://{shown}:{port}"))
         api = make_application(app, owner_token=record.token)
+        link = first_admin_link(app)
         config = uvicorn.Config(
             api,
+            loop="asyncio",
+            ws="none",
+            lifespan="on",
             log_config=None,
-            timeout_graceful_shutdown=int(app.settings.server.shutdown_seconds),
+            access_log=False,
             server_header=False,
+            # By default uvicorn would believe every client of this machine.
+            proxy_headers=bool(app.settings.server.trusted_proxies),
+            forwarded_allow_ips=list(app.settings.server.trusted_proxies),
+            timeout_graceful_shutdown=max(1, math.ceil(app.settings.server.shutdown_seconds)),
         )
-        uvicorn.Server(config).run(sockets=[listener, *local])
+        server = _Server(config, stop, api.state.readiness, app.settings.server.drain_seconds)
+        announce(f"Kvasir serves at http://{shown}:{port}, its manual at /docs")
+        if link:
+            announce(f"There is no administrator yet; this link makes one, once: {link}")
+        threading.Thread(target=_warm_up, args=(app,), name="warm up", daemon=True).start()
+        with stop_on_signals(stop, at_once=server.exit_at_once):
+            server.run(sockets=[listener, *local])
+        if not server.started:
+            raise StorageError("the server could not start: its log says why")
+        announce("Kvasir has stopped: every request was answered.")
+
+
+class _Server(uvicorn.Server):
+    """Stops by a token, after it has told its clients to go elsewhere."""
+
+    def __init__(
+        self, config: uvicorn.Config, stop: StopToken, readiness: Readiness, drain_seconds: float
+    ) -> None:
+        super().__init__(config)
+        self._stop = stop
+        self._readiness = readiness
+        self._drain_seconds = drain_seconds
+
+    def exit_at_once(self) -> None:
+        """Do not wait for requests in progress."""
+        self.force_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to ``stop_on_signals``: uvicorn would end the process by them."""
+        yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return True if the server should stop."""
+        return self._stop.is_set() or await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take requests for a moment longer, close the port, and finish what was taken."""
+        self._readiness.drain()
+        await asyncio.sleep(self._drain_seconds)
+        # Connections that wait in the system's queue would be reset when it closes.
+        accepted = [each for listener in sockets or () for each in _accept_rest(listener)]
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for connection in accepted:
+            await loop.connect_accepted_socket(self._make_protocol, connection)
+        await asyncio.sleep(_SETTLE_SECONDS)
+        await super().shutdown(sockets)
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+
+def _accept_rest(listener: socket.socket) -> Iterator[socket.socket]:
+    """Accept the connections that the system has made already."""
+    asyncio.get_running_loop().remove_reader(listener.fileno())
+    with suppress(BlockingIOError):
+        while True:
+            connection, _ = listener.accept()
+            connection.setblocking(False)
+            yield connection
+
+
+def _remember_port(app: App, port: int) -> None:
+    """Use the port that the system chose in links."""
+    server = app.settings.server
+    if server.port != port:
+        changed = server.model_copy(update={"port": port})
+        app.settings = app.settings.model_copy(update={"server": changed})
+
+
+def _warm_up(app: App) -> None:
+    """Load the model and open the collection of the settings before the first request."""
+    try:
+        _ = app.embedder, app.analyzer
+        if any(each.name == app.settings.collection for each in app.collections()):
+            with app.collection() as collection:
+                _ = collection.index.retriever
+    except KvasirError as error:
+        logger.warning("the first search will be slow, or fail: %s", error)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -9,20 +9,22 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from queue import SimpleQueue
 from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-from fastapi import Request
-from fastapi.responses import StreamingResponse
+from fastapi import Request, Response
 
-from kvasir.core.errors import KvasirError, NotFoundError
+from kvasir.core.deadline import current_stop
+from kvasir.core.errors import KvasirError, NotFoundError, OperatorError
 from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.services.accounts import Caller
 from kvasir.core.wire import to_json
-from kvasir.frontends.api.problems import describe
-from kvasir.frontends.api.streaming import Put, pushed_stream, server_sent_event
+from kvasir.frontends.api.problems import describe, members
+from kvasir.frontends.api.streaming import made_stream, server_sent_event
 
 logger = logging.getLogger(__name__)
 
@@ -62,34 +64,47 @@ class Operations:
         stop.set()
 
 
-def long_work(request: Request, caller: Caller, work: Callable[[Run], Any]) -> StreamingResponse:
+def long_work(request: Request, caller: Caller, work: Callable[[Run], Any]) -> Response:
     """Do long work in a thread; return the response of its events."""
     operations: Operations = request.app.state.operations
-    stop = StopToken()
-    operation = operations.begin(caller, stop)
+    path = request.url.path
 
-    def produce(put: Put) -> None:
-        put(_event("work", {"id": operation}))
+    def events() -> Iterator[str]:
+        stop, sent = StopToken(), SimpleQueue[str | None]()
+        operation = operations.begin(caller, stop)
+
+        def do() -> None:
+            try:
+                sent.put(_event("result", to_json(work(Run(stop, _Throttle(sent.put))))))
+            except KvasirError as error:
+                if isinstance(error, OperatorError):
+                    logger.error("%s: %s", error.code, error)
+                sent.put(_event("error", describe(error, caller)))
+            except Exception as error:
+                logger.error("unforeseen error in %s", path, exc_info=error)
+                unforeseen = "this was not foreseen; the server's log says more"
+                sent.put(_event("error", members(500, KvasirError.code, unforeseen)))
+            finally:
+                sent.put(None)
+
         try:
-            result = work(Run(stop, _Throttle(put)))
-        except KvasirError as error:
-            put(_event("error", describe(error)))
-        except Exception as error:
-            logger.exception("unforeseen error in %s", request.url.path, exc_info=error)
-            unforeseen = KvasirError("this was not foreseen; the server's log says more")
-            put(_event("error", describe(unforeseen)))
-        else:
-            put(_event("result", to_json(result)))
+            yield _event("work", {"id": operation})
+            threading.Thread(target=copy_context().run, args=(do,), name="work").start()
+            left = current_stop() or StopToken()
+            with left.calling(stop.set):
+                while (event := sent.get()) is not None:
+                    yield event
         finally:
+            stop.set()
             operations.end(operation)
 
-    return pushed_stream(produce, stop.set)
+    return made_stream(events)
 
 
 class _Throttle:
     """Sends progress, but not every step of a fast loop."""
 
-    def __init__(self, put: Put) -> None:
+    def __init__(self, put: Callable[[str], object]) -> None:
         self._put = put
         self._stage, self._sent = "", 0.0
 

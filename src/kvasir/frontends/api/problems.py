@@ -1,5 +1,8 @@
 """Errors as problem documents of RFC 9457, with the error's code and what a caller may do.
 
+What is wrong with the installation is said to administrators and the log; other callers get the
+code and the id of their request.
+
 Source: https://www.rfc-editor.org/rfc/rfc9457
 """
 
@@ -12,18 +15,25 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from kvasir.core.error_forms import fields_of
 from kvasir.core.errors import (
+    CollectionNotFoundError,
+    ComponentError,
     KvasirError,
     OperatorError,
     RateLimitedError,
     RequestError,
     StoppedError,
 )
+from kvasir.core.services.accounts import Caller
+from kvasir.frontends.process import request_id
 
 logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
 
 _STATUS: Mapping[str, int] = {
     "not_authenticated": 401,
@@ -38,10 +48,12 @@ _STATUS: Mapping[str, int] = {
     "too_large": 413,
     "unreadable_source": 422,
     "not_fetched": 422,
+    "rejected_data": 422,
     "rate_limited": 429,
     "component_busy": 503,
     "component_unreachable": 503,
     "locked": 503,
+    "closed": 503,
     "component_timeout": 504,
     "deadline_exceeded": 504,
 }
@@ -53,10 +65,35 @@ _REMEDIES: Mapping[str, str] = {
     "document_not_found": "GET /v1/collections/{name}/documents lists its documents",
     "too_large": "split the file, or ask the operator to raise the limit",
     "rate_limited": "wait as long as Retry-After says",
-    "component_busy": "send the request again in a moment",
+    "component_busy": "wait as long as Retry-After says, or put the question in the queue",
     "component_unreachable": "send the request again in a moment",
+    "deadline_exceeded": "ask again later, or put the question in the queue",
 }
 """What a caller over HTTP may do, by code."""
+
+_HIDDEN: Mapping[str, str] = {
+    "component_busy": "a part of the service is busy",
+    "component_unreachable": "a part of the service cannot be reached",
+    "component_timeout": "a part of the service did not answer in time",
+    "deadline_exceeded": "the time allowed for it is over",
+    "rejected_data": "a value is out of range",
+    "closed": "the server is stopping",
+}
+"""What callers are told of the installation's errors; the rest is for administrators."""
+
+_RETRY_SECONDS = 5.0
+
+
+class Problem(BaseModel):
+    """A problem document of RFC 9457."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str = Field(examples=["about:blank"])
+    status: int = Field(examples=[404])
+    code: str = Field(examples=["document_not_found"], description="a stable word")
+    detail: str = Field(examples=["there is no document 'a.pdf' in collection 'course'"])
+    remedy: str | None = Field(None, description="what the caller may do")
+    request_id: str = Field("", description="finds the request in the server's log")
 
 
 def status_of(error: KvasirError) -> int:
@@ -71,18 +108,45 @@ def members(status: int, code: str, detail: str, **more: Any) -> dict[str, Any]:
     found = {"type": "about:blank", "status": status, "code": code, "detail": detail}
     if remedy := _REMEDIES.get(code):
         found["remedy"] = remedy
+    if known := request_id.get():
+        found["request_id"] = known
     return found | more
 
 
-def describe(error: KvasirError) -> dict[str, Any]:
-    """Return the members of an error's problem document, for an event of a stream."""
-    return members(status_of(error), error.code, str(error), fields=fields_of(error))
+def describe(error: KvasirError, caller: Caller | None = None) -> dict[str, Any]:
+    """Return the members of an error's problem document; an administrator is told more."""
+    return members(status_of(error), error.code, detail_of(error, caller), **_fields(error, caller))
+
+
+def _fields(error: KvasirError, caller: Caller | None) -> dict[str, Any]:
+    """Return the attributes of an error that a caller may know, for clients of our own."""
+    is_admin = caller is not None and caller.is_admin
+    if not is_admin and not isinstance(error, (RequestError, StoppedError)):
+        return {}
+    fields = fields_of(error)
+    if not is_admin:
+        # It has the names of every collection.
+        fields.pop("known", None)
+    return {"fields": fields} if fields else {}
+
+
+def detail_of(error: KvasirError, caller: Caller | None = None) -> str:
+    """Return what a caller may know of an error."""
+    is_admin = caller is not None and caller.is_admin
+    if isinstance(error, CollectionNotFoundError) and not is_admin:
+        # Its message lists every collection.
+        return f"there is no collection '{error.name}' that you may read, or nothing is in it yet"
+    is_ours = isinstance(error, OperatorError) and not isinstance(error, RequestError)
+    if is_ours and not is_admin:
+        hidden = "the service has a fault, which its administrator finds in the log"
+        return _HIDDEN.get(error.code, hidden)
+    return str(error)
 
 
 def problem(status: int, code: str, detail: str, **more: Any) -> JSONResponse:
     """Return a problem document."""
     content = members(status, code, detail, **more)
-    return JSONResponse(content, status_code=status, media_type="application/problem+json")
+    return JSONResponse(content, status_code=status, media_type=MEDIA_TYPE)
 
 
 def install(api: FastAPI) -> None:
@@ -90,24 +154,36 @@ def install(api: FastAPI) -> None:
     api.add_exception_handler(KvasirError, _of_kvasir)  # type: ignore[arg-type]
     api.add_exception_handler(RequestValidationError, _of_validation)  # type: ignore[arg-type]
     api.add_exception_handler(HTTPException, _of_http)  # type: ignore[arg-type]
-    api.add_exception_handler(Exception, _of_unforeseen)
 
 
-async def _of_kvasir(_: Request, error: KvasirError) -> JSONResponse:
-    fields = fields_of(error)
-    answer = problem(
-        status_of(error), error.code, str(error), **({"fields": fields} if fields else {})
-    )
+async def _of_kvasir(request: Request, error: KvasirError) -> JSONResponse:
+    answer = respond(error, getattr(request.state, "caller", None))
     if isinstance(error, OperatorError):
         logger.error("%s: %s", error.code, error)
-    if isinstance(error, RateLimitedError):
-        answer.headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    return answer
+
+
+def respond(error: KvasirError, caller: Caller | None = None) -> JSONResponse:
+    """Return the response of an error, with the headers of its status."""
+    detail = detail_of(error, caller)
+    answer = problem(status_of(error), error.code, detail, **_fields(error, caller))
+    if (seconds := _retry_after(error)) is not None:
+        answer.headers["Retry-After"] = str(max(1, round(seconds)))
     if error.code == "not_authenticated":
         answer.headers["WWW-Authenticate"] = "Bearer"
     return answer
 
 
+def _retry_after(error: KvasirError) -> float | None:
+    if isinstance(error, RateLimitedError):
+        return error.retry_after
+    if status_of(error) != 503:
+        return None
+    return (error.retry_after if isinstance(error, ComponentError) else None) or _RETRY_SECONDS
+
+
 async def _of_validation(_: Request, error: RequestValidationError) -> JSONResponse:
+    # Without the values, which may be passwords.
     places = [
         {"place": ".".join(map(str, each["loc"])), "problem": each["msg"]}
         for each in error.errors()
@@ -117,12 +193,14 @@ async def _of_validation(_: Request, error: RequestValidationError) -> JSONRespo
 
 
 async def _of_http(_: Request, error: HTTPException) -> JSONResponse:
-    codes = {404: "not_found", 405: "method_not_allowed"}
-    answer = problem(error.status_code, codes.get(error.status_code, "http"), str(error.detail))
+    codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+    code = codes.get(error.status_code, RequestError.code)
+    answer = problem(error.status_code, code, str(error.detail))
     answer.headers.update(error.headers or {})
     return answer
 
 
-async def _of_unforeseen(request: Request, error: Exception) -> JSONResponse:
-    logger.exception("unforeseen error in %s %s", request.method, request.url.path, exc_info=error)
+def unforeseen(method: str, path: str, error: Exception) -> JSONResponse:
+    """Log an error that is nobody's on purpose, and return its problem document."""
+    logger.error("unforeseen error in %s %s", method, path, exc_info=error)
     return problem(500, KvasirError.code, "this was not foreseen; the server's log says more")

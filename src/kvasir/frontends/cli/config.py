@@ -11,6 +11,7 @@ from kvasir.app import App
 from kvasir.core.errors import ConflictError, RequestError
 from kvasir.frontends.cli.options import settings_of, with_settings
 from kvasir.frontends.cli.rendering import json_option, print_result
+from kvasir.settings.known_passwords import known_passwords
 from kvasir.settings.loading import DEFAULT_FILE
 from kvasir.settings.presets import PRESETS, render_preset, template
 from kvasir.settings.schema import Settings
@@ -49,6 +50,9 @@ def check(ctx: click.Context, file: str) -> None:
     """
     with App(settings_of(ctx, file)) as app:
         app.check_components()
+        known = known_passwords(app.settings)
+    for key in known:
+        click.echo(f"warning: everyone knows the password in {key}: choose another one", err=True)
     print_result({"file": file, "usable": True}, f"{file}: all settings are known and usable")
 
 

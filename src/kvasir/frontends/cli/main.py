@@ -40,6 +40,13 @@ COMMANDS = {
     "calibrate": ("collections", "Fit the decision to refuse to a collection."),
     "evaluate": ("evaluate", "Measure retrieval, answers or chunking on a data set."),
     "serve": ("serve", "Serve the documents over HTTP."),
+    "backup": ("backup", "Back up everything, also while a server runs."),
+    "restore": ("backup", "Restore a backup."),
+    "answer-questions": ("questions", "Answer the questions that wait, until it is stopped."),
+    "send-answers": ("questions", "Mail the answers that wait, until it is stopped."),
+    "users": ("users", "Make, list, disable or enable users of the service."),
+    "mcp": ("mcp", "Serve the documents to clients of the Model Context Protocol."),
+    "answers": ("answers", "Export the log of answers."),
     "login": ("logins", "Log in to a server."),
     "logout": ("logins", "Forget the login to a server."),
     "models": ("models", "List embedding models, or pull one."),
@@ -91,7 +98,9 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = f"kvasir.frontends.cli.{COMMANDS[cmd_name][0]}"
-        command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        command: click.Command = getattr(
+            importlib.import_module(module), cmd_name.replace("-", "_")
+        )
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

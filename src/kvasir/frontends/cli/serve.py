@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import partial
 
 import click
 
@@ -19,9 +20,6 @@ from kvasir.frontends.cli.options import setting_options, with_app
 def serve(app: App) -> None:
     """Serve the documents over HTTP: REST, an OpenAI-compatible interface, and accounts."""
     chosen = app.settings.server
-    click.echo(
-        f"Kvasir serves at http://{chosen.host}:{chosen.port}, its manual at /docs", err=True
-    )
     # By name: front doors do not import each other.
     command = importlib.import_module("kvasir.frontends.api.command")
-    command.serve(app, host=chosen.host, port=chosen.port)
+    command.serve(app, host=chosen.host, port=chosen.port, announce=partial(click.echo, err=True))

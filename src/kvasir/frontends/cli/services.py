@@ -38,7 +38,7 @@ R = TypeVar("R")
 
 PATIENCE_SECONDS = 8.0
 """How long to wait for a process that has the index open but does not answer."""
-_ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 2.0
 _PAUSE_SECONDS = 0.1
 _HERE = ("localhost", "127.0.0.1", "::1")
 
@@ -142,7 +142,7 @@ class Services:
         if self._of != record.token:
             try:
                 # A stuck owner must not hold up what works without it.
-                with deadline(_ANSWER_SECONDS):
+                with deadline(ANSWER_SECONDS):
                     self._connect(lambda settings: connect_to_owner(record, settings), record.token)
             except ComponentError as error:
                 if error.kind not in ("unreachable", "timeout"):

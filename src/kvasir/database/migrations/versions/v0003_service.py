@@ -128,6 +128,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.Integer(), nullable=False),
         sa.Column("collection", exact(64), nullable=False),
         sa.Column("key", exact(255), nullable=True),
+        sa.Column("digest", exact(64), nullable=True),
         sa.Column("state", exact(16), nullable=False),
         sa.Column("created", double(), nullable=False),
         sa.Column("due", double(), nullable=False),
@@ -145,6 +146,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("user_id", "key", name=op.f("uq_jobs_user_id_key")),
         if_not_exists=True,
     )
+    op.create_index(op.f("ix_jobs_digest"), "jobs", ["digest"], if_not_exists=True)
     op.create_index(op.f("ix_jobs_state_number"), "jobs", ["state", "number"], if_not_exists=True)
     op.create_table(
         "questions",
@@ -162,6 +164,7 @@ def upgrade() -> None:
         sa.Column("answer", sa.JSON(), nullable=True),
         sa.Column("key", exact(255), nullable=True),
         sa.Column("reply_to", sa.String(998), nullable=False),
+        sa.Column("subject", sa.String(255), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due", double(), nullable=False),
         sa.Column("lease_token", exact(36), nullable=True),
@@ -230,9 +233,13 @@ def upgrade() -> None:
         ["user_id", "number"],
         if_not_exists=True,
     )
+    op.create_index(
+        op.f("ix_versions_content_hash"), "versions", ["content_hash"], if_not_exists=True
+    )
 
 
 def downgrade() -> None:
     """Drop the tables with what they hold."""
+    op.drop_index(op.f("ix_versions_content_hash"), "versions", if_exists=True)
     for table in reversed(_TABLES):
         op.drop_table(table)

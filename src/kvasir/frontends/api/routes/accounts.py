@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.core.errors import ForbiddenError
-from kvasir.core.services.accounts import ApiKey, Caller, Role, Scope, User
+from kvasir.core.services.accounts import ApiKey, Role, Scope, User
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.callers import Admin, Kvasir, LoggedIn, MaybeCaller, SignedIn
 from kvasir.frontends.api.registration import invitation_link, register
@@ -19,6 +19,16 @@ from kvasir.frontends.api.routes.login import NewUserByAdmin
 router = APIRouter(prefix="/v1", tags=["accounts"])
 
 _NO_STORE = {"Cache-Control": "no-store"}
+
+
+class Me(BaseModel):
+    """The caller; the owner of the data folder is no user."""
+
+    user: User | None
+    scopes: list[Scope]
+    must_change_password: bool = Field(
+        description="after logging in by a temporary password: nothing else is allowed"
+    )
 
 
 class UserChange(BaseModel):
@@ -68,10 +78,15 @@ class MadeInvitation(BaseModel):
     link: str
 
 
-@router.get("/users/me", responses={200: {"model": Caller}})
+@router.get("/users/me", response_model=Me)
 def show_me(caller: SignedIn) -> JSONResponse:
-    """Show who you are and what your credential allows; the owner of the data folder is no user."""
-    return JSONResponse(to_json(caller), headers=_NO_STORE)
+    """Show who you are and what your credential allows."""
+    content = {
+        "user": None if caller.user is None else to_json(caller.user),
+        "scopes": [scope for scope in Scope if scope in caller.scopes],
+        "must_change_password": caller.must_change_password,
+    }
+    return JSONResponse(content, headers=_NO_STORE)
 
 
 @router.patch("/users/me", responses={200: {"model": User}})

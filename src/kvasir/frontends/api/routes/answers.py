@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -11,13 +13,17 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from kvasir.core.errors import KvasirError
+from kvasir.core.errors import KvasirError, OperatorError, StoppedError
+from kvasir.core.services.accounts import Caller
 from kvasir.core.types import Answer, AnswerEvent, Finished, Retrieved, Text
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.answer_records import record
 from kvasir.frontends.api.callers import Chosen, Kvasir, Reader, check_may_read
-from kvasir.frontends.api.problems import describe
-from kvasir.frontends.api.streaming import event_stream, server_sent_event
+from kvasir.frontends.api.generation import open_answer
+from kvasir.frontends.api.problems import describe, members
+from kvasir.frontends.api.streaming import event_stream, server_sent_event, whole_response
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1", tags=["answers"])
 
@@ -36,7 +42,9 @@ class AnswerBody(BaseModel):
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "model": Answer,
-        "description": "The answer; with `stream`, the events `hits`, `text`, ... and `answer`. "
+        "content": {"text/event-stream": {}},
+        "description": "The answer; with `stream`, the events `hits`, `text`, ... and `answer`, or "
+        "`error`, whose data is a problem document. "
         "The header `Kvasir-Answer` has the id for feedback.",
     }
 }
@@ -46,42 +54,52 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 def answer(
     name: str, body: AnswerBody, request: Request, kvasir: Chosen, caller: Reader
 ) -> Response:
-    """Answer a question from a collection, with citations."""
+    """Answer a question from a collection, with citations.
+
+    A client that leaves stops the generation.
+    """
     check_may_read(kvasir, caller, name)
-    lease = kvasir.collection(name)
-    stream = lease.stream(
-        body.question,
-        top_k=body.top_k,
-        min_score_threshold=body.min_score_threshold,
-        filters=body.filters,
-    )
-    # The stream has a lease of its own from its first step on.
     answer_id = str(uuid4())
     headers = {"Kvasir-Answer": answer_id}
+    lease = kvasir.collection(name)
+    with ExitStack() as opened:
+        opened.callback(lease.close)
+        stream = open_answer(
+            request,
+            kvasir,
+            lease,
+            body.question,
+            top_k=body.top_k,
+            min_score_threshold=body.min_score_threshold,
+            filters=body.filters,
+        )
+        opened.pop_all()
 
     def finished(whole: Answer) -> None:
         record(request, kvasir, caller, answer_id, name, body.question, whole)
 
-    if not body.stream:
+    def make() -> Response:
         with lease, stream:
             whole = stream.answer
         finished(whole)
         return JSONResponse(to_json(whole), headers=headers)
 
     def render(events: Iterator[AnswerEvent]) -> Iterator[str]:
+        number = 0
         with lease:
             try:
-                for number, event in enumerate(events):
+                for event in events:
                     if isinstance(event, Finished):
                         finished(event.answer)
                     if isinstance(event, (Retrieved, Text, Finished)):
                         yield _rendered(event, number)
-            except KvasirError as error:
-                yield server_sent_event(json.dumps(describe(error)), event="error")
+                        number += 1
+            except StoppedError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the client must see that it failed
+                yield rendered_error(error, caller, number)
 
-    response = event_stream(stream, render)
-    response.headers.update(headers)
-    return response
+    return event_stream(stream, render, headers) if body.stream else whole_response(make)
 
 
 class Feedback(BaseModel):
@@ -105,3 +123,15 @@ _NAMES = {Retrieved: "hits", Text: "text", Finished: "answer"}
 def _rendered(event: Retrieved | Text | Finished, number: int) -> str:
     data = json.dumps(to_json(event), ensure_ascii=False)
     return server_sent_event(data, event=_NAMES[type(event)], number=number)
+
+
+def rendered_error(error: Exception, caller: Caller, number: int) -> str:
+    """Return the last event of a stream that failed."""
+    if isinstance(error, KvasirError):
+        described = describe(error, caller)
+        if isinstance(error, OperatorError):
+            logger.error("%s: %s", error.code, error)
+    else:
+        logger.error("unforeseen error in an answer", exc_info=error)
+        described = members(500, KvasirError.code, "this was not foreseen")
+    return server_sent_event(json.dumps(described), event="error", number=number)

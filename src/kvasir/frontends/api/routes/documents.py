@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, File, Form, Header, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.app import App
-from kvasir.core.errors import RequestError
-from kvasir.core.ledger import DocumentRecord
+from kvasir.core.errors import ConflictError, RequestError
+from kvasir.core.ledger import DocumentRecord, check_metadata
 from kvasir.core.services.accounts import Caller
 from kvasir.core.services.jobs import Job, NewJob
 from kvasir.core.types import Metadata
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.caching import cached
 from kvasir.frontends.api.callers import Kvasir, Reader, Writer, check_may_read, check_may_write
+from kvasir.tasks import release
 
 router = APIRouter(prefix="/v1/collections/{name}/documents", tags=["documents"])
 
@@ -27,8 +30,12 @@ IdempotencyKey = Annotated[
     str | None,
     Header(alias="Idempotency-Key", max_length=255, description="the same key adds nothing twice"),
 ]
-_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f]")
+MetadataValues = dict[str, str | int | float | bool]
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _PIECE = 1 << 20
+_LONGEST_URI = 4096
+_SAFE = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+"""Of documents' contents: nothing in them runs with the rights of our own pages."""
 
 
 @router.post("", status_code=202, responses={202: {"model": Job}})
@@ -38,8 +45,12 @@ def upload(
     kvasir: Kvasir,
     caller: Writer,
     file: Annotated[UploadFile, File(description="the document")],
-    source: Annotated[str, Form(description="its identity; default: upload:USER/NAME")] = "",
-    metadata: Annotated[str, Form(description="a JSON object")] = "",
+    source: Annotated[
+        str, Form(description="its identity; default: upload:USER/NAME", max_length=_LONGEST_URI)
+    ] = "",
+    metadata: Annotated[
+        str, Form(description='a JSON object such as {"year": 2026}', max_length=100_000)
+    ] = "",
     on_conflict: Annotated[OnConflict | None, Form()] = None,
     key: IdempotencyKey = None,
 ) -> JSONResponse:
@@ -48,27 +59,29 @@ def upload(
     Uploading a document with the same identity again replaces it.
     """
     check_may_write(kvasir, caller, name)
-    uri = source or f"upload:{_user(caller)}/{_file_name(file.filename)}"
-    limit = kvasir.settings.rag.ingest.max_file_mb << 20
-    digest, size = kvasir.services.spool.put(file.file, max_bytes=limit)
-    arguments = {
-        "uri": uri,
-        "digest": digest,
-        "size": size,
-        "metadata": _metadata(metadata),
-        "on_conflict": on_conflict,
-    }
-    return _add(
-        request, kvasir, NewJob("ingest_upload", arguments, caller.user_id, name, key or "")
-    )
+    uri = checked_uri(source or f"upload:{_user(caller)}/{_file_name(file.filename)}")
+    arguments: dict[str, Any] = {"uri": uri, "metadata": _metadata(metadata)}
+    arguments["on_conflict"] = on_conflict
+    limit, spool = kvasir.settings.rag.ingest.max_file_mb << 20, kvasir.services.spool
+    while True:
+        digest, size = spool.put(file.file, max_bytes=limit)
+        # Under the lock, nothing deletes these bytes with another document that had the same.
+        with spool.lock():
+            if spool.has(digest):
+                arguments |= {"digest": digest, "size": size}
+                new = NewJob("ingest_upload", arguments, caller.user_id, name, key or "", digest)
+                return add_job(request, kvasir, new)
+        file.file.seek(0)
 
 
 class AddressBody(BaseModel):
     """An address to fetch and index."""
 
     model_config = ConfigDict(extra="forbid")
-    url: str = Field(pattern="^https?://", max_length=4096, examples=["https://example.org/a.html"])
-    metadata: dict[str, str | int | float | bool] | None = None
+    url: str = Field(
+        pattern="^https?://", max_length=_LONGEST_URI, examples=["https://example.org/a.html"]
+    )
+    metadata: MetadataValues | None = None
     on_conflict: OnConflict | None = None
 
 
@@ -81,10 +94,12 @@ def upload_address(
     caller: Writer,
     key: IdempotencyKey = None,
 ) -> JSONResponse:
-    """Fetch and index a web page or file."""
+    """Fetch and index a web page or file; addresses of private networks are refused."""
     check_may_write(kvasir, caller, name)
+    checked_uri(body.url)
+    check_metadata(body.metadata or {})
     new = NewJob("ingest_address", body.model_dump(), caller.user_id, name, key or "")
-    return _add(request, kvasir, new)
+    return add_job(request, kvasir, new)
 
 
 @router.get("", responses={200: {"model": list[DocumentRecord]}})
@@ -93,14 +108,18 @@ def list_documents(
     request: Request,
     kvasir: Kvasir,
     caller: Reader,
-    prefix: str = "",
+    prefix: Annotated[str, Query(description="the beginning of their source URI")] = "",
+    source: Annotated[str, Query(description="the source URI of one document")] = "",
     after: Annotated[str, Query(description="the last source URI of the page before")] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
-    """List documents by source URI."""
+    """List documents by source URI, or find one by it."""
     check_may_read(kvasir, caller, name)
     with kvasir.collection(name) as collection:
-        found = collection.documents(prefix, after=after, limit=limit)
+        if source:
+            found = [collection.document(source)]
+        else:
+            found = collection.documents(prefix, after=after, limit=limit)
     return cached(request, to_json(found))
 
 
@@ -168,14 +187,13 @@ def original(name: str, document_id: str, kvasir: Kvasir, caller: Reader) -> Str
     record = _record(kvasir, caller, name, document_id)
     stream = kvasir.services.spool.open(record.state.content_hash)
 
-    def pieces() -> Any:
+    def pieces() -> Iterator[bytes]:
         with stream:
             while piece := stream.read(_PIECE):
                 yield piece
 
     # Never shown in the page: an HTML upload must not run with our origin's rights.
-    shown = _file_name(record.source_uri).encode("ascii", "replace").decode().replace('"', "")
-    disposition = {"Content-Disposition": f'attachment; filename="{shown}"'}
+    disposition = {"Content-Disposition": _attachment(record.source_uri)}
     return StreamingResponse(
         pieces(), media_type="application/octet-stream", headers=_SAFE | disposition
     )
@@ -185,7 +203,7 @@ class MetadataBody(BaseModel):
     """New metadata of a document."""
 
     model_config = ConfigDict(extra="forbid")
-    metadata: dict[str, str | int | float | bool]
+    metadata: MetadataValues = Field(examples=[{"year": 2026}])
 
 
 @router.put("/{document_id}/metadata", responses={200: {"model": DocumentRecord}})
@@ -194,6 +212,7 @@ def set_metadata(
 ) -> JSONResponse:
     """Replace the metadata given for a document; nothing is embedded again."""
     check_may_write(kvasir, caller, name)
+    check_metadata(body.metadata)
     with kvasir.collection(name) as collection:
         collection.set_metadata(document_id, body.metadata)
         return JSONResponse(to_json(collection.document(document_id)))
@@ -206,14 +225,16 @@ def delete(name: str, document_id: str, kvasir: Kvasir, caller: Writer) -> Respo
     with kvasir.collection(name) as collection:
         record = collection.document(document_id)
         collection.delete(record.id)
+    if record.state.content_hash:
+        release(kvasir, record.state.content_hash)
     return Response(status_code=204)
 
 
-_SAFE = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
-
-
-def _add(request: Request, kvasir: App, new: NewJob) -> JSONResponse:
+def add_job(request: Request, kvasir: App, new: NewJob) -> JSONResponse:
+    """Add a job to the queue; return it as a response."""
     job = kvasir.services.jobs.add(new)
+    if job.collection != new.collection or dict(job.arguments) != dict(new.arguments):
+        raise ConflictError(f"the idempotency key '{new.key}' was used for another request")
     request.app.state.wake_workers()
     return JSONResponse(to_json(job), 202, headers={"Location": f"/v1/jobs/{job.id}"})
 
@@ -237,15 +258,28 @@ def _file_name(given: str | None) -> str:
     return cleaned[:255]
 
 
+def checked_uri(uri: str) -> str:
+    """Return a source URI that can be shown anywhere."""
+    if _NOT_IN_NAMES.search(uri):
+        raise RequestError("the source has a control character: leave it out")
+    return uri
+
+
+def _attachment(uri: str) -> str:
+    """Return the header that makes a browser save a document, under its name. Source: RFC 6266."""
+    name = _NOT_IN_NAMES.sub("", re.split(r"[/\\]", uri)[-1]).strip()[:255] or "document"
+    plain = re.sub(r"[^\w.() -]", "_", name, flags=re.ASCII)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
 def _metadata(given: str) -> Metadata | None:
     if not given:
         return None
     try:
         found = json.loads(given)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RequestError(f"metadata is not a JSON object: {error}") from error
     if not isinstance(found, dict):
         raise RequestError("metadata is not a JSON object")
-    if not all(isinstance(value, (str, int, float, bool)) for value in found.values()):
-        raise RequestError("a value of metadata is a text, a number, true or false")
+    check_metadata(found)
     return found

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.core.errors import ForbiddenError, RequestError
 from kvasir.core.services.accounts import Role
-from kvasir.frontends.api.callers import Kvasir, MaybeCaller, SignedIn
+from kvasir.frontends.api.callers import Kvasir, SignedIn
 from kvasir.frontends.api.limiting import limit_login, limit_recovery
 from kvasir.frontends.api.registration import register
 
@@ -81,11 +81,9 @@ class ChangedPassword(BaseModel):
 
 
 @router.post("/user/", status_code=201, response_model=RegisteredUser)
-def create_user(
-    body: NewUser, request: Request, kvasir: Kvasir, caller: MaybeCaller
-) -> JSONResponse:
-    """Register a user."""
-    user = register(kvasir, request, caller, **body.model_dump())
+def create_user(body: NewUser, request: Request, kvasir: Kvasir) -> JSONResponse:
+    """Register yourself."""
+    user = register(kvasir, request, None, **body.model_dump())
     return JSONResponse({"id": user.id, "email": user.email, "username": user.username}, 201)
 
 

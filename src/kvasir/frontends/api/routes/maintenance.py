@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.app import App
@@ -62,7 +61,7 @@ class Optimization(BaseModel):
 @router.post("/optimize", responses=_EVENTS)
 def optimize(
     name: str, body: Optimization, request: Request, kvasir: Kvasir, caller: Writer
-) -> StreamingResponse:
+) -> Response:
     """Build the search graph where it is due."""
     check_may_write(kvasir, caller, name)
     return _work(
@@ -71,19 +70,19 @@ def optimize(
 
 
 @router.post("/inspect", responses=_EVENTS)
-def inspect(name: str, request: Request, kvasir: Kvasir, caller: Admin) -> StreamingResponse:
+def inspect(name: str, request: Request, kvasir: Kvasir, caller: Admin) -> Response:
     """Compare catalog and store chunk by chunk; change nothing."""
     return _work(request, kvasir, caller, name, lambda found, run: found.inspect(run=run))
 
 
 @router.post("/repair", responses=_EVENTS)
-def repair(name: str, request: Request, kvasir: Kvasir, caller: Admin) -> StreamingResponse:
+def repair(name: str, request: Request, kvasir: Kvasir, caller: Admin) -> Response:
     """Make the store equal to the catalog."""
     return _work(request, kvasir, caller, name, lambda found, run: found.repair(run=run))
 
 
 @router.post("/restore", responses=_EVENTS)
-def restore(name: str, request: Request, kvasir: Kvasir, caller: Admin) -> StreamingResponse:
+def restore(name: str, request: Request, kvasir: Kvasir, caller: Admin) -> Response:
     """Write the chunks that the store lacks, from the catalog."""
     return _work(request, kvasir, caller, name, lambda found, run: found.restore(run=run))
 
@@ -100,7 +99,7 @@ class Questions(BaseModel):
 @router.post("/calibrate", responses=_EVENTS)
 def calibrate(
     name: str, body: Questions, request: Request, kvasir: Chosen, caller: Admin
-) -> StreamingResponse:
+) -> Response:
     """Fit the decision to refuse to the collection."""
     return _work(
         request,
@@ -150,9 +149,7 @@ class Copy(BaseModel):
 
 
 @router.post("/copy", responses=_EVENTS)
-def copy(
-    name: str, body: Copy, request: Request, kvasir: Kvasir, caller: Admin
-) -> StreamingResponse:
+def copy(name: str, body: Copy, request: Request, kvasir: Kvasir, caller: Admin) -> Response:
     """Copy the collection to another store; nothing is embedded again."""
     _check_target(kvasir, caller, body.to)
     to = StoreAddress(**body.to.model_dump())
@@ -182,7 +179,7 @@ def _work(
     caller: Caller,
     name: str,
     work: Callable[[Collection, Run], Any],
-) -> StreamingResponse:
+) -> Response:
     check_may_read(kvasir, caller, name)
 
     def in_collection(run: Run) -> Any:

@@ -8,16 +8,16 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Literal
 
-from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from kvasir.core.errors import KvasirError
+from kvasir.core.errors import StoppedError
 from kvasir.core.filters import all_of, parse_filter
 from kvasir.core.types import Answer, AnswerEvent, Finished, Message, Retrieved, Stage, Text
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.callers import Chosen, Reader, check_may_read
-from kvasir.frontends.api.problems import describe
+from kvasir.frontends.api.generation import open_stream
+from kvasir.frontends.api.routes.answers import rendered_error
 from kvasir.frontends.api.streaming import event_stream, server_sent_event
 
 router = APIRouter(prefix="/v1", tags=["answers"])
@@ -50,7 +50,7 @@ _NAMES = {Stage: "stage", Retrieved: "hits", Text: "text", Finished: "answer"}
 
 
 @router.post("/collections/{name}/replies", responses=_EVENTS)
-def reply(name: str, body: ReplyBody, kvasir: Chosen, caller: Reader) -> StreamingResponse:
+def reply(name: str, body: ReplyBody, request: Request, kvasir: Chosen, caller: Reader) -> Response:
     """Reply to a message of a chat from a collection, with citations, as a stream of events."""
     check_may_read(kvasir, caller, name)
     with ExitStack() as opening:
@@ -67,16 +67,24 @@ def reply(name: str, body: ReplyBody, kvasir: Chosen, caller: Reader) -> Streami
             filters=all_of(search.filters, filters),
         )
         history = [Message(each.role, each.content) for each in body.history]
-        stream = conversation.stream(body.question, history, rag=True, system=body.system)
+        stream = open_stream(
+            request,
+            kvasir,
+            lambda: conversation.stream(body.question, history, rag=True, system=body.system),
+        )
         opened = opening.pop_all()
 
     def render(events: Iterator[AnswerEvent]) -> Iterator[str]:
+        number = 0
         with opened:
             try:
-                for number, event in enumerate(events):
+                for event in events:
                     data = json.dumps(to_json(event), ensure_ascii=False)
                     yield server_sent_event(data, event=_NAMES[type(event)], number=number)
-            except KvasirError as error:
-                yield server_sent_event(json.dumps(describe(error)), event="error")
+                    number += 1
+            except StoppedError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the client must see that it failed
+                yield rendered_error(error, caller, number)
 
     return event_stream(stream, render)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from kvasir.core.deadline import deadline
 from kvasir.core.types import Hit
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.callers import Chosen, Reader, check_may_read
@@ -26,10 +27,17 @@ class SearchBody(BaseModel):
 
 
 @router.post("/collections/{name}/search", responses={200: {"model": list[Hit]}})
-def search(name: str, body: SearchBody, kvasir: Chosen, caller: Reader) -> JSONResponse:
+def search(
+    name: str, body: SearchBody, request: Request, kvasir: Chosen, caller: Reader
+) -> JSONResponse:
     """Return the passages that belong to a query, best first."""
     check_may_read(kvasir, caller, name)
-    with kvasir.collection(name) as collection:
+    seconds = request.app.state.metrics.stage_seconds.labels("search")
+    with (
+        kvasir.collection(name) as collection,
+        deadline(kvasir.settings.server.search_seconds),
+        seconds.time(),
+    ):
         hits = collection.search(
             body.query,
             top_k=body.top_k,

@@ -1,0 +1,93 @@
+"""``kvasir answer-questions`` and ``kvasir send-answers``: workers of the queue of questions."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+import click
+
+from kvasir.app import App
+from kvasir.core.errors import SettingsError
+from kvasir.core.queue_workers import Worker
+from kvasir.core.run import StopToken
+from kvasir.frontends.cli.options import setting_options, with_app
+from kvasir.frontends.process import configure_logging, stop_on_signals
+from kvasir.generator_start import GeneratorStart
+from kvasir.tasks import answer_question, log_queued_answer
+
+
+@click.command("answer-questions")
+@setting_options(
+    ("--workers", "questions.workers", "Questions answered at the same time."),
+    ("--server", "questions.server", "Answer the questions of this server."),
+    ("--api-key", "questions.api_key", "A key of that server with the scope 'answering'."),
+)
+@with_app
+def answer_questions(app: App) -> None:
+    """Answer the questions that wait, oldest first, until Ctrl-C or SIGTERM.
+
+    Start it as often as you like, also on several machines: each question is answered once. The
+    question that is being answered then goes back to the queue.
+    """
+    stop = StopToken()
+    workers = [
+        app.services.make_answering_worker(
+            lambda question, stopped: answer_question(app, question, stopped),
+            stop,
+            on_answered=lambda question, answer: log_queued_answer(app, question, answer),
+            of_server=True,
+        )
+        for _ in range(max(1, app.settings.questions.workers))
+    ]
+    where = app.settings.questions.server or "the queue"
+    click.echo(f"answering the questions of {where}; Ctrl-C ends it", err=True)
+    start = GeneratorStart(app, stop)
+    _work(app, [start, *(_Later(start, worker) for worker in workers)], stop)
+
+
+class _Later:
+    """A worker that begins when the generator is ready."""
+
+    def __init__(self, start: GeneratorStart, worker: Worker) -> None:
+        self._start, self._worker = start, worker
+
+    def run(self) -> None:
+        if self._start.wait():
+            self._worker.run()
+
+
+@click.command("send-answers")
+@with_app
+def send_answers(app: App) -> None:
+    """Mail answers and recoveries that wait, until Ctrl-C or SIGTERM.
+
+    It also reads questions from the mailbox that mail.imap names. Set mail.send to false where the
+    server shall leave this to it.
+    """
+    stop = StopToken()
+    workers = app.services.make_mail_workers(stop)
+    if not workers:
+        raise SettingsError("mail.host is not set, or its password is missing: no mail is sent")
+    click.echo("mailing what waits; Ctrl-C ends it", err=True)
+    _work(app, workers, stop)
+
+
+class _Runs(Protocol):
+    def run(self) -> None:
+        """Work until a signal comes."""
+
+
+def _work(app: App, workers: Sequence[_Runs], stop: StopToken) -> None:
+    """Run each worker in a thread until a signal comes."""
+    configure_logging(app.settings.server.log_format)
+    threads = [threading.Thread(target=worker.run, daemon=True) for worker in workers]
+    with stop_on_signals(stop, at_once=lambda: os._exit(130)):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                # Signals are handled between two waits.
+                thread.join(1.0)

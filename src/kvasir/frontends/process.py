@@ -1,0 +1,120 @@
+"""What long-running front doors share: logging with request ids, and signals.
+
+A log line has no question, answer or credential in it: only what an operator needs to find a
+request again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from types import FrameType
+from typing import IO, Literal
+from uuid import uuid4
+
+from kvasir.core.run import StopToken
+
+request_id: ContextVar[str] = ContextVar("kvasir_request_id", default="")
+"""The id of the request that is being answered, in every line that is logged meanwhile."""
+
+_GIVEN_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+_OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def choose_request_id(given: str = "") -> str:
+    """Return the caller's id of a request if it can be logged, or a new one."""
+    return given if _GIVEN_ID.fullmatch(given) else uuid4().hex
+
+
+def configure_logging(
+    log_format: Literal["text", "json"] = "text", *, to: IO[str] | None = None
+) -> None:
+    """Log to standard error: what the service does, and the warnings of libraries.
+
+    A second call takes the place of the first.
+    """
+    handler = logging.StreamHandler(to or sys.stderr)
+    handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
+    handler.set_name("kvasir")
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        if old.get_name() == "kvasir":
+            root.removeHandler(old)
+    root.addHandler(handler)
+    logging.getLogger("kvasir").setLevel(logging.INFO)
+
+
+@contextmanager
+def stop_on_signals(
+    stop: StopToken, *, at_once: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Set the token on the first SIGTERM or Ctrl-C during the block.
+
+    Args:
+        stop: Ends the work after its present step.
+        at_once: Called on the second signal, which otherwise raises ``KeyboardInterrupt``.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received = 0
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal received
+        received += 1
+        if received == 1:
+            # Setting a token takes locks, which this thread may hold.
+            threading.Thread(target=stop.set, name="stop").start()
+        elif at_once is not None:
+            at_once()
+        else:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, request id and what is added."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if known := request_id.get():
+            entry["request_id"] = known
+        entry |= {key: value for key, value in vars(record).items() if key not in _OWN_FIELDS}
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False, default=str)
+
+
+class _TextFormatter(logging.Formatter):
+    """Lines for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created).astimezone().isoformat(" ", "seconds")
+        known = request_id.get()
+        where = f" [{known}]" if known else ""
+        # A line break in a message could pretend to be a line of its own.
+        message = record.getMessage().replace("\r", "\\r").replace("\n", "\\n")
+        line = f"{time} {record.levelname:<7} {record.name}{where} {message}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line

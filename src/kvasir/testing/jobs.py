@@ -1,0 +1,245 @@
+"""The contracts of ``JobQueue`` and ``Spool``: subclass one and override one fixture.
+
+    class TestMyQueue(JobQueueContract):
+        @pytest.fixture
+        def make_queue(self):
+            return lambda **options: MyQueue(**options)
+
+All queues of one fixture are on the same, empty data; ``options`` may be ``max_attempts``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from time import sleep
+
+import pytest
+
+from kvasir.core.errors import ConflictError, NotFoundError, TooLargeError
+from kvasir.core.run import Progress
+from kvasir.core.services.jobs import ClaimedJob, JobQueue, JobState, NewJob, Spool
+
+MakeJobQueue = Callable[..., JobQueue]
+
+LONG = 60.0
+SHORT = 0.05
+"""Length of leases that end during a test, in seconds."""
+
+
+def new_job(number: int = 0, *, user: int = 1, key: str = "", collection: str = "c") -> NewJob:
+    """Return a job to add."""
+    return NewJob("ingest", {"number": number, "name": "Té ☕"}, user, collection, key)
+
+
+def claimed(queue: JobQueue, lease_seconds: float = LONG) -> ClaimedJob:
+    """Return the next job, of which there must be one."""
+    found = queue.claim(lease_seconds=lease_seconds)
+    assert found is not None
+    return found
+
+
+class JobQueueContract:
+    """What must hold for all queues of jobs; see the module on how to use it."""
+
+    @pytest.fixture
+    def make_queue(self) -> MakeJobQueue:
+        raise NotImplementedError("override the fixture 'make_queue'")
+
+    @pytest.fixture
+    def queue(self, make_queue: MakeJobQueue) -> JobQueue:
+        return make_queue()
+
+    def test_a_job_waits_with_its_position_and_reason(self, queue: JobQueue) -> None:
+        first, second = queue.add(new_job(1)), queue.add(new_job(2, user=2))
+        assert (first.position, second.position) == (0, 1)
+        assert (second.state, second.reason) == (JobState.WAITING, "1 job before it")
+        assert first.reason
+        assert second.arguments == {"number": 2, "name": "Té ☕"}
+        assert (second.task, second.user_id, second.collection) == ("ingest", 2, "c")
+        assert queue.job(second.id) == second
+        with pytest.raises(NotFoundError):
+            queue.job("x")
+
+    def test_the_same_key_of_a_user_adds_once(self, queue: JobQueue) -> None:
+        first = queue.add(new_job(1, key="k"))
+        assert queue.add(new_job(2, key="k")) == first
+        assert queue.add(new_job(3, user=2, key="k")).id != first.id
+        with ThreadPoolExecutor(4) as pool:
+            made = list(pool.map(lambda n: queue.add(new_job(n, key="same")).id, range(4)))
+        assert len(set(made)) == 1
+
+    def test_lists_are_newest_first_and_filtered(self, queue: JobQueue) -> None:
+        ids = [queue.add(new_job(n, user=n % 2, collection=f"c{n % 3}")).id for n in range(6)]
+        assert [job.id for job in queue.jobs()] == ids[::-1]
+        assert [job.id for job in queue.jobs(user_id=1)] == [ids[5], ids[3], ids[1]]
+        assert [job.id for job in queue.jobs(collection="c0")] == [ids[3], ids[0]]
+        assert [job.id for job in queue.jobs(before=ids[2], limit=1)] == [ids[1]]
+        queue.cancel(ids[2])
+        assert [job.id for job in queue.jobs(states=[JobState.CANCELLED])] == [ids[2]]
+
+    def test_jobs_are_claimed_in_their_order(self, queue: JobQueue) -> None:
+        ids = [queue.add(new_job(n)).id for n in range(4)]
+        taken = [claimed(queue) for _ in ids]
+        assert [each.job.id for each in taken] == ids
+        assert {each.job.state for each in taken} == {JobState.RUNNING}
+        assert queue.claim(lease_seconds=LONG) is None
+
+    def test_threads_finish_each_job_once(self, queue: JobQueue) -> None:
+        ids = [queue.add(new_job(n)).id for n in range(16)]
+
+        def work(_: int) -> list[str]:
+            found = []
+            while taken := queue.claim(lease_seconds=LONG):
+                found.append(taken.job.id)
+                assert queue.finish(taken, {"done": 1})
+            return found
+
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(work, range(4)))
+        assert Counter(each for part in found for each in part) == Counter(ids)
+        for part in found:
+            assert part == sorted(part, key=ids.index)
+
+    def test_a_finished_job_has_its_result(self, queue: JobQueue) -> None:
+        job = queue.add(new_job())
+        taken = claimed(queue)
+        assert queue.finish(taken, {"added": [1, 2], "text": "Ñ"})
+        found = queue.job(job.id)
+        assert (found.state, found.result) == (JobState.DONE, {"added": [1, 2], "text": "Ñ"})
+        assert found.started and found.finished
+        assert found.started <= found.finished
+        with pytest.raises(ConflictError):
+            queue.retry(job.id)
+
+    def test_a_heartbeat_keeps_the_lease_and_the_progress(self, queue: JobQueue) -> None:
+        job = queue.add(new_job())
+        taken = claimed(queue, SHORT)
+        progress = Progress("chunks", 3, 7, "chunks")
+        assert queue.heartbeat(taken, progress, lease_seconds=LONG)
+        sleep(SHORT * 2)
+        assert queue.claim(lease_seconds=LONG) is None
+        assert queue.heartbeat(taken, None, lease_seconds=LONG)
+        assert queue.job(job.id).progress == progress
+
+    def test_a_job_of_a_worker_that_died_is_started_again(self, queue: JobQueue) -> None:
+        queue.add(new_job())
+        lost = claimed(queue, SHORT)
+        sleep(SHORT * 2)
+        taken = claimed(queue)
+        assert (taken.job.id, taken.job.attempts) == (lost.job.id, 2)
+        assert not queue.heartbeat(lost, None, lease_seconds=LONG)
+        assert not queue.finish(lost, "late")
+        assert not queue.fail(lost, "failed", "late", retry_after=None)
+        queue.release(lost)
+        assert queue.job(lost.job.id).state is JobState.RUNNING
+        assert queue.finish(taken, "right")
+        assert queue.job(lost.job.id).result == "right"
+
+    def test_a_job_that_failed_is_tried_again_at_its_time(self, queue: JobQueue) -> None:
+        job = queue.add(new_job())
+        assert queue.fail(claimed(queue), "component_busy", "too busy", retry_after=SHORT * 2)
+        found = queue.job(job.id)
+        assert (found.state, found.code) == (JobState.WAITING, "component_busy")
+        assert "too busy" in found.reason
+        assert queue.claim(lease_seconds=LONG) is None
+        sleep(SHORT * 3)
+        assert claimed(queue).job.attempts == 2
+
+    def test_a_job_fails_for_good_after_its_last_attempt(self, make_queue: MakeJobQueue) -> None:
+        queue = make_queue(max_attempts=2)
+        job = queue.add(new_job())
+        for _ in range(2):
+            assert queue.fail(claimed(queue), "component_failed", "broken", retry_after=0)
+        found = queue.job(job.id)
+        assert (found.state, found.message) == (JobState.FAILED, "broken")
+        assert queue.claim(lease_seconds=LONG) is None
+
+    def test_a_job_that_kills_its_workers_fails(self, make_queue: MakeJobQueue) -> None:
+        queue = make_queue(max_attempts=2)
+        job = queue.add(new_job())
+        for _ in range(2):
+            claimed(queue, SHORT)
+            sleep(SHORT * 2)
+        assert queue.claim(lease_seconds=LONG) is None
+        assert queue.job(job.id).state is JobState.FAILED
+        assert "2 times" in queue.job(job.id).message
+
+    def test_a_job_given_back_counts_no_attempt(self, queue: JobQueue) -> None:
+        queue.add(new_job())
+        queue.release(claimed(queue))
+        assert claimed(queue).job.attempts == 1
+
+    def test_a_cancelled_job_is_taken_from_its_worker(self, queue: JobQueue) -> None:
+        job = queue.add(new_job())
+        taken = claimed(queue)
+        assert queue.cancel(job.id).state is JobState.CANCELLED
+        assert not queue.heartbeat(taken, None, lease_seconds=LONG)
+        assert not queue.finish(taken, "late")
+        assert queue.job(job.id).state is JobState.CANCELLED
+        assert queue.claim(lease_seconds=LONG) is None
+
+    def test_a_retried_job_goes_to_the_end_and_starts_afresh(self, queue: JobQueue) -> None:
+        failed, other = queue.add(new_job(1, key="k")), queue.add(new_job(2))
+        queue.fail(claimed(queue), "component_failed", "broken", retry_after=None)
+        again = queue.retry(failed.id)
+        assert (again.id, again.state, again.attempts) == (failed.id, JobState.WAITING, 0)
+        assert (again.code, again.message, again.progress) == ("", "", None)
+        assert again.arguments == failed.arguments
+        # Jobs that are added later have their places after it, and keys are kept.
+        later = queue.add(new_job(3))
+        assert queue.add(new_job(4, key="k")).id == failed.id
+        order = [claimed(queue).job.id for _ in range(3)]
+        assert order == [other.id, failed.id, later.id]
+        with pytest.raises(ConflictError):
+            queue.retry(failed.id)
+
+    def test_counts_are_by_state(self, queue: JobQueue) -> None:
+        for n in range(3):
+            queue.add(new_job(n))
+        queue.finish(claimed(queue), None)
+        claimed(queue)
+        counts = queue.counts()
+        assert counts[JobState.WAITING] == counts[JobState.RUNNING] == counts[JobState.DONE] == 1
+
+
+class SpoolContract:
+    """What must hold for all spools: subclass it and override the fixture ``spool``."""
+
+    @pytest.fixture
+    def spool(self) -> Spool:
+        raise NotImplementedError("override the fixture 'spool'")
+
+    def test_bytes_are_kept_by_their_hash(self, spool: Spool) -> None:
+        data = b"green tea" * 300_000
+        digest, size = spool.put(BytesIO(data), max_bytes=len(data))
+        assert (digest, size) == (hashlib.sha256(data).hexdigest(), len(data))
+        assert spool.put(BytesIO(data), max_bytes=len(data)) == (digest, size)
+        with spool.open(digest) as stream:
+            assert stream.read() == data
+
+    def test_too_many_bytes_are_refused_and_not_kept(self, spool: Spool) -> None:
+        with pytest.raises(TooLargeError):
+            spool.put(BytesIO(b"12345"), max_bytes=4)
+        with pytest.raises(NotFoundError):
+            spool.open(hashlib.sha256(b"12345").hexdigest())
+
+    def test_deleted_and_invented_bytes_are_not_found(self, spool: Spool) -> None:
+        digest, _ = spool.put(BytesIO(b"tea"), max_bytes=10)
+        spool.delete(digest)
+        spool.delete(digest)
+        for unknown in (digest, "../../etc/passwd", "", "A" * 64):
+            with pytest.raises(NotFoundError):
+                spool.open(unknown)
+
+    def test_the_same_bytes_put_at_the_same_time_are_kept_once(self, spool: Spool) -> None:
+        data = b"tea" * 100_000
+        with ThreadPoolExecutor(4) as pool:
+            put = pool.map(lambda _: spool.put(BytesIO(data), max_bytes=len(data))[0], range(8))
+            digests = set(put)
+        assert len(digests) == 1
+        with spool.open(digests.pop()) as stream:
+            assert stream.read() == data

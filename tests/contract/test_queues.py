@@ -1,0 +1,72 @@
+"""Queues, outbox and log of answers keep their contracts on every database."""
+
+from io import BytesIO
+
+import pytest
+from databases import ENGINES
+from sqlalchemy import delete
+
+from kvasir.database import open_database, writing
+from kvasir.jobs.spool import FolderSpool
+from kvasir.jobs.sql import SqlJobQueue
+from kvasir.jobs.tables import jobs
+from kvasir.questions.answer_log import SqlAnswerLog
+from kvasir.questions.outbox import SqlOutbox
+from kvasir.questions.sql import SqlQuestionQueue
+from kvasir.questions.tables import answer_log, mails, questions
+from kvasir.testing.jobs import JobQueueContract, SpoolContract
+from kvasir.testing.mail import AnswerLogContract, OutboxContract
+from kvasir.testing.questions import QuestionQueueContract
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def shared(request, database_urls):
+    engine = open_database(database_urls(request.param))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def engine(shared):
+    """A database without questions, jobs and mails."""
+    with writing(shared) as connection:
+        for table in (questions, jobs, mails, answer_log):
+            connection.execute(delete(table))
+    return shared
+
+
+class TestSqlQuestionQueue(QuestionQueueContract):
+    @pytest.fixture
+    def make_queue(self, engine):
+        return lambda **options: SqlQuestionQueue(engine, **options)
+
+
+class TestSqlJobQueue(JobQueueContract):
+    @pytest.fixture
+    def make_queue(self, engine):
+        return lambda **options: SqlJobQueue(engine, **options)
+
+
+class TestSqlOutbox(OutboxContract):
+    @pytest.fixture
+    def outbox(self, engine):
+        return SqlOutbox(engine)
+
+
+class TestSqlAnswerLog(AnswerLogContract):
+    @pytest.fixture
+    def log(self, engine):
+        return SqlAnswerLog(engine, page=3)
+
+
+class TestFolderSpool(SpoolContract):
+    @pytest.fixture
+    def spool(self, tmp_path):
+        return FolderSpool(tmp_path / "spool")
+
+    def test_only_its_user_may_read_what_it_keeps(self, spool, tmp_path):
+        digest, _ = spool.put(BytesIO(b"tea"), max_bytes=10)
+        kept = tmp_path / "spool" / digest[:2] / digest
+        assert kept.stat().st_mode & 0o077 == 0
+        assert kept.parent.stat().st_mode & 0o077 == 0
+        assert list((tmp_path / "spool").glob("incoming-*")) == []

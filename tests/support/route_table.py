@@ -1,0 +1,164 @@
+"""Every route of the server, who may call it, and a request that suits it.
+
+A route without an entry here fails ``test_api_routes.py``. Who may call one:
+
+    OPEN       everyone; a credential is not looked at
+    OPTIONAL   everyone, but a credential that is given must be valid
+    SIGNED_IN  every valid credential
+    LOGGED_IN  users who logged in, with no API key
+    READ, WRITE, ANSWERING, ADMIN    the scope
+    METRICS    administrators, as the settings say
+
+``OWN`` routes show or change something of Ana's, which for another user does not exist.
+"""
+
+from dataclasses import dataclass, field
+
+OPEN, OPTIONAL, SIGNED_IN, LOGGED_IN = "open", "optional", "signed in", "logged in"
+READ, WRITE, ANSWERING, ADMIN, METRICS = "read", "write", "answering", "admin", "metrics"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Who may call a route, and how it is called.
+
+    Attributes:
+        own: It needs something of Ana's: others get 404.
+        path: Values for its path; ``{collection}`` and others are filled in by the test.
+        request: Arguments of the client.
+        allowed: Statuses for those who may; by default any that is no error of rights or server.
+    """
+
+    who: str
+    own: bool = False
+    path: dict = field(default_factory=dict)
+    request: dict = field(default_factory=dict)
+    allowed: tuple = ()
+
+
+NAME = {"name": "{collection}"}
+DOCUMENT = NAME | {"document_id": "{document}"}
+# What is deleted must be there for the next caller.
+GONE = {"name": "{spare}"}
+USER = {"username": "x", "email": "x", "password": "x"}
+
+ROUTES = {
+    ("GET", "/docs"): Rule(OPEN),
+    ("GET", "/docs/start.js"): Rule(OPEN),
+    ("GET", "/docs/{name}"): Rule(OPEN, path={"name": "swagger-ui.css"}),
+    ("GET", "/openapi.json"): Rule(OPEN),
+    ("GET", "/health"): Rule(OPEN),
+    ("GET", "/ready"): Rule(OPEN, allowed=(200, 503)),
+    ("GET", "/metrics"): Rule(METRICS),
+    ("GET", "/register"): Rule(OPEN),
+    ("POST", "/register"): Rule(OPEN, allowed=(400, 403)),
+    ("POST", "/user/"): Rule(OPEN, request={"json": USER}, allowed=(422,)),
+    ("POST", "/login"): Rule(OPEN, allowed=(422,)),
+    ("POST", "/auth/forgot-password/"): Rule(OPEN, allowed=(422,)),
+    ("POST", "/auth/change-password/"): Rule(SIGNED_IN, request={"json": {}}, allowed=(422,)),
+    ("GET", "/v1/users/me"): Rule(SIGNED_IN),
+    ("PATCH", "/v1/users/me"): Rule(LOGGED_IN, request={"json": {"language": "en"}}),
+    ("GET", "/v1/users/me/api-keys"): Rule(LOGGED_IN),
+    ("POST", "/v1/users/me/api-keys"): Rule(LOGGED_IN, request={"json": {}}, allowed=(422,)),
+    ("DELETE", "/v1/users/me/api-keys/{key_id}"): Rule(
+        LOGGED_IN, path={"key_id": "none"}, allowed=(404,)
+    ),
+    ("GET", "/v1/users"): Rule(ADMIN),
+    ("POST", "/v1/users"): Rule(OPTIONAL, request={"json": {}}, allowed=(422,)),
+    ("GET", "/v1/users/{user_id}"): Rule(ADMIN, path={"user_id": "{ana}"}),
+    ("PATCH", "/v1/users/{user_id}"): Rule(
+        ADMIN, path={"user_id": "{ana}"}, request={"json": {"language": "en"}}
+    ),
+    ("POST", "/v1/invitations"): Rule(ADMIN, request={"json": {}}),
+    ("GET", "/v1/collections"): Rule(READ),
+    ("POST", "/v1/collections"): Rule(WRITE, request={"json": {}}, allowed=(422,)),
+    ("GET", "/v1/collections/{name}"): Rule(READ, own=True, path=NAME),
+    ("DELETE", "/v1/collections/{name}"): Rule(WRITE, own=True, path=GONE),
+    ("GET", "/v1/collections/{name}/access"): Rule(READ, own=True, path=NAME),
+    ("PUT", "/v1/collections/{name}/access"): Rule(
+        WRITE, own=True, path=NAME, request={"json": {"visibility": "private"}}
+    ),
+    ("GET", "/v1/collections/{name}/documents"): Rule(READ, own=True, path=NAME),
+    ("POST", "/v1/collections/{name}/documents"): Rule(
+        WRITE,
+        own=True,
+        path=NAME,
+        request={"files": {"file": ("..", b"")}},
+        # The name is refused after the rights were checked.
+        allowed=(400,),
+    ),
+    ("POST", "/v1/collections/{name}/documents/from-url"): Rule(
+        WRITE,
+        own=True,
+        path=NAME,
+        request={"json": {"url": "http://a/", "metadata": {"title": "x"}}},
+        allowed=(400,),
+    ),
+    ("GET", "/v1/collections/{name}/documents/{document_id}"): Rule(READ, own=True, path=DOCUMENT),
+    ("GET", "/v1/collections/{name}/documents/{document_id}/text"): Rule(
+        READ, own=True, path=DOCUMENT
+    ),
+    ("GET", "/v1/collections/{name}/documents/{document_id}/passage"): Rule(
+        READ, own=True, path=DOCUMENT, request={"params": {"start": 0, "end": 3}}
+    ),
+    ("GET", "/v1/collections/{name}/documents/{document_id}/original"): Rule(
+        READ, own=True, path=DOCUMENT
+    ),
+    ("PUT", "/v1/collections/{name}/documents/{document_id}/metadata"): Rule(
+        WRITE, own=True, path=DOCUMENT, request={"json": {"metadata": {}}}
+    ),
+    ("DELETE", "/v1/collections/{name}/documents/{document_id}"): Rule(
+        WRITE, own=True, path=GONE | {"document_id": "none"}, allowed=(404,)
+    ),
+    ("POST", "/v1/collections/{name}/documents/batch"): Rule(
+        WRITE, own=True, path=NAME, request={"data": {"batch": "[]"}}, allowed=(400,)
+    ),
+    ("POST", "/v1/collections/{name}/documents/delete"): Rule(
+        WRITE, own=True, path=NAME, request={"json": {"documents": []}}
+    ),
+    ("GET", "/v1/collections/{name}/count"): Rule(READ, own=True, path=NAME),
+    ("POST", "/v1/collections/{name}/optimize"): Rule(
+        WRITE, own=True, path=NAME, request={"json": {}}
+    ),
+    ("POST", "/v1/collections/{name}/inspect"): Rule(ADMIN, path=NAME),
+    ("POST", "/v1/collections/{name}/repair"): Rule(ADMIN, path=NAME),
+    ("POST", "/v1/collections/{name}/restore"): Rule(ADMIN, path=NAME),
+    ("POST", "/v1/collections/{name}/calibrate"): Rule(
+        ADMIN, path=NAME, request={"json": {"answered": ["a?"], "unanswered": ["b?"]}}
+    ),
+    ("PUT", "/v1/collections/{name}/calibration"): Rule(
+        ADMIN, path=NAME, request={"json": {"calibration": None}}
+    ),
+    ("POST", "/v1/collections/{name}/copy"): Rule(
+        ADMIN,
+        path=NAME,
+        request={"json": {"to": {"type": "a:b", "uri": "http://a"}}},
+        allowed=(400,),
+    ),
+    ("POST", "/v1/collections/{name}/replies"): Rule(
+        READ, own=True, path=NAME, request={"json": {"question": "How hot is tea?"}}
+    ),
+    ("GET", "/v1/server"): Rule(READ),
+    ("POST", "/v1/operations/{operation_id}/stop"): Rule(
+        READ, path={"operation_id": "none"}, allowed=(404,)
+    ),
+    ("GET", "/v1/jobs"): Rule(READ),
+    ("GET", "/v1/jobs/{job_id}"): Rule(READ, own=True, path={"job_id": "{job}"}),
+    ("POST", "/v1/jobs/{job_id}/cancel"): Rule(WRITE, own=True, path={"job_id": "{job}"}),
+    ("POST", "/v1/jobs/{job_id}/retry"): Rule(
+        WRITE, own=True, path={"job_id": "{job}"}, allowed=(409,)
+    ),
+    ("POST", "/v1/collections/{name}/search"): Rule(
+        READ, own=True, path=NAME, request={"json": {"query": "tea"}}
+    ),
+    ("POST", "/v1/collections/{name}/answers"): Rule(
+        READ, own=True, path=NAME, request={"json": {"question": "How hot is tea?"}}
+    ),
+    ("POST", "/v1/answers/{answer_id}/feedback"): Rule(
+        READ,
+        own=True,
+        path={"answer_id": "{answer}"},
+        request={"json": {"rating": 1}},
+        allowed=(204, 404),
+    ),
+}
