@@ -85,8 +85,10 @@ def service(app):
 @pytest.fixture(autouse=True)
 def empty_queue(app):
     yield
-    while claimed := app.services.questions.claim(lease_seconds=60):
-        app.services.questions.cancel(claimed.question.id)
+    queue = app.services.questions
+    for question in queue.questions():
+        if question.state in ("waiting", "answering"):
+            queue.cancel(question.id)
     share(app, Visibility.PUBLIC)
 
 
@@ -287,7 +289,7 @@ def test_pages_neither_skip_nor_repeat_while_questions_are_asked(client, bob):
 
 @pytest.mark.parametrize(
     "body",
-    [{"input": ""}, {"input": "x" * 20_001}, {"input": "\x00 "}, {"input": "a", "more": 1}, {}],
+    [{"input": ""}, {"input": "x" * 20_001}, {"input": " \n"}, {"input": "a", "more": 1}, {}],
 )
 def test_a_malformed_question_is_refused(client, ana, body):
     refused = client.post("/v1/questions", json=body, headers=ana)
