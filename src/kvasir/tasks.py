@@ -28,7 +28,7 @@ from kvasir.core.errors import (
 )
 from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run, StopToken
-from kvasir.core.services.accounts import Caller, Scope
+from kvasir.core.services.accounts import Caller, Role, Scope
 from kvasir.core.services.answer_log import LoggedAnswer
 from kvasir.core.services.jobs import Job
 from kvasir.core.services.questions import Question
@@ -137,7 +137,8 @@ def answer_question(
         user = app.services.accounts.user(question.user_id)
         if user.disabled:
             raise ForbiddenError("the user is disabled")
-        if not app.services.accounts.may_read(Caller(user, frozenset((Scope.READ,))), name):
+        scopes = {Scope.READ, Scope.ADMIN} if user.role is Role.ADMIN else {Scope.READ}
+        if not app.services.accounts.may_read(Caller(user, frozenset(scopes)), name):
             raise CollectionNotFoundError(name)
     with (
         stopping(stop),
