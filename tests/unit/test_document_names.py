@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from kvasir.settings.warnings import find_warnings
 
 from kvasir.core.errors import SettingsError
 from kvasir.settings.loading import load_settings
 from kvasir.settings.schema import Settings, reveal
-from kvasir.settings.warnings import find_warnings
 
 PRESET = Path(__file__).parents[2] / "presets" / "classroom.yaml"
 
