@@ -28,11 +28,11 @@ from kvasir.core.errors import (
 )
 from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run, StopToken
-from kvasir.core.services.accounts import Caller, Scope
+from kvasir.core.services.accounts import Caller, CollectionAccess, Scope, Visibility
 from kvasir.core.services.answer_log import LoggedAnswer
 from kvasir.core.services.jobs import Job
 from kvasir.core.services.questions import Question
-from kvasir.core.types import Answer, Source
+from kvasir.core.types import Answer, LocalFile, Source
 from kvasir.core.wire import to_json
 
 logger = logging.getLogger(__name__)
@@ -93,6 +93,26 @@ def ingest_address(app: App, job: Job, run: Run) -> Any:
             run=run,
         )
     _check(report)
+    return to_json(report)
+
+
+def ingest_folder(app: App, job: Job, run: Run) -> Any:
+    """Make the collection equal to a folder of this machine: ``folder``, which settings name.
+
+    Files that cannot be read are in the report and do not fail the job. The collection is for all
+    users who are signed in, unless rights on it were recorded before.
+    """
+    folder = app.settings.folder
+    if folder is None or str(folder) != job.arguments["folder"]:
+        # A job must not open a path that the settings do not name.
+        raise RequestError(f"server.folder is not '{job.arguments['folder']}' any more")
+    accounts = app.services.accounts
+    if accounts.claim_collection(job.collection, 0):
+        accounts.set_access(CollectionAccess(job.collection, 0, Visibility.PUBLIC))
+    with app.collection(job.collection) as collection:
+        report = collection.ingest(LocalFile(str(folder)), prune=True, run=run)
+    for failed in report.failed:
+        logger.warning("the folder's %s", failed.line)
     return to_json(report)
 
 
@@ -256,5 +276,6 @@ def _error_of(reason: str, message: str) -> KvasirError:
 TASKS: Mapping[str, Callable[[App, Job, Run], Any]] = {
     "ingest_upload": ingest_upload,
     "ingest_address": ingest_address,
+    "ingest_folder": ingest_folder,
 }
 """Every task by name."""

@@ -33,6 +33,9 @@ class Script:
     delay: float = 0.0
     missing: bool = False
     context_length: int = 4096
+    pull_gate: threading.Event | None = None
+    """Pulling waits for it after its first half."""
+    pulling: threading.Event = field(default_factory=threading.Event)
     requests: list[tuple[str, dict, dict]] = field(default_factory=list)
     client_left: threading.Event = field(default_factory=threading.Event)
     """Set when a client closed the connection before the end of an answer."""
@@ -89,10 +92,13 @@ class _Handler(BaseHTTPRequestHandler):
         return self._json(200, {"model_info": {"tiny.context_length": script.context_length}})
 
     def _pull(self, script):
-        script.missing = False
         self._start("application/x-ndjson")
         self._chunk(json.dumps({"status": "pulling manifest"}))
         self._chunk(json.dumps({"status": "downloading", "completed": 50, "total": 100}))
+        script.pulling.set()
+        if script.pull_gate is not None:
+            script.pull_gate.wait(10)
+        script.missing = False
         self._chunk(json.dumps({"status": "success"}))
         self._end()
 

@@ -3,7 +3,9 @@
 import importlib.util
 import itertools
 import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -306,3 +308,34 @@ def test_a_deadline_does_not_wait_for_another_try(make, script):
     with deadline(0.5), pytest.raises(DeadlineExceededError):
         answer(make(backoff=20.0))
     assert time.monotonic() - started < 5.0
+
+
+def test_two_threads_that_need_the_model_pull_it_once_and_neither_fails(script, address):
+    script.missing, script.pull_gate = True, threading.Event()
+    generator = OllamaGenerator(model="small", base_url=address, pull=True)
+    seen = []
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [
+            pool.submit(generator.prepare, Run(progress=seen.append)),
+            pool.submit(generator.prepare, Run()),
+        ]
+        assert script.pulling.wait(10)
+        with pytest.raises(ComponentError, match=r"'small' is being fetched") as caught:
+            while True:
+                answer(generator)
+        assert caught.value.kind == "busy"
+        script.pull_gate.set()
+        for each in waiting:
+            each.result(10)
+    assert len(script.asked("/api/pull")) == 1
+    assert ("downloading", 50, 100) in [(each.item, each.done, each.total) for each in seen]
+    assert answer(generator) == "".join(script.pieces)
+    generator.close()
+
+
+def test_a_model_that_is_there_is_not_pulled(script, address):
+    generator = OllamaGenerator(model="small", base_url=address, pull=True)
+    generator.prepare(Run())
+    assert script.asked("/api/pull") == []
+    assert generator.context_tokens() == script.context_length
+    generator.close()

@@ -40,3 +40,12 @@ class SlowGenerator:
             with cls._lock:
                 cls.running -= 1
             cls.closed.release()
+
+
+class TimedGenerator:
+    """Takes a second for an answer."""
+
+    def generate(self, prompt):
+        for word in ["Green", "tea", "is", "brewed", "at", "80", "degrees.", "[1]"]:
+            time.sleep(0.1)
+            yield f"{word} "

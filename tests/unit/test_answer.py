@@ -180,6 +180,47 @@ def test_refusals_are_in_the_question_s_language(question, language):
     assert refusal(question, [hit()]) == REFUSALS[language]
 
 
+@pytest.mark.parametrize(
+    ("question", "said", "shown"),
+    [
+        ("¿Quién hizo a Kvasir?", "I cannot find the answer in the documents.", REFUSALS["es"]),
+        ("¿Quién hizo a Kvasir?", "No lo sé.", "No lo sé."),
+        ("Who made Kvasir, the wisest?", "Lo siento, no lo sé.", REFUSALS["en"]),
+    ],
+)
+def test_a_model_s_refusal_in_another_language_is_shown_in_that_of_the_question(
+    question, said, shown
+):
+    pieces = [said[:9], said[9:20], said[20:]]
+    stream = make(Says(*pieces), hit(), refuse=False).stream(SearchRequest(question))
+    streamed = "".join(event.text for event in stream if isinstance(event, Text))
+    assert stream.answer.refused
+    assert streamed == stream.answer.text == shown
+
+
+def test_a_model_is_asked_to_refuse_in_the_question_s_language():
+    generator = Says("Los dioses [1].")
+    make(generator, hit(), refuse=False).ask(SearchRequest("¿Quién hizo a Kvasir?"))
+    system = generator.prompts[0].messages[0].content
+    assert REFUSALS["es"] in system
+    assert REFUSALS["en"] not in system
+
+
+def test_an_answer_that_cannot_be_a_refusal_is_not_held_back():
+    seen = []
+
+    class Watched:
+        def generate(self, prompt):
+            for piece in ("Kvasir was ", "made by the gods ", "[1]."):
+                seen.append(piece)
+                yield piece
+
+    stream = make(Watched(), hit()).stream(SearchRequest("Who made Kvasir?"))
+    assert isinstance(next(stream), Retrieved)
+    assert next(stream) == Text("Kvasir was")
+    assert len(seen) == 1
+
+
 def test_what_the_caller_asks_for_reaches_the_retriever():
     answerer = make(Says("The gods did [1]."), hit())
     request = SearchRequest("Who made Kvasir?", 3, 0.2, Comparison("lang", "==", "en"))

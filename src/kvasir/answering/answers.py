@@ -32,8 +32,10 @@ from kvasir.answering.refusal import (
     REFUSALS,
     Calibration,
     EvidenceReader,
+    may_become_refusal,
     refusal,
     says_it_does_not_know,
+    translated_refusal,
 )
 from kvasir.answering.retrieval import Languages, Searches
 from kvasir.core import protocols
@@ -164,14 +166,21 @@ class Answerer:
             notes = (*search.notes, *self._language_note(question))
             yield Finished(replace(answer, text=text, refused=True, timings=timings, notes=notes))
             return
+        asks_model = not isinstance(self.generator, QuotesOnly)
+        if asks_model:
+            # The model repeats the sentence as it stands, in whatever language the question is.
+            system = system.replace(REFUSALS["en"], refusal(question, hits))
         prompt = self._prompt(question, hits, history, system)
         checker = CitationChecker(question, prompt.hits, self.analyzer, self.find_version)
-        yield from self._write(prompt, checker)
+        held = yield from self._write(prompt, checker, hold=asks_model and not model_decides)
         text = checker.text
         refused = says_it_does_not_know(text, checker.citations)
         if not text:
-            text = refusal(question, hits)
-            yield Text(text)
+            text = held = refusal(question, hits)
+        elif held and refused:
+            text = held = translated_refusal(held, question, hits)
+        if held:
+            yield Text(held)
         timings = {"retrieve": found - started, "generate": perf_counter() - found}
         notes = (*search.notes, *left_out_notes(prompt, hits, history, bool(system)))
         if model_decides and not hits:
@@ -212,14 +221,23 @@ class Answerer:
         builder = PromptBuilder(self.template, system=system)
         return builder.build(question, hits, history=history, room=room)
 
-    def _write(self, prompt: Prompt, checker: CitationChecker) -> Generator[Text, None, None]:
+    def _write(
+        self, prompt: Prompt, checker: CitationChecker, *, hold: bool
+    ) -> Generator[Text, None, str]:
+        """Yield the checked text; return the rest of it, which was not yielded.
+
+        With ``hold``, a text that may be a refusal is held back until it is known not to be one.
+        """
+        held = ""
         with closing(generated(self.generator, prompt)) as pieces:
             for piece in pieces:
                 check("answering")
-                if text := checker.feed(piece):
-                    yield Text(text)
-        if text := checker.finish():
-            yield Text(text)
+                held += checker.feed(piece)
+                hold = hold and not checker.citations and may_become_refusal(held)
+                if held and not hold:
+                    yield Text(held)
+                    held = ""
+        return held + checker.finish()
 
     def _language_note(self, question: str) -> tuple[str, ...]:
         """Return a note if neither documents nor embedder know the question's language.

@@ -68,6 +68,9 @@ _SPEAKS_OF_ITSELF = re.compile(
     r"|tôi|xin lỗi|rất tiếc|抱歉|对不起|我",
     re.IGNORECASE,
 )
+_OPENINGS = ("i ", "sorry", "unfortunately", "the ", "lo siento", "tôi", "xin lỗi", "rất tiếc")
+_DECIDED = 40
+"""Characters after which a text's opening is known."""
 _OPENING = 100
 _LONGEST_REFUSAL = 400
 """Most characters of an answer that only says that it does not know."""
@@ -249,6 +252,24 @@ def refusal(question: str, hits: Sequence[Hit] = (), sayings: Mapping[str, str] 
     found = (str(hit.chunk.metadata.get("language", "")) for hit in hits)
     candidates = [code for code in dict.fromkeys([*found, *REFUSALS]) if code]
     return sayings.get(detect(question, candidates), sayings["en"])
+
+
+def may_become_refusal(text: str) -> bool:
+    """Return True if a text that is still being written may turn out to be a refusal only."""
+    text = text.lstrip()
+    if len(text) > _LONGEST_REFUSAL or _SPEAKS_OF_ITSELF.match(text):
+        return len(text) <= _LONGEST_REFUSAL
+    begun = text.casefold()
+    return len(text) < _DECIDED and any(
+        opening.startswith(begun) or begun.startswith(opening) for opening in _OPENINGS
+    )
+
+
+def translated_refusal(text: str, question: str, hits: Sequence[Hit]) -> str:
+    """Return a model's refusal, or ours if the model's is in another language than the question."""
+    wanted = refusal(question, hits)
+    language = next(code for code, saying in REFUSALS.items() if saying == wanted)
+    return text if detect(text, list(REFUSALS)) == language else wanted
 
 
 def says_it_does_not_know(text: str, citations: Sequence[Citation]) -> bool:

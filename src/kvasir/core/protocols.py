@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from kvasir.core.filters import Filter
-from kvasir.core.run import StopToken
+from kvasir.core.run import Run, StopToken
 from kvasir.core.types import (
     Chunk,
     Conversion,
@@ -238,3 +238,17 @@ class QuotesOnly(Protocol):
     """A generator without a language model: it uses a prompt's hits, not its messages."""
 
     quotes_only: bool
+
+
+@runtime_checkable
+class Preparable(Protocol):
+    """A generator that needs something fetched before its first answer, such as a model."""
+
+    def prepare(self, run: Run) -> None:
+        """Fetch what is missing; a call in another thread waits for the one that fetches.
+
+        Raises:
+            ComponentError: The server cannot be reached, or cannot fetch it.
+            ModelNotFoundError: It is missing and may not be fetched.
+            StoppedError: The run was stopped.
+        """

@@ -166,3 +166,27 @@ class Repairs:
     relabelled: int = 0  # Their metadata were corrected.
     left: int = 0  # A stopped run did not repair them.
     interrupted: bool = False  # The run was stopped; repaired chunks are kept.
+
+
+@dataclass(frozen=True, slots=True)
+class BackupReport:
+    """The contents of a backup."""
+
+    created: str  # ISO 8601, UTC: everything committed before this time is in it.
+    rows: dict[str, int]  # By table of the databases.
+    vectors: dict[str, int]  # By collection.
+    uploads: int
+    bytes: int  # Of all parts, without the archive's own.
+    notes: tuple[str, ...] = ()  # What is not in it, one line each.
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport:
+    """The result of a restore; every chunk was compared with the catalog afterwards."""
+
+    created: str  # Of the backup.
+    rows: dict[str, int]  # By table of the databases.
+    chunks: dict[str, int]  # By collection.
+    embedded: int  # Chunks without a vector in the backup: changed while it was written.
+    uploads: int
+    notes: tuple[str, ...] = ()  # What the backup did not have, one line each.

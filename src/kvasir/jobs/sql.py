@@ -71,6 +71,7 @@ class SqlJobQueue:
         *,
         user_id: int | None = None,
         collection: str | None = None,
+        task: str | None = None,
         states: Collection[JobState] = (),
         before: str = "",
         limit: int = 100,
@@ -80,6 +81,8 @@ class SqlJobQueue:
             query = query.where(jobs.c.user_id == user_id)
         if collection is not None:
             query = query.where(jobs.c.collection == collection)
+        if task is not None:
+            query = query.where(jobs.c.task == task)
         if states:
             query = query.where(jobs.c.state.in_(list(states)))
         with reading(self._engine) as connection:
@@ -173,7 +176,7 @@ class SqlJobQueue:
             if created is None:
                 return 0.0
             now = connection.execute(select(epoch_seconds())).scalar_one()
-        return max(0.0, float(now) - created)
+        return max(0.0, float(now) - float(created))
 
     def needs(self, digest: str, *, besides: str = "") -> bool:
         # A failed or cancelled one may be tried again.

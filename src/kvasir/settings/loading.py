@@ -3,7 +3,8 @@
 Every error is one line: which key or text is wrong, where it was given, which key is nearest.
 
 An environment variable spells a key in capitals with two underscores for each dot:
-``KVASIR__RAG__VECTORDB__URI``.
+``KVASIR__RAG__VECTORDB__URI``. With ``environment: classroom`` the names of requirement document
+004 are read as well, below these.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pydantic_core import ErrorDetails
 
 from kvasir.core.errors import SettingsError, SettingsFileNotFoundError
 from kvasir.core.registry import suggestion
+from kvasir.settings.document_names import CLASSROOM, read_document_names
 from kvasir.settings.schema import WINDOW_OPTIONS, Settings, names_a_secret
 
 DEFAULT_FILE = Path("kvasir.yaml")
@@ -54,6 +56,7 @@ def load_settings(
         SettingsError: A key is unknown (names the nearest known one) or a value is unusable.
     """
     in_file: dict[str, str] = {}
+    path: Path | None = None
     if isinstance(config, Mapping):
         tree = copy.deepcopy(dict(config))
     else:
@@ -66,13 +69,22 @@ def load_settings(
         for name in sorted(variables)
         if name.upper().startswith(ENVIRONMENT_PREFIX)
     }
-    merge(tree, {key: _value(variables[name], name) for key, name in named.items()})
+    own = {key: _value(variables[name], name) for key, name in named.items()}
+    chosen = {"environment": tree.get("environment")} | own | dict(overrides or {})
+    documents: dict[str, tuple[str, str]] = {}
+    if chosen["environment"] == CLASSROOM:
+        documents = read_document_names(variables)
+    merge(tree, {key: value for key, (value, _) in documents.items()})
+    merge(tree, own)
     merge(tree, overrides or {})
     try:
-        return Settings.model_validate(tree)
+        settings = Settings.model_validate(tree)
+        settings.set_file(path)
+        return settings
     except ValidationError as error:
         by_option = dict.fromkeys(overrides or {}, "") | _as_origins(origins or {})
-        given = _merge_origins(in_file, _as_origins(named), by_option)
+        by_document = _as_origins({key: name for key, (_, name) in documents.items()})
+        given = _merge_origins(in_file, by_document, _as_origins(named), by_option)
         found = "; ".join(_explain(detail, given) for detail in error.errors())
         raise SettingsError(found) from None
 

@@ -3,7 +3,7 @@
 ``scripts/write_presets.py`` writes each to ``presets/NAME.yaml``; a test compares them.
 
 Source of ``instructlab``: the option tables of the InstructLab proposal "Ingesting and Utilizing
-RAG Artifacts", 3.2 and 3.5.
+RAG Artifacts", 3.2 and 3.5; of ``classroom``: requirement document 004.
 """
 
 from __future__ import annotations
@@ -35,6 +35,19 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
             "chat.rag.context_refinement.enabled": False,
             "chat.rag.retriever.top_k": 10,
             "chat.rag.retriever.min_score_threshold": 0.5,
+        },
+    ),
+    "classroom": (
+        "a course assistant that answers by mail, with the environment of document 004",
+        {
+            "environment": "classroom",
+            "collection": "course",
+            "questions.collection": "course",
+            "server.folder": "resources/files",
+            "generator.type": "ollama",
+            "generator.model": "mistral",
+            "generator.options": {"pull": True},
+            "mail.passwords_file": "passwords.json",
         },
     ),
 }

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, model_validator
 
 from kvasir.core.templates import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT, missing_placeholders
 from kvasir.core.text import hide_passwords
@@ -260,6 +260,9 @@ class CatalogSettings(Section):
 class Settings(Section):
     """The whole tree."""
 
+    environment: Literal["kvasir", "classroom"] = Field(
+        "kvasir", description="classroom: also the variables of document 004, such as DB_HOST"
+    )
     data_dir: Path = Field(Path("kvasir-data"), description="where everything is kept")
     collection: str = Field("default", min_length=1, max_length=64, pattern=r"^[\w.-]+$")
     rag: RagSettings = RagSettings()
@@ -274,6 +277,17 @@ class Settings(Section):
     questions: QuestionSettings = QuestionSettings()
     mail: MailSettings = MailSettings()
     answer_log: AnswerLogSettings = AnswerLogSettings()
+
+    _file: Path | None = PrivateAttr(default=None)
+
+    @property
+    def file(self) -> Path | None:
+        """The absolute path of the settings file, if they were read from one."""
+        return self._file
+
+    def set_file(self, path: Path | None) -> None:
+        """Remember the settings file."""
+        self._file = absolute_path(path) if path else None
 
     @property
     def data_folder(self) -> Path:
@@ -321,6 +335,11 @@ class Settings(Section):
     def spool_dir(self) -> Path:
         """The absolute path of the folder of uploads."""
         return absolute_path(self.server.spool or self.data_folder / "spool")
+
+    @property
+    def folder(self) -> Path | None:
+        """The absolute path of the folder that the server keeps indexed, if there is one."""
+        return absolute_path(self.server.folder) if self.server.folder else None
 
     @property
     def chat_logs_dir(self) -> Path:

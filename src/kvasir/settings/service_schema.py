@@ -39,6 +39,10 @@ class ServerSettings(Section):
     job_workers: int = Field(1, ge=0, le=64, description="threads that index uploads; 0: none here")
     keep_originals: bool = Field(True, description="keep the bytes of indexed uploads")
     spool: Path | None = Field(None, description="folder of uploads; default: in data_dir")
+    folder: Path | None = Field(
+        None, description="a folder that is kept indexed in questions.collection"
+    )
+    folder_seconds: float = Field(60.0, gt=0, description="between two looks at the folder")
     keep_jobs_days: float = Field(30.0, gt=0, description="forget ended jobs after that")
     max_body_mb: int = Field(16, ge=1, description="largest request that is no upload")
     search_seconds: float | None = Field(30.0, gt=0, description="longest search; null: no limit")

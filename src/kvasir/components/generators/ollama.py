@@ -6,16 +6,20 @@ Source: https://github.com/ollama/ollama/blob/main/docs/api.md
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
 from kvasir.components.generators.llm_server import ServerGenerator, chat_messages
+from kvasir.core.deadline import check
 from kvasir.core.errors import ModelNotFoundError, SettingsError
 from kvasir.core.run import Run
 from kvasir.core.types import Prompt
 
 _OPERATION = "answering"
+_PAUSE = 0.2
+"""Seconds between two looks whether another thread has the model's properties."""
 
 
 class OllamaGenerator(ServerGenerator):
@@ -43,23 +47,29 @@ class OllamaGenerator(ServerGenerator):
         Options as in ``ServerGenerator``; ``timeout`` includes loading the model. An answer has at
         most ``max_tokens``, which are reserved in the context window. That is the largest context
         in tokens; a model's own limit may be lower, and more takes more memory. ``pull`` fetches
-        the model when the server does not have it, which can take long; ``run`` stops that, and
-        gets its progress.
+        the model when the server does not have it, which can take long; ``prepare`` does it
+        beforehand. ``run`` stops it, and gets its progress.
 
         Raises:
             SettingsError: The model is missing, or a value unusable.
         """
         if not model:
             raise SettingsError("generator 'ollama' needs generator.model, such as qwen3:4b")
+        if context_window < 1:
+            raise SettingsError(f"context_window must be at least 1, not {context_window}")
         super().__init__(
             model, base_url, api_key, temperature, max_tokens, timeout, retries, backoff
         )
-        if context_window < 1:
-            raise SettingsError(f"context_window must be at least 1, not {context_window}")
         self._wanted_window = context_window
         self._pull_missing = pull
         self._run = run or Run()
         self._window: int | None = None
+        self._reading = threading.Lock()
+        self._pulled: str | None = None
+
+    def prepare(self, run: Run) -> None:
+        """Fetch the model if the server does not have it and it may be pulled."""
+        self._read_window_once(run, wait=True)
 
     def context_tokens(self) -> int | None:
         """Return the smaller of the model's and the settings' context length.
@@ -68,15 +78,7 @@ class OllamaGenerator(ServerGenerator):
             ComponentError: The server cannot be reached or failed.
             ModelNotFoundError: The server does not have the model.
         """
-        if self._window is None:
-            info = self._show().get("model_info") or {}
-            lengths = [
-                value
-                for key, value in info.items()
-                if key.endswith(".context_length") and isinstance(value, int)
-            ]
-            self._window = min([self._wanted_window, *lengths])
-        return self._window
+        return self._read_window_once(self._run, wait=False)
 
     def generate(self, prompt: Prompt) -> Generator[str, None, None]:
         """Yield the answer as the server writes it; closing it disconnects."""
@@ -113,15 +115,44 @@ class OllamaGenerator(ServerGenerator):
         events = iter(self._events("/api/pull", body, operation))
         while (event := run.call(lambda: next(events, None))) is not None:
             status = str(event.get("status", status))
-            run.download(status, int(event.get("completed", 0)), int(event.get("total", 0)))
+            completed, total = int(event.get("completed", 0)), int(event.get("total", 0))
+            if total:
+                self._pulled = f" ({100 * completed // total} % so far)"
+            run.download(status, completed, total)
         if status != "success":
             raise self._failure(operation, f"it ended with '{status}'")
         run.download(status, 1, 1)
 
-    def _show(self) -> dict[str, Any]:
+    def _read_window_once(self, run: Run, *, wait: bool) -> int:
+        """Return the window; unless ``wait``, fail as busy while another thread pulls the model."""
+        while self._window is None:
+            if self._pulled is not None and not wait:
+                cause = f"the model '{self._model}' is being fetched{self._pulled}; ask again later"
+                raise self._failure(_OPERATION, cause, "busy")
+            if not self._reading.acquire(timeout=_PAUSE):
+                run.check()
+                check(_OPERATION)
+                continue
+            try:
+                if self._window is None:
+                    self._window = self._read_window(run)
+            finally:
+                self._reading.release()
+        return self._window
+
+    def _read_window(self, run: Run) -> int:
+        info = self._show_or_pull(run).get("model_info") or {}
+        lengths = [
+            value
+            for key, value in info.items()
+            if key.endswith(".context_length") and isinstance(value, int)
+        ]
+        return min([self._wanted_window, *lengths])
+
+    def _show_or_pull(self, run: Run) -> dict[str, Any]:
         """Return the model's properties; if it is missing and may be pulled, pull it first."""
         try:
-            return self._show_once()
+            return self._show()
         except ModelNotFoundError as error:
             if not self._pull_missing:
                 raise ModelNotFoundError(
@@ -129,10 +160,14 @@ class OllamaGenerator(ServerGenerator):
                     f"'{self._model}': run 'ollama pull {self._model}' there, or set "
                     "generator.options.pull to true"
                 ) from error
-        self.pull(self._run)
-        return self._show_once()
+        self._pulled = ""
+        try:
+            self.pull(run)
+        finally:
+            self._pulled = None
+        return self._show()
 
-    def _show_once(self) -> dict[str, Any]:
+    def _show(self) -> dict[str, Any]:
         operation = "reading the model's properties"
         text = "".join(self._lines("/api/show", {"model": self._model}, operation))
         return self._object(text, operation, "no JSON came back", "no JSON object came back")

@@ -99,6 +99,7 @@ class JobQueue(Protocol):
         *,
         user_id: int | None = None,
         collection: str | None = None,
+        task: str | None = None,
         states: Collection[JobState] = (),
         before: str = "",
         limit: int = 100,

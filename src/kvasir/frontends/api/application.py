@@ -95,6 +95,7 @@ def make_application(app: App, *, owner_token: str = "", closes: bool = False) -
     api.state.owner_token = owner_token
     api.state.wake_workers = background.wake
     api.state.tidy_up = background.tidy_up
+    api.state.generator_state = lambda: background.generator_state
     api.state.admission = admission
     api.state.metrics = metrics
     api.state.tracing = tracing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from kvasir.app import App
@@ -14,11 +15,13 @@ from kvasir.core.run import Run, StopToken
 from kvasir.core.services.jobs import Job
 from kvasir.core.services.questions import Question
 from kvasir.core.types import Answer
+from kvasir.course_folder import FolderWatch
 from kvasir.frontends.api.admission import Admission
 from kvasir.frontends.api.generation import admitted
 from kvasir.frontends.api.metrics import Metrics
 from kvasir.frontends.api.tracing import Tracing
 from kvasir.frontends.process import request_id
+from kvasir.generator_start import GeneratorStart
 from kvasir.tasks import answer_question, log_queued_answer, perform, tidy
 
 logger = logging.getLogger(__name__)
@@ -40,12 +43,13 @@ class Background:
         self._admission = admission
         self._stop = StopToken()
         self._untidy = threading.Event()
+        self._generator = GeneratorStart(app, self._stop)
         self._threads: list[threading.Thread] = []
         self._workers: list[Worker] = [
             app.services.make_job_worker(self._perform, self._stop)
             for _ in range(app.settings.server.job_workers)
         ]
-        self._workers += [
+        self._answering: list[Worker] = [
             app.services.make_answering_worker(
                 self._answer, self._stop, on_answered=self._log_answer
             )
@@ -58,16 +62,26 @@ class Background:
         """Start the threads."""
         for worker in self._workers:
             self._begin(type(worker).__name__, worker.run)
+        for worker in self._answering:
+            self._begin(type(worker).__name__, partial(self._answer_when_ready, worker))
+        self._begin("generator", self._prepare_generator)
         self._begin("tidy", self._tidy)
+        if self._app.settings.folder is not None:
+            self._begin("folder", FolderWatch(self._app, self._stop, self.wake).run)
 
     def wake(self) -> None:
         """Look for new work now."""
-        for worker in self._workers:
+        for worker in (*self._workers, *self._answering):
             worker.wake()
 
     def tidy_up(self) -> None:
         """Delete what nothing needs soon."""
         self._untidy.set()
+
+    @property
+    def generator_state(self) -> str:
+        """``ok`` when answers can be generated, otherwise why not in a few words."""
+        return self._generator.state
 
     def is_alive(self) -> bool:
         """Return True if every thread that was started is at work."""
@@ -83,6 +97,15 @@ class Background:
         thread = threading.Thread(target=work, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
+
+    def _prepare_generator(self) -> None:
+        self._generator.run()
+        # The thread is alive as long as the server, as the others are.
+        self._stop.wait()
+
+    def _answer_when_ready(self, worker: Worker) -> None:
+        if self._generator.wait():
+            worker.run()
 
     def _perform(self, job: Job, run: Run) -> Any:
         token = request_id.set(job.id)

@@ -40,6 +40,8 @@ COMMANDS = {
     "calibrate": ("collections", "Fit the decision to refuse to a collection."),
     "evaluate": ("evaluate", "Measure retrieval, answers or chunking on a data set."),
     "serve": ("serve", "Serve the documents over HTTP."),
+    "backup": ("backup", "Back up everything, also while a server runs."),
+    "restore": ("backup", "Restore a backup."),
     "answer-questions": ("questions", "Answer the questions that wait, until it is stopped."),
     "send-answers": ("questions", "Mail the answers that wait, until it is stopped."),
     "users": ("users", "Make, list, disable or enable users of the service."),

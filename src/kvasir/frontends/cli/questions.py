@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from typing import Protocol
 
 import click
 
@@ -14,6 +15,7 @@ from kvasir.core.queue_workers import Worker
 from kvasir.core.run import StopToken
 from kvasir.frontends.cli.options import setting_options, with_app
 from kvasir.frontends.process import configure_logging, stop_on_signals
+from kvasir.generator_start import GeneratorStart
 from kvasir.tasks import answer_question, log_queued_answer
 
 
@@ -42,7 +44,19 @@ def answer_questions(app: App) -> None:
     ]
     where = app.settings.questions.server or "the queue"
     click.echo(f"answering the questions of {where}; Ctrl-C ends it", err=True)
-    _work(app, workers, stop)
+    start = GeneratorStart(app, stop)
+    _work(app, [start, *(_Later(start, worker) for worker in workers)], stop)
+
+
+class _Later:
+    """A worker that begins when the generator is ready."""
+
+    def __init__(self, start: GeneratorStart, worker: Worker) -> None:
+        self._start, self._worker = start, worker
+
+    def run(self) -> None:
+        if self._start.wait():
+            self._worker.run()
 
 
 @click.command("send-answers")
@@ -61,7 +75,12 @@ def send_answers(app: App) -> None:
     _work(app, workers, stop)
 
 
-def _work(app: App, workers: Sequence[Worker], stop: StopToken) -> None:
+class _Runs(Protocol):
+    def run(self) -> None:
+        """Work until a signal comes."""
+
+
+def _work(app: App, workers: Sequence[_Runs], stop: StopToken) -> None:
     """Run each worker in a thread until a signal comes."""
     configure_logging(app.settings.server.log_format)
     threads = [threading.Thread(target=worker.run, daemon=True) for worker in workers]

@@ -9,6 +9,7 @@ from kvasir.frontends.api.routes import (
     accounts,
     answers,
     answers_export,
+    backup,
     collections,
     course,
     documents,
@@ -42,5 +43,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     mcp.router,
     uploadfile.router,
     predict.router,
+    backup.router,
 )
 """Every router, in the order of the manual."""

@@ -23,10 +23,14 @@ class Health(BaseModel):
 
 
 class Ready(BaseModel):
-    """The state of each dependency: ``ok``, or the code of its error."""
+    """The state of each dependency: ``ok``, or the code of its error.
+
+    Questions are taken while the generator is not ``ok``, and wait.
+    """
 
     ready: bool
     checks: dict[str, str] = Field(examples=[{"store": "ok", "database": "ok"}])
+    generator: str = Field(examples=["ok", "fetching the model: 43 %"])
 
 
 @router.get("/health", response_model=Health, summary="Health Check")
@@ -50,8 +54,10 @@ async def ready(request: Request) -> JSONResponse:
         None, request.app.state.readiness.states
     )
     is_ready = all(state == "ok" for state in found.values())
+    generator = request.app.state.generator_state()
     return JSONResponse(
-        {"ready": is_ready, "checks": dict(found)}, status_code=200 if is_ready else 503
+        {"ready": is_ready, "checks": dict(found), "generator": generator},
+        status_code=200 if is_ready else 503,
     )
 
 

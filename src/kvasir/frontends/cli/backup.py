@@ -1,0 +1,118 @@
+"""``kvasir backup`` and ``kvasir restore``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO
+
+import click
+
+from kvasir.app import App
+from kvasir.backups import back_up, open_backup, settings_in
+from kvasir.backups import restore as restore_backup
+from kvasir.core.errors import ConflictError, StorageError
+from kvasir.core.reports import BackupReport, RestoreReport
+from kvasir.core.run import Run
+from kvasir.frontends.cli.long_work import long_work, stop_token
+from kvasir.frontends.cli.main import config_option, set_option
+from kvasir.frontends.cli.options import settings_of, with_app
+from kvasir.frontends.cli.rendering import json_option, print_result, sizes
+from kvasir.settings.loading import DEFAULT_FILE
+
+
+@click.command()
+@click.argument("target", default=".", metavar="[FILE|FOLDER]")
+@with_app
+def backup(app: App, target: str) -> None:
+    """Back up documents, index, uploads, accounts, questions and settings, also while serving.
+
+    In a FOLDER the file is named by the time. It holds password hashes and the key that signs
+    logins: keep it where others cannot read it.
+    """
+    path = Path(target)
+    if path.is_dir():
+        path /= f"kvasir-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar"
+    with long_work() as run:
+        with _new_file(path) as file:
+            report = back_up(app, file, run=run)
+        open_backup(path, run=run)
+    print_result(report, f"wrote {path}", *_lines_of_backup(report))
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace the documents, users and questions there.")
+@json_option
+@config_option
+@set_option
+@click.pass_context
+def restore(ctx: click.Context, /, file: Path, force: bool, **_: object) -> None:
+    """Restore a backup into the data folder and the databases that the settings name.
+
+    Without a settings file, that of the backup is used and written to kvasir.yaml. Stop the server
+    first. Vectors are restored too; nothing is embedded again but what changed during the backup.
+    """
+    with long_work() as run, TemporaryDirectory(prefix="kvasir-") as folder:
+        archive = open_backup(file, run=run)
+        settings = settings_of(ctx)
+        kept = settings_in(archive)
+        is_new = settings.file is None and kept is not None
+        if is_new and kept is not None:
+            copy = Path(folder) / DEFAULT_FILE.name
+            copy.write_bytes(kept)
+            settings = settings_of(ctx, str(copy))
+        with App(settings, run=Run(stop_token())) as app:
+            report = restore_backup(app, archive, force=force, run=run)
+        if is_new and kept is not None:
+            with _new_file(DEFAULT_FILE) as new:
+                new.write(kept)
+    lines = _lines_of_restore(report)
+    if is_new:
+        lines.append(f"wrote {DEFAULT_FILE}, the settings of the backup")
+    print_result(report, *lines)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file for its user only, which appears when it is complete."""
+    if path.exists():
+        raise ConflictError(f"'{path}' exists already: name another file")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise StorageError(f"'{path}' cannot be written: {error.strerror or error}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _lines_of_backup(report: BackupReport) -> list[str]:
+    found = report.rows
+    return [
+        f"{found.get('sources', 0)} documents in {len(report.vectors)} collections, "
+        f"{sum(report.vectors.values())} vectors, {report.uploads} uploads, "
+        f"{found.get('users', 0)} users, {found.get('questions', 0)} questions; "
+        f"{sizes(report.bytes)}",
+        *report.notes,
+    ]
+
+
+def _lines_of_restore(report: RestoreReport) -> list[str]:
+    found = report.rows
+    return [
+        f"restored the backup of {report.created}: {found.get('sources', 0)} documents, "
+        f"{sum(report.chunks.values())} chunks in {len(report.chunks)} collections "
+        f"({report.embedded} embedded), {report.uploads} uploads, {found.get('users', 0)} users, "
+        f"{found.get('questions', 0)} questions",
+        *report.notes,
+    ]

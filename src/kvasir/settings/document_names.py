@@ -1,0 +1,78 @@
+"""The environment variables of requirement document 004, where ``environment`` is ``classroom``.
+
+``DB_*`` make ``database.url`` and ``MONGO_*`` make ``questions.queue``; each of the others is one
+setting. They stand above the settings file and below the variables that begin with ``KVASIR__``.
+An empty variable counts as missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from urllib.parse import quote
+
+from kvasir.core.errors import SettingsError
+
+CLASSROOM = "classroom"
+"""The value of ``environment`` that reads these names, too."""
+
+_PLAIN = {
+    "SECRET_KEY": "server.signing_key",
+    "ACCESS_TOKEN_EXPIRE_MINUTES": "server.token_minutes",
+    "DOCUMENT_LOCATION": "server.folder",
+    "API_URL": "questions.server",
+    "RECOVERY_REPLACE_IMMEDIATELY": "accounts.recovery_replace_immediately",
+}
+_DATABASE = ("DB_NAME", "DB_USER", "DB_PASS", "DB_HOST", "DB_PORT")
+_QUEUE = ("MONGO_DB_NAME", "MONGO_USER", "MONGO_PASS", "MONGO_HOST", "MONGO_PORT")
+
+NAMES = (*_PLAIN, *_DATABASE, *_QUEUE)
+"""Every name that is read."""
+
+
+def read_document_names(variables: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return value and name of the variable by the dotted key of the setting.
+
+    Raises:
+        SettingsError: A part of an address is missing or no port.
+    """
+    given = {name: text for name in NAMES if (text := variables.get(name, "").strip())}
+    found = {key: (given[name], name) for name, key in _PLAIN.items() if name in given}
+    for key, names, make in (
+        ("database.url", _DATABASE, _mysql_url),
+        ("questions.queue", _QUEUE, _mongodb_url),
+    ):
+        own = [given.get(name, "") for name in names]
+        if any(own):
+            found[key] = (_address(names, own, make), "/".join(n for n in names if n in given))
+    return found
+
+
+def _address(
+    names: tuple[str, ...], values: list[str], make: Callable[[str, str, str, str, str], str]
+) -> str:
+    name, user, password, host, port = values
+    if not name:
+        given = next(each for each, value in zip(names, values, strict=True) if value)
+        raise SettingsError(f"{given} is set, but {names[0]} is not: set both, or neither")
+    if password and not user:
+        raise SettingsError(f"{names[2]} is set, but {names[1]} is not: set both, or neither")
+    if port and not port.isdecimal():
+        raise SettingsError(f"{names[4]} must be the number of a port, not '{port}'")
+    return make(name, user, password, host or "localhost", port)
+
+
+def _mysql_url(name: str, user: str, password: str, host: str, port: str) -> str:
+    return f"mysql://{_login(user, password)}{host}:{port or '3306'}/{quote(name, safe='')}"
+
+
+def _mongodb_url(name: str, user: str, password: str, host: str, port: str) -> str:
+    # The document's user is one of the database "admin", where MongoDB's images make it.
+    source = "?authSource=admin" if user else ""
+    return f"mongodb://{_login(user, password)}{host}:{port or '27017'}/{quote(name)}{source}"
+
+
+def _login(user: str, password: str) -> str:
+    if not user:
+        return ""
+    secret = f":{quote(password, safe='')}" if password else ""
+    return f"{quote(user, safe='')}{secret}@"
