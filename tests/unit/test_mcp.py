@@ -1,4 +1,4 @@
-"""The Model Context Protocol's library is loaded when it is used; long documents are read in part."""
+"""MCP: its library is loaded when it is used; long documents are read in part."""
 
 import subprocess
 import sys
