@@ -190,7 +190,7 @@ def test_a_signal_under_load_loses_no_request(tmp_path, number):
 def test_every_upload_that_was_accepted_is_found_once_however_often_the_server_is_killed(
     tmp_path,
 ):
-    service = ServiceProcess(tmp_path)
+    service = ServiceProcess(tmp_path, server={"job_lease_seconds": 3})
     command = [sys.executable, "-m", "kvasir", "--config", str(service.file), "doctor"]
     accepted = {}
     with service:
