@@ -23,4 +23,5 @@ def mcp(ctx: click.Context, /, app: App) -> None:
     # By name: front doors do not import each other.
     serving = importlib.import_module("kvasir.frontends.mcp").load()
     library = importlib.import_module("kvasir.frontends.mcp.library")
-    serving.serve_standard_streams(library.local_library(app, only))
+    local = library.local_library(app, app.settings, only)
+    serving.serve_standard_streams(lambda work: work(local))
