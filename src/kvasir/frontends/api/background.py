@@ -15,7 +15,7 @@ from kvasir.core.run import Run, StopToken
 from kvasir.core.services.jobs import Job
 from kvasir.core.services.questions import Question
 from kvasir.core.types import Answer
-from kvasir.course_folder import FolderWatch
+from kvasir.course_folder import FolderWatch, wait_for_folder
 from kvasir.frontends.api.admission import Admission
 from kvasir.frontends.api.generation import admitted
 from kvasir.frontends.api.metrics import Metrics
@@ -104,7 +104,7 @@ class Background:
         self._stop.wait()
 
     def _answer_when_ready(self, worker: Worker) -> None:
-        if self._generator.wait():
+        if self._generator.wait() and wait_for_folder(self._app, self._stop):
             worker.run()
 
     def _perform(self, job: Job, run: Run) -> Any:
