@@ -79,7 +79,7 @@ class Library:
         base_url: str,
         settings: Settings,
         record: Record | None = None,
-        start: Start = Collection.stream,
+        start: Start = lambda collection, question: collection.stream(question),
     ) -> None:
         """Look at nothing yet.
 
