@@ -148,6 +148,13 @@ class Server:
         found = re.search(pattern, "".join(self.lines))
         return found[1] if found else None
 
+    def close(self) -> None:
+        """Wait for the end of the process."""
+        self._process.wait(60)
+        self._reader.join(10)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
     def wait_for(self, find: Callable[[], Any], seconds: float = 90.0) -> Any:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -161,11 +168,16 @@ class Server:
 @contextmanager
 def serve(folder: Path, environment: dict[str, str]) -> Iterator[Server]:
     process = kvasir("serve", folder=folder, environment=environment)
+    server: Server | None = None
     try:
-        yield Server(process)
+        server = Server(process)
+        yield server
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        if server is None:
+            process.communicate(timeout=60)
+        else:
+            server.close()
 
 
 def test_the_printed_key_is_refused_by_name(course: Path, printed: dict[str, str]) -> None:
@@ -232,7 +244,7 @@ def test_from_the_first_start_without_a_model_to_the_mail(
             before = len(script.asked("/api/chat"))
             client.post("/", json={"input": "¿Quién ganó el mundial de fútbol de 1950?"})
             server.wait_for(lambda: len(smtp.mails) == 2)
-            assert "No encuentro" in body_of(smtp.mails[1], "plain")
+            assert "no encontré" in body_of(smtp.mails[1], "plain")
             assert len(script.asked("/api/chat")) == before
 
             # A file that is added is found without a restart.
