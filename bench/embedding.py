@@ -73,7 +73,7 @@ def cut(folder: Path, count: int) -> list[str]:
 def measure(texts: list[str], rounds: int, queries: int) -> dict[str, Any]:
     """Return all figures of one run."""
     ours = OpenVinoEmbedder()
-    theirs = SentenceTransformer(str(ours.folder), device="cpu")
+    theirs = SentenceTransformer(str(ours.model.folder.path), device="cpu")
 
     def reference(batch: list[str]) -> Matrix:
         vectors: Matrix = theirs.encode(batch, show_progress_bar=False)

@@ -164,12 +164,16 @@ class App:
         return self.catalog.collections() if self.has_catalog else []
 
     def conversation(
-        self, lease: Callable[[], Collection], model: str | None = None
+        self,
+        lease: Callable[[], Collection],
+        model: str | None = None,
+        *,
+        generator: Generator | None = None,
     ) -> Conversation:
         """Return a conversation, which the caller closes.
 
         ``lease`` is called for the collection when a question needs it; ``model`` takes the place
-        of ``generator.model``.
+        of ``generator.model``. A ``generator`` is shared with others, and not closed.
 
         Raises:
             RequestError: A setting of the generator or of the refinement is missing or unusable.
@@ -180,7 +184,7 @@ class App:
         if model is not None:
             chosen = chosen.model_copy(update={"model": model})
         with ExitStack() as opened:
-            generator = self._closing(self.make_generator(chosen), opened)
+            generator = generator or self._closing(self.make_generator(chosen), opened)
             return Conversation(
                 generator,
                 lambda: lease().index.answerer(generator),

@@ -28,7 +28,7 @@ from kvasir.core.errors import (
 )
 from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run, StopToken
-from kvasir.core.services.accounts import Caller, Scope
+from kvasir.core.services.accounts import Caller, Role, Scope
 from kvasir.core.services.answer_log import LoggedAnswer
 from kvasir.core.services.jobs import Job
 from kvasir.core.services.questions import Question
@@ -36,6 +36,9 @@ from kvasir.core.types import Answer, LocalFile, Source
 from kvasir.core.wire import to_json
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_RETENTION_DAYS = 365_000
+"""What reaches back behind it is kept: dates begin with the year 1."""
 
 
 def perform(app: App, job: Job, run: Run) -> Any:
@@ -134,7 +137,8 @@ def answer_question(
         user = app.services.accounts.user(question.user_id)
         if user.disabled:
             raise ForbiddenError("the user is disabled")
-        if not app.services.accounts.may_read(Caller(user, frozenset((Scope.READ,))), name):
+        scopes = {Scope.READ, Scope.ADMIN} if user.role is Role.ADMIN else {Scope.READ}
+        if not app.services.accounts.may_read(Caller(user, frozenset(scopes)), name):
             raise CollectionNotFoundError(name)
     with (
         stopping(stop),
@@ -203,11 +207,14 @@ def release(app: App, digest: str, *, besides: str = "") -> None:
 
 
 def tidy(app: App, run: Run) -> None:
-    """Forget old jobs, and delete the bytes of uploads that nothing needs.
+    """Forget old jobs and answers, and delete the bytes of uploads that nothing needs.
 
     Raises:
         StoppedError: The run was stopped.
     """
+    if (days := app.settings.answer_log.retention_days) is not None:
+        old = datetime.now(UTC) - timedelta(days=min(days, _LONGEST_RETENTION_DAYS))
+        app.services.answer_log.delete_before(old)
     kept = timedelta(days=app.settings.server.keep_jobs_days)
     app.services.jobs.delete_before(datetime.now(UTC) - kept)
     for digest in app.services.spool.digests():

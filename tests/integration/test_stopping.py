@@ -215,6 +215,29 @@ def test_an_ingest_is_stopped_in_the_middle_of_writing_a_long_document(
     assert world.store.count() == 2000
 
 
+def test_documents_that_are_whole_in_the_store_are_kept_when_their_group_is_stopped(
+    world, folder, monkeypatch
+):
+    monkeypatch.setattr(publishing, "_GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(publishing, "_SLICE", 50)
+    stopper, upsert, written = Stopper(), world.store.upsert, []
+
+    def count_and_stop(chunks, vectors):
+        upsert(chunks, vectors)
+        written.append(len(chunks))
+        if sum(written) >= 150:
+            stopper.set()
+
+    monkeypatch.setattr(world.store, "upsert", count_and_stop)
+    report = world.ingest(folder, stopper.run, hold_seconds=100)
+    stopper.assert_soon()
+    # Of the group of 60 documents with 6 chunks each.
+    assert written == [50, 50, 50]
+    assert len(report.added) == 25
+    monkeypatch.undo()
+    assert_goes_on(world, folder, report)
+
+
 def test_an_ingest_is_stopped_before_the_first_source(world, folder):
     stopper = Stopper()
     stopper.set()

@@ -1,11 +1,24 @@
 """All errors that Kvasir raises on purpose: one tree, two branches, a stable code for each class.
 
-    KvasirError
-        RequestError     the caller's: a 4xx over HTTP
-            ConflictError: existing data or other work conflicts with the request
-        OperatorError    the installation's: a 5xx over HTTP
-            ComponentError: a component failed; names operation and cause
-        StoppedError     the work was stopped by its caller
+KvasirError
+├── RequestError                    the caller's: a 4xx over HTTP
+│   ├── FilterError, WireError, AmbiguousStoreError, TooFewQuestionsError
+│   ├── ExtractionError, FetchError
+│   ├── CollectionNotFoundError, DocumentNotFoundError
+│   └── ConflictError               existing data or other work conflicts with the request
+│       ├── NameTakenError
+│       └── WriterConflictError
+│           └── DocumentBusyError
+├── OperatorError                   the installation's: a 5xx over HTTP
+│   ├── SettingsError
+│   │   └── SettingsFileNotFoundError
+│   ├── UnknownComponentError, MissingExtraError, ModelNotFoundError
+│   ├── WrongEmbedderError, IncompatibleVersionError
+│   ├── StorageError, StoreLockedError, UnfinishedError, StoreIncompleteError
+│   ├── ForkedProcessError, ClosedError
+│   └── ComponentError              a component failed; names operation and cause
+│       └── DamagedError, ChunksLeftError, RejectedDataError, DeadlineExceededError
+└── StoppedError                    the work was stopped by its caller
 
 Messages state facts and name settings. Front doors add advice about commands and options, chosen by
 the code. The manual lists the codes in ``docs/errors.md``.

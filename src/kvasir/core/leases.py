@@ -25,10 +25,11 @@ class Lazy(Generic[T]):
 
     def get(self) -> T:
         """Return the value; make it if this is the first call."""
-        with self._lock:
-            if self._made is None:
-                self._made = (self._make(),)
-            return self._made[0]
+        made = self._made
+        if made is None:
+            with self._lock:
+                made = self._made = self._made or (self._make(),)
+        return made[0]
 
     def take(self) -> T | None:
         """Return the value if it was made, and forget it: the next ``get`` makes another."""
@@ -92,10 +93,17 @@ class Leases:
                 self._close_if_unused()
 
     def end_if_unused(self) -> bool:
-        """Refuse new calls for good if nothing uses the resource; return whether that is so."""
-        with self._changed:
+        """Refuse new calls for good if nothing uses the resource; return whether that is so.
+
+        Does not wait: a resource that is being opened or closed counts as used.
+        """
+        if not self._changed.acquire(blocking=False):
+            return False
+        try:
             is_unused = not self._leases and not self._calls
             self._is_closed = self._is_closed or is_unused
+        finally:
+            self._changed.release()
         return is_unused
 
     @contextmanager

@@ -157,14 +157,16 @@ def check_metadata(given: Metadata) -> None:
 
     Raises:
         RequestError: A field name is empty, reserved or not UTF-8, or a value is not UTF-8 text, a
-            finite number or a boolean.
+            finite number (an integer of 64 bits) or a boolean.
     """
     for name, value in given.items():
         if name in RESERVED_METADATA:
             raise RequestError(f"metadata field '{name}' is filled by Kvasir: use another name")
         if any(isinstance(text, str) and has_surrogates(text) for text in (name, value)):
             raise RequestError(f"metadata field {name!r} is not UTF-8 text: {value!r}")
-        is_plain = isinstance(value, (str, int, float))
+        is_plain = isinstance(value, (str, float)) or (
+            isinstance(value, int) and -(2**63) <= value < 2**63
+        )
         if not name or not is_plain or (isinstance(value, float) and not math.isfinite(value)):
             raise RequestError(
                 f"metadata field '{name}' must be text, a finite number or true/false, "

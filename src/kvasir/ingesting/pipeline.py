@@ -11,6 +11,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, replace
 
 from kvasir.core.batches import batches
@@ -146,6 +147,7 @@ class _IngestRun:
         self._buffered_since = 0.0
         self._relabelled: dict[str, Metadata] = {}
         self._suspects: list[Unreadable] = []
+        self._is_given_up = False
 
     def ingest(self, inputs: list[Input], prune: bool) -> IngestReport:
         started = time.perf_counter()
@@ -214,20 +216,24 @@ class _IngestRun:
     def _finish_interrupted(self) -> None:
         """Clean up after the run was stopped, and write the documents that are embedded already."""
         self.publisher.recover()
-        buffer, self._buffer = self._buffer, []
-        for documents, batch in buffer:
-            if self._is_live(documents[0]):
-                self._finish(documents)
-            else:
-                self._buffer.append((documents, batch))
-        try:
-            self._write()
-        except StoppedError:
+        if not self._is_given_up:
+            self._buffer = [each for each in self._buffer if not self._finish_live(each[0])]
+            with suppress(StoppedError):
+                self._write()
+        if self._is_given_up:
             self.publisher.recover()
+            for documents, _ in self._buffer:
+                self._finish_live(documents)
         for uri, given in self._relabelled.items():
             record = self._catalog.document(self._collection, document_id(uri))
             if record is not None and dict(record.given) == dict(given):
                 self._note(Finished(uri, Outcome.RELABELLED))
+
+    def _finish_live(self, documents: list[Prepared]) -> bool:
+        """Report the documents that are live; return whether all are."""
+        live = [prepared for prepared in documents if self._is_live(prepared)]
+        self._finish(live)
+        return len(live) == len(documents)
 
     def _is_live(self, prepared: Prepared) -> bool:
         record = self._catalog.document(self._collection, prepared.draft.document.id)
@@ -319,8 +325,8 @@ class _IngestRun:
         try:
             self.publisher.write([batch for _, batch in self._buffer], self.run)
         except StoppedError:
-            # They are left for the next run: writing them takes longer than a stop may take.
-            self._buffer = []
+            # Writing all of these takes longer than a stop may take.
+            self._is_given_up = True
             raise
         except Exception as error:
             if _hits_every_document(error):

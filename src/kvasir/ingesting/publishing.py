@@ -20,7 +20,6 @@ versions that it made; step 2 waits while another writer owns such versions of o
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -59,8 +58,8 @@ _RETRY_SECONDS = 0.05
 _BUSY_TIMEOUT_SECONDS = 600.0
 """How long a writer waits for another one that is writing the same document."""
 
-_GRACE_SECONDS = 0.5
-"""How long a write goes on after a stop, to finish what is nearly finished."""
+_GRACE_SECONDS = 1.0
+"""How long a write goes on after a stop: embedded passages are worth keeping."""
 
 _Result = TypeVar("_Result")
 
@@ -285,8 +284,8 @@ class Publisher:
         """Make embedded versions live; no document may occur twice.
 
         Raises:
-            StoppedError: The run was stopped, and writing the rest would take too long; ``recover``
-                cleans up.
+            StoppedError: The run was stopped, and writing all would take too long. Documents that
+                are whole in the store became live; ``recover`` cleans up the others.
             WriterConflictError: This writer's lease was taken; no version became live, and their
                 chunks were deleted from the store.
         """
@@ -311,20 +310,24 @@ class Publisher:
             for chunk, vector in batch.pairs()
             if written.get(chunk.id) != chunk
         ]
-        stopped = math.inf
+        done, stopped = 0, 0.0
         for part in batches(wanted, _SLICE):
             if run.stop.is_set():
-                stopped = min(stopped, time.monotonic())
-                if time.monotonic() - stopped > _GRACE_SECONDS:
-                    raise StoppedError
+                stopped = stopped or time.monotonic()
+                if time.monotonic() >= stopped + _GRACE_SECONDS:
+                    break
             matrix = np.stack([vector for _, vector in part]).astype(np.float32, copy=False)
             self._checked_writer()  # Another one may have taken the lease meanwhile.
             self.store.upsert([chunk for chunk, _ in part], matrix)
-        if wanted:
+            done += len(part)
+        if done:
             self.store.flush()
-        documents = [draft.document.id for draft in drafts]
+        unwritten = {chunk.document_id for chunk, _ in wanted[done:]}
+        documents = [draft.document.id for draft in drafts if draft.document.id not in unwritten]
         self.catalog.publish(self.collection, documents, self._checked_writer())
         self._purge()
+        if unwritten:
+            raise StoppedError
 
     def remove(self, document_ids: Sequence[str]) -> int:
         """Delete documents from store and catalog; return the number of deleted ones.

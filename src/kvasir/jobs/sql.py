@@ -176,7 +176,7 @@ class SqlJobQueue:
             if created is None:
                 return 0.0
             now = connection.execute(select(epoch_seconds())).scalar_one()
-        return max(0.0, float(now) - created)
+        return max(0.0, float(now) - float(created))
 
     def needs(self, digest: str, *, besides: str = "") -> bool:
         # A failed or cancelled one may be tried again.

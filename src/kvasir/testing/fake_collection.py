@@ -55,6 +55,7 @@ class FakeCollections:
         self._uri = f"fake-{uuid.uuid4()}"
         self._indexes: dict[str, Index] = {}
         weakref.finalize(self, self.catalog.close)
+        weakref.finalize(self, MemoryStore.forget, self._uri)
 
     def lease(self, name: str = "default", filters: Filter | None = None) -> FakeCollection:
         """Lease a collection, which need not exist yet; ``filters`` limit its searches."""

@@ -150,6 +150,13 @@ class MemoryStore(TwoLegs):
         self._stored = stored
         self._key = (uri, collection)
 
+    @classmethod
+    def forget(cls, uri: str) -> None:
+        """Delete all collections of a ``uri``."""
+        with cls._collections_lock:
+            for key in [key for key in cls._collections if key[0] == uri]:
+                del cls._collections[key]
+
     def _drop(self) -> None:
         self._check_open("deleting the collection")
         with self._collections_lock:

@@ -12,6 +12,7 @@ import queue
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,22 +84,23 @@ class OpenVinoEmbedder:
         self.fingerprint = model.fingerprint
         self.languages = folder.languages
         self.max_tokens = model.max_tokens
-        self._model = model
-        self._precision = precision
+        self.model = model
         self._batch_tokens = batch_tokens
         self._streams = streams or min(_cores(), _MAX_STREAMS)
         self._tokenizer = Lazy(lambda: _read_tokenizer(model))
         self._truncating_tokenizer = Lazy(lambda: _read_tokenizer(model, model.max_tokens))
-        self._quick_engine = Lazy(lambda: self._compile(is_small=True))
-        self._engine = Lazy(lambda: self._compile(is_small=False))
+        # Functions of the module: a reference to ``self`` would keep the engines in memory.
+        compiled = partial(_compile, model, precision, self._streams)
+        self._quick_engine = Lazy(partial(compiled, is_small=True))
+        self._engine = Lazy(partial(compiled, is_small=False))
 
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
         """Return float32 [n, dimension], unit length, in the order of the texts."""
-        return self._start(texts, self._model.document_prompt)()
+        return self._start(texts, self.model.document_prompt)()
 
     def embed_queries(self, texts: Sequence[str]) -> Matrix:
         """Embed queries, with the model's query prompt if it has one."""
-        return self._start(texts, self._model.query_prompt)()
+        return self._start(texts, self.model.query_prompt)()
 
     def start_queries(self, texts: Sequence[str]) -> PendingVectors:
         """Start embedding queries in the background.
@@ -106,16 +108,16 @@ class OpenVinoEmbedder:
         Raises:
             ComponentError: The engine failed; ``result`` may raise it as well.
         """
-        return _Pending(self._start(texts, self._model.query_prompt))
+        return _Pending(self._start(texts, self.model.query_prompt))
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the tokens of each document, uncut, special tokens and prompt included."""
-        encodings = self._encode(texts, self._model.document_prompt, self._tokenizer.get())
+        encodings = self._encode(texts, self.model.document_prompt, self._tokenizer.get())
         return [len(encoding) for encoding in encodings]
 
     def _encode(self, texts: Sequence[str], prompt: str, tokenizer: Tokenizer) -> list[Encoding]:
         prompted = [replace_surrogates(prompt + text) for text in texts]
-        if self._model.lowercase:
+        if self.model.lowercase:
             prompted = [text.lower() for text in prompted]
         return tokenizer.encode_batch_fast(prompted)
 
@@ -140,37 +142,10 @@ class OpenVinoEmbedder:
 
         return wait
 
-    def _compile(self, *, is_small: bool) -> _Engine:
-        model, arithmetic = self._model, self._arithmetic
-        streams = 1 if is_small else self._streams
-        options = {
-            "PERFORMANCE_HINT": "LATENCY" if is_small else "THROUGHPUT",
-            "NUM_STREAMS": str(streams),
-            "INFERENCE_PRECISION_HINT": arithmetic,
-        }
-        if is_small and arithmetic == "bf16" and layer_weights(model.config) <= _ONE_CORE_WEIGHTS:
-            # A second core would gain 0.3 ms, and is needed for the keyword search.
-            options |= {"INFERENCE_NUM_THREADS": "1", "ENABLE_CPU_PINNING": "NO"}
-        graph = build_graph(model.folder.path, model.config, model.pooling)
-        try:
-            return _Engine(ov.Core().compile_model(graph, "CPU", options), streams)
-        except RuntimeError as error:
-            raise ComponentError(
-                "embedder 'openvino'",
-                f"preparing the model in {model.folder.path}",
-                f"{why(error)}; fetch the model again, or set the embedder to "
-                "'sentence-transformers' for it",
-            ) from error
-
-    @property
-    def _arithmetic(self) -> str:
-        if self._precision != "auto":
-            return self._precision
-        capabilities = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        return "bf16" if "BF16" in capabilities else "f32"
-
 
 class _Pending(Lazy[Matrix]):
+    """Vectors that are being computed."""
+
     def result(self) -> Matrix:
         """Wait for the vectors."""
         return self.get()
@@ -267,6 +242,36 @@ class _Request:
             self._mask[index, : len(row)] = 1.0
             self._mask[index, len(row) :] = 0.0
         self.inference.start_async()
+
+
+def _arithmetic(precision: str) -> str:
+    if precision != "auto":
+        return precision
+    capabilities = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bf16" if "BF16" in capabilities else "f32"
+
+
+def _compile(model: SentenceModel, precision: str, streams: int, *, is_small: bool) -> _Engine:
+    arithmetic = _arithmetic(precision)
+    streams = 1 if is_small else streams
+    options = {
+        "PERFORMANCE_HINT": "LATENCY" if is_small else "THROUGHPUT",
+        "NUM_STREAMS": str(streams),
+        "INFERENCE_PRECISION_HINT": arithmetic,
+    }
+    if is_small and arithmetic == "bf16" and layer_weights(model.config) <= _ONE_CORE_WEIGHTS:
+        # A second core would gain 0.3 ms, and is needed for the keyword search.
+        options |= {"INFERENCE_NUM_THREADS": "1", "ENABLE_CPU_PINNING": "NO"}
+    graph = build_graph(model.folder.path, model.config, model.pooling)
+    try:
+        return _Engine(ov.Core().compile_model(graph, "CPU", options), streams)
+    except RuntimeError as error:
+        raise ComponentError(
+            "embedder 'openvino'",
+            f"preparing the model in {model.folder.path}",
+            f"{why(error)}; fetch the model again, or set the embedder to "
+            "'sentence-transformers' for it",
+        ) from error
 
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:

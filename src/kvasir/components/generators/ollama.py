@@ -55,11 +55,11 @@ class OllamaGenerator(ServerGenerator):
         """
         if not model:
             raise SettingsError("generator 'ollama' needs generator.model, such as qwen3:4b")
+        if context_window < 1:
+            raise SettingsError(f"context_window must be at least 1, not {context_window}")
         super().__init__(
             model, base_url, api_key, temperature, max_tokens, timeout, retries, backoff
         )
-        if context_window < 1:
-            raise SettingsError(f"context_window must be at least 1, not {context_window}")
         self._wanted_window = context_window
         self._pull_missing = pull
         self._run = run or Run()

@@ -98,7 +98,7 @@ class _Server(uvicorn.Server):
         self.force_exit = True
 
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         """Leave signals to ``stop_on_signals``: uvicorn would end the process by them."""
         yield
 

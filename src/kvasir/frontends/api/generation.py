@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +45,11 @@ def open_answer(
         ComponentError: Too many answers wait.
         RequestError: The question or an option is unusable.
     """
+    return open_stream(request, kvasir, lambda: collection.stream(question, **options))
+
+
+def open_stream(request: Request, kvasir: App, make: Callable[[], AnswerStream]) -> AnswerStream:
+    """Return the events of an answer that ``make`` starts, otherwise as ``open_answer``."""
     state = request.app.state
     admission: Admission = state.admission
     try:
@@ -53,8 +58,7 @@ def open_answer(
         state.metrics.turned_away.inc()
         raise
     with deadline(kvasir.settings.server.answer_seconds):
-        stream = collection.stream(question, **options)
-        return admitted(stream, admission, state.metrics, state.tracing)
+        return admitted(make(), admission, state.metrics, state.tracing)
 
 
 def admitted(

@@ -159,6 +159,8 @@ def _errors(path: str, method: str, operation: dict[str, Any]) -> list[int]:
         found.add(409)
     if tags & _LIMITED:
         found.add(429)
+    if "accounts" in tags:
+        found |= {401, 403}
     if tags & _TIMED:
         found.add(504)
     return sorted(found)

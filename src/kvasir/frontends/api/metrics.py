@@ -45,22 +45,39 @@ class Metrics:
     def __init__(self, kvasir: App, generations: Callable[[], Numbers]) -> None:
         """Count nothing yet; ``generations`` returns how many answers are generated and wait."""
         self.registry = CollectorRegistry()
-        own = {"namespace": "kvasir", "registry": self.registry}
+        registry = self.registry
         self.requests = Counter(
-            "requests", "Requests by route and status", ("method", "route", "status"), **own
+            "kvasir_requests",
+            "Requests by route and status",
+            ("method", "route", "status"),
+            registry=registry,
         )
         self.request_seconds = Histogram(
-            "request_seconds", "Latency of requests", ("method", "route"), buckets=_SECONDS, **own
+            "kvasir_request_seconds",
+            "Latency of requests",
+            ("method", "route"),
+            buckets=_SECONDS,
+            registry=registry,
         )
         self.stage_seconds = Histogram(
-            "stage_seconds", "Latency by stage", ("stage",), buckets=_SECONDS, **own
+            "kvasir_stage_seconds",
+            "Latency by stage",
+            ("stage",),
+            buckets=_SECONDS,
+            registry=registry,
         )
-        self.answers = Counter("answers", "Answers by outcome", ("outcome",), **own)
+        self.answers = Counter(
+            "kvasir_answers", "Answers by outcome", ("outcome",), registry=registry
+        )
         self.turned_away = Counter(
-            "answers_turned_away", "Answers refused because too many wait", **own
+            "kvasir_answers_turned_away", "Answers refused: too many wait", registry=registry
         )
-        self.documents = Counter("documents", "Ingested documents by outcome", ("outcome",), **own)
-        self.ingested_bytes = Counter("ingested_bytes", "Bytes of ingested documents", **own)
+        self.documents = Counter(
+            "kvasir_documents", "Ingested documents by outcome", ("outcome",), registry=registry
+        )
+        self.ingested_bytes = Counter(
+            "kvasir_ingested_bytes", "Bytes of ingested documents", registry=registry
+        )
         for outcome in ("answered", "refused", "failed", "left"):
             self.answers.labels(outcome)
         for outcome in ("added", "replaced", "failed"):

@@ -130,6 +130,6 @@ def _queue(kvasir: App, has_workers: Callable[[], bool]) -> None:
 
 
 def _mail(kvasir: App) -> None:
-    mailer = kvasir.services.make_mailer()
+    mailer = kvasir.services.make_mailer() if kvasir.settings.mail.host else None
     if mailer is not None:
         mailer.check()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from contextvars import copy_context
 from typing import TypeVar
@@ -129,7 +129,9 @@ async def _send_body(send: Send, body: bytes, *, more: bool) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-async def _in_thread(make: Callable[[], Iterator[T]], receive: Receive) -> AsyncIterator[T | None]:
+async def _in_thread(
+    make: Callable[[], Iterator[T]], receive: Receive
+) -> AsyncGenerator[T | None, None]:
     """Yield what an iterator gives in another thread, and None where that takes long.
 
     It ends when the client leaves. What is made is not held back for a slow client: an answer is

@@ -45,6 +45,8 @@ COMMANDS = {
     "answer-questions": ("questions", "Answer the questions that wait, until it is stopped."),
     "send-answers": ("questions", "Mail the answers that wait, until it is stopped."),
     "users": ("users", "Make, list, disable or enable users of the service."),
+    "mcp": ("mcp", "Serve the documents to clients of the Model Context Protocol."),
+    "answers": ("answers", "Export the log of answers."),
     "models": ("models", "List embedding models, or pull one."),
     "config": ("config", "Show, check or write the settings."),
     "completion": ("main", "Print the shell completion script."),

@@ -8,6 +8,7 @@ from kvasir.frontends.api.routes import (
     access,
     accounts,
     answers,
+    answers_export,
     backup,
     collections,
     course,
@@ -15,9 +16,13 @@ from kvasir.frontends.api.routes import (
     health,
     jobs,
     login,
+    mcp,
+    openai,
+    predict,
     questions,
     register_page,
     search,
+    uploadfile,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -33,6 +38,11 @@ ROUTERS: tuple[APIRouter, ...] = (
     answers.router,
     questions.router,
     course.router,
+    answers_export.router,
+    openai.router,
+    mcp.router,
+    uploadfile.router,
+    predict.router,
     backup.router,
 )
 """Every router, in the order of the manual."""

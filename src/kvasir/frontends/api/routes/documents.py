@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, File, Form, Header, Query, Request, Response, UploadFile
@@ -60,7 +60,8 @@ def upload(
     """
     check_may_write(kvasir, caller, name)
     uri = _checked_uri(source or f"upload:{_user(caller)}/{_file_name(file.filename)}")
-    arguments = {"uri": uri, "metadata": _metadata(metadata), "on_conflict": on_conflict}
+    arguments: dict[str, Any] = {"uri": uri, "metadata": _metadata(metadata)}
+    arguments["on_conflict"] = on_conflict
     limit, spool = kvasir.settings.rag.ingest.max_file_mb << 20, kvasir.services.spool
     while True:
         digest, size = spool.put(file.file, max_bytes=limit)

@@ -33,7 +33,7 @@ class Ready(BaseModel):
     generator: str = Field(examples=["ok", "fetching the model: 43 %"])
 
 
-@router.get("/health", response_model=Health)
+@router.get("/health", response_model=Health, summary="Health Check")
 async def health() -> JSONResponse:
     """Say that the server is alive; needs no credential."""
     return JSONResponse({"status": "ok"})

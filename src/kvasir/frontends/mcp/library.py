@@ -1,0 +1,287 @@
+"""What a client of the Model Context Protocol may read: the documents of one caller.
+
+``search`` and ``fetch`` have the arguments and results that clients such as ChatGPT look for. An id
+names a document, or a passage by its offsets: ``COLLECTION/DOCUMENT`` and
+``COLLECTION/DOCUMENT/START-END``.
+
+Source: https://platform.openai.com/docs/mcp
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import re
+from collections.abc import Callable
+from typing import Protocol
+
+from kvasir.collection import Collection
+from kvasir.core.answer_stream import AnswerStream
+from kvasir.core.deadline import stopping
+from kvasir.core.errors import (
+    CollectionNotFoundError,
+    KvasirError,
+    NotFoundError,
+    RequestError,
+    StoppedError,
+)
+from kvasir.core.ledger import CollectionRecord, DocumentRecord, VersionStatus
+from kvasir.core.links import document_url, passage_url
+from kvasir.core.run import StopToken
+from kvasir.core.text import one_line
+from kvasir.core.types import Answer, Hit
+from kvasir.frontends.mcp.results import (
+    Cited,
+    DocumentList,
+    FetchedDocument,
+    GivenAnswer,
+    ListedDocument,
+    SearchResult,
+    SearchResults,
+)
+from kvasir.settings.schema import Settings
+
+logger = logging.getLogger(__name__)
+
+MOST_CHARACTERS = 60_000
+"""Most characters of a fetched text; of a longer document those around the passage."""
+_PASSAGE_ID = re.compile(r"(?P<collection>.+)/(?P<document>[^/]+)/(?P<start>\d+)-(?P<end>\d+)")
+_DOCUMENT_ID = re.compile(r"(?P<collection>.+)/(?P<document>[^/]+)")
+_LONGEST_TITLE = 200
+
+Record = Callable[[str, str, Answer], None]
+"""Adds an answer to the log: collection, question, answer."""
+Start = Callable[[Collection, str], AnswerStream]
+"""Starts the answer to a question."""
+
+
+class Service(Protocol):
+    """Anything that has collections: the process's application, or a server."""
+
+    def collection(self, name: str | None = None) -> Collection:
+        """Lease a collection."""
+
+    def collections(self) -> list[CollectionRecord]:
+        """Return the records of all collections."""
+
+
+class Library:
+    """The collections that one caller may read.
+
+    Safe to use from several threads, as the service is.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        readable: Callable[[], list[str]],
+        base_url: str,
+        settings: Settings,
+        record: Record | None = None,
+        start: Start = Collection.stream,
+    ) -> None:
+        """Look at nothing yet.
+
+        Args:
+            service: What has the collections.
+            readable: Returns the names of the collections that the caller may read now.
+            base_url: The address of the server, for links.
+            settings: How many passages a search returns, and the usual collection.
+            record: Adds answers to the log; None keeps none.
+            start: Starts answers, within the server's limits.
+        """
+        self._service = service
+        self._readable = readable
+        self._base = base_url
+        self._top_k = settings.chat.rag.retriever.top_k
+        self._usual = settings.question_collection
+        self._record = record
+        self._start = start
+
+    def search(self, query: str) -> SearchResults:
+        """Return the passages that belong to a query, best first."""
+        found = self._search(query)
+        return SearchResults(results=[self._result(name, hit) for name, hit in found])
+
+    def fetch(self, id: str) -> FetchedDocument:
+        """Return the text of a document, if it is long the part around the passage."""
+        match = _PASSAGE_ID.fullmatch(id) or _DOCUMENT_ID.fullmatch(id)
+        if match is None or match["collection"] not in self._readable():
+            raise NotFoundError(f"there is no document '{id}': take an id of a search's results")
+        name, document = match["collection"], match["document"]
+        with self._service.collection(name) as collection:
+            record = collection.document(document)
+            text = collection.text(record.id)
+        span = match.groupdict()
+        is_passage = "start" in span
+        start, end = (int(span["start"]), int(span["end"])) if is_passage else (0, len(text))
+        if is_passage and not start < end <= len(text):
+            raise NotFoundError("the document has changed: search again")
+        first, last = _window(len(text), start, end)
+        url = (
+            passage_url(self._base, name, record.id, start, end)
+            if is_passage
+            else document_url(self._base, name, record.id)
+        )
+        metadata = {**record.metadata, "collection": name, "characters": len(text)}
+        if is_passage:
+            metadata["passage"] = text[start : min(end, last)]
+        if (first, last) != (0, len(text)):
+            metadata |= {"text_start": first, "text_end": last}
+        return FetchedDocument(
+            id=id, title=_title(record), text=text[first:last], url=url, metadata=metadata
+        )
+
+    def list_documents(
+        self, collection: str | None = None, after: str | None = None, limit: int = 100
+    ) -> DocumentList:
+        """Return documents by collection and source; ``after`` is ``next`` of the page before."""
+        names = [collection] if collection else sorted(self._readable())
+        self._check_readable(names)
+        from_name, _, from_source = (after or "").partition(" ")
+        found: list[ListedDocument] = []
+        for name in names:
+            if name < from_name:
+                continue
+            source = from_source if name == from_name else ""
+            with self._service.collection(name) as opened:
+                # One more, to see whether there is a next page.
+                records = opened.documents(after=source, limit=limit + 1 - len(found))
+            found.extend(self._listed(name, record) for record in records)
+            if len(found) > limit:
+                last = found[limit - 1]
+                page = found[:limit]
+                return DocumentList(documents=page, next=f"{last.collection} {last.source}")
+        return DocumentList(documents=found)
+
+    def ask(self, question: str, collection: str | None, stop: StopToken) -> GivenAnswer:
+        """Answer a question from a collection, by default from that of the best passage.
+
+        Raises:
+            StoppedError: The token was set.
+        """
+        with stopping(stop):
+            name = collection or self._best_collection(question)
+            self._check_readable([name])
+            with self._service.collection(name) as opened, self._start(opened, question) as stream:
+                answer = stream.answer
+        if self._record is not None:
+            self._record(name, question, answer)
+        return self._given(name, answer)
+
+    def _best_collection(self, question: str) -> str:
+        names = self._readable()
+        if len(names) == 1:
+            return names[0]
+        found = self._search(question)
+        if found:
+            return found[0][0]
+        return self._usual if self._usual in names else sorted(names)[0]
+
+    def _search(self, query: str) -> list[tuple[str, Hit]]:
+        names = sorted(self._readable())
+        if not names:
+            raise RequestError("there is no collection that you may read")
+        found: list[list[tuple[str, Hit]]] = []
+        failures: list[KvasirError] = []
+        for name in names:
+            try:
+                with self._service.collection(name) as collection:
+                    found.append([(name, hit) for hit in collection.search(query)])
+            except CollectionNotFoundError:
+                continue  # It was deleted just now.
+            except (RequestError, StoppedError):
+                raise
+            except KvasirError as error:
+                logger.error("collection '%s' was not searched: %s", name, error)
+                failures.append(error)
+        if failures and not found:
+            raise failures[0]
+        # Each collection's order stays; the scores of several compare by the cosine alone.
+        merged = heapq.merge(*found, key=lambda each: -(each[1].dense_score or 0.0))
+        return list(merged)[: self._top_k]
+
+    def _check_readable(self, names: list[str]) -> None:
+        readable = self._readable()
+        for name in names:
+            if name not in readable:
+                raise CollectionNotFoundError(name, sorted(readable))
+
+    def _result(self, name: str, hit: Hit) -> SearchResult:
+        chunk = hit.chunk
+        place = chunk.document_id, chunk.start, chunk.end
+        title = one_line(str(chunk.metadata.get("title", "")), _LONGEST_TITLE)
+        page = "" if chunk.page is None else f", p. {chunk.page}"
+        return SearchResult(
+            id=f"{name}/{chunk.document_id}/{chunk.start}-{chunk.end}",
+            title=f"{title or 'document'}{page}",
+            url=passage_url(self._base, name, *place),
+        )
+
+    def _listed(self, name: str, record: DocumentRecord) -> ListedDocument:
+        return ListedDocument(
+            id=f"{name}/{record.id}",
+            title=_title(record),
+            url=document_url(self._base, name, record.id),
+            collection=name,
+            source=record.source_uri,
+            language=record.language,
+            readable=record.status is VersionStatus.LIVE,
+        )
+
+    def _given(self, name: str, answer: Answer) -> GivenAnswer:
+        cited = []
+        for citation in answer.citations:
+            place = citation.document_id, citation.start, citation.end
+            passage = f"{name}/{citation.document_id}/{citation.start}-{citation.end}"
+            titles = (
+                str(hit.chunk.metadata.get("title", ""))
+                for hit in answer.hits
+                if hit.chunk.document_id == citation.document_id
+            )
+            cited.append(
+                Cited(
+                    marker=citation.marker,
+                    id=passage,
+                    title=one_line(next(titles, ""), _LONGEST_TITLE) or citation.source_uri,
+                    url=passage_url(self._base, name, *place),
+                    quote=citation.quote,
+                    page=citation.page,
+                    checked=bool(citation.content_hash),
+                )
+            )
+        return GivenAnswer(
+            answer=answer.text,
+            refused=answer.refused,
+            collection=name,
+            citations=cited,
+            notes=list(answer.notes),
+        )
+
+
+def _window(length: int, start: int, end: int) -> tuple[int, int]:
+    """Return the span to show: the whole text, or the most characters around a passage."""
+    if length <= MOST_CHARACTERS:
+        return 0, length
+    before = max(0, MOST_CHARACTERS - (end - start)) // 2
+    first = min(max(0, start - before), length - MOST_CHARACTERS)
+    return first, first + MOST_CHARACTERS
+
+
+def _title(record: DocumentRecord) -> str:
+    last = re.split(r"[/\\]", record.source_uri.rstrip("/\\"))[-1]
+    return one_line(record.title or last, _LONGEST_TITLE) or "document"
+
+
+def local_library(service: Service, settings: Settings, only: str | None = None) -> Library:
+    """Return the library of this machine's user: all collections, or one of them."""
+    server = settings.server
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    base = server.public_url or f"http://{host}:{server.port}"
+
+    def readable() -> list[str]:
+        names = [record.name for record in service.collections()]
+        return [name for name in names if only in (None, name)]
+
+    return Library(service, readable=readable, base_url=base, settings=settings)

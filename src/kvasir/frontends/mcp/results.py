@@ -1,0 +1,116 @@
+"""Arguments and results of the tools, as the protocol's clients see them."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kvasir.core.types import MetadataValue
+
+
+class Arguments(BaseModel):
+    """Arguments of a tool; others are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SearchArguments(Arguments):
+    """Arguments of ``search``."""
+
+    query: str = Field(
+        min_length=1, max_length=20_000, description="a question or keywords, in any language"
+    )
+
+
+class FetchArguments(Arguments):
+    """Arguments of ``fetch``."""
+
+    id: str = Field(
+        min_length=1,
+        max_length=500,
+        description="the id of a result of search, of a citation, or of a listed document",
+    )
+
+
+class AskArguments(Arguments):
+    """Arguments of ``ask``."""
+
+    question: str = Field(min_length=1, max_length=20_000, description="a question in words")
+    collection: str | None = Field(
+        None, max_length=64, description="by default the collection of the best passage"
+    )
+
+
+class ListArguments(Arguments):
+    """Arguments of ``list_documents``."""
+
+    collection: str | None = Field(None, max_length=64, description="by default all of them")
+    after: str | None = Field(None, max_length=9000, description="`next` of the page before")
+    limit: int = Field(100, ge=1, le=500, description="most documents of a page")
+
+
+class SearchResult(BaseModel):
+    """A passage that was found."""
+
+    id: str
+    title: str
+    url: str
+
+
+class SearchResults(BaseModel):
+    """The passages that belong to a query, best first."""
+
+    results: list[SearchResult]
+
+
+class FetchedDocument(BaseModel):
+    """A document, or the part of a long one around a passage."""
+
+    id: str
+    title: str
+    text: str
+    url: str
+    metadata: dict[str, MetadataValue]
+
+
+class ListedDocument(BaseModel):
+    """A document; it is not readable if none of its versions could be turned into text."""
+
+    id: str
+    title: str
+    url: str
+    collection: str
+    source: str
+    language: str
+    readable: bool
+
+
+class DocumentList(BaseModel):
+    """A page of documents; ``next`` is there if more follow."""
+
+    documents: list[ListedDocument]
+    next: str | None = None
+
+
+class Cited(BaseModel):
+    """The passage behind a marker such as ``[1]`` of an answer.
+
+    It is checked if the quote was found in the stored text, letter by letter.
+    """
+
+    marker: int
+    id: str
+    title: str
+    url: str
+    quote: str
+    page: int | None
+    checked: bool
+
+
+class GivenAnswer(BaseModel):
+    """An answer from the documents; refused if they do not have one."""
+
+    answer: str
+    refused: bool
+    collection: str
+    citations: list[Cited]
+    notes: list[str]

@@ -1,0 +1,276 @@
+"""Answers over HTTP: in events or whole, in turn, stopped when the client leaves."""
+
+import json
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import httpx
+import pytest
+import uvicorn
+from account_client import OWNER
+from service_client import (
+    TEA,
+    make_collection,
+    make_settings,
+    running,
+    sign_up,
+    upload,
+)
+from slow_generator import SlowGenerator
+
+from kvasir.app import App
+from kvasir.core.errors import ComponentError
+from kvasir.frontends.api.application import make_application
+
+QUESTION = {"question": "How hot is green tea brewed?"}
+SLOW = {"type": "slow_generator:SlowGenerator"}
+
+
+def events_of(text):
+    """Return the events of a stream: name, id, data."""
+    found = []
+    for block in text.strip().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if line[0] != ":")
+        if fields:
+            found.append((fields["event"], int(fields["id"]), json.loads(fields["data"])))
+    return found
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with running(make_settings(tmp_path_factory.mktemp("answers"))) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    return server[0]
+
+
+@pytest.fixture(scope="module")
+def ana(client):
+    return sign_up(client, "ana")
+
+
+@pytest.fixture(scope="module")
+def place(client, ana):
+    made = make_collection(client, ana, "course")
+    upload(client, ana, made, "tea.md", TEA)
+    return made
+
+
+def test_a_whole_answer_has_checked_citations_and_timings(client, ana, place):
+    answer = client.post(f"{place}/answers", json=QUESTION, headers=ana)
+    body = answer.json()
+    assert "80 degrees" in body["text"]
+    (citation, *_) = body["citations"]
+    assert TEA[citation["start"] : citation["end"]] == citation["quote"]
+    assert {"retrieve", "wait", "generate", "total"} <= body["timings"].keys()
+    assert answer.headers["Kvasir-Answer"]
+
+
+def test_events_come_in_order_and_are_numbered(client, ana, place):
+    body = QUESTION | {"stream": True}
+    answer = client.post(f"{place}/answers", json=body, headers=ana)
+    assert answer.headers["Content-Type"].startswith("text/event-stream")
+    assert answer.headers["Cache-Control"] == "no-cache"
+    events = events_of(answer.text)
+    names = [name for name, _, _ in events]
+    assert names[0] == "hits" and names[-1] == "answer"
+    assert set(names[1:-1]) == {"text"}
+    assert [number for _, number, _ in events] == list(range(len(events)))
+    whole = events[-1][2]["answer"]
+    assert "".join(data["text"] for name, _, data in events if name == "text") == whole["text"]
+    assert whole["citations"] and whole["timings"]["total"] > 0
+
+
+def test_feedback_is_for_ones_own_answers(client, ana, place):
+    answer = client.post(f"{place}/answers", json=QUESTION, headers=ana)
+    one = f"/v1/answers/{answer.headers['Kvasir-Answer']}/feedback"
+    assert client.post(one, json={"rating": 1}, headers=ana).status_code == 204
+    bob = sign_up(client, "bob")
+    assert client.post(one, json={"rating": 1}, headers=bob).status_code == 404
+    assert client.post(one, json={"rating": 2}, headers=ana).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"question": "?"}, 400),
+        ({"question": ""}, 422),
+        ({"question": "tea", "filters": "("}, 400),
+        ({"question": "tea", "top_k": 0}, 422),
+        ({"question": "tea", "nothing": 1}, 422),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_unusable_question_is_refused(client, ana, place, body, status, stream):
+    answer = client.post(f"{place}/answers", json=body | {"stream": stream}, headers=ana)
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_an_error_is_an_event_without_the_installations_secrets(tmp_path, monkeypatch):
+    with running(make_settings(tmp_path, generator=SLOW)) as (client, _):
+
+        def fail(self, prompt):
+            raise ComponentError("slow", "answering", "http://10.0.0.7 refuses", kind="busy")
+            yield
+
+        monkeypatch.setattr(SlowGenerator, "generate", fail)
+        ana = sign_up(client, "ana")
+        place = make_collection(client, ana, "course")
+        upload(client, ana, place, "tea.md", TEA)
+        body = QUESTION | {"stream": True}
+        events = events_of(client.post(f"{place}/answers", json=body, headers=ana).text)
+        assert [name for name, _, _ in events] == ["hits", "error"]
+        error = events[-1][2]
+        assert (error["code"], error["status"]) == ("component_busy", 503)
+        assert "10.0.0.7" not in json.dumps(error) and error["request_id"]
+        whole = client.post(f"{place}/answers", json=QUESTION, headers=ana)
+        assert whole.status_code == 503 and int(whole.headers["Retry-After"]) > 0
+        assert "10.0.0.7" not in whole.text
+        # The administrator may know.
+        owner = {"Authorization": f"Bearer {OWNER}"}
+        assert "10.0.0.7" in client.post(f"{place}/answers", json=QUESTION, headers=owner).text
+
+
+@contextmanager
+def listening(settings):
+    """A server at a port, which clients can leave; gives its address and its App."""
+    app = App(settings)
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(make_application(app), log_config=None, ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30
+        ) as client:
+            yield client, app
+    finally:
+        server.should_exit = True
+        thread.join()
+        app.close()
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory):
+    settings = make_settings(
+        tmp_path_factory.mktemp("slow"),
+        generator=SLOW,
+        server={"waiting_answers": 2, "metrics": "open"},
+    )
+    SlowGenerator.reset()
+    with listening(settings) as (client, app):
+        ana = sign_up(client, "ana")
+        place = make_collection(client, ana, "course")
+        upload(client, ana, place, "tea.md", TEA)
+        client.headers.update(ana)
+        yield client, place, app
+
+
+def wait_until(condition, seconds=5.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_before_the_first_token_stops_the_generation(slow, stream):
+    client, place, _ = slow
+    SlowGenerator.reset()
+    body = json.dumps(QUESTION | {"stream": stream}).encode()
+    address = httpx.URL(client.base_url)
+    with socket.create_connection((address.host, address.port)) as leaving:
+        leaving.sendall(
+            f"POST {place}/answers HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Authorization: {client.headers['Authorization']}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        assert SlowGenerator.began.acquire(timeout=10)
+    left = time.monotonic()
+    assert SlowGenerator.closed.acquire(timeout=5)
+    assert time.monotonic() - left < 1.0
+
+
+def test_one_answer_is_generated_at_a_time_and_too_many_are_refused(slow):
+    client, place, _ = slow
+    SlowGenerator.reset()
+    answers = []
+
+    def ask():
+        answers.append(client.post(f"{place}/answers", json=QUESTION))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    threads[0].start()
+    assert SlowGenerator.began.acquire(timeout=10)
+    for thread in threads[1:]:
+        thread.start()
+
+    wait_until(lambda: 'generations{state="waiting"} 2.0' in client.get("/metrics").text)
+    refused = client.post(f"{place}/answers", json=QUESTION | {"stream": True})
+    assert (refused.status_code, refused.json()["code"]) == (503, "component_busy")
+    assert int(refused.headers["Retry-After"]) >= 1
+    SlowGenerator.allowed.set()
+    for thread in threads:
+        thread.join()
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert SlowGenerator.most == 1
+
+
+def test_the_connection_to_a_language_model_closes_when_the_client_leaves(tmp_path):
+    closed, asked = threading.Event(), threading.Event()
+
+    def serve(listener):
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            asked.set()
+            # Not even the headers of an answer: the model reads the prompt.
+            while connection.recv(65536):
+                pass
+            closed.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        generator = {
+            "type": "openai",
+            "model": "slow",
+            "base_url": f"http://127.0.0.1:{listener.getsockname()[1]}",
+        }
+        with listening(make_settings(tmp_path, generator=generator)) as (client, _):
+            ana = sign_up(client, "ana")
+            place = make_collection(client, ana, "course")
+            upload(client, ana, place, "tea.md", TEA)
+            with (
+                httpx.Client(base_url=client.base_url) as leaving,
+                leaving.stream(
+                    "POST", f"{place}/answers", json=QUESTION | {"stream": True}, headers=ana
+                ) as events,
+            ):
+                lines = events.iter_lines()
+                assert next(lines) == "event: hits"
+                assert asked.wait(10)
+            left = time.monotonic()
+            assert closed.wait(5)
+            assert time.monotonic() - left < 1.0
+
+
+def test_an_answer_ends_at_its_deadline(tmp_path):
+    SlowGenerator.reset()
+    settings = make_settings(tmp_path, generator=SLOW, server={"answer_seconds": 0.3})
+    with running(settings) as (client, _):
+        ana = sign_up(client, "ana")
+        place = make_collection(client, ana, "course")
+        upload(client, ana, place, "tea.md", TEA)
+        answer = client.post(f"{place}/answers", json=QUESTION, headers=ana)
+        assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
+        body = QUESTION | {"stream": True}
+        events = events_of(client.post(f"{place}/answers", json=body, headers=ana).text)
+        assert events[-1][0] == "error" and events[-1][2]["status"] == 504

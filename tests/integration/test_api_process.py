@@ -1,0 +1,230 @@
+"""``kvasir serve`` as a process: its start, its logs, and how it ends."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+
+import httpx
+import pytest
+from account_client import PASSWORD, as_user
+from service_client import TEA, documents, make_collection, send, sign_up, upload, wait_for
+from service_process import SUPPORT, ServiceProcess
+
+from kvasir.app import App
+from kvasir.core.services.jobs import JobState
+from kvasir.settings.loading import load_settings
+
+TIMED = {"type": "slow_generator:TimedGenerator"}
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    """A server with JSON logs and its first administrator."""
+    service = ServiceProcess(tmp_path_factory.mktemp("process"), server={"log_format": "json"})
+    with service:
+        address = service.start()
+        with httpx.Client(base_url=address, timeout=30) as client:
+            yield service, client
+
+
+def test_the_one_time_link_makes_the_first_administrator_once(started):
+    service, client = started
+    (line,) = [line for line in service.lines if "no administrator" in line]
+    link = httpx.URL(line.split("once: ")[1].strip())
+    assert link.copy_with(fragment=None) == client.base_url.copy_with(path="/register")
+    form = {
+        "email": "root@example.org",
+        "username": "root",
+        "password": PASSWORD,
+        "invitation": link.fragment,
+    }
+    assert client.post("/register", data=form).status_code == 201
+    assert client.get("/v1/users", headers=as_user(client, "root")).status_code == 200
+    again = form | {"email": "eve@example.org", "username": "eve"}
+    assert client.post("/register", data=again).status_code == 403
+
+
+def test_one_id_leads_from_the_access_log_to_the_answer(started):
+    service, client = started
+    ana = sign_up(client, "ana")
+    place = make_collection(client, ana, "course")
+    upload(client, ana, place, "tea.md", TEA)
+    known = ana | {"X-Request-ID": "lesson-7"}
+    question = {"question": "How hot is green tea brewed?"}
+    answer = client.post(f"{place}/answers", json=question, headers=known)
+    assert answer.headers["X-Request-ID"] == "lesson-7"
+    client.get("/v1/jobs/none", headers=known)
+    time.sleep(0.2)
+    entries = [json.loads(line) for line in service.lines if line.startswith("{")]
+    mine = [each for each in entries if each.get("request_id") == "lesson-7"]
+    assert [(each["path"], each["status"]) for each in mine] == [
+        (f"{place}/answers", 200),
+        ("/v1/jobs/none", 404),
+    ]
+    assert mine[0]["user_id"] > 0 and mine[0]["milliseconds"] > 0
+    log = "".join(service.lines)
+    assert "green tea" not in log and ana["Authorization"].split()[1] not in log
+    with App(load_settings(service.file)) as app:
+        (record,) = app.services.answer_log.export()
+    assert (record.request_id, record.id) == ("lesson-7", answer.headers["Kvasir-Answer"])
+
+
+def test_a_port_that_is_taken_is_one_sentence(started):
+    service, client = started
+    command = service.command("--port", str(client.base_url.port))
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 3
+    (line,) = ended.stderr.splitlines()
+    assert f"port {client.base_url.port} of 127.0.0.1 is taken" in line and "server.port" in line
+
+
+def test_a_published_signing_key_is_refused_in_one_sentence(tmp_path):
+    known = "6b3d75e968f26f3be3443503efefd761e22d5e173fea95646a3659e673ebb97b"
+    service = ServiceProcess(tmp_path, server={"signing_key": known})
+    ended = subprocess.run(
+        service.command("--port", "0"), capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 3
+    (line,) = ended.stderr.splitlines()
+    assert "server.signing_key" in line and known not in line
+
+
+def test_uvicorn_starts_the_same_application(tmp_path):
+    ServiceProcess(tmp_path)
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "kvasir.frontends.api:app", "--port", str(port)],
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+            end = time.monotonic() + 60
+            while True:
+                try:
+                    assert client.get("/ready").json()["ready"]
+                    break
+                except httpx.ConnectError:
+                    assert time.monotonic() < end and server.poll() is None
+                    time.sleep(0.1)
+            ana = sign_up(client, "ana")
+            assert client.get("/v1/collections", headers=ana).json() == []
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+class Load:
+    """Clients that search without a pause, until the port is closed."""
+
+    def __init__(self, address, place, headers):
+        self.statuses, self.lost, self.stopped = [], [], threading.Event()
+        self._arguments = (address, place, headers)
+        self._threads = [threading.Thread(target=self._run) for _ in range(6)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self):
+        address, place, headers = self._arguments
+        with httpx.Client(base_url=address, headers=headers, timeout=30) as client:
+            while not self.stopped.is_set():
+                try:
+                    answer = client.post(f"{place}/search", json={"query": "tea"})
+                    self.statuses.append(answer.status_code)
+                except httpx.ConnectError:
+                    return  # Not accepted: the client knows that it was not answered.
+                except httpx.TransportError as error:
+                    self.lost.append(repr(error))
+
+    def join(self):
+        for thread in self._threads:
+            thread.join(30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_under_load_loses_no_request(tmp_path, number):
+    service = ServiceProcess(tmp_path, generator=TIMED)
+    with service:
+        address = service.start()
+        client = httpx.Client(base_url=address, timeout=30)
+        ana = sign_up(client, "ana")
+        place = make_collection(client, ana, "course")
+        upload(client, ana, place, "tea.md", TEA)
+        load = Load(address, place, ana)
+        answers = []
+
+        def ask():
+            body = {"question": "How hot is green tea brewed?", "stream": True}
+            answers.append(httpx.post(f"{address}{place}/answers", json=body, headers=ana))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        for name in "abcdefgh":
+            assert send(client, ana, place, f"{name}.txt", f"Note {name}").status_code == 202
+        time.sleep(0.3)
+        service.signal(number)
+        red = client.get("/ready")
+        assert (red.status_code, red.json()["checks"]["server"]) == (503, "stopping")
+        assert red.headers["Connection"] == "close"
+        assert service.wait() == 0
+        load.join()
+        asking.join()
+        client.close()
+        assert load.lost == [] and set(load.statuses) == {200} and len(load.statuses) > 20
+        assert "event: answer" in answers[0].text
+        assert "Kvasir has stopped" in service.lines[-1]
+    # Jobs in progress were given back.
+    with App(load_settings(service.file)) as app:
+        counts = app.services.jobs.counts()
+        assert counts[JobState.RUNNING] == 0 and counts[JobState.FAILED] == 0
+        assert sum(counts.values()) == 9
+
+
+def test_every_upload_that_was_accepted_is_found_once_however_often_the_server_is_killed(
+    tmp_path,
+):
+    service = ServiceProcess(tmp_path)
+    command = [sys.executable, "-m", "kvasir", "--config", str(service.file), "doctor"]
+    accepted = {}
+    with service:
+        for round_ in range(4):
+            address = service.start()
+            with httpx.Client(base_url=address, timeout=30) as client:
+                if round_ == 0:
+                    headers = sign_up(client, "ana")
+                    place = make_collection(client, headers, "course")
+                for number in range(10):
+                    name = f"{round_}-{number}.txt"
+                    body = f"Note {name} is about item{round_}x{number}."
+                    answer = send(client, headers, place, name, body)
+                    assert answer.status_code == 202
+                    accepted[name] = answer.json()
+                if round_ < 3:
+                    time.sleep(0.15 * round_)
+                    service.kill()
+                    continue
+                for job in accepted.values():
+                    assert wait_for(client, headers, job, seconds=90)["state"] == "done"
+                found = documents(client, headers, place, limit=1000)
+                assert sorted(each["source_uri"] for each in found) == sorted(
+                    f"upload:ana/{name}" for name in accepted
+                )
+                for name in accepted:
+                    item = f"item{name.removesuffix('.txt').replace('-', 'x')}"
+                    body = {"query": item, "top_k": 100}
+                    hits = client.post(f"{place}/search", json=body, headers=headers).json()
+                    assert sum(item in hit["chunk"]["text"] for hit in hits) == 1
+        service.signal(signal.SIGTERM)
+        assert service.wait() == 0
+    doctor = subprocess.run(
+        [*command, "--collection", "course"], capture_output=True, text=True, timeout=60
+    )
+    assert doctor.returncode == 0, doctor.stdout + doctor.stderr
+    assert SUPPORT.is_dir()

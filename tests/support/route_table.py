@@ -1,0 +1,186 @@
+"""Every route of the server, who may call it, and a request that suits it.
+
+A route without an entry here fails ``test_api_routes.py``. Who may call one:
+
+    OPEN       everyone; a credential is not looked at
+    OPTIONAL   everyone, but a credential that is given must be valid
+    SIGNED_IN  every valid credential
+    LOGGED_IN  users who logged in, with no API key
+    READ, WRITE, ANSWERING, ADMIN    the scope
+    METRICS    administrators, as the settings say
+
+``OWN`` routes show or change something of Ana's, which for another user does not exist.
+"""
+
+from dataclasses import dataclass, field
+
+OPEN, OPTIONAL, SIGNED_IN, LOGGED_IN = "open", "optional", "signed in", "logged in"
+READ, WRITE, ANSWERING, ADMIN, METRICS = "read", "write", "answering", "admin", "metrics"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Who may call a route, and how it is called.
+
+    Attributes:
+        own: It needs something of Ana's: others get 404.
+        path: Values for its path; ``{collection}`` and others are filled in by the test.
+        request: Arguments of the client.
+        allowed: Statuses for those who may; by default any that is no error of rights or server.
+    """
+
+    who: str
+    own: bool = False
+    path: dict = field(default_factory=dict)
+    request: dict = field(default_factory=dict)
+    allowed: tuple = ()
+
+
+NAME = {"name": "{collection}"}
+DOCUMENT = NAME | {"document_id": "{document}"}
+# What is deleted must be there for the next caller.
+GONE = {"name": "{spare}"}
+QUESTION = {"question_id": "{question}"}
+LEASE = {"token": "a lease that nobody has"}
+USER = {"username": "x", "email": "x", "password": "x"}
+
+ROUTES = {
+    ("GET", "/docs"): Rule(OPEN),
+    ("GET", "/docs/start.js"): Rule(OPEN),
+    ("GET", "/docs/{name}"): Rule(OPEN, path={"name": "swagger-ui.css"}),
+    ("GET", "/openapi.json"): Rule(OPEN),
+    ("GET", "/health"): Rule(OPEN),
+    ("GET", "/ready"): Rule(OPEN, allowed=(200, 503)),
+    ("GET", "/metrics"): Rule(METRICS),
+    ("GET", "/register"): Rule(OPEN),
+    ("POST", "/register"): Rule(OPEN, allowed=(400, 403)),
+    ("POST", "/user/"): Rule(OPEN, request={"json": USER}, allowed=(422,)),
+    ("POST", "/login"): Rule(OPEN, allowed=(422,)),
+    ("POST", "/auth/forgot-password/"): Rule(OPEN, allowed=(422,)),
+    ("POST", "/auth/change-password/"): Rule(SIGNED_IN, request={"json": {}}, allowed=(422,)),
+    ("GET", "/v1/users/me"): Rule(SIGNED_IN),
+    ("PATCH", "/v1/users/me"): Rule(LOGGED_IN, request={"json": {"language": "en"}}),
+    ("GET", "/v1/users/me/api-keys"): Rule(LOGGED_IN),
+    ("POST", "/v1/users/me/api-keys"): Rule(LOGGED_IN, request={"json": {}}, allowed=(422,)),
+    ("DELETE", "/v1/users/me/api-keys/{key_id}"): Rule(
+        LOGGED_IN, path={"key_id": "none"}, allowed=(404,)
+    ),
+    ("GET", "/v1/users"): Rule(ADMIN),
+    ("POST", "/v1/users"): Rule(OPTIONAL, request={"json": {}}, allowed=(422,)),
+    ("GET", "/v1/users/{user_id}"): Rule(ADMIN, path={"user_id": "{ana}"}),
+    ("PATCH", "/v1/users/{user_id}"): Rule(
+        ADMIN, path={"user_id": "{ana}"}, request={"json": {"language": "en"}}
+    ),
+    ("POST", "/v1/invitations"): Rule(ADMIN, request={"json": {}}),
+    ("GET", "/v1/collections"): Rule(READ),
+    ("POST", "/v1/collections"): Rule(WRITE, request={"json": {}}, allowed=(422,)),
+    ("GET", "/v1/collections/{name}"): Rule(READ, own=True, path=NAME),
+    ("DELETE", "/v1/collections/{name}"): Rule(WRITE, own=True, path=GONE),
+    ("GET", "/v1/collections/{name}/access"): Rule(READ, own=True, path=NAME),
+    ("PUT", "/v1/collections/{name}/access"): Rule(
+        WRITE, own=True, path=NAME, request={"json": {"visibility": "private"}}
+    ),
+    ("GET", "/v1/collections/{name}/documents"): Rule(READ, own=True, path=NAME),
+    ("POST", "/v1/collections/{name}/documents"): Rule(
+        WRITE,
+        own=True,
+        path=NAME,
+        request={"files": {"file": ("..", b"")}},
+        # The name is refused after the rights were checked.
+        allowed=(400,),
+    ),
+    ("POST", "/v1/collections/{name}/documents/from-url"): Rule(
+        WRITE,
+        own=True,
+        path=NAME,
+        request={"json": {"url": "http://a/", "metadata": {"title": "x"}}},
+        allowed=(400,),
+    ),
+    ("GET", "/v1/collections/{name}/documents/{document_id}"): Rule(READ, own=True, path=DOCUMENT),
+    ("GET", "/v1/collections/{name}/documents/{document_id}/text"): Rule(
+        READ, own=True, path=DOCUMENT
+    ),
+    ("GET", "/v1/collections/{name}/documents/{document_id}/passage"): Rule(
+        READ, own=True, path=DOCUMENT, request={"params": {"start": 0, "end": 3}}
+    ),
+    ("GET", "/v1/collections/{name}/documents/{document_id}/original"): Rule(
+        READ, own=True, path=DOCUMENT
+    ),
+    ("PUT", "/v1/collections/{name}/documents/{document_id}/metadata"): Rule(
+        WRITE, own=True, path=DOCUMENT, request={"json": {"metadata": {}}}
+    ),
+    ("DELETE", "/v1/collections/{name}/documents/{document_id}"): Rule(
+        WRITE, own=True, path=GONE | {"document_id": "none"}, allowed=(404,)
+    ),
+    ("GET", "/v1/jobs"): Rule(READ),
+    ("GET", "/v1/jobs/{job_id}"): Rule(READ, own=True, path={"job_id": "{job}"}),
+    ("POST", "/v1/jobs/{job_id}/cancel"): Rule(WRITE, own=True, path={"job_id": "{job}"}),
+    ("POST", "/v1/jobs/{job_id}/retry"): Rule(
+        WRITE, own=True, path={"job_id": "{job}"}, allowed=(409,)
+    ),
+    ("POST", "/v1/collections/{name}/search"): Rule(
+        READ, own=True, path=NAME, request={"json": {"query": "tea"}}
+    ),
+    ("POST", "/v1/collections/{name}/answers"): Rule(
+        READ, own=True, path=NAME, request={"json": {"question": "How hot is tea?"}}
+    ),
+    ("POST", "/v1/answers/{answer_id}/feedback"): Rule(
+        READ,
+        own=True,
+        path={"answer_id": "{answer}"},
+        request={"json": {"rating": 1}},
+        allowed=(204, 404),
+    ),
+    ("GET", "/"): Rule(OPEN),
+    ("POST", "/"): Rule(READ, own=True, request={"json": {"input": "How hot is tea?"}}),
+    ("GET", "/receive-prompt"): Rule(ANSWERING, allowed=(200, 204, 404)),
+    ("GET", "/v1/questions"): Rule(READ),
+    ("POST", "/v1/questions"): Rule(
+        READ, own=True, request={"json": {"input": "How hot is tea?", "collection": "ana-course"}}
+    ),
+    ("GET", "/v1/questions/{question_id}"): Rule(READ, own=True, path=QUESTION),
+    ("POST", "/v1/questions/{question_id}/cancel"): Rule(
+        READ, own=True, path=QUESTION, allowed=(200, 409)
+    ),
+    ("POST", "/v1/questions/{question_id}/answer"): Rule(
+        ANSWERING, path=QUESTION, request={"json": LEASE | {"output": "x"}}, allowed=(409,)
+    ),
+    ("POST", "/v1/questions/{question_id}/heartbeat"): Rule(
+        ANSWERING, path=QUESTION, request={"json": LEASE}, allowed=(409,)
+    ),
+    ("POST", "/v1/questions/{question_id}/fail"): Rule(
+        ANSWERING, path=QUESTION, request={"json": LEASE | {"reason": "x"}}, allowed=(409,)
+    ),
+    ("POST", "/v1/questions/{question_id}/release"): Rule(
+        ANSWERING, path=QUESTION, request={"json": LEASE}, allowed=(204, 409)
+    ),
+    ("GET", "/v1/answers/export"): Rule(READ),
+    ("GET", "/v1/backup"): Rule(ADMIN),
+    ("GET", "/v1/models"): Rule(READ),
+    ("GET", "/v1/models/{model:path}"): Rule(READ, own=True, path={"model": "{collection}"}),
+    ("POST", "/v1/chat/completions"): Rule(
+        READ,
+        own=True,
+        request={
+            "json": {
+                "model": "ana-course",
+                "messages": [{"role": "user", "content": "How hot is green tea?"}],
+            }
+        },
+    ),
+    ("POST", "/v1/embeddings"): Rule(
+        READ, own=True, request={"json": {"model": "ana-course", "input": "tea"}}
+    ),
+    # A request that is none of the protocol.
+    ("POST", "/mcp"): Rule(READ, request={"json": {}}, allowed=(400,)),
+    ("POST", "/uploadfile/"): Rule(
+        WRITE, own=True, request={"files": {"file": ("..", b"")}}, allowed=(400,)
+    ),
+    ("POST", "/completion/"): Rule(
+        READ, own=True, request={"json": {"query": "How hot is green tea?"}}
+    ),
+    ("POST", "/api/v1/predict"): Rule(
+        READ, own=True, request={"json": {"query": "How hot is green tea?"}}
+    ),
+    ("GET", "/api/v1/health"): Rule(OPEN),
+}
