@@ -251,32 +251,6 @@ def test_another_embedding_model_is_refused_in_one_sentence(ingested: Kvasir) ->
         assert error.count("\n") == 1
 
 
-def test_a_second_process_is_told_who_holds_the_index(kvasir: Kvasir, notes: Path) -> None:
-    kvasir("ingest", "notes")
-    holder = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import kvasir, sys\n"
-            "with kvasir.open() as kb:\n"
-            "    kb.search('tea'); print('ready', flush=True); sys.stdin.read()\n",
-        ],
-        cwd=notes.parent,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "ready\n"
-        error = kvasir("search", "tea", code=3).err
-        assert str(holder.pid) in error
-        assert error.count("\n") == 1
-    finally:
-        holder.communicate("", timeout=30)
-    assert "tea.txt" in kvasir("search", "tea").out
-
-
 def test_a_catalog_that_another_program_writes_to_is_told_in_one_line(
     kvasir: Kvasir, notes: Path, tmp_path: Path
 ) -> None:
