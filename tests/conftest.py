@@ -24,6 +24,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(threads, "1")
 
+# The programs that the tests start compile our modules once, not each of them.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 _ALLOWED = ("root may", "cannot drop", "computes at once")
 """Skips that say something about the machine's user or the component, not of what is missing."""
 
