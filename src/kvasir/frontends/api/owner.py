@@ -27,7 +27,7 @@ from kvasir.core.errors import StorageError, StoreLockedError
 from kvasir.frontends.api.application import make_application
 from kvasir.remote.owner import OwnerRecord, remove_owner, write_owner
 from kvasir.settings.schema import Settings
-from kvasir.sharing import index_of, owner_of
+from kvasir.sharing import index_of, is_embedded, owner_of
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +115,9 @@ def owned(
 ) -> Iterator[tuple[OwnerRecord, list[socket.socket]]]:
     """Give the record of this process as owner, and its local socket; both end with the block.
 
+    Where the store is a server's, nobody owns the index: the record is not written, and has no
+    token.
+
     Args:
         settings: They name the index.
         address: The HTTP address of this process; where there are no Unix sockets, clients use it.
@@ -123,9 +126,11 @@ def owned(
         StorageError: The data folder or the socket cannot be made.
     """
     folder = settings.data_folder
-    record = OwnerRecord(
-        os.getpid(), running_command(), index_of(settings), "", address, secrets.token_urlsafe(32)
-    )
+    record = OwnerRecord(os.getpid(), running_command(), index_of(settings), "", address)
+    if not is_embedded(settings):
+        yield record, []
+        return
+    record = replace(record, token=secrets.token_urlsafe(32))
     with ExitStack() as opened:
         listeners = []
         if sys.platform != "win32":
