@@ -96,12 +96,12 @@ class OwnerServer:
 
 
 def check_no_owner(settings: Settings) -> None:
-    """Refuse to serve an index that another process serves.
+    """Refuse to serve an embedded index that another process serves.
 
     Raises:
         StoreLockedError: It does.
     """
-    record = owner_of(settings)
+    record = owner_of(settings) if is_embedded(settings) else None
     if record is not None and record.pid != os.getpid():
         raise StoreLockedError(
             f"the index in '{settings.data_folder}' is in use by process {record.pid} "
@@ -115,8 +115,8 @@ def owned(
 ) -> Iterator[tuple[OwnerRecord, list[socket.socket]]]:
     """Give the record of this process as owner, and its local socket; both end with the block.
 
-    Where the store is a server's, nobody owns the index: the record is not written, and has no
-    token.
+    Where the store is a server's, several processes can serve the index: the first one is in the
+    record; the others get one without a token, which is not written.
 
     Args:
         settings: They name the index.
@@ -127,7 +127,7 @@ def owned(
     """
     folder = settings.data_folder
     record = OwnerRecord(os.getpid(), running_command(), index_of(settings), "", address)
-    if not is_embedded(settings):
+    if not is_embedded(settings) and owner_of(settings) is not None:
         yield record, []
         return
     record = replace(record, token=secrets.token_urlsafe(32))
