@@ -5,8 +5,7 @@
 
 Three workers answer, each in a process of its own; one of them is killed by SIGKILL every few
 seconds. An answer takes a tenth of a second, as it does not on a small server: what is measured is
-the queue. The script fails if a question is not answered exactly once, or a mail not delivered
-once.
+the queue. The script fails if a question is not answered once, or its mail not delivered once.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from kvasir.core.errors import KvasirError, StoppedError
 from kvasir.core.run import StopToken
+from kvasir.core.services.accounts import CollectionAccess, Visibility
 from kvasir.core.services.jobs import Job, JobState, NewJob
 from kvasir.ingesting.folder_state import folder_state
 
@@ -23,6 +24,43 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TASK = "ingest_folder"
+_PAUSE = 1.0
+"""Seconds between two looks whether the folder was indexed."""
+
+
+def open_to_users(app: App) -> None:
+    """Let every user who is signed in ask the folder's collection.
+
+    Rights that were recorded before stay as they are.
+    """
+    name, accounts = app.settings.question_collection, app.services.accounts
+    if accounts.claim_collection(name, 0):
+        accounts.set_access(CollectionAccess(name, 0, Visibility.PUBLIC))
+
+
+def wait_for_folder(app: App, stop: StopToken) -> bool:
+    """Wait until the folder was indexed once; False if the token was set before.
+
+    Answers from half of a course would be refusals that the other half does not deserve. Without
+    a folder in the settings there is nothing to wait for.
+    """
+    while not stop.is_set():
+        try:
+            if _was_indexed(app):
+                return True
+        except KvasirError as error:
+            logger.error("questions wait, because the database fails: %s", error)
+        stop.wait(_PAUSE)
+    return False
+
+
+def _was_indexed(app: App) -> bool:
+    folder = app.settings.folder
+    if folder is None or app.services.jobs.jobs(task=TASK, states=[JobState.DONE], limit=1):
+        return True
+    # It was taken away: answer from what there is.
+    is_known = any(each.name == app.settings.question_collection for each in app.collections())
+    return is_known and not folder.is_dir()
 
 
 class FolderWatch:
@@ -52,6 +90,8 @@ class FolderWatch:
         folder = self._folder
         if folder is None:
             return None
+        if self._is_first:
+            open_to_users(self._app)
         if not folder.is_dir():
             # Not an empty folder: a disk that is not mounted must not delete every document.
             if not self._was_missing:
@@ -82,6 +122,8 @@ class FolderWatch:
                 return
             except KvasirError as error:
                 logger.error("the folder %s could not be looked at: %s", self._folder, error)
+            except Exception:
+                logger.exception("the folder %s could not be looked at", self._folder)
             self._stop.wait(self._app.settings.server.folder_seconds)
 
     def _last_job(self) -> Job | None:

@@ -28,7 +28,7 @@ from kvasir.core.errors import (
 )
 from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run, StopToken
-from kvasir.core.services.accounts import Caller, CollectionAccess, Scope, Visibility
+from kvasir.core.services.accounts import Caller, Role, Scope
 from kvasir.core.services.answer_log import LoggedAnswer
 from kvasir.core.services.jobs import Job
 from kvasir.core.services.questions import Question
@@ -148,16 +148,12 @@ def _input(
 def ingest_folder(app: App, job: Job, run: Run) -> Any:
     """Make the collection equal to a folder of this machine: ``folder``, which settings name.
 
-    Files that cannot be read are in the report and do not fail the job. The collection is for all
-    users who are signed in, unless rights on it were recorded before.
+    Files that cannot be read are in the report and do not fail the job.
     """
     folder = app.settings.folder
     if folder is None or str(folder) != job.arguments["folder"]:
         # A job must not open a path that the settings do not name.
         raise RequestError(f"server.folder is not '{job.arguments['folder']}' any more")
-    accounts = app.services.accounts
-    if accounts.claim_collection(job.collection, 0):
-        accounts.set_access(CollectionAccess(job.collection, 0, Visibility.PUBLIC))
     with app.collection(job.collection) as collection:
         report = collection.ingest(LocalFile(str(folder)), prune=True, run=run)
     for failed in report.failed:
@@ -190,7 +186,8 @@ def answer_question(
         user = app.services.accounts.user(question.user_id)
         if user.disabled:
             raise ForbiddenError("the user is disabled")
-        if not app.services.accounts.may_read(Caller(user, frozenset((Scope.READ,))), name):
+        scopes = {Scope.READ, Scope.ADMIN} if user.role is Role.ADMIN else {Scope.READ}
+        if not app.services.accounts.may_read(Caller(user, frozenset(scopes)), name):
             raise CollectionNotFoundError(name)
     with (
         stopping(stop),

@@ -6,6 +6,7 @@ import sys
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from database_tables import metadata
 from databases import DIALECTS, database
 from sqlalchemy import inspect, make_url, text
 from sqlalchemy.exc import IntegrityError
@@ -13,7 +14,6 @@ from sqlalchemy.exc import IntegrityError
 from kvasir.core.errors import MissingExtraError, StorageError
 from kvasir.database import open_database, reading, writing
 from kvasir.database.migrating import REVISIONS, migrate
-from tables import metadata
 
 
 @pytest.fixture(params=DIALECTS)

@@ -40,6 +40,8 @@ NAME = {"name": "{collection}"}
 DOCUMENT = NAME | {"document_id": "{document}"}
 # What is deleted must be there for the next caller.
 GONE = {"name": "{spare}"}
+QUESTION = {"question_id": "{question}"}
+LEASE = {"token": "a lease that nobody has"}
 USER = {"username": "x", "email": "x", "password": "x"}
 
 ROUTES = {
@@ -50,6 +52,7 @@ ROUTES = {
     ("GET", "/health"): Rule(OPEN),
     ("GET", "/ready"): Rule(OPEN, allowed=(200, 503)),
     ("GET", "/metrics"): Rule(METRICS),
+    ("GET", "/v1/backup"): Rule(ADMIN),
     ("GET", "/register"): Rule(OPEN),
     ("POST", "/register"): Rule(OPEN, allowed=(400, 403)),
     ("POST", "/user/"): Rule(OPEN, request={"json": USER}, allowed=(422,)),
@@ -161,4 +164,55 @@ ROUTES = {
         request={"json": {"rating": 1}},
         allowed=(204, 404),
     ),
+    ("GET", "/"): Rule(OPEN),
+    ("POST", "/"): Rule(READ, own=True, request={"json": {"input": "How hot is tea?"}}),
+    ("GET", "/receive-prompt"): Rule(ANSWERING, allowed=(200, 204, 404)),
+    ("GET", "/v1/questions"): Rule(READ),
+    ("POST", "/v1/questions"): Rule(
+        READ, own=True, request={"json": {"input": "How hot is tea?", "collection": "ana-course"}}
+    ),
+    ("GET", "/v1/questions/{question_id}"): Rule(READ, own=True, path=QUESTION),
+    ("POST", "/v1/questions/{question_id}/cancel"): Rule(
+        READ, own=True, path=QUESTION, allowed=(200, 409)
+    ),
+    ("POST", "/v1/questions/{question_id}/answer"): Rule(
+        ANSWERING, path=QUESTION, request={"json": LEASE | {"output": "x"}}, allowed=(409,)
+    ),
+    ("POST", "/v1/questions/{question_id}/heartbeat"): Rule(
+        ANSWERING, path=QUESTION, request={"json": LEASE}, allowed=(409,)
+    ),
+    ("POST", "/v1/questions/{question_id}/fail"): Rule(
+        ANSWERING, path=QUESTION, request={"json": LEASE | {"reason": "x"}}, allowed=(409,)
+    ),
+    ("POST", "/v1/questions/{question_id}/release"): Rule(
+        ANSWERING, path=QUESTION, request={"json": LEASE}, allowed=(204, 409)
+    ),
+    ("GET", "/v1/answers/export"): Rule(READ),
+    ("GET", "/v1/models"): Rule(READ),
+    ("GET", "/v1/models/{model:path}"): Rule(READ, own=True, path={"model": "{collection}"}),
+    ("POST", "/v1/chat/completions"): Rule(
+        READ,
+        own=True,
+        request={
+            "json": {
+                "model": "ana-course",
+                "messages": [{"role": "user", "content": "How hot is green tea?"}],
+            }
+        },
+    ),
+    ("POST", "/v1/embeddings"): Rule(
+        READ, own=True, request={"json": {"model": "ana-course", "input": "tea"}}
+    ),
+    # A request that is none of the protocol.
+    ("POST", "/mcp"): Rule(READ, request={"json": {}}, allowed=(400,)),
+    ("POST", "/uploadfile/"): Rule(
+        WRITE, own=True, request={"files": {"file": ("..", b"")}}, allowed=(400,)
+    ),
+    ("POST", "/completion/"): Rule(
+        READ, own=True, request={"json": {"query": "How hot is green tea?"}}
+    ),
+    ("POST", "/api/v1/predict"): Rule(
+        READ, own=True, request={"json": {"query": "How hot is green tea?"}}
+    ),
+    ("GET", "/api/v1/health"): Rule(OPEN),
 }

@@ -7,6 +7,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from database_tables import metadata
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
@@ -20,7 +21,6 @@ from kvasir.core.errors import (
 from kvasir.database import engine as engine_module
 from kvasir.database import migrations, open_database, reading, writing
 from kvasir.database.migrating import REVISIONS
-from tables import metadata
 
 
 def test_migrating_an_empty_database_gives_exactly_the_tables_of_the_models(tmp_path):

@@ -17,8 +17,15 @@ OWN_JSON = {
     "components/stores/milvus.py": "the note that Milvus keeps with a collection",
     "components/stores/qdrant_points.py": "numbers that the engine would round, as text",
     "core/wire.py": "this is the place",
+    "database/dumping.py": "rows of tables, for a backup",
+    "frontends/api/caching.py": "plain data of the JSON form, of which the hash is the ETag",
+    "frontends/api/openai_replies.py": "the protocol of OpenAI",
+    "frontends/api/routes/answers.py": "plain data of the JSON form, in lines of a stream",
     "frontends/cli/main.py": "an error; importing numpy would delay every --help",
+    "frontends/mcp/serving.py": "plain data of the JSON form, as the text of a tool's answer",
+    "frontends/process.py": "lines of the log",
     "integrations/haystack.py": "keys by which equal settings and metadata are found",
+    "maintenance/backup.py": "the manifest of a backup",
     "testing/model_server.py": "the protocol of the language model servers that it stands for",
 }
 """Modules that write JSON of other things than public types, and what."""

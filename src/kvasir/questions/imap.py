@@ -11,7 +11,7 @@ import imaplib
 import logging
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal
 
 from imap_tools import AND, ImapToolsError, MailMessageFlags
@@ -72,8 +72,11 @@ class Mailbox:
         where = f"{self._host}:{self._port}"
         try:
             box = self._connect()
-            with box.login(self._username, self._password, self._folder):
+            try:
+                box.login(self._username, self._password, self._folder)
                 yield box
+            finally:
+                _leave(box)
         except MailboxLoginError as error:
             cause = f"{where} refuses the login: check mail.imap.username and its password"
             raise ComponentError(_NAME, "logging in", cause) from error
@@ -94,6 +97,15 @@ class Mailbox:
                 self._host, self._port, timeout=self._timeout, ssl_context=context
             )
         return MailBox(self._host, self._port, timeout=self._timeout, ssl_context=context)
+
+
+def _leave(box: BaseMailBox) -> None:
+    """End a connection, which may be broken."""
+    with suppress(OSError, imaplib.IMAP4.error, ImapToolsError):
+        box.logout()
+    # The library leaves the socket open if the server did not answer.
+    with suppress(OSError):
+        box.client.shutdown()
 
 
 class ImapIntake(QueueWorker):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import click
@@ -13,6 +13,7 @@ from kvasir.app import App
 from kvasir.core.errors import SettingsError
 from kvasir.core.queue_workers import Worker
 from kvasir.core.run import StopToken
+from kvasir.course_folder import wait_for_folder
 from kvasir.frontends.cli.options import setting_options, with_app
 from kvasir.frontends.process import configure_logging, stop_on_signals
 from kvasir.generator_start import GeneratorStart
@@ -45,17 +46,19 @@ def answer_questions(app: App) -> None:
     where = app.settings.questions.server or "the queue"
     click.echo(f"answering the questions of {where}; Ctrl-C ends it", err=True)
     start = GeneratorStart(app, stop)
-    _work(app, [start, *(_Later(start, worker) for worker in workers)], stop)
+    # The answers of a server are made from our own collection, too.
+    can_begin = [start.wait, lambda: wait_for_folder(app, stop)]
+    _work(app, [start, *(_Later(can_begin, worker) for worker in workers)], stop)
 
 
 class _Later:
-    """A worker that begins when the generator is ready."""
+    """A worker that begins when all functions have returned True."""
 
-    def __init__(self, start: GeneratorStart, worker: Worker) -> None:
-        self._start, self._worker = start, worker
+    def __init__(self, can_begin: Sequence[Callable[[], bool]], worker: Worker) -> None:
+        self._can_begin, self._worker = can_begin, worker
 
     def run(self) -> None:
-        if self._start.wait():
+        if all(wait() for wait in self._can_begin):
             self._worker.run()
 
 

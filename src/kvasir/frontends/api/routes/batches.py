@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, Request, UploadFile
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kvasir.core.errors import RequestError
@@ -56,7 +55,7 @@ def upload_batch(
         ),
     ],
     files: Annotated[list[UploadFile], File(description="the files, by name")] = [],  # noqa: B006
-) -> JSONResponse:
+) -> Response:
     """Upload documents that one job indexes; its result is the report on each of them."""
     check_may_write(kvasir, caller, name)
     try:
@@ -110,11 +109,16 @@ class Deleted(BaseModel):
 
 
 @router.post("/delete")
-def delete_documents(name: str, body: DeletedDocuments, kvasir: Kvasir, caller: Writer) -> Deleted:
+def delete_documents(
+    name: str, body: DeletedDocuments, request: Request, kvasir: Kvasir, caller: Writer
+) -> Deleted:
     """Delete documents; none is deleted if one of them is unknown."""
     check_may_write(kvasir, caller, name)
     with kvasir.collection(name) as collection:
-        return Deleted(deleted=collection.delete(*body.documents))
+        deleted = collection.delete(*body.documents)
+    # The uploaded bytes are deleted soon.
+    request.app.state.tidy_up()
+    return Deleted(deleted=deleted)
 
 
 def _store(
