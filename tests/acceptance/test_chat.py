@@ -519,7 +519,7 @@ def test_without_a_language_model_the_documents_answer(
     assert chat.wait_for_end() == 0
 
 
-def test_an_index_that_another_chat_holds_costs_one_sentence_until_it_is_let_go(
+def test_a_second_chat_answers_through_the_first_one_and_alone_after_it(
     open_chat: Callable[..., Terminal], corpus: Path
 ) -> None:
     first = open_chat("--rag", folder=corpus)
@@ -529,13 +529,12 @@ def test_an_index_that_another_chat_holds_costs_one_sentence_until_it_is_let_go(
     first.wait_for_prompt("[RAG][S][default]")
     second = open_chat("--rag", folder=corpus)
     second.wait_for_prompt("[RAG][S][default]")
-    second.type("How is green tea made?")
-    second.wait_for("/r turns RAG off")
-    second.wait_for_prompt("[RAG][S][default]")
-    first.type("/r")
-    first.wait_for_prompt("[S][default]")
     second.type("How long is green tea steeped?")
     second.wait_for("two minutes")
+    second.wait_for_prompt("[RAG][S][default]")
+    first.type("/q")
+    second.type("How far away is the Moon?")
+    second.wait_for("384,400")
 
 
 @contextmanager
