@@ -54,7 +54,7 @@ _ENGLISH = _Words(
     sources="Sources",
     page="page {}",
     open="open",
-    refusal="I am sorry: I could not find the answer in the course's documents. You may ask in "
+    refusal="I am sorry: I could not find the answer in the documents. You may ask in "
     "other words, or about another topic of the documents.",
     automatic="This answer was written by a program from the documents. Please check it against "
     "the sources.",
@@ -74,7 +74,7 @@ _SPANISH = _Words(
     sources="Fuentes",
     page="página {}",
     open="abrir",
-    refusal="Lo siento: no encontré la respuesta en los documentos del curso. Puede preguntar con "
+    refusal="Lo siento: no encontré la respuesta en los documentos. Puede preguntar con "
     "otras palabras, o sobre otro tema de los documentos.",
     automatic="Esta respuesta fue escrita por un programa a partir de los documentos. Por favor, "
     "compárela con las fuentes.",
@@ -115,8 +115,7 @@ class Messages:
         text = [words.greeting, f"{words.question}:\n{_quoted(asked)}", f"{words.answer}:\n{said}"]
         if sources:
             lines = "\n\n".join(source.text for source in sources)
-            text.append(f"{words.sources}:\n{lines}")
-        text.append(f"-- \n{words.automatic}")
+            text += [f"{words.sources}:\n{lines}", f"-- \n{words.automatic}"]
         html = [
             f"<p>{escape(words.greeting)}</p>",
             f"<h3>{escape(words.question)}</h3>",
@@ -127,7 +126,7 @@ class Messages:
         if sources:
             items = "".join(f"<li>{source.html}</li>" for source in sources)
             html.append(f'<h3>{escape(words.sources)}</h3><ul style="list-style:none">{items}</ul>')
-        html.append(f"<hr><p><small>{escape(words.automatic)}</small></p>")
+            html.append(f"<hr><p><small>{escape(words.automatic)}</small></p>")
         return Mail(
             to=question.email,
             subject=_answer_subject(question, words),
