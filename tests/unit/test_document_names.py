@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kvasir.settings.warnings import find_warnings
 
 from kvasir.core.errors import SettingsError
 from kvasir.settings.known_passwords import known_passwords

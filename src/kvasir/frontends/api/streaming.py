@@ -13,9 +13,9 @@ import asyncio
 import re
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import aclosing, suppress
+from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
 from contextvars import copy_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -52,6 +52,13 @@ def event_stream(
     return _Streamed(stream, render, headers, "text/event-stream", ping=": ping\n\n")
 
 
+def made_stream(pieces: Callable[[], Iterator[str]]) -> Response:
+    """Return a response of events that an iterator makes, in a thread of its own."""
+    return _Streamed(
+        nullcontext(), lambda _: pieces(), None, "text/event-stream", ping=": ping\n\n"
+    )
+
+
 def text_stream(
     stream: AnswerStream,
     render: Callable[[Iterator[AnswerEvent]], Iterator[str]],
@@ -80,8 +87,8 @@ class _Streamed(Response):
 
     def __init__(
         self,
-        stream: AnswerStream,
-        render: Callable[[Iterator[AnswerEvent]], Iterator[str]],
+        stream: AbstractContextManager[Any],
+        render: Callable[[Any], Iterator[str]],
         headers: Mapping[str, str] | None,
         media_type: str,
         *,

@@ -12,10 +12,9 @@ from __future__ import annotations
 import heapq
 import logging
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Protocol
 
-from kvasir.app import App
 from kvasir.collection import Collection
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.deadline import stopping
@@ -26,7 +25,7 @@ from kvasir.core.errors import (
     RequestError,
     StoppedError,
 )
-from kvasir.core.ledger import DocumentRecord, VersionStatus
+from kvasir.core.ledger import CollectionRecord, DocumentRecord, VersionStatus
 from kvasir.core.links import document_url, passage_url
 from kvasir.core.run import StopToken
 from kvasir.core.text import one_line
@@ -40,6 +39,7 @@ from kvasir.frontends.mcp.results import (
     SearchResult,
     SearchResults,
 )
+from kvasir.settings.schema import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -55,36 +55,47 @@ Start = Callable[[Collection, str], AnswerStream]
 """Starts the answer to a question."""
 
 
+class Service(Protocol):
+    """Anything that has collections: the process's application, or a server."""
+
+    def collection(self, name: str | None = None) -> Collection:
+        """Lease a collection."""
+
+    def collections(self) -> list[CollectionRecord]:
+        """Return the records of all collections."""
+
+
 class Library:
     """The collections that one caller may read.
 
-    Safe to use from several threads, as the application is.
+    Safe to use from several threads, as the service is.
     """
 
     def __init__(
         self,
-        app: App,
+        service: Service,
         *,
         readable: Callable[[], list[str]],
         base_url: str,
+        settings: Settings,
         record: Record | None = None,
-        start: Start = Collection.stream,
-        describe: Callable[[KvasirError], str] = str,
+        start: Start = lambda collection, question: collection.stream(question),
     ) -> None:
         """Look at nothing yet.
 
         Args:
-            app: The process.
+            service: What has the collections.
             readable: Returns the names of the collections that the caller may read now.
             base_url: The address of the server, for links.
+            settings: How many passages a search returns, and the usual collection.
             record: Adds answers to the log; None keeps none.
             start: Starts answers, within the server's limits.
-            describe: Returns what the caller may know of an error.
         """
-        self.describe = describe
-        self._app = app
+        self._service = service
         self._readable = readable
         self._base = base_url
+        self._top_k = settings.chat.rag.retriever.top_k
+        self._usual = settings.question_collection
         self._record = record
         self._start = start
 
@@ -99,7 +110,7 @@ class Library:
         if match is None or match["collection"] not in self._readable():
             raise NotFoundError(f"there is no document '{id}': take an id of a search's results")
         name, document = match["collection"], match["document"]
-        with self._app.collection(name) as collection:
+        with self._service.collection(name) as collection:
             record = collection.document(document)
             text = collection.text(record.id)
         span = match.groupdict()
@@ -134,7 +145,7 @@ class Library:
             if name < from_name:
                 continue
             source = from_source if name == from_name else ""
-            with self._app.collection(name) as opened:
+            with self._service.collection(name) as opened:
                 # One more, to see whether there is a next page.
                 records = opened.documents(after=source, limit=limit + 1 - len(found))
             found.extend(self._listed(name, record) for record in records)
@@ -144,19 +155,29 @@ class Library:
                 return DocumentList(documents=page, next=f"{last.collection} {last.source}")
         return DocumentList(documents=found)
 
-    def start_answer(self, question: str, collection: str | None = None) -> AskedQuestion:
-        """Choose the collection of an answer, by default that of the best passage."""
-        if collection:
-            self._check_readable([collection])
-            return AskedQuestion(self, question, collection)
+    def ask(self, question: str, collection: str | None, stop: StopToken) -> GivenAnswer:
+        """Answer a question from a collection, by default from that of the best passage.
+
+        Raises:
+            StoppedError: The token was set.
+        """
+        with stopping(stop):
+            name = collection or self._best_collection(question)
+            self._check_readable([name])
+            with self._service.collection(name) as opened, self._start(opened, question) as stream:
+                answer = stream.answer
+        if self._record is not None:
+            self._record(name, question, answer)
+        return self._given(name, answer)
+
+    def _best_collection(self, question: str) -> str:
         names = self._readable()
         if len(names) == 1:
-            return AskedQuestion(self, question, names[0])
+            return names[0]
         found = self._search(question)
-        if not found:
-            usual = self._app.settings.question_collection
-            return AskedQuestion(self, question, usual if usual in names else sorted(names)[0])
-        return AskedQuestion(self, question, found[0][0])
+        if found:
+            return found[0][0]
+        return self._usual if self._usual in names else sorted(names)[0]
 
     def _search(self, query: str) -> list[tuple[str, Hit]]:
         names = sorted(self._readable())
@@ -166,7 +187,7 @@ class Library:
         failures: list[KvasirError] = []
         for name in names:
             try:
-                with self._app.collection(name) as collection:
+                with self._service.collection(name) as collection:
                     found.append([(name, hit) for hit in collection.search(query)])
             except CollectionNotFoundError:
                 continue  # It was deleted just now.
@@ -179,7 +200,7 @@ class Library:
             raise failures[0]
         # Each collection's order stays; the scores of several compare by the cosine alone.
         merged = heapq.merge(*found, key=lambda each: -(each[1].dense_score or 0.0))
-        return list(merged)[: self._app.settings.chat.rag.retriever.top_k]
+        return list(merged)[: self._top_k]
 
     def _check_readable(self, names: list[str]) -> None:
         readable = self._readable()
@@ -209,10 +230,7 @@ class Library:
             readable=record.status is VersionStatus.LIVE,
         )
 
-    def answered(self, question: str, name: str, answer: Answer) -> GivenAnswer:
-        """Record an answer and return it with its citations."""
-        if self._record is not None:
-            self._record(name, question, answer)
+    def _given(self, name: str, answer: Answer) -> GivenAnswer:
         cited = []
         for citation in answer.citations:
             place = citation.document_id, citation.start, citation.end
@@ -241,38 +259,6 @@ class Library:
             notes=list(answer.notes),
         )
 
-    @contextmanager
-    def stream(self, question: str, name: str) -> Iterator[AnswerStream]:
-        """Return the stream of an answer from a collection."""
-        with self._app.collection(name) as collection, self._start(collection, question) as stream:
-            yield stream
-
-
-class AskedQuestion:
-    """A question that is being answered; another thread may stop it."""
-
-    def __init__(self, library: Library, question: str, collection: str) -> None:
-        self._library = library
-        self._question = question
-        self._collection = collection
-        self._stop = StopToken()
-
-    def answer(self) -> GivenAnswer:
-        """Answer it.
-
-        Raises:
-            StoppedError: It was stopped.
-        """
-        with (
-            stopping(self._stop),
-            self._library.stream(self._question, self._collection) as stream,
-        ):
-            return self._library.answered(self._question, self._collection, stream.answer)
-
-    def stop(self) -> None:
-        """Stop the generation; a second call does nothing."""
-        self._stop.set()
-
 
 def _window(length: int, start: int, end: int) -> tuple[int, int]:
     """Return the span to show: the whole text, or the most characters around a passage."""
@@ -288,14 +274,19 @@ def _title(record: DocumentRecord) -> str:
     return one_line(record.title or last, _LONGEST_TITLE) or "document"
 
 
-def local_library(app: App, only: str | None = None) -> Library:
-    """Return the library of this machine's user: all collections, or one of them."""
-    server = app.settings.server
+def local_library(
+    service: Service, settings: Settings, only: str | None = None, address: str | None = None
+) -> Library:
+    """Return the library of this machine's user: all collections, or one of them.
+
+    ``address`` is that of the server, if the collections are not in this process.
+    """
+    server = settings.server
     host = f"[{server.host}]" if ":" in server.host else server.host
-    base = server.public_url or f"http://{host}:{server.port}"
+    base = address or server.public_url or f"http://{host}:{server.port}"
 
     def readable() -> list[str]:
-        names = [record.name for record in app.collections()]
+        names = [record.name for record in service.collections()]
         return [name for name in names if only in (None, name)]
 
-    return Library(app, readable=readable, base_url=base)
+    return Library(service, readable=readable, base_url=base, settings=settings)

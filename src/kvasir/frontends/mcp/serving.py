@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -26,6 +26,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.types import Receive, Scope, Send
 
 from kvasir.core.errors import KvasirError, OperatorError
+from kvasir.core.run import StopToken
 from kvasir.frontends.mcp.library import Library
 from kvasir.frontends.mcp.results import (
     Arguments,
@@ -39,7 +40,8 @@ from kvasir.frontends.mcp.results import (
     SearchResults,
 )
 
-T = TypeVar("T")
+Use = Callable[[Callable[[Library], BaseModel]], BaseModel]
+"""Does work with a library and returns its result."""
 
 logger = logging.getLogger(__name__)
 # It reports the start and the end of every request's transport.
@@ -60,7 +62,7 @@ class _Tool:
     description: str
     arguments: type[Arguments]
     result: type[BaseModel]
-    call: Callable[[Library, Any], Awaitable[BaseModel]]
+    call: Callable[[Library, Any, StopToken], BaseModel]
 
     def described(self) -> types.Tool:
         return types.Tool(
@@ -75,29 +77,6 @@ class _Tool:
         )
 
 
-async def _search(library: Library, given: SearchArguments) -> BaseModel:
-    return await _in_thread(lambda: library.search(given.query))
-
-
-async def _fetch(library: Library, given: FetchArguments) -> BaseModel:
-    return await _in_thread(lambda: library.fetch(given.id))
-
-
-async def _list_documents(library: Library, given: ListArguments) -> BaseModel:
-    return await _in_thread(
-        lambda: library.list_documents(given.collection, given.after, given.limit)
-    )
-
-
-async def _ask(library: Library, given: AskArguments) -> BaseModel:
-    asked = await _in_thread(lambda: library.start_answer(given.question, given.collection))
-    try:
-        return await _in_thread(asked.answer)
-    finally:
-        # A client that leaves stops the generation.
-        asked.stop()
-
-
 TOOLS = {
     tool.name: tool
     for tool in (
@@ -108,7 +87,7 @@ TOOLS = {
             "Read them with fetch.",
             SearchArguments,
             SearchResults,
-            _search,
+            lambda library, given, _: library.search(given.query),
         ),
         _Tool(
             "fetch",
@@ -116,7 +95,7 @@ TOOLS = {
             "Return the text of a document, or of the part of a long one around a passage.",
             FetchArguments,
             FetchedDocument,
-            _fetch,
+            lambda library, given, _: library.fetch(given.id),
         ),
         _Tool(
             "ask",
@@ -125,7 +104,7 @@ TOOLS = {
             "statement, or say that they do not hold the answer.",
             AskArguments,
             GivenAnswer,
-            _ask,
+            lambda library, given, stop: library.ask(given.question, given.collection, stop),
         ),
         _Tool(
             "list_documents",
@@ -133,15 +112,22 @@ TOOLS = {
             "List the user's documents by collection and source.",
             ListArguments,
             DocumentList,
-            _list_documents,
+            lambda library, given, _: library.list_documents(
+                given.collection, given.after, given.limit
+            ),
         ),
     )
 }
 """The tools by name; none of them changes anything."""
 
 
-def make_server(library: Library) -> Server[Any]:
-    """Return the protocol's server for one caller."""
+def make_server(use: Use, describe: Callable[[KvasirError], str] = str) -> Server[Any]:
+    """Return the protocol's server for one caller.
+
+    Args:
+        use: Does work with the caller's library; called in a thread for each call of a tool.
+        describe: Returns what the caller may know of an error.
+    """
 
     async def list_tools(_: Any, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         return types.ListToolsResult(tools=[tool.described() for tool in TOOLS.values()])
@@ -152,13 +138,17 @@ def make_server(library: Library) -> Server[Any]:
             raise MCPError(types.INVALID_PARAMS, f"there is no tool '{params.name}'")
         try:
             arguments = tool.arguments.model_validate(params.arguments or {})
-            result = await tool.call(library, arguments)
+            result = await _in_thread(tool.call, use, arguments)
         except ValidationError as error:
             return _failed(_first_fault(error))
         except KvasirError as error:
             if isinstance(error, OperatorError):
                 logger.error("%s: %s: %s", params.name, error.code, error)
-            return _failed(library.describe(error))
+            return _failed(describe(error))
+        except Exception:
+            # Its text is for the operator; the library would send it to some clients.
+            logger.exception("unforeseen error in the tool '%s'", params.name)
+            return _failed("this was not foreseen; the log says more")
         return _succeeded(result)
 
     return Server(
@@ -171,28 +161,45 @@ def make_server(library: Library) -> Server[Any]:
     )
 
 
-async def serve_request(library: Library, scope: Scope, receive: Receive, send: Send) -> None:
+async def serve_request(
+    library: Library,
+    describe: Callable[[KvasirError], str],
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+) -> None:
     """Answer one HTTP request, whose caller the library belongs to."""
     manager = StreamableHTTPSessionManager(
-        make_server(library), stateless=True, max_request_body_size=_MOST_BODY_BYTES
+        make_server(lambda work: work(library), describe),
+        stateless=True,
+        max_request_body_size=_MOST_BODY_BYTES,
     )
     async with manager.run():
         await manager.handle_request(scope, receive, send)
 
 
-def serve_standard_streams(library: Library) -> None:
+def serve_standard_streams(use: Use) -> None:
     """Serve by standard input and output until the input ends."""
 
     async def serve() -> None:
-        server = make_server(library)
+        server = make_server(use)
         async with stdio_server() as (incoming, outgoing):
             await server.run(incoming, outgoing, server.create_initialization_options())
 
     anyio.run(serve)
 
 
-async def _in_thread(work: Callable[[], T]) -> T:
-    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+async def _in_thread(
+    call: Callable[[Library, Any, StopToken], BaseModel], use: Use, arguments: Arguments
+) -> BaseModel:
+    stop = StopToken()
+    try:
+        return await anyio.to_thread.run_sync(
+            lambda: use(lambda library: call(library, arguments, stop)), abandon_on_cancel=True
+        )
+    finally:
+        # A client that leaves stops the generation.
+        stop.set()
 
 
 def _succeeded(result: BaseModel) -> types.CallToolResult:

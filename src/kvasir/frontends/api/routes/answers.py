@@ -18,7 +18,7 @@ from kvasir.core.services.accounts import Caller
 from kvasir.core.types import Answer, AnswerEvent, Finished, Retrieved, Text
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.answer_records import record
-from kvasir.frontends.api.callers import Kvasir, Reader, check_may_read
+from kvasir.frontends.api.callers import Chosen, Kvasir, Reader, check_may_read
 from kvasir.frontends.api.generation import open_answer
 from kvasir.frontends.api.problems import describe, members
 from kvasir.frontends.api.streaming import event_stream, server_sent_event, whole_response
@@ -52,7 +52,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 
 @router.post("/collections/{name}/answers", responses=_STREAM)
 def answer(
-    name: str, body: AnswerBody, request: Request, kvasir: Kvasir, caller: Reader
+    name: str, body: AnswerBody, request: Request, kvasir: Chosen, caller: Reader
 ) -> Response:
     """Answer a question from a collection, with citations.
 
@@ -97,7 +97,7 @@ def answer(
             except StoppedError:
                 raise
             except Exception as error:  # noqa: BLE001 - the client must see that it failed
-                yield _rendered_error(error, caller, number)
+                yield rendered_error(error, caller, number)
 
     return event_stream(stream, render, headers) if body.stream else whole_response(make)
 
@@ -125,7 +125,8 @@ def _rendered(event: Retrieved | Text | Finished, number: int) -> str:
     return server_sent_event(data, event=_NAMES[type(event)], number=number)
 
 
-def _rendered_error(error: Exception, caller: Caller, number: int) -> str:
+def rendered_error(error: Exception, caller: Caller, number: int) -> str:
+    """Return the last event of a stream that failed."""
     if isinstance(error, KvasirError):
         described = describe(error, caller)
         if isinstance(error, OperatorError):

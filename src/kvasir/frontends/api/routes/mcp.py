@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +12,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
+from kvasir.core.errors import KvasirError
 from kvasir.core.types import Answer
 from kvasir.frontends.api.answer_records import record
 from kvasir.frontends.api.callers import Kvasir, Reader, readable_collections
@@ -24,12 +27,12 @@ router = APIRouter(include_in_schema=False)
 class _Delegated(Response):
     """A response that the protocol's library writes."""
 
-    def __init__(self, serving: Any, library: Any) -> None:
+    def __init__(self, serve: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
         super().__init__()
-        self._serving, self._library = serving, library
+        self._serve = serve
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._serving.serve_request(self._library, scope, receive, send)
+        await self._serve(scope, receive, send)
 
 
 @router.post("/mcp")
@@ -46,9 +49,13 @@ async def serve_mcp(request: Request, kvasir: Kvasir, caller: Reader) -> Respons
         base_url=base_url(kvasir, request),
         record=keep,
         start=lambda collection, question: open_answer(request, kvasir, collection, question),
-        describe=lambda error: detail_of(error, caller),
+        settings=kvasir.settings,
     )
-    return _Delegated(serving, library)
+
+    def describe(error: KvasirError) -> str:
+        return detail_of(error, caller)
+
+    return _Delegated(partial(serving.serve_request, library, describe))
 
 
 def _load() -> tuple[Any, Any]:

@@ -96,7 +96,11 @@ Finish = Callable[[Answer], tuple[Answer, list[CitedSource], Usage]]
 """Completes an answer with its list of sources, and adds it to the log."""
 
 
-@router.post("/chat/completions", response_model=ChatCompletion)
+@router.post(
+    "/chat/completions",
+    response_model=ChatCompletion,
+    responses={200: {"content": {"text/event-stream": {}}}},
+)
 def create_chat_completion(
     body: ChatBody, request: Request, kvasir: Kvasir, caller: Reader
 ) -> Response:

@@ -1,0 +1,119 @@
+"""Long work in a request: progress as server-sent events, and a stop that keeps the result.
+
+Events: ``work`` with the id by which it can be stopped, ``progress``, then ``result`` or ``error``.
+A client that leaves stops the work, too.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from queue import SimpleQueue
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+from fastapi import Request, Response
+
+from kvasir.core.deadline import current_stop
+from kvasir.core.errors import KvasirError, NotFoundError, OperatorError
+from kvasir.core.run import Progress, Run, StopToken
+from kvasir.core.services.accounts import Caller
+from kvasir.core.wire import to_json
+from kvasir.frontends.api.problems import describe, members
+from kvasir.frontends.api.streaming import made_stream, server_sent_event
+
+logger = logging.getLogger(__name__)
+
+_PAUSE = 0.1
+"""Seconds between two events of progress."""
+
+
+class Operations:
+    """The long work that requests do at present, by id."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[str, tuple[int, StopToken]] = {}
+
+    def begin(self, caller: Caller, stop: StopToken) -> str:
+        """Add work of a caller; return its id."""
+        operation = str(uuid4())
+        with self._lock:
+            self._running[operation] = (caller.user_id, stop)
+        return operation
+
+    def end(self, operation: str) -> None:
+        """Forget work that ended."""
+        with self._lock:
+            self._running.pop(operation, None)
+
+    def stop(self, caller: Caller, operation: str) -> None:
+        """Stop work of the caller.
+
+        Raises:
+            NotFoundError: There is none of this id.
+        """
+        with self._lock:
+            user_id, stop = self._running.get(operation, (None, None))
+        if stop is None or user_id != caller.user_id:
+            raise NotFoundError(f"there is no work '{operation}' in progress")
+        stop.set()
+
+
+def long_work(request: Request, caller: Caller, work: Callable[[Run], Any]) -> Response:
+    """Do long work in a thread; return the response of its events."""
+    operations: Operations = request.app.state.operations
+    path = request.url.path
+
+    def events() -> Iterator[str]:
+        stop, sent = StopToken(), SimpleQueue[str | None]()
+        operation = operations.begin(caller, stop)
+
+        def do() -> None:
+            try:
+                sent.put(_event("result", to_json(work(Run(stop, _Throttle(sent.put))))))
+            except KvasirError as error:
+                if isinstance(error, OperatorError):
+                    logger.error("%s: %s", error.code, error)
+                sent.put(_event("error", describe(error, caller)))
+            except Exception as error:
+                logger.error("unforeseen error in %s", path, exc_info=error)
+                unforeseen = "this was not foreseen; the server's log says more"
+                sent.put(_event("error", members(500, KvasirError.code, unforeseen)))
+            finally:
+                sent.put(None)
+
+        try:
+            yield _event("work", {"id": operation})
+            threading.Thread(target=copy_context().run, args=(do,), name="work").start()
+            left = current_stop() or StopToken()
+            with left.calling(stop.set):
+                while (event := sent.get()) is not None:
+                    yield event
+        finally:
+            stop.set()
+            operations.end(operation)
+
+    return made_stream(events)
+
+
+class _Throttle:
+    """Sends progress, but not every step of a fast loop."""
+
+    def __init__(self, put: Callable[[str], object]) -> None:
+        self._put = put
+        self._stage, self._sent = "", 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        is_due = progress.stage != self._stage or monotonic() - self._sent >= _PAUSE
+        if is_due or progress.done == progress.total:
+            self._stage, self._sent = progress.stage, monotonic()
+            self._put(_event("progress", to_json(progress)))
+
+
+def _event(name: str, data: Any) -> str:
+    return server_sent_event(json.dumps(data, ensure_ascii=False), event=name)

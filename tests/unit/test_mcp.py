@@ -1,0 +1,86 @@
+"""MCP: its library is loaded when it is used; long documents are read in part."""
+
+import subprocess
+import sys
+
+import anyio
+import pytest
+from mcp import Client
+
+from kvasir.app import App
+from kvasir.core.errors import MissingExtraError, NotFoundError, RequestError
+from kvasir.core.types import Source
+from kvasir.frontends import mcp
+from kvasir.frontends.mcp.library import MOST_CHARACTERS, local_library
+from kvasir.settings.schema import Settings
+
+
+def test_without_the_library_the_extra_is_named(monkeypatch):
+    monkeypatch.delitem(sys.modules, "kvasir.frontends.mcp.serving", raising=False)
+    monkeypatch.setitem(sys.modules, "mcp_types", None)
+    with pytest.raises(MissingExtraError) as caught:
+        mcp.load()
+    assert caught.value.extra == "mcp"
+
+
+def test_the_server_and_the_command_line_load_the_protocols_library_only_for_its_clients():
+    code = (
+        "import sys, kvasir.frontends.api.application, kvasir.frontends.cli.main\n"
+        "sys.exit(bool({'mcp', 'mcp_types'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture
+def long_library(tmp_path):
+    embedder = {"type": "kvasir.testing.fakes:FakeEmbedder"}
+    settings = Settings(data_dir=tmp_path, rag={"embedding_model": embedder})
+    with App(settings) as app:
+        sentences = [f"Sentence {number} is about tea and cups." for number in range(3000)]
+        source = Source("upload:long.txt", "text/plain")
+        with app.collection("a.b") as collection:
+            collection.ingest((source, "\n\n".join(sentences).encode()))
+            text = collection.text(source.uri)
+            document = collection.document(source.uri).id
+        yield local_library(app, settings), text, f"a.b/{document}"
+
+
+def test_of_a_long_document_the_part_around_the_passage_is_read(long_library):
+    library, text, document = long_library
+    assert len(text) > MOST_CHARACTERS
+    for start in (0, len(text) // 2, len(text) - 30):
+        found = library.fetch(f"{document}/{start}-{start + 30}")
+        first, last = found.metadata["text_start"], found.metadata["text_end"]
+        assert found.text == text[first:last]
+        assert len(found.text) == MOST_CHARACTERS
+        assert first <= start < start + 30 <= last
+        assert found.metadata["passage"] == text[start : start + 30]
+    whole = library.fetch(document)
+    assert whole.text == text[:MOST_CHARACTERS]
+    assert whole.metadata["characters"] == len(text)
+
+
+@pytest.mark.parametrize("id", ["", "/", "a.b", "a.b/", "a.b/x", "a.b/x/1-2", "x/{d}", "{d}/5-5"])
+def test_an_id_of_nothing_is_not_found(long_library, id):
+    library, text, document = long_library
+    for wrong in (id.replace("{d}", document), f"{document}/0-{len(text) + 1}"):
+        with pytest.raises(RequestError, match=r"there is no document|has changed"):
+            library.fetch(wrong)
+    with pytest.raises(NotFoundError):
+        library.fetch(f"../{document}")
+
+
+def test_what_was_not_foreseen_is_logged_and_not_told(caplog):
+    serving = mcp.load()
+
+    def use(work):
+        raise ZeroDivisionError("a secret")
+
+    async def search():
+        async with Client(serving.make_server(use), mode="legacy") as client:
+            return await client.call_tool("search", {"query": "tea"})
+
+    result = anyio.run(search)
+    assert result.is_error
+    assert "a secret" not in result.content[0].text
+    assert "a secret" in caplog.text
