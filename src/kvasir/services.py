@@ -302,6 +302,9 @@ class Services:
 
     def _send_recovery(self, user: User, password: str) -> None:
         content = {"username": user.username, "password": password}
+        chosen = self._settings.accounts
+        if not chosen.recovery_replace_immediately:
+            content["minutes"] = str(chosen.recovery_minutes)
         self.outbox.add("recovery", user.email, user.language, content)
 
     def _make_rate_limits(self) -> RateLimits:

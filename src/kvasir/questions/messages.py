@@ -42,6 +42,7 @@ class _Words:
     recovery_subject: str
     recovery: str
     recovery_use: str
+    recovery_replaced: str
     recovery_ignore: str
     password: str
 
@@ -60,8 +61,9 @@ _ENGLISH = _Words(
     "the sources.",
     recovery_subject="Temporary password",
     recovery="A temporary password was requested for the account '{}'.",
-    recovery_use="Log in with it once, soon, and choose a new password. Until then your old "
-    "password goes on working.",
+    recovery_use="Log in with it once within {} minutes, and choose a new password. Until then "
+    "your old password goes on working.",
+    recovery_replaced="It has replaced your old password. Log in with it, and choose a new one.",
     recovery_ignore="If you did not request it, you need not do anything.",
     password="Temporary password",
 )
@@ -80,8 +82,10 @@ _SPANISH = _Words(
     "compárela con las fuentes.",
     recovery_subject="Contraseña temporal",
     recovery="Se pidió una contraseña temporal para la cuenta '{}'.",
-    recovery_use="Inicie sesión con ella una vez, pronto, y elija una contraseña nueva. Hasta "
-    "entonces su contraseña anterior sigue funcionando.",
+    recovery_use="Inicie sesión con ella una vez antes de {} minutos y elija una contraseña nueva. "
+    "Hasta entonces su contraseña anterior sigue funcionando.",
+    recovery_replaced="Ha reemplazado a su contraseña anterior. Inicie sesión con ella y elija una "
+    "nueva.",
     recovery_ignore="Si usted no la pidió, no tiene que hacer nada.",
     password="Contraseña temporal",
 )
@@ -147,18 +151,20 @@ class Messages:
         words = _words(mail.language)
         username, password = mail.content["username"], mail.content["password"]
         about = words.recovery.format(_clean(one_line(username)))
+        minutes = mail.content.get("minutes")
+        use = words.recovery_use.format(minutes) if minutes else words.recovery_replaced
         text = [
             words.greeting,
             about,
             f"{words.password}: {password}",
-            words.recovery_use,
+            use,
             words.recovery_ignore,
         ]
         html = [
             f"<p>{escape(words.greeting)}</p>",
             f"<p>{escape(about)}</p>",
             f"<p>{escape(words.password)}: <code>{escape(password)}</code></p>",
-            f"<p>{escape(words.recovery_use)}</p>",
+            f"<p>{escape(use)}</p>",
             f"<p>{escape(words.recovery_ignore)}</p>",
         ]
         return Mail(
