@@ -159,7 +159,7 @@ class Load:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_under_load_loses_no_request(tmp_path, number):
-    service = ServiceProcess(tmp_path, generator=TIMED)
+    service = ServiceProcess(tmp_path, generator=TIMED, server={"drain_seconds": 1.5})
     with service:
         address = service.start()
         client = httpx.Client(base_url=address, timeout=30)
@@ -179,7 +179,9 @@ def test_a_signal_under_load_loses_no_request(tmp_path, number):
             assert send(client, ana, place, f"{name}.txt", f"Note {name}").status_code == 202
         time.sleep(0.3)
         service.signal(number)
-        red = client.get("/ready")
+        # The signal is on its way.
+        while (red := client.get("/ready")).status_code == 200:
+            time.sleep(0.01)
         assert (red.status_code, red.json()["checks"]["server"]) == (503, "stopping")
         assert red.headers["Connection"] == "close"
         assert service.wait() == 0
@@ -203,7 +205,7 @@ def test_every_upload_that_was_accepted_is_found_once_however_often_the_server_i
     command = [sys.executable, "-m", "kvasir", "--config", str(service.file), "doctor"]
     accepted = {}
     with service:
-        for round_ in range(4):
+        for round_ in range(3):
             address = service.start()
             with httpx.Client(base_url=address, timeout=30) as client:
                 if round_ == 0:
@@ -215,8 +217,8 @@ def test_every_upload_that_was_accepted_is_found_once_however_often_the_server_i
                     answer = send(client, headers, place, name, body)
                     assert answer.status_code == 202
                     accepted[name] = answer.json()
-                if round_ < 3:
-                    time.sleep(0.15 * round_)
+                if round_ < 2:
+                    time.sleep(0.3 * round_)
                     service.kill()
                     continue
                 for job in accepted.values():
