@@ -14,6 +14,7 @@ import pytest
 from _pytest.nodeid import coerce_node_id
 
 from kvasir.core import registry
+from kvasir.sharing import IndexSharing
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and so would every program that a test starts.
@@ -23,6 +24,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers and the programs that they start share the cores.
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(threads, "1")
+
+# The programs that the tests start compile our modules once, not each of them.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A test that takes long with an open index would serve it, which takes a moment.
+IndexSharing.after_seconds = 3600.0
 
 _ALLOWED = ("root may", "cannot drop", "computes at once", "KVASIR_TEST_MONGO_URL")
 """Skips that say something about the machine's user or the component, not of what is missing."""

@@ -40,6 +40,7 @@ from kvasir.settings import components
 from kvasir.settings.loading import load_settings
 from kvasir.settings.schema import GeneratorSettings, Settings, reveal
 from kvasir.settings.store_uris import is_same_store
+from kvasir.sharing import IndexSharing
 
 if TYPE_CHECKING:
     from kvasir.answering.chat import Conversation as Conversation
@@ -76,6 +77,13 @@ def open_collection(config: Path | str | None = None, **overrides: Any) -> Colle
     return app.collection(on_close=app.close)
 
 
+def load_questions(path: Path | str) -> list[str]:
+    """Read a file of questions: JSON lines with ``question`` or ``text``, or one a line."""
+    from kvasir.evaluation import datasets
+
+    return datasets.load_questions(path)
+
+
 class App:
     """Settings and the components of one process; close it, or use it in a ``with``.
 
@@ -106,6 +114,7 @@ class App:
         self._pool = Lazy(self._make_pool)
         self._options = Lazy(self._make_options)
         self._services = Lazy(self._make_services)
+        self._sharing = IndexSharing(self)
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +126,7 @@ class App:
         """Close every collection and component, after the calls in other threads ended."""
         if not self._process.is_this:
             return
+        self._sharing.close()
         with self._lock:
             self._is_open = False
             indexes, self._indexes = self._indexes, {}
@@ -139,7 +149,7 @@ class App:
             if name not in self._indexes:
                 # Forget those that are not in use: a service may lease any number of names.
                 used = {n: i for n, i in self._indexes.items() if not i.leases.end_if_unused()}
-                self._indexes = used | {name: Index(name, self, options)}
+                self._indexes = used | {name: self._make_index(name, options)}
             leased = Collection(self._indexes[name], on_close=on_close)
             unused = self._keep(name)
         for collection in unused:
@@ -149,6 +159,9 @@ class App:
     def keep_open(self, most: int) -> None:
         """Keep the collections that were used last open between two leases, as a server does."""
         self._most_kept = most
+
+    def _make_index(self, name: str, options: CollectionOptions) -> Index:
+        return Index(name, self, options)
 
     def _keep(self, name: str) -> list[Collection]:
         """Keep a lease of a collection; return those that are kept no longer."""
@@ -213,12 +226,6 @@ class App:
         )
         return EvaluationRunner(self, options, has_filters=bool(chosen.filters))
 
-    def load_questions(self, path: Path | str) -> list[str]:
-        """Read a file of questions: JSON lines with ``question`` or ``text``, or one a line."""
-        from kvasir.evaluation.datasets import load_questions
-
-        return load_questions(path)
-
     def convert(
         self,
         sources: Iterable[Input],
@@ -253,6 +260,12 @@ class App:
 
         chosen, folder = self.settings.rag.embedding_model, self.settings.data_folder
         return pull(name or chosen.name, reveal(chosen.token), folder, run or self._run)
+
+    @property
+    def holds_index(self) -> bool:
+        """Whether the store of a collection is open."""
+        with self._lock:
+            return self._is_open and any(index.is_open for index in self._indexes.values())
 
     def check_components(self) -> None:
         """Check that every chosen component can be made, without making it, and the service's keys.
@@ -309,6 +322,11 @@ class App:
         return self._use(self._judge)
 
     @property
+    def extraction_pool(self) -> ExtractionPool:
+        """The child processes that read files."""
+        return self._use(self._pool)
+
+    @property
     def services(self) -> Services:
         """Accounts, jobs, questions, mail and the log of answers."""
         return self._use(self._services)
@@ -336,7 +354,9 @@ class App:
     def open_store(self, collection: str, embedded_by: Embedder | CollectionRecord) -> VectorStore:
         """Open the store of a collection where the settings have it."""
         to, options = self.settings.store_address, self.settings.rag.vectordb.options
-        return components.open_store(to, collection, embedded_by, self.analyzer, options)
+        store = components.open_store(to, collection, embedded_by, self.analyzer, options)
+        self._sharing.note_open()
+        return store
 
     def open_copy(self, to: StoreAddress, name: str, record: CollectionRecord) -> VectorStore:
         """Open the store to which a collection is copied; refuse the collection's own."""
@@ -350,7 +370,7 @@ class App:
 
         splitter = self.settings.rag.splitter
         return IngestPipeline(
-            self._use(self._pool),
+            self.extraction_pool,
             self.splitter,
             self.embedder,
             store,

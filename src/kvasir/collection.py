@@ -12,7 +12,8 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kvasir.answering.answers import check_question
-from kvasir.answering.refusal import Calibration, EvidenceReader
+from kvasir.answering.refusal import Calibration as Calibration
+from kvasir.answering.refusal import EvidenceReader
 from kvasir.collection_index import Index
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import ClosedError, NameTakenError, RequestError, UnfinishedError
@@ -72,6 +73,10 @@ class Collection:
                 self.index.leases.release()
             finally:
                 self._on_close()
+
+    def source_uri(self, path: str) -> str:
+        """Return the source URI of a file of this machine: its absolute path."""
+        return path
 
     def search(
         self,

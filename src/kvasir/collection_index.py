@@ -152,6 +152,11 @@ class Index:
         self._known = (0.0, None)
 
     @property
+    def is_open(self) -> bool:
+        """True if the store is open."""
+        return self._store.is_made
+
+    @property
     def store(self) -> VectorStore:
         """The collection's store, opened at its first use."""
         return self._store.get()

@@ -34,6 +34,7 @@ from kvasir.core.services.jobs import Job
 from kvasir.core.services.questions import Question
 from kvasir.core.types import Answer, LocalFile, Source
 from kvasir.core.wire import to_json
+from kvasir.derived_app import with_settings
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +95,54 @@ def ingest_address(app: App, job: Job, run: Run) -> Any:
         )
     _check(report)
     return to_json(report)
+
+
+def ingest_batch(app: App, job: Job, run: Run) -> Any:
+    """Index several sources: ``sources``, each with ``url`` or ``uri`` and ``digest``.
+
+    A source that fails is part of the report. ``settings`` are those of the administrator who
+    added the job, by dotted key.
+    """
+    given = job.arguments
+    digests = [source["digest"] for source in given["sources"] if "digest" in source]
+    with (
+        with_settings(app, given.get("settings", {})) as chosen,
+        chosen.collection(job.collection) as collection,
+    ):
+        inputs, done = [], []
+        for source in given["sources"]:
+            found = _input(app, collection, source)
+            if found is None:
+                done.append(source["uri"])
+            else:
+                inputs.append(found)
+        report = collection.ingest(
+            *inputs,
+            on_conflict=given.get("on_conflict"),
+            metadata=given.get("metadata"),
+            run=run,
+            build_graph=given.get("build_graph", True),
+        )
+    report.unchanged += done
+    if not report.interrupted and not app.settings.server.keep_originals:
+        for digest in digests:
+            release(app, digest, besides=job.id)
+    return to_json(report)
+
+
+def _input(
+    app: App, collection: Collection, source: Mapping[str, Any]
+) -> str | tuple[Source, bytes] | None:
+    """Return a source of a batch; None if an earlier attempt has indexed it and left no bytes."""
+    if "url" in source:
+        return str(source["url"])
+    try:
+        with app.services.spool.open(source["digest"]) as stream:
+            return Source(source["uri"], source["media_type"]), stream.read()
+    except NotFoundError:
+        if _content_hash(collection, source["uri"]) != source["digest"]:
+            raise
+        return None
 
 
 def ingest_folder(app: App, job: Job, run: Run) -> Any:
@@ -273,6 +322,7 @@ def _error_of(reason: str, message: str) -> KvasirError:
 TASKS: Mapping[str, Callable[[App, Job, Run], Any]] = {
     "ingest_upload": ingest_upload,
     "ingest_address": ingest_address,
+    "ingest_batch": ingest_batch,
     "ingest_folder": ingest_folder,
 }
 """Every task by name."""

@@ -11,15 +11,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kvasir.app import App
 from kvasir.core import registry
+from kvasir.frontends.api.owner import OwnerServer
 from kvasir.frontends.cli.main import main
+from kvasir.settings.schema import Settings
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -38,6 +42,28 @@ class Run:
 
 
 Kvasir = Callable[..., Run]
+
+SERVED = ("test_asking", "test_command_line", "test_repairing", "test_sources")
+"""Modules whose tests run a second time while another one owns the index."""
+ALONE = (
+    "before_anything_was_ingested",
+    "completion",
+    "catalog_that_another_program",
+    "ctrl_c",
+    "guess_of_the_language_is_interrupted",
+    "how_far",
+    "language_is_guessed",
+    "lost_catalog",
+    "needs_no_network",
+    "program_that_asked_for_json",
+    "reads_the_store_twice",
+    "refines_is_checked",
+    "settings_",
+    "uploaded_is_addressed",
+    "unless_the_answer_is_yes",
+    "wrong_setting",
+)
+"""Parts of the names of tests that are about a process alone, or about no index at all."""
 Start = Callable[[Path, tuple[str, ...], str | None, dict[str, str]], Run]
 
 
@@ -104,10 +130,45 @@ def start_here(check_shared: Callable[..., Any]) -> Start:
     return start
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests of what a command does a second time through the owner of the index."""
+    name = metafunc.function.__name__
+    module = metafunc.module.__name__.rpartition(".")[2]
+    if "owner" in metafunc.fixturenames and module in SERVED and not any(n in name for n in ALONE):
+        # A store that is deleted as a whole must not be open then.
+        served = "served closed" if module == "test_repairing" else "served"
+        metafunc.parametrize("owner", ["alone", served], indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def owner(request: pytest.FixtureRequest, check_shared: Callable[..., Any]) -> Any:
+    """Return a context that serves the index of a folder, or leaves it to the commands."""
+    chosen = getattr(request, "param", "alone")
+
+    @contextmanager
+    def own(folder: Path) -> Iterator[None]:
+        with ExitStack() as opened:
+            if chosen != "alone":
+                patch = opened.enter_context(pytest.MonkeyPatch.context())
+                patch.setattr(registry, "check", check_shared)
+                # A command that does not work through the owner fails, and at once.
+                patch.setattr("kvasir.frontends.cli.services.PATIENCE_SECONDS", 0.0)
+                app = opened.enter_context(App(Settings(data_dir=folder / "kvasir-data")))
+                if chosen == "served":
+                    app.keep_open(9)
+                server = OwnerServer(app)
+                assert server.start()
+                opened.callback(server.stop)
+            yield
+
+    return own
+
+
 @pytest.fixture
-def kvasir(tmp_path: Path, start_here: Start) -> Kvasir:
+def kvasir(tmp_path: Path, start_here: Start, owner: Any) -> Iterator[Kvasir]:
     """Run ``kvasir`` in a folder of the test's own."""
-    return kvasir_in(tmp_path, start_here)
+    with owner(tmp_path):
+        yield kvasir_in(tmp_path, start_here)
 
 
 @pytest.fixture
@@ -134,12 +195,15 @@ def notes(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ingested_folder(tmp_path_factory: pytest.TempPathFactory, start_here: Start) -> Path:
+def ingested_folder(
+    tmp_path_factory: pytest.TempPathFactory, start_here: Start, owner: Any
+) -> Iterator[Path]:
     """A folder where two notes are ingested; for commands that change nothing."""
     folder = tmp_path_factory.mktemp("ingested")
     write_moon_and_tea(folder / "notes")
-    kvasir_in(folder, start_here)("ingest", "notes")
-    return folder
+    with owner(folder):
+        kvasir_in(folder, start_here)("ingest", "notes")
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,7 @@ ROUTES = {
     ("GET", "/health"): Rule(OPEN),
     ("GET", "/ready"): Rule(OPEN, allowed=(200, 503)),
     ("GET", "/metrics"): Rule(METRICS),
+    ("GET", "/v1/backup"): Rule(ADMIN),
     ("GET", "/register"): Rule(OPEN),
     ("POST", "/register"): Rule(OPEN, allowed=(400, 403)),
     ("POST", "/user/"): Rule(OPEN, request={"json": USER}, allowed=(422,)),
@@ -112,6 +113,38 @@ ROUTES = {
     ("DELETE", "/v1/collections/{name}/documents/{document_id}"): Rule(
         WRITE, own=True, path=GONE | {"document_id": "none"}, allowed=(404,)
     ),
+    ("POST", "/v1/collections/{name}/documents/batch"): Rule(
+        WRITE, own=True, path=NAME, request={"data": {"batch": "[]"}}, allowed=(400,)
+    ),
+    ("POST", "/v1/collections/{name}/documents/delete"): Rule(
+        WRITE, own=True, path=NAME, request={"json": {"documents": []}}
+    ),
+    ("GET", "/v1/collections/{name}/count"): Rule(READ, own=True, path=NAME),
+    ("POST", "/v1/collections/{name}/optimize"): Rule(
+        WRITE, own=True, path=NAME, request={"json": {}}
+    ),
+    ("POST", "/v1/collections/{name}/inspect"): Rule(ADMIN, path=NAME),
+    ("POST", "/v1/collections/{name}/repair"): Rule(ADMIN, path=NAME),
+    ("POST", "/v1/collections/{name}/restore"): Rule(ADMIN, path=NAME),
+    ("POST", "/v1/collections/{name}/calibrate"): Rule(
+        ADMIN, path=NAME, request={"json": {"answered": ["a?"], "unanswered": ["b?"]}}
+    ),
+    ("PUT", "/v1/collections/{name}/calibration"): Rule(
+        ADMIN, path=NAME, request={"json": {"calibration": None}}
+    ),
+    ("POST", "/v1/collections/{name}/copy"): Rule(
+        ADMIN,
+        path=NAME,
+        request={"json": {"to": {"type": "a:b", "uri": "http://a"}}},
+        allowed=(400,),
+    ),
+    ("POST", "/v1/collections/{name}/replies"): Rule(
+        READ, own=True, path=NAME, request={"json": {"question": "How hot is tea?"}}
+    ),
+    ("GET", "/v1/server"): Rule(READ),
+    ("POST", "/v1/operations/{operation_id}/stop"): Rule(
+        READ, path={"operation_id": "none"}, allowed=(404,)
+    ),
     ("GET", "/v1/jobs"): Rule(READ),
     ("GET", "/v1/jobs/{job_id}"): Rule(READ, own=True, path={"job_id": "{job}"}),
     ("POST", "/v1/jobs/{job_id}/cancel"): Rule(WRITE, own=True, path={"job_id": "{job}"}),
@@ -155,7 +188,6 @@ ROUTES = {
         ANSWERING, path=QUESTION, request={"json": LEASE}, allowed=(204, 409)
     ),
     ("GET", "/v1/answers/export"): Rule(READ),
-    ("GET", "/v1/backup"): Rule(ADMIN),
     ("GET", "/v1/models"): Rule(READ),
     ("GET", "/v1/models/{model:path}"): Rule(READ, own=True, path={"model": "{collection}"}),
     ("POST", "/v1/chat/completions"): Rule(

@@ -31,6 +31,11 @@ class Lazy(Generic[T]):
                 made = self._made = self._made or (self._make(),)
         return made[0]
 
+    @property
+    def is_made(self) -> bool:
+        """True if the value was made and not taken since."""
+        return self._made is not None
+
     def take(self) -> T | None:
         """Return the value if it was made, and forget it: the next ``get`` makes another."""
         with self._lock:

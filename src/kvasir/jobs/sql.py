@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy import Engine, Text, cast, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from kvasir.core.errors import ConflictError, NotFoundError
 from kvasir.core.run import Progress
-from kvasir.core.services.jobs import ClaimedJob, Job, JobState, NewJob
+from kvasir.core.services.jobs import BATCH, ClaimedJob, Job, JobState, NewJob
 from kvasir.core.wire import from_json, to_json
 from kvasir.database import leases, reading, writing
 from kvasir.database.dialects import epoch_seconds
@@ -180,9 +180,13 @@ class SqlJobQueue:
 
     def needs(self, digest: str, *, besides: str = "") -> bool:
         # A failed or cancelled one may be tried again.
-        needing = (jobs.c.digest == digest, jobs.c.state != JobState.DONE, jobs.c.id != besides)
+        needing = (jobs.c.state != JobState.DONE, jobs.c.id != besides)
+        is_its = jobs.c.digest == digest
+        # A batch has many: they stand in its arguments alone.
+        in_batch = (jobs.c.digest == BATCH) & cast(jobs.c.arguments, Text).contains(digest)
         with reading(self._engine) as connection:
-            return connection.execute(select(jobs.c.id).where(*needing)).first() is not None
+            found = select(jobs.c.id).where(is_its | in_batch, *needing)
+            return connection.execute(found).first() is not None
 
     def delete_before(self, date: datetime) -> int:
         ended = (jobs.c.state.not_in(_OPEN), jobs.c.finished < date.timestamp())

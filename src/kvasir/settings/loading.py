@@ -89,6 +89,31 @@ def load_settings(
         raise SettingsError(found) from None
 
 
+def derive_settings(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
+    """Return settings with other values, by dotted key; errors as ``load_settings``."""
+    tree = settings.model_dump(exclude_unset=True)
+    merge(tree, overrides)
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        found = "; ".join(_explain(detail, {}) for detail in error.errors())
+        raise SettingsError(found) from None
+
+
+def plain_values(settings: Settings, *, given: bool = False) -> dict[str, Any]:
+    """Return all values as plain data by dotted key, or those that were given; no secrets."""
+    tree = settings.model_dump(mode="json", exclude_unset=given)
+    return {key: value for key, value in _dotted_values(tree) if not names_a_secret(key)}
+
+
+def _dotted_values(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if value and isinstance(value, Mapping):
+            yield from _dotted_values(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
 def parse_assignment(text: str) -> tuple[str, Any]:
     """Read ``key=value`` as given to ``--set``.
 

@@ -69,6 +69,9 @@ class ServerSettings(Section):
     drain_seconds: float = Field(
         0.5, ge=0, description="after SIGTERM, requests are still taken while /ready is red"
     )
+    share_index: bool = Field(
+        True, description="whoever holds an embedded index serves it on a local socket"
+    )
     shutdown_seconds: float = Field(20.0, gt=0, description="wait for requests in progress")
 
 

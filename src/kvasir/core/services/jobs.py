@@ -22,6 +22,10 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+BATCH = "batch"
+"""In place of the digest of a job that needs several uploads."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """A job to add.
@@ -30,7 +34,8 @@ class NewJob:
         task: The name of a function in ``kvasir.tasks``.
         arguments: Its arguments: ids and short values, never bytes.
         key: Adding a second job of the same user and key returns the first; empty: always new.
-        digest: Of the bytes in the spool that it needs; empty if it needs none.
+        digest: Of the bytes in the spool that it needs; empty if it needs none, ``BATCH`` if it
+            needs several, which stand in its arguments.
     """
 
     task: str

@@ -19,6 +19,11 @@ def record(
     question: str,
     answer: Answer,
 ) -> None:
-    """Add an answer to the log, if the settings keep one, with the id of the request."""
+    """Add an answer to the log, if the settings keep one, with the id of the request.
+
+    A process that only shares its index keeps none, as it does for its own questions.
+    """
+    if request.app.state.on_demand:
+        return
     known = getattr(request.state, "request_id", "")
     log_answer(kvasir, answer_id, caller.user_id, collection, question, answer, request_id=known)

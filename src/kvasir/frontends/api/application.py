@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from kvasir.frontends.api.background import Background
 from kvasir.frontends.api.generation import make_admission
 from kvasir.frontends.api.metrics import Metrics
 from kvasir.frontends.api.observing import Observing
+from kvasir.frontends.api.operations import Operations
 from kvasir.frontends.api.readiness import Readiness
 from kvasir.frontends.api.routes import ROUTERS
 from kvasir.frontends.api.tracing import Tracing
@@ -52,13 +54,17 @@ def check_accounts(app: App) -> None:
     app.services.rate_limits  # noqa: B018 - made now
 
 
-def make_application(app: App, *, owner_token: str = "", closes: bool = False) -> FastAPI:
+def make_application(
+    app: App, *, owner_token: str = "", closes: bool = False, on_demand: bool = False
+) -> FastAPI:
     """Return the application that serves an ``App``.
 
     Args:
         app: What it serves.
         owner_token: The token of the data folder's owner record, which acts as administrator.
         closes: Close the ``App`` when the server ends.
+        on_demand: Serve an index that a command or a script has open: no work in the background
+            before the first upload, no log of answers, and no collection is kept open.
 
     Raises:
         SettingsError: A setting is unusable.
@@ -68,12 +74,15 @@ def make_application(app: App, *, owner_token: str = "", closes: bool = False) -
     admission = make_admission(app.settings)
     tracing = Tracing(server.tracing)
     metrics = Metrics(app, admission.counts)
-    background = Background(app, metrics=metrics, tracing=tracing, admission=admission)
+    background = Background(
+        app, metrics=metrics, tracing=tracing, admission=admission, on_demand=on_demand
+    )
     readiness = Readiness(app, has_workers=background.is_alive)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        app.keep_open(_KEPT_COLLECTIONS)
+        if not on_demand:
+            app.keep_open(_KEPT_COLLECTIONS)
         background.start()
         try:
             yield
@@ -93,6 +102,8 @@ def make_application(app: App, *, owner_token: str = "", closes: bool = False) -
     )
     api.state.kvasir = app
     api.state.owner_token = owner_token
+    api.state.on_demand = on_demand
+    api.state.operations = Operations()
     api.state.wake_workers = background.wake
     api.state.tidy_up = background.tidy_up
     api.state.generator_state = lambda: background.generator_state
@@ -118,7 +129,8 @@ def make_application(app: App, *, owner_token: str = "", closes: bool = False) -
         metrics=metrics,
         tracing=tracing,
         readiness=readiness,
-        max_upload=app.settings.rag.ingest.max_file_mb << 20,
+        # On a local socket, an upload has the limit that its user typed.
+        max_upload=sys.maxsize if on_demand else app.settings.rag.ingest.max_file_mb << 20,
         max_body=server.max_body_mb << 20,
     )
     return api

@@ -34,9 +34,24 @@ class Background:
     """The server's own workers; start them once, and stop them before the ``App`` closes."""
 
     def __init__(
-        self, app: App, *, metrics: Metrics, tracing: Tracing, admission: Admission
+        self,
+        app: App,
+        *,
+        metrics: Metrics,
+        tracing: Tracing,
+        admission: Admission,
+        on_demand: bool = False,
     ) -> None:
-        """Start nothing yet; ``admission`` is what requests and queued questions share."""
+        """Start nothing yet.
+
+        Args:
+            app: What they work with.
+            metrics: Counts what is done.
+            tracing: Traces it.
+            admission: What requests and queued questions share.
+            on_demand: Index uploads alone, from the first one on, and tidy up after a deletion: a
+                command that only shares its index needs no database until then.
+        """
         self._app = app
         self._metrics = metrics
         self._tracing = tracing
@@ -45,11 +60,15 @@ class Background:
         self._untidy = threading.Event()
         self._generator = GeneratorStart(app, self._stop)
         self._threads: list[threading.Thread] = []
-        self._workers: list[Worker] = [
-            app.services.make_job_worker(self._perform, self._stop)
-            for _ in range(app.settings.server.job_workers)
-        ]
-        self._answering: list[Worker] = [
+        self._on_demand = on_demand
+        self._starting = threading.Lock()
+        self._is_tidying = False
+        self._workers: list[Worker] = []
+        self._answering: list[Worker] = []
+        if on_demand:
+            return
+        self._workers += self._make_job_workers()
+        self._answering += [
             app.services.make_answering_worker(
                 self._answer, self._stop, on_answered=self._log_answer
             )
@@ -59,7 +78,9 @@ class Background:
             self._workers += app.services.make_mail_workers(self._stop)
 
     def start(self) -> None:
-        """Start the threads."""
+        """Start the threads, unless they wait for the first upload."""
+        if self._on_demand:
+            return
         for worker in self._workers:
             self._begin(type(worker).__name__, worker.run)
         for worker in self._answering:
@@ -71,12 +92,27 @@ class Background:
 
     def wake(self) -> None:
         """Look for new work now."""
+        with self._starting:
+            if self._on_demand and not self._workers and not self._stop.is_set():
+                self._workers += self._make_job_workers()
+                for worker in self._workers:
+                    self._begin(type(worker).__name__, worker.run)
         for worker in (*self._workers, *self._answering):
             worker.wake()
+
+    def _make_job_workers(self) -> list[Worker]:
+        return [
+            self._app.services.make_job_worker(self._perform, self._stop)
+            for _ in range(self._app.settings.server.job_workers)
+        ]
 
     def tidy_up(self) -> None:
         """Delete what nothing needs soon."""
         self._untidy.set()
+        with self._starting:
+            if self._on_demand and not self._is_tidying and not self._stop.is_set():
+                self._is_tidying = True
+                self._begin("tidy", self._tidy)
 
     @property
     def generator_state(self) -> str:

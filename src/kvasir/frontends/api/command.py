@@ -9,7 +9,7 @@ import math
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import uvicorn
 
@@ -17,6 +17,7 @@ from kvasir.app import App
 from kvasir.core.errors import KvasirError, StorageError
 from kvasir.core.run import StopToken
 from kvasir.frontends.api.application import check_accounts, make_application
+from kvasir.frontends.api.owner import check_no_owner, owned
 from kvasir.frontends.api.readiness import Readiness
 from kvasir.frontends.api.registration import first_admin_link
 from kvasir.frontends.process import configure_logging, stop_on_signals
@@ -32,7 +33,6 @@ def serve(
     *,
     host: str,
     port: int,
-    owner_token: str = "",
     announce: Callable[[str], object] = lambda _: None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; requests in progress are finished.
@@ -41,20 +41,23 @@ def serve(
         app: What is served.
         host: The address to listen at.
         port: The port; 0 takes any free one.
-        owner_token: The token of the data folder's owner record.
         announce: Gets the lines for the operator.
 
     Raises:
         StorageError: The port is taken, or the address is not of this machine.
+        StoreLockedError: Another process serves this index.
         SettingsError: A setting is unusable, such as a published signing key.
     """
     configure_logging(app.settings.server.log_format)
     stop = StopToken()
-    with closing(_listen(host, port)) as listener:
+    check_no_owner(app.settings)
+    with closing(_listen(host, port)) as listener, ExitStack() as opened:
         port = listener.getsockname()[1]
         _remember_port(app, port)
         check_accounts(app)
-        api = make_application(app, owner_token=owner_token)
+        shown = f"[{host}]" if ":" in host else host
+        record, local = opened.enter_context(owned(app.settings, f"http://{shown}:{port}"))
+        api = make_application(app, owner_token=record.token)
         link = first_admin_link(app)
         config = uvicorn.Config(
             api,
@@ -70,14 +73,13 @@ def serve(
             timeout_graceful_shutdown=max(1, math.ceil(app.settings.server.shutdown_seconds)),
         )
         server = _Server(config, stop, api.state.readiness, app.settings.server.drain_seconds)
-        shown = f"[{host}]" if ":" in host else host
         announce(f"Kvasir serves at http://{shown}:{port}, its manual at /docs")
         if link:
             announce(f"There is no administrator yet; this link makes one, once: {link}")
         threading.Thread(target=_warm_up, args=(app,), name="warm up", daemon=True).start()
         drain = api.state.readiness.drain
         with stop.calling(drain), stop_on_signals(stop, at_once=server.exit_at_once):
-            server.run(sockets=[listener])
+            server.run(sockets=[listener, *local])
         if not server.started:
             raise StorageError("the server could not start: its log says why")
         announce("Kvasir has stopped: every request was answered.")

@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from kvasir.core.error_forms import fields_of
 from kvasir.core.errors import (
     CollectionNotFoundError,
     ComponentError,
@@ -114,16 +115,29 @@ def members(status: int, code: str, detail: str, **more: Any) -> dict[str, Any]:
 
 def describe(error: KvasirError, caller: Caller | None = None) -> dict[str, Any]:
     """Return the members of an error's problem document; an administrator is told more."""
-    return members(status_of(error), error.code, detail_of(error, caller))
+    return members(status_of(error), error.code, detail_of(error, caller), **_fields(error, caller))
+
+
+def _fields(error: KvasirError, caller: Caller | None) -> dict[str, Any]:
+    """Return the attributes of an error that a caller may know, for clients of our own."""
+    is_admin = caller is not None and caller.is_admin
+    if not is_admin and not isinstance(error, (RequestError, StoppedError)):
+        return {}
+    fields = fields_of(error)
+    if not is_admin:
+        # It has the names of every collection.
+        fields.pop("known", None)
+    return {"fields": fields} if fields else {}
 
 
 def detail_of(error: KvasirError, caller: Caller | None = None) -> str:
     """Return what a caller may know of an error."""
-    if isinstance(error, CollectionNotFoundError):
+    is_admin = caller is not None and caller.is_admin
+    if isinstance(error, CollectionNotFoundError) and not is_admin:
         # Its message lists every collection.
         return f"there is no collection '{error.name}' that you may read, or nothing is in it yet"
     is_ours = isinstance(error, OperatorError) and not isinstance(error, RequestError)
-    if is_ours and not (caller is not None and caller.is_admin):
+    if is_ours and not is_admin:
         hidden = "the service has a fault, which its administrator finds in the log"
         return _HIDDEN.get(error.code, hidden)
     return str(error)
@@ -151,7 +165,8 @@ async def _of_kvasir(request: Request, error: KvasirError) -> JSONResponse:
 
 def respond(error: KvasirError, caller: Caller | None = None) -> JSONResponse:
     """Return the response of an error, with the headers of its status."""
-    answer = problem(status_of(error), error.code, detail_of(error, caller))
+    detail = detail_of(error, caller)
+    answer = problem(status_of(error), error.code, detail, **_fields(error, caller))
     if (seconds := _retry_after(error)) is not None:
         answer.headers["Retry-After"] = str(max(1, round(seconds)))
     if error.code == "not_authenticated":
@@ -187,5 +202,11 @@ async def _of_http(_: Request, error: HTTPException) -> JSONResponse:
 
 def unforeseen(method: str, path: str, error: Exception) -> JSONResponse:
     """Log an error that is nobody's on purpose, and return its problem document."""
+    content = describe_unforeseen(method, path, error)
+    return JSONResponse(content, status_code=500, media_type=MEDIA_TYPE)
+
+
+def describe_unforeseen(method: str, path: str, error: Exception) -> dict[str, Any]:
+    """Log an error that is nobody's on purpose; return the members of its problem document."""
     logger.error("unforeseen error in %s %s", method, path, exc_info=error)
-    return problem(500, KvasirError.code, "this was not foreseen; the server's log says more")
+    return members(500, KvasirError.code, "this was not foreseen; the server's log says more")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import yaml
 
-from kvasir.app import App
+from kvasir.app import load_questions
 from kvasir.collection import Collection
 from kvasir.core.errors import RequestError, SettingsError, StoppedError
 from kvasir.core.reports import CopyReport
@@ -17,14 +17,17 @@ from kvasir.core.types import StoreAddress
 from kvasir.core.wire import to_json
 from kvasir.frontends.cli.long_work import await_input, long_work, rate
 from kvasir.frontends.cli.main import EXIT_DECLINED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, fail
-from kvasir.frontends.cli.options import with_app, with_collection
+from kvasir.frontends.cli.options import settings_of, with_collection, with_service
 from kvasir.frontends.cli.rendering import print_result, printed_json, table, wants_json
+from kvasir.frontends.cli.services import Service
 from kvasir.settings.schema import Settings
 from kvasir.settings.store_uris import absolute_uri, guess_store
 
 if TYPE_CHECKING:
     from kvasir.collection import Fitted
 
+_AGREED = "kvasir.agreed"
+"""In a context's ``meta``: the answer to the question before a collection is deleted."""
 _QUESTIONS = click.Path(exists=True, dir_okay=False)
 
 
@@ -34,12 +37,12 @@ def collections() -> None:
 
 
 @collections.command("list")
-@with_app
-def list_collections(app: App) -> None:
+@with_service
+def list_collections(service: Service) -> None:
     """List all collections."""
     counted = []
-    for record in app.collections():
-        with app.collection(record.name) as collection:
+    for record in service.collections():
+        with service.collection(record.name) as collection:
             counted.append((record, collection.chunk_count()))
     rows = (
         {
@@ -67,7 +70,12 @@ def delete(collection: Collection, yes: bool) -> int:
 
     Ends with 6 when the answer is no.
     """
-    wanted = yes or _agreed(f"Delete collection '{collection.name}' with all its documents?")
+    answers = click.get_current_context().meta
+    if _AGREED not in answers:
+        # Once, however often the command has to look for the index.
+        question = f"Delete collection '{collection.name}' with all its documents?"
+        answers[_AGREED] = yes or _agreed(question)
+    wanted = answers[_AGREED]
     if wanted:
         collection.drop()
     else:
@@ -108,9 +116,9 @@ def _agreed(question: str) -> bool:
     "--to-password", envvar="KVASIR_TO_PASSWORD", show_envvar=True, help="The store's password."
 )
 @click.option("--exact", is_flag=True, help="Delete what is there beyond the collection.")
-@with_app
+@with_service
 def copy(
-    app: App,
+    service: Service,
     uri: str,
     to_type: str | None,
     name: str | None,
@@ -131,7 +139,7 @@ def copy(
         raise RequestError(str(error)) from error
     to = StoreAddress(to_type or guess_store(target), target, to_token, to_username, to_password)
     try:
-        with app.collection() as collection, long_work() as run:
+        with service.collection() as collection, long_work() as run:
             report = collection.copy(to, name=name, exact=exact, run=run)
     except StoppedError:
         said = "interrupted: what is copied is kept; run the same command again"
@@ -140,7 +148,8 @@ def copy(
     if not printed_json(report):
         _print(report)
         if report.verified:
-            click.echo(_describe(app.settings, replace(to, uri=uri), name))
+            settings = settings_of(click.get_current_context())
+            click.echo(_describe(settings, replace(to, uri=uri), name))
     return 0 if report.verified and not left else EXIT_SOME_FAILED
 
 
@@ -257,9 +266,9 @@ def doctor(collection: Collection, repair: bool) -> int:
 )
 @click.option("--apply", "wanted", is_flag=True, help="Keep the decision where it is only shown.")
 @click.option("--reset", is_flag=True, help="Go back to the decision that comes with Kvasir.")
-@with_app
+@with_service
 def calibrate(
-    app: App, questions: str | None, off_topic: str | None, wanted: bool, reset: bool
+    service: Service, questions: str | None, off_topic: str | None, wanted: bool, reset: bool
 ) -> None:
     """Fit the decision to refuse to a collection.
 
@@ -269,7 +278,7 @@ def calibrate(
     """
     if reset and (questions or off_topic or wanted):
         raise RequestError("--reset stands alone: nothing is fitted then")
-    with app.collection() as collection:
+    with service.collection() as collection:
         if reset:
             collection.keep_calibration(None)
             said = f"collection '{collection.name}' refuses as Kvasir comes, from now on"
@@ -277,8 +286,8 @@ def calibrate(
             return
         with long_work() as run:
             fitted = collection.calibrate(
-                app.load_questions(questions) if questions else None,
-                app.load_questions(off_topic) if off_topic else None,
+                load_questions(questions) if questions else None,
+                load_questions(off_topic) if off_topic else None,
                 # None, not False: without --apply, one fitted to given questions may be kept.
                 apply=wanted or None,
                 run=run,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kvasir.app import App
+from kvasir.app import App, load_questions
 from kvasir.core.errors import KvasirError, StoppedError
 from kvasir.core.run import Run
 from kvasir.core.text import one_line, printable
@@ -116,7 +116,7 @@ def answers(
     runner = app.evaluation()
     is_judged = runner.check_judge()
     loaded = runner.load_dataset(dataset)
-    foreign = app.load_questions(off_topic) if off_topic else []
+    foreign = load_questions(off_topic) if off_topic else []
     with long_work() as run:
         result = runner.answers(loaded, foreign, run=run)
     # Judging may take hours and fail: write the other figures first.
@@ -195,7 +195,7 @@ def compare(
     with App(settings["A"], run=loading) as app_a, App(settings["B"], run=loading) as app_b:
         runners = {"A": app_a.evaluation(), "B": app_b.evaluation()}
         loaded = runners["A"].load_dataset(dataset)
-        foreign = app_a.load_questions(off_topic) if off_topic else []
+        foreign = load_questions(off_topic) if off_topic else []
         with long_work() as run:
             sides = [
                 runner.measure(what, loaded, foreign, run=_of_side(run, side))

@@ -47,6 +47,8 @@ COMMANDS = {
     "users": ("users", "Make, list, disable or enable users of the service."),
     "mcp": ("mcp", "Serve the documents to clients of the Model Context Protocol."),
     "answers": ("answers", "Export the log of answers."),
+    "login": ("logins", "Log in to a server."),
+    "logout": ("logins", "Forget the login to a server."),
     "models": ("models", "List embedding models, or pull one."),
     "config": ("config", "Show, check or write the settings."),
     "completion": ("main", "Print the shell completion script."),
@@ -134,6 +136,9 @@ class LazyGroup(click.Group):
 @config_option
 @set_option
 @click.option("--collection", metavar="NAME", help="Collection to work on.  [default: default]")
+@click.option(
+    "--server", metavar="URL", envvar="KVASIR_SERVER", show_envvar=True, help="Work at this server."
+)
 @click.pass_context
 def cli(ctx: click.Context, /, **options: Any) -> None:
     """Answer questions from your own documents and show where each answer stands.

@@ -17,6 +17,7 @@ from kvasir.core.run import Run
 from kvasir.frontends.cli.long_work import download, stop_token
 from kvasir.frontends.cli.main import config_option, set_option
 from kvasir.frontends.cli.rendering import json_option
+from kvasir.frontends.cli.services import Service, Services
 from kvasir.settings.loading import load_settings, parse_assignment
 from kvasir.settings.schema import Settings
 
@@ -25,6 +26,9 @@ R = TypeVar("R")
 
 SETTINGS_TREE = "kvasir.settings_tree"
 """In a context's ``meta``: settings of another program's command line."""
+
+REPEATABLE = ("ingest",)
+"""Commands that may be begun again: what is done already is left unchanged."""
 
 _GIVEN = "kvasir.given"
 """In a context's ``meta``: by dotted key, value and name of each given setting option."""
@@ -43,6 +47,28 @@ STORE_AND_MODEL: tuple[SettingRow, ...] = (
     ("--model", "rag.embedding_model.name", "The embedding model."),
     ("--model-token", "rag.embedding_model.token", "Token for private models."),
 )
+
+
+_server_option = click.option(
+    "--server",
+    metavar="URL",
+    envvar="KVASIR_SERVER",
+    show_envvar=True,
+    is_eager=True,
+    help="Work at this server.",
+)
+
+
+def server_option(command: Callable[P, R]) -> Callable[P, R]:
+    """Add ``--server``, which ``services_of`` reads."""
+
+    @_server_option
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        kwargs.pop("server", None)
+        return command(*args, **kwargs)
+
+    return wrapped
 
 
 def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
@@ -74,16 +100,42 @@ def with_app(command: Callable[Concatenate[App, P], R]) -> Callable[P, R]:
     return wrapped
 
 
-def with_collection(command: Callable[Concatenate[Collection, P], R]) -> Callable[P, R]:
-    """Pass the collection that the settings name, as ``with_app`` passes the application."""
+def with_service(command: Callable[Concatenate[Service, P], R]) -> Callable[P, R]:
+    """Pass what has the collections, as ``with_app`` passes the application; adds ``--server``.
 
+    The command is called again where it has done nothing, or is one of ``REPEATABLE``.
+    """
+
+    @server_option
     @with_app
     @functools.wraps(command)
     def wrapped(app: App, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with app.collection() as collection:
+        ctx = click.get_current_context()
+        with services_of(ctx, app) as services:
+            return services.run(
+                lambda service: command(service, *args, **kwargs),
+                may_repeat=command.__name__ in REPEATABLE,
+            )
+
+    return wrapped
+
+
+def with_collection(command: Callable[Concatenate[Collection, P], R]) -> Callable[P, R]:
+    """Pass the collection that the settings name, as ``with_service`` passes what has it."""
+
+    @with_service
+    @functools.wraps(command)
+    def wrapped(service: Service, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with service.collection() as collection:
             return command(collection, *args, **kwargs)
 
     return wrapped
+
+
+def services_of(ctx: click.Context, app: App) -> Services:
+    """Return the services of a command, by its options and those before it."""
+    server = ctx.params.get("server") or (ctx.find_object(dict) or {}).get("server")
+    return Services(app, _typed(ctx)[0], server)
 
 
 def setting_options(*rows: SettingRow) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -136,6 +188,13 @@ def settings_of(ctx: click.Context, config: str | None = None) -> Settings:
     """
     before, own = ctx.find_object(dict) or {}, ctx.params
     file = config or own.get("config") or ctx.meta.get(SETTINGS_TREE) or before.get("config")
+    values, origins = _typed(ctx)
+    return load_settings(file, values, origins=origins)
+
+
+def _typed(ctx: click.Context) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the typed values by dotted key, and the option of each."""
+    before, own = ctx.find_object(dict) or {}, ctx.params
     assignments = (*before.get("assignments", ()), *(own.get("assignments") or ()))
     values = dict(parse_assignment(text) for text in assignments)
     origins = dict.fromkeys(values, "--set")
@@ -145,7 +204,7 @@ def settings_of(ctx: click.Context, config: str | None = None) -> Settings:
         given["collection"] = (collection, "--collection")
     for key, (value, option) in given.items():
         values[key], origins[key] = value, option
-    return load_settings(file, values, origins=origins)
+    return values, origins
 
 
 def _keep(ctx: click.Context, option: click.Parameter, value: Any) -> None:

@@ -33,7 +33,7 @@ def identity(source: str | Path) -> str:
 
 def find_document(collection: Collection, typed: str) -> DocumentRecord:
     """Return a document by its id, source URI or path; raise DocumentNotFoundError if none fits."""
-    for name in dict.fromkeys((typed, identity(typed))):
+    for name in dict.fromkeys((typed, identity(typed), collection.source_uri(identity(typed)))):
         with suppress(DocumentNotFoundError):
             return collection.document(name)
     raise DocumentNotFoundError(typed, collection.name)
@@ -50,7 +50,7 @@ def find_documents(collection: Collection, prefix: str) -> list[DocumentRecord]:
         full += os.sep
     found = {
         record.id: record
-        for beginning in {prefix, full}
+        for beginning in {prefix, full, collection.source_uri(full)}
         for record in collection.documents(beginning)
     }
     return sorted(found.values(), key=lambda record: record.source_uri)

@@ -38,6 +38,7 @@ _REMEDIES: Mapping[str, str | Callable[[Any], str]] = {
     "incompatible_version": _delete_folder,
     "missing_extra": lambda error: how_to_install(error.extra),
     "model_not_found": _model_not_found,
+    "not_authenticated": "'kvasir login URL' logs in",
     "name_taken": "name another place, another kind of store, or another collection to copy it to",
     "settings_file_not_found": "'kvasir config init' writes one",
     "store_incomplete": "'kvasir doctor --repair' fills it from the catalog",

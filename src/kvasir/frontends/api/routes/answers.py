@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.core.errors import KvasirError, OperatorError, StoppedError
 from kvasir.core.services.accounts import Caller
-from kvasir.core.types import Answer, AnswerEvent, Finished, Retrieved, Text
+from kvasir.core.types import Answer, AnswerEvent, Finished, Retrieved, Stage, Text
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.answer_records import record
-from kvasir.frontends.api.callers import Kvasir, Reader, check_may_read
+from kvasir.frontends.api.callers import Chosen, Kvasir, Reader, check_may_read
 from kvasir.frontends.api.generation import open_answer
 from kvasir.frontends.api.problems import describe, members
 from kvasir.frontends.api.streaming import event_stream, server_sent_event, whole_response
@@ -52,7 +52,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 
 @router.post("/collections/{name}/answers", responses=_STREAM)
 def answer(
-    name: str, body: AnswerBody, request: Request, kvasir: Kvasir, caller: Reader
+    name: str, body: AnswerBody, request: Request, kvasir: Chosen, caller: Reader
 ) -> Response:
     """Answer a question from a collection, with citations.
 
@@ -92,12 +92,12 @@ def answer(
                     if isinstance(event, Finished):
                         finished(event.answer)
                     if isinstance(event, (Retrieved, Text, Finished)):
-                        yield _rendered(event, number)
+                        yield rendered_event(event, number)
                         number += 1
             except StoppedError:
                 raise
             except Exception as error:  # noqa: BLE001 - the client must see that it failed
-                yield _rendered_error(error, caller, number)
+                yield rendered_error(error, caller, number)
 
     return event_stream(stream, render, headers) if body.stream else whole_response(make)
 
@@ -117,15 +117,17 @@ def give_feedback(answer_id: str, body: Feedback, kvasir: Kvasir, caller: Reader
     return Response(status_code=204)
 
 
-_NAMES = {Retrieved: "hits", Text: "text", Finished: "answer"}
+_NAMES = {Stage: "stage", Retrieved: "hits", Text: "text", Finished: "answer"}
 
 
-def _rendered(event: Retrieved | Text | Finished, number: int) -> str:
+def rendered_event(event: AnswerEvent, number: int) -> str:
+    """Return an event of an answer as a server-sent event."""
     data = json.dumps(to_json(event), ensure_ascii=False)
     return server_sent_event(data, event=_NAMES[type(event)], number=number)
 
 
-def _rendered_error(error: Exception, caller: Caller, number: int) -> str:
+def rendered_error(error: Exception, caller: Caller, number: int) -> str:
+    """Return the last event of a stream that failed."""
     if isinstance(error, KvasirError):
         described = describe(error, caller)
         if isinstance(error, OperatorError):

@@ -61,7 +61,7 @@ def upload(
     Uploading a document with the same identity again replaces it.
     """
     check_may_write(kvasir, caller, name)
-    uri = _checked_uri(source or f"upload:{_user(caller)}/{_file_name(file.filename)}")
+    uri = checked_uri(source or f"upload:{_user(caller)}/{_file_name(file.filename)}")
     arguments: dict[str, Any] = {"uri": uri, "metadata": _metadata(metadata)}
     arguments["on_conflict"] = on_conflict
     limit, spool = kvasir.settings.rag.ingest.max_file_mb << 20, kvasir.services.spool
@@ -72,7 +72,7 @@ def upload(
             if spool.has(digest):
                 arguments |= {"digest": digest, "size": size}
                 new = NewJob("ingest_upload", arguments, caller.user_id, name, key or "", digest)
-                return _add(request, kvasir, new, wait)
+                return add_job(request, kvasir, new, wait)
         file.file.seek(0)
 
 
@@ -99,10 +99,10 @@ def upload_address(
 ) -> Response:
     """Fetch and index a web page or file; addresses of private networks are refused."""
     check_may_write(kvasir, caller, name)
-    _checked_uri(body.url)
+    checked_uri(body.url)
     check_metadata(body.metadata or {})
     new = NewJob("ingest_address", body.model_dump(), caller.user_id, name, key or "")
-    return _add(request, kvasir, new, wait)
+    return add_job(request, kvasir, new, wait)
 
 
 @router.get("", responses={200: {"model": list[DocumentRecord]}})
@@ -233,7 +233,8 @@ def delete(name: str, document_id: str, kvasir: Kvasir, caller: Writer) -> Respo
     return Response(status_code=204)
 
 
-def _add(request: Request, kvasir: App, new: NewJob, wait: float) -> Response:
+def add_job(request: Request, kvasir: App, new: NewJob, wait: float = 0.0) -> Response:
+    """Add a job to the queue; return it as a response, at its end if that is soon enough."""
     job = kvasir.services.jobs.add(new)
     if job.collection != new.collection or dict(job.arguments) != dict(new.arguments):
         raise ConflictError(f"the idempotency key '{new.key}' was used for another request")
@@ -263,7 +264,8 @@ def _file_name(given: str | None) -> str:
     return cleaned[:255]
 
 
-def _checked_uri(uri: str) -> str:
+def checked_uri(uri: str) -> str:
+    """Return a source URI that can be shown anywhere."""
     if _NOT_IN_NAMES.search(uri):
         raise RequestError("the source has a control character: leave it out")
     return uri

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kvasir.core.deadline import deadline
 from kvasir.core.types import Hit
 from kvasir.core.wire import to_json
-from kvasir.frontends.api.callers import Kvasir, Reader, check_may_read
+from kvasir.frontends.api.callers import Chosen, Reader, check_may_read
 
 router = APIRouter(prefix="/v1", tags=["search"])
 
@@ -28,7 +28,7 @@ class SearchBody(BaseModel):
 
 @router.post("/collections/{name}/search", responses={200: {"model": list[Hit]}})
 def search(
-    name: str, body: SearchBody, request: Request, kvasir: Kvasir, caller: Reader
+    name: str, body: SearchBody, request: Request, kvasir: Chosen, caller: Reader
 ) -> JSONResponse:
     """Return the passages that belong to a query, best first."""
     check_may_read(kvasir, caller, name)

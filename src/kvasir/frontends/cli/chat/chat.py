@@ -16,7 +16,7 @@ from kvasir.frontends.cli.chat.screen import BrokenOffError, Screen
 from kvasir.frontends.cli.chat.session import Journal, Session, SessionTemplate, error_reason
 
 if TYPE_CHECKING:
-    from kvasir.app import Conversation
+    from kvasir.frontends.cli.chat.shared_conversation import SharedConversation
 
 NEEDS_MODEL = (
     "without RAG a chat needs a language model: turn RAG on (/r, or --rag), or set generator.type, "
@@ -45,7 +45,7 @@ class Chat:
     def __init__(
         self,
         screen: Screen,
-        converse: Callable[[str | None], Conversation],
+        converse: Callable[[str | None], SharedConversation],
         *,
         model: str | None = None,
         rag: bool = False,

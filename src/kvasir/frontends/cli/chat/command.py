@@ -18,11 +18,19 @@ from kvasir.core.run import Run
 from kvasir.frontends.cli.chat.chat import Chat
 from kvasir.frontends.cli.chat.screen import Screen
 from kvasir.frontends.cli.chat.session import Journal, read_session
+from kvasir.frontends.cli.chat.shared_conversation import SharedConversation
 from kvasir.frontends.cli.chat.slash_commands import LeaveChat, dispatch
 from kvasir.frontends.cli.long_work import download
 from kvasir.frontends.cli.main import EXIT_REFUSED
-from kvasir.frontends.cli.options import STORE_AND_MODEL, setting_options, with_settings
+from kvasir.frontends.cli.options import (
+    STORE_AND_MODEL,
+    server_option,
+    services_of,
+    setting_options,
+    with_settings,
+)
 from kvasir.frontends.cli.remedies import explain_in_chat
+from kvasir.frontends.cli.services import Services
 from kvasir.settings.schema import Settings
 
 
@@ -68,6 +76,7 @@ from kvasir.settings.schema import Settings
     help="Begin with a saved session.",
 )
 @click.option("-qq", "--quick-question", is_flag=True, help="Answer the question and end.")
+@server_option
 @with_settings
 def chat(
     settings: Settings, question: tuple[str, ...], session: Path | None, quick_question: bool
@@ -86,11 +95,15 @@ def chat(
             raise RequestError(
                 "there is no question: kvasir chat -qq 'your question', or leave -qq out and chat"
             )
-    with download() as show, App(settings, run=Run(progress=show)) as app:
+    with (
+        download() as show,
+        App(settings, run=Run(progress=show)) as app,
+        services_of(click.get_current_context(), app) as services,
+    ):
         screen = Screen(
             history=settings.data_folder / "chat-history", vi_mode=settings.chat.vi_mode
         )
-        with closing(_open_chat(app, screen)) as opened:
+        with closing(_open_chat(app, services, screen)) as opened:
             if session is not None:
                 opened.load(read_session(session), keep=True)
             if quick:
@@ -100,7 +113,7 @@ def chat(
     return 0
 
 
-def _open_chat(app: App, screen: Screen) -> Chat:
+def _open_chat(app: App, services: Services, screen: Screen) -> Chat:
     chosen = app.settings.chat
     lease = Lazy(app.collection)  # held while RAG is on
 
@@ -109,9 +122,12 @@ def _open_chat(app: App, screen: Screen) -> Chat:
         if held is not None:
             held.close()
 
+    def converse_with(model: str | None) -> SharedConversation:
+        return SharedConversation(app.conversation(lease.get, model), services, model, release)
+
     return Chat(
         screen,
-        lambda model: app.conversation(lease.get, model),
+        converse_with,
         model=app.settings.generator.model,
         rag=chosen.rag.enabled,
         multiline=chosen.multiline,

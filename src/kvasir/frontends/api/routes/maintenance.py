@@ -1,0 +1,189 @@
+"""``/v1/collections/{name}/...``: the work on whole collections, mostly for administrators."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from kvasir.app import App
+from kvasir.collection import Calibration, Collection
+from kvasir.core.errors import ForbiddenError, RequestError
+from kvasir.core.run import Run
+from kvasir.core.services.accounts import Caller
+from kvasir.core.types import StoreAddress
+from kvasir.core.wire import from_json
+from kvasir.frontends.api.callers import (
+    Admin,
+    Chosen,
+    Kvasir,
+    Reader,
+    Writer,
+    check_may_read,
+    check_may_write,
+)
+from kvasir.frontends.api.operations import long_work
+
+router = APIRouter(prefix="/v1/collections/{name}", tags=["maintenance"])
+
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {"text/event-stream": {}},
+        "description": "The events `work`, `progress`, ... and `result` or `error`.",
+    }
+}
+
+
+class Count(BaseModel):
+    """How many chunks a collection has."""
+
+    chunks: int
+
+
+@router.get("/count")
+def count(name: str, kvasir: Kvasir, caller: Reader) -> Count:
+    """Count the chunks of a collection's documents."""
+    check_may_read(kvasir, caller, name)
+    with kvasir.collection(name) as collection:
+        return Count(chunks=collection.chunk_count())
+
+
+class Optimization(BaseModel):
+    """How the search graph is built."""
+
+    model_config = ConfigDict(extra="forbid")
+    wait: bool = Field(False, description="end when it is in use")
+
+
+@router.post("/optimize", responses=_EVENTS)
+def optimize(
+    name: str, body: Optimization, request: Request, kvasir: Kvasir, caller: Writer
+) -> Response:
+    """Build the search graph where it is due."""
+    check_may_write(kvasir, caller, name)
+    return _work(
+        request, kvasir, caller, name, lambda found, run: found.optimize(wait=body.wait, run=run)
+    )
+
+
+@router.post("/inspect", responses=_EVENTS)
+def inspect(name: str, request: Request, kvasir: Kvasir, caller: Admin) -> Response:
+    """Compare catalog and store chunk by chunk; change nothing."""
+    return _work(request, kvasir, caller, name, lambda found, run: found.inspect(run=run))
+
+
+@router.post("/repair", responses=_EVENTS)
+def repair(name: str, request: Request, kvasir: Kvasir, caller: Admin) -> Response:
+    """Make the store equal to the catalog."""
+    return _work(request, kvasir, caller, name, lambda found, run: found.repair(run=run))
+
+
+@router.post("/restore", responses=_EVENTS)
+def restore(name: str, request: Request, kvasir: Kvasir, caller: Admin) -> Response:
+    """Write the chunks that the store lacks, from the catalog."""
+    return _work(request, kvasir, caller, name, lambda found, run: found.restore(run=run))
+
+
+class Questions(BaseModel):
+    """Questions for a calibration; those that are not given are made."""
+
+    model_config = ConfigDict(extra="forbid")
+    answered: list[str] | None = Field(None, description="that the documents answer")
+    unanswered: list[str] | None = Field(None, description="that they do not answer")
+    apply: bool | None = Field(None, description="keep the result always, or never")
+
+
+@router.post("/calibrate", responses=_EVENTS)
+def calibrate(
+    name: str, body: Questions, request: Request, kvasir: Chosen, caller: Admin
+) -> Response:
+    """Fit the decision to refuse to the collection."""
+    return _work(
+        request,
+        kvasir,
+        caller,
+        name,
+        lambda found, run: found.calibrate(
+            body.answered, body.unanswered, apply=body.apply, run=run
+        ),
+    )
+
+
+class StoredCalibration(BaseModel):
+    """A decision to refuse, as the record of a collection has it; null is the shipped one."""
+
+    model_config = ConfigDict(extra="forbid")
+    calibration: dict[str, Any] | None
+
+
+@router.put("/calibration", status_code=204)
+def keep_calibration(name: str, body: StoredCalibration, kvasir: Kvasir, caller: Admin) -> Response:
+    """Store a decision to refuse with the collection."""
+    with kvasir.collection(name) as collection:
+        given = body.calibration
+        collection.keep_calibration(None if given is None else from_json(Calibration, given))
+    return Response(status_code=204)
+
+
+class Target(BaseModel):
+    """The address of a store."""
+
+    model_config = ConfigDict(extra="forbid")
+    type: str = Field(max_length=200, examples=["qdrant-server"])
+    uri: str = Field(max_length=4096, examples=["http://qdrant:6333"])
+    token: str | None = Field(None, json_schema_extra={"format": "password"})
+    username: str | None = None
+    password: str | None = Field(None, json_schema_extra={"format": "password"})
+
+
+class Copy(BaseModel):
+    """Where a collection is copied to."""
+
+    model_config = ConfigDict(extra="forbid")
+    to: Target
+    name: str | None = Field(None, min_length=1, max_length=64, pattern=r"^[\w.-]+$")
+    exact: bool = Field(False, description="delete what is there beyond the collection")
+
+
+@router.post("/copy", responses=_EVENTS)
+def copy(name: str, body: Copy, request: Request, kvasir: Kvasir, caller: Admin) -> Response:
+    """Copy the collection to another store; nothing is embedded again."""
+    _check_target(kvasir, caller, body.to)
+    to = StoreAddress(**body.to.model_dump())
+    return _work(
+        request,
+        kvasir,
+        caller,
+        name,
+        lambda found, run: found.copy(to, name=body.name, exact=body.exact, run=run),
+    )
+
+
+def _check_target(kvasir: App, caller: Caller, to: Target) -> None:
+    """Let a request write into a folder of the server only if its user may do so anyway."""
+    if ":" in to.type:
+        raise RequestError("a request cannot name a class to import")
+    if "://" in to.uri or caller.user is None:
+        return
+    data_folder = os.path.realpath(kvasir.settings.data_folder)
+    if not os.path.realpath(to.uri).startswith(data_folder + os.sep):
+        raise ForbiddenError("a copy goes to a server, or into the data folder of this one")
+
+
+def _work(
+    request: Request,
+    kvasir: App,
+    caller: Caller,
+    name: str,
+    work: Callable[[Collection, Run], Any],
+) -> Response:
+    check_may_read(kvasir, caller, name)
+
+    def in_collection(run: Run) -> Any:
+        with kvasir.collection(name) as collection:
+            return work(collection, run)
+
+    return long_work(request, caller, in_collection)
