@@ -82,7 +82,7 @@ def serve(
             server.run(sockets=[listener, *local])
         if not server.started:
             raise StorageError("the server could not start: its log says why")
-        announce("Kvasir has stopped: every request was answered.")
+        announce("Kvasir has stopped.")
 
 
 class _Server(uvicorn.Server):
