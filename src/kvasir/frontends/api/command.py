@@ -77,11 +77,12 @@ def serve(
         if link:
             announce(f"There is no administrator yet; this link makes one, once: {link}")
         threading.Thread(target=_warm_up, args=(app,), name="warm up", daemon=True).start()
-        with stop_on_signals(stop, at_once=server.exit_at_once):
+        drain = api.state.readiness.drain
+        with stop.calling(drain), stop_on_signals(stop, at_once=server.exit_at_once):
             server.run(sockets=[listener, *local])
         if not server.started:
             raise StorageError("the server could not start: its log says why")
-        announce("Kvasir has stopped: every request was answered.")
+        announce("Kvasir has stopped.")
 
 
 class _Server(uvicorn.Server):
