@@ -40,6 +40,7 @@ from kvasir.core.protocols import Embedder
 from kvasir.core.reports import BackupReport, RestoreReport
 from kvasir.core.run import Run
 from kvasir.core.types import Matrix
+from kvasir.core.wire import from_json, to_json
 from kvasir.database import open_database
 from kvasir.database.dumping import dump, load, row_count
 from kvasir.database.metadata import metadata
@@ -106,6 +107,11 @@ def settings_in(archive: Archive) -> bytes | None:
     return archive.read(_SETTINGS) if _SETTINGS in archive.names else None
 
 
+def report_of(archive: Archive) -> BackupReport:
+    """Return the report of a backup from its manifest."""
+    return from_json(BackupReport, archive.manifest["report"])
+
+
 def back_up(app: App, target: BinaryIO, *, run: Run | None = None) -> BackupReport:
     """Write a backup to a file or a stream; the service may go on working.
 
@@ -132,10 +138,11 @@ def back_up(app: App, target: BinaryIO, *, run: Run | None = None) -> BackupRepo
             file.write_to(archive, number)
         spooled |= _add_uploads(archive, settings.spool_dir, spooled)
         _add_files(archive, settings)
-        archive.finish({"created": created, "rows": rows, "notes": list(_notes(settings))})
         counts = {name: len(file) for name, file in vectors.items()}
-        total = archive.written
-    return BackupReport(created, rows, counts, len(spooled), total, _notes(settings))
+        total, notes = archive.written, _notes(settings)
+        report = BackupReport(created, rows, counts, len(spooled), total, notes)
+        archive.finish({"report": to_json(report)})
+    return report
 
 
 def restore(
@@ -198,8 +205,8 @@ def restore(
             known = KeptVectors(record, passages, vectors, _checked(app, record))
             chunks[record.name] = _restore_index(app, record, known, run)
             embedded += known.embedded
-    notes = tuple(archive.manifest.get("notes", ()))
-    return RestoreReport(archive.manifest["created"], rows, chunks, embedded, uploads, notes)
+    taken = report_of(archive)
+    return RestoreReport(taken.created, rows, chunks, embedded, uploads, taken.notes)
 
 
 def _notes(settings: Settings) -> tuple[str, ...]:

@@ -7,13 +7,13 @@ hands them. Source: instructlab 0.26 (Apache-2.0): ``clickext.LazyEntryPointGrou
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import chat_servers
 import click
 import pytest
 import yaml
@@ -22,12 +22,6 @@ from click.testing import CliRunner, Result
 from kvasir.frontends.cli.ilab import from_ilab
 
 pytest.importorskip("pymilvus")
-
-_spec = importlib.util.spec_from_file_location(
-    "chat_servers", Path(__file__).parents[1] / "contract" / "chat_servers.py"
-)
-chat_servers = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(chat_servers)
 
 
 class LazyEntryPointGroup(click.Group):

@@ -1,13 +1,12 @@
 """Every generator keeps the contract; the two that talk to servers also fail well."""
 
-import importlib.util
 import itertools
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
+import chat_servers
 import pytest
 
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
@@ -27,12 +26,6 @@ from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.types import Message, Prompt
 from kvasir.testing.fakes import FakeEmbedder, FakeGenerator
 from kvasir.testing.generators import GeneratorContract, make_prompt
-
-_spec = importlib.util.spec_from_file_location(
-    "chat_servers", Path(__file__).with_name("chat_servers.py")
-)
-chat_servers = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(chat_servers)
 
 KINDS = {"openai": OpenAIGenerator, "ollama": OllamaGenerator}
 PATHS = {"openai": "/v1/chat/completions", "ollama": "/api/chat"}

@@ -108,7 +108,7 @@ class _Hashing:
 @contextmanager
 def writing_archive(target: BinaryIO, created: str, run: Run) -> Iterator[ArchiveWriter]:
     """Write an archive to a file or a stream, which need not be seekable."""
-    with tarfile.open(mode="w|", fileobj=target, bufsize=_PIECE, format=tarfile.PAX_FORMAT) as tar:
+    with tarfile.open(mode="w|", fileobj=target, format=tarfile.PAX_FORMAT) as tar:
         writer = ArchiveWriter(tar, run)
         head = {"kvasir-backup": FORMAT, "created": created}
         writer.add_bytes(HEAD, json.dumps(head).encode())

@@ -7,7 +7,7 @@ waiting.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,11 +17,13 @@ from kvasir.core.deadline import check, limited
 from kvasir.core.error_forms import error_from
 from kvasir.core.errors import ComponentError, KvasirError, WireError, describe_unexpected
 from kvasir.core.leases import OwnerProcess
+from kvasir.core.run import Run
 from kvasir.core.text import hide_passwords
 
 READ_SECONDS = 60.0
 """Longest silence of the server; streams send something every 15 seconds."""
 CONNECT_SECONDS = 5.0
+_PIECE = 1 << 18
 
 SETTINGS_HEADER = "Kvasir-Settings"
 
@@ -96,6 +98,28 @@ class ServerClient:
             answer = self._http.request(method, path, timeout=_timeout(), **content)
         self._check(answer, operation)
         return answer
+
+    def download(
+        self, path: str, operation: str, write: Callable[[bytes], object], run: Run
+    ) -> None:
+        """Write a resource's bytes as they come; the server may be silent for long.
+
+        Raises:
+            StoppedError: The run was stopped.
+            ComponentError: The server does not answer, or broke off.
+        """
+        self._process.check()
+        timeout = httpx.Timeout(None, connect=limited(CONNECT_SECONDS))
+        with (
+            self._failures(operation),
+            self._http.stream("GET", path, timeout=timeout) as answer,
+        ):
+            if answer.is_error:
+                answer.read()
+            self._check(answer, operation)
+            for piece in answer.iter_bytes(_PIECE):
+                run.check()
+                write(piece)
 
     def events(self, path: str, operation: str, content: Any) -> Generator[Event, None, None]:
         """Yield the server-sent events of an answer; closing the generator leaves the server.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from kvasir.core.errors import IncompatibleVersionError
 from kvasir.core.ledger import CollectionRecord
+from kvasir.core.run import Run
 from kvasir.core.wire import from_json
 from kvasir.remote.client import ServerClient
 from kvasir.remote.collection import RemoteCollection
@@ -111,6 +112,10 @@ class RemoteService:
         return RemoteCollection(
             client, self._collection, self.uploads, search=self._search, on_close=client.close
         )
+
+    def back_up(self, target: BinaryIO, *, run: Run) -> None:
+        """Write a backup of everything that the server keeps; needs an administrator."""
+        self.client.download("/v1/backup", "backing up", target.write, run)
 
     def collections(self) -> list[CollectionRecord]:
         """Return the records of all collections that the caller may read."""

@@ -8,27 +8,32 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import click
 
 from kvasir.app import App
-from kvasir.backups import back_up, open_backup, settings_in
+from kvasir.backups import back_up, open_backup, report_of, settings_in
 from kvasir.backups import restore as restore_backup
 from kvasir.core.errors import ConflictError, StorageError
 from kvasir.core.reports import BackupReport, RestoreReport
 from kvasir.core.run import Run
 from kvasir.frontends.cli.long_work import long_work, stop_token
 from kvasir.frontends.cli.main import config_option, set_option
-from kvasir.frontends.cli.options import settings_of, with_app
+from kvasir.frontends.cli.options import settings_of, with_service
 from kvasir.frontends.cli.rendering import json_option, print_result, sizes
+from kvasir.frontends.cli.services import Service
 from kvasir.settings.loading import DEFAULT_FILE
+from kvasir.sharing import owner_of
+
+if TYPE_CHECKING:
+    from kvasir.remote.service import RemoteService
 
 
 @click.command()
 @click.argument("target", default=".", metavar="[FILE|FOLDER]")
-@with_app
-def backup(app: App, target: str) -> None:
+@with_service
+def backup(service: Service, target: str) -> None:
     """Back up documents, index, uploads, accounts, questions and settings, also while serving.
 
     In a FOLDER the file is named by the time. It holds password hashes and the key that signs
@@ -39,8 +44,17 @@ def backup(app: App, target: str) -> None:
         path /= f"kvasir-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar"
     with long_work() as run:
         with _new_file(path) as file:
-            report = back_up(app, file, run=run)
-        open_backup(path, run=run)
+            if isinstance(service, App):
+                back_up(service, file, run=run)
+            else:
+                # The process that has the index open, or a server that was named.
+                cast("RemoteService", service).back_up(file, run=run)
+        try:
+            report = report_of(open_backup(path, run=run))
+        except BaseException:
+            # A server that fails in the middle breaks off.
+            path.unlink(missing_ok=True)
+            raise
     print_result(report, f"wrote {path}", *_lines_of_backup(report))
 
 
@@ -55,7 +69,7 @@ def restore(ctx: click.Context, /, file: Path, force: bool, **_: object) -> None
     """Restore a backup into the data folder and the databases that the settings name.
 
     Without a settings file, that of the backup is used and written to kvasir.yaml. Stop the server
-    first. Vectors are restored too; nothing is embedded again but what changed during the backup.
+    before. Vectors are restored too; nothing is embedded again but what changed during the backup.
     """
     with long_work() as run, TemporaryDirectory(prefix="kvasir-") as folder:
         archive = open_backup(file, run=run)
@@ -66,6 +80,10 @@ def restore(ctx: click.Context, /, file: Path, force: bool, **_: object) -> None
             copy = Path(folder) / DEFAULT_FILE.name
             copy.write_bytes(kept)
             settings = settings_of(ctx, str(copy))
+        if owner_of(settings) is not None:
+            raise ConflictError(
+                f"a server or another command has {settings.data_folder} open: stop it first"
+            )
         with App(settings, run=Run(stop_token())) as app:
             report = restore_backup(app, archive, force=force, run=run)
         if is_new and kept is not None:
