@@ -166,7 +166,8 @@ def test_a_backup_under_load_has_all_that_was_committed_before(
 def run_under_load(app: App, path: Path) -> tuple[set[str], set[str], set[str], set[str]]:
     """Take a backup while uploads, indexing, replacing, deleting and questions go on."""
     services = app.services
-    services.accounts.register("ann@example.org", "ann", PASSWORD, role=Role.USER)
+    ann = services.accounts.register("ann@example.org", "ann", PASSWORD, role=Role.USER)
+    services.accounts.set_access(CollectionAccess("papers", ann.id))
     ingest(app, *range(20))
     accepted: set[str] = {upload(app, number) for number in range(20, 30)}
     asked: set[str] = set()
