@@ -25,6 +25,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(threads, "1")
 
+# The programs that the tests start compile our modules once, not each of them.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A test that takes long with an open index would serve it, which takes a moment.
 IndexSharing.after_seconds = 3600.0
 

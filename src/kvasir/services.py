@@ -109,7 +109,8 @@ class Services:
         """Make a worker of the queue of jobs, which a thread runs until the token is set."""
         from kvasir.jobs.worker import JobWorker
 
-        return JobWorker(self.jobs, perform, stop=stop)
+        lease = self._settings.server.job_lease_seconds
+        return JobWorker(self.jobs, perform, stop=stop, lease_seconds=lease)
 
     def make_answering_worker(
         self,

@@ -44,7 +44,7 @@ def test_each_hostile_file_gets_its_own_line_and_the_rest_is_read(
     assert len([line for line in lines if line.startswith("failed: ")]) == len(HOSTILE)
 
 
-@pytest.mark.xdist_group("xquad answers")
+@pytest.mark.xdist_group("xquad")
 def test_answers_reach_their_figures(kvasir: Kvasir, shared_data: Path) -> None:
     figures = kvasir(
         "evaluate",

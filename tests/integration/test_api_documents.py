@@ -71,6 +71,21 @@ def test_an_upload_is_accepted_and_then_found(client, ana, place):
     assert "80 degrees" in hit["chunk"]["text"]
 
 
+def test_an_upload_and_a_look_at_its_job_can_wait_for_its_end(client, ana, place):
+    answer = client.post(
+        f"{place}/documents",
+        params={"wait": 20},
+        files={"file": ("tea.md", TEA.encode())},
+        headers=ana,
+    )
+    assert (answer.status_code, answer.json()["state"]) == (202, "done")
+    job = send(client, ana, place, "more.md", f"{TEA} More.").json()
+    ended = client.get(answer.headers["Location"], params={"wait": 20}, headers=ana)
+    assert ended.json()["state"] == "done"
+    ended = client.get(f"/v1/jobs/{job['id']}", params={"wait": 20}, headers=ana)
+    assert ended.json()["state"] == "done" and ended.headers["ETag"]
+
+
 def test_text_passage_and_original_are_shown_without_rights_in_the_browser(client, ana, place):
     page = "<html><body><script>alert(1)</script><p>Green tea at 80 degrees.</p></body></html>"
     upload(client, ana, place, "a é\u202e.html", page)
@@ -158,11 +173,17 @@ def test_a_failed_job_can_be_tried_again_and_a_waiting_one_says_why(client, app,
     answer = send(client, ana, place, "broken.pdf", b"%PDF-1.4 nothing")
     job = wait_for(client, ana, answer.json())
     assert job["state"] == "failed"
+    # Its bytes are kept for the next try.
+    tidy(app, Run())
+    assert app.services.spool.has(job["arguments"]["digest"])
     again = client.post(f"/v1/jobs/{job['id']}/retry", headers=ana).json()
     assert again["state"] in ("waiting", "running", "failed")
     if again["state"] == "waiting":
         assert again["reason"]
-    wait_for(client, ana, again)
+    ended = wait_for(client, ana, again)
+    assert (ended["state"], ended["code"]) == ("failed", "unreadable_source")
+    tidy(app, Run())
+    assert app.services.spool.has(job["arguments"]["digest"])
     assert client.post(f"/v1/jobs/{job['id']}/cancel", headers=ana).json()["state"] == "failed"
 
 

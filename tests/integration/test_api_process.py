@@ -49,6 +49,15 @@ def test_the_one_time_link_makes_the_first_administrator_once(started):
     assert client.post("/register", data=again).status_code == 403
 
 
+def test_a_page_whose_name_resolves_to_this_machine_cannot_register(started):
+    _, client = started
+    user = {"email": "mallory@example.org", "username": "mallory", "password": PASSWORD}
+    port = client.base_url.port
+    for host, status in ((f"evil.example:{port}", 403), (f"localhost:{port}", 201)):
+        answer = client.post("/user/", json=user, headers={"Host": host})
+        assert answer.status_code == status, answer.text
+
+
 def test_one_id_leads_from_the_access_log_to_the_answer(started):
     service, client = started
     ana = sign_up(client, "ana")
@@ -190,7 +199,7 @@ def test_a_signal_under_load_loses_no_request(tmp_path, number):
 def test_every_upload_that_was_accepted_is_found_once_however_often_the_server_is_killed(
     tmp_path,
 ):
-    service = ServiceProcess(tmp_path)
+    service = ServiceProcess(tmp_path, server={"job_lease_seconds": 3})
     command = [sys.executable, "-m", "kvasir", "--config", str(service.file), "doctor"]
     accepted = {}
     with service:

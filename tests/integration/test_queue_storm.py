@@ -1,8 +1,11 @@
 """Questions are answered and mailed once each, whatever happens to workers and servers."""
 
+import os
+from uuid import uuid4
+
 import pytest
 from databases import ENGINES
-from own_servers import own_database
+from own_servers import OwnDatabase, own_database
 from queue_storm import Storm, run_storm
 
 STORM = Storm(
@@ -22,4 +25,25 @@ STORM = Storm(
 def test_every_question_is_answered_and_mailed_once(engine, tmp_path):
     with own_database(engine, tmp_path) as database:
         outcome = run_storm(database, tmp_path, STORM)
+    outcome.check(STORM)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.skipif(
+    "KVASIR_TEST_MONGO_URL" not in os.environ,
+    reason="KVASIR_TEST_MONGO_URL names no MongoDB server",
+)
+def test_every_question_in_mongodb_is_answered_and_mailed_once(tmp_path):
+    # The server belongs to somebody else and is not restarted.
+    from pymongo import MongoClient  # noqa: PLC0415 - an extra
+
+    url, _, options = os.environ["KVASIR_TEST_MONGO_URL"].partition("?")
+    scheme, _, rest = url.partition("://")
+    name = f"kvasir_test_{uuid4().hex[:12]}"
+    address = f"{scheme}://{rest.partition('/')[0]}/{name}?{options}"
+    try:
+        outcome = run_storm(OwnDatabase(address), tmp_path, STORM)
+    finally:
+        with MongoClient(address) as client:
+            client.drop_database(name)
     outcome.check(STORM)

@@ -19,6 +19,15 @@ from kvasir.questions.answering import AnsweringWorker
 from kvasir.questions.sql import SqlQuestionQueue
 
 
+def open_queue(url: str, *, max_attempts: int):
+    """Return the queue at the address of a database or of MongoDB."""
+    if not url.startswith("mongodb"):
+        return SqlQuestionQueue(open_database(url), max_attempts=max_attempts)
+    from kvasir.questions.mongodb import MongoQuestionQueue  # noqa: PLC0415 - an extra
+
+    return MongoQuestionQueue(url, max_attempts=max_attempts)
+
+
 def main(url: str, log: str, lease: str, seconds: str, attempts: str) -> None:
     stop = StopToken()
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=stop.set).start())
@@ -27,18 +36,21 @@ def main(url: str, log: str, lease: str, seconds: str, attempts: str) -> None:
     def note(*words: object) -> None:
         os.write(descriptor, (" ".join(map(str, words)) + "\n").encode())
 
-    class NotingQueue(SqlQuestionQueue):
-        def claim(self, *, lease_seconds):
-            taken = super().claim(lease_seconds=lease_seconds)
-            if taken is not None:
-                note("claimed", os.getpid(), taken.question.id, taken.question.attempts)
-            return taken
+    queue = open_queue(url, max_attempts=int(attempts))
+    really_claim = queue.claim
+
+    def claim(*, lease_seconds):
+        taken = really_claim(lease_seconds=lease_seconds)
+        if taken is not None:
+            note("claimed", os.getpid(), taken.question.id, taken.question.attempts)
+        return taken
+
+    queue.claim = claim
 
     def ask(question, _):
         time.sleep(float(seconds))
         return Answer(f"The answer to {question.input}")
 
-    queue = NotingQueue(open_database(url), max_attempts=int(attempts))
     worker = AnsweringWorker(
         queue,
         ask,

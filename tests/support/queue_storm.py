@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from answering_process import open_queue
 from own_servers import OwnDatabase
 from smtp_server import SmtpServer, body_of
 
@@ -71,7 +72,7 @@ class Outcome:
         assert self.most_answers_of_one == 1, self
         assert self.out_of_order == 0, self
         # Lines of the log may be written a little later than their claims were made.
-        assert self.farthest <= storm.workers, self
+        assert self.farthest <= storm.users + storm.workers, self
         assert self.mails == {1: storm.questions}, self
         assert self.wrong_mails == 0, self
 
@@ -80,12 +81,11 @@ def run_storm(database: OwnDatabase, folder: Path, storm: Storm) -> Outcome:
     """Run it until every mail is delivered, or the time is over."""
     outcome, log = Outcome(), folder / "log.txt"
     log.touch()
-    engine = open_database(database.url)
-    queue = SqlQuestionQueue(engine, max_attempts=storm.max_attempts)
+    queue = open_queue(database.url, max_attempts=storm.max_attempts)
     begun = time.monotonic()
     stop, quiet = StopToken(), threading.Event()
     with SmtpServer() as smtp:
-        threads = _start_senders(database.url, smtp.port, stop, storm)
+        threads = _start_senders(database.url, folder, smtp.port, stop, storm)
         killer = _Killer(database.url, log, storm)
         killing = threading.Thread(target=killer.run, args=(quiet,))
         killing.start()
@@ -95,7 +95,6 @@ def run_storm(database: OwnDatabase, folder: Path, storm: Storm) -> Outcome:
             _wait(queue, "answered", storm.questions // 4, begun, storm)
             outcome.refused = _refuse_for_a_while(smtp, storm)
             _wait(queue, "answered", storm.questions // 3, begun, storm)
-            engine.dispose()
             database.restart()
             asking.join()
             _wait(queue, "answered", storm.questions, begun, storm)
@@ -109,11 +108,17 @@ def run_storm(database: OwnDatabase, folder: Path, storm: Storm) -> Outcome:
         outcome.seconds = time.monotonic() - begun
         outcome.kills = killer.kills
         _look(queue, storm, log, smtp, outcome)
-    engine.dispose()
+    _close(queue)
     return outcome
 
 
-def _ask_all(queue: SqlQuestionQueue, storm: Storm) -> None:
+def _close(queue: Any) -> None:
+    queue.close()
+    if isinstance(queue, SqlQuestionQueue):
+        queue._engine.dispose()
+
+
+def _ask_all(queue: Any, storm: Storm) -> None:
     """Ask as clients do: with a key, so that a request may be sent again."""
 
     def ask(user: int) -> None:
@@ -165,12 +170,16 @@ class _Killer:
         return subprocess.Popen(command, stderr=self._errors)
 
 
-def _start_senders(url: str, port: int, stop: StopToken, storm: Storm) -> list[threading.Thread]:
-    engine = open_database(url)
+def _start_senders(
+    url: str, folder: Path, port: int, stop: StopToken, storm: Storm
+) -> list[threading.Thread]:
     mailer = SmtpMailer("127.0.0.1", port, security="none", sender="k@example.org")
-    senders = [
+    outbox = f"sqlite:///{folder}/outbox.db" if url.startswith("mongodb") else url
+
+    def send() -> None:
+        queue, engine = open_queue(url, max_attempts=storm.max_attempts), open_database(outbox)
         MailSender(
-            SqlQuestionQueue(engine, max_attempts=storm.max_attempts),
+            queue,
             SqlOutbox(engine),
             Messages("k.org"),
             mailer=mailer,
@@ -179,17 +188,14 @@ def _start_senders(url: str, port: int, stop: StopToken, storm: Storm) -> list[t
             first_delay=storm.first_delay,
             first_pause=storm.first_delay / 2,
             idle_seconds=0.05,
-        )
-        for _ in range(2)
-    ]
-    threads = [threading.Thread(target=sender.run) for sender in senders]
+        ).run()
+        _close(queue)
+        engine.dispose()
+
+    threads = [threading.Thread(target=send) for _ in range(2)]
     for thread in threads:
         thread.start()
-    closing = threading.Thread(
-        target=lambda: (stop.wait(), [t.join() for t in threads], engine.dispose())
-    )
-    closing.start()
-    return [*threads, closing]
+    return threads
 
 
 def _refuse_for_a_while(smtp: SmtpServer, storm: Storm) -> int:
@@ -227,9 +233,7 @@ def _wait(queue: Any, what: str, number: int, begun: float, storm: Storm) -> Non
         time.sleep(0.1)
 
 
-def _look(
-    queue: SqlQuestionQueue, storm: Storm, log: Path, smtp: SmtpServer, outcome: Outcome
-) -> None:
+def _look(queue: Any, storm: Storm, log: Path, smtp: SmtpServer, outcome: Outcome) -> None:
     found = queue.questions(limit=10 * storm.questions)
     outcome.questions = len(found)
     outcome.states = Counter(question.state for question in found)
@@ -246,7 +250,8 @@ def _look(
         outcome.claims += 1
         # A question of a worker that died is claimed again, before later ones.
         if attempts == ["1"]:
-            outcome.out_of_order += order[key] < last.get(process, -1)
+            # Of questions that are asked at the same time, either may be the first.
+            outcome.out_of_order += order[key] < last.get(process, -1) - storm.users
             last[process] = order[key]
             firsts.append(order[key])
     outcome.most_answers_of_one = max(answers.values(), default=0)

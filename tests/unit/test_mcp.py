@@ -3,7 +3,9 @@
 import subprocess
 import sys
 
+import anyio
 import pytest
+from mcp import Client
 
 from kvasir.app import App
 from kvasir.core.errors import MissingExtraError, NotFoundError, RequestError
@@ -66,3 +68,19 @@ def test_an_id_of_nothing_is_not_found(long_library, id):
             library.fetch(wrong)
     with pytest.raises(NotFoundError):
         library.fetch(f"../{document}")
+
+
+def test_what_was_not_foreseen_is_logged_and_not_told(caplog):
+    serving = mcp.load()
+
+    def use(work):
+        raise ZeroDivisionError("a secret")
+
+    async def search():
+        async with Client(serving.make_server(use), mode="legacy") as client:
+            return await client.call_tool("search", {"query": "tea"})
+
+    result = anyio.run(search)
+    assert result.is_error
+    assert "a secret" not in result.content[0].text
+    assert "a secret" in caplog.text

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from kvasir.core.errors import SettingsError
+from kvasir.core.run import StopToken
 from kvasir.questions.passwords_file import read_passwords
 from kvasir.services import Services
 from kvasir.settings.schema import Settings
@@ -53,7 +54,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 def services(file, **mail):
     chosen = {"host": "127.0.0.1", "username": "k@example.org", "passwords_file": file} | mail
-    return Services(Settings(mail=chosen))
+    return Services(Settings(data_dir=file.parent / "data", mail=chosen))
 
 
 @pytest.mark.parametrize(
@@ -87,3 +88,30 @@ def test_one_account_may_have_a_password_for_recoveries(write):
 
 def test_a_password_in_the_settings_comes_before_the_file(write):
     assert services(write(WHOLE), password="own").make_mailer()._password == "own"
+
+
+def workers(made):
+    try:
+        return [type(each).__name__ for each in made.make_mail_workers(StopToken())]
+    finally:
+        made.close()
+
+
+def test_the_workers_of_mail_are_those_that_have_a_password(write, caplog):
+    imap = {"host": "127.0.0.1"}
+    assert workers(services(write(WHOLE), imap=imap)) == ["MailSender", "ImapIntake"]
+    assert caplog.text == ""
+    assert workers(services(write({"smtp_password": "s"}), imap=imap)) == ["MailSender"]
+    assert "'imap_password', so questions by mail cannot be read" in caplog.text
+    caplog.clear()
+    assert workers(services(write({"imap_password": "i"}), imap=imap)) == ["ImapIntake"]
+    assert "'smtp_password', so answers cannot be mailed" in caplog.text
+
+
+def test_without_a_server_for_mail_nothing_is_sent(write):
+    assert workers(services(write(WHOLE), host=None)) == []
+
+
+def test_an_unusable_file_is_refused_at_the_start(write):
+    with pytest.raises(SettingsError, match="chmod 600"):
+        workers(services(write(WHOLE, 0o644)))

@@ -240,11 +240,11 @@ def _scores(
     question: ChunkingQuestion, hits: Sequence[Chunk], chunks: Iterable[Chunk]
 ) -> tuple[float, ...]:
     """Return the ``METRICS`` of one question; ``chunks`` are all those of its document."""
-    wanted = _characters(question.references)
-    found = _characters(_span(hit) for hit in hits if hit.document_id == question.document_id)
-    shared, retrieved = len(wanted & found), sum(hit.end - hit.start for hit in hits)
+    wanted = _union(question.references)
+    found = _union(_span(hit) for hit in hits if hit.document_id == question.document_id)
+    shared, retrieved = _shared(wanted, found), sum(hit.end - hit.start for hit in hits)
     # A perfect retriever finds exactly the chunks with references.
-    perfect = _characters(
+    perfect = _union(
         _span(chunk)
         for chunk in chunks
         if any(chunk.start < end and start < chunk.end for start, end in question.references)
@@ -252,8 +252,8 @@ def _scores(
     return (
         shared / sum(end - start for start, end in question.references),
         shared / retrieved if retrieved else 0.0,
-        shared / (retrieved + len(wanted) - shared),
-        len(wanted & perfect) / len(wanted | perfect),
+        shared / (retrieved + _length(wanted) - shared),
+        _shared(wanted, perfect) / _length(_union([*wanted, *perfect])),
     )
 
 
@@ -261,8 +261,24 @@ def _span(chunk: Chunk) -> Span:
     return chunk.start, chunk.end
 
 
-def _characters(spans: Iterable[Span]) -> set[int]:
-    return {position for span in spans for position in range(*span)}
+def _union(spans: Iterable[Span]) -> list[Span]:
+    """Return spans that cover the same characters in order, each of them once."""
+    joined: list[Span] = []
+    for start, end in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(joined[-1][1], end)
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def _length(joined: Iterable[Span]) -> int:
+    return sum(end - start for start, end in joined)
+
+
+def _shared(one: Sequence[Span], other: Sequence[Span]) -> int:
+    """Return how many characters two unions have in common."""
+    return _length(one) + _length(other) - _length(_union([*one, *other]))
 
 
 def _means(scores: NDArray[np.float64]) -> dict[str, float]:

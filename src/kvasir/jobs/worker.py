@@ -13,7 +13,6 @@ from kvasir.core.services.jobs import ClaimedJob, Job, JobQueue
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS = 30.0
 _BEAT_SECONDS = 1.0
 """Often, so that progress is seen; the lease lasts for many beats."""
 
@@ -29,6 +28,7 @@ class JobWorker(QueueWorker):
         perform: Callable[[Job, Run], Any],
         *,
         stop: StopToken,
+        lease_seconds: float = 30.0,
         idle_seconds: float = 1.0,
     ) -> None:
         """Start nothing yet.
@@ -37,15 +37,17 @@ class JobWorker(QueueWorker):
             queue: The queue.
             perform: Does a job and returns its result as plain data.
             stop: Ends the work.
+            lease_seconds: After that, the job of a worker that died is done by another one.
             idle_seconds: Wait between two looks at an empty queue; ``wake`` ends it.
         """
         super().__init__(stop, idle_seconds=idle_seconds)
         self._queue = queue
+        self._lease_seconds = lease_seconds
         self._perform = perform
 
     def work_once(self) -> bool:
         """Do the next job; False if there is none."""
-        claimed = self._queue.claim(lease_seconds=LEASE_SECONDS)
+        claimed = self._queue.claim(lease_seconds=self._lease_seconds)
         if claimed is None:
             return False
         stop = StopToken(self._stop)
@@ -53,7 +55,7 @@ class JobWorker(QueueWorker):
 
         def beat() -> bool:
             progress = last[-1] if last else None
-            return self._queue.heartbeat(claimed, progress, lease_seconds=LEASE_SECONDS)
+            return self._queue.heartbeat(claimed, progress, lease_seconds=self._lease_seconds)
 
         def report(progress: Progress) -> None:
             last[:] = [progress]

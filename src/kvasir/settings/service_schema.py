@@ -37,6 +37,9 @@ class ServerSettings(Section):
         (), description="addresses whose X-Forwarded-For is believed"
     )
     job_workers: int = Field(1, ge=0, le=64, description="threads that index uploads; 0: none here")
+    job_lease_seconds: float = Field(
+        30.0, ge=2, description="after that, the job of a worker that died is done by another"
+    )
     keep_originals: bool = Field(True, description="keep the bytes of indexed uploads")
     spool: Path | None = Field(None, description="folder of uploads; default: in data_dir")
     folder: Path | None = Field(
@@ -45,7 +48,9 @@ class ServerSettings(Section):
     folder_seconds: float = Field(60.0, gt=0, description="between two looks at the folder")
     keep_jobs_days: float = Field(30.0, gt=0, description="forget ended jobs after that")
     max_body_mb: int = Field(16, ge=1, description="largest request that is no upload")
-    search_seconds: float | None = Field(30.0, gt=0, description="longest search; null: no limit")
+    search_seconds: float | None = Field(
+        None, gt=0, description="longest search; by default stores have their own time limits"
+    )
     answer_seconds: float | None = Field(600.0, gt=0, description="longest answer; null: no limit")
     generations: int | None = Field(
         None, ge=1, description="answers at a time; default: 1 with a language model, otherwise 16"

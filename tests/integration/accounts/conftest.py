@@ -28,7 +28,8 @@ def start(tmp_path, monkeypatch):
         )
         app = App(settings)
         opened.append(app)
-        return TestClient(make_application(app, owner_token=OWNER)), app
+        headers = {"X-Request-ID": "accounts"}
+        return TestClient(make_application(app, owner_token=OWNER), headers=headers), app
 
     yield start
     for app in opened:

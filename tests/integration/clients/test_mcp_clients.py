@@ -14,6 +14,10 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from old_mcp import call_by_old_client
 
+from kvasir.app import App
+from kvasir.frontends.api.owner import OwnerServer
+from kvasir.settings.loading import load_settings
+
 pytestmark = pytest.mark.xdist_group("clients")
 
 QUESTION = "At how many degrees is green tea brewed?"
@@ -246,3 +250,43 @@ def test_a_client_of_the_old_library_starts_kvasir_mcp_for_one_collection(folder
     for result in found["results"]:
         assert "tea/" not in result["content"][0]["text"]
         assert "other/" in result["content"][0]["text"]
+
+
+def test_kvasir_mcp_works_at_a_server_with_the_rights_of_the_key(server, tmp_path):
+    async def run():
+        program, *arguments = command("--server", server.url)
+        environment = os.environ | {"KVASIR_API_KEY": server.keys["bob"]}
+        parameters = StdioServerParameters(
+            command=program, args=arguments, cwd=tmp_path, env=environment
+        )
+        async with Client(stdio_client(parameters)) as client:
+            search = await client.call_tool("search", {"query": "chamber pressure"})
+            fetched = await client.call_tool("fetch", {"id": content(search)["results"][0]["id"]})
+            answer = await client.call_tool("ask", {"question": "What is the chamber pressure?"})
+            hidden = await client.call_tool("list_documents", {"collection": "tea"})
+            return search, fetched, answer, hidden
+
+    search, fetched, answer, hidden = anyio.run(run)
+    assert content(search)["results"][0]["url"].startswith(f"{server.url}/v1/collections/rockets/")
+    assert "250 bar" in content(fetched)["text"]
+    assert "250 bar" in content(answer)["answer"]
+    assert all(each["checked"] for each in content(answer)["citations"])
+    assert hidden.is_error
+
+
+def test_kvasir_mcp_works_through_the_process_that_holds_the_index(folder):
+    settings = load_settings(folder / "kvasir.yaml", {"data_dir": folder / "kvasir-data"})
+    with App(settings) as app, app.collection("tea") as collection:
+        collection.search("tea")
+        owner = OwnerServer(app)
+        assert owner.start()
+        try:
+            given = {
+                "command": command(),
+                "folder": str(folder),
+                "calls": [("ask", {"question": QUESTION, "collection": "tea"})],
+            }
+            [answer] = call_by_old_client(given)["results"]
+        finally:
+            owner.stop()
+    assert "80 degrees" in answer["structuredContent"]["answer"]

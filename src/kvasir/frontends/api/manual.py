@@ -33,6 +33,9 @@ _TAGS = (
     ("jobs", "The state of uploads that are being indexed."),
     ("search", "Find passages."),
     ("answers", "Ask, with citations."),
+    ("openai", "For clients of OpenAI's interface: a collection is a model."),
+    ("completion", "The interface of requirement document 002."),
+    ("predict", "The interface of requirement document 003."),
 )
 
 _RESPONSES = {

@@ -30,10 +30,11 @@ def registration_of(kvasir: App, request: Request) -> Registration:
     hosts = [server.host]
     if server.public_url:
         hosts.append(urlsplit(server.public_url).hostname or "?")
-    # uvicorn may have been started at another address than the settings name.
+    # uvicorn may have been started at another address than the settings name. And a web page may
+    # have made its own name resolve to this machine: its requests still say that name.
     listening = request.scope.get("server")
     if listening and _is_address(listening[0]):
-        hosts.append(listening[0])
+        hosts += [listening[0], request.url.hostname or "?"]
     forwarded = any(name in request.headers for name in _FORWARDED)
     return "open" if all(map(_is_loopback, hosts)) and not forwarded else "closed"
 

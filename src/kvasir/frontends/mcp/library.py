@@ -79,7 +79,7 @@ class Library:
         base_url: str,
         settings: Settings,
         record: Record | None = None,
-        start: Start = Collection.stream,
+        start: Start = lambda collection, question: collection.stream(question),
     ) -> None:
         """Look at nothing yet.
 
@@ -274,11 +274,16 @@ def _title(record: DocumentRecord) -> str:
     return one_line(record.title or last, _LONGEST_TITLE) or "document"
 
 
-def local_library(service: Service, settings: Settings, only: str | None = None) -> Library:
-    """Return the library of this machine's user: all collections, or one of them."""
+def local_library(
+    service: Service, settings: Settings, only: str | None = None, address: str | None = None
+) -> Library:
+    """Return the library of this machine's user: all collections, or one of them.
+
+    ``address`` is that of the server, if the collections are not in this process.
+    """
     server = settings.server
     host = f"[{server.host}]" if ":" in server.host else server.host
-    base = server.public_url or f"http://{host}:{server.port}"
+    base = address or server.public_url or f"http://{host}:{server.port}"
 
     def readable() -> list[str]:
         names = [record.name for record in service.collections()]

@@ -145,6 +145,10 @@ def make_server(use: Use, describe: Callable[[KvasirError], str] = str) -> Serve
             if isinstance(error, OperatorError):
                 logger.error("%s: %s: %s", params.name, error.code, error)
             return _failed(describe(error))
+        except Exception:
+            # Its text is for the operator; the library would send it to some clients.
+            logger.exception("unforeseen error in the tool '%s'", params.name)
+            return _failed("this was not foreseen; the log says more")
         return _succeeded(result)
 
     return Server(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, Request, UploadFile
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kvasir.core.errors import RequestError
@@ -56,7 +55,7 @@ def upload_batch(
         ),
     ],
     files: Annotated[list[UploadFile], File(description="the files, by name")] = [],  # noqa: B006
-) -> JSONResponse:
+) -> Response:
     """Upload documents that one job indexes; its result is the report on each of them."""
     check_may_write(kvasir, caller, name)
     try:

@@ -21,6 +21,7 @@ from kvasir.core.types import Metadata
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.caching import cached
 from kvasir.frontends.api.callers import Kvasir, Reader, Writer, check_may_read, check_may_write
+from kvasir.frontends.api.routes.jobs import Wait, respond
 from kvasir.tasks import release
 
 router = APIRouter(prefix="/v1/collections/{name}/documents", tags=["documents"])
@@ -53,7 +54,8 @@ def upload(
     ] = "",
     on_conflict: Annotated[OnConflict | None, Form()] = None,
     key: IdempotencyKey = None,
-) -> JSONResponse:
+    wait: Wait = 0.0,
+) -> Response:
     """Upload a document; it is indexed by a job, whose state shows when it is ready.
 
     Uploading a document with the same identity again replaces it.
@@ -70,7 +72,7 @@ def upload(
             if spool.has(digest):
                 arguments |= {"digest": digest, "size": size}
                 new = NewJob("ingest_upload", arguments, caller.user_id, name, key or "", digest)
-                return add_job(request, kvasir, new)
+                return add_job(request, kvasir, new, wait)
         file.file.seek(0)
 
 
@@ -93,13 +95,14 @@ def upload_address(
     kvasir: Kvasir,
     caller: Writer,
     key: IdempotencyKey = None,
-) -> JSONResponse:
+    wait: Wait = 0.0,
+) -> Response:
     """Fetch and index a web page or file; addresses of private networks are refused."""
     check_may_write(kvasir, caller, name)
     checked_uri(body.url)
     check_metadata(body.metadata or {})
     new = NewJob("ingest_address", body.model_dump(), caller.user_id, name, key or "")
-    return add_job(request, kvasir, new)
+    return add_job(request, kvasir, new, wait)
 
 
 @router.get("", responses={200: {"model": list[DocumentRecord]}})
@@ -230,13 +233,16 @@ def delete(name: str, document_id: str, kvasir: Kvasir, caller: Writer) -> Respo
     return Response(status_code=204)
 
 
-def add_job(request: Request, kvasir: App, new: NewJob) -> JSONResponse:
-    """Add a job to the queue; return it as a response."""
+def add_job(request: Request, kvasir: App, new: NewJob, wait: float = 0.0) -> Response:
+    """Add a job to the queue; return it as a response, at its end if that is soon enough."""
     job = kvasir.services.jobs.add(new)
     if job.collection != new.collection or dict(job.arguments) != dict(new.arguments):
         raise ConflictError(f"the idempotency key '{new.key}' was used for another request")
     request.app.state.wake_workers()
-    return JSONResponse(to_json(job), 202, headers={"Location": f"/v1/jobs/{job.id}"})
+    headers = {"Location": f"/v1/jobs/{job.id}"}
+    return respond(
+        kvasir, job, wait, lambda found: JSONResponse(to_json(found), 202, headers=headers)
+    )
 
 
 def _record(kvasir: App, caller: Caller, name: str, document_id: str) -> DocumentRecord:

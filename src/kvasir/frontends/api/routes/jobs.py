@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from kvasir.app import App
+from kvasir.core.deadline import sleep
 from kvasir.core.errors import NotFoundError
 from kvasir.core.services.accounts import Caller
 from kvasir.core.services.jobs import Job, JobState
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.caching import cached
 from kvasir.frontends.api.callers import Kvasir, Reader, Writer
+from kvasir.frontends.api.streaming import whole_response
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+_OPEN = (JobState.WAITING, JobState.RUNNING)
+Wait = Annotated[
+    float, Query(ge=0, le=60, description="wait so many seconds at most until it has ended")
+]
 
 
 @router.get("", responses={200: {"model": list[Job]}})
@@ -39,9 +48,12 @@ def list_jobs(
 
 
 @router.get("/{job_id}", responses={200: {"model": Job}})
-def show(job_id: str, request: Request, kvasir: Kvasir, caller: Reader) -> Response:
+def show(
+    job_id: str, request: Request, kvasir: Kvasir, caller: Reader, wait: Wait = 0.0
+) -> Response:
     """Show a job: its state, position, why it waits, its progress and its error."""
-    return cached(request, to_json(_visible(kvasir, caller, job_id)))
+    job = _visible(kvasir, caller, job_id)
+    return respond(kvasir, job, wait, lambda found: cached(request, to_json(found)))
 
 
 @router.post("/{job_id}/cancel", responses={200: {"model": Job}})
@@ -58,6 +70,20 @@ def retry(job_id: str, request: Request, kvasir: Kvasir, caller: Writer) -> JSON
     job = kvasir.services.jobs.retry(job_id)
     request.app.state.wake_workers()
     return JSONResponse(to_json(job))
+
+
+def respond(kvasir: App, job: Job, wait: float, render: Callable[[Job], Response]) -> Response:
+    """Return a response about a job, as soon as it has ended or the client has waited enough."""
+
+    def make() -> Response:
+        end, found, delay = time.monotonic() + wait, job, 0.05
+        while found.state in _OPEN and time.monotonic() < end:
+            sleep(delay)
+            delay = min(1.0, 1.5 * delay)
+            found = kvasir.services.jobs.job(job.id)
+        return render(found)
+
+    return whole_response(make) if wait and job.state in _OPEN else render(job)
 
 
 def _visible(kvasir: App, caller: Caller, job_id: str) -> Job:

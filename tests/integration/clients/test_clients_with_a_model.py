@@ -1,10 +1,14 @@
-"""The OpenAI-compatible chat with a language model behind it."""
+"""Clients of OpenAI's interface and of MCP, with a language model behind the server."""
 
 import time
 
+import anyio
+import httpx2
 import openai
 import pytest
 from live_server import TEA, live_server
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 
 from kvasir.accounts import passwords
 from kvasir.core.services.accounts import Scope
@@ -133,15 +137,47 @@ def test_a_model_that_fails_within_an_answer_ends_the_stream_with_an_error(serve
     assert len(list(server.app.services.answer_log.export())) == logged
 
 
-def test_a_client_that_leaves_stops_the_model_within_a_second(model, ana):
-    def endless(messages):
-        while True:
-            yield "Green tea is brewed at 80 degrees. "
-            time.sleep(0.01)
+def endless(messages):
+    while True:
+        yield "Green tea is brewed at 80 degrees. "
+        time.sleep(0.01)
 
+
+def test_a_client_that_leaves_stops_the_model_within_a_second(model, ana):
     model.script = endless
     with ask(ana, stream=True) as stream:
         for chunk in stream:
             if chunk.choices[0].delta.content:
                 break
     assert model.broken_off.wait(1.0)
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_a_client_of_mcp_that_leaves_stops_the_model_within_a_second(server, model, ana, mode):
+    model.script = endless
+
+    async def ask_and_leave():
+        headers = {"x-api-key": server.keys["ana"]}
+        async with httpx2.AsyncClient(headers=headers) as http:
+            transport = streamable_http_client(f"{server.url}/mcp", http_client=http)
+            async with Client(transport, mode=mode) as client, anyio.create_task_group() as tasks:
+                tasks.start_soon(client.call_tool, "ask", {"question": QUESTION})
+                while not model.requests:
+                    await anyio.sleep(0.01)
+                tasks.cancel_scope.cancel()
+
+    anyio.run(ask_and_leave)
+    assert model.broken_off.wait(1.0)
+
+
+def test_an_answer_by_mcp_streams_from_the_model_and_is_checked(server, ana):
+    async def ask_by_mcp():
+        headers = {"x-api-key": server.keys["ana"]}
+        async with httpx2.AsyncClient(headers=headers) as http:
+            transport = streamable_http_client(f"{server.url}/mcp", http_client=http)
+            async with Client(transport) as client:
+                return await client.call_tool("ask", {"question": QUESTION})
+
+    answer = anyio.run(ask_by_mcp).structured_content
+    assert answer["answer"] == "".join(ANSWER)
+    assert [each["checked"] for each in answer["citations"]] == [True]
