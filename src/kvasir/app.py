@@ -315,11 +315,6 @@ class App:
         return self._use(self._judge)
 
     @property
-    def extraction_pool(self) -> ExtractionPool:
-        """The child processes that read files."""
-        return self._use(self._pool)
-
-    @property
     def services(self) -> Services:
         """Accounts, jobs, questions, mail and the log of answers."""
         return self._use(self._services)
@@ -363,7 +358,7 @@ class App:
 
         splitter = self.settings.rag.splitter
         return IngestPipeline(
-            self.extraction_pool,
+            self._use(self._pool),
             self.splitter,
             self.embedder,
             store,

@@ -63,7 +63,7 @@ class DerivedApp(App):
         self._analyzer = Lazy(lambda: parent.analyzer)
         self._services = Lazy(lambda: parent.services)
         if settings.rag.ingest == former.rag.ingest:
-            self._pool = Lazy(lambda: parent.extraction_pool)
+            self._pool = parent._pool
         if settings.rag.embedding_model == former.rag.embedding_model:
             self._embedder = Lazy(lambda: parent.embedder)
         if settings.chat.rag.retriever.reranker == former.chat.rag.retriever.reranker:
