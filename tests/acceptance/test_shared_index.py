@@ -159,7 +159,7 @@ def test_while_one_ingests_another_searches_asks_lists_and_deletes(
     kvasir: Kvasir, notes: Path, tmp_path: Path
 ) -> None:
     kvasir("ingest", "notes")
-    write_notes(tmp_path / "many", 1000)
+    write_notes(tmp_path / "many", 400)
     program = AT_ONCE + "from kvasir.frontends.cli.main import main; main()"
     report = tmp_path / "report.json"
     with report.open("wb") as out:
@@ -179,7 +179,7 @@ def test_while_one_ingests_another_searches_asks_lists_and_deletes(
         beside += 1
     assert ingest.returncode == 0
     assert beside
-    assert len(json.loads(report.read_text())["added"]) == 1000
+    assert len(json.loads(report.read_text())["added"]) == 400
     assert kvasir("doctor", "--json").json["clean"]
 
 

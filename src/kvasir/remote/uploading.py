@@ -18,7 +18,12 @@ from urllib.parse import quote
 
 from kvasir.core.batches import batches
 from kvasir.core.error_forms import error_from
-from kvasir.core.errors import KvasirError, StoppedError
+from kvasir.core.errors import (
+    CollectionNotFoundError,
+    KvasirError,
+    NameTakenError,
+    StoppedError,
+)
 from kvasir.core.ledger import DocumentRecord, check_metadata
 from kvasir.core.reports import Failed, Finished, IngestReport, Outcome
 from kvasir.core.run import Run
@@ -222,10 +227,24 @@ class _Upload:
         return _Entry(uri, path=item, size=status.st_size)
 
     def _send(self, batch: Sequence[_Entry]) -> None:
+        """Send a batch; make the collection if the caller has none of this name."""
+        try:
+            self._send_files(batch)
+        except CollectionNotFoundError as error:
+            try:
+                new = {"name": self.collection}
+                self._client.post("/v1/collections", "making the collection", new)
+            except NameTakenError:
+                raise error from None
+            self._send_files(batch)
+
+    def _send_files(self, batch: Sequence[_Entry]) -> None:
         with ExitStack() as opened:
             entries: list[dict[str, str]] = []
             files: list[tuple[str, tuple[str, IO[bytes] | bytes, str]]] = []
             for entry in batch:
+                if entry.uri in self.handled:
+                    continue  # It could not be read at the first attempt.
                 try:
                     data = self._bytes(entry, opened)
                 except OSError as error:
