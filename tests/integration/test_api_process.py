@@ -159,7 +159,7 @@ class Load:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_under_load_loses_no_request(tmp_path, number):
-    service = ServiceProcess(tmp_path, generator=TIMED, server={"drain_seconds": 1.5})
+    service = ServiceProcess(tmp_path, generator=TIMED)
     with service:
         address = service.start()
         client = httpx.Client(base_url=address, timeout=30)
@@ -179,9 +179,9 @@ def test_a_signal_under_load_loses_no_request(tmp_path, number):
             assert send(client, ana, place, f"{name}.txt", f"Note {name}").status_code == 202
         time.sleep(0.3)
         service.signal(number)
-        # The signal is on its way.
+        # The server looks at signals ten times a second.
         while (red := client.get("/ready")).status_code == 200:
-            time.sleep(0.01)
+            time.sleep(0.02)
         assert (red.status_code, red.json()["checks"]["server"]) == (503, "stopping")
         assert red.headers["Connection"] == "close"
         assert service.wait() == 0
@@ -205,7 +205,7 @@ def test_every_upload_that_was_accepted_is_found_once_however_often_the_server_i
     command = [sys.executable, "-m", "kvasir", "--config", str(service.file), "doctor"]
     accepted = {}
     with service:
-        for round_ in range(3):
+        for round_ in range(4):
             address = service.start()
             with httpx.Client(base_url=address, timeout=30) as client:
                 if round_ == 0:
@@ -217,8 +217,8 @@ def test_every_upload_that_was_accepted_is_found_once_however_often_the_server_i
                     answer = send(client, headers, place, name, body)
                     assert answer.status_code == 202
                     accepted[name] = answer.json()
-                if round_ < 2:
-                    time.sleep(0.3 * round_)
+                if round_ < 3:
+                    time.sleep(0.15 * round_)
                     service.kill()
                     continue
                 for job in accepted.values():

@@ -50,8 +50,8 @@ def serve(
     """
     configure_logging(app.settings.server.log_format)
     stop = StopToken()
-    check_no_owner(app.settings)
     with closing(_listen(host, port)) as listener, ExitStack() as opened:
+        check_no_owner(app.settings)
         port = listener.getsockname()[1]
         _remember_port(app, port)
         check_accounts(app)
