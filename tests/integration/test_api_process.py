@@ -83,9 +83,9 @@ def test_one_id_leads_from_the_access_log_to_the_answer(started):
     assert (record.request_id, record.id) == ("lesson-7", answer.headers["Kvasir-Answer"])
 
 
-def test_a_port_that_is_taken_is_one_sentence(started):
-    service, client = started
-    command = service.command("--port", str(client.base_url.port))
+def test_a_port_that_is_taken_is_one_sentence(started, tmp_path):
+    _, client = started
+    command = ServiceProcess(tmp_path).command("--port", str(client.base_url.port))
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 3
     (line,) = ended.stderr.splitlines()

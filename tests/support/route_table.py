@@ -187,6 +187,7 @@ ROUTES = {
         ANSWERING, path=QUESTION, request={"json": LEASE}, allowed=(204, 409)
     ),
     ("GET", "/v1/answers/export"): Rule(READ),
+    ("GET", "/v1/backup"): Rule(ADMIN),
     ("GET", "/v1/models"): Rule(READ),
     ("GET", "/v1/models/{model:path}"): Rule(READ, own=True, path={"model": "{collection}"}),
     ("POST", "/v1/chat/completions"): Rule(
