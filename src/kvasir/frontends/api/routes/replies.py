@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.core.errors import StoppedError
 from kvasir.core.filters import all_of, parse_filter
-from kvasir.core.types import Answer, AnswerEvent, Finished, Message, Retrieved, Stage, Text
+from kvasir.core.types import AnswerEvent, Finished, Message, Retrieved, Stage, Text
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.callers import Chosen, Reader, check_may_read
 from kvasir.frontends.api.generation import open_stream
@@ -44,12 +44,15 @@ class ReplyBody(BaseModel):
 
 
 _EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"model": Answer, "description": "The events `stage`, `hits`, `text`, ... and `answer`."}
+    200: {
+        "content": {"text/event-stream": {}},
+        "description": "The events `stage`, `hits`, `text`, ... and `answer`.",
+    }
 }
 _NAMES = {Stage: "stage", Retrieved: "hits", Text: "text", Finished: "answer"}
 
 
-@router.post("/collections/{name}/replies", responses=_EVENTS)
+@router.post("/collections/{name}/replies", responses=_EVENTS, response_class=Response)
 def reply(name: str, body: ReplyBody, request: Request, kvasir: Chosen, caller: Reader) -> Response:
     """Reply to a message of a chat from a collection, with citations, as a stream of events."""
     check_may_read(kvasir, caller, name)
