@@ -34,6 +34,11 @@ def owner_of(settings: Settings) -> OwnerRecord | None:
     return read_owner(settings.data_folder, index_of(settings))
 
 
+def is_embedded(settings: Settings) -> bool:
+    """Return True if one process at a time can open the store that the settings name."""
+    return "://" not in settings.store_uri
+
+
 class Holder(Protocol):
     """An application that may hold an index."""
 
@@ -61,7 +66,7 @@ class IndexSharing:
     def note_open(self) -> None:
         """Serve the index in a while, if it is held then; called when a store was opened."""
         settings = self._app.settings
-        if not settings.server.share_index or "://" in settings.store_uri:
+        if not settings.server.share_index or not is_embedded(settings):
             return
         with self._lock:
             if self._timer is None and self._server is None and not self._is_closed:

@@ -52,7 +52,6 @@ ROUTES = {
     ("GET", "/health"): Rule(OPEN),
     ("GET", "/ready"): Rule(OPEN, allowed=(200, 503)),
     ("GET", "/metrics"): Rule(METRICS),
-    ("GET", "/v1/backup"): Rule(ADMIN),
     ("GET", "/register"): Rule(OPEN),
     ("POST", "/register"): Rule(OPEN, allowed=(400, 403)),
     ("POST", "/user/"): Rule(OPEN, request={"json": USER}, allowed=(422,)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -128,7 +129,8 @@ def make_application(
         metrics=metrics,
         tracing=tracing,
         readiness=readiness,
-        max_upload=app.settings.rag.ingest.max_file_mb << 20,
+        # On a local socket, an upload has the limit that its user typed.
+        max_upload=sys.maxsize if on_demand else app.settings.rag.ingest.max_file_mb << 20,
         max_body=server.max_body_mb << 20,
     )
     return api

@@ -49,8 +49,8 @@ class Background:
             metrics: Counts what is done.
             tracing: Traces it.
             admission: What requests and queued questions share.
-            on_demand: Index uploads alone, and from the first one on: a command that only shares
-                its index has no other work, and needs no database until then.
+            on_demand: Index uploads alone, from the first one on, and tidy up after a deletion: a
+                command that only shares its index needs no database until then.
         """
         self._app = app
         self._metrics = metrics
@@ -62,6 +62,7 @@ class Background:
         self._threads: list[threading.Thread] = []
         self._on_demand = on_demand
         self._starting = threading.Lock()
+        self._is_tidying = False
         self._workers: list[Worker] = []
         self._answering: list[Worker] = []
         if on_demand:
@@ -108,6 +109,10 @@ class Background:
     def tidy_up(self) -> None:
         """Delete what nothing needs soon."""
         self._untidy.set()
+        with self._starting:
+            if self._on_demand and not self._is_tidying and not self._stop.is_set():
+                self._is_tidying = True
+                self._begin("tidy", self._tidy)
 
     @property
     def generator_state(self) -> str:

@@ -89,7 +89,7 @@ def _authenticate_if_given(
     return caller
 
 
-def _overrides(
+async def _overrides(
     caller: Annotated[Caller, Depends(_authenticate)],
     settings: Annotated[
         str | None,
@@ -114,6 +114,7 @@ Overrides = Annotated[Mapping[str, Any], Depends(_overrides)]
 
 async def _with_overrides(kvasir: Kvasir, overrides: Overrides) -> AsyncIterator[App]:
     if not overrides:
+        # A thread would cost every search time.
         yield kvasir
         return
     async with contextmanager_in_threadpool(with_settings(kvasir, overrides)) as chosen:

@@ -9,22 +9,20 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextvars import copy_context
-from queue import SimpleQueue
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-from fastapi import Request, Response
+from fastapi import Request
+from fastapi.responses import Response
 
-from kvasir.core.deadline import current_stop
 from kvasir.core.errors import KvasirError, NotFoundError, OperatorError
 from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.services.accounts import Caller
 from kvasir.core.wire import to_json
-from kvasir.frontends.api.problems import describe, members
-from kvasir.frontends.api.streaming import made_stream, server_sent_event
+from kvasir.frontends.api.problems import describe, describe_unforeseen
+from kvasir.frontends.api.streaming import Put, pushed_stream, server_sent_event
 
 logger = logging.getLogger(__name__)
 
@@ -67,44 +65,33 @@ class Operations:
 def long_work(request: Request, caller: Caller, work: Callable[[Run], Any]) -> Response:
     """Do long work in a thread; return the response of its events."""
     operations: Operations = request.app.state.operations
-    path = request.url.path
+    stop = StopToken()
+    operation = operations.begin(caller, stop)
 
-    def events() -> Iterator[str]:
-        stop, sent = StopToken(), SimpleQueue[str | None]()
-        operation = operations.begin(caller, stop)
-
-        def do() -> None:
-            try:
-                sent.put(_event("result", to_json(work(Run(stop, _Throttle(sent.put))))))
-            except KvasirError as error:
-                if isinstance(error, OperatorError):
-                    logger.error("%s: %s", error.code, error)
-                sent.put(_event("error", describe(error, caller)))
-            except Exception as error:
-                logger.error("unforeseen error in %s", path, exc_info=error)
-                unforeseen = "this was not foreseen; the server's log says more"
-                sent.put(_event("error", members(500, KvasirError.code, unforeseen)))
-            finally:
-                sent.put(None)
-
+    def produce(put: Put, left: StopToken) -> None:
+        put(_event("work", {"id": operation}))
         try:
-            yield _event("work", {"id": operation})
-            threading.Thread(target=copy_context().run, args=(do,), name="work").start()
-            left = current_stop() or StopToken()
+            # By its token alone: the work ends between two steps, and never inside of one.
             with left.calling(stop.set):
-                while (event := sent.get()) is not None:
-                    yield event
+                result = work(Run(stop, _Throttle(put)))
+        except KvasirError as error:
+            if isinstance(error, OperatorError):
+                logger.error("%s: %s", error.code, error)
+            put(_event("error", describe(error, caller)))
+        except Exception as error:  # noqa: BLE001 - logged, and the client must see that it failed
+            put(_event("error", describe_unforeseen(request.method, request.url.path, error)))
+        else:
+            put(_event("result", to_json(result)))
         finally:
-            stop.set()
             operations.end(operation)
 
-    return made_stream(events)
+    return pushed_stream(produce)
 
 
 class _Throttle:
     """Sends progress, but not every step of a fast loop."""
 
-    def __init__(self, put: Callable[[str], object]) -> None:
+    def __init__(self, put: Put) -> None:
         self._put = put
         self._stage, self._sent = "", 0.0
 

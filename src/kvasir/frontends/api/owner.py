@@ -27,7 +27,7 @@ from kvasir.core.errors import StorageError, StoreLockedError
 from kvasir.frontends.api.application import make_application
 from kvasir.remote.owner import OwnerRecord, remove_owner, write_owner
 from kvasir.settings.schema import Settings
-from kvasir.sharing import index_of, owner_of
+from kvasir.sharing import index_of, is_embedded, owner_of
 
 logger = logging.getLogger(__name__)
 
@@ -96,12 +96,12 @@ class OwnerServer:
 
 
 def check_no_owner(settings: Settings) -> None:
-    """Refuse to serve an index that another process serves.
+    """Refuse to serve an embedded index that another process serves.
 
     Raises:
         StoreLockedError: It does.
     """
-    record = owner_of(settings)
+    record = owner_of(settings) if is_embedded(settings) else None
     if record is not None and record.pid != os.getpid():
         raise StoreLockedError(
             f"the index in '{settings.data_folder}' is in use by process {record.pid} "
@@ -115,6 +115,9 @@ def owned(
 ) -> Iterator[tuple[OwnerRecord, list[socket.socket]]]:
     """Give the record of this process as owner, and its local socket; both end with the block.
 
+    Where the store is a server's, several processes can serve the index: the first one is in the
+    record; the others get one without a token, which is not written.
+
     Args:
         settings: They name the index.
         address: The HTTP address of this process; where there are no Unix sockets, clients use it.
@@ -123,9 +126,11 @@ def owned(
         StorageError: The data folder or the socket cannot be made.
     """
     folder = settings.data_folder
-    record = OwnerRecord(
-        os.getpid(), running_command(), index_of(settings), "", address, secrets.token_urlsafe(32)
-    )
+    record = OwnerRecord(os.getpid(), running_command(), index_of(settings), "", address)
+    if not is_embedded(settings) and owner_of(settings) is not None:
+        yield record, []
+        return
+    record = replace(record, token=secrets.token_urlsafe(32))
     with ExitStack() as opened:
         listeners = []
         if sys.platform != "win32":

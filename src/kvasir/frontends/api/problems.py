@@ -202,5 +202,11 @@ async def _of_http(_: Request, error: HTTPException) -> JSONResponse:
 
 def unforeseen(method: str, path: str, error: Exception) -> JSONResponse:
     """Log an error that is nobody's on purpose, and return its problem document."""
+    content = describe_unforeseen(method, path, error)
+    return JSONResponse(content, status_code=500, media_type=MEDIA_TYPE)
+
+
+def describe_unforeseen(method: str, path: str, error: Exception) -> dict[str, Any]:
+    """Log an error that is nobody's on purpose; return the members of its problem document."""
     logger.error("unforeseen error in %s %s", method, path, exc_info=error)
-    return problem(500, KvasirError.code, "this was not foreseen; the server's log says more")
+    return members(500, KvasirError.code, "this was not foreseen; the server's log says more")

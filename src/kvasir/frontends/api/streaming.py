@@ -1,7 +1,7 @@
-"""Answers over HTTP, streamed as server-sent events or whole; a client that leaves stops them.
+"""Responses that a thread makes: answers, streamed or whole, and the progress of long work.
 
-An answer is made in a thread of its own, so that slow generators leave the threads of other
-requests alone. When the client leaves, the token of the thread's calls is set: the generation ends
+The thread is of its own, so that slow generators leave the threads of other requests alone. When
+the client leaves, a token is set. For an answer it ends the thread's calls: the generation ends
 within a fraction of a second, also while the generator waits for its first token.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
@@ -13,9 +13,9 @@ import asyncio
 import re
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
+from contextlib import aclosing, suppress
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -27,6 +27,8 @@ from kvasir.core.run import StopToken
 from kvasir.core.types import AnswerEvent
 
 T = TypeVar("T")
+Put = Callable[[str], None]
+"""Sends a piece of text; does nothing if the client left."""
 
 PING_SECONDS = 15.0
 """Proxies close connections that are silent for longer than 29 to 60 seconds."""
@@ -34,6 +36,7 @@ PING_SECONDS = 15.0
 _LINE_END = re.compile(r"\r\n|\r|\n")
 """Not U+2028 and others that Python takes for one: JSON has them inside of texts."""
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_EVENTS, _PING = "text/event-stream", ": ping\n\n"
 
 
 def event_stream(
@@ -49,14 +52,7 @@ def event_stream(
             errors into events: one that it raises ends the stream without its last event.
         headers: More headers of the response.
     """
-    return _Streamed(stream, render, headers, "text/event-stream", ping=": ping\n\n")
-
-
-def made_stream(pieces: Callable[[], Iterator[str]]) -> Response:
-    """Return a response of events that an iterator makes, in a thread of its own."""
-    return _Streamed(
-        nullcontext(), lambda _: pieces(), None, "text/event-stream", ping=": ping\n\n"
-    )
+    return _Streamed(_rendering(stream, render), headers, _EVENTS, ping=_PING)
 
 
 def text_stream(
@@ -65,7 +61,15 @@ def text_stream(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return a response of plain text, otherwise as ``event_stream``; an error breaks it off."""
-    return _Streamed(stream, render, headers, "text/plain; charset=utf-8")
+    return _Streamed(_rendering(stream, render), headers, "text/plain; charset=utf-8")
+
+
+def pushed_stream(produce: Callable[[Put, StopToken], None]) -> Response:
+    """Return a response of the events that a function sends, in a thread of its own.
+
+    The function gets the token that is set when the client leaves, and should end soon then.
+    """
+    return _Streamed(produce, None, _EVENTS, ping=_PING)
 
 
 def whole_response(work: Callable[[], Response]) -> Response:
@@ -82,13 +86,23 @@ def server_sent_event(data: str, *, event: str = "", number: int | None = None) 
     return "\n".join(fields) + "\n\n"
 
 
+def _rendering(
+    stream: AnswerStream, render: Callable[[Iterator[AnswerEvent]], Iterator[str]]
+) -> Callable[[Put, StopToken], None]:
+    def produce(put: Put, left: StopToken) -> None:
+        with stopping(left), stream:
+            for piece in render(stream):
+                put(piece)
+
+    return produce
+
+
 class _Streamed(Response):
     """Sends pieces as they come."""
 
     def __init__(
         self,
-        stream: AbstractContextManager[Any],
-        render: Callable[[Any], Iterator[str]],
+        produce: Callable[[Put, StopToken], None],
         headers: Mapping[str, str] | None,
         media_type: str,
         *,
@@ -96,18 +110,13 @@ class _Streamed(Response):
     ) -> None:
         super().__init__(headers={**_HEADERS, **(headers or {})}, media_type=media_type)
         del self.headers["content-length"]
-        self._stream = stream
-        self._render = render
+        self._produce = produce
         self._ping = ping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        def pieces() -> Iterator[str]:
-            with self._stream:
-                yield from self._render(self._stream)
-
         start = {"status": self.status_code, "headers": self.raw_headers}
         await send({"type": "http.response.start", **start})
-        async with aclosing(_in_thread(pieces, receive)) as made:
+        async with aclosing(_in_thread(self._produce, receive)) as made:
             async for piece in made:
                 if text := self._ping if piece is None else piece:
                     await _send_body(send, text.encode(), more=True)
@@ -122,10 +131,11 @@ class _WholeResponse(Response):
         self._work = work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        def pieces() -> Iterator[Response]:
-            yield self._work()
+        def produce(put: Callable[[Response], None], left: StopToken) -> None:
+            with stopping(left):
+                put(self._work())
 
-        async with aclosing(_in_thread(pieces, receive)) as made:
+        async with aclosing(_in_thread(produce, receive)) as made:
             async for response in made:
                 if response is not None:
                     await response(scope, receive, send)
@@ -137,16 +147,16 @@ async def _send_body(send: Send, body: bytes, *, more: bool) -> None:
 
 
 async def _in_thread(
-    make: Callable[[], Iterator[T]], receive: Receive
+    produce: Callable[[Callable[[T], None], StopToken], None], receive: Receive
 ) -> AsyncGenerator[T | None, None]:
-    """Yield what an iterator gives in another thread, and None where that takes long.
+    """Yield what a function in another thread puts, and None where that takes long.
 
     It ends when the client leaves. What is made is not held back for a slow client: an answer is
     small, and others wait for the generator.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[tuple[T] | BaseException | None] = asyncio.Queue()
-    stop = StopToken()
+    left = StopToken()
 
     def put(item: tuple[T] | BaseException | None) -> None:
         # The loop is closed if the server stopped without waiting for this answer.
@@ -155,9 +165,7 @@ async def _in_thread(
 
     def work() -> None:
         try:
-            with stopping(stop):
-                for piece in make():
-                    put((piece,))
+            produce(lambda piece: put((piece,)), left)
             put(None)
         except BaseException as error:  # noqa: BLE001 - raised again in the response
             put(error)
@@ -185,7 +193,7 @@ async def _in_thread(
                 raise item
             yield item[0]
     finally:
-        stop.set()
+        left.set()
         leaving.cancel()
 
 

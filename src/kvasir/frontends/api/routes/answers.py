@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.core.errors import KvasirError, OperatorError, StoppedError
 from kvasir.core.services.accounts import Caller
-from kvasir.core.types import Answer, AnswerEvent, Finished, Retrieved, Text
+from kvasir.core.types import Answer, AnswerEvent, Finished, Retrieved, Stage, Text
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.answer_records import record
 from kvasir.frontends.api.callers import Chosen, Kvasir, Reader, check_may_read
@@ -92,7 +92,7 @@ def answer(
                     if isinstance(event, Finished):
                         finished(event.answer)
                     if isinstance(event, (Retrieved, Text, Finished)):
-                        yield _rendered(event, number)
+                        yield rendered_event(event, number)
                         number += 1
             except StoppedError:
                 raise
@@ -117,10 +117,11 @@ def give_feedback(answer_id: str, body: Feedback, kvasir: Kvasir, caller: Reader
     return Response(status_code=204)
 
 
-_NAMES = {Retrieved: "hits", Text: "text", Finished: "answer"}
+_NAMES = {Stage: "stage", Retrieved: "hits", Text: "text", Finished: "answer"}
 
 
-def _rendered(event: Retrieved | Text | Finished, number: int) -> str:
+def rendered_event(event: AnswerEvent, number: int) -> str:
+    """Return an event of an answer as a server-sent event."""
     data = json.dumps(to_json(event), ensure_ascii=False)
     return server_sent_event(data, event=_NAMES[type(event)], number=number)
 

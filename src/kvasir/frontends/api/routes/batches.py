@@ -109,11 +109,16 @@ class Deleted(BaseModel):
 
 
 @router.post("/delete")
-def delete_documents(name: str, body: DeletedDocuments, kvasir: Kvasir, caller: Writer) -> Deleted:
+def delete_documents(
+    name: str, body: DeletedDocuments, request: Request, kvasir: Kvasir, caller: Writer
+) -> Deleted:
     """Delete documents; none is deleted if one of them is unknown."""
     check_may_write(kvasir, caller, name)
     with kvasir.collection(name) as collection:
-        return Deleted(deleted=collection.delete(*body.documents))
+        deleted = collection.delete(*body.documents)
+    # The uploaded bytes are deleted soon.
+    request.app.state.tidy_up()
+    return Deleted(deleted=deleted)
 
 
 def _store(

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Literal
+from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.core.errors import StoppedError
 from kvasir.core.filters import all_of, parse_filter
-from kvasir.core.types import AnswerEvent, Finished, Message, Retrieved, Stage, Text
-from kvasir.core.wire import to_json
+from kvasir.core.types import Answer, AnswerEvent, Finished, Message
+from kvasir.frontends.api.answer_records import record
 from kvasir.frontends.api.callers import Chosen, Reader, check_may_read
 from kvasir.frontends.api.generation import open_stream
-from kvasir.frontends.api.routes.answers import rendered_error
-from kvasir.frontends.api.streaming import event_stream, server_sent_event
+from kvasir.frontends.api.routes.answers import rendered_error, rendered_event
+from kvasir.frontends.api.streaming import event_stream
 
 router = APIRouter(prefix="/v1", tags=["answers"])
 
@@ -45,20 +45,25 @@ class ReplyBody(BaseModel):
 
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
+        "model": Answer,
         "content": {"text/event-stream": {}},
-        "description": "The events `stage`, `hits`, `text`, ... and `answer`.",
+        "description": "The events `stage`, `hits`, `text`, ... and `answer`, or `error`, whose "
+        "data is a problem document. The header `Kvasir-Answer` has the id for feedback.",
     }
 }
-_NAMES = {Stage: "stage", Retrieved: "hits", Text: "text", Finished: "answer"}
 
 
-@router.post("/collections/{name}/replies", responses=_EVENTS, response_class=Response)
+@router.post("/collections/{name}/replies", responses=_EVENTS)
 def reply(name: str, body: ReplyBody, request: Request, kvasir: Chosen, caller: Reader) -> Response:
-    """Reply to a message of a chat from a collection, with citations, as a stream of events."""
+    """Reply to a message of a chat from a collection, with citations, as a stream of events.
+
+    A client that leaves stops the generation.
+    """
     check_may_read(kvasir, caller, name)
+    answer_id = str(uuid4())
     with ExitStack() as opening:
         lease = opening.enter_context(kvasir.collection(name))
-        conversation = kvasir.conversation(lambda: lease)
+        conversation = kvasir.conversation(lambda: lease, generator=kvasir.generator)
         opening.callback(conversation.close)
         search, filters = conversation.search, parse_filter(body.filters)
         conversation.search = replace(
@@ -82,12 +87,15 @@ def reply(name: str, body: ReplyBody, request: Request, kvasir: Chosen, caller: 
         with opened:
             try:
                 for event in events:
-                    data = json.dumps(to_json(event), ensure_ascii=False)
-                    yield server_sent_event(data, event=_NAMES[type(event)], number=number)
+                    if isinstance(event, Finished):
+                        record(
+                            request, kvasir, caller, answer_id, name, body.question, event.answer
+                        )
+                    yield rendered_event(event, number)
                     number += 1
             except StoppedError:
                 raise
             except Exception as error:  # noqa: BLE001 - the client must see that it failed
                 yield rendered_error(error, caller, number)
 
-    return event_stream(stream, render)
+    return event_stream(stream, render, {"Kvasir-Answer": answer_id})
