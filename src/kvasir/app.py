@@ -75,13 +75,6 @@ def open_collection(config: Path | str | None = None, **overrides: Any) -> Colle
     return app.collection(on_close=app.close)
 
 
-def load_questions(path: Path | str) -> list[str]:
-    """Read a file of questions: JSON lines with ``question`` or ``text``, or one a line."""
-    from kvasir.evaluation import datasets
-
-    return datasets.load_questions(path)
-
-
 class App:
     """Settings and the components of one process; close it, or use it in a ``with``.
 

@@ -161,13 +161,12 @@ def test_while_one_ingests_another_searches_asks_lists_and_deletes(
     kvasir("ingest", "notes")
     write_notes(tmp_path / "many", 1000)
     program = AT_ONCE + "from kvasir.frontends.cli.main import main; main()"
-    ingest = subprocess.Popen(
-        [sys.executable, "-c", program, "ingest", "--json", "many"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    report = tmp_path / "report.json"
+    with report.open("wb") as out:
+        arguments = ["ingest", "--json", "many"]
+        ingest = subprocess.Popen(
+            [sys.executable, "-c", program, *arguments], cwd=tmp_path, stdout=out
+        )
     until(lambda: record_in(tmp_path) or ingest.poll() is not None)
     beside = 0
     while ingest.poll() is None:
@@ -178,10 +177,9 @@ def test_while_one_ingests_another_searches_asks_lists_and_deletes(
         assert "1 added" in kvasir("ingest", "notes/mead.txt").out
         assert "1 deleted" in kvasir("documents", "delete", "notes/mead.txt").out
         beside += 1
-    out, err = ingest.communicate(timeout=120)
-    assert ingest.returncode == 0, out + err
+    assert ingest.returncode == 0
     assert beside
-    assert len(json.loads(out)["added"]) == 1000
+    assert len(json.loads(report.read_text())["added"]) == 1000
     assert kvasir("doctor", "--json").json["clean"]
 
 
@@ -213,7 +211,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, check_shared: Any) -> Itera
         closing(socket.create_server(("127.0.0.1", 0))) as listener,
     ):
         patch.setattr(registry, "check", check_shared)
-        for name, role in (("ada", Role.ADMIN), ("bo", Role.USER)):
+        for name, role in (("ada", Role.ADMIN), ("bob", Role.USER)):
             app.services.accounts.register(f"{name}@example.org", name, "a long secret", role=role)
         server = uvicorn.Server(uvicorn.Config(make_application(app), log_config=None, ws="none"))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
@@ -232,7 +230,7 @@ def test_after_a_login_commands_work_at_a_server(
     assert "'kvasir login URL' logs in" in said
     wrong = kvasir("login", server, "--username", "ada", "--password", "no", code=2, **here)
     assert wrong.err.count("\n") == 1
-    for name in ("bo", "ada"):
+    for name in ("bob", "ada"):
         kvasir("login", server, "--username", name, KVASIR_PASSWORD="a long secret", **here)
         (kept,) = (tmp_path / "config").rglob("logins.json")
         assert kept.stat().st_mode & 0o777 == 0o600
@@ -246,7 +244,7 @@ def test_after_a_login_commands_work_at_a_server(
             in kvasir("documents", "delete", *collection, "notes/tea.txt", **at_server).out
         )
     names = [row["name"] for row in kvasir("collections", "list", "--json", **at_server).json]
-    assert names == ["of-ada", "of-bo"]
+    assert names == ["of-ada", "of-bob"]
     assert not (tmp_path / "kvasir-data").exists()
     assert "logged out" in kvasir("logout", **here).out
     assert "logs in" in kvasir("search", "tea", code=2, **at_server).err

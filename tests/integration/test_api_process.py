@@ -179,7 +179,9 @@ def test_a_signal_under_load_loses_no_request(tmp_path, number):
             assert send(client, ana, place, f"{name}.txt", f"Note {name}").status_code == 202
         time.sleep(0.3)
         service.signal(number)
-        red = client.get("/ready")
+        # The server looks at signals ten times a second.
+        while (red := client.get("/ready")).status_code == 200:
+            time.sleep(0.02)
         assert (red.status_code, red.json()["checks"]["server"]) == (503, "stopping")
         assert red.headers["Connection"] == "close"
         assert service.wait() == 0

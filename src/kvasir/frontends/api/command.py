@@ -50,8 +50,8 @@ def serve(
     """
     configure_logging(app.settings.server.log_format)
     stop = StopToken()
-    check_no_owner(app.settings)
     with closing(_listen(host, port)) as listener, ExitStack() as opened:
+        check_no_owner(app.settings)
         port = listener.getsockname()[1]
         _remember_port(app, port)
         check_accounts(app)
@@ -77,11 +77,12 @@ def serve(
         if link:
             announce(f"There is no administrator yet; this link makes one, once: {link}")
         threading.Thread(target=_warm_up, args=(app,), name="warm up", daemon=True).start()
-        with stop_on_signals(stop, at_once=server.exit_at_once):
+        drain = api.state.readiness.drain
+        with stop.calling(drain), stop_on_signals(stop, at_once=server.exit_at_once):
             server.run(sockets=[listener, *local])
         if not server.started:
             raise StorageError("the server could not start: its log says why")
-        announce("Kvasir has stopped: every request was answered.")
+        announce("Kvasir has stopped.")
 
 
 class _Server(uvicorn.Server):

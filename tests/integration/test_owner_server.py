@@ -1,0 +1,121 @@
+"""The server that shares an index: where its socket is, and when there is none."""
+
+from __future__ import annotations
+
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kvasir.app import App
+from kvasir.core.errors import StorageError, StoreLockedError
+from kvasir.core.types import Source
+from kvasir.frontends.api import owner as owner_module
+from kvasir.frontends.api.owner import OwnerServer, check_no_owner
+from kvasir.remote.service import RemoteService, connect_to_owner
+from kvasir.settings.schema import Settings
+from kvasir.sharing import IndexSharing, owner_of
+
+NOTE = Source("upload:tea", "text/plain"), b"Green tea is steeped for two minutes."
+
+
+def settings_of(folder: Path, **server: object) -> Settings:
+    embedder = {"type": "kvasir.testing.fakes:FakeEmbedder"}
+    rag = {"embedding_model": embedder, "ingest": {"workers": 1}}
+    return Settings(data_dir=folder, rag=rag, server=server)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(IndexSharing, "after_seconds", 0.05)
+    yield
+
+
+def found_soon(settings: Settings, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while owner_of(settings) is None and time.monotonic() < end:
+        time.sleep(0.02)
+    return owner_of(settings) is not None
+
+
+def test_a_long_path_has_its_socket_in_the_runtime_folder_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = tmp_path / "run"
+    runtime.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    settings = settings_of(tmp_path / ("long" * 30) / "data")
+    with App(settings) as app:
+        server = OwnerServer(app)
+        assert server.start()
+        try:
+            record = owner_of(settings)
+            path = Path(record.socket)
+            assert path.parent.parent == runtime
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+            with (
+                RemoteService(lambda given: connect_to_owner(record, given), collection="a") as at,
+                at.collection() as collection,
+            ):
+                assert collection.ingest(NOTE).added == ["upload:tea"]
+            assert not OwnerServer(app).start()
+        finally:
+            server.stop()
+        assert not path.exists()
+        assert owner_of(settings) is None
+
+
+def test_a_folder_that_others_may_write_to_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(owner_module, "_LONGEST_PATH", 1)
+    monkeypatch.setattr(owner_module.os, "getuid", lambda: 4711)
+    (tmp_path / "kvasir-4711").mkdir()
+    with (
+        pytest.raises(StorageError, match="of this user alone"),
+        owner_module.owned(settings_of(tmp_path / "data")),
+    ):
+        pass
+
+
+@pytest.mark.usefixtures("at_once")
+def test_an_index_is_served_as_long_as_it_is_held_and_the_log_of_answers_stays_away(
+    tmp_path: Path,
+) -> None:
+    settings = settings_of(tmp_path / "data")
+    with App(settings) as app, app.collection() as collection:
+        collection.ingest(NOTE)
+        assert found_soon(settings, 20.0)
+        record = owner_of(settings)
+        with (
+            RemoteService(
+                lambda given: connect_to_owner(record, given), collection="default"
+            ) as at,
+            at.collection() as remote,
+        ):
+            assert remote.ask("How long is green tea steeped?").hits
+        assert not (tmp_path / "data" / "service.db").exists()
+        check_no_owner(settings)
+    assert owner_of(settings) is None
+
+
+@pytest.mark.usefixtures("at_once")
+def test_no_index_is_served_where_the_settings_say_so(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "data", share_index=False)
+    with App(settings) as app, app.collection() as collection:
+        collection.ingest(NOTE)
+        assert not found_soon(settings, 0.3)
+
+
+def test_a_server_does_not_start_beside_another_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(tmp_path / "data")
+    with owner_module.owned(settings):
+        monkeypatch.setattr(owner_module.os, "getpid", lambda: 1)
+        with pytest.raises(StoreLockedError, match="end it first"):
+            check_no_owner(settings)
