@@ -15,12 +15,12 @@ from kvasir.generator_start import GeneratorStart
 
 
 class Prepares:
-    """An application whose generator is prepared by functions, one a try."""
+    """Prepares by functions, one a try."""
 
     def __init__(self, *tries: Callable[[Run], None]) -> None:
         self.tries = list(tries)
 
-    def prepare_generator(self, run: Run) -> None:
+    def __call__(self, run: Run) -> None:
         self.tries.pop(0)(run)
 
 
