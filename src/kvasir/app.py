@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kvasir.answering.answers import Answerer, Refiner
 from kvasir.answering.citations import FindVersion
@@ -20,7 +20,6 @@ from kvasir.answering.retrieval import Retriever
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.collection import Collection
 from kvasir.collection_index import CollectionOptions, Index, make_answerer
-from kvasir.core import registry
 from kvasir.core.errors import ClosedError, NameTakenError
 from kvasir.core.filters import parse_filter
 from kvasir.core.leases import Lazy, OwnerProcess
@@ -28,7 +27,6 @@ from kvasir.core.ledger import CollectionRecord
 from kvasir.core.protocols import (
     Embedder,
     Generator,
-    Preparable,
     Reranker,
     Splitter,
     TextAnalyzer,
@@ -75,13 +73,6 @@ def open_collection(config: Path | str | None = None, **overrides: Any) -> Colle
     dotted = {key.replace("__", "."): value for key, value in overrides.items()}
     app = App(load_settings(config, dotted))
     return app.collection(on_close=app.close)
-
-
-def load_questions(path: Path | str) -> list[str]:
-    """Read a file of questions: JSON lines with ``question`` or ``text``, or one a line."""
-    from kvasir.evaluation import datasets
-
-    return datasets.load_questions(path)
 
 
 class App:
@@ -325,17 +316,6 @@ class App:
     def services(self) -> Services:
         """Accounts, jobs, questions, mail and the log of answers."""
         return self._use(self._services)
-
-    def prepare_generator(self, run: Run) -> None:
-        """Fetch what the generator lacks for its first answer, such as a model of Ollama.
-
-        Raises:
-            KvasirError: It could not be fetched; a later try may succeed.
-        """
-        kind = registry.load("generators", self.settings.generator.type)
-        # Another one is not made before it is needed.
-        if hasattr(kind, "prepare"):
-            cast(Preparable, self.generator).prepare(run)
 
     def make_generator(self, chosen: GeneratorSettings) -> Generator:
         """Make a generator, which the caller closes; only one that takes an embedder loads it."""

@@ -221,7 +221,8 @@ def _has_service(settings: Settings) -> bool:
 
 
 def _engine(url: str, opened: ExitStack) -> Engine:
-    engine = open_database(url)
+    # One that is made here may hold password hashes.
+    engine = open_database(url, private=True)
     opened.callback(engine.dispose)
     return engine
 

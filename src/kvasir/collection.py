@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kvasir.answering.answers import check_question
@@ -32,6 +33,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FilterLike = str | Mapping[str, Any] | Filter | None
+
+
+def load_questions(path: Path | str) -> list[str]:
+    """Read a file of questions: JSON lines with ``question`` or ``text``, or one a line."""
+    from kvasir.evaluation import datasets
+
+    return datasets.load_questions(path)
 
 
 class Collection:

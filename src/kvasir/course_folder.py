@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TASK = "ingest_folder"
+_UNDONE = (JobState.WAITING, JobState.RUNNING, JobState.FAILED)
 _PAUSE = 1.0
 """Seconds between two looks whether the folder was indexed."""
 
@@ -44,10 +45,14 @@ def wait_for_folder(app: App, stop: StopToken) -> bool:
     Answers from half of a course would be refusals that the other half does not deserve. Without
     a folder in the settings there is nothing to wait for.
     """
+    was_said = False
     while not stop.is_set():
         try:
             if _was_indexed(app):
                 return True
+            if not was_said:
+                logger.info("questions wait until the folder %s is indexed", app.settings.folder)
+                was_said = True
         except KvasirError as error:
             logger.error("questions wait, because the database fails: %s", error)
         stop.wait(_PAUSE)
@@ -55,12 +60,14 @@ def wait_for_folder(app: App, stop: StopToken) -> bool:
 
 
 def _was_indexed(app: App) -> bool:
-    folder = app.settings.folder
-    if folder is None or app.services.jobs.jobs(task=TASK, states=[JobState.DONE], limit=1):
+    if app.settings.folder is None:
         return True
-    # It was taken away: answer from what there is.
+    jobs = app.services.jobs
+    if jobs.jobs(task=TASK, states=[JobState.DONE], limit=1):
+        return True
+    # It was indexed long ago, or by a server whose jobs are in another database.
     is_known = any(each.name == app.settings.question_collection for each in app.collections())
-    return is_known and not folder.is_dir()
+    return is_known and not jobs.jobs(task=TASK, states=_UNDONE, limit=1)
 
 
 class FolderWatch:

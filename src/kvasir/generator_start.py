@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
+from kvasir.core import registry
 from kvasir.core.errors import KvasirError, StoppedError
+from kvasir.core.protocols import Preparable
 from kvasir.core.run import Progress, Run, StopToken
 
 if TYPE_CHECKING:
@@ -23,12 +26,24 @@ _STEP = 10
 """Percent between two lines of the log."""
 
 
+def prepare_generator(app: App, run: Run) -> None:
+    """Fetch what the generator lacks for its first answer, such as a model of Ollama.
+
+    Raises:
+        KvasirError: It could not be fetched; a later try may succeed.
+    """
+    kind = registry.load("generators", app.settings.generator.type)
+    # Another one is not made before it is needed.
+    if hasattr(kind, "prepare"):
+        cast(Preparable, app.generator).prepare(run)
+
+
 class GeneratorStart:
     """Prepares the generator in a thread, again and again until it succeeds."""
 
-    def __init__(self, app: App, stop: StopToken) -> None:
-        """Prepare nothing yet; the token ends it."""
-        self._app = app
+    def __init__(self, prepare: Callable[[Run], None], stop: StopToken) -> None:
+        """Call nothing yet; ``prepare`` is ``prepare_generator``, and the token ends it."""
+        self._prepare = prepare
         self._stop = stop
         self._changed = threading.Event()
         self._is_ready = False
@@ -45,7 +60,7 @@ class GeneratorStart:
         pause = _FIRST_PAUSE
         while not self._stop.is_set() and not self._is_ready:
             try:
-                self._app.prepare_generator(Run(self._stop, self._report))
+                self._prepare(Run(self._stop, self._report))
                 self._is_ready = True
             except StoppedError:
                 return

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from email.utils import parseaddr
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kvasir.core.errors import MissingExtraError, NotFoundError, SettingsError
 from kvasir.core.leases import Lazy
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from kvasir.jobs.worker import JobWorker as JobWorker
+    from kvasir.questions.imap import Mailbox
     from kvasir.questions.passwords_file import MailPasswords
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def _ignore(question: Question, answer: Answer) -> None: ...
@@ -53,11 +57,12 @@ class Services:
         self._answer_log = Lazy(self._make_answer_log)
 
     def check(self) -> None:
-        """Check the signing key and the rate limits, and open nothing.
+        """Check the signing key, the rate limits and the accounts of mail, and open nothing.
 
         Raises:
             SettingsError: One of them is unusable.
-            MissingExtraError: The storage of the rate limits needs an optional dependency.
+            MissingExtraError: The storage of the rate limits, or the mailbox of questions, needs an
+                optional dependency.
         """
         from kvasir.accounts.signing import check_key
 
@@ -65,6 +70,9 @@ class Services:
         if key:
             check_key(key)
         self._rate_limits.get()
+        self.make_mailer()
+        self.make_mailer(recovery=True)
+        self._make_mailbox()
 
     def close(self) -> None:
         """Release the databases; a second call does nothing."""
@@ -215,36 +223,51 @@ class Services:
             max_attempts=mail.max_attempts,
         )
 
-    def _make_intake(self, stop: StopToken) -> Worker | None:
+    def _make_mailbox(self) -> Mailbox | None:
+        """Make the client of the mailbox of questions, if the settings name one.
+
+        Raises:
+            SettingsError: The password is missing, or its file is unusable.
+            MissingExtraError: It needs an optional dependency.
+        """
         chosen = self._settings.mail.imap
         if not chosen.host:
             return None
         try:
-            from kvasir.questions.imap import ImapIntake, Mailbox
+            from kvasir.questions.imap import Mailbox
         except ModuleNotFoundError as error:
             raise MissingExtraError("mail.imap", "imap") from error
         passwords = self._passwords()
-        username = chosen.username or self._settings.mail.username or ""
         password = reveal(chosen.password) or passwords.imap_password
         if not password:
-            logger.error("%s", passwords.lacks("imap_password"))
-            return None
-        mailbox = Mailbox(
+            raise SettingsError(passwords.lacks("imap_password"))
+        return Mailbox(
             chosen.host,
             chosen.port,
             security=chosen.security,
-            username=username,
+            username=self._imap_username(),
             password=password,
             folder=chosen.folder,
         )
+
+    def _imap_username(self) -> str:
+        return self._settings.mail.imap.username or self._settings.mail.username or ""
+
+    def _make_intake(self, stop: StopToken) -> Worker | None:
+        mailbox = self._if_possible(self._make_mailbox)
+        if mailbox is None:
+            return None
+        from kvasir.questions.imap import ImapIntake
+
+        mail = self._settings.mail
         return ImapIntake(
             mailbox,
             self.questions,
             self._find_user,
             collection=self._settings.question_collection,
-            own_address=self._settings.mail.sender or self._settings.mail.username or username,
+            own_address=parseaddr(mail.sender or mail.username or self._imap_username())[1],
             stop=stop,
-            seconds=chosen.seconds,
+            seconds=mail.imap.seconds,
             allow=lambda user: self.rate_limits.hit(LimitedAction.QUESTIONS, f"user {user.id}"),
         )
 
@@ -261,7 +284,7 @@ class Services:
 
         return read_passwords(self._settings.mail_passwords_file)
 
-    def _if_possible(self, make: Callable[[], Mailer | None]) -> Mailer | None:
+    def _if_possible(self, make: Callable[[], T | None]) -> T | None:
         try:
             return make()
         except SettingsError as error:
@@ -302,6 +325,9 @@ class Services:
 
     def _send_recovery(self, user: User, password: str) -> None:
         content = {"username": user.username, "password": password}
+        chosen = self._settings.accounts
+        if not chosen.recovery_replace_immediately:
+            content["minutes"] = str(chosen.recovery_minutes)
         self.outbox.add("recovery", user.email, user.language, content)
 
     def _make_rate_limits(self) -> RateLimits:

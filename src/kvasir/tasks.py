@@ -6,6 +6,7 @@ A job names one of them in ``task``. Bytes wait in the spool; a job has their di
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,13 +31,16 @@ from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run, StopToken
 from kvasir.core.services.accounts import Caller, Role, Scope
 from kvasir.core.services.answer_log import LoggedAnswer
-from kvasir.core.services.jobs import Job
+from kvasir.core.services.jobs import Job, JobState
 from kvasir.core.services.questions import Question
 from kvasir.core.types import Answer, LocalFile, Source
 from kvasir.core.wire import to_json
 from kvasir.derived_app import with_settings
 
 logger = logging.getLogger(__name__)
+
+_FORMER = 20
+"""Jobs of a folder that are looked through for former folders."""
 
 _LONGEST_RETENTION_DAYS = 365_000
 """What reaches back behind it is kept: dates begin with the year 1."""
@@ -148,7 +152,9 @@ def _input(
 def ingest_folder(app: App, job: Job, run: Run) -> Any:
     """Make the collection equal to a folder of this machine: ``folder``, which settings name.
 
-    Files that cannot be read are in the report and do not fail the job.
+    Files that cannot be read are in the report and do not fail the job. The documents of a folder
+    that was indexed before, and that the settings do not name any more, are removed afterwards:
+    those that moved keep their vectors.
     """
     folder = app.settings.folder
     if folder is None or str(folder) != job.arguments["folder"]:
@@ -156,9 +162,27 @@ def ingest_folder(app: App, job: Job, run: Run) -> Any:
         raise RequestError(f"server.folder is not '{job.arguments['folder']}' any more")
     with app.collection(job.collection) as collection:
         report = collection.ingest(LocalFile(str(folder)), prune=True, run=run)
+        if not report.interrupted:
+            report.removed += _remove_former_folders(app, job, collection)
     for failed in report.failed:
         logger.warning("the folder's %s", failed.line)
     return to_json(report)
+
+
+def _remove_former_folders(app: App, job: Job, collection: Collection) -> list[str]:
+    done = app.services.jobs.jobs(
+        collection=job.collection, task=job.task, states=[JobState.DONE], limit=_FORMER
+    )
+    present = job.arguments["folder"] + os.sep
+    gone = {
+        record.source_uri
+        for former in {each.arguments["folder"] + os.sep for each in done} - {present}
+        for record in collection.documents(former)
+        if not record.source_uri.startswith(present)
+    }
+    if gone:
+        collection.delete(*gone)
+    return sorted(gone)
 
 
 def answer_question(

@@ -8,6 +8,7 @@ import pytest
 from kvasir.app import App
 from kvasir.core.services.answer_log import LoggedAnswer
 from kvasir.core.wire import from_json
+from kvasir.evaluation.datasets import load_questions
 from kvasir.settings.schema import Settings
 
 
@@ -51,6 +52,11 @@ def test_an_export_goes_into_a_new_file(kvasir, logged, tmp_path):
     assert lines((tmp_path / "answers.jsonl").read_text("utf-8")) == logged
     assert "there is a file" in kvasir("answers", "export", "--to", "answers.jsonl", code=2).err
     assert "cannot write" in kvasir("answers", "export", "--to", "no/folder", code=2).err
+
+
+def test_an_export_is_a_file_of_questions_for_evaluations(kvasir, logged, tmp_path):
+    kvasir("answers", "export", "--to", "answers.jsonl")
+    assert load_questions(tmp_path / "answers.jsonl") == ["Question 1?", "Question 2?"]
 
 
 def test_an_empty_log_is_an_empty_export(kvasir):

@@ -65,6 +65,7 @@ def test_a_backup_is_restored_in_an_empty_folder(
     assert "wrote kvasir.yaml" in restored.out
     assert (other / "kvasir.yaml").read_text() == (school / "kvasir.yaml").read_text()
     assert names(run, other) == ["moon.txt", "tea.txt"]
+    assert stat.S_IMODE((other / "kvasir-data" / "service.db").stat().st_mode) == 0o600
     assert run(other, "doctor").code == 0
 
     refused = run(other, "restore", str(backup), code=2)

@@ -95,6 +95,18 @@ def test_feedback_is_for_ones_own_answers(client, ana, place):
     assert client.post(one, json={"rating": 2}, headers=ana).status_code == 422
 
 
+def test_a_reply_of_a_chat_is_an_answer_in_the_log(client, ana, place):
+    history = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hello!"}]
+    body = QUESTION | {"history": history}
+    reply = client.post(f"{place}/replies", json=body, headers=ana)
+    names = [name for name, _, _ in events_of(reply.text)]
+    assert names[0] == "hits" and "text" in names and names[-1] == "answer"
+    whole = events_of(reply.text)[-1][2]["answer"]
+    assert whole["citations"] and "wait" in whole["timings"]
+    feedback = f"/v1/answers/{reply.headers['Kvasir-Answer']}/feedback"
+    assert client.post(feedback, json={"rating": 1}, headers=ana).status_code == 204
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -56,6 +56,41 @@ def test_searches_and_answers_have_ones_own_word_alone(world):
                 assert own in text
 
 
+def test_other_programs_interfaces_and_the_export_have_ones_own_word_alone(world):
+    client = world[0]
+    for headers, mine, theirs, own, foreign, other in both(world):
+        my_name, their_name = (place.rsplit("/", 1)[1] for place in (mine, theirs))
+        client.post(f"{mine}/answers", json={"question": QUESTION}, headers=headers)
+        for path in ("/v1/models", "/v1/answers/export", "/v1/questions"):
+            text = client.get(path, headers=headers).text
+            # A question of one's own has the word.
+            text = text.replace(f"Who is {foreign}?", "")
+            assert foreign not in text and their_name not in text, path
+            if "export" in path:
+                assert own in text
+        for stream in (False, True):
+            chat = {"messages": [{"role": "user", "content": QUESTION}], "stream": stream}
+            answer = client.post(
+                "/v1/chat/completions", json=chat | {"model": my_name}, headers=headers
+            )
+            assert own in answer.text and foreign not in answer.text
+            texts = []
+            for name in (their_name, "does-not-exist"):
+                refused = client.post(
+                    "/v1/chat/completions", json=chat | {"model": name}, headers=headers
+                )
+                assert refused.status_code == 404
+                texts.append(refused.text.replace(name, "NAME"))
+            assert texts[0] == texts[1]
+        asked = {"input": QUESTION, "collection": their_name}
+        assert client.post("/v1/questions", json=asked, headers=headers).status_code == 404
+        call = {"name": "search", "arguments": {"query": QUESTION}}
+        request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+        version = {"MCP-Protocol-Version": "2025-11-25", "Accept": "application/json"}
+        found = client.post("/mcp", json=request, headers=headers | version)
+        assert foreign not in found.text and other + "-only" not in found.text
+
+
 def test_another_users_collection_looks_like_one_that_does_not_exist(world):
     client = world[0]
     for headers, _, theirs, _, foreign, other in both(world):

@@ -2,10 +2,12 @@
 
 import threading
 import time
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from account_client import OWNER
+from chroma_server import chroma_server
 from databases import ENGINES, database
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,9 +23,8 @@ from service_client import (
     upload,
     wait_for,
 )
+from smtp_server import SmtpServer
 from sqlalchemy import create_engine, text
-
-from kvasir.core.errors import ComponentError
 
 ROOT = {"Authorization": f"Bearer {OWNER}"}
 
@@ -74,19 +75,42 @@ def test_a_server_with_everything_is_ready(client, place):
     assert client.get("/health").json() == {"status": "ok"}
 
 
-def test_readiness_follows_the_store(client, server, place, monkeypatch):
-    app = server[1]
-    with app.collection("course") as collection:
-        store = type(collection.index.store)
+def test_readiness_follows_the_store_and_nothing_is_told_of_it(tmp_path):
+    folder = tmp_path / "chroma"
+    folder.mkdir()
+    with ExitStack() as stack:
+        with chroma_server(folder) as address:
+            settings = make_settings(tmp_path, rag={"vectordb": {"type": "chroma", "uri": address}})
+            client, _ = stack.enter_context(running(settings))
+            ana = sign_up(client, "ana")
+            place = make_collection(client, ana, "course")
+            upload(client, ana, place, "tea.md", TEA)
+            assert checks(client)["store"] == "ok"
+        until(lambda: checks(client)["store"] != "ok")
+        search = client.post(f"{place}/search", json={"query": "tea"}, headers=ana)
+        assert search.status_code in (500, 503)
+        assert address not in search.text and address not in client.get("/ready").text
+        assert client.get("/health").status_code == 200
+        stack.enter_context(chroma_server(folder, int(address.rsplit(":", 1)[1])))
+        until(lambda: checks(client)["store"] == "ok")
+        search = client.post(f"{place}/search", json={"query": "tea"}, headers=ana)
+        assert search.json()
 
-    def count(*_):
-        raise ComponentError("store", "counting", "http://10.1.2.3 refuses", kind="unreachable")
 
-    with monkeypatch.context() as patched:
-        patched.setattr(store, "count", count)
-        until(lambda: checks(client)["store"] == "component_unreachable")
-        assert "10.1.2.3" not in client.get("/ready").text
-    until(lambda: checks(client)["store"] == "ok")
+def test_readiness_follows_the_mail_server(tmp_path):
+    with SmtpServer() as smtp:
+        mail = {
+            "host": "127.0.0.1",
+            "port": smtp.port,
+            "security": "none",
+            "sender": "kvasir@example.org",
+        }
+        with running(make_settings(tmp_path, mail=mail)) as (client, _):
+            assert checks(client)["mail"] == "ok"
+            smtp.stop()
+            until(lambda: checks(client)["mail"] == "component_unreachable")
+            smtp.start()
+            until(lambda: checks(client)["mail"] == "ok")
 
 
 def test_readiness_follows_the_database_and_the_queues_in_it(tmp_path):

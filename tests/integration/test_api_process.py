@@ -83,9 +83,9 @@ def test_one_id_leads_from_the_access_log_to_the_answer(started):
     assert (record.request_id, record.id) == ("lesson-7", answer.headers["Kvasir-Answer"])
 
 
-def test_a_port_that_is_taken_is_one_sentence(started):
-    service, client = started
-    command = service.command("--port", str(client.base_url.port))
+def test_a_port_that_is_taken_is_one_sentence(started, tmp_path):
+    _, client = started
+    command = ServiceProcess(tmp_path).command("--port", str(client.base_url.port))
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 3
     (line,) = ended.stderr.splitlines()
@@ -179,7 +179,9 @@ def test_a_signal_under_load_loses_no_request(tmp_path, number):
             assert send(client, ana, place, f"{name}.txt", f"Note {name}").status_code == 202
         time.sleep(0.3)
         service.signal(number)
-        red = client.get("/ready")
+        # The server looks at signals ten times a second.
+        while (red := client.get("/ready")).status_code == 200:
+            time.sleep(0.02)
         assert (red.status_code, red.json()["checks"]["server"]) == (503, "stopping")
         assert red.headers["Connection"] == "close"
         assert service.wait() == 0

@@ -15,6 +15,7 @@ from kvasir.core.errors import RequestError
 from kvasir.core.run import Run, StopToken
 from kvasir.core.services.accounts import CollectionAccess, Role, Visibility
 from kvasir.core.services.jobs import Job, JobState, NewJob
+from kvasir.core.types import Source
 from kvasir.course_folder import FolderWatch, wait_for_folder
 from kvasir.ingesting.folder_state import folder_state
 from kvasir.settings.loading import load_settings
@@ -130,6 +131,48 @@ def test_the_job_of_a_folder_that_went_away_meanwhile_deletes_nothing(
     folder.rename(folder.with_name("elsewhere"))
     work_off(app)
     assert len(names(app)) == 2
+
+
+def test_another_folder_takes_the_place_of_the_former_one(
+    app: App, folder: Path, tmp_path: Path
+) -> None:
+    watch(app).look()
+    work_off(app)
+    with app.collection("course") as course:
+        course.ingest((Source("upload:ann/own.txt", "text/plain"), b"An upload of a teacher."))
+    moved = folder.rename(tmp_path / "elsewhere")
+    settings = load_settings(
+        {},
+        {
+            "data_dir": str(tmp_path / "data"),
+            "server.folder": str(moved),
+            "questions.collection": "course",
+        },
+        {},
+    )
+    app.close()
+    with App(settings) as later:
+        watch(later).look()
+        job = work_off(later)[0]
+        assert (job.state, job.result["chunks_embedded"]) == (JobState.DONE, 0)
+        assert len(job.result["removed"]) == 2
+        with later.collection("course") as course:
+            assert sorted(record.source_uri for record in course.documents()) == [
+                str(moved / "moon.txt"),
+                str(moved / "tea.md"),
+                "upload:ann/own.txt",
+            ]
+
+
+def test_answers_do_not_wait_where_the_jobs_are_in_another_database(
+    app: App, tmp_path: Path
+) -> None:
+    watch(app).look()
+    work_off(app)
+    other = {"database.url": f"sqlite:///{tmp_path}/other.db", "data_dir": str(tmp_path / "data")}
+    given = other | {"server.folder": str(tmp_path / "files"), "questions.collection": "course"}
+    with App(load_settings({}, given, {})) as worker:
+        assert wait_for_folder(worker, StopToken())
 
 
 def test_a_failed_job_is_tried_again_at_the_next_look(app: App) -> None:

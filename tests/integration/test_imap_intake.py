@@ -5,6 +5,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 
 import pytest
+from certificates import make_contexts
 from imap_server import ImapServer
 from smtp_server import SmtpServer, free_port
 
@@ -212,6 +213,22 @@ def test_an_answer_to_our_mail_asks_its_own_text_only(imap, queue, make):
     imap.add(mail(text, In_Reply_To="<answer-1@example.org>"))
     make().work_once()
     assert queue.questions()[0].input == "¿Y el té negro?"
+
+
+def test_the_mailbox_is_read_over_tls_from_a_trusted_server_only(tmp_path):
+    own, trusting = make_contexts(tmp_path)
+    with ImapServer(tls=own) as server:
+        server.add(mail())
+        account = {"username": OWN, "password": "a secret", "timeout": 5.0}
+        with Mailbox("127.0.0.1", server.port, context=trusting, **account).open() as box:
+            assert [each.subject for each in box.fetch(mark_seen=False)] == ["Té verde ☕"]
+        seen = len(server.commands)
+        with (
+            pytest.raises(ComponentError, match="certificate"),
+            Mailbox("127.0.0.1", server.port, **account).open(),
+        ):
+            pass
+        assert server.commands[seen:] == []
 
 
 def test_a_wrong_password_and_a_missing_server_are_named(make):

@@ -119,3 +119,39 @@ def test_a_server_does_not_start_beside_another_owner(
         monkeypatch.setattr(owner_module.os, "getpid", lambda: 1)
         with pytest.raises(StoreLockedError, match="end it first"):
             check_no_owner(settings)
+
+
+def test_an_index_in_a_database_server_is_served_by_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectordb = {"type": "qdrant-server", "uri": "http://127.0.0.1:6333"}
+    settings = Settings(data_dir=tmp_path / "data", rag={"vectordb": vectordb})
+    with owner_module.owned(settings) as (first, _):
+        monkeypatch.setattr(owner_module.os, "getpid", lambda: first.pid + 1)
+        check_no_owner(settings)
+        with owner_module.owned(settings) as (second, listeners):
+            assert not second.token and not listeners
+        assert owner_of(settings) == first
+    assert owner_of(settings) is None
+
+
+def test_a_deletion_through_the_owner_deletes_the_uploaded_bytes(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "data")
+    with App(settings) as app:
+        server = OwnerServer(app)
+        assert server.start()
+        try:
+            record = owner_of(settings)
+            with (
+                RemoteService(lambda given: connect_to_owner(record, given), collection="a") as at,
+                at.collection() as collection,
+            ):
+                collection.ingest(NOTE)
+                (kept,) = app.services.spool.digests()
+                assert collection.delete("upload:tea") == 1
+            end = time.monotonic() + 20.0
+            while app.services.spool.has(kept) and time.monotonic() < end:
+                time.sleep(0.02)
+            assert not app.services.spool.has(kept)
+        finally:
+            server.stop()

@@ -15,7 +15,7 @@ STORM = Storm(
     kill_every=0.8,
     max_attempts=30,
     first_delay=0.3,
-    limit_seconds=60.0,
+    limit_seconds=90.0,
 )
 
 

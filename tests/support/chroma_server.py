@@ -16,10 +16,12 @@ import pytest
 
 
 @contextmanager
-def chroma_server(folder: Path) -> Iterator[str]:
-    """Give the address of a server that keeps its data in a folder."""
+def chroma_server(folder: Path, port: int = 0) -> Iterator[str]:
+    """Give the address of a server that keeps its data in a folder; at a free port by default."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        # The connections of the server that was there before may linger.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
         port = probe.getsockname()[1]
     # What the program chroma calls, without importing all of chromadb, which takes seconds.
     program = "import sys, chromadb_rust_bindings as chroma; chroma.cli(sys.argv)"

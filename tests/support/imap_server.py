@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 import socketserver
+import ssl
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 _COMMAND = re.compile(rb"^(\S+) (UID )?(\S+) ?(.*?)\r?\n$", re.IGNORECASE | re.DOTALL)
@@ -24,7 +26,13 @@ class StoredMail:
 class ImapServer:
     """The server; ``mails`` is its folder, by UID from 1."""
 
-    def __init__(self, username: str = "kvasir@example.org", password: str = "a secret") -> None:
+    def __init__(
+        self,
+        username="kvasir@example.org",
+        password="a secret",
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.username, self.password = username, password
         self.mails: list[StoredMail] = []
         self.commands: list[str] = []
@@ -33,11 +41,17 @@ class ImapServer:
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
-                _Session(outer, self.rfile, self.wfile).run()
+                with suppress(OSError):  # such as a client that does not trust us
+                    _Session(outer, self.rfile, self.wfile).run()
 
-        socketserver.ThreadingTCPServer.allow_reuse_address = True
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if tls is not None:
+            # Each connection shakes hands in its own thread, when it first reads.
+            plain = self._server.socket
+            self._server.socket = tls.wrap_socket(
+                plain, server_side=True, do_handshake_on_connect=False
+            )
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 

@@ -40,6 +40,8 @@ class Storm:
     workers: int = 3
     answer_seconds: float = 0.1
     lease_seconds: float = 5.0
+    # Longer than a restart: a mail that was sent just before is marked after it.
+    mail_lease_seconds: float = 15.0
     kill_every: float = 3.0
     max_attempts: int = 5
     first_delay: float = 2.0
@@ -185,6 +187,7 @@ def _start_senders(
             mailer=mailer,
             recovery_mailer=None,
             stop=stop,
+            lease_seconds=storm.mail_lease_seconds,
             first_delay=storm.first_delay,
             first_pause=storm.first_delay / 2,
             idle_seconds=0.05,

@@ -52,7 +52,6 @@ ROUTES = {
     ("GET", "/health"): Rule(OPEN),
     ("GET", "/ready"): Rule(OPEN, allowed=(200, 503)),
     ("GET", "/metrics"): Rule(METRICS),
-    ("GET", "/v1/backup"): Rule(ADMIN),
     ("GET", "/register"): Rule(OPEN),
     ("POST", "/register"): Rule(OPEN, allowed=(400, 403)),
     ("POST", "/user/"): Rule(OPEN, request={"json": USER}, allowed=(422,)),
@@ -188,6 +187,7 @@ ROUTES = {
         ANSWERING, path=QUESTION, request={"json": LEASE}, allowed=(204, 409)
     ),
     ("GET", "/v1/answers/export"): Rule(READ),
+    ("GET", "/v1/backup"): Rule(ADMIN),
     ("GET", "/v1/models"): Rule(READ),
     ("GET", "/v1/models/{model:path}"): Rule(READ, own=True, path={"model": "{collection}"}),
     ("POST", "/v1/chat/completions"): Rule(

@@ -16,8 +16,11 @@ from kvasir.core.deadline import (
     limited,
     remaining,
     run_within_deadline,
+    sleep,
+    stopping,
 )
-from kvasir.core.errors import ComponentError, DeadlineExceededError
+from kvasir.core.errors import ComponentError, DeadlineExceededError, StoppedError
+from kvasir.core.run import StopToken
 from kvasir.core.types import Chunk, Retrieved, SearchRequest
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
@@ -192,6 +195,40 @@ def test_an_iterator_is_read_as_it_is_asked_for_and_closed_in_the_end():
             some.close()
             assert seen == [0, 1, "closed"]
             assert list(iterate_within_deadline(numbers(), "counting")) == [0, 1, 2, 3, 4]
+
+
+def test_a_token_ends_the_wait_for_a_step_at_once_and_the_iterator_is_closed_after_it():
+    stop, allowed, closed = StopToken(), threading.Event(), threading.Event()
+
+    def slow():
+        try:
+            allowed.wait(SOON)
+            yield 1
+        finally:
+            closed.set()
+
+    started = time.monotonic()
+    threading.Timer(0.05, stop.set).start()
+    with stopping(stop), pytest.raises(StoppedError):
+        list(iterate_within_deadline(slow(), "counting"))
+    assert time.monotonic() - started < 1.0
+    assert not closed.is_set()
+    allowed.set()
+    assert closed.wait(SOON)
+
+
+def test_a_token_ends_a_pause_and_refuses_the_next_step():
+    stop = StopToken()
+    with stopping(stop):
+        sleep(0.0)
+        threading.Timer(0.05, stop.set).start()
+        started = time.monotonic()
+        with pytest.raises(StoppedError):
+            sleep(SOON)
+        assert time.monotonic() - started < 1.0
+        with pytest.raises(StoppedError):
+            check("searching")
+    check("searching")
 
 
 def test_an_operators_error_with_one_code():

@@ -116,13 +116,21 @@ def test_the_answer_to_a_mail_stands_in_its_thread():
     [("es", "Contraseña temporal", "contraseña"), ("en", "Temporary password", "password")],
 )
 def test_a_recovery_in_both_languages(language, subject, word):
-    content = {"username": "ana <b>", "password": "p&<4"}
+    content = {"username": "ana <b>", "password": "p&<4", "minutes": "20"}
     mail = Messages("k.org").of_outbox(OutboxMail("m1", "recovery", "a@b.org", language, content))
+    assert "20 min" in mail.text
     assert (mail.to, mail.subject, mail.message_id) == ("a@b.org", subject, "<recovery-m1@k.org>")
     assert "p&<4" in mail.text
     assert "<code>p&amp;&lt;4</code>" in mail.html
     assert "ana &lt;b&gt;" in mail.html
     assert word in mail.text
+
+
+def test_a_recovery_that_replaced_the_password_says_so():
+    content = {"username": "ana", "password": "p-4"}
+    mail = Messages("k.org").of_outbox(OutboxMail("m1", "recovery", "a@b.org", "en", content))
+    assert "has replaced your old password" in mail.text
+    assert "goes on working" not in mail.html
 
 
 def test_an_unknown_kind_is_refused():

@@ -20,12 +20,17 @@ OWN_JSON = {
     "database/dumping.py": "rows of tables, for a backup",
     "frontends/api/caching.py": "plain data of the JSON form, of which the hash is the ETag",
     "frontends/api/openai_replies.py": "the protocol of OpenAI",
+    "frontends/api/operations.py": "plain data of the JSON form, in lines of a stream",
     "frontends/api/routes/answers.py": "plain data of the JSON form, in lines of a stream",
+    "frontends/cli/logins.py": "the tokens that a user got from servers",
     "frontends/cli/main.py": "an error; importing numpy would delay every --help",
     "frontends/mcp/serving.py": "plain data of the JSON form, as the text of a tool's answer",
     "frontends/process.py": "lines of the log",
     "integrations/haystack.py": "keys by which equal settings and metadata are found",
     "maintenance/backup.py": "the manifest of a backup",
+    "remote/client.py": "settings in a header of a request",
+    "remote/uploading.py": "fields of a form, beside the files",
+    "sharing.py": "a key of settings, of which only the hash is kept",
     "testing/model_server.py": "the protocol of the language model servers that it stands for",
 }
 """Modules that write JSON of other things than public types, and what."""

@@ -115,3 +115,12 @@ def test_without_a_server_for_mail_nothing_is_sent(write):
 def test_an_unusable_file_is_refused_at_the_start(write):
     with pytest.raises(SettingsError, match="chmod 600"):
         workers(services(write(WHOLE, 0o644)))
+
+
+@pytest.mark.parametrize("key", WHOLE)
+def test_a_check_of_the_settings_names_the_missing_key(write, key):
+    options = {"imap": {"host": "127.0.0.1"}, "recovery_username": "r@example.org"}
+    services(write(WHOLE), **options).check()
+    lacking = {name: value for name, value in WHOLE.items() if name != key}
+    with pytest.raises(SettingsError, match=f"has no '{key}'"):
+        services(write(lacking), **options).check()

@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 _FIRST_DELAY = 2.0
 _LONGEST_DELAY = 300.0
+_LONGEST_WAIT = 10.0
+"""Between two looks at a queue that cannot be reached."""
 _LAST_SECONDS = 5.0
 """How long a worker that is stopped tries to write its last result."""
 
@@ -54,6 +56,7 @@ class QueueWorker:
         self._stop = stop
         self._idle = idle_seconds
         self._wake = threading.Event()
+        self._failures = 0
 
     def wake(self) -> None:
         """Look at the queue now."""
@@ -64,21 +67,29 @@ class QueueWorker:
         with self._stop.calling(self._wake.set):
             while not self._stop.is_set():
                 self._wake.clear()
-                try:
-                    worked = self.work_once()
-                except KvasirError as error:
-                    logger.error("%s cannot be worked on: %s", self.queue_name, error)
-                    worked = False
-                except Exception:
-                    # A worker that ends in silence would leave the queue to itself.
-                    logger.exception("%s cannot be worked on", self.queue_name)
-                    worked = False
-                if not worked and not self._stop.is_set():
-                    self._wake.wait(self._idle)
+                seconds = self._try()
+                if seconds and not self._stop.is_set():
+                    self._wake.wait(seconds)
 
     def work_once(self) -> bool:
         """Do the next item; False if there is none."""
         raise NotImplementedError
+
+    def _try(self) -> float:
+        """Do the next item; return the seconds until the next look."""
+        try:
+            worked = self.work_once()
+        except KvasirError as error:
+            logger.error("%s cannot be worked on: %s", self.queue_name, error)
+        except Exception:
+            # A worker that ends in silence would leave the queue to itself.
+            logger.exception("%s cannot be worked on", self.queue_name)
+        else:
+            self._failures = 0
+            return 0.0 if worked else self._idle
+        self._failures += 1
+        longest = max(self._idle, _LONGEST_WAIT)
+        return retry_delay(self._failures, first=self._idle, longest=longest)
 
 
 class Heartbeat:

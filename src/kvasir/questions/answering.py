@@ -69,7 +69,7 @@ class AnsweringWorker(QueueWorker):
         self._lease = lease_seconds
         self._on_answered = on_answered
         self._first_delay = first_delay
-        self._failures = 0
+        self._faults = 0
 
     def work_once(self) -> bool:
         """Answer the next question; False if there is none."""
@@ -88,7 +88,7 @@ class AnsweringWorker(QueueWorker):
             except Exception as error:  # noqa: BLE001 - the question fails, the worker goes on
                 self._give_back(claimed, error, stop)
                 return True
-            self._failures = 0
+            self._faults = 0
             if self._persist(lambda: self._queue.answer(question.id, token, answer)):
                 self._on_answered(question, answer)
             else:
@@ -116,8 +116,8 @@ class AnsweringWorker(QueueWorker):
 
     def _pause(self, error: Exception) -> None:
         """Wait, since the next question would fail in the same way."""
-        self._failures += 1
-        seconds = retry_delay(self._failures, first=self._first_delay, longest=_LONGEST_PAUSE)
+        self._faults += 1
+        seconds = retry_delay(self._faults, first=self._first_delay, longest=_LONGEST_PAUSE)
         logger.error("questions wait, the next try is in %.0f s: %s", seconds, error)
         self._stop.wait(seconds)
 

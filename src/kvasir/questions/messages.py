@@ -42,6 +42,7 @@ class _Words:
     recovery_subject: str
     recovery: str
     recovery_use: str
+    recovery_replaced: str
     recovery_ignore: str
     password: str
 
@@ -54,14 +55,15 @@ _ENGLISH = _Words(
     sources="Sources",
     page="page {}",
     open="open",
-    refusal="I am sorry: I could not find the answer in the course's documents. You may ask in "
+    refusal="I am sorry: I could not find the answer in the documents. You may ask in "
     "other words, or about another topic of the documents.",
     automatic="This answer was written by a program from the documents. Please check it against "
     "the sources.",
     recovery_subject="Temporary password",
     recovery="A temporary password was requested for the account '{}'.",
-    recovery_use="Log in with it once, soon, and choose a new password. Until then your old "
-    "password goes on working.",
+    recovery_use="Log in with it once within {} minutes, and choose a new password. Until then "
+    "your old password goes on working.",
+    recovery_replaced="It has replaced your old password. Log in with it, and choose a new one.",
     recovery_ignore="If you did not request it, you need not do anything.",
     password="Temporary password",
 )
@@ -74,14 +76,16 @@ _SPANISH = _Words(
     sources="Fuentes",
     page="página {}",
     open="abrir",
-    refusal="Lo siento: no encontré la respuesta en los documentos del curso. Puede preguntar con "
+    refusal="Lo siento: no encontré la respuesta en los documentos. Puede preguntar con "
     "otras palabras, o sobre otro tema de los documentos.",
     automatic="Esta respuesta fue escrita por un programa a partir de los documentos. Por favor, "
     "compárela con las fuentes.",
     recovery_subject="Contraseña temporal",
     recovery="Se pidió una contraseña temporal para la cuenta '{}'.",
-    recovery_use="Inicie sesión con ella una vez, pronto, y elija una contraseña nueva. Hasta "
-    "entonces su contraseña anterior sigue funcionando.",
+    recovery_use="Inicie sesión con ella una vez antes de {} minutos y elija una contraseña nueva. "
+    "Hasta entonces su contraseña anterior sigue funcionando.",
+    recovery_replaced="Ha reemplazado a su contraseña anterior. Inicie sesión con ella y elija una "
+    "nueva.",
     recovery_ignore="Si usted no la pidió, no tiene que hacer nada.",
     password="Contraseña temporal",
 )
@@ -115,8 +119,7 @@ class Messages:
         text = [words.greeting, f"{words.question}:\n{_quoted(asked)}", f"{words.answer}:\n{said}"]
         if sources:
             lines = "\n\n".join(source.text for source in sources)
-            text.append(f"{words.sources}:\n{lines}")
-        text.append(f"-- \n{words.automatic}")
+            text += [f"{words.sources}:\n{lines}", f"-- \n{words.automatic}"]
         html = [
             f"<p>{escape(words.greeting)}</p>",
             f"<h3>{escape(words.question)}</h3>",
@@ -127,7 +130,7 @@ class Messages:
         if sources:
             items = "".join(f"<li>{source.html}</li>" for source in sources)
             html.append(f'<h3>{escape(words.sources)}</h3><ul style="list-style:none">{items}</ul>')
-        html.append(f"<hr><p><small>{escape(words.automatic)}</small></p>")
+            html.append(f"<hr><p><small>{escape(words.automatic)}</small></p>")
         return Mail(
             to=question.email,
             subject=_answer_subject(question, words),
@@ -148,18 +151,20 @@ class Messages:
         words = _words(mail.language)
         username, password = mail.content["username"], mail.content["password"]
         about = words.recovery.format(_clean(one_line(username)))
+        minutes = mail.content.get("minutes")
+        use = words.recovery_use.format(minutes) if minutes else words.recovery_replaced
         text = [
             words.greeting,
             about,
             f"{words.password}: {password}",
-            words.recovery_use,
+            use,
             words.recovery_ignore,
         ]
         html = [
             f"<p>{escape(words.greeting)}</p>",
             f"<p>{escape(about)}</p>",
             f"<p>{escape(words.password)}: <code>{escape(password)}</code></p>",
-            f"<p>{escape(words.recovery_use)}</p>",
+            f"<p>{escape(use)}</p>",
             f"<p>{escape(words.recovery_ignore)}</p>",
         ]
         return Mail(

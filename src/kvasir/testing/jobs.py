@@ -14,6 +14,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from time import sleep
 
@@ -205,6 +207,37 @@ class JobQueueContract:
         counts = queue.counts()
         assert counts[JobState.WAITING] == counts[JobState.RUNNING] == counts[JobState.DONE] == 1
 
+    def test_bytes_are_needed_until_the_last_job_of_them_is_done(self, queue: JobQueue) -> None:
+        digest = hashlib.sha256(b"tea").hexdigest()
+        for n in range(2):
+            queue.add(replace(new_job(n), digest=digest))
+        first, second = claimed(queue), claimed(queue)
+        assert queue.needs(digest, besides=first.job.id)
+        queue.finish(first, None)
+        # A job that failed, and one that is tried again, need them too.
+        queue.fail(second, "error", "no", retry_after=None)
+        assert queue.needs(digest) and not queue.needs(digest, besides=second.job.id)
+        queue.retry(second.job.id)
+        assert queue.needs(digest)
+        queue.finish(claimed(queue), None)
+        assert not queue.needs(digest)
+
+    def test_the_age_of_the_queue_is_that_of_the_oldest_waiting_job(self, queue: JobQueue) -> None:
+        assert queue.oldest_waiting_seconds() == 0.0
+        queue.add(new_job())
+        sleep(SHORT)
+        assert SHORT / 2 < queue.oldest_waiting_seconds() < LONG
+        claimed(queue)
+        assert queue.oldest_waiting_seconds() == 0.0
+
+    def test_old_jobs_that_have_ended_are_deleted(self, queue: JobQueue) -> None:
+        queue.add(new_job(1))
+        queue.finish(claimed(queue), None)
+        waiting = queue.add(new_job(2))
+        assert queue.delete_before(datetime.now(UTC) - timedelta(hours=1)) == 0
+        assert queue.delete_before(datetime.now(UTC) + timedelta(hours=1)) == 1
+        assert [job.id for job in queue.jobs()] == [waiting.id]
+
 
 class SpoolContract:
     """What must hold for all spools: subclass it and override the fixture ``spool``."""
@@ -234,6 +267,28 @@ class SpoolContract:
         for unknown in (digest, "../../etc/passwd", "", "A" * 64):
             with pytest.raises(NotFoundError):
                 spool.open(unknown)
+
+    def test_what_is_stored_is_listed(self, spool: Spool) -> None:
+        assert list(spool.digests()) == []
+        made = [spool.put(BytesIO(data), max_bytes=9)[0] for data in (b"tea", b"coffee")]
+        assert sorted(spool.digests()) == sorted(made)
+        assert spool.has(made[0])
+        spool.delete(made[0])
+        assert list(spool.digests()) == made[1:] and not spool.has(made[0])
+
+    def test_the_lock_has_one_holder(self, spool: Spool) -> None:
+        inside, most = [0], [0]
+
+        def hold(_: int) -> None:
+            with spool.lock():
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                sleep(SHORT / 10)
+                inside[0] -= 1
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(hold, range(8)))
+        assert most == [1]
 
     def test_the_same_bytes_put_at_the_same_time_are_kept_once(self, spool: Spool) -> None:
         data = b"tea" * 100_000

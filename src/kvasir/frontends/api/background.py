@@ -21,7 +21,7 @@ from kvasir.frontends.api.generation import admitted
 from kvasir.frontends.api.metrics import Metrics
 from kvasir.frontends.api.tracing import Tracing
 from kvasir.frontends.process import request_id
-from kvasir.generator_start import GeneratorStart
+from kvasir.generator_start import GeneratorStart, prepare_generator
 from kvasir.tasks import answer_question, log_queued_answer, perform, tidy
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Background:
         self._admission = admission
         self._stop = StopToken()
         self._untidy = threading.Event()
-        self._generator = GeneratorStart(app, self._stop)
+        self._generator = GeneratorStart(partial(prepare_generator, app), self._stop)
         self._threads: list[threading.Thread] = []
         self._on_demand = on_demand
         self._starting = threading.Lock()

@@ -24,8 +24,8 @@ from kvasir.frontends.process import configure_logging, stop_on_signals
 
 logger = logging.getLogger(__name__)
 
-_SETTLE_SECONDS = 0.1
-"""Time in which a connection that was just accepted sends its request."""
+_SETTLE_SECONDS = 2.0
+"""Longest wait for the requests of connections that were just accepted."""
 
 
 def serve(
@@ -50,8 +50,8 @@ def serve(
     """
     configure_logging(app.settings.server.log_format)
     stop = StopToken()
-    check_no_owner(app.settings)
     with closing(_listen(host, port)) as listener, ExitStack() as opened:
+        check_no_owner(app.settings)
         port = listener.getsockname()[1]
         _remember_port(app, port)
         check_accounts(app)
@@ -77,11 +77,12 @@ def serve(
         if link:
             announce(f"There is no administrator yet; this link makes one, once: {link}")
         threading.Thread(target=_warm_up, args=(app,), name="warm up", daemon=True).start()
-        with stop_on_signals(stop, at_once=server.exit_at_once):
+        drain = api.state.readiness.drain
+        with stop.calling(drain), stop_on_signals(stop, at_once=server.exit_at_once):
             server.run(sockets=[listener, *local])
         if not server.started:
             raise StorageError("the server could not start: its log says why")
-        announce("Kvasir has stopped: every request was answered.")
+        announce("Kvasir has stopped.")
 
 
 class _Server(uvicorn.Server):
@@ -119,8 +120,16 @@ class _Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for connection in accepted:
             await loop.connect_accepted_socket(self._make_protocol, connection)
-        await asyncio.sleep(_SETTLE_SECONDS)
+        end = loop.time() + _SETTLE_SECONDS
+        await asyncio.sleep(0.05)
+        while self._is_any_fresh() and loop.time() < end:
+            await asyncio.sleep(0.02)
         await super().shutdown(sockets)
+
+    def _is_any_fresh(self) -> bool:
+        """Return True if a connection has not sent its first request yet."""
+        connections = self.server_state.connections
+        return any(getattr(each, "cycle", None) is None for each in connections)
 
     def _make_protocol(self) -> asyncio.Protocol:
         return self.config.http_protocol_class(  # type: ignore[call-arg]
@@ -131,6 +140,8 @@ class _Server(uvicorn.Server):
 def _accept_rest(listener: socket.socket) -> Iterator[socket.socket]:
     """Accept the connections that the system has made already."""
     asyncio.get_running_loop().remove_reader(listener.fileno())
+    # With room for one, the system turns others away, who then know that they were not heard.
+    listener.listen(0)
     with suppress(BlockingIOError):
         while True:
             connection, _ = listener.accept()

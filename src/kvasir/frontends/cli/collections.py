@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import yaml
 
-from kvasir.app import load_questions
-from kvasir.collection import Collection
+from kvasir.collection import Collection, load_questions
 from kvasir.core.errors import RequestError, SettingsError, StoppedError
 from kvasir.core.reports import CopyReport
 from kvasir.core.types import StoreAddress

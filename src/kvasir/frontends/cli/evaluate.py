@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kvasir.app import App, load_questions
+from kvasir.app import App
+from kvasir.collection import load_questions
 from kvasir.core.errors import KvasirError, StoppedError
 from kvasir.core.run import Run
 from kvasir.core.text import one_line, printable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import click
@@ -16,7 +17,7 @@ from kvasir.core.run import StopToken
 from kvasir.course_folder import wait_for_folder
 from kvasir.frontends.cli.options import setting_options, with_app
 from kvasir.frontends.process import configure_logging, stop_on_signals
-from kvasir.generator_start import GeneratorStart
+from kvasir.generator_start import GeneratorStart, prepare_generator
 from kvasir.tasks import answer_question, log_queued_answer
 
 
@@ -45,7 +46,7 @@ def answer_questions(app: App) -> None:
     ]
     where = app.settings.questions.server or "the queue"
     click.echo(f"answering the questions of {where}; Ctrl-C ends it", err=True)
-    start = GeneratorStart(app, stop)
+    start = GeneratorStart(partial(prepare_generator, app), stop)
     # The answers of a server are made from our own collection, too.
     can_begin = [start.wait, lambda: wait_for_folder(app, stop)]
     _work(app, [start, *(_Later(can_begin, worker) for worker in workers)], stop)
