@@ -8,6 +8,7 @@ hands them. Source: instructlab 0.26 (Apache-2.0): ``clickext.LazyEntryPointGrou
 from __future__ import annotations
 
 import json
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -256,7 +257,9 @@ def test_the_chat_starts_on_a_terminal_with_rag_on_and_ends(docs: Path) -> None:
 
     Path("config.yaml").write_text(yaml.safe_dump(CONFIG), "utf-8")
     line = [sys.executable, __file__, "--config", "config.yaml", "model", "rag-chat"]
-    child = PtyProcess(line, encoding="utf-8", timeout=60, dimensions=(40, 120))
+    own = {"PYTHONPATH": str(Path(chat_servers.__file__).parent)}
+    environment = os.environ | own
+    child = PtyProcess(line, encoding="utf-8", timeout=60, dimensions=(40, 120), env=environment)
     try:
         child.expect_exact("[RAG]")
         child.send("/q\r")

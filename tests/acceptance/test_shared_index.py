@@ -174,7 +174,9 @@ def test_while_one_ingests_another_searches_asks_lists_and_deletes(
         assert "384,400" in kvasir("ask", "How far away is the Moon?").out
         assert "moon.md" in kvasir("documents", "list", "notes").out
         (notes / "mead.txt").write_text("Mead is made of honey.\n")
-        assert "1 added" in kvasir("ingest", "notes/mead.txt").out
+        done = kvasir("ingest", "notes/mead.txt").out
+        # If the other one ends in the middle, the command does it again by itself.
+        assert "1 added" in done or ("1 unchanged" in done and ingest.wait(20) == 0)
         assert "1 deleted" in kvasir("documents", "delete", "notes/mead.txt").out
         beside += 1
     assert ingest.returncode == 0

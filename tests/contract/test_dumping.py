@@ -73,6 +73,7 @@ def fill(engine: Engine) -> None:
             "language": "es",
             "state": "waiting",
             "reply_to": "",
+            "subject": "",
             "attempts": 0,
             "due": 0.0,
         }

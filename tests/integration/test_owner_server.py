@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,11 +41,16 @@ def found_soon(settings: Settings, seconds: float) -> bool:
     return owner_of(settings) is not None
 
 
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """A runtime folder with a short path, as those of systems are."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
 def test_a_long_path_has_its_socket_in_the_runtime_folder_of_the_user(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime = tmp_path / "run"
-    runtime.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     settings = settings_of(tmp_path / ("long" * 30) / "data")
     with App(settings) as app:
