@@ -19,7 +19,7 @@ from kvasir.database import writing
 from kvasir.database.dialects import epoch_seconds
 
 MAX_ATTEMPTS = 5
-"""A temporary password is void after so many wrong passwords."""
+"""Number of wrong passwords after which a temporary one is void."""
 
 NO_PASSWORD = ""
 """In the place of a password's hash: no password fits."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
@@ -38,7 +39,7 @@ class Worker(Protocol):
         """Look for work now."""
 
 
-class QueueWorker:
+class QueueWorker(ABC):
     """Does the items of a queue one after the other, until its token is set.
 
     A subclass does one item in ``work_once``.
@@ -71,9 +72,9 @@ class QueueWorker:
                 if seconds and not self._stop.is_set():
                     self._wake.wait(seconds)
 
+    @abstractmethod
     def work_once(self) -> bool:
         """Do the next item; False if there is none."""
-        raise NotImplementedError
 
     def _try(self) -> float:
         """Do the next item; return the seconds until the next look."""

@@ -109,7 +109,7 @@ class Uploads:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One source of a batch: what the server is told of it, and where its bytes are."""
+    """One source of a batch: what the server gets to know, and where its bytes are."""
 
     uri: str
     media_type: str = ""

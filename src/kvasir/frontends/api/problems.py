@@ -114,7 +114,7 @@ def members(status: int, code: str, detail: str, **more: Any) -> dict[str, Any]:
 
 
 def describe(error: KvasirError, caller: Caller | None = None) -> dict[str, Any]:
-    """Return the members of an error's problem document; an administrator is told more."""
+    """Return the members of an error's problem document; an administrator sees all of it."""
     return members(status_of(error), error.code, detail_of(error, caller), **_fields(error, caller))
 
 

@@ -22,9 +22,7 @@ from kvasir.frontends.api.streaming import whole_response
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _OPEN = (JobState.WAITING, JobState.RUNNING)
-Wait = Annotated[
-    float, Query(ge=0, le=60, description="wait so many seconds at most until it has ended")
-]
+Wait = Annotated[float, Query(ge=0, le=60, description="most seconds to wait until it has ended")]
 
 
 @router.get("", responses={200: {"model": list[Job]}})
