@@ -6,14 +6,19 @@ import functools
 import os
 import re
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from _pytest.nodeid import coerce_node_id
+from sqlalchemy import Engine
 
 from kvasir.core import registry
+from kvasir.database import engine as database_engine
 from kvasir.sharing import IndexSharing
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -173,3 +178,25 @@ def check_shared(cache_vectors: Callable[[Any], CachedEmbedder]) -> Callable[...
 def share_components(monkeypatch: pytest.MonkeyPatch, check_shared: Callable[..., Any]) -> None:
     """Give the test the embedding model that other tests have loaded."""
     monkeypatch.setattr(registry, "check", check_shared)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def copy_migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give a new SQLite file the tables by a copy of one that was migrated in this session."""
+    migrate, url = database_engine.ensure_current, tmp_path_factory.mktemp("migrated") / "new.db"
+    database_engine.open_database(f"sqlite:///{url}").dispose()
+    migrated = sqlite3.connect(url, check_same_thread=False)
+
+    def ensure_current(engine: Engine) -> None:
+        path = engine.url.database
+        is_file = engine.dialect.name == "sqlite" and path not in (None, "", ":memory:")
+        if is_file and not (Path(path).exists() and Path(path).stat().st_size):
+            # What goes wrong here is told by the migration.
+            with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as new:
+                migrated.backup(new)
+        migrate(engine)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database_engine, "ensure_current", ensure_current)
+        yield
+    migrated.close()
