@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.app import App
 from kvasir.collection import Calibration, Collection
-from kvasir.core.errors import ForbiddenError, RequestError
+from kvasir.core.errors import ForbiddenError, RequestError, UnknownComponentError
 from kvasir.core.run import Run
 from kvasir.core.services.accounts import Caller
 from kvasir.core.types import StoreAddress
@@ -26,6 +26,7 @@ from kvasir.frontends.api.callers import (
     check_may_write,
 )
 from kvasir.frontends.api.operations import long_work
+from kvasir.settings.store_uris import is_embedded
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["maintenance"])
 
@@ -166,10 +167,14 @@ def _check_target(kvasir: App, caller: Caller, to: Target) -> None:
     """Let a request write into a folder of the server only if its user may do so anyway."""
     if ":" in to.type:
         raise RequestError("a request cannot name a class to import")
-    if "://" in to.uri or caller.user is None:
+    try:
+        is_here = is_embedded(StoreAddress(to.type, to.uri))
+    except UnknownComponentError as error:
+        raise RequestError(str(error)) from error
+    if not is_here or caller.user is None:
         return
     data_folder = os.path.realpath(kvasir.settings.data_folder)
-    if not os.path.realpath(to.uri).startswith(data_folder + os.sep):
+    if not os.path.realpath(to.uri.removeprefix("file://")).startswith(data_folder + os.sep):
         raise ForbiddenError("a copy goes to a server, or into the data folder of this one")
 
 
