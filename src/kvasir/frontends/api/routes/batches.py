@@ -86,7 +86,7 @@ def upload_batch(
                 needed = BATCH if digests else ""
                 content = arguments | {"sources": sources, "size": _size(sources)}
                 new = NewJob("ingest_batch", content, caller.user_id, name, digest=needed)
-                return add_job(request, kvasir, new)
+                return add_job(request, kvasir, caller, new)
         for file in files:
             file.file.seek(0)
 
