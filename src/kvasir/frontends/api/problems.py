@@ -26,6 +26,7 @@ from kvasir.core.errors import (
     RateLimitedError,
     RequestError,
     StoppedError,
+    StorageError,
 )
 from kvasir.core.services.accounts import Caller
 from kvasir.frontends.process import request_id
@@ -173,7 +174,11 @@ async def _of_validation(_: Request, error: RequestValidationError) -> JSONRespo
     return problem(422, RequestError.code, first, errors=places)
 
 
-async def _of_http(_: Request, error: HTTPException) -> JSONResponse:
+async def _of_http(request: Request, error: HTTPException) -> JSONResponse:
+    if isinstance(error.__cause__, OSError):
+        # Large bodies are kept in files until they have arrived.
+        full = StorageError(f"the body of a request cannot be kept: {error.__cause__}")
+        return await _of_kvasir(request, full)
     codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
     code = codes.get(error.status_code, RequestError.code)
     answer = problem(error.status_code, code, str(error.detail))

@@ -20,11 +20,21 @@ from kvasir.core.services.jobs import Job, NewJob
 from kvasir.core.types import Metadata
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.caching import cached
-from kvasir.frontends.api.callers import Kvasir, Reader, Writer, check_may_read, check_may_write
+from kvasir.frontends.api.callers import (
+    Kvasir,
+    Reader,
+    UploadRoute,
+    Writer,
+    check_may_read,
+    check_may_write,
+)
 from kvasir.frontends.api.routes.jobs import Wait, described, respond
 from kvasir.tasks import release
 
 router = APIRouter(prefix="/v1/collections/{name}/documents", tags=["documents"])
+uploads = APIRouter(
+    prefix="/v1/collections/{name}/documents", tags=["documents"], route_class=UploadRoute
+)
 
 OnConflict = Literal["replace", "skip", "error"]
 IdempotencyKey = Annotated[
@@ -39,7 +49,7 @@ _SAFE = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbo
 """Of documents' contents: nothing in them runs with the rights of our own pages."""
 
 
-@router.post("", status_code=202, responses={202: {"model": Job}})
+@uploads.post("", status_code=202, responses={202: {"model": Job}})
 def upload(
     name: str,
     request: Request,
