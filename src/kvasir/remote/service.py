@@ -40,6 +40,7 @@ class RemoteService:
         chosen: Mapping[str, Any] | None = None,
         host: str = "",
         left_out: Sequence[str] = (),
+        logs: bool = True,
     ) -> None:
         """Ask the server whether it is one, and which protocol it has.
 
@@ -50,6 +51,7 @@ class RemoteService:
                 send are sent only if there are any.
             host: Name of this machine, if the server is on another one.
             left_out: Paths that the ingest of a folder skips.
+            logs: Whether the server adds answers to its log; only an administrator may say no.
 
         Raises:
             IncompatibleVersionError: The server is of another version.
@@ -58,6 +60,7 @@ class RemoteService:
         chosen = dict(chosen or {})
         self._connect = connect
         self._collection = collection
+        self._logs = logs
         self._search = {
             name: chosen.pop(_SEARCH + name) for name in _OF_A_SEARCH if _SEARCH + name in chosen
         }
@@ -104,6 +107,7 @@ class RemoteService:
             self.uploads,
             search=self._search,
             on_conflict=self._on_conflict,
+            logs=self._logs,
         )
 
     def with_model(self, model: str) -> RemoteCollection:
