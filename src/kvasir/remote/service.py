@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, BinaryIO, Self
+from urllib.parse import urlencode
 
 from kvasir.core.errors import IncompatibleVersionError
 from kvasir.core.ledger import CollectionRecord
@@ -120,6 +122,13 @@ class RemoteService:
     def back_up(self, target: BinaryIO, *, run: Run) -> None:
         """Write a backup of everything that the server keeps; needs an administrator."""
         self.client.download("/v1/backup", "backing up", target.write, run)
+
+    def export_answers(
+        self, write: Callable[[bytes], object], *, since: datetime | None, run: Run
+    ) -> None:
+        """Write the log of answers as JSON lines: of all users for an administrator."""
+        query = f"?{urlencode({'since': since.isoformat()})}" if since else ""
+        self.client.download(f"/v1/answers/export{query}", "exporting answers", write, run)
 
     def collections(self) -> list[CollectionRecord]:
         """Return the records of all collections that the caller may read."""
