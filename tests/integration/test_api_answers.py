@@ -44,23 +44,6 @@ def server(tmp_path_factory):
         yield made
 
 
-@pytest.fixture(scope="module")
-def client(server):
-    return server[0]
-
-
-@pytest.fixture(scope="module")
-def ana(client):
-    return sign_up(client, "ana")
-
-
-@pytest.fixture(scope="module")
-def place(client, ana):
-    made = make_collection(client, ana, "course")
-    upload(client, ana, made, "tea.md", TEA)
-    return made
-
-
 def test_a_whole_answer_has_checked_citations_and_timings(client, ana, place):
     answer = client.post(f"{place}/answers", json=QUESTION, headers=ana)
     body = answer.json()

@@ -34,21 +34,6 @@ def server(tmp_path_factory):
         yield made
 
 
-@pytest.fixture(scope="module")
-def client(server):
-    return server[0]
-
-
-@pytest.fixture(scope="module")
-def app(server):
-    return server[1]
-
-
-@pytest.fixture(scope="module")
-def ana(client):
-    return sign_up(client, "ana")
-
-
 _numbers = itertools.count()
 
 

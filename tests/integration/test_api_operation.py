@@ -39,23 +39,6 @@ def server(tmp_path_factory):
         yield made
 
 
-@pytest.fixture(scope="module")
-def client(server):
-    return server[0]
-
-
-@pytest.fixture(scope="module")
-def ana(client):
-    return sign_up(client, "ana")
-
-
-@pytest.fixture(scope="module")
-def place(client, ana):
-    made = make_collection(client, ana, "course")
-    upload(client, ana, made, "tea.md", TEA)
-    return made
-
-
 def until(condition, seconds=20.0):
     end = time.monotonic() + seconds
     while not condition():
