@@ -36,7 +36,7 @@ def owner_of(settings: Settings) -> OwnerRecord | None:
 
 def is_embedded(settings: Settings) -> bool:
     """Return True if one process at a time can open the store that the settings name."""
-    return "://" not in settings.store_uri
+    return "://" not in settings.store_uri.removeprefix("file://")
 
 
 class Holder(Protocol):

@@ -191,6 +191,7 @@ def answer_question(
     stop: StopToken,
     *,
     admit: Callable[[AnswerStream], AnswerStream] = lambda stream: stream,
+    open_collection: Callable[[str], Collection] | None = None,
 ) -> Answer:
     """Answer a question of the queue, with the rights that its asker has now.
 
@@ -199,6 +200,7 @@ def answer_question(
         question: The question.
         stop: Ends it soon.
         admit: Lets the answer wait for its turn.
+        open_collection: Gives the collection of a name; by default the process's own.
 
     Raises:
         CollectionNotFoundError: The asker may not read the collection, or there is none.
@@ -215,7 +217,7 @@ def answer_question(
             raise CollectionNotFoundError(name)
     with (
         stopping(stop),
-        app.collection(name) as collection,
+        (open_collection or app.collection)(name) as collection,
         admit(collection.stream(question.input)) as stream,
         # Closing it ends the generator after its present step.
         stop.calling(stream.close),

@@ -249,6 +249,12 @@ def test_after_a_login_commands_work_at_a_server(
             "1 deleted"
             in kvasir("documents", "delete", *collection, "notes/tea.txt", **at_server).out
         )
+        exported = kvasir("answers", "export", "--since", "2026-01-01", **at_server).out
+        # Bob gets his own, and Ada, who is an administrator, those of both.
+        users = {json.loads(line)["collection"] for line in exported.splitlines()}
+        assert users == {"of-bob"} | {f"of-{name}"}
+        kvasir("answers", "export", "--to", f"{name}.jsonl", **at_server)
+        assert (tmp_path / f"{name}.jsonl").read_text("utf-8") == exported
     names = [row["name"] for row in kvasir("collections", "list", "--json", **at_server).json]
     assert names == ["of-ada", "of-bob"]
     assert not (tmp_path / "kvasir-data").exists()

@@ -4,9 +4,10 @@ from io import BytesIO
 
 import pytest
 from databases import ENGINES
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
-from kvasir.database import open_database, writing
+from kvasir.core.services.jobs import JobState
+from kvasir.database import open_database, processes, writing
 from kvasir.jobs.spool import FolderSpool
 from kvasir.jobs.sql import SqlJobQueue
 from kvasir.jobs.tables import jobs
@@ -14,7 +15,7 @@ from kvasir.questions.answer_log import SqlAnswerLog
 from kvasir.questions.outbox import SqlOutbox
 from kvasir.questions.sql import SqlQuestionQueue
 from kvasir.questions.tables import answer_log, mails, questions
-from kvasir.testing.jobs import JobQueueContract, SpoolContract
+from kvasir.testing.jobs import JobQueueContract, SpoolContract, claimed, new_job
 from kvasir.testing.mail import AnswerLogContract, OutboxContract
 from kvasir.testing.questions import QuestionQueueContract
 
@@ -45,6 +46,28 @@ class TestSqlJobQueue(JobQueueContract):
     @pytest.fixture
     def make_queue(self, engine):
         return lambda **options: SqlJobQueue(engine, **options)
+
+    @pytest.mark.skipif(not processes.this_machine(), reason="processes cannot be told apart here")
+    def test_the_job_of_a_process_that_died_here_waits_for_no_lease(self, queue, engine):
+        job = queue.add(new_job())
+        own = claimed(queue, 600.0)
+        assert queue.claim(lease_seconds=600.0) is None
+        machine, pid, started, rest = own.token.split(".")
+        for token in (f"{machine}.{2**22 + 1:x}.{started}.{rest}", f"{machine}.{pid}.1.{rest}"):
+            with writing(engine) as connection:
+                connection.execute(update(jobs).values(state="running", lease_token=token[:36]))
+            # Like one that failed, it lets others go before it for a moment.
+            assert queue.claim(lease_seconds=600.0) is None
+            found = queue.job(job.id)
+            assert (found.state, found.attempts) == (JobState.WAITING, 1)
+        with writing(engine) as connection:
+            connection.execute(update(jobs).values(due=0.0))
+        assert claimed(queue, 600.0).job.attempts == 2
+        other = token.replace(machine, "0" * len(machine))
+        with writing(engine) as connection:
+            connection.execute(update(jobs).values(lease_token=other))
+        assert queue.claim(lease_seconds=600.0) is None
+        assert queue.job(job.id).state is JobState.RUNNING
 
 
 class TestSqlOutbox(OutboxContract):

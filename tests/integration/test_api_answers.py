@@ -44,23 +44,6 @@ def server(tmp_path_factory):
         yield made
 
 
-@pytest.fixture(scope="module")
-def client(server):
-    return server[0]
-
-
-@pytest.fixture(scope="module")
-def ana(client):
-    return sign_up(client, "ana")
-
-
-@pytest.fixture(scope="module")
-def place(client, ana):
-    made = make_collection(client, ana, "course")
-    upload(client, ana, made, "tea.md", TEA)
-    return made
-
-
 def test_a_whole_answer_has_checked_citations_and_timings(client, ana, place):
     answer = client.post(f"{place}/answers", json=QUESTION, headers=ana)
     body = answer.json()
@@ -286,3 +269,15 @@ def test_an_answer_ends_at_its_deadline(tmp_path):
         body = QUESTION | {"stream": True}
         events = events_of(client.post(f"{place}/answers", json=body, headers=ana).text)
         assert events[-1][0] == "error" and events[-1][2]["status"] == 504
+
+
+def test_only_an_administrator_leaves_an_answer_out_of_the_log(client, ana, place):
+    root = {"Authorization": f"Bearer {OWNER}"}
+    unlogged = QUESTION | {"log": False}
+    refused = client.post(f"{place}/answers", json=unlogged, headers=ana)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    for stream in (False, True):
+        answer = client.post(f"{place}/answers", json=unlogged | {"stream": stream}, headers=root)
+        assert answer.status_code == 200
+        logged = client.get("/v1/answers/export", headers=root).text
+        assert answer.headers["Kvasir-Answer"] not in logged

@@ -1,8 +1,11 @@
 """Documents over HTTP: an upload is accepted and then indexed, shown, replaced and deleted."""
 
+import asyncio
+import errno
 import hashlib
 import itertools
 import json
+import tempfile
 import threading
 
 import pytest
@@ -29,21 +32,6 @@ def server(tmp_path_factory):
     settings = make_settings(tmp_path_factory.mktemp("service"), server={"max_body_mb": 1})
     with running(settings) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def client(server):
-    return server[0]
-
-
-@pytest.fixture(scope="module")
-def app(server):
-    return server[1]
-
-
-@pytest.fixture(scope="module")
-def ana(client):
-    return sign_up(client, "ana")
 
 
 _numbers = itertools.count()
@@ -208,6 +196,65 @@ def test_a_file_above_the_limit_is_refused_before_it_is_read(tmp_path):
         assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
         assert client.get("/v1/jobs", headers=ana).json() == []
         assert list(app.services.spool.digests()) == []
+
+
+def sent_in_pieces(client, path, **headers):
+    """Send a form of 8 MB; return the status, and how many of its pieces were read."""
+    read, statuses = [], []
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+
+    async def receive():
+        read.append(len(read))
+        body = head if len(read) == 1 else b"a" * (1 << 20)
+        return {"type": "http.request", "body": body, "more_body": len(read) < 9}
+
+    async def answered(message):
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    given = {"content-type": "multipart/form-data; boundary=x", "host": "x"} | headers
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+        "client": ("testclient", 1),
+        "server": ("testserver", 80),
+        "scheme": "http",
+    }
+    asyncio.run(client.app(scope, receive, answered))
+    return statuses[0], len(read)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/collections/any/documents",
+        "/v1/collections/any/documents/batch",
+        "/uploadfile/",
+    ],
+)
+def test_a_file_of_nobody_is_refused_before_it_is_read(client, path):
+    assert sent_in_pieces(client, path) == (401, 0)
+    assert sent_in_pieces(client, path, authorization="Bearer nonsense") == (401, 0)
+
+
+@pytest.mark.parametrize("path", ["/login", "/auth/forgot-password/", "/register"])
+def test_a_form_without_a_file_may_not_be_as_large_as_a_file(client, path):
+    assert sent_in_pieces(client, path) == (413, 2)
+
+
+def test_a_full_disk_is_no_fault_of_the_caller(client, ana, place, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "write", full)
+    answer = send(client, ana, place, "a.txt", "A text.")
+    assert (answer.status_code, answer.json()["code"]) == (500, "storage_unusable")
+    assert "No space" not in answer.text
 
 
 def test_another_body_above_the_limit_is_refused(client, ana, place):

@@ -1,6 +1,7 @@
 """Nothing of one user's documents reaches another one: their documents differ in one word."""
 
 import json
+import time
 
 import pytest
 from service_client import (
@@ -8,9 +9,12 @@ from service_client import (
     make_collection,
     make_settings,
     running,
+    send,
     sign_up,
     upload,
 )
+
+from kvasir.core.errors import ComponentError, StorageError
 
 TEXT = "The password of the observatory is {}. It was chosen on a Tuesday."
 SECRETS = {"ana": "nightingale", "bob": "woodpecker"}
@@ -195,6 +199,34 @@ def test_sharing_and_taking_back_hold_at_once(world):
     assert client.delete(place, headers=bob).status_code == 403
     share(visibility="private")
     assert status() == 404
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ComponentError("store", "writing", "http://10.9.8.7:6333 refuses", kind="unreachable"),
+        StorageError("http://10.9.8.7:6333 is full"),
+        ZeroDivisionError("http://10.9.8.7:6333"),
+    ],
+)
+def test_a_failed_job_shows_its_user_nothing_of_the_installation(world, monkeypatch, error):
+    client, _, callers, places, root = world
+    ana = callers["ana"]
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("kvasir.frontends.api.background.perform", fail)
+    job = send(client, ana, places["ana"], "x.txt", "A text.").json()["id"]
+    paths = (f"/v1/jobs/{job}", "/v1/jobs?limit=1")
+    while "10.9.8.7" not in client.get(paths[0], headers=root).text:
+        time.sleep(0.02)
+    for answer in (
+        *(client.get(path, headers=ana) for path in paths),
+        client.post(f"{paths[0]}/cancel", headers=ana),
+    ):
+        assert answer.status_code == 200 and "10.9.8.7" not in answer.text
+        assert "a part of the service" in answer.text or "has a fault" in answer.text
 
 
 def test_logs_have_neither_questions_nor_credentials(world, caplog):

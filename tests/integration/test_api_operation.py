@@ -39,23 +39,6 @@ def server(tmp_path_factory):
         yield made
 
 
-@pytest.fixture(scope="module")
-def client(server):
-    return server[0]
-
-
-@pytest.fixture(scope="module")
-def ana(client):
-    return sign_up(client, "ana")
-
-
-@pytest.fixture(scope="module")
-def place(client, ana):
-    made = make_collection(client, ana, "course")
-    upload(client, ana, made, "tea.md", TEA)
-    return made
-
-
 def until(condition, seconds=20.0):
     end = time.monotonic() + seconds
     while not condition():
@@ -146,6 +129,35 @@ def test_readiness_is_red_when_a_thread_of_the_queues_has_ended(tmp_path, monkey
     monkeypatch.setattr("kvasir.jobs.worker.JobWorker.run", lambda self: None)
     with running(make_settings(tmp_path)) as (client, _):
         until(lambda: checks(client)["queue"] == "error")
+
+
+def test_a_check_that_hangs_is_waited_for_once(tmp_path, monkeypatch):
+    released = threading.Event()
+    monkeypatch.setattr("kvasir.frontends.api.readiness._LONGEST", 0.2)
+    monkeypatch.setattr("kvasir.frontends.api.readiness._store", lambda app: released.wait(30))
+    with running(make_settings(tmp_path)) as (client, _):
+        try:
+            assert checks(client)["store"] == "component_timeout"
+            begun = time.monotonic()
+            for _ in range(10):
+                assert checks(client)["store"] == "component_timeout"
+            assert time.monotonic() - begun < 1.5
+        finally:
+            released.set()
+        until(lambda: checks(client)["store"] == "ok")
+
+
+def test_all_threads_together_are_waited_for_as_long_as_the_settings_say(tmp_path, monkeypatch):
+    released = threading.Event()
+    monkeypatch.setattr("kvasir.jobs.worker.JobWorker.run", lambda self: released.wait(30))
+    settings = make_settings(tmp_path, server={"job_workers": 8, "shutdown_seconds": 0.3})
+    try:
+        with running(settings) as (client, _):
+            assert client.get("/health").status_code == 200
+            begun = time.monotonic()
+        assert time.monotonic() - begun < 1.5
+    finally:
+        released.set()
 
 
 def test_checks_are_not_made_for_every_request(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from certificates import make_contexts
 from imap_server import ImapServer
 from smtp_server import SmtpServer, free_port
 
-from kvasir.core.errors import ComponentError, RateLimitedError
+from kvasir.core.errors import ComponentError, RateLimitedError, RejectedDataError
 from kvasir.core.run import StopToken
 from kvasir.core.services.accounts import Role, User
 from kvasir.database import open_database
@@ -23,6 +23,7 @@ from kvasir.testing.questions import answer_next
 
 OWN = "kvasir@example.org"
 ANA = User(7, "Ana@Example.org", "ana", Role.USER, "es", False, datetime.now(UTC))
+BOB = User(8, "bob@example.org", "bob", Role.USER, "en", False, datetime.now(UTC))
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def make(imap, queue):
             password=password,
             timeout=5.0,
         )
-        find = {ANA.email.casefold(): ANA}
+        find = {user.email.casefold(): user for user in (ANA, BOB)}
         return ImapIntake(
             mailbox,
             queue,
@@ -204,6 +205,60 @@ def test_a_user_who_asked_too_much_waits(imap, queue, make):
 
     make(allow=refuse).work_once()
     assert (queue.questions(), imap.unseen) == ([], 1)
+    make().work_once()
+    assert (len(queue.questions()), imap.unseen) == (1, 0)
+
+
+def test_a_user_who_asked_too_much_holds_up_nobody_else(imap, queue, make, monkeypatch):
+    monkeypatch.setattr("kvasir.questions.imap._AT_ONCE", 2)
+    for number in range(3):
+        imap.add(mail(Message_ID=f"<ana-{number}@example.org>"))
+    imap.add(mail(From="Bob <bob@example.org>", Message_ID="<bob@example.org>"))
+
+    def refuse(user):
+        if user is ANA:
+            raise RateLimitedError("too many questions", 60.0)
+
+    intake = make(allow=refuse)
+    for _ in range(2):
+        intake.work_once()
+    assert [question.user_id for question in queue.questions()] == [BOB.id]
+    assert imap.unseen == 3
+
+
+_NESTED = b"".join(
+    b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (depth, depth)
+    for depth in range(300)
+)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Content-Type: text/html\n\n<![ <!-x <!DOCTYPE [ <!ENTITY a><p>What tea?",
+        b"MIME-Version: 1.0\n" + _NESTED + b"\nWhat tea?\n",
+    ],
+    ids=["html", "nested"],
+)
+def test_a_mail_that_cannot_be_read_holds_up_no_other_one(imap, queue, make, rest):
+    imap.add(b"From: ana@example.org\nMessage-ID: <bad@example.org>\nSubject: a\n" + rest)
+    imap.add(mail())
+    make().work_once()
+    assert [question.reply_to for question in queue.questions()] == ["<m-1@example.org>"]
+    assert imap.unseen == 0
+
+
+def test_a_mail_that_the_database_refuses_holds_up_no_other_one(imap, queue, make, monkeypatch):
+    ask = queue.ask
+
+    def refuse_first(question):
+        if question.reply_to == "<bad@example.org>":
+            raise RejectedDataError("catalog", "writing", "out of range")
+        return ask(question)
+
+    monkeypatch.setattr(queue, "ask", refuse_first)
+    imap.add(mail(Message_ID="<bad@example.org>"))
+    imap.add(mail())
     make().work_once()
     assert (len(queue.questions()), imap.unseen) == (1, 0)
 

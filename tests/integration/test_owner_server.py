@@ -6,18 +6,28 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
 from kvasir.app import App
 from kvasir.core.errors import StorageError, StoreLockedError
+from kvasir.core.queue_workers import QueueWorker
+from kvasir.core.run import StopToken
+from kvasir.core.services.questions import NewQuestion
 from kvasir.core.types import Source
 from kvasir.frontends.api import owner as owner_module
+from kvasir.frontends.api.application import make_application
 from kvasir.frontends.api.owner import OwnerServer, check_no_owner
+from kvasir.frontends.cli.questions import asking
+from kvasir.frontends.cli.services import Services
 from kvasir.remote.service import RemoteService, connect_to_owner
 from kvasir.settings.schema import Settings
+from kvasir.settings.service_schema import QuestionSettings
 from kvasir.sharing import IndexSharing, owner_of
+from kvasir.tasks import log_queued_answer
 
 NOTE = Source("upload:tea", "text/plain"), b"Green tea is steeped for two minutes."
 
@@ -32,6 +42,16 @@ def settings_of(folder: Path, **server: object) -> Settings:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(IndexSharing, "after_seconds", 0.05)
     yield
+
+
+@contextmanager
+def closing_server(app: App) -> Iterator[None]:
+    server = OwnerServer(app)
+    assert server.start()
+    try:
+        yield
+    finally:
+        server.stop()
 
 
 def found_soon(settings: Settings, seconds: float) -> bool:
@@ -86,6 +106,34 @@ def test_a_folder_that_others_may_write_to_is_refused(
         owner_module.owned(settings_of(tmp_path / "data")),
     ):
         pass
+
+
+def test_a_worker_of_questions_answers_through_the_owner_which_does_not_log_it_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(tmp_path / "data").model_copy(
+        update={"questions": QuestionSettings(workers=0)}
+    )
+
+    def as_the_service(app: App, *, owner_token: str, on_demand: bool) -> FastAPI:
+        return make_application(app, owner_token=owner_token)
+
+    monkeypatch.setattr(owner_module, "make_application", as_the_service)
+    with App(settings) as app, app.collection() as collection, closing_server(app):
+        collection.ingest(NOTE)
+        with App(settings) as own, Services(own, logs=False) as services:
+            queue = own.services.questions
+            asked = queue.ask(NewQuestion("How long is tea steeped?", 0, "", "default"))
+            worker = own.services.make_answering_worker(
+                asking(own, services),
+                StopToken(),
+                on_answered=lambda question, answer: log_queued_answer(own, question, answer),
+            )
+            assert isinstance(worker, QueueWorker) and worker.work_once()
+            answered = queue.question(asked.id)
+            assert "two minutes" in (answered.output or ""), answered.reason
+            assert not own.holds_index
+            assert [each.id for each in own.services.answer_log.export()] == [asked.id]
 
 
 @pytest.mark.usefixtures("at_once")

@@ -41,6 +41,7 @@ DOCUMENT = NAME | {"document_id": "{document}"}
 # What is deleted must be there for the next caller.
 GONE = {"name": "{spare}"}
 QUESTION = {"question_id": "{question}"}
+NO_DATA_SET = dict.fromkeys(("corpus", "queries", "qrels"), ("x", b""))
 LEASE = {"token": "a lease that nobody has"}
 USER = {"username": "x", "email": "x", "password": "x"}
 
@@ -137,6 +138,10 @@ ROUTES = {
         request={"json": {"to": {"type": "a:b", "uri": "http://a"}}},
         allowed=(400,),
     ),
+    ("POST", "/v1/evaluation/retrieval"): Rule(
+        ADMIN, request={"files": NO_DATA_SET}, allowed=(400,)
+    ),
+    ("POST", "/v1/evaluation/answers"): Rule(ADMIN, request={"files": NO_DATA_SET}, allowed=(400,)),
     ("POST", "/v1/collections/{name}/replies"): Rule(
         READ, own=True, path=NAME, request={"json": {"question": "How hot is tea?"}}
     ),

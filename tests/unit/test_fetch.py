@@ -95,6 +95,15 @@ def test_addresses_of_the_own_network_are_refused(url: str) -> None:
         fetch(url, timeout=5)
 
 
+def test_a_refusal_does_not_say_where_a_name_of_the_own_network_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fetching, "resolve", lambda host, port: ["10.1.2.3"])
+    with pytest.raises(FetchError, match=r"db\.internal is not a public address") as refused:
+        fetch("http://db.internal/", timeout=5)
+    assert "10.1.2.3" not in str(refused.value)
+
+
 def test_every_redirect_is_checked_again(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
     host = site.removeprefix("http://").partition(":")[0]
     allowed = ipaddress.ip_address(host)

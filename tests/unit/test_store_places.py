@@ -24,6 +24,8 @@ from kvasir.core.errors import (
 from kvasir.core.registry import build
 from kvasir.frontends.cli.remedies import explain
 from kvasir.settings.loading import load_settings
+from kvasir.settings.schema import Settings
+from kvasir.sharing import is_embedded
 from kvasir.testing.fakes import FakeAnalyzer
 from kvasir.testing.store_cases import fifty_chunks
 
@@ -200,3 +202,14 @@ def test_data_that_may_only_be_read_says_so_in_one_sentence(folder_of_another_us
         (folder_of_another_user / "test" / "lock").chmod(0o644)
     with pytest.raises(StorageError, match="even to search"):
         QdrantStore(str(folder_of_another_user), "test", 8, FakeAnalyzer())
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_one_process_at_a_time"),
+    [("/data/store", True), ("file:///data/store", True), ("http://localhost:6333", False)],
+)
+def test_an_index_in_a_folder_is_opened_by_one_process_however_it_is_written(
+    uri: str, is_one_process_at_a_time: bool
+) -> None:
+    settings = Settings(rag={"vectordb": {"type": "chroma", "uri": uri}})
+    assert is_embedded(settings) is is_one_process_at_a_time

@@ -7,6 +7,7 @@ import pytest
 
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.errors import StoreIncompleteError, WriterConflictError
+from kvasir.core.run import Run, StopToken
 from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.ingesting.publishing import Publisher
@@ -100,6 +101,24 @@ def test_deleting_a_collection_during_an_ingest_is_a_conflict_and_changes_nothin
     monkeypatch.undo()
     publisher.delete_collection()
     assert shared.catalog().collections() == []
+
+
+def test_an_ingest_that_waits_for_a_document_of_another_writer_can_be_stopped(shared, monkeypatch):
+    first, second, stop = shared.pipeline(), shared.pipeline(), StopToken()
+    first.ingest([upload("a", "one\n")])
+    upsert, reports = shared.store.upsert, []
+
+    def ingest_the_same_meanwhile(chunks, vectors):
+        monkeypatch.undo()
+        threading.Timer(0.1, stop.set).start()
+        run = Run(stop)
+        in_thread(lambda: reports.append(second.ingest([upload("a", "three\n")], run=run)))
+        upsert(chunks, vectors)
+
+    monkeypatch.setattr(shared.store, "upsert", ingest_the_same_meanwhile)
+    assert first.ingest([upload("a", "two\n")]).replaced == ["upload:a"]
+    assert [(report.interrupted, report.left) for report in reports] == [(True, ["upload:a"])]
+    assert shared.texts() == ["two"] and shared.findings().clean
 
 
 def test_an_ingest_during_the_deletion_of_its_collection_is_a_conflict(shared, monkeypatch):

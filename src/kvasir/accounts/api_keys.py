@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -44,8 +44,8 @@ class ApiKeys:
             raise RequestError(f"the name of an API key must have 1 to {_LONGEST_NAME} characters")
         if not scopes:
             raise RequestError("an API key needs a scope")
-        if expires is not None and expires.tzinfo is None:
-            raise RequestError("the end of an API key needs a time zone, such as +00:00")
+        if expires is not None:
+            expires = _checked_end(expires)
         secret = new_api_key()
         row = {
             "id": str(uuid4()),
@@ -115,6 +115,15 @@ class ApiKeys:
             with writing(self._engine) as connection:
                 connection.execute(update(api_keys).where(mine).values(last_used=now))
         return row
+
+
+def _checked_end(expires: datetime) -> datetime:
+    if expires.tzinfo is None:
+        raise RequestError("the end of an API key needs a time zone, such as +00:00")
+    try:
+        return expires.astimezone(UTC)
+    except OverflowError as error:
+        raise RequestError("the end of an API key must be between the years 1 and 9999") from error
 
 
 def _to_api_key(row: Any) -> ApiKey:

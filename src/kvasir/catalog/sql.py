@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby, islice
@@ -47,9 +46,6 @@ from kvasir.core.types import Metadata
 from kvasir.database import open_database, reading, writing
 from kvasir.language.detect import UNKNOWN
 
-_LANGUAGES_SECONDS = 2.0
-"""How long languages are cached, because every query needs them."""
-
 _SLICE = 500
 """Values in one ``IN (...)``; databases limit the parameters of a statement."""
 
@@ -66,7 +62,6 @@ class SqlCatalog:
     def __init__(self, url: str) -> None:
         """Open the database and migrate it if needed; URL and errors as for ``open_database``."""
         self._engine: Engine = open_database(url)
-        self._languages: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     def close(self) -> None:
         """Close the database's connections; a second call does nothing."""
@@ -107,19 +102,10 @@ class SqlCatalog:
                     "delete it when that has finished"
                 )
             connection.execute(delete(collections).where(collections.c.name == name))
-        self._languages.pop(name, None)
 
     def copy_collection(self, name: str, to: str) -> None:
         with writing(self._engine) as connection:
             rows.copy_records(connection, _collection(connection, name).id, to)
-
-    def languages(self, collection: str) -> tuple[str, ...]:
-        read, found = self._languages.get(collection, (-_LANGUAGES_SECONDS, ()))
-        if time.monotonic() - read >= _LANGUAGES_SECONDS:
-            record = self.collection(collection)
-            found = record.languages if record else ()
-            self._languages[collection] = (time.monotonic(), found)
-        return found
 
     def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
         kept = dict(calibration) if calibration is not None else None
@@ -270,7 +256,6 @@ class SqlCatalog:
                 published = select(versions.c.language).where(mine, versions.c.status == _LIVE)
                 languages.update(connection.execute(published.distinct()).scalars())
             _store_languages(connection, row, {*row.languages, *languages} - {"", UNKNOWN})
-        self._languages.pop(collection, None)
 
     def discard_pending(self, collection: str, writer: str) -> int:
         with self._writing_as(writer, collection) as (connection, row):
@@ -318,7 +303,6 @@ class SqlCatalog:
                 if not connection.execute(query.where(versions.c.language == language)).first()
             }
             _store_languages(connection, row, {*row.languages} - unused)
-        self._languages.pop(collection, None)
 
     def fail(self, collection: str, state: SourceState, reason: str, message: str) -> None:
         with writing(self._engine) as connection:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-from functools import cache
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +19,7 @@ from kvasir.core.batches import batches
 from kvasir.core.errors import DocumentBusyError, WriterConflictError
 from kvasir.core.ledger import VersionStatus
 from kvasir.database.dialects import epoch_seconds
+from kvasir.database.processes import has_ended, process_start, this_machine
 
 _SLICE = 500
 _PENDING, _LIVE = VersionStatus.PENDING, VersionStatus.LIVE
@@ -41,9 +40,9 @@ def start(connection: Connection, collection: Any, *, lease_seconds: float, excl
         "heartbeat": epoch_seconds(),
         "lease_seconds": lease_seconds,
         "host": socket.gethostname()[:255],
-        "machine": _machine(),
+        "machine": this_machine(),
         "pid": os.getpid(),
-        "process_start": _process_start(os.getpid()) or "",
+        "process_start": process_start(os.getpid()) or "",
     }
     connection.execute(insert(writers).values(**row))
     return str(row["id"])
@@ -77,7 +76,7 @@ def active(connection: Connection, collection_id: int, writer: str | None = None
     expired = (writers.c.heartbeat + writers.c.lease_seconds < epoch_seconds()).label("expired")
     query = select(writers, expired).where(writers.c.collection_id == collection_id)
     rows = connection.execute(query.order_by(writers.c.id)).all()
-    return [row for row in rows if row.id != writer and not row.expired and not _is_gone(row)]
+    return [row for row in rows if row.id != writer and not row.expired and not _has_ended(row)]
 
 
 def take_over(connection: Connection, collection_id: int, writer: str) -> int:
@@ -150,37 +149,5 @@ def _discard(connection: Connection, rows: Any, writer: str) -> None:
         )
 
 
-def _is_gone(row: Any) -> bool:
-    """Return True if a writer's process ran on this machine and has ended."""
-    if not row.machine or row.machine != _machine():
-        return False
-    try:
-        os.kill(row.pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    started = _process_start(row.pid)
-    return started is not None and started != row.process_start
-
-
-@cache
-def _machine() -> str:
-    """Return an id of the boot and the process namespace, within which process ids are unique.
-
-    Empty if the system does not have them: then leases end by the clock only.
-    """
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
-def _process_start(pid: int) -> str | None:
-    """Return the start time of a process, as pids are reused; empty for a zombie. See proc(5)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return "" if fields[0] in "ZX" else fields[19]
+def _has_ended(row: Any) -> bool:
+    return has_ended(row.machine, row.pid, row.process_start)

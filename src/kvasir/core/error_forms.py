@@ -1,4 +1,7 @@
-"""Errors as plain data and back, for problem documents and for events of a stream."""
+"""Errors as plain data and back, and what may be said of them to a caller of a service.
+
+What is wrong with the installation is for its administrators: addresses, paths and settings.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,39 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from kvasir.core.errors import KINDS, ComponentError, KvasirError
+from kvasir.core.errors import (
+    KINDS,
+    CollectionNotFoundError,
+    ComponentError,
+    KvasirError,
+    OperatorError,
+    RequestError,
+)
 from kvasir.core.text import hide_passwords
 
 _PLAIN = (str, int, float, bool, type(None))
+
+_FAULT = "the service has a fault, which its administrator finds in the log"
+_PUBLIC: Mapping[str, str] = {
+    "component_busy": "a part of the service is busy",
+    "component_unreachable": "a part of the service cannot be reached",
+    "component_timeout": "a part of the service did not answer in time",
+    "deadline_exceeded": "the time allowed for it is over",
+    "rejected_data": "a value is out of range",
+    "closed": "the server is stopping",
+}
+"""What callers are told of the installation's errors, by code."""
+
+
+def public_message(error: Exception) -> str:
+    """Return what a caller who is no administrator may know of an error."""
+    if isinstance(error, CollectionNotFoundError):
+        # Its message lists every collection.
+        return f"there is no collection '{error.name}' that you may read, or nothing is in it yet"
+    is_known = isinstance(error, KvasirError) and type(error) is not KvasirError
+    if is_known and (isinstance(error, RequestError) or not isinstance(error, OperatorError)):
+        return str(error)
+    return _PUBLIC.get(getattr(error, "code", ""), _FAULT)
 
 
 def fields_of(error: KvasirError) -> dict[str, Any]:

@@ -233,9 +233,6 @@ class Catalog(Protocol):
     def copy_collection(self, name: str, to: str) -> None:
         """Copy a collection's records to a new name."""
 
-    def languages(self, collection: str) -> tuple[str, ...]:
-        """Return the languages of a collection's live documents; may lag two seconds behind."""
-
     def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
         """Store the fitted parameters of the decision to refuse a question; None deletes them."""
 

@@ -18,6 +18,7 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, Table, or_, select, update
 
 from kvasir.database.dialects import epoch_seconds
+from kvasir.database.processes import is_abandoned, token_prefix
 
 
 def claim(
@@ -26,6 +27,7 @@ def claim(
     ready: ColumnElement[bool],
     *,
     lease_seconds: float,
+    token: str = "",
     **values: Any,
 ) -> Any | None:
     """Take the lease of the first row that is ready, due and not held; return the row, or None.
@@ -36,6 +38,7 @@ def claim(
         table: The table of the queue.
         ready: Which rows may be claimed.
         lease_seconds: Length of the lease.
+        token: Proves the lease; a random one by default.
         values: Further columns to set.
     """
     now = epoch_seconds()
@@ -43,7 +46,7 @@ def claim(
     open_ = (ready, table.c.due <= now, free)
     first = select(table.c.number).where(*open_).order_by(table.c.number).limit(1)
     taken = {
-        "lease_token": str(uuid4()),
+        "lease_token": token or str(uuid4()),
         "lease_until": now + lease_seconds,
         "attempts": table.c.attempts + 1,
     }
@@ -62,6 +65,16 @@ def lock(connection: Connection, table: Table, which: ColumnElement[bool]) -> No
     in a deadlock with whoever locks the row first.
     """
     connection.execute(select(table.c.number).where(which).with_for_update())
+
+
+def abandoned(connection: Connection, table: Table, ready: ColumnElement[bool]) -> list[Any]:
+    """Return the leased rows whose token is of a process of this machine that has ended."""
+    prefix = token_prefix()
+    if not prefix:
+        return []
+    ours = (ready, table.c.lease_token.startswith(prefix, autoescape=True))
+    rows = connection.execute(select(table).where(*ours)).all()
+    return [row for row in rows if is_abandoned(row.lease_token)]
 
 
 def renew(

@@ -21,6 +21,7 @@ from typing import IO, Literal
 from uuid import uuid4
 
 from kvasir.core.run import StopToken
+from kvasir.core.text import printable, shown
 
 request_id: ContextVar[str] = ContextVar("kvasir_request_id", default="")
 """The id of the request that is being answered, in every line that is logged meanwhile."""
@@ -102,7 +103,8 @@ class _JsonFormatter(logging.Formatter):
         entry |= {key: value for key, value in vars(record).items() if key not in _OWN_FIELDS}
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False, default=str)
+        # In ASCII: terminals act on some of the other control characters.
+        return json.dumps(entry, default=str)
 
 
 class _TextFormatter(logging.Formatter):
@@ -112,9 +114,9 @@ class _TextFormatter(logging.Formatter):
         time = datetime.fromtimestamp(record.created).astimezone().isoformat(" ", "seconds")
         known = request_id.get()
         where = f" [{known}]" if known else ""
-        # A line break in a message could pretend to be a line of its own.
-        message = record.getMessage().replace("\r", "\\r").replace("\n", "\\n")
-        line = f"{time} {record.levelname:<7} {record.name}{where} {message}"
+        # A message has what clients sent, such as a path: its line breaks could pretend to be a
+        # line of the log, and its control characters could act on the terminal.
+        line = f"{time} {record.levelname:<7} {record.name}{where} {shown(record.getMessage())}"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            line += "\n" + printable(self.formatException(record.exc_info))
         return line

@@ -157,8 +157,10 @@ class _Guard(httpcore.NetworkBackend):
                 if not is_public(ipaddress.ip_address(address.partition("%")[0])):
                     # One private address among several is enough to refuse: it could be tried.
                     raise FetchError(
-                        f"{host} is at {address}, which is not a public address; to index an "
-                        "intranet, set rag.ingest.allow_private_urls to true"
+                        # Without the address: names of the own network are no business of whoever
+                        # sent this one.
+                        f"{host} is not a public address; to index an intranet, set "
+                        "rag.ingest.allow_private_urls to true"
                     )
         error: Exception = httpcore.ConnectError("no address")
         for address in addresses:

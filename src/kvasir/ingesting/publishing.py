@@ -31,6 +31,7 @@ from typing import Self, TypeVar
 import numpy as np
 
 from kvasir.core.batches import batches
+from kvasir.core.deadline import current_stop
 from kvasir.core.errors import (
     ChunksLeftError,
     DocumentBusyError,
@@ -48,7 +49,7 @@ from kvasir.core.ledger import (
     passage_hash,
 )
 from kvasir.core.protocols import Embedder, VectorStore
-from kvasir.core.run import Run
+from kvasir.core.run import Run, StopToken
 from kvasir.core.types import Chunk, Matrix, Metadata
 
 _SLICE = 512
@@ -290,9 +291,10 @@ class Publisher:
                 chunks were deleted from the store.
         """
         drafts = [draft for batch in embedded for draft in batch.drafts]
+        run = run or Run()
         with self.session():
             try:
-                self._when_free(lambda: self._write(drafts, embedded, run or Run()))
+                self._when_free(lambda: self._write(drafts, embedded, run), run.stop)
             except DocumentBusyError:
                 raise
             except WriterConflictError:
@@ -375,8 +377,13 @@ class Publisher:
             # Delete the record last: opening the store needs it.
             self.catalog.delete_collection(self.collection, self._checked_writer())
 
-    def _when_free(self, work: Callable[[], _Result]) -> _Result:
-        """Call a function; repeat it while another writer has one of its documents in progress."""
+    def _when_free(self, work: Callable[[], _Result], stop: StopToken | None = None) -> _Result:
+        """Call a function; repeat it while another writer has one of its documents in progress.
+
+        Raises:
+            StoppedError: The token, by default that of the call, was set while it waited.
+        """
+        stop = stop or current_stop() or StopToken()
         deadline = time.monotonic() + _BUSY_TIMEOUT_SECONDS
         with self.session():
             while True:
@@ -387,7 +394,8 @@ class Publisher:
                         if time.monotonic() > deadline:
                             raise
                         self._recover()
-                time.sleep(_RETRY_SECONDS)
+                if stop.wait(_RETRY_SECONDS):
+                    raise StoppedError
 
     def _withdraw(self, drafts: Sequence[VersionDraft]) -> None:
         """Delete chunks that were written to the store after another writer took the lease.

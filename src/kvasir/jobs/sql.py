@@ -7,21 +7,24 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Engine, Text, cast, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Engine, Text, cast, delete, func, insert, select, update
 
-from kvasir.core.errors import ConflictError, NotFoundError
+from kvasir.core.errors import ConflictError
+from kvasir.core.queue_workers import retry_delay
 from kvasir.core.run import Progress
 from kvasir.core.services.jobs import BATCH, ClaimedJob, Job, JobState, NewJob
 from kvasir.core.wire import from_json, to_json
-from kvasir.database import leases, reading, writing
+from kvasir.database import leases, queues, reading, writing
 from kvasir.database.dialects import epoch_seconds
 from kvasir.database.leases import to_datetime
+from kvasir.database.processes import new_token
 from kvasir.jobs.tables import jobs
 
 _OPEN = (JobState.WAITING, JobState.RUNNING)
 _KEPT = ("id", "task", "arguments", "user_id", "collection", "key", "digest", "created")
-_DIED = "the worker ended in the middle of it, {} times"
+_WITH_POSITIONS = queues.with_positions(jobs, JobState.WAITING, _OPEN).add_columns(
+    (jobs.c.due - epoch_seconds()).label("wait")
+)
 
 
 class SqlJobQueue:
@@ -51,20 +54,11 @@ class SqlJobQueue:
             "due": epoch_seconds(),
             "attempts": 0,
         }
-        try:
-            with writing(self._engine) as connection:
-                connection.execute(insert(jobs).values(**row))
-        except IntegrityError:
-            if not job.key:
-                raise
-            same = (jobs.c.user_id == job.user_id, jobs.c.key == job.key)
-            with reading(self._engine) as connection:
-                row["id"] = connection.execute(select(jobs.c.id).where(*same)).scalar_one()
-        return self.job(str(row["id"]))
+        return self.job(queues.insert_once(self._engine, jobs, row))
 
     def job(self, job_id: str) -> Job:
         with reading(self._engine) as connection:
-            return self._job(connection, self._row(connection, job_id))
+            return _job(_found(connection, job_id))
 
     def jobs(
         self,
@@ -76,7 +70,7 @@ class SqlJobQueue:
         before: str = "",
         limit: int = 100,
     ) -> list[Job]:
-        query = select(jobs).order_by(jobs.c.number.desc()).limit(limit)
+        query = _WITH_POSITIONS.order_by(jobs.c.number.desc()).limit(limit)
         if user_id is not None:
             query = query.where(jobs.c.user_id == user_id)
         if collection is not None:
@@ -87,13 +81,13 @@ class SqlJobQueue:
             query = query.where(jobs.c.state.in_(list(states)))
         with reading(self._engine) as connection:
             if before:
-                query = query.where(jobs.c.number < self._row(connection, before).number)
-            return [self._job(connection, row) for row in connection.execute(query).all()]
+                query = query.where(jobs.c.number < _found(connection, before).number)
+            return [_job(row) for row in connection.execute(query).all()]
 
     def cancel(self, job_id: str) -> Job:
         with writing(self._engine) as connection:
             leases.lock(connection, jobs, jobs.c.id == job_id)
-            row = self._row(connection, job_id)
+            row = _found(connection, job_id)
             # Without its token, the worker that runs it stops at the next heartbeat.
             ended = {"lease_token": None, "lease_until": None, "finished": epoch_seconds()}
             connection.execute(
@@ -106,7 +100,7 @@ class SqlJobQueue:
     def retry(self, job_id: str) -> Job:
         with writing(self._engine) as connection:
             leases.lock(connection, jobs, jobs.c.id == job_id)
-            row = self._row(connection, job_id)
+            row = _found(connection, job_id)
             if row.state not in (JobState.FAILED, JobState.CANCELLED):
                 raise ConflictError(f"the job is {row.state}: only a failed or cancelled one")
             kept = {name: row._mapping[name] for name in _KEPT if row._mapping[name] is not None}
@@ -117,18 +111,35 @@ class SqlJobQueue:
         return self.job(job_id)
 
     def claim(self, *, lease_seconds: float) -> ClaimedJob | None:
-        running = {"state": JobState.RUNNING, "started": epoch_seconds()}
-        while True:
+        self._take_back()
+        given_up = {
+            "state": JobState.FAILED,
+            "finished": epoch_seconds(),
+            "code": "component_failed",
+            "message": queues.DIED.format(self._max_attempts),
+        }
+        row = queues.claim(
+            self._engine,
+            jobs,
+            jobs.c.state.in_(_OPEN),
+            lease_seconds=lease_seconds,
+            max_attempts=self._max_attempts,
+            given_up=given_up,
+            token=new_token(),
+            state=JobState.RUNNING,
+            started=epoch_seconds(),
+        )
+        return None if row is None else ClaimedJob(_job(row), row.lease_token)
+
+    def _take_back(self) -> None:
+        """Let jobs of processes that have ended wait for their next attempt, not for the lease."""
+        with reading(self._engine) as connection:
+            found = leases.abandoned(connection, jobs, jobs.c.state == JobState.RUNNING)
+        for row in found:
+            again = {"due": epoch_seconds() + retry_delay(row.attempts)}
             with writing(self._engine) as connection:
-                ready = jobs.c.state.in_(_OPEN)
-                row = leases.claim(connection, jobs, ready, lease_seconds=lease_seconds, **running)
-                if row is None:
-                    return None
-                if row.attempts <= self._max_attempts:
-                    return ClaimedJob(self._job(connection, row), row.lease_token)
-                message = _DIED.format(self._max_attempts)
-                ended = {"code": "component_failed", "message": message}
-                self._settle(connection, row.id, row.lease_token, JobState.FAILED, **ended)
+                waiting = {"state": JobState.WAITING, **again}
+                leases.settle(connection, jobs, row.id, row.lease_token, **waiting)
 
     def heartbeat(
         self, claimed: ClaimedJob, progress: Progress | None, *, lease_seconds: float
@@ -200,37 +211,34 @@ class SqlJobQueue:
         ended = {"state": state, "finished": epoch_seconds()}
         return leases.settle(connection, jobs, job_id, token, **ended, **values)
 
-    def _row(self, connection: Any, job_id: str) -> Any:
-        row = connection.execute(select(jobs).where(jobs.c.id == job_id)).first()
-        if row is None:
-            raise NotFoundError(f"there is no job '{job_id}'")
-        return row
 
-    def _job(self, connection: Any, row: Any) -> Job:
-        position, reason = 0, ""
-        if row.state == JobState.WAITING:
-            first = select(func.count()).where(jobs.c.state.in_(_OPEN), jobs.c.number < row.number)
-            position = connection.execute(first).scalar_one()
-            wait = connection.execute(select(row.due - epoch_seconds())).scalar_one()
-            reason = _reason(position, wait, row.message)
-        return Job(
-            id=row.id,
-            task=row.task,
-            arguments=row.arguments,
-            user_id=row.user_id,
-            collection=row.collection,
-            state=JobState(row.state),
-            created=to_datetime(row.created),
-            position=position,
-            reason=reason,
-            attempts=row.attempts,
-            started=None if row.started is None else to_datetime(row.started),
-            finished=None if row.finished is None else to_datetime(row.finished),
-            progress=None if row.progress is None else from_json(Progress, row.progress),
-            result=row.result,
-            code=row.code or "",
-            message=row.message or "",
-        )
+def _found(connection: Connection, job_id: str) -> Any:
+    return queues.find(connection, _WITH_POSITIONS, jobs, job_id, "job")
+
+
+def _job(row: Any) -> Job:
+    """Return the job of a row; that of a claim has no position."""
+    state, position, reason = JobState(row.state), 0, ""
+    if state is JobState.WAITING:
+        position, reason = row.position, _reason(row.position, row.wait, row.message)
+    return Job(
+        id=row.id,
+        task=row.task,
+        arguments=row.arguments,
+        user_id=row.user_id,
+        collection=row.collection,
+        state=state,
+        created=to_datetime(row.created),
+        position=position,
+        reason=reason,
+        attempts=row.attempts,
+        started=None if row.started is None else to_datetime(row.started),
+        finished=None if row.finished is None else to_datetime(row.finished),
+        progress=None if row.progress is None else from_json(Progress, row.progress),
+        result=row.result,
+        code=row.code or "",
+        message=row.message or "",
+    )
 
 
 def _reason(position: int, wait: float, message: str | None) -> str:

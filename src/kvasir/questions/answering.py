@@ -12,13 +12,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from kvasir.core.error_forms import public_message
 from kvasir.core.errors import (
     CollectionNotFoundError,
     ComponentError,
     KvasirError,
     OperatorError,
     RequestError,
-    describe_unexpected,
 )
 from kvasir.core.queue_workers import Heartbeat, QueueWorker, persist, retry_delay
 from kvasir.core.run import StopToken
@@ -124,11 +124,11 @@ class AnsweringWorker(QueueWorker):
     def _fail(self, claimed: ClaimedQuestion, error: Exception) -> None:
         question, token = claimed.question, claimed.token
         if isinstance(error, KvasirError):
-            reason = str(error)
-            logger.warning("question %s was not answered: %s", question.id, reason)
+            logger.warning("question %s was not answered: %s", question.id, error)
         else:
-            reason = describe_unexpected(error)
             logger.exception("question %s was not answered", question.id, exc_info=error)
+        # The asker reads it.
+        reason = public_message(error)
         # A collection may still be in the making.
         is_final = isinstance(error, RequestError) and not isinstance(
             error, CollectionNotFoundError

@@ -2,7 +2,8 @@
 
 Only registered users may ask, and the answer goes to the address that is registered, in the same
 thread. A mail is marked as seen only after its question is stored; the same mail twice is one
-question. Mails of programs and of strangers are marked as seen and not answered.
+question. Mails of programs and of strangers, and those that cannot be read, are marked as seen and
+not answered.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import imaplib
 import logging
 import ssl
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Literal
 
@@ -19,7 +21,13 @@ from imap_tools.errors import MailboxLoginError
 from imap_tools.mailbox import BaseMailBox, MailBox, MailBoxStartTls, MailBoxUnencrypted
 from imap_tools.message import MailMessage
 
-from kvasir.core.errors import ComponentError, RateLimitedError
+from kvasir.core.errors import (
+    ComponentError,
+    KvasirError,
+    RateLimitedError,
+    RejectedDataError,
+    describe_unexpected,
+)
 from kvasir.core.queue_workers import QueueWorker
 from kvasir.core.run import StopToken
 from kvasir.core.services.accounts import User
@@ -141,58 +149,81 @@ class ImapIntake(QueueWorker):
         self._mailbox, self._questions, self._find_user = mailbox, questions, find_user
         self._collection, self._own = collection, own_address
         self._allow = allow
+        self._waiting: dict[str, float] = {}
 
     def work_once(self) -> bool:
         """Read the mails that were not seen yet; False, so that the next look waits."""
         with self._mailbox.open() as box:
-            unseen = box.fetch(AND(seen=False), mark_seen=False, headers_only=True)
-            heads = [head for _, head in zip(range(_AT_ONCE), unseen, strict=False)]
-            for head in heads:
+            for uid in self._due(box.uids(AND(seen=False)))[:_AT_ONCE]:
                 if self._stop.is_set():
                     break
-                if head.uid and self._take(box, head):
-                    box.flag(head.uid, MailMessageFlags.SEEN, True)
+                if self._take(box, uid):
+                    box.flag(uid, MailMessageFlags.SEEN, True)
         return False
 
-    def _take(self, box: BaseMailBox, head: MailMessage) -> bool:
+    def _due(self, uids: Sequence[str]) -> list[str]:
+        """Return the mails that do not wait, so that one user's mails hold up nobody else's."""
+        now = time.monotonic()
+        self._waiting = {uid: until for uid, until in self._waiting.items() if until > now}
+        return [uid for uid in uids if uid not in self._waiting]
+
+    def _take(self, box: BaseMailBox, uid: str) -> bool:
         """Store the question of a mail, if it is one; False if it has to wait."""
-        headers = headers_of(head.obj)
-        address = sender_of(headers)
-        if why := why_automatic(headers, self._own):
-            return _ignored(head, why)
-        user = self._find_user(address)
-        if user is None:
-            return _ignored(head, "its sender is not registered")
-        if head.size_rfc822 > _MAX_BYTES:
-            return _ignored(head, "it is too large")
-        mail = next(iter(box.fetch(uid_list=head.uid or "", mark_seen=False)), None)
-        if mail is None:
-            return False
-        asked = question_in(mail.text, mail.html, mail.subject)
-        if not asked:
-            return _ignored(head, "it is empty")
-        message_id = message_id_of(headers)
         try:
-            self._allow(user)
+            self._questions.ask(self._question_of(box, uid))
+        except _NotAQuestionError as error:
+            logger.info("mail %s is not a question: %s", uid, error)
         except RateLimitedError as error:
-            logger.info("a mail of user %s waits: %s", user.id, error)
+            logger.info("mail %s waits: %s", uid, error)
+            self._waiting[uid] = time.monotonic() + error.retry_after
             return False
-        self._questions.ask(
-            NewQuestion(
-                input=asked,
-                user_id=user.id,
-                # Not the address of the mail, which anyone may write into it.
-                email=user.email,
-                collection=self._collection,
-                language=user.language,
-                key=key_of(message_id, mail.obj.as_bytes()),
-                reply_to=message_id,
-                subject=one_line(mail.subject, _SUBJECT_WIDTH),
-            )
-        )
+        except RejectedDataError as error:
+            logger.warning("mail %s cannot be stored: %s", uid, error)
+        except (KvasirError, OSError, imaplib.IMAP4.error, ImapToolsError):
+            raise
+        except Exception as error:  # noqa: BLE001 - no mail may keep the others from being read
+            logger.warning("mail %s cannot be read: %s", uid, describe_unexpected(error))
         return True
 
+    def _question_of(self, box: BaseMailBox, uid: str) -> NewQuestion:
+        """Return the question of a mail.
 
-def _ignored(head: MailMessage, why: str) -> bool:
-    logger.info("mail %s is not a question: %s", head.uid, why)
-    return True
+        Raises:
+            RateLimitedError: Its sender asked too much.
+        """
+        head = _fetched(box, uid, headers_only=True)
+        headers = headers_of(head.obj)
+        if why := why_automatic(headers, self._own):
+            raise _NotAQuestionError(why)
+        user = self._find_user(sender_of(headers))
+        if user is None:
+            raise _NotAQuestionError("its sender is not registered")
+        if head.size_rfc822 > _MAX_BYTES:
+            raise _NotAQuestionError("it is too large")
+        mail = _fetched(box, uid)
+        asked = question_in(mail.text, mail.html, mail.subject)
+        if not asked:
+            raise _NotAQuestionError("it is empty")
+        self._allow(user)
+        message_id = message_id_of(headers)
+        return NewQuestion(
+            input=asked,
+            user_id=user.id,
+            # Not the address of the mail, which anyone may write into it.
+            email=user.email,
+            collection=self._collection,
+            language=user.language,
+            key=key_of(message_id, mail.obj.as_bytes()),
+            reply_to=message_id,
+            subject=one_line(mail.subject, _SUBJECT_WIDTH),
+        )
+
+
+class _NotAQuestionError(Exception):
+    """A mail asks nothing; the message says why."""
+
+
+def _fetched(box: BaseMailBox, uid: str, *, headers_only: bool = False) -> MailMessage:
+    for mail in box.fetch(uid_list=uid, mark_seen=False, headers_only=headers_only):
+        return mail
+    raise _NotAQuestionError("it is gone")

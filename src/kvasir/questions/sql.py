@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Engine, func, select, update
 
-from kvasir.core.errors import ConflictError, NotFoundError
+from kvasir.core.errors import ConflictError
 from kvasir.core.services.questions import (
     ClaimedQuestion,
     MailStatus,
@@ -19,7 +18,7 @@ from kvasir.core.services.questions import (
 )
 from kvasir.core.types import Answer
 from kvasir.core.wire import from_json, to_json
-from kvasir.database import leases, reading, writing
+from kvasir.database import leases, queues, reading, writing
 from kvasir.database.dialects import epoch_seconds
 from kvasir.database.leases import to_datetime
 from kvasir.questions.tables import questions
@@ -30,6 +29,9 @@ _UNSENT = (
     questions.c.status.is_(None),
     questions.c.email != "",
 )
+
+
+_WITH_POSITIONS = queues.with_positions(questions, QuestionState.WAITING, _OPEN)
 
 
 class SqlQuestionQueue:
@@ -61,36 +63,27 @@ class SqlQuestionQueue:
             "attempts": 0,
             "due": epoch_seconds(),
         }
-        try:
-            with writing(self._engine) as connection:
-                connection.execute(insert(questions).values(**row))
-        except IntegrityError:
-            if not question.key:
-                raise
-            same = (questions.c.user_id == question.user_id, questions.c.key == question.key)
-            with reading(self._engine) as connection:
-                row["id"] = connection.execute(select(questions.c.id).where(*same)).scalar_one()
-        return self.question(str(row["id"]))
+        return self.question(queues.insert_once(self._engine, questions, row))
 
     def question(self, question_id: str) -> Question:
         with reading(self._engine) as connection:
-            return _question(connection, _row(connection, question_id))
+            return _question(_found(connection, question_id))
 
     def questions(
         self, *, user_id: int | None = None, before: str = "", limit: int = 100
     ) -> list[Question]:
-        query = select(questions).order_by(questions.c.number.desc()).limit(limit)
+        query = _WITH_POSITIONS.order_by(questions.c.number.desc()).limit(limit)
         if user_id is not None:
             query = query.where(questions.c.user_id == user_id)
         with reading(self._engine) as connection:
             if before:
-                query = query.where(questions.c.number < _row(connection, before).number)
-            return [_question(connection, row) for row in connection.execute(query).all()]
+                query = query.where(questions.c.number < _found(connection, before).number)
+            return [_question(row) for row in connection.execute(query).all()]
 
     def cancel(self, question_id: str) -> Question:
         with writing(self._engine) as connection:
             leases.lock(connection, questions, questions.c.id == question_id)
-            row = _row(connection, question_id)
+            row = _found(connection, question_id)
             # Without its token, the worker that answers it stops at the next heartbeat.
             cancelled = {"state": QuestionState.CANCELLED, "lease_token": None, "lease_until": None}
             done = connection.execute(
@@ -103,23 +96,17 @@ class SqlQuestionQueue:
         return self.question(question_id)
 
     def claim(self, *, lease_seconds: float) -> ClaimedQuestion | None:
-        while True:
-            with writing(self._engine) as connection:
-                ready = questions.c.state.in_(_OPEN)
-                row = leases.claim(
-                    connection,
-                    questions,
-                    ready,
-                    lease_seconds=lease_seconds,
-                    state=QuestionState.ANSWERING,
-                )
-                if row is None:
-                    return None
-                if row.attempts <= self._max_attempts:
-                    return ClaimedQuestion(_question(connection, row), row.lease_token)
-                reason = f"the worker ended in the middle of it, {self._max_attempts} times"
-                dead = {"state": QuestionState.DEAD, "reason": reason}
-                leases.settle(connection, questions, row.id, row.lease_token, **dead)
+        reason = queues.DIED.format(self._max_attempts)
+        row = queues.claim(
+            self._engine,
+            questions,
+            questions.c.state.in_(_OPEN),
+            lease_seconds=lease_seconds,
+            max_attempts=self._max_attempts,
+            given_up={"state": QuestionState.DEAD, "reason": reason},
+            state=QuestionState.ANSWERING,
+        )
+        return None if row is None else ClaimedQuestion(_question(row), row.lease_token)
 
     def heartbeat(self, question_id: str, token: str, *, lease_seconds: float) -> bool:
         with writing(self._engine) as connection:
@@ -141,7 +128,7 @@ class SqlQuestionQueue:
 
     def fail(self, question_id: str, token: str, reason: str, *, retry_after: float | None) -> bool:
         with writing(self._engine) as connection:
-            row = _row(connection, question_id)
+            row = _found(connection, question_id)
             if retry_after is None or row.attempts >= self._max_attempts:
                 values: dict[str, Any] = {"state": QuestionState.DEAD}
             else:
@@ -156,9 +143,7 @@ class SqlQuestionQueue:
         with writing(self._engine) as connection:
             ready = _UNSENT[0] & _UNSENT[1] & _UNSENT[2]
             row = leases.claim(connection, questions, ready, lease_seconds=lease_seconds)
-            if row is None:
-                return None
-            return ClaimedQuestion(_question(connection, row), row.lease_token)
+        return None if row is None else ClaimedQuestion(_question(row), row.lease_token)
 
     def mailed(self, question_id: str, token: str) -> bool:
         return self._settle(question_id, token, status=MailStatus.SENT, reason=None)
@@ -196,18 +181,12 @@ class SqlQuestionQueue:
             return leases.settle(connection, questions, question_id, token, **values)
 
 
-def _row(connection: Connection, question_id: str) -> Any:
-    row = connection.execute(select(questions).where(questions.c.id == question_id)).first()
-    if row is None:
-        raise NotFoundError(f"there is no question '{question_id}'")
-    return row
+def _found(connection: Connection, question_id: str) -> Any:
+    return queues.find(connection, _WITH_POSITIONS, questions, question_id, "question")
 
 
-def _question(connection: Connection, row: Any) -> Question:
-    position = 0
-    if row.state == QuestionState.WAITING:
-        before = (questions.c.state.in_(_OPEN), questions.c.number < row.number)
-        position = connection.execute(select(func.count()).where(*before)).scalar_one()
+def _question(row: Any) -> Question:
+    """Return the question of a row; that of a claim has no position."""
     return Question(
         id=row.id,
         input=row.input,
@@ -220,7 +199,7 @@ def _question(connection: Connection, row: Any) -> Question:
         language=row.language,
         state=QuestionState(row.state),
         answer=None if row.answer is None else from_json(Answer, row.answer),
-        position=position,
+        position=row.position if row.state == QuestionState.WAITING else 0,
         attempts=row.attempts,
         reason=row.reason or "",
         reply_to=row.reply_to,

@@ -67,6 +67,7 @@ class RemoteCollection:
         *,
         search: Mapping[str, Any] | None = None,
         on_conflict: OnConflict | None = None,
+        logs: bool = True,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         """Connect to nothing yet; a collection that does not exist is made by its first ingest.
@@ -77,6 +78,7 @@ class RemoteCollection:
             uploads: Sends files.
             search: ``top_k``, ``min_score_threshold`` and ``filters`` where a call gives none.
             on_conflict: As of ``ingest``, where a call gives none.
+            logs: Whether the server adds answers to its log.
             on_close: Called once, by ``close``.
         """
         self.name = name
@@ -84,6 +86,7 @@ class RemoteCollection:
         self._uploads = uploads
         self._search = search or {}
         self._on_conflict = on_conflict
+        self._logged = {} if logs else {"log": False}
         self._on_close = on_close
         self._path = f"/v1/collections/{quote(replace_surrogates(name), safe='')}"
         self._lock = threading.Lock()
@@ -147,7 +150,7 @@ class RemoteCollection:
         """Answer as ``ask`` does, in events; close the stream, or use it in a ``with``."""
         check_question(question)
         asked = self._request("question", question, top_k, min_score_threshold, filters)
-        return AnswerStream(self._events("answers", asked | {"stream": True}))
+        return AnswerStream(self._events("answers", asked | {"stream": True} | self._logged))
 
     def reply(
         self, message: str, history: Sequence[Message] = (), *, system: str = ""

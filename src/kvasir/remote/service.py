@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, BinaryIO, Self
+from urllib.parse import urlencode
 
 from kvasir.core.errors import IncompatibleVersionError
 from kvasir.core.ledger import CollectionRecord
@@ -40,6 +42,7 @@ class RemoteService:
         chosen: Mapping[str, Any] | None = None,
         host: str = "",
         left_out: Sequence[str] = (),
+        logs: bool = True,
     ) -> None:
         """Ask the server whether it is one, and which protocol it has.
 
@@ -50,6 +53,7 @@ class RemoteService:
                 send are sent only if there are any.
             host: Name of this machine, if the server is on another one.
             left_out: Paths that the ingest of a folder skips.
+            logs: Whether the server adds answers to its log; only an administrator may say no.
 
         Raises:
             IncompatibleVersionError: The server is of another version.
@@ -58,6 +62,7 @@ class RemoteService:
         chosen = dict(chosen or {})
         self._connect = connect
         self._collection = collection
+        self._logs = logs
         self._search = {
             name: chosen.pop(_SEARCH + name) for name in _OF_A_SEARCH if _SEARCH + name in chosen
         }
@@ -104,6 +109,7 @@ class RemoteService:
             self.uploads,
             search=self._search,
             on_conflict=self._on_conflict,
+            logs=self._logs,
         )
 
     def with_model(self, model: str) -> RemoteCollection:
@@ -116,6 +122,13 @@ class RemoteService:
     def back_up(self, target: BinaryIO, *, run: Run) -> None:
         """Write a backup of everything that the server keeps; needs an administrator."""
         self.client.download("/v1/backup", "backing up", target.write, run)
+
+    def export_answers(
+        self, write: Callable[[bytes], object], *, since: datetime | None, run: Run
+    ) -> None:
+        """Write the log of answers as JSON lines: of all users for an administrator."""
+        query = f"?{urlencode({'since': since.isoformat()})}" if since else ""
+        self.client.download(f"/v1/answers/export{query}", "exporting answers", write, run)
 
     def collections(self) -> list[CollectionRecord]:
         """Return the records of all collections that the caller may read."""

@@ -85,6 +85,12 @@ def test_a_user_gives_no_rights_of_an_administrator(client, ana, admin, scope):
     assert client.post("/v1/users/me/api-keys", json=body, headers=admin).status_code == 201
 
 
+@pytest.mark.parametrize("end", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_an_api_key_ends_in_a_year_that_there_is(client, ana, end):
+    body = {"name": "mine", "scopes": ["read"], "expires": end}
+    assert client.post("/v1/users/me/api-keys", json=body, headers=ana).status_code == 400
+
+
 def test_another_users_key_cannot_be_revoked(client, ana):
     body = {"name": "key", "scopes": ["read"]}
     key = client.post("/v1/users/me/api-keys", json=body, headers=ana).json()["key"]
@@ -121,6 +127,26 @@ def test_the_owner_of_a_collection_shares_it(client, ana):
     assert client.put(path, json=body, headers=ana).json()["readers"] == ["bo1"]
     for answer in (client.get(path, headers=bo), client.put(path, json=body, headers=bo)):
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
+def test_an_administrator_takes_no_collection_by_making_it_again(client, app, ana, admin):
+    client.post("/v1/collections", json={"name": "mine"}, headers=ana)
+    with app.collection("mine") as collection:
+        collection.ingest((Source("a.txt", "text/plain"), b"Tea is green."))
+    again = client.post("/v1/collections", json={"name": "mine"}, headers=admin)
+    assert (again.status_code, again.json()["code"]) == (409, "name_taken")
+    assert client.get("/v1/collections/mine/access", headers=ana).json()["owner"] == "ana"
+
+
+@pytest.mark.parametrize("uri", ["{outside}", "file://{outside}", "{inside}/../../outside"])
+def test_a_copy_goes_to_no_folder_outside_of_the_data_folder(client, app, admin, tmp_path, uri):
+    with app.collection("mine") as collection:
+        collection.ingest((Source("a.txt", "text/plain"), b"Tea is green."))
+    outside = tmp_path / "outside"
+    to = {"type": "chroma", "uri": uri.format(outside=outside, inside=tmp_path / "kvasir-data")}
+    refused = client.post("/v1/collections/mine/copy", json={"to": to}, headers=admin)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert not outside.exists()
 
 
 def test_a_collection_of_the_command_line_is_for_administrators_until_they_give_it_away(

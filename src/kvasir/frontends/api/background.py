@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -124,10 +125,11 @@ class Background:
         return self._stop.is_set() or all(thread.is_alive() for thread in self._threads)
 
     def stop(self, seconds: float) -> None:
-        """Stop the threads; unfinished work is given back to its queue."""
+        """Stop the threads, within some seconds; unfinished work goes back to its queue."""
         self._stop.set()
+        end = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(seconds)
+            thread.join(max(0.0, end - time.monotonic()))
 
     def _begin(self, name: str, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, name=name, daemon=True)

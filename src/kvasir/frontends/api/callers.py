@@ -7,11 +7,12 @@ query of an address is refused, since addresses are logged.
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Request
-from fastapi.concurrency import contextmanager_in_threadpool
+from fastapi import Depends, Header, Request, Response
+from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
+from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer, OAuth2PasswordBearer
 
 from kvasir.app import App
@@ -48,13 +49,17 @@ def _authenticate(
     kvasir: Kvasir,
     _swagger: Annotated[str | None, Depends(_login)],
     _scheme: Annotated[object, Depends(_bearer)],
-    api_key: Annotated[str | None, Depends(_api_key)],
+    _key: Annotated[str | None, Depends(_api_key)],
 ) -> Caller:
+    known: Caller | None = getattr(request.state, "caller", None)
+    return known or _caller_of(request, kvasir)
+
+
+def _caller_of(request: Request, kvasir: App) -> Caller:
     _check_query(request)
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    given = [
-        each for each in (bearer.strip() if scheme.lower() == "bearer" else "", api_key) if each
-    ]
+    token = bearer.strip() if scheme.lower() == "bearer" else ""
+    given = [each for each in (token, request.headers.get("x-api-key", "")) if each]
     if not given:
         raise NotAuthenticatedError("this needs a login or an API key")
     if len(set(given)) > 1:
@@ -66,6 +71,23 @@ def _authenticate(
         caller = kvasir.services.accounts.authenticate(given[0])
     request.state.caller = caller
     return caller
+
+
+class UploadRoute(APIRoute):
+    """A route whose requests may be large: the credential is checked before they are read.
+
+    Otherwise anyone could fill the disk on which a form is kept until its end.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the route's handler."""
+        handle = super().get_route_handler()
+
+        async def handle_if_known(request: Request) -> Response:
+            await run_in_threadpool(_caller_of, request, request.app.state.kvasir)
+            return await handle(request)
+
+        return handle_if_known
 
 
 def _check_query(request: Request) -> None:

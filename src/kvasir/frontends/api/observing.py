@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kvasir.frontends.api.callers import UploadRoute
 from kvasir.frontends.api.metrics import Metrics
 from kvasir.frontends.api.problems import problem, unforeseen
 from kvasir.frontends.api.readiness import Readiness
@@ -94,7 +95,7 @@ class Observing:
                 refused.headers["Connection"] = "close"
                 await refused(scope, receive, send_with_headers)
             else:
-                await self._app(scope, _limited(receive, limit), send_with_headers)
+                await self._app(scope, self._limited(receive, scope, limit), send_with_headers)
         except Exception as error:  # noqa: BLE001 - logged, and answered if it still can be
             answer = unforeseen(scope["method"], scope["path"], error)
             if not status:
@@ -107,6 +108,21 @@ class Observing:
     def _limit(self, headers: Headers) -> int:
         is_form = headers.get("content-type", "").startswith("multipart/form-data")
         return self._max_upload if is_form else self._max_body
+
+    def _limited(self, receive: Receive, scope: Scope, limit: int) -> Receive:
+        """Refuse a body that is too large for its route, which is known when it is read."""
+        read = 0
+
+        async def receive_within() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            most = limit if isinstance(scope.get("route"), UploadRoute) else self._max_body
+            if read > most:
+                raise HTTPException(413, _too_large(most), headers={"Connection": "close"})
+            return message
+
+        return receive_within
 
     def _complete(self, headers: MutableHeaders, scope: Scope) -> None:
         headers["X-Request-ID"] = scope["state"]["request_id"]
@@ -146,21 +162,6 @@ class Observing:
 def _announced(headers: Headers) -> int:
     text = headers.get("content-length", "")
     return int(text) if text.isdecimal() and len(text) < 20 else 0
-
-
-def _limited(receive: Receive, limit: int) -> Receive:
-    """Count the bytes of a body that announced no length."""
-    read = 0
-
-    async def receive_within() -> Message:
-        nonlocal read
-        message = await receive()
-        read += len(message.get("body", b""))
-        if read > limit:
-            raise HTTPException(413, _too_large(limit), headers={"Connection": "close"})
-        return message
-
-    return receive_within
 
 
 def _too_large(limit: int) -> str:

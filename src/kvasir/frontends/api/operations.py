@@ -26,6 +26,14 @@ from kvasir.frontends.api.streaming import Put, pushed_stream, server_sent_event
 
 logger = logging.getLogger(__name__)
 
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {"text/event-stream": {}},
+        "description": "The events `work`, `progress`, ... and `result` or `error`.",
+    }
+}
+"""The documented response of long work."""
+
 _PAUSE = 0.1
 """Seconds between two events of progress."""
 

@@ -18,15 +18,15 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from kvasir.core.error_forms import fields_of
+from kvasir.core.error_forms import fields_of, public_message
 from kvasir.core.errors import (
-    CollectionNotFoundError,
     ComponentError,
     KvasirError,
     OperatorError,
     RateLimitedError,
     RequestError,
     StoppedError,
+    StorageError,
 )
 from kvasir.core.services.accounts import Caller
 from kvasir.frontends.process import request_id
@@ -70,16 +70,6 @@ _REMEDIES: Mapping[str, str] = {
     "deadline_exceeded": "ask again later, or put the question in the queue",
 }
 """What a caller over HTTP may do, by code."""
-
-_HIDDEN: Mapping[str, str] = {
-    "component_busy": "a part of the service is busy",
-    "component_unreachable": "a part of the service cannot be reached",
-    "component_timeout": "a part of the service did not answer in time",
-    "deadline_exceeded": "the time allowed for it is over",
-    "rejected_data": "a value is out of range",
-    "closed": "the server is stopping",
-}
-"""What callers are told of the installation's errors; the rest is for administrators."""
 
 _RETRY_SECONDS = 5.0
 
@@ -132,15 +122,7 @@ def _fields(error: KvasirError, caller: Caller | None) -> dict[str, Any]:
 
 def detail_of(error: KvasirError, caller: Caller | None = None) -> str:
     """Return what a caller may know of an error."""
-    is_admin = caller is not None and caller.is_admin
-    if isinstance(error, CollectionNotFoundError) and not is_admin:
-        # Its message lists every collection.
-        return f"there is no collection '{error.name}' that you may read, or nothing is in it yet"
-    is_ours = isinstance(error, OperatorError) and not isinstance(error, RequestError)
-    if is_ours and not is_admin:
-        hidden = "the service has a fault, which its administrator finds in the log"
-        return _HIDDEN.get(error.code, hidden)
-    return str(error)
+    return str(error) if caller is not None and caller.is_admin else public_message(error)
 
 
 def problem(status: int, code: str, detail: str, **more: Any) -> JSONResponse:
@@ -192,7 +174,11 @@ async def _of_validation(_: Request, error: RequestValidationError) -> JSONRespo
     return problem(422, RequestError.code, first, errors=places)
 
 
-async def _of_http(_: Request, error: HTTPException) -> JSONResponse:
+async def _of_http(request: Request, error: HTTPException) -> JSONResponse:
+    if isinstance(error.__cause__, OSError):
+        # Large bodies are kept in files until they have arrived.
+        full = StorageError(f"the body of a request cannot be kept: {error.__cause__}")
+        return await _of_kvasir(request, full)
     codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
     code = codes.get(error.status_code, RequestError.code)
     answer = problem(error.status_code, code, str(error.detail))

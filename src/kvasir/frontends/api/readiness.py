@@ -66,23 +66,24 @@ class _Check:
         self._seconds = seconds
         self._ok_seconds = ok_seconds or seconds
         self._future: Future[str] | None = None
+        self._patience = 0.0
         self._state = "unknown"
         self._until = 0.0
 
     def start(self) -> Future[str] | None:
         """Start the check if its result is old; one that hangs is not started again."""
         if self._future is None and time.monotonic() >= self._until:
-            self._future = Future()
+            self._future, self._patience = Future(), time.monotonic() + _LONGEST
             name = f"check {self._name}"
             threading.Thread(target=self._run, args=(self._future,), name=name, daemon=True).start()
         return self._future
 
     def finish(self, future: Future[str] | None) -> str:
-        """Return the state, which is that of the time before while the check goes on."""
+        """Return the state; a check that hangs is waited for once, not by every caller."""
         if future is None:
             return self._state
         try:
-            state = future.result(_LONGEST)
+            state = future.result(max(0.0, self._patience - time.monotonic()))
         except NotDone:
             state = "component_timeout"
         else:

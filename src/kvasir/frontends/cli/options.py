@@ -138,6 +138,14 @@ def services_of(ctx: click.Context, app: App) -> Services:
     return Services(app, _typed(ctx)[0], server)
 
 
+def owner_services(ctx: click.Context, app: App) -> Services:
+    """Return the services of a worker: those of the process that owns the index, if another does.
+
+    The worker keeps the log of answers itself.
+    """
+    return Services(app, _typed(ctx)[0], logs=False)
+
+
 def setting_options(*rows: SettingRow) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Declare options that set settings, in the order of the help."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Protocol
 
@@ -14,8 +15,11 @@ from kvasir.app import App
 from kvasir.core.errors import SettingsError
 from kvasir.core.queue_workers import Worker
 from kvasir.core.run import StopToken
+from kvasir.core.services.questions import Question
+from kvasir.core.types import Answer
 from kvasir.course_folder import wait_for_folder
-from kvasir.frontends.cli.options import setting_options, with_app
+from kvasir.frontends.cli.options import owner_services, setting_options, with_app
+from kvasir.frontends.cli.services import Service, Services
 from kvasir.frontends.process import configure_logging, stop_on_signals
 from kvasir.generator_start import GeneratorStart, prepare_generator
 from kvasir.tasks import answer_question, log_queued_answer
@@ -28,28 +32,42 @@ from kvasir.tasks import answer_question, log_queued_answer
     ("--api-key", "questions.api_key", "A key of that server with the scope 'answering'."),
 )
 @with_app
-def answer_questions(app: App) -> None:
+@click.pass_context
+def answer_questions(ctx: click.Context, /, app: App) -> None:
     """Answer the questions that wait, oldest first, until Ctrl-C or SIGTERM.
 
     Start it as often as you like, also on several machines: each question is answered once. The
     question that is being answered then goes back to the queue.
     """
     stop = StopToken()
-    workers = [
-        app.services.make_answering_worker(
-            lambda question, stopped: answer_question(app, question, stopped),
-            stop,
-            on_answered=lambda question, answer: log_queued_answer(app, question, answer),
-            of_server=True,
-        )
-        for _ in range(max(1, app.settings.questions.workers))
-    ]
-    where = app.settings.questions.server or "the queue"
-    click.echo(f"answering the questions of {where}; Ctrl-C ends it", err=True)
-    start = GeneratorStart(partial(prepare_generator, app), stop)
-    # The answers of a server are made from our own collection, too.
-    can_begin = [start.wait, lambda: wait_for_folder(app, stop)]
-    _work(app, [start, *(_Later(can_begin, worker) for worker in workers)], stop)
+    with ExitStack() as opened:
+        workers = [
+            app.services.make_answering_worker(
+                asking(app, opened.enter_context(owner_services(ctx, app))),
+                stop,
+                on_answered=lambda question, answer: log_queued_answer(app, question, answer),
+                of_server=True,
+            )
+            for _ in range(max(1, app.settings.questions.workers))
+        ]
+        where = app.settings.questions.server or "the queue"
+        click.echo(f"answering the questions of {where}; Ctrl-C ends it", err=True)
+        start = GeneratorStart(partial(prepare_generator, app), stop)
+        # The answers of a server are made from our own collection, too.
+        can_begin = [start.wait, lambda: wait_for_folder(app, stop)]
+        _work(app, [start, *(_Later(can_begin, worker) for worker in workers)], stop)
+
+
+def asking(app: App, services: Services) -> Callable[[Question, StopToken], Answer]:
+    """Return how one worker asks: in this process, or through the process that owns the index."""
+
+    def ask(question: Question, stop: StopToken) -> Answer:
+        def at(service: Service) -> Answer:
+            return answer_question(app, question, stop, open_collection=service.collection)
+
+        return services.run(at, may_repeat=True)
+
+    return ask
 
 
 class _Later:

@@ -57,7 +57,12 @@ class Services:
     """Runs the work of a command where its collections are; close it, or use it in a ``with``."""
 
     def __init__(
-        self, app: App, typed: Mapping[str, Any] | None = None, server: str | None = None
+        self,
+        app: App,
+        typed: Mapping[str, Any] | None = None,
+        server: str | None = None,
+        *,
+        logs: bool = True,
     ) -> None:
         """Connect to nothing yet.
 
@@ -65,6 +70,7 @@ class Services:
             app: The application of this process.
             typed: Values that were typed, by dotted key.
             server: Address of a server that was named; by default the index's owner is looked up.
+            logs: Whether a server adds answers to its log.
         """
         self._app = app
         self._typed = {
@@ -73,6 +79,7 @@ class Services:
             if key.startswith(DERIVABLE)
         }
         self._server = server and clean_address(server)
+        self._logs = logs
         self._remote: RemoteService | None = None
         self._of = ""  # The address or the owner's token that ``_remote`` is connected to.
         self._said = ""
@@ -163,6 +170,7 @@ class Services:
             chosen=self._typed,
             host=host,
             left_out=settings.own_paths,
+            logs=self._logs,
         )
         self._of = of
         differences = _differences(settings, self._typed, self._remote.settings)

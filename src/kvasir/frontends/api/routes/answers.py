@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from kvasir.core.errors import KvasirError, OperatorError, StoppedError
+from kvasir.core.errors import ForbiddenError, KvasirError, OperatorError, StoppedError
 from kvasir.core.services.accounts import Caller
 from kvasir.core.types import Answer, AnswerEvent, Finished, Retrieved, Stage, Text
 from kvasir.core.wire import to_json
@@ -37,6 +37,9 @@ class AnswerBody(BaseModel):
     min_score_threshold: float | None = Field(None, ge=0.0, le=1.0)
     filters: str | dict[str, Any] | None = Field(None, examples=["language=en"])
     stream: bool = Field(False, description="answer with server-sent events")
+    log: bool = Field(
+        True, description="add it to the log of answers; administrators may leave it out"
+    )
 
 
 _STREAM: dict[int | str, dict[str, Any]] = {
@@ -59,6 +62,8 @@ def answer(
     A client that leaves stops the generation.
     """
     check_may_read(kvasir, caller, name)
+    if not body.log and not caller.is_admin:
+        raise ForbiddenError("only an administrator may leave an answer out of the log")
     answer_id = str(uuid4())
     headers = {"Kvasir-Answer": answer_id}
     lease = kvasir.collection(name)
@@ -76,7 +81,8 @@ def answer(
         opened.pop_all()
 
     def finished(whole: Answer) -> None:
-        record(request, kvasir, caller, answer_id, name, body.question, whole)
+        if body.log:
+            record(request, kvasir, caller, answer_id, name, body.question, whole)
 
     def make() -> Response:
         with lease, stream:

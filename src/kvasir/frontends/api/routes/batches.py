@@ -11,11 +11,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kvasir.core.errors import RequestError
 from kvasir.core.ledger import check_metadata
 from kvasir.core.services.jobs import BATCH, Job, NewJob
-from kvasir.frontends.api.callers import Kvasir, Overrides, Writer, check_may_write
+from kvasir.frontends.api.callers import (
+    Kvasir,
+    Overrides,
+    UploadRoute,
+    Writer,
+    check_may_write,
+)
 from kvasir.frontends.api.routes.documents import OnConflict, add_job, checked_uri
 from kvasir.settings.schema import names_a_secret
 
-router = APIRouter(prefix="/v1/collections/{name}/documents", tags=["documents"])
+router = APIRouter(
+    prefix="/v1/collections/{name}/documents", tags=["documents"], route_class=UploadRoute
+)
 
 _MOST = 1000
 
@@ -86,7 +94,7 @@ def upload_batch(
                 needed = BATCH if digests else ""
                 content = arguments | {"sources": sources, "size": _size(sources)}
                 new = NewJob("ingest_batch", content, caller.user_id, name, digest=needed)
-                return add_job(request, kvasir, new)
+                return add_job(request, kvasir, caller, new)
         for file in files:
             file.file.seek(0)
 

@@ -53,9 +53,9 @@ def list_collections(
 def make(body: NewCollection, kvasir: Kvasir, caller: Writer) -> JSONResponse:
     """Make a collection of your own; its index is made with its first document."""
     accounts = kvasir.services.accounts
-    is_indexed = body.name in _names(kvasir)
-    is_free = not is_indexed and accounts.claim_collection(body.name, caller.user_id)
-    if not is_free and not (caller.is_admin and is_indexed):
+    # One that is indexed and nobody's belongs to the owner of the data folder.
+    may_claim = caller.is_admin or body.name not in _names(kvasir)
+    if not may_claim or not accounts.claim_collection(body.name, caller.user_id):
         raise NameTakenError(body.name, ": choose another name")
     access = CollectionAccess(body.name, caller.user_id, body.visibility)
     accounts.set_access(access)

@@ -20,11 +20,21 @@ from kvasir.core.services.jobs import Job, NewJob
 from kvasir.core.types import Metadata
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.caching import cached
-from kvasir.frontends.api.callers import Kvasir, Reader, Writer, check_may_read, check_may_write
-from kvasir.frontends.api.routes.jobs import Wait, respond
+from kvasir.frontends.api.callers import (
+    Kvasir,
+    Reader,
+    UploadRoute,
+    Writer,
+    check_may_read,
+    check_may_write,
+)
+from kvasir.frontends.api.routes.jobs import Wait, described, respond
 from kvasir.tasks import release
 
 router = APIRouter(prefix="/v1/collections/{name}/documents", tags=["documents"])
+uploads = APIRouter(
+    prefix="/v1/collections/{name}/documents", tags=["documents"], route_class=UploadRoute
+)
 
 OnConflict = Literal["replace", "skip", "error"]
 IdempotencyKey = Annotated[
@@ -39,7 +49,7 @@ _SAFE = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbo
 """Of documents' contents: nothing in them runs with the rights of our own pages."""
 
 
-@router.post("", status_code=202, responses={202: {"model": Job}})
+@uploads.post("", status_code=202, responses={202: {"model": Job}})
 def upload(
     name: str,
     request: Request,
@@ -72,7 +82,7 @@ def upload(
             if spool.has(digest):
                 arguments |= {"digest": digest, "size": size}
                 new = NewJob("ingest_upload", arguments, caller.user_id, name, key or "", digest)
-                return add_job(request, kvasir, new, wait)
+                return add_job(request, kvasir, caller, new, wait)
         file.file.seek(0)
 
 
@@ -102,7 +112,7 @@ def upload_address(
     checked_uri(body.url)
     check_metadata(body.metadata or {})
     new = NewJob("ingest_address", body.model_dump(), caller.user_id, name, key or "")
-    return add_job(request, kvasir, new, wait)
+    return add_job(request, kvasir, caller, new, wait)
 
 
 @router.get("", responses={200: {"model": list[DocumentRecord]}})
@@ -233,7 +243,9 @@ def delete(name: str, document_id: str, kvasir: Kvasir, caller: Writer) -> Respo
     return Response(status_code=204)
 
 
-def add_job(request: Request, kvasir: App, new: NewJob, wait: float = 0.0) -> Response:
+def add_job(
+    request: Request, kvasir: App, caller: Caller, new: NewJob, wait: float = 0.0
+) -> Response:
     """Add a job to the queue; return it as a response, at its end if that is soon enough."""
     job = kvasir.services.jobs.add(new)
     if job.collection != new.collection or dict(job.arguments) != dict(new.arguments):
@@ -241,7 +253,10 @@ def add_job(request: Request, kvasir: App, new: NewJob, wait: float = 0.0) -> Re
     request.app.state.wake_workers()
     headers = {"Location": f"/v1/jobs/{job.id}"}
     return respond(
-        kvasir, job, wait, lambda found: JSONResponse(to_json(found), 202, headers=headers)
+        kvasir,
+        job,
+        wait,
+        lambda found: JSONResponse(described(caller, found), 202, headers=headers),
     )
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from kvasir.app import App
 from kvasir.core.deadline import sleep
+from kvasir.core.error_forms import error_from
 from kvasir.core.errors import NotFoundError
 from kvasir.core.services.accounts import Caller
 from kvasir.core.services.jobs import Job, JobState
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.caching import cached
 from kvasir.frontends.api.callers import Kvasir, Reader, Writer
+from kvasir.frontends.api.problems import detail_of
 from kvasir.frontends.api.streaming import whole_response
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -42,7 +45,7 @@ def list_jobs(
     found = kvasir.services.jobs.jobs(
         user_id=own, collection=collection, states=state, before=before, limit=limit
     )
-    return cached(request, to_json(found))
+    return cached(request, [described(caller, job) for job in found])
 
 
 @router.get("/{job_id}", responses={200: {"model": Job}})
@@ -51,14 +54,14 @@ def show(
 ) -> Response:
     """Show a job: its state, position, why it waits, its progress and its error."""
     job = _visible(kvasir, caller, job_id)
-    return respond(kvasir, job, wait, lambda found: cached(request, to_json(found)))
+    return respond(kvasir, job, wait, lambda found: cached(request, described(caller, found)))
 
 
 @router.post("/{job_id}/cancel", responses={200: {"model": Job}})
 def cancel(job_id: str, kvasir: Kvasir, caller: Writer) -> JSONResponse:
     """Cancel a job."""
     _visible(kvasir, caller, job_id)
-    return JSONResponse(to_json(kvasir.services.jobs.cancel(job_id)))
+    return JSONResponse(described(caller, kvasir.services.jobs.cancel(job_id)))
 
 
 @router.post("/{job_id}/retry", responses={200: {"model": Job}})
@@ -67,7 +70,15 @@ def retry(job_id: str, request: Request, kvasir: Kvasir, caller: Writer) -> JSON
     _visible(kvasir, caller, job_id)
     job = kvasir.services.jobs.retry(job_id)
     request.app.state.wake_workers()
-    return JSONResponse(to_json(job))
+    return JSONResponse(described(caller, job))
+
+
+def described(caller: Caller, job: Job) -> Any:
+    """Return a job as plain data, with as much of its error as the caller may know."""
+    if job.code:
+        message = detail_of(error_from(job.code, job.message, {"name": job.collection}), caller)
+        job = replace(job, message=message, reason=job.reason.replace(job.message, message))
+    return to_json(job)
 
 
 def respond(kvasir: App, job: Job, wait: float, render: Callable[[Job], Response]) -> Response:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.app import App
 from kvasir.collection import Calibration, Collection
-from kvasir.core.errors import ForbiddenError, RequestError
+from kvasir.core.errors import ForbiddenError, RequestError, UnknownComponentError
 from kvasir.core.run import Run
 from kvasir.core.services.accounts import Caller
 from kvasir.core.types import StoreAddress
@@ -25,16 +25,10 @@ from kvasir.frontends.api.callers import (
     check_may_read,
     check_may_write,
 )
-from kvasir.frontends.api.operations import long_work
+from kvasir.frontends.api.operations import EVENTS, long_work
+from kvasir.settings.store_uris import is_embedded
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["maintenance"])
-
-_EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "content": {"text/event-stream": {}},
-        "description": "The events `work`, `progress`, ... and `result` or `error`.",
-    }
-}
 
 
 class Count(BaseModel):
@@ -58,7 +52,7 @@ class Optimization(BaseModel):
     wait: bool = Field(False, description="end when it is in use")
 
 
-@router.post("/optimize", responses=_EVENTS)
+@router.post("/optimize", responses=EVENTS)
 def optimize(
     name: str, body: Optimization, request: Request, kvasir: Kvasir, caller: Writer
 ) -> Response:
@@ -69,19 +63,19 @@ def optimize(
     )
 
 
-@router.post("/inspect", responses=_EVENTS)
+@router.post("/inspect", responses=EVENTS)
 def inspect(name: str, request: Request, kvasir: Kvasir, caller: Admin) -> Response:
     """Compare catalog and store chunk by chunk; change nothing."""
     return _work(request, kvasir, caller, name, lambda found, run: found.inspect(run=run))
 
 
-@router.post("/repair", responses=_EVENTS)
+@router.post("/repair", responses=EVENTS)
 def repair(name: str, request: Request, kvasir: Kvasir, caller: Admin) -> Response:
     """Make the store equal to the catalog."""
     return _work(request, kvasir, caller, name, lambda found, run: found.repair(run=run))
 
 
-@router.post("/restore", responses=_EVENTS)
+@router.post("/restore", responses=EVENTS)
 def restore(name: str, request: Request, kvasir: Kvasir, caller: Admin) -> Response:
     """Write the chunks that the store lacks, from the catalog."""
     return _work(request, kvasir, caller, name, lambda found, run: found.restore(run=run))
@@ -96,7 +90,7 @@ class Questions(BaseModel):
     apply: bool | None = Field(None, description="keep the result always, or never")
 
 
-@router.post("/calibrate", responses=_EVENTS)
+@router.post("/calibrate", responses=EVENTS)
 def calibrate(
     name: str, body: Questions, request: Request, kvasir: Chosen, caller: Admin
 ) -> Response:
@@ -148,7 +142,7 @@ class Copy(BaseModel):
     exact: bool = Field(False, description="delete what is there beyond the collection")
 
 
-@router.post("/copy", responses=_EVENTS)
+@router.post("/copy", responses=EVENTS)
 def copy(name: str, body: Copy, request: Request, kvasir: Kvasir, caller: Admin) -> Response:
     """Copy the collection to another store; nothing is embedded again."""
     _check_target(kvasir, caller, body.to)
@@ -166,10 +160,14 @@ def _check_target(kvasir: App, caller: Caller, to: Target) -> None:
     """Let a request write into a folder of the server only if its user may do so anyway."""
     if ":" in to.type:
         raise RequestError("a request cannot name a class to import")
-    if "://" in to.uri or caller.user is None:
+    try:
+        is_here = is_embedded(StoreAddress(to.type, to.uri))
+    except UnknownComponentError as error:
+        raise RequestError(str(error)) from error
+    if not is_here or caller.user is None:
         return
     data_folder = os.path.realpath(kvasir.settings.data_folder)
-    if not os.path.realpath(to.uri).startswith(data_folder + os.sep):
+    if not os.path.realpath(to.uri.removeprefix("file://")).startswith(data_folder + os.sep):
         raise ForbiddenError("a copy goes to a server, or into the data folder of this one")
 
 

@@ -19,12 +19,13 @@ from pydantic import BaseModel, Field
 
 from kvasir.core.types import AnswerEvent, Finished, Text
 from kvasir.frontends.api.answer_records import record
-from kvasir.frontends.api.callers import Kvasir, Reader, Writer, check_may_read
+from kvasir.frontends.api.callers import Kvasir, Reader, UploadRoute, Writer, check_may_read
 from kvasir.frontends.api.generation import open_answer
 from kvasir.frontends.api.routes import documents
 from kvasir.frontends.api.streaming import text_stream
 
 router = APIRouter(tags=["completion"])
+uploads = APIRouter(tags=["completion"], route_class=UploadRoute)
 
 
 class UploadedFile(BaseModel):
@@ -42,7 +43,7 @@ class SearchQuery(BaseModel):
     query: str = Field(min_length=1, max_length=20_000, examples=["How hot is green tea?"])
 
 
-@router.post("/uploadfile/", response_model=UploadedFile)
+@uploads.post("/uploadfile/", response_model=UploadedFile)
 def upload_file(
     request: Request, kvasir: Kvasir, caller: Writer, file: Annotated[UploadFile, File()]
 ) -> JSONResponse:

@@ -1,0 +1,64 @@
+"""Evaluations over HTTP: a data set is sent, and measured with the server's settings."""
+
+import json
+
+import pytest
+from account_client import OWNER
+from service_client import make_settings, running
+
+ROOT = {"Authorization": f"Bearer {OWNER}"}
+CORPUS = [
+    {"_id": "tea", "title": "Tea", "text": "Green tea is brewed at 80 degrees."},
+    {"_id": "rockets", "title": "Rockets", "text": "The first stage burns kerosene."},
+]
+QUERIES = [{"_id": "q1", "text": "How hot is green tea brewed?", "answers": ["80 degrees"]}]
+QRELS = "query-id\tcorpus-id\tscore\nq1\ttea\t1\n"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluation")
+    with running(make_settings(folder, answer={"refuse": False})) as made:
+        yield made
+
+
+def measured(client, kind, qrels=QRELS, settings=None, **form):
+    lines = ["\n".join(map(json.dumps, rows)) for rows in (CORPUS, QUERIES)]
+    files = dict(zip(("corpus", "queries", "qrels"), [*lines, qrels], strict=True))
+    headers = ROOT | ({"Kvasir-Settings": json.dumps(settings)} if settings else {})
+    return client.post(f"/v1/evaluation/{kind}", files=files, data=form, headers=headers)
+
+
+def result_of(answer):
+    assert answer.status_code == 200, answer.text
+    (last,) = [
+        block
+        for block in answer.text.split("\n\n")
+        if block.startswith(("event: result", "event: error"))
+    ]
+    assert last.startswith("event: result"), last
+    return json.loads(last.partition("data: ")[2])
+
+
+def test_retrieval_is_measured_on_a_data_set_that_is_sent(client):
+    result = result_of(measured(client, "retrieval"))
+    (part,) = result["datasets"]
+    assert (part["documents"], part["queries"]) == (2, 1)
+    assert part["metrics"]["ndcg@10"] == 1.0
+    # Nothing of it stays.
+    assert client.get("/v1/collections", headers=ROOT).json() == []
+
+
+def test_answers_are_measured_with_the_settings_of_the_request(client):
+    asked = {"off_topic": ["Who wrote the constitution of the sea?"]}
+    given = result_of(measured(client, "answers", **asked))
+    assert (given["answer_recall"], given["refused_off_topic"]) == (1.0, 0.0)
+    refusing = result_of(measured(client, "answers", settings={"answer.refuse": True}, **asked))
+    assert refusing["refused_off_topic"] == 1.0
+
+
+def test_a_malformed_data_set_is_named_by_file_and_line(client):
+    refused = measured(client, "retrieval", qrels="query-id\tcorpus-id\tscore\nq1\tnothing\n")
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
+    assert "qrels/test.tsv" in refused.json()["detail"]
+    assert "/tmp" not in refused.json()["detail"]
