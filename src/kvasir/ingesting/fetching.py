@@ -73,6 +73,7 @@ def fetch(
                 )
             data = _body(response, max_bytes)
             declared = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            charset = response.charset_encoding or ""
     except httpx.TooManyRedirects as error:
         raise FetchError(f"more than {_MAX_REDIRECTS} redirects") from error
     except httpx.TimeoutException as error:
@@ -85,7 +86,7 @@ def fetch(
         # A redirect to a name that cannot be decoded, such as one with a malformed A-label.
         raise FetchError(f"a redirect to something that is no address ({error})") from error
     media_type = media_types.settle(declared, media_types.detect(target, data))
-    return Source(target, media_type), data
+    return Source(target, media_type, charset), data
 
 
 def _checked_url(url: str) -> str:

@@ -167,7 +167,7 @@ class _IngestRun:
             report.interrupted = True
             self._finish_interrupted()
         report.left = [uri for uri in listed if uri not in self.handled]
-        report.failed.sort(key=lambda failure: failure.source_uri)
+        report.sort()
         report.seconds["total"] = time.perf_counter() - started
         return report
 
@@ -381,7 +381,8 @@ class _IngestRun:
 
     def _finish(self, documents: Iterable[Prepared]) -> None:
         for prepared in documents:
-            self._note(Finished(prepared.draft.state.uri, prepared.outcome))
+            draft = prepared.draft
+            self._note(Finished(draft.state.uri, prepared.outcome, draft.document.warnings))
         self._report_suspects()
 
     def _relabel(self) -> None:

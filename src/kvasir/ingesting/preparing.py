@@ -179,7 +179,7 @@ class Preparer:
             except Exception as error:
                 message = f"it could not be fetched ({describe_unexpected(error)})"
                 raise FetchError(message) from error
-            item = (Source(uri, source.media_type), data)
+            item = (replace(source, uri=uri), data)
         if isinstance(item, tuple):
             source, data = item
             media_type, size = source.media_type, len(data)
