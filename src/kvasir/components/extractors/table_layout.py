@@ -6,9 +6,9 @@ titles above the header become text of their own, and a header of several rows b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 
 Row = Sequence[str]
 
@@ -52,39 +52,40 @@ def _begins_with_title(rows: Sequence[Row]) -> bool:
 def _header_rows(rows: Sequence[Row]) -> int:
     """Return the number of header rows: cells that span columns have their parts below them."""
     count = 1
-    while count < min(_MOST_HEADER_ROWS, len(rows) - 1) and _divides(rows[count - 1], rows[count]):
+    while count < min(_MOST_HEADER_ROWS, len(rows) - 1) and _divides(rows, count):
         count += 1
     return count
 
 
-def _divides(above: Row, below: Row) -> bool:
-    """Return True if each span of the upper row has different names below it in the lower row."""
-    has_span = has_single = False
-    start = 0
-    for text, group in groupby(above):
-        end = start + len(list(group))
+def _divides(rows: Sequence[Row], number: int) -> bool:
+    """Return True if a row names the parts of the columns that the row above spans.
+
+    Names differ below a span and do not come again further down, as the values of a body do.
+    """
+    above, below, body = rows[number - 1], rows[number], rows[number + 1 :]
+    parts: list[Row] = []
+    has_single = False
+    for start, end in _spans(above):
         part = below[start:end]
-        if text and end - start > 1:
-            has_span = True
-            if not all(part) or any(one == other for one, other in pairwise(part)):
+        if above[start] and end - start > 1:
+            again = any(row[at] == below[at] for row in body for at in range(start, end))
+            if not all(part) or len(set(part)) == 1 or again:
                 return False
+            parts.append(part)
         else:
             has_single = True
-            if any(cell and cell != text for cell in part if text):
+            if above[start] and any(cell and cell != above[start] for cell in part):
                 return False
-        start = end
-    return has_span and (has_single or _repeats(above, below))
+    return bool(parts) and (has_single or len(parts) > 1)
 
 
-def _repeats(above: Row, below: Row) -> bool:
-    """Return True if the names are the same below each span."""
-    parts = []
+def _spans(row: Row) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each run of equal cells."""
     start = 0
-    for _, group in groupby(above):
+    for _, group in groupby(row):
         end = start + len(list(group))
-        parts.append(tuple(below[start:end]))
+        yield start, end
         start = end
-    return len(parts) > 1 and len(set(parts)) == 1
 
 
 def _joined(rows: Sequence[Row]) -> tuple[str, ...]:
