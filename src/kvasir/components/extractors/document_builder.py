@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from kvasir.components.extractors.table_layout import table_layout
 from kvasir.core.errors import ExtractionError
 from kvasir.core.text import replace_control_characters
 from kvasir.core.types import Block, BlockKind, Document, MetadataValue, Source, document_id
@@ -101,15 +102,22 @@ class DocumentBuilder:
             self.title = " ".join(text.split())
 
     def add_table(self, rows: Sequence[Sequence[str]], page: int | None = None) -> None:
-        """Append a table; a table without any text is left out."""
+        """Append a table whose first row is the header; one without any text is left out."""
         self.add(BlockKind.TABLE, markdown_table(rows), page=page)
 
-    def add_grid(self, grid: Grid, page: int | None = None) -> None:
-        """Append a table of cells; those in the gaps are empty."""
+    def add_grid(self, grid: Grid, page: int | None = None, header_rows: int = 0) -> None:
+        """Append a table of cells, its titles as captions; cells in the gaps are empty.
+
+        ``header_rows`` is the number of header rows if the file marks them.
+        """
         if grid:
             ys, xs = zip(*grid, strict=True)
             rows, columns = range(min(ys), max(ys) + 1), range(min(xs), max(xs) + 1)
-            self.add_table([[grid.get((y, x), "") for x in columns] for y in rows], page)
+            cells = [[grid.get((y, x), "") for x in columns] for y in rows]
+            layout = table_layout(cells, header_rows)
+            for title in layout.titles:
+                self.add(BlockKind.CAPTION, title, page=page)
+            self.add_table(layout.rows, page)
 
     def add_line(self, kind: BlockKind, line: str, page: int | None = None) -> None:
         """Append a line; consecutive lines of a kind become one block, on the first line's page."""
