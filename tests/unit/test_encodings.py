@@ -3,11 +3,12 @@ from email.message import EmailMessage
 
 import pytest
 
+from kvasir.components.extractors.delimited import CsvExtractor
 from kvasir.components.extractors.encodings import decode
 from kvasir.components.extractors.html import HtmlExtractor
 from kvasir.components.extractors.mail import EmlExtractor
 from kvasir.components.extractors.markdown import MarkdownExtractor
-from kvasir.components.extractors.text import CsvExtractor, PlainTextExtractor
+from kvasir.components.extractors.text import PlainTextExtractor
 from kvasir.core.types import Source
 
 _SENTENCES = {

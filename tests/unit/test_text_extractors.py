@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kvasir.components.extractors import archive
+from kvasir.components.extractors.delimited import CsvExtractor
 from kvasir.components.extractors.docling_json import DoclingJsonExtractor
 from kvasir.components.extractors.document_builder import markdown_table
 from kvasir.components.extractors.encodings import decode
@@ -14,7 +15,7 @@ from kvasir.components.extractors.epub import EpubExtractor
 from kvasir.components.extractors.html import HtmlExtractor
 from kvasir.components.extractors.mail import EmlExtractor
 from kvasir.components.extractors.markdown import MarkdownExtractor
-from kvasir.components.extractors.text import CsvExtractor, PlainTextExtractor
+from kvasir.components.extractors.text import PlainTextExtractor
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
