@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from kvasir.components.extractors.table_layout import table_layout
 from kvasir.core.errors import ExtractionError
 from kvasir.core.text import replace_control_characters
 from kvasir.core.types import Block, BlockKind, Document, MetadataValue, Source, document_id
@@ -33,6 +34,7 @@ def make_document(
     blocks: Sequence[Block],
     title: str = "",
     metadata: Mapping[str, MetadataValue] | None = None,
+    warnings: Sequence[str] = (),
 ) -> Document:
     """Return the document of a source; the title defaults to the file's name.
 
@@ -43,7 +45,9 @@ def make_document(
         raise empty_error()
     title = title or re.split(r"[/\\]", source.uri.rstrip("/\\"))[-1] or source.uri
     id_ = document_id(source.uri)
-    return Document(id_, source.uri, title, text, tuple(blocks), metadata or {})
+    return Document(
+        id_, source.uri, title, text, tuple(blocks), metadata or {}, tuple(dict.fromkeys(warnings))
+    )
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
@@ -74,6 +78,7 @@ class DocumentBuilder:
         self._lines_kind = BlockKind.LIST
         self._lines_page: int | None = None
         self._metadata: dict[str, MetadataValue] = {}
+        self._warnings: list[str] = []
         self.title = ""
 
     def add(
@@ -97,15 +102,22 @@ class DocumentBuilder:
             self.title = " ".join(text.split())
 
     def add_table(self, rows: Sequence[Sequence[str]], page: int | None = None) -> None:
-        """Append a table; a table without any text is left out."""
+        """Append a table whose first row is the header; one without any text is left out."""
         self.add(BlockKind.TABLE, markdown_table(rows), page=page)
 
-    def add_grid(self, grid: Grid, page: int | None = None) -> None:
-        """Append a table of cells; those in the gaps are empty."""
+    def add_grid(self, grid: Grid, page: int | None = None, header_rows: int = 0) -> None:
+        """Append a table of cells, its titles as captions; cells in the gaps are empty.
+
+        ``header_rows`` is the number of header rows if the file marks them.
+        """
         if grid:
             ys, xs = zip(*grid, strict=True)
             rows, columns = range(min(ys), max(ys) + 1), range(min(xs), max(xs) + 1)
-            self.add_table([[grid.get((y, x), "") for x in columns] for y in rows], page)
+            cells = [[grid.get((y, x), "") for x in columns] for y in rows]
+            layout = table_layout(cells, header_rows)
+            for title in layout.titles:
+                self.add(BlockKind.CAPTION, title, page=page)
+            self.add_table(layout.rows, page)
 
     def add_line(self, kind: BlockKind, line: str, page: int | None = None) -> None:
         """Append a line; consecutive lines of a kind become one block, on the first line's page."""
@@ -151,6 +163,10 @@ class DocumentBuilder:
             if value is not None and value != "":
                 self._metadata.setdefault(key, value)
 
+    def warn(self, sentence: str) -> None:
+        """Add a sentence to the report of the ingest."""
+        self._warnings.append(sentence)
+
     def absorb(self, document: Document) -> None:
         """Append the blocks of another document, such as an attachment."""
         for block in document.blocks:
@@ -164,4 +180,6 @@ class DocumentBuilder:
         """
         self.end_block()
         text = _SEPARATOR.join(self._texts)
-        return make_document(self._source, text, self._blocks, self.title, self._metadata)
+        return make_document(
+            self._source, text, self._blocks, self.title, self._metadata, self._warnings
+        )
