@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Iterator
-from datetime import datetime
 
 from lxml import etree
 
 from kvasir.components.extractors.archive import parse_xml, read_member
 from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.file_properties import date_text, keyword_list
 from kvasir.core.types import MetadataValue
 
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
@@ -75,21 +75,6 @@ def set_properties(builder: DocumentBuilder, archive: zipfile.ZipFile) -> str:
         modified=date_text(text("modified")),
     )
     return text("title")
-
-
-def date_text(text: str) -> str:
-    """Return a time in one ISO form, to the second; a day alone if it has no time."""
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
-        return text
-    day_only = value.hour == value.minute == value.second == 0
-    return value.date().isoformat() if day_only else value.replace(microsecond=0).isoformat()
-
-
-def keyword_list(text: str) -> str:
-    """Return keywords, which files separate by commas or semicolons, in one form."""
-    return ", ".join(filter(None, (" ".join(word.split()) for word in re.split("[,;\n]", text))))
 
 
 def _custom(root: etree._Element) -> Iterator[tuple[str, MetadataValue]]:

@@ -19,7 +19,10 @@ from pypdfium2 import raw
 
 from kvasir.components.extractors import pdf_layout
 from kvasir.components.extractors.document_builder import DocumentBuilder
-from kvasir.components.extractors.pdf_layout import SOFT_HYPHEN, Line
+from kvasir.components.extractors.file_properties import keyword_list, pdf_date_text
+from kvasir.components.extractors.pdf_hidden import hidden_objects
+from kvasir.components.extractors.pdf_lines import SOFT_HYPHEN, Line, page_lines
+from kvasir.components.extractors.pdf_marks import page_marks
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
@@ -62,23 +65,35 @@ class PdfExtractor:
 
 def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
     pages: list[list[Line]] = []
+    comments: list[list[str]] = []
     heights: list[float] = []
     has_picture = False
+    if pdf.get_formtype() != raw.FORMTYPE_NONE:
+        pdf.init_forms()
     for page in pdf:
         with closing(page), closing(page.get_textpage()) as text_page:
-            pages.append(pdf_layout.page_lines(page, text_page))
+            marks = page_marks(page)
+            pages.append(page_lines(page, text_page, marks, hidden_objects(page)))
+            comments.append(marks.comments)
             heights.append(page.get_height())
             has_picture = has_picture or (not pages[-1] and _has_picture(page))
-    if not any(pages):
+    if not any(pages) and not any(comments):
         raise _textless_error(has_picture)
     builder = DocumentBuilder(source)
-    _write(builder, _without_running_heads(pages, heights))
+    _write(builder, _without_running_heads(pages, heights), comments)
     described = pdf.get_metadata_dict()
     title = described.get("Title", "").strip()
     builder.title = title if _is_title(title) else builder.title
     textless = [str(number) for number, lines in enumerate(pages, 1) if not lines]
-    about = {key.lower(): described.get(key) for key in ("Author", "Subject", "Keywords")}
-    builder.set_metadata(**about, pages=len(pages), pages_without_text=", ".join(textless))
+    builder.set_metadata(
+        author=described.get("Author"),
+        subject=described.get("Subject"),
+        keywords=keyword_list(described.get("Keywords", "")),
+        created=pdf_date_text(described.get("CreationDate", "")),
+        modified=pdf_date_text(described.get("ModDate", "")),
+        pages=len(pages),
+        pages_without_text=", ".join(textless),
+    )
     return builder.build()
 
 
@@ -140,7 +155,11 @@ def _in_margin(line: Line, height: float) -> bool:
     return line.y1 < height * _MARGIN or line.y0 > height * (1 - _MARGIN)
 
 
-def _write(builder: DocumentBuilder, pages: Sequence[Sequence[Line]]) -> None:
+def _write(
+    builder: DocumentBuilder,
+    pages: Sequence[Sequence[Line]],
+    comments: Sequence[Sequence[str]],
+) -> None:
     body = _body_size(pages)
     blocks = [
         [
@@ -165,6 +184,8 @@ def _write(builder: DocumentBuilder, pages: Sequence[Sequence[Line]]) -> None:
             builder.add_table(rows, number)
             if piece is pieces[-1]:
                 header = rows[0]
+        for comment in comments[number - 1]:
+            builder.add(BlockKind.PARAGRAPH, comment, page=number)
 
 
 @dataclass(slots=True)
