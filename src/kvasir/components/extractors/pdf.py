@@ -20,8 +20,9 @@ from pypdfium2 import raw
 from kvasir.components.extractors import pdf_layout
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.file_properties import keyword_list, pdf_date_text
+from kvasir.components.extractors.pdf_glyphs import SOFT_HYPHEN, Line
 from kvasir.components.extractors.pdf_hidden import hidden_objects
-from kvasir.components.extractors.pdf_lines import SOFT_HYPHEN, Line, page_lines
+from kvasir.components.extractors.pdf_lines import page_lines
 from kvasir.components.extractors.pdf_marks import page_marks
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
@@ -45,6 +46,9 @@ _LONGEST_HEADING = 200
 """Maximum number of characters of a heading."""
 _WIDEST_STEP = 1.9
 """Widest step from line to line inside a paragraph, in font sizes."""
+_ENDS = tuple(".,:;!?)]%")
+_NO_GAP = 0.1
+"""Distance of two letters of one word, in font sizes."""
 _LOOSE = 1.25
 """A step this many times as wide as usual begins a new paragraph."""
 _SECTION = re.compile(r"(?:\d{1,2}(?:\.\d{1,2})+\.?|\d{1,2})\s+[^\W\d_]")
@@ -317,16 +321,25 @@ def _piece(lines: Sequence[Line], body: float) -> _Piece:
 def _join(lines: Sequence[Line]) -> str:
     """Join hard-wrapped lines and words that were hyphenated at a line's end."""
     text = lines[0].text
-    for line in lines[1:]:
+    for before, line in pairwise(lines):
         after = line.text
         hyphenated = text.endswith("-") and text[-2:-1].islower() and after[:1].islower()
         if hyphenated or text.endswith(SOFT_HYPHEN):
             text = text[:-1] + after
-        elif _HAN_OR_KANA.match(text[-1:]) and _HAN_OR_KANA.match(after):
+        elif _touches(before, line) or (
+            _HAN_OR_KANA.match(text[-1:]) and _HAN_OR_KANA.match(after)
+        ):
             text += after
         else:
             text = f"{text} {after}"
     return " ".join(text.removesuffix(SOFT_HYPHEN).split())
+
+
+def _touches(line: Line, after: Line) -> bool:
+    """Return True if a sign ends a printed line without a space, as behind a raised digit."""
+    is_same = abs(line.y0 - after.y0) < 0.5 * line.size
+    is_near = abs(after.x0 - line.x1) < _NO_GAP * line.size
+    return is_same and is_near and after.text.startswith(_ENDS)
 
 
 def _code(lines: Sequence[Line]) -> str:

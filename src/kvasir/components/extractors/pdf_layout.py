@@ -11,12 +11,21 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from statistics import median
 
-from kvasir.components.extractors.pdf_lines import Line
+from kvasir.components.extractors.pdf_glyphs import Line
 
 _STEPS = 60
 _FEWEST_LINES = 4
 _RUNNING_TEXT = 0.45
 """A column's typical line fills at least this share of it; the cells of a table do not."""
+_FEWEST_BESIDE = 6
+"""Lines of running text beside which there may be notes or a table."""
+_MAIN_TEXT = 0.6
+_MOST_CROSSING = 0.1
+_MOST_ON_LINE = 0.6
+_MOST_NOTES = 2
+"""A note of more lines has its own distance between them."""
+_SAME_LINE = 0.15
+"""Distance of the lower edges of one printed line, in font sizes."""
 _OUT_OF_ORDER = 0.25
 _OVERLAP = 0.3
 _FEWEST_ROWS = 3
@@ -36,7 +45,7 @@ def reading_order(lines: Sequence[Line]) -> list[list[Line]]:
 
 
 def _regions(lines: list[Line]) -> list[list[Line]]:
-    gutter = _gutter(lines)
+    gutter = _gutter(lines) or _margin(lines)
     if gutter is None:
         return [_downwards(lines)]
     regions: list[list[Line]] = []
@@ -86,6 +95,45 @@ def _gutter(lines: Sequence[Line]) -> float | None:
     top = min(max(line.y1 for line in side) for side in (left, right))
     bottom = max(min(line.y0 for line in side) for side in (left, right))
     return gutter if top > bottom else None
+
+
+def _margin(lines: Sequence[Line]) -> float | None:
+    """Return the x of a strip between running text and what stands beside it, or None.
+
+    That is a note in the margin or a table of its own, if its lines are not those of the text.
+    """
+    if len(lines) <= _FEWEST_BESIDE:
+        return None
+    start, end = min(line.x0 for line in lines), max(line.x1 for line in lines)
+    strips = (start + (end - start) * step / _STEPS for step in range(_STEPS // 10, _STEPS))
+    crossed = sorted((sum(line.x0 < x < line.x1 for line in lines), x) for x in strips)
+    for crossing, x in crossed:
+        if crossing > len(lines) * _MOST_CROSSING:
+            break
+        left = [line for line in lines if line.x1 <= x]
+        right = [line for line in lines if line.x0 >= x]
+        main, beside = (left, right) if len(left) >= len(right) else (right, left)
+        is_right = beside is right
+        if beside and _is_running(main) and _stands_apart(beside, main, is_right=is_right):
+            return x
+    return None
+
+
+def _is_running(lines: Sequence[Line]) -> bool:
+    width = max(line.x1 for line in lines) - min(line.x0 for line in lines)
+    usual = median(line.x1 - line.x0 for line in lines)
+    return len(lines) >= _FEWEST_BESIDE and usual > width * _MAIN_TEXT
+
+
+def _stands_apart(beside: Sequence[Line], main: Sequence[Line], *, is_right: bool) -> bool:
+    """Return True if lines beside a text are no part of it, as numbers of a table would be."""
+    on_line = sum(
+        any(abs(line.y0 - other.y0) < _SAME_LINE * line.size for other in main) for line in beside
+    )
+    if on_line < len(beside) * _MOST_ON_LINE:
+        return len(beside) > 1 or is_right
+    is_note = all(len(line.words) > 1 for line in beside)
+    return is_right and is_note and len(beside) <= _MOST_NOTES
 
 
 def _downwards(lines: Sequence[Line]) -> list[Line]:

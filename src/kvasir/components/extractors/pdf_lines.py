@@ -9,90 +9,43 @@ from __future__ import annotations
 
 import ctypes
 import math
-import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
-from statistics import median
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
 
 import pypdfium2.raw as pdfium
 from pypdfium2 import PdfPage, PdfTextPage
 
-from kvasir.components.extractors.inline_marks import Position, link_suffix, lowered, raised
-from kvasir.components.extractors.pdf_marks import Area, Field, Link, PageMarks
+from kvasir.components.extractors.inline_marks import link_suffix
+from kvasir.components.extractors.pdf_forms import insert_field
+from kvasir.components.extractors.pdf_glyphs import (
+    SOFT_HYPHEN,
+    SPACE,
+    Glyph,
+    Line,
+    is_small,
+    plain_letters,
+    words,
+    write_positions,
+)
+from kvasir.components.extractors.pdf_marks import Area, Link, PageMarks
 
 _LINE_ENDS = frozenset("\r\n")
 _HYPHENS = frozenset("\x02\xad\ufffe")
 _LAM = "\u0644"
 _ALEFS = frozenset("\u0622\u0623\u0625\u0627")
 _LAST_LATIN = "\u058f"
-"""Hebrew and Arabic come after it."""
+_LAST_RIGHT_TO_LEFT = "\u08ff"
+"""Hebrew, Arabic and their like are between these two."""
 _GAP = 1.7
 """Widest gap inside a line, in font sizes; a wider one separates columns or cells."""
 _BOLD = 600
 _FORCE_BOLD = 1 << 18
 _FIXED_PITCH = 1
-_PRESENTATION_FORMS = re.compile(r"[\ufb00-\ufdff\ufe70-\ufefc]+")
-_SMALL = 0.85
-"""Raised and lowered characters are at most this share as high as those of the line."""
-_RAISED = 0.15
-_LOWERED = -0.06
-"""Distance between the baselines, in heights of the line's characters."""
-_DESCENT = 0.21
-"""Share of a character's box that is usually below the baseline."""
 _SMALLEST = 1.0
 """Points; smaller characters cannot be read."""
-_BESIDE = 0.3
-"""Share of its height by which a field overlaps its label."""
 _ANGLE_SAMPLE = 200
 """Number of characters whose direction is looked at."""
-SOFT_HYPHEN = "\xad"
-"""Ends a line whose last word continues in the next one."""
-_GAPS = frozenset({" ", SOFT_HYPHEN})
-
-Word = tuple[float, float, str]
-
-
-@dataclass(slots=True)
-class Line:
-    """A run of characters on one baseline.
-
-    The box (left, lower, right, upper edge) is in points on the upright page, y upwards.
-    ``size`` is the visible font size in points; ``bold`` and ``fixed`` (fixed pitch) are those of
-    the first character; ``words`` are ``(left edge, right edge, text)``.
-    """
-
-    text: str
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-    size: float
-    bold: bool = False
-    fixed: bool = False
-    words: list[Word] = field(default_factory=list)
-
-    @property
-    def is_vertical(self) -> bool:
-        """True if it runs up or down the page, like the label of a preprint server."""
-        return len(self.text) > 4 and (self.y1 - self.y0) > 2 * (self.x1 - self.x0)
-
-
-class _Glyph(NamedTuple):
-    """A character on the upright page: left and right edge, lower edge and height."""
-
-    character: str
-    x0: float
-    x1: float
-    y0: float
-    height: float
-    link: Link | None
-
-
-_SPACE = _Glyph(" ", 0.0, 0.0, 0.0, 0.0, None)
 
 
 def page_lines(
@@ -103,15 +56,23 @@ def page_lines(
 ) -> list[Line]:
     """Return a page's lines in the order of the content stream, turned upright.
 
-    Links and form fields are written at their place. ``hidden`` are the addresses of the text
-    objects that cannot be seen.
+    Links and form fields are written at their place. A page in Arabic or Hebrew is mirrored, so
+    that its lines, columns and cells go from left to right as on other pages.
+
+    Args:
+        page: The page.
+        text_page: Its text.
+        marks: What lies over the text.
+        hidden: The addresses of the text objects that cannot be seen.
     """
     reader = _LineReader(page, text_page, marks.links, hidden)
     for index in range(text_page.count_chars()):
         reader.take(index)
     reader.finish()
-    for field_ in marks.fields:
-        reader.insert(field_)
+    for filled in marks.fields:
+        reader.insert(filled.text, filled.area, is_box=filled.is_box)
+    if _is_right_to_left(reader.lines):
+        reader.mirror()
     return reader.lines
 
 
@@ -150,7 +111,7 @@ class _LineReader:
         self._links = links
         self._hidden = hidden
         self._box = pdfium.FS_RECTF()
-        self._glyphs: list[_Glyph] = []
+        self._glyphs: list[Glyph] = []
         self._line: Line | None = None
         self._lowest = self._highest = self._widest_gap = 0.0
         self._open_link: Link | None = None
@@ -165,7 +126,7 @@ class _LineReader:
         if character in _LINE_ENDS:
             self.end_line()
         elif character in _HYPHENS:
-            self._glyphs.append(_SPACE._replace(character=SOFT_HYPHEN))
+            self._glyphs.append(SPACE._replace(character=SOFT_HYPHEN))
             self.end_line()
         elif character.isspace():
             self._space()
@@ -200,8 +161,8 @@ class _LineReader:
             self._lowest = height
         elif height > self._highest:
             self._highest = height
-        glyph = _Glyph(character, x0, x1, y0, height, self._link() if self._links else None)
-        before = self._glyphs[-1] if self._glyphs else _SPACE
+        glyph = Glyph(character, x0, x1, y0, height, self._link() if self._links else None)
+        before = self._glyphs[-1] if self._glyphs else SPACE
         is_ligature = character == _LAM and before.character in _ALEFS
         if is_ligature and ((before.x0, before.x1) == (x0, x1) or x1 - x0 < 0.1):
             # PDFium reverses a lam-alef ligature together with its right-to-left line.
@@ -241,28 +202,25 @@ class _LineReader:
         return next((link for link in self._links if link.holds(x, y)), None)
 
     def _space(self) -> None:
-        if self._line is not None and self._glyphs[-1:] != [_SPACE]:
-            self._glyphs.append(_SPACE)
+        if self._line is not None and self._glyphs[-1:] != [SPACE]:
+            self._glyphs.append(SPACE)
 
     def end_line(self) -> None:
         """Keep the collected line if it has visible text."""
         glyphs, self._glyphs = self._glyphs, []
         line, self._line = self._line, None
-        while glyphs and glyphs[-1] is _SPACE:
+        while glyphs and glyphs[-1] is SPACE:
             glyphs.pop()
         if line is None or not glyphs:
             return
         texts = [glyph.character for glyph in glyphs]
-        if self._lowest < _SMALL * self._highest:
-            _write_positions(glyphs, texts)
+        if is_small(self._lowest, self._highest):
+            write_positions(glyphs, texts)
         if self._links:
             self._write_links(glyphs, texts)
+        texts = plain_letters(texts)
         line.text = "".join(texts)
-        if _PRESENTATION_FORMS.search(line.text):
-            # Arabic shapes and ligatures become plain letters.
-            texts = [_PRESENTATION_FORMS.sub(_plain_letters, text) for text in texts]
-            line.text = "".join(texts)
-        line.words = list(_words(glyphs, texts))
+        line.words = list(words(glyphs, texts))
         self.lines.append(line)
 
     def finish(self) -> None:
@@ -270,30 +228,20 @@ class _LineReader:
         self.end_line()
         self._end_link()
 
-    def insert(self, filled: Field) -> None:
-        """Insert a form field as a line: beside its label, else below what is above it."""
-        x0, y0, x1, y1 = self._upright(*filled.area)
-        row = [line for line in self.lines if _overlap(line.y0, line.y1, y0, y1) > _BESIDE]
-        left = max((line for line in row if line.x1 <= x0 + 2), key=_right_edge, default=None)
-        right = min((line for line in row if line.x0 >= x1 - 2), key=_left_edge, default=None)
-        label = left or right
-        if filled.is_box and left and right and right.x0 - x1 <= x0 - left.x1:
-            label = right
-        if label is None:
-            above = [line for line in self.lines if line.y0 >= (y0 + y1) / 2]
-            near = (line for line in above if _overlap(line.x0, line.x1, x0, x1) > 0)
-            label = min(near, key=_lower_edge, default=above[-1] if above else None)
-        place = self.lines.index(label) + (label is not right) if label else 0
-        size = label.size if label else y1 - y0
-        if label:
-            # On the label's line, because a field's frame is higher than its text.
-            y0, y1 = (label.y0, label.y1) if label in row else (y0, y1)
-        words = [(x0, x1, filled.text)]
-        self.lines.insert(place, Line(filled.text, x0, y0, x1, y1, size, words=words))
+    def insert(self, text: str, area: Area, *, is_box: bool) -> None:
+        """Insert a form field's value, whose area is that of the page before it is turned."""
+        insert_field(self.lines, text, self._upright(*area), is_box=is_box)
 
-    def _write_links(self, glyphs: Sequence[_Glyph], texts: list[str]) -> None:
+    def mirror(self) -> None:
+        """Exchange left and right."""
+        width = self._size[0]
+        for line in self.lines:
+            line.x0, line.x1 = width - line.x1, width - line.x0
+            line.words = [(width - x1, width - x0, text) for x0, x1, text in line.words]
+
+    def _write_links(self, glyphs: Sequence[Glyph], texts: list[str]) -> None:
         for number, glyph in enumerate(glyphs):
-            if glyph is _SPACE:
+            if glyph is SPACE:
                 continue
             if self._open_link is not None and glyph.link != self._open_link:
                 self._end_link(texts, number)
@@ -349,73 +297,14 @@ class _LineReader:
         return left, bottom, right, top
 
 
-def _plain_letters(match: re.Match[str]) -> str:
-    return unicodedata.normalize("NFKC", match[0])
-
-
-def _words(glyphs: Sequence[_Glyph], texts: Sequence[str]) -> Iterator[Word]:
-    """Yield the words with their edges."""
-    start = 0
-    count = len(glyphs)
-    while start < count:
-        end = start
-        while end < count and glyphs[end].character not in _GAPS:
-            end += 1
-        if end > start:
-            word = glyphs[start:end]
-            x0, x1 = min(each.x0 for each in word), max(each.x1 for each in word)
-            yield x0, x1, "".join(texts[start:end])
-        start = end + 1
-
-
-def _write_positions(glyphs: Sequence[_Glyph], texts: list[str]) -> None:
-    """Write raised and lowered characters so that they cannot be taken for others."""
-    inked = [glyph for glyph in glyphs if glyph.height]
-    usual = Counter(round(glyph.height, 1) for glyph in inked).most_common(1)[0][0]
-    if usual < _SMALL * max(glyph.height for glyph in inked):
-        # Most of the line is small: a large first letter, or a footnote's text.
-        usual = max(usual, median(glyph.height for glyph in inked))
-    baseline = median(
-        glyph.y0 + _DESCENT * glyph.height
-        for glyph in inked
-        if abs(glyph.height - usual) < 0.1 * usual
-    )
-
-    def position(glyph: _Glyph) -> Position:
-        if not glyph.height or glyph.height > _SMALL * usual:
-            return Position.BASELINE
-        shift = (glyph.y0 + _DESCENT * glyph.height - baseline) / usual
-        if shift > _RAISED:
-            return Position.RAISED
-        return Position.LOWERED if shift < _LOWERED else Position.BASELINE
-
-    start = 0
-    for place, group in groupby(glyphs, key=position):
-        end = start + len(list(group))
-        if place is not Position.BASELINE:
-            piece = "".join(texts[start:end])
-            before = "".join(texts[:start])
-            written = raised(piece, before) if place is Position.RAISED else lowered(piece)
-            texts[start:end] = [written, *[""] * (end - start - 1)]
-        start = end
-
-
-def _overlap(start: float, end: float, other_start: float, other_end: float) -> float:
-    """Return by which share of the shorter span two spans overlap."""
-    shorter = min(end - start, other_end - other_start)
-    return (min(end, other_end) - max(start, other_start)) / max(shorter, 0.1)
-
-
-def _left_edge(line: Line) -> float:
-    return line.x0
-
-
-def _right_edge(line: Line) -> float:
-    return line.x1
-
-
-def _lower_edge(line: Line) -> float:
-    return line.y0
+def _is_right_to_left(lines: Sequence[Line]) -> bool:
+    """Return True if most letters are Arabic or Hebrew."""
+    text = "".join(line.text for line in lines)
+    if text.isascii():
+        return False
+    letters = [letter for letter in text if letter.isalpha()]
+    right = sum(_LAST_LATIN < letter < _LAST_RIGHT_TO_LEFT for letter in letters)
+    return right > len(letters) / 2
 
 
 def _changes_to_rtl(before: str, after: str) -> bool:
