@@ -137,7 +137,7 @@ class _SlideReader:
         ]
         aligned = [each.get("rtl") for each in self._slide.element.iter(f"{A}pPr")]
         from_right = aligned.count("1") > len(aligned) / 2
-        return reading_order(boxes, from_right=from_right)
+        return reading_order(boxes, from_right=from_right, higher_first=True)
 
     def _is_outside(self, shape: Any) -> bool:
         width, height = self._size

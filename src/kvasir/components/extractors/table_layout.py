@@ -14,6 +14,8 @@ Row = Sequence[str]
 
 _MOST_TITLES = 5
 _MOST_HEADER_ROWS = 4
+LARGEST_NESTED = 8
+"""Rows of a table that is written inside a cell; with a larger one the table is a page layout."""
 _BETWEEN = " / "
 
 
@@ -92,3 +94,23 @@ def _joined(rows: Sequence[Row]) -> tuple[str, ...]:
     """Return one header row; a name over several columns stands before the names below it."""
     columns = zip(*rows, strict=True)
     return tuple(_BETWEEN.join(dict.fromkeys(filter(None, column))) for column in columns)
+
+
+def nested_text(rows: Sequence[Row]) -> str:
+    """Return a table inside a cell as one line: ``Room: Oak, Seats: 12; Room: Elm, Seats: 40``.
+
+    A table of one row or one column has no header: ``Oak, Elm``.
+    """
+    rows = [row for row in rows if any(row)]
+    if len(rows) < 2 or max(map(len, rows)) < 2:
+        return "; ".join(", ".join(filter(None, row)) for row in rows)
+    header, *body = rows
+    lines = (
+        ", ".join(
+            f"{name}: {cell}" if name else cell
+            for name, cell in zip(header, row, strict=False)
+            if cell
+        )
+        for row in body
+    )
+    return "; ".join(lines)
