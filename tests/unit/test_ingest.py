@@ -27,6 +27,7 @@ from kvasir.core.text import has_scheme
 from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
 from kvasir.frontends.cli.paths import files
 from kvasir.frontends.cli.remedies import explain
+from kvasir.ingesting.local_files import FileReader
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.ingesting.publishing import Publisher
 from kvasir.maintenance.repair import examine, restore
@@ -750,12 +751,59 @@ def test_a_file_that_becomes_a_pipe_after_it_was_listed_is_refused_without_waiti
     assert [(f.source_uri, f.reason) for f in report.failed] == [(str(last), "unreadable")]
 
 
-def test_a_file_over_the_limit_is_not_even_read(world, monkeypatch):
+def test_a_file_that_is_not_read_in_time_fails_alone(world):
+    path = world.write("a.txt", "one\n")
+    report = world.make(file_timeout=1e-9).ingest(
+        [*files(path), (Source("upload:b", "text/plain"), b"two\n")]
+    )
+    assert report.added == ["upload:b"]
+    assert [(f.source_uri, f.reason) for f in report.failed] == [(path, "timeout")]
+    assert "rag.ingest.timeout" in report.failed[0].message
+
+
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("endless", ["/proc/kmsg", "/proc/self/mem"])
+def test_a_regular_file_without_an_end_fails_alone(world, endless):
+    if not os.access(endless, os.R_OK):
+        pytest.skip(f"{endless} cannot be read here")
+    fine = world.write("fine.txt", "fine\n")
+    (world.folder / "log.txt").symlink_to(endless)
+    report = world.ingest()
+    assert report.added == [fine]
+    assert [f.reason for f in report.failed] == ["missing"]
+
+
+def test_a_file_that_grows_while_it_is_read_is_not_read_without_limit(world):
+    path = Path(world.write("a.txt", "x" * 2_000))
+    made_up = "/proc/self/status"  # Its size is 0 by ``stat``.
+    with FileReader(9.0) as reader:
+        assert reader.examine(str(path), 2_000).content_hash
+        assert not reader.examine(str(path), 1_999).content_hash
+        if Path(made_up).exists():
+            assert reader.examine(made_up, 1 << 20).size > 100
+            assert not reader.examine(made_up, 100).content_hash
+
+
+def test_an_error_that_nobody_thought_of_fails_its_source_alone(world, monkeypatch):
+    first, last = world.write("a.txt", "one\n"), world.write("b.txt", "two\n")
+
+    def by_name(path):
+        if path == first:
+            raise LookupError("no such codec")
+        return "text/plain"
+
+    monkeypatch.setattr("kvasir.core.media_types.by_name", by_name)
+    report = world.ingest()
+    assert report.added == [last]
+    assert [f.reason for f in report.failed] == ["unreadable"]
+    assert "LookupError: no such codec" in report.failed[0].message
+
+
+def test_a_file_over_the_limit_is_not_even_read(world):
     path = world.folder / "big.txt"
     with path.open("wb") as file:
         file.truncate(3 << 20)
     source = Source("upload:big.txt", "text/plain")
-    monkeypatch.setattr("hashlib.file_digest", lambda *a: pytest.fail("it was hashed"))
     report = world.make(max_file_mb=1).ingest([*files(path), (source, bytes(2 << 20))])
     assert [f.reason for f in report.failed] == ["too_large", "too_large"]
     assert report.bytes_read == 0

@@ -14,7 +14,7 @@ import struct
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -152,7 +152,7 @@ def extract(source: Source, data: bytes) -> ExtractionReply:
                 f"its name says .{media_types.extension(uri)}, but its content "
                 "is not that; it may be damaged or cut off: get or save it again",
             )
-        document = _extractor_for(media_type).extract(Source(uri, media_type), data)
+        document = _extractor_for(media_type).extract(replace(source, media_type=media_type), data)
     except ExtractionError as error:
         return ExtractionReply(media_type, error.reason, str(error))
     except KvasirError as error:

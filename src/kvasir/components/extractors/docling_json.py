@@ -12,7 +12,7 @@ import json
 from typing import Any
 
 from kvasir.components.extractors.document_builder import DocumentBuilder, Grid
-from kvasir.components.extractors.text import decode
+from kvasir.components.extractors.encodings import decode
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 

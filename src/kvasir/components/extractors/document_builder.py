@@ -34,6 +34,7 @@ def make_document(
     blocks: Sequence[Block],
     title: str = "",
     metadata: Mapping[str, MetadataValue] | None = None,
+    warnings: Sequence[str] = (),
 ) -> Document:
     """Return the document of a source; the title defaults to the file's name.
 
@@ -44,7 +45,9 @@ def make_document(
         raise empty_error()
     title = title or re.split(r"[/\\]", source.uri.rstrip("/\\"))[-1] or source.uri
     id_ = document_id(source.uri)
-    return Document(id_, source.uri, title, text, tuple(blocks), metadata or {})
+    return Document(
+        id_, source.uri, title, text, tuple(blocks), metadata or {}, tuple(dict.fromkeys(warnings))
+    )
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
@@ -75,6 +78,7 @@ class DocumentBuilder:
         self._lines_kind = BlockKind.LIST
         self._lines_page: int | None = None
         self._metadata: dict[str, MetadataValue] = {}
+        self._warnings: list[str] = []
         self.title = ""
 
     def add(
@@ -159,6 +163,10 @@ class DocumentBuilder:
             if value is not None and value != "":
                 self._metadata.setdefault(key, value)
 
+    def warn(self, sentence: str) -> None:
+        """Add a sentence to the report of the ingest."""
+        self._warnings.append(sentence)
+
     def absorb(self, document: Document) -> None:
         """Append the blocks of another document, such as an attachment."""
         for block in document.blocks:
@@ -172,4 +180,6 @@ class DocumentBuilder:
         """
         self.end_block()
         text = _SEPARATOR.join(self._texts)
-        return make_document(self._source, text, self._blocks, self.title, self._metadata)
+        return make_document(
+            self._source, text, self._blocks, self.title, self._metadata, self._warnings
+        )

@@ -14,7 +14,8 @@ import lxml.html
 from lxml import etree
 
 from kvasir.components.extractors.document_builder import DocumentBuilder, Grid, empty_error
-from kvasir.components.extractors.text import decode, is_blank
+from kvasir.components.extractors.encodings import Warn, decode
+from kvasir.components.extractors.text import is_blank
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
@@ -47,8 +48,8 @@ class HtmlExtractor:
 
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract the page's blocks; see ``Extractor``."""
-        root = parse_html(data)
         builder = DocumentBuilder(source)
+        root = parse_html(data, source.charset, builder.warn)
         add_html(root, builder)
         title = " ".join((root.findtext(".//head/title") or "").split())
         builder.title = title or builder.title
@@ -61,11 +62,12 @@ class HtmlExtractor:
         return builder.build()
 
 
-def parse_html(data: bytes) -> etree._Element:
-    """Parse a page as browsers do, without external entities or network."""
-    head = data[:4096]
-    declared = _CHARSET.search(head) or _XML_ENCODING.search(head)
-    text = decode(data, declared[1].decode("ascii") if declared else None)
+def parse_html(data: bytes, charset: str | None = None, warn: Warn | None = None) -> etree._Element:
+    """Parse a page as browsers do, without external entities or network.
+
+    ``charset`` is the label that a server or a mail declares; it counts before the page's own.
+    """
+    text = decode(data, charset or _own_charset(data[:4096]), warn)
     text = _XML_DECLARATION.sub("", text).replace("\x00", "")
     if not text.strip():
         raise empty_error()
@@ -80,6 +82,11 @@ def parse_html(data: bytes) -> etree._Element:
     if root is None:
         raise empty_error()
     return root
+
+
+def _own_charset(head: bytes) -> str | None:
+    declared = _CHARSET.search(head) or _XML_ENCODING.search(head)
+    return declared[1].decode("ascii") if declared else None
 
 
 def _too_deep() -> ExtractionError:
@@ -102,10 +109,10 @@ def add_html(root: etree._Element, builder: DocumentBuilder) -> None:
         raise _too_deep() from error
 
 
-def add_page(data: bytes, builder: DocumentBuilder) -> bool:
+def add_page(data: bytes, builder: DocumentBuilder, charset: str | None = None) -> bool:
     """Append a page that is part of another document; False if there is no text in it."""
     try:
-        root = parse_html(data)
+        root = parse_html(data, charset, builder.warn)
     except ExtractionError as error:
         if error.reason != "empty":
             raise

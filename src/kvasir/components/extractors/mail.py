@@ -22,8 +22,9 @@ import olefile
 
 from kvasir.components.extractors.archive import damaged
 from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.encodings import decode
 from kvasir.components.extractors.html import add_page
-from kvasir.components.extractors.text import decode, is_blank
+from kvasir.components.extractors.text import is_blank
 from kvasir.core import media_types, registry
 from kvasir.core.errors import ExtractionError, KvasirError
 from kvasir.core.types import BlockKind, Document, Source
@@ -160,10 +161,10 @@ class EmlExtractor:
 
 def _add_body(mail: _MailBuilder, body: MIMEPart) -> bool:
     """Append a body's blocks; False if there is no text in it."""
-    content = _bytes(body)
+    content, charset = _bytes(body), body.get_content_charset()
     if body.get_content_type() == "text/html":
-        return add_page(content, mail)
-    return mail.add_plain_body(decode(content, body.get_content_charset()))
+        return add_page(content, mail, charset)
+    return mail.add_plain_body(decode(content, charset, mail.warn))
 
 
 def _bytes(part: MIMEPart) -> bytes:

@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from kvasir.components.extractors.document_builder import make_document
-from kvasir.components.extractors.text import decode
+from kvasir.components.extractors.encodings import decode
 from kvasir.core.text import replace_control_characters
 from kvasir.core.types import Block, BlockKind, Document, MetadataValue, Source
 
@@ -44,13 +44,14 @@ class MarkdownExtractor:
 
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract blocks with the offsets of the file's text; see ``Extractor``."""
-        text = replace_control_characters(decode(data))
+        warnings: list[str] = []
+        text = replace_control_characters(decode(data, source.charset, warnings.append))
         properties, body_start = _front_matter(text)
         body = text[body_start:]
         tokens = self._parser.parse(_LINE.sub("\n", body))
         blocks = _blocks(tokens, body, body_start)
         title = str(properties.pop("title", "")) or _title(tokens)
-        return make_document(source, text, blocks, title, properties)
+        return make_document(source, text, blocks, title, properties, warnings)
 
 
 def _blocks(tokens: Sequence[Token], body: str, offset: int) -> list[Block]:
