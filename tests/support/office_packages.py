@@ -88,6 +88,17 @@ def _relations(parts: Mapping[str, Part], links: Mapping[str, str], folder: str 
     return f'<Relationships xmlns="{_PACKAGE}/relationships">{"".join(items)}</Relationships>'
 
 
+def retyped(data: bytes, name: bytes, other: bytes) -> bytes:
+    """Return a package with another content type, such as that of a template."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for member in old.namelist():
+            content = old.read(member)
+            is_types = member == "[Content_Types].xml"
+            new.writestr(member, content.replace(name, other) if is_types else content)
+    return buffer.getvalue()
+
+
 _ODF = "urn:oasis:names:tc:opendocument:xmlns:"
 _ODF_NAMES = {
     "office": "office", "text": "text", "table": "table", "style": "style", "draw": "drawing",

@@ -192,6 +192,14 @@ def test_a_table_with_long_cells_stays_whole() -> None:
     assert document.text.index("1.50") < document.text.rindex("m0")
 
 
+def test_lists_keep_their_levels() -> None:
+    items = [(60, "1. First"), (80, "- inner"), (80, "- more"), (100, "- deep"), (60, "2. Second")]
+    content = "".join(_line(x, 700 - 13 * row, text) for row, (x, text) in enumerate(items))
+    assert _read(RawPdf([Page(content)])).text == (
+        "1. First\n    - inner\n    - more\n        - deep\n2. Second"
+    )
+
+
 @pytest.mark.parametrize("lam_alef", ["لا", "\ufefb"], ids=["two letters", "one form"])
 def test_a_lam_alef_ligature_keeps_the_order_of_its_letters(lam_alef: str) -> None:
     pdf = RawPdf([Page(_line(300, 700, "cba", font="F2"))], unicode=_LETTERS | {0x62: lam_alef})

@@ -56,14 +56,25 @@ EXTENSIONS = _TEXT_EXTENSIONS | {
     "pdf": PDF,
     "docx": DOCX,
     "docm": DOCX,
+    "dotx": DOCX,
+    "dotm": DOCX,
     "pptx": PPTX,
     "pptm": PPTX,
+    "ppsx": PPTX,
+    "ppsm": PPTX,
+    "potx": PPTX,
+    "potm": PPTX,
     "xlsx": XLSX,
     "xlsm": XLSM,
+    "xltx": XLSX,
+    "xltm": XLSX,
     "epub": EPUB,
     "odt": "application/vnd.oasis.opendocument.text",
+    "ott": "application/vnd.oasis.opendocument.text",
     "odp": "application/vnd.oasis.opendocument.presentation",
+    "otp": "application/vnd.oasis.opendocument.presentation",
     "ods": "application/vnd.oasis.opendocument.spreadsheet",
+    "ots": "application/vnd.oasis.opendocument.spreadsheet",
     "msg": MSG,
 }
 """Media type by extension, lower case, without the dot."""
@@ -82,6 +93,8 @@ _OLE_STREAMS = (
     ("PowerPoint Document", "application/vnd.ms-powerpoint"),
     ("Workbook", "application/vnd.ms-excel"),
 )
+_ARCHIVED = re.compile(r"application/(?:epub\+zip|vnd\.oasis\.opendocument\.[a-z-]+)")
+"""Media types that an archive may name as its own."""
 _OOXML_MAIN = ((b"word/document", DOCX), (b"ppt/presentation", PPTX), (b"xl/workbook", XLSX))
 
 _MAIL_HEADER = re.compile(
@@ -167,7 +180,10 @@ def _zip_type(data: bytes) -> str:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = set(archive.namelist())
             if "mimetype" in members and archive.getinfo("mimetype").file_size < 200:
-                return archive.read("mimetype").decode("ascii", "replace").strip()
+                named = archive.read("mimetype").decode("ascii", "replace").strip()
+                # Whoever made the archive may have written anything there.
+                if _ARCHIVED.fullmatch(named):
+                    return named.removesuffix("-template")
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError):
         # A damaged archive still shows its members' names in the local headers.
         return next((kind for marker, kind in _OOXML_MAIN if marker in data), ZIP)

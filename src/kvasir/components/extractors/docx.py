@@ -57,7 +57,7 @@ class DocxExtractor:
         """Extract headings, paragraphs, lists, tables, notes and comments; see ``Extractor``."""
         archive = open_archive(data)
         try:
-            word = docx.Document(io.BytesIO(data))
+            word = docx.Document(io.BytesIO(ooxml.plain_package(data, archive)))
         except (PackageNotFoundError, KeyError, ValueError) as error:
             raise damaged(str(error)) from error
         builder = DocumentBuilder(source)

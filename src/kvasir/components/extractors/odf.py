@@ -31,7 +31,7 @@ from kvasir.components.extractors.odf_xml import (
     Styles,
     length,
 )
-from kvasir.components.extractors.sheet_islands import islands
+from kvasir.components.extractors.sheet_islands import islands, missing_values
 from kvasir.components.extractors.table_layout import LARGEST_NESTED, nested_text
 from kvasir.core.types import BlockKind, Document, MetadataValue, Source
 
@@ -133,7 +133,7 @@ class _Reader:
         """Append the headers and footers of all kinds of pages, each text once."""
         self._page = None
         if self._unknown:
-            self._builder.set_metadata(formulas_without_values=self._unknown)
+            self._builder.warn(missing_values(self._unknown))
         seen: set[str] = set()
         pages = [page for root in styles for page in root.iter(f"{STYLE}master-page")]
         for kind in ("header", "footer"):

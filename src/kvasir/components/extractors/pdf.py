@@ -47,6 +47,8 @@ _LONGEST_HEADING = 200
 _WIDEST_STEP = 1.9
 """Widest step from line to line inside a paragraph, in font sizes."""
 _ENDS = tuple(".,:;!?)]%")
+_INDENT = 0.5
+"""Smallest indent of an inner list, in font sizes."""
 _NO_GAP = 0.1
 """Distance of two letters of one word, in font sizes."""
 _LOOSE = 1.25
@@ -201,6 +203,8 @@ class _Piece:
     size: float = 0.0
     level: int | None = None
     rows: list[list[str]] = field(default_factory=list)
+    edges: list[float] = field(default_factory=list)
+    """Left edges of a list's last item and of the lists around it, outermost first."""
 
 
 def _body_size(pages: Sequence[Sequence[Line]]) -> float:
@@ -222,7 +226,7 @@ def _region_pieces(lines: Sequence[Line], body: float) -> list[_Piece]:
         if group:
             piece = _piece(group, body)
             if pieces and piece.kind is pieces[-1].kind is BlockKind.LIST:
-                pieces[-1].text += f"\n{piece.text}"
+                _append_item(pieces[-1], piece)
             else:
                 pieces.append(piece)
             group.clear()
@@ -237,6 +241,14 @@ def _region_pieces(lines: Sequence[Line], body: float) -> list[_Piece]:
         group.append(part)
     end_group()
     return pieces
+
+
+def _append_item(above: _Piece, item: _Piece) -> None:
+    """Append an item to a list; one that begins further right belongs to the item above it."""
+    edge = item.edges[0]
+    inside = [one for one in above.edges if one < edge - _INDENT * item.size]
+    above.edges = [*inside, edge]
+    above.text += f"\n{'    ' * len(inside)}{item.text}"
 
 
 def _set_levels(pages: Sequence[Sequence[_Piece]]) -> None:
@@ -311,10 +323,9 @@ def _piece(lines: Sequence[Line], body: float) -> _Piece:
         or (one_line and len(text) < 80 and _SECTION.match(text) and text[-1].isalnum())
     ):
         return _Piece(BlockKind.HEADING, text, size)
-    if _BULLET.match(text):
-        return _Piece(BlockKind.LIST, f"- {_BULLET.sub('', text, count=1)}", size)
-    if _NUMBERED.match(text):
-        return _Piece(BlockKind.LIST, text, size)
+    if _is_item(lines[0]):
+        item = f"- {_BULLET.sub('', text, count=1)}" if _BULLET.match(text) else text
+        return _Piece(BlockKind.LIST, item, size, edges=[lines[0].x0])
     return _Piece(BlockKind.PARAGRAPH, text, size)
 
 

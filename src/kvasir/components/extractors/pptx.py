@@ -47,7 +47,7 @@ class PptxExtractor:
         """Extract slides with tables, charts, comments and notes; see ``Extractor``."""
         archive = open_archive(data)
         try:
-            deck = pptx.Presentation(io.BytesIO(data))
+            deck = pptx.Presentation(io.BytesIO(ooxml.plain_package(data, archive)))
         except (PackageNotFoundError, BadZipFile, KeyError, ValueError) as error:
             raise damaged(str(error)) from error
         builder = DocumentBuilder(source)

@@ -120,3 +120,11 @@ def _numbers_agree(
         if held and numbers == len(held) and (row, column) not in facts.numbers:
             return False
     return True
+
+
+def missing_values(count: int) -> str:
+    """Return the sentence for the report about formulas that are shown instead of their values."""
+    return (
+        f"the values of {count} of its formulas are not stored, so the formulas are shown; open it "
+        "in a spreadsheet program, save it and ingest it again"
+    )
