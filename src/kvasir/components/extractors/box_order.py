@@ -13,6 +13,9 @@ T = TypeVar("T")
 _SLACK = 0.1
 """Boxes may overlap by this share of their size: frames are larger than their text."""
 
+_MOST_BOXES = 1_000
+"""More boxes are no layout for people and are read from the top."""
+
 
 @dataclass(frozen=True, slots=True)
 class Box(Generic[T]):
@@ -34,6 +37,8 @@ def reading_order(
     next. ``from_right`` is for pages in Arabic or Hebrew. With ``higher_first`` a box comes before
     single boxes beside it that begin lower.
     """
+    if len(boxes) > _MOST_BOXES:
+        return [box.item for box in sorted(boxes, key=partial(_from_top, 1))]
     if from_right:
         boxes = [Box(-box.left - box.width, box.top, box.width, box.height, box.item)
                  for box in boxes]  # fmt: skip

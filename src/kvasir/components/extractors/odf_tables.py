@@ -18,6 +18,8 @@ from kvasir.components.extractors.odf_xml import FO, OFFICE, TABLE, Styles, coun
 from kvasir.components.extractors.sheet_islands import Place, SheetFacts
 
 _MAX_REPEATED = 1000
+_MAX_CELLS = 1_000_000
+"""Cells that spanning and repeated cells of one table may fill."""
 _CELLS = frozenset({f"{TABLE}table-cell", f"{TABLE}covered-table-cell"})
 _ROW_GROUPS = frozenset(
     f"{TABLE}{name}" for name in ("table-rows", "table-row-group", "table-header-rows")
@@ -74,6 +76,7 @@ class _TableReader:
         self._found = OdfTable()
         self._hidden = _hidden_columns(table)
         self._line = 0
+        self._room = _MAX_CELLS
 
     def read(self) -> OdfTable:
         y = 0
@@ -131,6 +134,9 @@ class _TableReader:
         height = count(cell, "number-rows-spanned", _MAX_REPEATED)
         width = count(cell, "number-columns-spanned", _MAX_REPEATED)
         width -= sum(number in self._hidden for number in range(column, column + width))
+        if height * repeated * width > self._room:
+            height = repeated = width = 1
+        self._room -= height * repeated * width
         is_number = cell.get(f"{OFFICE}value-type") in _NUMBERS
         is_bold = self._styles.value("table-cell", style, f"{FO}font-weight") == "bold"
         for dy, extra, dx in product(range(height), range(repeated), range(max(width, 1))):

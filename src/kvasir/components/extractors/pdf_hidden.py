@@ -17,6 +17,7 @@ _INVISIBLE = raw.FPDF_TEXTRENDERMODE_INVISIBLE
 _DEEPEST = 5
 _WHITE = 250
 """Lightest grey that can be told from white, 0 to 255."""
+_MOST_COMPARISONS = 1_000_000
 _GROUNDS = (raw.FPDF_PAGEOBJ_PATH, raw.FPDF_PAGEOBJ_SHADING)
 
 Area = tuple[float, float, float, float]
@@ -44,6 +45,9 @@ def hidden_objects(page: pdfium.PdfPage) -> frozenset[int]:
         for address, area in drawn.invisible
         if not any(_covers(picture, area) for picture in drawn.pictures)
     }
+    if len(drawn.white) * len(drawn.grounds) > _MOST_COMPARISONS:
+        # Such a page is a drawing rather than a text that hides something.
+        return frozenset(hidden)
     hidden |= {
         address
         for address, area, before in drawn.white

@@ -109,6 +109,8 @@ class _LineReader:
         else:
             self._size = self._width, self._height
         self._links = links
+        self._near: list[Link] = []
+        """Links at the height of the line."""
         self._hidden = hidden
         self._box = pdfium.FS_RECTF()
         self._glyphs: list[Glyph] = []
@@ -148,6 +150,7 @@ class _LineReader:
             line = self._line = self._new_line(index, x0, y0, x1, y1)
             self._lowest = self._highest = height
             self._widest_gap = _GAP * max(line.size, 4.0)
+            self._near = [link for link in self._links if self._is_near(link)]
         # Comparisons, because this runs for each character.
         if x0 < line.x0:
             line.x0 = x0
@@ -161,7 +164,7 @@ class _LineReader:
             self._lowest = height
         elif height > self._highest:
             self._highest = height
-        glyph = Glyph(character, x0, x1, y0, height, self._link() if self._links else None)
+        glyph = Glyph(character, x0, x1, y0, height, self._link() if self._near else None)
         before = self._glyphs[-1] if self._glyphs else SPACE
         is_ligature = character == _LAM and before.character in _ALEFS
         if is_ligature and ((before.x0, before.x1) == (x0, x1) or x1 - x0 < 0.1):
@@ -199,7 +202,14 @@ class _LineReader:
     def _link(self) -> Link | None:
         box = self._box
         x, y = (box.left + box.right) / 2, (box.bottom + box.top) / 2
-        return next((link for link in self._links if link.holds(x, y)), None)
+        return next((link for link in self._near if link.holds(x, y)), None)
+
+    def _is_near(self, link: Link) -> bool:
+        """Return True if a link may be on the line that begins with the present character."""
+        box = self._box
+        if self._turns % 2:
+            return any(x0 <= box.right and x1 >= box.left for x0, _, x1, _ in link.areas)
+        return any(y0 <= box.top and y1 >= box.bottom for _, y0, _, y1 in link.areas)
 
     def _space(self) -> None:
         if self._line is not None and self._glyphs[-1:] != [SPACE]:
