@@ -6,6 +6,7 @@ expected words.
 """
 
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from kvasir.core.types import BlockKind, Document
 from kvasir.ingesting.extraction import ExtractionPool, Outcome
 
 _DATA = Path(__file__).parents[2].parent / "shared" / "data"
+_FOOTNOTE_MARK = re.compile(r"\[\^([^\]\s]+)\]")
 _WORD = re.compile(r"[^\W_]+")
 _LEAST = 0.95
 
@@ -30,7 +32,9 @@ def _files(*folders: str) -> list[Path]:
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
+    """Returns the words; raised digits and footnote marks count as the digits that they are."""
+    plain = _FOOTNOTE_MARK.sub(r"\1 ", unicodedata.normalize("NFKC", text))
+    return _WORD.findall(plain.lower())
 
 
 def _rendered(markdown: str) -> str:

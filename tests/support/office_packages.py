@@ -86,3 +86,56 @@ def _relations(parts: Mapping[str, Part], links: Mapping[str, str], folder: str 
         for key, address in links.items()
     ]
     return f'<Relationships xmlns="{_PACKAGE}/relationships">{"".join(items)}</Relationships>'
+
+
+def retyped(data: bytes, name: bytes, other: bytes) -> bytes:
+    """Return a package with another content type, such as that of a template."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for member in old.namelist():
+            content = old.read(member)
+            is_types = member == "[Content_Types].xml"
+            new.writestr(member, content.replace(name, other) if is_types else content)
+    return buffer.getvalue()
+
+
+_ODF = "urn:oasis:names:tc:opendocument:xmlns:"
+_ODF_NAMES = {
+    "office": "office", "text": "text", "table": "table", "style": "style", "draw": "drawing",
+    "form": "form", "presentation": "presentation", "meta": "meta", "svg": "svg-compatible",
+    "fo": "xsl-fo-compatible", "chart": "chart",
+}  # fmt: skip
+ODF_SPACES = " ".join(f'xmlns:{short}="{_ODF}{name}:1.0"' for short, name in _ODF_NAMES.items())
+ODF_SPACES += ' xmlns:xlink="http://www.w3.org/1999/xlink" '
+ODF_SPACES += 'xmlns:dc="http://purl.org/dc/elements/1.1/"'
+
+
+def open_document(
+    kind: str,
+    body: str,
+    *,
+    styles: str = "",
+    shared: str = "",
+    meta: str = "",
+    files: Mapping[str, str] | None = None,
+) -> bytes:
+    """Return an OpenDocument file of a kind: ``text``, ``spreadsheet`` or ``presentation``.
+
+    ``styles`` are the automatic styles, ``shared`` is the inside of ``styles.xml``.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("mimetype", f"application/vnd.oasis.opendocument.{kind}")
+        archive.writestr(
+            "content.xml",
+            f"<office:document-content {ODF_SPACES}><office:automatic-styles>{styles}"
+            f"</office:automatic-styles><office:body><office:{kind}>{body}</office:{kind}>"
+            "</office:body></office:document-content>",
+        )
+        for name, inside in (("styles", shared), ("meta", meta)):
+            if inside:
+                root = f"office:document-{name}"
+                archive.writestr(f"{name}.xml", f"<{root} {ODF_SPACES}>{inside}</{root}>")
+        for name, content in (files or {}).items():
+            archive.writestr(name, content)
+    return buffer.getvalue()

@@ -21,6 +21,7 @@ BASE, UP, DOWN = Position.BASELINE, Position.RAISED, Position.LOWERED
         ([("a plant", BASE), ("12", UP)], "a plant[^12]"),
         ([("the end.", BASE), ("1, 2", UP)], "the end.[^1, 2]"),
         ([("数据", BASE), ("4", UP)], "数据[^4]"),
+        ([("상해", BASE), ("1)", UP), ("나", BASE)], "상해[^1]나"),
         ([("on the 5", BASE), ("th", UP), (" of May", BASE)], "on the 5th of May"),
         ([("1", BASE), ("o", UP), (" piso", BASE)], "1º piso"),
         ([("Brand", BASE), ("™", UP), (" price", BASE), ("*", UP)], "Brand™ price*"),

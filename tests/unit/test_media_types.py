@@ -5,6 +5,7 @@ import pytest
 
 from kvasir.core.media_types import DOCX, ENCRYPTED_OFFICE, EPUB, MSG, UNKNOWN, XLSM, detect
 
+_OPEN_TEXT = "application/vnd.oasis.opendocument.text"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
 
 
@@ -32,6 +33,9 @@ def _zip(**members: str) -> bytes:
         ("noname", "plain words, no mark".encode("utf-16-le"), "text/plain"),
         ("a.csv", b"a;b\n1;2\n", "text/csv"),
         ("a.zip", _zip(mimetype=EPUB), EPUB),
+        ("a.odt", _zip(mimetype="text/html"), "application/zip"),
+        ("a.odt", _zip(mimetype="application/pdf"), "application/zip"),
+        ("a.ott", _zip(mimetype=f"{_OPEN_TEXT}-template"), _OPEN_TEXT),
         ("a.bin", _zip(**{"[Content_Types].xml": "", "word__document.xml": ""}), DOCX),
         ("a.xlsm", _zip(**{"[Content_Types].xml": "", "xl__workbook.xml": ""}), XLSM),
         ("a.docx", _zip(**{"readme.txt": "x"}), "application/zip"),

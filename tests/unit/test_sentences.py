@@ -241,3 +241,8 @@ def test_real_paragraphs_have_sentences_of_a_readable_length(language: str) -> N
         lengths.extend(end - start for start, end in spans)
     # 240 paragraphs of about five sentences each.
     assert 1000 < len(lengths) < 1500
+
+
+def test_a_footnote_mark_stays_with_the_sentence_before_it() -> None:
+    expected = ["The dog barked.[^3]", "The cat slept in 1987[^i] or so.", "It was late."]
+    assert cut(" ".join(expected), "en") == expected

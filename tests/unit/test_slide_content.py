@@ -8,7 +8,7 @@ from typing import Any
 import pptx
 import pytest
 from lxml import etree
-from office_packages import SPACES
+from office_packages import SPACES, retyped
 from pptx.opc.constants import RELATIONSHIP_TYPE
 from pptx.opc.package import Part
 from pptx.opc.packuri import PackURI
@@ -191,3 +191,22 @@ def test_footers_stand_once_without_slide_numbers() -> None:
             if shape.placeholder_format.idx == _FOOTER:
                 shape.text_frame.text = "Norwind"
     assert _texts(_read(deck)) == ["Slide 1", "Slide 2", "Footer: Norwind"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        b"vnd.ms-powerpoint.presentation.macroEnabled.main",
+        b"vnd.ms-powerpoint.slideshow.macroEnabled.main",
+        b"vnd.openxmlformats-officedocument.presentationml.slideshow.main",
+        b"vnd.openxmlformats-officedocument.presentationml.template.main",
+    ],
+)
+def test_shows_templates_and_files_with_macros_are_read(kind: bytes) -> None:
+    deck, slide = _deck()
+    _box(slide, "Words.", 1, 1)
+    buffer = io.BytesIO()
+    deck.save(buffer)
+    plain = b"vnd.openxmlformats-officedocument.presentationml.presentation.main"
+    data = retyped(buffer.getvalue(), plain, kind)
+    assert PptxExtractor().extract(_SOURCE, data).text == "Words."

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import docx
 import pytest
-from office_packages import Part, word_package
+from office_packages import Part, retyped, word_package
 
 from kvasir.components.extractors.docx import DocxExtractor
 from kvasir.core.types import Document, Source
@@ -314,3 +314,17 @@ def test_core_properties_give_dates_and_keywords() -> None:
     assert metadata["keywords"] == "pump, oil, filter"
     assert metadata["created"] == "2024-03-15T08:30:00+00:00"
     assert metadata["category"] == "Manual"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        b"vnd.ms-word.document.macroEnabled.main",
+        b"vnd.ms-word.template.macroEnabledTemplate.main",
+        b"vnd.openxmlformats-officedocument.wordprocessingml.template.main",
+    ],
+)
+def test_files_with_macros_and_templates_are_read(kind: bytes) -> None:
+    plain = b"vnd.openxmlformats-officedocument.wordprocessingml.document.main"
+    data = retyped(word_package(_paragraph("Words.")), plain, kind)
+    assert DocxExtractor().extract(_SOURCE, data).text == "Words."

@@ -85,14 +85,25 @@ EXTENSIONS = _TEXT_EXTENSIONS | {
     "pdf": PDF,
     "docx": DOCX,
     "docm": DOCX,
+    "dotx": DOCX,
+    "dotm": DOCX,
     "pptx": PPTX,
     "pptm": PPTX,
+    "ppsx": PPTX,
+    "ppsm": PPTX,
+    "potx": PPTX,
+    "potm": PPTX,
     "xlsx": XLSX,
     "xlsm": XLSM,
+    "xltx": XLSX,
+    "xltm": XLSX,
     "epub": EPUB,
     "odt": "application/vnd.oasis.opendocument.text",
+    "ott": "application/vnd.oasis.opendocument.text",
     "odp": "application/vnd.oasis.opendocument.presentation",
+    "otp": "application/vnd.oasis.opendocument.presentation",
     "ods": "application/vnd.oasis.opendocument.spreadsheet",
+    "ots": "application/vnd.oasis.opendocument.spreadsheet",
     "msg": MSG,
     "rtf": RTF,
 }
@@ -112,8 +123,8 @@ _OLE_STREAMS = (
     ("PowerPoint Document", "application/vnd.ms-powerpoint"),
     ("Workbook", "application/vnd.ms-excel"),
 )
-_NAMED_IN_ARCHIVES = ("application/vnd.oasis.opendocument.", EPUB)
-"""Media types that an archive may say it is; any other would be believed without a reason."""
+_ARCHIVED = re.compile(r"application/(?:epub\+zip|vnd\.oasis\.opendocument\.[a-z-]+)")
+"""Media types that an archive may name as its own."""
 _OOXML_MAIN = ((b"word/document", DOCX), (b"ppt/presentation", PPTX), (b"xl/workbook", XLSX))
 
 _MAIL_HEADER = re.compile(
@@ -204,8 +215,9 @@ def _zip_type(data: bytes) -> str:
             members = set(archive.namelist())
             if "mimetype" in members and archive.getinfo("mimetype").file_size < 200:
                 named = archive.read("mimetype").decode("ascii", "replace").strip()
-                if named.startswith(_NAMED_IN_ARCHIVES):
-                    return named
+                # Whoever made the archive may have written anything there.
+                if _ARCHIVED.fullmatch(named):
+                    return named.removesuffix("-template")
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError):
         # A damaged archive still shows its members' names in the local headers.
         return next((kind for marker, kind in _OOXML_MAIN if marker in data), ZIP)

@@ -29,6 +29,7 @@ _UNSPACED = CJK + SOUTHEAST_ASIAN
 _PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*|\f\s*")
 _ALONE = re.compile(r"^[ \t]*(?:\||#{1,6} )[^\n]*|[!-~]{250,}", re.MULTILINE)
 """Table rows, headings, and data without white space, such as a checksum."""
+_FOOTNOTE_MARK = re.compile(r"\[\^[^\]\s]{1,12}\]")
 _LINE = re.compile(r"[^\n]+")
 _FIRST_WORD = re.compile(rf"\s*([{_UNSPACED}]|\S+)")
 _QUOTES = dict.fromkeys(map(ord, "\"'“”„‟‘’‚«»‹›「」『』()[]{}（）【】《》〈〉"), " ")
@@ -49,10 +50,16 @@ def sentence_spans(text: str, language: str | None = None) -> list[tuple[int, in
     code = language.replace("_", "-").partition("-")[0].lower() if language else "en"
     # The same length: offsets stay valid.
     plain = text.replace("\r\n", " \n").replace("\r", "\n").replace("\x85", "\n")
+    plain = _FOOTNOTE_MARK.sub(_as_reference, plain)
     spans: list[tuple[int, int]] = []
     for start, end in paragraph_spans(plain):
         spans += (trim(text, first, last) for first, last in _pieces(plain, start, end, code))
     return [span for span in spans if span[0] < span[1]]
+
+
+def _as_reference(mark: re.Match[str]) -> str:
+    """Return a mark as a numbered reference, which the library keeps with the sentence before."""
+    return f"[{'0' * (len(mark[0]) - 2)}]"
 
 
 def trim(text: str, start: int, end: int) -> tuple[int, int]:

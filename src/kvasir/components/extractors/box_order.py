@@ -13,6 +13,9 @@ T = TypeVar("T")
 _SLACK = 0.1
 """Boxes may overlap by this share of their size: frames are larger than their text."""
 
+_MOST_BOXES = 1_000
+"""More boxes are no layout for people and are read from the top."""
+
 
 @dataclass(frozen=True, slots=True)
 class Box(Generic[T]):
@@ -25,23 +28,27 @@ class Box(Generic[T]):
     item: T
 
 
-def reading_order(boxes: Sequence[Box[T]], *, from_right: bool = False) -> list[T]:
+def reading_order(
+    boxes: Sequence[Box[T]], *, from_right: bool = False, higher_first: bool = False
+) -> list[T]:
     """Return what lies in the boxes in the order in which people read it.
 
     Boxes across the page divide it into bands; in a band each column is read to its end before the
-    next. ``from_right`` is for pages in Arabic or Hebrew.
+    next. ``from_right`` is for pages in Arabic or Hebrew. With ``higher_first`` a box comes before
+    single boxes beside it that begin lower.
     """
+    if len(boxes) > _MOST_BOXES:
+        return [box.item for box in sorted(boxes, key=partial(_from_top, 1))]
     if from_right:
         boxes = [Box(-box.left - box.width, box.top, box.width, box.height, box.item)
                  for box in boxes]  # fmt: skip
-    return [box.item for box in _ordered(list(boxes))]
+    return [box.item for box in _ordered(list(boxes), higher_first)]
 
 
-def _ordered(boxes: list[Box[T]]) -> Iterator[Box[T]]:
+def _ordered(boxes: list[Box[T]], higher_first: bool) -> Iterator[Box[T]]:
     for group in _groups(_parts(boxes, _vertical)):
         columns = _parts(group, _horizontal)
-        if all(len(column) == 1 for column in columns):
-            # Boxes beside each other: one that is much higher comes first.
+        if higher_first and all(len(column) == 1 for column in columns):
             step = max(box.height for box in group) * _SLACK or 1
             yield from sorted(group, key=partial(_from_top, step))
             continue
@@ -49,7 +56,7 @@ def _ordered(boxes: list[Box[T]]) -> Iterator[Box[T]]:
             yield from sorted(group, key=lambda box: (box.top, box.left))
             continue
         for column in columns:
-            yield from _ordered(column)
+            yield from _ordered(column, higher_first)
 
 
 def _from_top(step: float, box: Box[T]) -> tuple[float, float]:

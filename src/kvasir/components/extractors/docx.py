@@ -34,12 +34,12 @@ from kvasir.components.extractors.docx_inline import (
 from kvasir.components.extractors.docx_numbering import Numbering
 from kvasir.components.extractors.docx_tables import (
     is_frame,
-    nested_text,
     own_cells,
     table_rows,
 )
 from kvasir.components.extractors.docx_xml import W, value_at
 from kvasir.components.extractors.drawing_parts import add_drawing_parts
+from kvasir.components.extractors.table_layout import nested_text
 from kvasir.core.types import BlockKind, Document, Source
 
 _CONTAINERS = frozenset(
@@ -57,7 +57,7 @@ class DocxExtractor:
         """Extract headings, paragraphs, lists, tables, notes and comments; see ``Extractor``."""
         archive = open_archive(data)
         try:
-            word = docx.Document(io.BytesIO(data))
+            word = docx.Document(io.BytesIO(ooxml.plain_package(data, archive)))
         except (PackageNotFoundError, KeyError, ValueError) as error:
             raise damaged(str(error)) from error
         builder = DocumentBuilder(source)

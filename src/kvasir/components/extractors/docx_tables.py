@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from lxml import etree
 
 from kvasir.components.extractors.docx_xml import W, find, is_on, value_at
+from kvasir.components.extractors.table_layout import LARGEST_NESTED
 
 _MOST_SPANNED = 100
-_LARGEST_NESTED = 8
-"""Rows of a table that is written inside a cell; with a larger one the table is a page layout."""
 
 
 def is_frame(table: etree._Element) -> bool:
@@ -18,7 +17,7 @@ def is_frame(table: etree._Element) -> bool:
     if len(list(own_cells(table))) == 1:
         return True
     nested = (inner for inner in table.iter(f"{W}tbl") if inner is not table)
-    return any(len(inner.findall(f"{W}tr")) > _LARGEST_NESTED for inner in nested)
+    return any(len(inner.findall(f"{W}tr")) > LARGEST_NESTED for inner in nested)
 
 
 def table_rows(
@@ -52,26 +51,6 @@ def own_cells(table: etree._Element) -> Iterator[etree._Element]:
     """Yield the cells of a table, row by row, without those of inner tables."""
     for row in _own(table, "tr"):
         yield from _own(row, "tc")
-
-
-def nested_text(rows: Sequence[Sequence[str]]) -> str:
-    """Return a table inside a cell as one line: ``Room: Oak, Seats: 12; Room: Elm, Seats: 40``.
-
-    A table of one row or one column has no header: ``Oak, Elm``.
-    """
-    rows = [row for row in rows if any(row)]
-    if len(rows) < 2 or max(map(len, rows)) < 2:
-        return "; ".join(", ".join(filter(None, row)) for row in rows)
-    header, *body = rows
-    lines = (
-        ", ".join(
-            f"{name}: {cell}" if name else cell
-            for name, cell in zip(header, row, strict=False)
-            if cell
-        )
-        for row in body
-    )
-    return "; ".join(lines)
 
 
 def _own(parent: etree._Element, name: str) -> Iterator[etree._Element]:

@@ -21,7 +21,7 @@ _RAISED = str.maketrans("0123456789+-\u2212=()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹�
 _LOWERED = str.maketrans("0123456789+-\u2212=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
 _ORDINALS = {"o": "º", "a": "ª"}
 _LETTER_ORDINAL = re.compile(r"st|nd|rd|th|er|re|ère|e|ème|º|ª|os|as", re.IGNORECASE)
-_FOOTNOTE = re.compile(r"\d{1,3}(?:\s*[,;\u2013-]\s*\d{1,3})*")
+_FOOTNOTE = re.compile(r"\(?(\d{1,3}(?:\s*[,;\u2013-]\s*\d{1,3})*)\)?")
 _FOOTNOTE_PLACE = re.compile(
     # After a year, a word that is too long for a unit, punctuation or an unspaced script.
     rf"(?:(?<!\d)(?<!\d[.,])(?:1\d{{3}}|20\d{{2}})|[^\W\d_]{{4,}}|[.,;:!?\"'”’»)\]。，；！？）」]|[{CJK}])$"
@@ -74,8 +74,9 @@ def raised(text: str, before: str) -> str:
         return text.replace(inner, _ORDINALS[inner])
     if _LETTER_ORDINAL.fullmatch(inner) and (ends_in_digit or before.endswith("n")):
         return text
-    if _FOOTNOTE.fullmatch(inner) and _FOOTNOTE_PLACE.search(before[-12:]):
-        return text.replace(inner, footnote_mark(inner))
+    footnote = _FOOTNOTE.fullmatch(inner)
+    if footnote and _FOOTNOTE_PLACE.search(before[-12:]):
+        return text.replace(inner, footnote_mark(footnote[1]))
     return text.replace(inner, _in_form(inner, _RAISED, "^"))
 
 

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import product
+import posixpath
+import re
+import zipfile
 
 from lxml import etree
 
 from kvasir.components.extractors.archive import encrypted, open_archive, parse_xml, read_member
-from kvasir.components.extractors.document_builder import DocumentBuilder, Grid
-from kvasir.core.types import BlockKind, Document, Source
+from kvasir.components.extractors.box_order import Box, reading_order
+from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.file_properties import date_text
+from kvasir.components.extractors.inline_marks import link_suffix
+from kvasir.components.extractors.odf_inline import PAGE_NUMBER, Inline, InlineReader
+from kvasir.components.extractors.odf_tables import read_table, rows
+from kvasir.components.extractors.odf_xml import (
+    CHART,
+    DC,
+    DRAW,
+    FORM,
+    HREF,
+    META,
+    OFFICE,
+    PRESENTATION,
+    STYLE,
+    SVG,
+    TABLE,
+    TEXT,
+    Styles,
+    length,
+)
+from kvasir.components.extractors.sheet_islands import islands, missing_values
+from kvasir.components.extractors.table_layout import LARGEST_NESTED, nested_text
+from kvasir.core.types import BlockKind, Document, MetadataValue, Source
 
-_NS = "{urn:oasis:names:tc:opendocument:xmlns:"
-_TEXT, _TABLE = f"{_NS}text:1.0}}", f"{_NS}table:1.0}}"
-_DRAW, _OFFICE = f"{_NS}drawing:1.0}}", f"{_NS}office:1.0}}"
-_STYLE = f"{_NS}style:1.0}}"
-_PRESENTATION = f"{_NS}presentation:1.0}}"
-_DC = ".//{http://purl.org/dc/elements/1.1/}"
-_SKIPPED = {f"{_TEXT}{name}" for name in ("tracked-changes", "note-citation", "sequence-decls")}
-_SKIPPED |= {f"{_OFFICE}annotation", f"{_OFFICE}forms"}
-_MAX_REPEATED = 1000
-_CELLS = frozenset({f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"})
+_SKIPPED = frozenset(
+    {
+        f"{TEXT}tracked-changes",
+        f"{TEXT}sequence-decls",
+        f"{OFFICE}forms",
+        f"{OFFICE}annotation",
+        f"{PRESENTATION}footer-decl",
+        f"{PRESENTATION}header-decl",
+        f"{PRESENTATION}date-time-decl",
+    }
+)
+_PER_SLIDE = frozenset({"page-number", "date-time", "header", "footer"})
+_MANIFEST = "META-INF/manifest.xml"
 
 
 class OdfExtractor:
@@ -29,149 +56,325 @@ class OdfExtractor:
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract headings, paragraphs, lists, tables and slides; see ``Extractor``."""
         archive = open_archive(data)
-        names, manifest = archive.namelist(), "META-INF/manifest.xml"
-        if manifest in names and b"encryption-data" in read_member(archive, manifest):
+        names = archive.namelist()
+        if _MANIFEST in names and b"encryption-data" in read_member(archive, _MANIFEST):
             raise encrypted()
         content = parse_xml(read_member(archive, "content.xml"))
+        roots = [content]
+        if "styles.xml" in names:
+            roots.append(parse_xml(read_member(archive, "styles.xml")))
         builder = DocumentBuilder(source)
-        body = content.find(f"{_OFFICE}body")
-        _Reader(builder, content).read(body if body is not None else content)
+        body = content.find(f"{OFFICE}body")
+        reader = _Reader(builder, archive, roots)
+        reader.read(body if body is not None else content)
+        reader.end(roots[1:])
         if "meta.xml" in names:
-            meta = parse_xml(read_member(archive, "meta.xml"))
-            builder.title = meta.findtext(f"{_DC}title", "").strip() or builder.title
-            author, language = meta.findtext(f"{_DC}creator"), meta.findtext(f"{_DC}language")
-            builder.set_metadata(author=author, lang=language)
+            _set_properties(builder, parse_xml(read_member(archive, "meta.xml")))
         return builder.build()
 
 
 class _Reader:
-    """Appends blocks; consecutive lists become one."""
+    """Appends blocks; consecutive lists become one.
 
-    def __init__(self, builder: DocumentBuilder, content: etree._Element) -> None:
+    Notes, comments and descriptions of pictures follow the paragraph, list or table that they
+    belong to.
+    """
+
+    def __init__(
+        self, builder: DocumentBuilder, archive: zipfile.ZipFile, roots: list[etree._Element]
+    ) -> None:
         self._builder = builder
-        # Which levels of which list styles are numbered.
-        self._numbered = {
-            (str(style.get(f"{_STYLE}name")), int(level.get(f"{_TEXT}level") or 1))
-            for style in content.iter(f"{_TEXT}list-style")
-            for level in style.iterfind(f"{_TEXT}list-level-style-number")
+        self._archive = archive
+        self._styles = Styles(*roots)
+        fields = {
+            str(control.get(name)): control
+            for form in roots[0].iter(f"{FORM}form")
+            for control in form
+            for name in (f"{FORM}id", "{http://www.w3.org/XML/1998/namespace}id")
         }
+        self._inline = InlineReader(self._styles, fields)
         self._page: int | None = None
         self._counts: dict[int, int] = {}
+        self._pending: list[Inline] = []
+        self._depth = 0
+        self._footers: list[str] = []
+        self._unknown = 0
 
     def read(self, parent: etree._Element) -> None:
         """Append all blocks inside an element."""
         for child in parent:
             tag = child.tag
-            if tag in _SKIPPED:
+            if tag in _SKIPPED or not isinstance(tag, str):
                 continue
-            if tag == f"{_TEXT}list":
-                self._list(child, 0, str(child.get(f"{_TEXT}style-name") or ""))
+            if tag == f"{TEXT}list":
+                self._list(child, 0, str(child.get(f"{TEXT}style-name") or ""))
                 continue
             self._end_list()
-            if tag == f"{_TEXT}h":
-                level = str(child.get(f"{_TEXT}outline-level") or "1")
-                self._add(BlockKind.HEADING, _text(child), int(level) if level.isdigit() else 1)
-            elif tag == f"{_TEXT}p":
+            if tag == f"{TEXT}h":
+                level = str(child.get(f"{TEXT}outline-level") or "1")
+                self._add(
+                    BlockKind.HEADING, self._read(child), int(level) if level.isdigit() else 1
+                )
+            elif tag == f"{TEXT}p":
                 self._paragraph(child)
-            elif tag == f"{_TABLE}table":
+            elif tag == f"{TABLE}table":
                 self._table(child)
-            elif tag == f"{_DRAW}page":
-                self._page = (self._page or 0) + 1
-                self.read(child)
-                self._end_list()
+            elif tag == f"{DRAW}page":
+                self._slide(child)
+            elif tag == f"{TEXT}section" and child.get(f"{TEXT}display") == "none":
+                continue
+            elif tag in (f"{DRAW}frame", f"{DRAW}g", f"{DRAW}a"):
+                self._shape(child)
             else:
                 self.read(child)
+            self._flush()
+
+    def end(self, styles: list[etree._Element]) -> None:
+        """Append the headers and footers of all kinds of pages, each text once."""
+        self._page = None
+        if self._unknown:
+            self._builder.warn(missing_values(self._unknown))
+        seen: set[str] = set()
+        pages = [page for root in styles for page in root.iter(f"{STYLE}master-page")]
+        for kind in ("header", "footer"):
+            for page in pages:
+                for margin in page.iter(
+                    *(f"{STYLE}{kind}{side}" for side in ("", "-left", "-first"))
+                ):
+                    text = self._margin_text(margin)
+                    if text and text not in seen and margin.get(f"{STYLE}display") != "false":
+                        seen.add(text)
+                        self._add(BlockKind.PARAGRAPH, f"{kind.capitalize()}: {text}")
+        for footer in dict.fromkeys(self._footers):
+            self._add(BlockKind.PARAGRAPH, f"Footer: {footer}")
+
+    def _margin_text(self, margin: etree._Element) -> str:
+        parts: list[str] = []
+        for paragraph in margin.iter(f"{TEXT}p"):
+            cells = self._inline.read(paragraph).text.split("\t")
+            parts += [" ".join(cell.split()) for cell in cells if PAGE_NUMBER not in cell]
+        return " | ".join(dict.fromkeys(filter(None, parts)))
+
+    def _read(self, paragraph: etree._Element) -> str:
+        """Return a paragraph's text; what stands apart from it waits for ``_flush``."""
+        inline = self._inline.read(paragraph, on_page=not self._depth and self._page is None)
+        self._pending.append(inline)
+        return inline.text.replace(PAGE_NUMBER, "").strip()
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, []
+        for inline in pending:
+            for shape in inline.shapes:
+                self._builder.end_block()
+                self._shape(shape)
+            for note in filter(None, inline.notes):
+                self._add(BlockKind.PARAGRAPH, note)
 
     def _end_list(self) -> None:
         """End a list; the next one counts from 1."""
         self._builder.end_block()
         self._counts = {}
+        self._flush()
 
     def _add(self, kind: BlockKind, text: str, level: int | None = None) -> None:
         self._builder.add(kind, text, page=self._page, level=level)
 
     def _paragraph(self, element: etree._Element) -> None:
-        frame = next(element.iterancestors(f"{_DRAW}frame"), None)
-        if frame is not None and frame.get(f"{_PRESENTATION}class") == "title":
-            self._add(BlockKind.HEADING, _text(element), 1)
+        frame = next(element.iterancestors(f"{DRAW}frame"), None)
+        if frame is not None and frame.get(f"{PRESENTATION}class") == "title":
+            self._add(BlockKind.HEADING, self._read(element), 1)
             return
-        self._add(BlockKind.PARAGRAPH, _text(element))
-        for frame in element.iter(f"{_DRAW}text-box"):
-            self.read(frame)
+        self._add(BlockKind.PARAGRAPH, self._read(element))
+
+    def _shape(self, shape: etree._Element, address: str = "") -> None:
+        """Append a drawing's text, table, chart and description."""
+        if shape.tag == f"{DRAW}a":
+            for inner in shape:
+                self._shape(inner, str(shape.get(HREF) or ""))
+            return
+        if shape.tag == f"{DRAW}g":
+            for inner in _ordered(list(shape)):
+                self._shape(inner, address)
+            return
+        self._depth += 1
+        for embedded in shape.iterfind(f"{DRAW}object"):
+            self._object(str(embedded.get(HREF) or ""))
+        self.read(shape)
+        self._end_list()
+        self._depth -= 1
+        described = (shape.findtext(f"{SVG}desc") or shape.findtext(f"{SVG}title") or "").strip()
+        if described:
+            suffix = link_suffix(described, address)
+            self._add(BlockKind.PARAGRAPH, f"Picture: {described}{suffix}")
+
+    def _object(self, address: str) -> None:
+        """Append a chart's title and values, or a formula as its program writes it."""
+        name = posixpath.normpath(posixpath.join(address, "content.xml"))
+        if name not in self._archive.namelist():
+            return
+        root = parse_xml(read_member(self._archive, name))
+        chart = next(root.iter(f"{CHART}chart"), None)
+        if chart is not None:
+            title = chart.find(f"{CHART}title")
+            self._add(BlockKind.CAPTION, self._inline.text(title) if title is not None else "")
+            for table in chart.iter(f"{TABLE}table"):
+                self._table(table)
+        for formula in root.iter("{*}annotation"):
+            self._add(BlockKind.PARAGRAPH, formula.text or "")
+
+    def _slide(self, page: etree._Element) -> None:
+        self._page = (self._page or 0) + 1
+        style = page.get(f"{DRAW}style-name")
+        if self._styles.value("drawing-page", style, f"{PRESENTATION}visibility") == "hidden":
+            return
+        shapes = [child for child in page if child.get(f"{PRESENTATION}class") not in _PER_SLIDE]
+        notes = [child for child in shapes if child.tag == f"{PRESENTATION}notes"]
+        titles = [child for child in shapes if child.get(f"{PRESENTATION}class") == "title"]
+        rest = [child for child in shapes if child not in notes and child not in titles]
+        for shape in (*titles, *_ordered(rest)):
+            if shape.tag in _SKIPPED:
+                continue
+            self._shape(shape)
+            self._end_list()
+        for annotation in page.iterfind(f"{OFFICE}annotation"):
+            self._pending.append(self._inline.read(_wrapped(annotation)))
+            self._flush()
+        for note in notes:
+            if text := self._inline.text(note):
+                self._add(BlockKind.PARAGRAPH, f"Note: {text}")
+        used = page.get(f"{PRESENTATION}use-footer-name")
+        for footer in page.getparent().iterfind(f"{PRESENTATION}footer-decl"):
+            if used and footer.get(f"{PRESENTATION}name") == used and (footer.text or "").strip():
+                self._footers.append((footer.text or "").strip())
 
     def _table(self, table: etree._Element) -> None:
-        name, grid = table.get(f"{_TABLE}name"), _grid(table)
-        if name and table.getparent().tag == f"{_OFFICE}spreadsheet":
-            self._page = (self._page or 0) + 1
-            if grid:
-                self._add(BlockKind.HEADING, name, 2)
-        self._builder.add_grid(grid, self._page)
+        parent = table.getparent()
+        if parent is not None and parent.tag == f"{OFFICE}spreadsheet":
+            self._sheet(table)
+            return
+        nested = (inner for inner in table.iter(f"{TABLE}table") if inner is not table)
+        if any(len(list(rows(inner))) > LARGEST_NESTED for inner in nested):
+            # The table only places what is in its cells.
+            for row, _ in rows(table):
+                for cell in row:
+                    self.read(cell)
+                    self._end_list()
+            return
+        found = read_table(table, self._styles, self._inline, self._cell_text)
+        self._builder.add_grid(found.grid, self._page, found.header_rows)
+
+    def _sheet(self, table: etree._Element) -> None:
+        self._page = (self._page or 0) + 1
+        style = table.get(f"{TABLE}style-name")
+        if self._styles.value("table", style, f"{TABLE}display") == "false":
+            return
+        found = read_table(table, self._styles, self._inline, self._cell_text)
+        self._unknown += found.unknown
+        shapes = table.find(f"{TABLE}shapes")
+        if found.grid or found.comments or shapes is not None or self._pending:
+            self._add(BlockKind.HEADING, str(table.get(f"{TABLE}name") or ""), 2)
+        for island in islands(found.grid, found.facts):
+            self._builder.add_grid(island, self._page)
+            for place in sorted(found.comments.keys() & island.keys()):
+                self._add(BlockKind.PARAGRAPH, found.comments.pop(place))
+        for place in sorted(found.comments):
+            self._add(BlockKind.PARAGRAPH, found.comments[place])
+        for shape in shapes if shapes is not None else ():
+            self._shape(shape)
+
+    def _cell_text(self, cell: etree._Element) -> str:
+        """Return a cell's text on one line; tables in it are written out row by row."""
+        texts: list[str] = []
+        for child in cell:
+            if child.tag in (f"{TEXT}p", f"{TEXT}h"):
+                inline = self._inline.read(child, on_page=False)
+                texts.append(inline.text)
+                self._pending.append(inline)
+            elif child.tag == f"{TABLE}table":
+                inner = read_table(child, self._styles, self._inline, self._cell_text).grid
+                texts.append(nested_text(_lines(inner)))
+            elif str(child.tag).startswith(DRAW):
+                self._pending.append(Inline(shapes=[child]))
+            elif child.tag not in _SKIPPED:
+                texts.append(self._cell_text(child))
+        return " ".join(" ".join(texts).split())
 
     def _list(self, element: etree._Element, depth: int, style: str) -> None:
-        style = str(element.get(f"{_TEXT}style-name") or style)
+        style = str(element.get(f"{TEXT}style-name") or style)
         for item in element:
-            if item.tag not in (f"{_TEXT}list-item", f"{_TEXT}list-header"):
+            if item.tag not in (f"{TEXT}list-item", f"{TEXT}list-header"):
                 continue
             for child in item:
-                if child.tag == f"{_TEXT}list":
+                if child.tag == f"{TEXT}list":
                     self._list(child, depth + 1, style)
-                elif child.tag in (f"{_TEXT}p", f"{_TEXT}h") and (text := _text(child)):
+                elif child.tag in (f"{TEXT}p", f"{TEXT}h") and (text := self._read(child)):
                     marker = self._marker(depth, style)
                     self._builder.add_item(text, marker, depth=depth, page=self._page)
 
     def _marker(self, depth: int, style: str) -> str:
         self._counts = {level: n for level, n in self._counts.items() if level <= depth}
         self._counts[depth] = self._counts.get(depth, 0) + 1
-        return f"{self._counts[depth]}." if (style, depth + 1) in self._numbered else "-"
+        is_numbered = (style, depth + 1) in self._styles.numbered
+        return f"{self._counts[depth]}." if is_numbered else "-"
 
 
-def _text(element: etree._Element) -> str:
-    return "".join(_pieces(element)).strip()
+def _lines(grid: dict[tuple[int, int], str]) -> list[list[str]]:
+    width = max((x for _, x in grid), default=-1) + 1
+    return [
+        [grid.get((y, x), "") for x in range(width)]
+        for y in range(max((y for y, _ in grid), default=-1) + 1)
+    ]
 
 
-def _pieces(element: etree._Element) -> Iterator[str]:
-    yield element.text or ""
-    for child in element:
-        tag = child.tag
-        if tag == f"{_TEXT}s":
-            yield " " * min(int(child.get(f"{_TEXT}c") or 1), 100)
-        elif tag == f"{_TEXT}tab":
-            yield "\t"
-        elif tag == f"{_TEXT}line-break":
-            yield "\n"
-        elif tag == f"{_TEXT}note":
-            yield f" ({' '.join(_text(child).split())})"
-        elif isinstance(tag, str) and tag not in _SKIPPED and tag != f"{_DRAW}frame":
-            yield from _pieces(child)
-        yield child.tail or ""
+def _ordered(shapes: list[etree._Element]) -> list[etree._Element]:
+    """Return shapes in their reading order."""
+    return reading_order([Box(*_bounds(shape), shape) for shape in shapes])
 
 
-def _grid(table: etree._Element) -> Grid:
-    """Return the cells by row and column; a spanning cell is repeated in each that it covers."""
-    grid: Grid = {}
-    y = 0
-    for row in table.iter(f"{_TABLE}table-row"):
-        x, filled = 0, False
-        for cell in row:
-            if cell.tag not in _CELLS:
-                continue
-            text = " ".join(_text(part) for part in cell.iter(f"{_TEXT}p", f"{_TEXT}h"))
-            filled = filled or bool(text)
-            repeated = _count(cell, "number-columns-repeated")
-            if text:
-                height = _count(cell, "number-rows-spanned")
-                width = _count(cell, "number-columns-spanned")
-                for dy, extra, dx in product(range(height), range(repeated), range(width)):
-                    grid.setdefault((y + dy, x + extra + dx), text)
-            x += repeated
-        repeats = _count(row, "number-rows-repeated") if filled else 1
-        for extra, column in product(range(1, repeats), range(x)):
-            if (y, column) in grid:
-                grid[y + extra, column] = grid[y, column]
-        y += repeats
-    return grid
+def _bounds(shape: etree._Element) -> tuple[float, float, float, float]:
+    """Return left, top, width and height in centimetres; a group has those of its parts."""
+    if shape.tag == f"{DRAW}g" and len(shape):
+        parts = [_bounds(inner) for inner in shape]
+        left, top = min(part[0] for part in parts), min(part[1] for part in parts)
+        right = max(part[0] + part[2] for part in parts)
+        bottom = max(part[1] + part[3] for part in parts)
+        return left, top, right - left, bottom - top
+    x, y, width, height = (length(shape, f"{SVG}{name}") for name in ("x", "y", "width", "height"))
+    return x, y, width, height
 
 
-def _count(element: etree._Element, name: str) -> int:
-    value = str(element.get(f"{_TABLE}{name}") or "1")
-    return min(int(value), _MAX_REPEATED) if value.isdigit() else 1
+def _wrapped(annotation: etree._Element) -> etree._Element:
+    """Return a paragraph that holds an annotation, which slides keep outside of paragraphs."""
+    paragraph = etree.Element(f"{TEXT}p")
+    paragraph.append(annotation)
+    return paragraph
+
+
+def _set_properties(builder: DocumentBuilder, root: etree._Element) -> None:
+    def text(name: str) -> str:
+        return (root.findtext(f".//{name}") or "").strip()
+
+    words = (each.text or "" for each in root.iter(f"{META}keyword"))
+    builder.title = text(f"{DC}title") or builder.title
+    builder.set_metadata(
+        author=text(f"{DC}creator") or text(f"{META}initial-creator"),
+        lang=text(f"{DC}language"),
+        subject=text(f"{DC}subject"),
+        keywords=", ".join(filter(None, (" ".join(word.split()) for word in words))),
+        description=text(f"{DC}description"),
+        created=date_text(text(f"{META}creation-date")),
+        modified=date_text(text(f"{DC}date")),
+    )
+    for own in root.iter(f"{META}user-defined"):
+        key = re.sub(r"\W+", "_", str(own.get(f"{META}name") or "")).strip("_").lower()
+        if key and own.text:
+            builder.set_metadata(**{key: _typed(own, own.text.strip())})
+
+
+def _typed(own: etree._Element, text: str) -> MetadataValue:
+    kind = own.get(f"{META}value-type")
+    if kind == "boolean":
+        return text == "true"
+    if kind == "float" and re.fullmatch(r"[+-]?\d+(?:\.\d+)?", text):
+        return float(text)
+    return date_text(text) if kind == "date" else text

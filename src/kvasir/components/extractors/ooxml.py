@@ -5,21 +5,34 @@ Source: ECMA-376, parts 1 (chapter 15) and 3 (markup compatibility).
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
 from collections.abc import Iterator
-from datetime import datetime
 
 from lxml import etree
 
 from kvasir.components.extractors.archive import parse_xml, read_member
 from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.file_properties import date_text, keyword_list
 from kvasir.core.types import MetadataValue
 
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _VT = "{http://schemas.openxmlformats.org/officeDocument/2006/docPropsVTypes}"
 R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 """Namespace of the attributes that name a relationship."""
+_TYPES = "[Content_Types].xml"
+_OPEN = rb"application/vnd.openxmlformats-officedocument."
+_WORD = _OPEN + rb"wordprocessingml.document.main+xml"
+_SLIDES = _OPEN + rb"presentationml.presentation.main+xml"
+_WORD_VARIANT = re.compile(
+    rb"application/vnd\.(?:ms-word\.\w+\.macroEnabled\w*"
+    rb"|openxmlformats-officedocument\.wordprocessingml\.template)\.main\+xml"
+)
+_SLIDES_VARIANT = re.compile(
+    rb"application/vnd\.(?:ms-powerpoint\.\w+\.macroEnabled"
+    rb"|openxmlformats-officedocument\.presentationml\.(?:slideshow|template))\.main\+xml"
+)
 _CORE_PROPERTIES = ("docProps/core.xml", ".psmdcp")
 _CUSTOM_PROPERTIES = "docProps/custom.xml"
 _INTEGERS = frozenset({"i1", "i2", "i4", "i8", "int", "ui1", "ui2", "ui4", "ui8", "uint"})
@@ -44,6 +57,22 @@ def resolve_alternatives(root: etree._Element) -> None:
         parent[place : place + 1] = list(chosen) if chosen is not None else []
         if tail and tail.strip() and place:
             parent[place - 1].tail = (parent[place - 1].tail or "") + tail
+
+
+def plain_package(data: bytes, archive: zipfile.ZipFile) -> bytes:
+    """Return a file with macros, a template or a slide show as a plain document or presentation.
+
+    python-docx and python-pptx refuse all others by the type of their main part.
+    """
+    types = read_member(archive, _TYPES)
+    plain = _WORD_VARIANT.sub(_WORD, _SLIDES_VARIANT.sub(_SLIDES, types))
+    if plain == types:
+        return data
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as copy:
+        for name in archive.namelist():
+            copy.writestr(name, plain if name == _TYPES else read_member(archive, name))
+    return buffer.getvalue()
 
 
 def set_properties(builder: DocumentBuilder, archive: zipfile.ZipFile) -> str:
@@ -75,21 +104,6 @@ def set_properties(builder: DocumentBuilder, archive: zipfile.ZipFile) -> str:
         modified=date_text(text("modified")),
     )
     return text("title")
-
-
-def date_text(text: str) -> str:
-    """Return a time in one ISO form, to the second; a day alone if it has no time."""
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
-        return text
-    day_only = value.hour == value.minute == value.second == 0
-    return value.date().isoformat() if day_only else value.replace(microsecond=0).isoformat()
-
-
-def keyword_list(text: str) -> str:
-    """Return keywords, which files separate by commas or semicolons, in one form."""
-    return ", ".join(filter(None, (" ".join(word.split()) for word in re.split("[,;\n]", text))))
 
 
 def _custom(root: etree._Element) -> Iterator[tuple[str, MetadataValue]]:

@@ -19,7 +19,11 @@ from pypdfium2 import raw
 
 from kvasir.components.extractors import pdf_layout
 from kvasir.components.extractors.document_builder import DocumentBuilder
-from kvasir.components.extractors.pdf_layout import SOFT_HYPHEN, Line
+from kvasir.components.extractors.file_properties import keyword_list, pdf_date_text
+from kvasir.components.extractors.pdf_glyphs import SOFT_HYPHEN, Line
+from kvasir.components.extractors.pdf_hidden import hidden_objects
+from kvasir.components.extractors.pdf_lines import page_lines
+from kvasir.components.extractors.pdf_marks import page_marks
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
@@ -42,6 +46,11 @@ _LONGEST_HEADING = 200
 """Maximum number of characters of a heading."""
 _WIDEST_STEP = 1.9
 """Widest step from line to line inside a paragraph, in font sizes."""
+_ENDS = tuple(".,:;!?)]%")
+_INDENT = 0.5
+"""Smallest indent of an inner list, in font sizes."""
+_NO_GAP = 0.1
+"""Distance of two letters of one word, in font sizes."""
 _LOOSE = 1.25
 """A step this many times as wide as usual begins a new paragraph."""
 _SECTION = re.compile(r"(?:\d{1,2}(?:\.\d{1,2})+\.?|\d{1,2})\s+[^\W\d_]")
@@ -62,23 +71,35 @@ class PdfExtractor:
 
 def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
     pages: list[list[Line]] = []
+    comments: list[list[str]] = []
     heights: list[float] = []
     has_picture = False
+    if pdf.get_formtype() != raw.FORMTYPE_NONE:
+        pdf.init_forms()
     for page in pdf:
         with closing(page), closing(page.get_textpage()) as text_page:
-            pages.append(pdf_layout.page_lines(page, text_page))
+            marks = page_marks(page)
+            pages.append(page_lines(page, text_page, marks, hidden_objects(page)))
+            comments.append(marks.comments)
             heights.append(page.get_height())
             has_picture = has_picture or (not pages[-1] and _has_picture(page))
-    if not any(pages):
+    if not any(pages) and not any(comments):
         raise _textless_error(has_picture)
     builder = DocumentBuilder(source)
-    _write(builder, _without_running_heads(pages, heights))
+    _write(builder, _without_running_heads(pages, heights), comments)
     described = pdf.get_metadata_dict()
     title = described.get("Title", "").strip()
     builder.title = title if _is_title(title) else builder.title
     textless = [str(number) for number, lines in enumerate(pages, 1) if not lines]
-    about = {key.lower(): described.get(key) for key in ("Author", "Subject", "Keywords")}
-    builder.set_metadata(**about, pages=len(pages), pages_without_text=", ".join(textless))
+    builder.set_metadata(
+        author=described.get("Author"),
+        subject=described.get("Subject"),
+        keywords=keyword_list(described.get("Keywords", "")),
+        created=pdf_date_text(described.get("CreationDate", "")),
+        modified=pdf_date_text(described.get("ModDate", "")),
+        pages=len(pages),
+        pages_without_text=", ".join(textless),
+    )
     return builder.build()
 
 
@@ -140,7 +161,11 @@ def _in_margin(line: Line, height: float) -> bool:
     return line.y1 < height * _MARGIN or line.y0 > height * (1 - _MARGIN)
 
 
-def _write(builder: DocumentBuilder, pages: Sequence[Sequence[Line]]) -> None:
+def _write(
+    builder: DocumentBuilder,
+    pages: Sequence[Sequence[Line]],
+    comments: Sequence[Sequence[str]],
+) -> None:
     body = _body_size(pages)
     blocks = [
         [
@@ -165,6 +190,8 @@ def _write(builder: DocumentBuilder, pages: Sequence[Sequence[Line]]) -> None:
             builder.add_table(rows, number)
             if piece is pieces[-1]:
                 header = rows[0]
+        for comment in comments[number - 1]:
+            builder.add(BlockKind.PARAGRAPH, comment, page=number)
 
 
 @dataclass(slots=True)
@@ -176,6 +203,8 @@ class _Piece:
     size: float = 0.0
     level: int | None = None
     rows: list[list[str]] = field(default_factory=list)
+    edges: list[float] = field(default_factory=list)
+    """Left edges of a list's last item and of the lists around it, outermost first."""
 
 
 def _body_size(pages: Sequence[Sequence[Line]]) -> float:
@@ -197,7 +226,7 @@ def _region_pieces(lines: Sequence[Line], body: float) -> list[_Piece]:
         if group:
             piece = _piece(group, body)
             if pieces and piece.kind is pieces[-1].kind is BlockKind.LIST:
-                pieces[-1].text += f"\n{piece.text}"
+                _append_item(pieces[-1], piece)
             else:
                 pieces.append(piece)
             group.clear()
@@ -212,6 +241,14 @@ def _region_pieces(lines: Sequence[Line], body: float) -> list[_Piece]:
         group.append(part)
     end_group()
     return pieces
+
+
+def _append_item(above: _Piece, item: _Piece) -> None:
+    """Append an item to a list; one that begins further right belongs to the item above it."""
+    edge = item.edges[0]
+    inside = [one for one in above.edges if one < edge - _INDENT * item.size]
+    above.edges = [*inside, edge]
+    above.text += f"\n{'    ' * len(inside)}{item.text}"
 
 
 def _set_levels(pages: Sequence[Sequence[_Piece]]) -> None:
@@ -286,26 +323,34 @@ def _piece(lines: Sequence[Line], body: float) -> _Piece:
         or (one_line and len(text) < 80 and _SECTION.match(text) and text[-1].isalnum())
     ):
         return _Piece(BlockKind.HEADING, text, size)
-    if _BULLET.match(text):
-        return _Piece(BlockKind.LIST, f"- {_BULLET.sub('', text, count=1)}", size)
-    if _NUMBERED.match(text):
-        return _Piece(BlockKind.LIST, text, size)
+    if _is_item(lines[0]):
+        item = f"- {_BULLET.sub('', text, count=1)}" if _BULLET.match(text) else text
+        return _Piece(BlockKind.LIST, item, size, edges=[lines[0].x0])
     return _Piece(BlockKind.PARAGRAPH, text, size)
 
 
 def _join(lines: Sequence[Line]) -> str:
     """Join hard-wrapped lines and words that were hyphenated at a line's end."""
     text = lines[0].text
-    for line in lines[1:]:
+    for before, line in pairwise(lines):
         after = line.text
         hyphenated = text.endswith("-") and text[-2:-1].islower() and after[:1].islower()
         if hyphenated or text.endswith(SOFT_HYPHEN):
             text = text[:-1] + after
-        elif _HAN_OR_KANA.match(text[-1:]) and _HAN_OR_KANA.match(after):
+        elif _touches(before, line) or (
+            _HAN_OR_KANA.match(text[-1:]) and _HAN_OR_KANA.match(after)
+        ):
             text += after
         else:
             text = f"{text} {after}"
     return " ".join(text.removesuffix(SOFT_HYPHEN).split())
+
+
+def _touches(line: Line, after: Line) -> bool:
+    """Return True if a sign ends a printed line without a space, as behind a raised digit."""
+    is_same = abs(line.y0 - after.y0) < 0.5 * line.size
+    is_near = abs(after.x0 - line.x1) < _NO_GAP * line.size
+    return is_same and is_near and after.text.startswith(_ENDS)
 
 
 def _code(lines: Sequence[Line]) -> str:

@@ -1,7 +1,4 @@
-"""The layout of a PDF page: lines from PDFium's characters, their reading order, and tables.
-
-PDFium gives characters in the order of the content stream and adds line ends. A line also ends
-at a wide gap, as between columns and between the cells of a table.
+"""The layout of a PDF page: the reading order of its lines, and its tables.
 
 A page has columns if a vertical strip without text has running text on both sides. Lines that
 cross the strip (a title, a wide table) divide the page into bands; in each band the left column
@@ -10,31 +7,25 @@ comes first. A table is a run of rows of words with white strips through all row
 
 from __future__ import annotations
 
-import ctypes
-import re
-import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
-import pypdfium2.raw as pdfium
-from pypdfium2 import PdfPage, PdfTextPage
+from kvasir.components.extractors.pdf_glyphs import Line
 
-_LINE_ENDS = frozenset("\r\n")
-_HYPHENS = frozenset("\x02\xad￾")
-_LAM = "\u0644"
-_ALEFS = frozenset("\u0622\u0623\u0625\u0627")
-_GAP = 1.7
-"""Widest gap inside a line, in font sizes; a wider one separates columns or cells."""
-_BOLD = 600
-_FORCE_BOLD = 1 << 18
-_FIXED_PITCH = 1
-_PRESENTATION_FORMS = re.compile(r"[\ufb00-\ufdff\ufe70-\ufeff]")
 _STEPS = 60
 _FEWEST_LINES = 4
 _RUNNING_TEXT = 0.45
 """A column's typical line fills at least this share of it; the cells of a table do not."""
+_FEWEST_BESIDE = 6
+"""Lines of running text beside which there may be notes or a table."""
+_MAIN_TEXT = 0.6
+_MOST_CROSSING = 0.1
+_MOST_ON_LINE = 0.6
+_MOST_NOTES = 2
+"""A note of more lines has its own distance between them."""
+_SAME_LINE = 0.15
+"""Distance of the lower edges of one printed line, in font sizes."""
 _OUT_OF_ORDER = 0.25
 _OVERLAP = 0.3
 _FEWEST_ROWS = 3
@@ -42,157 +33,8 @@ _NARROW_STRIP = 0.25
 _WIDE_STRIP = 0.9
 _ROWS_FOR_NARROW = 5
 _WORDS_IN_TWO_COLUMNS = 6.0
-SOFT_HYPHEN = "\xad"
-"""Ends a line whose last word continues in the next one."""
-
-Word = tuple[float, float, str]
 Table = list[list[str]]
 """A table's cells, row by row, all rows of one length."""
-
-
-@dataclass(slots=True)
-class Line:
-    """A run of characters on one baseline.
-
-    The box (left, lower, right, upper edge) is in points on the upright page, y upwards.
-    ``size`` is the visible font size in points; ``bold`` and ``fixed`` (fixed pitch) are those of
-    the first character; ``words`` are ``(left edge, right edge, text)``.
-    """
-
-    text: str
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-    size: float
-    bold: bool = False
-    fixed: bool = False
-    words: list[Word] = field(default_factory=list)
-
-    @property
-    def is_vertical(self) -> bool:
-        """True if it runs up or down the page, like the label of a preprint server."""
-        return len(self.text) > 4 and (self.y1 - self.y0) > 2 * (self.x1 - self.x0)
-
-
-def page_lines(page: PdfPage, text_page: PdfTextPage) -> list[Line]:
-    """Return a page's lines in the order of the content stream."""
-    reader = _LineReader(page, text_page)
-    for index in range(text_page.count_chars()):
-        reader.take(index)
-    reader.end_line()
-    return reader.lines
-
-
-class _LineReader:
-    """Collects characters into lines."""
-
-    def __init__(self, page: PdfPage, text_page: PdfTextPage) -> None:
-        self.lines: list[Line] = []
-        self._text = text_page.raw
-        self._rotation = page.get_rotation()
-        width, height = page.get_size()
-        # The size is that of the visible page; character boxes are on the unrotated page.
-        is_turned = self._rotation in (90, 270)
-        self._width, self._height = (height, width) if is_turned else (width, height)
-        self._box = pdfium.FS_RECTF()
-        self._characters: list[str] = []
-        self._line: Line | None = None
-        self._in_word = False
-        self._last = (0.0, 0.0)
-
-    def take(self, index: int) -> None:
-        """Add one character to the line, or end the line."""
-        code = pdfium.FPDFText_GetUnicode(self._text, index)
-        if not 0 < code <= 0x10FFFF or 0xD800 <= code <= 0xDFFF:
-            return
-        character = chr(code)
-        if character in _LINE_ENDS:
-            self.end_line()
-        elif character in _HYPHENS:
-            self._characters.append(SOFT_HYPHEN)
-            self.end_line()
-        elif character.isspace():
-            self._space()
-        else:
-            self._add(character, index)
-
-    def _add(self, character: str, index: int) -> None:
-        pdfium.FPDFText_GetLooseCharBox(self._text, index, self._box)
-        x0, y0, x1, y1 = self._upright()
-        if self._line is not None and _is_apart(self._line, x0, y0, x1, y1):
-            self.end_line()
-        if self._line is None:
-            self._line = self._new_line(index, x0, y0, x1, y1)
-        line = self._line
-        line.x0, line.x1 = min(line.x0, x0), max(line.x1, x1)
-        line.y0, line.y1 = min(line.y0, y0), max(line.y1, y1)
-        before = self._characters[-1] if self._characters else ""
-        if character == _LAM and before in _ALEFS and (self._last == (x0, x1) or x1 - x0 < 0.1):
-            # PDFium reverses a lam-alef ligature together with its right-to-left line.
-            self._characters.insert(-1, character)
-        else:
-            if _changes_to_rtl(before, character):
-                self._space()
-            self._characters.append(character)
-        self._last = (x0, x1)
-        words = line.words
-        if words and self._in_word:
-            words[-1] = (min(words[-1][0], x0), max(words[-1][1], x1), words[-1][2] + character)
-        else:
-            words.append((x0, x1, character))
-        self._in_word = True
-
-    def _space(self) -> None:
-        self._in_word = False
-        if self._line is not None:
-            self._characters.append(" ")
-
-    def end_line(self) -> None:
-        """Keep the collected line if it has visible text."""
-        text = "".join(self._characters).strip()
-        if self._line is not None and text:
-            # Presentation forms (Arabic shapes, ligatures) become plain letters.
-            has_forms = _PRESENTATION_FORMS.search(text)
-            self._line.text = unicodedata.normalize("NFKC", text) if has_forms else text
-            self.lines.append(self._line)
-        self._line, self._characters, self._in_word = None, [], False
-
-    def _new_line(self, index: int, x0: float, y0: float, x1: float, y1: float) -> Line:
-        size = pdfium.FPDFText_GetFontSize(self._text, index)
-        # Some producers scale a font of size 1 by the text matrix; use the box then.
-        if not 0.5 < size / max(y1 - y0, 0.1) < 2:
-            size = (y1 - y0) * 0.85
-        flags = ctypes.c_int(0)
-        buffer = ctypes.create_string_buffer(128)
-        pdfium.FPDFText_GetFontInfo(self._text, index, buffer, 128, flags)
-        name = buffer.value.lower()
-        weight = pdfium.FPDFText_GetFontWeight(self._text, index)
-        bold = weight >= _BOLD or bool(flags.value & _FORCE_BOLD) or b"bold" in name
-        fixed = bool(flags.value & _FIXED_PITCH) or b"mono" in name or b"courier" in name
-        return Line("", x0, y0, x1, y1, size, bold, fixed)
-
-    def _upright(self) -> tuple[float, float, float, float]:
-        box, width, height = self._box, self._width, self._height
-        if self._rotation == 90:
-            return box.bottom, width - box.right, box.top, width - box.left
-        if self._rotation == 180:
-            return width - box.right, height - box.top, width - box.left, height - box.bottom
-        if self._rotation == 270:
-            return height - box.top, box.left, height - box.bottom, box.right
-        return box.left, box.bottom, box.right, box.top
-
-
-def _is_apart(line: Line, x0: float, y0: float, x1: float, y1: float) -> bool:
-    gap = max(x0 - line.x1, line.x0 - x1)
-    overlap = min(y1, line.y1) - max(y0, line.y0)
-    height = min(y1 - y0, line.y1 - line.y0)
-    return gap > _GAP * max(line.size, 4.0) or (height > 0 and overlap < -height)
-
-
-def _changes_to_rtl(before: str, after: str) -> bool:
-    """Return True if a Latin word ends where an Arabic or Hebrew one begins."""
-    return before.isascii() and before.isalnum() and unicodedata.bidirectional(after) in ("R", "AL")
 
 
 def reading_order(lines: Sequence[Line]) -> list[list[Line]]:
@@ -203,7 +45,7 @@ def reading_order(lines: Sequence[Line]) -> list[list[Line]]:
 
 
 def _regions(lines: list[Line]) -> list[list[Line]]:
-    gutter = _gutter(lines)
+    gutter = _gutter(lines) or _margin(lines)
     if gutter is None:
         return [_downwards(lines)]
     regions: list[list[Line]] = []
@@ -253,6 +95,45 @@ def _gutter(lines: Sequence[Line]) -> float | None:
     top = min(max(line.y1 for line in side) for side in (left, right))
     bottom = max(min(line.y0 for line in side) for side in (left, right))
     return gutter if top > bottom else None
+
+
+def _margin(lines: Sequence[Line]) -> float | None:
+    """Return the x of a strip between running text and what stands beside it, or None.
+
+    That is a note in the margin or a table of its own, if its lines are not those of the text.
+    """
+    if len(lines) <= _FEWEST_BESIDE:
+        return None
+    start, end = min(line.x0 for line in lines), max(line.x1 for line in lines)
+    strips = (start + (end - start) * step / _STEPS for step in range(_STEPS // 10, _STEPS))
+    crossed = sorted((sum(line.x0 < x < line.x1 for line in lines), x) for x in strips)
+    for crossing, x in crossed:
+        if crossing > len(lines) * _MOST_CROSSING:
+            break
+        left = [line for line in lines if line.x1 <= x]
+        right = [line for line in lines if line.x0 >= x]
+        main, beside = (left, right) if len(left) >= len(right) else (right, left)
+        is_right = beside is right
+        if beside and _is_running(main) and _stands_apart(beside, main, is_right=is_right):
+            return x
+    return None
+
+
+def _is_running(lines: Sequence[Line]) -> bool:
+    width = max(line.x1 for line in lines) - min(line.x0 for line in lines)
+    usual = median(line.x1 - line.x0 for line in lines)
+    return len(lines) >= _FEWEST_BESIDE and usual > width * _MAIN_TEXT
+
+
+def _stands_apart(beside: Sequence[Line], main: Sequence[Line], *, is_right: bool) -> bool:
+    """Return True if lines beside a text are no part of it, as numbers of a table would be."""
+    on_line = sum(
+        any(abs(line.y0 - other.y0) < _SAME_LINE * line.size for other in main) for line in beside
+    )
+    if on_line < len(beside) * _MOST_ON_LINE:
+        return len(beside) > 1 or is_right
+    is_note = all(len(line.words) > 1 for line in beside)
+    return is_right and is_note and len(beside) <= _MOST_NOTES
 
 
 def _downwards(lines: Sequence[Line]) -> list[Line]:

@@ -47,7 +47,7 @@ class PptxExtractor:
         """Extract slides with tables, charts, comments and notes; see ``Extractor``."""
         archive = open_archive(data)
         try:
-            deck = pptx.Presentation(io.BytesIO(data))
+            deck = pptx.Presentation(io.BytesIO(ooxml.plain_package(data, archive)))
         except (PackageNotFoundError, BadZipFile, KeyError, ValueError) as error:
             raise damaged(str(error)) from error
         builder = DocumentBuilder(source)
@@ -137,7 +137,7 @@ class _SlideReader:
         ]
         aligned = [each.get("rtl") for each in self._slide.element.iter(f"{A}pPr")]
         from_right = aligned.count("1") > len(aligned) / 2
-        return reading_order(boxes, from_right=from_right)
+        return reading_order(boxes, from_right=from_right, higher_first=True)
 
     def _is_outside(self, shape: Any) -> bool:
         width, height = self._size

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kvasir.components.extractors.document_builder import Grid
 
-_MOST_BLANK_ROWS = 1
+_BLANK_ROWS = 1
 Place = tuple[int, int]
 """Row and column."""
 
@@ -26,19 +27,19 @@ def islands(cells: Grid, facts: SheetFacts) -> list[Grid]:
 
     An island goes on below a blank row if the rows there have no header of their own.
     """
-    found: list[Grid] = []
-    for island in _touching(cells):
-        above = next((one for one in reversed(found) if _is_below(one, island)), None)
-        if above is None or not _continues(above, island, facts):
+    found: list[_Island] = []
+    ending: dict[int, list[_Island]] = defaultdict(list)
+    for cells_ in _touching(cells):
+        island = _Island(cells_, facts)
+        candidates = ending[island.top - 1 - _BLANK_ROWS]
+        above = next((one for one in candidates if one.goes_on_with(island)), None)
+        if above is None:
             found.append(island)
-            continue
-        top = _rows(above)[0]
-        if _texts(above, top) == _texts(island, _rows(island)[0]):
-            # The header is repeated.
-            first = _rows(island)[0]
-            island = {place: text for place, text in island.items() if place[0] != first}
-        above.update(island)
-    return found
+        else:
+            candidates.remove(above)
+            above.add(island)
+        ending[island.bottom].append(above or island)
+    return [island.cells for island in found]
 
 
 def _touching(cells: Grid) -> Iterator[Grid]:
@@ -56,67 +57,69 @@ def _touching(cells: Grid) -> Iterator[Grid]:
         yield island
 
 
-def _rows(island: Grid) -> list[int]:
-    return sorted({row for row, _ in island})
+class _Island:
+    """Cells that touch each other, and what is known of their columns."""
 
+    def __init__(self, cells: Grid, facts: SheetFacts) -> None:
+        self.cells = cells
+        self._facts = facts
+        self.top = min(row for row, _ in cells)
+        self.bottom = max(row for row, _ in cells)
+        self.left = min(column for _, column in cells)
+        self.right = max(column for _, column in cells)
+        self.first = {column: text for (row, column), text in cells.items() if row == self.top}
+        self._held: Counter[int] = Counter()
+        self._numbers: Counter[int] = Counter()
+        self._count(cells, self.top)
 
-def _columns(island: Grid) -> tuple[int, int]:
-    columns = [column for _, column in island]
-    return min(columns), max(columns)
+    def _count(self, cells: Grid, header: int) -> None:
+        """Count the filled cells and the numbers of each column below the header."""
+        for row, column in cells:
+            if row != header:
+                self._held[column] += 1
+                self._numbers[column] += (row, column) in self._facts.numbers
 
-
-def _texts(island: Grid, row: int) -> dict[int, str]:
-    return {column: text for (line, column), text in island.items() if line == row}
-
-
-def _is_below(above: Grid, island: Grid) -> bool:
-    """Return True if an island is right below another one and not wider."""
-    first, last = _columns(above)
-    start, end = _columns(island)
-    gap = _rows(island)[0] - _rows(above)[-1] - 1
-    return first <= start and end <= last and 0 < gap <= _MOST_BLANK_ROWS
-
-
-def _continues(above: Grid, island: Grid, facts: SheetFacts) -> bool:
-    """Return True if the rows of an island are further rows of the one above."""
-    rows, more = _rows(above), _rows(island)
-    if len(rows) < 2 or _columns(above)[0] == _columns(above)[1]:
-        return False
-    top, first = _texts(above, rows[0]), _texts(island, more[0])
-    if top == first:
-        return True
-    if len(set(first.values())) == 1 and len(first) != len(top):
-        # A lone text is a title or a note.
-        return False
-
-    def is_bold(row: int, columns: dict[int, str]) -> bool:
-        return all((row, column) in facts.bold for column in columns)
-
-    if is_bold(more[0], first):
-        return False
-    has_header = len(more) > 1 and _is_header(island, more, facts)
-    return not has_header and _numbers_agree(above, rows[1:], more[0], first, facts)
-
-
-def _is_header(island: Grid, rows: list[int], facts: SheetFacts) -> bool:
-    """Return True if the first row holds texts only, and a column below it numbers only."""
-    first = _texts(island, rows[0])
-    if any((rows[0], column) in facts.numbers for column in first):
-        return False
-    below = {column: [row for row in rows[1:] if (row, column) in island] for column in first}
-    return any(
-        held and all((row, column) in facts.numbers for row in held)
-        for column, held in below.items()
-    )
-
-
-def _numbers_agree(
-    above: Grid, rows: list[int], row: int, cells: dict[int, str], facts: SheetFacts
-) -> bool:
-    """Return True if a row has numbers in the columns where the rows above have them."""
-    for column in cells:
-        held = [one for one in rows if (one, column) in above]
-        numbers = sum((one, column) in facts.numbers for one in held)
-        if held and numbers == len(held) and (row, column) not in facts.numbers:
+    def goes_on_with(self, below: _Island) -> bool:
+        """Return True if the rows of the island below are further rows of this one."""
+        if below.left < self.left or below.right > self.right:
             return False
-    return True
+        if self.top == self.bottom or self.left == self.right:
+            return False
+        if self.first == below.first:
+            return True
+        if len(set(below.first.values())) == 1 and len(below.first) != len(self.first):
+            # A lone text is a title or a note.
+            return False
+        is_bold = all((below.top, column) in self._facts.bold for column in below.first)
+        return not is_bold and not below._has_header() and self._agrees_with(below)
+
+    def _has_header(self) -> bool:
+        """Return True if the first row holds texts only, and a column below it numbers only."""
+        if any((self.top, column) in self._facts.numbers for column in self.first):
+            return False
+        return any(0 < self._held[column] == self._numbers[column] for column in self.first)
+
+    def _agrees_with(self, below: _Island) -> bool:
+        """Return True if the row below has numbers in the columns where this island has them."""
+        return all(
+            (below.top, column) in self._facts.numbers
+            for column in below.first
+            if 0 < self._held[column] == self._numbers[column]
+        )
+
+    def add(self, below: _Island) -> None:
+        """Add the rows of another island; a header that is repeated there is left out."""
+        cells = below.cells
+        if self.first == below.first:
+            cells = {place: text for place, text in cells.items() if place[0] != below.top}
+        self._count(cells, self.top)
+        self.cells.update(cells)
+        self.bottom = below.bottom
+
+
+def missing_values(count: int) -> str:
+    """Return the sentence for the report about formulas that are shown instead of their values."""
+    return (
+        f"the values of {count} of its formulas are not stored, so the formulas are shown; open it "
+        "in a spreadsheet program, save it and ingest it again"
+    )

@@ -14,6 +14,10 @@ Row = Sequence[str]
 
 _MOST_TITLES = 5
 _MOST_HEADER_ROWS = 4
+LARGEST_NESTED = 8
+"""Rows of a table that is written inside a cell; with a larger one the table is a page layout."""
+_LONGEST_NAME = 100
+"""Characters of a column's name inside a cell."""
 _BETWEEN = " / "
 
 
@@ -92,3 +96,36 @@ def _joined(rows: Sequence[Row]) -> tuple[str, ...]:
     """Return one header row; a name over several columns stands before the names below it."""
     columns = zip(*rows, strict=True)
     return tuple(_BETWEEN.join(dict.fromkeys(filter(None, column))) for column in columns)
+
+
+def nested_text(rows: Sequence[Row]) -> str:
+    """Return a table inside a cell as one line: ``Room: Oak, Seats: 12; Room: Elm, Seats: 40``.
+
+    A table of one row or one column has no header: ``Oak, Elm``. A long text stands once, because
+    tables may be nested and each would multiply it.
+    """
+    rows = [row for row in rows if any(row)]
+    header: Row = ()
+    if len(rows) > 1 and max(map(len, rows)) > 1:
+        header, *rows = rows
+    lines: list[str] = []
+    if any(len(name) > _LONGEST_NAME for name in header):
+        lines.append(_nested_line(header, (), ()))
+        header = ()
+    above: Row = ()
+    for row in rows:
+        lines.append(_nested_line(row, header, above))
+        above = row
+    return "; ".join(filter(None, lines))
+
+
+def _nested_line(row: Row, names: Row, above: Row) -> str:
+    cells: list[str] = []
+    last = ""
+    for number, cell in enumerate(row):
+        name = names[number] if number < len(names) else ""
+        is_again = cell == last or (number < len(above) and cell == above[number])
+        if cell and not (is_again and len(cell) > _LONGEST_NAME):
+            cells.append(f"{name}: {cell}" if name else cell)
+        last = cell
+    return ", ".join(cells)

@@ -15,7 +15,7 @@ import openpyxl
 from kvasir.components.extractors import ooxml
 from kvasir.components.extractors.archive import open_archive
 from kvasir.components.extractors.document_builder import DocumentBuilder, Grid
-from kvasir.components.extractors.sheet_islands import islands
+from kvasir.components.extractors.sheet_islands import islands, missing_values
 from kvasir.components.extractors.xlsx_cells import SheetReader, book_facts
 from kvasir.components.extractors.xlsx_package import WORKBOOK, Drawing, Package
 from kvasir.core.types import BlockKind, Document, Source
@@ -59,7 +59,7 @@ class XlsxExtractor:
         for margin in dict.fromkeys(margins):
             builder.add(BlockKind.PARAGRAPH, margin)
         if unknown:
-            builder.set_metadata(formulas_without_values=unknown)
+            builder.warn(missing_values(unknown))
         builder.title = ooxml.set_properties(builder, archive)
         return builder.build()
 

@@ -1,0 +1,107 @@
+"""Names and styles of OpenDocument. Source: OpenDocument 1.3, part 3, chapters 16 and 20."""
+
+from __future__ import annotations
+
+from lxml import etree
+
+from kvasir.components.extractors.inline_marks import Position
+
+_NS = "{urn:oasis:names:tc:opendocument:xmlns:"
+TEXT, TABLE = f"{_NS}text:1.0}}", f"{_NS}table:1.0}}"
+DRAW, OFFICE = f"{_NS}drawing:1.0}}", f"{_NS}office:1.0}}"
+STYLE, FORM = f"{_NS}style:1.0}}", f"{_NS}form:1.0}}"
+PRESENTATION, META = f"{_NS}presentation:1.0}}", f"{_NS}meta:1.0}}"
+SVG, CHART = f"{_NS}svg-compatible:1.0}}", f"{_NS}chart:1.0}}"
+FO = f"{_NS}xsl-fo-compatible:1.0}}"
+DC = "{http://purl.org/dc/elements/1.1/}"
+HREF = "{http://www.w3.org/1999/xlink}href"
+
+_SMALLEST = 1.0
+"""Points; smaller text cannot be read."""
+_DEEPEST = 50
+
+
+class Styles:
+    """Looks up what a style says, or else one of those that it is based on."""
+
+    def __init__(self, *roots: etree._Element) -> None:
+        self._styles: dict[tuple[str, str], etree._Element] = {}
+        self.numbered: set[tuple[str, int]] = set()
+        """Which levels of which list styles are numbered."""
+        for root in roots:
+            for style in root.iter(f"{STYLE}style"):
+                key = str(style.get(f"{STYLE}family")), str(style.get(f"{STYLE}name"))
+                self._styles.setdefault(key, style)
+            for style in root.iter(f"{TEXT}list-style"):
+                for level in style.iterfind(f"{TEXT}list-level-style-number"):
+                    number = str(level.get(f"{TEXT}level") or "1")
+                    if level.get(f"{STYLE}num-format") != "" and number.isdigit():
+                        self.numbered.add((str(style.get(f"{STYLE}name")), int(number)))
+        self._positions: dict[tuple[str, str], Position | None] = {}
+        self._hidden: dict[tuple[str, str], bool] = {}
+
+    def value(self, family: str, name: object, attribute: str) -> str:
+        """Return an attribute of a style's properties, empty if no style of the chain has it."""
+        for _ in range(_DEEPEST):
+            style = self._styles.get((family, str(name)))
+            if style is None:
+                return ""
+            for properties in style:
+                if (value := properties.get(attribute)) is not None:
+                    return str(value)
+            name = style.get(f"{STYLE}parent-style-name")
+        return ""
+
+    def position(self, family: str, name: object) -> Position | None:
+        """Return whether a style raises or lowers text, None if it says nothing."""
+        key = family, str(name)
+        if key not in self._positions:
+            self._positions[key] = _position(self.value(*key, f"{STYLE}text-position"))
+        return self._positions[key]
+
+    def is_hidden(self, family: str, name: object) -> bool:
+        """Return True if text of a style cannot be seen."""
+        key = family, str(name)
+        if key not in self._hidden:
+            size = self.value(*key, f"{FO}font-size")
+            is_tiny = size.endswith("pt") and _number(size.removesuffix("pt")) <= _SMALLEST
+            self._hidden[key] = is_tiny or self.value(*key, f"{TEXT}display") == "none"
+        return self._hidden[key]
+
+    def is_white(self, family: str, name: object) -> bool:
+        """Return True for white letters without a ground of their own."""
+        if self.value(family, name, f"{FO}color").lower() != "#ffffff":
+            return False
+        return self.value(family, name, f"{FO}background-color") in ("", "transparent")
+
+
+def _position(text: str) -> Position | None:
+    first = text.partition(" ")[0]
+    if not first:
+        return None
+    if first == "sub" or first.startswith("-"):
+        return Position.LOWERED
+    return Position.BASELINE if first in ("0%", "0") else Position.RAISED
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("inf")
+
+
+_UNITS = {"cm": 1.0, "mm": 0.1, "in": 2.54, "pt": 2.54 / 72, "pc": 2.54 / 6, "px": 2.54 / 96}
+
+
+def length(element: etree._Element, attribute: str) -> float:
+    """Return a length in centimetres, 0 if it is not given."""
+    text = str(element.get(attribute) or "")
+    number = _number(text[:-2])
+    return number * _UNITS.get(text[-2:], 0.0) if number != float("inf") else 0.0
+
+
+def count(element: etree._Element, name: str, most: int) -> int:
+    """Return how often a cell or row is repeated or how far it spans, within reason."""
+    value = str(element.get(f"{TABLE}{name}") or "1")
+    return min(int(value), most) if value.isdigit() else 1

@@ -1,0 +1,254 @@
+"""OpenDocument files are read as their programs show them."""
+
+import pytest
+from office_packages import ODF_SPACES, open_document
+
+from kvasir.components.extractors.odf import OdfExtractor
+from kvasir.core.types import Document, Source
+
+_SOURCE = Source("/folder/file", "")
+_STYLES = (
+    '<style:style style:name="Up" style:family="text"><style:text-properties '
+    'style:text-position="super 58%"/></style:style>'
+    '<style:style style:name="Down" style:family="text"><style:text-properties '
+    'style:text-position="-33% 58%"/></style:style>'
+    '<style:style style:name="Gone" style:family="text"><style:text-properties '
+    'text:display="none"/></style:style>'
+    '<style:style style:name="White" style:family="text"><style:text-properties '
+    'fo:color="#ffffff"/></style:style>'
+    '<style:style style:name="OnBlack" style:family="text" style:parent-style-name="White">'
+    '<style:text-properties fo:background-color="#000000"/></style:style>'
+    '<style:style style:name="Tiny" style:family="text"><style:text-properties '
+    'fo:font-size="1pt"/></style:style>'
+    '<style:style style:name="GoneTable" style:family="table"><style:table-properties '
+    'table:display="false"/></style:style>'
+    '<style:style style:name="GoneSlide" style:family="drawing-page">'
+    '<style:drawing-page-properties presentation:visibility="hidden"/></style:style>'
+)
+
+
+def _read(kind: str, body: str, **parts: str) -> Document:
+    files = {key: value for key, value in parts.items() if "/" in key}
+    named = {key: value for key, value in parts.items() if "/" not in key}
+    data = open_document(kind, body, styles=_STYLES, files=files, **named)
+    return OdfExtractor().extract(_SOURCE, data)
+
+
+def _texts(document: Document) -> list[str]:
+    return [document.text[block.start : block.end] for block in document.blocks]
+
+
+def _p(inside: str) -> str:
+    return f"<text:p>{inside}</text:p>"
+
+
+def _comment(text: str) -> str:
+    return f"<office:annotation><dc:creator>Ana</dc:creator>{_p(text)}</office:annotation>"
+
+
+def _span(style: str, text: str) -> str:
+    return f'<text:span text:style-name="{style}">{text}</text:span>'
+
+
+def _cell(text: str = "", attributes: str = "", inside: str = "") -> str:
+    shown = _p(text) if text else ""
+    return f"<table:table-cell {attributes}>{inside}{shown}</table:table-cell>"
+
+
+def _row(*cells: str, attributes: str = "") -> str:
+    inner = "".join(cell if cell.startswith("<") else _cell(cell) for cell in cells)
+    return f"<table:table-row {attributes}>{inner}</table:table-row>"
+
+
+def _sheet(*rows: str, attributes: str = "", columns: str = "") -> str:
+    return f'<table:table table:name="Data" {attributes}>{columns}{"".join(rows)}</table:table>'
+
+
+def test_raised_text_links_notes_and_comments_are_kept() -> None:
+    note = (
+        '<text:note text:note-class="footnote"><text:note-citation>2</text:note-citation>'
+        f"<text:note-body>{_p('See the list.')}</text:note-body></text:note>"
+    )
+    comment = (
+        f"<office:annotation><dc:creator>Ana</dc:creator>{_p('Is it so?')}</office:annotation>"
+    )
+    link = '<text:a xlink:href="https://a.example/form">the form</text:a>'
+    own = '<text:a xlink:href="#top">the top</text:a>'
+    body = _p(f"10{_span('Up', '6')} of CO{_span('Down', '2')} in 1999{note}{comment}.")
+    document = _read("text", body + _p(f"Fill in {link} at {own}."))
+    assert _texts(document) == [
+        "10⁶ of CO₂ in 1999[^2].",
+        "Note 2: See the list.",
+        "Comment (Ana): Is it so?",
+        "Fill in the form (https://a.example/form) at the top.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        _p(_span("Gone", "secret")),
+        _p(_span("White", "secret")),
+        _p(_span("Tiny", "secret")),
+        _p('<text:hidden-text text:is-hidden="true">secret</text:hidden-text>'),
+        _p('<text:hidden-paragraph text:is-hidden="true"/>secret'),
+        f'<text:section text:display="none">{_p("secret")}</text:section>',
+        f"<text:tracked-changes>{_p('secret')}</text:tracked-changes>",
+        _sheet(_row("secret", "b", attributes='table:visibility="collapse"'), _row("c", "d")),
+    ],
+)
+def test_what_nobody_sees_in_a_text_is_left_out(hidden: str) -> None:
+    document = _read("text", _p(f"Seen. {_span('OnBlack', 'This too.')}") + hidden)
+    assert document.text.startswith("Seen. This too.")
+    assert "secret" not in document.text
+
+
+def test_headers_and_footers_stand_once_without_page_numbers() -> None:
+    page = (
+        f"<style:master-page><style:header>{_p('QM-2231<text:tab/>revision 7')}</style:header>"
+        f"<style:footer>{_p('Norwind')}{_p('Page <text:page-number>1</text:page-number>')}"
+        "</style:footer></style:master-page>"
+    )
+    shared = f"<office:master-styles>{page}{page}</office:master-styles>"
+    document = _read("text", _p("Words."), shared=shared)
+    assert _texts(document) == ["Words.", "Header: QM-2231 | revision 7", "Footer: Norwind"]
+
+
+def test_form_fields_pictures_and_charts_are_read() -> None:
+    forms = (
+        "<office:forms><form:form>"
+        '<form:checkbox form:id="c" form:current-state="checked" form:label="Power"/>'
+        '<form:text form:id="t" form:current-value="Morning Star"/>'
+        '<form:password form:id="s" form:current-value="secret"/></form:form></office:forms>'
+    )
+    controls = "".join(f'<draw:control draw:control="{key}"/> ' for key in "cts")
+    picture = "<draw:frame><draw:image/><svg:desc>A red lever.</svg:desc></draw:frame>"
+    chart = '<draw:frame><draw:object xlink:href="./Object 1"/></draw:frame>'
+    values = _sheet(_row("", "Ducks"), _row("2024", "7"))
+    inner = (
+        f"<office:document-content {ODF_SPACES}><office:body><office:chart><chart:chart>"
+        f"<chart:title>{_p('Birds')}</chart:title>{values}</chart:chart></office:chart>"
+        "</office:body></office:document-content>"
+    )
+    body = forms + _p(f"Ship: {controls}") + _p(picture) + _p(chart)
+    document = _read("text", body, **{"Object 1/content.xml": inner})
+    assert _texts(document) == [
+        "Ship: [x] Power Morning Star",
+        "Picture: A red lever.",
+        "Birds",
+        "|  | Ducks |\n| - | - |\n| 2024 | 7 |",
+    ]
+
+
+def test_a_table_in_a_cell_can_be_told_apart_and_marked_headers_are_one_row() -> None:
+    inner = _sheet(_row("Room", "Seats"), _row("Oak", "12"), _row("Elm", "40"))
+    outer = _sheet(_row("Floor", "Rooms"), _row("Ground", _cell(inside=inner)))
+    rows = (
+        "<table:table-header-rows>"
+        + _row(
+            "Mill", _cell("2022", 'table:number-columns-spanned="2"'), "<table:covered-table-cell/>"
+        )
+        + _row("Mill", "Flour", "Bran")
+        + "</table:table-header-rows>"
+    )
+    document = _read("text", outer + _p("Next.") + _sheet(rows, _row("a", "1", "2")))
+    assert _texts(document) == [
+        "| Floor | Rooms |\n| - | - |\n| Ground | Room: Oak, Seats: 12; Room: Elm, Seats: 40 |",
+        "Next.",
+        "| Mill | 2022 / Flour | 2022 / Bran |\n| - | - | - |\n| a | 1 | 2 |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "shown", "text"),
+    [
+        ('office:value-type="percentage" office:value="0.653"', "65%", "65%"),
+        ('office:value-type="percentage" office:value="0.075"', "", "7.5%"),
+        ('office:value-type="currency" office:value="9.5" office:currency="EUR"', "", "9.5 EUR"),
+        ('office:value-type="date" office:date-value="2024-03-15T00:00:00"', "", "2024-03-15"),
+        ('office:value-type="time" office:time-value="PT26H30M00S"', "", "26:30"),
+        ('office:value-type="boolean" office:boolean-value="true"', "", "TRUE"),
+        ('office:value-type="float" office:value="7"', "", "7"),
+        ('table:formula="of:=[.B2]*[$Other.C2]"', "", "=B2*Other!C2"),
+    ],
+)
+def test_a_cell_gives_its_text_or_else_its_value(attributes: str, shown: str, text: str) -> None:
+    body = _sheet(_row("Item", "Value"), _row("x", _cell(shown, attributes)))
+    document = _read("spreadsheet", body)
+    assert f"| x | {text} |" in document.text
+    assert bool(document.warnings) == text.startswith("=")
+
+
+def test_hidden_sheets_rows_and_columns_are_left_out() -> None:
+    columns = (
+        '<table:table-column/><table:table-column table:visibility="collapse"/>'
+        "<table:table-column/>"
+    )
+    rows = [_row("Product", "Cost", "Price"), _row("Lamp", "11", "30")]
+    rows += [_row("Never", "1", "2", attributes='table:visibility="filter"')]
+    rows += [_row("Desk", "80", "140")]
+    body = _sheet(*rows, columns=columns)
+    body += _sheet(_row("secret", "b"), attributes='table:style-name="GoneTable"')
+    document = _read("spreadsheet", body)
+    assert _texts(document) == [
+        "Data",
+        "| Product | Price |\n| - | - |\n| Lamp | 30 |\n| Desk | 140 |",
+    ]
+
+
+def test_titles_blank_rows_and_comments_of_a_sheet() -> None:
+    number = 'office:value-type="float"'
+    comment = _comment("Who?")
+    rows = [
+        _row(_cell("Staff of 2024", 'table:number-columns-spanned="2"')),
+        _row("Name", "Age"),
+        _row(_cell("Ann", inside=comment), _cell("1", number)),
+        _row(_cell()),
+        _row("Ben", _cell("2", number)),
+    ]
+    assert _texts(_read("spreadsheet", _sheet(*rows))) == [
+        "Data",
+        "Staff of 2024",
+        "| Name | Age |\n| - | - |\n| Ann | 1 |\n| Ben | 2 |",
+        "Comment (Ana) at A3: Who?",
+    ]
+
+
+def _frame(text: str, x: float, y: float, kind: str = "") -> str:
+    return (
+        f'<draw:frame svg:x="{x}cm" svg:y="{y}cm" svg:width="8cm" svg:height="2cm" {kind}>'
+        f"<draw:text-box>{_p(text)}</draw:text-box></draw:frame>"
+    )
+
+
+def test_slides_are_read_column_by_column_without_what_is_hidden() -> None:
+    shapes = [("Invoice", 12, 5), ("Card", 1, 5), ("Later", 12, 8), ("At once", 1, 8)]
+    inner = "".join(_frame(*shape) for shape in shapes)
+    inner += _frame("Ways to pay", 1, 1, 'presentation:class="title"')
+    inner += f"<presentation:notes>{_frame('Say hello', 0, 0)}</presentation:notes>"
+    footer = '<presentation:footer-decl presentation:name="f">Norwind</presentation:footer-decl>'
+    use = 'presentation:use-footer-name="f"'
+    hidden = f'<draw:page draw:style-name="GoneSlide" {use}>{_frame("secret", 1, 1)}</draw:page>'
+    body = f"{footer}{hidden}<draw:page {use}>{inner}</draw:page>"
+    document = _read("presentation", body)
+    assert _texts(document) == [
+        "Ways to pay", "Card", "At once", "Invoice", "Later", "Note: Say hello", "Footer: Norwind",
+    ]  # fmt: skip
+    assert document.blocks[0].page == 2
+
+
+def test_properties_keep_their_types() -> None:
+    meta = (
+        "<office:meta><dc:title>Crane</dc:title><meta:keyword>pump</meta:keyword>"
+        "<meta:keyword>oil</meta:keyword>"
+        "<meta:creation-date>2024-03-15T08:30:00.5</meta:creation-date>"
+        '<meta:user-defined meta:name="Signed off" meta:value-type="boolean">true'
+        "</meta:user-defined></office:meta>"
+    )
+    document = _read("text", _p("Words."), meta=meta)
+    assert document.title == "Crane"
+    assert document.metadata == {
+        "keywords": "pump, oil",
+        "created": "2024-03-15T08:30:00",
+        "signed_off": True,
+    }
