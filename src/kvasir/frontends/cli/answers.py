@@ -8,10 +8,9 @@ from pathlib import Path
 
 import click
 
-from kvasir.app import App
 from kvasir.core.errors import RequestError
 from kvasir.core.wire import dumps
-from kvasir.frontends.cli.options import with_settings
+from kvasir.frontends.cli.options import make_app, with_settings
 from kvasir.settings.schema import Settings
 
 
@@ -38,7 +37,7 @@ def export(settings: Settings, to: Path | None, since: datetime | None) -> None:
 
     The lines are in the order of the answers, for evaluation and training.
     """
-    with App(settings) as app:
+    with make_app(settings) as app:
         after = since.replace(tzinfo=UTC) if since else None
         found = app.services.answer_log.export(since=after)
         try:

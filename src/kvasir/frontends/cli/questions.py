@@ -6,19 +6,18 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from kvasir.app import App
 from kvasir.core.errors import SettingsError
-from kvasir.core.queue_workers import Worker
 from kvasir.core.run import StopToken
-from kvasir.course_folder import wait_for_folder
 from kvasir.frontends.cli.options import setting_options, with_app
 from kvasir.frontends.process import configure_logging, stop_on_signals
-from kvasir.generator_start import GeneratorStart, prepare_generator
-from kvasir.tasks import answer_question, log_queued_answer
+
+if TYPE_CHECKING:
+    from kvasir.app import App
+    from kvasir.core.queue_workers import Worker
 
 
 @click.command("answer-questions")
@@ -34,6 +33,10 @@ def answer_questions(app: App) -> None:
     Start it as often as you like, also on several machines: each question is answered once. The
     question that is being answered then goes back to the queue.
     """
+    from kvasir.course_folder import wait_for_folder
+    from kvasir.generator_start import GeneratorStart, prepare_generator
+    from kvasir.tasks import answer_question, log_queued_answer
+
     stop = StopToken()
     workers = [
         app.services.make_answering_worker(
