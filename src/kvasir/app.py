@@ -14,9 +14,6 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from kvasir.answering.answers import Answerer, Refiner
-from kvasir.answering.citations import FindVersion
-from kvasir.answering.retrieval import Retriever
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.collection import Collection
 from kvasir.collection_index import CollectionOptions, Index, make_answerer
@@ -41,7 +38,10 @@ from kvasir.settings.store_uris import is_same_store
 from kvasir.sharing import IndexSharing
 
 if TYPE_CHECKING:
+    from kvasir.answering.answers import Answerer, Refiner
     from kvasir.answering.chat import Conversation as Conversation
+    from kvasir.answering.citations import FindVersion
+    from kvasir.answering.retrieval import Retriever
     from kvasir.core.reports import ConversionReport
     from kvasir.evaluation.answers import AnswersResult as AnswersResult
     from kvasir.evaluation.compare import Measured as Measured
@@ -372,6 +372,8 @@ class App:
         return fetch(url, allow_private=private, max_bytes=most)
 
     def _make_refiner(self, generator: Generator, opened: ExitStack) -> Refiner | None:
+        from kvasir.answering.answers import Refiner
+
         rag = self.settings.chat.rag
         chosen = rag.context_refinement
         if not chosen.enabled:

@@ -9,12 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from kvasir.answering.answers import check_question
-from kvasir.answering.refusal import Calibration as Calibration
-from kvasir.answering.refusal import EvidenceReader
 from kvasir.collection_index import Index
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import ClosedError, NameTakenError, RequestError, UnfinishedError
@@ -26,6 +24,7 @@ from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Answer, AnswerEvent, Hit, Metadata, SearchRequest, StoreAddress
 
 if TYPE_CHECKING:
+    from kvasir.answering.refusal import Calibration as Calibration
     from kvasir.core.reports import CopyReport, Findings, IngestReport, Repairs
     from kvasir.evaluation.calibration import Fitted as Fitted
     from kvasir.ingesting.preparing import OnConflict
@@ -33,6 +32,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FilterLike = str | Mapping[str, Any] | Filter | None
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``Calibration`` when it is first needed."""
+    if name != "Calibration":
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return import_module("kvasir.answering.refusal").Calibration
 
 
 def load_questions(path: Path | str) -> list[str]:
@@ -134,6 +140,8 @@ class Collection:
         filters: FilterLike = None,
     ) -> AnswerStream:
         """Answer as ``ask`` does, in events; close the stream, or use it in a ``with``."""
+        from kvasir.answering.answers import check_question
+
         asked = self._request(question, top_k, min_score_threshold, filters)
         check_question(asked.query)
         return AnswerStream(self._events(asked))
@@ -356,6 +364,7 @@ class Collection:
             TooFewQuestionsError: There are too few questions, or too few sentences to make them of.
             StoppedError: The run was stopped; nothing was changed.
         """
+        from kvasir.answering.refusal import EvidenceReader
         from kvasir.evaluation.calibration import calibrate
 
         run = run or Run()

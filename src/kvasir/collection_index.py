@@ -11,10 +11,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kvasir.answering.answers import Answerer
-from kvasir.answering.citations import FindVersion
-from kvasir.answering.refusal import Calibration
-from kvasir.answering.retrieval import Languages, Retriever, Searches
 from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, StoreIncompleteError
 from kvasir.core.filters import Filter, all_of
 from kvasir.core.leases import Lazy, Leases
@@ -30,12 +26,18 @@ from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Hit, SearchRequest, StoreAddress, document_id
 from kvasir.core.wire import to_json
-from kvasir.ingesting.publishing import Publisher
 
 if TYPE_CHECKING:
+    from kvasir.answering.answers import Answerer
+    from kvasir.answering.citations import FindVersion
+    from kvasir.answering.refusal import Calibration
+    from kvasir.answering.retrieval import Languages, Retriever, Searches
     from kvasir.ingesting.pipeline import IngestPipeline
     from kvasir.ingesting.preparing import OnConflict
+    from kvasir.ingesting.publishing import Publisher
 
+_COUNTS = 3
+"""How often chunks are counted before a store is called incomplete."""
 _RECORD_SECONDS = 2.0
 """Seconds after which a collection's record is read again."""
 
@@ -179,6 +181,8 @@ class Index:
 
     def answerer(self, generator: Generator | None = None) -> Answerer:
         """Return an answerer with the stored decision to refuse and, by default, our generator."""
+        from kvasir.answering.refusal import Calibration
+
         with self.leases.call():
             _ = self.retriever  # Refuse another embedder and a lost store at once.
             stored = self.record().calibration
@@ -216,6 +220,8 @@ class Index:
     @property
     def publisher(self) -> Publisher:
         """A publisher that deletes and relabels documents; needs no model."""
+        from kvasir.ingesting.publishing import Publisher
+
         return Publisher(self.store, self.components.catalog, self.name, self.writing)
 
     def _open_store(self) -> VectorStore:
@@ -230,10 +236,10 @@ class Index:
         return self.components.make_pipeline(self.store, self.name, writing=self.writing)
 
     def _make_retriever(self) -> Retriever:
+        from kvasir.answering.retrieval import Retriever
+
         options = self.options
-        expected = self.components.catalog.chunk_count(self.name)
-        if expected and not self.store.count():
-            raise StoreIncompleteError(self.name, expected, 0)
+        self._check_complete()
         return Retriever(
             self.components.embedder,
             self.store,
@@ -244,6 +250,18 @@ class Index:
             candidates=options.candidates,
             rerank_candidates=options.rerank_candidates,
         )
+
+    def _check_complete(self) -> None:
+        """Raise StoreIncompleteError if the store lacks chunks that the catalog knows.
+
+        Writers add to the store first and delete from the catalog first, so it lacks none while
+        they work. Only the two counts are not taken at one moment: so they are taken again.
+        """
+        for _ in range(_COUNTS):
+            expected, counted = self.components.catalog.chunk_count(self.name), self.store.count()
+            if counted >= expected:
+                return
+        raise StoreIncompleteError(self.name, expected, counted)
 
 
 def make_answerer(
@@ -257,6 +275,8 @@ def make_answerer(
     languages: Languages = (),
 ) -> Answerer:
     """Put a generator, by default the chosen one, behind a retriever."""
+    from kvasir.answering.answers import Answerer
+
     return Answerer(
         retriever,
         generator or components.generator,

@@ -11,19 +11,8 @@ from kvasir.collection_index import CollectionOptions, Index
 from kvasir.core.errors import RequestError
 from kvasir.core.leases import Lazy
 from kvasir.core.protocols import VectorStore
-from kvasir.settings.loading import derive_settings
+from kvasir.settings.loading import DERIVABLE, derive_settings
 from kvasir.settings.schema import Settings
-
-DERIVABLE = (
-    "answer.",
-    "chat.rag.",
-    "generator.",
-    "rag.embedding_model.",
-    "rag.ingest.",
-    "rag.language",
-    "rag.splitter.",
-)
-"""Beginnings of the keys that a request may set; the others say where the data is."""
 
 
 @contextmanager

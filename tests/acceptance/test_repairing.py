@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kvasir.components.stores.qdrant_edge import QdrantStore
+from kvasir.testing.fakes import FakeAnalyzer
 
 Kvasir = Callable[..., Any]
 
@@ -36,6 +38,22 @@ def test_a_lost_store_is_found_repaired_from_the_catalog_and_sound(damaged: Kvas
     assert "384,400" in damaged("ask", "How far away is the Moon?").out
     again = damaged("doctor", "--repair").out
     assert again == "collection 'default' is sound: 2 chunks\n"
+
+
+@pytest.mark.parametrize("command", ["search", "ask"])
+def test_nothing_is_answered_from_what_is_left_of_an_index(
+    kvasir: Kvasir, notes: Path, command: str
+) -> None:
+    kvasir("ingest", "notes")
+    store = QdrantStore(str(notes.parent / "kvasir-data" / "store"), "default", 384, FakeAnalyzer())
+    with closing(store):
+        chunk, _ = next(iter(store.scroll()))[0]
+        store.delete([chunk.id])
+    refused = kvasir(command, "How far away is the Moon?", code=3).err
+    assert "has 1 of 2 chunks" in refused
+    assert "'kvasir doctor --repair'" in refused
+    kvasir("doctor", "--repair")
+    kvasir(command, "How far away is the Moon?")
 
 
 def test_programs_are_told_what_was_found_and_what_was_repaired(damaged: Kvasir) -> None:

@@ -26,7 +26,11 @@ from qdrant_edge import (
 
 from kvasir.components.stores import qdrant_edge_shard
 from kvasir.components.stores.qdrant_edge import QdrantStore
-from kvasir.components.stores.qdrant_edge_folder import drop_collection, list_collections
+from kvasir.components.stores.qdrant_edge_folder import (
+    CollectionFolder,
+    drop_collection,
+    list_collections,
+)
 from kvasir.components.stores.qdrant_edge_graph import GraphBuild, GraphBuildError
 from kvasir.components.stores.qdrant_points import BM25, DENSE
 from kvasir.core.errors import (
@@ -380,9 +384,9 @@ import os, signal, sys
 from kvasir.components.stores.qdrant_edge_folder import CollectionFolder
 from tests.integration.test_qdrant_store import *
 make_current = CollectionFolder.make_current
-def make_current_and_die(self, data, **notes):
+def make_current_and_die(self, data, *details):
     if sys.argv[2] == "after" or data.name == "data-000001":
-        make_current(self, data, **notes)
+        make_current(self, data, *details)
     if data.name != "data-000001":
         os.kill(os.getpid(), signal.SIGKILL)
 store = QdrantStore(sys.argv[1], "test", DIMENSION, FakeAnalyzer(), graph_from=1_000)
@@ -485,6 +489,9 @@ def test_files_that_make_the_engine_panic_are_reported_as_damaged(store_at, tmp_
     store.upsert(chunks_of(2_000), clustered(2_000))
     store.optimize(wait=True)
     store.close()
+    folder = CollectionFolder(str(tmp_path), "test", DIMENSION, "", 1.0)
+    folder.forget_fingerprints()  # As after a crash: otherwise the engine would not see them.
+    folder.close()
     files = list((tmp_path / "test").glob("data-*/segments/*/payload_index/*/*/status.dat"))
     assert files
     for file in files:

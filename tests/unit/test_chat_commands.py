@@ -15,7 +15,7 @@ from kvasir.components.generators.openai import OpenAIGenerator
 from kvasir.core.errors import ComponentError, RequestError, SettingsError
 from kvasir.core.types import Answer, Chunk, Citation, Hit, Message
 from kvasir.frontends.cli.chat.chat import CONTEXTS, Chat
-from kvasir.frontends.cli.chat.command import converse
+from kvasir.frontends.cli.chat.loop import converse
 from kvasir.frontends.cli.chat.screen import Screen
 from kvasir.frontends.cli.chat.session import Journal, Session, SessionTemplate, read_session
 from kvasir.frontends.cli.chat.slash_commands import COMMANDS, LeaveChat, dispatch

@@ -1,3 +1,4 @@
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -8,11 +9,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from database_tables import metadata
-from sqlalchemy import text
+from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from kvasir.core.errors import (
     ComponentError,
+    DamagedError,
     IncompatibleVersionError,
     RejectedDataError,
     SettingsError,
@@ -67,6 +69,52 @@ def test_a_file_that_is_no_database_is_refused_in_one_sentence(tmp_path):
     file.write_bytes(b"this is not a database, it only has its name" * 100)
     with pytest.raises(StorageError, match="cannot be opened"):
         open_database(f"sqlite:///{file}")
+
+
+def test_a_damaged_schema_is_one_sentence(tmp_path):
+    file = tmp_path / "catalog.db"
+    open_database(f"sqlite:///{file}").dispose()
+    content = bytearray(file.read_bytes())
+    at = content.index(b"CREATE TABLE sources")
+    content[at : at + 60] = b"\xff" * 60
+    file.write_bytes(content)
+    with pytest.raises(StorageError, match="cannot be opened"):
+        open_database(f"sqlite:///{file}")
+
+
+def test_damaged_rows_are_one_sentence(tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path}/catalog.db")
+    for damage in ("CAST(x'ff' AS TEXT)", "'{no json'"):
+        row = {"name": "a", "embedder": "b", "dimension": 1, "fingerprint": "c"}
+        with writing(engine) as connection:
+            connection.execute(insert(metadata.tables["collections"]), row)
+            connection.exec_driver_sql(f"UPDATE collections SET languages = {damage}")
+        with (
+            pytest.raises(ComponentError, match=r"reading failed: .*catalog\.db") as found,
+            reading(engine) as connection,
+        ):
+            connection.execute(select(metadata.tables["collections"])).all()
+        assert len(str(found.value).splitlines()) == 1
+        assert isinstance(found.value, DamagedError) or "is sound" in str(found.value)
+        with writing(engine) as connection:
+            connection.exec_driver_sql("DELETE FROM collections")
+    engine.dispose()
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
+    mounting = ["mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]
+    if shutil.which("mount") is None or subprocess.run(mounting, capture_output=True).returncode:
+        pytest.skip("only root may mount a disk that cannot be written")
+    try:
+        for there in (False, True):
+            subprocess.run(["mount", "-o", "remount,ro", str(tmp_path)], check=True)
+            with pytest.raises(StorageError, match=r"cannot be written to .*write permission"):
+                open_database(f"sqlite:///{tmp_path}/catalog.db")
+            if not there:
+                subprocess.run(["mount", "-o", "remount,rw", str(tmp_path)], check=True)
+                open_database(f"sqlite:///{tmp_path}/catalog.db").dispose()
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 @pytest.mark.parametrize("url", ["nonsense", "nosuchdb://host/name"])

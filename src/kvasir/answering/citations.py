@@ -4,6 +4,9 @@ A marker ``[n]`` is kept if it points to a retrieved chunk, its statement shares
 chunk, and the supporting quote is in the document at its offsets. Other markers are removed from
 the text and counted. A statement of fewer than three words, or in another language than the chunk,
 need not share any: its quote is the sentence nearest to the question, or the chunk's first.
+
+A bracketed number that belongs to a document is shown as ``[ 2 ]`` where ``[2]`` could be a marker,
+so that a document cannot cite what it likes; in code of a language model it stays as it is.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from kvasir.core.ledger import DocumentVersion
+from kvasir.core.markers import NUMBERS, PROTECTION
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.text import CJK
 from kvasir.core.types import Chunk, Citation, Hit
@@ -24,8 +28,8 @@ from kvasir.language.sentences import sentence_spans
 FindVersion = Callable[[str], DocumentVersion | None]
 """Returns the live version of a document by its id, or None if its text is not stored."""
 
-_MARKER = re.compile(r"\s*[\[【]\s*\^?(\d{1,4}(?:\s*[,;，、]\s*\d{1,4})*)\s*[\]】]")
-_UNFINISHED = re.compile(r"\s*[\[【][\s\d^,;，、]{0,40}$|\s+$")
+_MARKER = re.compile(rf"\s*(?P<protection>{PROTECTION})?[\[【]\s*{NUMBERS}\s*[\]】]")
+_UNFINISHED = re.compile(rf"\s*{PROTECTION}?[\[【][\s\d^,;，、]{{0,40}}$|\s*{PROTECTION}$|\s+$")
 """The beginning of a marker, or white space before one, at the end of a piece."""
 _WORDS = re.compile(rf"[{CJK}]|[^\W_]+")
 _EDGES = " \t\r\n*…>-–•"
@@ -83,29 +87,28 @@ class CitationChecker:
         position = 0
         for match in _MARKER.finditer(text):
             self._append(text[position : match.start()])
-            if self._is_literal(match):
-                self._append(match[0])
+            if match["protection"] or self._is_literal(match):
+                self._append(match[0], self._as_literal(match))
             else:
                 self._mark(match)
             position = match.end()
         self._append(text[position:])
         return self.text[before:]
 
-    def _append(self, text: str) -> None:
-        if not self.text:
-            text = text.lstrip()
+    def _append(self, text: str, shown: str | None = None) -> None:
+        """Add a part of the answer; ``shown`` is its form in the text, if that is another."""
+        text = text.replace(PROTECTION, "")
+        shown = text if shown is None else shown
         if self._after_marker and any(map(str.isalnum, text)):
             self._statement = ""
             self._after_marker = False
-        self.text += text
+        self.text += shown if self.text else shown.lstrip()
         self._statement += text
 
     def _is_literal(self, match: re.Match[str]) -> bool:
         """Return True if a bracketed number belongs to code or to a document's text."""
         bracket = match[0]
-        line = self.text[self.text.rfind("\n") + 1 :]
-        in_code = self.text.count("```") % 2 or line.count("`") % 2
-        if in_code and not bracket[0].isspace():
+        if self._is_in_code() and not bracket[0].isspace():
             return True
         if self.text and (self._after_marker or not self._statement.strip()):
             return False
@@ -119,6 +122,20 @@ class CitationChecker:
             if any(" ".join(words) in " ".join(hit.chunk.text.split()) for hit in self.hits):
                 return True
         return False
+
+    def _as_literal(self, match: re.Match[str]) -> str:
+        """Return a bracketed number that is no marker so that it cannot be taken for one."""
+        bracket = match[0].replace(PROTECTION, "")
+        may_cite = any(1 <= number <= len(self.hits) for number in _numbers(match))
+        if not may_cite or (self._is_in_code() and not match["protection"]):
+            return bracket
+        opening, closing = bracket.lstrip()[0], bracket[-1]
+        space = bracket[: len(bracket) - len(bracket.lstrip())]
+        return f"{space}{opening} {match['numbers']} {closing}"
+
+    def _is_in_code(self) -> bool:
+        line = self.text[self.text.rfind("\n") + 1 :]
+        return bool(self.text.count("```") % 2 or line.count("`") % 2)
 
     def _mark(self, match: re.Match[str]) -> None:
         kept: list[str] = []
@@ -155,7 +172,7 @@ class CitationChecker:
 
 
 def _numbers(match: re.Match[str]) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", match[1])]
+    return [int(number) for number in re.findall(r"\d+", match["numbers"])]
 
 
 class _Quotable:

@@ -146,8 +146,11 @@ class SqlCatalog:
             .join(texts, texts.c.version_id == versions.c.id)
             .where(sources.c.document_id == document_id)
         )
-        row = next(iter(self._read(query)), None)
-        return row and DocumentVersion(rows.expand(row.compressed), row.content_hash)
+        with reading(self._engine) as connection:
+            row = connection.execute(query).first()
+            if row is None:
+                return None
+            return DocumentVersion(rows.expand(row.compressed), row.content_hash)
 
     def has_content(self, content_hash: str) -> bool:
         same = (versions.c.content_hash == content_hash, versions.c.status != _DELETED)

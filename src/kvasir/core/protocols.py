@@ -7,7 +7,7 @@ An optional capability has its own protocol (``LexicalSearch``, ``TokenCounter``
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from kvasir.core.filters import Filter
 from kvasir.core.run import Run, StopToken
@@ -16,12 +16,13 @@ from kvasir.core.types import (
     Conversion,
     Document,
     Hit,
-    Matrix,
     Metadata,
     Prompt,
     Source,
-    SparseVector,
 )
+
+if TYPE_CHECKING:
+    from kvasir.core.vectors import Matrix, SparseVector
 
 
 class Extractor(Protocol):

@@ -9,18 +9,18 @@ characters of ``Document.text``.
 
 from __future__ import annotations
 
+import importlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from kvasir.core.text import passage
 
-Matrix = NDArray[np.float32]
-"""Vectors: float32 array [n, dimension], one row for each text, unit length."""
+if TYPE_CHECKING:
+    from kvasir.core.vectors import Matrix as Matrix
+    from kvasir.core.vectors import SparseVector as SparseVector
 
 MetadataValue = str | int | float | bool
 Metadata = Mapping[str, MetadataValue]
@@ -249,14 +249,6 @@ class StoreAddress:
     password: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class SparseVector:
-    """Term weights of one text: parallel arrays, term ids uint32 and weights float32."""
-
-    indices: NDArray[np.uint32]
-    values: NDArray[np.float32]
-
-
 def document_id(source_uri: str) -> str:
     """Return the id of the document at a source: a UUID made from the URI alone."""
     return str(uuid.uuid5(_NAMESPACE, source_uri))
@@ -265,3 +257,10 @@ def document_id(source_uri: str) -> str:
 def chunk_id(document_id: str, passage: str, start: int, end: int) -> str:
     """Return a chunk's id: a UUID made from its document, its content and its span."""
     return str(uuid.uuid5(uuid.UUID(document_id), f"{start}:{end}:{passage}"))
+
+
+def __getattr__(name: str) -> Any:
+    """Import the types of arrays when they are first needed: commands start without numpy."""
+    if name not in ("Matrix", "SparseVector"):
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(importlib.import_module("kvasir.core.vectors"), name)

@@ -34,8 +34,6 @@ from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints, overload
 
-import numpy as np
-
 from kvasir.core.errors import FilterError, WireError
 from kvasir.core.filters import NOT_FINITE, Comparison, Logical, parse_filter, to_mapping
 
@@ -46,6 +44,8 @@ _TYPE = "type"
 _FILTERS = (Comparison, Logical)
 _SCALARS = {str: "text", int: "a whole number", bool: "true or false", NoneType: "null"}
 _CONTAINERS: dict[Any, str] = {dict: "an object", list: "an array", str: "text"}
+_ARRAY = ("numpy", "ndarray")
+"""Module and name of arrays; numpy is imported only if there are any."""
 _TOO_LARGE = 2**1023
 """Integers from here on may not fit into a float."""
 
@@ -125,7 +125,7 @@ def _encode(value: Any, tagged: bool = False) -> Any:
         return value.isoformat()
     if isinstance(value, PurePath):
         return str(value)
-    if isinstance(value, np.ndarray):
+    if (kind.__module__, kind.__name__) == _ARRAY:
         raw = value.astype(value.dtype.newbyteorder("<")).tobytes()
         content = base64.b64encode(raw).decode("ascii")
         return {"dtype": value.dtype.name, "shape": list(value.shape), "base64": content}
@@ -178,8 +178,8 @@ def _decoder(declared: Any) -> Decoder:
         return _constructed(datetime.fromisoformat, "a time in ISO 8601")
     if isinstance(declared, type) and issubclass(declared, PurePath):
         return _constructed(declared, "a path")
-    if origin is np.ndarray:
-        return _array(np.dtype(get_args(members[1])[0]))
+    if isinstance(origin, type) and (origin.__module__, origin.__name__) == _ARRAY:
+        return _array(get_args(members[1])[0])
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return _mapping(_decoder(members[1]))
     if isinstance(origin, type) and issubclass(origin, Collection):
@@ -304,7 +304,11 @@ def _mapping(decode: Decoder) -> Decoder:
     return read
 
 
-def _array(dtype: np.dtype[Any]) -> Decoder:
+def _array(scalar: Any) -> Decoder:
+    import numpy as np  # noqa: PLC0415 - most commands need no array
+
+    dtype = np.dtype(scalar)
+
     def read(data: Any) -> Any:
         try:
             if data["dtype"] != dtype.name:

@@ -11,7 +11,9 @@ Source: https://www.sqlite.org/wal.html, https://www.sqlite.org/lang_transaction
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,10 +26,12 @@ from sqlalchemy.pool import QueuePool
 
 from kvasir.core.errors import (
     ComponentError,
+    DamagedError,
     MissingExtraError,
     RejectedDataError,
     SettingsError,
     StorageError,
+    describe_unexpected,
 )
 from kvasir.core.private_files import make_private_file, make_private_folder
 from kvasir.database.migrating import ensure_current
@@ -72,12 +76,9 @@ def open_database(url: str) -> Engine:
     engine = _create(url)
     try:
         ensure_current(engine)
-    except DBAPIError as error:
+    except (DBAPIError, UnicodeError) as error:
         engine.dispose()
-        raise StorageError(
-            f"the database {engine.url!r} cannot be opened ({error.orig}): "
-            "check that it is there, is a database and may be written"
-        ) from error
+        raise _unopened(engine.url, error) from error
     except BaseException:
         engine.dispose()
         raise
@@ -90,9 +91,15 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
     Raises:
         ComponentError: The database failed.
+        DamagedError: What it holds cannot be read.
     """
-    with _translating_errors(engine, "reading"), engine.begin() as connection:
-        yield connection
+    try:
+        with _translating_errors(engine, "reading"), engine.begin() as connection:
+            yield connection
+    except (RejectedDataError, ValueError, zlib.error) as error:
+        cause = error.cause if isinstance(error, RejectedDataError) else describe_unexpected(error)
+        what = f"what it holds cannot be read ({cause}): bring {engine.url!r} back from a backup"
+        raise DamagedError("catalog", "reading", what) from error
 
 
 @contextmanager
@@ -156,7 +163,7 @@ def _create(url: str) -> Engine:
             "and install the driver of any other database"
         ) from error
     except OSError as error:
-        raise StorageError(f"the database's folder cannot be made: {error}") from error
+        raise _unwritable(Path(parsed.database or ""), error.strerror or error) from error
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -178,6 +185,28 @@ def _create_on_server(url: URL) -> Engine:
         if error.name != module:
             raise
         raise MissingExtraError(f"a database at {backend}://", extra) from error
+
+
+def _unopened(url: URL, error: DBAPIError | UnicodeError) -> StorageError:
+    # SQLite's message about a damaged file may itself be text that cannot be decoded.
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    path = Path(url.database or "")
+    if url.get_backend_name() == "sqlite" and path.parent.is_dir():
+        places = (path.parent, path) if path.exists() else (path.parent,)
+        if not all(os.access(place, os.W_OK) for place in places):
+            return _unwritable(path, cause)
+    return StorageError(
+        f"the database {url!r} cannot be opened ({cause}): check that it is there, is a database "
+        "and may be written"
+    )
+
+
+def _unwritable(database: Path, cause: object) -> StorageError:
+    return StorageError(
+        f"'{database.parent}' cannot be written to ({cause}), and the database '{database.name}' "
+        "in it is opened for writing even to read it: give this user write permission, or copy "
+        "the folder to a place that has it and name that in data_dir"
+    )
 
 
 def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:

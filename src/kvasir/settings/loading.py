@@ -29,6 +29,17 @@ from kvasir.settings.schema import WINDOW_OPTIONS, Settings, names_a_secret
 DEFAULT_FILE = Path("kvasir.yaml")
 ENVIRONMENT_PREFIX = "KVASIR__"
 
+DERIVABLE = (
+    "answer.",
+    "chat.rag.",
+    "generator.",
+    "rag.embedding_model.",
+    "rag.ingest.",
+    "rag.language",
+    "rag.splitter.",
+)
+"""Beginnings of the keys that a request may set; the others say where the data is."""
+
 _SECRETS = ("token", "password", "api_key")
 _MOST_LEVELS = 64
 _MOST_BITS = 1_024

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, chain, pairwise, takewhile
 
+from kvasir.core.markers import protected
 from kvasir.core.text import count_words
 from kvasir.core.types import Chunk, Hit
 from kvasir.language.sentences import sentence_spans, trim
@@ -358,7 +359,10 @@ def in_reading_order(chosen: Sequence[Passage]) -> list[Passage]:
 
 
 def render(chosen: Sequence[Passage]) -> Iterator[str]:
-    """Yield the quotations, each with its markers; each document starts a paragraph."""
+    """Yield the quotations, each with its markers; each document starts a paragraph.
+
+    Bracketed numbers of the documents are protected.
+    """
     for i, passage in enumerate(chosen):
         before = chosen[i - 1] if i else None
         following = chosen[i + 1] if i + 1 < len(chosen) else None
@@ -367,9 +371,9 @@ def render(chosen: Sequence[Passage]) -> Iterator[str]:
             apart = passage.document_id != before.document_id or _is_block(before)
             yield "\n\n" if apart or _is_block(passage) else " "
         if passage.header and not same_table:
-            yield passage.header + "\n"
+            yield protected(passage.header) + "\n"
         in_one_line = without_bullet(" ".join(passage.text.split()))
-        yield passage.text if _is_block(passage) else in_one_line
+        yield protected(passage.text if _is_block(passage) else in_one_line)
         if _same_table(passage, following):
             yield "\n"
         else:

@@ -56,6 +56,8 @@ _SCAN_FILTERED = 100_000
 
 _WRITE_BATCH = 256
 """Points in one write: the engine holds the interpreter's lock for about 12 ms."""
+_POINT_BYTES = 2_000
+"""Bytes of a chunk's ids, offsets and usual metadata."""
 _EARLY_INDEXES = 16
 _EARLY_POINTS = 10_000
 
@@ -123,7 +125,9 @@ class QdrantStore(QdrantPoints, TwoLegs):
             points = [_point(*part) for part in parts]
             self._index_early(points)
             ids = [chunk.id for chunk in batch]
-            self._shard.write(ids, edge.UpdateOperation.upsert_points(points), vectors=True)
+            operation = edge.UpdateOperation.upsert_points(points)
+            size = vectors[rows].nbytes + sum(_room(chunk) for chunk in batch)
+            self._shard.write(ids, operation, size=size, vectors=True)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete chunks by id; unknown ids are no error. They stay deleted after a crash."""
@@ -252,6 +256,11 @@ class QdrantStore(QdrantPoints, TwoLegs):
 def _point(chunk: Chunk, vector: Matrix, terms: SparseVector) -> edge.Point:
     vectors = {DENSE: vector.tolist(), BM25: _sparse(terms)}
     return edge.Point(chunk.id, vectors, payload_of(chunk))
+
+
+def _room(chunk: Chunk) -> int:
+    """Return about how many bytes a chunk's payload and terms take."""
+    return 4 * len(chunk.passage) + _POINT_BYTES
 
 
 def _sparse(terms: SparseVector) -> edge.SparseVector:

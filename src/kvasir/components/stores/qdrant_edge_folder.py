@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from urllib.parse import quote, unquote
 
 from kvasir.components.stores.database_store import check_maker
 from kvasir.components.stores.folder_lock import FolderLock, replace_json
+from kvasir.components.stores.qdrant_edge_files import Fingerprints
 from kvasir.components.stores.qdrant_points import LAYOUT_VERSION
 from kvasir.components.stores.store_uris import local_path, make_folder
 from kvasir.core.errors import (
@@ -37,6 +39,8 @@ INSTEAD = "set rag.vectordb.type to 'qdrant-server'"
 """The remedy for users who want a server."""
 
 _RECORD = "collection.json"
+_FILES = "files"
+"""Name of the fingerprints among the notes; a Kvasir that does not know it drops it."""
 _DATA = "data-"
 _DATA_NAME = re.compile(_DATA + r"\d{6,}")
 
@@ -83,17 +87,37 @@ class CollectionFolder:
         current = str(self._record.get("data") or _DATA + "000000")
         return self.path / f"{_DATA}{int(current.removeprefix(_DATA)) + 1:06d}"
 
-    def make_current(self, data: Path, **notes: int) -> None:
-        """Make a complete, flushed data folder the current one atomically, with its ``notes``."""
-        record = {**self._record, "data": data.name, "notes": notes}
-        replace_json(self.path / _RECORD, record)
-        self._record = record
+    def make_current(
+        self, data: Path, notes: Mapping[str, int], files: Fingerprints | None = None
+    ) -> None:
+        """Make a complete, flushed data folder the current one atomically.
+
+        The notes are kept with it, and the fingerprints of its ``files`` if it is closed.
+        """
+        kept = {**notes, **({_FILES: files} if files else {})}
+        self._write({"data": data.name, "notes": kept})
+
+    def forget_fingerprints(self) -> None:
+        """Record that the data will be written to."""
+        if self.fingerprints is not None:
+            self._write({"notes": self.notes})
+
+    @property
+    def fingerprints(self) -> Fingerprints | None:
+        """Those of the closed data; None if a process has written to it and did not close it."""
+        files = self._record.get("notes", {}).get(_FILES)
+        return files if isinstance(files, dict) else None
 
     @property
     def notes(self) -> dict[str, int]:
         """The numbers kept with the current data folder."""
         notes = self._record.get("notes", {})
         return {name: number for name, number in notes.items() if isinstance(number, int)}
+
+    def _write(self, changes: dict[str, Any]) -> None:
+        record = {**self._record, **changes}
+        replace_json(self.path / _RECORD, record)
+        self._record = record
 
     def close(self) -> None:
         """Release the collection; a second call does nothing."""
@@ -171,10 +195,18 @@ def _read_record(path: Path) -> dict[str, Any]:
         and isinstance(record.get("fingerprint"), str)
         and _DATA_NAME.fullmatch(str(record.get("data", _DATA + "000000")))
         and isinstance(record.get("notes", {}), dict)
+        and _are_fingerprints(record.get("notes", {}).get(_FILES, {}))
     )
     if not whole:
         raise damaged("opening", f"{path} is damaged", path.parent)
     return dict(record)
+
+
+def _are_fingerprints(files: Any) -> bool:
+    return isinstance(files, dict) and all(
+        isinstance(each, list) and [type(number) for number in each] == [int, int]
+        for each in files.values()
+    )
 
 
 def damaged(operation: str, what: str, folder: Path) -> DamagedError:

@@ -7,16 +7,14 @@ more. So a child process of low priority runs it on a copy of the shard's folder
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Self
 
 import qdrant_edge as edge
 
+from kvasir.components.stores.qdrant_edge_opening import end_with_parent
 from kvasir.components.stores.qdrant_points import BM25, DENSE
 from kvasir.core.environment import arguments, environment, module_command
 
@@ -32,7 +30,6 @@ _PLAIN_SCAN = 20_000
 """Up to this many vectors, after the filter, are scanned: 1 ms."""
 BACKGROUND = 15
 """Niceness of a build in the background."""
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 
 class GraphBuildError(Exception):
@@ -101,12 +98,9 @@ class GraphBuild:
 
 def _build(shard: str, dimension: int, threads: int, niceness: int, parent: int) -> None:
     """Run the child process."""
-    if sys.platform == "linux":
-        # A killed owner cannot stop its child. On other systems the child finishes, and the next
-        # owner removes the folder.
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-        if os.getppid() != parent:
-            raise SystemExit("the owner of the index is gone")
+    # A killed owner cannot stop its child. On other systems the child finishes, and the next owner
+    # removes the folder.
+    end_with_parent(parent)
     if hasattr(os, "nice"):
         os.nice(niceness)
     opened = edge.EdgeShard.load(shard, edge_config(dimension, threads))

@@ -9,15 +9,22 @@ dies, ``collection.json`` still names a complete folder.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import qdrant_edge as edge
 
+from kvasir.components.stores.qdrant_edge_files import (
+    ROOM_TO_MAKE,
+    are_final,
+    copy_folder,
+    fingerprints,
+    require_room,
+    require_room_to_write,
+)
 from kvasir.components.stores.qdrant_edge_folder import CollectionFolder, damaged, unwritable
 from kvasir.components.stores.qdrant_edge_graph import (
     BACKGROUND,
@@ -25,6 +32,7 @@ from kvasir.components.stores.qdrant_edge_graph import (
     GraphBuildError,
     edge_config,
 )
+from kvasir.components.stores.qdrant_edge_opening import OpenShard, load, open_data
 from kvasir.components.stores.qdrant_points import KEYWORD_FIELDS, PointId
 from kvasir.core.batches import batches
 from kvasir.core.errors import ComponentError, KvasirError, StoreLockedError
@@ -37,48 +45,9 @@ _POLL_SECONDS = 0.02
 """Interval at which a waiting caller checks whether the graph is in use."""
 _FLUSH_EVERY = 10_000
 """Points between two flushes: the engine replays as many after a crash."""
-_READ_AHEAD = 256 * 2**20
-"""Bytes of chunk texts to read ahead, about 400,000 chunks of 60 words."""
-_READ_STEP = 256 * 2**10
-"""Linux reads at most about this much for one request."""
-_BLOCK = 512
-"""Bytes of a block in ``st_blocks``; the engine's files have holes."""
 
 _FORBIDDEN = ("Permission denied", "Read-only file system")
 """Parts of the engine's messages for files that it cannot write."""
-
-
-class _OpenShard:
-    """A shard, its folder and the number of its readers."""
-
-    def __init__(self, shard: edge.EdgeShard, data: Path) -> None:
-        self.shard = shard
-        self.data = data
-        self.readers = 0
-
-
-def _load(data: Path) -> _OpenShard:
-    """Open a shard, and read its chunks' texts into the system's cache."""
-    opened = _OpenShard(edge.EdgeShard.load(str(data)), data)
-    if hasattr(os, "posix_fadvise"):
-        _read_ahead(sorted(data.glob("segments/*/payload_storage/*.dat")))
-    return opened
-
-
-def _read_ahead(files: Iterable[Path]) -> None:
-    """Ask the system to read files into its cache in the background.
-
-    Otherwise the first read of each text takes 0.07 ms. An engine that keeps the texts in memory
-    takes a second longer to open 100,000 chunks.
-    """
-    left = _READ_AHEAD
-    for path in files:
-        # Only a hint: without it, searches are a little slower.
-        with suppress(OSError), path.open("rb") as file:
-            size = min(left, os.fstat(file.fileno()).st_blocks * _BLOCK)
-            for start in range(0, size, _READ_STEP):
-                os.posix_fadvise(file.fileno(), start, _READ_STEP, os.POSIX_FADV_WILLNEED)
-            left -= size
 
 
 class QdrantShard:
@@ -108,7 +77,8 @@ class QdrantShard:
         self._build: GraphBuild | None = None
         self._failure: Exception | None = None
         self._closing = False
-        self._current: _OpenShard | None = self._open()
+        self._current: OpenShard | None = self._open()
+        self._is_written = folder.fingerprints is None
         self.indexed: set[str] = set(self._current.shard.info().payload_schema)
         notes = folder.notes
         self._without_graph = max(
@@ -116,11 +86,13 @@ class QdrantShard:
             self._current.shard.info().points_count - notes.get("in_graph", 0),
         )
 
-    def _open(self) -> _OpenShard:
+    def _open(self) -> OpenShard:
         data = self._folder.data
         with self._calling("opening"):
             try:
-                return self._create() if data is None else _load(data)
+                return self._create() if data is None else open_data(self._folder, data)
+            except KvasirError:
+                raise
             except Exception as error:
                 raise self._unopened(data, error) from error
 
@@ -140,15 +112,16 @@ class QdrantShard:
             what = f"{error}; its files are damaged"
             raise damaged(operation, what, self._folder.path) from error
 
-    def _create(self) -> _OpenShard:
+    def _create(self) -> OpenShard:
+        require_room(self._folder.path, ROOM_TO_MAKE)
         data = self._folder.new_data()
         data.mkdir(0o700)
         shard = edge.EdgeShard.create(str(data), edge_config(self._dimension, self._threads))
         for field in KEYWORD_FIELDS:
             _index(shard, field, edge.PayloadSchemaType.Keyword)
         shard.flush()
-        self._folder.make_current(data)
-        return _OpenShard(shard, data)
+        self._folder.make_current(data, {})
+        return OpenShard(shard, data)
 
     def _unopened(self, data: Path | None, error: Exception) -> KvasirError:
         """Return the error for data (None: new data) that cannot be opened."""
@@ -182,13 +155,27 @@ class QdrantShard:
                 self._reading.notify_all()
 
     def write(
-        self, ids: Sequence[PointId], operation: edge.UpdateOperation, *, vectors: bool = False
+        self,
+        ids: Sequence[PointId],
+        operation: edge.UpdateOperation,
+        *,
+        size: int = 0,
+        vectors: bool = False,
     ) -> None:
         """Apply an operation to points; after that it survives the end of the process.
 
-        With ``vectors`` the points get vectors, which are not in the graph at first.
+        Args:
+            ids: The points.
+            operation: What to do with them.
+            size: Bytes of their vectors and texts.
+            vectors: They get vectors, which are not in the graph at first.
+
+        Raises:
+            StorageError: The disk is full; nothing was done.
         """
         with self.exclusive() as shard:
+            require_room_to_write(self._folder.path, size)
+            self._begin_writing()
             if self._touched is not None:
                 self._touched.update(str(point_id) for point_id in ids)
             shard.update(operation)
@@ -197,6 +184,12 @@ class QdrantShard:
             if self._unflushed >= _FLUSH_EVERY:
                 shard.flush()
                 self._unflushed = 0
+
+    def _begin_writing(self) -> None:
+        """Record before the first write that the files will change."""
+        if not self._is_written:
+            self._folder.forget_fingerprints()
+            self._is_written = True
 
     def flush(self) -> None:
         """Write everything to the disk."""
@@ -215,6 +208,8 @@ class QdrantShard:
         """Create an index for ranges over a payload field, if there is none."""
         with self.exclusive() as shard:
             if field not in self.indexed:
+                require_room_to_write(self._folder.path, 0)
+                self._begin_writing()
                 _index(shard, field, edge.PayloadSchemaType.Float)
                 self.indexed.add(field)
 
@@ -238,15 +233,19 @@ class QdrantShard:
                 return
             with self._reading:
                 self._current = None
-            self._folder.make_current(current.data, **self._notes(current.shard))
+            notes = self._notes(current.shard)
             self._close_unread(current)
+            recorded = self._folder.fingerprints
+            if recorded is None or not are_final(recorded):
+                files = fingerprints(current.data, is_replayed=not self._is_written)
+                self._folder.make_current(current.data, notes, files)
 
-    def _opened(self) -> _OpenShard:
+    def _opened(self) -> OpenShard:
         if self._current is None:
             raise ComponentError("qdrant", "access", "the store is closed")
         return self._current
 
-    def _close_unread(self, opened: _OpenShard) -> None:
+    def _close_unread(self, opened: OpenShard) -> None:
         with self._reading:
             self._reading.wait_for(lambda: opened.readers == 0)
         opened.shard.close()
@@ -287,22 +286,18 @@ class QdrantShard:
             if self._closing or stop.is_set():
                 raise GraphBuildError("it was stopped, or the store was closed")
 
-        def copy_file(source: str, target: str) -> None:
-            check()
-            shutil.copy2(source, target)
-
         try:
             with self.exclusive() as shard:
                 shard.flush()
                 self._touched, self._unflushed, before = set(), 0, self._without_graph
                 shutil.rmtree(data, ignore_errors=True)
-                shutil.copytree(self._opened().data, data, copy_function=copy_file)
+                copy_folder(self._opened().data, data, check)
             with self._starting:
                 check()
                 self._build = GraphBuild(data, self._dimension, self._threads, niceness)
             with self._build as build, stop.calling(build.stop):
                 build.wait()
-            self._switch(_load(data), before)
+            self._switch(load(data), before)
         except Exception as error:  # noqa: BLE001  waiting callers raise it; the old graph stays
             self._failure = error
             if not self._closing and not stop.is_set():
@@ -314,7 +309,7 @@ class QdrantShard:
             with self._writing:
                 self._touched = None
 
-    def _switch(self, new: _OpenShard, before: int) -> None:
+    def _switch(self, new: OpenShard, before: int) -> None:
         while True:
             with self._writing:
                 ids, self._touched = self._touched or set(), set()
@@ -328,7 +323,8 @@ class QdrantShard:
             new.shard.flush()
             self._without_graph -= before
             old = self._opened()
-            self._folder.make_current(new.data, **self._notes(new.shard))
+            self._folder.make_current(new.data, self._notes(new.shard))
+            self._is_written = True
             with self._reading:
                 self._current = new
         self._close_unread(old)

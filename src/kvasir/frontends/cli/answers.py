@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import click
 
-from kvasir.app import App
 from kvasir.core.errors import RequestError
 from kvasir.core.wire import dumps
 from kvasir.frontends.cli.long_work import long_work
@@ -46,6 +45,8 @@ def export(service: Service, to: Path | None, since: datetime | None) -> None:
     The lines are in the order of the answers, for evaluation and training. A server gives those of
     all users to administrators alone, and to others their own.
     """
+    from kvasir.app import App
+
     after = since.replace(tzinfo=UTC) if since else None
     count = 0
     with long_work(quiet=True) as run, _output(to) as output:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from kvasir.collection import Collection
 from kvasir.core.text import heading_path, one_line, printable
 from kvasir.core.types import Answer, Text
 from kvasir.frontends.cli.main import EXIT_REFUSED
 from kvasir.frontends.cli.options import SettingRow, setting_options, with_collection
 from kvasir.frontends.cli.paths import location
 from kvasir.frontends.cli.rendering import printed_json, wants_json
+
+if TYPE_CHECKING:
+    from kvasir.collection import Collection
 
 _RETRIEVAL: tuple[SettingRow, ...] = (
     ("--top-k", "chat.rag.retriever.top_k", "Most passages."),

@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import click
 
-from kvasir.app import App
-from kvasir.backups import back_up, open_backup, report_of, settings_in
-from kvasir.backups import restore as restore_backup
 from kvasir.core.errors import ConflictError, StorageError
 from kvasir.core.reports import BackupReport, RestoreReport
 from kvasir.core.run import Run
 from kvasir.frontends.cli.long_work import long_work, stop_token
 from kvasir.frontends.cli.main import config_option, set_option
-from kvasir.frontends.cli.options import settings_of, with_service
+from kvasir.frontends.cli.options import make_app, settings_of, with_service
 from kvasir.frontends.cli.rendering import json_option, print_result, sizes
 from kvasir.frontends.cli.services import Service
 from kvasir.settings.loading import DEFAULT_FILE
@@ -39,6 +36,9 @@ def backup(service: Service, target: str) -> None:
     In a FOLDER the file is named by the time. It holds password hashes and the key that signs
     logins: keep it where others cannot read it.
     """
+    from kvasir.app import App
+    from kvasir.backups import back_up, open_backup, report_of
+
     path = Path(target)
     if path.is_dir():
         path /= f"kvasir-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar"
@@ -71,6 +71,9 @@ def restore(ctx: click.Context, /, file: Path, force: bool, **_: object) -> None
     Without a settings file, that of the backup is used and written to kvasir.yaml. Stop the server
     before. Vectors are restored too; nothing is embedded again but what changed during the backup.
     """
+    from kvasir.backups import open_backup, settings_in
+    from kvasir.backups import restore as restore_backup
+
     with long_work() as run, TemporaryDirectory(prefix="kvasir-") as folder:
         archive = open_backup(file, run=run)
         settings = settings_of(ctx)
@@ -84,7 +87,7 @@ def restore(ctx: click.Context, /, file: Path, force: bool, **_: object) -> None
             raise ConflictError(
                 f"a server or another command has {settings.data_folder} open: stop it first"
             )
-        with App(settings, run=Run(stop_token())) as app:
+        with make_app(settings, run=Run(stop_token())) as app:
             report = restore_backup(app, archive, force=force, run=run)
         if is_new and kept is not None:
             with _new_file(DEFAULT_FILE) as new:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 import yaml
 
-from kvasir.collection import Collection, load_questions
 from kvasir.core.errors import RequestError, SettingsError, StoppedError
 from kvasir.core.reports import CopyReport
 from kvasir.core.types import StoreAddress
@@ -23,7 +22,7 @@ from kvasir.settings.schema import Settings
 from kvasir.settings.store_uris import absolute_uri, guess_store
 
 if TYPE_CHECKING:
-    from kvasir.collection import Fitted
+    from kvasir.collection import Collection, Fitted
 
 _AGREED = "kvasir.agreed"
 """In a context's ``meta``: the answer to the question before a collection is deleted."""
@@ -283,6 +282,8 @@ def calibrate(
             said = f"collection '{collection.name}' refuses as Kvasir comes, from now on"
             print_result({"reset": True}, said)
             return
+        from kvasir.collection import load_questions
+
         with long_work() as run:
             fitted = collection.calibrate(
                 load_questions(questions) if questions else None,

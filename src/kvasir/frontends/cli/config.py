@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 import yaml
 
-from kvasir.app import App
 from kvasir.core.errors import ConflictError, RequestError
-from kvasir.frontends.cli.options import settings_of, with_settings
+from kvasir.frontends.cli.options import make_app, settings_of, with_settings
 from kvasir.frontends.cli.rendering import json_option, print_result
 from kvasir.settings.known_passwords import known_passwords
 from kvasir.settings.loading import DEFAULT_FILE
@@ -48,7 +47,7 @@ def check(ctx: click.Context, file: str) -> None:
     The components that it names are looked up too, and their options. Without FILE it is the one
     that --config names before the command, or kvasir.yaml.
     """
-    with App(settings_of(ctx, file)) as app:
+    with make_app(settings_of(ctx, file)) as app:
         app.check_components()
         known = known_passwords(app.settings)
     for key in known:

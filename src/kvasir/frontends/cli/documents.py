@@ -9,12 +9,11 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
-from kvasir.app import App
-from kvasir.collection import Collection
 from kvasir.core.errors import ComponentError, RequestError, StoppedError, StoreIncompleteError
 from kvasir.core.ledger import DocumentRecord, VersionStatus
 from kvasir.core.reports import ConversionReport, IngestReport
@@ -34,6 +33,10 @@ from kvasir.frontends.cli.options import (
 from kvasir.frontends.cli.paths import find_document, find_documents, location, source_name, sources
 from kvasir.frontends.cli.remedies import explain_source
 from kvasir.frontends.cli.rendering import failure_line, print_result, printed_json, sizes, table
+
+if TYPE_CHECKING:
+    from kvasir.app import App
+    from kvasir.collection import Collection
 
 
 @click.command()

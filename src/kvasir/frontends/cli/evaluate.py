@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kvasir.app import App
-from kvasir.collection import load_questions
 from kvasir.core.errors import KvasirError, StoppedError
 from kvasir.core.run import Run
 from kvasir.core.text import one_line, printable
 from kvasir.core.wire import dumps, to_json
 from kvasir.frontends.cli.long_work import long_work, stop_token
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, exit_code_of
-from kvasir.frontends.cli.options import SPLIT_LENGTHS, setting_options, settings_of, with_app
+from kvasir.frontends.cli.options import (
+    SPLIT_LENGTHS,
+    make_app,
+    setting_options,
+    settings_of,
+    with_app,
+)
 from kvasir.frontends.cli.rendering import (
     json_option,
     print_result,
@@ -27,7 +31,7 @@ from kvasir.frontends.cli.rendering import (
 )
 
 if TYPE_CHECKING:
-    from kvasir.app import AnswersResult, Judgement, Measured, MetricComparison
+    from kvasir.app import AnswersResult, App, Judgement, Measured, MetricComparison
 
 _FILE = click.Path(exists=True, dir_okay=False)
 _DATA_FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True)
@@ -117,7 +121,7 @@ def answers(
     runner = app.evaluation()
     is_judged = runner.check_judge()
     loaded = runner.load_dataset(dataset)
-    foreign = load_questions(off_topic) if off_topic else []
+    foreign = _load_questions(off_topic) if off_topic else []
     with long_work() as run:
         result = runner.answers(loaded, foreign, run=run)
     # Judging may take hours and fail: write the other figures first.
@@ -193,10 +197,13 @@ def compare(
     settings = {"A": settings_of(ctx, a), "B": settings_of(ctx, b)}
     # The sides share nothing. Both are checked before anything runs.
     loading = Run(stop_token())
-    with App(settings["A"], run=loading) as app_a, App(settings["B"], run=loading) as app_b:
+    with (
+        make_app(settings["A"], run=loading) as app_a,
+        make_app(settings["B"], run=loading) as app_b,
+    ):
         runners = {"A": app_a.evaluation(), "B": app_b.evaluation()}
         loaded = runners["A"].load_dataset(dataset)
-        foreign = load_questions(off_topic) if off_topic else []
+        foreign = _load_questions(off_topic) if off_topic else []
         with long_work() as run:
             sides = [
                 runner.measure(what, loaded, foreign, run=_of_side(run, side))
@@ -283,3 +290,9 @@ def _about(side: Measured) -> dict[str, Any]:
 def _brief(side: Measured) -> str:
     seconds = ", ".join(f"{stage} {each:.1f} s" for stage, each in side.seconds.items())
     return seconds if side.chunks is None else f"{side.chunks} chunks, {seconds}"
+
+
+def _load_questions(file: str) -> list[str]:
+    from kvasir.collection import load_questions
+
+    return load_questions(file)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from kvasir.app import App
 from kvasir.frontends.cli.logins import clean_address
 from kvasir.frontends.cli.options import server_option, services_of, with_app
+
+if TYPE_CHECKING:
+    from kvasir.app import App
 
 
 @click.command()

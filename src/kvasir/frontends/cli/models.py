@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from kvasir.app import App
 from kvasir.core.errors import StoppedError
 from kvasir.frontends.cli.long_work import long_work
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, fail
 from kvasir.frontends.cli.options import with_app
 from kvasir.frontends.cli.rendering import print_result, sizes, table
+
+if TYPE_CHECKING:
+    from kvasir.app import App
 
 
 @click.group()

@@ -5,13 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 from pydantic import SecretStr
 
-from kvasir.app import App
-from kvasir.collection import Collection
 from kvasir.core.errors import SettingsError
 from kvasir.core.run import Run
 from kvasir.frontends.cli.long_work import download, stop_token
@@ -20,6 +18,10 @@ from kvasir.frontends.cli.rendering import json_option
 from kvasir.frontends.cli.services import Service, Services
 from kvasir.settings.loading import load_settings, parse_assignment
 from kvasir.settings.schema import Settings
+
+if TYPE_CHECKING:
+    from kvasir.app import App
+    from kvasir.collection import Collection
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -87,6 +89,13 @@ def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P,
     return wrapped
 
 
+def make_app(settings: Settings, run: Run | None = None) -> App:
+    """Make an application, which is not imported for the help of a command."""
+    from kvasir.app import App
+
+    return App(settings, run=run)
+
+
 def with_app(command: Callable[Concatenate[App, P], R]) -> Callable[P, R]:
     """Pass an open application, as ``with_settings`` passes the settings; adds ``--json``."""
 
@@ -94,7 +103,7 @@ def with_app(command: Callable[Concatenate[App, P], R]) -> Callable[P, R]:
     @with_settings
     @functools.wraps(command)
     def wrapped(settings: Settings, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with download() as show, App(settings, run=Run(stop_token(), show)) as app:
+        with download() as show, make_app(settings, run=Run(stop_token(), show)) as app:
             return command(app, *args, **kwargs)
 
     return wrapped

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kvasir.collection import Collection
 from kvasir.core.errors import DocumentNotFoundError
 from kvasir.core.ledger import DocumentRecord
 from kvasir.core.text import has_scheme, shown
 from kvasir.core.types import LocalFile
+
+if TYPE_CHECKING:
+    from kvasir.collection import Collection
 
 
 def files(*paths: str | Path) -> list[LocalFile]:

@@ -7,22 +7,21 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from kvasir.app import App
 from kvasir.core.errors import SettingsError
-from kvasir.core.queue_workers import Worker
 from kvasir.core.run import StopToken
-from kvasir.core.services.questions import Question
-from kvasir.core.types import Answer
-from kvasir.course_folder import wait_for_folder
 from kvasir.frontends.cli.options import owner_services, setting_options, with_app
-from kvasir.frontends.cli.services import Service, Services
 from kvasir.frontends.process import configure_logging, stop_on_signals
-from kvasir.generator_start import GeneratorStart, prepare_generator
-from kvasir.tasks import answer_question, log_queued_answer
+
+if TYPE_CHECKING:
+    from kvasir.app import App
+    from kvasir.core.queue_workers import Worker
+    from kvasir.core.services.questions import Question
+    from kvasir.core.types import Answer
+    from kvasir.frontends.cli.services import Service, Services
 
 
 @click.command("answer-questions")
@@ -39,6 +38,10 @@ def answer_questions(ctx: click.Context, /, app: App) -> None:
     Start it as often as you like, also on several machines: each question is answered once. The
     question that is being answered then goes back to the queue.
     """
+    from kvasir.course_folder import wait_for_folder
+    from kvasir.generator_start import GeneratorStart, prepare_generator
+    from kvasir.tasks import log_queued_answer
+
     stop = StopToken()
     with ExitStack() as opened:
         workers = [
@@ -60,6 +63,7 @@ def answer_questions(ctx: click.Context, /, app: App) -> None:
 
 def asking(app: App, services: Services) -> Callable[[Question, StopToken], Answer]:
     """Return how one worker asks: in this process, or through the process that owns the index."""
+    from kvasir.tasks import answer_question
 
     def ask(question: Question, stop: StopToken) -> Answer:
         def at(service: Service) -> Answer:

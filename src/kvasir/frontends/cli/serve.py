@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
-from kvasir.app import App
 from kvasir.frontends.cli.options import setting_options, with_app
+
+if TYPE_CHECKING:
+    from kvasir.app import App
 
 
 @click.command()

@@ -16,19 +16,18 @@ from urllib.parse import urlsplit
 import click
 from pydantic import BaseModel, SecretStr
 
-from kvasir.app import App
-from kvasir.collection import Collection
 from kvasir.core.deadline import deadline
 from kvasir.core.errors import ComponentError, KvasirError, StoreLockedError
 from kvasir.core.ledger import CollectionRecord
 from kvasir.core.text import shown
-from kvasir.derived_app import DERIVABLE
 from kvasir.frontends.cli.logins import clean_address, token_of
-from kvasir.settings.loading import plain_values
+from kvasir.settings.loading import DERIVABLE, plain_values
 from kvasir.settings.schema import Settings
 from kvasir.sharing import owner_of
 
 if TYPE_CHECKING:
+    from kvasir.app import App
+    from kvasir.collection import Collection
     from kvasir.remote.client import ServerClient
     from kvasir.remote.collection import RemoteCollection
     from kvasir.remote.owner import OwnerRecord

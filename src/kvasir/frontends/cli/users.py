@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from kvasir.app import App
 from kvasir.core.errors import RequestError
 from kvasir.core.services.accounts import Role, User
 from kvasir.frontends.cli.options import with_app
 from kvasir.frontends.cli.rendering import print_result, table
+
+if TYPE_CHECKING:
+    from kvasir.app import App
 
 _PAGE = 1000
 

@@ -8,10 +8,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from kvasir.derived_app import DERIVABLE
 from kvasir.frontends.api.callers import Kvasir, Reader
 from kvasir.remote.owner import PROTOCOL
-from kvasir.settings.loading import plain_values
+from kvasir.settings.loading import DERIVABLE, plain_values
 
 router = APIRouter(prefix="/v1", tags=["server"])
 

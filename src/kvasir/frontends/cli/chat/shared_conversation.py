@@ -6,13 +6,12 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from kvasir.app import App
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.types import AnswerEvent, Message
 from kvasir.frontends.cli.services import Service, Services
 
 if TYPE_CHECKING:
-    from kvasir.app import Conversation
+    from kvasir.app import App, Conversation
 
 
 class SharedConversation:

@@ -1,0 +1,95 @@
+"""The loop of a chat: read a message, and run it as a command or ask it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kvasir.core.errors import KvasirError
+from kvasir.core.leases import Lazy
+from kvasir.frontends.cli.chat.chat import Chat
+from kvasir.frontends.cli.chat.screen import Screen
+from kvasir.frontends.cli.chat.session import Journal, read_session
+from kvasir.frontends.cli.chat.shared_conversation import SharedConversation
+from kvasir.frontends.cli.chat.slash_commands import LeaveChat, dispatch
+from kvasir.frontends.cli.main import EXIT_REFUSED
+from kvasir.frontends.cli.remedies import explain_in_chat
+from kvasir.frontends.cli.services import Services
+
+if TYPE_CHECKING:
+    from kvasir.app import App
+
+
+def run_chat(app: App, services: Services, first: str, *, session: Path | None, quick: bool) -> int:
+    """Chat until the user leaves, or answer one question; return the exit code.
+
+    Args:
+        app: The application of this process.
+        services: Where its collections are.
+        first: The first message; may be empty, unless ``quick``.
+        session: File of a session to begin with.
+        quick: Answer ``first`` alone.
+    """
+    settings = app.settings
+    screen = Screen(history=settings.data_folder / "chat-history", vi_mode=settings.chat.vi_mode)
+    with closing(_open_chat(app, services, screen)) as opened:
+        if session is not None:
+            opened.load(read_session(session), keep=True)
+        if quick:
+            return EXIT_REFUSED if opened.ask(first.strip()).refused else 0
+        opened.greet()
+        converse(opened, first)
+    return 0
+
+
+def _open_chat(app: App, services: Services, screen: Screen) -> Chat:
+    chosen = app.settings.chat
+    lease = Lazy(app.collection)  # held while RAG is on
+
+    def release() -> None:
+        held = lease.take()
+        if held is not None:
+            held.close()
+
+    def converse_with(model: str | None) -> SharedConversation:
+        return SharedConversation(app.conversation(lease.get, model), services, model, release)
+
+    return Chat(
+        screen,
+        converse_with,
+        model=app.settings.generator.model,
+        rag=chosen.rag.enabled,
+        multiline=chosen.multiline,
+        context=chosen.context,
+        contexts=chosen.contexts,
+        journal=Journal(app.settings.chat_logs_dir),
+        release=release,
+    )
+
+
+def converse(chat: Chat, first: str = "") -> None:
+    """Read and answer messages, beginning with ``first``, until the user leaves."""
+    message: str | None = first if first.strip() else None
+    while True:
+        try:
+            if message is None:
+                message = chat.screen.read(lambda: chat.status, multiline=chat.reads_lines)
+            _take(chat, message)
+        except (EOFError, LeaveChat):
+            return
+        except KeyboardInterrupt:
+            pass  # Show a new prompt.
+        message = None
+
+
+def _take(chat: Chat, message: str) -> None:
+    if not message.strip() or dispatch(chat, message):
+        return
+    chat.message_accepted()
+    try:
+        chat.ask(message.strip())
+    except KvasirError as error:
+        chat.screen.fail(explain_in_chat(error))
+    except KeyboardInterrupt:
+        chat.screen.note("broken off: neither the question nor the reply is kept in the session")
