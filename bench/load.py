@@ -82,10 +82,10 @@ class Prose:
         rng = np.random.default_rng(2)
         while True:
             document = self.document(int(rng.integers(0, max(1, chunks // LINES))))
-            sentence = str(rng.choice(re.findall(r"\w[^.]+", document)))
-            words = sentence.lower().split()
-            wanted = rng.choice(words, min(len(words), int(rng.integers(5, 12))), replace=False)
-            yield f"What is the {' '.join(wanted)}?"
+            for sentence in rng.choice(re.findall(r"\w[^.]+", document), 10, replace=False):
+                words = str(sentence).lower().split()
+                wanted = rng.choice(words, min(len(words), int(rng.integers(5, 12))), replace=False)
+                yield f"What is the {' '.join(wanted)}?"
 
 
 def _sentences(rng: np.random.Generator, words: list[str]) -> Iterator[str]:
