@@ -8,8 +8,10 @@
 
 Requests begin when they are due, however slow the server is, and latency counts from that time: a
 client that waits for answers before it asks again would hide the queue. The vectors of the chunks
-are made from a seed; only the questions are embedded. The cost of this program, which shares the
-processors with the server, is shown. The index is kept under ``bench/work``.
+are made from a seed; only the questions, and the sentences that an answer may quote, are embedded.
+The texts are random words in sentences, as many tokens as English has, and a question has words of
+one sentence. The cost of this program, which shares the processors with the server, is shown. The
+index is kept under ``bench/work``.
 """
 
 from __future__ import annotations
@@ -25,8 +27,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,11 +42,12 @@ import httpx
 import numpy as np
 import yaml
 
-from corpus import WORDS, Corpus
+from corpus import Corpus
 from kvasir.app import App
 from kvasir.core.leases import Lazy
 from kvasir.core.services.accounts import CollectionAccess, Role, Visibility
 from kvasir.core.types import Matrix, Source
+from kvasir.models.local import find
 from kvasir.settings.loading import load_settings
 
 WORK = Path(__file__).parent / "work"
@@ -50,7 +55,44 @@ COLLECTION = "load"
 LINES = 50
 """Chunks of a document, each a line."""
 PASSWORD = "a password of the benchmark"
+LINE_WORDS = 75
+"""Words of a chunk, a token each: as many tokens as 60 words of English have."""
 _METRIC = re.compile(r"^(\w+)(?:\{(.*?)\})? (\S+)$", re.MULTILINE)
+
+
+class Prose:
+    """Documents and questions made from seeds."""
+
+    def __init__(self, model: str) -> None:
+        """Take the whole words of a model's vocabulary, some much more frequent than others."""
+        tokenizer = json.loads((find(model).path / "tokenizer.json").read_text("utf-8"))
+        words = [word for word in tokenizer["model"]["vocab"] if re.fullmatch("[a-z]{3,}", word)]
+        self._words = np.random.default_rng(0).permutation(words).tolist()
+        weights = np.cumsum(1 / np.arange(1, len(words) + 1))
+        self._ranks = weights / weights[-1]
+
+    def document(self, number: int, lines: int = LINES) -> str:
+        """Return a document of so many lines."""
+        rng = np.random.default_rng((1, number))
+        rows = np.searchsorted(self._ranks, rng.random((lines, LINE_WORDS))).tolist()
+        return "\n".join(" ".join(_sentences(rng, [self._words[i] for i in row])) for row in rows)
+
+    def questions(self, chunks: int) -> Iterator[str]:
+        """Yield questions, each about another sentence of the documents of so many chunks."""
+        rng = np.random.default_rng(2)
+        while True:
+            document = self.document(int(rng.integers(0, max(1, chunks // LINES))))
+            for sentence in rng.choice(re.findall(r"\w[^.]+", document), 10, replace=False):
+                words = str(sentence).lower().split()
+                wanted = rng.choice(words, min(len(words), int(rng.integers(5, 12))), replace=False)
+                yield f"What is the {' '.join(wanted)}?"
+
+
+def _sentences(rng: np.random.Generator, words: list[str]) -> Iterator[str]:
+    while words:
+        length = int(rng.integers(8, 23))
+        sentence, words = words[:length], words[length:]
+        yield f"{' '.join(sentence).capitalize()}."
 
 
 class SeededEmbedder:
@@ -92,27 +134,31 @@ def prepare(chunks: int) -> Path:
     if not done.exists():
         started = time.perf_counter()
         with App(load_settings(file)) as app:
-            _fill(app, Corpus(chunks), chunks)
+            _fill(app, chunks)
         done.touch()
         print(f"made an index of {chunks:,} chunks in {time.perf_counter() - started:.0f} s")
     return file
 
 
-def _fill(app: App, corpus: Corpus, chunks: int) -> None:
-    embedder = SeededEmbedder(app.embedder, corpus)
+def _fill(app: App, chunks: int) -> None:
+    prose = Prose(app.embedder.name)
+    embedder = SeededEmbedder(app.embedder, Corpus(chunks))
     app._embedder = Lazy(lambda: embedder)
     with app.collection() as collection:
         for start in range(0, chunks, 100 * LINES):
-            sources = []
-            for first in range(start, min(chunks, start + 100 * LINES), LINES):
-                text = "\n".join(corpus.texts(first, min(LINES, chunks - first), WORDS))
-                sources.append((Source(f"bench:{first:07}", "text/plain"), text.encode()))
+            sources = [
+                (
+                    Source(f"bench:{first:07}", "text/plain"),
+                    prose.document(first // LINES, min(LINES, chunks - first)).encode(),
+                )
+                for first in range(start, min(chunks, start + 100 * LINES), LINES)
+            ]
             collection.ingest(*sources)
         collection.optimize(wait=True)
 
 
 class Server:
-    """``kvasir serve``, and an administrator's token."""
+    """``kvasir serve``, and a user's token."""
 
     def __init__(self, file: Path) -> None:
         command = [sys.executable, "-m", "kvasir", "--config", str(file), "serve", "--port", "0"]
@@ -122,8 +168,6 @@ class Server:
         self.log = threading.Thread(target=self._discard, daemon=True)
         self.log.start()
         with httpx.Client(base_url=self.address, timeout=60) as client:
-            user = {"email": "b@example.org", "username": "bench", "password": PASSWORD}
-            client.post("/user/", json=user)
             form = {"username": "bench", "password": PASSWORD}
             self.token = client.post("/login", data=form).raise_for_status().json()["access_token"]
 
@@ -156,8 +200,10 @@ def serving(file: Path) -> Iterator[Server]:
     with App(load_settings(file)) as app:
         accounts = app.services.accounts
         if not accounts.users(limit=1):
-            accounts.register("b@example.org", "bench", PASSWORD, role=Role.ADMIN)
-        accounts.set_access(CollectionAccess(COLLECTION, 0, Visibility.PUBLIC))
+            accounts.register("b@example.org", "bench", PASSWORD, role=Role.USER)
+        user = accounts.user("bench")
+        access = CollectionAccess(COLLECTION, 0, Visibility.PUBLIC, writers=(user.id,))
+        accounts.set_access(access)
     server = Server(file)
     try:
         yield server
@@ -175,10 +221,7 @@ class Connections:
 
     async def send(self, request: bytes) -> tuple[int, bytes]:
         """Return status and body of an answer."""
-        if self._free:
-            reader, writer = self._free.pop()
-        else:
-            reader, writer = await asyncio.open_connection(self._host, self._port)
+        reader, writer = self._kept() or await asyncio.open_connection(self._host, self._port)
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])  # type: ignore[index]
@@ -189,13 +232,22 @@ class Connections:
             self._free.append((reader, writer))
         return int(head[9:12]), body
 
+    def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """Return a connection that the server has not closed, as it does with idle ones."""
+        while self._free:
+            reader, writer = self._free.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
 
-def requests(server: Server, route: str, corpus: Corpus, count: int) -> list[bytes]:
-    """Return requests with questions that are all different."""
+
+def requests(server: Server, route: str, questions: Iterable[str]) -> list[bytes]:
+    """Return a request for each question."""
     key = "query" if route == "search" else "question"
     made = []
-    for text in corpus.texts(-3 % 2**32, count, 6):
-        body = json.dumps({key: f"{text}?"}).encode()
+    for text in questions:
+        body = json.dumps({key: text}).encode()
         made.append(
             f"POST /v1/collections/{COLLECTION}/{route} HTTP/1.1\r\nHost: bench\r\n"
             f"Authorization: Bearer {server.token}\r\nContent-Type: application/json\r\n"
@@ -229,9 +281,11 @@ async def run(server: Server, sent: list[bytes], rate: float) -> list[tuple[floa
     return results
 
 
-def measure(server: Server, route: str, corpus: Corpus, rate: float, seconds: float) -> dict:
+def measure(
+    server: Server, route: str, questions: Iterator[str], rate: float, seconds: float
+) -> dict:
     """Return the figures of one constant rate."""
-    sent = requests(server, route, corpus, int(rate * seconds))
+    sent = requests(server, route, islice(questions, int(rate * seconds)))
     memory: list[float] = []
     stop = threading.Event()
 
@@ -267,6 +321,9 @@ def measure(server: Server, route: str, corpus: Corpus, rate: float, seconds: fl
         "seconds": round(took, 1),
         "requests": len(results),
         "errors": errors,
+        "statuses": {
+            str(key): count for key, count in Counter(each[2] for each in results).items()
+        },
         "p50_ms": round(float(np.percentile(latency, 50)), 1),
         "p99_ms": round(float(np.percentile(latency, 99)), 1),
         "max_ms": round(float(latency.max()), 1),
@@ -285,11 +342,13 @@ def holds(found: dict, limit_ms: float) -> bool:
     return not found["errors"] and found["p99_ms"] < limit_ms
 
 
-def find(server: Server, route: str, corpus: Corpus, start: float, limit_ms: float) -> dict:
+def find_rate(
+    server: Server, route: str, questions: Iterator[str], start: float, limit_ms: float
+) -> dict:
     """Return the figures of the highest rate that holds for 15 seconds."""
     rate, best, step = start, {}, 2.0
     while step > 1.03:
-        found = measure(server, route, corpus, rate, 15.0)
+        found = measure(server, route, questions, rate, 15.0)
         show(found)
         if holds(found, limit_ms):
             best = found
@@ -301,14 +360,14 @@ def find(server: Server, route: str, corpus: Corpus, start: float, limit_ms: flo
     return best
 
 
-def upload(server: Server, count: int, corpus: Corpus) -> dict:
+def upload(server: Server, count: int, prose: Prose) -> dict:
     """Upload documents; return how long it took until all were indexed."""
     headers = {"Authorization": f"Bearer {server.token}"}
     began = time.perf_counter()
     with httpx.Client(base_url=server.address, headers=headers, timeout=60) as client:
         run_name = f"{time.time():.0f}"
         for number in range(count):
-            text = "\n".join(corpus.texts(10**6 + number, 4, WORDS))
+            text = prose.document(10**6 + number, 4)
             files = {"file": (f"{run_name}-{number}.txt", text.encode())}
             client.post(f"/v1/collections/{COLLECTION}/documents", files=files).raise_for_status()
         accepted = time.perf_counter() - began
@@ -335,19 +394,20 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     file = prepare(given.chunks)
-    corpus = Corpus(given.chunks)
+    prose = Prose(load_settings(file).rag.embedding_model.name)
+    questions = prose.questions(given.chunks)
     with serving(file) as server:
-        measure(server, given.route, corpus, min(20.0, given.rate), 3.0)
+        measure(server, given.route, questions, min(20.0, given.rate), 3.0)
         ingested: dict = {}
         thread = threading.Thread(
-            target=lambda: ingested.update(upload(server, given.ingest, corpus))
+            target=lambda: ingested.update(upload(server, given.ingest, prose))
         )
         if given.ingest:
             thread.start()
         if given.find:
-            found = find(server, given.route, corpus, given.rate, given.limit_ms)
+            found = find_rate(server, given.route, questions, given.rate, given.limit_ms)
         else:
-            found = measure(server, given.route, corpus, given.rate, given.seconds)
+            found = measure(server, given.route, questions, given.rate, given.seconds)
         if given.ingest:
             thread.join()
             found["ingest"] = ingested

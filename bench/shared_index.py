@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from kvasir.settings.schema import Settings
 from kvasir.sharing import owner_of
 from tables import table
 
-QUESTION = "How are documents split into chunks?"
+QUESTIONS = (f"How are documents split into {number} chunks?" for number in count(2))
+"""All different, since the vectors of recent questions are remembered."""
 MANUAL = Path(__file__).resolve().parent.parent / "docs"
 
 
@@ -80,13 +82,13 @@ def _work_beside(
         rounds = 0
         while holder.poll() is None and (not chat or time.perf_counter() - begin < 30):
             for _ in range(10):
-                timed("search", lambda: collection.search(QUESTION))
-            timed("ask", lambda: collection.ask(QUESTION))
+                timed("search", lambda: collection.search(next(QUESTIONS)))
+            timed("ask", lambda: collection.ask(next(QUESTIONS)))
             timed("list", lambda: collection.documents(limit=100))
             if rounds % 10 == 0:
                 timed("add", lambda: collection.ingest(note))
                 timed("delete", lambda: collection.delete("upload:beside"))
-                timed("kvasir search", lambda: _command(folder, "search", QUESTION))
+                timed("kvasir search", lambda: _command(folder, "search", next(QUESTIONS)))
                 timed("kvasir documents list", lambda: _command(folder, "documents", "list"))
             rounds += 1
     return {
@@ -115,7 +117,7 @@ def _start_holder(folder: Path, *, chat: bool) -> subprocess.Popen[bytes]:
         # A chat needs a terminal; what counts is that the index is open and nothing else is done.
         program = (
             "import kvasir, sys\n"
-            f"with kvasir.open() as kb: kb.search({QUESTION!r}); sys.stdin.read()\n"
+            f"with kvasir.open() as kb: kb.search({next(QUESTIONS)!r}); sys.stdin.read()\n"
         )
         arguments = ["-c", program]
     else:

@@ -16,7 +16,7 @@ from kvasir.core.errors import MissingExtraError, NotFoundError, SettingsError
 from kvasir.core.leases import Lazy
 from kvasir.core.queue_workers import Worker
 from kvasir.core.run import Run, StopToken
-from kvasir.core.services.accounts import Accounts, User
+from kvasir.core.services.accounts import Accounts, Caller, User
 from kvasir.core.services.answer_log import AnswerLog
 from kvasir.core.services.jobs import Job, JobQueue, Spool
 from kvasir.core.services.mail import Mailer, Outbox
@@ -82,6 +82,10 @@ class Services:
     def accounts(self) -> Accounts:
         """Users, their credentials and their rights."""
         return self._accounts.get()
+
+    def recall(self, credential: str) -> Caller | None:
+        """Return the caller of a credential if that is known without opening or asking anything."""
+        return self.accounts.recall(credential) if self._accounts.is_made else None
 
     @property
     def rate_limits(self) -> RateLimits:

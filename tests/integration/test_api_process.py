@@ -1,5 +1,6 @@
 """``kvasir serve`` as a process: its start, its logs, and how it ends."""
 
+import asyncio
 import json
 import signal
 import socket
@@ -17,6 +18,7 @@ from service_process import SUPPORT, ServiceProcess
 
 from kvasir.app import App
 from kvasir.core.services.jobs import JobState
+from kvasir.frontends.api.command import _listen
 from kvasir.settings.loading import load_settings
 
 TIMED = {"type": "slow_generator:TimedGenerator"}
@@ -239,3 +241,23 @@ def test_every_upload_that_was_accepted_is_found_once_however_often_the_server_i
     )
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr
     assert SUPPORT.is_dir()
+
+
+def test_the_parts_of_a_response_are_sent_at_once():
+    async def no_delay():
+        loop = asyncio.get_running_loop()
+        accepted = loop.create_future()
+
+        class Accepting(asyncio.Protocol):
+            def connection_made(self, transport):
+                connection = transport.get_extra_info("socket")
+                option = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                accepted.set_result(option)
+                transport.close()
+
+        async with await loop.create_server(Accepting, sock=_listen("127.0.0.1", 0)) as server:
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.close()
+            return await accepted
+
+    assert asyncio.run(no_delay())

@@ -183,22 +183,40 @@ def test_a_question_that_cannot_be_computed_spoils_no_other(bert, monkeypatch, b
         raise RuntimeError("out of memory")
 
     ours = openvino(bert)
-    expected = [ours.embed_queries([text]) for text in TEXTS]
+    expected = [ours.embed_documents([text]) for text in TEXTS]
     with monkeypatch.context() as patch:
         patch.setattr(openvino_engine.ov.InferRequest, broken, fails)
         with pytest.raises(ComponentError, match=r"inference.*out of memory"):
             ours.embed_queries(["two at once", "are of another shape"])
-    again = [ours.embed_queries([text]) for text in TEXTS]
+    again = [ours.embed_documents([text]) for text in TEXTS]
     np.testing.assert_allclose(np.concatenate(again), np.concatenate(expected), atol=1e-6)
 
 
-@pytest.mark.parametrize("texts", [["small"], ["large " * 30] * 40])
+@pytest.mark.parametrize("texts", [["small", "ones"], ["large " * 30] * 40])
 def test_calls_whose_vectors_nobody_came_for_keep_nothing_from_others(bert, texts):
     ours = openvino(bert)
     expected = ours.embed_queries(texts)
     for _ in range(50):
         ours.start_queries(texts)
     np.testing.assert_allclose(ours.embed_queries(texts), expected, atol=1e-6)
+
+
+def test_a_repeated_question_is_not_computed_again(bert, monkeypatch):
+    embedder = openvino(bert)
+    first = embedder.embed_queries(["What is mead?"])
+    expected = first.copy()
+    first[:] = 0.0  # The caller's own.
+
+    def refuse(*_args):
+        raise AssertionError("it was computed")
+
+    monkeypatch.setattr(embedder, "_start", refuse)
+    for again in (
+        embedder.embed_queries(["What is mead?"]),
+        embedder.start_queries(["What is mead?"]).result(),
+    ):
+        np.testing.assert_array_equal(again, expected)
+        again[:] = 0.0
 
 
 @pytest.mark.parametrize("architecture", ["bert", "distilbert"])

@@ -20,8 +20,10 @@ from kvasir.core.errors import (
     SettingsError,
     StorageError,
 )
+from kvasir.database import changes as changes_module
 from kvasir.database import engine as engine_module
 from kvasir.database import migrations, open_database, reading, writing
+from kvasir.database.changes import ChangeCounter
 from kvasir.database.migrating import REVISIONS
 
 
@@ -199,4 +201,38 @@ def test_a_number_that_the_database_cannot_hold_is_told_from_a_broken_database(t
     engine = open_database(f"sqlite:///{tmp_path}/catalog.db")
     with pytest.raises(RejectedDataError, match="too large"), writing(engine) as connection:
         connection.execute(text("SELECT :n"), {"n": 10**30})
+    engine.dispose()
+
+
+def test_a_commit_of_this_process_changes_the_version_at_once(tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path}/service.db")
+    changes = ChangeCounter(engine)
+    before = changes.version()
+    with reading(engine) as connection:
+        connection.execute(text("SELECT 1"))
+    assert changes.version() == changes.recent() == before
+    with writing(engine) as connection:
+        connection.execute(text("CREATE TABLE notes (id INTEGER)"))
+    assert changes.recent() != before
+    assert changes.version() != before
+    engine.dispose()
+    assert changes.recent() is None
+
+
+def test_a_commit_of_another_process_changes_the_version(tmp_path, monkeypatch):
+    engine, other = (open_database(f"sqlite:///{tmp_path}/service.db") for _ in range(2))
+    changes = ChangeCounter(engine)
+    before = changes.version()
+    with writing(other) as connection:
+        connection.execute(text("CREATE TABLE notes (id INTEGER)"))
+    monkeypatch.setattr(changes_module, "SECONDS", 0.0)
+    assert changes.recent() is None
+    assert changes.version() != before
+    engine.dispose()
+    other.dispose()
+
+
+def test_a_database_in_memory_has_no_version():
+    engine = open_database("sqlite://")
+    assert ChangeCounter(engine).version() is None
     engine.dispose()

@@ -415,3 +415,27 @@ def test_text_under_a_heading_inherits_its_score():
     found = [heading, aside, text, text, heading, passage(2)]
     scores = _inherit_heading_scores(np.array([0.9, 0.1, 0.2, 0.3, 0.8, 0.4]), found)
     assert scores.tolist() == pytest.approx([0.9, 0.9 - SECONDARY_COST, 0.9, 0.3, 0.8, 0.4])
+
+
+def test_only_sentences_that_may_be_quoted_are_embedded(monkeypatch):
+    embedder, embedded = FakeEmbedder(), []
+    embed = embedder.embed_documents
+    monkeypatch.setattr(
+        embedder, "embed_documents", lambda texts: embedded.extend(texts) or embed(texts)
+    )
+    generator = ExtractiveGenerator(embedder, Bm25Analyzer())
+    others = [f"Text {number} about the weather at sea." for number in range(20)]
+    hits = (
+        hit("The mead of poetry was brewed by two dwarfs."),
+        *(hit(other, number, 0.3) for number, other in enumerate(others, 1)),
+    )
+    text = "".join(generator.generate(Prompt("Who brewed the mead of poetry?", hits, ())))
+    assert text == "The mead of poetry was brewed by two dwarfs. [1]"
+    assert hits[0].chunk.text in embedded
+    assert len(embedded) == 2
+
+
+def test_a_heading_whose_score_may_win_is_embedded_for_the_text_under_it():
+    section = hit("# How hot is green tea?\n\nAbout 75 degrees, never boiling.", 1, 0.9)
+    rival = hit("Green tea is grown on hills.", 2, 0.9)
+    assert "About 75 degrees" in answer("How hot is green tea?", rival, section, max_sentences=1)

@@ -35,7 +35,9 @@ def test_a_token_has_the_claims_of_the_reference_and_no_secret(tokens):
     assert (claims["sub"], claims["ver"]) == ("7", 3)
     assert claims["exp"] == login.expires.timestamp()
     assert tokens.issue(7, 3).access_token != login.access_token
-    assert tokens.read(login.access_token) == Claims(7, 3, must_change_password=False)
+    expires = login.expires.timestamp()
+    read = tokens.read(login.access_token)
+    assert read == Claims(7, 3, must_change_password=False, expires=expires)
 
 
 def test_a_token_of_a_temporary_password_says_so(tokens):

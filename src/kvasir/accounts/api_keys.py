@@ -88,9 +88,9 @@ class ApiKeys:
                 raise NotFoundError(f"there is no API key '{key_id}'")
 
     def find(self, secret: str) -> Any | None:
-        """Return the row of the user of a valid API key, with ``key_id`` and ``scopes``, or None.
+        """Return the row of the user of a valid API key, or None; the time of its use is recorded.
 
-        The time of its use is recorded.
+        The row also has ``key_id``, ``scopes`` and ``expires``.
         """
         now = epoch_seconds()
         query = (
@@ -98,6 +98,7 @@ class ApiKeys:
                 users,
                 api_keys.c.id.label("key_id"),
                 api_keys.c.scopes,
+                api_keys.c.expires,
                 or_(
                     api_keys.c.last_used.is_(None), api_keys.c.last_used < now - _USED_SECONDS
                 ).label("is_due"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
@@ -15,7 +16,8 @@ from kvasir.accounts.api_keys import ApiKeys, scopes_of
 from kvasir.accounts.invitations import Invitations
 from kvasir.accounts.passwords import Passwords, check_new_password
 from kvasir.accounts.recoveries import Recoveries
-from kvasir.accounts.secret_text import API_KEY_PREFIX, new_temporary_password
+from kvasir.accounts.remembering import UntilChanged
+from kvasir.accounts.secret_text import API_KEY_PREFIX, digest, new_temporary_password
 from kvasir.accounts.tables import users
 from kvasir.accounts.tokens import Tokens
 from kvasir.accounts.users import LANGUAGES, Users, to_user
@@ -30,6 +32,7 @@ from kvasir.core.services.accounts import (
     User,
 )
 from kvasir.database import writing
+from kvasir.database.changes import ChangeCounter
 
 _WRONG = "the user name or the password is wrong, or the user is disabled"
 _INVALID = "the credential is not valid"
@@ -83,6 +86,7 @@ class SqlAccounts:
         self._invitations = Invitations(engine)
         self._keys = ApiKeys(engine)
         self._access = Access(engine)
+        self._remembered = UntilChanged(ChangeCounter(engine))
 
     # Registration
 
@@ -125,6 +129,14 @@ class SqlAccounts:
         return self._tokens.issue(row.id, version, must_change_password_minutes=minutes)
 
     def authenticate(self, credential: str) -> Caller:
+        return self._remembered.get(_key(credential), lambda: self._find_caller(credential))
+
+    def recall(self, credential: str) -> Caller | None:
+        caller: Caller | None = self._remembered.find(_key(credential))
+        return caller
+
+    def _find_caller(self, credential: str) -> tuple[Caller, float]:
+        """Return the caller of a credential, and when the credential expires."""
         if credential.startswith(API_KEY_PREFIX):
             return self._caller_of_key(credential)
         claims = self._tokens.read(credential)
@@ -133,17 +145,18 @@ class SqlAccounts:
             raise NotAuthenticatedError("the login has ended: log in again")
         user = to_user(row)
         if claims.must_change_password:
-            return Caller(user, frozenset(), must_change_password=True)
-        return Caller(user, scopes_of(user.role) - {Scope.ANSWERING})
+            return Caller(user, frozenset(), must_change_password=True), claims.expires
+        return Caller(user, scopes_of(user.role) - {Scope.ANSWERING}), claims.expires
 
-    def _caller_of_key(self, secret: str) -> Caller:
+    def _caller_of_key(self, secret: str) -> tuple[Caller, float]:
         row = self._keys.find(secret)
         if row is None or row.disabled:
             raise NotAuthenticatedError(_INVALID)
         user = to_user(row)
         # The owner may have lost rights since the key was made.
         scopes = frozenset(map(Scope, row.scopes)) & scopes_of(user.role)
-        return Caller(user, scopes, api_key_id=row.key_id)
+        end = math.inf if row.expires is None else float(row.expires)
+        return Caller(user, scopes, api_key_id=row.key_id), end
 
     # Passwords
 
@@ -244,10 +257,17 @@ class SqlAccounts:
         return self._access.readable(caller, collections)
 
     def may_read(self, caller: Caller, collection: str) -> bool:
-        return self._access.may_read(caller, collection)
+        return self._remembered.get(
+            ("may_read", caller, collection),
+            lambda: (self._access.may_read(caller, collection), math.inf),
+        )
 
     def may_write(self, caller: Caller, collection: str) -> bool:
         return self._access.may_write(caller, collection)
 
     def close(self) -> None:
         """Do nothing: the database belongs to the caller."""
+
+
+def _key(credential: str) -> tuple[str, str]:
+    return "caller", digest(credential)

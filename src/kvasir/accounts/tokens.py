@@ -22,11 +22,12 @@ _REQUIRED = ["sub", "jti", "ver", "exp"]
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a valid token says."""
+    """What a valid token says; ``expires`` is in seconds since the epoch."""
 
     user_id: int
     version: int
     must_change_password: bool
+    expires: float
 
 
 class Tokens:
@@ -71,7 +72,10 @@ class Tokens:
                 token, self._key, algorithms=[_ALGORITHM], options={"require": _REQUIRED}
             )
             return Claims(
-                int(claims["sub"]), int(claims["ver"]), bool(claims.get("must_change_password"))
+                int(claims["sub"]),
+                int(claims["ver"]),
+                bool(claims.get("must_change_password")),
+                float(claims["exp"]),
             )
         except jwt.ExpiredSignatureError as error:
             raise NotAuthenticatedError("the login has expired") from error

@@ -13,15 +13,16 @@ read the variables.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from kvasir.core.daemon_threads import start_daemon
 from kvasir.core.errors import DeadlineExceededError, StoppedError
 from kvasir.core.run import StopToken
 
@@ -175,8 +176,7 @@ class Worker:
         self._operation = operation
         self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
         self._is_hanging = False
-        name, work = f"kvasir-{operation}", copy_context().run
-        threading.Thread(target=work, args=(self._work,), daemon=True, name=name).start()
+        start_daemon(partial(copy_context().run, self._work))
 
     def call(self, function: Callable[[], T]) -> T:
         """Return the result of a function.

@@ -16,8 +16,10 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError
@@ -43,6 +45,9 @@ _POOL_SECONDS = 30
 """How long a thread waits for a connection of the pool."""
 
 _STRICT = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
+
+_WRITE_NUMBERS = count(1)
+_LAST_WRITES: WeakKeyDictionary[Engine, int] = WeakKeyDictionary()
 
 _DRIVERS = {
     "postgresql": ("postgresql+psycopg", "psycopg", "postgres"),
@@ -118,6 +123,12 @@ def writing(engine: Engine) -> Iterator[Connection]:
         connection.begin(),
     ):
         yield connection
+    _LAST_WRITES[engine] = next(_WRITE_NUMBERS)
+
+
+def last_write(engine: Engine) -> int:
+    """Return a number that is another one after every writing transaction of this process."""
+    return _LAST_WRITES.get(engine, 0)
 
 
 @contextmanager

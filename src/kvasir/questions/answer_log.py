@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import Engine, delete, insert, select, update
 from kvasir.core.errors import NotFoundError
 from kvasir.core.services.answer_log import LoggedAnswer
 from kvasir.database import reading, writing
+from kvasir.database.grouping import GroupedWrites
 from kvasir.database.leases import to_datetime
 from kvasir.questions.tables import answer_log
 
@@ -22,12 +23,16 @@ class SqlAnswerLog:
         """Use a migrated database; an export reads ``page`` records at a time."""
         self._engine = engine
         self._page = page
+        self._rows = GroupedWrites(self._insert)
 
     def record(self, answer: LoggedAnswer) -> None:
         row = {column: getattr(answer, column) for column in _COLUMNS}
         row |= {"date": answer.date.timestamp(), "sources": list(answer.sources)}
+        self._rows.add(row)
+
+    def _insert(self, rows: Sequence[dict[str, Any]]) -> None:
         with writing(self._engine) as connection:
-            connection.execute(insert(answer_log).values(**row))
+            connection.execute(insert(answer_log), rows)
 
     def rate(self, answer_id: str, user_id: int, rating: int, comment: str = "") -> None:
         own = (answer_log.c.id == answer_id, answer_log.c.user_id == user_id)

@@ -26,6 +26,8 @@ from kvasir.testing.account_cases import (
     ADMIN,
     PASSWORD,
     AccountCases,
+    Mailbox,
+    MakeAccounts,
     at_once,
 )
 
@@ -158,6 +160,30 @@ class RightsCases(AccountCases):
         assert self.rights(accounts, bo, "tea") == "r"
         accounts.set_access(CollectionAccess("tea", ana.id, shared))
         assert self.rights(accounts, bo, "tea") == ""
+
+    def test_what_another_process_changes_holds_at_once(
+        self, make_accounts: MakeAccounts, mailbox: Mailbox, accounts: Accounts, ana: User
+    ) -> None:
+        other = make_accounts(mailbox)
+        other.set_access(CollectionAccess("tea", ana.id))
+        key, secret = other.create_api_key(ana.id, "key", [Scope.READ])
+        token = other.login("Ana", PASSWORD).access_token
+        for credential in (token, secret):
+            for _ in range(2):  # The second time it may be remembered.
+                assert accounts.may_read(accounts.authenticate(credential), "tea")
+            assert accounts.recall(credential) in (None, accounts.authenticate(credential))
+        caller = accounts.authenticate(token)
+        other.forget_collection("tea")
+        assert not accounts.may_read(caller, "tea")
+        other.revoke_api_key(ana.id, key.id)
+        assert accounts.recall(secret) is None
+        with pytest.raises(NotAuthenticatedError):
+            accounts.authenticate(secret)
+        accounts.authenticate(token)
+        other.change_password(ana.id, PASSWORD, "another horse")
+        assert accounts.recall(token) is None
+        with pytest.raises(NotAuthenticatedError):
+            accounts.authenticate(token)
 
     def test_rights_of_unknown_users_are_not_recorded(self, accounts: Accounts, ana: User) -> None:
         for access in (

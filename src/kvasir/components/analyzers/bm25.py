@@ -44,6 +44,10 @@ _UNSPACED_TEXT = re.compile(
     "]+"
 )
 
+_REMEMBERED, _SENTENCE = 4096, 500
+"""Texts whose terms are remembered, and the most characters of one: an answer reads the sentences
+of its hits several times."""
+
 _NO_STOP_WORDS = StopwordsSet(languages=set(), custom=set())
 
 
@@ -69,6 +73,7 @@ class Bm25Analyzer:
             )
         self._k1, self._b, self._average_length = k1, b, average_length
         self._model = lru_cache(maxsize=None)(self._make_model)
+        self._recent_terms = lru_cache(_REMEMBERED)(self._terms)
 
     def document_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
         """Return the term weights of each text, without IDF, which the store applies.
@@ -76,9 +81,12 @@ class Bm25Analyzer:
         Languages are ISO 639-1 codes; any other word means unknown.
         """
         return [
-            _merged([model.embed_document(part) for model, part in self._parts(text, language)])
+            (self._recent_terms if len(text) <= _SENTENCE else self._terms)(text, language)
             for text, language in zip(texts, languages, strict=True)
         ]
+
+    def _terms(self, text: str, language: str) -> SparseVector:
+        return _merged([model.embed_document(part) for model, part in self._parts(text, language)])
 
     def query_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
         """Return the distinct terms of each query, each of weight 1."""

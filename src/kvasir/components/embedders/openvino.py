@@ -30,6 +30,7 @@ from kvasir.components.embedders.sentence_model import SentenceModel, read_sente
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
 from kvasir.core.leases import Lazy
 from kvasir.core.protocols import PendingVectors
+from kvasir.core.recent_vectors import RecentVectors
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Matrix
@@ -43,6 +44,8 @@ _ONE_CORE_WEIGHTS = 30_000_000
 """Up to this many layer weights, one core computes single queries in bf16."""
 _QUICK_STEP = 16
 """Small calls are padded to a multiple, because planning the graph for a new width is slow."""
+_REMEMBERED_QUERIES = 1024
+"""An answer needs its question's vector again; and a class asks the same question many times."""
 
 
 class OpenVinoEmbedder:
@@ -87,6 +90,7 @@ class OpenVinoEmbedder:
         self.model = model
         self._batch_tokens = batch_tokens
         self._streams = streams or min(_cores(), _MAX_STREAMS)
+        self._recent = RecentVectors(_REMEMBERED_QUERIES)
         self._tokenizer = Lazy(lambda: _read_tokenizer(model))
         self._truncating_tokenizer = Lazy(lambda: _read_tokenizer(model, model.max_tokens))
         # Functions of the module: a reference to ``self`` would keep the engines in memory.
@@ -100,7 +104,7 @@ class OpenVinoEmbedder:
 
     def embed_queries(self, texts: Sequence[str]) -> Matrix:
         """Embed queries, with the model's query prompt if it has one."""
-        return self._start(texts, self.model.query_prompt)()
+        return self._start_queries(texts)()
 
     def start_queries(self, texts: Sequence[str]) -> PendingVectors:
         """Start embedding queries in the background.
@@ -108,7 +112,7 @@ class OpenVinoEmbedder:
         Raises:
             ComponentError: The engine failed; ``result`` may raise it as well.
         """
-        return _Pending(self._start(texts, self.model.query_prompt))
+        return _Pending(self._start_queries(texts))
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the tokens of each document, uncut, special tokens and prompt included."""
@@ -120,6 +124,21 @@ class OpenVinoEmbedder:
         if self.model.lowercase:
             prompted = [text.lower() for text in prompted]
         return tokenizer.encode_batch_fast(prompted)
+
+    def _start_queries(self, texts: Sequence[str]) -> Callable[[], Matrix]:
+        """Start embedding queries; a single one that was asked for recently is remembered."""
+        if len(texts) != 1:
+            return self._start(texts, self.model.query_prompt)
+        if known := self._recent.find(texts):
+            return lambda: np.stack([known[texts[0]]])
+        wait = self._start(texts, self.model.query_prompt)
+
+        def finish() -> Matrix:
+            vectors = wait()
+            self._recent.keep({texts[0]: vectors[0].copy()})
+            return vectors
+
+        return finish
 
     def _start(self, texts: Sequence[str], prompt: str) -> Callable[[], Matrix]:
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)

@@ -9,10 +9,9 @@ and checked on the other half and in Spanish: docs/decisions/0011-extractive.md.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from kvasir.components.generators import extractive_passages as quoting
 from kvasir.components.generators.extractive_passages import Passage, passages, without_bullet
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import Embedder, TextAnalyzer
+from kvasir.core.recent_vectors import RecentVectors
 from kvasir.core.scoring import inverse_document_frequency
 from kvasir.core.types import Hit, Matrix, Prompt
 
@@ -40,9 +40,12 @@ MORE_OF_ANOTHER_DOCUMENT = 0.09
 MOST_MARKERS = 3
 """Sources named for one sentence that several documents contain."""
 
+MOST_EMBEDDED = 8
+"""Sentences embedded for an answer, the most promising ones."""
+
 Scores = NDArray[np.float64]
 
-_CACHED_SENTENCES = 4096
+_REMEMBERED_SENTENCES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class ExtractiveGenerator:
         analyzer: TextAnalyzer,
         max_sentences: int = 3,
         max_words: int = 110,
-        min_relative_score: float = 0.76,
+        min_relative_score: float = 0.75,
         read_hits: int = 8,
     ) -> None:
         """Set how much is quoted, from the ``read_hits`` best hits.
@@ -86,8 +89,7 @@ class ExtractiveGenerator:
         self._max_words = max_words
         self._min_relative_score = min_relative_score
         self._read_hits = read_hits
-        self._vectors: OrderedDict[str, Matrix] = OrderedDict()
-        self._lock = Lock()
+        self._recent = RecentVectors(_REMEMBERED_SENTENCES)
 
     def generate(self, prompt: Prompt) -> Iterator[str]:
         """Yield quoted sentences, each with its marker; nothing when there are no hits.
@@ -110,11 +112,8 @@ class ExtractiveGenerator:
         found: Sequence[Passage],
         overlaps: Sequence[_Overlap],
     ) -> Scores:
-        query = self._embedder.embed_queries([question])[0]
         words = np.array([overlap.bm25 for overlap in overlaps])
-        meaning = _scaled((self._embed([p.text for p in found]) @ query).astype(np.float64))
         share = np.array([self._meaning_share(p.language) for p in found])
-        scores = share * meaning + (1.0 - share) * _scaled(words)
         best_hit = max(hit.score for hit in hits) or 1.0
         chunk = np.array([hits[p.marker - 1].score / best_hit for p in found])
         length = np.array([p.words for p in found]) / 100.0
@@ -123,14 +122,36 @@ class ExtractiveGenerator:
             p.quotable and (p.is_secondary or o.only_repeats_question or o.is_weak_row)
             for p, o in pairs
         ]
-        scores = (
-            scores
+        without_meaning = (
+            (1.0 - share) * _scaled(words)
             + CHUNK_WEIGHT * chunk
             + NEIGHBOUR_WEIGHT * _scaled(_neighbours(words, found))
             - COST_OF_100_WORDS * length
             - SECONDARY_COST * np.array(is_secondary)
         )
-        return _inherit_heading_scores(scores, found)
+        embedded = self._worth_embedding(found, without_meaning, share)
+        query = self._embedder.embed_queries([question])[0]
+        cosines = self._embed([found[i].text for i in embedded]) @ query
+        meaning = np.zeros_like(without_meaning)
+        meaning[embedded] = _scaled(cosines.astype(np.float64))
+        return _inherit_heading_scores(without_meaning + share * meaning, found)
+
+    def _worth_embedding(
+        self, found: Sequence[Passage], without_meaning: Scores, share: Scores
+    ) -> list[int]:
+        """Return the numbers of the passages that may be quoted, whatever their cosine is.
+
+        Embedding all would take most of an answer's time. The one with the worst score is added:
+        cosines are scaled from the lowest.
+        """
+        worst = _inherit_heading_scores(without_meaning, found)
+        best = _inherit_heading_scores(without_meaning + share, found)
+        sure = max((score for score, p in zip(worst, found, strict=True) if p.quotable), default=0)
+        if sure <= 0.0:
+            return list(range(len(found)))
+        chosen = np.argsort(-best, kind="stable")[:MOST_EMBEDDED]
+        chosen = chosen[best[chosen] >= self._min_relative_score * sure]
+        return sorted({*chosen.tolist(), int(without_meaning.argmin())})
 
     def _select(
         self, found: Sequence[Passage], scores: Scores, overlaps: Sequence[_Overlap]
@@ -212,17 +233,11 @@ class ExtractiveGenerator:
         return MEANING_SHARE if not known or language in known else FOREIGN_MEANING_SHARE
 
     def _embed(self, texts: Sequence[str]) -> Matrix:
-        with self._lock:
-            known = {text: self._vectors[text] for text in texts if text in self._vectors}
+        known = self._recent.find(texts)
         new = [text for text in dict.fromkeys(texts) if text not in known]
         if new:
             known |= dict(zip(new, self._embedder.embed_documents(new), strict=True))
-        with self._lock:
-            for text in texts:
-                self._vectors[text] = known[text]
-                self._vectors.move_to_end(text)
-            while len(self._vectors) > _CACHED_SENTENCES:
-                self._vectors.popitem(last=False)
+        self._recent.keep(known)
         return np.stack([known[text] for text in texts])
 
 

@@ -181,6 +181,12 @@ class Accounts(Protocol):
             NotAuthenticatedError: It is unknown, expired or revoked, or the user is disabled.
         """
 
+    def recall(self, credential: str) -> Caller | None:
+        """Return the caller of a credential if that is known without asking the database.
+
+        It does not wait, and what ``authenticate`` would refuse is not known.
+        """
+
     def change_password(self, user_id: int, password: str, new_password: str) -> None:
         """Change a password; tokens given out before end.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
@@ -22,9 +24,13 @@ from kvasir.frontends.api.routes import ROUTERS
 from kvasir.frontends.api.tracing import Tracing
 from kvasir.frontends.process import configure_logging
 from kvasir.settings.loading import load_settings
+from kvasir.settings.schema import Settings
+from kvasir.sharing import is_embedded
 
 _KEPT_COLLECTIONS = 32
 """Collections that stay open between two requests."""
+_SEARCHES_PER_PROCESSOR = 2
+_SEARCHES_ON_SERVERS = 40
 _HEADERS_OF_PAGES = (
     "Authorization",
     "Content-Type",
@@ -108,6 +114,7 @@ def make_application(
     api.state.tidy_up = background.tidy_up
     api.state.generator_state = lambda: background.generator_state
     api.state.admission = admission
+    api.state.searches = CapacityLimiter(_searches_at_once(app.settings))
     api.state.metrics = metrics
     api.state.tracing = tracing
     api.state.readiness = readiness
@@ -134,6 +141,17 @@ def make_application(
         max_body=server.max_body_mb << 20,
     )
     return api
+
+
+def _searches_at_once(settings: Settings) -> int:
+    """Return how many searches run at the same time; others wait in their order.
+
+    In an index of this process they compute all the time. More of them than the processors can
+    serve would only wait for the interpreter, and keep it from the thread that answers.
+    """
+    if is_embedded(settings):
+        return _SEARCHES_PER_PROCESSOR * (os.cpu_count() or 1)
+    return _SEARCHES_ON_SERVERS
 
 
 def _document(api: FastAPI) -> None:

@@ -44,7 +44,7 @@ async def kvasir_of(request: Request) -> App:
 Kvasir = Annotated[App, Depends(kvasir_of)]
 
 
-def _authenticate(
+async def _authenticate(
     request: Request,
     kvasir: Kvasir,
     _swagger: Annotated[str | None, Depends(_login)],
@@ -52,11 +52,27 @@ def _authenticate(
     _key: Annotated[str | None, Depends(_api_key)],
 ) -> Caller:
     known: Caller | None = getattr(request.state, "caller", None)
-    return known or _caller_of(request, kvasir)
+    return known or await _caller_of(request, kvasir)
 
 
-def _caller_of(request: Request, kvasir: App) -> Caller:
+async def _caller_of(request: Request, kvasir: App) -> Caller:
     _check_query(request)
+    credential = _credential_of(request)
+    caller = _owner(request, credential) or kvasir.services.recall(credential)
+    if caller is None:
+        # The database is asked in a thread, which would cost every search time.
+        caller = await run_in_threadpool(_ask_for_caller, kvasir, credential)
+    request.state.caller = caller
+    return caller
+
+
+def _owner(request: Request, credential: str) -> Caller | None:
+    token: str = request.app.state.owner_token
+    is_owner = token and hmac.compare_digest(credential.encode(), token.encode())
+    return _OWNER if is_owner else None
+
+
+def _credential_of(request: Request) -> str:
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     token = bearer.strip() if scheme.lower() == "bearer" else ""
     given = [each for each in (token, request.headers.get("x-api-key", "")) if each]
@@ -64,13 +80,11 @@ def _caller_of(request: Request, kvasir: App) -> Caller:
         raise NotAuthenticatedError("this needs a login or an API key")
     if len(set(given)) > 1:
         raise NotAuthenticatedError("two different credentials were sent: send one")
-    owner: str = request.app.state.owner_token
-    if owner and hmac.compare_digest(given[0].encode(), owner.encode()):
-        caller = _OWNER
-    else:
-        caller = kvasir.services.accounts.authenticate(given[0])
-    request.state.caller = caller
-    return caller
+    return given[0]
+
+
+def _ask_for_caller(kvasir: App, credential: str) -> Caller:
+    return kvasir.services.accounts.authenticate(credential)
 
 
 class UploadRoute(APIRoute):
@@ -84,7 +98,7 @@ class UploadRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_if_known(request: Request) -> Response:
-            await run_in_threadpool(_caller_of, request, request.app.state.kvasir)
+            await _caller_of(request, request.app.state.kvasir)
             return await handle(request)
 
         return handle_if_known
@@ -95,7 +109,7 @@ def _check_query(request: Request) -> None:
         raise RequestError("credentials in the address are refused: send them in a header")
 
 
-def _authenticate_if_given(
+async def _authenticate_if_given(
     request: Request,
     kvasir: Kvasir,
     swagger: Annotated[str | None, Depends(_login)],
@@ -105,7 +119,7 @@ def _authenticate_if_given(
     _check_query(request)
     if not {"authorization", "x-api-key"} & set(request.headers.keys()):
         return None
-    caller = _authenticate(request, kvasir, swagger, scheme, api_key)
+    caller = await _authenticate(request, kvasir, swagger, scheme, api_key)
     if caller.must_change_password:
         raise ForbiddenError("change the temporary password first")
     return caller
@@ -160,12 +174,12 @@ def needs(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
     return check
 
 
-def signed_in(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
+async def signed_in(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
     """Return the caller, also one who has to change the password first."""
     return caller
 
 
-def logged_in(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
+async def logged_in(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
     """Return a caller who logged in; an API key must not make others or change the password."""
     if caller.must_change_password:
         raise ForbiddenError("change the temporary password first")

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from contextvars import copy_context
+from functools import partial
 from typing import TypeVar
 
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from kvasir.core.answer_stream import AnswerStream
+from kvasir.core.daemon_threads import start_daemon
 from kvasir.core.deadline import stopping
 from kvasir.core.errors import StoppedError
 from kvasir.core.run import StopToken
@@ -170,7 +171,7 @@ async def _in_thread(
         except BaseException as error:  # noqa: BLE001 - raised again in the response
             put(error)
 
-    threading.Thread(target=copy_context().run, args=(work,), name="answer", daemon=True).start()
+    start_daemon(partial(copy_context().run, work))
     leaving = asyncio.ensure_future(_left(receive))
     try:
         while True:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from kvasir.app import App
 from kvasir.core.deadline import deadline
+from kvasir.core.services.accounts import Caller
 from kvasir.core.types import Hit
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.callers import Chosen, Reader, check_may_read
@@ -27,10 +31,17 @@ class SearchBody(BaseModel):
 
 
 @router.post("/collections/{name}/search", responses={200: {"model": list[Hit]}})
-def search(
+async def search(
     name: str, body: SearchBody, request: Request, kvasir: Chosen, caller: Reader
 ) -> JSONResponse:
     """Return the passages that belong to a query, best first."""
+    work = partial(_search, name, body, request, kvasir, caller)
+    return await to_thread.run_sync(work, limiter=request.app.state.searches)
+
+
+def _search(
+    name: str, body: SearchBody, request: Request, kvasir: App, caller: Caller
+) -> JSONResponse:
     check_may_read(kvasir, caller, name)
     seconds = request.app.state.metrics.stage_seconds.labels("search")
     with (
