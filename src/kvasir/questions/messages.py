@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from types import MappingProxyType
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from kvasir.core.errors import RequestError
+from kvasir.core.links import passage_url
 from kvasir.core.services.mail import Mail, OutboxMail
 from kvasir.core.services.questions import Question
 from kvasir.core.text import one_line, printable
@@ -194,9 +195,8 @@ class Messages:
         """Return the address of a passage on our own server."""
         if not self.public_url or not collection:
             return ""
-        path = f"/v1/collections/{quote(collection, safe='')}/documents/"
-        span = urlencode({"start": citation.start, "end": citation.end})
-        return f"{self.public_url.rstrip('/')}{path}{quote(citation.document_id)}/passage?{span}"
+        place = citation.document_id, citation.start, citation.end
+        return passage_url(self.public_url, collection, *place)
 
 
 @dataclass(frozen=True, slots=True)
