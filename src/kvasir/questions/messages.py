@@ -181,7 +181,7 @@ class Messages:
         return f"<{kind}-{item}@{self.domain}>"
 
     def _source(self, citation: Citation, collection: str, words: _Words) -> _Source:
-        name = _clean(one_line(citation.source_uri, _NAME_WIDTH))
+        name = _clean(one_line(_name_of(citation.source_uri), _NAME_WIDTH))
         place = f", {words.page.format(citation.page)}" if citation.page else ""
         quoted = _clean(one_line(citation.quote, _QUOTE_WIDTH))
         head = f"[{citation.marker}] {name}{place}"
@@ -212,6 +212,11 @@ def domain_of(public_url: str | None, sender: str) -> str:
     host = urlsplit(public_url).hostname if public_url else None
     found = host or sender.rpartition("@")[2].strip("> ")
     return re.sub(r"[^A-Za-z0-9.-]", "", found) or "localhost"
+
+
+def _name_of(uri: str) -> str:
+    """Return a web address as it is, and the name of a file without its folders."""
+    return uri if "://" in uri else re.split(r"[/\\]", uri.rstrip("/\\"))[-1]
 
 
 def _words(language: str) -> _Words:

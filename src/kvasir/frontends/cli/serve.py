@@ -9,6 +9,7 @@ import click
 
 from kvasir.app import App
 from kvasir.frontends.cli.options import setting_options, with_app
+from kvasir.frontends.cli.remedies import explain
 
 
 @click.command()
@@ -22,4 +23,10 @@ def serve(app: App) -> None:
     chosen = app.settings.server
     # By name: front doors do not import each other.
     command = importlib.import_module("kvasir.frontends.api.command")
-    command.serve(app, host=chosen.host, port=chosen.port, announce=partial(click.echo, err=True))
+    command.serve(
+        app,
+        host=chosen.host,
+        port=chosen.port,
+        announce=partial(click.echo, err=True),
+        explain=explain,
+    )
