@@ -286,3 +286,17 @@ def test_an_answer_ends_at_its_deadline(tmp_path):
         body = QUESTION | {"stream": True}
         events = events_of(client.post(f"{place}/answers", json=body, headers=ana).text)
         assert events[-1][0] == "error" and events[-1][2]["status"] == 504
+
+
+def test_a_collection_without_documents_says_so(client, ana):
+    empty = make_collection(client, ana, "empty")
+    upload(client, ana, empty, "tea.md", TEA)
+    (record,) = client.get(f"{empty}/documents", headers=ana).json()
+    found = client.post(f"{empty}/search", json={"query": "tea"}, headers=ana)
+    assert "Kvasir-Note" not in found.headers
+    client.delete(f"{empty}/documents/{record['id']}", headers=ana)
+    found = client.post(f"{empty}/search", json={"query": "tea"}, headers=ana)
+    assert found.json() == []
+    assert found.headers["Kvasir-Note"] == "the collection has no documents"
+    answer = client.post(f"{empty}/answers", json=QUESTION, headers=ana).json()
+    assert (answer["refused"], "has no documents" in answer["text"]) == (True, True)

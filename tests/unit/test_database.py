@@ -152,3 +152,16 @@ def test_a_number_that_the_database_cannot_hold_is_told_from_a_broken_database(t
     with pytest.raises(RejectedDataError, match="too large"), writing(engine) as connection:
         connection.execute(text("SELECT :n"), {"n": 10**30})
     engine.dispose()
+
+
+@pytest.mark.parametrize("below", ["", "/kvasir"])
+def test_a_folder_that_cannot_be_one_is_named_with_what_to_do(tmp_path, below):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"file.*cannot be made.*data_dir.*names another one"):
+        open_database(f"sqlite:///{tmp_path}/file{below}/catalog.db")
+
+
+def test_a_file_that_is_no_database_is_named_with_what_to_do(tmp_path):
+    (tmp_path / "catalog.db").write_bytes(bytes(range(256)) * 20)
+    with pytest.raises(StorageError, match=r"catalog\.db.*move this file away"):
+        open_database(f"sqlite:///{tmp_path}/catalog.db")

@@ -73,8 +73,7 @@ def open_database(url: str, *, private: bool = False) -> Engine:
     except DBAPIError as error:
         engine.dispose()
         raise StorageError(
-            f"the database {engine.url!r} cannot be opened ({error.orig}): "
-            "check that it is there, is a database and may be written"
+            f"the database {engine.url!r} cannot be opened ({error.orig}): {_advice(error)}"
         ) from error
     except BaseException:
         engine.dispose()
@@ -155,10 +154,19 @@ def _create(url: str, *, private: bool) -> Engine:
             "and install the driver of any other database"
         ) from error
     except OSError as error:
-        raise StorageError(f"the database's folder cannot be made: {error}") from error
+        raise StorageError(
+            f"the database '{parsed.database}' cannot be made ({error.strerror}): its folder must "
+            "be one that may be written to; data_dir, or the database's URL, names another one"
+        ) from error
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _advice(error: DBAPIError) -> str:
+    if "not a database" in str(error.orig):
+        return "move this file away, and put that of a backup there or ingest again"
+    return "check that it is there, is a database and may be written"
 
 
 def _create_on_server(url: URL) -> Engine:

@@ -30,7 +30,10 @@ class SearchBody(BaseModel):
 def search(
     name: str, body: SearchBody, request: Request, kvasir: Chosen, caller: Reader
 ) -> JSONResponse:
-    """Return the passages that belong to a query, best first."""
+    """Return the passages that belong to a query, best first.
+
+    The header `Kvasir-Note` says when there are none because the collection has no documents.
+    """
     check_may_read(kvasir, caller, name)
     seconds = request.app.state.metrics.stage_seconds.labels("search")
     with (
@@ -44,4 +47,6 @@ def search(
             min_score_threshold=body.min_score_threshold,
             filters=body.filters,
         )
-    return JSONResponse(to_json(hits))
+        is_empty = not hits and not collection.chunk_count()
+    note = {"Kvasir-Note": "the collection has no documents"} if is_empty else None
+    return JSONResponse(to_json(hits), headers=note)
