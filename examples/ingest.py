@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 import kvasir
+from kvasir.frontends.cli.remedies import explain
 from kvasir.settings.loading import load_settings, parse_assignment
 
 PRESETS = Path(__file__).resolve().parent.parent / "presets"
@@ -105,4 +106,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except kvasir.KvasirError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {explain(error)}")

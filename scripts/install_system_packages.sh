@@ -6,7 +6,7 @@
 # with root and no password, Redis and RabbitMQ.
 set -euo pipefail
 
-PACKAGES=(postgresql mariadb-server redis-server rabbitmq-server)
+PACKAGES=(postgresql mariadb-server redis-server rabbitmq-server chromium chromium-driver)
 
 missing=()
 for package in "${PACKAGES[@]}"; do

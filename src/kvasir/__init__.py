@@ -13,12 +13,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from kvasir.core.environment import disable_telemetry
-from kvasir.core.errors import ComponentError, KvasirError, OperatorError, RequestError
 
 if TYPE_CHECKING:
     from kvasir.app import App
     from kvasir.app import open_collection as open
     from kvasir.collection import Collection
+    from kvasir.core.errors import ComponentError, KvasirError, OperatorError, RequestError
     from kvasir.frontends.cli.paths import files
     from kvasir.settings.loading import load_settings
 
@@ -37,6 +37,10 @@ __all__ = [
 disable_telemetry()
 
 _LAZY = {
+    "ComponentError": ("kvasir.core.errors", "ComponentError"),
+    "KvasirError": ("kvasir.core.errors", "KvasirError"),
+    "OperatorError": ("kvasir.core.errors", "OperatorError"),
+    "RequestError": ("kvasir.core.errors", "RequestError"),
     "open": ("kvasir.app", "open_collection"),
     "App": ("kvasir.app", "App"),
     "Collection": ("kvasir.collection", "Collection"),

@@ -1,5 +1,5 @@
 """``python -m kvasir`` is the command line."""
 
-from kvasir.frontends.cli.main import main
+from kvasir.frontends.cli.start import main
 
 main()

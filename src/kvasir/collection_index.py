@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -194,7 +194,12 @@ class Index:
             Calibration.from_stored(stored) if stored else None,
             generator=generator,
             languages=self.languages,
+            has_documents=self.has_documents,
         )
+
+    def has_documents(self) -> bool:
+        """Return True if a document of the collection can be found."""
+        return self.components.catalog.chunk_count(self.name) > 0
 
     def languages(self) -> Collection[str]:
         """Return the languages of the collection's documents."""
@@ -273,6 +278,7 @@ def make_answerer(
     *,
     generator: Generator | None = None,
     languages: Languages = (),
+    has_documents: Callable[[], bool] = lambda: True,
 ) -> Answerer:
     """Put a generator, by default the chosen one, behind a retriever."""
     from kvasir.answering.answers import Answerer
@@ -287,4 +293,5 @@ def make_answerer(
         calibration=calibration,
         refuse=options.refuse,
         find_version=find_version,
+        has_documents=has_documents,
     )

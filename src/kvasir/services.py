@@ -70,6 +70,7 @@ class Services:
         if key:
             check_key(key)
         self._rate_limits.get()
+        self._passwords()
         self.make_mailer()
         self.make_mailer(recovery=True)
         self._make_mailbox()
@@ -168,6 +169,8 @@ class Services:
             SettingsError: The file of passwords is unusable.
         """
         self._passwords()
+        if self._settings.mail.passwords_file and not self._settings.mail.host:
+            logger.warning("mail.host is not set: no mail is sent")
         made = [self._make_mail_sender(stop), self._make_intake(stop)]
         return [worker for worker in made if worker is not None]
 

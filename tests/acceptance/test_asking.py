@@ -25,6 +25,16 @@ def test_filters_that_match_nothing_are_named_as_the_reason(ingested: Kvasir) ->
     assert "No document matches the filters" in said
 
 
+def test_a_collection_without_documents_says_so(kvasir: Kvasir, tmp_path: Path) -> None:
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.7 and no more")
+    kvasir("ingest", "broken.pdf", code=4)
+    assert "The collection has no documents" in kvasir("ask", "How hot is tea?", code=5).out
+    for options in ((), ("--json",)):
+        said = kvasir("search", *options, "tea").err
+        assert "collection 'default' has no documents: 'kvasir ingest FOLDER' adds some" in said
+    kvasir("ask", "--filters", "year=1", "How hot is tea?", code=5)
+
+
 def test_a_question_in_a_language_that_nobody_here_knows_gets_a_hint(ingested: Kvasir) -> None:
     asked = ingested("ask", "--json", "¿A qué distancia está la Luna de la Tierra?", code=None)
     assert "hint: the question seems to be in 'es'" in asked.err

@@ -325,6 +325,13 @@ def test_settings_are_written_checked_and_shown(kvasir: Kvasir, tmp_path: Path) 
     assert "usable" in kvasir("config", "check").out
     shown = kvasir("config", "show", "--json", KVASIR__RAG__VECTORDB__PASSWORD="hush").json
     assert shown["rag"]["vectordb"]["password"] == "**********"
+    # What is used for a setting that the file leaves out.
+    assert shown["rag"]["vectordb"]["uri"] == str(tmp_path / "kvasir-data" / "store")
+    assert shown["catalog"]["url"] == f"sqlite:///{tmp_path}/kvasir-data/catalog.db"
+    assert shown["questions"]["collection"] == "default"
+    assert shown["rag"]["splitter"]["type"] == "structure"
+    of_server = kvasir("config", "show", KVASIR__CATALOG__URL="postgresql://a:hush@h/d").out
+    assert of_server.count("postgresql://a:**********@h/d") == 2
     (tmp_path / "kvasir.yaml").write_text("rag: {vectordb: {type: nosuch}}")
     assert "unknown store 'nosuch'" in kvasir("config", "check", code=3).err
     (tmp_path / "kvasir.yaml").write_text("generator: {options: {max_wrods: 9}}")

@@ -223,3 +223,12 @@ def test_ctrl_c_just_before_waiting_for_an_answer_is_not_lost(tmp_path, lost):
             process.stdin.flush()
         process.wait(60)
         assert "KeyboardInterrupt" in process.stderr.read()
+
+
+@pytest.mark.parametrize("module", ["click", "pydantic"])
+def test_it_ends_a_command_that_still_imports_its_modules(tmp_path, module):
+    # The first is imported by the command line, the second one by the command.
+    slow = "import sys, time\nprint('hanging', file=sys.stderr, flush=True)\ntime.sleep(100)\n"
+    (tmp_path / f"{module}.py").write_text(slow)
+    code, out, err = interrupt(tmp_path, "search", "tea")
+    assert (code, out, err) == (130, "", "interrupted\n")

@@ -25,7 +25,8 @@ from kvasir.core.ledger import SourceState, VersionDraft
 from kvasir.core.registry import build
 from kvasir.core.types import Chunk, Document, StoreAddress, chunk_id, document_id
 from kvasir.frontends.cli.collections import _describe
-from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED, cli
+from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
+from kvasir.frontends.cli.main import EXIT_SOME_FAILED, cli
 from kvasir.frontends.cli.remedies import explain
 from kvasir.maintenance.copying import copy_chunks
 from kvasir.settings.loading import load_settings

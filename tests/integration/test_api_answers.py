@@ -281,3 +281,17 @@ def test_only_an_administrator_leaves_an_answer_out_of_the_log(client, ana, plac
         assert answer.status_code == 200
         logged = client.get("/v1/answers/export", headers=root).text
         assert answer.headers["Kvasir-Answer"] not in logged
+
+
+def test_a_collection_without_documents_says_so(client, ana):
+    empty = make_collection(client, ana, "empty")
+    upload(client, ana, empty, "tea.md", TEA)
+    (record,) = client.get(f"{empty}/documents", headers=ana).json()
+    found = client.post(f"{empty}/search", json={"query": "tea"}, headers=ana)
+    assert "Kvasir-Note" not in found.headers
+    client.delete(f"{empty}/documents/{record['id']}", headers=ana)
+    found = client.post(f"{empty}/search", json={"query": "tea"}, headers=ana)
+    assert found.json() == []
+    assert found.headers["Kvasir-Note"] == "the collection has no documents"
+    answer = client.post(f"{empty}/answers", json=QUESTION, headers=ana).json()
+    assert (answer["refused"], "has no documents" in answer["text"]) == (True, True)

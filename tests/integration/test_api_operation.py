@@ -305,6 +305,9 @@ def test_the_manual_needs_no_other_server_and_can_log_in(client):
             assert 503 in problems, (method, path)
             if operation.get("security"):
                 assert {401, 403} <= set(problems), (method, path)
+            # Nobody can send null in an address or a header.
+            for parameter in operation.get("parameters", ()):
+                assert "null" not in str(parameter["schema"]), (method, path)
             if "requestBody" in operation:
                 assert {413, 422} <= set(problems), (method, path)
     # Named in the document that Swagger shows.

@@ -31,6 +31,7 @@ from service_client import (
 
 from kvasir.accounts.signing import signing_key
 from kvasir.core.services.accounts import Scope
+from kvasir.frontends.api.callers import SESSION_COOKIE
 
 USERS = {"ana", "bob", "root"}
 KEYS = {"read key", "write key", "answering key", "admin key"}
@@ -117,7 +118,9 @@ class World:
         if params:
             request["params"] = request.get("params", {}) | params
         plain = path.replace(":path", "").format(**filled)
-        return self.client.request(method, plain, headers=headers, **request)
+        return self.client.request(
+            method, plain, headers=headers, follow_redirects=False, **request
+        )
 
 
 @pytest.fixture(scope="module")
@@ -135,15 +138,24 @@ def check_allowed(answer, rule):
         assert 200 <= answer.status_code < 300, answer.text
 
 
-def check_problem(answer, status):
+def check_refused(answer, status, rule):
     assert answer.status_code == status, answer.text
     assert answer.headers["X-Request-ID"]
+    if rule.page:
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        return
     if "error" in answer.json():
         # The form of OpenAI's clients.
         assert answer.json()["error"].keys() >= {"message", "type", "code"}
         return
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+
+
+def check_sent_to_sign_in(answer):
+    assert answer.status_code == 303, answer.text
+    assert answer.headers["Location"].startswith("/sign-in")
 
 
 def test_every_route_has_a_rule(world):
@@ -163,7 +175,7 @@ def test_a_route_answers_those_who_may_and_nobody_else(world, route):
             answer = world.call(route, headers)
             context = f"{caller} by {next(iter(headers))}"
             if caller not in MAY[rule.who]:
-                check_problem(answer, 403)
+                check_refused(answer, 403, rule)
             elif rule.own and caller not in OF_ANA:
                 assert answer.status_code == 404, f"{context}: {answer.text}"
             else:
@@ -185,8 +197,10 @@ def test_a_route_refuses_what_is_no_valid_credential(world, route):
         answer = world.call(route, headers)
         if rule.who == OPEN or (rule.who == OPTIONAL and not headers):
             check_allowed(answer, rule)
+        elif rule.page and not headers:
+            check_sent_to_sign_in(answer)
         else:
-            check_problem(answer, 401)
+            check_refused(answer, 401, rule)
             assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
@@ -212,9 +226,26 @@ def test_a_credential_in_the_address_is_refused(world, route, name):
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=" ".join)
-def test_a_cookie_is_no_credential(world, route):
+def test_a_cookie_is_a_credential_for_pages_only(world, route):
     rule = ROUTES[route]
-    if rule.who not in (OPEN, OPTIONAL):
-        token = world.tokens["root"]
-        cookie = {"Cookie": f"access_token={token}; token={token}; session={token}"}
-        check_problem(world.call(route, cookie), 401)
+    if rule.who in (OPEN, OPTIONAL):
+        return
+    for caller, token in world.tokens.items():
+        cookie = {"Cookie": f"token={token}; session={token}; {SESSION_COOKIE}={token}"}
+        answer = world.call(route, cookie)
+        if not rule.page:
+            check_refused(answer, 401, rule)
+        elif caller not in USERS:
+            # Neither an API key nor what is valid nowhere.
+            check_sent_to_sign_in(answer)
+        elif rule.own and caller not in OF_ANA:
+            check_refused(answer, 404, rule)
+        else:
+            check_allowed(answer, rule)
+
+
+@pytest.mark.parametrize("route", [each for each in ROUTES if ROUTES[each].page], ids=" ".join)
+def test_a_cookie_saves_no_header_that_is_not_valid(world, route):
+    cookie = {"Cookie": f"{SESSION_COOKIE}={world.tokens['ana']}"}
+    for bad in ({"Authorization": "Bearer x.y.z"}, {"X-API-Key": world.tokens["revoked key"]}):
+        check_refused(world.call(route, cookie | bad), 401, ROUTES[route])

@@ -65,6 +65,15 @@ def test_a_mistake_is_one_line(notes: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_missing_extra_is_named_with_how_to_install_it(notes: Path) -> None:
+    (notes.parent / "pymilvus.py").write_text("raise ModuleNotFoundError(name='pymilvus')\n")
+    done = ingest(notes.parent, "notes", PYTHONPATH=str(notes.parent))
+    assert done.returncode == 1
+    assert "pip install" in done.stderr
+    assert "[milvus]" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_the_script_has_the_options_of_the_proposal_and_shows_their_defaults(
     tmp_path: Path,
 ) -> None:

@@ -547,8 +547,11 @@ def test_an_unreachable_hub_is_named(tmp_path, monkeypatch):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(ModelNotFoundError, match=r"http://127\.0\.0\.1:9/? cannot be reached"):
+    with pytest.raises(
+        ModelNotFoundError, match=r"http://127\.0\.0\.1:9/? cannot be reached"
+    ) as caught:
         hub.pull(NAME, data_dir=tmp_path)
+    assert f"'kvasir models pull {NAME}' where there is a network" in explain(caught.value)
 
 
 @pytest.mark.parametrize("name", ["../../etc", "a/b/c", "https://example.org/x", "", "a/..", "./x"])

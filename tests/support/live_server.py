@@ -66,8 +66,8 @@ class LiveServer:
 
 
 @contextmanager
-def live_server(folder: Path, **settings: Any) -> Iterator[LiveServer]:
-    """Serve until the block ends."""
+def live_server(folder: Path, *, port: int = 0, **settings: Any) -> Iterator[LiveServer]:
+    """Serve until the block ends, by default at any free port."""
     chosen: dict[str, Any] = {
         "data_dir": folder / "kvasir-data",
         "collection": "tea",
@@ -77,7 +77,7 @@ def live_server(folder: Path, **settings: Any) -> Iterator[LiveServer]:
     }
     with App(Settings(**(chosen | settings))) as app:
         server = uvicorn.Server(
-            uvicorn.Config(make_application(app, owner_token=OWNER), port=0, log_config=None)
+            uvicorn.Config(make_application(app, owner_token=OWNER), port=port, log_config=None)
         )
         thread = threading.Thread(target=server.run, name="server")
         thread.start()

@@ -9,6 +9,9 @@ A route without an entry here fails ``test_api_routes.py``. Who may call one:
     READ, WRITE, ANSWERING, ADMIN    the scope
     METRICS    administrators, as the settings say
 
+A ``page`` is for people: it accepts the cookie of a login, too, sends a browser without one to the
+page to sign in, and answers errors in HTML.
+
 ``OWN`` routes show or change something of Ana's, which for another user does not exist.
 """
 
@@ -24,6 +27,7 @@ class Rule:
 
     Attributes:
         own: It needs something of Ana's: others get 404.
+        page: It is a page for people.
         path: Values for its path; ``{collection}`` and others are filled in by the test.
         request: Arguments of the client.
         allowed: Statuses for those who may; by default any that is no error of rights or server.
@@ -31,6 +35,7 @@ class Rule:
 
     who: str
     own: bool = False
+    page: bool = False
     path: dict = field(default_factory=dict)
     request: dict = field(default_factory=dict)
     allowed: tuple = ()
@@ -55,6 +60,16 @@ ROUTES = {
     ("GET", "/metrics"): Rule(METRICS),
     ("GET", "/register"): Rule(OPEN),
     ("POST", "/register"): Rule(OPEN, allowed=(400, 403)),
+    ("GET", "/sign-in"): Rule(OPEN),
+    ("POST", "/sign-in"): Rule(OPEN, request={"data": {"username": "x"}}, allowed=(401,)),
+    ("POST", "/sign-out"): Rule(OPEN, allowed=(303,)),
+    ("GET", "/signed-in"): Rule(LOGGED_IN, page=True),
+    ("GET", "/change-password"): Rule(LOGGED_IN, page=True),
+    ("POST", "/change-password"): Rule(LOGGED_IN, page=True, allowed=(400,)),
+    ("GET", "/read/{name}/{document_id}"): Rule(
+        READ, own=True, page=True, path=DOCUMENT, request={"params": {"start": 0, "end": 3}}
+    ),
+    ("GET", "/read/{name}/{document_id}/original"): Rule(READ, own=True, page=True, path=DOCUMENT),
     ("POST", "/user/"): Rule(OPEN, request={"json": USER}, allowed=(422,)),
     ("POST", "/login"): Rule(OPEN, allowed=(422,)),
     ("POST", "/auth/forgot-password/"): Rule(OPEN, allowed=(422,)),

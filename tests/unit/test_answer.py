@@ -1,12 +1,13 @@
 import gc
 import threading
 import warnings
+from dataclasses import replace
 
 import pytest
 
 from kvasir.answering.answers import Answerer
 from kvasir.answering.prompts import estimate_tokens
-from kvasir.answering.refusal import NOTHING_MATCHES, REFUSALS, Calibration, refusal
+from kvasir.answering.refusal import NO_DOCUMENTS, NOTHING_MATCHES, REFUSALS, Calibration, refusal
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.core.deadline import deadline
 from kvasir.core.errors import ClosedError, ComponentError, RequestError, SettingsError
@@ -284,6 +285,13 @@ def test_a_refusal_says_when_the_filters_matched_nothing():
         == NOTHING_MATCHES["es"]
     )
     assert make(Says("x")).ask(SearchRequest("Who made him?")).text == REFUSALS["en"]
+
+
+@pytest.mark.parametrize(("question", "code"), [("Who made him?", "en"), ("¿Quién fue?", "es")])
+def test_a_refusal_says_when_there_is_no_document_at_all(question, code):
+    answerer = replace(make(Says("x")), has_documents=lambda: False)
+    for filters in (None, YEAR):
+        assert answerer.ask(SearchRequest(question, filters=filters)).text == NO_DOCUMENTS[code]
 
 
 def test_a_threshold_that_leaves_nothing_is_not_blamed_on_the_filters():

@@ -1,8 +1,10 @@
 """A turn of a chat: what the model is asked, what is kept, and what the user is told."""
 
+from dataclasses import replace
+
 import pytest
 
-from kvasir.answering.answers import NOTHING_FOUND, Answerer, Refiner
+from kvasir.answering.answers import EMPTY, NOTHING_FOUND, Answerer, Refiner
 from kvasir.answering.chat import Conversation
 from kvasir.answering.refusal import Calibration
 from kvasir.answering.retrieval import Retriever
@@ -135,6 +137,14 @@ def test_a_model_is_asked_even_when_nothing_was_found_and_the_user_is_told(
     reply = conversation.stream("Thanks!", rag=True).answer
     assert reply.text == "You are welcome."
     assert reply.notes == (NOTHING_FOUND,)
+
+
+def test_of_a_collection_without_documents_the_user_is_told(server, generator, retriever):
+    server.script = lambda messages: ["You are welcome."]
+    conversation = make(generator, retriever, search=SearchRequest("", min_score_threshold=1.0))
+    empty = replace(conversation.answerer(), has_documents=lambda: False)
+    reply = replace(conversation, answerer=lambda: empty).stream("Thanks!", rag=True).answer
+    assert reply.notes == (EMPTY,)
 
 
 def test_filters_and_top_k_restrict_what_the_model_is_given(server, generator, retriever):

@@ -51,12 +51,12 @@ def test_the_list_names_each_source_once_with_title_page_and_address():
         (hit(1, "one", "A [bold] *title*\n`x`", 3), hit(2, "two")),
     )
     shown = markdown_list(cited_sources(answer, "my papers", BASE))
-    address = "https://kb.example.org/v1/collections/my%20papers/documents"
+    address = "https://kb.example.org/read/my%20papers"
     assert shown == (
         "\n\n"
-        rf"- [1] [A \[bold\] \*title\* \`x\`, p. 3]({address}/d1/passage?start=3&end=8)"
+        rf"- [1] [A \[bold\] \*title\* \`x\`, p. 3]({address}/d1?start=3&end=8)"
         "\n"
-        f"- [2] [d2.pdf]({address}/d2/passage?start=3&end=8)"
+        f"- [2] [d2.pdf]({address}/d2?start=3&end=8)"
     )
 
 

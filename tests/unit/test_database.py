@@ -236,3 +236,16 @@ def test_a_database_in_memory_has_no_version():
     engine = open_database("sqlite://")
     assert ChangeCounter(engine).version() is None
     engine.dispose()
+
+
+@pytest.mark.parametrize("below", ["", "/kvasir"])
+def test_a_folder_that_cannot_be_one_is_named_with_what_to_do(tmp_path, below):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"file.*cannot be made.*data_dir.*names another one"):
+        open_database(f"sqlite:///{tmp_path}/file{below}/catalog.db")
+
+
+def test_a_file_that_is_no_database_is_named_with_what_to_do(tmp_path):
+    (tmp_path / "catalog.db").write_bytes(bytes(range(256)) * 20)
+    with pytest.raises(StorageError, match=r"catalog\.db.*move this file away"):
+        open_database(f"sqlite:///{tmp_path}/catalog.db")

@@ -9,6 +9,7 @@ from mcp import Client
 
 from kvasir.app import App
 from kvasir.core.errors import MissingExtraError, NotFoundError, RequestError
+from kvasir.core.run import StopToken
 from kvasir.core.types import Source
 from kvasir.frontends import mcp
 from kvasir.frontends.mcp.library import MOST_CHARACTERS, local_library
@@ -58,6 +59,19 @@ def test_of_a_long_document_the_part_around_the_passage_is_read(long_library):
     whole = library.fetch(document)
     assert whole.text == text[:MOST_CHARACTERS]
     assert whole.metadata["characters"] == len(text)
+
+
+def test_without_documents_a_search_and_an_answer_say_so(tmp_path):
+    embedder = {"type": "kvasir.testing.fakes:FakeEmbedder"}
+    with App(Settings(data_dir=tmp_path, rag={"embedding_model": embedder})) as app:
+        with app.collection("tea") as collection:
+            collection.ingest((Source("upload:tea.txt", "text/plain"), b"Tea is hot."))
+            collection.delete("upload:tea.txt")
+        library = local_library(app, app.settings)
+        with pytest.raises(NotFoundError, match="no documents yet"):
+            library.search("tea")
+        answer = library.ask("How hot is tea?", None, StopToken())
+        assert (answer.refused, "has no documents" in answer.answer) == (True, True)
 
 
 @pytest.mark.parametrize("id", ["", "/", "a.b", "a.b/", "a.b/x", "a.b/x/1-2", "x/{d}", "{d}/5-5"])

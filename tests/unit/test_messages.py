@@ -1,5 +1,6 @@
 """Mails of answers and recoveries: both languages, both forms, hostile text as text."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
@@ -95,10 +96,25 @@ def test_hostile_text_is_shown_as_text(field):
     assert "\n" not in mail.subject
 
 
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("/srv/course/té.pdf", "[1] té.pdf, "),
+        ("upload:ana/té.pdf", "[1] té.pdf, "),
+        (r"C:\course\té.pdf", "[1] té.pdf, "),
+        ("https://example.org/a/b.html", "[1] https://example.org/a/b.html, "),
+    ],
+)
+def test_a_source_is_named_without_the_folders_of_the_server(uri, shown):
+    cited = replace(CITATION, source_uri=uri)
+    mail = Messages("k.org").answer(question(answer=Answer("A [1]", (cited,))))
+    assert shown in mail.text
+
+
 def test_links_lead_to_our_own_server_only():
     assert _Tags(Messages("k.org").answer(question()).html).links == []
     mail = Messages("k.org", "https://kb.example.org/").answer(question())
-    place = "https://kb.example.org/v1/collections/t%C3%A9%20verde/documents/d-1/passage"
+    place = "https://kb.example.org/read/t%C3%A9%20verde/d-1"
     assert _Tags(mail.html).links == [f"{place}?start=10&end=40"]
     assert f"{place}?start=10&end=40" in mail.text
 

@@ -108,8 +108,16 @@ def test_the_workers_of_mail_are_those_that_have_a_password(write, caplog):
     assert "'smtp_password', so answers cannot be mailed" in caplog.text
 
 
-def test_without_a_server_for_mail_nothing_is_sent(write):
+def test_without_a_server_for_mail_nothing_is_sent_and_that_is_said(write, caplog):
     assert workers(services(write(WHOLE), host=None)) == []
+    assert "mail.host is not set: no mail is sent" in caplog.text
+
+
+def test_a_check_of_the_settings_reads_the_file_without_a_server_for_mail_too(tmp_path):
+    with pytest.raises(
+        SettingsError, match=r"cannot be read.*; write it, or set mail\.passwords_file"
+    ):
+        services(tmp_path / "passwords.json", host=None).check()
 
 
 def test_an_unusable_file_is_refused_at_the_start(write):

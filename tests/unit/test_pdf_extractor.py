@@ -1,6 +1,5 @@
-from collections.abc import Sequence
-
 import pytest
+from pdf_files import Text, make_pdf
 
 from kvasir.components.extractors.pdf import PdfExtractor
 from kvasir.core.errors import ExtractionError
@@ -11,35 +10,6 @@ _WORDS = [
     *("alpha", "beta", "gamma", "delta", "epsilon", "zeta"),
     *("eta", "theta", "iota", "kappa", "lambda", "mu"),
 ]
-Text = tuple[float, float, float, str]
-
-
-def _pdf(pages: Sequence[Sequence[Text]], font: str = "Helvetica") -> bytes:
-    """Returns a PDF with texts (x, y, size, words) on its pages, in that order."""
-    count = len(pages)
-    kids = " ".join(f"{4 + 2 * number} 0 R" for number in range(count))
-    objects = [
-        "<< /Type /Catalog /Pages 2 0 R >>",
-        f"<< /Type /Pages /Kids [{kids}] /Count {count} >>",
-        f"<< /Type /Font /Subtype /Type1 /BaseFont /{font} >>",
-    ]
-    for number, texts in enumerate(pages):
-        stream = "\n".join(f"BT /F1 {s} Tf {x} {y} Td ({t}) Tj ET" for x, y, s, t in texts)
-        objects.append(
-            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources "
-            f"<< /Font << /F1 3 0 R >> >> /Contents {5 + 2 * number} 0 R >>"
-        )
-        objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
-    data, offsets = "%PDF-1.4\n", []
-    for number, item in enumerate(objects, 1):
-        offsets.append(len(data))
-        data += f"{number} 0 obj\n{item}\nendobj\n"
-    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
-    size = len(objects) + 1
-    start = len(data)
-    data += f"xref\n0 {size}\n0000000000 65535 f \n{table}"
-    data += f"trailer << /Size {size} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF"
-    return data.encode()
 
 
 def _blocks(document: Document) -> list[tuple[str, str]]:
@@ -55,7 +25,7 @@ def test_columns_are_read_one_after_the_other_even_if_written_row_by_row() -> No
     for number in range(20):
         y = 700 - 14 * number
         page += [(60, y, 10, _line(number, "left")), (330, y, 10, _line(number, "right"))]
-    document = PdfExtractor().extract(_SOURCE, _pdf([page]))
+    document = PdfExtractor().extract(_SOURCE, make_pdf([page]))
     assert _blocks(document)[0] == ("heading", "A title across both columns of the page")
     text = document.text
     assert text.index("left0") < text.index("left19") < text.index("right0") < text.index("right19")
@@ -66,7 +36,7 @@ def test_wrapped_lines_become_paragraphs_and_hyphens_go() -> None:
     lines = ["Small rivers carry much sedi-", "ment to the sea, and well-known", "ones more."]
     page = [(60, 700 - 13 * number, 11, line) for number, line in enumerate(lines)]
     page += [(60, 640, 11, "A second paragraph stands apart from it.")]
-    document = PdfExtractor().extract(_SOURCE, _pdf([page]))
+    document = PdfExtractor().extract(_SOURCE, make_pdf([page]))
     assert _blocks(document) == [
         ("paragraph", "Small rivers carry much sediment to the sea, and well-known ones more."),
         ("paragraph", "A second paragraph stands apart from it."),
@@ -76,7 +46,7 @@ def test_wrapped_lines_become_paragraphs_and_hyphens_go() -> None:
 def test_headings_have_levels_by_their_size() -> None:
     page: list[Text] = [(60, 740, 22, "Great"), (60, 700, 15, "Lesser"), (60, 500, 15, "Next")]
     page += [(60, 670 - 13 * n, 11, " ".join(_WORDS)) for n in range(8)]
-    document = PdfExtractor().extract(_SOURCE, _pdf([page]))
+    document = PdfExtractor().extract(_SOURCE, make_pdf([page]))
     levels = {
         document.text[block.start : block.end]: block.level
         for block in document.blocks
@@ -95,7 +65,7 @@ def test_running_heads_stand_once_and_page_numbers_go() -> None:
         ]
         for number in range(1, 6)
     ]
-    document = PdfExtractor().extract(_SOURCE, _pdf(pages))
+    document = PdfExtractor().extract(_SOURCE, make_pdf(pages))
     assert document.text.count("Annual report") == 1
     assert [block.page for block in document.blocks] == [1, 1, 2, 3, 4, 5]
     assert not any(text.isdigit() for _, text in _blocks(document))
@@ -112,7 +82,7 @@ def test_a_table_that_goes_on_keeps_its_header_on_the_next_page() -> None:
     second: list[Text] = []
     for number in range(5, 9):
         second += row(700 - 20 * (number - 5), f"bolt{number}", "blue", f"{number}.50")
-    document = PdfExtractor().extract(_SOURCE, _pdf([first, second]))
+    document = PdfExtractor().extract(_SOURCE, make_pdf([first, second]))
     tables = [text for kind, text in _blocks(document) if kind == "table"]
     assert len(tables) == 2
     assert [table.splitlines()[0] for table in tables] == ["| Part | Colour | Price |"] * 2
@@ -121,10 +91,10 @@ def test_a_table_that_goes_on_keeps_its_header_on_the_next_page() -> None:
 
 def test_lists_and_code_are_told_from_paragraphs() -> None:
     page = [(60, 700, 11, "1. First thing"), (60, 686, 11, "2. Second thing")]
-    document = PdfExtractor().extract(_SOURCE, _pdf([page]))
+    document = PdfExtractor().extract(_SOURCE, make_pdf([page]))
     assert _blocks(document) == [("list", "1. First thing\n2. Second thing")]
     page = [(60, 700, 10, "def f\\(\\):"), (84, 688, 10, "return 1")]
-    document = PdfExtractor().extract(_SOURCE, _pdf([page], font="Courier"))
+    document = PdfExtractor().extract(_SOURCE, make_pdf([page], font="Courier"))
     assert _blocks(document) == [("code", "def f():\n    return 1")]
 
 

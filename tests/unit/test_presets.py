@@ -53,7 +53,13 @@ def test_every_file_is_a_preset() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
-def test_a_preset_is_complete_and_its_components_are_there(name: str) -> None:
+def test_a_preset_is_complete_and_its_components_are_there(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # The file that a preset may name.
+    Path("passwords.json").write_text("{}")
+    Path("passwords.json").chmod(0o600)
     tree = yaml.safe_load(render_preset(name))
     for key in keys():
         section = tree

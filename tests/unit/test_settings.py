@@ -55,6 +55,11 @@ def test_an_unknown_setting_in_the_environment_is_an_error() -> None:
         ("- a\n- b\n", "keys and values"),
         ("a: [1\n", r"not valid YAML \(line 2, column 1\): expected ',' or ']', but got '<stream"),
         ("a:\n\tb: 1\n", "not valid YAML.* indent with spaces, not tabs"),
+        (
+            "mail:\n  port: 25\nmail:\n  port: 26\n",
+            r"not valid YAML \(line 3.*key mail stands there a second time",
+        ),
+        ("mail: {port: 25, port: 26}", "not valid YAML.*key port stands there a second time"),
         ("rag: {splitter: {split_length: 0}}", "split_length"),
         ("rag: {splitter: {split_length: 5, split_overlap: 5}}", "smaller than split_length"),
         ("rag: {splitter: {split_by: chapter}}", "split_by"),

@@ -13,7 +13,7 @@ Utilizing RAG Artifacts", 3.3.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
 from time import perf_counter
@@ -28,6 +28,7 @@ from kvasir.answering.prompts import (
 )
 from kvasir.answering.refusal import (
     DEFAULT_CALIBRATION,
+    NO_DOCUMENTS,
     NOTHING_MATCHES,
     REFUSALS,
     Calibration,
@@ -62,6 +63,8 @@ NOTHING_FOUND = (
     "nothing in the documents passed the filters and the score threshold: this reply has no source"
 )
 
+EMPTY = "the collection has no documents: this reply has no source"
+
 PLAIN = "{{context}}{{question}}"
 """A prompt without retrieval: the context is empty."""
 
@@ -92,6 +95,7 @@ class Answerer:
         calibration: The decision to refuse; None is the shipped one.
         refuse: False answers every question for which anything was retrieved.
         find_version: Finds documents' texts by id, against which quotes are checked.
+        has_documents: Returns False if the collection is empty, which is said then.
     """
 
     retriever: Searches
@@ -104,6 +108,7 @@ class Answerer:
     calibration: Calibration | None = None
     refuse: bool = True
     find_version: FindVersion | None = None
+    has_documents: Callable[[], bool] = lambda: True
 
     def __post_init__(self) -> None:
         PromptBuilder(self.template)
@@ -159,8 +164,7 @@ class Answerer:
         answer = Answer("", hits=hits, confidence=confidence, searched=search.searched)
         is_refused = not hits or (self.refuse and self._calibration.refuses(confidence))
         if is_refused and not model_decides:
-            sentences = NOTHING_MATCHES if self._matches_nothing(request, hits) else REFUSALS
-            text = refusal(question, hits, sentences)
+            text = refusal(question, hits, self._sayings(request, hits))
             yield Text(text)
             timings = {"retrieve": found - started, "total": perf_counter() - started}
             notes = (*search.notes, *self._language_note(question))
@@ -184,7 +188,7 @@ class Answerer:
         timings = {"retrieve": found - started, "generate": perf_counter() - found}
         notes = (*search.notes, *left_out_notes(prompt, hits, history, bool(system)))
         if model_decides and not hits:
-            notes += (NOTHING_FOUND,)
+            notes += (NOTHING_FOUND if self.has_documents() else EMPTY,)
         if not model_decides and (refused or confidence < _DOUBTFUL):
             notes += self._language_note(question)
         yield Finished(
@@ -208,9 +212,17 @@ class Answerer:
             return SearchResult(tuple(self.retriever.retrieve(request)))
         return (yield from refiner.search(request, history, self.retriever.retrieve))
 
-    def _matches_nothing(self, request: SearchRequest, hits: Sequence[Hit]) -> bool:
+    def _sayings(self, request: SearchRequest, hits: Sequence[Hit]) -> Mapping[str, str]:
+        """Return the sentences, by language, that say why a question is refused."""
+        if hits:
+            return REFUSALS
+        if not self.has_documents():
+            return NO_DOCUMENTS
+        return NOTHING_MATCHES if self._matches_nothing(request) else REFUSALS
+
+    def _matches_nothing(self, request: SearchRequest) -> bool:
         """Return True if the filters, not the threshold, exclude every chunk."""
-        if hits or request.filters is None:
+        if request.filters is None:
             return False
         return not self.retriever.retrieve(replace(request, top_k=1, min_score_threshold=0.0))
 

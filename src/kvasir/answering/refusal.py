@@ -44,6 +44,14 @@ NOTHING_MATCHES = {
 }
 """Refusals if the filters exclude every chunk."""
 
+NO_DOCUMENTS = {
+    "en": "The collection has no documents, so there is nothing to answer from.",
+    "es": "La colección no tiene documentos, así que no hay de dónde responder.",
+    "vi": "Bộ sưu tập không có tài liệu nào, nên không có gì để trả lời.",
+    "zh": "该集合中没有文档，因此无法回答。",
+}
+"""Refusals if the collection is empty."""
+
 _DOES_NOT_KNOW = re.compile(
     r"\b(?:can ?not|can['’]t|could not|couldn['’]t|unable to) (?:find|answer|determine|locate)\b"
     r"|\b(?:do not|don['’]t) know\b"

@@ -174,7 +174,13 @@ def _create(url: str) -> Engine:
             "and install the driver of any other database"
         ) from error
     except OSError as error:
-        raise _unwritable(Path(parsed.database or ""), error.strerror or error) from error
+        path = Path(parsed.database or "")
+        if path.parent.is_dir():
+            raise _unwritable(path, error.strerror or error) from error
+        raise StorageError(
+            f"the database '{path}' cannot be made ({error.strerror}): its folder must be one that "
+            "may be written to; data_dir, or the database's URL, names another one"
+        ) from error
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -206,10 +212,10 @@ def _unopened(url: URL, error: DBAPIError | UnicodeError) -> StorageError:
         places = (path.parent, path) if path.exists() else (path.parent,)
         if not all(os.access(place, os.W_OK) for place in places):
             return _unwritable(path, cause)
-    return StorageError(
-        f"the database {url!r} cannot be opened ({cause}): check that it is there, is a database "
-        "and may be written"
-    )
+    advice = "check that it is there, is a database and may be written"
+    if "not a database" in str(cause):
+        advice = "move this file away, and put that of a backup there or ingest again"
+    return StorageError(f"the database {url!r} cannot be opened ({cause}): {advice}")
 
 
 def _unwritable(database: Path, cause: object) -> StorageError:

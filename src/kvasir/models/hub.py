@@ -183,7 +183,7 @@ def _look_up(hub: _Hub, name: str, run: Run) -> tuple[str, ModelInfo]:
             raise ModelNotFoundError(f"'{name}' is not a name on the hub ({error})") from error
         except (httpx2.HTTPError, httpx2.InvalidURL, OfflineModeIsEnabled) as error:
             cause = f"{hub.endpoint} cannot be reached ({_reason(error)})"
-            raise ModelNotFoundError(cause) from error
+            raise ModelNotFoundError(cause, name) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ModelNotFoundError(f"{hub.endpoint} did not answer as a hub does") from error
     raise failure

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from types import MappingProxyType
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from kvasir.core.errors import RequestError
+from kvasir.core.links import passage_url
 from kvasir.core.services.mail import Mail, OutboxMail
 from kvasir.core.services.questions import Question
 from kvasir.core.text import one_line, printable
@@ -180,7 +181,7 @@ class Messages:
         return f"<{kind}-{item}@{self.domain}>"
 
     def _source(self, citation: Citation, collection: str, words: _Words) -> _Source:
-        name = _clean(one_line(citation.source_uri, _NAME_WIDTH))
+        name = _clean(one_line(_name_of(citation.source_uri), _NAME_WIDTH))
         place = f", {words.page.format(citation.page)}" if citation.page else ""
         quoted = _clean(one_line(citation.quote, _QUOTE_WIDTH))
         head = f"[{citation.marker}] {name}{place}"
@@ -194,9 +195,8 @@ class Messages:
         """Return the address of a passage on our own server."""
         if not self.public_url or not collection:
             return ""
-        path = f"/v1/collections/{quote(collection, safe='')}/documents/"
-        span = urlencode({"start": citation.start, "end": citation.end})
-        return f"{self.public_url.rstrip('/')}{path}{quote(citation.document_id)}/passage?{span}"
+        place = citation.document_id, citation.start, citation.end
+        return passage_url(self.public_url, collection, *place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +212,11 @@ def domain_of(public_url: str | None, sender: str) -> str:
     host = urlsplit(public_url).hostname if public_url else None
     found = host or sender.rpartition("@")[2].strip("> ")
     return re.sub(r"[^A-Za-z0-9.-]", "", found) or "localhost"
+
+
+def _name_of(uri: str) -> str:
+    """Return a web address as it is, and the name of a file without its folders."""
+    return uri if "://" in uri else re.split(r"[/\\]", uri.rstrip("/\\"))[-1]
 
 
 def _words(language: str) -> _Words:

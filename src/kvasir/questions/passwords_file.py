@@ -52,9 +52,10 @@ def read_passwords(file: Path | None) -> MailPasswords:
             mode = os.fstat(opened.fileno()).st_mode
             content = opened.read(1 << 16)
     except OSError as error:
-        raise SettingsError(f"mail.passwords_file '{file}' cannot be read: {error.strerror}") from (
-            error
-        )
+        raise SettingsError(
+            f"mail.passwords_file '{file}' cannot be read: {error.strerror}; write it, or set "
+            "mail.passwords_file to null"
+        ) from error
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise SettingsError(f"other users may read '{file}': do 'chmod 600' on it first")
     try:

@@ -247,10 +247,26 @@ def _nearest(dotted: str) -> str:
     return f" (did you mean '{near[0]}'?)" if near else suggestion(dotted, known)
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping; YAML's own loader forgets the first one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping of a node."""
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag.endswith(":merge"):
+                continue
+            if (key.tag, key.value) in seen:
+                problem = f"the key {key.value} stands there a second time"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(text: str, what: str) -> Any:
     """Return the tree of a YAML text; ``what`` names the text in the SettingsError of a bad one."""
     try:
-        tree = yaml.safe_load(text)
+        tree = yaml.load(text, _Loader)
         _height(tree, 1, {})
     except yaml.YAMLError as error:
         raise SettingsError(f"{what} {_not_yaml(error)}") from None

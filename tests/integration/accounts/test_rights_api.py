@@ -1,5 +1,7 @@
 """Users, API keys and rights on collections over HTTP."""
 
+from urllib.parse import quote
+
 import pytest
 from account_client import OWNER, as_user, log_in, register
 
@@ -100,6 +102,13 @@ def test_another_users_key_cannot_be_revoked(client, ana):
 
 
 # Rights on collections
+
+
+@pytest.mark.parametrize("name", ["tea-1", "té", "茶"])
+def test_the_address_of_a_new_collection_is_one(client, ana, name):
+    made = client.post("/v1/collections", json={"name": name}, headers=ana)
+    assert made.status_code == 201
+    assert made.headers["Location"] == f"/v1/collections/{quote(name, safe='')}"
 
 
 def test_the_owner_of_a_collection_shares_it(client, ana):

@@ -64,16 +64,17 @@ def test_a_chat_is_answered_with_citations_at_their_markers(server, ana):
         assert annotation.type == "url_citation"
         assert text[cited.start_index : cited.end_index].strip("[]").isdigit()
         assert cited.title == "Brewing tea"
-        assert cited.url.startswith(f"{server.url}/v1/collections/tea/documents/")
+        assert cited.url.startswith(f"{server.url}/read/tea/")
     assert len(choice.message.annotations) == len(completion.kvasir["citations"]) > 0
 
 
 def test_the_address_of_a_citation_opens_for_its_reader_alone(server, ana, client_of):
     url = ask(ana).choices[0].message.annotations[0].url_citation.url
-    passage = httpx.get(url, headers={"x-api-key": server.keys["ana"]})
-    assert "Green tea is brewed at 80 degrees" in passage.json()["quote"]
+    page = httpx.get(url, headers={"x-api-key": server.keys["ana"]})
+    assert "<mark>Green tea is brewed at 80 degrees" in page.text
     assert httpx.get(url, headers={"x-api-key": server.keys["bob"]}).status_code == 404
-    assert httpx.get(url).status_code == 401
+    # A person is asked to sign in.
+    assert httpx.get(url).headers["Location"].startswith("/sign-in?next=")
 
 
 def test_quote_offsets_and_check_are_in_an_extra_object(server, ana):
@@ -353,4 +354,4 @@ def test_the_address_in_links_is_the_public_one(server, ana, monkeypatch):
         server.app, "settings", server.app.settings.model_copy(update={"server": chosen})
     )
     url = ask(ana).choices[0].message.annotations[0].url_citation.url
-    assert url.startswith("https://kb.example.org/v1/collections/tea/")
+    assert url.startswith("https://kb.example.org/read/tea/")

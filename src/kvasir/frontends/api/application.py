@@ -38,7 +38,14 @@ _HEADERS_OF_PAGES = (
     "X-API-Key",
     "X-Request-ID",
 )
-_HEADERS_FOR_PAGES = ("ETag", "Kvasir-Answer", "Location", "Retry-After", "X-Request-ID")
+_HEADERS_FOR_PAGES = (
+    "ETag",
+    "Kvasir-Answer",
+    "Kvasir-Note",
+    "Location",
+    "Retry-After",
+    "X-Request-ID",
+)
 
 
 def from_settings() -> FastAPI:

@@ -1,7 +1,8 @@
 """Who calls, and what they may do: the dependencies of every route.
 
-A credential comes in ``Authorization: Bearer`` or ``x-api-key``; both are checked alike. One in the
-query of an address is refused, since addresses are logged.
+A credential comes in ``Authorization: Bearer`` or ``x-api-key``; both are checked alike. The pages
+for people accept the cookie of a login, too. A credential in the query of an address is refused,
+since addresses are logged.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from kvasir.remote.client import SETTINGS_HEADER
 
 _IN_QUERY = frozenset({"access_token", "api_key", "apikey", "key", "token", "x-api-key"})
 _OWNER = Caller(None, frozenset(Scope))
+SESSION_COOKIE = "kvasir_session"
+"""The cookie of people who signed in; only the pages for people accept it."""
 
 _login = OAuth2PasswordBearer(tokenUrl="login", auto_error=False)
 _bearer = HTTPBearer(auto_error=False)
@@ -58,12 +61,15 @@ async def _authenticate(
 async def _caller_of(request: Request, kvasir: App) -> Caller:
     _check_query(request)
     credential = _credential_of(request)
-    caller = _owner(request, credential) or kvasir.services.recall(credential)
-    if caller is None:
-        # The database is asked in a thread, which would cost every search time.
-        caller = await run_in_threadpool(_ask_for_caller, kvasir, credential)
+    caller = _owner(request, credential) or await _known_or_asked(kvasir, credential)
     request.state.caller = caller
     return caller
+
+
+async def _known_or_asked(kvasir: App, credential: str) -> Caller:
+    # The database is asked in a thread, which would cost every search time.
+    known = kvasir.services.recall(credential)
+    return known or await run_in_threadpool(kvasir.services.accounts.authenticate, credential)
 
 
 def _owner(request: Request, credential: str) -> Caller | None:
@@ -81,10 +87,6 @@ def _credential_of(request: Request) -> str:
     if len(set(given)) > 1:
         raise NotAuthenticatedError("two different credentials were sent: send one")
     return given[0]
-
-
-def _ask_for_caller(kvasir: App, credential: str) -> Caller:
-    return kvasir.services.accounts.authenticate(credential)
 
 
 class UploadRoute(APIRoute):
@@ -117,11 +119,37 @@ async def _authenticate_if_given(
     api_key: Annotated[str | None, Depends(_api_key)],
 ) -> Caller | None:
     _check_query(request)
-    if not {"authorization", "x-api-key"} & set(request.headers.keys()):
+    if not has_header_credential(request):
         return None
     caller = await _authenticate(request, kvasir, swagger, scheme, api_key)
     if caller.must_change_password:
         raise ForbiddenError("change the temporary password first")
+    return caller
+
+
+def has_header_credential(request: Request) -> bool:
+    """Return True if a request carries a credential in a header, as programs do."""
+    return bool({"authorization", "x-api-key"} & set(request.headers.keys()))
+
+
+async def _authenticate_page(
+    request: Request,
+    kvasir: Kvasir,
+    swagger: Annotated[str | None, Depends(_login)],
+    scheme: Annotated[object, Depends(_bearer)],
+    api_key: Annotated[str | None, Depends(_api_key)],
+) -> Caller:
+    """Return the caller of a page of ours, where a browser signs in by a cookie."""
+    if has_header_credential(request):
+        return await _authenticate(request, kvasir, swagger, scheme, api_key)
+    _check_query(request)
+    token = request.cookies.get(SESSION_COOKIE)
+    if not token:
+        raise NotAuthenticatedError("this needs a login")
+    caller = await _known_or_asked(kvasir, token)
+    if caller.api_key_id:
+        raise NotAuthenticatedError("an API key in a cookie is refused: send it in a header")
+    request.state.caller = caller
     return caller
 
 
@@ -161,17 +189,31 @@ Chosen = Annotated[App, Depends(_with_overrides)]
 """The ``App`` with the settings of this request, until its response is sent."""
 
 
+def _check_scope(caller: Caller, scope: Scope) -> Caller:
+    if caller.must_change_password:
+        raise ForbiddenError("change the temporary password first")
+    if not caller.has(scope):
+        raise ForbiddenError(f"the credential does not have the scope '{scope}'")
+    return caller
+
+
 def needs(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
     """Return the dependency of a route that needs a scope."""
 
     async def check(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
-        if caller.must_change_password:
-            raise ForbiddenError("change the temporary password first")
-        if not caller.has(scope):
-            raise ForbiddenError(f"the credential does not have the scope '{scope}'")
-        return caller
+        return _check_scope(caller, scope)
 
     return check
+
+
+async def _page_reader(caller: Annotated[Caller, Depends(_authenticate_page)]) -> Caller:
+    return _check_scope(caller, Scope.READ)
+
+
+def _page_user(caller: Annotated[Caller, Depends(_authenticate_page)]) -> Caller:
+    if caller.user is None or caller.api_key_id:
+        raise ForbiddenError("this needs a login, not an API key")
+    return caller
 
 
 async def signed_in(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
@@ -183,9 +225,7 @@ async def logged_in(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller
     """Return a caller who logged in; an API key must not make others or change the password."""
     if caller.must_change_password:
         raise ForbiddenError("change the temporary password first")
-    if caller.user is None or caller.api_key_id:
-        raise ForbiddenError("this needs a login, not an API key")
-    return caller
+    return _page_user(caller)
 
 
 Reader = Annotated[Caller, Depends(needs(Scope.READ))]
@@ -194,6 +234,9 @@ Answerer = Annotated[Caller, Depends(needs(Scope.ANSWERING))]
 Admin = Annotated[Caller, Depends(needs(Scope.ADMIN))]
 SignedIn = Annotated[Caller, Depends(signed_in)]
 LoggedIn = Annotated[Caller, Depends(logged_in)]
+PageUser = Annotated[Caller, Depends(_page_user)]
+"""Who logged in and sees a page for people, also one who has to change the password first."""
+PageReader = Annotated[Caller, Depends(_page_reader)]
 MaybeCaller = Annotated[Caller | None, Depends(_authenticate_if_given)]
 
 

@@ -34,6 +34,7 @@ def serve(
     host: str,
     port: int,
     announce: Callable[[str], object] = lambda _: None,
+    explain: Callable[[KvasirError], str] = str,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; requests in progress are finished.
 
@@ -42,6 +43,7 @@ def serve(
         host: The address to listen at.
         port: The port; 0 takes any free one.
         announce: Gets the lines for the operator.
+        explain: Returns what to log of an error that the operator should know of.
 
     Raises:
         StorageError: The port is taken, or the address is not of this machine.
@@ -76,7 +78,10 @@ def serve(
         announce(f"Kvasir serves at http://{shown}:{port}, its manual at /docs")
         if link:
             announce(f"There is no administrator yet; this link makes one, once: {link}")
-        threading.Thread(target=_warm_up, args=(app,), name="warm up", daemon=True).start()
+        warm_up = threading.Thread(
+            target=_warm_up, args=(app, explain), name="warm up", daemon=True
+        )
+        warm_up.start()
         drain = api.state.readiness.drain
         with stop.calling(drain), stop_on_signals(stop, at_once=server.exit_at_once):
             server.run(sockets=[listener, *local])
@@ -157,7 +162,7 @@ def _remember_port(app: App, port: int) -> None:
         app.settings = app.settings.model_copy(update={"server": changed})
 
 
-def _warm_up(app: App) -> None:
+def _warm_up(app: App, explain: Callable[[KvasirError], str]) -> None:
     """Load the model and open the collection of the settings before the first request."""
     try:
         _ = app.embedder, app.analyzer
@@ -165,7 +170,7 @@ def _warm_up(app: App) -> None:
             with app.collection() as collection:
                 _ = collection.index.retriever
     except KvasirError as error:
-        logger.warning("the first search will be slow, or fail: %s", error)
+        logger.warning("the first search will be slow, or fail: %s", explain(error))
 
 
 def _listen(host: str, port: int) -> socket.socket:

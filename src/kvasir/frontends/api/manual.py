@@ -137,6 +137,8 @@ def document(api: FastAPI) -> dict[str, Any]:
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for path, item in found["paths"].items():
         for method, operation in item.items():
+            for parameter in operation.get("parameters", ()):
+                _leave_out_null(parameter["schema"])
             responses = operation["responses"]
             for status in _errors(path, method, operation):
                 described = {"description": _RESPONSES[status], "content": content}
@@ -144,6 +146,14 @@ def document(api: FastAPI) -> dict[str, Any]:
                 kept = responses.get(str(status), described) if status != 422 else described
                 responses[str(status)] = kept
     return found
+
+
+def _leave_out_null(schema: dict[str, Any]) -> None:
+    """Describe a parameter that may be left out by its type alone; null cannot be sent."""
+    types = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    if len(types) == 1:
+        del schema["anyOf"]
+        schema.update(types[0])
 
 
 def _errors(path: str, method: str, operation: dict[str, Any]) -> list[int]:

@@ -149,11 +149,18 @@ def respond(error: KvasirError, caller: Caller | None = None) -> JSONResponse:
     """Return the response of an error, with the headers of its status."""
     detail = detail_of(error, caller)
     answer = problem(status_of(error), error.code, detail, **_fields(error, caller))
-    if (seconds := _retry_after(error)) is not None:
-        answer.headers["Retry-After"] = str(max(1, round(seconds)))
-    if error.code == "not_authenticated":
-        answer.headers["WWW-Authenticate"] = "Bearer"
+    answer.headers.update(headers_of(error))
     return answer
+
+
+def headers_of(error: KvasirError) -> dict[str, str]:
+    """Return the headers that belong to an error's status."""
+    found = {}
+    if (seconds := _retry_after(error)) is not None:
+        found["Retry-After"] = str(max(1, round(seconds)))
+    if error.code == "not_authenticated":
+        found["WWW-Authenticate"] = "Bearer"
+    return found
 
 
 def _retry_after(error: KvasirError) -> float | None:

@@ -34,9 +34,13 @@ _RETRIEVAL: tuple[SettingRow, ...] = (
 def search(collection: Collection, words: tuple[str, ...]) -> None:
     """Find the passages that match a query."""
     hits = collection.search(" ".join(words))
+    is_empty = not hits and not collection.chunk_count()
+    if is_empty:
+        add = "'kvasir ingest FOLDER' adds some"
+        click.echo(f"collection '{collection.name}' has no documents: {add}", err=True)
     if printed_json(hits):
         return
-    if not hits:
+    if not hits and not is_empty:
         click.echo("nothing found", err=True)
     for number, hit in enumerate(hits, 1):
         chunk = hit.chunk

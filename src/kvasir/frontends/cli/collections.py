@@ -13,8 +13,9 @@ from kvasir.core.errors import RequestError, SettingsError, StoppedError
 from kvasir.core.reports import CopyReport
 from kvasir.core.types import StoreAddress
 from kvasir.core.wire import to_json
+from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
 from kvasir.frontends.cli.long_work import await_input, long_work, rate
-from kvasir.frontends.cli.main import EXIT_DECLINED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, fail
+from kvasir.frontends.cli.main import EXIT_DECLINED, EXIT_SOME_FAILED, fail
 from kvasir.frontends.cli.options import settings_of, with_collection, with_service
 from kvasir.frontends.cli.rendering import print_result, printed_json, table, wants_json
 from kvasir.frontends.cli.services import Service

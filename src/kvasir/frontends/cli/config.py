@@ -10,6 +10,7 @@ import yaml
 from kvasir.core.errors import ConflictError, RequestError
 from kvasir.frontends.cli.options import make_app, settings_of, with_settings
 from kvasir.frontends.cli.rendering import json_option, print_result
+from kvasir.settings.in_force import in_force
 from kvasir.settings.known_passwords import known_passwords
 from kvasir.settings.loading import DEFAULT_FILE
 from kvasir.settings.presets import PRESETS, render_preset, template
@@ -33,7 +34,7 @@ def config() -> None:
 @with_settings
 def show(settings: Settings) -> None:
     """Print the settings in force, secrets masked."""
-    tree = settings.dump()
+    tree = in_force(settings)
     print_result(tree, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).rstrip())
 
 
@@ -50,6 +51,9 @@ def check(ctx: click.Context, file: str) -> None:
     with make_app(settings_of(ctx, file)) as app:
         app.check_components()
         known = known_passwords(app.settings)
+        mail = app.settings.mail
+    if mail.passwords_file and not mail.host:
+        click.echo("warning: mail.host is not set: no mail is sent", err=True)
     for key in known:
         click.echo(f"warning: everyone knows the password in {key}: choose another one", err=True)
     print_result({"file": file, "usable": True}, f"{file}: all settings are known and usable")

@@ -21,8 +21,9 @@ from kvasir.core.run import Run
 from kvasir.core.text import one_line, printable, shown
 from kvasir.core.types import MetadataValue
 from kvasir.core.wire import to_json
+from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
 from kvasir.frontends.cli.long_work import is_drawn_on, long_work
-from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
+from kvasir.frontends.cli.main import EXIT_SOME_FAILED
 from kvasir.frontends.cli.options import (
     SPLIT_LENGTHS,
     STORE_AND_MODEL,

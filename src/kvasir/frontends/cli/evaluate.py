@@ -13,8 +13,9 @@ from kvasir.core.errors import KvasirError, StoppedError
 from kvasir.core.run import Run
 from kvasir.core.text import one_line, printable
 from kvasir.core.wire import dumps, to_json
+from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
 from kvasir.frontends.cli.long_work import long_work, stop_token
-from kvasir.frontends.cli.main import EXIT_INTERRUPTED, exit_code_of
+from kvasir.frontends.cli.main import exit_code_of
 from kvasir.frontends.cli.options import (
     SPLIT_LENGTHS,
     make_app,

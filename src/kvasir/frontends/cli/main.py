@@ -19,6 +19,7 @@ import click
 from kvasir.core.errors import KvasirError, OperatorError, RequestError, StoppedError
 from kvasir.core.run import LEFT_BEHIND
 from kvasir.core.text import printable
+from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED, exit_on_interrupt
 from kvasir.frontends.cli.remedies import explain
 
 EXIT_REQUEST_ERROR = 2
@@ -26,7 +27,6 @@ EXIT_OPERATOR_ERROR = 3
 EXIT_SOME_FAILED = 4
 EXIT_REFUSED = 5
 EXIT_DECLINED = 6
-EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "ingest": ("documents", "Read files, folders and URLs into a collection."),
@@ -97,10 +97,9 @@ class LazyGroup(click.Group):
         """Import one command."""
         if cmd_name not in COMMANDS:
             return None
-        module = f"kvasir.frontends.cli.{COMMANDS[cmd_name][0]}"
-        command: click.Command = getattr(
-            importlib.import_module(module), cmd_name.replace("-", "_")
-        )
+        with exit_on_interrupt():
+            module = importlib.import_module(f"kvasir.frontends.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from kvasir.core.errors import StoppedError
+from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
 from kvasir.frontends.cli.long_work import long_work
-from kvasir.frontends.cli.main import EXIT_INTERRUPTED, fail
+from kvasir.frontends.cli.main import fail
 from kvasir.frontends.cli.options import with_app
 from kvasir.frontends.cli.rendering import print_result, sizes, table
 

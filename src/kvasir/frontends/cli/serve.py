@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kvasir.frontends.cli.options import setting_options, with_app
+from kvasir.frontends.cli.remedies import explain
 
 if TYPE_CHECKING:
     from kvasir.app import App
@@ -25,4 +26,10 @@ def serve(app: App) -> None:
     chosen = app.settings.server
     # By name: front doors do not import each other.
     command = importlib.import_module("kvasir.frontends.api.command")
-    command.serve(app, host=chosen.host, port=chosen.port, announce=partial(click.echo, err=True))
+    command.serve(
+        app,
+        host=chosen.host,
+        port=chosen.port,
+        announce=partial(click.echo, err=True),
+        explain=explain,
+    )

@@ -102,6 +102,8 @@ class Library:
     def search(self, query: str) -> SearchResults:
         """Return the passages that belong to a query, best first."""
         found = self._search(query)
+        if not found and not any(map(self._has_documents, self._readable())):
+            raise NotFoundError("there are no documents yet in what you may read")
         return SearchResults(results=[self._result(name, hit) for name, hit in found])
 
     def fetch(self, id: str) -> FetchedDocument:
@@ -201,6 +203,13 @@ class Library:
         # Each collection's order stays; the scores of several compare by the cosine alone.
         merged = heapq.merge(*found, key=lambda each: -(each[1].dense_score or 0.0))
         return list(merged)[: self._top_k]
+
+    def _has_documents(self, name: str) -> bool:
+        try:
+            with self._service.collection(name) as collection:
+                return collection.chunk_count() > 0
+        except CollectionNotFoundError:
+            return False
 
     def _check_readable(self, names: list[str]) -> None:
         readable = self._readable()

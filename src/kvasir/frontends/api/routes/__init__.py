@@ -23,10 +23,12 @@ from kvasir.frontends.api.routes import (
     openai,
     predict,
     questions,
+    reading,
     register_page,
     replies,
     search,
     server,
+    sign_in,
     uploadfile,
 )
 
@@ -34,6 +36,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     login.router,
     register_page.router,
+    sign_in.router,
+    reading.router,
     accounts.router,
     collections.router,
     access.router,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -59,7 +60,8 @@ def make(body: NewCollection, kvasir: Kvasir, caller: Writer) -> JSONResponse:
         raise NameTakenError(body.name, ": choose another name")
     access = CollectionAccess(body.name, caller.user_id, body.visibility)
     accounts.set_access(access)
-    return JSONResponse(to_json(access), 201, headers={"Location": f"/v1/collections/{body.name}"})
+    address = f"/v1/collections/{quote(body.name, safe='')}"
+    return JSONResponse(to_json(access), 201, headers={"Location": address})
 
 
 @router.get("/{name}", responses={200: {"model": CollectionRecord}})

@@ -139,13 +139,13 @@ def list_documents(
 @router.get("/{document_id}", responses={200: {"model": DocumentRecord}})
 def show(name: str, document_id: str, request: Request, kvasir: Kvasir, caller: Reader) -> Response:
     """Show one document."""
-    return cached(request, to_json(_record(kvasir, caller, name, document_id)))
+    return cached(request, to_json(record_of(kvasir, caller, name, document_id)))
 
 
 @router.get("/{document_id}/text", responses={200: {"content": {"text/plain": {}}}})
 def text(name: str, document_id: str, kvasir: Kvasir, caller: Reader) -> Response:
     """Return the extracted text, into which all offsets point."""
-    record = _record(kvasir, caller, name, document_id)
+    record = record_of(kvasir, caller, name, document_id)
     with kvasir.collection(name) as collection:
         content = collection.text(record.id)
     return Response(content, media_type="text/plain; charset=utf-8", headers=_SAFE)
@@ -175,7 +175,7 @@ def passage(
     around: Annotated[int, Query(ge=0, le=5000)] = 300,
 ) -> Passage:
     """Return the passage at a citation's offsets."""
-    record = _record(kvasir, caller, name, document_id)
+    record = record_of(kvasir, caller, name, document_id)
     with kvasir.collection(name) as collection:
         content = collection.text(record.id)
     if not start < end <= len(content):
@@ -197,7 +197,7 @@ def passage(
 )
 def original(name: str, document_id: str, kvasir: Kvasir, caller: Reader) -> StreamingResponse:
     """Download the bytes that were uploaded."""
-    record = _record(kvasir, caller, name, document_id)
+    record = record_of(kvasir, caller, name, document_id)
     stream = kvasir.services.spool.open(record.state.content_hash)
 
     def pieces() -> Iterator[bytes]:
@@ -260,7 +260,8 @@ def add_job(
     )
 
 
-def _record(kvasir: App, caller: Caller, name: str, document_id: str) -> DocumentRecord:
+def record_of(kvasir: App, caller: Caller, name: str, document_id: str) -> DocumentRecord:
+    """Return the record of a document that the caller may read."""
     check_may_read(kvasir, caller, name)
     with kvasir.collection(name) as collection:
         return collection.document(document_id)

@@ -9,8 +9,9 @@ from fastapi.responses import JSONResponse
 from fastapi.security import OAuth2PasswordRequestForm
 from pydantic import BaseModel, ConfigDict, Field
 
+from kvasir.app import App
 from kvasir.core.errors import ForbiddenError, RequestError
-from kvasir.core.services.accounts import Role
+from kvasir.core.services.accounts import Caller, Role, User
 from kvasir.frontends.api.callers import Kvasir, SignedIn
 from kvasir.frontends.api.limiting import limit_login, limit_recovery
 from kvasir.frontends.api.registration import register
@@ -123,10 +124,26 @@ def change_password(
     body: ChangedPassword, request: Request, kvasir: Kvasir, caller: SignedIn
 ) -> JSONResponse:
     """Change your password; all logins end, this one too."""
+    user = change_own_password(
+        kvasir, request, caller, body.password, body.new_password, body.rewrite_password
+    )
+    return JSONResponse({"message": _CHANGED[user.language]})
+
+
+def change_own_password(
+    kvasir: App, request: Request, caller: Caller, password: str, new: str, repeated: str
+) -> User:
+    """Change the password of a caller who logged in.
+
+    Raises:
+        ForbiddenError: The caller did not log in as a user.
+        RequestError: The new password is not acceptable, or its repetition differs.
+        NotAuthenticatedError: The old password is wrong.
+    """
     if caller.user is None or caller.api_key_id:
         raise ForbiddenError("log in by user name and password to change the password")
-    if body.new_password != body.rewrite_password:
+    if new != repeated:
         raise RequestError("the new password and its repetition differ")
     limit_login(kvasir, request, f"change of {caller.user_id}")
-    kvasir.services.accounts.change_password(caller.user_id, body.password, body.new_password)
-    return JSONResponse({"message": _CHANGED[caller.user.language]})
+    kvasir.services.accounts.change_password(caller.user_id, password, new)
+    return caller.user

@@ -34,7 +34,10 @@ class SearchBody(BaseModel):
 async def search(
     name: str, body: SearchBody, request: Request, kvasir: Chosen, caller: Reader
 ) -> JSONResponse:
-    """Return the passages that belong to a query, best first."""
+    """Return the passages that belong to a query, best first.
+
+    The header `Kvasir-Note` says when there are none because the collection has no documents.
+    """
     work = partial(_search, name, body, request, kvasir, caller)
     return await to_thread.run_sync(work, limiter=request.app.state.searches)
 
@@ -55,4 +58,6 @@ def _search(
             min_score_threshold=body.min_score_threshold,
             filters=body.filters,
         )
-    return JSONResponse(to_json(hits))
+        is_empty = not hits and not collection.chunk_count()
+    note = {"Kvasir-Note": "the collection has no documents"} if is_empty else None
+    return JSONResponse(to_json(hits), headers=note)
