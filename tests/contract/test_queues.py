@@ -47,6 +47,15 @@ class TestSqlJobQueue(JobQueueContract):
     def make_queue(self, engine):
         return lambda **options: SqlJobQueue(engine, **options)
 
+    def test_a_clock_that_is_set_back_holds_up_no_job_that_was_never_tried(self, queue, engine):
+        job = queue.add(new_job())
+        with writing(engine) as connection:
+            connection.execute(update(jobs).values(due=jobs.c.due + 3600.0))
+        taken = claimed(queue)
+        assert taken.job.id == job.id
+        assert queue.fail(taken, "component_busy", "busy", retry_after=3600.0)
+        assert queue.claim(lease_seconds=1.0) is None
+
     @pytest.mark.skipif(not processes.this_machine(), reason="processes cannot be told apart here")
     def test_the_job_of_a_process_that_died_here_waits_for_no_lease(self, queue, engine):
         job = queue.add(new_job())

@@ -43,7 +43,9 @@ def claim(
     """
     now = epoch_seconds()
     free = or_(table.c.lease_until.is_(None), table.c.lease_until < now)
-    open_ = (ready, table.c.due <= now, free)
+    # What was never tried is due, also when the clock was set back since it was added.
+    due = or_(table.c.attempts == 0, table.c.due <= now)
+    open_ = (ready, due, free)
     first = select(table.c.number).where(*open_).order_by(table.c.number).limit(1)
     taken = {
         "lease_token": token or str(uuid4()),
