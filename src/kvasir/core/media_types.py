@@ -21,6 +21,9 @@ PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentatio
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 XLSM = "application/vnd.ms-excel.sheet.macroenabled.12"
 EPUB = "application/epub+zip"
+DOC = "application/msword"
+PPT = "application/vnd.ms-powerpoint"
+XLS = "application/vnd.ms-excel"
 MSG = "application/vnd.ms-outlook"
 OLE = "application/x-ole-storage"
 ZIP = "application/zip"
@@ -108,9 +111,9 @@ _OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_STREAMS = (
     ("EncryptedPackage", ENCRYPTED_OFFICE),
     ("__properties_version1.0", MSG),
-    ("WordDocument", "application/msword"),
-    ("PowerPoint Document", "application/vnd.ms-powerpoint"),
-    ("Workbook", "application/vnd.ms-excel"),
+    ("WordDocument", DOC),
+    ("PowerPoint Document", PPT),
+    ("Workbook", XLS),
 )
 _NAMED_IN_ARCHIVES = ("application/vnd.oasis.opendocument.", EPUB)
 """Media types that an archive may say it is; any other would be believed without a reason."""
