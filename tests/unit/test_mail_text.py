@@ -50,13 +50,15 @@ def test_every_attachment_is_named_whether_it_is_read_or_not() -> None:
     mail = EmailMessage()
     mail["Subject"] = "Photos"
     mail.set_content("See below.")
-    mail.add_attachment(
-        b"\x89PNG\r\n\x1a\n0", maintype="image", subtype="png", filename="Fähre.png"
-    )
+    picture, archive = b"\x89PNG\r\n\x1a\n0", b"7z\xbc\xaf\x27\x1c"
+    mail.add_attachment(picture, maintype="image", subtype="png", filename="Fähre.png")
+    mail.add_attachment(archive, maintype="application", subtype="x-7z", filename="a.7z")
     mail.add_attachment("word;zahl\neins;1\n".encode("utf-16"), maintype="text", subtype="csv",
                         filename="Liste.csv")  # fmt: skip
     document = _read(mail.as_bytes())
     assert "Attachment: Fähre.png" in document.text
     assert "Liste.csv\n\n| word | zahl |" in document.text
-    assert document.warnings == ("not all of it is read: Fähre.png (image/png)",)
-    assert document.metadata["unread_attachments"] == "Fähre.png (image/png)"
+    assert document.warnings == ("not all of it is read: a.7z (application/x-7z-compressed)",)
+    assert document.metadata["unread_attachments"] == (
+        "Fähre.png (image/png); a.7z (application/x-7z-compressed)"
+    )
