@@ -1,6 +1,9 @@
 """One small file of each text-like format: what is kept, where it is split, what is left out."""
 
 import json
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -400,3 +403,46 @@ def test_a_log_has_a_sentence_for_each_line() -> None:
     chunks = StructureSplitter().split(document)
     assert all(chunk.text.startswith("2024-05-") for chunk in chunks)
     assert not any(chunk.text.count("\n") and chunk.text.endswith("number") for chunk in chunks)
+
+
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
+_OLD = [
+    ("a.doc", "WordDocument", "docx"),
+    ("a.ppt", "PowerPoint Document", "pptx"),
+    ("a.xls", "Workbook", "xlsx"),
+]
+
+
+@pytest.mark.parametrize(("name", "stream", "new"), _OLD)
+def test_old_office_files_without_libreoffice_are_one_sentence(
+    name: str, stream: str, new: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    reply = extract(Source(f"/folder/{name}", ""), _OLE + stream.encode("utf-16-le"))
+    assert (reply.reason, reply.message.count(";")) == ("unsupported", 1)
+    assert "LibreOffice" in reply.message
+    assert new.upper() in reply.message
+
+
+def test_an_old_office_file_that_libreoffice_cannot_read_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "soffice"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    reply = extract(Source("/a.doc", ""), _OLE + "WordDocument".encode("utf-16-le"))
+    assert reply.reason == "malformed"
+    assert "exit 3" in reply.message
+    assert "DOCX" in reply.message
+
+
+@pytest.mark.skipif(not shutil.which("soffice"), reason="LibreOffice is not installed")
+def test_an_old_word_file_is_read_through_libreoffice(tmp_path: Path) -> None:
+    rtf = tmp_path / "a.rtf"
+    rtf.write_text(r"{\rtf1\ansi The harbour opens in May.\par}")
+    profile = f"-env:UserInstallation={(tmp_path / 'profile').as_uri()}"
+    command = ["soffice", "--headless", profile, "--convert-to", "doc", "--outdir", str(tmp_path)]
+    subprocess.run([*command, str(rtf)], check=True, capture_output=True)
+    document = _read("a.doc", (tmp_path / "a.doc").read_bytes())
+    assert _blocks(document) == [("paragraph", "The harbour opens in May.")]

@@ -21,6 +21,9 @@ PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentatio
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 XLSM = "application/vnd.ms-excel.sheet.macroenabled.12"
 EPUB = "application/epub+zip"
+DOC = "application/msword"
+PPT = "application/vnd.ms-powerpoint"
+XLS = "application/vnd.ms-excel"
 MSG = "application/vnd.ms-outlook"
 OLE = "application/x-ole-storage"
 ZIP = "application/zip"
@@ -119,9 +122,9 @@ _OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_STREAMS = (
     ("EncryptedPackage", ENCRYPTED_OFFICE),
     ("__properties_version1.0", MSG),
-    ("WordDocument", "application/msword"),
-    ("PowerPoint Document", "application/vnd.ms-powerpoint"),
-    ("Workbook", "application/vnd.ms-excel"),
+    ("WordDocument", DOC),
+    ("PowerPoint Document", PPT),
+    ("Workbook", XLS),
 )
 _ARCHIVED = re.compile(r"application/(?:epub\+zip|vnd\.oasis\.opendocument\.[a-z-]+)")
 """Media types that an archive may name as its own."""

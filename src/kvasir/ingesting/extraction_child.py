@@ -27,21 +27,11 @@ from kvasir.core.types import Document, Source
 from kvasir.core.wire import dumps, loads
 
 _LENGTH = struct.Struct(">Q")
-_OFFICE_ADVICE = "save it as DOCX, PPTX, XLSX or PDF"
 _ARCHIVE = ("unsupported", "it is an archive; unpack it and ingest what is in it")
 _UNREADABLE = {
     media_types.ENCRYPTED_OFFICE: (
         "encrypted",
         "it is encrypted; open it with its password and save a copy without one",
-    ),
-    "application/msword": ("unsupported", f"the old Word format is not read; {_OFFICE_ADVICE}"),
-    "application/vnd.ms-powerpoint": (
-        "unsupported",
-        f"the old PowerPoint format is not read; {_OFFICE_ADVICE}",
-    ),
-    "application/vnd.ms-excel": (
-        "unsupported",
-        f"the old Excel format is not read; {_OFFICE_ADVICE}",
     ),
     media_types.ZIP: _ARCHIVE,
     "application/gzip": _ARCHIVE,

@@ -68,8 +68,10 @@ async def _caller_of(request: Request, kvasir: App) -> Caller:
 
 async def _known_or_asked(kvasir: App, credential: str) -> Caller:
     # The database is asked in a thread, which would cost every search time.
-    known = kvasir.services.recall(credential)
-    return known or await run_in_threadpool(kvasir.services.accounts.authenticate, credential)
+    caller = kvasir.services.recall(credential)
+    if caller is None:
+        caller = await run_in_threadpool(kvasir.services.accounts.authenticate, credential)
+    return caller
 
 
 def _owner(request: Request, credential: str) -> Caller | None:
