@@ -160,6 +160,19 @@ def test_comments_follow_the_page_and_name_themselves() -> None:
     assert [block.page for block in document.blocks] == [1, 1, 1, 1, 2]
 
 
+def test_pictures_of_a_tagged_file_give_their_descriptions() -> None:
+    content = _line(60, 700, "Words.") + "/Figure << /MCID 0 >> BDC 60 600 9 9 re f EMC\n"
+    figure = "<< /Type /StructElem /S /Figure /P 900 0 R /Pg 12 0 R /K 0 /Alt (A red lever.) >>"
+    objects = {
+        900: "<< /Type /StructTreeRoot /K [901 0 R] /ParentTree << /Nums [0 [901 0 R]] >> >>",
+        901: figure,
+    }
+    catalog = "/MarkInfo << /Marked true >> /StructTreeRoot 900 0 R"
+    page = Page(content, "/StructParents 0")
+    document = _read(RawPdf([page], catalog=catalog, objects=objects))
+    assert _texts(document) == ["Words.", "Picture: A red lever."]
+
+
 def test_a_note_in_the_margin_does_not_cut_the_text() -> None:
     note = _line(430, 661, "Side note one", 8) + _line(430, 650, "goes on here", 8)
     lines = _body()

@@ -24,6 +24,7 @@ from kvasir.components.extractors.pdf_glyphs import SOFT_HYPHEN, Line
 from kvasir.components.extractors.pdf_hidden import hidden_objects
 from kvasir.components.extractors.pdf_lines import page_lines
 from kvasir.components.extractors.pdf_marks import page_marks
+from kvasir.components.extractors.pdf_pictures import picture_descriptions
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
@@ -72,6 +73,7 @@ class PdfExtractor:
 def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
     pages: list[list[Line]] = []
     comments: list[list[str]] = []
+    is_tagged = bool(raw.FPDFCatalog_IsTagged(pdf.raw))
     heights: list[float] = []
     has_picture = False
     if pdf.get_formtype() != raw.FORMTYPE_NONE:
@@ -80,10 +82,11 @@ def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
         with closing(page), closing(page.get_textpage()) as text_page:
             marks = page_marks(page)
             pages.append(page_lines(page, text_page, marks, hidden_objects(page)))
-            comments.append(marks.comments)
+            pictures = picture_descriptions(page) if is_tagged else []
+            comments.append([*(f"Picture: {text}" for text in pictures), *marks.comments])
             heights.append(page.get_height())
             has_picture = has_picture or (not pages[-1] and _has_picture(page))
-    if not any(pages) and not any(comments):
+    if not any(pages):
         raise _textless_error(has_picture)
     builder = DocumentBuilder(source)
     _write(builder, _without_running_heads(pages, heights), comments)

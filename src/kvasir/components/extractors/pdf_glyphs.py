@@ -96,8 +96,8 @@ def words(glyphs: Sequence[Glyph], texts: Sequence[str]) -> Iterator[Word]:
         while end < count and glyphs[end].character not in _GAPS:
             end += 1
         if end > start:
-            word = glyphs[start:end]
-            x0, x1 = min(each.x0 for each in word), max(each.x1 for each in word)
+            first, last = glyphs[start], glyphs[end - 1]
+            x0, x1 = min(first.x0, last.x0), max(first.x1, last.x1)
             yield x0, x1, "".join(texts[start:end])
         start = end + 1
 

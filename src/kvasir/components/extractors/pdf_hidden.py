@@ -73,15 +73,17 @@ def _collect(objects: Iterator[Any], drawn: _Drawn, depth: int) -> None:
 
 
 def _collect_text(text: Any, drawn: _Drawn) -> None:
-    address = ctypes.cast(text, ctypes.c_void_p).value or 0
     if raw.FPDFTextObj_GetTextRenderMode(text) == _INVISIBLE:
-        drawn.invisible.append((address, _area(text)))
+        drawn.invisible.append((_address(text), _area(text)))
         return
     color = _color(text)
-    if color == "white":
-        drawn.white.append((address, _area(text), len(drawn.grounds)))
-    elif color == "none":
-        drawn.white.append((address, _area(text), 0))
+    if color != "other":
+        before = len(drawn.grounds) if color == "white" else 0
+        drawn.white.append((_address(text), _area(text), before))
+
+
+def _address(text: Any) -> int:
+    return ctypes.cast(text, ctypes.c_void_p).value or 0
 
 
 def _area(each: Any) -> Area:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -35,8 +36,8 @@ _HYPHENS = frozenset("\x02\xad\ufffe")
 _LAM = "\u0644"
 _ALEFS = frozenset("\u0622\u0623\u0625\u0627")
 _LAST_LATIN = "\u058f"
-_LAST_RIGHT_TO_LEFT = "\u08ff"
-"""Hebrew, Arabic and their like are between these two."""
+_RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff]+")
+"""Hebrew, Arabic and their like."""
 _GAP = 1.7
 """Widest gap inside a line, in font sizes; a wider one separates columns or cells."""
 _BOLD = 600
@@ -139,19 +140,31 @@ class _LineReader:
         pdfium.FPDFText_GetLooseCharBox(self._text, index, self._box)
         box = self._box
         x0, y0, x1, y1 = self._upright(box.left, box.bottom, box.right, box.top)
-        if self._cannot_be_seen(index, x0, y0, x1, y1):
+        height = y1 - y0
+        # Comparisons instead of calls, because this runs for each character.
+        width, top = self._size
+        if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= top:
+            return
+        if (height < _SMALLEST or self._hidden) and self._cannot_be_seen(index, height):
             return
         line = self._line
-        if line is not None and self._is_apart(line, x0, y0, x1, y1):
+        if (
+            line is not None
+            and (
+                x0 - line.x1 > self._widest_gap
+                or line.x0 - x1 > self._widest_gap
+                or y0 > line.y1
+                or y1 < line.y0
+            )
+            and self._is_apart(line, x0, y0, x1, y1)
+        ):
             self.end_line()
             line = None
-        height = y1 - y0
         if line is None:
             line = self._line = self._new_line(index, x0, y0, x1, y1)
             self._lowest = self._highest = height
             self._widest_gap = _GAP * max(line.size, 4.0)
             self._near = [link for link in self._links if self._is_near(link)]
-        # Comparisons, because this runs for each character.
         if x0 < line.x0:
             line.x0 = x0
         if x1 > line.x1:
@@ -181,11 +194,8 @@ class _LineReader:
         distance = max(y0 - line.y1, line.y0 - y1)
         return 0 < distance > min(y1 - y0, line.y1 - line.y0) > 0
 
-    def _cannot_be_seen(self, index: int, x0: float, y0: float, x1: float, y1: float) -> bool:
-        width, height = self._size
-        if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
-            return True
-        if y1 - y0 < _SMALLEST and self._is_tiny(index):
+    def _cannot_be_seen(self, index: int, height: float) -> bool:
+        if height < _SMALLEST and self._is_tiny(index):
             return True
         if not self._hidden:
             return False
@@ -309,12 +319,11 @@ class _LineReader:
 
 def _is_right_to_left(lines: Sequence[Line]) -> bool:
     """Return True if most letters are Arabic or Hebrew."""
-    text = "".join(line.text for line in lines)
-    if text.isascii():
+    texts = [line.text for line in lines if _RIGHT_TO_LEFT.search(line.text)]
+    if not texts:
         return False
-    letters = [letter for letter in text if letter.isalpha()]
-    right = sum(_LAST_LATIN < letter < _LAST_RIGHT_TO_LEFT for letter in letters)
-    return right > len(letters) / 2
+    right = sum(len(found) for text in texts for found in _RIGHT_TO_LEFT.findall(text))
+    return right > sum(letter.isalpha() for line in lines for letter in line.text) / 2
 
 
 def _changes_to_rtl(before: str, after: str) -> bool:
