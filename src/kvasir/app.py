@@ -356,6 +356,7 @@ class App:
             fetch=self._fetch,
             left_out=self.settings.own_paths,
             max_file_mb=self.settings.rag.ingest.max_file_mb,
+            file_timeout=self.settings.rag.ingest.timeout,
             **options,
         )
 

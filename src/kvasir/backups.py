@@ -36,6 +36,7 @@ from kvasir.collection import Collection
 from kvasir.core.batches import batches
 from kvasir.core.errors import ConflictError, DamagedError, RequestError, StorageError
 from kvasir.core.ledger import CollectionRecord, check_embedder, passage_hash
+from kvasir.core.private_files import make_private_folder
 from kvasir.core.protocols import Embedder
 from kvasir.core.reports import BackupReport, RestoreReport
 from kvasir.core.run import Run
@@ -222,7 +223,7 @@ def _has_service(settings: Settings) -> bool:
 
 def _engine(url: str, opened: ExitStack) -> Engine:
     # One that is made here may hold password hashes.
-    engine = open_database(url, private=True)
+    engine = open_database(url)
     opened.callback(engine.dispose)
     return engine
 
@@ -295,7 +296,7 @@ def _restore_key(settings: Settings, content: bytes, *, force: bool) -> None:
         return
     draft = path.with_name(f"{_KEY}.new")
     try:
-        settings.data_folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(settings.data_folder)
         draft.unlink(missing_ok=True)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:

@@ -305,7 +305,7 @@ class Services:
         from kvasir.database import open_database
 
         # It holds passwords' hashes, and temporary passwords until they are mailed.
-        engine = open_database(self._settings.database_url, private=True)
+        engine = open_database(self._settings.database_url)
         self._opened.callback(engine.dispose)
         return engine
 

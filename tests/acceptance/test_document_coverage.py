@@ -34,8 +34,20 @@ def _words(text: str) -> list[str]:
 
 
 def _rendered(markdown: str) -> str:
+    """Returns the words of Markdown; a cell over several columns, which it repeats, counts once.
+
+    Our header of a table has one row, so it names the cell again with each column below it.
+    """
     parts = []
+    cell, before = "", ""
     for token in MarkdownIt("commonmark").enable("table").parse(markdown):
+        is_cell, before = before in ("th_open", "td_open"), token.type
+        if token.type == "tr_open":
+            cell = ""
+        if is_cell and token.content == cell:
+            continue
+        if is_cell:
+            cell = token.content
         if token.type in ("fence", "code_block"):
             parts.append(token.content)
         for child in token.children or ():

@@ -26,6 +26,10 @@ class TestChromaStore(StoreContract):
 
         return open_store
 
+    def test_only_its_user_can_open_the_folder(self, opened, tmp_path):
+        opened()
+        assert (tmp_path / "chroma").stat().st_mode & 0o077 == 0
+
     def test_the_keyword_index_follows_another_writer(self, opened):
         reader, writer = opened(), opened()
         writer.upsert([make_chunk(0, "falcon")], make_vectors(1))

@@ -33,6 +33,10 @@ class TestMilvusLiteStore(StoreContract):
 
         return open_store
 
+    def test_only_its_user_can_open_the_folder(self, opened, tmp_path):
+        opened()
+        assert (tmp_path / "rag.db").stat().st_mode & 0o077 == 0
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):

@@ -121,6 +121,7 @@ def test_a_failed_component_says_of_which_kind_the_failure_was():
 def test_an_error_is_one_line_and_shows_no_password():
     error = RequestError("at redis://me:hush@host\r\nand\u2028more")
     assert str(error).splitlines() == ["at redis://me:**********@host and more"]
+    assert str(RequestError("a\x1b[31mRED\x07 b\u202e")) == "a[31mRED b"
 
 
 def test_no_string_of_an_inner_layer_names_a_command_or_an_option():

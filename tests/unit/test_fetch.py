@@ -1,9 +1,12 @@
+import gzip
 import http.server
 import ipaddress
 import shutil
 import ssl
 import subprocess
 import threading
+import tracemalloc
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,26 @@ import pytest
 from kvasir.core.errors import FetchError
 from kvasir.ingesting import fetching
 from kvasir.ingesting.fetching import fetch, is_public
+
+_PAGE = b"<html><p>Hello</p></html>"
+
+
+def _raw_deflate(data: bytes) -> bytes:
+    made = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return made.compress(data) + made.flush()
+
+
+_BODIES = {
+    "page": _PAGE,
+    "gzip": gzip.compress(_PAGE),
+    "members": gzip.compress(_PAGE[:9]) + gzip.compress(b"") + gzip.compress(_PAGE[9:]),
+    "zlib": zlib.compress(_PAGE),
+    "deflate": _raw_deflate(_PAGE),
+    "cut": gzip.compress(_PAGE)[:-9],
+    "bomb": gzip.compress(b"x" * (8 << 20)),
+    "empty-members": gzip.compress(b"") * 60_000,
+    "twice": gzip.compress(gzip.compress(_PAGE)),
+}
 
 
 class _Site(http.server.BaseHTTPRequestHandler):
@@ -24,6 +47,17 @@ class _Site(http.server.BaseHTTPRequestHandler):
         if self.path.startswith("/to?"):
             self.send_response(302)
             self.send_header("Location", self.path.removeprefix("/to?"))
+            self.end_headers()
+            return
+        if self.path.startswith("/coded?"):
+            coding, _, name = self.path.removeprefix("/coded?").partition("&")
+            self.send_response(200)
+            self.send_header("Content-Encoding", coding)
+            self.end_headers()
+            self.wfile.write(_BODIES[name])
+            return
+        if self.path == "/rude":
+            self.send_response(404, "\x1b[31mRED\x07")
             self.end_headers()
             return
         if self.path == "/missing":
@@ -197,3 +231,51 @@ def test_a_malformed_a_label_is_refused(host: str) -> None:
 def test_a_redirect_to_a_malformed_a_label_is_refused(site: str) -> None:
     with pytest.raises(FetchError, match="no address"):
         fetch(f"{site}/to-a-label", allow_private=True)
+
+
+@pytest.mark.parametrize(
+    ("coding", "name"),
+    [
+        ("identity", "page"),
+        ("gzip", "gzip"),
+        ("GZIP", "gzip"),
+        ("x-gzip", "gzip"),
+        ("gzip", "members"),
+        ("deflate", "zlib"),
+        ("deflate", "deflate"),
+    ],
+)
+def test_a_packed_body_is_unpacked(site: str, coding: str, name: str) -> None:
+    source, data = fetch(f"{site}/coded?{coding}&{name}", allow_private=True)
+    assert (data, source.media_type) == (_PAGE, "text/html")
+
+
+@pytest.mark.parametrize("coding", ["gzip,gzip", "br", "gzip,br", "zstd", "deflate,identity"])
+def test_a_body_with_another_coding_or_several_is_refused(site: str, coding: str) -> None:
+    with pytest.raises(FetchError, match=r"not asked for.*ingest the file"):
+        fetch(f"{site}/coded?{coding}&twice", allow_private=True)
+
+
+@pytest.mark.parametrize(("name", "complaint"), [("cut", "too early"), ("page", "unpacked")])
+def test_a_damaged_packed_body_is_refused(site: str, name: str, complaint: str) -> None:
+    with pytest.raises(FetchError, match=complaint):
+        fetch(f"{site}/coded?gzip&{name}", allow_private=True)
+
+
+@pytest.mark.parametrize("name", ["bomb", "empty-members"])
+def test_a_packed_body_over_the_limit_is_refused_before_it_is_unpacked(
+    site: str, name: str
+) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(FetchError, match="larger than"):
+            fetch(f"{site}/coded?gzip&{name}", allow_private=True, max_bytes=1 << 20)
+        assert tracemalloc.get_traced_memory()[1] < 6 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_words_of_a_server_are_not_repeated(site: str) -> None:
+    with pytest.raises(FetchError, match=r"answered 404 Not Found;") as refused:
+        fetch(f"{site}/rude", allow_private=True)
+    assert "RED" not in repr(refused.value)

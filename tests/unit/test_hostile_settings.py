@@ -78,3 +78,28 @@ def test_aliases_of_aliases_are_looked_at_once(tmp_path):
     file = tmp_path / "kvasir.yaml"
     file.write_text("\n".join(lines))
     assert len(read_settings_file(file)) == 40
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("rag.ingest.timeout", ".inf"),
+        ("rag.ingest.timeout", "1e300"),
+        ("rag.ingest.timeout", ".nan"),
+        ("rag.ingest.memory_mb", "99999999999999"),
+        ("rag.ingest.max_file_mb", "99999999999999"),
+        ("server.shutdown_seconds", ".inf"),
+        ("server.answer_seconds", "1e300"),
+        ("server.keep_jobs_days", "1e300"),
+        ("server.token_minutes", "99999999999999"),
+        ("answer_log.retention_days", ".inf"),
+        ("mail.imap.seconds", ".inf"),
+    ],
+)
+def test_limits_that_no_machine_can_keep_are_refused(tmp_path, key, value):
+    section, _, name = key.rpartition(".")
+    file = tmp_path / "kvasir.yaml"
+    opened = "".join(f"{part}: {{" for part in section.split("."))
+    file.write_text(f"{opened}{name}: {value}{'}' * opened.count('{')}")
+    with pytest.raises(SettingsError, match=f"setting '{key}'.* should be"):
+        load_settings(file)

@@ -2,6 +2,7 @@ import math
 import os
 import signal
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.components.extractors.markdown import MarkdownExtractor
 from kvasir.components.splitters.window import WindowSplitter
+from kvasir.core.deadline import check
 from kvasir.core.errors import (
     ComponentError,
     ExtractionError,
@@ -27,6 +29,7 @@ from kvasir.core.text import has_scheme
 from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
 from kvasir.frontends.cli.paths import files
 from kvasir.frontends.cli.remedies import explain
+from kvasir.ingesting.local_files import FileReader
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.ingesting.publishing import Publisher
 from kvasir.maintenance.repair import examine, restore
@@ -750,12 +753,56 @@ def test_a_file_that_becomes_a_pipe_after_it_was_listed_is_refused_without_waiti
     assert [(f.source_uri, f.reason) for f in report.failed] == [(str(last), "unreadable")]
 
 
-def test_a_file_over_the_limit_is_not_even_read(world, monkeypatch):
+def test_a_file_that_is_not_read_in_time_fails(world):
+    path = world.write("a.txt", "one\n")
+    report = world.make(file_timeout=1e-9).ingest(files(path))
+    assert [(f.source_uri, f.reason) for f in report.failed] == [(path, "timeout")]
+    assert "rag.ingest.timeout" in report.failed[0].message
+
+
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("endless", ["/proc/kmsg", "/proc/self/mem"])
+def test_a_regular_file_without_an_end_fails_alone(world, endless):
+    if not os.access(endless, os.R_OK):
+        pytest.skip(f"{endless} cannot be read here")
+    fine = world.write("fine.txt", "fine\n")
+    (world.folder / "log.txt").symlink_to(endless)
+    report = world.ingest()
+    assert report.added == [fine]
+    assert [f.reason for f in report.failed] == ["missing"]
+
+
+def test_a_file_that_grows_while_it_is_read_is_not_read_without_limit(world):
+    path = Path(world.write("a.txt", "x" * 2_000))
+    made_up = "/proc/self/status"  # Its size is 0 by ``stat``.
+    with FileReader(9.0) as reader:
+        assert reader.examine(str(path), 2_000).content_hash
+        assert not reader.examine(str(path), 1_999).content_hash
+        if Path(made_up).exists():
+            assert reader.examine(made_up, 1 << 20).size > 100
+            assert not reader.examine(made_up, 100).content_hash
+
+
+def test_an_error_that_nobody_thought_of_fails_its_source_alone(world, monkeypatch):
+    first, last = world.write("a.txt", "one\n"), world.write("b.txt", "two\n")
+
+    def by_name(path):
+        if path == first:
+            raise LookupError("no such codec")
+        return "text/plain"
+
+    monkeypatch.setattr("kvasir.core.media_types.by_name", by_name)
+    report = world.ingest()
+    assert report.added == [last]
+    assert [f.reason for f in report.failed] == ["unreadable"]
+    assert "LookupError: no such codec" in report.failed[0].message
+
+
+def test_a_file_over_the_limit_is_not_even_read(world):
     path = world.folder / "big.txt"
     with path.open("wb") as file:
         file.truncate(3 << 20)
     source = Source("upload:big.txt", "text/plain")
-    monkeypatch.setattr("hashlib.file_digest", lambda *a: pytest.fail("it was hashed"))
     report = world.make(max_file_mb=1).ingest([*files(path), (source, bytes(2 << 20))])
     assert [f.reason for f in report.failed] == ["too_large", "too_large"]
     assert report.bytes_read == 0
@@ -1001,3 +1048,44 @@ def test_whole_numbers_of_more_than_64_bits_in_a_files_own_metadata_become_text(
     world.make(pool=BigPool()).ingest(files(world.folder))
     (chunk,) = world.chunks().values()
     assert (chunk.metadata["big"], chunk.metadata["small"]) == (str(10**30), 7)
+
+
+class EndlessSplitter:
+    """Splits for ever documents that begin with a question mark."""
+
+    def __init__(self):
+        self.ended = threading.Event()
+
+    def split(self, document):
+        try:
+            while document.text.startswith("?"):
+                check("splitting")
+                time.sleep(0.005)
+        finally:
+            self.ended.set()
+        return LineSplitter().split(document)
+
+
+def test_a_document_whose_splitting_takes_too_long_is_given_up_alone(world):
+    path = world.write("a.txt", "?\n")
+    world.write("b.txt", "one\n")
+    splitter = EndlessSplitter()
+    report = world.make(file_timeout=0.2, splitter=splitter).ingest(files(world.folder))
+    assert names(report.added) == ["b.txt"]
+    assert [(f.source_uri, f.reason) for f in report.failed] == [(path, "timeout")]
+    assert "rag.ingest.timeout" in report.failed[0].message
+    assert splitter.ended.wait(5)
+
+
+def test_what_was_not_certain_in_reading_a_document_is_in_the_report(world):
+    class WarningPool(PlainPool):
+        def map(self, items, **options):
+            for source, document in super().map(items, **options):
+                yield source, replace(document, warnings=(f"it has {len(document.text)} letters",))
+
+    path = world.write("b.txt", "one\n")
+    world.write("a.txt", "four\n")
+    report = world.make(pool=WarningPool()).ingest(files(world.folder))
+    assert [one.message for one in report.warnings] == ["it has 5 letters", "it has 4 letters"]
+    assert report.warnings[1].line == f"{path}: it has 4 letters"
+    assert world.make(pool=WarningPool()).ingest(files(world.folder)).warnings == []

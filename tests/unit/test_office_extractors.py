@@ -85,7 +85,7 @@ def test_slides_give_titles_charts_and_notes_with_page_numbers() -> None:
         ("heading", "Slide 2"),
         ("caption", "Bar chart"),
         ("table", "|  | Ducks |\n| - | - |\n| 2023 | 1 |\n| 2024 | 2.5 |"),
-        ("paragraph", "Say hello"),
+        ("paragraph", "Note: Say hello"),
     ]
     assert [block.page for block in document.blocks] == [1, 2, 2, 2, 2]
 

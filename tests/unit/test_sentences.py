@@ -84,7 +84,19 @@ def test_offsets_count_characters_beyond_the_basic_plane() -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ["`", '"', "«", "“a. ", "你好。", "resp. ", "` resp. ", "(a. b) ", "word ", "\u3000", "a\n"],
+    [
+        "`" * 99 + " ",
+        '"' * 99 + " ",
+        "«",
+        "“a. ",
+        "你好。",
+        "resp. ",
+        "` resp. ",
+        "(a. b) ",
+        "word ",
+        "\u3000",
+        "a\n",
+    ],
 )
 def test_the_library_sees_a_window_at_a_time_and_each_character_a_few_times(
     unit: str, monkeypatch: pytest.MonkeyPatch
@@ -115,6 +127,76 @@ def test_a_long_paragraph_has_the_sentences_of_its_parts(language: str) -> None:
     text = ("" if language == "zh" else " ").join(parts)
     assert len(text) > 3 * sentences.WINDOW
     assert cut(text, language) == parts
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("de", ["Das Büro liegt im 2. Stock des Hauses.", "Er wohnt dort."]),
+        ("de", ["Die Sitzung ist am 3. Mai 2024.", "Montag, 15. Februar, nicht."]),
+        ("de", ["Im 1. und 2. Stock ist es voll.", "Er hat 3.", "Sie hat 4."]),
+        ("de", ["Es war im 20. Jahrhundert, vgl. S. 5 und Abb. 3.", "Das war 1990.", "Danach."]),
+        ("de", ["Der 1. FC Köln und Ludwig der XIV. Das steht dort."]),
+        ("da", ["Den 3. maj 2024 holdes mødet.", "Kontoret ligger på 2. sal.", "Så kom f.eks. O."]),
+        ("no", ["Møtet er 17. mai.", "Kontoret ligger i 2. etasje.", "Vi har 3.", "Det er nok."]),
+        ("nb", ["Møtet er 17. mai.", "Kontoret ligger i 2. etasje."]),
+        ("sv", ["Mötet är den 3. maj i år.", "Kontoret ligger t.ex. i huset.", "Sen kom Ole."]),
+        ("fi", ["Kokous on 3. toukokuuta.", "Toimisto on 2. kerroksessa.", "Vuonna 1990."]),
+        ("is", ["Fundurinn er 3. maí 2024.", "Skrifstofan er á 2. hæð.", "Árið 1990."]),
+        ("cs", ["Schůze je 3. května 2024.", "Kancelář je v 2. patře.", "Roku 1990."]),
+        ("hu", ["A gyűlés május 3. napján lesz.", "Az iroda a 2. emeleten van.", "Vége."]),
+        ("en", ["it is a bug.", "we fix it, e.g. today.", "and so on."]),
+        ("en", ["Prof. Smith et al. met Mr. Jones, e.g. at 5 p.m.", "Then see Eq. 4."]),
+        ("fr", ["Voir p. ex. l'art. 3.", "M. Dupont est venu.", "Fin."]),
+        ("es", ["El Sr. López vive en la pág. 3.", "EE. UU. es grande.", "Fin."]),
+        ("it", ["Il sig. Rossi e la dott.ssa Bianchi.", "Fine."]),
+        ("pt", ["O Sr. Silva mora no n.º 5.", "Fim.", "Av. Paulista."]),
+        ("nl", ["Dhr. Jansen woont bijv. in Utrecht.", "Nr. 5 is d.w.z. klein."]),
+        ("pl", ["Np. prof. Kowalski mieszka na ul. Długiej.", "Tj. tutaj."]),
+        ("ru", ["В г. Москве живёт проф. Иванов, т.е. учёный.", "Конец.", "Ул. Ленина, д. 5."]),
+        ("tr", ["Bkz. s. 5.", "Dr. Yılmaz geldi.", "Örn. bu.", "Son."]),
+    ],
+)  # fmt: skip
+def test_abbreviations_and_ordinals_end_no_sentence(language: str, expected: list[str]) -> None:
+    assert cut(" ".join(expected), language) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Name: Ann\nPhone: 5\nWithout a period", ["Name: Ann", "Phone: 5", "Without a period"]),
+        ("2024-05-01 started\n2024-05-02 stopped", ["2024-05-01 started", "2024-05-02 stopped"]),
+        # Full lines are wrapped, and so are those that go on with a small letter.
+        ("A line that\nwraps here", ["A line that\nwraps here"]),
+        (f"{'word ' * 12}in the\nNetherlands it is", [f"{'word ' * 12}in the\nNetherlands it is"]),
+        ("天气很好我们去\n公园散步", ["天气很好我们去\n公园散步"]),
+        ("标题\n天气很好我们去公园散步", ["标题", "天气很好我们去公园散步"]),
+    ],
+)
+def test_a_line_break_ends_a_sentence_unless_the_line_was_full(
+    text: str, expected: list[str]
+) -> None:
+    assert cut(text) == expected
+
+
+def test_data_without_spaces_stands_alone() -> None:
+    blob = "0a1b2c" * 100
+    for space in ("\n", " "):
+        text = f"The checksum follows.{space}{blob}{space}The disk is kept in a safe."
+        assert cut(text) == ["The checksum follows.", blob, "The disk is kept in a safe."]
+
+
+_WORDS = st.sampled_from(["Haus", "das", "Mai", "3.", "2.", "am", "Dr.", "1990.", "ist.", "Stock"])
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(_WORDS, max_size=30), st.sampled_from(["de", "da", "en", "fr", "cs"]))
+def test_sentences_end_at_words_and_never_after_a_title(words: list[str], language: str) -> None:
+    text = " ".join(words)
+    spans = sentence_spans(text, language)
+    assert_spans_hold(text, spans)
+    assert [word for start, end in spans for word in text[start:end].split()] == words
+    assert not any(text[start:end].endswith(" Dr.") for start, end in spans[:-1])
 
 
 def test_nothing_gives_no_sentences() -> None:

@@ -35,6 +35,14 @@ def test_a_line_stays_one_line_whatever_is_in_it():
     assert printable("a\x1b[31m\r\nb\tc") == "a[31m\nb\tc"
 
 
+def test_a_text_cannot_be_shown_in_another_order_than_it_has():
+    spoofed = "invoice\u202efdp.exe\u2066\u2069"
+    assert printable(spoofed) == one_line(spoofed) == "invoicefdp.exe"
+    assert shown(spoofed) == r"invoice\u202efdp.exe\u2066\u2069"
+    arabic = "\u0627\u0644\u200f 5\u200e"
+    assert printable(arabic) == shown(arabic) == arabic
+
+
 def test_passwords_of_addresses_are_hidden():
     assert hide_passwords("at postgresql://me:secret@host/db") == (
         "at postgresql://me:**********@host/db"

@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from kvasir.core.errors import SettingsError, StorageError
+from kvasir.core.private_files import make_private_folder
 
 _FILE = "signing.key"
 _SHORTEST = 32
@@ -46,7 +47,7 @@ def signing_key(configured: str | None, data_folder: Path) -> str:
         return configured.strip()
     path = data_folder / _FILE
     try:
-        data_folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(data_folder)
         # Two processes that start at once must sign with the same key.
         with FileLock(f"{path}.lock", mode=0o600):
             if not path.exists():

@@ -132,7 +132,7 @@ def run_within_deadline(function: Callable[[], T], operation: str) -> T:
     if _END.get() is None:
         return function()
     check(operation)
-    worker = _Worker(operation)
+    worker = Worker(operation)
     try:
         return worker.call(function)
     finally:
@@ -155,7 +155,7 @@ def iterate_within_deadline(pieces: Iterator[T], operation: str) -> Generator[T,
         finally:
             _close(pieces)
         return
-    worker = _Worker(operation)
+    worker = Worker(operation)
     nothing: Any = object()
     try:
         while (piece := worker.call(lambda: next(pieces, nothing))) is not nothing:
@@ -164,10 +164,14 @@ def iterate_within_deadline(pieces: Iterator[T], operation: str) -> Generator[T,
         worker.stop(lambda: _close(pieces))
 
 
-class _Worker:
-    """A thread that runs calls, whose callers wait until the deadline at most."""
+class Worker:
+    """A thread that runs calls, whose callers wait until the deadline at most.
+
+    After a ``DeadlineExceededError`` the thread still runs the call: stop it, and make another.
+    """
 
     def __init__(self, operation: str) -> None:
+        """Start the thread; ``operation``, such as "searching", is for its errors."""
         self._operation = operation
         self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
         self._is_hanging = False
@@ -175,6 +179,12 @@ class _Worker:
         threading.Thread(target=work, args=(self._work,), daemon=True, name=name).start()
 
     def call(self, function: Callable[[], T]) -> T:
+        """Return the result of a function.
+
+        Raises:
+            DeadlineExceededError: The deadline has passed.
+            StoppedError: The token was set.
+        """
         future: Future[T] = Future()
         self._calls.put((function, future))
         stop = _STOP.get()

@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from kvasir.core.text import hide_passwords
+from kvasir.core.text import hide_passwords, printable
 
 KINDS: Mapping[str, str] = MappingProxyType(
     {kind: f"component_{kind}" for kind in ("failed", "busy", "unreachable", "timeout")}
@@ -45,7 +45,7 @@ def describe_unexpected(error: BaseException) -> str:
 class KvasirError(Exception):
     """Base of every error that Kvasir raises on purpose.
 
-    Its text is one line and shows no password of an address.
+    Its text is one line without control characters, and shows no password of an address.
 
     Attributes:
         code: A stable word for the kind of error; front doors choose their advice by it.
@@ -59,7 +59,7 @@ class KvasirError(Exception):
 
     def __str__(self) -> str:
         """Return the message."""
-        return hide_passwords(" ".join(super().__str__().splitlines()))
+        return hide_passwords(printable(" ".join(super().__str__().splitlines())))
 
 
 class RequestError(KvasirError, code="invalid_request"):

@@ -27,6 +27,20 @@ class Finished:
 
     source_uri: str
     outcome: Outcome
+    warnings: tuple[str, ...] = ()  # Sentences about how it was read.
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """A source that was ingested, but not all of it or not for certain."""
+
+    source_uri: str
+    message: str  # One sentence without the name of the source.
+
+    @property
+    def line(self) -> str:
+        """Source and message in one line, with control characters escaped."""
+        return _line(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +55,11 @@ class Failed:
     @property
     def line(self) -> str:
         """Source and message in one line, with control characters escaped."""
-        return f"{shown(self.source_uri)}: {shown(self.message)}"
+        return _line(self)
+
+
+def _line(entry: Failed | Warned) -> str:
+    return f"{shown(entry.source_uri)}: {shown(entry.message)}"
 
 
 @dataclass(slots=True)
@@ -59,6 +77,7 @@ class IngestReport:
     skipped: list[str] = field(default_factory=list)  # Changed, with ``on_conflict="skip"``.
     removed: list[str] = field(default_factory=list)  # Files that are gone, with ``prune=True``.
     failed: list[Failed] = field(default_factory=list)  # Sorted.
+    warnings: list[Warned] = field(default_factory=list)  # Sorted; their sources were ingested.
     without_files: list[str] = field(default_factory=list)  # Given folders without a file.
     left: list[str] = field(default_factory=list)  # An interrupted run did not reach them.
     interrupted: bool = False  # The run was stopped; finished sources are kept.
@@ -79,6 +98,12 @@ class IngestReport:
             self.failed.append(event)
         else:
             getattr(self, event.outcome.value).append(event.source_uri)
+            self.warnings += (Warned(event.source_uri, message) for message in event.warnings)
+
+    def sort(self) -> None:
+        """Sort what failed and what was warned about by source."""
+        self.failed.sort(key=lambda failure: failure.source_uri)
+        self.warnings.sort(key=lambda warned: warned.source_uri)
 
     def spend(self, stage: str, seconds: float) -> None:
         """Add time to a stage."""

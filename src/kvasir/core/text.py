@@ -13,8 +13,12 @@ SOUTHEAST_ASIAN = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _SURROGATES = r"\ud800-\udfff"
 _SURROGATE = re.compile(f"[{_SURROGATES}]")
 _FORBIDDEN = re.compile(rf"[\x00-\x08\x0b\x0e-\x1f{_SURROGATES}\ufffe\uffff]")
-_UNPRINTABLE = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_SURROGATES}]")
-_LINE_BREAKING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_REORDERING = r"\u202a-\u202e\u2066-\u2069"
+"""Embeddings, overrides and isolates of the bidirectional algorithm: they reorder other text."""
+_UNPRINTABLE = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_REORDERING}{_SURROGATES}]")
+_LINE_BREAKING = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{_REORDERING}]")
+ACTIVE = re.compile(rf"[\x7f-\x9f\u2028\u2029{_REORDERING}]")
+"""Characters that JSON does not escape, although a terminal may act on them."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _WHITE = re.compile(r"\s+")
 _ADDRESS_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
@@ -46,9 +50,9 @@ def replace_control_characters(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Remove control characters, except tabs and line feeds.
+    """Remove control characters, except tabs and line feeds, and those that reorder text.
 
-    Text from documents and models could otherwise control the terminal.
+    Text from documents and models could otherwise control the terminal, or be shown reversed.
     """
     return _UNPRINTABLE.sub("", text)
 

@@ -49,6 +49,7 @@ class Source:
 
     uri: str  # A file's absolute path, or an ``http(s)://`` address; the identity of the source.
     media_type: str  # Its media type, such as ``application/pdf``.
+    charset: str = ""  # The label of its encoding, if a server or a mail declares one.
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,8 @@ class Document:
     # Spans of ``text`` in reading order, not overlapping, with only separators between them.
     blocks: tuple[Block, ...] = ()
     metadata: Metadata = field(default_factory=dict)  # In the file: author, language, ...
+    # Sentences for the report of an ingest, such as what of the file was not read.
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from kvasir.core.errors import (
     SettingsError,
     StorageError,
 )
+from kvasir.core.private_files import make_private_file, make_private_folder
 from kvasir.database.migrating import ensure_current
 
 BUSY_SECONDS = 15
@@ -54,12 +55,13 @@ _REMEDIES = {
 """Advice by SQLite's primary error code."""
 
 
-def open_database(url: str, *, private: bool = False) -> Engine:
+def open_database(url: str) -> Engine:
     """Open a database, make its file and folder if needed, and migrate it.
+
+    Only this user may read an SQLite file that is made.
 
     Args:
         url: An SQLAlchemy URL, such as ``sqlite:///kvasir-data/catalog.db``.
-        private: Only this user may read an SQLite file that is made.
 
     Raises:
         SettingsError: The URL is unusable.
@@ -67,7 +69,7 @@ def open_database(url: str, *, private: bool = False) -> Engine:
         StorageError: The database cannot be opened.
         IncompatibleVersionError: A newer Kvasir made it.
     """
-    engine = _create(url, private=private)
+    engine = _create(url)
     try:
         ensure_current(engine)
     except DBAPIError as error:
@@ -133,17 +135,16 @@ def _translating_errors(engine: Engine, operation: str) -> Iterator[None]:
         raise ComponentError("catalog", operation, f"{cause} ({engine.url!r}): {remedy}") from error
 
 
-def _create(url: str, *, private: bool) -> Engine:
+def _create(url: str) -> Engine:
     options: dict[str, Any] = {"pool_timeout": _POOL_SECONDS}
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() != "sqlite":
             return _create_on_server(parsed)
         if parsed.database and parsed.database != ":memory:":
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            if private:
-                # SQLite gives the files beside it the same mode.
-                Path(parsed.database).touch(0o600)
+            make_private_folder(Path(parsed.database).parent)
+            # SQLite gives the files beside it the same mode.
+            make_private_file(Path(parsed.database))
         else:
             # A database in memory exists in one connection, which all threads share.
             options |= {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}

@@ -25,7 +25,7 @@ from kvasir.core.protocols import Converter
 from kvasir.core.reports import ConversionReport, Converted, Failed
 from kvasir.core.run import Run
 from kvasir.core.types import Conversion, Source
-from kvasir.ingesting.extraction import too_large
+from kvasir.ingesting.local_files import read_file
 from kvasir.ingesting.sources import Discovery, Fetch, Input, discover, is_address
 
 CONVERTING = "converting"
@@ -109,12 +109,8 @@ def _name(uri: str, found: Discovery) -> PurePosixPath:
 
 
 def _read(uri: str, max_bytes: int) -> tuple[Source, bytes]:
-    path = Path(uri)
     try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise too_large(max_bytes, size)
-        return Source(uri, by_name(uri)), path.read_bytes()
+        return Source(uri, by_name(uri)), read_file(uri, max_bytes)
     except OSError as error:
         message = f"it cannot be read ({error.strerror}): check its permissions"
         raise ExtractionError("unreadable", message) from error

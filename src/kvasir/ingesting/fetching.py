@@ -4,7 +4,8 @@ A URL may come from a user, a page or a mail, and name a machine that only the s
 only http and https are allowed; every name is resolved once, and the connection goes to the checked
 address; each redirect is checked; private, loopback, link-local, multicast and other special
 addresses are refused in every notation; size and time are limited. Proxies from the environment are
-not used, because they would resolve the names again.
+not used, because they would resolve the names again. A body is unpacked in pieces
+(``content_coding``).
 
 Sources: RFC 6890 (special addresses), RFC 4291 and 6052 (IPv4 inside IPv6).
 """
@@ -24,11 +25,16 @@ import httpx
 from kvasir.core import media_types
 from kvasir.core.errors import FetchError
 from kvasir.core.types import Source
+from kvasir.ingesting.content_coding import ACCEPTED, BodyTooLargeError, unpacked
 from kvasir.ingesting.extraction import too_large
 
 _SCHEMES = ("http", "https")
 _MAX_REDIRECTS = 5
-_USER_AGENT = "kvasir (document indexing)"
+_HEADERS = {
+    "User-Agent": "kvasir (document indexing)",
+    "Accept": "*/*",
+    "Accept-Encoding": ACCEPTED,
+}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _NAT64_LOCAL = ipaddress.ip_network("64:ff9b:1::/48")
 
@@ -62,17 +68,18 @@ def fetch(
                 max_redirects=_MAX_REDIRECTS,
                 timeout=timeout,
                 trust_env=False,
-                headers={"User-Agent": _USER_AGENT, "Accept": "*/*"},
+                headers=_HEADERS,
             ) as client,
             client.stream("GET", target) as response,
         ):
             if response.status_code >= 400:
-                raise FetchError(
-                    f"the server answered {response.status_code} "
-                    f"{response.reason_phrase}; check the address"
-                )
+                # Not the server's own words, which may be anything.
+                known = httpx.codes.get_reason_phrase(response.status_code)
+                status = f"{response.status_code} {known}".strip()
+                raise FetchError(f"the server answered {status}; check the address")
             data = _body(response, max_bytes)
             declared = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            charset = response.charset_encoding or ""
     except httpx.TooManyRedirects as error:
         raise FetchError(f"more than {_MAX_REDIRECTS} redirects") from error
     except httpx.TimeoutException as error:
@@ -85,7 +92,7 @@ def fetch(
         # A redirect to a name that cannot be decoded, such as one with a malformed A-label.
         raise FetchError(f"a redirect to something that is no address ({error})") from error
     media_type = media_types.settle(declared, media_types.detect(target, data))
-    return Source(target, media_type), data
+    return Source(target, media_type, charset), data
 
 
 def _checked_url(url: str) -> str:
@@ -103,15 +110,13 @@ def _checked_url(url: str) -> str:
 
 def _body(response: httpx.Response, max_bytes: int) -> bytes:
     announced = response.headers.get("content-length", "")
-    data = bytearray()
-    if not (announced.isdecimal() and int(announced) > max_bytes):
-        for piece in response.iter_bytes(65536):
-            data += piece
-            if len(data) > max_bytes:
-                break
-        else:
-            return bytes(data)
-    raise FetchError(str(too_large(max_bytes)))
+    try:
+        if announced.isdecimal() and int(announced) > max_bytes:
+            raise BodyTooLargeError
+        coding = response.headers.get("content-encoding", "")
+        return unpacked(response.iter_raw(), coding, max_bytes)
+    except BodyTooLargeError:
+        raise FetchError(str(too_large(max_bytes))) from None
 
 
 def is_public(address: Address) -> bool:

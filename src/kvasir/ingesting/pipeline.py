@@ -60,6 +60,7 @@ class IngestPipeline:
             (which takes about 0.1 s).
         left_out: Files and folders to skip inside of folders: those of Kvasir itself.
         max_file_mb: Larger sources are reported as failed, in MiB.
+        file_timeout: Seconds for hashing a file, and for splitting it.
         writing: The lock of every publisher of the store.
         lease_seconds, heartbeat_seconds: As of ``Publisher``.
     """
@@ -78,6 +79,7 @@ class IngestPipeline:
     hold_seconds: float = 3.0
     left_out: Sequence[str] = ()
     max_file_mb: int = 200
+    file_timeout: float = 120.0
     writing: threading.Lock = field(default_factory=threading.Lock)
     lease_seconds: float = Publisher.lease_seconds
     heartbeat_seconds: float = Publisher.heartbeat_seconds
@@ -167,7 +169,7 @@ class _IngestRun:
             report.interrupted = True
             self._finish_interrupted()
         report.left = [uri for uri in listed if uri not in self.handled]
-        report.failed.sort(key=lambda failure: failure.source_uri)
+        report.sort()
         report.seconds["total"] = time.perf_counter() - started
         return report
 
@@ -185,6 +187,7 @@ class _IngestRun:
             metadata=self.metadata,
             fetch=pipeline.fetch,
             max_bytes=pipeline.max_file_mb << 20,
+            timeout=pipeline.file_timeout,
             stop=self.run.stop,
         )
         self._sources = len(found.items) + len(found.missing)
@@ -381,7 +384,8 @@ class _IngestRun:
 
     def _finish(self, documents: Iterable[Prepared]) -> None:
         for prepared in documents:
-            self._note(Finished(prepared.draft.state.uri, prepared.outcome))
+            draft = prepared.draft
+            self._note(Finished(draft.state.uri, prepared.outcome, draft.document.warnings))
         self._report_suspects()
 
     def _relabel(self) -> None:

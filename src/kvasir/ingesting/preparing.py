@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import stat
 import threading
 import time
 from collections import deque
@@ -19,7 +17,14 @@ from functools import partial
 from typing import Generic, Literal, TypeVar
 
 from kvasir.core import media_types
-from kvasir.core.errors import ExtractionError, FetchError, StoppedError, describe_unexpected
+from kvasir.core.deadline import deadline, run_within_deadline, stopping
+from kvasir.core.errors import (
+    DeadlineExceededError,
+    ExtractionError,
+    FetchError,
+    StoppedError,
+    describe_unexpected,
+)
 from kvasir.core.ledger import Catalog, SourceState, VersionDraft, VersionStatus
 from kvasir.core.protocols import Splitter
 from kvasir.core.reports import Failed, Finished, Outcome
@@ -27,7 +32,8 @@ from kvasir.core.run import StopToken
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Document, Metadata, MetadataValue, Source, document_id
 from kvasir.ingesting.extraction import ExtractionPool, too_large
-from kvasir.ingesting.sources import NOT_A_FILE, Fetch, Upload, is_address
+from kvasir.ingesting.local_files import FileReader
+from kvasir.ingesting.sources import Fetch, Upload, is_address
 from kvasir.language.detect import detect
 
 _writable_text = partial(replace_surrogates, replacement="\ufffd")
@@ -77,6 +83,7 @@ class Preparer:
         settings_hash: Hash of the settings that shape the chunks.
         language, on_conflict, metadata, fetch: As of the pipeline and its ``ingest``.
         max_bytes: Larger sources are not read, nor hashed.
+        timeout: Seconds for hashing a file, and for splitting it.
         bytes_read: Bytes of all sources that were hashed.
         seconds: Seconds by stage.
     """
@@ -93,12 +100,14 @@ class Preparer:
     metadata: Metadata | None
     fetch: Fetch | None
     max_bytes: int
+    timeout: float
     stop: StopToken
 
     def __post_init__(self) -> None:
         self._changed: dict[str, tuple[SourceState, Metadata, Outcome]] = {}
         self._queue = _BoundedQueue[PreparedItem | BaseException | None](_MAX_QUEUED_CHARACTERS)
         self._thread = threading.Thread(target=self._run, name="preparer", daemon=True)
+        self._reader = FileReader(self.timeout)
         self.bytes_read = 0
         self.seconds = {"read": 0.0, "extract": 0.0, "split": 0.0}
 
@@ -120,7 +129,7 @@ class Preparer:
 
     def _run(self) -> None:
         try:
-            with closing(self._extracted()) as results:
+            with self._reader, closing(self._extracted()) as results:
                 for source, outcome in results:
                     self._finish(source, outcome)
             self._queue.put(None)
@@ -150,14 +159,10 @@ class Preparer:
             started = time.perf_counter()
             try:
                 item, state = self._read(uri, item)
-            except OSError as error:
-                self._fail(uri, "missing", f"it cannot be read: {error.strerror or error}", None)
-                continue
-            except ValueError as error:
-                self._fail(uri, "unreadable", f"it cannot be read: {error}", None)
-                continue
-            except FetchError as error:
-                self._fail(uri, "fetch", str(error).removeprefix(f"{uri}: "), None)
+            except (StoppedError, MemoryError):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is one source
+                self._fail(uri, *_why_unread(uri, error), None)
                 continue
             if isinstance(state, Unreadable):
                 self._queue.put(state)
@@ -179,21 +184,15 @@ class Preparer:
             except Exception as error:
                 message = f"it could not be fetched ({describe_unexpected(error)})"
                 raise FetchError(message) from error
-            item = (Source(uri, source.media_type), data)
+            item = (replace(source, uri=uri), data)
         if isinstance(item, tuple):
             source, data = item
             media_type, size = source.media_type, len(data)
-            is_large = size > self.max_bytes
-            content_hash = "" if is_large else hashlib.sha256(data).hexdigest()
+            content_hash = "" if size > self.max_bytes else hashlib.sha256(data).hexdigest()
         else:
-            with open(item, "rb", buffering=0, opener=_open_at_once) as file:
-                status = os.fstat(file.fileno())
-                media_type, size = media_types.by_name(item), status.st_size
-                if not stat.S_ISREG(status.st_mode):
-                    return item, Unreadable(Failed(uri, "unreadable", NOT_A_FILE), None)
-                is_large = size > self.max_bytes
-                content_hash = "" if is_large else hashlib.file_digest(file, "sha256").hexdigest()
-            modified = status.st_mtime
+            facts = self._reader.examine(item, self.max_bytes)
+            media_type, size = media_types.by_name(item), facts.size
+            content_hash, modified = facts.content_hash, facts.modified
         state = SourceState(uri, media_type, content_hash, size, modified, self.settings_hash)
         if not content_hash:
             refusal = too_large(self.max_bytes, size)
@@ -233,7 +232,14 @@ class Preparer:
             return
         started = time.perf_counter()
         try:
-            draft = self._draft(state, _writable(outcome), given)
+            draft = self._draft_in_time(state, _writable(outcome), given)
+        except StoppedError:
+            raise
+        except DeadlineExceededError:
+            slow = f"cutting it into chunks took longer than {self.timeout:g} s"
+            message = f"{slow}; raise rag.ingest.timeout or split the file"
+            self._fail(source.uri, "timeout", message, state)
+            return
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; one file fails
             cause = describe_unexpected(error)
             message = f"it could not be cut into chunks ({cause}); try another rag.splitter"
@@ -244,6 +250,17 @@ class Preparer:
             self._queue.put(Prepared(draft, kind), weight=len(outcome.text))
         else:
             self._fail(source.uri, "empty", "there is no text in it to index", state)
+
+    def _draft_in_time(
+        self, state: SourceState, document: Document, given: Metadata
+    ) -> VersionDraft:
+        """Split a document within the time that a file may take.
+
+        Raises:
+            DeadlineExceededError: It takes longer; its thread goes on until the splitter notices.
+        """
+        with deadline(self.timeout), stopping(self.stop):
+            return run_within_deadline(lambda: self._draft(state, document, given), "splitting")
 
     def _draft(self, state: SourceState, document: Document, given: Metadata) -> VersionDraft:
         language = self.language or detect(document.text)
@@ -309,9 +326,16 @@ class _BoundedQueue(Generic[T]):
         self._condition.notify_all()
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Open without blocking, because a file may have been replaced by a named pipe."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+def _why_unread(uri: str, error: Exception) -> tuple[str, str]:
+    """Return reason and message for a source that could not be read."""
+    if isinstance(error, FetchError):
+        return "fetch", str(error).removeprefix(f"{uri}: ")
+    if isinstance(error, ExtractionError):
+        return error.reason, str(error)
+    if isinstance(error, OSError):
+        return "missing", f"it cannot be read: {error.strerror or error}"
+    cause = str(error) if isinstance(error, ValueError) else describe_unexpected(error)
+    return "unreadable", f"it cannot be read: {cause}"
 
 
 def _conflict(old: SourceState, new: SourceState) -> str:

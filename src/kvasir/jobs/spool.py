@@ -16,6 +16,7 @@ from typing import BinaryIO
 from filelock import BaseFileLock, FileLock, Timeout
 
 from kvasir.core.errors import ComponentError, NotFoundError, StorageError, TooLargeError
+from kvasir.core.private_files import make_private_folder
 
 _PIECE = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -108,7 +109,7 @@ class FolderSpool:
 
     def _make_folder(self) -> None:
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(self._folder)
         except OSError as error:
             raise StorageError(f"the folder of uploads cannot be written: {error}") from error
 

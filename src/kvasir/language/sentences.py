@@ -16,30 +16,36 @@ from itertools import pairwise
 
 from sentencex import get_sentence_boundaries
 
+from kvasir.core.text import CJK, SOUTHEAST_ASIAN
+from kvasir.language.abbreviations import continues
+
 LONG_SENTENCE = 500
 """Characters; a longer sentence may be an unbalanced quote."""
 
 WINDOW = 4_000
 """Characters given to the library at once: at worst about 4 ms."""
 
+_UNSPACED = CJK + SOUTHEAST_ASIAN
 _PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*|\f\s*")
-_SINGLE_LINES = re.compile(r"^[ \t]*(?:\||#{1,6} )[^\n]*", re.MULTILINE)
+_ALONE = re.compile(r"^[ \t]*(?:\||#{1,6} )[^\n]*|[!-~]{250,}", re.MULTILINE)
+"""Table rows, headings, and data without white space, such as a checksum."""
+_LETTER = re.compile(r"[^\W\d_]")
+_LINE = re.compile(r"[^\n]+")
+_FIRST_WORD = re.compile(rf"\s*([{_UNSPACED}]|\S+)")
 _QUOTES = dict.fromkeys(map(ord, "\"'“”„‟‘’‚«»‹›「」『』()[]{}（）【】《》〈〉"), " ")
-_ABBREVIATIONS = {
-    "en": ("approx.", "Approx.", "incl.", "resp."),
-    "vi": ("TP.", "Tp.", "TS.", "ThS.", "Th.S.", "GS.", "PGS.", "BS.", "KS.", "LS.", "Q.", "P."),
-}
-"""Abbreviations that the library's lists lack."""
-_LONGEST = 40
-"""Characters at the end of a sentence that are searched for an abbreviation."""
+_NEXT_WORD = 40
+"""Characters before and after the end of a sentence that tell whether it is one."""
+_NARROWEST = 50
+"""Characters; text is not wrapped to fewer, so that shorter lines are broken on purpose."""
 
 
 def sentence_spans(text: str, language: str | None = None) -> list[tuple[int, int]]:
     """Return the sentences of a text as spans in characters, in order, trimmed, not overlapping.
 
     Together they hold every character that is not white space. Blank lines and form feeds end a
-    sentence, a single newline only before a table row, a heading or a list item. ``language`` is
-    an ISO 639-1 code (``en``, ``zh``, also ``pt-BR``); None applies general rules.
+    sentence. A single newline ends one before a table row, a heading or a list item, and where
+    the line was not full, so that it was not wrapped there. ``language`` is an ISO 639-1 code
+    (``en``, ``zh``, also ``pt-BR``); None applies general rules.
     """
     code = language.replace("_", "-").partition("-")[0].lower() if language else "en"
     # The same length: offsets stay valid.
@@ -69,12 +75,34 @@ def paragraph_spans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _pieces(text: str, start: int, end: int, language: str) -> Iterator[tuple[int, int]]:
-    """Yield single lines (table rows, headings) and the sentences between them."""
-    for match in _SINGLE_LINES.finditer(text, start, end):
-        yield from _segment(text, start, match.start(), language)
-        yield match.span()
-        start = match.end()
-    yield from _segment(text, start, end, language)
+    """Yield what stands alone (table rows, headings, data) and the sentences between."""
+    for first, last in _unwrapped(text, start, end):
+        for match in _ALONE.finditer(text, first, last):
+            yield from _segment(text, first, match.start(), language)
+            yield match.span()
+            first = match.end()
+        yield from _segment(text, first, last, language)
+
+
+def _unwrapped(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a paragraph between line breaks that nothing but the author made.
+
+    Wrapping breaks a line only where the next word has no room. After a line that had room for
+    it, a new sentence begins, unless that word begins with a small letter.
+    """
+    lines = [match.span() for match in _LINE.finditer(text, start, end)]
+    width = max((last - first for first, last in lines), default=0)
+    begin = start
+    for (first, last), (following, _) in pairwise(lines):
+        word = _FIRST_WORD.match(text, following)
+        if word is None or word[1][0].islower():
+            continue
+        # Scripts without spaces are wrapped at any character, in narrower columns.
+        room = max(width, _NARROWEST) if word[1].isascii() or len(word[1]) > 1 else width
+        if last - first + 1 + len(word[1]) <= room:
+            yield begin, last
+            begin = following
+    yield begin, end
 
 
 def _segment(text: str, start: int, end: int, language: str) -> Iterator[tuple[int, int]]:
@@ -108,16 +136,13 @@ def _boundaries(piece: str, language: str) -> Iterator[tuple[int, int]]:
 def _joined(
     piece: str, spans: Iterable[tuple[int, int]], language: str
 ) -> Iterator[tuple[int, int]]:
-    """Join a sentence that ends in an abbreviation with the one after it."""
-    abbreviations = _ABBREVIATIONS.get(language)
-    if abbreviations is None:
-        yield from spans
-        return
+    """Join sentences that an abbreviation or an ordinal has cut."""
     begin: int | None = None
     for start, end in spans:
         begin = start if begin is None else begin
-        words = piece[max(begin, end - _LONGEST) : end].split()
-        if words and words[-1] in abbreviations and end < len(piece):
+        before, after = piece[max(begin, end - _NEXT_WORD) : end], piece[end : end + _NEXT_WORD]
+        letter = _LETTER.search(piece, begin, end)
+        if continues(before, after, language, bool(letter and letter[0].isupper())):
             continue
         yield begin, end
         begin = None

@@ -29,6 +29,7 @@ from huggingface_hub.file_download import http_get
 from huggingface_hub.hf_api import RepoSibling
 
 from kvasir.core.errors import ModelNotFoundError
+from kvasir.core.private_files import make_private_folder
 from kvasir.core.run import Run, StopToken
 from kvasir.models.local import NO_OWNER, PARTIAL, ModelFolder, full_names, models_dir
 
@@ -238,7 +239,7 @@ class _Download:
         names = [file.rfilename for file in self._files]
         if "config.json" not in names or all(map(_SETTINGS.fullmatch, names)):
             raise ModelNotFoundError(f"'{self._name}' has no config.json with weights on the hub")
-        self._partial.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._partial.parent)
         with self._locked():
             # Another process may have fetched it during the wait.
             if self._run.call(self._is_complete):

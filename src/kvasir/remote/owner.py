@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvasir.core.errors import StorageError, WireError
+from kvasir.core.private_files import make_private_folder
 from kvasir.core.wire import dumps, loads
 
 PROTOCOL = 1
@@ -62,7 +63,7 @@ def write_owner(data_folder: Path, record: OwnerRecord) -> None:
     """Write the record in one step, for the user only."""
     draft = data_folder / f".{_FILE}.{record.pid}"
     try:
-        data_folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(data_folder)
         draft.unlink(missing_ok=True)
         handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:

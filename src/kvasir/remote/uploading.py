@@ -177,7 +177,7 @@ class _Upload:
         """Return the report of everything."""
         uris = [self._uri(key) for key in self.found.items]
         self.report.left = [uri for uri in uris if uri not in self.handled]
-        self.report.failed.sort(key=lambda failure: failure.source_uri)
+        self.report.sort()
         self.report.seconds["total"] = seconds
         return self.report
 
@@ -303,6 +303,7 @@ class _Upload:
                 self._note(Finished(uri, outcome))
         for failed in report.failed:
             self._note(failed)
+        self.report.warnings += report.warnings
         for name in _COUNTS:
             total = getattr(self.report, name) + getattr(report, name)
             setattr(self.report, name, total)

@@ -17,7 +17,7 @@ from kvasir.core.templates import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT, mis
 from kvasir.core.text import hide_passwords
 from kvasir.core.types import StoreAddress
 from kvasir.language.detect import CODES
-from kvasir.settings.section import Section
+from kvasir.settings.section import Mebibytes, Seconds, Section
 from kvasir.settings.service_schema import (
     AccountSettings,
     AnswerLogSettings,
@@ -129,9 +129,9 @@ class IngestSettings(Section):
     """Limits and rules of reading sources."""
 
     workers: int = Field(2, ge=1, le=64, description="child processes that extract text")
-    timeout: float = Field(120.0, gt=0, description="seconds for one file")
-    memory_mb: int = Field(1024, ge=128, description="memory for the extraction of one file")
-    max_file_mb: int = Field(200, ge=1, description="larger files are refused")
+    timeout: Seconds = Field(120.0, gt=0, description="seconds for one file")
+    memory_mb: Mebibytes = Field(1024, ge=128, description="memory for the extraction of one file")
+    max_file_mb: Mebibytes = Field(200, ge=1, description="larger files are refused")
     on_conflict: Literal["skip", "replace", "error"] = "replace"
     allow_private_urls: bool = Field(False, description="fetch URLs of private networks too")
 

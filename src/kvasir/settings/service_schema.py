@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from kvasir.settings.section import Section
+from kvasir.settings.section import Days, Mebibytes, Minutes, Seconds, Section
 
 
 class DatabaseSettings(Section):
@@ -31,13 +31,13 @@ class ServerSettings(Section):
     signing_key: SecretStr | None = Field(
         None, description="signs tokens; by default one is made and kept in data_dir"
     )
-    token_minutes: int = Field(1440, ge=1, description="validity of a login")
+    token_minutes: Minutes = Field(1440, ge=1, description="validity of a login")
     allowed_origins: tuple[str, ...] = Field((), description="web pages that may call the server")
     trusted_proxies: tuple[str, ...] = Field(
         (), description="addresses whose X-Forwarded-For is believed"
     )
     job_workers: int = Field(1, ge=0, le=64, description="threads that index uploads; 0: none here")
-    job_lease_seconds: float = Field(
+    job_lease_seconds: Seconds = Field(
         30.0, ge=2, description="after that, the job of a worker that died is done by another"
     )
     keep_originals: bool = Field(True, description="keep the bytes of indexed uploads")
@@ -45,13 +45,15 @@ class ServerSettings(Section):
     folder: Path | None = Field(
         None, description="a folder that is kept indexed in questions.collection"
     )
-    folder_seconds: float = Field(60.0, gt=0, description="between two looks at the folder")
-    keep_jobs_days: float = Field(30.0, gt=0, description="forget ended jobs after that")
-    max_body_mb: int = Field(16, ge=1, description="largest request that is no upload")
-    search_seconds: float | None = Field(
+    folder_seconds: Seconds = Field(60.0, gt=0, description="between two looks at the folder")
+    keep_jobs_days: Days = Field(30.0, gt=0, description="forget ended jobs after that")
+    max_body_mb: Mebibytes = Field(16, ge=1, description="largest request that is no upload")
+    search_seconds: Seconds | None = Field(
         None, gt=0, description="longest search; by default stores have their own time limits"
     )
-    answer_seconds: float | None = Field(600.0, gt=0, description="longest answer; null: no limit")
+    answer_seconds: Seconds | None = Field(
+        600.0, gt=0, description="longest answer; null: no limit"
+    )
     generations: int | None = Field(
         None, ge=1, description="answers at a time; default: 1 with a language model, otherwise 16"
     )
@@ -63,16 +65,16 @@ class ServerSettings(Section):
     tracing: str | None = Field(
         None, description="OpenTelemetry collector, such as http://localhost:4318/v1/traces"
     )
-    check_seconds: float = Field(
+    check_seconds: Seconds = Field(
         5.0, gt=0, description="/ready looks at the dependencies again after that"
     )
-    drain_seconds: float = Field(
+    drain_seconds: Seconds = Field(
         0.5, ge=0, description="after SIGTERM, requests are still taken while /ready is red"
     )
     share_index: bool = Field(
         True, description="whoever holds an embedded index serves it on a local socket"
     )
-    shutdown_seconds: float = Field(20.0, gt=0, description="wait for requests in progress")
+    shutdown_seconds: Seconds = Field(20.0, gt=0, description="wait for requests in progress")
 
 
 _LIMITS = r"^\s*(\d+\s*/\s*(\d+\s*)?(second|minute|hour|day)s?\s*(;\s*|$))*$"
@@ -101,7 +103,7 @@ class AccountSettings(Section):
     registration: Literal["open", "invitation", "closed"] | None = Field(
         None, description="by default open on loopback and closed elsewhere"
     )
-    recovery_minutes: int = Field(20, ge=1, description="validity of a temporary password")
+    recovery_minutes: Minutes = Field(20, ge=1, description="validity of a temporary password")
     recovery_replace_immediately: bool = Field(
         False, description="a recovery replaces the password at once, as document 004 has it"
     )
@@ -116,7 +118,7 @@ class QuestionSettings(Section):
         None, description="mongodb://USER:PASSWORD@HOST/DATABASE; by default the database"
     )
     workers: int = Field(1, ge=0, le=64, description="answering threads of the server; 0: none")
-    lease_seconds: float = Field(120.0, gt=0)
+    lease_seconds: Seconds = Field(120.0, gt=0)
     max_attempts: int = Field(5, ge=1, description="then a question is dead")
     server: str | None = Field(
         None, description="answer the questions of this server, such as https://kb.example.org"
@@ -135,7 +137,7 @@ class ImapSettings(Section):
     username: str | None = None
     password: SecretStr | None = None
     folder: str = "INBOX"
-    seconds: float = Field(30.0, gt=0, description="between two looks")
+    seconds: Seconds = Field(30.0, gt=0, description="between two looks")
 
 
 class MailSettings(Section):
@@ -151,7 +153,7 @@ class MailSettings(Section):
     recovery_password: SecretStr | None = None
     passwords_file: Path | None = Field(None, description="passwords.json of document 004")
     send: bool = Field(True, description="the server sends; false: a process of its own does")
-    lease_seconds: float = Field(60.0, gt=0)
+    lease_seconds: Seconds = Field(60.0, gt=0)
     max_attempts: int = Field(8, ge=1, description="then a mail is given up")
     imap: ImapSettings = ImapSettings()
 
@@ -160,4 +162,4 @@ class AnswerLogSettings(Section):
     """The log of answers."""
 
     enabled: bool = True
-    retention_days: float | None = Field(None, gt=0, description="delete older records")
+    retention_days: Days | None = Field(None, gt=0, description="delete older records")

@@ -38,6 +38,7 @@ def make_document(
     blocks: Sequence[Block],
     title: str = "",
     metadata: Mapping[str, MetadataValue] | None = None,
+    warnings: Sequence[str] = (),
 ) -> Document:
     """Return the document of a source; the title defaults to the file's name.
 
@@ -48,7 +49,9 @@ def make_document(
         raise empty_error()
     title = title or re.split(r"[/\\]", source.uri.rstrip("/\\"))[-1] or source.uri
     id_ = document_id(source.uri)
-    return Document(id_, source.uri, title, text, tuple(blocks), metadata or {})
+    return Document(
+        id_, source.uri, title, text, tuple(blocks), metadata or {}, tuple(dict.fromkeys(warnings))
+    )
 
 
 def grid_rows(grid: Grid) -> list[list[str]]:
@@ -89,6 +92,7 @@ class DocumentBuilder:
         self._metadata: dict[str, MetadataValue] = {}
         self._depth = self._open_depth = 0
         self._is_furniture = False
+        self._warnings: list[str] = []
         self.title = ""
 
     def add(
@@ -191,7 +195,7 @@ class DocumentBuilder:
         ``header_rows`` is the number of header rows if the file marks them.
         """
         if grid:
-            layout = table_layout(grid_rows(grid), header_rows or 1)
+            layout = table_layout(grid_rows(grid), header_rows)
             for title in layout.titles:
                 self.add(BlockKind.CAPTION, title, page=page)
             self.add_table(layout.rows, page)
@@ -240,6 +244,10 @@ class DocumentBuilder:
             if value is not None and value != "":
                 self._metadata.setdefault(key, value)
 
+    def warn(self, sentence: str) -> None:
+        """Add a sentence to the report of the ingest."""
+        self._warnings.append(sentence)
+
     def absorb(self, document: Document) -> None:
         """Append the blocks of another document, such as an attachment."""
         self.end_block()
@@ -259,4 +267,6 @@ class DocumentBuilder:
         """
         self.end_block()
         text = "".join(self._texts)
-        return make_document(self._source, text, self._blocks, self.title, self._metadata)
+        return make_document(
+            self._source, text, self._blocks, self.title, self._metadata, self._warnings
+        )

@@ -18,7 +18,7 @@ _MAX_POINTS = 10_000
 """Maximum number of values of a series, and of labels, that are read."""
 
 
-def add_chart(root: etree._Element, builder: DocumentBuilder, page: int) -> None:
+def add_chart(root: etree._Element, builder: DocumentBuilder, page: int | None) -> None:
     """Append a chart's title and kind as a caption, and its series as the columns of a table."""
     title = root.find(f"{_C}chart/{_C}title")
     texts = title.iter(f"{_A}t", f"{_C}v") if title is not None else ()

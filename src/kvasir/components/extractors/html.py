@@ -12,11 +12,12 @@ import lxml.html
 from lxml import etree
 
 from kvasir.components.extractors.document_builder import DocumentBuilder, empty_error
+from kvasir.components.extractors.encodings import Warn, decode
 from kvasir.components.extractors.html_blocks import BlockWriter
 from kvasir.components.extractors.html_furniture import Furniture, find_furniture
 from kvasir.components.extractors.html_hidden import remove_hidden
 from kvasir.components.extractors.html_inline import InlineText
-from kvasir.components.extractors.text import decode, is_blank
+from kvasir.components.extractors.text import is_blank
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Document, Source
 
@@ -31,7 +32,8 @@ class HtmlExtractor:
 
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract the page's blocks; see ``Extractor``."""
-        root = parse_html(data)
+        builder = DocumentBuilder(source)
+        root = parse_html(data, source.charset, builder.warn)
         title = " ".join((root.findtext(".//head/title") or "").split())
         found = {
             name: meta.get("content")
@@ -40,18 +42,18 @@ class HtmlExtractor:
         }
         address, neighbours = _address(root, source.uri), _neighbours(root)
         body = _shown_body(root)
-        builder = DocumentBuilder(source)
         _write(body, builder, InlineText(address), find_furniture(body, title, neighbours))
         builder.title = title or builder.title
         builder.set_metadata(**found, lang=root.get("lang"))
         return builder.build()
 
 
-def parse_html(data: bytes) -> etree._Element:
-    """Parse a page as browsers do, without external entities or network."""
-    head = data[:4096]
-    declared = _CHARSET.search(head) or _XML_ENCODING.search(head)
-    text = decode(data, declared[1].decode("ascii") if declared else None)
+def parse_html(data: bytes, charset: str | None = None, warn: Warn | None = None) -> etree._Element:
+    """Parse a page as browsers do, without external entities or network.
+
+    ``charset`` is the label that a server or a mail declares; it counts before the page's own.
+    """
+    text = decode(data, charset or _own_charset(data[:4096]), warn)
     text = _XML_DECLARATION.sub("", text).replace("\x00", "")
     if not text.strip():
         raise empty_error()
@@ -74,6 +76,11 @@ def parse_html(data: bytes) -> etree._Element:
     return root
 
 
+def _own_charset(head: bytes) -> str | None:
+    declared = _CHARSET.search(head) or _XML_ENCODING.search(head)
+    return declared[1].decode("ascii") if declared else None
+
+
 def _too_deep() -> ExtractionError:
     return ExtractionError(
         "malformed",
@@ -91,10 +98,10 @@ def add_html(root: etree._Element, builder: DocumentBuilder) -> None:
     _write(body, builder, InlineText(), Furniture(frozenset(body.iter("nav"))))
 
 
-def add_page(data: bytes, builder: DocumentBuilder) -> bool:
+def add_page(data: bytes, builder: DocumentBuilder, charset: str | None = None) -> bool:
     """Append a page that is part of another document; False if there is no text in it."""
     try:
-        root = parse_html(data)
+        root = parse_html(data, charset, builder.warn)
     except ExtractionError as error:
         if error.reason != "empty":
             raise

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from lxml import etree
 
@@ -218,20 +219,22 @@ class _Finder:
 
     def _beside_main(self, marked: Set[etree._Element]) -> set[etree._Element]:
         """Return everything beside the main element, if that holds most of the words."""
-        mains = self._mains()
-        if len(mains) != 1 or any(above in marked for above in mains[0].iterancestors()):
+        if self._main is None or any(above in marked for above in self._main.iterancestors()):
             return set()
         beside: set[etree._Element] = set()
-        element = mains[0]
+        element = self._main
         while element is not self.body:
             parent = element.getparent()
             beside.update(item for item in parent.iterchildren("*") if item is not element)
             element = parent
         outside = sum(self.measures[item].plain for item in beside - marked)
-        return beside if outside <= self.measures[mains[0]].plain else set()
+        return beside if outside <= self.measures[self._main].plain else set()
 
-    def _mains(self) -> list[etree._Element]:
-        return [item for item in self.measures if item.tag == "main" or item.get("role") == "main"]
+    @cached_property
+    def _main(self) -> etree._Element | None:
+        """The main element, if there is one alone."""
+        mains = [item for item in self.measures if item.tag == "main" or item.get("role") == "main"]
+        return mains[0] if len(mains) == 1 else None
 
     def _link_groups(self) -> Iterator[etree._Element]:
         """Yield elements of links to places on the page, to its neighbours or its languages."""
@@ -259,7 +262,7 @@ class _Finder:
         first = next((n for n, leaf in enumerate(leaves) if self.measures[leaf].plain), len(leaves))
         if first < len(leaves) and leaves[first].tag in _HEADINGS:
             yield from leaves[:first]
-        if leaves and not self._mains() and self._is_pointer(leaves[-1]):
+        if leaves and self._main is None and self._is_pointer(leaves[-1]):
             yield leaves.pop()
         for leaf in reversed(leaves):
             text = "".join(leaf.itertext())
@@ -276,52 +279,51 @@ class _Finder:
         leads_on = bool(targets) and not any(":" in item or item[0] == "#" for item in targets)
         return leaf.tag in ("p", "div") and leads_on and 0 < measure.plain <= _LONGEST_LABEL
 
-    def _leaves(self, found: Set[etree._Element]) -> list[etree._Element]:
-        """Return the innermost blocks with text or links that are not in what was found."""
-        leaves, skipped = [], set()
-        for element in self.body.iter(etree.Element):
-            parent = element.getparent()
-            if element in found or parent in skipped:
-                skipped.add(element)
+    def _outside(self, found: Set[etree._Element]) -> Iterator[etree._Element]:
+        """Yield the elements in document order, none that is inside one that was found."""
+        inside: set[etree._Element] = set()
+        for element in self.body.iterdescendants(etree.Element):
+            if element.getparent() in inside:
+                inside.add(element)
                 continue
-            measure = self.measures[element]
-            is_block = element.tag not in INLINE and not measure.blocks
-            if is_block and (measure.plain or measure.links) and element is not self.body:
-                leaves.append(element)
-        return leaves
+            if element in found:
+                inside.add(element)
+            yield element
+
+    def _is_leaf(self, element: etree._Element) -> bool:
+        """Return True for an innermost block with text or links."""
+        measure = self.measures[element]
+        return element.tag not in INLINE and not measure.blocks and self._has_text(element)
+
+    def _leaves(self, found: Set[etree._Element]) -> list[etree._Element]:
+        """Return the innermost blocks outside of what was found."""
+        outside = (element for element in self._outside(found) if element not in found)
+        return [element for element in outside if self._is_leaf(element)]
 
     def _empty_headings(self, found: Set[etree._Element]) -> Iterator[etree._Element]:
         """Yield the headings under which there is furniture alone."""
         heading, has_furniture = None, False
-        skipped: set[etree._Element] = set()
-        for element in self.body.iter(etree.Element):
-            if element in found or element.getparent() in skipped:
-                skipped.add(element)
+        for element in self._outside(found):
+            if element in found:
                 has_furniture = True
             elif element.tag in _HEADINGS:
                 if heading is not None and has_furniture and heading.tag >= element.tag:
                     yield heading
                 heading, has_furniture = element, False
-            elif (
-                heading is not None
-                and self._has_own_text(element)
-                and heading not in (element.iterancestors())
-            ):
+            elif heading is not None and self._is_leaf(element):
                 heading = None
         if heading is not None and has_furniture and heading.tag != "h1":
             yield heading
 
-    def _has_own_text(self, element: etree._Element) -> bool:
-        measure = self.measures[element]
-        return not measure.blocks and bool(measure.plain or measure.links)
-
     def _remains(self, found: Set[etree._Element], *, with_links: bool) -> bool:
         """Return True if words remain beside headings and what was found."""
-        for leaf in self._leaves(found):
-            measure = self.measures[leaf]
-            if leaf.tag not in _HEADINGS and (measure.plain or (with_links and measure.links)):
-                return True
-        return False
+
+        def size(element: etree._Element) -> int:
+            measure = self.measures[element]
+            return measure.plain - measure.headed + (measure.linked if with_links else 0)
+
+        outermost = (element for element in self._outside(found) if element in found)
+        return size(self.body) > sum(map(size, outermost))
 
     def _titles(self, found: Set[etree._Element]) -> Iterator[etree._Element]:
         """Yield the element in it that holds the page's title, unless a heading outside does."""
@@ -331,14 +333,13 @@ class _Finder:
         if any(_text(heading).casefold() in parts for heading in headings):
             return
         has_first = any(heading.tag == "h1" for heading in headings)
-        for element in (inner for item in found for inner in item.iter(etree.Element)):
-            measure = self.measures[element]
-            if measure.blocks or element.tag in INLINE or not measure.plain + measure.linked:
-                continue
-            text = _text(element).casefold()
-            if text == wanted or (element.tag == "h1" and (text in parts or not has_first)):
-                yield element
-                return
+        for outermost in self._outside(found):
+            for element in outermost.iter(etree.Element) if outermost in found else ():
+                text = _text(element).casefold() if self._is_leaf(element) else ""
+                is_first = element.tag == "h1" and (text in parts or not has_first)
+                if text and (text == wanted or is_first):
+                    yield element
+                    return
 
 
 def _names(element: etree._Element) -> frozenset[str]:

@@ -1,130 +1,107 @@
 """Excel workbooks by openpyxl: each sheet is a heading, each island of cells a table.
 
-Formulas give the values that Excel last computed. openpyxl keeps only the formulas of charts,
-so charts are read from their own XML.
+Hidden sheets, rows and columns are left out. Formulas give the values that Excel last computed;
+where no value is stored, the formula itself is shown.
 """
 
 from __future__ import annotations
 
-import datetime
 import io
-import itertools
-import posixpath
-import zipfile
-from collections.abc import Iterator
+import re
 from typing import Any
 
 import openpyxl
-from lxml import etree
 
-from kvasir.components.extractors.archive import open_archive, parse_xml, read_member
+from kvasir.components.extractors import ooxml
+from kvasir.components.extractors.archive import open_archive
 from kvasir.components.extractors.document_builder import DocumentBuilder, Grid
-from kvasir.components.extractors.drawing_chart import add_chart
+from kvasir.components.extractors.sheet_islands import islands
+from kvasir.components.extractors.xlsx_cells import SheetReader, book_facts
+from kvasir.components.extractors.xlsx_package import WORKBOOK, Drawing, Package
 from kvasir.core.types import BlockKind, Document, Source
 
-_REFERENCE = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
-_WORKBOOK = "xl/workbook.xml"
-_MAX_CELLS = 5_000_000
+_PAGE_CODE = re.compile(r"&[PN]\b")
+_FORMAT_CODE = re.compile(r'&(?:"[^"]*"|K[0-9A-F+-]{6}|\d+|[A-Z])', re.IGNORECASE)
 
 
 class XlsxExtractor:
     """Reads XLSX and XLSM."""
 
     def extract(self, source: Source, data: bytes) -> Document:
-        """Extract one table for each island of cells; see ``Extractor``."""
-        charts = _Charts(open_archive(data))
-        workbook = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
+        """Extract one table for each island of visible cells; see ``Extractor``."""
+        archive = open_archive(data)
+        package = Package(archive)
+        facts = book_facts(archive, WORKBOOK, package.sheets)
+        book = openpyxl.load_workbook(
+            io.BytesIO(data), data_only=True, rich_text=facts.with_raised_text
+        )
+        formulas = None
+        if facts.needs_formulas:
+            formulas = openpyxl.load_workbook(io.BytesIO(data))
         builder = DocumentBuilder(source)
-        for number, sheet in enumerate(workbook.worksheets, 1):
-            cells = _cells(sheet)
-            if not cells:
+        margins: list[str] = []
+        unknown = 0
+        for number, name in enumerate(book.sheetnames, 1):
+            sheet = book[name]
+            if sheet.sheet_state != "visible":
                 continue
-            builder.add(BlockKind.HEADING, sheet.title, page=number, level=2)
-            for island in _islands(cells):
-                builder.add_grid(island, number)
-            for chart in charts.of_sheet(sheet.title):
-                add_chart(chart, builder, number)
-        builder.title = workbook.properties.title or ""
-        builder.set_metadata(author=workbook.properties.creator)
+            drawings = package.drawings(name)
+            if hasattr(sheet, "_cells"):
+                same = formulas[name] if formulas is not None else None
+                reader = SheetReader(sheet, same, facts.only_zero)
+                _add_sheet(builder, reader, number, drawings)
+                unknown += reader.unknown
+                margins += _margins(sheet)
+            elif drawings:
+                _add_title(builder, name, number)
+                for drawing in drawings:
+                    drawing.add(builder, number)
+        for margin in dict.fromkeys(margins):
+            builder.add(BlockKind.PARAGRAPH, margin)
+        if unknown:
+            builder.set_metadata(formulas_without_values=unknown)
+        builder.title = ooxml.set_properties(builder, archive)
         return builder.build()
 
 
-def _cells(sheet: Any) -> Grid:
-    """Return the sheet's filled cells; a merged cell is repeated in each cell that it covers."""
-    # Not iter_rows: one cell in the last corner of a sheet would make it visit billions.
-    cells = {
-        position: _text(cell.value)
-        for position, cell in sheet._cells.items()
-        if cell.value is not None
-    }
-    room = _MAX_CELLS
-    for area in sheet.merged_cells.ranges:
-        value = cells.get((area.min_row, area.min_col))
-        room -= area.size["rows"] * area.size["columns"]
-        if value is not None and room >= 0:
-            cells.update(dict.fromkeys(area.cells, value))
-    return {position: text for position, text in cells.items() if text.strip()}
+def _add_title(builder: DocumentBuilder, name: str, number: int) -> None:
+    builder.add(BlockKind.HEADING, name, page=number, level=2)
 
 
-def _text(value: object) -> str:
-    if isinstance(value, float):
-        # As Excel shows it: 15 significant digits, no negative zero.
-        return f"{value + 0.0:.15g}"
-    if isinstance(value, datetime.datetime):
-        return value.isoformat(" ")
-    return str(value)
-
-
-def _islands(cells: Grid) -> Iterator[Grid]:
-    """Yield the groups of cells that touch each other, from the top left."""
-    rest = dict(cells)
-    for start in sorted(cells):
-        if start not in rest:
+def _add_sheet(
+    builder: DocumentBuilder, reader: SheetReader, number: int, drawings: list[Drawing]
+) -> None:
+    """Append tables, drawings and comments, each where it begins on the sheet."""
+    cells = reader.cells()
+    comments = reader.comments()
+    if not (cells or drawings or comments):
+        return
+    _add_title(builder, reader.sheet.title, number)
+    parts: list[tuple[tuple[int, int], Grid | Drawing]] = [
+        (min(island), island) for island in islands(cells, reader.facts())
+    ]
+    parts += [(reader.place((drawing.row, drawing.column)), drawing) for drawing in drawings]
+    for _, part in sorted(parts, key=lambda each: each[0]):
+        if isinstance(part, Drawing):
+            part.add(builder, number)
             continue
-        island, queue = {start: rest.pop(start)}, [start]
-        while queue:
-            row, column = queue.pop()
-            for near in itertools.product(range(row - 1, row + 2), range(column - 1, column + 2)):
-                if near in rest:
-                    island[near] = rest.pop(near)
-                    queue.append(near)
-        yield island
+        builder.add_grid(part, number)
+        for place in sorted(comments.keys() & part.keys()):
+            builder.add(BlockKind.PARAGRAPH, comments.pop(place), page=number)
+    for place in sorted(comments):
+        builder.add(BlockKind.PARAGRAPH, comments[place], page=number)
 
 
-class _Charts:
-    """Finds the charts of a sheet: workbook -> sheet -> drawing -> chart, by relationships."""
-
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self._archive = archive
-        self._names = set(archive.namelist())
-        self._sheets: dict[str, str] = {}
-        if _WORKBOOK in self._names:
-            targets = self._relations(_WORKBOOK)
-            for sheet in parse_xml(read_member(archive, _WORKBOOK)).iter("{*}sheet"):
-                if (key := str(sheet.get(_REFERENCE))) in targets:
-                    self._sheets[str(sheet.get("name"))] = targets[key][1]
-
-    def of_sheet(self, title: str) -> Iterator[etree._Element]:
-        """Yield the roots of the charts on a sheet."""
-        part = self._sheets.get(title)
-        for drawing in self._related(part, "drawing") if part else ():
-            for chart in self._related(drawing, "chart"):
-                yield parse_xml(read_member(self._archive, chart))
-
-    def _related(self, part: str, kind: str) -> list[str]:
-        relations = self._relations(part).values()
-        return [target for name, target in relations if name == kind and target in self._names]
-
-    def _relations(self, part: str) -> dict[str, tuple[str, str]]:
-        """Return kind and target of each relationship of a part, by id."""
-        folder, name = posixpath.split(part)
-        path = f"{folder}/_rels/{name}.rels"
-        if path not in self._names:
-            return {}
-        return {
-            str(item.get("Id")): (
-                str(item.get("Type")).rpartition("/")[2],
-                posixpath.normpath(posixpath.join("/", folder, str(item.get("Target"))))[1:],
-            )
-            for item in parse_xml(read_member(self._archive, path))
-        }
+def _margins(sheet: Any) -> list[str]:
+    """Return header and footer of the printed sheet, without page numbers and codes."""
+    found = []
+    for label, margin in (("Header", sheet.oddHeader), ("Footer", sheet.oddFooter)):
+        parts = (part.text or "" for part in (margin.left, margin.center, margin.right))
+        texts = (
+            " ".join(_FORMAT_CODE.sub("", part).split())
+            for part in parts
+            if not _PAGE_CODE.search(part)
+        )
+        if text := " | ".join(filter(None, texts)):
+            found.append(f"{label}: {text}")
+    return found

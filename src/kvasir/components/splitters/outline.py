@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
 
+from kvasir.core.deadline import check
 from kvasir.core.types import Block, BlockKind, Document
 from kvasir.language.sentences import paragraph_spans, sentence_spans, trim
+
+DEEPEST_LEVEL = 10
+"""Deeper headings count as headings of this level, so that no path is longer."""
 
 LONGEST_HEADING = 200
 """Characters; a longer heading counts as a paragraph."""
@@ -74,6 +78,7 @@ def outline(document: Document, fits: Callable[[tuple[str, ...]], bool]) -> list
     reader = _Reader(document.text, str(language) if language else None, fits)
     paragraphs = (Block(BlockKind.PARAGRAPH, *span) for span in paragraph_spans(document.text))
     for block in document.blocks or paragraphs:
+        check("splitting")
         reader.read(block)
     reader.release(0)
     return reader.units
@@ -117,7 +122,8 @@ class _Reader:
         if is_heading or block.kind is BlockKind.TERM:
             mark = _MARK if is_heading else _TERM_MARK
             text = " ".join(mark.sub("", self._text[start:end]).split())
-            self._heading(_Heading(block.level or 1, text, start, end, not is_heading))
+            level = min(block.level or 1, DEEPEST_LEVEL)
+            self._heading(_Heading(level, text, start, end, not is_heading))
             self._introduction = None
             return
         if block.level is not None and block.kind is not BlockKind.HEADING:

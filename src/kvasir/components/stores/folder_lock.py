@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from kvasir.core.environment import running_command
 from kvasir.core.errors import KvasirError, StoreLockedError
+from kvasir.core.private_files import create_private_file
 
 _sharing = threading.Lock()
 
@@ -94,8 +95,9 @@ class FolderLock:
 def replace_json(path: Path, content: dict[str, object]) -> None:
     """Write a small JSON file so that a crash leaves the old one or the new one."""
     draft = path.with_suffix(".new")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(content, file)
+    draft.unlink(missing_ok=True)
+    with create_private_file(draft) as file:
+        file.write(json.dumps(content).encode())
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)

@@ -79,7 +79,7 @@ class MilvusLiteStore(KeywordsInMemory, MilvusStore):
         self._changing = threading.RLock()
         self._changed: Callable[[list[str], list[SparseVector] | None], None] | None = None
         self._unflushed = 0
-        make_folder(path.parent)
+        make_folder(path)
         try:
             self._client = MilvusClient(uri=str(path), grpc_options=_NO_PINGS)
         except (MilvusException, OSError, RuntimeError) as error:

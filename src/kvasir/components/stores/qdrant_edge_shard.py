@@ -142,7 +142,7 @@ class QdrantShard:
 
     def _create(self) -> _OpenShard:
         data = self._folder.new_data()
-        data.mkdir()
+        data.mkdir(0o700)
         shard = edge.EdgeShard.create(str(data), edge_config(self._dimension, self._threads))
         for field in KEYWORD_FIELDS:
             _index(shard, field, edge.PayloadSchemaType.Keyword)

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kvasir.core.errors import SettingsError
+from kvasir.core.private_files import make_private_folder
 
 _FILE = "file://"
 
@@ -66,9 +67,9 @@ def refuse_credentials(store: str, instead: str, **login: str | None) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its parents, or raise ``SettingsError``."""
+    """Create a folder and its parents, for this user only, or raise ``SettingsError``."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path)
     except OSError as error:
         raise unusable(path, error.strerror or str(error)) from error
 

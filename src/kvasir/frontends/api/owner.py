@@ -24,6 +24,7 @@ import uvicorn
 from kvasir.app import App
 from kvasir.core.environment import running_command
 from kvasir.core.errors import StorageError, StoreLockedError
+from kvasir.core.private_files import make_private_folder
 from kvasir.frontends.api.application import make_application
 from kvasir.remote.owner import OwnerRecord, remove_owner, write_owner
 from kvasir.settings.schema import Settings
@@ -145,7 +146,7 @@ def owned(
 def _listen(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         path.unlink(missing_ok=True)
         listener.bind(str(path))
         # Nobody can connect before it listens.

@@ -157,6 +157,9 @@ def _print_ingested(report: IngestReport) -> None:
     click.echo(f"{done}; {embedded}; {sizes(report.bytes_read)} in {total:.1f} s")
     for folder in report.without_files:
         click.echo(f"no files in {location(folder)}", err=True)
+    for warned in report.warnings:
+        named = replace(warned, source_uri=source_name(warned.source_uri))
+        click.echo(f"note: {named.line}", err=True)
     for failure in report.failed:
         explained = replace(failure, message=explain_source(failure.reason, failure.message))
         click.echo(f"failed: {failure_line(explained)}", err=True)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from kvasir.core.errors import NotAuthenticatedError, RequestError, SettingsError
+from kvasir.core.private_files import make_private_folder
 from kvasir.frontends.cli.rendering import json_option, print_result
 
 _FILE = "logins.json"
@@ -113,7 +114,7 @@ def _keep(logins: Mapping[str, Mapping[str, str]]) -> None:
     path = _path()
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         draft.unlink(missing_ok=True)
         handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:

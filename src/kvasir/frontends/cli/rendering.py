@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,11 +10,9 @@ import click
 from rich.cells import cell_len
 
 from kvasir.core.reports import Failed
-from kvasir.core.text import shown
+from kvasir.core.text import ACTIVE, shown
 from kvasir.core.wire import dumps
 from kvasir.frontends.cli.paths import source_name
-
-_CONTROL = re.compile(r"[\x7f-\x9f]")
 
 
 def _remember_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -45,7 +42,7 @@ def printed_json(value: Any) -> bool:
     if not wants_json():
         return False
     # JSON itself escapes the other control characters.
-    click.echo(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", dumps(value, indent=2)))
+    click.echo(ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", dumps(value, indent=2)))
     return True
 
 

@@ -25,6 +25,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from kvasir.core.answer_stream import AnswerStream
+from kvasir.core.private_files import make_private_folder
 from kvasir.core.text import one_line, printable, replace_surrogates
 from kvasir.core.types import Answer, Retrieved, Stage
 from kvasir.core.types import Text as TextPiece
@@ -160,7 +161,7 @@ class Screen:
         if self._history is None:
             return InMemoryHistory()
         try:
-            self._history.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self._history.parent)
             os.close(os.open(self._history, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600))
         except (OSError, ValueError) as error:
             self.warn(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kvasir.core.errors import RequestError, SettingsError
+from kvasir.core.private_files import create_private_file, make_private_folder
 from kvasir.core.text import has_surrogates
 from kvasir.core.types import Answer, Message
 from kvasir.core.wire import dumps
@@ -64,7 +65,9 @@ class Session:
         unfinished = path.with_name(path.name + ".part")
         try:
             text = dumps([*system, *self.messages], indent=4) + "\n"
-            unfinished.write_bytes(text.encode("utf-8"))
+            unfinished.unlink(missing_ok=True)
+            with create_private_file(unfinished) as file:
+                file.write(text.encode("utf-8"))
             unfinished.replace(path)
         except (OSError, ValueError) as error:
             with suppress(OSError, ValueError):
@@ -147,7 +150,7 @@ class Journal:
             ) from error
 
     def _new(self) -> Path:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._folder)
         stamp = datetime.now().strftime("%Y%m%dT%H%M%S")
         for number in count(1):
             path = self._folder / f"chat-{stamp}{'' if number == 1 else f'-{number}'}.jsonl"

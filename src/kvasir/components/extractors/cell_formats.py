@@ -1,0 +1,92 @@
+"""Shows a spreadsheet's value as its number format does: 7.5 %, 01067, 26:30, $1,234.50.
+
+Days that are written in numbers alone come in ISO form, because 03/04/24 is another day in each
+country and Excel itself changes the order with the reader's settings.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
+
+from xlfmt import format_value
+
+_GENERAL = frozenset({"", "General", "general", "@"})
+_LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!\$|h|m|s)[^\]]*\]', re.IGNORECASE)
+_LOCALE = re.compile(r"\[\$-(?:[0-9a-f]*,)?([0-9a-f]+)[^\]]*\]", re.IGNORECASE)
+_ENGLISH = re.compile(r"(?:.*0)?[0-9a-f]?[0-9a-f]?09|F[48]00", re.IGNORECASE)
+_SHORT_YEAR = re.compile(r"(?<!y)yy(?!y)", re.IGNORECASE)
+_SIMPLE = re.compile(r"(?P<grouped>#,##)?0(?:\.(?P<places>0+))?(?P<percent>%)?")
+_LARGEST_SIMPLE = 1e15
+_DAY = dt.timedelta(days=1)
+
+
+def shown(value: object, number_format: str) -> str:
+    """Return a cell's value as its format shows it, empty where the format shows nothing."""
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if number_format in _GENERAL:
+        return _plain(value)
+    if isinstance(value, (dt.datetime, dt.date)):
+        return _date(value, number_format)
+    if isinstance(value, str) and "@" not in number_format:
+        return value
+    if isinstance(value, dt.timedelta):
+        # Excel keeps durations as days.
+        value = value / _DAY
+    return _formatted(value, number_format)
+
+
+def _formatted(value: object, number_format: str) -> str:
+    simple = _SIMPLE.fullmatch(number_format)
+    if simple and isinstance(value, (int, float)) and abs(value) < _LARGEST_SIMPLE:
+        return _decimal(value, simple)
+    try:
+        text = str(format_value(value, number_format))
+    except (ValueError, TypeError, OverflowError, ArithmeticError):
+        return _plain(value)
+    return " ".join(text.split())
+
+
+def _decimal(value: float, form: re.Match[str]) -> str:
+    """Return a number in one of the usual formats, rounded as Excel does."""
+    number = Decimal(repr(value))
+    if form["percent"]:
+        number *= 100
+    number = number.quantize(Decimal(1).scaleb(-len(form["places"] or "")), ROUND_HALF_UP)
+    grouping = "," if form["grouped"] else ""
+    # Adding 0 leaves out the sign of a negative zero.
+    return f"{number + 0:{grouping}f}{form['percent'] or ''}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        # As Excel shows it: 15 significant digits, no negative zero.
+        return f"{value + 0.0:.15g}"
+    if isinstance(value, dt.datetime):
+        return value.isoformat(" ")
+    return str(value)
+
+
+def _date(value: dt.date, number_format: str) -> str:
+    date_form, time_form = _iso_form(number_format)
+    if not date_form:
+        return _formatted(value, _SHORT_YEAR.sub("yyyy", number_format))
+    return value.strftime(f"{date_form}{time_form}")
+
+
+@lru_cache(maxsize=512)
+def _iso_form(number_format: str) -> tuple[str, str]:
+    """Return the forms of day and time to write; no form of the day if its names are written."""
+    section = number_format.partition(";")[0]
+    locale = _LOCALE.search(section)
+    letters = _LITERAL.sub("", re.sub(r"\[\$[^\]]*\]", "", section)).lower().replace("am/pm", "")
+    is_foreign = locale is not None and not _ENGLISH.fullmatch(locale[1])
+    has_names = "mmm" in letters or "ddd" in letters
+    if not all(letter in letters for letter in "ymd") or (has_names and not is_foreign):
+        return "", ""
+    if "h" not in letters:
+        return "%Y-%m-%d", ""
+    return "%Y-%m-%d", " %H:%M:%S" if "s" in letters else " %H:%M"

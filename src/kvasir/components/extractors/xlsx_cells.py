@@ -1,0 +1,249 @@
+"""The visible cells of an Excel sheet, as Excel shows them."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta
+from functools import cached_property
+from typing import Any
+
+from openpyxl.cell.rich_text import CellRichText, TextBlock
+from openpyxl.utils import range_boundaries
+from openpyxl.worksheet.formula import ArrayFormula
+
+from kvasir.components.extractors.archive import read_member
+from kvasir.components.extractors.cell_formats import shown
+from kvasir.components.extractors.document_builder import Grid
+from kvasir.components.extractors.inline_marks import Position, join_runs, link_suffix
+from kvasir.components.extractors.sheet_islands import Place, SheetFacts
+
+_MAX_CELLS = 5_000_000
+_FORMULA_CELL = re.compile(
+    rb"<(?:\w+:)?c\s([^>]*)>\s*<(?:\w+:)?f\b[^>]*(?:/>|>[^<]*</(?:\w+:)?f>)\s*"
+    rb"(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>([^<]*)</(?:\w+:)?v>)?"
+)
+_CALCULATED_ON_LOAD = re.compile(rb"<(?:\w+:)?calcPr[^>]*\bfullCalcOnLoad=\"(?:1|true)\"")
+_LINK_FORMULA = re.compile(r'=\s*(?:_xlfn\.)?HYPERLINK\(\s*"([^"]+)"', re.IGNORECASE)
+_THREAD = re.compile(r"\A\[[^\]]+\]\s*\n[^\n]+\n\s*\n[^\n:]+:\s*")
+_STRINGS = "xl/sharedStrings.xml"
+_WHITE = "FFFFFFFF"
+_POSITIONS = {"superscript": Position.RAISED, "subscript": Position.LOWERED}
+
+
+@dataclass(frozen=True, slots=True)
+class BookFacts:
+    """What a workbook's XML says before openpyxl reads it, so that it reads no more than needed."""
+
+    without_values: bool = False
+    """True if formulas have no stored value."""
+    only_zero: bool = False
+    """True if 0 stands for a value that is not computed yet."""
+    with_links: bool = False
+    """True if formulas link to addresses."""
+    with_raised_text: bool = False
+    """True if a part of a cell's text is raised or lowered."""
+
+    @property
+    def needs_formulas(self) -> bool:
+        """True if the formulas must be read beside the values."""
+        return self.without_values or self.only_zero or self.with_links
+
+
+def book_facts(archive: zipfile.ZipFile, workbook: str, sheets: list[str]) -> BookFacts:
+    """Return what a workbook's parts hold.
+
+    A program that cannot compute leaves a formula's value out, or writes 0 everywhere and has the
+    workbook computed when it is opened.
+    """
+    missing = links = raised = False
+    values: set[bytes] = set()
+    names = set(archive.namelist())
+    for part in (*sheets, *names & {_STRINGS}):
+        xml = read_member(archive, part)
+        raised = raised or b"vertAlign" in xml
+        if b"<f" not in xml and b":f" not in xml:
+            continue
+        links = links or b"HYPERLINK(" in xml.upper()
+        for match in _FORMULA_CELL.finditer(xml):
+            value = match[2] or b""
+            values.add(value)
+            missing = missing or (not value and b't="str"' not in match[1])
+    only_zero = values == {b"0"} and _CALCULATED_ON_LOAD.search(read_member(archive, workbook))
+    return BookFacts(missing, bool(only_zero), links, raised)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a cell's style says."""
+
+    number_format: str = ""
+    is_bold: bool = False
+    is_white: bool = False
+    """White letters on no ground."""
+
+
+@dataclass
+class SheetReader:
+    """Reads one sheet; ``formulas`` is the same sheet with formulas instead of values, or None."""
+
+    sheet: Any
+    formulas: Any = None
+    only_zero: bool = False
+    unknown: int = 0
+    """Formulas that are shown as they are, because their value is not stored."""
+    _numbers: set[Place] = field(default_factory=set)
+    _bold: set[Place] = field(default_factory=set)
+    _looks: dict[bytes, _Look] = field(default_factory=dict)
+
+    def cells(self) -> Grid:
+        """Return the visible cells by visible row and column.
+
+        A merged cell is repeated in each cell that it covers.
+        """
+        # Not iter_rows: one cell in the last corner of a sheet would make it visit billions.
+        cells = {
+            position: text
+            for position, cell in self.sheet._cells.items()
+            if self._is_visible(position) and (text := self._text(position, cell))
+        }
+        room = _MAX_CELLS
+        for area in self.sheet.merged_cells.ranges:
+            value = cells.get((area.min_row, area.min_col))
+            room -= area.size["rows"] * area.size["columns"]
+            if value is not None and room >= 0:
+                cells.update({place: value for place in area.cells if self._is_visible(place)})
+        return {self.place(position): text for position, text in cells.items()}
+
+    def facts(self) -> SheetFacts:
+        """Return which of the cells hold numbers and which are bold."""
+        numbers, bold = (frozenset(map(self.place, each)) for each in (self._numbers, self._bold))
+        return SheetFacts(numbers, bold)
+
+    def comments(self) -> dict[Place, str]:
+        """Return the comments by visible row and column, each with its label."""
+        return {
+            self.place(position): text
+            for position, cell in self.sheet._cells.items()
+            if cell.comment is not None and self._is_visible(position) and (text := _comment(cell))
+        }
+
+    def place(self, position: Place) -> Place:
+        """Return row and column without counting hidden ones, as they are on the screen."""
+        row, column = position
+        return (
+            row - bisect_left(self._hidden_rows, row),
+            column - bisect_left(self._hidden_columns, column),
+        )
+
+    def _is_visible(self, position: Place) -> bool:
+        row, column = position
+        return row not in self._hidden_row_set and column not in self._hidden_column_set
+
+    @cached_property
+    def _hidden_rows(self) -> list[int]:
+        rows = self.sheet.row_dimensions
+        hidden = {number for number, row in rows.items() if row.hidden or row.height == 0}
+        if self.sheet.sheet_format.zeroHeight:
+            hidden |= {row for row, _ in self.sheet._cells if row not in rows}
+        return sorted(hidden)
+
+    @cached_property
+    def _hidden_row_set(self) -> frozenset[int]:
+        return frozenset(self._hidden_rows)
+
+    @cached_property
+    def _hidden_column_set(self) -> frozenset[int]:
+        return frozenset(self._hidden_columns)
+
+    @cached_property
+    def _hidden_columns(self) -> list[int]:
+        return sorted(
+            number
+            for column in self.sheet.column_dimensions.values()
+            if column.hidden or column.width == 0
+            for number in range(column.min or 0, (column.max or 0) + 1)
+        )
+
+    @cached_property
+    def _tables(self) -> list[tuple[int, int, int, int]]:
+        return [range_boundaries(table.ref) for table in self.sheet.tables.values()]
+
+    def _text(self, position: Place, cell: Any) -> str:
+        value = cell.value
+        formula = self._formula(position)
+        if formula and (value is None or (self.only_zero and value == 0)):
+            self.unknown += 1
+            return formula
+        if value is None:
+            return ""
+        look = self._look(cell)
+        if isinstance(value, CellRichText):
+            text = join_runs(_run(piece) for piece in value)
+        else:
+            text = shown(value, look.number_format)
+        if not text.strip() or (look.is_white and not self._is_in_table(position)):
+            return ""
+        if isinstance(value, (int, float, date, time, timedelta)):
+            self._numbers.add(position)
+        if look.is_bold:
+            self._bold.add(position)
+        return text + self._link(cell, text, formula)
+
+    def _look(self, cell: Any) -> _Look:
+        if not cell.has_style:
+            return _Look()
+        key = bytes(cell._style)
+        if key not in self._looks:
+            self._looks[key] = _Look(cell.number_format, bool(cell.font.b), _is_white(cell))
+        return self._looks[key]
+
+    def _is_in_table(self, position: Place) -> bool:
+        """Return True inside a table, whose style may give white letters their ground."""
+        row, column = position
+        return any(
+            left <= column <= right and top <= row <= bottom
+            for left, top, right, bottom in self._tables
+        )
+
+    def _formula(self, position: Place) -> str:
+        cell = self.formulas._cells.get(position) if self.formulas is not None else None
+        value = cell.value if cell is not None else None
+        if isinstance(value, ArrayFormula):
+            value = value.text
+        return value if isinstance(value, str) and value.startswith("=") else ""
+
+    def _link(self, cell: Any, text: str, formula: str) -> str:
+        if cell.hyperlink is not None and cell.hyperlink.target:
+            place = cell.hyperlink.location
+            address = cell.hyperlink.target + (f"#{place}" if place else "")
+            return link_suffix(text, address)
+        linked = _LINK_FORMULA.match(formula)
+        return link_suffix(text, linked[1]) if linked else ""
+
+
+def _is_white(cell: Any) -> bool:
+    color = cell.font.color
+    if color is None or cell.fill.fill_type is not None:
+        return False
+    if color.type == "theme":
+        return bool(color.theme == 0 and not color.tint)
+    return bool(color.type == "rgb" and color.rgb == _WHITE)
+
+
+def _run(piece: Any) -> tuple[str, Position]:
+    if isinstance(piece, TextBlock):
+        return piece.text, _POSITIONS.get(piece.font.vertAlign, Position.BASELINE)
+    return str(piece), Position.BASELINE
+
+
+def _comment(cell: Any) -> str:
+    author, text = cell.comment.author or "", cell.comment.text or ""
+    if author.startswith("tc="):
+        # The copy of a threaded comment for old programs: its text begins with advice.
+        author, text = "", _THREAD.sub("", text)
+    text = " ".join(text.removeprefix(f"{author}:").split())
+    label = f"Comment ({author})" if author else "Comment"
+    return f"{label} at {cell.coordinate}: {text}" if text else ""

@@ -1,0 +1,193 @@
+"""A presentation is read as its audience sees it."""
+
+import copy
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pptx
+import pytest
+from lxml import etree
+from office_packages import SPACES
+from pptx.opc.constants import RELATIONSHIP_TYPE
+from pptx.opc.package import Part
+from pptx.opc.packuri import PackURI
+from pptx.util import Inches, Pt
+
+from kvasir.components.extractors.box_order import Box, reading_order
+from kvasir.components.extractors.pptx import PptxExtractor
+from kvasir.core.types import Document, Source
+
+_SOURCE = Source("/folder/file.pptx", "")
+
+
+def _deck(layout: int = 6) -> tuple[Any, Any]:
+    deck = pptx.Presentation()
+    return deck, deck.slides.add_slide(deck.slide_layouts[layout])
+
+
+def _box(slide: Any, text: str, left: float, top: float, width: float = 3.0) -> Any:
+    box = slide.shapes.add_textbox(Inches(left), Inches(top), Inches(width), Inches(0.5))
+    box.text_frame.text = text
+    return box
+
+
+def _read(deck: Any) -> Document:
+    buffer = io.BytesIO()
+    deck.save(buffer)
+    return PptxExtractor().extract(_SOURCE, buffer.getvalue())
+
+
+def _texts(document: Document) -> list[str]:
+    return [document.text[block.start : block.end] for block in document.blocks]
+
+
+def _boxes(*rows: str) -> list[Box[str]]:
+    """Returns a box for each letter of a drawing; one letter over several places is one box."""
+    found = {}
+    for y, row in enumerate(rows):
+        for x, letter in enumerate(row):
+            if letter != " ":
+                left, width = found.get(letter, (x, y, 0))[0], row.count(letter)
+                found[letter] = (left, y, width)
+    return [Box(left, y, width, 1, letter) for letter, (left, y, width) in found.items()]
+
+
+@pytest.mark.parametrize(
+    ("rows", "order", "from_right"),
+    [
+        (("aaaaa", "bb cc", "dd ee", "fffff"), "abdcef", False),
+        (("aaaaa", "bb cc", "dd ee", "fffff"), "acebdf", True),
+        (("bb   ", "   cc", "dd   "), "bcd", False),
+        (("a b c", "d e f"), "adbecf", False),
+        (("a b", "ccc", "d e"), "abcde", False),
+        (("aaa bb", "ccc   ", "ddd ee"), "acdbe", False),
+    ],
+)
+def test_columns_are_read_one_after_another_between_boxes_across(
+    rows: tuple[str, ...], order: str, from_right: bool
+) -> None:
+    assert "".join(reading_order(_boxes(*rows), from_right=from_right)) == order
+
+
+def test_the_columns_of_a_slide_and_its_groups_are_read_in_order() -> None:
+    deck, slide = _deck()
+    _box(slide, "Both ways are free.", 0.5, 0.2, 8)
+    for row, (left, right) in enumerate((("Card", "Invoice"), ("At once", "Later"))):
+        _box(slide, left, 0.5, 1 + row)
+        _box(slide, right, 5, 1 + row)
+    group = slide.shapes.add_group_shape()
+    for row, text in enumerate(("Cash", "Never")):
+        box = group.shapes.add_textbox(Inches(0.5), Inches(3 + row), Inches(3), Inches(0.5))
+        box.text_frame.text = text
+    assert _texts(_read(deck)) == [
+        "Both ways are free.", "Card", "At once", "Cash", "Never", "Invoice", "Later",
+    ]  # fmt: skip
+
+
+def _hide_slide(slide: Any, _box: Any) -> None:
+    slide.element.set("show", "0")
+
+
+def _hide_shape(_slide: Any, box: Any) -> None:
+    box.element.find("*/{*}cNvPr").set("hidden", "1")
+
+
+def _move_away(_slide: Any, box: Any) -> None:
+    box.left = Inches(20)
+
+
+def _shrink(_slide: Any, box: Any) -> None:
+    box.text_frame.paragraphs[0].runs[0].font.size = Pt(1)
+
+
+@pytest.mark.parametrize("hide", [_hide_slide, _hide_shape, _move_away, _shrink])
+def test_what_the_audience_does_not_see_is_left_out(hide: Callable[[Any, Any], None]) -> None:
+    deck, slide = _deck()
+    hide(slide, _box(slide, "secret", 1, 1))
+    _box(deck.slides.add_slide(deck.slide_layouts[6]), "Seen.", 1, 1)
+    document = _read(deck)
+    assert document.text == "Seen."
+    assert document.blocks[0].page == 2
+
+
+def test_one_branch_of_alternative_content_is_read() -> None:
+    deck, slide = _deck()
+    box = _box(slide, "Rest for 20 minutes.", 1, 1).element
+    parent = box.getparent()
+    branches = etree.fromstring(
+        f"<mc:AlternateContent {SPACES}><mc:Choice Requires='a14'/><mc:Fallback/>"
+        "</mc:AlternateContent>"
+    )
+    parent.replace(box, branches)
+    branches[0].append(box)
+    branches[1].append(etree.fromstring(etree.tostring(box)))
+    assert _read(deck).text == "Rest for 20 minutes."
+
+
+def test_links_raised_digits_and_descriptions_are_kept() -> None:
+    deck, slide = _deck()
+    paragraph = _box(slide, "", 1, 1).text_frame.paragraphs[0]
+    for text, baseline in (("10", ""), ("6", "30000"), (" cells, CO", ""), ("2", "-25000")):
+        run = paragraph.add_run()
+        run.text = text
+        if baseline:
+            run.font._element.set("baseline", baseline)
+    linked = _box(slide, "", 1, 2).text_frame.paragraphs[0].add_run()
+    linked.text, linked.hyperlink.address = "the form ", "https://a.example/form"
+    shape = _box(slide, "the map", 1, 3)
+    shape.click_action.hyperlink.address = "https://a.example/map"
+    shape.element.find("*/{*}cNvPr").set("descr", "A map of the harbour")
+    assert _texts(_read(deck)) == [
+        "10⁶ cells, CO₂",
+        "the form (https://a.example/form)",
+        "the map (https://a.example/map)",
+        "Picture: A map of the harbour (https://a.example/map)",
+    ]
+
+
+def test_the_items_of_a_placeholder_are_a_list_by_its_master() -> None:
+    deck, slide = _deck(1)
+    slide.shapes.title.text = "Plan"
+    frame = slide.placeholders[1].text_frame
+    frame.text = "First"
+    for text, level in (("Inner", 1), ("Second", 0)):
+        paragraph = frame.add_paragraph()
+        paragraph.text, paragraph.level = text, level
+    document = _read(deck)
+    assert _texts(document) == ["Plan", "- First\n    - Inner\n- Second"]
+
+
+def _add_part(owner: Any, kind: str, name: str, xml: str) -> None:
+    part = Part(PackURI(f"/ppt/{name}.xml"), "application/xml", owner.package, xml.encode())
+    owner.relate_to(part, kind)
+
+
+def test_notes_and_comments_name_themselves() -> None:
+    deck, slide = _deck()
+    _box(slide, "Words.", 1, 1)
+    slide.notes_slide.notes_text_frame.text = "Say hello"
+    names = f'<p:cmAuthorLst {SPACES}><p:cmAuthor id="3" name="Ana"/></p:cmAuthorLst>'
+    _add_part(deck.part, RELATIONSHIP_TYPE.COMMENT_AUTHORS, "authors", names)
+    comment = '<p:cm authorId="3"><p:text>Is it so?</p:text></p:cm>'
+    comments = f"<p:cmLst {SPACES}>{comment}</p:cmLst>"
+    _add_part(slide.part, RELATIONSHIP_TYPE.COMMENTS, "comments", comments)
+    assert _texts(_read(deck)) == ["Words.", "Comment (Ana): Is it so?", "Note: Say hello"]
+
+
+_FOOTER, _NUMBER = 11, 12
+"""Indices of the placeholders in the default layouts."""
+
+
+def test_footers_stand_once_without_slide_numbers() -> None:
+    deck = pptx.Presentation()
+    for number in (1, 2):
+        slide = deck.slides.add_slide(deck.slide_layouts[5])
+        slide.shapes.title.text = f"Slide {number}"
+        for place in deck.slide_layouts[5].placeholders:
+            if place.placeholder_format.idx in (_FOOTER, _NUMBER):
+                slide.shapes._spTree.append(copy.deepcopy(place.element))
+        for shape in slide.placeholders:
+            if shape.placeholder_format.idx == _FOOTER:
+                shape.text_frame.text = "Norwind"
+    assert _texts(_read(deck)) == ["Slide 1", "Slide 2", "Footer: Norwind"]

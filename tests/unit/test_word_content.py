@@ -1,0 +1,316 @@
+"""What a Word file shows is read, at its place; what it hides is not."""
+
+import io
+from datetime import UTC, datetime
+
+import docx
+import pytest
+from office_packages import Part, word_package
+
+from kvasir.components.extractors.docx import DocxExtractor
+from kvasir.core.types import Document, Source
+
+_SOURCE = Source("/folder/file.docx", "")
+
+
+def _run(text: str, properties: str = "") -> str:
+    return f'<w:r><w:rPr>{properties}</w:rPr><w:t xml:space="preserve">{text}</w:t></w:r>'
+
+
+def _paragraph(*runs: str, properties: str = "") -> str:
+    inner = "".join(run if run.startswith("<") else _run(run) for run in runs)
+    return f"<w:p><w:pPr>{properties}</w:pPr>{inner}</w:p>"
+
+
+def _field(instruction: str, result: str, begin: str = "") -> str:
+    return (
+        f'<w:r><w:fldChar w:fldCharType="begin">{begin}</w:fldChar></w:r>'
+        f"<w:r><w:instrText>{instruction}</w:instrText></w:r>"
+        f'<w:r><w:fldChar w:fldCharType="separate"/></w:r>{result}'
+        '<w:r><w:fldChar w:fldCharType="end"/></w:r>'
+    )
+
+
+def _cell(content: str, properties: str = "") -> str:
+    return f"<w:tc><w:tcPr>{properties}</w:tcPr>{content}</w:tc>"
+
+
+def _table(*rows: list[str], first: str = "") -> str:
+    lines = [
+        "".join(_cell(text if text.startswith("<") else _paragraph(text)) for text in row)
+        for row in rows
+    ]
+    marked = [f"<w:trPr>{first}</w:trPr>" if number == 0 else "" for number in range(len(rows))]
+    inner = (f"<w:tr>{mark}{line}</w:tr>" for mark, line in zip(marked, lines, strict=True))
+    return f"<w:tbl>{''.join(inner)}</w:tbl>"
+
+
+def _read(
+    body: str, parts: dict[str, Part] | None = None, links: dict[str, str] | None = None
+) -> Document:
+    return DocxExtractor().extract(_SOURCE, word_package(body, parts, links))
+
+
+def _texts(document: Document) -> list[str]:
+    return [document.text[block.start : block.end] for block in document.blocks]
+
+
+_FORM = "https://a.example/form?id=1"
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        f'<w:hyperlink r:id="l1">{_run("the form")}</w:hyperlink>',
+        _field(f' HYPERLINK "{_FORM}" ', _run("the form")),
+        f"<w:fldSimple w:instr=' HYPERLINK \"{_FORM}\" '>{_run('the form')}</w:fldSimple>",
+    ],
+    ids=["element", "field", "simple field"],
+)
+def test_the_target_of_a_link_stands_behind_its_words(link: str) -> None:
+    document = _read(_paragraph("Fill in ", link, " today."), links={"l1": _FORM})
+    assert document.text == f"Fill in the form ({_FORM}) today."
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        f'<w:hyperlink w:anchor="top">{_run("the top")}</w:hyperlink>',
+        f'<w:hyperlink r:id="missing">{_run("the top")}</w:hyperlink>',
+        _field(' HYPERLINK \\l "top" ', _run("the top")),
+    ],
+)
+def test_a_link_inside_the_document_is_its_words_alone(link: str) -> None:
+    assert _read(_paragraph("See ", link, ".")).text == "See the top."
+
+
+def test_raised_and_lowered_text_keeps_its_meaning() -> None:
+    up, down = '<w:vertAlign w:val="superscript"/>', '<w:vertAlign w:val="subscript"/>'
+    styles = (
+        f'<w:styles SPACES><w:style w:type="character" w:styleId="Up"><w:rPr>{up}</w:rPr>'
+        "</w:style></w:styles>"
+    )
+    body = _paragraph(
+        "10",
+        _run("-", up),
+        _run("6", '<w:rStyle w:val="Up"/>'),
+        " g of CO",
+        _run("2", down),
+        " in 1987",
+        _run("3", up),
+        " on the 5",
+        _run("th", up),
+    )
+    document = _read(body, {"s1": Part("styles", styles)})
+    assert document.text == "10⁻⁶ g of CO₂ in 1987[^3] on the 5th"
+
+
+def test_notes_and_comments_follow_the_paragraph_that_they_belong_to() -> None:
+    listed = f'<w:hyperlink r:id="n1">{_run("the list")}</w:hyperlink>'
+    notes = (
+        '<w:footnotes SPACES><w:footnote w:id="0" w:type="separator"><w:p/></w:footnote>'
+        f'<w:footnote w:id="7">{_paragraph("See ", listed)}'
+        "</w:footnote></w:footnotes>"
+    )
+    ends = (
+        f'<w:endnotes SPACES><w:endnote w:id="2">{_paragraph("In print.")}</w:endnote></w:endnotes>'
+    )
+    comments = (
+        f'<w:comments SPACES><w:comment w:id="1" w:author="Ana">{_paragraph("Is it so?")}'
+        "</w:comment></w:comments>"
+    )
+    body = _paragraph(
+        "It weighs 40 kg in 1999",
+        '<w:r><w:footnoteReference w:id="7"/></w:r>',
+        " or more",
+        '<w:r><w:endnoteReference w:id="2"/></w:r>',
+        ".",
+        '<w:r><w:commentReference w:id="1"/></w:r>',
+    )
+    document = _read(
+        body + _paragraph("Next."),
+        {
+            "f1": Part("footnotes", notes, {"n1": "https://a.example/list"}),
+            "e1": Part("endnotes", ends),
+            "c1": Part("comments", comments),
+        },
+    )
+    assert _texts(document) == [
+        "It weighs 40 kg in 1999[^1] or more[^i].",
+        "Note 1: See the list (https://a.example/list)",
+        "Note i: In print.",
+        "Comment (Ana): Is it so?",
+        "Next.",
+    ]
+
+
+def test_headers_and_footers_stand_once_at_the_end_without_page_numbers() -> None:
+    header = f"<w:hdr SPACES>{_paragraph('QM-2231', '<w:r><w:tab/></w:r>', 'revision 7')}</w:hdr>"
+    page = _field(" PAGE ", _run("3"))
+    footer = f"<w:ftr SPACES>{_paragraph('Norwind', '<w:r><w:tab/></w:r>', 'Page ', page)}</w:ftr>"
+    section = (
+        '<w:sectPr><w:headerReference w:type="default" r:id="h1"/>'
+        '<w:headerReference w:type="first" r:id="h2"/>'
+        '<w:footerReference w:type="default" r:id="f1"/></w:sectPr>'
+    )
+    parts = {"h1": Part("header", header), "h2": Part("header", header)}
+    document = _read(_paragraph("Body.") + section, parts | {"f1": Part("footer", footer)})
+    assert _texts(document) == ["Body.", "Header: QM-2231 | revision 7", "Footer: Norwind"]
+
+
+_HIDDEN = [
+    _paragraph(_run("secret", "<w:vanish/>")),
+    _paragraph(_run("secret", '<w:color w:val="FFFFFF"/>')),
+    _paragraph(_run("secret", '<w:sz w:val="2"/>')),
+    f'<w:p><w:del w:id="1" w:author="A">{_run("secret")}</w:del></w:p>',
+    _paragraph("<w:sdt><w:sdtPr><w:showingPlcHdr/></w:sdtPr>"
+               f"<w:sdtContent>{_run('secret')}</w:sdtContent></w:sdt>"),
+    _table(["secret", "b"], ["c", "d"], first="<w:hidden/>"),
+    _paragraph(f"<mc:AlternateContent><mc:Choice Requires='x'>{_run('shown')}</mc:Choice>"
+               f"<mc:Fallback>{_run('secret')}</mc:Fallback></mc:AlternateContent>"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("hidden", _HIDDEN)
+def test_what_nobody_sees_on_the_page_is_left_out(hidden: str) -> None:
+    assert "secret" not in _read(_paragraph("Seen.") + hidden).text
+
+
+def test_white_text_on_a_ground_and_switched_off_hiding_are_read() -> None:
+    white = '<w:color w:val="FFFFFF"/>'
+    body = _paragraph(
+        _run("one ", f'{white}<w:shd w:fill="000000"/>'), _run("two", '<w:vanish w:val="0"/>')
+    )
+    body += _table([_paragraph(_run("three", white)), "b"], ["c", "d"])
+    text = _read(body).text
+    assert all(word in text for word in ("one", "two", "three"))
+
+
+def test_form_fields_show_their_values() -> None:
+    control = (
+        "<w:sdt><w:sdtPr><w14:checkbox><w14:checked w14:val='{}'/></w14:checkbox></w:sdtPr>"
+        "<w:sdtContent><w:r><w:t>☐</w:t></w:r></w:sdtContent></w:sdt>"
+    )
+    box = "<w:ffData><w:checkBox><w:default w:val='0'/>{}</w:checkBox></w:ffData>"
+    choice = (
+        "<w:ffData><w:ddList><w:result w:val='1'/><w:listEntry w:val='red'/>"
+        "<w:listEntry w:val='blue'/></w:ddList></w:ffData>"
+    )
+    body = (
+        _paragraph(control.format(1), " Power")
+        + _paragraph(control.format(0), " Water")
+        + _paragraph(_field(" FORMCHECKBOX ", "", box.format("<w:checked/>")), " Gas")
+        + _paragraph("Colour: ", _field(" FORMDROPDOWN ", "", choice))
+        + _paragraph("Ship: ", _field(" FORMTEXT ", _run("Morning Star")))
+        + _paragraph("<w:r><w:sym w:font='Wingdings' w:char='F0FE'/></w:r>", " Oil")
+    )
+    assert _texts(_read(body)) == [
+        "[x] Power",
+        "[ ] Water",
+        "[x] Gas",
+        "Colour: blue",
+        "Ship: Morning Star",
+        "[x] Oil",
+    ]
+
+
+_DRAWING = "<w:r><w:drawing><wp:inline>{}</wp:inline></w:drawing></w:r>"
+
+
+def test_pictures_give_their_descriptions_unless_they_decorate() -> None:
+    drawing = _DRAWING.format("<wp:docPr id='1' name='x' descr='{}'>{}</wp:docPr>")
+    decorative = (
+        "<a:extLst><a:ext><adec:decorative xmlns:adec='http://schemas.microsoft.com/office/drawing/"
+        "2017/decorative' val='1'/></a:ext></a:extLst>"
+    )
+    vml = "<w:r><w:pict><v:shape alt='A red lever.'/></w:pict></w:r>"
+    body = _paragraph("See ", drawing.format("The way out is north.", ""))
+    body += _paragraph(drawing.format("A line.", decorative)) + _paragraph(vml)
+    assert _texts(_read(body)) == [
+        "See",
+        "Picture: The way out is north.",
+        "Picture: A red lever.",
+    ]
+
+
+def test_a_diagram_gives_its_texts_with_their_order_and_depth() -> None:
+    point = "<dgm:pt modelId='{0}'><dgm:t><a:p><a:r><a:t>{1}</a:t></a:r></a:p></dgm:t></dgm:pt>"
+    link = "<dgm:cxn modelId='c{0}{1}' srcId='{0}' destId='{1}' srcOrd='{2}'/>"
+    data = (
+        "<dgm:dataModel SPACES><dgm:ptLst><dgm:pt modelId='0' type='doc'/>"
+        + "".join(point.format(*each) for each in ((2, "Sell"), (1, "Buy"), (3, "Sign")))
+        + "</dgm:ptLst><dgm:cxnLst>"
+        + "".join(link.format(*each) for each in ((0, 2, 1), (0, 1, 0), (1, 3, 0)))
+        + "</dgm:cxnLst></dgm:dataModel>"
+    )
+    drawing = _DRAWING.format("<a:graphic><dgm:relIds r:dm='d1'/></a:graphic>")
+    document = _read(_paragraph("Steps", drawing), {"d1": Part("diagramData", data)})
+    assert _texts(document) == ["Steps", "- Buy\n    - Sign\n- Sell"]
+
+
+def test_rows_and_columns_of_a_table_in_a_cell_can_be_told_apart() -> None:
+    inner = _table(["Room", "Seats"], ["Oak", "12"], ["Elm", "40"])
+    document = _read(_table(["Floor", "Rooms"], ["Ground", inner + _paragraph("")]))
+    assert _texts(document) == [
+        "| Floor | Rooms |\n| - | - |\n| Ground | Room: Oak, Seats: 12; Room: Elm, Seats: 40 |"
+    ]
+
+
+def test_a_table_around_a_large_table_is_a_frame() -> None:
+    inner = _table(*([f"a{number}", "b"] for number in range(12)))
+    document = _read(_table(["Menu", inner]))
+    assert [block.kind.value for block in document.blocks] == ["paragraph", "table"]
+
+
+def test_a_title_over_a_table_and_several_header_rows_are_told_from_the_body() -> None:
+    span = '<w:gridSpan w:val="{}"/>'
+    rows = [
+        _cell(_paragraph("Mills by year"), span.format(3)),
+        _cell(_paragraph("Mill")) + _cell(_paragraph("2022"), span.format(2)),
+        _cell(_paragraph("Mill")) + _cell(_paragraph("Flour")) + _cell(_paragraph("Bran")),
+        *("".join(_cell(_paragraph(text)) for text in row) for row in ("abc", "def")),
+    ]
+    body = f"<w:tbl>{''.join(f'<w:tr>{row}</w:tr>' for row in rows)}</w:tbl>"
+    document = _read(body)
+    assert _texts(document) == [
+        "Mills by year",
+        "| Mill | 2022 / Flour | 2022 / Bran |\n| - | - | - |\n| a | b | c |\n| d | e | f |",
+    ]
+    marked = body.replace("<w:tr>", "<w:tr><w:trPr><w:tblHeader/></w:trPr>", 3)
+    assert _texts(_read(marked)) == _texts(document)
+
+
+def test_properties_keep_their_types() -> None:
+    types = "http://schemas.openxmlformats.org/officeDocument/2006/docPropsVTypes"
+    values = (
+        ("Client name", "lpwstr", "Norwind"), ("Pages", "i4", "12"), ("Signed", "bool", "true"),
+        ("Rate", "r8", "0.5"), ("Due", "filetime", "2024-03-15T00:00:00Z"),
+        ("MSIP_Label_1", "lpwstr", "x"),
+    )  # fmt: skip
+    custom = "".join(
+        f'<property name="{name}"><vt:{kind}>{value}</vt:{kind}></property>'
+        for name, kind, value in values
+    )
+    files = {"docProps/custom.xml": f'<Properties xmlns:vt="{types}">{custom}</Properties>'}
+    data = word_package(_paragraph("Words."), files=files)
+    assert DocxExtractor().extract(_SOURCE, data).metadata == {
+        "client_name": "Norwind",
+        "pages": 12,
+        "signed": True,
+        "rate": 0.5,
+        "due": "2024-03-15",
+    }
+
+
+def test_core_properties_give_dates_and_keywords() -> None:
+    word = docx.Document()
+    word.add_paragraph("Words.")
+    about = word.core_properties
+    about.keywords, about.category = "pump; oil,  filter", "Manual"
+    about.created = about.modified = datetime(2024, 3, 15, 8, 30, tzinfo=UTC)
+    buffer = io.BytesIO()
+    word.save(buffer)
+    metadata = DocxExtractor().extract(_SOURCE, buffer.getvalue()).metadata
+    assert metadata["keywords"] == "pump, oil, filter"
+    assert metadata["created"] == "2024-03-15T08:30:00+00:00"
+    assert metadata["category"] == "Manual"
