@@ -92,6 +92,72 @@ def test_later_rows_of_a_table_carry_its_header_and_no_row_is_cut():
     assert [row for chunk in chunks for row in chunk.text.split("\n")] == table.split("\n")
 
 
+def test_rows_without_a_rule_have_no_header():
+    rows = [f"| Vessel {number} | {number * 3} litres |" for number in range(100)]
+    chunks = StructureSplitter(FakeEmbedder()).split(build((TABLE, "\n".join(rows), None)))
+    assert len(chunks) > 3
+    assert {chunk.headings for chunk in chunks} == {()}
+
+
+def test_a_list_stays_with_its_introduction_and_later_parts_repeat_it():
+    items = "\n".join(f"- Vessel number {number} of the giant" for number in range(60))
+    text = SENTENCE * 3 + "He kept these vessels:"
+    document = build((HEADING, "A", 1), (PARAGRAPH, text, None), (BlockKind.LIST, items, None))
+    first, *later = StructureSplitter(FakeEmbedder()).split(document)
+    while "He kept" not in first.text:
+        first, *later = later
+    assert "- Vessel number 0" in first.text
+    assert len(later) > 2
+    assert {chunk.headings for chunk in later} == {("A", "He kept these vessels:")}
+
+
+def test_the_first_item_of_an_inner_list_stays_with_the_item_around_it():
+    items = "\n".join(f"- {SENTENCE}\n    - {SENTENCE}\n    - {SENTENCE}" for _ in range(20))
+    for chunk in StructureSplitter(FakeEmbedder()).split(build((BlockKind.LIST, items, None))):
+        assert not chunk.text.endswith("- " + SENTENCE.strip()) or "    - " in chunk.text[-80:]
+
+
+def test_a_term_stays_with_its_description_in_the_text_and_later_parts_repeat_it():
+    document = build(
+        (HEADING, "Names", 1),
+        (BlockKind.TERM, "- Bodn:", 7),
+        (PARAGRAPH, "Bodn is a vessel. " + SENTENCE * 40, None),
+        (BlockKind.TERM, "- Son:", 7),
+        (PARAGRAPH, "Son is another vessel.", None),
+        (PARAGRAPH, "After them.", 6),
+    )
+    chunks = StructureSplitter(FakeEmbedder()).split(document)
+    assert chunks[0].text.startswith("- Bodn:\n\nBodn is a vessel.")
+    assert chunks[0].headings == ("Names",)
+    assert len(chunks) > 3
+    assert {chunk.headings for chunk in chunks[1:-1]} == {("Names", "Bodn")}
+    assert chunks[-1].headings == ("Names",)
+    assert chunks[-1].text == "- Son:\n\nSon is another vessel.\n\nAfter them."
+
+
+def test_a_description_within_the_limit_is_not_cut():
+    parts = [(HEADING, "Names", 1)]
+    for number in range(8):
+        parts += [(BlockKind.TERM, f"- Name {number}:", 7)]
+        parts += [(PARAGRAPH, SENTENCE * 4, None), (PARAGRAPH, SENTENCE * 4, None)]
+    chunks = StructureSplitter(FakeEmbedder(max_tokens=256)).split(build(*parts))
+    assert all(chunk.text.startswith("- Name") for chunk in chunks)
+
+
+def test_a_term_that_is_too_long_to_repeat_stays_with_its_description():
+    term = "- " + "very " * 30 + "long:"
+    document = build((BlockKind.TERM, term, 7), (PARAGRAPH, SENTENCE * 9, None))
+    first, *_ = StructureSplitter(FakeEmbedder(max_tokens=60), target_tokens=20).split(document)
+    assert first.text.startswith(term)
+    assert "The mead" in first.text
+
+
+def test_an_address_is_not_cut_at_its_signs():
+    words = "It is in the report (https://example.org/issue?number=1&of=2). " * 30
+    for chunk in StructureSplitter(FakeEmbedder()).split(build((PARAGRAPH, words, None))):
+        assert chunk.text.count("https://") == chunk.text.count("&of=2")
+
+
 def test_a_table_is_never_cut_between_its_header_and_its_first_row():
     table = "\n".join(["| Name | Content |", "|---|---|", "| Son | 3 |"])
     document = build((PARAGRAPH, SENTENCE * 7, None), (TABLE, table, None))
@@ -188,7 +254,8 @@ def test_any_document_keeps_its_text_and_every_chunk_the_limit(parts):
     assert uncovered(document, chunks) == ""
     assert len({chunk.id for chunk in chunks}) == len(chunks)
     assert all(chunk.text == document.text[chunk.start : chunk.end] for chunk in chunks)
-    assert max(embedder.count_tokens([chunk.passage for chunk in chunks])) <= 40
+    lengths = embedder.count_tokens([chunk.passage for chunk in chunks])
+    assert max(lengths, default=0) <= 40
 
 
 def test_the_estimate_is_not_below_a_real_tokenizer_on_real_text():

@@ -37,6 +37,10 @@ class BlockKind(StrEnum):
     TABLE = "table"
     CODE = "code"
     CAPTION = "caption"
+    # A term whose description follows: a heading that also stays in the text.
+    TERM = "term"
+    # Navigation, page heads and the like: part of the text, but in no chunk.
+    FURNITURE = "furniture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,9 @@ class Block:
     start: int  # Offset of its first character in ``Document.text``.
     end: int  # Offset after its last character.
     page: int | None = None  # Page number from 1, or None if the format has no pages.
-    level: int | None = None  # Depth of a heading from 1; None for other kinds.
+    # Depth of a heading or term from 1. For another kind, deeper headings and terms end before
+    # it; None if all hold on.
+    level: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

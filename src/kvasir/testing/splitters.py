@@ -5,8 +5,8 @@
         def splitter(self):
             return MySplitter()
 
-A heading may be left out of every chunk's text if it stands in the ``headings`` of one;
-everything else of a document must be found in its chunks.
+A heading or term may be left out of every chunk's text if it stands in the ``headings`` of one;
+furniture must not be in any; everything else of a document must be found in its chunks.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from kvasir.core.types import Block, BlockKind, Chunk, Document, chunk_id, docum
 Part = tuple[BlockKind, str, int | None, int | None]
 """Kind, text, level and page of a block."""
 
+_MARKS = {BlockKind.HEADING: r"\A#{1,6}\s", BlockKind.TERM: r"\A[-*+]\s|[:：]\Z"}
+"""Signs that a heading or term has in the text and not in a heading path."""
 _TABLE = "| Name | Kind |\n|---|---|\n" + "\n".join(f"| Vessel {n} | pot {n} |" for n in range(120))
 _FILLER = "The mead of poetry was kept in three vessels. Odin drank them all, it is said. "
 _PARTS: tuple[Part, ...] = (
@@ -42,6 +44,13 @@ _PARTS: tuple[Part, ...] = (
     (BlockKind.CODE, "def mead(litres):\n    return litres * 3\n\n\nprint(mead(2))", None, 4),
     (BlockKind.PARAGRAPH, "Wordwithoutanyspaces" * 200, None, 5),
     (BlockKind.PARAGRAPH, _FILLER * 20, None, 5),
+    (BlockKind.TERM, "- Bodn:", 7, 5),
+    (BlockKind.PARAGRAPH, "A vessel. " + _FILLER * 12, None, 5),
+    (BlockKind.CODE, "litres = 3", None, 5),
+    (BlockKind.TERM, "- Odrerir:", 7, 5),
+    (BlockKind.PARAGRAPH, "Not a vessel.", None, 5),
+    (BlockKind.PARAGRAPH, "After the terms.", 6, 5),
+    (BlockKind.FURNITURE, "Previous page | Next page", None, 5),
     (BlockKind.HEADING, "The end", 1, 6),
 )
 
@@ -71,12 +80,13 @@ DOCUMENTS = (
 
 
 def uncovered(document: Document, chunks: list[Chunk]) -> str:
-    """Return the parts of a text that are in no chunk, without white space."""
+    """Return the parts of a text but furniture that are in no chunk, without white space."""
     covered = [(chunk.start, chunk.end) for chunk in chunks]
     for block in document.blocks:
-        title = re.sub(r"\A#{1,6}\s", "", document.text[block.start : block.end])
+        mark = _MARKS.get(block.kind, "")
+        title = re.sub(mark, "", document.text[block.start : block.end].strip())
         is_kept = any(" ".join(title.split()) in chunk.headings for chunk in chunks)
-        if block.kind is BlockKind.HEADING and is_kept:
+        if block.kind is BlockKind.FURNITURE or (mark and is_kept):
             covered.append((block.start, block.end))
     letters = list(document.text)
     for start, end in covered:
@@ -110,6 +120,23 @@ class SplitterContract:
 
     def test_nothing_of_the_text_is_lost(self, splitter: Splitter, document: Document) -> None:
         assert uncovered(document, splitter.split(document)) == ""
+
+    def test_furniture_is_in_no_chunk(self, splitter: Splitter) -> None:
+        parts: tuple[Part, ...] = (
+            (BlockKind.FURNITURE, "Home | Search", None, None),
+            (BlockKind.HEADING, "Kvasir", 1, None),
+            (BlockKind.FURNITURE, "Available languages", None, None),
+            (BlockKind.TERM, "- Mead:", 7, None),
+            (BlockKind.FURNITURE, "Print this page", None, None),
+            (BlockKind.PARAGRAPH, "A drink.", None, None),
+            (BlockKind.FURNITURE, "Previous | Next", None, None),
+        )
+        document = make_document(parts)
+        chunks = splitter.split(document)
+        text = " ".join(chunk.passage for chunk in chunks)
+        for kind, piece, _, _ in parts:
+            wanted = piece.removeprefix("- ").rstrip(": ")
+            assert (wanted in text) is (kind is not BlockKind.FURNITURE), piece
 
     def test_chunks_are_in_order_and_each_brings_something_new(
         self, splitter: Splitter, document: Document

@@ -6,7 +6,8 @@ Tables become Markdown rows, which people, models and splitters can read.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from kvasir.components.extractors.table_layout import table_layout
 from kvasir.core.errors import ExtractionError
@@ -18,9 +19,12 @@ Grid = dict[tuple[int, int], str]
 
 _MAX_LEVEL = 10
 """Deepest heading level (OpenDocument's); deeper headings get this one."""
+_BEFORE_TERM = frozenset({BlockKind.TERM, BlockKind.PARAGRAPH, BlockKind.LIST})
 _MAX_PAGE = 10_000_000
 """Highest page number that is kept; the database has 32 bits."""
 _SEPARATOR = "\n\n"
+LOWEST_HEADING = 6
+"""The deepest level of HTML's headings; the levels of terms are below it."""
 
 
 def empty_error() -> ExtractionError:
@@ -50,8 +54,15 @@ def make_document(
     )
 
 
-def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as a Markdown table whose first row is the header.
+def grid_rows(grid: Grid) -> list[list[str]]:
+    """Return the cells row by row; those in the gaps are empty."""
+    ys, xs = zip(*grid, strict=True)
+    rows, columns = range(min(ys), max(ys) + 1), range(min(xs), max(xs) + 1)
+    return [[grid.get((y, x), "") for x in columns] for y in rows]
+
+
+def markdown_table(rows: Sequence[Sequence[str]], *, has_header: bool = True) -> str:
+    """Return rows as a Markdown table; without a header it has no rule.
 
     Empty rows, and columns that are empty throughout, are left out. A cell's line breaks
     become spaces and its ``|`` is escaped, so that one line is one row.
@@ -63,7 +74,8 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     if not used:
         return ""
     filled = [[row[i] if i < len(row) else "" for i in used] for row in cells]
-    filled.insert(1, ["-"] * len(used))
+    if has_header:
+        filled.insert(1, ["-"] * len(used))
     return "\n".join(f"| {' | '.join(row)} |" for row in filled)
 
 
@@ -78,11 +90,19 @@ class DocumentBuilder:
         self._lines_kind = BlockKind.LIST
         self._lines_page: int | None = None
         self._metadata: dict[str, MetadataValue] = {}
+        self._depth = self._open_depth = 0
+        self._is_furniture = False
         self._warnings: list[str] = []
         self.title = ""
 
     def add(
-        self, kind: BlockKind, text: str, *, page: int | None = None, level: int | None = None
+        self,
+        kind: BlockKind,
+        text: str,
+        *,
+        page: int | None = None,
+        level: int | None = None,
+        separator: str = _SEPARATOR,
     ) -> None:
         """Append a block, after the pending lines; blank text is left out.
 
@@ -90,16 +110,80 @@ class DocumentBuilder:
         """
         self.end_block()
         text = replace_control_characters(text)
+        indent = len(text) - len(text.lstrip(" "))
         text = text.strip("\n").rstrip() if kind is BlockKind.CODE else text.strip()
-        if not text:
-            return
-        start = self._blocks[-1].end + len(_SEPARATOR) if self._blocks else 0
-        page = page if page is not None and 0 < page <= _MAX_PAGE else None
-        level = level if level is None else min(max(level, 1), _MAX_LEVEL)
+        if text:
+            separator = self._separator(kind, separator, indent)
+            kind, level = self._scoped(kind, level)
+            page = page if page is not None and 0 < page <= _MAX_PAGE else None
+            level = level if level is None else min(max(level, 1), _MAX_LEVEL)
+            self._append(kind, text, page, level, separator)
+
+    def _append(
+        self, kind: BlockKind, text: str, page: int | None, level: int | None, separator: str
+    ) -> None:
+        separator = separator if self._blocks else ""
+        start = self._blocks[-1].end + len(separator) if self._blocks else 0
         self._blocks.append(Block(kind, start, start + len(text), page, level))
-        self._texts.append(text)
+        self._texts.append(separator + text)
         if kind is BlockKind.HEADING and not self.title:
             self.title = " ".join(text.split())
+
+    def _separator(self, kind: BlockKind, separator: str, indent: int) -> str:
+        """Return what stands before a block; a list keeps its indent and follows its term."""
+        if kind is not BlockKind.LIST:
+            return separator
+        follows = self._depth and self._blocks and self._blocks[-1].kind in _BEFORE_TERM
+        return ("\n" if follows else separator) + " " * indent
+
+    def _scoped(self, kind: BlockKind, level: int | None) -> tuple[BlockKind, int | None]:
+        """Return the kind and level of the next block; text after a description ends its term."""
+        if self._is_furniture:
+            return BlockKind.FURNITURE, None
+        if kind is BlockKind.TERM:
+            self._open_depth = self._depth + 1
+            return kind, LOWEST_HEADING + self._open_depth
+        if kind is BlockKind.HEADING:
+            self._open_depth = 0
+        elif self._open_depth > self._depth:
+            self._open_depth = self._depth
+            return kind, LOWEST_HEADING + self._depth
+        return kind, level
+
+    def add_term(self, text: str, indent: int = 0, *, is_first: bool = False) -> None:
+        """Append a term; ``indent`` is the number of lists around it, ``is_first`` in its list."""
+        self.end_block()
+        follows = self._blocks and self._blocks[-1].kind in _BEFORE_TERM
+        separator = "\n" if follows and (indent or not is_first) else _SEPARATOR
+        self.add(BlockKind.TERM, text, separator=separator + "    " * indent)
+
+    @contextmanager
+    def description(self) -> Iterator[None]:
+        """Let the blocks that are appended inside belong to the term before."""
+        self.end_block()
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self.end_block()
+            self._depth -= 1
+
+    @contextmanager
+    def furniture(self, is_furniture: bool = True) -> Iterator[None]:
+        """Make every block that is appended inside furniture, or content again."""
+        self.end_block()
+        outside, self._is_furniture = self._is_furniture, is_furniture
+        try:
+            yield
+        finally:
+            self.end_block()
+            self._is_furniture = outside
+
+    def add_description(self, text: str) -> None:
+        """Append a paragraph of a description, in the line of the term if it is the first."""
+        self.end_block()
+        is_first = self._blocks and self._blocks[-1].kind is BlockKind.TERM
+        self.add(BlockKind.PARAGRAPH, text, separator=" " if is_first else _SEPARATOR)
 
     def add_table(self, rows: Sequence[Sequence[str]], page: int | None = None) -> None:
         """Append a table whose first row is the header; one without any text is left out."""
@@ -111,10 +195,7 @@ class DocumentBuilder:
         ``header_rows`` is the number of header rows if the file marks them.
         """
         if grid:
-            ys, xs = zip(*grid, strict=True)
-            rows, columns = range(min(ys), max(ys) + 1), range(min(xs), max(xs) + 1)
-            cells = [[grid.get((y, x), "") for x in columns] for y in rows]
-            layout = table_layout(cells, header_rows)
+            layout = table_layout(grid_rows(grid), header_rows)
             for title in layout.titles:
                 self.add(BlockKind.CAPTION, title, page=page)
             self.add_table(layout.rows, page)
@@ -169,8 +250,14 @@ class DocumentBuilder:
 
     def absorb(self, document: Document) -> None:
         """Append the blocks of another document, such as an attachment."""
+        self.end_block()
+        end = 0
         for block in document.blocks:
-            self.add(block.kind, document.text[block.start : block.end], level=block.level)
+            between = document.text[end : block.start]
+            separator = between if end and not between.strip() else _SEPARATOR
+            text = document.text[block.start : block.end]
+            self._append(block.kind, text, None, block.level, separator)
+            end = block.end
 
     def build(self) -> Document:
         """Return the document.
@@ -179,7 +266,7 @@ class DocumentBuilder:
             ExtractionError: No block holds any text.
         """
         self.end_block()
-        text = _SEPARATOR.join(self._texts)
+        text = "".join(self._texts)
         return make_document(
             self._source, text, self._blocks, self.title, self._metadata, self._warnings
         )

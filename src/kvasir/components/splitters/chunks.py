@@ -6,9 +6,17 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from kvasir.core.text import passage
-from kvasir.core.types import Chunk, Document, Metadata, chunk_id
+from kvasir.core.types import BlockKind, Chunk, Document, Metadata, chunk_id
 
 FORM_FEED = "\f"
+
+
+def spans_without_furniture(document: Document) -> list[tuple[int, int]]:
+    """Return the longest spans of a document's text in which no furniture is."""
+    furniture = (block for block in document.blocks if block.kind is BlockKind.FURNITURE)
+    edges = [0, *(edge for block in furniture for edge in (block.start, block.end))]
+    edges.append(len(document.text))
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 class ChunkMaker:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 from kvasir.core.deadline import check
 from kvasir.core.types import Block, BlockKind, Document
@@ -20,7 +21,12 @@ LONGEST_HEADING = 200
 _OF_LINES = (BlockKind.TABLE, BlockKind.LIST, BlockKind.CODE)
 _LINE = re.compile(r"[^\n]+")
 _MARK = re.compile(r"\A#{1,6}\s+")
+_TERM_MARK = re.compile(r"\A[-*+]\s+|[:：]\Z")
 _RULE = re.compile(r"[\s|:+\-=]*-[\s|:+\-=]*")
+_LONGEST_ADDRESS = 500
+_ADDRESS = re.compile(r"\w://\S*\Z")
+_COLONS = (":", "：")
+Span = tuple[int, int]
 
 
 class Joint(IntEnum):
@@ -33,7 +39,7 @@ class Joint(IntEnum):
     """A line of a table, list or code."""
     LINE = 3
     INTRODUCTION = 4
-    """A table, list or code after the paragraph that introduces it."""
+    """A table, list or code after a paragraph, which may introduce it."""
     BLOCK = 5
     HEADING = 6
 
@@ -50,14 +56,20 @@ class Unit:
     """The headings above it, outermost first."""
     leads: tuple[int, ...] = ()
     """Offsets of the headings directly before it; they are the innermost of ``path``."""
-    table_header: str | None = None
-    """For a table row below the top rows, the header row."""
+    shown: int = 0
+    """The number of innermost ``leads`` that stay in the text: from the outermost term on."""
+    header: str | None = None
+    """The header of the table, or the introduction of the list, of which it is a later part."""
     glued: bool = False
     """True if it must stay with the unit before."""
+    described: bool = False
+    """True if it goes on with a term's description."""
+    barrier: bool = False
+    """True if furniture stands between it and the unit before."""
 
 
 def outline(document: Document, fits: Callable[[tuple[str, ...]], bool]) -> list[Unit]:
-    """Return a document's units in order; together they hold all its text but headings.
+    """Return a document's units in order; together they hold its text but headings and furniture.
 
     A heading is in the ``path`` of the units under it. A heading without text under it is a
     unit, and so are headings that do not fit before each chunk, by ``fits`` of their whole path.
@@ -78,6 +90,7 @@ class _Heading:
     text: str
     start: int
     end: int
+    is_term: bool = False
 
 
 class _Reader:
@@ -90,31 +103,52 @@ class _Reader:
         self.units: list[Unit] = []
         self._path: list[_Heading] = []
         self._waiting: list[_Heading] = []
-        self._introduced = False
+        self._section: tuple[str, ...] = ()
+        """The headings above the last unit, without terms."""
+        self._introduction: Span | None = None
+        """The last sentence of the paragraph directly before."""
+        self._furniture_end = 0
+        self._glues = False
+        """True after a term that became a unit; its description must stay with it."""
 
     def read(self, block: Block) -> None:
         start, end = trim(self._text, block.start, block.end)
         if start == end:
             return
-        lines = block.kind in _OF_LINES
-        if block.kind is BlockKind.HEADING and end - start <= LONGEST_HEADING:
-            text = " ".join(_MARK.sub("", self._text[start:end], count=1).split())
+        if block.kind is BlockKind.FURNITURE:
+            self._furniture_end = end
+            return
+        is_heading = block.kind is BlockKind.HEADING and end - start <= LONGEST_HEADING
+        if is_heading or block.kind is BlockKind.TERM:
+            mark = _MARK if is_heading else _TERM_MARK
+            text = " ".join(mark.sub("", self._text[start:end]).split())
             level = min(block.level or 1, DEEPEST_LEVEL)
-            self._heading(_Heading(level, text, start, end))
-        elif block.kind is BlockKind.TABLE:
+            self._heading(_Heading(level, text, start, end, not is_heading))
+            self._introduction = None
+            return
+        if block.level is not None and block.kind is not BlockKind.HEADING:
+            self._leave(block.level)
+        if block.kind is BlockKind.TABLE:
             self._table(start, end)
+        elif block.kind is BlockKind.LIST:
+            self._add(self._sentences(start, end), block.kind, self._list_header())
         elif block.kind is BlockKind.CODE:
-            self._add(self._lines(start, end), lines=True)
+            self._add(self._lines(start, end), block.kind)
         else:
-            spans = sentence_spans(self._text[start:end], self._language)
-            self._add([(start + first, start + last) for first, last in spans], lines=lines)
-        self._introduced = not lines
+            self._add(self._sentences(start, end))
+        is_prose = block.kind not in _OF_LINES
+        self._introduction = (self.units[-1].start, self.units[-1].end) if is_prose else None
 
     def _heading(self, heading: _Heading) -> None:
         self.release(heading.level)
         self._path = [above for above in self._path if above.level < heading.level]
         self._path.append(heading)
         self._waiting.append(heading)
+
+    def _leave(self, level: int) -> None:
+        """End the headings that are deeper than a level."""
+        self.release(level + 1)
+        self._path = [heading for heading in self._path if heading.level <= level]
 
     def release(self, level: int) -> None:
         """Make units of the waiting headings of a level or deeper: they have no text."""
@@ -124,37 +158,107 @@ class _Reader:
         self._waiting = [heading for heading in self._waiting if heading.level < level]
         kept = self._path
         self._path = [heading for heading in kept if heading not in orphans]
-        self._add([(heading.start, heading.end) for heading in orphans], lines=False)
+        self._add([(heading.start, heading.end) for heading in orphans])
         self._path = kept
 
     def _table(self, start: int, end: int) -> None:
+        """Add the rows; the one above the rule is the header."""
         rows = self._lines(start, end)
-        top = 2 if len(rows) > 1 and _RULE.fullmatch(self._text[slice(*rows[1])]) else 1
-        header = self._text[slice(*rows[0])].strip("| ") if len(rows) > top else None
-        self._add(rows, lines=True, header=header, top=top)
+        if len(rows) > 2 and _RULE.fullmatch(self._text[slice(*rows[1])]):
+            self._add(rows, BlockKind.TABLE, self._text[slice(*rows[0])].strip("| "), top=3)
+        else:
+            self._add(rows, BlockKind.TABLE)
+
+    def _list_header(self) -> str | None:
+        """Return the introduction that later parts of a list repeat."""
+        if self._introduction is None or not self._is_introduced:
+            return None
+        text = " ".join(self._text[slice(*self._introduction)].split())
+        return text if len(text) <= LONGEST_HEADING else None
+
+    @property
+    def _is_introduced(self) -> bool:
+        """True if the sentence before announces what follows."""
+        span = self._introduction
+        return span is not None and self._text[span[1] - 1] in _COLONS
 
     def _add(
-        self, spans: list[tuple[int, int]], lines: bool, header: str | None = None, top: int = 0
+        self,
+        spans: list[Span],
+        kind: BlockKind = BlockKind.PARAGRAPH,
+        header: str | None = None,
+        top: int = 1,
     ) -> None:
-        path = tuple(heading.text for heading in self._path)
-        if self._waiting and not self._fits(path):
+        """Add a block's units; the first ``top`` stay together, later ones repeat ``header``."""
+        if self._waiting and not self._fits(tuple(heading.text for heading in self._path)):
+            is_term = self._waiting[-1].is_term
             self.release(0)
-        for index, (start, end) in enumerate(spans):
-            leads: tuple[int, ...] = ()
-            if index == 0:
-                leads = tuple(heading.start for heading in self._waiting)
-                self._waiting = []
-                joint = Joint.INTRODUCTION if lines and self._introduced else Joint.BLOCK
-                if leads or not self.units or self.units[-1].path != path:
-                    joint = Joint.HEADING
-            elif "\n" in self._text[spans[index - 1][1] : start]:
-                joint = Joint.ROW if lines else Joint.LINE
-            else:
-                joint = Joint.SENTENCE
-            repeated = header if index > top else None
-            glued = 0 < index <= top and header is not None
-            self.units.append(Unit(start, end, joint, path, leads, repeated, glued))
+            self._glues = is_term
+        if not spans:
+            return
+        first = self._first(spans[0], kind)
+        self.units.append(first)
+        joint = Joint.ROW if kind in _OF_LINES else Joint.LINE
+        indent = 0
+        for index, ((_, before), (start, end)) in enumerate(pairwise(spans), 1):
+            is_line = "\n" in self._text[before:start]
+            deeper = indent
+            if is_line:
+                deeper, indent = indent, start - self._text.rindex("\n", before, start) - 1
+            unit = Unit(
+                start,
+                end,
+                joint if is_line else Joint.SENTENCE,
+                first.path,
+                header=header if index >= top else None,
+                glued=index < top or (kind is BlockKind.LIST and indent > deeper),
+                described=first.described or first.shown > 0,
+            )
+            self.units.append(unit)
 
-    def _lines(self, start: int, end: int) -> list[tuple[int, int]]:
+    def _first(self, span: Span, kind: BlockKind) -> Unit:
+        """Return the first unit of a block, with the headings directly before it."""
+        start, end = span
+        path = tuple(heading.text for heading in self._path)
+        section = tuple(heading.text for heading in self._path if not heading.is_term)
+        before = self.units[-1] if self.units else None
+        # Furniture between a heading and the text under it cannot be in a chunk of both.
+        leads = [heading for heading in self._waiting if heading.start >= self._furniture_end]
+        terms = [index for index, heading in enumerate(leads) if heading.is_term]
+        shown = len(leads) - terms[0] if terms else 0
+        is_under_heading = len(leads) > shown or before is None or section != self._section
+        is_direct = before is not None and before.path == path and not leads
+        if is_under_heading:
+            joint = Joint.HEADING
+        elif is_direct and kind in _OF_LINES and self._introduction is not None:
+            joint = Joint.INTRODUCTION
+        else:
+            joint = Joint.BLOCK
+        self._waiting, self._section = [], section
+        glues, self._glues = self._glues, False
+        return Unit(
+            start,
+            end,
+            joint,
+            path,
+            tuple(heading.start for heading in leads),
+            shown,
+            glued=glues or (joint is Joint.INTRODUCTION and self._is_introduced),
+            described=is_direct and bool(self._path) and self._path[-1].is_term,
+            barrier=before is not None and before.end < self._furniture_end <= start,
+        )
+
+    def _sentences(self, start: int, end: int) -> list[Span]:
+        """Return the sentences of a block; an address is not cut, whatever signs are in it."""
+        spans: list[Span] = []
+        for first, last in sentence_spans(self._text[start:end], self._language):
+            searched = max(spans[-1][0], start + first - _LONGEST_ADDRESS) if spans else 0
+            if spans and _ADDRESS.search(self._text, searched, start + first):
+                spans[-1] = (spans[-1][0], start + last)
+            else:
+                spans.append((start + first, start + last))
+        return spans
+
+    def _lines(self, start: int, end: int) -> list[Span]:
         lines = (match for match in _LINE.finditer(self._text, start, end) if match[0].strip())
         return [trim(self._text, *match.span()) for match in lines]

@@ -35,6 +35,8 @@ _CUT = {
 """Cost of a cut. A chunk twice as long as the target costs 1, one half as long 0.25."""
 
 _CUT_GLUED = 10.0
+_CUT_DESCRIPTION = 4.0
+"""Added for a cut between a term and the end of its description."""
 _ACROSS_HEADING = 0.5
 
 Preface = tuple[tuple[str, ...], str | None]
@@ -102,13 +104,13 @@ class StructureSplitter:
         counts = self._lengths([text[unit.start : unit.end] for unit in units])
         overheads = {
             (path, header): self._special + self._shortened(path, header)[1]
-            for path, header in {(unit.path, unit.table_header) for unit in units}
+            for path, header in {(unit.path, unit.header) for unit in units}
         }
         lead_texts = sorted({_leads(text, unit) for unit in units})
         leads = dict(zip(lead_texts, self._lengths(lead_texts), strict=True))
         measured: list[_Measured] = []
         for unit, tokens in zip(units, counts, strict=True):
-            overhead = overheads[unit.path, unit.table_header]
+            overhead = overheads[unit.path, unit.header]
             whole = _Measured(unit, tokens, leads[_leads(text, unit)], overhead)
             measured += [whole] if tokens <= self._limit - overhead else self._cut(text, whole)
         return measured
@@ -122,7 +124,15 @@ class StructureSplitter:
             piece = replace(unit, start=start, end=end)
             yield replace(whole, unit=piece, tokens=tokens)
             # Only the first piece has the joint and the headings of the whole unit.
-            unit = replace(unit, joint=Joint.NONE, leads=(), glued=False)
+            unit = replace(
+                unit,
+                joint=Joint.NONE,
+                leads=(),
+                shown=0,
+                glued=False,
+                described=False,
+                barrier=False,
+            )
             whole = replace(whole, lead_tokens=0)
 
     def _fits(self, path: tuple[str, ...]) -> bool:
@@ -156,7 +166,7 @@ class StructureSplitter:
             )
             repeated = 0
             start = first
-            while start - 1 > floor and units[start].unit.joint is not Joint.HEADING:
+            while start - 1 > floor and _continues(units[start].unit, units[start - 1].unit):
                 more = units[start - 1].tokens
                 if repeated + more > self._overlap or tokens + repeated + more > self._limit:
                     break
@@ -205,14 +215,19 @@ class StructureSplitter:
     def _chunk(self, maker: ChunkMaker, units: list[Unit]) -> Chunk:
         first = units[0]
         shared = min(_common(first.path, unit.path) for unit in units)
-        own = len(first.path) - shared
-        # Headings that not all units share are in the text instead.
+        # Headings that not all units share are in the text instead, and so are terms.
+        own = max(len(first.path) - shared, first.shown)
         start = first.leads[-own] if own else first.start
-        (path, header), _ = self._shortened(first.path[:shared], first.table_header)
+        (path, header), _ = self._shortened(first.path[: len(first.path) - own], first.header)
         return maker.chunk(start, units[-1].end, (*path, header) if header else path)
 
     def _lengths(self, texts: list[str]) -> list[int]:
         return [count - self._special for count in self._counter.count_tokens(texts)]
+
+
+def _continues(unit: Unit, before: Unit) -> bool:
+    """Return True if two neighbouring units are in the same section, without furniture between."""
+    return unit.path == before.path and not unit.leads and not unit.barrier
 
 
 def _leads(text: str, unit: Unit) -> str:
@@ -256,8 +271,8 @@ def _costs(
         if last > first:
             tokens += units[last].lead_tokens
             blocks += unit.joint in (Joint.BLOCK, Joint.INTRODUCTION)
-            if unit.joint is Joint.HEADING:
-                headings += 1
+            headings += unit.joint is Joint.HEADING
+            if unit.path != units[last - 1].unit.path:
                 shared = min(shared, _common(opening.unit.path, unit.path))
                 # Headings that not all units share must be in the chunk's own text.
                 if len(opening.unit.path) - shared > len(opening.unit.leads):
@@ -274,9 +289,12 @@ def _costs(
         )
         cost = 0.0 if whole and tokens >= target else ((tokens - target) / target) ** 2
         cost += headings * _ACROSS_HEADING
-        if following is not None:
+        if following is not None and not following.barrier:
             cost += _CUT_GLUED if following.glued else _CUT[following.joint]
+            cost += _CUT_DESCRIPTION if following.described else 0.0
         yield last + 1, cost
+        if following is not None and following.barrier:
+            break
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> int:

@@ -8,10 +8,11 @@ numbers, and a download for sentences.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from kvasir.components.splitters.chunks import FORM_FEED, ChunkMaker
+from kvasir.components.splitters.chunks import FORM_FEED, ChunkMaker, spans_without_furniture
 from kvasir.core.errors import SettingsError
 from kvasir.core.registry import suggestion
 from kvasir.core.types import Chunk, Document
@@ -57,14 +58,19 @@ class WindowSplitter:
         self._threshold = split_threshold
 
     def split(self, document: Document) -> list[Chunk]:
-        """Return the windows of a document, without blank ones."""
+        """Return the windows of a document, without blank ones and without furniture."""
         maker = ChunkMaker(document)
-        edges = [*dict.fromkeys((0, *self._starts(document))), len(document.text)]
-        return [
-            maker.chunk(edges[first], edges[last])
-            for first, last in self._windows(len(edges) - 1)
-            if document.text[edges[first] : edges[last]].strip()
-        ]
+        starts = list(self._starts(document))
+        chunks: list[Chunk] = []
+        for start, end in spans_without_furniture(document):
+            inside = starts[bisect_right(starts, start) : bisect_left(starts, end)]
+            edges = [start, *dict.fromkeys(inside), end]
+            chunks += (
+                maker.chunk(edges[first], edges[last])
+                for first, last in self._windows(len(edges) - 1)
+                if document.text[edges[first] : edges[last]].strip()
+            )
+        return chunks
 
     def _windows(self, count: int) -> list[tuple[int, int]]:
         """Return the first unit of each window, and the one after its last."""
