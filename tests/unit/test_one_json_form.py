@@ -11,6 +11,7 @@ FORMS = {"to_dict", "from_dict", "to_json", "from_json", "as_dict", "_as_dict", 
 
 OWN_JSON = {
     "app.py": "a key of settings, of which only the hash is kept",
+    "components/extractors/json_data.py": "values of a document, as its text",
     "components/embedders/sentence_model.py": "a key of which only the hash is kept",
     "components/generators/openai.py": "an error of the server, shown as it came",
     "components/stores/folder_lock.py": "the owner's record of a locked folder",
