@@ -43,7 +43,7 @@ def rogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     info.mkdir(parents=True)
     (plugin / "rogue.py").write_text(textwrap.dedent(_PLUGIN))
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rogue\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[kvasir.extractors]\napplication/rtf = rogue:Rogue\n")
+    (info / "entry_points.txt").write_text("[kvasir.extractors]\nimage/gif = rogue:Rogue\n")
     monkeypatch.setattr(sys, "path", [*sys.path, str(plugin)])
     folder = tmp_path / "files"
     folder.mkdir()
@@ -85,23 +85,23 @@ def test_bytes_without_a_file_are_read_by_their_content() -> None:
 
 def test_a_file_that_breaks_a_limit_is_reported_and_the_rest_go_on(rogue: Path) -> None:
     words = ["hang", "die", "crash", "eat", "print"]
-    paths = [_write(rogue, f"{word}.rtf", f"{{\\rtf1 {word} }}") for word in words]
+    paths = [_write(rogue, f"{word}.gif", f"GIF89a\0 {word} ") for word in words]
     paths += [_write(rogue, f"{n}.md", f"# Good {n}") for n in range(4)]
     with ExtractionPool(workers=2, timeout=3, memory_mb=512) as pool:
         outcomes = {Path(source.uri).name: outcome for source, outcome in pool.map(paths)}
-    assert _reason(outcomes["hang.rtf"]) == "timeout"
-    assert _reason(outcomes["die.rtf"]) == "crash"
-    assert _reason(outcomes["crash.rtf"]) == "crash"
+    assert _reason(outcomes["hang.gif"]) == "timeout"
+    assert _reason(outcomes["die.gif"]) == "crash"
+    assert _reason(outcomes["crash.gif"]) == "crash"
     if sys.platform == "linux":
-        assert _reason(outcomes["eat.rtf"]) == "memory"
-    assert _reason(outcomes["print.rtf"]) == "malformed"
-    assert "no use" in str(outcomes["print.rtf"])
+        assert _reason(outcomes["eat.gif"]) == "memory"
+    assert _reason(outcomes["print.gif"]) == "malformed"
+    assert "no use" in str(outcomes["print.gif"])
     good = [outcomes[f"{n}.md"] for n in range(4)]
     assert all(isinstance(outcome, Document) for outcome in good), good
 
 
 def test_closing_while_files_are_read_does_not_wait_for_them(rogue: Path) -> None:
-    paths = [_write(rogue, f"{n}.rtf", "{\\rtf1 hang }") for n in range(4)]
+    paths = [_write(rogue, f"{n}.gif", "GIF89a\0 hang ") for n in range(4)]
     started = time.monotonic()
     with ExtractionPool(workers=2, timeout=300) as pool:
         results = pool.map([_write(rogue, "first.txt", "words"), *paths])
@@ -185,7 +185,7 @@ def test_children_inherit_no_secret(rogue: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("KVASIR__RAG__VECTORDB__PASSWORD", "hidden")
     monkeypatch.setenv("LANG", "C.UTF-8")
     with ExtractionPool(workers=1) as pool:
-        outcome = pool.extract(_write(rogue, "tell.rtf", "{\\rtf1 tell }"))[1]
+        outcome = pool.extract(_write(rogue, "tell.gif", "GIF89a\0 tell "))[1]
     assert "LANG" in str(outcome)
     assert "hidden" not in str(outcome)
     assert "HF_TOKEN" not in str(outcome)

@@ -2,6 +2,7 @@ import math
 import os
 import signal
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.components.extractors.markdown import MarkdownExtractor
 from kvasir.components.splitters.window import WindowSplitter
+from kvasir.core.deadline import check
 from kvasir.core.errors import (
     ComponentError,
     ExtractionError,
@@ -751,12 +753,9 @@ def test_a_file_that_becomes_a_pipe_after_it_was_listed_is_refused_without_waiti
     assert [(f.source_uri, f.reason) for f in report.failed] == [(str(last), "unreadable")]
 
 
-def test_a_file_that_is_not_read_in_time_fails_alone(world):
+def test_a_file_that_is_not_read_in_time_fails(world):
     path = world.write("a.txt", "one\n")
-    report = world.make(file_timeout=1e-9).ingest(
-        [*files(path), (Source("upload:b", "text/plain"), b"two\n")]
-    )
-    assert report.added == ["upload:b"]
+    report = world.make(file_timeout=1e-9).ingest(files(path))
     assert [(f.source_uri, f.reason) for f in report.failed] == [(path, "timeout")]
     assert "rag.ingest.timeout" in report.failed[0].message
 
@@ -1049,3 +1048,44 @@ def test_whole_numbers_of_more_than_64_bits_in_a_files_own_metadata_become_text(
     world.make(pool=BigPool()).ingest(files(world.folder))
     (chunk,) = world.chunks().values()
     assert (chunk.metadata["big"], chunk.metadata["small"]) == (str(10**30), 7)
+
+
+class EndlessSplitter:
+    """Splits for ever documents that begin with a question mark."""
+
+    def __init__(self):
+        self.ended = threading.Event()
+
+    def split(self, document):
+        try:
+            while document.text.startswith("?"):
+                check("splitting")
+                time.sleep(0.005)
+        finally:
+            self.ended.set()
+        return LineSplitter().split(document)
+
+
+def test_a_document_whose_splitting_takes_too_long_is_given_up_alone(world):
+    path = world.write("a.txt", "?\n")
+    world.write("b.txt", "one\n")
+    splitter = EndlessSplitter()
+    report = world.make(file_timeout=0.2, splitter=splitter).ingest(files(world.folder))
+    assert names(report.added) == ["b.txt"]
+    assert [(f.source_uri, f.reason) for f in report.failed] == [(path, "timeout")]
+    assert "rag.ingest.timeout" in report.failed[0].message
+    assert splitter.ended.wait(5)
+
+
+def test_what_was_not_certain_in_reading_a_document_is_in_the_report(world):
+    class WarningPool(PlainPool):
+        def map(self, items, **options):
+            for source, document in super().map(items, **options):
+                yield source, replace(document, warnings=(f"it has {len(document.text)} letters",))
+
+    path = world.write("b.txt", "one\n")
+    world.write("a.txt", "four\n")
+    report = world.make(pool=WarningPool()).ingest(files(world.folder))
+    assert [one.message for one in report.warnings] == ["it has 5 letters", "it has 4 letters"]
+    assert report.warnings[1].line == f"{path}: it has 4 letters"
+    assert world.make(pool=WarningPool()).ingest(files(world.folder)).warnings == []

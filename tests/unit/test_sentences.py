@@ -145,6 +145,7 @@ def test_a_long_paragraph_has_the_sentences_of_its_parts(language: str) -> None:
         ("is", ["Fundurinn er 3. maí 2024.", "Skrifstofan er á 2. hæð.", "Árið 1990."]),
         ("cs", ["Schůze je 3. května 2024.", "Kancelář je v 2. patře.", "Roku 1990."]),
         ("hu", ["A gyűlés május 3. napján lesz.", "Az iroda a 2. emeleten van.", "Vége."]),
+        ("en", ["it is a bug.", "we fix it, e.g. today.", "and so on."]),
         ("en", ["Prof. Smith et al. met Mr. Jones, e.g. at 5 p.m.", "Then see Eq. 4."]),
         ("fr", ["Voir p. ex. l'art. 3.", "M. Dupont est venu.", "Fin."]),
         ("es", ["El Sr. López vive en la pág. 3.", "EE. UU. es grande.", "Fin."]),

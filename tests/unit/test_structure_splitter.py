@@ -207,3 +207,34 @@ def test_the_estimate_is_not_below_a_real_tokenizer_on_real_text():
     real = [len(encoding.ids) for encoding in tokenizer.encode_batch(texts)]
     estimate = EstimatedTokens().count_tokens(texts)
     assert sum(low < high for low, high in zip(estimate, real, strict=True)) <= len(texts) // 50
+
+
+class CountingTokens(EstimatedTokens):
+    """Counts the texts and characters that it is asked about."""
+
+    def __init__(self):
+        self.texts = self.characters = 0
+
+    def count_tokens(self, texts):
+        self.texts += len(texts)
+        self.characters += sum(map(len, texts))
+        return super().count_tokens(texts)
+
+
+@pytest.mark.parametrize("kind", [BlockKind.CODE, PARAGRAPH, BlockKind.LIST])
+@pytest.mark.parametrize("unit", ["0a1b2c3d", "word ", "a,", "天气"])
+def test_a_long_line_is_counted_a_few_times_only(kind, unit):
+    counter = CountingTokens()
+    text = unit * (60_000 // len(unit))
+    chunks = StructureSplitter(counter).split(build((kind, text, None)))
+    assert "".join("".join(chunk.text.split()) for chunk in chunks) == "".join(text.split())
+    assert counter.characters <= 8 * len(text)
+
+
+def test_headings_nested_without_end_are_counted_a_few_times_each():
+    counter = CountingTokens()
+    parts = [(HEADING, f"Heading number {n} of a long path of headings", n) for n in range(1, 400)]
+    splitter = StructureSplitter(counter)
+    chunks = splitter.split(build(*parts, (PARAGRAPH, SENTENCE, None)))
+    assert max(len(chunk.headings) for chunk in chunks) <= 10
+    assert counter.texts <= 20 * len(parts)

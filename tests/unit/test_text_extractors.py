@@ -161,6 +161,63 @@ def test_front_matter_becomes_title_and_metadata() -> None:
     assert _blocks(document) == [("paragraph", "Body")]
 
 
+def test_front_matter_may_be_toml_and_keeps_its_types() -> None:
+    text = (
+        '+++\ntitle = "Known"\ndate = 2024-03-01\nat = 2024-03-01T10:00:00Z\n'
+        'draft = false\nweight = 1.5\ntags = ["a", "b"]\n[extra]\nx = 1\n+++\n# Body\n'
+    )
+    for written in (text, text.replace("\n", "\r\n")):
+        document = MarkdownExtractor().extract(_SOURCE, written.encode())
+        assert document.title == "Known"
+        assert dict(document.metadata) == {
+            "date": "2024-03-01",
+            "at": "2024-03-01T10:00:00+00:00",
+            "draft": False,
+            "weight": 1.5,
+            "tags": "a, b",
+        }
+        assert _blocks(document) == [("heading", "# Body")]
+
+
+@pytest.mark.parametrize(
+    ("front", "value"),
+    [
+        ("date: 2024-02-30", "2024-02-30"),
+        ("date: 2024-03-01", "2024-03-01"),
+        ("date: 2024-03-01 10:00:00", "2024-03-01T10:00:00"),
+        ("date: [2024-03-01, 2024-03-02]", "2024-03-01, 2024-03-02"),
+    ],
+)
+def test_dates_in_front_matter_are_in_iso_form(front: str, value: str) -> None:
+    document = MarkdownExtractor().extract(_SOURCE, f"---\n{front}\n---\nBody\n".encode())
+    assert dict(document.metadata) == {"date": value}
+
+
+_PICTURE = "data:image/png;base64," + "iVBORw0KGgo" * 1000
+
+
+def test_markdown_leaves_out_pictures_in_base64_and_comments_and_keeps_targets() -> None:
+    text = (
+        f"# Guide\n\nConnect ![the cable]({_PICTURE}) first.\n\n<!-- hidden\n\nnote -->\n"
+        "See [the manual][1] <!-- draft --> or <https://example.org>.\n\n"
+        "```html\n<!-- kept -->\n```\n\n[1]: https://example.org/manual\n"
+    )
+    document = MarkdownExtractor().extract(_SOURCE, text.encode())
+    assert _blocks(document) == [
+        ("heading", "# Guide"),
+        ("paragraph", "Connect ![the cable]() first."),
+        ("paragraph", "See [the manual][1] or <https://example.org>."),
+        ("code", "```html\n<!-- kept -->\n```"),
+        ("paragraph", "[1]: https://example.org/manual"),
+    ]
+    assert "hidden" not in document.text
+
+
+def test_plain_text_leaves_out_pictures_in_base64() -> None:
+    document = PlainTextExtractor().extract(_SOURCE, f"A picture: {_PICTURE}.\n".encode())
+    assert document.text == "A picture: .\n"
+
+
 def test_two_rules_around_text_are_no_front_matter() -> None:
     document = MarkdownExtractor().extract(_SOURCE, b"---\nnot: [closed\n---\nBody\n")
     assert "not: [closed" in " ".join(text for _, text in _blocks(document))

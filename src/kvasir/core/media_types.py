@@ -21,10 +21,18 @@ PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentatio
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 XLSM = "application/vnd.ms-excel.sheet.macroenabled.12"
 EPUB = "application/epub+zip"
+DOC = "application/msword"
+PPT = "application/vnd.ms-powerpoint"
+XLS = "application/vnd.ms-excel"
 MSG = "application/vnd.ms-outlook"
 OLE = "application/x-ole-storage"
 ZIP = "application/zip"
 ENCRYPTED_OFFICE = "application/x-encrypted-office"
+
+RTF = "application/rtf"
+MBOX = "application/mbox"
+NOTEBOOK = "application/x-ipynb+json"
+SOURCE_CODE = "text/x-source"
 
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -33,13 +41,22 @@ _SIGNATURES = (
     (b"II*\x00", "image/tiff"),
     (b"MM\x00*", "image/tiff"),
     (b"BM", "image/bmp"),
-    (b"{\\rtf", "application/rtf"),
+    (b"{\\rtf1", RTF),
     (b"\x1f\x8b", "application/gzip"),
     (b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
     (b"Rar!\x1a\x07", "application/vnd.rar"),
 )
 
-_TEXT_EXTENSIONS = {
+_MADE_OF_LETTERS = (b"GIF8", b"BM")
+"""Signatures with which a text may begin as well."""
+
+_CODE_EXTENSIONS = """
+    py pyi pyw c h cc cpp cxx hh hpp hxx cs java js jsx mjs cjs ts tsx mts cts go rs rb php sh bash
+    zsh kt kts swift scala lua pl pm r jl hs ex exs erl clj dart sql ps1 vb f90 asm proto css scss
+    cmake groovy gradle m mm el lisp ml fs nix tf zig toml ini cfg conf properties
+""".split()  # noqa: SIM905 - a list of a hundred lines is harder to read
+
+_TEXT_EXTENSIONS = dict.fromkeys(_CODE_EXTENSIONS, SOURCE_CODE) | {
     "md": "text/markdown",
     "markdown": "text/markdown",
     "html": "text/html",
@@ -49,6 +66,21 @@ _TEXT_EXTENSIONS = {
     "tsv": "text/tab-separated-values",
     "eml": "message/rfc822",
     "json": "application/json",
+    "jsonl": "application/jsonl",
+    "ndjson": "application/jsonl",
+    "ipynb": NOTEBOOK,
+    "yaml": "application/yaml",
+    "yml": "application/yaml",
+    "xml": "application/xml",
+    "rst": "text/x-rst",
+    "adoc": "text/asciidoc",
+    "asciidoc": "text/asciidoc",
+    "org": "text/org",
+    "tex": "text/x-tex",
+    "srt": "application/x-subrip",
+    "vtt": "text/vtt",
+    "mbox": MBOX,
+    "log": "text/plain",
     "txt": "text/plain",
 }
 
@@ -76,12 +108,13 @@ EXTENSIONS = _TEXT_EXTENSIONS | {
     "ods": "application/vnd.oasis.opendocument.spreadsheet",
     "ots": "application/vnd.oasis.opendocument.spreadsheet",
     "msg": MSG,
+    "rtf": RTF,
 }
 """Media type by extension, lower case, without the dot."""
 
 KINDS_READ = (
-    "text, Markdown, HTML, PDF, Word, PowerPoint, Excel, OpenDocument, CSV, EPUB, mail and "
-    "docling JSON"
+    "text of any kind, Markdown, HTML, PDF, Word, PowerPoint, Excel, OpenDocument, RTF, CSV, "
+    "EPUB, mail and docling JSON"
 )
 """The formats that the built-in extractors read, for error messages."""
 
@@ -89,12 +122,12 @@ _OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_STREAMS = (
     ("EncryptedPackage", ENCRYPTED_OFFICE),
     ("__properties_version1.0", MSG),
-    ("WordDocument", "application/msword"),
-    ("PowerPoint Document", "application/vnd.ms-powerpoint"),
-    ("Workbook", "application/vnd.ms-excel"),
+    ("WordDocument", DOC),
+    ("PowerPoint Document", PPT),
+    ("Workbook", XLS),
 )
-_ARCHIVED = re.compile(r"application/(?:epub\+zip|vnd\.oasis\.opendocument\.[a-z-]+)")
-"""Media types that an archive may name as its own."""
+_NAMED_IN_ARCHIVES = ("application/vnd.oasis.opendocument.", EPUB)
+"""Media types that an archive may say it is; any other would be believed without a reason."""
 _OOXML_MAIN = ((b"word/document", DOCX), (b"ppt/presentation", PPTX), (b"xl/workbook", XLSX))
 
 _MAIL_HEADER = re.compile(
@@ -102,6 +135,7 @@ _MAIL_HEADER = re.compile(
     rb"reply-to|cc|x-[a-z-]+|dkim-signature|content-type):",
     re.IGNORECASE | re.MULTILINE,
 )
+_MBOX_START = re.compile(rb"From \S+[^\n]*\d{4}\r?\n[\w-]+:")
 _HTML = re.compile(rb"<(?:!doctype\s+html|html[\s>]|head[\s>]|body[\s>])", re.IGNORECASE)
 _CONTROL = bytes(set(range(32)) - {9, 10, 12, 13, 27}) + b"\x7f"
 
@@ -161,7 +195,9 @@ def utf16_without_mark(data: bytes) -> str | None:
 
 
 def _binary_type(data: bytes) -> str | None:
-    if b"%PDF-" in data[:1024]:
+    if b"%PDF-" in data[:1024] and (
+        data.lstrip().startswith(b"%PDF-") or not looks_like_text(data)
+    ):
         return PDF
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip_type(data)
@@ -170,7 +206,8 @@ def _binary_type(data: bytes) -> str | None:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     for signature, media_type in _SIGNATURES:
-        if data.startswith(signature) and (signature != b"BM" or not looks_like_text(data)):
+        is_certain = signature not in _MADE_OF_LETTERS or not looks_like_text(data)
+        if data.startswith(signature) and is_certain:
             return media_type
     return None
 
@@ -181,8 +218,7 @@ def _zip_type(data: bytes) -> str:
             members = set(archive.namelist())
             if "mimetype" in members and archive.getinfo("mimetype").file_size < 200:
                 named = archive.read("mimetype").decode("ascii", "replace").strip()
-                # Whoever made the archive may have written anything there.
-                if _ARCHIVED.fullmatch(named):
+                if named.startswith(_NAMED_IN_ARCHIVES):
                     return named.removesuffix("-template")
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError):
         # A damaged archive still shows its members' names in the local headers.
@@ -208,6 +244,8 @@ def _text_type(name: str, data: bytes) -> str:
         return "text/html"
     if head.startswith(b"{") and (b'"DoclingDocument"' in data or b'"main-text"' in data):
         return "application/json"
+    if _MBOX_START.match(data):
+        return MBOX
     if len(set(_MAIL_HEADER.findall(head.partition(b"\n\n")[0].partition(b"\r\n\r\n")[0]))) >= 3:
         return "message/rfc822"
     return "text/plain"

@@ -7,7 +7,9 @@ killed and replaced; only its file fails.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections import deque
@@ -190,13 +192,17 @@ class _Child:
     """One child process and the exchange of messages with it."""
 
     def __init__(self, memory_mb: int, timeout: float) -> None:
+        # Its temporary files go with it, also when it is killed.
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="kvasir-extraction-", ignore_cleanup_errors=True
+        )
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         self._process = subprocess.Popen(
             module_command("kvasir.ingesting.extraction_child", memory_mb, timeout),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment(threads),
+            env=environment({**threads, "TMPDIR": self._folder.name}),
             # Ctrl-C goes to the parent only, which ends its children.
             process_group=0 if os.name == "posix" else None,
         )
@@ -272,14 +278,21 @@ class _Child:
         return ExtractionError(_CRASHED, f"{crash}; open it and save it again")
 
     def kill(self) -> None:
-        """Kill the process; a thread that reads from it sees the end of the stream."""
-        if self._process.poll() is None:
+        """Kill the process and its children; a thread that reads from it sees the end."""
+        if self._process.poll() is not None:
+            return
+        if os.name == "posix":
+            # A program that it started, such as LibreOffice, is of its group.
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        else:
             self._process.kill()
 
     def close(self) -> None:
         """End the process, wait for it and close its pipes."""
         self.kill()
         self._process.wait()
+        self._folder.cleanup()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with suppress(BrokenPipeError):  # Data for a dead child can be dropped.

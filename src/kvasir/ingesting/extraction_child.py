@@ -27,23 +27,12 @@ from kvasir.core.types import Document, Source
 from kvasir.core.wire import dumps, loads
 
 _LENGTH = struct.Struct(">Q")
-_OFFICE_ADVICE = "save it as DOCX, PPTX, XLSX or PDF"
 _ARCHIVE = ("unsupported", "it is an archive; unpack it and ingest what is in it")
 _UNREADABLE = {
     media_types.ENCRYPTED_OFFICE: (
         "encrypted",
         "it is encrypted; open it with its password and save a copy without one",
     ),
-    "application/msword": ("unsupported", f"the old Word format is not read; {_OFFICE_ADVICE}"),
-    "application/vnd.ms-powerpoint": (
-        "unsupported",
-        f"the old PowerPoint format is not read; {_OFFICE_ADVICE}",
-    ),
-    "application/vnd.ms-excel": (
-        "unsupported",
-        f"the old Excel format is not read; {_OFFICE_ADVICE}",
-    ),
-    "application/rtf": ("unsupported", f"RTF is not read; {_OFFICE_ADVICE}"),
     media_types.ZIP: _ARCHIVE,
     "application/gzip": _ARCHIVE,
     "application/vnd.rar": _ARCHIVE,
@@ -146,7 +135,8 @@ def extract(source: Source, data: bytes) -> ExtractionReply:
         media_type = media_types.settle(media_type, detected)
         promised = media_types.by_name(uri)
         is_nothing_known = media_type in (media_types.UNKNOWN, media_types.ZIP)
-        if is_nothing_known and promised != media_types.UNKNOWN:
+        # Extensions of source code have other meanings as well: .ts is video, too.
+        if is_nothing_known and promised not in (media_types.UNKNOWN, media_types.SOURCE_CODE):
             raise ExtractionError(
                 "malformed",
                 f"its name says .{media_types.extension(uri)}, but its content "

@@ -60,7 +60,7 @@ class IngestPipeline:
             (which takes about 0.1 s).
         left_out: Files and folders to skip inside of folders: those of Kvasir itself.
         max_file_mb: Larger sources are reported as failed, in MiB.
-        file_timeout: Seconds for hashing a file.
+        file_timeout: Seconds for hashing a file, and for splitting it.
         writing: The lock of every publisher of the store.
         lease_seconds, heartbeat_seconds: As of ``Publisher``.
     """

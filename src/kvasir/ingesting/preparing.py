@@ -17,7 +17,14 @@ from functools import partial
 from typing import Generic, Literal, TypeVar
 
 from kvasir.core import media_types
-from kvasir.core.errors import ExtractionError, FetchError, StoppedError, describe_unexpected
+from kvasir.core.deadline import deadline, run_within_deadline, stopping
+from kvasir.core.errors import (
+    DeadlineExceededError,
+    ExtractionError,
+    FetchError,
+    StoppedError,
+    describe_unexpected,
+)
 from kvasir.core.ledger import Catalog, SourceState, VersionDraft, VersionStatus
 from kvasir.core.protocols import Splitter
 from kvasir.core.reports import Failed, Finished, Outcome
@@ -76,7 +83,7 @@ class Preparer:
         settings_hash: Hash of the settings that shape the chunks.
         language, on_conflict, metadata, fetch: As of the pipeline and its ``ingest``.
         max_bytes: Larger sources are not read, nor hashed.
-        timeout: Seconds for hashing a file.
+        timeout: Seconds for hashing a file, and for splitting it.
         bytes_read: Bytes of all sources that were hashed.
         seconds: Seconds by stage.
     """
@@ -225,7 +232,14 @@ class Preparer:
             return
         started = time.perf_counter()
         try:
-            draft = self._draft(state, _writable(outcome), given)
+            draft = self._draft_in_time(state, _writable(outcome), given)
+        except StoppedError:
+            raise
+        except DeadlineExceededError:
+            slow = f"cutting it into chunks took longer than {self.timeout:g} s"
+            message = f"{slow}; raise rag.ingest.timeout or split the file"
+            self._fail(source.uri, "timeout", message, state)
+            return
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; one file fails
             cause = describe_unexpected(error)
             message = f"it could not be cut into chunks ({cause}); try another rag.splitter"
@@ -236,6 +250,17 @@ class Preparer:
             self._queue.put(Prepared(draft, kind), weight=len(outcome.text))
         else:
             self._fail(source.uri, "empty", "there is no text in it to index", state)
+
+    def _draft_in_time(
+        self, state: SourceState, document: Document, given: Metadata
+    ) -> VersionDraft:
+        """Split a document within the time that a file may take.
+
+        Raises:
+            DeadlineExceededError: It takes longer; its thread goes on until the splitter notices.
+        """
+        with deadline(self.timeout), stopping(self.stop):
+            return run_within_deadline(lambda: self._draft(state, document, given), "splitting")
 
     def _draft(self, state: SourceState, document: Document, given: Metadata) -> VersionDraft:
         language = self.language or detect(document.text)

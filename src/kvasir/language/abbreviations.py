@@ -74,14 +74,18 @@ _GERMAN_ARTICLES = frozenset(_ARTICLES.split())
 """Before an ordinal; no sentence ends after one of them."""
 _GERMAN_MONTHS = frozenset(_MONTHS.split())
 _ORDINAL = re.compile(r"\d{1,3}|[IVX]{1,6}")
-_SHORT = re.compile(r"[^\W\d_]{1,4}|(?:[^\W\d_]{1,3}\.)+[^\W\d_]{1,3}")
+_SHORT = re.compile(r"[^\W\d_]{1,4}")
+_DOTTED = re.compile(r"(?:[^\W\d_]{1,3}\.)+[^\W\d_]{1,3}")
 _FIRST_WORD = re.compile(r"\s*([^\W_]+|\S)")
 _OPENING = re.compile(r"\A[(\[{„“\"«]+|\A[^\W\d_]['’]")
 """An opening bracket or quote, or an elided article: "l'art."."""
 
 
-def continues(before: str, after: str, language: str) -> bool:
-    """Return True if a sentence that seems to end with ``before`` goes on with ``after``."""
+def continues(before: str, after: str, language: str, has_capitals: bool) -> bool:
+    """Return True if a sentence that seems to end with ``before`` goes on with ``after``.
+
+    ``has_capitals`` says that sentences begin with a capital letter, as far as is known.
+    """
     words = before[-_LONGEST:].split()
     first = _FIRST_WORD.match(after)
     if not first:
@@ -99,7 +103,9 @@ def continues(before: str, after: str, language: str) -> bool:
         return folded in _REFERENCES
     if _ORDINAL.fullmatch(word):
         return _is_ordinal(words[-2].lower() if len(words) > 1 else "", next_word, language)
-    return next_word[0].islower() and bool(_SHORT.fullmatch(word))
+    if not next_word[0].islower():
+        return False
+    return bool(_DOTTED.fullmatch(word) or (has_capitals and _SHORT.fullmatch(word)))
 
 
 def _is_ordinal(word_before: str, next_word: str, language: str) -> bool:

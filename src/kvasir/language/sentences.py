@@ -30,6 +30,7 @@ _PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*|\f\s*")
 _ALONE = re.compile(r"^[ \t]*(?:\||#{1,6} )[^\n]*|[!-~]{250,}", re.MULTILINE)
 """Table rows, headings, and data without white space, such as a checksum."""
 _FOOTNOTE_MARK = re.compile(r"\[\^[^\]\s]{1,12}\]")
+_LETTER = re.compile(r"[^\W\d_]")
 _LINE = re.compile(r"[^\n]+")
 _FIRST_WORD = re.compile(rf"\s*([{_UNSPACED}]|\S+)")
 _QUOTES = dict.fromkeys(map(ord, "\"'“”„‟‘’‚«»‹›「」『』()[]{}（）【】《》〈〉"), " ")
@@ -146,8 +147,9 @@ def _joined(
     begin: int | None = None
     for start, end in spans:
         begin = start if begin is None else begin
-        after = piece[end : end + _NEXT_WORD]
-        if continues(piece[max(begin, end - _NEXT_WORD) : end], after, language):
+        before, after = piece[max(begin, end - _NEXT_WORD) : end], piece[end : end + _NEXT_WORD]
+        letter = _LETTER.search(piece, begin, end)
+        if continues(before, after, language, bool(letter and letter[0].isupper())):
             continue
         yield begin, end
         begin = None

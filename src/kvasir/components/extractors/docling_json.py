@@ -16,6 +16,7 @@ from kvasir.components.extractors.encodings import decode
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
+_SCHEMA = "DoclingDocument"
 _V1_MARKS = ("main-text", "file-info")
 _V1_FURNITURE = frozenset({"page-header", "page-footer"})
 _FURNITURE = frozenset({"page_header", "page_footer"})
@@ -44,17 +45,21 @@ class DoclingJsonExtractor:
                 "malformed", f"it is not valid JSON ({error}); convert the document again"
             ) from error
         builder = DocumentBuilder(source)
-        if isinstance(values, dict) and values.get("schema_name") == "DoclingDocument":
+        if not is_docling(values):
+            raise ExtractionError("unsupported", "it is JSON, but not docling's")
+        if values.get("schema_name") == _SCHEMA:
             _Reader(values, builder).read_document()
-        elif isinstance(values, dict) and any(mark in values for mark in _V1_MARKS):
+        else:
             _check_v1(values)
             _V1Reader(values, builder).read_document()
-        else:
-            raise ExtractionError(
-                "unsupported",
-                "it is JSON, but not docling's; convert it to text, Markdown or CSV first",
-            )
         return builder.build()
+
+
+def is_docling(values: Any) -> bool:
+    """Return True if values are docling's, in either schema."""
+    return isinstance(values, dict) and (
+        values.get("schema_name") == _SCHEMA or any(mark in values for mark in _V1_MARKS)
+    )
 
 
 def _broken(detail: str) -> ExtractionError:

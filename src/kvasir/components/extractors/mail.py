@@ -15,6 +15,7 @@ import struct
 from collections.abc import Callable, Mapping
 from email import message_from_bytes, policy
 from email.errors import MessageError
+from email.header import decode_header
 from email.message import EmailMessage, MIMEPart
 from email.utils import parsedate_to_datetime
 
@@ -96,12 +97,16 @@ class _MailBuilder(DocumentBuilder):
         self._attach(name, lambda: read(self._inside(name, media_types.MSG), self._next_depth()))
 
     def note_unread(self, name: str, reason: str) -> None:
-        """Note an attachment that is not read."""
+        """Note an attachment that is not read; its name is in the text and in the report."""
         self._unread.append(f"{name} ({reason})")
+        self.add(BlockKind.PARAGRAPH, f"Attachment: {name}")
 
     def build(self) -> Document:
         """Return the document, with the names of unread attachments in its metadata."""
         self.set_metadata(**{_UNREAD: "; ".join(self._unread)})
+        # Most mails have pictures: signatures and logos.
+        if lost := [one for one in self._unread if "(image/" not in one]:
+            self.warn(f"not all of it is read: {'; '.join(lost)}")
         return super().build()
 
     def _attach(self, name: str, read: Callable[[], Document]) -> None:
@@ -177,11 +182,20 @@ def _bytes(part: MIMEPart) -> bytes:
 
 
 def _header(message: EmailMessage, name: str) -> str:
+    """Return a header in one line, its encoded words by the labels that they declare."""
+    raw = next((text for key, text in message.raw_items() if key.lower() == name.lower()), "")
+    return " ".join(_decoded(str(raw)).split())
+
+
+def _decoded(raw: str) -> str:
     try:
-        return str(message.get(name) or "")
-    except (MessageError, ValueError, IndexError, AttributeError):
-        # The library's parser raises these on some malformed headers.
-        return ""
+        words = decode_header(raw)
+    except (MessageError, ValueError):
+        words = [(raw, None)]
+    return "".join(
+        decode(word.encode("ascii", "surrogateescape") if isinstance(word, str) else word, label)
+        for word, label in words
+    )
 
 
 def _iso_date(value: str) -> str:

@@ -1,7 +1,7 @@
-"""Markdown: the unchanged text, with blocks from the line maps of markdown-it-py.
+"""Markdown: the file's own text, with blocks from the line maps of markdown-it-py.
 
-Offsets are those of the file, so that a citation can be found in it. Front matter (YAML between
-``---`` lines) becomes title and metadata, not a block.
+Only comments and pictures in base64 are taken out of the text. Front matter becomes title and
+metadata, not a block.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from kvasir.components.extractors.document_builder import make_document
 from kvasir.components.extractors.encodings import decode
+from kvasir.components.extractors.front_matter import front_matter
+from kvasir.components.extractors.text import without_data_uris
 from kvasir.core.text import replace_control_characters
-from kvasir.core.types import Block, BlockKind, Document, MetadataValue, Source
+from kvasir.core.types import Block, BlockKind, Document, Source
 
 _LINE = re.compile(r"\r\n|\n|\r")
-_FRONT_MATTER = re.compile(r"\A---[ \t]*(?:\r\n|\n|\r)(.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE)
+_COMMENT = re.compile(r"<!--(?:(?!-->).)*-->[^\S\n]*", re.DOTALL)
+Lines = tuple[int, ...]
+"""First line, and the one after the last."""
 _BREAKS = ("softbreak", "hardbreak")
 _KINDS = {
     "heading_open": BlockKind.HEADING,
@@ -46,30 +49,62 @@ class MarkdownExtractor:
         """Extract blocks with the offsets of the file's text; see ``Extractor``."""
         warnings: list[str] = []
         text = replace_control_characters(decode(data, source.charset, warnings.append))
-        properties, body_start = _front_matter(text)
-        body = text[body_start:]
-        tokens = self._parser.parse(_LINE.sub("\n", body))
-        blocks = _blocks(tokens, body, body_start)
+        text = without_data_uris(text)
+        properties, body_start = front_matter(text)
+        body = self._without_comments(text[body_start:])
+        tokens, definitions = self._parse(body)
+        blocks = _blocks(tokens, definitions, body, body_start)
         title = str(properties.pop("title", "")) or _title(tokens)
+        text = text[:body_start] + body
         return make_document(source, text, blocks, title, properties, warnings)
 
+    def _parse(self, body: str) -> tuple[list[Token], list[Lines]]:
+        """Return the tokens, and the lines of the definitions of link targets."""
+        found: dict[str, Any] = {}
+        tokens = self._parser.parse(_LINE.sub("\n", body), found)
+        references = found.get("references", {}).values()
+        return tokens, [tuple(one["map"]) for one in references if one.get("map")]
 
-def _blocks(tokens: Sequence[Token], body: str, offset: int) -> list[Block]:
-    starts = [0, *(match.end() for match in _LINE.finditer(body)), len(body)]
-    blocks = []
-    for token in tokens:
-        kind = _KINDS.get(token.type)
-        if token.level or kind is None or token.map is None:
-            continue
-        first, last = token.map
+    def _without_comments(self, body: str) -> str:
+        """Take HTML comments out, except in code."""
+        if "<!--" not in body:
+            return body
+        starts = _line_starts(body)
+        tokens, _ = self._parse(body)
+        code = [
+            range(starts[token.map[0]], starts[token.map[1]])
+            for token in tokens
+            if token.map and token.type in ("fence", "code_block")
+        ]
+        return _COMMENT.sub(
+            lambda found: found[0] if any(found.start() in one for one in code) else "", body
+        )
+
+
+def _line_starts(body: str) -> list[int]:
+    return [0, *(match.end() for match in _LINE.finditer(body)), len(body)]
+
+
+def _blocks(
+    tokens: Sequence[Token], definitions: Sequence[Lines], body: str, offset: int
+) -> list[Block]:
+    starts = _line_starts(body)
+
+    def block(kind: BlockKind, lines: Sequence[int], level: int | None = None) -> Block | None:
+        first, last = lines
         start, end = starts[first], starts[min(last, len(starts) - 1)]
         span = body[start:end]
         start += len(span) - len(span.lstrip()) if kind is not BlockKind.CODE else 0
         end = start + len(body[start:end].rstrip())
-        if end > start:
+        return Block(kind, offset + start, offset + end, level=level) if end > start else None
+
+    found = [block(BlockKind.PARAGRAPH, lines) for lines in definitions]
+    for token in tokens:
+        kind = _KINDS.get(token.type)
+        if token.level == 0 and kind is not None and token.map is not None:
             level = int(token.tag[1:]) if kind is BlockKind.HEADING else None
-            blocks.append(Block(kind, offset + start, offset + end, level=level))
-    return blocks
+            found.append(block(kind, token.map, level))
+    return sorted(filter(None, found), key=lambda one: one.start)
 
 
 def _title(tokens: Sequence[Token]) -> str:
@@ -84,33 +119,3 @@ def _title(tokens: Sequence[Token]) -> str:
             if words.strip():
                 return " ".join(words.split())
     return ""
-
-
-def _front_matter(text: str) -> tuple[dict[str, MetadataValue], int]:
-    """Return the properties at the head of a file and the offset of its body."""
-    match = _FRONT_MATTER.match(text)
-    if not match:
-        return {}, 0
-    try:
-        loaded = _loaded(match[1])
-    except (yaml.YAMLError, RecursionError):
-        # Text between two thematic breaks, not front matter.
-        return {}, 0
-    if not isinstance(loaded, dict):
-        return {}, 0
-    properties: dict[str, MetadataValue] = {}
-    for key, value in loaded.items():
-        if isinstance(value, list):
-            properties[str(key)] = ", ".join(str(item) for item in value)
-        elif value is not None and not isinstance(value, dict):
-            is_plain = isinstance(value, (str, int, float, bool))
-            properties[str(key)] = value if is_plain else str(value)
-    return properties, match.end()
-
-
-def _loaded(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except ValueError:
-        # An impossible date or number, such as 2024-02-30: all values stay text.
-        return yaml.load(text, Loader=yaml.BaseLoader)

@@ -10,7 +10,13 @@ from kvasir.core.text import replace_control_characters
 from kvasir.core.types import Block, BlockKind, Document, Source
 
 _WITHOUT_WIDTH = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
+_DATA_URI = re.compile(r"data:[\w.+/;=-]*;base64,[\w+/=%-]*")
 _PARAGRAPH = re.compile(r"\S[^\n]*(?:\n[^\S\n]*\S[^\n]*)*")
+
+
+def without_data_uris(text: str) -> str:
+    """Take the data of pictures in base64 out of a text, which nobody reads."""
+    return _DATA_URI.sub("", text) if ";base64," in text else text
 
 
 def is_blank(text: str) -> bool:
@@ -25,6 +31,7 @@ class PlainTextExtractor:
         """Extract the paragraphs between blank lines; see ``Extractor``."""
         warnings: list[str] = []
         text = replace_control_characters(decode(data, source.charset, warnings.append))
+        text = without_data_uris(text)
         blocks = [
             Block(BlockKind.PARAGRAPH, match.start(), match.start() + len(match[0].rstrip()))
             for match in _PARAGRAPH.finditer(text)

@@ -7,8 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from kvasir.core.deadline import check
 from kvasir.core.types import Block, BlockKind, Document
 from kvasir.language.sentences import paragraph_spans, sentence_spans, trim
+
+DEEPEST_LEVEL = 10
+"""Deeper headings count as headings of this level, so that no path is longer."""
 
 LONGEST_HEADING = 200
 """Characters; a longer heading counts as a paragraph."""
@@ -62,6 +66,7 @@ def outline(document: Document, fits: Callable[[tuple[str, ...]], bool]) -> list
     reader = _Reader(document.text, str(language) if language else None, fits)
     paragraphs = (Block(BlockKind.PARAGRAPH, *span) for span in paragraph_spans(document.text))
     for block in document.blocks or paragraphs:
+        check("splitting")
         reader.read(block)
     reader.release(0)
     return reader.units
@@ -94,7 +99,8 @@ class _Reader:
         lines = block.kind in _OF_LINES
         if block.kind is BlockKind.HEADING and end - start <= LONGEST_HEADING:
             text = " ".join(_MARK.sub("", self._text[start:end], count=1).split())
-            self._heading(_Heading(block.level or 1, text, start, end))
+            level = min(block.level or 1, DEEPEST_LEVEL)
+            self._heading(_Heading(level, text, start, end))
         elif block.kind is BlockKind.TABLE:
             self._table(start, end)
         elif block.kind is BlockKind.CODE:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from kvasir.core.deadline import check
 from kvasir.core.protocols import TokenCounter
 
 ASSUMED_LIMIT = 256
@@ -13,6 +14,9 @@ ASSUMED_LIMIT = 256
 
 _LONGEST_TOKEN = 16
 """Characters; ordinary text has four or five per token."""
+
+_REACH = 300
+"""Characters from the middle of a text in which a good place to cut it is searched."""
 
 _PIECES = re.compile(r"[A-Za-z]+|\d|[^\W\d]|[^\w\s]")
 _JOINERS = ("\u200d", "\ufe0f")
@@ -44,10 +48,12 @@ class LengthBound:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the number of tokens of each text, special tokens included."""
-        counts = self._counter.count_tokens(texts)
+        # A text that is too long by its length alone is not counted.
+        longest = self.max_tokens * _LONGEST_TOKEN * 2
+        counts = iter(self._counter.count_tokens([text for text in texts if len(text) <= longest]))
         return [
-            max(count, len(text) // _LONGEST_TOKEN)
-            for count, text in zip(counts, texts, strict=True)
+            max(next(counts) if len(text) <= longest else 0, len(text) // _LONGEST_TOKEN)
+            for text in texts
         ]
 
 
@@ -61,6 +67,7 @@ def cut(
     done: list[tuple[int, int]] = []
     open_spans = [(start, end)]
     while open_spans:
+        check("splitting")
         counts = counter.count_tokens([text[first:last] for first, last in open_spans])
         still: list[tuple[int, int]] = []
         for (first, last), count in zip(open_spans, counts, strict=True):
@@ -75,13 +82,22 @@ def cut(
 
 def _middle(text: str, start: int, end: int) -> int:
     centre = (start + end) // 2
-    reach = max(1, (end - start) // 4)
-    candidates = range(max(start + 1, centre - reach), min(end - 1, centre + reach) + 1)
+    reach = min(_REACH, max(1, (end - start) // 4))
+    first, last = max(start + 1, centre - reach), min(end - 1, centre + reach)
     for good in (_after_clause, _after_space, _between_characters):
-        fitting = [position for position in candidates if good(text, position)]
-        if fitting:
-            return min(fitting, key=lambda position: abs(position - centre))
+        for position in _outwards(centre, first, last):
+            if good(text, position):
+                return position
     return centre
+
+
+def _outwards(centre: int, first: int, last: int) -> Iterator[int]:
+    """Yield the positions of a range, the nearest to the centre first."""
+    for distance in range(max(centre - first, last - centre) + 1):
+        if centre - distance >= first:
+            yield centre - distance
+        if distance and centre + distance <= last:
+            yield centre + distance
 
 
 def _after_clause(text: str, position: int) -> bool:

@@ -1,0 +1,84 @@
+"""Jupyter notebooks: text and code of the cells, and what they printed, without pictures.
+
+Source: nbformat 4; older notebooks have their cells in worksheets.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.encodings import decode
+from kvasir.components.extractors.markdown import MarkdownExtractor
+from kvasir.core.errors import ExtractionError
+from kvasir.core.types import BlockKind, Document, Source
+
+_LONGEST_OUTPUT = 2000
+"""Characters of what a cell printed; the rest is left out."""
+_ESCAPE = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
+
+
+class NotebookExtractor:
+    """Reads ``.ipynb`` files."""
+
+    def extract(self, source: Source, data: bytes) -> Document:
+        """Extract the cells in order; see ``Extractor``."""
+        builder = DocumentBuilder(source)
+        try:
+            notebook: Any = json.loads(decode(data))
+            sheets = [notebook, *notebook.get("worksheets", [])]
+            cells = [cell for sheet in sheets for cell in sheet.get("cells", [])]
+        except (ValueError, AttributeError, TypeError, RecursionError) as error:
+            raise ExtractionError(
+                "malformed", f"it is no valid notebook ({error}); save it again in Jupyter"
+            ) from error
+        markdown = MarkdownExtractor()
+        for cell in cells:
+            text = _joined(cell.get("source", cell.get("input", "")))
+            if not text.strip():
+                continue
+            if cell.get("cell_type") == "code":
+                builder.add(BlockKind.CODE, text)
+                for output in _outputs(cell):
+                    builder.add(BlockKind.CODE, output)
+            else:
+                _add_markdown(builder, markdown, source, text)
+        language = notebook.get("metadata", {}).get("kernelspec", {}).get("language")
+        builder.set_metadata(programming_language=language if isinstance(language, str) else None)
+        return builder.build()
+
+
+def _add_markdown(
+    builder: DocumentBuilder, markdown: MarkdownExtractor, source: Source, text: str
+) -> None:
+    try:
+        inner = markdown.extract(source, text.encode("utf-8", "replace"))
+    except ExtractionError as error:
+        if error.reason != "empty":
+            raise
+        return
+    if any(block.kind is BlockKind.HEADING for block in inner.blocks):
+        builder.title = builder.title or inner.title
+    builder.absorb(inner)
+
+
+def _joined(text: Any) -> str:
+    return "".join(map(str, text)) if isinstance(text, list) else str(text)
+
+
+def _outputs(cell: dict[str, Any]) -> Iterator[str]:
+    """Yield what a cell printed as text, shortened."""
+    for output in cell.get("outputs", []):
+        if output.get("output_type") in ("error", "pyerr"):
+            text = f"{output.get('ename', '')}: {output.get('evalue', '')}"
+        else:
+            found = output.get("data", output)
+            text = _joined(found.get("text/plain", found.get("text", "")))
+        text = _ESCAPE.sub("", text).strip("\n")
+        if len(text) > _LONGEST_OUTPUT:
+            text = text[:_LONGEST_OUTPUT] + " …"
+        if text.strip():
+            yield f"Output:\n{text}"

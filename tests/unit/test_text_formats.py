@@ -1,0 +1,448 @@
+"""One small file of each text-like format: what is kept, where it is split, what is left out."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kvasir.components.splitters.structure import StructureSplitter
+from kvasir.core.types import Document, Source
+from kvasir.ingesting.extraction_child import extract
+
+
+def _read(name: str, text: str | bytes) -> Document:
+    data = text.encode() if isinstance(text, str) else text
+    reply = extract(Source(f"/folder/{name}", ""), data)
+    assert reply.document is not None, reply.message
+    return reply.document
+
+
+def _blocks(document: Document) -> list[tuple[str, str]]:
+    return [(block.kind.value, document.text[block.start : block.end]) for block in document.blocks]
+
+
+def _shape(document: Document) -> list[tuple[str, int | None, str]]:
+    return [
+        (block.kind.value, block.level, document.text[block.start : block.end].split("\n")[0])
+        for block in document.blocks
+    ]
+
+
+_PYTHON = '''"""About boats."""
+import os
+
+# Holds a boat.
+@frozen
+class Boat(Vessel):
+    """A boat."""
+
+    # Why it floats.
+    @property
+    def depth(self):
+        return 1
+
+    def sail(
+        self, to
+    ):
+        def turn():
+            pass
+        return to
+
+
+def main() -> None:
+    """Start."""
+    Boat().sail("x")
+
+
+main()
+'''
+
+
+def test_source_code_is_cut_at_its_definitions() -> None:
+    document = _read("boat.py", _PYTHON)
+    assert document.title == "boat.py"
+    assert _shape(document) == [
+        ("code", None, '"""About boats."""'),
+        ("heading", 2, "Boat"),
+        ("code", None, "# Holds a boat."),
+        ("heading", 3, "depth"),
+        ("code", None, "    # Why it floats."),
+        ("heading", 3, "sail"),
+        ("code", None, "    def sail("),
+        ("heading", 2, "main"),
+        ("code", None, "def main() -> None:"),
+        ("heading", 1, "boat.py"),
+        ("code", None, "main()"),
+    ]
+    for line in filter(str.strip, _PYTHON.splitlines()):
+        assert line in document.text
+
+
+def test_every_part_of_a_long_method_stands_under_its_name() -> None:
+    body = "".join(f"        self.value_{n} = compute_value({n})\n" for n in range(200))
+    document = _read("a.py", f"class Boat:\n    def sail(self):\n{body}")
+    chunks = StructureSplitter().split(document)
+    assert len(chunks) > 5
+    assert all("sail" in (*chunk.headings, *chunk.text.split()) for chunk in chunks)
+    assert chunks[-1].headings == ("Boat", "sail")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "headings"),
+    [
+        ("a.c", "/* Adds. */\nstatic int *add(int a)\n{\n  return a;\n}\n"
+                "struct s {\n  int x;\n};\n",
+         ["add", "s"]),
+        ("a.cpp", "namespace n {\nclass A {\n  void f() {\n    g();\n  }\n};\n}\n"
+                  "void A::f()\n{\n}\n",
+         ["n", "A", "f", "A::f"]),
+        ("A.java", "class A {\n  /** Doc */\n  int f(int x) {\n    return x;\n  }\n}\n",
+         ["A", "f"]),
+        ("a.js", "function f(x) {\n  return x\n}\nclass A {\n  g() {\n    f()\n  }\n}\n",
+         ["f", "A", "g"]),
+        ("a.ts", "export class A {\n  b(x: number) {\n    return x\n  }\n}\n"
+                 "export const f = (x) => {\n  return x\n}\n", ["A", "b", "f"]),
+        ("a.go", "// Add adds.\nfunc (s *S) Add(a int) int {\n\treturn a\n}\n"
+                 "type S struct {\n\tx int\n}\n",
+         ["Add", "S"]),
+        ("a.rs", "impl Foo for Bar {\n    fn baz(&self) -> u8 {\n        1\n    }\n}\n",
+         ["Bar", "baz"]),
+        ("a.cs", "class A\n{\n    int F(int x)\n    {\n        return x;\n    }\n}\n", ["A", "F"]),
+        ("a.rb", "module M\n  class A\n    def x\n      1\n    end\n  end\nend\n", ["M", "A", "x"]),
+        ("a.php", "<?php\nclass A {\n  function f($x) {\n    return $x;\n  }\n}\n", ["A", "f"]),
+        ("a.sh", "# Greets.\ngreet() {\n  echo hi\n}\n", ["greet"]),
+        ("a.toml", "a = 1\n\n[tool.x]\nb = 1\n\n# About y.\n[[tool.y]]\nc = 2\n",
+         ["tool.x", "tool.y"]),
+        ("a.ini", "[one]\na=1\n[two]\nb=2\n", ["one", "two"]),
+        ("a.yaml", "version: 3\nservices:\n  web:\n    image: x\n# Net.\nnetworks:\n- a\n",
+         ["services", "networks"]),
+        ("a.sql", "CREATE TABLE a (b int);\n\n\nSELECT 1;\n", []),
+    ],
+)  # fmt: skip
+def test_definitions_are_found_in_every_language(name: str, text: str, headings: list[str]) -> None:
+    document = _read(name, text)
+    found = [words for kind, words in _blocks(document) if kind == "heading"]
+    assert found == headings
+    for line in filter(str.strip, text.splitlines()):
+        assert line in document.text
+
+
+def test_a_comment_above_a_section_belongs_to_it() -> None:
+    document = _read("a.toml", "[one]\na = 1\n\n# About two.\n[two]\nb = 2\n")
+    assert ("code", "# About two.\n[two]\nb = 2") in _blocks(document)
+
+
+def test_json_becomes_lines_tables_and_headings() -> None:
+    data = {
+        "name": "kvasir", "on": True, "tags": ["a", "b"], "none": None,
+        "server": {"host": "x", "tls": {"cert": "c"}},
+        "people": [{"name": "Ann", "age": 3}, {"name": "Bob", "age": 4}],
+        "picture": "data:image/png;base64,AAAA",
+    }  # fmt: skip
+    document = _read("a.json", json.dumps(data).replace("3", "3.50"))
+    assert document.title == "kvasir"
+    assert _blocks(document) == [
+        ("list", "- name: kvasir\n- on: true\n- tags: a, b"),
+        ("heading", "server"),
+        ("list", "- host: x"),
+        ("heading", "tls"),
+        ("list", "- cert: c"),
+        ("heading", "people"),
+        ("table", "| name | age |\n| - | - |\n| Ann | 3.50 |\n| Bob | 4 |"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["{ not json", '{"a": 1} trailing', "[" * 100_000])
+def test_what_is_no_json_is_read_as_text(text: str) -> None:
+    assert _read("a.json", text).text == text
+
+
+def test_json_nested_without_end_is_read() -> None:
+    assert "1" in _read("a.json", '{"a":' * 900 + "1" + "}" * 900).text
+
+
+def test_json_lines_are_a_table() -> None:
+    document = _read("a.jsonl", '{"a": 1, "b": "x"}\n\n{"a": 2, "b": "y"}\n')
+    assert _blocks(document) == [("table", "| a | b |\n| - | - |\n| 1 | x |\n| 2 | y |")]
+
+
+def test_xml_data_keeps_the_names_of_its_elements() -> None:
+    document = _read(
+        "a.xml",
+        '<?xml version="1.0"?><!DOCTYPE c [<!ENTITY e SYSTEM "file:///etc/passwd">]><!-- no -->'
+        '<c date="2024"><book id="1"><title>One</title><price cur="EUR">5</price></book>'
+        '<book id="2"><title>Two</title><price cur="USD">6</price></book></c>',
+    )
+    assert _blocks(document) == [
+        ("heading", "c"),
+        ("list", "- date: 2024"),
+        ("heading", "book"),
+        ("table", "| id | title | price |\n| - | - | - |\n| 1 | One | 5 (cur: EUR) |\n"
+                  "| 2 | Two | 6 (cur: USD) |"),
+    ]  # fmt: skip
+
+
+def test_xml_prose_is_paragraphs_under_its_titles() -> None:
+    document = _read(
+        "a.xml",
+        "<book><title>B</title><chapter><title>C</title><para>Some <b>bold</b> text.</para>"
+        "<para>More.</para></chapter></book>",
+    )
+    assert _blocks(document) == [
+        ("heading", "B"),
+        ("heading", "C"),
+        ("paragraph", "Some bold text."),
+        ("paragraph", "More."),
+    ]  # fmt: skip
+    assert _read("a.xml", "<a><b>").text == "<a><b>"
+
+
+_RST = """=====
+Guide
+=====
+
+.. hidden
+   goes on
+
+Intro
+wraps here::
+
+    $ code
+    # kept
+
+.. note::
+
+   Keep this.
+
+Install
+-------
+
+Go to `the site <https://example.org>`_.
+
+- one
+- two
+"""
+_ADOC = """= Guide
+
+// hidden
+////
+hidden
+////
+== Install
+
+See https://example.org[the site].
+
+----
+// kept
+== no heading
+----
+"""
+_ORG = """#+TITLE: Guide
+# hidden
+* TODO Install :tag:
+See [[https://example.org][the site]].
+#+begin_src sh
+# kept
+* no heading
+#+end_src
+"""
+_TEX = r"""\documentclass{article}
+\title{Guide}
+\begin{document}
+% hidden
+\section{Install}
+See \href{https://example.org}{the site}, 5\% off. % hidden
+\begin{verbatim}
+% kept
+\section{no heading}
+\end{verbatim}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.rst", _RST), ("a.adoc", _ADOC), ("a.org", _ORG), ("a.tex", _TEX)]
+)
+def test_markup_keeps_its_text_with_headings_and_code(name: str, text: str) -> None:
+    document = _read(name, text)
+    blocks = _blocks(document)
+    assert document.title == "Guide"
+    assert [words for kind, words in blocks if kind == "heading"] == ["Guide", "Install"]
+    (code,) = [words for kind, words in blocks if kind == "code"]
+    assert "kept" in code
+    assert "hidden" not in document.text
+    assert "https://example.org" in document.text
+    assert all(block.end > block.start for block in document.blocks)
+    (chunk,) = [one for one in StructureSplitter().split(document) if "site" in one.text]
+    assert "Install" in (*chunk.headings, *chunk.text.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.srt", "1\r\n00:00:01,000 --> 00:00:03,000\r\n<i>Hello</i> there,\r\n\r\n"
+                  "2\r\n00:00:03,100 --> 00:00:05,000\r\nfriend &amp; all.\r\n\r\n"
+                  "3\r\n01:10:00,000 --> 01:10:02,000\r\nLater.\r\n"),
+        ("a.vtt", "WEBVTT\n\nNOTE hidden\n\nSTYLE\n::cue{}\n\n"
+                  "id\n00:01.000 --> 00:03.000 align:start\n"
+                  "<c.red>Hello</c> there,\n\n00:03.000 --> 00:05.000\nfriend &amp; all.\n\n"
+                  "01:10:00.000 --> 01:10:02.000\nLater.\n"),
+    ],
+)  # fmt: skip
+def test_subtitles_are_sentences_with_their_time(name: str, text: str) -> None:
+    assert _blocks(_read(name, text)) == [
+        ("paragraph", "[00:00:01] Hello there, friend & all."),
+        ("paragraph", "[01:10:00] Later."),
+    ]
+
+
+def test_subtitles_name_who_speaks_and_repeat_nothing() -> None:
+    document = _read(
+        "a.vtt",
+        "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ana>Hello\n\n"
+        "00:02.000 --> 00:03.000\n<v Ana>Hello\n\n"
+        "00:03.000 --> 00:04.000\nyou.\n",
+    )
+    assert _blocks(document) == [("paragraph", "[00:00:01] Ana: Hello you.")]
+
+
+def test_a_notebook_has_its_cells_and_no_pictures() -> None:
+    outputs = [
+        {"output_type": "stream", "text": ["1\n"]},
+        {"output_type": "display_data", "data": {"image/png": "iVBOR" * 1000}},
+        {"output_type": "stream", "text": "x" * 9000},
+        {"output_type": "error", "ename": "ValueError", "evalue": "no", "traceback": ["\x1b[31m"]},
+    ]
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "Some text."]},
+        {"cell_type": "code", "source": "print(x)", "outputs": outputs},
+        {"cell_type": "markdown", "source": [], "attachments": {}},
+    ]
+    document = _read("a.ipynb", json.dumps({"nbformat": 4, "metadata": {}, "cells": cells}))
+    assert document.title == "Title"
+    assert _blocks(document) == [
+        ("heading", "# Title"),
+        ("paragraph", "Some text."),
+        ("code", "print(x)"),
+        ("code", "Output:\n1"),
+        ("code", f"Output:\n{'x' * 2000} …"),
+        ("code", "Output:\nValueError: no"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["{bad", "[]", '{"cells": 1}'])
+def test_a_broken_notebook_is_reported_in_one_sentence(text: str) -> None:
+    reply = extract(Source("/a.ipynb", ""), text.encode())
+    assert reply.reason == "malformed"
+    assert "Jupyter" in reply.message
+
+
+_MBOX = (
+    b"From ana@x.org Mon Jan  1 10:00:00 2024\nFrom: Ana <ana@x.org>\nTo: b@x.org\n"
+    b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\nDate: Mon, 1 Jan 2024 10:00:00 +0000\n\n"
+    b"Body one.\n>From here on.\n\n"
+    b"From bob@x.org Tue Jan  2 10:00:00 2024\nFrom: Bob <bob@x.org>\nSubject: Two\n"
+    b"Content-Type: text/html; charset=koi8-r\n\n"
+) + "<p>Тело</p>\n".encode("koi8-r")
+
+
+@pytest.mark.parametrize("name", ["a.mbox", "Inbox"])
+def test_a_mailbox_has_a_section_for_each_mail(name: str) -> None:
+    document = _read(name, _MBOX)
+    assert document.title == name
+    assert dict(document.metadata) == {"mails": 2}
+    assert _shape(document) == [
+        ("heading", 1, "Grüße"),
+        ("paragraph", None, "From: Ana <ana@x.org>"),
+        ("paragraph", None, "Body one."),
+        ("heading", 1, "Two"),
+        ("paragraph", None, "From: Bob <bob@x.org>"),
+        ("paragraph", None, "Тело"),
+    ]
+    assert "\nFrom here on." in document.text
+
+
+def test_an_unread_mail_of_a_mailbox_is_in_the_report() -> None:
+    broken = _MBOX.replace(b"text/html", b"multipart/encrypted")
+    document = _read("a.mbox", broken)
+    assert dict(document.metadata) == {"mails": 1}
+    assert document.warnings[0].startswith("mail 2 of it is not read: it is an encrypted mail")
+
+
+def test_rtf_has_its_words_tables_and_link_targets() -> None:
+    document = _read(
+        "a.rtf",
+        r"{\rtf1\ansi\ansicpg1252{\fonttbl{\f0 Arial;}}{\info{\title My Doc}}\f0 First "
+        r"\b bold\b0  caf\'e9 \u8364?.\par\par See {\field{\*\fldinst{HYPERLINK "
+        r'"https://example.org/a"}}{\fldrslt {\ul the site}}}.\par'
+        r"\trowd\cellx100\cellx200\intbl a\cell b\cell\row\intbl c\cell d\cell\row{\pict 0011aa}}",
+    )
+    assert document.title == "My Doc"
+    assert _blocks(document) == [
+        ("paragraph", "First bold café €."),
+        ("paragraph", "See the site (https://example.org/a)."),
+        ("table", "| a | b |\n| - | - |\n| c | d |"),
+    ]
+
+
+def test_rtf_is_decoded_by_its_code_page() -> None:
+    assert "Диск" in _read("a.rtf", r"{\rtf1\ansi\ansicpg1251 \'c4\'e8\'f1\'ea}").text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [r"{\rtf is a command", "GIF89a is a format.", "BMW makes cars.", "It begins with %PDF-1.4."],
+)
+def test_text_that_begins_like_another_format_is_text(text: str) -> None:
+    assert _read("a.txt", text).text == text
+
+
+def test_a_log_has_a_sentence_for_each_line() -> None:
+    document = _read("a.log", "".join(f"2024-05-{n} INFO line number {n}\n" for n in range(10, 90)))
+    chunks = StructureSplitter().split(document)
+    assert all(chunk.text.startswith("2024-05-") for chunk in chunks)
+    assert not any(chunk.text.count("\n") and chunk.text.endswith("number") for chunk in chunks)
+
+
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
+_OLD = [
+    ("a.doc", "WordDocument", "docx"),
+    ("a.ppt", "PowerPoint Document", "pptx"),
+    ("a.xls", "Workbook", "xlsx"),
+]
+
+
+@pytest.mark.parametrize(("name", "stream", "new"), _OLD)
+def test_old_office_files_without_libreoffice_are_one_sentence(
+    name: str, stream: str, new: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    reply = extract(Source(f"/folder/{name}", ""), _OLE + stream.encode("utf-16-le"))
+    assert (reply.reason, reply.message.count(";")) == ("unsupported", 1)
+    assert "LibreOffice" in reply.message
+    assert new.upper() in reply.message
+
+
+def test_an_old_office_file_that_libreoffice_cannot_read_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "soffice"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    reply = extract(Source("/a.doc", ""), _OLE + "WordDocument".encode("utf-16-le"))
+    assert reply.reason == "malformed"
+    assert "exit 3" in reply.message
+    assert "DOCX" in reply.message
+
+
+@pytest.mark.skipif(not shutil.which("soffice"), reason="LibreOffice is not installed")
+def test_an_old_word_file_is_read_through_libreoffice(tmp_path: Path) -> None:
+    rtf = tmp_path / "a.rtf"
+    rtf.write_text(r"{\rtf1\ansi The harbour opens in May.\par}")
+    profile = f"-env:UserInstallation={(tmp_path / 'profile').as_uri()}"
+    command = ["soffice", "--headless", profile, "--convert-to", "doc", "--outdir", str(tmp_path)]
+    subprocess.run([*command, str(rtf)], check=True, capture_output=True)
+    document = _read("a.doc", (tmp_path / "a.doc").read_bytes())
+    assert _blocks(document) == [("paragraph", "The harbour opens in May.")]
