@@ -40,6 +40,7 @@ def word_package(
     parts: Mapping[str, Part] | None = None,
     links: Mapping[str, str] | None = None,
     files: Mapping[str, str] | None = None,
+    background: str = "",
 ) -> bytes:
     """Return a Word file with the XML of its body.
 
@@ -47,7 +48,7 @@ def word_package(
     addresses by the id of theirs. ``files`` are further members by name.
     """
     parts, links = parts or {}, links or {}
-    document = f"<w:document {SPACES}><w:body>{body}</w:body></w:document>"
+    document = f"<w:document {SPACES}>{background}<w:body>{body}</w:body></w:document>"
     types = (
         f'<Types xmlns="{_PACKAGE}/content-types"><Default Extension="xml" '
         'ContentType="application/xml"/><Default Extension="rels" '

@@ -103,6 +103,15 @@ def test_what_nobody_sees_in_a_text_is_left_out(hidden: str) -> None:
     assert "secret" not in document.text
 
 
+def test_white_text_on_a_coloured_page_is_read() -> None:
+    ground = '<style:page-layout-properties fo:background-color="#000000"/>'
+    shared = f"<office:automatic-styles><style:page-layout>{ground}</style:page-layout>"
+    document = _read(
+        "text", _p(_span("White", "Words.")), shared=f"{shared}</office:automatic-styles>"
+    )
+    assert document.text == "Words."
+
+
 def test_headers_and_footers_stand_once_without_page_numbers() -> None:
     page = (
         f"<style:master-page><style:header>{_p('QM-2231<text:tab/>revision 7')}</style:header>"

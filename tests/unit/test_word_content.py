@@ -134,6 +134,7 @@ def test_notes_and_comments_follow_the_paragraph_that_they_belong_to() -> None:
             "e1": Part("endnotes", ends),
             "c1": Part("comments", comments),
         },
+        {"n1": "https://other.example/"},
     )
     assert _texts(document) == [
         "It weighs 40 kg in 1999[^1] or more[^i].",
@@ -184,6 +185,12 @@ def test_white_text_on_a_ground_and_switched_off_hiding_are_read() -> None:
     body += _table([_paragraph(_run("three", white)), "b"], ["c", "d"])
     text = _read(body).text
     assert all(word in text for word in ("one", "two", "three"))
+
+
+def test_white_text_on_a_coloured_page_is_read() -> None:
+    body = _paragraph(_run("Words.", '<w:color w:val="FFFFFF"/>'))
+    data = word_package(body, background='<w:background w:color="000000"/>')
+    assert DocxExtractor().extract(_SOURCE, data).text == "Words."
 
 
 def test_form_fields_show_their_values() -> None:

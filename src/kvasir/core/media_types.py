@@ -126,8 +126,8 @@ _OLE_STREAMS = (
     ("PowerPoint Document", PPT),
     ("Workbook", XLS),
 )
-_ARCHIVED = re.compile(r"application/(?:epub\+zip|vnd\.oasis\.opendocument\.[a-z-]+)")
-"""Media types that an archive may name as its own."""
+_NAMED_IN_ARCHIVES = ("application/vnd.oasis.opendocument.", EPUB)
+"""Media types that an archive may say it is; any other would be believed without a reason."""
 _OOXML_MAIN = ((b"word/document", DOCX), (b"ppt/presentation", PPTX), (b"xl/workbook", XLSX))
 
 _MAIL_HEADER = re.compile(
@@ -218,8 +218,7 @@ def _zip_type(data: bytes) -> str:
             members = set(archive.namelist())
             if "mimetype" in members and archive.getinfo("mimetype").file_size < 200:
                 named = archive.read("mimetype").decode("ascii", "replace").strip()
-                # Whoever made the archive may have written anything there.
-                if _ARCHIVED.fullmatch(named):
+                if named.startswith(_NAMED_IN_ARCHIVES):
                     return named.removesuffix("-template")
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError):
         # A damaged archive still shows its members' names in the local headers.

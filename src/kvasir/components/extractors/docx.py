@@ -89,7 +89,8 @@ class _Reader:
         self._comments = {str(each.get(f"{W}id")): each for each in _related(word, _COMMENTS)}
         self._list = ""
         self._pending: list[Inline] = []
-        self._depth = 0
+        # White text can be read on a coloured page, and perhaps in boxes and tables.
+        self._depth = int(word.element.find(f"{W}background") is not None)
         self.title = ""
 
     def read(self, parent: etree._Element) -> None:
@@ -176,19 +177,23 @@ class _Reader:
                 self._comment(self._comments.get(key))
 
     def _note_text(self, note: etree._Element) -> str:
-        kind = "ENDNOTES" if note.tag == f"{W}endnote" else "FOOTNOTES"
-        part = _part(self._word, getattr(RELATIONSHIP_TYPE, kind))
-        inline = InlineReader(self._styles, part.rels, self._labels)
-        texts = (inline.read(paragraph).text for paragraph in note.iter(f"{W}p"))
+        is_endnote = note.tag == f"{W}endnote"
+        kind = RELATIONSHIP_TYPE.ENDNOTES if is_endnote else RELATIONSHIP_TYPE.FOOTNOTES
+        return self._text_in_part(note, kind)
+
+    def _text_in_part(self, element: etree._Element, kind: str) -> str:
+        """Return the text of an element of another part, whose links have their own targets."""
+        part = _part(self._word, kind)
+        inline = InlineReader(self._styles, part.rels if part is not None else {}, self._labels)
+        texts = (inline.read(paragraph).text for paragraph in element.iter(f"{W}p"))
         return " ".join(" ".join(texts).split())
 
     def _comment(self, comment: etree._Element | None) -> None:
         if comment is None:
             return
-        texts = (self._inline.read(paragraph).text for paragraph in comment.iter(f"{W}p"))
         author = comment.get(f"{W}author")
         label = f"Comment ({author})" if author else "Comment"
-        if text := " ".join(" ".join(texts).split()):
+        if text := self._text_in_part(comment, _COMMENTS):
             self._builder.add(BlockKind.PARAGRAPH, f"{label}: {text}")
 
     def _style(self, paragraph: etree._Element) -> tuple[str, int | None]:

@@ -19,6 +19,7 @@ from kvasir.components.extractors.odf_xml import (
     CHART,
     DC,
     DRAW,
+    FO,
     FORM,
     HREF,
     META,
@@ -96,7 +97,8 @@ class _Reader:
         self._page: int | None = None
         self._counts: dict[int, int] = {}
         self._pending: list[Inline] = []
-        self._depth = 0
+        # White text can be read on a coloured page, and perhaps in boxes and tables.
+        self._depth = int(any(_has_ground(root) for root in roots))
         self._footers: list[str] = []
         self._unknown = 0
 
@@ -316,6 +318,13 @@ class _Reader:
         self._counts[depth] = self._counts.get(depth, 0) + 1
         is_numbered = (style, depth + 1) in self._styles.numbered
         return f"{self._counts[depth]}." if is_numbered else "-"
+
+
+def _has_ground(root: etree._Element) -> bool:
+    """Return True if pages have a colour."""
+    layouts = root.iter(f"{STYLE}page-layout-properties")
+    grounds = (str(layout.get(f"{FO}background-color") or "") for layout in layouts)
+    return any(ground.lower() not in ("", "transparent", "#ffffff") for ground in grounds)
 
 
 def _lines(grid: dict[tuple[int, int], str]) -> list[list[str]]:

@@ -81,14 +81,15 @@ def set_properties(builder: DocumentBuilder, archive: zipfile.ZipFile) -> str:
     They are read from the package, because the libraries make up what a file does not say.
     """
     names = archive.namelist()
+    core = next((name for name in names if name.endswith(_CORE_PROPERTIES)), None)
+    title = _set_core(builder, parse_xml(read_member(archive, core))) if core else ""
     if _CUSTOM_PROPERTIES in names:
         for key, value in _custom(parse_xml(read_member(archive, _CUSTOM_PROPERTIES))):
             builder.set_metadata(**{key: value})
-    core = next((name for name in names if name.endswith(_CORE_PROPERTIES)), None)
-    if core is None:
-        return ""
-    root = parse_xml(read_member(archive, core))
+    return title
 
+
+def _set_core(builder: DocumentBuilder, root: etree._Element) -> str:
     def text(name: str) -> str:
         return (root.findtext(f"{{*}}{name}") or "").strip()
 
