@@ -1,6 +1,5 @@
 """Ragas grades answers through a real OpenAI-compatible server on the loopback."""
 
-import importlib.util
 import json
 import os
 import socket
@@ -8,8 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
+import judge_server
 import pytest
 
 os.environ["RAGAS_DO_NOT_TRACK"] = "true"
@@ -26,13 +25,6 @@ from kvasir.evaluation.judges_ragas import RagasJudge
 from kvasir.frontends.cli.main import cli
 from kvasir.settings.loading import load_settings
 from kvasir.testing.fakes import FakeEmbedder
-
-_spec = importlib.util.spec_from_file_location(
-    "judge_server", Path(__file__).with_name("judge_server.py")
-)
-judge_server = importlib.util.module_from_spec(_spec)
-sys.modules["judge_server"] = judge_server
-_spec.loader.exec_module(judge_server)
 
 MOON = "The Moon orbits the Earth at a distance of 384,400 kilometres."
 TEA = "Green tea is steeped for two minutes."

@@ -3,9 +3,11 @@
 import json
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+
+import scripted_http
+from scripted_http import ScriptedHandler
 
 ANSWER = [
     "The mead of poetry ",
@@ -44,14 +46,8 @@ class Script:
         return [(body, headers) for p, body, headers in self.requests if p == path]
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        """Keeps the test's output clean."""
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+class _Handler(ScriptedHandler):
+    def post(self, body):
         script = self.server.script
         script.requests.append((self.path, body, dict(self.headers)))
         if self.path == "/api/show":
@@ -61,7 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
         if script.delay:
             time.sleep(script.delay)
         if script.statuses and (status := script.statuses.pop(0)) != 200:
-            return self._json(status, {"error": {"message": script.error}})
+            return self.send_json(status, {"error": {"message": script.error}})
         self._start("text/event-stream")
         lines = script.raw_lines if script.raw_lines is not None else self._answer(script)
         for number, line in enumerate(lines):
@@ -88,8 +84,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _show(self, script):
         if script.missing:
-            return self._json(404, {"error": "model 'small' not found"})
-        return self._json(200, {"model_info": {"tiny.context_length": script.context_length}})
+            return self.send_json(404, {"error": "model 'small' not found"})
+        return self.send_json(200, {"model_info": {"tiny.context_length": script.context_length}})
 
     def _pull(self, script):
         self._start("application/x-ndjson")
@@ -101,14 +97,6 @@ class _Handler(BaseHTTPRequestHandler):
         script.missing = False
         self._chunk(json.dumps({"status": "success"}))
         self._end()
-
-    def _json(self, status, value):
-        data = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
 
     def _start(self, media_type):
         self.send_response(200)
@@ -127,24 +115,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request, client_address):
-        """A client that has enough and leaves is no fault."""
-        self.script.client_left.set()
-
-
-@contextmanager
-def serving(script):
-    """Serves a script; gives the address."""
-    server = _Server(("127.0.0.1", 0), _Handler)
-    server.script = script
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+serving = partial(scripted_http.serving, _Handler)
+"""Serves a script; gives the address."""

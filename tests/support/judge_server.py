@@ -2,11 +2,12 @@
 
 import json
 import re
-import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+
+import scripted_http
+from scripted_http import ScriptedHandler
 
 
 @dataclass
@@ -51,34 +52,28 @@ def reply(prompt):
     return {"statements": [s.strip() for s in given["answer"].split(".") if s.strip()]}
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        """Keeps the test's output clean."""
-
-    def do_GET(self):
+class _Handler(ScriptedHandler):
+    def get(self):
         known = self.path == "/v1/models" and self.server.script.status == 200
-        self._json(200 if known else self.server.script.status, {"data": []})
+        self.send_json(200 if known else self.server.script.status, {"data": []})
 
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+    def post(self, body):
         script = self.server.script
         script.requests.append((body, dict(self.headers)))
         if script.status != 200:
-            return self._json(script.status, {"error": {"message": "no such thing"}})
+            return self.send_json(script.status, {"error": {"message": "no such thing"}})
         prompt = next(m["content"] for m in body["messages"] if m["role"] == "user")
         for words, status in script.faults.items():
             if words in prompt.rpartition("input: ")[2]:
                 if status:
-                    return self._json(status, {"error": {"message": "this prompt is too long"}})
+                    return self.send_json(status, {"error": {"message": "this prompt is too long"}})
                 time.sleep(script.delay)
         content = json.dumps(reply(prompt))
         if script.broken:
             script.broken -= 1
             content = "As a language model I would rather not."
         message = {"role": "assistant", "content": content}
-        return self._json(
+        return self.send_json(
             200,
             {
                 "id": "1",
@@ -90,32 +85,6 @@ class _Handler(BaseHTTPRequestHandler):
             },
         )
 
-    def _json(self, status, value):
-        data = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request, client_address):
-        """A client that has enough and leaves is no fault."""
-
-
-@contextmanager
-def serving(script):
-    """Serves a script; gives the address."""
-    server = _Server(("127.0.0.1", 0), _Handler)
-    server.script = script
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+serving = partial(scripted_http.serving, _Handler)
+"""Serves a script; gives the address."""
