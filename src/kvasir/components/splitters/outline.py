@@ -20,6 +20,7 @@ LONGEST_HEADING = 200
 _OF_LINES = (BlockKind.TABLE, BlockKind.LIST, BlockKind.CODE)
 _LINE = re.compile(r"[^\n]+")
 _MARK = re.compile(r"\A#{1,6}\s+")
+_ENDS = ".!?。！？।؟…\"'”’»)"
 _RULE = re.compile(r"[\s|:+\-=]*-[\s|:+\-=]*")
 
 
@@ -148,12 +149,16 @@ class _Reader:
                 if leads or not self.units or self.units[-1].path != path:
                     joint = Joint.HEADING
             elif "\n" in self._text[spans[index - 1][1] : start]:
-                joint = Joint.ROW if lines else Joint.LINE
+                joint = Joint.ROW if lines else self._line_joint(spans[index - 1][1])
             else:
                 joint = Joint.SENTENCE
             repeated = header if index > top else None
             glued = 0 < index <= top and header is not None
             self.units.append(Unit(start, end, joint, path, leads, repeated, glued))
+
+    def _line_joint(self, end: int) -> Joint:
+        """Return the joint below a line: one without a period leads to the next, like a title."""
+        return Joint.LINE if self._text[end - 1] in _ENDS else Joint.SENTENCE
 
     def _lines(self, start: int, end: int) -> list[tuple[int, int]]:
         lines = (match for match in _LINE.finditer(self._text, start, end) if match[0].strip())
