@@ -11,7 +11,7 @@ from kvasir.core.types import AnswerEvent, Message
 from kvasir.frontends.cli.services import Service, Services
 
 if TYPE_CHECKING:
-    from kvasir.app import App, Conversation
+    from kvasir.app import Conversation
 
 
 class SharedConversation:
@@ -76,6 +76,8 @@ class SharedConversation:
     def _open(
         self, service: Service, question: str, history: Sequence[Message], system: str
     ) -> AnswerStream:
+        from kvasir.app import App
+
         if isinstance(service, App):
             return self._local.stream(question, history, rag=True, system=system)
         self._release()
