@@ -589,3 +589,33 @@ def test_a_chunk_deleted_between_the_legs_of_a_search_is_left_out(store_at, monk
     (found,) = store.search_hybrid(clustered(1), ["number"], ["en"], 5)
     assert gone not in {candidate.chunk_id for candidate in found}
     assert sum(candidate.lexical_score is not None for candidate in found) == 5
+
+
+def test_rankings_do_not_depend_on_what_was_deleted_or_changed_before(store_at, tmp_path):
+    kept = [make_chunk(number, f"falcon number {number % 7} of {number}") for number in range(600)]
+    gone = [make_chunk(1_000 + number, "falcon number 3") for number in range(60)]
+    fresh = store_at("fresh")
+    fresh.upsert(kept, clustered(600))
+    changed = store_at("changed", graph_from=500)
+    changed.upsert(kept + gone, clustered(660))
+    changed.optimize(wait=True)
+    changed.delete([chunk.id for chunk in gone])
+    changed.set_metadata([chunk.id for chunk in kept[:50]], {"mark": 1})
+
+    def scores(store):
+        hits = search_texts(store, ["number 3 of 17"], ["en"], 600)[0]
+        return {hit.chunk.id: hit.lexical_score for hit in hits if hit.lexical_score}
+
+    assert scores(changed) != pytest.approx(scores(fresh), rel=1e-3)
+    changed.optimize(wait=True)
+    assert scores(changed) == pytest.approx(scores(fresh), rel=1e-6)
+    changed.set_metadata([chunk.id for chunk in kept[:11]], {"mark": 2})
+    changed.close()
+    again = store_at("changed", graph_from=500)
+    again.optimize(wait=True)
+    before = [path.name for path in (tmp_path / "changed").glob("data-*")]
+    assert before == ["data-000003"]  # Fewer than 2 % are not worth another graph.
+    again.delete([kept[20].id, kept[21].id])
+    again.optimize(wait=True)
+    after = [path.name for path in (tmp_path / "changed").glob("data-*")]
+    assert after == ["data-000004"]

@@ -14,15 +14,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
+from kvasir.components.embedders.mapped_weights import Weights
 from kvasir.core.errors import ModelNotFoundError, SettingsError
-from kvasir.models.local import weight_files
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
@@ -30,8 +27,6 @@ import openvino as ov  # noqa: E402
 from openvino import opset13 as op  # noqa: E402
 
 __all__ = ["build_graph", "check_supported", "layer_weights", "ov", "why"]
-
-Weights = Callable[[str], NDArray[np.float32]]
 
 ARCHITECTURES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert")
 POOLINGS = ("mean", "cls")
@@ -85,21 +80,22 @@ def check_supported(config: Mapping[str, Any], pooling: str, modules: Iterable[s
         )
 
 
-def build_graph(folder: Path, config: Mapping[str, Any], pooling: str) -> ov.Model:
-    """Build the graph of an encoder from its folder and ``config.json``.
+def build_graph(weights: Weights, config: Mapping[str, Any], pooling: str) -> ov.Model:
+    """Build the graph of an encoder from its weights and ``config.json``.
 
     Its inputs are ids int32 [n, length] and a mask float32 [n, length] (1 where a token is); its
-    output is float32 [n, hidden], not normalised.
+    output is float32 [n, hidden], not normalised. The weights must live as long as the graph and
+    what is compiled from it.
 
     Raises:
-        ModelNotFoundError: The weights are missing or broken, or do not fit the configuration.
+        ModelNotFoundError: The weights do not fit the configuration.
     """
-    encoder = _Encoder(config, _open(folder))
+    encoder = _Encoder(config, weights)
     try:
         return encoder.model(pooling)
     except RuntimeError as error:
         raise ModelNotFoundError(
-            f"the weights in {folder} do not fit its config.json ({why(error)}); "
+            f"the weights in {weights.folder} do not fit its config.json ({why(error)}); "
             "fetch the model again"
         ) from error
 
@@ -199,7 +195,7 @@ class _Encoder:
         return op.add(weighted, self._constant(name + ".bias"))
 
     def _constant(self, name: str) -> Any:
-        return op.constant(self._weights(name))
+        return op.constant(self._weights(name), shared_memory=True)
 
 
 def _activation(config: Mapping[str, Any]) -> str:
@@ -212,35 +208,3 @@ def _scalar(value: float) -> Any:
 
 def _integer(value: int) -> Any:
     return op.constant(np.int64(value))
-
-
-def _open(folder: Path) -> Weights:
-    """Return a function that reads a tensor by its name below the model's prefix."""
-    files = [file for file in weight_files(folder) if file.suffix == ".safetensors"]
-    if not files:
-        raise ModelNotFoundError(
-            f"{folder} holds no safetensors weights, which the embedder 'openvino' needs; "
-            "set the embedder to 'sentence-transformers' for this model"
-        )
-    try:
-        handles: list[Any] = [safe_open(file, framework="numpy") for file in files]
-    except SafetensorError as error:
-        raise ModelNotFoundError(
-            f"the weights in {folder} are broken ({error}); fetch the model again"
-        ) from error
-    where = {key: handle for handle in handles for key in handle.keys()}  # noqa: SIM118
-    mark = "embeddings.word_embeddings.weight"
-    prefix = next((key.removesuffix(mark) for key in where if key.endswith(mark)), "")
-
-    def read(name: str) -> NDArray[np.float32]:
-        full = prefix + name
-        if full not in where:
-            # Weights converted from TensorFlow keep its names for layer norms.
-            full = full.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta")
-        if full not in where:
-            raise ModelNotFoundError(
-                f"the weights in {folder} lack '{prefix + name}'; fetch the model again"
-            )
-        return np.asarray(where[full].get_tensor(full), dtype=np.float32)
-
-    return read

@@ -26,6 +26,7 @@ from kvasir.components.embedders.bert_graph import (
     ov,
     why,
 )
+from kvasir.components.embedders.mapped_weights import Weights
 from kvasir.components.embedders.sentence_model import SentenceModel, read_sentence_model
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
 from kvasir.core.leases import Lazy
@@ -39,6 +40,11 @@ from kvasir.models.local import find
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 PRECISIONS = ("auto", "bf16", "f32")
 _SMALL_CALL_TOKENS = 256
+_MEDIUM_CALL_TOKENS, _MEDIUM_CALLS = 4096, 3
+"""The first calls of such a size do without the second graph, which takes longer to compile.
+
+A question from the command line is one such call, for the sentences of its sources.
+"""
 _MAX_STREAMS = 8
 _ONE_CORE_WEIGHTS = 30_000_000
 """Up to this many layer weights, one core computes single queries in bf16."""
@@ -94,9 +100,11 @@ class OpenVinoEmbedder:
         self._tokenizer = Lazy(lambda: _read_tokenizer(model))
         self._truncating_tokenizer = Lazy(lambda: _read_tokenizer(model, model.max_tokens))
         # Functions of the module: a reference to ``self`` would keep the engines in memory.
-        compiled = partial(_compile, model, precision, self._streams)
+        weights = Lazy(lambda: Weights(model.folder.path))
+        compiled = partial(_compile, model, weights, precision, self._streams)
         self._quick_engine = Lazy(partial(compiled, is_small=True))
         self._engine = Lazy(partial(compiled, is_small=False))
+        self._medium_calls_left = _MEDIUM_CALLS
 
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
         """Return float32 [n, dimension], unit length, in the order of the texts."""
@@ -148,10 +156,10 @@ class OpenVinoEmbedder:
         ids = [encoding.ids for encoding in encodings]
         lengths = [len(row) for row in ids]
         padded = [min(-(-n // _QUICK_STEP) * _QUICK_STEP, self.max_tokens) for n in lengths]
-        is_small = sum(padded) <= _SMALL_CALL_TOKENS
-        widths = padded if is_small else lengths
+        is_quick = self._is_quick(sum(padded))
+        widths = padded if is_quick else lengths
         plan = batches(widths, self._batch_tokens)
-        engine = (self._quick_engine if is_small else self._engine).get()
+        engine = (self._quick_engine if is_quick else self._engine).get()
         finish = engine.start(ids, widths, plan, vectors)
 
         def wait() -> Matrix:
@@ -160,6 +168,15 @@ class OpenVinoEmbedder:
             return vectors
 
         return wait
+
+    def _is_quick(self, tokens: int) -> bool:
+        """Return True if a call is for the graph that is tuned for latency."""
+        if tokens <= _SMALL_CALL_TOKENS:
+            return True
+        if self._engine.is_made or tokens > _MEDIUM_CALL_TOKENS or not self._medium_calls_left:
+            return False
+        self._medium_calls_left -= 1
+        return True
 
 
 class _Pending(Lazy[Matrix]):
@@ -176,8 +193,12 @@ class _Engine:
     The pool grows on demand: requests are small, because the graph's streams hold the memory.
     """
 
-    def __init__(self, compiled: Any, parallel: int) -> None:
+    def __init__(self, compiled: Any, parallel: int, weights: Weights) -> None:
         self._compiled = compiled
+        # The compiled graph reads the embeddings of tokens from the file. The other weights are
+        # converted, some of them at the first call.
+        self._weights = weights
+        self._is_converted = False
         self._parallel = parallel
         self._free: queue.SimpleQueue[_Request] = queue.SimpleQueue()
 
@@ -206,6 +227,9 @@ class _Engine:
             with self._computing(running):
                 while running:
                     self._collect(running, vectors)
+            if not self._is_converted:
+                self._is_converted = True
+                self._weights.release()
 
         return finish
 
@@ -270,7 +294,9 @@ def _arithmetic(precision: str) -> str:
     return "bf16" if "BF16" in capabilities else "f32"
 
 
-def _compile(model: SentenceModel, precision: str, streams: int, *, is_small: bool) -> _Engine:
+def _compile(
+    model: SentenceModel, weights: Lazy[Weights], precision: str, streams: int, *, is_small: bool
+) -> _Engine:
     arithmetic = _arithmetic(precision)
     streams = 1 if is_small else streams
     options = {
@@ -281,9 +307,10 @@ def _compile(model: SentenceModel, precision: str, streams: int, *, is_small: bo
     if is_small and arithmetic == "bf16" and layer_weights(model.config) <= _ONE_CORE_WEIGHTS:
         # A second core would gain 0.3 ms, and is needed for the keyword search.
         options |= {"INFERENCE_NUM_THREADS": "1", "ENABLE_CPU_PINNING": "NO"}
-    graph = build_graph(model.folder.path, model.config, model.pooling)
+    mapped = weights.get()
+    graph = build_graph(mapped, model.config, model.pooling)
     try:
-        return _Engine(ov.Core().compile_model(graph, "CPU", options), streams)
+        engine = _Engine(ov.Core().compile_model(graph, "CPU", options), streams, mapped)
     except RuntimeError as error:
         raise ComponentError(
             "embedder 'openvino'",
@@ -291,6 +318,8 @@ def _compile(model: SentenceModel, precision: str, streams: int, *, is_small: bo
             f"{why(error)}; fetch the model again, or set the embedder to "
             "'sentence-transformers' for it",
         ) from error
+    mapped.release()
+    return engine
 
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:

@@ -57,8 +57,14 @@ def edge_config(dimension: int, threads: int = 1) -> edge.EdgeConfig:
             payload_m=0,
         ),
         # One segment with a graph and one for later chunks: segments are searched one by one.
-        # The threshold lets every copy get its graph.
-        optimizers=edge.EdgeOptimizersConfig(default_segment_number=1, indexing_threshold=1),
+        # The threshold lets every copy get its graph. Whatever was deleted is left out of it, with
+        # its terms.
+        optimizers=edge.EdgeOptimizersConfig(
+            default_segment_number=1,
+            indexing_threshold=1,
+            deleted_threshold=1e-9,
+            vacuum_min_vector_number=1,
+        ),
     )
 
 

@@ -46,12 +46,23 @@ _POLL_SECONDS = 0.02
 _FLUSH_EVERY = 10_000
 """Points between two flushes: the engine replays as many after a crash."""
 
+_MOST_OUTDATED = 0.02
+"""Share of outdated points with which the graph is built again.
+
+The part of the index that has the graph counts the terms of changed and deleted points for the IDF
+until then: docs/decisions/0039.
+"""
 _FORBIDDEN = ("Permission denied", "Read-only file system")
 """Parts of the engine's messages for files that it cannot write."""
 
 
 class QdrantShard:
-    """The engine's files of one collection, opened."""
+    """The engine's files of one collection, opened.
+
+    Attributes:
+        indexed: Payload fields that have an index.
+        has_graph: Some points are in a search graph.
+    """
 
     def __init__(self, folder: CollectionFolder, dimension: int, threads: int, due: int) -> None:
         """Open the current data of a locked folder, or create it.
@@ -85,6 +96,8 @@ class QdrantShard:
             notes.get("without_graph", 0),
             self._current.shard.info().points_count - notes.get("in_graph", 0),
         )
+        self.has_graph = notes.get("in_graph", 0) > 0
+        self._outdated = notes.get("outdated", 0)
 
     def _open(self) -> OpenShard:
         data = self._folder.data
@@ -161,6 +174,7 @@ class QdrantShard:
         *,
         size: int = 0,
         vectors: bool = False,
+        replaced: int = 0,
     ) -> None:
         """Apply an operation to points; after that it survives the end of the process.
 
@@ -169,6 +183,7 @@ class QdrantShard:
             operation: What to do with them.
             size: Bytes of their vectors and texts.
             vectors: They get vectors, which are not in the graph at first.
+            replaced: How many of them existed and are changed or deleted.
 
         Raises:
             StorageError: The disk is full; nothing was done.
@@ -181,6 +196,7 @@ class QdrantShard:
             shard.update(operation)
             self._unflushed += len(ids)
             self._without_graph += len(ids) if vectors else 0
+            self._outdated += replaced if self.has_graph else 0
             if self._unflushed >= _FLUSH_EVERY:
                 shard.flush()
                 self._unflushed = 0
@@ -253,7 +269,13 @@ class QdrantShard:
     def _notes(self, shard: edge.EdgeShard) -> dict[str, int]:
         points = int(shard.info().points_count)
         without = min(points, self._without_graph)
-        return {"without_graph": without, "in_graph": points - without}
+        kept = {"without_graph": without, "in_graph": points - without}
+        return kept | {"outdated": self._outdated}
+
+    def _is_due(self) -> bool:
+        points = self.points()
+        is_large = self._without_graph >= max(self._due, points // 10)
+        return is_large or self._outdated > points * _MOST_OUTDATED
 
     def renew_graph(self, *, wait: bool, stop: StopToken) -> None:
         """Start building the graph if it is due; see ``QdrantStore.optimize``."""
@@ -262,7 +284,7 @@ class QdrantShard:
             running = self._builder
             if running is None or not running.is_alive():
                 running = None
-                if self._without_graph >= max(self._due, self.points() // 10):
+                if self._is_due():
                     # A caller that waits leaves the processors free.
                     niceness = 0 if wait else BACKGROUND
                     running = threading.Thread(
@@ -289,7 +311,8 @@ class QdrantShard:
         try:
             with self.exclusive() as shard:
                 shard.flush()
-                self._touched, self._unflushed, before = set(), 0, self._without_graph
+                self._touched, self._unflushed = set(), 0
+                before = self._without_graph, self._outdated
                 shutil.rmtree(data, ignore_errors=True)
                 copy_folder(self._opened().data, data, check)
             with self._starting:
@@ -309,7 +332,7 @@ class QdrantShard:
             with self._writing:
                 self._touched = None
 
-    def _switch(self, new: OpenShard, before: int) -> None:
+    def _switch(self, new: OpenShard, before: tuple[int, int]) -> None:
         while True:
             with self._writing:
                 ids, self._touched = self._touched or set(), set()
@@ -321,7 +344,9 @@ class QdrantShard:
             for field in self.indexed - set(new.shard.info().payload_schema):
                 _index(new.shard, field, edge.PayloadSchemaType.Float)
             new.shard.flush()
-            self._without_graph -= before
+            self._without_graph -= before[0]
+            self._outdated -= before[1]
+            self.has_graph = True
             old = self._opened()
             self._folder.make_current(new.data, self._notes(new.shard))
             self._is_written = True

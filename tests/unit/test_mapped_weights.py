@@ -1,0 +1,55 @@
+"""Weights are mapped, not read, and are what the file holds."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from kvasir.components.embedders.mapped_weights import Weights
+from kvasir.core.errors import ModelNotFoundError
+
+MARK = "embeddings.word_embeddings.weight"
+
+
+def write(folder, prefix="bert."):
+    table = np.arange(12, dtype=np.float32).reshape(3, 4)
+    tensors = {
+        f"{prefix}{MARK}": table,
+        f"{prefix}layer.LayerNorm.gamma": np.ones(4, np.float32),
+        f"{prefix}layer.bias": np.linspace(0, 1, 4).astype(np.float16),
+    }
+    save_file(tensors, folder / "model.safetensors")
+    return table
+
+
+@pytest.mark.parametrize("prefix", ["", "bert.", "0.auto_model."])
+def test_tensors_are_found_below_the_models_prefix(tmp_path, prefix):
+    table = write(tmp_path, prefix)
+    weights = Weights(tmp_path)
+    np.testing.assert_array_equal(weights(MARK), table)
+    np.testing.assert_array_equal(weights("layer.LayerNorm.weight"), np.ones(4))
+    with pytest.raises(ModelNotFoundError, match=r"lack '.*nothing'.*fetch the model again"):
+        weights("nothing")
+
+
+def test_every_reader_gets_the_same_memory_unless_it_must_be_converted(tmp_path):
+    write(tmp_path)
+    weights = Weights(tmp_path)
+    assert np.shares_memory(weights(MARK), weights(MARK))
+    converted = weights("layer.bias")
+    assert converted.dtype == np.float32
+    assert not np.shares_memory(converted, weights("layer.bias"))
+    np.testing.assert_allclose(converted, np.linspace(0, 1, 4), atol=1e-3)
+
+
+def test_writing_to_a_tensor_does_not_change_the_file(tmp_path):
+    table = write(tmp_path)
+    Weights(tmp_path)(MARK)[0, 0] = 99
+    np.testing.assert_array_equal(Weights(tmp_path)(MARK), table)
+
+
+def test_missing_and_broken_weights_say_what_to_do(tmp_path):
+    with pytest.raises(ModelNotFoundError, match="no safetensors"):
+        Weights(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{no header}")
+    with pytest.raises(ModelNotFoundError, match=r"broken.*fetch the model again"):
+        Weights(tmp_path)
