@@ -142,7 +142,8 @@ def _input(
         return str(source["url"])
     try:
         with app.services.spool.open(source["digest"]) as stream:
-            return Source(source["uri"], source["media_type"]), stream.read()
+            in_folder = source.get("in_folder", False)
+            return Source(source["uri"], source["media_type"], in_folder), stream.read()
     except NotFoundError:
         if _content_hash(collection, source["uri"]) != source["digest"]:
             raise

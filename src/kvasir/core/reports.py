@@ -44,6 +44,16 @@ class Failed:
         return f"{shown(self.source_uri)}: {shown(self.message)}"
 
 
+@dataclass(frozen=True, slots=True)
+class NotRead:
+    """A file or folder, found in a given folder, that is not meant to be read: no failure."""
+
+    source_uri: str
+    # The kind of what was left out: a file's extension (``.png``) or media type if no extractor
+    # reads it, else ``hidden``, ``ignored``, ``excluded`` or ``link out of the folder``.
+    kind: str
+
+
 @dataclass(slots=True)
 class IngestReport:
     """The result of an ingest. Sources are URIs, in the order in which they were finished.
@@ -59,6 +69,7 @@ class IngestReport:
     skipped: list[str] = field(default_factory=list)  # Changed, with ``on_conflict="skip"``.
     removed: list[str] = field(default_factory=list)  # Files that are gone, with ``prune=True``.
     failed: list[Failed] = field(default_factory=list)  # Sorted.
+    not_read: list[NotRead] = field(default_factory=list)  # Left out of the given folders.
     without_files: list[str] = field(default_factory=list)  # Given folders without a file.
     left: list[str] = field(default_factory=list)  # An interrupted run did not reach them.
     interrupted: bool = False  # The run was stopped; finished sources are kept.
@@ -73,12 +84,16 @@ class IngestReport:
     # total. Reading and embedding overlap.
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def note(self, event: Finished | Failed) -> None:
-        """Add a source to its list."""
+    def note(self, event: Finished | Failed | NotRead) -> dict[str, str]:
+        """Add a source to its list; return the details of its ``Progress``."""
         if isinstance(event, Failed):
             self.failed.append(event)
-        else:
-            getattr(self, event.outcome.value).append(event.source_uri)
+            return {"outcome": "failed", "reason": event.reason, "message": event.message}
+        if isinstance(event, NotRead):
+            self.not_read.append(event)
+            return {"outcome": "not_read", "reason": event.kind}
+        getattr(self, event.outcome.value).append(event.source_uri)
+        return {"outcome": event.outcome.value}
 
     def spend(self, stage: str, seconds: float) -> None:
         """Add time to a stage."""

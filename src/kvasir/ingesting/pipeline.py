@@ -25,11 +25,18 @@ from kvasir.core.errors import (
 )
 from kvasir.core.ledger import Catalog, VersionStatus, check_metadata
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
-from kvasir.core.reports import Failed, Finished, IngestReport, Outcome
+from kvasir.core.reports import Failed, Finished, IngestReport, NotRead, Outcome
 from kvasir.core.run import Run
 from kvasir.core.types import Metadata, document_id
 from kvasir.ingesting.extraction import ExtractionPool
-from kvasir.ingesting.preparing import OnConflict, Prepared, Preparer, Relabelled, Unreadable
+from kvasir.ingesting.preparing import (
+    OnConflict,
+    Prepared,
+    PreparedItem,
+    Preparer,
+    Relabelled,
+    Unreadable,
+)
 from kvasir.ingesting.publishing import EmbeddedBatch, Publisher
 from kvasir.ingesting.sources import Discovery, Fetch, Input, discover, uri_of
 
@@ -158,6 +165,7 @@ class _IngestRun:
         try:
             found = discover(inputs, self.pipeline.left_out, self.run.stop)
             listed, report.without_files = list(found.items), found.without_files
+            report.not_read += found.not_read
             self._execute(found)
             if prune:
                 self._prune(found)
@@ -184,6 +192,7 @@ class _IngestRun:
             on_conflict=self.on_conflict,
             metadata=self.metadata,
             fetch=pipeline.fetch,
+            in_folders=found.in_folders,
             max_bytes=pipeline.max_file_mb << 20,
             stop=self.run.stop,
         )
@@ -239,7 +248,7 @@ class _IngestRun:
         record = self._catalog.document(self._collection, prepared.draft.document.id)
         return record is not None and record.state == prepared.draft.state
 
-    def _handle(self, item: Prepared | Unreadable | Relabelled | Finished) -> None:
+    def _handle(self, item: PreparedItem) -> None:
         if isinstance(item, Prepared):
             self._passages += len(item.draft.chunks)
             self._report_passages()
@@ -398,13 +407,9 @@ class _IngestRun:
         self._vectors += chunks
         self._report_passages()
 
-    def _note(self, event: Finished | Failed) -> None:
+    def _note(self, event: Finished | Failed | NotRead) -> None:
         self.handled.add(event.source_uri)
-        self.report.note(event)
-        if isinstance(event, Failed):
-            details = {"outcome": "failed", "reason": event.reason, "message": event.message}
-        else:
-            details = {"outcome": event.outcome.value}
+        details = self.report.note(event)
         done = len(self.handled)
         total = max(self._sources, done)
         self.run.report("documents", done, total, "documents", item=event.source_uri, **details)

@@ -12,7 +12,7 @@ import stat
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
@@ -22,11 +22,12 @@ from kvasir.core import media_types
 from kvasir.core.errors import ExtractionError, FetchError, StoppedError, describe_unexpected
 from kvasir.core.ledger import Catalog, SourceState, VersionDraft, VersionStatus
 from kvasir.core.protocols import Splitter
-from kvasir.core.reports import Failed, Finished, Outcome
+from kvasir.core.reports import Failed, Finished, NotRead, Outcome
 from kvasir.core.run import StopToken
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Document, Metadata, MetadataValue, Source, document_id
 from kvasir.ingesting.extraction import ExtractionPool, too_large
+from kvasir.ingesting.kinds import is_named_otherwise, is_other_kind, is_read, not_read
 from kvasir.ingesting.sources import NOT_A_FILE, Fetch, Upload, is_address
 from kvasir.language.detect import detect
 
@@ -37,6 +38,8 @@ OnConflict = Literal["skip", "replace", "error"]
 
 _BASE_WEIGHT = 1000
 """Added to the weight of every item, so that the number of light items is limited, too."""
+_HEAD_BYTES = 1 << 16
+"""Bytes of a file that show whether it may be of a kind that is read."""
 _MAX_QUEUED_CHARACTERS = 32_000_000
 """Text that is split and waits to be embedded, at most."""
 
@@ -65,7 +68,7 @@ class Relabelled:
     given: Metadata
 
 
-PreparedItem = Prepared | Unreadable | Relabelled | Finished
+PreparedItem = Prepared | Unreadable | Relabelled | Finished | NotRead
 
 
 @dataclass
@@ -76,6 +79,7 @@ class Preparer:
         items: Paths, addresses and uploads by URI.
         settings_hash: Hash of the settings that shape the chunks.
         language, on_conflict, metadata, fetch: As of the pipeline and its ``ingest``.
+        in_folders: URIs of items that were found in a folder, not named.
         max_bytes: Larger sources are not read, nor hashed.
         bytes_read: Bytes of all sources that were hashed.
         seconds: Seconds by stage.
@@ -92,6 +96,7 @@ class Preparer:
     on_conflict: OnConflict
     metadata: Metadata | None
     fetch: Fetch | None
+    in_folders: Collection[str]
     max_bytes: int
     stop: StopToken
 
@@ -159,7 +164,7 @@ class Preparer:
             except FetchError as error:
                 self._fail(uri, "fetch", str(error).removeprefix(f"{uri}: "), None)
                 continue
-            if isinstance(state, Unreadable):
+            if not isinstance(state, SourceState):
                 self._queue.put(state)
                 continue
             changed = self._must_extract(state)
@@ -167,7 +172,9 @@ class Preparer:
             if changed:
                 yield item
 
-    def _read(self, uri: str, item: str | Upload) -> tuple[str | Upload, SourceState | Unreadable]:
+    def _read(
+        self, uri: str, item: str | Upload
+    ) -> tuple[str | Upload, SourceState | Unreadable | NotRead]:
         modified: float | None = None
         if isinstance(item, str) and is_address(item):
             if self.fetch is None:
@@ -191,15 +198,29 @@ class Preparer:
                 media_type, size = media_types.by_name(item), status.st_size
                 if not stat.S_ISREG(status.st_mode):
                     return item, Unreadable(Failed(uri, "unreadable", NOT_A_FILE), None)
+                if media_type == media_types.UNKNOWN and self._may_leave_out(uri):
+                    kind = media_types.of_head(file.read(_HEAD_BYTES))
+                    if kind and not is_read(kind):
+                        return item, not_read(uri, kind)
+                    file.seek(0)
                 is_large = size > self.max_bytes
                 content_hash = "" if is_large else hashlib.file_digest(file, "sha256").hexdigest()
             modified = status.st_mtime
         state = SourceState(uri, media_type, content_hash, size, modified, self.settings_hash)
         if not content_hash:
+            if is_named_otherwise(uri) and self._may_leave_out(uri):
+                return item, not_read(uri, media_type)
             refusal = too_large(self.max_bytes, size)
             return item, Unreadable(Failed(uri, refusal.reason, str(refusal)), state)
         self.bytes_read += size
         return item, state
+
+    def _may_leave_out(self, uri: str) -> bool:
+        """Return True if a source need not be of a kind that is read."""
+        if uri not in self.in_folders:
+            return False
+        record = self.catalog.document(self.collection, document_id(uri))
+        return record is None or record.status is not VersionStatus.LIVE
 
     def _must_extract(self, state: SourceState) -> bool:
         uri = state.uri
@@ -229,7 +250,10 @@ class Preparer:
         state, given, kind = self._changed.pop(source.uri)
         state = replace(state, media_type=source.media_type)
         if isinstance(outcome, ExtractionError):
-            self._fail(source.uri, outcome.reason, str(outcome), state)
+            if self._may_leave_out(source.uri) and is_other_kind(outcome.reason, source.media_type):
+                self._queue.put(not_read(source.uri, source.media_type))
+            else:
+                self._fail(source.uri, outcome.reason, str(outcome), state)
             return
         started = time.perf_counter()
         try:

@@ -29,7 +29,7 @@ EXIT_DECLINED = 6
 EXIT_INTERRUPTED = 130
 
 COMMANDS = {
-    "ingest": ("documents", "Read files, folders and URLs into a collection."),
+    "ingest": ("ingest", "Read files, folders and URLs into a collection."),
     "convert": ("documents", "Convert documents to docling JSON, for ingesting."),
     "search": ("ask", "Find the passages that match a query."),
     "ask": ("ask", "Answer a question from the documents, with citations."),

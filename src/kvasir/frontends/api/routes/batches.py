@@ -27,6 +27,7 @@ class BatchSource(BaseModel):
     uri: str = Field(min_length=1, max_length=4096)
     media_type: str = Field("", max_length=200)
     file: str | None = Field(None, description="the name under which the file is sent")
+    in_folder: bool = Field(False, description="found in a folder: its kind may be one not read")
 
 
 class Batch(BaseModel):
@@ -136,4 +137,5 @@ def _store(
         raise RequestError(f"the file '{source.file}' of '{source.uri}' is not sent")
     limit = overrides.get("rag.ingest.max_file_mb", kvasir.settings.rag.ingest.max_file_mb)
     digest, size = kvasir.services.spool.put(sent[source.file].file, max_bytes=int(limit) << 20)
-    return {"uri": source.uri, "media_type": source.media_type, "digest": digest, "size": size}
+    stored = {"digest": digest, "size": size}
+    return source.model_dump(include={"uri", "media_type", "in_folder"}) | stored
