@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from sqlalchemy import event
 
@@ -344,3 +345,21 @@ def test_exhausted_connections_are_one_sentence(catalog, monkeypatch):
                 held.enter_context(reading(catalog._engine)).connection  # noqa: B018
         with pytest.raises(ComponentError, match=r"writing failed: every connection was in use"):
             catalog.delete_collection("unknown")
+
+
+def test_vectors_of_unfinished_documents_are_kept_until_they_are_dropped(catalog):
+    catalog.create_collection("other", embedder="model", dimension=3, fingerprint="abc")
+    one, two = np.float32([1.5, -2, 0.1]), np.float32([0, 1, 2])
+    catalog.keep_vectors("test", {"a" * 32: one, "b" * 32: two})
+    catalog.keep_vectors("test", {"b" * 32: one, "c" * 32: np.float32([1, 2])})
+    found = catalog.kept_vectors("test", ["a" * 32, "b" * 32, "c" * 32, "d" * 32])
+    # One of another length, as another model makes it, is not used.
+    assert {key: vector.tolist() for key, vector in found.items()} == {
+        "a" * 32: one.tolist(),
+        "b" * 32: one.tolist(),
+    }
+    assert catalog.kept_vectors("other", ["a" * 32]) == {}
+    catalog.drop_vectors("test", ["a" * 32])
+    assert catalog.kept_vectors("test", ["a" * 32, "b" * 32]).keys() == {"b" * 32}
+    catalog.drop_vectors("test")
+    assert catalog.kept_vectors("test", ["b" * 32]) == {}

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from kvasir.catalog import rows, writers
+from kvasir.catalog import kept_vectors, rows, writers
 from kvasir.catalog.tables import (
     chunks,
     collections,
@@ -43,7 +43,7 @@ from kvasir.core.ledger import (
     VersionStatus,
     chunk_metadata,
 )
-from kvasir.core.types import Metadata
+from kvasir.core.types import Matrix, Metadata
 from kvasir.database import open_database, reading, writing
 from kvasir.language.detect import UNKNOWN
 
@@ -197,6 +197,21 @@ class SqlCatalog:
                 chosen = connection.execute(query.where(chunks.c.passage_hash.in_(part)))
                 found.update((row.passage_hash, row.chunk_id) for row in chosen)
         return found
+
+    def keep_vectors(self, collection: str, vectors: Mapping[str, Matrix]) -> None:
+        with writing(self._engine) as connection:
+            kept_vectors.keep(connection, _collection(connection, collection).id, vectors)
+
+    def kept_vectors(
+        self, collection: str, passage_hashes: Collection[str]
+    ) -> Mapping[str, Matrix]:
+        with reading(self._engine) as connection:
+            row = _collection(connection, collection)
+            return kept_vectors.find(connection, row.id, passage_hashes, row.dimension)
+
+    def drop_vectors(self, collection: str, passage_hashes: Collection[str] | None = None) -> None:
+        with writing(self._engine) as connection:
+            kept_vectors.drop(connection, _collection(connection, collection).id, passage_hashes)
 
     # Writers
 

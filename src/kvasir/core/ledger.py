@@ -28,7 +28,7 @@ from typing import Any, Protocol
 from kvasir.core.errors import CollectionNotFoundError, RequestError, WrongEmbedderError
 from kvasir.core.protocols import Embedder
 from kvasir.core.text import has_surrogates
-from kvasir.core.types import Chunk, Document, Metadata, MetadataValue
+from kvasir.core.types import Chunk, Document, Matrix, Metadata, MetadataValue
 
 RESERVED_METADATA = ("source_uri", "title", "language")
 """Metadata fields that Kvasir sets; callers must not."""
@@ -273,6 +273,17 @@ class Catalog(Protocol):
 
     def reusable(self, collection: str, passage_hashes: Collection[str]) -> Mapping[str, str]:
         """Map the hashes of passages that have a live chunk to its id: its vector can be reused."""
+
+    def keep_vectors(self, collection: str, vectors: Mapping[str, Matrix]) -> None:
+        """Store vectors, by passage hash, of documents that are not complete yet."""
+
+    def kept_vectors(
+        self, collection: str, passage_hashes: Collection[str]
+    ) -> Mapping[str, Matrix]:
+        """Return the kept vectors among those of some passages."""
+
+    def drop_vectors(self, collection: str, passage_hashes: Collection[str] | None = None) -> None:
+        """Delete the kept vectors of some passages, or all of a collection."""
 
     def start_writer(
         self, collection: str, *, lease_seconds: float, exclusive: bool = False

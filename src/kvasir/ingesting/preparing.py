@@ -12,7 +12,7 @@ import stat
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
@@ -38,6 +38,8 @@ OnConflict = Literal["skip", "replace", "error"]
 
 _BASE_WEIGHT = 1000
 """Added to the weight of every item, so that the number of light items is limited, too."""
+_IDLE_SECONDS = 1.0
+"""After this time without a new document, those gathered are not held back any longer."""
 _HEAD_BYTES = 1 << 16
 """Bytes of a file that show whether it may be of a kind that is read."""
 _MAX_QUEUED_CHARACTERS = 32_000_000
@@ -68,7 +70,12 @@ class Relabelled:
     given: Metadata
 
 
-PreparedItem = Prepared | Unreadable | Relabelled | Finished | NotRead
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing was prepared for a while."""
+
+
+PreparedItem = Prepared | Unreadable | Relabelled | Finished | NotRead | Idle
 
 
 @dataclass
@@ -79,6 +86,8 @@ class Preparer:
         items: Paths, addresses and uploads by URI.
         settings_hash: Hash of the settings that shape the chunks.
         language, on_conflict, metadata, fetch: As of the pipeline and its ``ingest``.
+        on_source: Gets the URI of each source that was looked at, with the numbers of characters
+            and passages to embed.
         in_folders: URIs of items that were found in a folder, not named.
         max_bytes: Larger sources are not read, nor hashed.
         bytes_read: Bytes of all sources that were hashed.
@@ -99,6 +108,7 @@ class Preparer:
     in_folders: Collection[str]
     max_bytes: int
     stop: StopToken
+    on_source: Callable[[str, int, int], None] = lambda *_: None
 
     def __post_init__(self) -> None:
         self._changed: dict[str, tuple[SourceState, Metadata, Outcome]] = {}
@@ -108,10 +118,14 @@ class Preparer:
         self.seconds = {"read": 0.0, "extract": 0.0, "split": 0.0}
 
     def __iter__(self) -> Iterator[PreparedItem]:
-        """Yield the prepared items; raise StoppedError when the stop token is set."""
+        """Yield the prepared items, and ``Idle`` while there is none.
+
+        Raises:
+            StoppedError: The stop token was set.
+        """
         self._thread.start()
         with self.stop.calling(self._queue.close):
-            while (item := self._queue.get()) is not None:
+            while (item := self._queue.get(Idle())) is not None:
                 self.stop.raise_if_set()
                 if isinstance(item, BaseException):
                     raise item
@@ -165,9 +179,12 @@ class Preparer:
                 self._fail(uri, "fetch", str(error).removeprefix(f"{uri}: "), None)
                 continue
             if not isinstance(state, SourceState):
+                self.on_source(uri, 0, 0)
                 self._queue.put(state)
                 continue
             changed = self._must_extract(state)
+            if not changed:
+                self.on_source(uri, 0, 0)
             self.seconds["read"] += time.perf_counter() - started
             if changed:
                 yield item
@@ -251,6 +268,7 @@ class Preparer:
         state = replace(state, media_type=source.media_type)
         if isinstance(outcome, ExtractionError):
             if self._may_leave_out(source.uri) and is_other_kind(outcome.reason, source.media_type):
+                self.on_source(source.uri, 0, 0)
                 self._queue.put(not_read(source.uri, source.media_type))
             else:
                 self._fail(source.uri, outcome.reason, str(outcome), state)
@@ -265,6 +283,7 @@ class Preparer:
             return
         self.seconds["split"] += time.perf_counter() - started
         if draft.chunks:
+            self.on_source(source.uri, characters_of(draft), len(draft.chunks))
             self._queue.put(Prepared(draft, kind), weight=len(outcome.text))
         else:
             self._fail(source.uri, "empty", "there is no text in it to index", state)
@@ -279,7 +298,13 @@ class Preparer:
         return replace(draft, chunks=kept)
 
     def _fail(self, uri: str, reason: str, message: str, state: SourceState | None) -> None:
+        self.on_source(uri, 0, 0)
         self._queue.put(Unreadable(Failed(uri, reason, message), state))
+
+
+def characters_of(draft: VersionDraft) -> int:
+    """Return the number of characters of all passages of a version."""
+    return sum(len(chunk.passage) for chunk in draft.chunks)
 
 
 class _BoundedQueue(Generic[T]):
@@ -306,12 +331,17 @@ class _BoundedQueue(Generic[T]):
         with self._condition:
             self._append(item, 0)
 
-    def get(self) -> T:
-        """Wait for the first item and remove it; raise StoppedError if closed and empty."""
+    def get(self, idle: T) -> T:
+        """Wait for the first item and remove it; return ``idle`` if none comes soon.
+
+        Raises:
+            StoppedError: It is closed and empty.
+        """
         with self._condition:
             while not self._items:
                 self.check()
-                self._condition.wait()
+                if not self._condition.wait(_IDLE_SECONDS) and not self._items:
+                    return idle
             item, weight = self._items.popleft()
             self._weight -= weight
             self._condition.notify_all()

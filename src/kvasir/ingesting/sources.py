@@ -87,6 +87,10 @@ class Discovery:
         """Add a file of ignore rules that cannot be applied."""
         self.missing.append(Failed(replace_surrogates(path), "unreadable", message))
 
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each source by URI; 0 if unknown."""
+        return {uri: _size(item) for uri, item in self.items.items()}
+
     def note_missing(self, path: str, error: OSError) -> None:
         """Add a path that cannot be read or listed."""
         if isinstance(error, FileNotFoundError):
@@ -212,3 +216,14 @@ def _add_folder(found: Discovery, folder: LocalFile) -> None:
 
 def _is_under(uri: str, folder: str) -> bool:
     return uri.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def _size(item: str | Upload) -> int:
+    if isinstance(item, tuple):
+        return len(item[1])
+    if is_address(item):
+        return 0
+    try:
+        return os.stat(item).st_size  # noqa: PTH116 - Path would be made for every file
+    except OSError:  # It is reported when it is read.
+        return 0

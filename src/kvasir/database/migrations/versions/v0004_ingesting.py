@@ -1,0 +1,36 @@
+"""Ingesting: vectors of documents that are not complete yet."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from kvasir.database.dialects import large_binary
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make the table; it may be there, because MariaDB cannot roll back."""
+    op.create_table(
+        "kept_vectors",
+        sa.Column("collection_id", sa.Integer(), nullable=False),
+        sa.Column("passage_hash", sa.String(32), nullable=False),
+        sa.Column("vector", large_binary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["collection_id"],
+            ["collections.id"],
+            name=op.f("fk_kept_vectors_collection_id_collections"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("collection_id", "passage_hash", name=op.f("pk_kept_vectors")),
+        if_not_exists=True,
+    )
+
+
+def downgrade() -> None:
+    """Drop the table; its vectors can be made again."""
+    op.drop_table("kept_vectors", if_exists=True)
