@@ -196,6 +196,7 @@ class Collection:
         on_conflict: OnConflict | None = None,
         prune: bool = False,
         metadata: Metadata | None = None,
+        gone: Sequence[str] | None = None,
         run: Run | None = None,
         build_graph: bool = True,
     ) -> IngestReport:
@@ -208,6 +209,8 @@ class Collection:
                 what the settings say.
             prune: Remove documents under the given folders whose file is gone.
             metadata: For every document ingested now; None keeps what each one has.
+            gone: Source URIs of documents whose file does not exist any more: a new source with
+                most of the passages of one takes its place. By default, paths are looked at.
             run: Stops the ingest and receives its progress.
             build_graph: Build the search graph in the background where it is due.
 
@@ -228,6 +231,7 @@ class Collection:
                 on_conflict=on_conflict or index.options.on_conflict,
                 prune=prune,
                 metadata=metadata,
+                gone=gone,
                 run=run,
             )
             index.forget_record()

@@ -124,6 +124,7 @@ def ingest_batch(app: App, job: Job, run: Run) -> Any:
             *inputs,
             on_conflict=given.get("on_conflict"),
             metadata=given.get("metadata"),
+            gone=given.get("gone", []),
             run=run,
             build_graph=given.get("build_graph", True),
         )

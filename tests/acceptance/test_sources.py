@@ -155,3 +155,47 @@ def test_only_matching_files_are_read_and_pruning_keeps_the_others(
     report = kvasir("ingest", "--json", "--include", "*.md", "--prune", "notes").json
     assert report["removed"] == [str(notes / "moon.md")]
     assert "include pattern" in kvasir("ingest", "--include", "", "notes", code=2).err
+
+
+def test_a_file_that_was_moved_keeps_its_metadata_and_nothing_is_embedded(
+    kvasir: Kvasir, notes: Path
+) -> None:
+    kvasir("ingest", "--metadata", "term=2", "notes")
+    lines = [f"Black tea number {number} is steeped for {number} minutes." for number in range(9)]
+    (notes / "black.md").write_text("\n\n".join(f"# Tea {n}\n\n{t}" for n, t in enumerate(lines)))
+    kvasir("ingest", "--metadata", "term=3", "notes/black.md")
+    (notes / "old").mkdir()
+    (notes / "moon.md").rename(notes / "old/moon.md")
+    (notes / "tea.txt").rename(notes / "TEA.txt")
+    report = kvasir("ingest", "--json", "notes").json
+    assert {(Path(each["former_uri"]).name, each["source_uri"]) for each in report["moved"]} == {
+        ("moon.md", str(notes / "old/moon.md")),
+        ("tea.txt", str(notes / "TEA.txt")),
+    }
+    assert (report["added"], report["chunks_embedded"]) == ([], 0)
+    (notes / "black.md").unlink()
+    lines[4] = "Tea number four is not drunk."
+    (notes / "new.md").write_text("\n\n".join(f"# Tea {n}\n\n{t}" for n, t in enumerate(lines)))
+    run = kvasir("ingest", "--verbose", "notes")
+    assert run.out.startswith("2 unchanged, 1 moved; ")
+    assert "moved: notes/black.md -> notes/new.md" in run.out
+    documents = kvasir("documents", "list", "--json").json
+    assert {(Path(each["source_uri"]).name, each["metadata"]["term"]) for each in documents} == {
+        ("TEA.txt", 2),
+        ("moon.md", 2),
+        ("new.md", 3),
+    }
+    assert kvasir("doctor", "--json").json["clean"]
+
+
+def test_a_copy_is_another_document(kvasir: Kvasir, notes: Path) -> None:
+    kvasir("ingest", "--metadata", "term=2", "notes")
+    (notes / "copy.md").write_bytes((notes / "moon.md").read_bytes())
+    report = kvasir("ingest", "--json", "notes").json
+    assert (report["added"], report["moved"]) == ([str(notes / "copy.md")], [])
+    assert report["chunks_embedded"] == 0
+    (notes / "moon.md").unlink()
+    (notes / "other.md").write_text("Something else altogether.\n")
+    report = kvasir("ingest", "--json", "notes").json
+    assert (report["added"], report["moved"]) == ([str(notes / "other.md")], [])
+    assert len(kvasir("documents", "list", "--json").json) == 4

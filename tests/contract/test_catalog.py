@@ -363,3 +363,19 @@ def test_vectors_of_unfinished_documents_are_kept_until_they_are_dropped(catalog
     assert catalog.kept_vectors("test", ["a" * 32, "b" * 32]).keys() == {"b" * 32}
     catalog.drop_vectors("test")
     assert catalog.kept_vectors("test", ["b" * 32]) == {}
+
+
+def test_documents_that_were_moved_are_replaced_as_the_new_ones_become_live(catalog):
+    publish(catalog, draft("/a", "one two three"), draft("/b", "three four"))
+    hashes = [passage_hash(c.passage) for c in draft("/c", "three two").chunks]
+    ids = {uri: document_id(uri) for uri in ("/a", "/b", "/c")}
+    assert catalog.documents_sharing("test", hashes) == {ids["/a"]: 2, ids["/b"]: 1}
+    moved = replace(draft("/c", "one two three"), moved_from=ids["/a"])
+    catalog.begin("test", [moved], WRITER[0])
+    assert [each.source_uri for each in catalog.documents("test")] == ["/a", "/b"]
+    catalog.publish("test", [ids["/c"]], WRITER[0], [ids["/a"]])
+    assert [each.source_uri for each in catalog.documents("test")] == ["/b", "/c"]
+    stale = {chunk.id for chunk in draft("/a", "one two three").chunks}
+    assert set(catalog.stale_chunks("test", WRITER[0])) == stale
+    catalog.purge("test", WRITER[0])
+    assert catalog.unfinished("test") == 0

@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
@@ -86,6 +86,14 @@ class VersionDraft:
     language: str
     given: Metadata  # From the caller.
     chunks: tuple[Chunk, ...]  # All of its chunks, in order; each has ``metadata``.
+    moved_from: str = ""  # Id of the document whose file was moved here; it takes its place.
+
+    def with_metadata(self, given: Metadata) -> VersionDraft:
+        """Return the draft with other metadata from the caller, in the chunks, too."""
+        draft = replace(self, given=given)
+        metadata = draft.metadata
+        chunks = tuple(replace(chunk, metadata=metadata) for chunk in self.chunks)
+        return replace(draft, chunks=chunks)
 
     @property
     def metadata(self) -> dict[str, MetadataValue]:
@@ -274,6 +282,11 @@ class Catalog(Protocol):
     def reusable(self, collection: str, passage_hashes: Collection[str]) -> Mapping[str, str]:
         """Map the hashes of passages that have a live chunk to its id: its vector can be reused."""
 
+    def documents_sharing(
+        self, collection: str, passage_hashes: Collection[str]
+    ) -> Mapping[str, int]:
+        """Count, by document id, the live chunks that have one of some passages."""
+
     def keep_vectors(self, collection: str, vectors: Mapping[str, Matrix]) -> None:
         """Store vectors, by passage hash, of documents that are not complete yet."""
 
@@ -311,11 +324,21 @@ class Catalog(Protocol):
     def begin(self, collection: str, drafts: Sequence[VersionDraft], writer: str) -> None:
         """Record versions as pending, with all their chunks.
 
+        The documents that they were moved from are reserved, too.
         Unfinished versions of these documents by this writer or by ended writers are taken over.
         """
 
-    def publish(self, collection: str, document_ids: Sequence[str], writer: str) -> None:
-        """Make the writer's pending versions live and mark those they replace as deleted."""
+    def publish(
+        self,
+        collection: str,
+        document_ids: Sequence[str],
+        writer: str,
+        replaced: Sequence[str] = (),
+    ) -> None:
+        """Make the writer's pending versions live and mark those they replace as deleted.
+
+        The documents ``replaced`` were moved: all their versions are marked as deleted.
+        """
 
     def discard_pending(self, collection: str, writer: str) -> int:
         """Mark pending versions of the writer and of ended writers as deleted; return their number.

@@ -17,6 +17,7 @@ class Outcome(StrEnum):
     REPLACED = "replaced"
     UNCHANGED = "unchanged"
     RELABELLED = "relabelled"
+    MOVED = "moved"
     SKIPPED = "skipped"
     REMOVED = "removed"
 
@@ -27,6 +28,15 @@ class Finished:
 
     source_uri: str
     outcome: Outcome
+    former_uri: str = ""  # Of one that was moved.
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A document whose file was moved or renamed; it keeps its metadata."""
+
+    source_uri: str
+    former_uri: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,7 @@ class IngestReport:
     replaced: list[str] = field(default_factory=list)  # Their source or settings changed.
     unchanged: list[str] = field(default_factory=list)  # Nothing was embedded.
     relabelled: list[str] = field(default_factory=list)  # Unchanged, but got other metadata.
+    moved: list[Moved] = field(default_factory=list)  # Perhaps changed, too.
     skipped: list[str] = field(default_factory=list)  # Changed, with ``on_conflict="skip"``.
     removed: list[str] = field(default_factory=list)  # Files that are gone, with ``prune=True``.
     failed: list[Failed] = field(default_factory=list)  # Sorted.
@@ -92,7 +103,10 @@ class IngestReport:
         if isinstance(event, NotRead):
             self.not_read.append(event)
             return {"outcome": "not_read", "reason": event.kind}
-        getattr(self, event.outcome.value).append(event.source_uri)
+        if event.outcome is Outcome.MOVED:
+            self.moved.append(Moved(event.source_uri, event.former_uri))
+        else:
+            getattr(self, event.outcome.value).append(event.source_uri)
         return {"outcome": event.outcome.value}
 
     def spend(self, stage: str, seconds: float) -> None:

@@ -7,9 +7,10 @@ documents.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from kvasir.core.batches import batches
@@ -26,6 +27,7 @@ from kvasir.core.run import Run
 from kvasir.core.types import Metadata, document_id
 from kvasir.ingesting.embedding import EmbeddedBatch, PassageEmbedder
 from kvasir.ingesting.estimate import Estimate
+from kvasir.ingesting.moves import MoveFinder
 from kvasir.ingesting.preparing import (
     Idle,
     OnConflict,
@@ -59,6 +61,7 @@ class IngestRun:
     on_conflict: OnConflict
     metadata: Metadata | None
     run: Run
+    gone: Collection[str] | None = None
     report: IngestReport = field(default_factory=IngestReport)
     handled: set[str] = field(default_factory=set)
 
@@ -66,6 +69,7 @@ class IngestRun:
         self._catalog, self._collection = self.pipeline.catalog, self.pipeline.collection
         self._sources = self._vectors = self._characters = 0
         self._estimate = Estimate({})
+        self._moves = MoveFinder(self._catalog, self._collection)
         self._embedder = PassageEmbedder(
             self.pipeline.embedder,
             self.pipeline.store,
@@ -111,6 +115,7 @@ class IngestRun:
     def _execute(self, found: Discovery) -> None:
         pipeline = self.pipeline
         self._estimate = Estimate(found.sizes())
+        self._moves = self._make_move_finder(found)
         preparer = Preparer(
             pipeline.pool,
             pipeline.splitter,
@@ -142,6 +147,17 @@ class IngestRun:
             preparer.close()
             self.report.bytes_read = preparer.bytes_read
             self.report.seconds.update(preparer.seconds)
+
+    def _make_move_finder(self, found: Discovery) -> MoveFinder:
+        catalog, name = self._catalog, self._collection
+        if self.gone is None:
+            folders = found.folders_of_files()
+            listed = (catalog.documents(name, prefix=folder) for folder in folders)
+            return MoveFinder(catalog, name, found.is_moved, lambda: chain.from_iterable(listed))
+        ids = map(document_id, self.gone)
+        records = (catalog.document(name, each) for each in ids)
+        is_gone = frozenset(self.gone).__contains__
+        return MoveFinder(catalog, name, is_gone, lambda: filter(None, records))
 
     def _prune(self, found: Discovery) -> None:
         for folder in found.folders:
@@ -253,6 +269,10 @@ class IngestRun:
         drafts = [prepared.draft for prepared in documents]
         batch = self._embedder.embed(drafts, [batch for _, batch in self._buffer])
         self._buffered_since = self._buffered_since if self._buffer else time.perf_counter()
+        if self.on_conflict == "replace":
+            shares = batch.reused > 0
+            documents = [self._find_former(prepared, shares) for prepared in documents]
+            batch = replace(batch, drafts=[prepared.draft for prepared in documents])
         self._buffer.append((documents, batch))
         self.report.chunks_reused += batch.reused
         self.report.chunks_repeated += batch.repeated
@@ -262,6 +282,17 @@ class IngestRun:
             embedded = self._characters - before
             self._estimate.note_done(sum(map(characters_of, drafts)) - embedded)
             self._report_passages()
+
+    def _find_former(self, prepared: Prepared, shares_passages: bool) -> Prepared:
+        """Return a new document as moved, if that is what happened to its file."""
+        if prepared.outcome is not Outcome.ADDED:
+            return prepared
+        former = self._moves.former(prepared, shares_passages=shares_passages)
+        if former is None:
+            return prepared
+        given = former.given if self.metadata is None else self.metadata
+        draft = replace(prepared.draft.with_metadata(given), moved_from=former.id)
+        return Prepared(draft, Outcome.MOVED, former.source_uri)
 
     def _write(self) -> None:
         if not self._buffer:
@@ -327,7 +358,8 @@ class IngestRun:
 
     def _finish(self, documents: Iterable[Prepared]) -> None:
         for prepared in documents:
-            self._note(Finished(prepared.draft.state.uri, prepared.outcome))
+            uri = prepared.draft.state.uri
+            self._note(Finished(uri, prepared.outcome, prepared.former_uri))
         self._report_suspects()
 
     def _relabel(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
 from kvasir.core.errors import (
@@ -77,12 +77,15 @@ class IngestPipeline:
         on_conflict: OnConflict = "replace",
         prune: bool = False,
         metadata: Metadata | None = None,
+        gone: Collection[str] | None = None,
         run: Run | None = None,
     ) -> IngestReport:
         """Ingest sources; one that fails is reported and does not stop the others.
 
         A source that has changed since it was ingested is replaced, skipped, or reported as failed
-        (``error``). ``prune`` removes documents under the given folders whose file is gone. Without
+        (``error``). With ``replace``, a new one that says most of what a document said whose file
+        is ``gone`` (by default: a local path that does not exist) is that document, moved.
+        ``prune`` removes documents under the given folders whose file is gone. Without
         ``metadata`` each document keeps what it has. Stages of the run are ``documents`` (each one
         finished or failed is an item) and ``passages``. After a stop, the report has
         ``interrupted``, finished sources are kept, and ``left`` lists the rest.
@@ -102,7 +105,7 @@ class IngestPipeline:
         publisher = Publisher(self.store, self.catalog, self.collection, self.writing, *span)
         publisher.open_collection(self.embedder)
         with publisher.session():
-            work = IngestRun(self, publisher, on_conflict, metadata, run or Run())
+            work = IngestRun(self, publisher, on_conflict, metadata, run or Run(), gone)
             return work.ingest(list(inputs), prune)
 
     def settings_hash(self) -> str:

@@ -52,6 +52,7 @@ class Prepared:
 
     draft: VersionDraft
     outcome: Outcome
+    former_uri: str = ""  # Of one that was moved.
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,8 +259,10 @@ class Publisher:
         if done:
             self.store.flush()
         unwritten = {chunk.document_id for chunk, _ in wanted[done:]}
-        documents = [draft.document.id for draft in drafts if draft.document.id not in unwritten]
-        self.catalog.publish(self.collection, documents, self._checked_writer())
+        whole = [draft for draft in drafts if draft.document.id not in unwritten]
+        documents = [draft.document.id for draft in whole]
+        replaced = [draft.moved_from for draft in whole if draft.moved_from]
+        self.catalog.publish(self.collection, documents, self._checked_writer(), replaced)
         self._purge()
         if unwritten:
             raise StoppedError

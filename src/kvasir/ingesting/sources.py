@@ -11,6 +11,7 @@ import re
 import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from kvasir.core.errors import RequestError
 from kvasir.core.reports import Failed, NotRead
@@ -42,6 +43,7 @@ class Discovery:
         without_files: Those of them without a file to ingest.
         in_folders: URIs of files that were found in a folder, not named.
         not_read: Files and folders in the given folders that are left out.
+        has_local_files: Files or folders of this machine were given.
         left_out: Resolved paths to skip inside of folders: those of Kvasir itself.
         stop: Ends the listing.
     """
@@ -53,6 +55,7 @@ class Discovery:
     without_files: list[str] = field(default_factory=list)
     in_folders: set[str] = field(default_factory=set)
     not_read: list[NotRead] = field(default_factory=list)
+    has_local_files: bool = False
     left_out: tuple[str, ...] = ()
     stop: StopToken = field(default_factory=StopToken)
 
@@ -82,6 +85,25 @@ class Discovery:
                 any(_is_under(uri, folder) for folder in self.narrowed) and os.path.lexists(uri)
             )
         )
+
+    def folders_of_files(self) -> list[str]:
+        """Return the given folders, and those of the given files."""
+        files = (uri for uri, item in self.items.items() if uri == item and not is_address(uri))
+        named = {os.path.dirname(uri) for uri in files if uri not in self.in_folders}  # noqa: PTH120
+        return sorted({*self.folders, *named})
+
+    def is_moved(self, uri: str) -> bool:
+        """Return True if a document's file is gone, so that a new file may be it.
+
+        Where names differ in case only, the old name may still open the new file.
+        """
+        if not self.has_local_files or uri in self.items or not uri.startswith(os.sep):
+            return False
+        return not os.path.lexists(uri) or self._renamed_in_case(uri)
+
+    def _renamed_in_case(self, uri: str) -> bool:
+        alike = (each for each in self.items if each != uri and each.casefold() == uri.casefold())
+        return any(Path(each).samefile(uri) for each in alike)
 
     def note_rules(self, path: str, message: str) -> None:
         """Add a file of ignore rules that cannot be applied."""
@@ -141,6 +163,7 @@ def discover(
             if item[0].in_folder:
                 found.in_folders.add(item[0].uri)
         elif isinstance(item, LocalFile):
+            found.has_local_files = True
             _add_local(found, item)
         elif isinstance(item, str) and has_scheme(item):
             _add_address(found, item)

@@ -96,7 +96,9 @@ class Uploads:
         run.check()
         started = time.perf_counter()
         found = discover(sources, self.left_out, run.stop)
-        given = {"metadata": metadata, **options}
+        given: dict[str, Any] = {"metadata": metadata, **options}
+        if gone := self._gone(found, collection):
+            given["gone"] = gone
         work = _Upload(self, collection.name, found, given, run)
         try:
             work.send()
@@ -106,6 +108,20 @@ class Uploads:
             work.cancel()
             work.report.interrupted = True
         return work.finish(time.perf_counter() - started)
+
+    def _gone(self, found: Discovery, collection: Target) -> list[str]:
+        """Return the documents of the given folders, and beside the given files, without a file."""
+        gone: set[str] = set()
+        try:
+            for folder in found.folders_of_files():
+                prefix = self.label(folder)
+                before = len(prefix) - len(folder)
+                records = collection.documents(prefix)
+                uris = (record.source_uri for record in records)
+                gone.update(uri for uri in uris if found.is_moved(uri[before:]))
+        except CollectionNotFoundError:
+            return []
+        return sorted(gone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +325,9 @@ class _Upload:
             self.run.report("passages", done, total, progress.unit)
 
     def _add(self, report: IngestReport) -> None:
-        for outcome in Outcome:
+        for moved in report.moved:
+            self._note(Finished(moved.source_uri, Outcome.MOVED, moved.former_uri))
+        for outcome in set(Outcome) - {Outcome.MOVED}:
             for uri in getattr(report, outcome):
                 self._note(Finished(uri, outcome))
         for failed in report.failed:

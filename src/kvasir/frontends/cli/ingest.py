@@ -36,7 +36,9 @@ from kvasir.frontends.cli.rendering import counted, failure_line, printed_json, 
 @click.command()
 @click.argument("typed", nargs=-1, required=True, metavar="PATH|URL...")
 @with_folder_options
-@click.option("-v", "--verbose", is_flag=True, help="List what was not read, too.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="List what was moved and what was not read, too."
+)
 @setting_options(
     (
         "--on-conflict",
@@ -124,6 +126,7 @@ def _print_ingested(report: IngestReport, *, verbose: bool) -> None:
         "added": report.added,
         "replaced": report.replaced,
         "unchanged": report.unchanged,
+        "moved": report.moved,
         "with new metadata": report.relabelled,
         "changed but skipped": report.skipped,
         "removed": report.removed,
@@ -140,6 +143,8 @@ def _print_ingested(report: IngestReport, *, verbose: bool) -> None:
     known = report.chunks_reused + report.chunks_repeated
     embedded = f"{report.chunks_embedded} chunks embedded" + (f", {known} known" if known else "")
     click.echo(f"{done}; {embedded}; {sizes(report.bytes_read)} in {total:.1f} s")
+    for each in report.moved if verbose else ():
+        click.echo(f"moved: {location(each.former_uri)} -> {location(each.source_uri)}")
     _print_not_read(report.not_read, verbose=verbose)
     for folder in report.without_files:
         click.echo(f"no files in {location(folder)}", err=True)

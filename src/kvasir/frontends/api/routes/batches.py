@@ -38,6 +38,9 @@ class Batch(BaseModel):
     metadata: dict[str, str | int | float | bool] | None = None
     on_conflict: OnConflict | None = None
     build_graph: bool = True
+    gone: list[str] = Field(
+        [], max_length=100_000, description="sources that do not exist any more"
+    )
 
 
 @router.post("/batch", status_code=202, responses={202: {"model": Job}})
