@@ -197,6 +197,7 @@ class Collection:
         prune: bool = False,
         metadata: Metadata | None = None,
         gone: Sequence[str] | None = None,
+        re_split: bool = False,
         run: Run | None = None,
         build_graph: bool = True,
     ) -> IngestReport:
@@ -211,6 +212,8 @@ class Collection:
             metadata: For every document ingested now; None keeps what each one has.
             gone: Source URIs of documents whose file does not exist any more: a new source with
                 most of the passages of one takes its place. By default, paths are looked at.
+            re_split: Split as the settings say, not as the collection remembers; it remembers that
+                from now on. Documents that are not ingested now stay as they are.
             run: Stops the ingest and receives its progress.
             build_graph: Build the search graph in the background where it is due.
 
@@ -219,6 +222,7 @@ class Collection:
 
         Raises:
             WrongEmbedderError: Another embedder made the collection.
+            SplitConflictError: The settings name another way to split than it remembers.
             StoreLockedError: Another process holds the index.
             StoppedError: The run was stopped before the first source was looked at.
         """
@@ -226,7 +230,7 @@ class Collection:
         with self._call() as index:
             # Loading a model may take longer than a run that is stopped may wait.
             run.call(lambda: index.components.embedder)
-            report = index.pipeline.ingest(
+            report = index.make_pipeline(re_split=re_split).ingest(
                 sources,
                 on_conflict=on_conflict or index.options.on_conflict,
                 prune=prune,

@@ -125,6 +125,7 @@ def ingest_batch(app: App, job: Job, run: Run) -> Any:
             on_conflict=given.get("on_conflict"),
             metadata=given.get("metadata"),
             gone=given.get("gone", []),
+            re_split=given.get("re_split", False),
             run=run,
             build_graph=given.get("build_graph", True),
         )

@@ -60,6 +60,7 @@ ALONE = (
     "refines_is_checked",
     "settings_",
     "uploaded_is_addressed",
+    "values_of_environment",
     "unless_the_answer_is_yes",
     "wrong_setting",
 )

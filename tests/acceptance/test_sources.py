@@ -199,3 +199,45 @@ def test_a_copy_is_another_document(kvasir: Kvasir, notes: Path) -> None:
     report = kvasir("ingest", "--json", "notes").json
     assert (report["added"], report["moved"]) == ([str(notes / "other.md")], [])
     assert len(kvasir("documents", "list", "--json").json) == 4
+
+
+def test_a_collection_goes_on_to_split_as_it_began(kvasir: Kvasir, notes: Path) -> None:
+    words = ("--split-by", "word", "--split-length", "4")
+    kvasir("ingest", *words, "notes")
+    before = kvasir("documents", "list", "--json").json
+    report = kvasir("ingest", "--json", "notes").json
+    assert (len(report["unchanged"]), report["chunks_embedded"]) == (2, 0)
+    (notes / "new.txt").write_text("one two three four five six seven eight nine")
+    kvasir("ingest", "notes")
+    counts = {Path(each["source_uri"]).name: each["chunk_count"] for each in before}
+    after = kvasir("documents", "list", "--json").json
+    assert {Path(each["source_uri"]).name: each["chunk_count"] for each in after} == (
+        counts | {"new.txt": 3}
+    )
+    kvasir("ingest", "--split-length", "4", "notes")
+    refused = kvasir("ingest", "--split-length", "7", "notes", code=2).err
+    assert "was split with rag.splitter.split_length 4, and 7 was given" in refused
+    assert "--re-split" in refused
+    assert "new --collection" in refused
+    assert (
+        "rag.language none, and es was given"
+        in kvasir("ingest", "--language", "es", "notes", code=2).err
+    )
+    report = kvasir("ingest", "--json", "--re-split", "--split-length", "9", "notes").json
+    assert len(report["replaced"]) == 3
+    assert len(kvasir("ingest", "--json", "notes").json["unchanged"]) == 3
+    assert len(kvasir("ingest", "--json", "--re-split", "notes").json["replaced"]) == 3
+    kvasir("--collection", "other", "ingest", "--split-length", "7", "notes")
+
+
+def test_values_of_environment_and_settings_file_are_given_by_name_too(
+    kvasir: Kvasir, notes: Path
+) -> None:
+    kvasir("ingest", "notes")
+    refused = kvasir("ingest", "notes", code=2, KVASIR__RAG__SPLITTER__SPLIT_BY="line").err
+    assert "was split with rag.splitter.split_by none, and line was given" in refused
+    (notes.parent / "kvasir.yaml").write_text("rag: {splitter: {options: {target_tokens: 50}}}")
+    refused = kvasir("ingest", "notes", code=2).err
+    assert "rag.splitter.options.target_tokens none, and 50 was given" in refused
+    assert kvasir("config", "show", "--json").json["rag"]["splitter"]["type"] == "structure"
+    assert "[default: none]" in kvasir("ingest", "--help").out

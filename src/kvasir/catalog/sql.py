@@ -39,11 +39,13 @@ from kvasir.core.ledger import (
     DocumentVersion,
     MetadataUpdate,
     SourceState,
+    Splitting,
     VersionDraft,
     VersionStatus,
     chunk_metadata,
 )
 from kvasir.core.types import Matrix, Metadata
+from kvasir.core.wire import to_json
 from kvasir.database import open_database, reading, writing
 from kvasir.language.detect import UNKNOWN
 
@@ -123,9 +125,15 @@ class SqlCatalog:
 
     def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
         kept = dict(calibration) if calibration is not None else None
+        self._change(collection, calibration=kept)
+
+    def set_splitting(self, collection: str, splitting: Splitting) -> None:
+        self._change(collection, splitting=to_json(splitting))
+
+    def _change(self, collection: str, **values: Any) -> None:
         with writing(self._engine) as connection:
             row = _collection(connection, collection)
-            connection.execute(update(collections).filter_by(id=row.id).values(calibration=kept))
+            connection.execute(update(collections).filter_by(id=row.id).values(**values))
 
     # Reading
 

@@ -35,6 +35,7 @@ collections = sa.Table(
     sa.Column("fingerprint", long_text(sa.String(255)), nullable=False),
     sa.Column("languages", sa.JSON, nullable=False, default=list),
     sa.Column("calibration", sa.JSON),
+    sa.Column("splitting", sa.JSON),
     sa.Column("created", sa.DateTime, nullable=False, default=_now),
 )
 

@@ -44,6 +44,15 @@ class VersionStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Splitting:
+    """How documents are split into chunks."""
+
+    splitter: str  # Its name.
+    arguments: Mapping[str, Any]  # Options of its constructor.
+    language: str | None = None  # ISO 639-1 code of all documents; None if it is detected.
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionRecord:
     """One collection: documents in one store, embedded by one model."""
 
@@ -55,6 +64,7 @@ class CollectionRecord:
     # Fitted parameters of the decision to refuse a question; None for the shipped ones.
     calibration: Mapping[str, Any] | None
     created: datetime
+    splitting: Splitting | None = None  # None if nothing was ingested yet.
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +256,9 @@ class Catalog(Protocol):
 
     def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
         """Store the fitted parameters of the decision to refuse a question; None deletes them."""
+
+    def set_splitting(self, collection: str, splitting: Splitting) -> None:
+        """Store how the documents of a collection are split from now on."""
 
     def document(self, collection: str, document_id: str) -> DocumentRecord | None:
         """Return a document, or None if it is unknown."""

@@ -6,12 +6,12 @@ documents.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from kvasir.core.batches import batches
 from kvasir.core.errors import (
@@ -21,12 +21,14 @@ from kvasir.core.errors import (
     StoppedError,
     describe_unexpected,
 )
-from kvasir.core.ledger import VersionStatus
+from kvasir.core.ledger import Catalog, Splitting, VersionStatus
+from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.reports import Failed, Finished, IngestReport, NotRead, Outcome
 from kvasir.core.run import Run
 from kvasir.core.types import Metadata, document_id
 from kvasir.ingesting.embedding import EmbeddedBatch, PassageEmbedder
 from kvasir.ingesting.estimate import Estimate
+from kvasir.ingesting.extraction import ExtractionPool
 from kvasir.ingesting.moves import MoveFinder
 from kvasir.ingesting.preparing import (
     Idle,
@@ -39,10 +41,7 @@ from kvasir.ingesting.preparing import (
     characters_of,
 )
 from kvasir.ingesting.publishing import Publisher
-from kvasir.ingesting.sources import Discovery, Input, discover, uri_of
-
-if TYPE_CHECKING:
-    from kvasir.ingesting.pipeline import IngestPipeline
+from kvasir.ingesting.sources import Discovery, Fetch, Input, discover, uri_of
 
 _CHANGED_TOGETHER = 100
 """Documents that are relabelled or removed in one call."""
@@ -53,11 +52,53 @@ _MAX_BUFFERED_CHUNKS = 10_000
 
 
 @dataclass
+class IngestParts:
+    """The collection of an ingest, the components for it, and its options.
+
+    Attributes:
+        collection: The collection's name; the first ingest creates it.
+        chunk_settings: Names and options of extraction and splitting, as text in a fixed form:
+            when it changes, unchanged sources are split again, too.
+        splitting: How the documents are split, which the collection remembers.
+        language: ISO 639-1 code of every document, or None to detect it.
+        fetch: Gets the bytes of an address; without it addresses are refused.
+        batch_chunks: Passages to embed in one call; documents are gathered until there are
+            this many.
+        hold_seconds: How long embedded documents wait for others, to be written with one flush
+            (which takes about 0.1 s).
+        left_out: Files and folders to skip inside of folders: those of Kvasir itself.
+        max_file_mb: Larger sources are reported as failed, in MiB.
+        writing: The lock of every publisher of the store.
+        lease_seconds, heartbeat_seconds: As of ``Publisher``.
+    """
+
+    pool: ExtractionPool
+    splitter: Splitter
+    embedder: Embedder
+    store: VectorStore
+    catalog: Catalog
+    collection: str
+    _: KW_ONLY
+    chunk_settings: str = ""
+    splitting: Splitting | None = None
+    language: str | None = None
+    fetch: Fetch | None = None
+    batch_chunks: int = 256
+    hold_seconds: float = 3.0
+    left_out: Sequence[str] = ()
+    max_file_mb: int = 200
+    writing: threading.Lock = field(default_factory=threading.Lock)
+    lease_seconds: float = Publisher.lease_seconds
+    heartbeat_seconds: float = Publisher.heartbeat_seconds
+
+
+@dataclass
 class IngestRun:
     """The state of one ingest; the sources that are ``handled`` are finished or failed."""
 
-    pipeline: IngestPipeline
+    parts: IngestParts
     publisher: Publisher
+    settings_hash: str
     on_conflict: OnConflict
     metadata: Metadata | None
     run: Run
@@ -66,17 +107,17 @@ class IngestRun:
     handled: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._catalog, self._collection = self.pipeline.catalog, self.pipeline.collection
+        self._catalog, self._collection = self.parts.catalog, self.parts.collection
         self._sources = self._vectors = self._characters = 0
         self._estimate = Estimate({})
         self._moves = MoveFinder(self._catalog, self._collection)
         self._embedder = PassageEmbedder(
-            self.pipeline.embedder,
-            self.pipeline.store,
+            self.parts.embedder,
+            self.parts.store,
             self._catalog,
             self._collection,
-            batch_chunks=self.pipeline.batch_chunks,
-            hold_seconds=self.pipeline.hold_seconds,
+            batch_chunks=self.parts.batch_chunks,
+            hold_seconds=self.parts.hold_seconds,
             on_embedded=self._count_embedded,
             run=self.run,
         )
@@ -95,7 +136,7 @@ class IngestRun:
         report.chunks_unknown = self.publisher.check_complete()
         listed = [uri_of(item) for item in inputs]
         try:
-            found = discover(inputs, self.pipeline.left_out, self.run.stop)
+            found = discover(inputs, self.parts.left_out, self.run.stop)
             listed, report.without_files = list(found.items), found.without_files
             report.not_read += found.not_read
             self._execute(found)
@@ -113,22 +154,22 @@ class IngestRun:
         return report
 
     def _execute(self, found: Discovery) -> None:
-        pipeline = self.pipeline
+        parts = self.parts
         self._estimate = Estimate(found.sizes())
         self._moves = self._make_move_finder(found)
         preparer = Preparer(
-            pipeline.pool,
-            pipeline.splitter,
+            parts.pool,
+            parts.splitter,
             self._catalog,
             self._collection,
             found.items,
-            settings_hash=pipeline.settings_hash(),
-            language=pipeline.language,
+            settings_hash=self.settings_hash,
+            language=parts.language,
             on_conflict=self.on_conflict,
             metadata=self.metadata,
-            fetch=pipeline.fetch,
+            fetch=parts.fetch,
             in_folders=found.in_folders,
-            max_bytes=pipeline.max_file_mb << 20,
+            max_bytes=parts.max_file_mb << 20,
             stop=self.run.stop,
             on_source=self._estimate.note_source,
         )
@@ -245,7 +286,7 @@ class IngestRun:
     def _write_if_due(self) -> None:
         chunks = sum(len(draft.chunks) for _, batch in self._buffer for draft in batch.drafts)
         held = time.perf_counter() - self._buffered_since
-        if chunks >= _MAX_BUFFERED_CHUNKS or held >= self.pipeline.hold_seconds:
+        if chunks >= _MAX_BUFFERED_CHUNKS or held >= self.parts.hold_seconds:
             self._write()
 
     def _embed_or_suspect(self, documents: list[Prepared], *, again: bool = False) -> None:

@@ -8,67 +8,26 @@ the order of the steps and why a crash does no harm.
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
-from kvasir.core.errors import (
-    RequestError,
-)
-from kvasir.core.ledger import Catalog, check_metadata
-from kvasir.core.protocols import Embedder, Splitter, VectorStore
+from kvasir.core.errors import RequestError
+from kvasir.core.ledger import check_metadata
 from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run
 from kvasir.core.types import Metadata
-from kvasir.ingesting.extraction import ExtractionPool
-from kvasir.ingesting.ingest_run import IngestRun
-from kvasir.ingesting.preparing import (
-    OnConflict,
-)
+from kvasir.ingesting.ingest_run import IngestParts, IngestRun
+from kvasir.ingesting.preparing import OnConflict
 from kvasir.ingesting.publishing import Publisher
-from kvasir.ingesting.sources import Fetch, Input
+from kvasir.ingesting.sources import Input
 
 SETTINGS_VERSION = 1
 """Increase it when extraction or splitting changes, so that all documents are split again."""
 
 
 @dataclass
-class IngestPipeline:
-    """Writes documents into one collection; a process has one pipeline for a store.
-
-    Attributes:
-        collection: The collection's name; the first ingest creates it.
-        chunk_settings: Names and options of extraction and splitting, as text in a fixed form:
-            when it changes, unchanged sources are split again, too.
-        language: ISO 639-1 code of every document, or None to detect it.
-        fetch: Gets the bytes of an address; without it addresses are refused.
-        batch_chunks: Passages to embed in one call; documents are gathered until there are
-            this many.
-        hold_seconds: How long embedded documents wait for others, to be written with one flush
-            (which takes about 0.1 s).
-        left_out: Files and folders to skip inside of folders: those of Kvasir itself.
-        max_file_mb: Larger sources are reported as failed, in MiB.
-        writing: The lock of every publisher of the store.
-        lease_seconds, heartbeat_seconds: As of ``Publisher``.
-    """
-
-    pool: ExtractionPool
-    splitter: Splitter
-    embedder: Embedder
-    store: VectorStore
-    catalog: Catalog
-    collection: str
-    _: KW_ONLY
-    chunk_settings: str = ""
-    language: str | None = None
-    fetch: Fetch | None = None
-    batch_chunks: int = 256
-    hold_seconds: float = 3.0
-    left_out: Sequence[str] = ()
-    max_file_mb: int = 200
-    writing: threading.Lock = field(default_factory=threading.Lock)
-    lease_seconds: float = Publisher.lease_seconds
-    heartbeat_seconds: float = Publisher.heartbeat_seconds
+class IngestPipeline(IngestParts):
+    """Writes documents into one collection; a process has one pipeline for a store."""
 
     def ingest(
         self,
@@ -104,8 +63,12 @@ class IngestPipeline:
         span = self.lease_seconds, self.heartbeat_seconds
         publisher = Publisher(self.store, self.catalog, self.collection, self.writing, *span)
         publisher.open_collection(self.embedder)
+        if self.splitting is not None:
+            publisher.remember_splitting(self.splitting)
         with publisher.session():
-            work = IngestRun(self, publisher, on_conflict, metadata, run or Run(), gone)
+            work = IngestRun(
+                self, publisher, self.settings_hash(), on_conflict, metadata, run or Run(), gone
+            )
             return work.ingest(list(inputs), prune)
 
     def settings_hash(self) -> str:

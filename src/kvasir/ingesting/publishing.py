@@ -41,9 +41,11 @@ from kvasir.core.errors import (
 )
 from kvasir.core.ledger import (
     Catalog,
+    Splitting,
     VersionDraft,
     check_embedder,
     check_metadata,
+    require_collection,
 )
 from kvasir.core.protocols import Embedder, VectorStore
 from kvasir.core.run import Run
@@ -178,6 +180,11 @@ class Publisher:
                     raise
                 # Another process made it in between.
         check_embedder(record, embedder)
+
+    def remember_splitting(self, splitting: Splitting) -> None:
+        """Store with the collection how its documents are split."""
+        if require_collection(self.catalog, self.collection).splitting != splitting:
+            self.catalog.set_splitting(self.collection, splitting)
 
     def recover(self) -> int:
         """Take over the unfinished versions of writers whose lease has ended, and clean them up.

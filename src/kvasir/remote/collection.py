@@ -240,6 +240,7 @@ class RemoteCollection:
         on_conflict: OnConflict | None = None,
         prune: bool = False,
         metadata: Metadata | None = None,
+        re_split: bool = False,
         run: Run | None = None,
         build_graph: bool = True,
     ) -> IngestReport:
@@ -252,7 +253,11 @@ class RemoteCollection:
         return self._uploads.ingest(
             self,
             sources,
-            {"on_conflict": on_conflict or self._on_conflict, "build_graph": build_graph},
+            {
+                "on_conflict": on_conflict or self._on_conflict,
+                "build_graph": build_graph,
+                "re_split": re_split,
+            },
             prune=prune,
             metadata=metadata,
             run=run or Run(),

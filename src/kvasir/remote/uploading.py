@@ -349,7 +349,8 @@ class _Upload:
         details = self.report.note(event)
         done = len(self.handled)
         total = max(self._total, done)
-        self.run.report("documents", done, total, "documents", item=event.source_uri, **details)
+        uri = event.source_uri
+        self.run.report("documents", done, total, "documents", remaining=None, item=uri, **details)
 
 
 def _unreadable(uri: str, error: OSError) -> Failed:

@@ -47,6 +47,11 @@ from kvasir.frontends.cli.rendering import counted, failure_line, printed_json, 
         click.Choice(["replace", "skip", "error"]),
     )
 )
+@click.option(
+    "--re-split",
+    is_flag=True,
+    help="Split as the options and settings say, not as the collection remembers.",
+)
 @click.option("--prune", is_flag=True, help="Remove documents whose file is gone from the folder.")
 @click.option(
     "--metadata", multiple=True, metavar="KEY=VALUE", help="Give every document this metadata."
@@ -69,6 +74,7 @@ def ingest(
     collection: Collection,
     typed: tuple[str, ...],
     prune: bool,
+    re_split: bool,
     metadata: tuple[str, ...],
     verbose: bool,
     folders: FolderOptions,
@@ -78,6 +84,8 @@ def ingest(
     A source that did not change costs nothing but a look; of one that changed, only the changed
     passages are embedded. What cannot be read is listed at the end, and the rest goes on. Files of
     a folder whose kind Kvasir does not read, and hidden and ignored ones, are counted.
+
+    A collection remembers how its documents were split, and goes on so.
     """
     restored = 0
     with long_work() as run:
@@ -85,6 +93,7 @@ def ingest(
             collection.ingest,
             *folders.sources(typed),
             prune=prune,
+            re_split=re_split,
             metadata=parse_metadata(metadata),
             run=run,
             build_graph=False,

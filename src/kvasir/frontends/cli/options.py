@@ -19,7 +19,7 @@ from kvasir.frontends.cli.main import config_option, set_option
 from kvasir.frontends.cli.rendering import json_option
 from kvasir.frontends.cli.services import Service, Services
 from kvasir.settings.loading import load_settings, parse_assignment
-from kvasir.settings.schema import Settings
+from kvasir.settings.schema import WINDOW_OPTIONS, Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -169,6 +169,9 @@ class SettingOption(click.Option):
         except SettingsError:
             settings = Settings()
         value = attrgetter(self.key)(settings)
+        if self.key.rpartition(".")[2] in WINDOW_OPTIONS:
+            # Where another splitter is chosen, none of them is in force.
+            value = value if settings.rag.splitter.chosen == "window" else "none"
         if self.key == "rag.vectordb.uri":
             value = value or settings.data_dir / "store"
         if record is None or isinstance(value, SecretStr):

@@ -1,4 +1,4 @@
-"""Ingesting: vectors of documents that are not complete yet."""
+"""Ingesting: vectors of documents that are not complete yet; how collections are split."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the table; it may be there, because MariaDB cannot roll back."""
+    """Make table and column; they may be there, because MariaDB cannot roll back."""
     op.create_table(
         "kept_vectors",
         sa.Column("collection_id", sa.Integer(), nullable=False),
@@ -29,8 +29,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("collection_id", "passage_hash", name=op.f("pk_kept_vectors")),
         if_not_exists=True,
     )
+    if not _has_splitting():
+        op.add_column("collections", sa.Column("splitting", sa.JSON(), nullable=True))
 
 
 def downgrade() -> None:
-    """Drop the table; its vectors can be made again."""
+    """Drop table and column; the vectors can be made again."""
     op.drop_table("kept_vectors", if_exists=True)
+    if _has_splitting():
+        with op.batch_alter_table("collections") as table:
+            table.drop_column("splitting")
+
+
+def _has_splitting() -> bool:
+    columns = sa.inspect(op.get_bind()).get_columns("collections")
+    return "splitting" in {column["name"] for column in columns}

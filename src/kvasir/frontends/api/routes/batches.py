@@ -38,6 +38,7 @@ class Batch(BaseModel):
     metadata: dict[str, str | int | float | bool] | None = None
     on_conflict: OnConflict | None = None
     build_graph: bool = True
+    re_split: bool = Field(False, description="split as the settings say from now on")
     gone: list[str] = Field(
         [], max_length=100_000, description="sources that do not exist any more"
     )
