@@ -196,7 +196,8 @@ class Collection:
         on_conflict: OnConflict | None = None,
         prune: bool = False,
         metadata: Metadata | None = None,
-        gone: Sequence[str] | None = None,
+        metadata_of_new: Metadata | None = None,
+        gone: Sequence[str] = (),
         re_split: bool = False,
         run: Run | None = None,
         build_graph: bool = True,
@@ -210,8 +211,9 @@ class Collection:
                 what the settings say.
             prune: Remove documents under the given folders whose file is gone.
             metadata: For every document ingested now; None keeps what each one has.
+            metadata_of_new: Without ``metadata``, that of documents that are new.
             gone: Source URIs of documents whose file does not exist any more: a new source with
-                most of the passages of one takes its place. By default, paths are looked at.
+                most of the text of one takes its place. Local paths are looked at anyway.
             re_split: Split as the settings say, not as the collection remembers; it remembers that
                 from now on. Documents that are not ingested now stay as they are.
             run: Stops the ingest and receives its progress.
@@ -235,6 +237,7 @@ class Collection:
                 on_conflict=on_conflict or index.options.on_conflict,
                 prune=prune,
                 metadata=metadata,
+                metadata_of_new=metadata_of_new,
                 gone=gone,
                 run=run,
             )

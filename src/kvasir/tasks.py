@@ -124,6 +124,7 @@ def ingest_batch(app: App, job: Job, run: Run) -> Any:
             *inputs,
             on_conflict=given.get("on_conflict"),
             metadata=given.get("metadata"),
+            metadata_of_new=given.get("metadata_of_new"),
             gone=given.get("gone", []),
             re_split=given.get("re_split", False),
             run=run,

@@ -241,3 +241,50 @@ def test_values_of_environment_and_settings_file_are_given_by_name_too(
     assert "rag.splitter.options.target_tokens none, and 50 was given" in refused
     assert kvasir("config", "show", "--json").json["rag"]["splitter"]["type"] == "structure"
     assert "[default: none]" in kvasir("ingest", "--help").out
+
+
+def test_sync_makes_the_collection_like_the_remembered_sources(kvasir: Kvasir, notes: Path) -> None:
+    assert "'kvasir ingest FOLDER'" in kvasir("sync", code=2).err
+    (notes.parent / "single.md").write_text("A single file.\n")
+    (notes.parent / "other.md").write_text("Another single file.\n")
+    for name in "abcd":
+        (notes / f"{name}.md").write_text(f"This is note {name}.\n")
+    (notes / "draft.txt").write_text("Not for readers.\n")
+    kvasir("ingest", "--metadata", "term=2", "--exclude", "draft.*", "notes")
+    kvasir("ingest", "single.md", "other.md", "gone.md", code=4)
+    assert "8 unchanged" in kvasir("sync").out
+    kvasir("documents", "metadata", "notes/b.md", "term=9")
+    (notes / "new.md").write_text("A note that is new.\n")
+    (notes / "a.md").write_text("This is another note altogether, about ducks.\n")
+    (notes / "b.md").rename(notes / "B.md")
+    (notes / "c.md").unlink()
+    (notes.parent / "single.md").rename(notes / "single.md")
+    (notes.parent / "other.md").unlink()
+    report = kvasir("sync", "--json").json
+    assert [Path(uri).name for uri in report["added"]] == ["new.md"]
+    assert [Path(uri).name for uri in report["replaced"]] == ["a.md"]
+    moved = {
+        Path(each["former_uri"]).name: Path(each["source_uri"]).name for each in report["moved"]
+    }
+    assert moved == {"b.md": "B.md", "single.md": "single.md"}
+    assert sorted(Path(uri).name for uri in report["removed"]) == ["c.md", "other.md"]
+    assert (report["failed"], report["chunks_embedded"]) == ([], 2)
+    documents = kvasir("documents", "list", "--json").json
+    terms = {Path(each["source_uri"]).name: each["metadata"].get("term") for each in documents}
+    assert terms == {
+        **dict.fromkeys(("a.md", "d.md", "moon.md", "tea.txt", "new.md"), 2),
+        "B.md": 9,
+        "single.md": None,
+    }
+    assert "7 unchanged" in kvasir("sync").out
+    kvasir("documents", "delete", "notes/d.md")
+    assert "1 added" in kvasir("sync").out
+    kvasir("collections", "delete", "--yes")
+    kvasir("sync", code=2)
+
+
+def test_a_remembered_folder_that_is_missing_removes_nothing(kvasir: Kvasir, notes: Path) -> None:
+    kvasir("ingest", "notes")
+    notes.rename(notes.parent / "elsewhere")
+    assert "no such file or folder" in kvasir("sync", code=4).err
+    assert len(kvasir("documents", "list", "--json").json) == 2

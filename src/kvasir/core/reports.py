@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
@@ -108,6 +108,21 @@ class IngestReport:
         else:
             getattr(self, event.outcome.value).append(event.source_uri)
         return {"outcome": event.outcome.value}
+
+    def add(self, other: IngestReport) -> None:
+        """Add the report of a later ingest into the same collection."""
+        for each in fields(self):
+            own, more = getattr(self, each.name), getattr(other, each.name)
+            if isinstance(own, list):
+                own.extend(more)
+            elif isinstance(own, bool):
+                setattr(self, each.name, own or more)
+            elif isinstance(own, int):
+                setattr(self, each.name, own + more)
+        # Each report counts the whole store.
+        self.chunks_unknown = other.chunks_unknown
+        for stage, seconds in other.seconds.items():
+            self.spend(stage, seconds)
 
     def spend(self, stage: str, seconds: float) -> None:
         """Add time to a stage."""

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, replace
-from itertools import chain
 
 from kvasir.core.batches import batches
 from kvasir.core.errors import (
@@ -21,7 +20,7 @@ from kvasir.core.errors import (
     StoppedError,
     describe_unexpected,
 )
-from kvasir.core.ledger import Catalog, Splitting, VersionStatus
+from kvasir.core.ledger import Catalog, DocumentRecord, Splitting, VersionStatus
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.reports import Failed, Finished, IngestReport, NotRead, Outcome
 from kvasir.core.run import Run
@@ -102,7 +101,8 @@ class IngestRun:
     on_conflict: OnConflict
     metadata: Metadata | None
     run: Run
-    gone: Collection[str] | None = None
+    gone: Collection[str] = ()
+    metadata_of_new: Metadata | None = None
     report: IngestReport = field(default_factory=IngestReport)
     handled: set[str] = field(default_factory=set)
 
@@ -167,6 +167,7 @@ class IngestRun:
             language=parts.language,
             on_conflict=self.on_conflict,
             metadata=self.metadata,
+            metadata_of_new=self.metadata_of_new,
             fetch=parts.fetch,
             in_folders=found.in_folders,
             max_bytes=parts.max_file_mb << 20,
@@ -190,15 +191,19 @@ class IngestRun:
             self.report.seconds.update(preparer.seconds)
 
     def _make_move_finder(self, found: Discovery) -> MoveFinder:
-        catalog, name = self._catalog, self._collection
-        if self.gone is None:
-            folders = found.folders_of_files()
-            listed = (catalog.documents(name, prefix=folder) for folder in folders)
-            return MoveFinder(catalog, name, found.is_moved, lambda: chain.from_iterable(listed))
-        ids = map(document_id, self.gone)
-        records = (catalog.document(name, each) for each in ids)
-        is_gone = frozenset(self.gone).__contains__
-        return MoveFinder(catalog, name, is_gone, lambda: filter(None, records))
+        catalog, name, gone = self._catalog, self._collection, frozenset(self.gone)
+
+        def candidates() -> Iterator[DocumentRecord]:
+            for uri in gone:
+                if (record := catalog.document(name, document_id(uri))) is not None:
+                    yield record
+            for folder in found.folders_of_files():
+                yield from catalog.documents(name, prefix=folder)
+
+        def is_gone(uri: str) -> bool:
+            return uri in gone or found.is_moved(uri)
+
+        return MoveFinder(catalog, name, is_gone, candidates)
 
     def _prune(self, found: Discovery) -> None:
         for folder in found.folders:

@@ -36,18 +36,20 @@ class IngestPipeline(IngestParts):
         on_conflict: OnConflict = "replace",
         prune: bool = False,
         metadata: Metadata | None = None,
-        gone: Collection[str] | None = None,
+        metadata_of_new: Metadata | None = None,
+        gone: Collection[str] = (),
         run: Run | None = None,
     ) -> IngestReport:
         """Ingest sources; one that fails is reported and does not stop the others.
 
         A source that has changed since it was ingested is replaced, skipped, or reported as failed
         (``error``). With ``replace``, a new one that says most of what a document said whose file
-        is ``gone`` (by default: a local path that does not exist) is that document, moved.
+        is ``gone`` (or is a local path that does not exist) is that document, moved.
         ``prune`` removes documents under the given folders whose file is gone. Without
-        ``metadata`` each document keeps what it has. Stages of the run are ``documents`` (each one
-        finished or failed is an item) and ``passages``. After a stop, the report has
-        ``interrupted``, finished sources are kept, and ``left`` lists the rest.
+        ``metadata`` each document keeps what it has, and a new one gets ``metadata_of_new``. Stages
+        of the run are ``documents`` (each one finished or failed is an item) and ``passages``.
+        After a stop, the report has ``interrupted``, finished sources are kept, and ``left`` lists
+        the rest.
 
         Raises:
             WrongEmbedderError: Another embedder made the collection.
@@ -57,7 +59,7 @@ class IngestPipeline(IngestParts):
                 was taken; sources reported as finished are kept.
             RequestError: A metadata field is reserved or its value cannot be kept.
         """
-        check_metadata(metadata or {})
+        check_metadata({**(metadata_of_new or {}), **(metadata or {})})
         if on_conflict not in ("skip", "replace", "error"):
             raise RequestError(f"on_conflict must be skip, replace or error, not '{on_conflict}'")
         span = self.lease_seconds, self.heartbeat_seconds
@@ -67,7 +69,14 @@ class IngestPipeline(IngestParts):
             publisher.remember_splitting(self.splitting)
         with publisher.session():
             work = IngestRun(
-                self, publisher, self.settings_hash(), on_conflict, metadata, run or Run(), gone
+                self,
+                publisher,
+                self.settings_hash(),
+                on_conflict,
+                metadata,
+                run or Run(),
+                gone,
+                metadata_of_new,
             )
             return work.ingest(list(inputs), prune)
 

@@ -86,7 +86,8 @@ class Preparer:
     Attributes:
         items: Paths, addresses and uploads by URI.
         settings_hash: Hash of the settings that shape the chunks.
-        language, on_conflict, metadata, fetch: As of the pipeline and its ``ingest``.
+        language, on_conflict, metadata, metadata_of_new, fetch: As of the pipeline and its
+            ``ingest``.
         on_source: Gets the URI of each source that was looked at, with the numbers of characters
             and passages to embed.
         in_folders: URIs of items that were found in a folder, not named.
@@ -105,6 +106,7 @@ class Preparer:
     language: str | None
     on_conflict: OnConflict
     metadata: Metadata | None
+    metadata_of_new: Metadata | None
     fetch: Fetch | None
     in_folders: Collection[str]
     max_bytes: int
@@ -244,7 +246,7 @@ class Preparer:
         uri = state.uri
         record = self.catalog.document(self.collection, document_id(uri))
         if record is None or record.status is not VersionStatus.LIVE:
-            self._changed[uri] = (state, self.metadata or {}, Outcome.ADDED)
+            self._changed[uri] = (state, self.metadata or self.metadata_of_new or {}, Outcome.ADDED)
             return True
         given = record.given if self.metadata is None else self.metadata
         old = record.state

@@ -97,8 +97,7 @@ class Uploads:
         started = time.perf_counter()
         found = discover(sources, self.left_out, run.stop)
         given: dict[str, Any] = {"metadata": metadata, **options}
-        if gone := self._gone(found, collection):
-            given["gone"] = gone
+        given["gone"] = sorted({*given.get("gone", ()), *self._gone(found, collection)})
         work = _Upload(self, collection.name, found, given, run)
         try:
             work.send()
@@ -109,7 +108,7 @@ class Uploads:
             work.report.interrupted = True
         return work.finish(time.perf_counter() - started)
 
-    def _gone(self, found: Discovery, collection: Target) -> list[str]:
+    def _gone(self, found: Discovery, collection: Target) -> set[str]:
         """Return the documents of the given folders, and beside the given files, without a file."""
         gone: set[str] = set()
         try:
@@ -120,8 +119,8 @@ class Uploads:
                 uris = (record.source_uri for record in records)
                 gone.update(uri for uri in uris if found.is_moved(uri[before:]))
         except CollectionNotFoundError:
-            return []
-        return sorted(gone)
+            return set()
+        return gone
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from kvasir.frontends.cli.options import (
     with_collection,
 )
 from kvasir.frontends.cli.paths import find_document, find_documents, location, source_name
+from kvasir.frontends.cli.remembered import memory_of
 from kvasir.frontends.cli.rendering import (
     counted,
     failure_line,
@@ -156,7 +157,14 @@ def show(collection: Collection, source: str, with_text: bool) -> None:
 @with_collection
 def delete(collection: Collection, typed: tuple[str, ...]) -> None:
     """Delete documents, by their source or id, from store and catalog."""
-    count = collection.delete(*(find_document(collection, source).id for source in typed))
+    found = [find_document(collection, source) for source in typed]
+    count = collection.delete(*(record.id for record in found))
+    # A file that was given by name would come back with the next 'kvasir sync'.
+    memory = memory_of(click.get_current_context(), collection.name)
+    labels = {
+        collection.source_uri(each.source.path): each.source.path for each in memory.sources()
+    }
+    memory.forget(labels[each.source_uri] for each in found if each.source_uri in labels)
     print_result({"deleted": count}, f"{count} deleted")
 
 

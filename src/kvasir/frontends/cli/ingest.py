@@ -18,6 +18,7 @@ from kvasir.core.errors import ComponentError, StoppedError, StoreIncompleteErro
 from kvasir.core.reports import IngestReport, NotRead
 from kvasir.core.run import Run
 from kvasir.core.text import shown
+from kvasir.core.types import LocalFile, Metadata
 from kvasir.frontends.cli.folder_options import FolderOptions, with_folder_options
 from kvasir.frontends.cli.long_work import is_drawn_on, long_work
 from kvasir.frontends.cli.main import EXIT_INTERRUPTED, EXIT_SOME_FAILED
@@ -30,6 +31,7 @@ from kvasir.frontends.cli.options import (
 )
 from kvasir.frontends.cli.paths import location
 from kvasir.frontends.cli.remedies import explain_source
+from kvasir.frontends.cli.remembered import memory_of, path_of
 from kvasir.frontends.cli.rendering import counted, failure_line, printed_json, sizes
 
 
@@ -87,24 +89,52 @@ def ingest(
 
     A collection remembers how its documents were split, and goes on so.
     """
-    restored = 0
+    sources, given = folders.sources(typed), parse_metadata(metadata)
     with long_work() as run:
-        ingest_all = partial(
-            collection.ingest,
-            *folders.sources(typed),
-            prune=prune,
-            re_split=re_split,
-            metadata=parse_metadata(metadata),
-            run=run,
-            build_graph=False,
+        report = ingest_sources(
+            collection, sources, prune=prune, re_split=re_split, metadata=given, run=run
         )
-        try:
-            report = ingest_all()
-        except StoreIncompleteError:
-            restored = collection.restore(run=run)
-            report = ingest_all()
+    missing = {failed.source_uri for failed in report.failed if failed.reason == "missing"}
+    found = [each for each in sources if collection.source_uri(path_of(each)) not in missing]
+    memory_of(click.get_current_context(), collection.name).remember(found, given)
+    return finish(collection, report, verbose=verbose)
+
+
+def ingest_sources(
+    collection: Collection,
+    sources: Sequence[LocalFile | str],
+    *,
+    run: Run,
+    prune: bool = False,
+    re_split: bool = False,
+    metadata: Metadata | None = None,
+    metadata_of_new: Metadata | None = None,
+    gone: Sequence[str] = (),
+) -> IngestReport:
+    """Ingest sources; chunks that the store lost are restored before."""
+    ingest_all = partial(
+        collection.ingest,
+        *sources,
+        prune=prune,
+        re_split=re_split,
+        metadata=metadata,
+        metadata_of_new=metadata_of_new,
+        gone=gone,
+        run=run,
+        build_graph=False,
+    )
+    try:
+        return ingest_all()
+    except StoreIncompleteError:
+        restored = collection.restore(run=run)
+        report = ingest_all()
     report.chunks_restored = restored
     report.chunks_embedded += restored
+    return report
+
+
+def finish(collection: Collection, report: IngestReport, *, verbose: bool) -> int:
+    """Print the report and build the search graph; return the exit code."""
     if not printed_json(report):
         _print_ingested(report, verbose=verbose)
     if report.interrupted:

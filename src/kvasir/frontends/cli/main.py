@@ -30,6 +30,7 @@ EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "ingest": ("ingest", "Read files, folders and URLs into a collection."),
+    "sync": ("sync", "Ingest the sources of earlier ingests again, or follow their changes."),
     "convert": ("documents", "Convert documents to docling JSON, for ingesting."),
     "search": ("ask", "Find the passages that match a query."),
     "ask": ("ask", "Answer a question from the documents, with citations."),

@@ -14,6 +14,7 @@ from kvasir.app import App
 from kvasir.collection import Collection
 from kvasir.core.errors import SettingsError
 from kvasir.core.run import Run
+from kvasir.frontends.cli.logins import clean_address
 from kvasir.frontends.cli.long_work import download, stop_token
 from kvasir.frontends.cli.main import config_option, set_option
 from kvasir.frontends.cli.rendering import json_option
@@ -27,7 +28,7 @@ R = TypeVar("R")
 SETTINGS_TREE = "kvasir.settings_tree"
 """In a context's ``meta``: settings of another program's command line."""
 
-REPEATABLE = ("ingest",)
+REPEATABLE = ("ingest", "sync")
 """Commands that may be begun again: what is done already is left unchanged."""
 
 _GIVEN = "kvasir.given"
@@ -134,8 +135,13 @@ def with_collection(command: Callable[Concatenate[Collection, P], R]) -> Callabl
 
 def services_of(ctx: click.Context, app: App) -> Services:
     """Return the services of a command, by its options and those before it."""
+    return Services(app, _typed(ctx)[0], server_of(ctx))
+
+
+def server_of(ctx: click.Context) -> str | None:
+    """Return the address of the server that was named, if any."""
     server = ctx.params.get("server") or (ctx.find_object(dict) or {}).get("server")
-    return Services(app, _typed(ctx)[0], server)
+    return clean_address(server) if server else None
 
 
 def setting_options(*rows: SettingRow) -> Callable[[Callable[P, R]], Callable[P, R]]:

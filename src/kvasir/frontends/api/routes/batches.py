@@ -36,6 +36,7 @@ class Batch(BaseModel):
     model_config = ConfigDict(extra="forbid")
     sources: list[BatchSource] = Field(max_length=_MOST)
     metadata: dict[str, str | int | float | bool] | None = None
+    metadata_of_new: dict[str, str | int | float | bool] | None = None
     on_conflict: OnConflict | None = None
     build_graph: bool = True
     re_split: bool = Field(False, description="split as the settings say from now on")
@@ -70,7 +71,7 @@ def upload_batch(
         place = ".".join(map(str, first["loc"]))
         raise RequestError(f"batch.{place}: {first['msg']}") from error
     sent = {file.filename: file for file in files}
-    check_metadata(given.metadata or {})
+    check_metadata({**(given.metadata_of_new or {}), **(given.metadata or {})})
     for each in given.sources if caller.user is not None else ():
         # Files of the data folder's own user may have any name.
         checked_uri(each.uri)
