@@ -227,6 +227,7 @@ def test_own_ignore_files_take_precedence_over_those_of_git(tmp_path):
 )
 def test_include_and_exclude_choose_files(tmp_path, options, expected):
     tree(tmp_path, "a.md", "x/b.md", "x/c.txt", "a.log", ".d.log", "no/e.md", ".f/g.md")
+    (tmp_path / "self").symlink_to(tmp_path / "self")
     (tmp_path / ".gitignore").write_text("*.log\nno/\n")
     assert chosen(tmp_path, **options) == expected
 

@@ -179,12 +179,19 @@ class FolderWalk:
         chosen = self._selection
         if chosen.excludes(entry.path, is_folder=is_folder):
             return EXCLUDED
-        if not is_folder and chosen.included is not None and not entry.is_dir():
+        if not is_folder and chosen.included is not None and not _is_linked_folder(entry):
             # As with ripgrep's globs, a file that was asked for may be hidden or ignored.
             return None if chosen.includes(entry.path) else ""
         if _is_hidden(entry.name):
             return HIDDEN
         return IGNORED if rules.ignores(entry.path, is_folder=is_folder) else None
+
+
+def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_symlink() and entry.is_dir()
+    except OSError:  # A link to itself.
+        return False
 
 
 def _is_hidden(name: str) -> bool:

@@ -22,7 +22,6 @@ from kvasir.frontends.cli.options import (
     with_collection,
 )
 from kvasir.frontends.cli.paths import find_document, find_documents, location, source_name
-from kvasir.frontends.cli.remembered import memory_of
 from kvasir.frontends.cli.rendering import (
     counted,
     failure_line,
@@ -157,6 +156,8 @@ def show(collection: Collection, source: str, with_text: bool) -> None:
 @with_collection
 def delete(collection: Collection, typed: tuple[str, ...]) -> None:
     """Delete documents, by their source or id, from store and catalog."""
+    from kvasir.frontends.cli.remembered import memory_of
+
     found = [find_document(collection, source) for source in typed]
     count = collection.delete(*(record.id for record in found))
     # A file that was given by name would come back with the next 'kvasir sync'.
