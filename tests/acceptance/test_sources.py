@@ -288,3 +288,15 @@ def test_a_remembered_folder_that_is_missing_removes_nothing(kvasir: Kvasir, not
     notes.rename(notes.parent / "elsewhere")
     assert "no such file or folder" in kvasir("sync", code=4).err
     assert len(kvasir("documents", "list", "--json").json) == 2
+
+
+def test_a_file_that_one_source_ignores_stays_where_another_one_has_it(
+    kvasir: Kvasir, notes: Path
+) -> None:
+    (notes / "build").mkdir()
+    (notes / "build/made.md").write_text("This was made.\n")
+    (notes / ".gitignore").write_text("build/\n")
+    kvasir("ingest", "--metadata", "term=1", "notes")
+    kvasir("ingest", "--metadata", "term=2", "notes/build")
+    report = kvasir("sync", "--json").json
+    assert (len(report["unchanged"]), report["removed"], report["chunks_embedded"]) == (3, [], 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -64,26 +65,24 @@ def _follow(collection: Collection, memory: SourceMemory, *, verbose: bool) -> i
 def synchronize(collection: Collection, memory: SourceMemory, run: Run) -> IngestReport:
     """Ingest all remembered sources; return one report of it."""
     started, report = perf_counter(), IngestReport()
-    gone = [each.source.path for each in memory.sources() if _is_gone(each, collection)]
+    sources = memory.sources()
+    gone = [each.source.path for each in sources if _is_gone(each, collection)]
+    present = [each for each in sources if each.source.path not in gone]
+    ingest = partial(ingest_sources, collection, gone=[*map(collection.source_uri, gone)], run=run)
     groups: dict[str, list[RememberedSource]] = {}
-    for each in memory.sources():
-        if each.source.path not in gone:
-            groups.setdefault(dumps(each.metadata), []).append(each)
+    for each in present:
+        groups.setdefault(dumps(each.metadata), []).append(each)
     for group in groups.values():
-        inputs = [each.input for each in group]
-        report.add(
-            ingest_sources(
-                collection,
-                inputs,
-                prune=True,
-                metadata_of_new=group[0].metadata,
-                gone=[collection.source_uri(path) for path in gone],
-                run=run,
-            )
-        )
+        inputs, metadata = [each.input for each in group], group[0].metadata
+        report.add(ingest(inputs, prune=len(groups) == 1, metadata_of_new=metadata))
         if report.interrupted:
-            break
-    else:
+            return report
+    if len(groups) > 1:
+        # What one source leaves out may be of another one, so all together say what is gone.
+        last = ingest([each.input for each in present], prune=True)
+        report.removed += last.removed
+        report.interrupted = last.interrupted
+    if not report.interrupted:
         report.removed += _remove(collection, gone)
         memory.forget(gone)
     report.seconds["total"] = perf_counter() - started
