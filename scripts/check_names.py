@@ -89,7 +89,7 @@ RENAMES = (
     Rename(9, "_held", "(the buffer of EmbeddedBatch)", "pipelines/ingest.py", _INGESTING),
     Rename(9, "_held_since", "(the buffer of EmbeddedBatch)", "pipelines/ingest.py"),
     Rename(9, "_take", "_write_if_due", "pipelines/ingest.py", _INGESTING),
-    Rename(9, "settle", "finish_interrupted", "pipelines/ingest.py", ("ingesting/pipeline",)),
+    Rename(9, "settle", "finish_interrupted", "pipelines/ingest.py", ("ingesting/ingest_run",)),
     Rename(10, "Ready", "EmbeddedBatch", "pipelines/publishing.py"),
     Rename(10, "Stamp", "MetadataUpdate", "core/ledger.py"),
     Rename(

@@ -34,6 +34,7 @@ from kvasir.core.types import SearchRequest, Source, StoreAddress
 from kvasir.settings import components
 from kvasir.settings.loading import load_settings
 from kvasir.settings.schema import GeneratorSettings, Settings, reveal
+from kvasir.settings.splitting import check_splitting, splitting_of
 from kvasir.settings.store_uris import is_same_store
 from kvasir.sharing import IndexSharing
 
@@ -96,7 +97,9 @@ class App:
         self._catalog = Lazy(lambda: self._closing(SqlCatalog(settings.catalog_url)))
         self._embedder = Lazy(lambda: components.make_embedder(settings, self._run))
         self._analyzer = Lazy(components.make_analyzer)
-        self._splitter = Lazy(lambda: components.make_splitter(settings, self.embedder))
+        self._splitter = Lazy(
+            lambda: components.make_splitter(splitting_of(settings), self.embedder)
+        )
         self._reranker = Lazy(lambda: components.make_reranker(settings, self._run))
         self._judge: Lazy[Judge | None] = Lazy(
             lambda: components.make_judge(settings, lambda: self.embedder)
@@ -339,20 +342,34 @@ class App:
             raise NameTakenError(name, " in that store")
         return components.open_store(to, name, record, self.analyzer)
 
-    def make_pipeline(self, store: VectorStore, collection: str, **options: Any) -> IngestPipeline:
-        """Make the ingest pipeline of a collection, which gives the rest of the options."""
+    def make_pipeline(
+        self, store: VectorStore, collection: str, *, re_split: bool = False, **options: Any
+    ) -> IngestPipeline:
+        """Make the ingest pipeline of a collection, which gives the rest of the options.
+
+        The collection's documents are split as it remembers, or, ``re_split``, as the settings say.
+
+        Raises:
+            SplitConflictError: The settings name another value than it remembers.
+        """
         from kvasir.ingesting.pipeline import IngestPipeline
 
-        splitter = self.settings.rag.splitter
+        record = self.catalog.collection(collection)
+        splitting = None if record is None or re_split else record.splitting
+        if splitting is None:
+            splitting = splitting_of(self.settings)
+        else:
+            check_splitting(self.settings, collection, splitting)
         return IngestPipeline(
             self._use(self._pool),
-            self.splitter,
+            components.make_splitter(splitting, self.embedder),
             self.embedder,
             store,
             self.catalog,
             collection,
-            chunk_settings=json.dumps([splitter.chosen, splitter.arguments], sort_keys=True),
-            language=self.settings.rag.language,
+            chunk_settings=json.dumps([splitting.splitter, splitting.arguments], sort_keys=True),
+            splitting=splitting,
+            language=splitting.language,
             fetch=self._fetch,
             left_out=self.settings.own_paths,
             max_file_mb=self.settings.rag.ingest.max_file_mb,

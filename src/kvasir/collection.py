@@ -204,6 +204,9 @@ class Collection:
         on_conflict: OnConflict | None = None,
         prune: bool = False,
         metadata: Metadata | None = None,
+        metadata_of_new: Metadata | None = None,
+        gone: Sequence[str] = (),
+        re_split: bool = False,
         run: Run | None = None,
         build_graph: bool = True,
     ) -> IngestReport:
@@ -216,6 +219,11 @@ class Collection:
                 what the settings say.
             prune: Remove documents under the given folders whose file is gone.
             metadata: For every document ingested now; None keeps what each one has.
+            metadata_of_new: Without ``metadata``, that of documents that are new.
+            gone: Source URIs of documents whose file does not exist any more: a new source with
+                most of the text of one takes its place. Local paths are looked at anyway.
+            re_split: Split as the settings say, not as the collection remembers; it remembers that
+                from now on. Documents that are not ingested now stay as they are.
             run: Stops the ingest and receives its progress.
             build_graph: Build the search graph in the background where it is due.
 
@@ -224,6 +232,7 @@ class Collection:
 
         Raises:
             WrongEmbedderError: Another embedder made the collection.
+            SplitConflictError: The settings name another way to split than it remembers.
             StoreLockedError: Another process holds the index.
             StoppedError: The run was stopped before the first source was looked at.
         """
@@ -231,11 +240,13 @@ class Collection:
         with self._call() as index:
             # Loading a model may take longer than a run that is stopped may wait.
             run.call(lambda: index.components.embedder)
-            report = index.pipeline.ingest(
+            report = index.make_pipeline(re_split=re_split).ingest(
                 sources,
                 on_conflict=on_conflict or index.options.on_conflict,
                 prune=prune,
                 metadata=metadata,
+                metadata_of_new=metadata_of_new,
+                gone=gone,
                 run=run,
             )
             index.forget_record()

@@ -113,7 +113,9 @@ class Components(Protocol):
     def open_copy(self, to: StoreAddress, name: str, record: CollectionRecord) -> VectorStore:
         """Open the store to which a collection is copied; refuse the collection's own."""
 
-    def make_pipeline(self, store: VectorStore, collection: str, **options: Any) -> IngestPipeline:
+    def make_pipeline(
+        self, store: VectorStore, collection: str, *, re_split: bool = False, **options: Any
+    ) -> IngestPipeline:
         """Make the ingest pipeline of a collection."""
 
 
@@ -127,12 +129,10 @@ class Index:
         self.leases = Leases(self._close)
         self.writing = threading.Lock()
         self._store = Lazy(self._open_store)
-        self._pipeline = Lazy(self._make_pipeline)
         self._retriever = Lazy(self._make_retriever)
         self._known: tuple[float, CollectionRecord | None] = (0.0, None)
 
     def _close(self) -> None:
-        self._pipeline.take()
         self._retriever.take()
         self.forget_record()
         if (store := self._store.take()) is not None:
@@ -162,11 +162,6 @@ class Index:
     def store(self) -> VectorStore:
         """The collection's store, opened at its first use."""
         return self._store.get()
-
-    @property
-    def pipeline(self) -> IngestPipeline:
-        """The collection's ingest pipeline."""
-        return self._pipeline.get()
 
     @property
     def retriever(self) -> Retriever:
@@ -234,11 +229,14 @@ class Index:
         embedded_by = self.components.catalog.collection(self.name) or self.components.embedder
         return self.components.open_store(self.name, embedded_by)
 
-    def _make_pipeline(self) -> IngestPipeline:
+    def make_pipeline(self, *, re_split: bool = False) -> IngestPipeline:
+        """Make the pipeline of an ingest: how documents are split may have changed."""
         record = self.components.catalog.collection(self.name)
         if record is not None:
             check_embedder(record, self.components.embedder)
-        return self.components.make_pipeline(self.store, self.name, writing=self.writing)
+        return self.components.make_pipeline(
+            self.store, self.name, re_split=re_split, writing=self.writing
+        )
 
     def _make_retriever(self) -> Retriever:
         from kvasir.answering.retrieval import Retriever

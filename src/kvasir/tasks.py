@@ -124,6 +124,9 @@ def ingest_batch(app: App, job: Job, run: Run) -> Any:
             *inputs,
             on_conflict=given.get("on_conflict"),
             metadata=given.get("metadata"),
+            metadata_of_new=given.get("metadata_of_new"),
+            gone=given.get("gone", []),
+            re_split=given.get("re_split", False),
             run=run,
             build_graph=given.get("build_graph", True),
         )
@@ -142,7 +145,8 @@ def _input(
         return str(source["url"])
     try:
         with app.services.spool.open(source["digest"]) as stream:
-            return Source(source["uri"], source["media_type"]), stream.read()
+            in_folder = source.get("in_folder", False)
+            return Source(source["uri"], source["media_type"], in_folder), stream.read()
     except NotFoundError:
         if _content_hash(collection, source["uri"]) != source["digest"]:
             raise

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from sqlalchemy import event
 
@@ -331,3 +332,37 @@ def test_exhausted_connections_are_one_sentence(catalog, monkeypatch):
                 held.enter_context(reading(catalog._engine)).connection  # noqa: B018
         with pytest.raises(ComponentError, match=r"writing failed: every connection was in use"):
             catalog.delete_collection("unknown")
+
+
+def test_vectors_of_unfinished_documents_are_kept_until_they_are_dropped(catalog):
+    catalog.create_collection("other", embedder="model", dimension=3, fingerprint="abc")
+    one, two = np.float32([1.5, -2, 0.1]), np.float32([0, 1, 2])
+    catalog.keep_vectors("test", {"a" * 32: one, "b" * 32: two})
+    catalog.keep_vectors("test", {"b" * 32: one, "c" * 32: np.float32([1, 2])})
+    found = catalog.kept_vectors("test", ["a" * 32, "b" * 32, "c" * 32, "d" * 32])
+    # One of another length, as another model makes it, is not used.
+    assert {key: vector.tolist() for key, vector in found.items()} == {
+        "a" * 32: one.tolist(),
+        "b" * 32: one.tolist(),
+    }
+    assert catalog.kept_vectors("other", ["a" * 32]) == {}
+    catalog.drop_vectors("test", ["a" * 32])
+    assert catalog.kept_vectors("test", ["a" * 32, "b" * 32]).keys() == {"b" * 32}
+    catalog.drop_vectors("test")
+    assert catalog.kept_vectors("test", ["b" * 32]) == {}
+
+
+def test_documents_that_were_moved_are_replaced_as_the_new_ones_become_live(catalog):
+    publish(catalog, draft("/a", "one two three"), draft("/b", "three four"))
+    hashes = [passage_hash(c.passage) for c in draft("/c", "three two").chunks]
+    ids = {uri: document_id(uri) for uri in ("/a", "/b", "/c")}
+    assert catalog.documents_sharing("test", hashes) == {ids["/a"]: 2, ids["/b"]: 1}
+    moved = replace(draft("/c", "one two three"), moved_from=ids["/a"])
+    catalog.begin("test", [moved], WRITER[0])
+    assert [each.source_uri for each in catalog.documents("test")] == ["/a", "/b"]
+    catalog.publish("test", [ids["/c"]], WRITER[0], [ids["/a"]])
+    assert [each.source_uri for each in catalog.documents("test")] == ["/b", "/c"]
+    stale = {chunk.id for chunk in draft("/a", "one two three").chunks}
+    assert set(catalog.stale_chunks("test", WRITER[0])) == stale
+    catalog.purge("test", WRITER[0])
+    assert catalog.unfinished("test") == 0

@@ -278,7 +278,7 @@ def test_a_half_written_document_is_not_restored(app: App, tmp_path: Path) -> No
     ingest(app, 1)
     catalog = app.catalog
     with app.collection("papers") as papers:
-        pipeline = papers.index.pipeline
+        pipeline = papers.index.make_pipeline()
         writer = catalog.start_writer("papers", lease_seconds=600, exclusive=False)
         (draft,) = _drafts(pipeline)
         catalog.begin("papers", [draft], writer)

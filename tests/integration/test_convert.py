@@ -16,8 +16,9 @@ from kvasir.core.registry import build
 from kvasir.core.reports import ConversionReport
 from kvasir.core.run import Run, StopToken
 from kvasir.core.types import Conversion, Source
+from kvasir.frontends.cli.folder_options import FolderOptions
 from kvasir.frontends.cli.main import cli
-from kvasir.frontends.cli.paths import files, sources
+from kvasir.frontends.cli.paths import files
 from kvasir.frontends.cli.remedies import explain
 from kvasir.ingesting.conversion import convert
 
@@ -185,7 +186,7 @@ def shout(*inputs: Path | str, converter: Shouting | None = None) -> ConversionR
 
     to = Path("converted").absolute()
     converter = converter or Shouting()
-    run, given = Run(converter.stop), sources(tuple(map(str, inputs)))
+    run, given = Run(converter.stop), FolderOptions().sources(tuple(map(str, inputs)))
     return convert(given, to, converter, fetch=fetch, max_bytes=1000, run=run)
 
 

@@ -155,7 +155,7 @@ def test_another_folder_takes_the_place_of_the_former_one(
         watch(later).look()
         job = work_off(later)[0]
         assert (job.state, job.result["chunks_embedded"]) == (JobState.DONE, 0)
-        assert len(job.result["removed"]) == 2
+        assert (len(job.result["moved"]), job.result["removed"]) == (2, [])
         with later.collection("course") as course:
             assert sorted(record.source_uri for record in course.documents()) == [
                 str(moved / "moon.txt"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kvasir.app import App
-from kvasir.core.errors import RequestError, SettingsError
+from kvasir.core.errors import RequestError, SettingsError, SplitConflictError
 from kvasir.core.types import Source
 from kvasir.derived_app import with_settings
 from kvasir.settings.schema import Settings
@@ -33,7 +33,10 @@ def test_they_hold_for_the_request_alone_and_share_the_store(app: App) -> None:
             assert derived.embedder is app.embedder
             assert other.index.store is lease.index.store
             assert len(other.search("tea")) == 1
-            report = other.ingest((Source("upload:tea", "text/plain"), b"Green tea.\nBlack tea.\n"))
+            tea = Source("upload:tea", "text/plain"), b"Green tea.\nBlack tea.\n"
+            with pytest.raises(SplitConflictError):
+                other.ingest(tea)
+            report = other.ingest(tea, re_split=True)
             assert report.replaced == ["upload:tea"]
         assert lease.chunk_count() == 2
         assert len(lease.search("tea")) == 2

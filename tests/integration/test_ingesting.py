@@ -98,7 +98,7 @@ def test_files_that_cannot_be_read_are_listed_and_recorded_and_the_rest_is_inges
         report = running.pipeline.ingest(files(tmp_path / "docs"))
         reasons = {Path(each.source_uri).name: each.reason for each in report.failed}
         assert reasons["encrypted.pdf"] == "encrypted"
-        assert reasons["random.bin"] == "unsupported"
+        assert [Path(each.source_uri).name for each in report.not_read] == ["random.bin"]
         assert {Path(uri).name for uri in report.added} >= {"multipage.pdf"}
         record = running.catalog.document("test", document_id(str(tmp_path / "docs/encrypted.pdf")))
         assert (record.status, record.error_reason) == ("failed", "encrypted")

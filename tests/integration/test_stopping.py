@@ -309,7 +309,7 @@ def test_restoring_a_lost_store_is_stopped_and_goes_on(world, folder):
 
 
 def test_pruning_is_stopped_between_two_steps(world, folder, monkeypatch):
-    monkeypatch.setattr("kvasir.ingesting.pipeline._CHANGED_TOGETHER", 10)
+    monkeypatch.setattr("kvasir.ingesting.ingest_run._CHANGED_TOGETHER", 10)
     world.ingest(folder)
     for path in folder.glob("*.txt"):
         path.unlink()

@@ -13,6 +13,7 @@ from kvasir.core.errors import (
 from kvasir.core.ledger import SourceState, VersionDraft, chunk_metadata
 from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
+from kvasir.ingesting.embedding import PassageEmbedder
 from kvasir.ingesting.publishing import Publisher
 from kvasir.maintenance.repair import examine, repair, restore
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
@@ -49,7 +50,7 @@ def store(catalog):
     store = MemoryStore()
     publisher, drafts = Publisher(store, catalog, "test"), [draft("/a.txt"), draft("/b.txt")]
     publisher.open_collection(FakeEmbedder())
-    publisher.write([publisher.embed(FakeEmbedder(), drafts)])
+    publisher.write([PassageEmbedder(FakeEmbedder(), store, catalog, "test").embed(drafts)])
     return store
 
 

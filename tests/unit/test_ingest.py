@@ -221,7 +221,7 @@ def test_a_moved_file_embeds_nothing(world):
     world.embedder.embedded = 0
     Path(old).rename(world.folder / "b.txt")
     report = world.ingest(prune=True)
-    assert (names(report.added), names(report.removed)) == (["b.txt"], ["a.txt"])
+    assert (moved(report), report.added, report.removed) == ([("a.txt", "b.txt")], [], [])
     assert world.embedder.embedded == 0
     assert world.texts() == ["one", "two"]
     assert world.is_clean()
@@ -448,10 +448,8 @@ def test_progress_tells_what_became_of_every_source_and_how_far_embedding_is(wor
         (failed, "failed", "malformed", "it is broken; save it again"),
     ]
     passages = [e for e in events if e.stage == "passages"]
-    assert passages == [
-        Progress("passages", 0, 2, "chunks"),
-        Progress("passages", 2, 2, "chunks"),
-    ]
+    assert [each.done for each in passages] == [0, 2]
+    assert passages[-1] == Progress("passages", 2, 2, "chunks")
     assert len(events) == 1 + len(documents) + len(passages)
 
 
@@ -1089,3 +1087,86 @@ def test_what_was_not_certain_in_reading_a_document_is_in_the_report(world):
     assert [one.message for one in report.warnings] == ["it has 5 letters", "it has 4 letters"]
     assert report.warnings[1].line == f"{path}: it has 4 letters"
     assert world.make(pool=WarningPool()).ingest(files(world.folder)).warnings == []
+
+
+class SlowPool(PlainPool):
+    """Extracts the second file when the first one is in the index."""
+
+    def map(self, items, *, ordered=True, stop=None):
+        results = super().map(items, ordered=ordered, stop=stop)
+        yield next(results)
+        deadline = time.monotonic() + 10
+        while not self.is_written() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.was_written = self.is_written()
+        yield from results
+
+
+def test_a_document_does_not_wait_for_one_that_takes_long_to_extract(world, monkeypatch):
+    monkeypatch.setattr("kvasir.ingesting.preparing._IDLE_SECONDS", 0.05)
+    uri = world.write("a.txt", "one\ntwo\n")
+    world.write("b.txt", "three\n")
+    pool = SlowPool()
+    pool.is_written = lambda: world.catalog.document("test", document_id(uri)) is not None
+    world.pipeline = world.make(pool=pool, hold_seconds=0.1)
+    assert len(world.ingest().added) == 2
+    assert pool.was_written
+
+
+def moved(report):
+    return [(Path(each.former_uri).name, Path(each.source_uri).name) for each in report.moved]
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        ("one\ntwo\nthree\n", [("a.txt", "z.txt")]),
+        ("one\ntwo\nTHREE\n", [("a.txt", "z.txt")]),
+        ("one\nfive\nsix\n", []),
+    ],
+)
+def test_a_file_that_shares_half_of_its_text_with_a_gone_one_was_moved(world, new, expected):
+    world.write("a.txt", "one\ntwo\nthree\n")
+    world.write("b.txt", "seven\neight\n")
+    world.ingest(metadata={"term": 1})
+    (world.folder / "a.txt").unlink()
+    world.write("z.txt", new)
+    report = world.ingest()
+    assert moved(report) == expected
+    given = {Path(each.source_uri).name: each.given for each in world.catalog.documents("test")}
+    assert given["z.txt"] == ({"term": 1} if expected else {})
+    assert ("a.txt" in given) == (not expected)
+    assert world.is_clean()
+
+
+def test_of_several_gone_documents_each_new_file_takes_the_most_alike(world):
+    for name in ("x/a.txt", "y/a.txt", "y/b.txt"):
+        world.write(name, "one\ntwo\n")
+    world.write("c.txt", "one\ntwo\nthree\nfour\n")
+    world.ingest()
+    for name in ("x/a.txt", "y/a.txt", "y/b.txt", "c.txt"):
+        (world.folder / name).unlink()
+    for name in ("n/a.txt", "n/b.txt", "n/d.txt", "n/e.txt"):
+        world.write(name, "one\ntwo\n")
+    world.write("n/c.txt", "one\ntwo\nthree\n")
+    report = world.ingest()
+    pairs = moved(report)
+    assert {("a.txt", "a.txt"), ("b.txt", "b.txt"), ("c.txt", "c.txt")} < set(pairs)
+    assert (len(pairs), len(report.added), len(list(world.catalog.documents("test")))) == (4, 1, 5)
+
+
+def test_a_file_from_elsewhere_is_the_document_whose_file_is_gone(world, tmp_path):
+    (tmp_path / "a.txt").write_text("one\ntwo\n")
+    world.ingest(tmp_path / "a.txt")
+    (tmp_path / "a.txt").rename(world.folder / "A.txt")
+    assert moved(world.ingest()) == [("a.txt", "A.txt")]
+    assert world.embedder.embedded == 2
+
+
+@pytest.mark.parametrize("conflict", ["skip", "error"])
+def test_a_moved_file_is_a_new_document_where_changes_are_not_taken(world, conflict):
+    path = Path(world.write("a.txt", "one\n"))
+    world.ingest()
+    path.rename(world.folder / "b.txt")
+    report = world.ingest(on_conflict=conflict)
+    assert (len(report.added), report.moved) == (1, [])

@@ -22,7 +22,7 @@ READING = {
 }
 FOLLOWING = {"resolve", "realpath"}
 """Names of ``os``, ``os.path``, ``sys`` and ``Path`` that read the state of the process."""
-LINKS = {"components/stores/folder_lock.py", "ingesting/sources.py"}
+LINKS = {"components/stores/folder_lock.py", "ingesting/folder_walk.py", "ingesting/sources.py"}
 """Where the links of absolute paths are followed, so that one folder is one under two names."""
 
 

@@ -15,11 +15,13 @@ from kvasir.core.ledger import (
     CollectionRecord,
     DocumentRecord,
     SourceState,
+    Splitting,
     VersionDraft,
     VersionStatus,
     passage_hash,
 )
 from kvasir.core.types import document_id
+from kvasir.core.wire import from_json
 
 _KEPT = (VersionStatus.LIVE, VersionStatus.FAILED)
 """Copied versions; a document has at most one of each. The others are unfinished work."""
@@ -38,6 +40,7 @@ def collection_record(row: Row[Any]) -> CollectionRecord:
         languages=tuple(row.languages),
         calibration=row.calibration,
         created=row.created.replace(tzinfo=UTC),
+        splitting=from_json(Splitting, row.splitting) if row.splitting else None,
     )
 
 

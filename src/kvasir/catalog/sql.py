@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from kvasir.catalog import rows, writers
+from kvasir.catalog import kept_vectors, passages, rows, writers
 from kvasir.catalog.tables import (
     chunks,
     collections,
@@ -38,11 +38,13 @@ from kvasir.core.ledger import (
     DocumentVersion,
     MetadataUpdate,
     SourceState,
+    Splitting,
     VersionDraft,
     VersionStatus,
     chunk_metadata,
 )
-from kvasir.core.types import Metadata
+from kvasir.core.types import Matrix, Metadata
+from kvasir.core.wire import to_json
 from kvasir.database import open_database, reading, writing
 from kvasir.language.detect import UNKNOWN
 
@@ -109,9 +111,15 @@ class SqlCatalog:
 
     def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
         kept = dict(calibration) if calibration is not None else None
+        self._change(collection, calibration=kept)
+
+    def set_splitting(self, collection: str, splitting: Splitting) -> None:
+        self._change(collection, splitting=to_json(splitting))
+
+    def _change(self, collection: str, **values: Any) -> None:
         with writing(self._engine) as connection:
             row = _collection(connection, collection)
-            connection.execute(update(collections).filter_by(id=row.id).values(calibration=kept))
+            connection.execute(update(collections).filter_by(id=row.id).values(**values))
 
     # Reading
 
@@ -177,15 +185,29 @@ class SqlCatalog:
         return self._number(of_collection(collection, func.count()).where(unfinished))
 
     def reusable(self, collection: str, passage_hashes: Collection[str]) -> Mapping[str, str]:
-        found: dict[str, str] = {}
-        query = live(collection, chunks.c.passage_hash, chunks.c.chunk_id).join(
-            chunks, chunks.c.version_id == versions.c.id
-        )
         with reading(self._engine) as connection:
-            for part in batches(sorted(passage_hashes), _SLICE):
-                chosen = connection.execute(query.where(chunks.c.passage_hash.in_(part)))
-                found.update((row.passage_hash, row.chunk_id) for row in chosen)
-        return found
+            return passages.chunk_ids(connection, collection, passage_hashes)
+
+    def documents_sharing(
+        self, collection: str, passage_hashes: Collection[str]
+    ) -> Mapping[str, int]:
+        with reading(self._engine) as connection:
+            return passages.sharing(connection, collection, passage_hashes)
+
+    def keep_vectors(self, collection: str, vectors: Mapping[str, Matrix]) -> None:
+        with writing(self._engine) as connection:
+            kept_vectors.keep(connection, _collection(connection, collection).id, vectors)
+
+    def kept_vectors(
+        self, collection: str, passage_hashes: Collection[str]
+    ) -> Mapping[str, Matrix]:
+        with reading(self._engine) as connection:
+            row = _collection(connection, collection)
+            return kept_vectors.find(connection, row.id, passage_hashes, row.dimension)
+
+    def drop_vectors(self, collection: str, passage_hashes: Collection[str] | None = None) -> None:
+        with writing(self._engine) as connection:
+            kept_vectors.drop(connection, _collection(connection, collection).id, passage_hashes)
 
     # Writers
 
@@ -228,11 +250,19 @@ class SqlCatalog:
 
     def begin(self, collection: str, drafts: Sequence[VersionDraft], writer: str) -> None:
         with self._writing_as(writer, collection) as (connection, row):
-            writers.claim(connection, row, [draft.document.id for draft in drafts], writer)
+            former = [draft.moved_from for draft in drafts if draft.moved_from]
+            claimed = [draft.document.id for draft in drafts] + former
+            writers.claim(connection, row, claimed, writer)
             for draft in drafts:
                 rows.insert_version(connection, row.id, draft, writer)
 
-    def publish(self, collection: str, document_ids: Sequence[str], writer: str) -> None:
+    def publish(
+        self,
+        collection: str,
+        document_ids: Sequence[str],
+        writer: str,
+        replaced: Sequence[str] = (),
+    ) -> None:
         languages: set[str] = set()
         with self._writing_as(writer, collection) as (connection, row):
             for part in batches(document_ids, _SLICE):
@@ -258,6 +288,7 @@ class SqlCatalog:
                 )
                 published = select(versions.c.language).where(mine, versions.c.status == _LIVE)
                 languages.update(connection.execute(published.distinct()).scalars())
+            self._mark_deleted(connection, collection, replaced, writer)
             _store_languages(connection, row, {*row.languages, *languages} - {"", UNKNOWN})
 
     def discard_pending(self, collection: str, writer: str) -> int:
@@ -267,11 +298,14 @@ class SqlCatalog:
     def mark_deleted(self, collection: str, document_ids: Sequence[str], writer: str) -> None:
         with self._writing_as(writer, collection) as (connection, row):
             writers.claim(connection, row, document_ids, writer)
-            for part in batches(document_ids, _SLICE):
-                ids = of_collection(collection, versions.c.id).where(
-                    sources.c.document_id.in_(part)
-                )
-                _update_versions(connection, ids, status=_DELETED, writer_id=writer)
+            self._mark_deleted(connection, collection, document_ids, writer)
+
+    def _mark_deleted(
+        self, connection: Connection, collection: str, document_ids: Sequence[str], writer: str
+    ) -> None:
+        for part in batches(document_ids, _SLICE):
+            ids = of_collection(collection, versions.c.id).where(sources.c.document_id.in_(part))
+            _update_versions(connection, ids, status=_DELETED, writer_id=writer)
 
     def stale_chunks(self, collection: str, writer: str) -> list[str]:
         deleted = _deleted_by(collection, writer, versions.c.source_id)

@@ -3,6 +3,7 @@
     collections 1-n sources 1-n versions 1-n chunks
                                 versions 1-1 texts
     collections 1-n writers
+    collections 1-n kept_vectors
 
 Times are in UTC without a zone, because SQLite has no zones. A change here needs a migration in
 ``kvasir.database.migrations``; a test compares the two.
@@ -34,6 +35,7 @@ collections = sa.Table(
     sa.Column("fingerprint", long_text(sa.String(255)), nullable=False),
     sa.Column("languages", sa.JSON, nullable=False, default=list),
     sa.Column("calibration", sa.JSON),
+    sa.Column("splitting", sa.JSON),
     sa.Column("created", sa.DateTime, nullable=False, default=_now),
 )
 
@@ -110,6 +112,18 @@ writers = sa.Table(
     sa.Column("machine", sa.String(255), nullable=False),
     sa.Column("pid", big_integer(), nullable=False),
     sa.Column("process_start", sa.String(32), nullable=False),
+)
+
+# Of documents that are not complete yet.
+kept_vectors = sa.Table(
+    "kept_vectors",
+    metadata,
+    sa.Column(
+        "collection_id", sa.ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True
+    ),
+    sa.Column("passage_hash", sa.String(32), primary_key=True),
+    # Little-endian float32.
+    sa.Column("vector", large_binary(), nullable=False),
 )
 
 

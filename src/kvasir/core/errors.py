@@ -6,7 +6,7 @@ KvasirError
 │   ├── ExtractionError, FetchError
 │   ├── CollectionNotFoundError, DocumentNotFoundError
 │   └── ConflictError               existing data or other work conflicts with the request
-│       ├── NameTakenError
+│       ├── NameTakenError, SplitConflictError
 │       └── WriterConflictError
 │           └── DocumentBusyError
 ├── OperatorError                   the installation's: a 5xx over HTTP
@@ -181,6 +181,17 @@ class NameTakenError(ConflictError, code="name_taken"):
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"there is a collection '{name}' already{why}")
         self.name = name
+
+
+class SplitConflictError(ConflictError, code="split_conflict"):
+    """A collection's documents were split otherwise than a setting says that was given."""
+
+    def __init__(self, collection: str, key: str, kept: str, given: str) -> None:
+        super().__init__(
+            f"collection '{collection}' was split with {key} {kept}, and {given} was given"
+        )
+        self.collection = collection
+        self.key = key
 
 
 class WriterConflictError(ConflictError, code="writer_conflict"):

@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
@@ -28,7 +28,7 @@ from typing import Any, Protocol
 from kvasir.core.errors import CollectionNotFoundError, RequestError, WrongEmbedderError
 from kvasir.core.protocols import Embedder
 from kvasir.core.text import has_surrogates
-from kvasir.core.types import Chunk, Document, Metadata, MetadataValue
+from kvasir.core.types import Chunk, Document, Matrix, Metadata, MetadataValue
 
 RESERVED_METADATA = ("source_uri", "title", "language")
 """Metadata fields that Kvasir sets; callers must not."""
@@ -44,6 +44,15 @@ class VersionStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Splitting:
+    """How documents are split into chunks."""
+
+    splitter: str  # Its name.
+    arguments: Mapping[str, Any]  # Options of its constructor.
+    language: str | None = None  # ISO 639-1 code of all documents; None if it is detected.
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionRecord:
     """One collection: documents in one store, embedded by one model."""
 
@@ -55,6 +64,7 @@ class CollectionRecord:
     # Fitted parameters of the decision to refuse a question; None for the shipped ones.
     calibration: Mapping[str, Any] | None
     created: datetime
+    splitting: Splitting | None = None  # None if nothing was ingested yet.
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,14 @@ class VersionDraft:
     language: str
     given: Metadata  # From the caller.
     chunks: tuple[Chunk, ...]  # All of its chunks, in order; each has ``metadata``.
+    moved_from: str = ""  # Id of the document whose file was moved here; it takes its place.
+
+    def with_metadata(self, given: Metadata) -> VersionDraft:
+        """Return the draft with other metadata from the caller, in the chunks, too."""
+        draft = replace(self, given=given)
+        metadata = draft.metadata
+        chunks = tuple(replace(chunk, metadata=metadata) for chunk in self.chunks)
+        return replace(draft, chunks=chunks)
 
     @property
     def metadata(self) -> dict[str, MetadataValue]:
@@ -236,6 +254,9 @@ class Catalog(Protocol):
     def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
         """Store the fitted parameters of the decision to refuse a question; None deletes them."""
 
+    def set_splitting(self, collection: str, splitting: Splitting) -> None:
+        """Store how the documents of a collection are split from now on."""
+
     def document(self, collection: str, document_id: str) -> DocumentRecord | None:
         """Return a document, or None if it is unknown."""
 
@@ -271,6 +292,22 @@ class Catalog(Protocol):
     def reusable(self, collection: str, passage_hashes: Collection[str]) -> Mapping[str, str]:
         """Map the hashes of passages that have a live chunk to its id: its vector can be reused."""
 
+    def documents_sharing(
+        self, collection: str, passage_hashes: Collection[str]
+    ) -> Mapping[str, int]:
+        """Count, by document id, the live chunks that have one of some passages."""
+
+    def keep_vectors(self, collection: str, vectors: Mapping[str, Matrix]) -> None:
+        """Store vectors, by passage hash, of documents that are not complete yet."""
+
+    def kept_vectors(
+        self, collection: str, passage_hashes: Collection[str]
+    ) -> Mapping[str, Matrix]:
+        """Return the kept vectors among those of some passages."""
+
+    def drop_vectors(self, collection: str, passage_hashes: Collection[str] | None = None) -> None:
+        """Delete the kept vectors of some passages, or all of a collection."""
+
     def start_writer(
         self, collection: str, *, lease_seconds: float, exclusive: bool = False
     ) -> str:
@@ -297,11 +334,21 @@ class Catalog(Protocol):
     def begin(self, collection: str, drafts: Sequence[VersionDraft], writer: str) -> None:
         """Record versions as pending, with all their chunks.
 
+        The documents that they were moved from are reserved, too.
         Unfinished versions of these documents by this writer or by ended writers are taken over.
         """
 
-    def publish(self, collection: str, document_ids: Sequence[str], writer: str) -> None:
-        """Make the writer's pending versions live and mark those they replace as deleted."""
+    def publish(
+        self,
+        collection: str,
+        document_ids: Sequence[str],
+        writer: str,
+        replaced: Sequence[str] = (),
+    ) -> None:
+        """Make the writer's pending versions live and mark those they replace as deleted.
+
+        The documents ``replaced`` were moved: all their versions are marked as deleted.
+        """
 
     def discard_pending(self, collection: str, writer: str) -> int:
         """Mark pending versions of the writer and of ended writers as deleted; return their number.

@@ -151,6 +151,16 @@ def detect(name: str, data: bytes) -> str:
     return _text_type(name, data) if looks_like_text(data) else UNKNOWN
 
 
+def of_head(head: bytes) -> str:
+    """Return the media type that the first bytes of a file show; empty if more are needed.
+
+    It is ``application/octet-stream`` if they are neither text nor of a known format.
+    """
+    if b"%PDF-" in head or head.startswith((b"PK", _OLE_SIGNATURE)) or not head:
+        return ""
+    return _binary_type(head) or ("" if looks_like_text(head) else UNKNOWN)
+
+
 def settle(declared: str, detected: str) -> str:
     """Return the type to use if a server or an upload declares one.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
@@ -17,6 +17,7 @@ class Outcome(StrEnum):
     REPLACED = "replaced"
     UNCHANGED = "unchanged"
     RELABELLED = "relabelled"
+    MOVED = "moved"
     SKIPPED = "skipped"
     REMOVED = "removed"
 
@@ -28,6 +29,7 @@ class Finished:
     source_uri: str
     outcome: Outcome
     warnings: tuple[str, ...] = ()  # Sentences about how it was read.
+    former_uri: str = ""  # Of one that was moved.
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,14 @@ class Warned:
     def line(self) -> str:
         """Source and message in one line, with control characters escaped."""
         return _line(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A document whose file was moved or renamed; it keeps its metadata."""
+
+    source_uri: str
+    former_uri: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,16 @@ def _line(entry: Failed | Warned) -> str:
     return f"{shown(entry.source_uri)}: {shown(entry.message)}"
 
 
+@dataclass(frozen=True, slots=True)
+class NotRead:
+    """A file or folder, found in a given folder, that is not meant to be read: no failure."""
+
+    source_uri: str
+    # The kind of what was left out: a file's extension (``.png``) or media type if no extractor
+    # reads it, else ``hidden``, ``ignored``, ``excluded`` or ``link out of the folder``.
+    kind: str
+
+
 @dataclass(slots=True)
 class IngestReport:
     """The result of an ingest. Sources are URIs, in the order in which they were finished.
@@ -74,10 +94,12 @@ class IngestReport:
     replaced: list[str] = field(default_factory=list)  # Their source or settings changed.
     unchanged: list[str] = field(default_factory=list)  # Nothing was embedded.
     relabelled: list[str] = field(default_factory=list)  # Unchanged, but got other metadata.
+    moved: list[Moved] = field(default_factory=list)  # Perhaps changed, too.
     skipped: list[str] = field(default_factory=list)  # Changed, with ``on_conflict="skip"``.
     removed: list[str] = field(default_factory=list)  # Files that are gone, with ``prune=True``.
     failed: list[Failed] = field(default_factory=list)  # Sorted.
     warnings: list[Warned] = field(default_factory=list)  # Sorted; their sources were ingested.
+    not_read: list[NotRead] = field(default_factory=list)  # Left out of the given folders.
     without_files: list[str] = field(default_factory=list)  # Given folders without a file.
     left: list[str] = field(default_factory=list)  # An interrupted run did not reach them.
     interrupted: bool = False  # The run was stopped; finished sources are kept.
@@ -92,18 +114,40 @@ class IngestReport:
     # total. Reading and embedding overlap.
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def note(self, event: Finished | Failed) -> None:
-        """Add a source to its list."""
+    def note(self, event: Finished | Failed | NotRead) -> dict[str, str]:
+        """Add a source to its list; return the details of its ``Progress``."""
         if isinstance(event, Failed):
             self.failed.append(event)
+            return {"outcome": "failed", "reason": event.reason, "message": event.message}
+        if isinstance(event, NotRead):
+            self.not_read.append(event)
+            return {"outcome": "not_read", "reason": event.kind}
+        if event.outcome is Outcome.MOVED:
+            self.moved.append(Moved(event.source_uri, event.former_uri))
         else:
             getattr(self, event.outcome.value).append(event.source_uri)
             self.warnings += (Warned(event.source_uri, message) for message in event.warnings)
+        return {"outcome": event.outcome.value}
 
     def sort(self) -> None:
         """Sort what failed and what was warned about by source."""
         self.failed.sort(key=lambda failure: failure.source_uri)
         self.warnings.sort(key=lambda warned: warned.source_uri)
+
+    def add(self, other: IngestReport) -> None:
+        """Add the report of a later ingest into the same collection."""
+        for each in fields(self):
+            own, more = getattr(self, each.name), getattr(other, each.name)
+            if isinstance(own, list):
+                own.extend(more)
+            elif isinstance(own, bool):
+                setattr(self, each.name, own or more)
+            elif isinstance(own, int):
+                setattr(self, each.name, own + more)
+        # Each report counts the whole store.
+        self.chunks_unknown = other.chunks_unknown
+        for stage, seconds in other.seconds.items():
+            self.spend(stage, seconds)
 
     def spend(self, stage: str, seconds: float) -> None:
         """Add time to a stage."""

@@ -36,6 +36,7 @@ class Progress:
     outcome: str = ""  # The result for the item (``added``, ``failed``, ...); empty while unknown.
     reason: str = ""  # After a failure, a short stable word.
     message: str = ""  # After a failure, one line for people.
+    remaining: float | None = None  # Seconds until the end of the work, estimated; None if unknown.
 
 
 class StopToken:
@@ -117,9 +118,18 @@ class Run:
     # Called after every step, in the thread of the work; must be fast.
     progress: Callable[[Progress], None] = _ignore
 
-    def report(self, stage: str, done: int, total: int, unit: str = "", **item: str) -> None:
+    def report(
+        self,
+        stage: str,
+        done: int,
+        total: int,
+        unit: str = "",
+        *,
+        remaining: float | None = None,
+        **item: str,
+    ) -> None:
         """Report progress; arguments as ``Progress``."""
-        self.progress(Progress(stage, done, total, unit, **item))
+        self.progress(Progress(stage, done, total, unit, **item, remaining=remaining))
 
     def check(self) -> None:
         """Raise StoppedError if the run should stop."""

@@ -50,13 +50,21 @@ class Source:
     uri: str  # A file's absolute path, or an ``http(s)://`` address; the identity of the source.
     media_type: str  # Its media type, such as ``application/pdf``.
     charset: str = ""  # The label of its encoding, if a server or a mail declares one.
+    in_folder: bool = False  # Found in a folder, not named: its kind need not be one that is read.
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file or folder of this machine; made only by front doors that act for a local user."""
+    """A file or folder of this machine; made only by front doors that act for a local user.
+
+    The patterns of ``include`` and ``exclude`` are those of ``.gitignore`` files, relative to the
+    folder. A file that ``include`` matches is read even if its name is hidden or ignored.
+    """
 
     path: str  # Its absolute path, which is also the source URI.
+    include: tuple[str, ...] = ()  # Of a folder: read matching files only.
+    exclude: tuple[str, ...] = ()  # Of a folder: leave out matching files and folders.
+    ignore_files: bool = True  # Of a folder: honour ``.gitignore`` and ``.kvasirignore``.
 
 
 @dataclass(frozen=True, slots=True)

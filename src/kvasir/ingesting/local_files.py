@@ -10,16 +10,18 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, TypeVar
 
 from kvasir.core.deadline import Worker, deadline
 from kvasir.core.errors import DeadlineExceededError, ExtractionError
 from kvasir.ingesting.extraction import too_large
 from kvasir.ingesting.sources import NOT_A_FILE
+
+T = TypeVar("T")
 
 _PIECE = 1 << 20
 """Bytes that are read at once."""
@@ -55,10 +57,17 @@ class FileReader:
             ExtractionError: It is no regular file, or was not read in time.
             OSError: It cannot be read.
         """
+        return self._read(partial(_examine, path, most))
+
+    def head(self, path: str, most: int) -> bytes:
+        """Return the first bytes of a file, at most ``most``; errors as of ``examine``."""
+        return self._read(partial(_head, path, most))
+
+    def _read(self, read: Callable[[], T]) -> T:
         self._worker = self._worker or Worker("reading")
         try:
             with deadline(self._timeout):
-                return self._worker.call(partial(_examine, path, most))
+                return self._worker.call(read)
         except DeadlineExceededError as error:
             self.close()
             slow = f"it was not read within {self._timeout:g} s"
@@ -91,6 +100,11 @@ def read_file(path: str, most: int) -> bytes:
         if size > most:
             raise too_large(most, size)
         return bytes(data)
+
+
+def _head(path: str, most: int) -> bytes:
+    with _opened(path) as (file, _):
+        return file.read(most) or b""
 
 
 def _examine(path: str, most: int) -> FileFacts:

@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
@@ -27,11 +27,12 @@ from kvasir.core.errors import (
 )
 from kvasir.core.ledger import Catalog, SourceState, VersionDraft, VersionStatus
 from kvasir.core.protocols import Splitter
-from kvasir.core.reports import Failed, Finished, Outcome
+from kvasir.core.reports import Failed, Finished, NotRead, Outcome
 from kvasir.core.run import StopToken
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Document, Metadata, MetadataValue, Source, document_id
 from kvasir.ingesting.extraction import ExtractionPool, too_large
+from kvasir.ingesting.kinds import is_named_otherwise, is_other_kind, is_read, not_read
 from kvasir.ingesting.local_files import FileReader
 from kvasir.ingesting.sources import Fetch, Upload, is_address
 from kvasir.language.detect import detect
@@ -43,6 +44,10 @@ OnConflict = Literal["skip", "replace", "error"]
 
 _BASE_WEIGHT = 1000
 """Added to the weight of every item, so that the number of light items is limited, too."""
+_IDLE_SECONDS = 1.0
+"""After this time without a new document, those gathered are not held back any longer."""
+_HEAD_BYTES = 1 << 16
+"""Bytes of a file that show whether it may be of a kind that is read."""
 _MAX_QUEUED_CHARACTERS = 32_000_000
 """Text that is split and waits to be embedded, at most."""
 
@@ -53,6 +58,7 @@ class Prepared:
 
     draft: VersionDraft
     outcome: Outcome
+    former_uri: str = ""  # Of one that was moved.
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,12 @@ class Relabelled:
     given: Metadata
 
 
-PreparedItem = Prepared | Unreadable | Relabelled | Finished
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing was prepared for a while."""
+
+
+PreparedItem = Prepared | Unreadable | Relabelled | Finished | NotRead | Idle
 
 
 @dataclass
@@ -81,7 +92,11 @@ class Preparer:
     Attributes:
         items: Paths, addresses and uploads by URI.
         settings_hash: Hash of the settings that shape the chunks.
-        language, on_conflict, metadata, fetch: As of the pipeline and its ``ingest``.
+        language, on_conflict, metadata, metadata_of_new, fetch: As of the pipeline and its
+            ``ingest``.
+        on_source: Gets the URI of each source that was looked at, with the numbers of characters
+            and passages to embed.
+        in_folders: URIs of items that were found in a folder, not named.
         max_bytes: Larger sources are not read, nor hashed.
         timeout: Seconds for hashing a file, and for splitting it.
         bytes_read: Bytes of all sources that were hashed.
@@ -98,10 +113,13 @@ class Preparer:
     language: str | None
     on_conflict: OnConflict
     metadata: Metadata | None
+    metadata_of_new: Metadata | None
     fetch: Fetch | None
+    in_folders: Collection[str]
     max_bytes: int
     timeout: float
     stop: StopToken
+    on_source: Callable[[str, int, int], None] = lambda *_: None
 
     def __post_init__(self) -> None:
         self._changed: dict[str, tuple[SourceState, Metadata, Outcome]] = {}
@@ -112,10 +130,14 @@ class Preparer:
         self.seconds = {"read": 0.0, "extract": 0.0, "split": 0.0}
 
     def __iter__(self) -> Iterator[PreparedItem]:
-        """Yield the prepared items; raise StoppedError when the stop token is set."""
+        """Yield the prepared items, and ``Idle`` while there is none.
+
+        Raises:
+            StoppedError: The stop token was set.
+        """
         self._thread.start()
         with self.stop.calling(self._queue.close):
-            while (item := self._queue.get()) is not None:
+            while (item := self._queue.get(Idle())) is not None:
                 self.stop.raise_if_set()
                 if isinstance(item, BaseException):
                     raise item
@@ -164,15 +186,20 @@ class Preparer:
             except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is one source
                 self._fail(uri, *_why_unread(uri, error), None)
                 continue
-            if isinstance(state, Unreadable):
+            if not isinstance(state, SourceState):
+                self.on_source(uri, 0, 0)
                 self._queue.put(state)
                 continue
             changed = self._must_extract(state)
+            if not changed:
+                self.on_source(uri, 0, 0)
             self.seconds["read"] += time.perf_counter() - started
             if changed:
                 yield item
 
-    def _read(self, uri: str, item: str | Upload) -> tuple[str | Upload, SourceState | Unreadable]:
+    def _read(
+        self, uri: str, item: str | Upload
+    ) -> tuple[str | Upload, SourceState | Unreadable | NotRead]:
         modified: float | None = None
         if isinstance(item, str) and is_address(item):
             if self.fetch is None:
@@ -190,21 +217,34 @@ class Preparer:
             media_type, size = source.media_type, len(data)
             content_hash = "" if size > self.max_bytes else hashlib.sha256(data).hexdigest()
         else:
+            media_type = media_types.by_name(item)
+            if media_type == media_types.UNKNOWN and self._may_leave_out(uri):
+                kind = media_types.of_head(self._reader.head(item, _HEAD_BYTES))
+                if kind and not is_read(kind):
+                    return item, not_read(uri, kind)
             facts = self._reader.examine(item, self.max_bytes)
-            media_type, size = media_types.by_name(item), facts.size
-            content_hash, modified = facts.content_hash, facts.modified
+            size, content_hash, modified = facts.size, facts.content_hash, facts.modified
         state = SourceState(uri, media_type, content_hash, size, modified, self.settings_hash)
         if not content_hash:
+            if is_named_otherwise(uri) and self._may_leave_out(uri):
+                return item, not_read(uri, media_type)
             refusal = too_large(self.max_bytes, size)
             return item, Unreadable(Failed(uri, refusal.reason, str(refusal)), state)
         self.bytes_read += size
         return item, state
 
+    def _may_leave_out(self, uri: str) -> bool:
+        """Return True if a source need not be of a kind that is read."""
+        if uri not in self.in_folders:
+            return False
+        record = self.catalog.document(self.collection, document_id(uri))
+        return record is None or record.status is not VersionStatus.LIVE
+
     def _must_extract(self, state: SourceState) -> bool:
         uri = state.uri
         record = self.catalog.document(self.collection, document_id(uri))
         if record is None or record.status is not VersionStatus.LIVE:
-            self._changed[uri] = (state, self.metadata or {}, Outcome.ADDED)
+            self._changed[uri] = (state, self.metadata or self.metadata_of_new or {}, Outcome.ADDED)
             return True
         given = record.given if self.metadata is None else self.metadata
         old = record.state
@@ -228,7 +268,11 @@ class Preparer:
         state, given, kind = self._changed.pop(source.uri)
         state = replace(state, media_type=source.media_type)
         if isinstance(outcome, ExtractionError):
-            self._fail(source.uri, outcome.reason, str(outcome), state)
+            if self._may_leave_out(source.uri) and is_other_kind(outcome.reason, source.media_type):
+                self.on_source(source.uri, 0, 0)
+                self._queue.put(not_read(source.uri, source.media_type))
+            else:
+                self._fail(source.uri, outcome.reason, str(outcome), state)
             return
         started = time.perf_counter()
         try:
@@ -247,6 +291,7 @@ class Preparer:
             return
         self.seconds["split"] += time.perf_counter() - started
         if draft.chunks:
+            self.on_source(source.uri, characters_of(draft), len(draft.chunks))
             self._queue.put(Prepared(draft, kind), weight=len(outcome.text))
         else:
             self._fail(source.uri, "empty", "there is no text in it to index", state)
@@ -272,7 +317,13 @@ class Preparer:
         return replace(draft, chunks=kept)
 
     def _fail(self, uri: str, reason: str, message: str, state: SourceState | None) -> None:
+        self.on_source(uri, 0, 0)
         self._queue.put(Unreadable(Failed(uri, reason, message), state))
+
+
+def characters_of(draft: VersionDraft) -> int:
+    """Return the number of characters of all passages of a version."""
+    return sum(len(chunk.passage) for chunk in draft.chunks)
 
 
 class _BoundedQueue(Generic[T]):
@@ -299,12 +350,17 @@ class _BoundedQueue(Generic[T]):
         with self._condition:
             self._append(item, 0)
 
-    def get(self) -> T:
-        """Wait for the first item and remove it; raise StoppedError if closed and empty."""
+    def get(self, idle: T) -> T:
+        """Wait for the first item and remove it; return ``idle`` if none comes soon.
+
+        Raises:
+            StoppedError: It is closed and empty.
+        """
         with self._condition:
             while not self._items:
                 self.check()
-                self._condition.wait()
+                if not self._condition.wait(_IDLE_SECONDS) and not self._items:
+                    return idle
             item, weight = self._items.popleft()
             self._weight -= weight
             self._condition.notify_all()

@@ -22,10 +22,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Self, TypeVar
 
 import numpy as np
@@ -43,14 +42,16 @@ from kvasir.core.errors import (
 )
 from kvasir.core.ledger import (
     Catalog,
+    Splitting,
     VersionDraft,
     check_embedder,
     check_metadata,
-    passage_hash,
+    require_collection,
 )
 from kvasir.core.protocols import Embedder, VectorStore
 from kvasir.core.run import Run, StopToken
-from kvasir.core.types import Chunk, Matrix, Metadata
+from kvasir.core.types import Chunk, Metadata
+from kvasir.ingesting.embedding import EmbeddedBatch
 
 _SLICE = 512
 """Chunks in one call to the store."""
@@ -63,26 +64,6 @@ _GRACE_SECONDS = 1.0
 """How long a write goes on after a stop: embedded passages are worth keeping."""
 
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddedBatch:
-    """Documents with the vectors of all their chunks, to be written.
-
-    The ``vectors`` are by passage hash. Of the chunks, ``reused`` had a vector in the collection,
-    and ``repeated`` have the passage of another chunk embedded in the same run.
-    """
-
-    drafts: Sequence[VersionDraft]
-    vectors: Mapping[str, Matrix] = field(repr=False)
-    reused: int
-    repeated: int
-
-    def pairs(self) -> Iterator[tuple[Chunk, Matrix]]:
-        """Yield each chunk with its vector."""
-        for draft in self.drafts:
-            for chunk in draft.chunks:
-                yield chunk, self.vectors[passage_hash(chunk.passage)]
 
 
 @dataclass
@@ -201,6 +182,11 @@ class Publisher:
                 # Another process made it in between.
         check_embedder(record, embedder)
 
+    def remember_splitting(self, splitting: Splitting) -> None:
+        """Store with the collection how its documents are split."""
+        if require_collection(self.catalog, self.collection).splitting != splitting:
+            self.catalog.set_splitting(self.collection, splitting)
+
     def recover(self) -> int:
         """Take over the unfinished versions of writers whose lease has ended, and clean them up.
 
@@ -237,49 +223,6 @@ class Publisher:
 
     def _is_alone(self) -> bool:
         return not self.catalog.other_writers(self.collection, self._checked_writer())
-
-    def embed(
-        self,
-        embedder: Embedder,
-        drafts: Sequence[VersionDraft],
-        *,
-        batch_chunks: int = 256,
-        on_embedded: Callable[[int], None] = lambda _: None,
-        buffered: Iterable[EmbeddedBatch] = (),
-        run: Run | None = None,
-    ) -> EmbeddedBatch:
-        """Return new versions with the vectors of all their chunks; write nothing.
-
-        No document is in ``drafts`` twice. Batches that are ``buffered``, not written yet, give
-        their vectors, too. ``on_embedded`` gets the number of passages after each call.
-        """
-        run = run or Run()
-        passages = [chunk.passage for draft in drafts for chunk in draft.chunks]
-        hashes = [passage_hash(passage) for passage in passages]
-        wanted = set(hashes)
-        made: dict[str, Matrix] = {}
-        for other in buffered:
-            made.update((key, other.vectors[key]) for key in wanted & other.vectors.keys())
-        found = self._reusable_vectors(wanted - made.keys())
-        known = made.keys() | found.keys()
-        rest = {key: text for key, text in zip(hashes, passages, strict=True) if key not in known}
-        for part in batches(list(rest), batch_chunks):
-            vectors = run.call(partial(embedder.embed_documents, [rest[key] for key in part]))
-            made.update(zip(part, vectors, strict=True))
-            on_embedded(len(part))
-        reused = sum(key in found for key in hashes)
-        return EmbeddedBatch(drafts, found | made, reused, len(hashes) - reused - len(rest))
-
-    def _reusable_vectors(self, hashes: set[str]) -> dict[str, Matrix]:
-        candidates = self.catalog.reusable(self.collection, hashes)
-        vectors: dict[str, Matrix] = {}
-        for part in batches(sorted(set(candidates.values())), _SLICE):
-            for chunk, vector in self.store.fetch(part):
-                # Use a vector only if its passage in the store is the one that the catalog names.
-                key = passage_hash(chunk.passage)
-                if key in hashes and np.isfinite(vector).all() and np.any(vector):
-                    vectors[key] = vector
-        return vectors
 
     def write(self, embedded: Sequence[EmbeddedBatch], run: Run | None = None) -> None:
         """Make embedded versions live; no document may occur twice.
@@ -325,8 +268,10 @@ class Publisher:
         if done:
             self.store.flush()
         unwritten = {chunk.document_id for chunk, _ in wanted[done:]}
-        documents = [draft.document.id for draft in drafts if draft.document.id not in unwritten]
-        self.catalog.publish(self.collection, documents, self._checked_writer())
+        whole = [draft for draft in drafts if draft.document.id not in unwritten]
+        documents = [draft.document.id for draft in whole]
+        replaced = [draft.moved_from for draft in whole if draft.moved_from]
+        self.catalog.publish(self.collection, documents, self._checked_writer(), replaced)
         self._purge()
         if unwritten:
             raise StoppedError

@@ -9,26 +9,22 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from kvasir.core.errors import RequestError
-from kvasir.core.reports import Failed
+from kvasir.core.reports import Failed, NotRead
 from kvasir.core.run import StopToken
 from kvasir.core.text import has_scheme, has_surrogates, replace_surrogates
 from kvasir.core.types import LocalFile, Source
+from kvasir.ingesting.folder_walk import FolderWalk
 
 Upload = tuple[Source, bytes]
 Fetch = Callable[[str], Upload]
 """Gets the source and the bytes of an address."""
 Input = LocalFile | str | Upload
 """A file or folder of this machine, an ``http(s)://`` address, or a source with its bytes."""
-
-VERSION_CONTROL_FOLDERS = frozenset({"CVS", "_darcs", "RCS", "SCCS"})
-"""Folders of version control whose name does not begin with a dot."""
-
-INDEX_NAMES = frozenset({"catalog.db", "store"})
-"""A folder that has both is a data folder of Kvasir."""
 
 _UNNAMED = "its name is not valid UTF-8; rename it"
 NOT_A_FILE = "it is not a regular file but a pipe, device or socket; write what it gives to a file"
@@ -43,7 +39,11 @@ class Discovery:
         missing: Paths and addresses that do not exist or cannot be listed; an address is without
             any user name or password.
         folders: The given folders that could be listed.
+        narrowed: Those of them of which only some files were asked for.
         without_files: Those of them without a file to ingest.
+        in_folders: URIs of files that were found in a folder, not named.
+        not_read: Files and folders in the given folders that are left out.
+        has_local_files: Files or folders of this machine were given.
         left_out: Resolved paths to skip inside of folders: those of Kvasir itself.
         stop: Ends the listing.
     """
@@ -51,7 +51,11 @@ class Discovery:
     items: dict[str, str | Upload] = field(default_factory=dict)
     missing: list[Failed] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
+    narrowed: list[str] = field(default_factory=list)
     without_files: list[str] = field(default_factory=list)
+    in_folders: set[str] = field(default_factory=set)
+    not_read: list[NotRead] = field(default_factory=list)
+    has_local_files: bool = False
     left_out: tuple[str, ...] = ()
     stop: StopToken = field(default_factory=StopToken)
 
@@ -66,9 +70,10 @@ class Discovery:
         )
 
     def is_gone(self, uri: str) -> bool:
-        """Return True if the file of a document under one of the folders does not exist any more.
+        """Return True if a document under one of the folders is not of its files any more.
 
-        False under a folder that could not be listed.
+        False under a folder that could not be listed, and for a file that exists where only some
+        files were asked for.
         """
         return (
             uri not in self.items
@@ -76,7 +81,37 @@ class Discovery:
             and not any(
                 uri == lost.source_uri or _is_under(uri, lost.source_uri) for lost in self.missing
             )
+            and not (
+                any(_is_under(uri, folder) for folder in self.narrowed) and os.path.lexists(uri)
+            )
         )
+
+    def folders_of_files(self) -> list[str]:
+        """Return the given folders, and those of the given files."""
+        files = (uri for uri, item in self.items.items() if uri == item and not is_address(uri))
+        named = {os.path.dirname(uri) for uri in files if uri not in self.in_folders}  # noqa: PTH120
+        return sorted({*self.folders, *named})
+
+    def is_moved(self, uri: str) -> bool:
+        """Return True if a document's file is gone, so that a new file may be it.
+
+        Where names differ in case only, the old name may still open the new file.
+        """
+        if not self.has_local_files or uri in self.items or not uri.startswith(os.sep):
+            return False
+        return not os.path.lexists(uri) or self._renamed_in_case(uri)
+
+    def _renamed_in_case(self, uri: str) -> bool:
+        alike = (each for each in self.items if each != uri and each.casefold() == uri.casefold())
+        return any(Path(each).samefile(uri) for each in alike)
+
+    def note_rules(self, path: str, message: str) -> None:
+        """Add a file of ignore rules that cannot be applied."""
+        self.missing.append(Failed(replace_surrogates(path), "unreadable", message))
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each source by URI; 0 if unknown."""
+        return {uri: _size(item) for uri, item in self.items.items()}
 
     def note_missing(self, path: str, error: OSError) -> None:
         """Add a path that cannot be read or listed."""
@@ -111,14 +146,13 @@ def uri_of(item: Input) -> str:
 def discover(
     inputs: Iterable[Input], left_out: Iterable[str] = (), stop: StopToken | None = None
 ) -> Discovery:
-    """List all sources; reads folders but no files.
+    """List all sources; reads folders and their ignore files, but no other files.
 
-    A folder gives its regular files, sorted by path, without: hidden files and folders, folders of
-    version control, lock files of office programs (``~$name.docx``), ``left_out``, and data folders
-    of Kvasir. A link is followed unless its target was reached already, so loops end.
+    A folder gives its regular files, sorted by path, as ``folder_walk`` describes, without
+    ``left_out`` and data folders of Kvasir.
 
     Raises:
-        RequestError: An input is a text that is not an address.
+        RequestError: An input is a text that is not an address, or a pattern of a folder is none.
         StoppedError: ``stop`` was set.
     """
     left_out = tuple(os.path.realpath(path) for path in left_out)
@@ -126,8 +160,11 @@ def discover(
     for item in inputs:
         if isinstance(item, tuple):
             found.items[item[0].uri] = item
+            if item[0].in_folder:
+                found.in_folders.add(item[0].uri)
         elif isinstance(item, LocalFile):
-            _add_path(found, item.path)
+            found.has_local_files = True
+            _add_local(found, item)
         elif isinstance(item, str) and has_scheme(item):
             _add_address(found, item)
         else:
@@ -165,7 +202,8 @@ def _without_login(address: str) -> tuple[str, bool]:
     return address, False
 
 
-def _add_path(found: Discovery, path: str) -> None:
+def _add_local(found: Discovery, item: LocalFile) -> None:
+    path = item.path
     if not found.accepts(path):
         return
     try:
@@ -174,81 +212,41 @@ def _add_path(found: Discovery, path: str) -> None:
         found.note_missing(path, error)
         return
     if stat.S_ISDIR(mode):
-        found.folders.append(path)
-        files = _files(found, path)
-        if not files:
-            found.without_files.append(path)
-        for file in files:
-            found.items.setdefault(file, file)
+        _add_folder(found, item)
     elif stat.S_ISREG(mode):
         found.items.setdefault(path, path)
+        found.in_folders.discard(path)
     else:
         found.missing.append(Failed(path, "unreadable", NOT_A_FILE))
 
 
-def _files(found: Discovery, root: str) -> list[str]:
-    real_files: list[str] = []
-    linked_files: list[str] = []
-    visited: set[str] = set()
-    folders = [root]
-    while folders:
-        linked_folders: list[str] = []
-        # Real folders first, so that a link to one of them is not listed in its place.
-        for folder in folders:
-            for entry in _walk(found, folder, visited):
-                found.stop.raise_if_set()
-                if not found.accepts(entry.path):
-                    continue
-                is_link = entry.is_symlink()
-                try:
-                    mode = entry.stat().st_mode
-                except OSError as error:
-                    found.note_missing(entry.path, error)
-                    continue
-                if stat.S_ISDIR(mode):
-                    linked_folders.append(entry.path)
-                elif stat.S_ISREG(mode):
-                    (linked_files if is_link else real_files).append(entry.path)
-        folders = sorted(linked_folders)
-    seen = {os.path.realpath(file) for file in real_files} if linked_files else set()
-    for file in sorted(linked_files):
-        target = os.path.realpath(file)
-        if target not in seen:
-            seen.add(target)
-            real_files.append(file)
-    return sorted(real_files)
-
-
-def _walk(found: Discovery, folder: str, visited: set[str]) -> Iterator[os.DirEntry[str]]:
-    """Yield the files of a folder and all real folders in it, and the links."""
-    stack = [folder]
-    # A folder that was given by name is listed even if it is left out.
-    guarded = not found.leaves_out(os.path.realpath(folder))
-    while stack:
-        found.stop.raise_if_set()
-        current = stack.pop()
-        target = os.path.realpath(current)
-        if target in visited or (guarded and found.leaves_out(target)):
-            continue
-        visited.add(target)
-        try:
-            with os.scandir(current) as listing:
-                entries = [entry for entry in listing if not _is_left_out(entry.name)]
-        except OSError as error:
-            found.note_missing(current, error)
-            continue
-        if INDEX_NAMES.issubset(entry.name for entry in entries):
-            continue
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                stack.append(entry.path)
-            elif not guarded or not found.leaves_out(os.path.join(target, entry.name)):  # noqa: PTH118
-                yield entry
-
-
-def _is_left_out(name: str) -> bool:
-    return name.startswith((".", "~$")) or name in VERSION_CONTROL_FOLDERS
+def _add_folder(found: Discovery, folder: LocalFile) -> None:
+    walk = FolderWalk(
+        folder, found.leaves_out, found.accepts, found.note_missing, found.note_rules, found.stop
+    )
+    files = walk.files()
+    found.folders.append(folder.path)
+    found.not_read += walk.not_read
+    if folder.include or folder.exclude:
+        found.narrowed.append(folder.path)
+    if not files:
+        found.without_files.append(folder.path)
+    for file in files:
+        if file not in found.items:
+            found.items[file] = file
+            found.in_folders.add(file)
 
 
 def _is_under(uri: str, folder: str) -> bool:
     return uri.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def _size(item: str | Upload) -> int:
+    if isinstance(item, tuple):
+        return len(item[1])
+    if is_address(item):
+        return 0
+    try:
+        return os.stat(item).st_size  # noqa: PTH116 - Path would be made for every file
+    except OSError:  # It is reported when it is read.
+        return 0

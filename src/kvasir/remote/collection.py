@@ -243,6 +243,9 @@ class RemoteCollection:
         on_conflict: OnConflict | None = None,
         prune: bool = False,
         metadata: Metadata | None = None,
+        metadata_of_new: Metadata | None = None,
+        gone: Sequence[str] = (),
+        re_split: bool = False,
         run: Run | None = None,
         build_graph: bool = True,
     ) -> IngestReport:
@@ -255,7 +258,13 @@ class RemoteCollection:
         return self._uploads.ingest(
             self,
             sources,
-            {"on_conflict": on_conflict or self._on_conflict, "build_graph": build_graph},
+            {
+                "on_conflict": on_conflict or self._on_conflict,
+                "build_graph": build_graph,
+                "re_split": re_split,
+                "metadata_of_new": metadata_of_new,
+                "gone": gone,
+            },
             prune=prune,
             metadata=metadata,
             run=run or Run(),

@@ -11,7 +11,7 @@ import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import quote
@@ -25,12 +25,13 @@ from kvasir.core.errors import (
     StoppedError,
 )
 from kvasir.core.ledger import DocumentRecord, check_metadata
-from kvasir.core.reports import Failed, Finished, IngestReport, Outcome
+from kvasir.core.reports import Failed, Finished, IngestReport, NotRead, Outcome
 from kvasir.core.run import Run
 from kvasir.core.services.jobs import Job, JobState
 from kvasir.core.types import Metadata
 from kvasir.core.wire import from_json
 from kvasir.ingesting.extraction import too_large
+from kvasir.ingesting.kinds import is_named_otherwise, not_read
 from kvasir.ingesting.sources import NOT_A_FILE, Discovery, Input, discover, is_address
 from kvasir.remote.client import ServerClient
 
@@ -95,7 +96,8 @@ class Uploads:
         run.check()
         started = time.perf_counter()
         found = discover(sources, self.left_out, run.stop)
-        given = {"metadata": metadata, **options}
+        given: dict[str, Any] = {"metadata": metadata, **options}
+        given["gone"] = sorted({*given.get("gone", ()), *self._gone(found, collection)})
         work = _Upload(self, collection.name, found, given, run)
         try:
             work.send()
@@ -105,6 +107,20 @@ class Uploads:
             work.cancel()
             work.report.interrupted = True
         return work.finish(time.perf_counter() - started)
+
+    def _gone(self, found: Discovery, collection: Target) -> set[str]:
+        """Return the documents of the given folders, and beside the given files, without a file."""
+        gone: set[str] = set()
+        try:
+            for folder in found.folders_of_files():
+                prefix = self.label(folder)
+                before = len(prefix) - len(folder)
+                records = collection.documents(prefix)
+                uris = (record.source_uri for record in records)
+                gone.update(uri for uri in uris if found.is_moved(uri[before:]))
+        except CollectionNotFoundError:
+            return set()
+        return gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +132,7 @@ class _Entry:
     path: str = ""
     data: bytes | None = None
     size: int = 0
+    in_folder: bool = False
 
 
 @dataclass
@@ -139,6 +156,10 @@ class _Upload:
     def send(self) -> None:
         """Send all sources and wait for their jobs."""
         self.report.without_files = list(self.found.without_files)
+        label = self.uploads.label
+        self.report.not_read += [
+            replace(each, source_uri=label(each.source_uri)) for each in self.found.not_read
+        ]
         self.run.step("documents", 0, self._total, "documents")
         for missing in self.found.missing:
             self._note(missing)
@@ -220,11 +241,15 @@ class _Upload:
         if not stat.S_ISREG(status.st_mode):
             self._note(Failed(uri, "unreadable", NOT_A_FILE))
             return None
+        if status.st_size > most and key in self.found.in_folders and is_named_otherwise(key):
+            self._note(not_read(uri, ""))
+            return None
         if status.st_size > most:
             refusal = too_large(most, status.st_size)
             self._note(Failed(uri, refusal.reason, str(refusal)))
             return None
-        return _Entry(uri, path=item, size=status.st_size)
+        in_folder = key in self.found.in_folders
+        return _Entry(uri, path=item, size=status.st_size, in_folder=in_folder)
 
     def _send(self, batch: Sequence[_Entry]) -> None:
         """Send a batch; make the collection if the caller has none of this name."""
@@ -240,7 +265,7 @@ class _Upload:
 
     def _send_files(self, batch: Sequence[_Entry]) -> None:
         with ExitStack() as opened:
-            entries: list[dict[str, str]] = []
+            entries: list[dict[str, Any]] = []
             files: list[tuple[str, tuple[str, IO[bytes] | bytes, str]]] = []
             for entry in batch:
                 if entry.uri in self.handled:
@@ -250,7 +275,8 @@ class _Upload:
                 except OSError as error:
                     self._note(_unreadable(entry.uri, error))
                     continue
-                entries.append({"uri": entry.uri, "media_type": entry.media_type})
+                known = {"uri": entry.uri, "media_type": entry.media_type}
+                entries.append(known | ({"in_folder": True} if entry.in_folder else {}))
                 if data is not None:
                     name = f"{len(files)}"
                     entries[-1]["file"] = name
@@ -298,12 +324,16 @@ class _Upload:
             self.run.report("passages", done, total, progress.unit)
 
     def _add(self, report: IngestReport) -> None:
-        for outcome in Outcome:
+        for moved in report.moved:
+            self._note(Finished(moved.source_uri, Outcome.MOVED, former_uri=moved.former_uri))
+        for outcome in set(Outcome) - {Outcome.MOVED}:
             for uri in getattr(report, outcome):
                 self._note(Finished(uri, outcome))
         for failed in report.failed:
             self._note(failed)
         self.report.warnings += report.warnings
+        for other in report.not_read:
+            self._note(other)
         for name in _COUNTS:
             total = getattr(self.report, name) + getattr(report, name)
             setattr(self.report, name, total)
@@ -313,17 +343,14 @@ class _Upload:
             self.report.spend(stage, seconds)
         self._passages += report.chunks_embedded + report.chunks_reused + report.chunks_repeated
 
-    def _note(self, event: Finished | Failed) -> None:
+    def _note(self, event: Finished | Failed | NotRead) -> None:
         """Add a source to the report."""
         self.handled.add(event.source_uri)
-        self.report.note(event)
-        if isinstance(event, Failed):
-            details = {"outcome": "failed", "reason": event.reason, "message": event.message}
-        else:
-            details = {"outcome": event.outcome.value}
+        details = self.report.note(event)
         done = len(self.handled)
         total = max(self._total, done)
-        self.run.report("documents", done, total, "documents", item=event.source_uri, **details)
+        uri = event.source_uri
+        self.run.report("documents", done, total, "documents", remaining=None, item=uri, **details)
 
 
 def _unreadable(uri: str, error: OSError) -> Failed:

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from kvasir.core import registry
 from kvasir.core.errors import SettingsError
-from kvasir.core.ledger import CollectionRecord
+from kvasir.core.ledger import CollectionRecord, Splitting
 from kvasir.core.protocols import (
     Converter,
     Embedder,
@@ -98,11 +98,11 @@ def make_reranker(settings: Settings, run: Run) -> Reranker | None:
     return cast(Reranker, build("rerankers", chosen.type, chosen.options, provided))
 
 
-def make_splitter(settings: Settings, embedder: Embedder) -> Splitter:
-    """Make the splitter, which may count the embedder's tokens."""
-    chosen = settings.rag.splitter
+def make_splitter(splitting: Splitting, embedder: Embedder) -> Splitter:
+    """Make a splitter, which may count the embedder's tokens."""
     provided = {"embedder": embedder}
-    return cast(Splitter, build("splitters", chosen.chosen, chosen.arguments, provided))
+    made = build("splitters", splitting.splitter, dict(splitting.arguments), provided)
+    return cast(Splitter, made)
 
 
 def make_generator(

@@ -372,6 +372,8 @@ class Settings(Section):
     def dump(self) -> dict[str, Any]:
         """Return the tree as plain values, secrets masked, also those inside addresses."""
         masked: dict[str, Any] = mask(self.model_dump(mode="json"))
+        # None stands for the splitter that the other keys choose.
+        masked["rag"]["splitter"]["type"] = self.rag.splitter.chosen
         return masked
 
 

@@ -72,7 +72,9 @@ class FakeCollections:
             raise NameTakenError(name, " in that store")
         return self.open_store(name, record)
 
-    def make_pipeline(self, store: VectorStore, collection: str, **options: Any) -> IngestPipeline:
+    def make_pipeline(
+        self, store: VectorStore, collection: str, *, re_split: bool = False, **options: Any
+    ) -> IngestPipeline:
         fixed = (self.embedder, store, self.catalog, collection)
         return IngestPipeline(_Texts(), _Paragraphs(), *fixed, language=_LANGUAGE, **options)
 

@@ -43,6 +43,7 @@ _STATUS: Mapping[str, int] = {
     "not_found": 404,
     "conflict": 409,
     "name_taken": 409,
+    "split_conflict": 409,
     "writer_conflict": 409,
     "document_busy": 409,
     "too_large": 413,

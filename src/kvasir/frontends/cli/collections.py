@@ -17,6 +17,7 @@ from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
 from kvasir.frontends.cli.long_work import await_input, long_work, rate
 from kvasir.frontends.cli.main import EXIT_DECLINED, EXIT_SOME_FAILED, fail
 from kvasir.frontends.cli.options import settings_of, with_collection, with_service
+from kvasir.frontends.cli.remembered import memory_of
 from kvasir.frontends.cli.rendering import print_result, printed_json, table, wants_json
 from kvasir.frontends.cli.services import Service
 from kvasir.settings.schema import Settings
@@ -77,6 +78,7 @@ def delete(collection: Collection, yes: bool) -> int:
     wanted = answers[_AGREED]
     if wanted:
         collection.drop()
+        memory_of(click.get_current_context(), collection.name).forget_all()
     else:
         click.echo("nothing deleted", err=True)
     said = [f"collection '{collection.name}' deleted"] if wanted else []

@@ -1,39 +1,35 @@
-"""``kvasir ingest``, ``kvasir convert`` and ``kvasir documents``: what is in a collection."""
+"""``kvasir convert`` and ``kvasir documents``: what is in a collection."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import replace
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
-from kvasir.core.errors import ComponentError, RequestError, StoppedError, StoreIncompleteError
 from kvasir.core.ledger import DocumentRecord, VersionStatus
-from kvasir.core.reports import ConversionReport, IngestReport
-from kvasir.core.run import Run
+from kvasir.core.reports import ConversionReport
 from kvasir.core.text import one_line, printable, shown
-from kvasir.core.types import MetadataValue
 from kvasir.core.wire import to_json
+from kvasir.frontends.cli.folder_options import FolderOptions, with_folder_options
 from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
-from kvasir.frontends.cli.long_work import is_drawn_on, long_work
+from kvasir.frontends.cli.long_work import long_work
 from kvasir.frontends.cli.main import EXIT_SOME_FAILED
+from kvasir.frontends.cli.metadata import parse_metadata
 from kvasir.frontends.cli.options import (
-    SPLIT_LENGTHS,
-    STORE_AND_MODEL,
-    setting_options,
     with_app,
     with_collection,
 )
-from kvasir.frontends.cli.paths import find_document, find_documents, location, source_name, sources
-from kvasir.frontends.cli.remedies import explain_source
-from kvasir.frontends.cli.rendering import failure_line, print_result, printed_json, sizes, table
+from kvasir.frontends.cli.paths import find_document, find_documents, location, source_name
+from kvasir.frontends.cli.rendering import (
+    counted,
+    failure_line,
+    print_result,
+    printed_json,
+    sizes,
+    table,
+)
 
 if TYPE_CHECKING:
     from kvasir.app import App
@@ -42,141 +38,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("typed", nargs=-1, required=True, metavar="PATH|URL...")
-@setting_options(
-    (
-        "--on-conflict",
-        "rag.ingest.on_conflict",
-        "For a source that changed since: replace, skip or error.",
-        click.Choice(["replace", "skip", "error"]),
-    )
-)
-@click.option("--prune", is_flag=True, help="Remove documents whose file is gone from the folder.")
-@click.option(
-    "--metadata", multiple=True, metavar="KEY=VALUE", help="Give every document this metadata."
-)
-@setting_options(
-    ("--language", "rag.language", "Language of the documents, such as es."),
-    (
-        "--split-by",
-        "rag.splitter.split_by",
-        "Unit of a chunk: page, passage, sentence, word or line.",
-    ),
-    *SPLIT_LENGTHS,
-    ("--split-threshold", "rag.splitter.split_threshold", "Fewest units in the last chunk."),
-    ("--vectordb-type", "rag.vectordb.type", "Kind of store."),
-    ("--vectordb-uri", "rag.vectordb.uri", "Its folder, file or address."),
-    *STORE_AND_MODEL,
-)
-@with_collection
-def ingest(
-    collection: Collection, typed: tuple[str, ...], prune: bool, metadata: tuple[str, ...]
-) -> int:
-    """Read files, folders and URLs into a collection.
-
-    A source that did not change costs nothing but a look; of one that changed, only the changed
-    passages are embedded. What cannot be read is listed at the end, and the rest goes on.
-    """
-    restored = 0
-    with long_work() as run:
-        ingest_all = partial(
-            collection.ingest,
-            *sources(typed),
-            prune=prune,
-            metadata=_parse_metadata(metadata),
-            run=run,
-            build_graph=False,
-        )
-        try:
-            report = ingest_all()
-        except StoreIncompleteError:
-            restored = collection.restore(run=run)
-            report = ingest_all()
-    report.chunks_restored = restored
-    report.chunks_embedded += restored
-    if not printed_json(report):
-        _print_ingested(report)
-    if report.interrupted:
-        return EXIT_INTERRUPTED
-    try:
-        with long_work(quiet=True) as run:
-            _build_graph(collection, run)
-    except (StoppedError, KeyboardInterrupt):
-        # Handled here: the report is printed, and programs read one document.
-        said = "interrupted: what is ingested is kept; the next ingest builds the search graph"
-        click.echo(said, err=True)
-        return EXIT_INTERRUPTED
-    return EXIT_SOME_FAILED if report.failed else 0
-
-
-def _build_graph(collection: Collection, run: Run) -> None:
-    """Build the search graph where it is due; a failure only makes searches slower."""
-    console = Console(stderr=True)
-    try:
-        with console.status("building the search graph") if is_drawn_on(console) else nullcontext():
-            collection.optimize(wait=True, run=run)
-    except ComponentError as error:
-        click.echo(f"warning: {error}; searches are slower until the next ingest", err=True)
-
-
-def _parse_metadata(pairs: tuple[str, ...]) -> dict[str, MetadataValue] | None:
-    """Read ``key=value`` pairs; values may be numbers and truth values."""
-    metadata: dict[str, MetadataValue] = {}
-    for pair in pairs:
-        key, separator, value = pair.partition("=")
-        if not separator or not key.strip():
-            raise RequestError(f"metadata '{pair}' is not of the form key=value")
-        metadata[key.strip()] = _scalar(value)
-    return metadata or None
-
-
-def _scalar(text: str) -> MetadataValue:
-    """Return a number or truth value in JSON's spelling, else the text."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return value if isinstance(value, (str, int, float, bool)) else text
-
-
-def _print_ingested(report: IngestReport) -> None:
-    counts: dict[str, Sequence[object]] = {
-        "added": report.added,
-        "replaced": report.replaced,
-        "unchanged": report.unchanged,
-        "with new metadata": report.relabelled,
-        "changed but skipped": report.skipped,
-        "removed": report.removed,
-        "failed": report.failed,
-        "left to do": report.left,
-    }
-    done = _counted(counts) or "nothing to do"
-    total = report.seconds.get("total", 0.0)
-    if report.recovered:
-        click.echo(f"recovered from an interrupted run: {report.recovered} half-written versions")
-    if report.chunks_restored:
-        why = "written again, because the store had lost them"
-        click.echo(f"{why}: {report.chunks_restored} chunks")
-    known = report.chunks_reused + report.chunks_repeated
-    embedded = f"{report.chunks_embedded} chunks embedded" + (f", {known} known" if known else "")
-    click.echo(f"{done}; {embedded}; {sizes(report.bytes_read)} in {total:.1f} s")
-    for folder in report.without_files:
-        click.echo(f"no files in {location(folder)}", err=True)
-    for warned in report.warnings:
-        named = replace(warned, source_uri=source_name(warned.source_uri))
-        click.echo(f"note: {named.line}", err=True)
-    for failure in report.failed:
-        explained = replace(failure, message=explain_source(failure.reason, failure.message))
-        click.echo(f"failed: {failure_line(explained)}", err=True)
-    if report.chunks_unknown:
-        unknown = f"the store has {report.chunks_unknown} chunks that no document has"
-        click.echo(f"{unknown}; 'kvasir doctor' lists them", err=True)
-    if report.interrupted:
-        click.echo("interrupted: what is finished is kept; run the same command again", err=True)
-        sys.stderr.flush()
-
-
-@click.command()
-@click.argument("typed", nargs=-1, required=True, metavar="PATH|URL...")
+@with_folder_options
 @click.option(
     "--to",
     required=True,
@@ -193,7 +55,14 @@ def _print_ingested(report: IngestReport) -> None:
 )
 @click.option("--converter", default="docling", show_default=True, help="What converts.")
 @with_app
-def convert(app: App, typed: tuple[str, ...], to: Path, models: Path | None, converter: str) -> int:
+def convert(
+    app: App,
+    typed: tuple[str, ...],
+    to: Path,
+    models: Path | None,
+    converter: str,
+    folders: FolderOptions,
+) -> int:
     """Convert documents to docling JSON, which 'kvasir ingest' reads.
 
     What cannot be converted is listed at the end, and the rest goes on; where only a part was
@@ -201,7 +70,7 @@ def convert(app: App, typed: tuple[str, ...], to: Path, models: Path | None, con
     """
     with long_work() as run:
         report = app.convert(
-            sources(typed), to.absolute(), converter=converter, models=models, run=run
+            folders.sources(typed), to.absolute(), converter=converter, models=models, run=run
         )
     if not printed_json(report):
         _print_converted(report)
@@ -222,11 +91,7 @@ def _print_converted(report: ConversionReport) -> None:
         "failed": report.failed,
         "left to do": report.left,
     }
-    click.echo(_counted(counts))
-
-
-def _counted(parts: Mapping[str, Sequence[object]]) -> str:
-    return ", ".join(f"{len(part)} {what}" for what, part in parts.items() if part)
+    click.echo(counted(counts))
 
 
 @click.group()
@@ -295,7 +160,16 @@ def show(collection: Collection, source: str, with_text: bool) -> None:
 @with_collection
 def delete(collection: Collection, typed: tuple[str, ...]) -> None:
     """Delete documents, by their source or id, from store and catalog."""
-    count = collection.delete(*(find_document(collection, source).id for source in typed))
+    from kvasir.frontends.cli.remembered import memory_of
+
+    found = [find_document(collection, source) for source in typed]
+    count = collection.delete(*(record.id for record in found))
+    # A file that was given by name would come back with the next 'kvasir sync'.
+    memory = memory_of(click.get_current_context(), collection.name)
+    labels = {
+        collection.source_uri(each.source.path): each.source.path for each in memory.sources()
+    }
+    memory.forget(labels[each.source_uri] for each in found if each.source_uri in labels)
     print_result({"deleted": count}, f"{count} deleted")
 
 
@@ -305,7 +179,7 @@ def delete(collection: Collection, typed: tuple[str, ...]) -> None:
 @with_collection
 def metadata(collection: Collection, source: str, metadata: tuple[str, ...]) -> None:
     """Replace the metadata given for a document; nothing is embedded again."""
-    collection.set_metadata(find_document(collection, source).id, _parse_metadata(metadata) or {})
+    collection.set_metadata(find_document(collection, source).id, parse_metadata(metadata) or {})
     print_result(find_document(collection, source), "metadata replaced")
 
 

@@ -23,7 +23,7 @@ import click
 from kvasir.core.errors import KvasirError
 from kvasir.core.text import printable
 from kvasir.frontends.cli.chat.command import chat
-from kvasir.frontends.cli.documents import ingest
+from kvasir.frontends.cli.ingest import ingest
 from kvasir.frontends.cli.main import exit_code_of
 from kvasir.frontends.cli.options import SETTINGS_TREE
 from kvasir.frontends.cli.remedies import explain

@@ -18,6 +18,7 @@ from types import FrameType
 import click
 from rich import progress
 from rich.console import Console
+from rich.text import Text
 
 from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.text import shown
@@ -28,6 +29,8 @@ _STOP = "kvasir.stop"
 _END = b"\0"
 _PAUSE = 0.1
 """Seconds between two drawings of the same download."""
+LINE_SECONDS = 10.0
+"""Seconds between two lines of progress where there is no terminal."""
 
 
 def stop_token() -> StopToken:
@@ -114,7 +117,10 @@ def await_input() -> None:
 
 def rate(count: int, seconds: float) -> str:
     """Return the number per second."""
-    return f"{count / seconds:.0f}" if seconds > 0 else "-"
+    if seconds <= 0:
+        return "-"
+    value = count / seconds
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def is_drawn_on(console: Console) -> bool:
@@ -124,17 +130,20 @@ def is_drawn_on(console: Console) -> bool:
 
 @contextmanager
 def _stages(quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """Show a bar for each stage, with rate and remaining time."""
+    """Show each stage, with rate and remaining time: a bar on a terminal, else lines."""
     console = Console(stderr=True)
-    if quiet or not is_drawn_on(console):
+    if quiet or wants_json():
         yield lambda _: None
+        return
+    if not is_drawn_on(console):
+        yield ProgressLines()
         return
     bars = progress.Progress(
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
         progress.TextColumn("{task.fields[rate]}/s"),
-        progress.TimeRemainingColumn(),
+        _Remaining(),
         console=console,
         transient=True,
     )
@@ -144,16 +153,66 @@ def _stages(quiet: bool) -> Iterator[Callable[[Progress], None]]:
         # Not before the first stage, because a download may still use the line.
         bars.start()
         if event.stage not in tasks:
-            tasks[event.stage] = bars.add_task(event.stage, total=event.total, rate="-")
+            tasks[event.stage] = bars.add_task(
+                event.stage, total=event.total, rate="-", remaining=None
+            )
         task = tasks[event.stage]
         elapsed = bars.tasks[bars.task_ids.index(task)].elapsed or 0.0
-        speed = rate(event.done, elapsed)
-        bars.update(task, completed=event.done, total=event.total, rate=speed)
+        bars.update(
+            task,
+            completed=event.done,
+            total=event.total,
+            rate=rate(event.done, elapsed),
+            remaining=event.remaining,
+        )
 
     try:
         yield show
     finally:
         bars.stop()
+
+
+class _Remaining(progress.TimeRemainingColumn):
+    """The remaining time as the work estimates it, else as the bar's own speed says."""
+
+    def render(self, task: progress.Task) -> Text:
+        """Return the time of one bar."""
+        seconds = task.fields.get("remaining")
+        return super().render(task) if seconds is None else Text(f"about {duration(seconds)} left")
+
+
+class ProgressLines:
+    """Prints a line every ten seconds where no bar can be drawn, such as in a log."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._printed = clock()
+        self._stages: dict[str, tuple[float, Progress]] = {}
+
+    def __call__(self, event: Progress) -> None:
+        """Note the progress of a stage; print all stages when it is time."""
+        now = self._clock()
+        started, _ = self._stages.get(event.stage, (now, event))
+        self._stages[event.stage] = started, event
+        if now - self._printed >= LINE_SECONDS:
+            self._printed = now
+            click.echo(self._line(now, event.remaining), err=True)
+
+    def _line(self, now: float, remaining: float | None) -> str:
+        stages = (
+            f"{name} {event.done} of {event.total} ({rate(event.done, now - started)}/s)"
+            for name, (started, event) in self._stages.items()
+        )
+        left = "" if remaining is None else f", about {duration(remaining)} left"
+        return f"{', '.join(stages)}{left}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as ``45 s``, ``3 min`` or ``2 h 5 min``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 @contextmanager

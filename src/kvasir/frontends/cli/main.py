@@ -29,7 +29,8 @@ EXIT_REFUSED = 5
 EXIT_DECLINED = 6
 
 COMMANDS = {
-    "ingest": ("documents", "Read files, folders and URLs into a collection."),
+    "ingest": ("ingest", "Read files, folders and URLs into a collection."),
+    "sync": ("sync", "Ingest the sources of earlier ingests again, or follow their changes."),
     "convert": ("documents", "Convert documents to docling JSON, for ingesting."),
     "search": ("ask", "Find the passages that match a query."),
     "ask": ("ask", "Answer a question from the documents, with citations."),

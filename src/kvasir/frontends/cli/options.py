@@ -12,12 +12,13 @@ from pydantic import SecretStr
 
 from kvasir.core.errors import SettingsError
 from kvasir.core.run import Run
+from kvasir.frontends.cli.logins import clean_address
 from kvasir.frontends.cli.long_work import download, stop_token
 from kvasir.frontends.cli.main import config_option, set_option
 from kvasir.frontends.cli.rendering import json_option
 from kvasir.frontends.cli.services import Service, Services
 from kvasir.settings.loading import load_settings, parse_assignment
-from kvasir.settings.schema import Settings
+from kvasir.settings.schema import WINDOW_OPTIONS, Settings
 
 if TYPE_CHECKING:
     from kvasir.app import App
@@ -29,7 +30,7 @@ R = TypeVar("R")
 SETTINGS_TREE = "kvasir.settings_tree"
 """In a context's ``meta``: settings of another program's command line."""
 
-REPEATABLE = ("ingest",)
+REPEATABLE = ("ingest", "sync")
 """Commands that may be begun again: what is done already is left unchanged."""
 
 _GIVEN = "kvasir.given"
@@ -143,8 +144,13 @@ def with_collection(command: Callable[Concatenate[Collection, P], R]) -> Callabl
 
 def services_of(ctx: click.Context, app: App) -> Services:
     """Return the services of a command, by its options and those before it."""
+    return Services(app, _typed(ctx)[0], server_of(ctx))
+
+
+def server_of(ctx: click.Context) -> str | None:
+    """Return the address of the server that was named, if any."""
     server = ctx.params.get("server") or (ctx.find_object(dict) or {}).get("server")
-    return Services(app, _typed(ctx)[0], server)
+    return clean_address(server) if server else None
 
 
 def owner_services(ctx: click.Context, app: App) -> Services:
@@ -186,6 +192,9 @@ class SettingOption(click.Option):
         except SettingsError:
             settings = Settings()
         value = attrgetter(self.key)(settings)
+        if self.key.rpartition(".")[2] in WINDOW_OPTIONS:
+            # Where another splitter is chosen, none of them is in force.
+            value = value if settings.rag.splitter.chosen == "window" else "none"
         if self.key == "rag.vectordb.uri":
             value = value or settings.data_dir / "store"
         if record is None or isinstance(value, SecretStr):

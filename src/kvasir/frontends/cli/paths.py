@@ -21,11 +21,6 @@ def files(*paths: str | Path) -> list[LocalFile]:
     return [LocalFile(identity(path)) for path in paths]
 
 
-def sources(typed: tuple[str, ...]) -> list[LocalFile | str]:
-    """Return typed sources: paths as local files, addresses unchanged."""
-    return [text if has_scheme(text) else LocalFile(identity(text)) for text in typed]
-
-
 def identity(source: str | Path) -> str:
     """Return the URI of a source: the absolute path, or an address without its fragment."""
     text = str(source)

@@ -42,6 +42,8 @@ _REMEDIES: Mapping[str, str | Callable[[Any], str]] = {
     "name_taken": "name another place, another kind of store, or another collection to copy it to",
     "settings_file_not_found": "'kvasir config init' writes one",
     "store_incomplete": "'kvasir doctor --repair' fills it from the catalog",
+    "split_conflict": "leave it out to go on as before, name --re-split to split the documents so "
+    "from now on, or ingest into a new --collection",
     "too_few_questions": "give questions that the collection answers (--questions FILE) and some "
     "that it does not (--off-topic FILE)",
     "unfinished": _REPAIR,

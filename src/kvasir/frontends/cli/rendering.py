@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -80,3 +80,8 @@ def sizes(count: int) -> str:
 def failure_line(failure: Failed) -> str:
     """Return one line about a failed source."""
     return replace(failure, source_uri=source_name(failure.source_uri)).line
+
+
+def counted(parts: Mapping[str, Sequence[object]]) -> str:
+    """Return the number of each kind that there is, in one line."""
+    return ", ".join(f"{len(part)} {what}" for what, part in parts.items() if part)

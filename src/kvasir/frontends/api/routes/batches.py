@@ -35,6 +35,7 @@ class BatchSource(BaseModel):
     uri: str = Field(min_length=1, max_length=4096)
     media_type: str = Field("", max_length=200)
     file: str | None = Field(None, description="the name under which the file is sent")
+    in_folder: bool = Field(False, description="found in a folder: its kind may be one not read")
 
 
 class Batch(BaseModel):
@@ -43,8 +44,13 @@ class Batch(BaseModel):
     model_config = ConfigDict(extra="forbid")
     sources: list[BatchSource] = Field(max_length=_MOST)
     metadata: dict[str, str | int | float | bool] | None = None
+    metadata_of_new: dict[str, str | int | float | bool] | None = None
     on_conflict: OnConflict | None = None
     build_graph: bool = True
+    re_split: bool = Field(False, description="split as the settings say from now on")
+    gone: list[str] = Field(
+        [], max_length=100_000, description="sources that do not exist any more"
+    )
 
 
 @router.post("/batch", status_code=202, responses={202: {"model": Job}})
@@ -73,7 +79,7 @@ def upload_batch(
         place = ".".join(map(str, first["loc"]))
         raise RequestError(f"batch.{place}: {first['msg']}") from error
     sent = {file.filename: file for file in files}
-    check_metadata(given.metadata or {})
+    check_metadata({**(given.metadata_of_new or {}), **(given.metadata or {})})
     for each in given.sources if caller.user is not None else ():
         # Files of the data folder's own user may have any name.
         checked_uri(each.uri)
@@ -144,4 +150,5 @@ def _store(
         raise RequestError(f"the file '{source.file}' of '{source.uri}' is not sent")
     limit = overrides.get("rag.ingest.max_file_mb", kvasir.settings.rag.ingest.max_file_mb)
     digest, size = kvasir.services.spool.put(sent[source.file].file, max_bytes=int(limit) << 20)
-    return {"uri": source.uri, "media_type": source.media_type, "digest": digest, "size": size}
+    stored = {"digest": digest, "size": size}
+    return source.model_dump(include={"uri", "media_type", "in_folder"}) | stored

@@ -1,0 +1,216 @@
+"""``kvasir ingest``: read files, folders and addresses into a collection, and report it."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from kvasir.core.errors import ComponentError, StoppedError, StoreIncompleteError
+from kvasir.core.reports import IngestReport, NotRead
+from kvasir.core.run import Run
+from kvasir.core.text import shown
+from kvasir.core.types import LocalFile, Metadata
+from kvasir.frontends.cli.folder_options import FolderOptions, with_folder_options
+from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
+from kvasir.frontends.cli.long_work import is_drawn_on, long_work
+from kvasir.frontends.cli.main import EXIT_SOME_FAILED
+from kvasir.frontends.cli.metadata import parse_metadata
+from kvasir.frontends.cli.options import (
+    SPLIT_LENGTHS,
+    STORE_AND_MODEL,
+    setting_options,
+    with_collection,
+)
+from kvasir.frontends.cli.paths import location, source_name
+from kvasir.frontends.cli.remedies import explain_source
+from kvasir.frontends.cli.remembered import memory_of, path_of
+from kvasir.frontends.cli.rendering import counted, failure_line, printed_json, sizes
+
+if TYPE_CHECKING:
+    from kvasir.collection import Collection
+
+
+@click.command()
+@click.argument("typed", nargs=-1, required=True, metavar="PATH|URL...")
+@with_folder_options
+@click.option(
+    "-v", "--verbose", is_flag=True, help="List what was moved and what was not read, too."
+)
+@setting_options(
+    (
+        "--on-conflict",
+        "rag.ingest.on_conflict",
+        "For a source that changed since: replace, skip or error.",
+        click.Choice(["replace", "skip", "error"]),
+    )
+)
+@click.option(
+    "--re-split",
+    is_flag=True,
+    help="Split as the options and settings say, not as the collection remembers.",
+)
+@click.option("--prune", is_flag=True, help="Remove documents whose file is gone from the folder.")
+@click.option(
+    "--metadata", multiple=True, metavar="KEY=VALUE", help="Give every document this metadata."
+)
+@setting_options(
+    ("--language", "rag.language", "Language of the documents, such as es."),
+    (
+        "--split-by",
+        "rag.splitter.split_by",
+        "Unit of a chunk: page, passage, sentence, word or line.",
+    ),
+    *SPLIT_LENGTHS,
+    ("--split-threshold", "rag.splitter.split_threshold", "Fewest units in the last chunk."),
+    ("--vectordb-type", "rag.vectordb.type", "Kind of store."),
+    ("--vectordb-uri", "rag.vectordb.uri", "Its folder, file or address."),
+    *STORE_AND_MODEL,
+)
+@with_collection
+def ingest(
+    collection: Collection,
+    typed: tuple[str, ...],
+    prune: bool,
+    re_split: bool,
+    metadata: tuple[str, ...],
+    verbose: bool,
+    folders: FolderOptions,
+) -> int:
+    """Read files, folders and URLs into a collection.
+
+    A source that did not change costs nothing but a look; of one that changed, only the changed
+    passages are embedded. What cannot be read is listed at the end, and the rest goes on. Files of
+    a folder whose kind Kvasir does not read, and hidden and ignored ones, are counted.
+
+    A collection remembers how its documents were split, and goes on so.
+    """
+    sources, given = folders.sources(typed), parse_metadata(metadata)
+    with long_work() as run:
+        report = ingest_sources(
+            collection, sources, prune=prune, re_split=re_split, metadata=given, run=run
+        )
+    missing = {failed.source_uri for failed in report.failed if failed.reason == "missing"}
+    found = [each for each in sources if collection.source_uri(path_of(each)) not in missing]
+    memory_of(click.get_current_context(), collection.name).remember(found, given)
+    return finish(collection, report, verbose=verbose)
+
+
+def ingest_sources(
+    collection: Collection,
+    sources: Sequence[LocalFile | str],
+    *,
+    run: Run,
+    prune: bool = False,
+    re_split: bool = False,
+    metadata: Metadata | None = None,
+    metadata_of_new: Metadata | None = None,
+    gone: Sequence[str] = (),
+) -> IngestReport:
+    """Ingest sources; chunks that the store lost are restored before."""
+    ingest_all = partial(
+        collection.ingest,
+        *sources,
+        prune=prune,
+        re_split=re_split,
+        metadata=metadata,
+        metadata_of_new=metadata_of_new,
+        gone=gone,
+        run=run,
+        build_graph=False,
+    )
+    try:
+        return ingest_all()
+    except StoreIncompleteError:
+        restored = collection.restore(run=run)
+        report = ingest_all()
+    report.chunks_restored = restored
+    report.chunks_embedded += restored
+    return report
+
+
+def finish(collection: Collection, report: IngestReport, *, verbose: bool) -> int:
+    """Print the report and build the search graph; return the exit code."""
+    if not printed_json(report):
+        _print_ingested(report, verbose=verbose)
+    if report.interrupted:
+        return EXIT_INTERRUPTED
+    try:
+        with long_work(quiet=True) as run:
+            _build_graph(collection, run)
+    except (StoppedError, KeyboardInterrupt):
+        # Handled here: the report is printed, and programs read one document.
+        said = "interrupted: what is ingested is kept; the next ingest builds the search graph"
+        click.echo(said, err=True)
+        return EXIT_INTERRUPTED
+    return EXIT_SOME_FAILED if report.failed else 0
+
+
+def _build_graph(collection: Collection, run: Run) -> None:
+    """Build the search graph where it is due; a failure only makes searches slower."""
+    console = Console(stderr=True)
+    try:
+        with console.status("building the search graph") if is_drawn_on(console) else nullcontext():
+            collection.optimize(wait=True, run=run)
+    except ComponentError as error:
+        click.echo(f"warning: {error}; searches are slower until the next ingest", err=True)
+
+
+def _print_ingested(report: IngestReport, *, verbose: bool) -> None:
+    counts: dict[str, Sequence[object]] = {
+        "added": report.added,
+        "replaced": report.replaced,
+        "unchanged": report.unchanged,
+        "moved": report.moved,
+        "with new metadata": report.relabelled,
+        "changed but skipped": report.skipped,
+        "removed": report.removed,
+        "failed": report.failed,
+        "left to do": report.left,
+    }
+    done = counted(counts) or "nothing to do"
+    total = report.seconds.get("total", 0.0)
+    if report.recovered:
+        click.echo(f"recovered from an interrupted run: {report.recovered} half-written versions")
+    if report.chunks_restored:
+        why = "written again, because the store had lost them"
+        click.echo(f"{why}: {report.chunks_restored} chunks")
+    known = report.chunks_reused + report.chunks_repeated
+    embedded = f"{report.chunks_embedded} chunks embedded" + (f", {known} known" if known else "")
+    click.echo(f"{done}; {embedded}; {sizes(report.bytes_read)} in {total:.1f} s")
+    for each in report.moved if verbose else ():
+        click.echo(f"moved: {location(each.former_uri)} -> {location(each.source_uri)}")
+    _print_not_read(report.not_read, verbose=verbose)
+    for folder in report.without_files:
+        click.echo(f"no files in {location(folder)}", err=True)
+    for warned in report.warnings:
+        named = replace(warned, source_uri=source_name(warned.source_uri))
+        click.echo(f"note: {named.line}", err=True)
+    for failure in report.failed:
+        explained = replace(failure, message=explain_source(failure.reason, failure.message))
+        click.echo(f"failed: {failure_line(explained)}", err=True)
+    if report.chunks_unknown:
+        unknown = f"the store has {report.chunks_unknown} chunks that no document has"
+        click.echo(f"{unknown}; 'kvasir doctor' lists them", err=True)
+    if report.interrupted:
+        click.echo("interrupted: what is finished is kept; run the same command again", err=True)
+        sys.stderr.flush()
+
+
+def _print_not_read(not_read: Sequence[NotRead], *, verbose: bool) -> None:
+    if not not_read:
+        return
+    kinds = Counter(each.kind for each in not_read)
+    counted = ", ".join(f"{shown(kind)} {count}" for kind, count in sorted(kinds.items()))
+    more = "" if verbose else "; --verbose lists them"
+    click.echo(f"not read: {counted}{more}")
+    for each in sorted(not_read, key=attrgetter("source_uri")) if verbose else ():
+        click.echo(f"not read: {location(each.source_uri)}: {shown(each.kind)}")

@@ -1,0 +1,85 @@
+"""``kvasir sync --watch``: the index follows the files."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kvasir.catalog.sql import SqlCatalog
+from kvasir.core.run import StopToken
+from kvasir.frontends.cli.watching import changes
+
+Kvasir = Callable[..., Any]
+
+
+def test_the_index_follows_a_file_that_is_made_changed_renamed_and_deleted(
+    kvasir: Kvasir, notes: Path
+) -> None:
+    kvasir("ingest", "notes")
+    catalog = SqlCatalog(f"sqlite:///{notes.parent / 'kvasir-data' / 'catalog.db'}")
+    failures: list[str] = []
+
+    def texts() -> dict[str, str]:
+        records = list(catalog.documents("default"))
+        return {Path(r.source_uri).name: catalog.text("default", r.id) or "" for r in records}
+
+    def follow(change: Callable[[], object], name: str, text: str | None) -> None:
+        change()
+        end = time.monotonic() + 30
+        while (texts().get(name) or "").strip() != (text or ""):
+            if time.monotonic() > end:
+                failures.append(f"{name} is not {text}")
+                return
+            time.sleep(0.02)
+
+    def work() -> None:
+        new, renamed = notes / "new.md", notes / "renamed.md"
+        try:
+            follow(lambda: new.write_text("It is made.\n"), "new.md", "It is made.")
+            follow(lambda: new.write_text("It is changed.\n"), "new.md", "It is changed.")
+            follow(lambda: new.rename(renamed), "renamed.md", "It is changed.")
+            follow(renamed.unlink, "renamed.md", None)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    run = kvasir("sync", "--watch", "--verbose", code=130)
+    worker.join()
+    catalog.close()
+    assert failures == []
+    lines = [line.partition(";")[0] for line in run.out.splitlines() if ";" in line]
+    assert lines[-4:] == [
+        "1 added, 2 unchanged",
+        "1 replaced, 2 unchanged",
+        "2 unchanged, 1 moved",
+        "2 unchanged, 1 removed",
+    ]
+    assert "renamed.md" in run.out
+
+
+def test_changes_of_kvasirs_own_files_do_not_count(tmp_path: Path) -> None:
+    folder, single = tmp_path / "notes", tmp_path / "single.md"
+    own = folder / "kvasir-data"
+    own.mkdir(parents=True)
+    single.write_text("one")
+    stop = StopToken()
+    watcher = changes([str(folder), str(single)], [str(own)], stop)
+    next(watcher)
+    (own / "catalog.db").write_text("x")
+    (folder / "kvasir-data.lock").write_text("x")
+    timer = threading.Timer(1.0, single.write_text, ["two words"])
+    timer.start()
+    started = time.monotonic()
+    next(watcher)
+    assert time.monotonic() - started > 0.9
+    (folder / "a.md").write_text("x")
+    next(watcher)
+    stop.set()
+    assert list(watcher) == []
+    timer.join()
