@@ -765,7 +765,7 @@ def test_a_regular_file_without_an_end_fails_alone(world, endless):
         pytest.skip(f"{endless} cannot be read here")
     fine = world.write("fine.txt", "fine\n")
     (world.folder / "log.txt").symlink_to(endless)
-    report = world.ingest()
+    report = world.ingest(world.folder, world.folder / "log.txt")
     assert report.added == [fine]
     assert [f.reason for f in report.failed] == ["missing"]
 

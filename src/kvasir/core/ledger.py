@@ -48,7 +48,7 @@ class Splitting:
     """How documents are split into chunks."""
 
     splitter: str  # Its name.
-    arguments: Mapping[str, Any]  # Options of its constructor.
+    arguments: Mapping[str, str | int | float | bool | None]  # Options of its constructor.
     language: str | None = None  # ISO 639-1 code of all documents; None if it is detected.
 
 
