@@ -36,8 +36,9 @@ _CONTENT = frozenset({
 _NAMES = frozenset({
     "nav", "navheader", "navfooter", "navbar", "navigation", "navlinks", "breadcrumb",
     "breadcrumbs", "crumbs", "pagination", "pager", "skiplink", "footer", "printfooter",
-    "editsection", "nosearch", "noindex", "nosnippet", "noprint",
+    "editsection", "noprint",
 })  # fmt: skip
+_UNSEARCHED_NAMES = frozenset({"nosearch", "noindex", "nosnippet"})
 _NAMES_OF_LINKS = frozenset({
     "menu", "sidebar", "sphinxsidebar", "toc", "tableofcontents", "header", "banner", "related",
     "share", "sharing", "social", "toolbar", "lang", "language", "languages",
@@ -193,7 +194,8 @@ class _Finder:
             return True
         if element.tag in ("header", "footer"):
             return not any(above.tag in _SECTIONS for above in element.iterancestors())
-        return self._is_minor(element) and bool(_NAMES & _names(element))
+        names = _names(element) if element.tag in _NAMED else frozenset()
+        return bool(names & _UNSEARCHED_NAMES) or (bool(names & _NAMES) and self._is_minor(element))
 
     def _is_named(self, element: etree._Element) -> bool:
         """Return True for elements whose class or id is usual for furniture and whose words fit."""
