@@ -202,7 +202,8 @@ def test_settings_of_the_owner_hold_and_others_of_the_file_are_named_in_one_line
         assert "chat.rag.retriever.top_k is 10 there, 1 here" in found.err
         typed = kvasir("search", "--json", "--top-k", "1", "tea")
         assert (len(typed.json), typed.err) == (1, "")
-        pages = kvasir("ingest", "--json", "--split-by", "line", "--split-length", "1", "notes")
+        lines = ("--re-split", "--split-by", "line", "--split-length", "1")
+        pages = kvasir("ingest", "--json", *lines, "notes")
         assert len(pages.json["replaced"]) == 2
 
 

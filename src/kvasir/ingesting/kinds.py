@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mimetypes
-from functools import cache
 
 from kvasir.core import media_types, registry
 from kvasir.core.reports import NotRead
@@ -11,14 +10,9 @@ from kvasir.core.reports import NotRead
 _NAMES = mimetypes.MimeTypes()
 
 
-@cache
-def _read_types() -> frozenset[str]:
-    return frozenset(registry.names("extractors"))
-
-
 def is_read(media_type: str) -> bool:
     """Return True if an extractor reads a media type; plain text reads every ``text/*``."""
-    return media_type.startswith("text/") or media_type in _read_types()
+    return media_type.startswith("text/") or media_type in registry.names("extractors")
 
 
 def is_other_kind(reason: str, media_type: str) -> bool:

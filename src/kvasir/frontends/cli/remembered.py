@@ -1,6 +1,6 @@
 """The sources of earlier ingests, which ``kvasir sync`` ingests again.
 
-They are paths of this machine, so they stand in its data folder, in ``sources.json``, by server and
+They are paths of this machine, so they stand in a file of it, ``sources.json``, by server and
 collection, and not with the collection, which may be on another machine.
 """
 
@@ -48,7 +48,7 @@ class SourceMemory:
     """The remembered sources of one collection.
 
     Attributes:
-        folder: The data folder.
+        folder: The folder of the file.
         collection, server: As of ``RememberedSource``.
     """
 
@@ -122,5 +122,10 @@ class SourceMemory:
 
 
 def memory_of(ctx: click.Context, collection: str) -> SourceMemory:
-    """Return the memory of a collection's sources on this machine."""
-    return SourceMemory(settings_of(ctx).data_folder, collection, server_of(ctx) or "")
+    """Return the memory of a collection's sources on this machine.
+
+    Of a server's collections it is in the user's folder, beside the logins: no data folder is made.
+    """
+    if server := server_of(ctx):
+        return SourceMemory(Path(click.get_app_dir("kvasir")), collection, server)
+    return SourceMemory(settings_of(ctx).data_folder, collection)
