@@ -161,7 +161,7 @@ def _decoder(declared: Any) -> Decoder:
     """Return the function that reads plain data as a type."""
     origin, members = get_origin(declared), get_args(declared)
     if declared is Any:
-        return lambda data: data
+        return _read_plain
     if declared in _SCALARS:
         return lambda data: data if type(data) is declared else _refuse(_SCALARS[declared], data)
     if declared is float:
@@ -203,8 +203,21 @@ def _at(place: object, decode: Decoder, item: Any) -> Any:
         raise error.within(place) from None
 
 
+def _read_plain(data: Any) -> Any:
+    if isinstance(data, dict):
+        if _is_not_finite(data):
+            return float(data["float"])
+        return {key: _read_plain(item) for key, item in data.items()}
+    return [_read_plain(item) for item in data] if isinstance(data, list) else data
+
+
+def _is_not_finite(data: Any) -> bool:
+    is_marked = isinstance(data, dict) and data.keys() == {"float"}
+    return is_marked and isinstance(data["float"], str) and data["float"] in NOT_FINITE
+
+
 def _read_float(data: Any) -> float:
-    if isinstance(data, dict) and data.keys() == {"float"} and data["float"] in NOT_FINITE:
+    if _is_not_finite(data):
         return float(data["float"])
     is_number = type(data) is float or (type(data) is int and abs(data) < _TOO_LARGE)
     return float(data) if is_number else _refuse("a number", data)
