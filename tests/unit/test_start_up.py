@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+
+import pytest
 
 from kvasir.frontends.cli.main import COMMANDS
 
@@ -42,3 +45,17 @@ def test_the_help_of_every_command_needs_neither_database_nor_arrays_nor_models(
 def test_a_list_of_documents_needs_neither_arrays_nor_answers() -> None:
     unneeded = {"numpy", "openvino", "qdrant_edge", "kvasir.answering.answers"}
     assert not modules(_LISTING) & unneeded
+
+
+@pytest.mark.parametrize("arguments", [["nosuch", "--json"], ["--help"], ["search", "--help"]])
+def test_a_reader_that_is_gone_gets_no_traceback(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [sys.executable, "-m", "kvasir", *arguments]
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.close(writer)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert "Error" not in done.stderr.replace("Error: no such command", "")
