@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from lxml import etree
 
@@ -108,13 +108,14 @@ class _Measure:
     """Elements inside it that are blocks with text or links."""
 
     def add_text(self, text: str | None) -> None:
-        if text:
+        if text and not text.isspace():
             self.plain += len(_SIGNS.sub("", text))
             self.words += len(_NO_LETTERS.sub("", text))
 
     def add(self, other: _Measure) -> None:
         for name in self.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+            if value := getattr(other, name):
+                setattr(self, name, getattr(self, name) + value)
 
 
 def find_furniture(body: etree._Element, title: str, neighbours: Set[str]) -> Furniture:
@@ -346,9 +347,14 @@ class _Finder:
 
 def _names(element: etree._Element) -> frozenset[str]:
     """Return the words of an element's classes and id."""
-    value = f"{element.get('class') or ''} {element.get('id') or ''}"
-    parts = {part.lower() for part in _NAME_PARTS.findall(value)}
-    parts |= {re.sub(r"[-_]", "", name).lower() for name in value.split()}
+    named, identified = element.get("class"), element.get("id")
+    return _words(f"{named or ''} {identified or ''}") if named or identified else frozenset()
+
+
+@lru_cache(maxsize=4096)
+def _words(names: str) -> frozenset[str]:
+    parts = {part.lower() for part in _NAME_PARTS.findall(names)}
+    parts |= {re.sub(r"[-_]", "", name).lower() for name in names.split()}
     return frozenset(parts | {_PLACE.sub("", part) for part in parts})
 
 
