@@ -265,10 +265,10 @@ def test_a_stop_from_another_thread_ends_the_children_that_read_files(
         )
     )
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[kvasir.extractors]\napplication/rtf = slow:Slow\n")
+    (info / "entry_points.txt").write_text("[kvasir.extractors]\nimage/gif = slow:Slow\n")
     monkeypatch.setattr(sys, "path", [*sys.path, str(plugin)])
     for number in range(8):
-        (folder / f"slow{number}.rtf").write_text("{\\rtf1 slow }")
+        (folder / f"slow{number}.gif").write_text("GIF89a\0 slow ")
     stopper = Stopper()
 
     def set_when_reading():
@@ -287,7 +287,7 @@ def test_a_stop_from_another_thread_ends_the_children_that_read_files(
     children = [child._process for child in world.pool._children]
     assert all(process.wait(10) is not None for process in children)
     assert not [thread for thread in threading.enumerate() if thread.name == "preparer"]
-    for path in [*folder.glob("*.rtf"), *folder.glob("*.begun")]:
+    for path in [*folder.glob("*.gif"), *folder.glob("*.begun")]:
         path.unlink()
     assert world.examine().clean
     again = world.ingest(folder)

@@ -17,6 +17,7 @@ OWN_JSON = {
     "components/stores/milvus.py": "the note that Milvus keeps with a collection",
     "components/stores/qdrant_points.py": "numbers that the engine would round, as text",
     "core/wire.py": "this is the place",
+    "components/extractors/json_data.py": "what is nested too deeply in a file of data",
     "database/dumping.py": "rows of tables, for a backup",
     "frontends/api/caching.py": "plain data of the JSON form, of which the hash is the ETag",
     "frontends/api/openai_replies.py": "the protocol of OpenAI",

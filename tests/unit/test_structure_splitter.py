@@ -305,3 +305,11 @@ def test_headings_nested_without_end_are_counted_a_few_times_each():
     chunks = splitter.split(build(*parts, (PARAGRAPH, SENTENCE, None)))
     assert max(len(chunk.headings) for chunk in chunks) <= 10
     assert counter.texts <= 20 * len(parts)
+
+
+def test_a_line_without_a_period_leads_to_the_next_line():
+    sections = [f"Part {n}\n{SENTENCE * 4}" for n in range(9)]
+    document = build((PARAGRAPH, "\n".join(section.strip() for section in sections), None))
+    chunks = StructureSplitter().split(document)
+    assert len(chunks) > 4
+    assert all(chunk.text.startswith("Part") for chunk in chunks)

@@ -22,6 +22,7 @@ _OF_LINES = (BlockKind.TABLE, BlockKind.LIST, BlockKind.CODE)
 _LINE = re.compile(r"[^\n]+")
 _MARK = re.compile(r"\A#{1,6}\s+")
 _TERM_MARK = re.compile(r"\A[-*+]\s+|[:：]\Z")
+_ENDS = ".!?。！？।؟…\"'”’»)"
 _RULE = re.compile(r"[\s|:+\-=]*-[\s|:+\-=]*")
 _LONGEST_ADDRESS = 500
 _ADDRESS = re.compile(r"\w://\S*\Z")
@@ -198,7 +199,6 @@ class _Reader:
             return
         first = self._first(spans[0], kind)
         self.units.append(first)
-        joint = Joint.ROW if kind in _OF_LINES else Joint.LINE
         indent = 0
         for index, ((_, before), (start, end)) in enumerate(pairwise(spans), 1):
             is_line = "\n" in self._text[before:start]
@@ -208,13 +208,19 @@ class _Reader:
             unit = Unit(
                 start,
                 end,
-                joint if is_line else Joint.SENTENCE,
+                self._line_joint(before, kind) if is_line else Joint.SENTENCE,
                 first.path,
                 header=header if index >= top else None,
                 glued=index < top or (kind is BlockKind.LIST and indent > deeper),
                 described=first.described or first.shown > 0,
             )
             self.units.append(unit)
+
+    def _line_joint(self, end: int, kind: BlockKind) -> Joint:
+        """Return the joint below a line: one without a period leads to the next, like a title."""
+        if kind in _OF_LINES:
+            return Joint.ROW
+        return Joint.LINE if self._text[end - 1] in _ENDS else Joint.SENTENCE
 
     def _first(self, span: Span, kind: BlockKind) -> Unit:
         """Return the first unit of a block, with the headings directly before it."""
