@@ -21,8 +21,8 @@ LONGEST_HEADING = 200
 _OF_LINES = (BlockKind.TABLE, BlockKind.LIST, BlockKind.CODE)
 _LINE = re.compile(r"[^\n]+")
 _MARK = re.compile(r"\A#{1,6}\s+")
-_ENDS = ".!?。！？।؟…\"'”’»)"
 _TERM_MARK = re.compile(r"\A[-*+]\s+|[:：]\Z")
+_ENDS = ".!?。！？।؟…\"'”’»)"
 _RULE = re.compile(r"[\s|:+\-=]*-[\s|:+\-=]*")
 _LONGEST_ADDRESS = 500
 _ADDRESS = re.compile(r"\w://\S*\Z")
