@@ -29,7 +29,15 @@ from kvasir.core.reports import Failed, Finished, IngestReport, Outcome
 from kvasir.core.run import Run
 from kvasir.core.types import Metadata, document_id
 from kvasir.ingesting.extraction import ExtractionPool
-from kvasir.ingesting.preparing import OnConflict, Prepared, Preparer, Relabelled, Unreadable
+from kvasir.ingesting.preparing import (
+    OnConflict,
+    PageBegun,
+    Prepared,
+    PreparedItem,
+    Preparer,
+    Relabelled,
+    Unreadable,
+)
 from kvasir.ingesting.publishing import EmbeddedBatch, Publisher
 from kvasir.ingesting.sources import Discovery, Fetch, Input, discover, uri_of
 
@@ -98,8 +106,9 @@ class IngestPipeline:
         A source that has changed since it was ingested is replaced, skipped, or reported as failed
         (``error``). ``prune`` removes documents under the given folders whose file is gone. Without
         ``metadata`` each document keeps what it has. Stages of the run are ``documents`` (each one
-        finished or failed is an item) and ``passages``. After a stop, the report has
-        ``interrupted``, finished sources are kept, and ``left`` lists the rest.
+        finished or failed is an item), ``passages`` and ``recognizing text`` (pages of one source).
+        After a stop, the report has ``interrupted``, finished sources are kept, and ``left`` lists
+        the rest.
 
         Raises:
             WrongEmbedderError: Another embedder made the collection.
@@ -242,8 +251,11 @@ class _IngestRun:
         record = self._catalog.document(self._collection, prepared.draft.document.id)
         return record is not None and record.state == prepared.draft.state
 
-    def _handle(self, item: Prepared | Unreadable | Relabelled | Finished) -> None:
-        if isinstance(item, Prepared):
+    def _handle(self, item: PreparedItem) -> None:
+        if isinstance(item, PageBegun):
+            begun = item.page - 1, item.pages
+            self.run.report("recognizing text", *begun, "pages", item=item.source_uri)
+        elif isinstance(item, Prepared):
             self._passages += len(item.draft.chunks)
             self._report_passages()
             self._gathered.append(item)

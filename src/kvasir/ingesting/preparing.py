@@ -71,7 +71,16 @@ class Relabelled:
     given: Metadata
 
 
-PreparedItem = Prepared | Unreadable | Relabelled | Finished
+@dataclass(frozen=True, slots=True)
+class PageBegun:
+    """The text of a page of a source is about to be recognized."""
+
+    source_uri: str
+    page: int
+    pages: int
+
+
+PreparedItem = Prepared | Unreadable | Relabelled | Finished | PageBegun
 
 
 @dataclass
@@ -139,7 +148,9 @@ class Preparer:
             self._queue.put_now(error)
 
     def _extracted(self) -> Generator[tuple[Source, Document | ExtractionError]]:
-        results = self.pool.map(self._to_extract(), ordered=False, stop=self.stop)
+        results = self.pool.map(
+            self._to_extract(), ordered=False, stop=self.stop, on_page=self._note_page
+        )
         while True:
             started, before = time.perf_counter(), self.seconds["read"]
             try:
@@ -151,6 +162,9 @@ class Preparer:
                 # During this wait the pool takes new items; their hashing counts as "read".
                 self.seconds["extract"] += max(0.0, waited - (self.seconds["read"] - before))
             yield result
+
+    def _note_page(self, uri: str, page: int, pages: int) -> None:
+        self._queue.put_now(PageBegun(uri, page, pages))
 
     def _to_extract(self) -> Iterator[str | Upload]:
         """Yield the items to extract; put the result of every other item in the queue."""

@@ -50,6 +50,14 @@ if TYPE_CHECKING:
         click.Choice(["replace", "skip", "error"]),
     )
 )
+@setting_options(
+    (
+        "--ocr",
+        "rag.ingest.ocr",
+        "Recognize the text of pages that are pictures.",
+        click.Choice(["auto", "off"]),
+    )
+)
 @click.option("--prune", is_flag=True, help="Remove documents whose file is gone from the folder.")
 @click.option(
     "--metadata", multiple=True, metavar="KEY=VALUE", help="Give every document this metadata."
