@@ -400,10 +400,11 @@ class App:
         return Refiner(generator, prompt=chosen.prompt, below=rag.refine_below)
 
     def _make_pool(self) -> ExtractionPool:
-        from kvasir.ingesting.extraction import ExtractionPool
+        from kvasir.ingesting.extraction import ExtractionPool, OcrLimits
 
         rag = self.settings.rag.ingest
-        pool = ExtractionPool(rag.workers, rag.timeout, rag.memory_mb, rag.max_file_mb)
+        ocr = OcrLimits(rag.ocr_page_timeout, rag.ocr_memory_mb) if rag.ocr == "auto" else None
+        pool = ExtractionPool(rag.workers, rag.timeout, rag.memory_mb, rag.max_file_mb, ocr)
         return self._closing(pool)
 
     def _make_services(self) -> Services:

@@ -139,7 +139,6 @@ def test_markdown_text_is_the_text_of_the_file_without_comments(
     [
         ("empty.pdf", "empty", "nothing to index"),
         ("encrypted.pdf", "encrypted", "password"),
-        ("non_text_searchable.pdf", "image_only", "images without text"),
         ("random.bin", "unsupported", "no known format"),
     ],
 )

@@ -15,7 +15,6 @@ Kvasir = Callable[..., Any]
 HOSTILE = {
     "encrypted.pdf": "encrypted",
     "empty.pdf": "empty",
-    "non_text_searchable.pdf": "image_only",
 }
 
 

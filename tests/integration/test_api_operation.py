@@ -384,7 +384,7 @@ def test_two_servers_share_one_database(tmp_path, engine):
             assert len(documents(second, ana, place)) == 1
             body = {"query": "How hot is green tea?"}
             assert second.post(f"{place}/search", json=body, headers=ana).json()
-            # Rights that are taken at one are gone at the other, on SQLite after a tenth of a second.
+            # Rights that are taken at one are gone at the other, on SQLite a moment later.
             app.services.accounts.change_user(app.services.accounts.user("ana").id, disabled=True)
             end = time.monotonic() + 1.0
             while second.get("/v1/jobs", headers=ana).status_code == 200:

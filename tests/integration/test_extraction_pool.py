@@ -165,10 +165,9 @@ def test_messages_say_what_is_read_and_what_to_do_with_pictures(tmp_path: Path) 
         random = pool.extract(_write(tmp_path, "random.bin", bytes(range(256)) * 4))[1]
         image = pool.extract(_write(tmp_path, "scan.png", b"\x89PNG\r\n\x1a\n" + bytes(99)))[1]
     assert "PDF, Word, PowerPoint" in str(random)
-    assert _reason(image) == "image_only"
-    told = explain_source(image.reason, str(image))
-    assert "pip install '.[docling]' in Kvasir's source folder" in told
-    assert "kvasir convert" in told
+    assert _reason(image) == "malformed"
+    told = explain_source("image_only", "it is an image")
+    assert "pip install '.[ocr]' in Kvasir's source folder" in told
 
 
 def test_the_working_directory_cannot_replace_a_library(

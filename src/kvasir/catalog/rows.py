@@ -20,8 +20,8 @@ from kvasir.core.ledger import (
     VersionStatus,
     passage_hash,
 )
-from kvasir.core.types import document_id
-from kvasir.core.wire import from_json
+from kvasir.core.types import RecognizedSpan, document_id
+from kvasir.core.wire import dumps, from_json, loads
 
 _KEPT = (VersionStatus.LIVE, VersionStatus.FAILED)
 """Copied versions; a document has at most one of each. The others are unfinished work."""
@@ -114,7 +114,9 @@ def insert_version(
     }
     version_id = _insert(connection, versions, row)
     compressed = zlib.compress(draft.document.text.encode("utf-8", "surrogatepass"), level=6)
-    connection.execute(insert(texts), {"version_id": version_id, "compressed": compressed})
+    spans = _compress_spans(draft.document.recognized)
+    text_row = {"version_id": version_id, "compressed": compressed, "recognized": spans}
+    connection.execute(insert(texts), text_row)
     chunk_rows = [
         {
             "version_id": version_id,
@@ -149,6 +151,18 @@ def _insert(connection: Connection, table: Table, row: Mapping[str, Any]) -> int
 def expand(compressed: bytes) -> str:
     """Return the text of a row of ``texts``."""
     return zlib.decompress(compressed).decode("utf-8", "surrogatepass")
+
+
+def _compress_spans(spans: Sequence[RecognizedSpan]) -> bytes | None:
+    """Return the content of ``texts.recognized``; None if there are none."""
+    return zlib.compress(dumps(spans).encode()) if spans else None
+
+
+def expand_spans(compressed: bytes | None) -> tuple[RecognizedSpan, ...]:
+    """Return the spans of a row of ``texts``."""
+    if compressed is None:
+        return ()
+    return tuple(loads(tuple[RecognizedSpan, ...], zlib.decompress(compressed)))
 
 
 def copy_records(connection: Connection, collection_id: int, name: str) -> None:

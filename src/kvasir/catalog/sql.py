@@ -150,7 +150,7 @@ class SqlCatalog:
 
     def live_version(self, collection: str, document_id: str) -> DocumentVersion | None:
         query = (
-            live(collection, texts.c.compressed, versions.c.content_hash)
+            live(collection, texts.c.compressed, texts.c.recognized, versions.c.content_hash)
             .join(texts, texts.c.version_id == versions.c.id)
             .where(sources.c.document_id == document_id)
         )
@@ -158,7 +158,9 @@ class SqlCatalog:
             row = connection.execute(query).first()
             if row is None:
                 return None
-            return DocumentVersion(rows.expand(row.compressed), row.content_hash)
+            return DocumentVersion(
+                rows.expand(row.compressed), row.content_hash, rows.expand_spans(row.recognized)
+            )
 
     def has_content(self, content_hash: str) -> bool:
         same = (versions.c.content_hash == content_hash, versions.c.status != _DELETED)

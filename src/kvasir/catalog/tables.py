@@ -83,6 +83,8 @@ texts = sa.Table(
     metadata,
     sa.Column("version_id", sa.ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("compressed", large_binary(), nullable=False),
+    # Boxes of text that was recognized in pictures, as compressed JSON.
+    sa.Column("recognized", large_binary()),
 )
 
 chunks = sa.Table(

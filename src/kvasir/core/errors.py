@@ -110,7 +110,7 @@ class ExtractionError(RequestError, code="unreadable_source"):
     """A source cannot be turned into text.
 
     Attributes:
-        reason: A short stable word: encrypted, image_only, empty, malformed, unsupported,
+        reason: A short stable word: encrypted, image_only, ocr_off, empty, malformed, unsupported,
             too_large, timeout, memory, crash, unreadable.
     """
 

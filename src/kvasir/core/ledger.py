@@ -28,7 +28,14 @@ from typing import Any, Protocol
 from kvasir.core.errors import CollectionNotFoundError, RequestError, WrongEmbedderError
 from kvasir.core.protocols import Embedder
 from kvasir.core.text import has_surrogates
-from kvasir.core.types import Chunk, Document, Matrix, Metadata, MetadataValue
+from kvasir.core.types import (
+    Chunk,
+    Document,
+    Matrix,
+    Metadata,
+    MetadataValue,
+    RecognizedSpan,
+)
 
 RESERVED_METADATA = ("source_uri", "title", "language")
 """Metadata fields that Kvasir sets; callers must not."""
@@ -85,6 +92,7 @@ class DocumentVersion:
 
     text: str  # The whole text; the offsets of its chunks refer to it.
     content_hash: str = ""  # ``SourceState.content_hash``; empty if unknown.
+    recognized: tuple[RecognizedSpan, ...] = ()  # As of ``Document``.
 
 
 @dataclass(frozen=True, slots=True)

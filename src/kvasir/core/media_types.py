@@ -47,6 +47,9 @@ _SIGNATURES = (
     (b"Rar!\x1a\x07", "application/vnd.rar"),
 )
 
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+"""Of HEIF files (ISO/IEC 23008-12); AV1 pictures have others."""
+
 _MADE_OF_LETTERS = (b"GIF8", b"BM")
 """Signatures with which a text may begin as well."""
 
@@ -114,7 +117,7 @@ EXTENSIONS = _TEXT_EXTENSIONS | {
 
 KINDS_READ = (
     "text of any kind, Markdown, HTML, PDF, Word, PowerPoint, Excel, OpenDocument, RTF, CSV, "
-    "EPUB, mail and docling JSON"
+    "EPUB, mail, docling JSON and, with the extra ocr, images"
 )
 """The formats that the built-in extractors read, for error messages."""
 
@@ -213,6 +216,8 @@ def _binary_type(data: bytes) -> str | None:
         return _zip_type(data)
     if data.startswith(_OLE_SIGNATURE):
         return _ole_type(data)
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+        return "image/heic"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     for signature, media_type in _SIGNATURES:

@@ -81,6 +81,30 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class PageBox:
+    """An area of a page as it is displayed.
+
+    The edges are shares of the page's width and height, 0..1, from its upper left corner.
+    """
+
+    page: int  # Page number from 1.
+    left: float
+    top: float
+    right: float
+    bottom: float
+    confidence: float = 1.0  # Of the text recognition, 0..1; the lowest of several lines.
+
+
+@dataclass(frozen=True, slots=True)
+class RecognizedSpan:
+    """A span of a document's text that was recognized in a picture, such as a line."""
+
+    start: int  # Offset of its first character in ``Document.text``.
+    end: int  # Offset after its last character.
+    box: PageBox
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """The extracted text of one source."""
 
@@ -93,6 +117,7 @@ class Document:
     metadata: Metadata = field(default_factory=dict)  # In the file: author, language, ...
     # Sentences for the report of an ingest, such as what of the file was not read.
     warnings: tuple[str, ...] = ()
+    recognized: tuple[RecognizedSpan, ...] = ()  # Where text of scanned pages stands.
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +227,7 @@ class Citation:
     end: int  # Offset after it.
     # SHA-256, hexadecimal, of the version that the offsets refer to; empty if unknown.
     content_hash: str = ""
+    box: PageBox | None = None  # The quote's place, if its text was recognized in a picture.
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from queue import LifoQueue
 from typing import Self
@@ -44,6 +45,21 @@ _CRASHED = "crash"
 _LARGEST_ANSWER = 1 << 30
 
 
+@dataclass(frozen=True, slots=True)
+class OcrLimits:
+    """What a page gets whose text is recognized, in addition to the limits of its file."""
+
+    page_seconds: float = 60.0
+    memory_mb: int = 3072
+
+
+OnPage = Callable[[str, int, int], None]
+"""Called before a page is recognized, with the source's URI, its number and the file's pages."""
+
+
+_OCR_LIMITS = OcrLimits()
+
+
 class ExtractionPool:
     """Extracts files on several child processes.
 
@@ -61,16 +77,19 @@ class ExtractionPool:
         timeout: float = 120.0,
         memory_mb: int = 1024,
         max_file_mb: int = 200,
+        ocr: OcrLimits | None = _OCR_LIMITS,
     ) -> None:
         """Make a pool; no process is started yet.
 
         By default there is a child for each core, at most 4. The limits are for each file: seconds,
-        MiB of memory (enforced on Linux), and MiB of its size.
+        MiB of memory (enforced on Linux), and MiB of its size. Without ``ocr`` no text is
+        recognized in pictures.
         """
         self.workers = workers or min(4, os.cpu_count() or 1)
         self._timeout = timeout
         self._memory_mb = memory_mb
         self._max_bytes = max_file_mb << 20
+        self._ocr = ocr
         self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="extraction")
         self._idle: LifoQueue[_Child | None] = LifoQueue()
         for _ in range(self.workers):
@@ -86,17 +105,23 @@ class ExtractionPool:
         self.close()
 
     def map(
-        self, items: Iterable[Item], *, ordered: bool = True, stop: StopToken | None = None
+        self,
+        items: Iterable[Item],
+        *,
+        ordered: bool = True,
+        stop: StopToken | None = None,
+        on_page: OnPage | None = None,
     ) -> Iterator[tuple[Source, Outcome]]:
         """Yield each item's source and outcome; read ahead by a few files only.
 
         Without ``ordered``, results are yielded as they are finished. Setting ``stop`` ends the
-        children that extract these items, and raises StoppedError.
+        children that extract these items, and raises StoppedError. ``on_page`` is called in any
+        thread.
         """
         pending: deque[Future[tuple[Source, Outcome]]] = deque()
         try:
             for item in items:
-                pending.append(self._threads.submit(self.extract, item, stop))
+                pending.append(self._threads.submit(self.extract, item, stop, on_page))
                 if len(pending) >= self.workers * 3:
                     yield _next(pending, ordered)
             while pending:
@@ -105,7 +130,9 @@ class ExtractionPool:
             for future in pending:
                 future.cancel()
 
-    def extract(self, item: Item, stop: StopToken | None = None) -> tuple[Source, Outcome]:
+    def extract(
+        self, item: Item, stop: StopToken | None = None, on_page: OnPage | None = None
+    ) -> tuple[Source, Outcome]:
         """Extract one file, in any thread, and wait for it; raise StoppedError on ``stop``."""
         stop = stop or StopToken()
         source, data = _resolve(item)
@@ -118,7 +145,7 @@ class ExtractionPool:
                 if child is None or not child.is_usable:
                     child = self._replace(child)
                 with stop.calling(child.kill):
-                    media_type, outcome = child.extract(source, data)
+                    media_type, outcome = child.extract(source, data, on_page)
                 stop.raise_if_set()
                 # An earlier file may have caused a crash: try again in a new child.
                 is_crash = isinstance(outcome, ExtractionError) and outcome.reason == _CRASHED
@@ -157,7 +184,7 @@ class ExtractionPool:
                 self._children.discard(child)
             if self._closed:
                 raise RuntimeError("the extraction pool is closed")
-            fresh = _Child(self._memory_mb, self._timeout)
+            fresh = _Child(self._memory_mb, self._timeout, self._ocr)
             self._children.add(fresh)
         if child is not None:
             child.close()
@@ -188,17 +215,44 @@ def _resolve(item: Item) -> tuple[Source, bytes | None]:
     return Source(str(item), media_types.by_name(str(item))), None
 
 
+class _TimeLimit:
+    """Calls ``kill`` in another thread when a file, or a page of it, takes too long."""
+
+    def __init__(self, seconds: float, kill: Callable[[], None]) -> None:
+        self._kill = kill
+        self.is_exceeded = False
+        self._start(seconds)
+
+    def extend(self, seconds: float) -> None:
+        """Give so many seconds from now, in place of what is left."""
+        self.end()
+        self._start(seconds)
+
+    def end(self) -> None:
+        self._timer.cancel()
+
+    def _start(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self._expire)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _expire(self) -> None:
+        self.is_exceeded = True
+        self._kill()
+
+
 class _Child:
     """One child process and the exchange of messages with it."""
 
-    def __init__(self, memory_mb: int, timeout: float) -> None:
+    def __init__(self, memory_mb: int, timeout: float, ocr: OcrLimits | None) -> None:
         # Its temporary files go with it, also when it is killed.
         self._folder = tempfile.TemporaryDirectory(
             prefix="kvasir-extraction-", ignore_cleanup_errors=True
         )
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        limits = (memory_mb, timeout, ocr.memory_mb if ocr else 0, ocr.page_seconds if ocr else 0)
         self._process = subprocess.Popen(
-            module_command("kvasir.ingesting.extraction_child", memory_mb, timeout),
+            module_command("kvasir.ingesting.extraction_child", *limits),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -208,6 +262,7 @@ class _Child:
         )
         self._memory_mb = memory_mb
         self._timeout = timeout
+        self._ocr = ocr
         self._files = 0
         self._broken = False
 
@@ -220,60 +275,80 @@ class _Child:
     def is_fresh(self) -> bool:
         return self._files <= 1
 
-    def extract(self, source: Source, data: bytes | None) -> tuple[str, Outcome]:
+    def extract(
+        self, source: Source, data: bytes | None, on_page: OnPage | None
+    ) -> tuple[str, Outcome]:
         """Return media type and outcome; kill the child if it broke a limit."""
         self._files += 1
-        late = threading.Event()
-        timer = threading.Timer(self._timeout, self._expire, (late,))
-        timer.daemon = True
-        timer.start()
+        limit = _TimeLimit(self._timeout, self.kill)
         started = time.monotonic()
+        page = 0
         try:
-            answer = self._ask(source, data)
-        finally:
-            timer.cancel()
-            self._broken = late.is_set()
-        if answer is None:
-            self._broken = True
-            self.kill()
-            return "", self._death(late.is_set(), time.monotonic() - started)
-        try:
-            return self._read(answer)
+            reply = self._ask(source, data)
+            while reply is not None and reply.ocr_page > page and self._ocr is not None:
+                # Page numbers rise, so a child cannot get more time without an end.
+                page = reply.ocr_page
+                limit.extend(self._ocr.page_seconds)
+                if on_page is not None:
+                    on_page(source.uri, page, reply.ocr_pages)
+                reply = self._next_reply()
         except WireError as error:
             # Only a compromised parser or a bug of Kvasir writes such an answer.
             self._broken = True
             self.kill()
             fact = f"what the parser returned cannot be read ({error})"
             return "", ExtractionError(_CRASHED, f"{fact}; open it and save it again")
+        finally:
+            limit.end()
+            self._broken = self._broken or limit.is_exceeded
+        if reply is None:
+            self._broken = True
+            self.kill()
+            if limit.is_exceeded:
+                return "", self._late(page)
+            return "", self._crash(time.monotonic() - started)
+        return self._outcome(reply, page)
 
-    def _read(self, answer: bytes) -> tuple[str, Outcome]:
-        reply = loads(ExtractionReply, answer)
+    def _outcome(self, reply: ExtractionReply, page: int) -> tuple[str, Outcome]:
         if reply.document is not None:
             return reply.media_type, reply.document
-        needed = f"reading it needs more than {self._memory_mb} MiB of memory"
-        message = reply.message or f"{needed}; raise the limit or split the file"
+        limit = self._memory_mb
+        setting = "rag.ingest.memory_mb"
+        if page and self._ocr is not None:
+            limit, setting = self._ocr.memory_mb, "rag.ingest.ocr_memory_mb"
+        needed = f"reading it needs more than {limit} MiB of memory"
+        message = reply.message or f"{needed}; raise {setting} or split the file"
         return reply.media_type, ExtractionError(reply.reason, message)
 
-    def _ask(self, source: Source, data: bytes | None) -> bytes | None:
+    def _ask(self, source: Source, data: bytes | None) -> ExtractionReply | None:
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         try:
             write_frame(self._process.stdin, encode(ExtractionRequest(source, data is not None)))
             if data is not None:
                 write_frame(self._process.stdin, data)
-            return read_frame(self._process.stdout, _LARGEST_ANSWER)
         except (OSError, ValueError):
             # The child died, or the pool is being closed.
             return None
+        return self._next_reply()
 
-    def _expire(self, late: threading.Event) -> None:
-        late.set()
-        self.kill()
+    def _next_reply(self) -> ExtractionReply | None:
+        assert self._process.stdout is not None
+        try:
+            answer = read_frame(self._process.stdout, _LARGEST_ANSWER)
+        except (OSError, ValueError):
+            return None
+        return loads(ExtractionReply, answer) if answer is not None else None
 
-    def _death(self, late: bool, seconds: float) -> ExtractionError:
-        if late:
-            slow = f"reading it took longer than {self._timeout:g} s"
-            return ExtractionError("timeout", f"{slow}; raise the limit or split the file")
+    def _late(self, page: int) -> ExtractionError:
+        limit, setting = self._timeout, "rag.ingest.timeout"
+        what = "reading it"
+        if page and self._ocr is not None:
+            limit, setting = self._ocr.page_seconds, "rag.ingest.ocr_page_timeout"
+            what = f"recognizing the text of page {page}"
+        slow = f"{what} took longer than {limit:g} s"
+        return ExtractionError("timeout", f"{slow}; raise {setting} or split the file")
+
+    def _crash(self, seconds: float) -> ExtractionError:
         crash = f"the parser crashed on it (exit {self._process.wait()} after {seconds:.1f} s)"
         return ExtractionError(_CRASHED, f"{crash}; open it and save it again")
 

@@ -22,6 +22,7 @@ from typing import IO
 from kvasir.core import media_types, registry
 from kvasir.core.environment import arguments
 from kvasir.core.errors import ExtractionError, KvasirError, MissingExtraError, describe_unexpected
+from kvasir.core.ocr import set_ocr
 from kvasir.core.protocols import Extractor
 from kvasir.core.types import Document, Source
 from kvasir.core.wire import dumps, loads
@@ -62,12 +63,16 @@ class ExtractionReply:
         reason: The reason of the ``ExtractionError``; empty if there is a document.
         message: The message of the error.
         document: The extracted document; None after an error.
+        ocr_page, ocr_pages: The text of this page of so many is about to be recognized; nothing
+            else is set, and the reply of the file follows later.
     """
 
     media_type: str
     reason: str = ""
     message: str = ""
     document: Document | None = None
+    ocr_page: int = 0
+    ocr_pages: int = 0
 
 
 def write_frame(stream: IO[bytes], body: bytes) -> None:
@@ -176,7 +181,17 @@ def _memory_limiter(megabytes: int) -> Callable[[], None]:
     return limit
 
 
-def serve(memory_mb: int, timeout: float) -> None:
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """The limits of a file, and what each page whose text is recognized gets in addition."""
+
+    memory_mb: int
+    seconds: float
+    ocr_memory_mb: int  # 0: OCR is off.
+    ocr_page_seconds: float
+
+
+def serve(limits: _Limits) -> None:
     """Answer requests until the standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")
@@ -185,12 +200,28 @@ def serve(memory_mb: int, timeout: float) -> None:
     # Output that a library prints must not get between the frames.
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
-    limit_memory = _memory_limiter(memory_mb)
+    limit_memory = _memory_limiter(limits.memory_mb)
+    limit_ocr_memory = _memory_limiter(limits.ocr_memory_mb)
+    is_first = True
+
+    def end_after(seconds: float) -> None:
+        # The parent kills a child that is late; this is for the case that the parent was killed.
+        faulthandler.dump_traceback_later(seconds + 10, exit=True, file=null)
+
+    def begin_page(page: int, pages: int) -> None:
+        nonlocal is_first
+        if is_first:
+            limit_ocr_memory()
+            is_first = False
+        write_frame(answers, encode(ExtractionReply("", ocr_page=page, ocr_pages=pages)))
+        end_after(limits.ocr_page_seconds)
+
+    set_ocr(begin_page if limits.ocr_memory_mb else None)
     while (frame := read_frame(requests)) is not None:
         request = loads(ExtractionRequest, frame)
         limit_memory()
-        # The parent kills a child that is late; this is for the case that the parent was killed.
-        faulthandler.dump_traceback_later(timeout + 10, exit=True, file=null)
+        is_first = True
+        end_after(limits.seconds)
         try:
             source = request.source
             body = read_frame(requests) if request.has_bytes else Path(source.uri).read_bytes()
@@ -204,5 +235,5 @@ def serve(memory_mb: int, timeout: float) -> None:
 
 
 if __name__ == "__main__":
-    memory, seconds = arguments()
-    serve(int(memory), float(seconds))
+    memory, file_seconds, ocr_memory, page_seconds = arguments()
+    serve(_Limits(int(memory), float(file_seconds), int(ocr_memory), float(page_seconds)))

@@ -14,7 +14,6 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 
 from kvasir.core.batches import batches
 from kvasir.core.errors import (
-    ComponentError,
     KvasirError,
     RejectedDataError,
     StoppedError,
@@ -32,6 +31,7 @@ from kvasir.ingesting.moves import MoveFinder
 from kvasir.ingesting.preparing import (
     Idle,
     OnConflict,
+    PageBegun,
     Prepared,
     PreparedItem,
     Preparer,
@@ -39,7 +39,7 @@ from kvasir.ingesting.preparing import (
     Unreadable,
     characters_of,
 )
-from kvasir.ingesting.publishing import Publisher
+from kvasir.ingesting.publishing import Publisher, hits_every_document
 from kvasir.ingesting.sources import Discovery, Fetch, Input, discover, uri_of
 
 _CHANGED_TOGETHER = 100
@@ -245,7 +245,10 @@ class IngestRun:
         return record is not None and record.state == prepared.draft.state
 
     def _handle(self, item: PreparedItem) -> None:
-        if isinstance(item, Prepared):
+        if isinstance(item, PageBegun):
+            begun = item.page - 1, item.pages
+            self.run.report("recognizing text", *begun, "pages", item=item.source_uri)
+        elif isinstance(item, Prepared):
             self._report_passages()
             self._gathered.append(item)
             if self._gathered_chunks() >= self._embedder.call_size:
@@ -354,7 +357,7 @@ class IngestRun:
             self._is_given_up = True
             raise
         except Exception as error:
-            if _hits_every_document(error):
+            if hits_every_document(error):
                 raise
             self._write_one_by_one(error)
         else:
@@ -376,7 +379,7 @@ class IngestRun:
             try:
                 self.publisher.write([batch])
             except Exception as failure:
-                if _hits_every_document(failure):
+                if hits_every_document(failure):
                     raise
                 self._recover_after(failure)
                 del self._buffer[0]
@@ -439,10 +442,3 @@ class IngestRun:
         total = max(self._estimate.passages, self._vectors)
         left = self._estimate.seconds
         self.run.report("passages", self._vectors, total, "chunks", remaining=left)
-
-
-def _hits_every_document(error: Exception) -> bool:
-    """Return True if an error affects every document, such as a broken database."""
-    if isinstance(error, ComponentError):
-        return error.component == "catalog" and not isinstance(error, RejectedDataError)
-    return isinstance(error, (KvasirError, MemoryError, OSError))

@@ -47,9 +47,9 @@ class IngestPipeline(IngestParts):
         is ``gone`` (or is a local path that does not exist) is that document, moved.
         ``prune`` removes documents under the given folders whose file is gone. Without
         ``metadata`` each document keeps what it has, and a new one gets ``metadata_of_new``. Stages
-        of the run are ``documents`` (each one finished or failed is an item) and ``passages``.
-        After a stop, the report has ``interrupted``, finished sources are kept, and ``left`` lists
-        the rest.
+        of the run are ``documents`` (each one finished or failed is an item), ``passages`` and
+        ``recognizing text`` (pages of one source). After a stop, the report has ``interrupted``,
+        finished sources are kept, and ``left`` lists the rest.
 
         Raises:
             WrongEmbedderError: Another embedder made the collection.

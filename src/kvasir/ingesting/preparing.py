@@ -82,7 +82,16 @@ class Idle:
     """Nothing was prepared for a while."""
 
 
-PreparedItem = Prepared | Unreadable | Relabelled | Finished | NotRead | Idle
+@dataclass(frozen=True, slots=True)
+class PageBegun:
+    """The text of a page of a source is about to be recognized."""
+
+    source_uri: str
+    page: int
+    pages: int
+
+
+PreparedItem = Prepared | Unreadable | Relabelled | Finished | NotRead | PageBegun | Idle
 
 
 @dataclass
@@ -161,7 +170,9 @@ class Preparer:
             self._queue.put_now(error)
 
     def _extracted(self) -> Generator[tuple[Source, Document | ExtractionError]]:
-        results = self.pool.map(self._to_extract(), ordered=False, stop=self.stop)
+        results = self.pool.map(
+            self._to_extract(), ordered=False, stop=self.stop, on_page=self._note_page
+        )
         while True:
             started, before = time.perf_counter(), self.seconds["read"]
             try:
@@ -173,6 +184,9 @@ class Preparer:
                 # During this wait the pool takes new items; their hashing counts as "read".
                 self.seconds["extract"] += max(0.0, waited - (self.seconds["read"] - before))
             yield result
+
+    def _note_page(self, uri: str, page: int, pages: int) -> None:
+        self._queue.put_now(PageBegun(uri, page, pages))
 
     def _to_extract(self) -> Iterator[str | Upload]:
         """Yield the items to extract; put the result of every other item in the queue."""

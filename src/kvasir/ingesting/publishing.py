@@ -33,9 +33,11 @@ from kvasir.core.batches import batches
 from kvasir.core.deadline import current_stop
 from kvasir.core.errors import (
     ChunksLeftError,
+    ComponentError,
     DocumentBusyError,
     KvasirError,
     NameTakenError,
+    RejectedDataError,
     StoppedError,
     StoreIncompleteError,
     WriterConflictError,
@@ -391,3 +393,10 @@ class Publisher:
             self.store.flush()
             documents = [update.document_id for update in updates]
             self.catalog.mark_metadata_applied(self.collection, documents, self._checked_writer())
+
+
+def hits_every_document(error: Exception) -> bool:
+    """Return True if an error affects every document, such as a broken database."""
+    if isinstance(error, ComponentError):
+        return error.component == "catalog" and not isinstance(error, RejectedDataError)
+    return isinstance(error, (KvasirError, MemoryError, OSError))

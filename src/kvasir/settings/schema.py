@@ -132,6 +132,12 @@ class IngestSettings(Section):
     timeout: Seconds = Field(120.0, gt=0, description="seconds for one file")
     memory_mb: Mebibytes = Field(1024, ge=128, description="memory for the extraction of one file")
     max_file_mb: Mebibytes = Field(200, ge=1, description="larger files are refused")
+    ocr: Literal["auto", "off"] = Field(
+        "auto",
+        description="auto: recognize the text of pages that are pictures, with the extra ocr",
+    )
+    ocr_page_timeout: Seconds = Field(60.0, gt=0, description="more seconds for each such page")
+    ocr_memory_mb: Mebibytes = Field(3072, ge=1024, description="more memory for such pages")
     on_conflict: Literal["skip", "replace", "error"] = "replace"
     allow_private_urls: bool = Field(False, description="fetch URLs of private networks too")
 

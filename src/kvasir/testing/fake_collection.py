@@ -30,7 +30,7 @@ from kvasir.core.types import (
     chunk_id,
     document_id,
 )
-from kvasir.ingesting.extraction import ExtractionPool
+from kvasir.ingesting.extraction import ExtractionPool, OnPage
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder, FakeGenerator, MemoryStore
 
@@ -97,7 +97,12 @@ class _Texts(ExtractionPool):
     """Decodes uploads; there is nothing else to extract."""
 
     def map(
-        self, items: Iterable[Any], *, ordered: bool = True, stop: StopToken | None = None
+        self,
+        items: Iterable[Any],
+        *,
+        ordered: bool = True,
+        stop: StopToken | None = None,
+        on_page: OnPage | None = None,
     ) -> Iterator[tuple[Source, Document | ExtractionError]]:
         for source, data in items:
             title = source.uri.rsplit("/", 1)[-1]

@@ -25,6 +25,7 @@ from kvasir.components.extractors.pdf_hidden import hidden_objects
 from kvasir.components.extractors.pdf_lines import page_lines
 from kvasir.components.extractors.pdf_marks import page_marks
 from kvasir.components.extractors.pdf_pictures import picture_descriptions
+from kvasir.components.extractors.scanned_pages import ScannedPages
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
@@ -75,21 +76,28 @@ def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
     comments: list[list[str]] = []
     is_tagged = bool(raw.FPDFCatalog_IsTagged(pdf.raw))
     heights: list[float] = []
+    scanned = ScannedPages(len(pdf))
     has_picture = False
     if pdf.get_formtype() != raw.FORMTYPE_NONE:
         pdf.init_forms()
-    for page in pdf:
+    for number, page in enumerate(pdf, 1):
         with closing(page), closing(page.get_textpage()) as text_page:
             marks = page_marks(page)
             pages.append(page_lines(page, text_page, marks, hidden_objects(page)))
             pictures = picture_descriptions(page) if is_tagged else []
             comments.append([*(f"Picture: {text}" for text in pictures), *marks.comments])
             heights.append(page.get_height())
-            has_picture = has_picture or (not pages[-1] and _has_picture(page))
+            if not pages[-1] and _has_picture(page):
+                has_picture = True
+                pages[-1] = scanned.pdf_lines(page, number)
     if not any(pages):
-        raise _textless_error(has_picture)
+        raise (
+            scanned.textless_error("its pages are images without text")
+            if has_picture
+            else _empty_error()
+        )
     builder = DocumentBuilder(source)
-    _write(builder, _without_running_heads(pages, heights), comments)
+    write_pages(builder, pages, heights, comments)
     described = pdf.get_metadata_dict()
     title = described.get("Title", "").strip()
     builder.title = title if _is_title(title) else builder.title
@@ -103,7 +111,7 @@ def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
         pages=len(pages),
         pages_without_text=", ".join(textless),
     )
-    return builder.build()
+    return scanned.finish(builder)
 
 
 def _opening_error(error: pdfium.PdfiumError) -> ExtractionError:
@@ -116,9 +124,7 @@ def _opening_error(error: pdfium.PdfiumError) -> ExtractionError:
     )
 
 
-def _textless_error(has_picture: bool) -> ExtractionError:
-    if has_picture:
-        return ExtractionError("image_only", "its pages are images without text")
+def _empty_error() -> ExtractionError:
     return ExtractionError("empty", "none of its pages has any text; nothing to index")
 
 
@@ -164,11 +170,14 @@ def _in_margin(line: Line, height: float) -> bool:
     return line.y1 < height * _MARGIN or line.y0 > height * (1 - _MARGIN)
 
 
-def _write(
+def write_pages(
     builder: DocumentBuilder,
     pages: Sequence[Sequence[Line]],
+    heights: Sequence[float],
     comments: Sequence[Sequence[str]],
 ) -> None:
+    """Append the blocks of pages, with the height of each in points and what follows its text."""
+    pages = _without_running_heads(pages, heights)
     body = _body_size(pages)
     blocks = [
         [

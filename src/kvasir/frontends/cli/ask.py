@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kvasir.core.text import heading_path, one_line, printable
-from kvasir.core.types import Answer, Text
+from kvasir.core.types import Answer, PageBox, Text
 from kvasir.frontends.cli.main import EXIT_REFUSED
 from kvasir.frontends.cli.options import SettingRow, setting_options, with_collection
 from kvasir.frontends.cli.paths import location
@@ -79,13 +79,23 @@ def ask(collection: Collection, words: tuple[str, ...]) -> int:
     return EXIT_REFUSED if answer.refused else 0
 
 
+def _on_page(box: PageBox | None) -> str:
+    """Return where recognized text stands on its page, in percent from the upper left corner."""
+    if box is None:
+        return ""
+    edges = box.left, box.right, box.top, box.bottom
+    left, right, top, bottom = (round(100 * edge) for edge in edges)
+    sure = f"recognized with {box.confidence:.0%} confidence"
+    return f", {left}-{right} % from the left and {top}-{bottom} % from the top ({sure})"
+
+
 def _print_citations(answer: Answer) -> None:
     if answer.citations:
         click.echo()
     for citation in answer.citations:
         where = location(citation.source_uri, citation.page)
         click.secho(f"[{citation.marker}] {where}", bold=True, nl=False)
-        click.echo(f", characters {citation.start}-{citation.end}")
+        click.echo(f", characters {citation.start}-{citation.end}{_on_page(citation.box)}")
         click.secho(f'    "{one_line(citation.quote)}"', dim=True)
     if answer.removed_citations:
         click.echo(f"{answer.removed_citations} citations pointed nowhere and were removed")

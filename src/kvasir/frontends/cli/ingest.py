@@ -53,6 +53,14 @@ if TYPE_CHECKING:
         click.Choice(["replace", "skip", "error"]),
     )
 )
+@setting_options(
+    (
+        "--ocr",
+        "rag.ingest.ocr",
+        "Recognize the text of pages that are pictures.",
+        click.Choice(["auto", "off"]),
+    )
+)
 @click.option(
     "--re-split",
     is_flag=True,

@@ -67,8 +67,8 @@ _WITHOUT_COLLECTION = frozenset(
 
 _FAILED_SOURCES: Mapping[str, str] = {
     "conflict": "'--on-conflict replace' ingests it again",
-    "image_only": f"for text recognition {how_to_install('docling')}, run 'kvasir convert' on it, "
-    "and ingest what that writes",
+    "image_only": f"for text recognition {how_to_install('ocr')} and ingest it again",
+    "ocr_off": "'--ocr auto' recognizes its text",
 }
 
 
