@@ -6,7 +6,8 @@
 # with root and no password, Redis and RabbitMQ.
 set -euo pipefail
 
-PACKAGES=(postgresql mariadb-server redis-server rabbitmq-server chromium chromium-driver)
+PACKAGES=(postgresql mariadb-server redis-server rabbitmq-server chromium chromium-driver
+  fonts-dejavu-core fonts-liberation fonts-wqy-zenhei fonts-arphic-uming fonts-arphic-ukai)
 
 missing=()
 for package in "${PACKAGES[@]}"; do
