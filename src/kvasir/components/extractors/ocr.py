@@ -18,8 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.core.errors import MissingExtraError
-
 _SURE = 0.9
 """Mean confidence from which a page counts as upright."""
 _UPRIGHT = 0.5
@@ -88,11 +86,7 @@ class ReadPage:
 
 
 def recognize(pixels: Pixels) -> ReadPage:
-    """Return the text of a page; ``pixels`` is uint8 [height, width], or with 3 channels (RGB).
-
-    Raises:
-        MissingExtraError: The extra ``ocr`` is not installed.
-    """
+    """Return the text of a page; ``pixels`` is uint8 [height, width], or with 3 channels (RGB)."""
     read = _read(pixels, 0)
     if not read.lines or read.score >= _SURE:
         return read
@@ -103,15 +97,6 @@ def recognize(pixels: Pixels) -> ReadPage:
         if best.score >= _SURE:
             break
     return best
-
-
-def is_installed() -> bool:
-    """Return True if the extra ``ocr`` is installed."""
-    try:
-        _engine()
-    except MissingExtraError:
-        return False
-    return True
 
 
 def _read(pixels: Pixels, turns: int) -> ReadPage:
@@ -141,10 +126,7 @@ def _turned_back(point: Point, turns: int) -> Point:
 @cache
 def _engine() -> Any:
     """Return RapidOCR's engine; models are loaded at its first call."""
-    try:
-        rapidocr = importlib.import_module("rapidocr")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("text recognition", "ocr") from error
+    rapidocr = importlib.import_module("rapidocr")
     openvino = rapidocr.EngineType.OPENVINO
     return rapidocr.RapidOCR(
         params={
