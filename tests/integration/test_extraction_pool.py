@@ -241,3 +241,12 @@ def test_without_ocr_nothing_is_recognized(tmp_path: Path) -> None:
     path.write_bytes(scans.encoded(scans.print_page(["Fees."], size=(200, 200)), "PNG"))
     with ExtractionPool(workers=1, ocr=None) as pool:
         assert _reason(pool.extract(path)[1]) == "ocr_off"
+
+
+def test_too_little_memory_for_a_page_names_the_setting(tmp_path: Path) -> None:
+    path = tmp_path / "scan.png"
+    path.write_bytes(scans.encoded(scans.print_page(["Fees are due."]), "PNG"))
+    with ExtractionPool(workers=1, ocr=OcrLimits(memory_mb=1100)) as pool:
+        outcome = pool.extract(path)[1]
+    assert _reason(outcome) == "memory"
+    assert "rag.ingest.ocr_memory_mb" in str(outcome)

@@ -180,3 +180,12 @@ def test_a_citation_names_the_box_around_its_quote():
     (citation,) = checker.citations
     assert citation.page == 3
     assert citation.box == PageBox(3, 0.05, 0.2, 0.9, pytest.approx(0.35), 0.95)
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+def test_a_heif_file_is_known_by_its_content(brand):
+    data = b"\x00\x00\x00\x18ftyp" + brand + bytes(12)
+    assert detect("photo", data) == "image/heic"
+    with pytest.raises(ExtractionError) as caught:
+        read(data, "photo")
+    assert caught.value.reason == "malformed"

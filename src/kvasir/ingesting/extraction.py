@@ -51,7 +51,7 @@ class OcrLimits:
     """What a page gets whose text is recognized, in addition to the limits of its file."""
 
     page_seconds: float = 60.0
-    memory_mb: int = 3072
+    memory_mb: int = 4096
 
 
 OnPage = Callable[[str, int, int], None]

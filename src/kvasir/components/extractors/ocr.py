@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +25,10 @@ _SURE = 0.9
 _UPRIGHT = 0.5
 """Share of the text that is in horizontal lines on an upright page."""
 _CHANNELS = 3
+_OUT_OF_MEMORY = re.compile("alloc|Resource temporarily unavailable", re.I)
+"""OpenVINO reports a lack of memory as any other error; threads need some, too."""
+_MOST_THREADS = 4
+"""Each thread takes memory, and several children may be at work."""
 
 Pixels = NDArray[np.uint8]
 Point = tuple[float, float]
@@ -105,7 +111,12 @@ def _read(pixels: Pixels, turns: int) -> ReadPage:
     if turned.ndim == _CHANNELS:
         turned = np.ascontiguousarray(turned[..., ::-1])
     height, width = turned.shape[:2]
-    found = _engine()(turned, use_det=True, use_cls=False, use_rec=True)
+    try:
+        found = _engine()(turned, use_det=True, use_cls=False, use_rec=True)
+    except Exception as error:
+        if _OUT_OF_MEMORY.search(str(error)):
+            raise MemoryError from error
+        raise
     lines = []
     if found.boxes is not None:
         for box, text, confidence in zip(found.boxes, found.txts, found.scores, strict=True):
@@ -134,6 +145,7 @@ def _engine() -> Any:
             "Det.engine_type": openvino,
             "Cls.engine_type": openvino,
             "Rec.engine_type": openvino,
+            "EngineConfig.openvino.inference_num_threads": min(_MOST_THREADS, os.cpu_count() or 1),
         }
     )
 
