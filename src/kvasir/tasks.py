@@ -146,7 +146,8 @@ def _input(
     try:
         with app.services.spool.open(source["digest"]) as stream:
             in_folder = source.get("in_folder", False)
-            return Source(source["uri"], source["media_type"], in_folder), stream.read()
+            found = Source(source["uri"], source["media_type"], in_folder=in_folder)
+            return found, stream.read()
     except NotFoundError:
         if _content_hash(collection, source["uri"]) != source["digest"]:
             raise
