@@ -80,6 +80,7 @@ def test_documents_can_be_listed_shown_changed_and_deleted(kvasir: Kvasir, notes
     assert len(kvasir("documents", "list", "--json").json) == 1
     missing = kvasir("documents", "show", "notes/moon.md", code=2)
     assert "there is no document 'notes/moon.md'" in missing.err
+    assert kvasir("documents", "list", "notes/moon.md").out == "no documents\n"
 
 
 def test_what_python_uploaded_is_addressed_by_its_name(kvasir: Kvasir, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def list_documents(collection: Collection, prefix: str) -> None:
         }
         for record in records
     )
-    print_result(records, *table(rows))
+    print_result(records, *(table(rows) or ["no documents"]))
 
 
 @documents.command()
