@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,7 +145,7 @@ def show(collection: Collection, source: str, with_text: bool) -> None:
         "sha256": record.state.content_hash,
         "chunks": record.chunk_count,
         "indexed": record.indexed.isoformat(),
-        "metadata": record.metadata,
+        "metadata": json.dumps(record.metadata, ensure_ascii=False) if record.metadata else "",
         "error_reason": record.error_reason,
         "error": record.error_message,
     }

@@ -200,7 +200,7 @@ def _print_ingested(report: IngestReport, *, verbose: bool) -> None:
         click.echo(f"removed: {location(uri)}")
     _print_not_read(report.not_read, verbose=verbose)
     for folder in report.without_files:
-        click.echo(f"no files in {location(folder)}", err=True)
+        click.echo(f"no files to read in {location(folder)}", err=True)
     for warned in report.warnings:
         named = replace(warned, source_uri=source_name(warned.source_uri))
         click.echo(f"note: {named.line}", err=True)
