@@ -70,7 +70,11 @@ def test_documents_can_be_listed_shown_changed_and_deleted(kvasir: Kvasir, notes
     kvasir("ingest", "notes", "--metadata", "course=astronomy", "--metadata", "year=2026")
     listed = kvasir("documents", "list", "--json").json
     assert [Path(row["source_uri"]).name for row in listed] == ["moon.md", "tea.txt"]
-    assert "384,400" in kvasir("documents", "show", "--text", "notes/moon.md").out
+    shown = kvasir("documents", "show", "--text", "notes/moon.md").out
+    assert "384,400" in shown
+    assert '"course": "astronomy"' in shown
+    no_match = kvasir("ingest", "--include", "*.zzz", "notes").err
+    assert no_match == "no files to read in notes\n"
     found = kvasir("search", "--json", "--filters", "course=astronomy", "tea").json
     assert found[0]["chunk"]["metadata"]["year"] == 2026
     kvasir("documents", "metadata", "notes/tea.txt", "course=cooking")
@@ -80,6 +84,7 @@ def test_documents_can_be_listed_shown_changed_and_deleted(kvasir: Kvasir, notes
     assert len(kvasir("documents", "list", "--json").json) == 1
     missing = kvasir("documents", "show", "notes/moon.md", code=2)
     assert "there is no document 'notes/moon.md'" in missing.err
+    assert kvasir("documents", "list", "notes/moon.md").out == "no documents\n"
 
 
 def test_what_python_uploaded_is_addressed_by_its_name(kvasir: Kvasir, tmp_path: Path) -> None:

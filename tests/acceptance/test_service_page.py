@@ -29,7 +29,7 @@ def test_the_readmes_six_commands_end_in_an_answer(tmp_path):
     commands = commands_of(section_of(ROOT / "README.md", "As a service"))
     assert 0 < len(commands) <= 6
     (tmp_path / "docs").symlink_to(ROOT / "docs")
-    done = run_as_reader(tmp_path, commands, dict(os.environ))
+    done = run_as_reader(tmp_path, commands, dict(os.environ), pasted=True)
     assert done.returncode == 0, done.stderr
     answer = done.stdout.strip().splitlines()[-1]
     assert "A file that needs a password to open is reported as" in answer, (

@@ -60,6 +60,7 @@ def test_the_index_follows_a_file_that_is_made_changed_renamed_and_deleted(
         "2 unchanged, 1 moved",
         "2 unchanged, 1 removed",
     ]
+    assert "removed: notes/renamed.md" in run.out
     assert "renamed.md" in run.out
 
 

@@ -30,7 +30,11 @@ def file_of(section: str, kind: str) -> str:
 
 
 def run_as_reader(
-    folder: Path, commands: Sequence[str], environment: dict[str, str]
+    folder: Path,
+    commands: Sequence[str],
+    environment: dict[str, str],
+    *,
+    pasted: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """Run commands in a shell, with the server that one of them starts at a free port.
 
@@ -38,6 +42,7 @@ def run_as_reader(
         folder: The working directory.
         commands: They may start the server with ``kvasir serve &``.
         environment: Their variables.
+        pasted: All at once, so that the first command after ``kvasir serve &`` may be too early.
     """
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = str(free.getsockname()[1])
@@ -47,9 +52,10 @@ def run_as_reader(
         if command == "kvasir serve &":
             script[-1] = f"{sys.executable} -m kvasir --set server.port={port} serve &"
             script += ["server=$!", "trap 'kill $server; wait $server' EXIT"]
-            # A reader types the next command some seconds later.
-            is_up = f"curl -s 127.0.0.1:{port}/health > /dev/null"
-            script.append(f"until {is_up}; do kill -0 $server; sleep 0.1; done")
+            if not pasted:
+                # A reader types the next command some seconds later.
+                is_up = f"curl -s 127.0.0.1:{port}/health > /dev/null"
+                script.append(f"until {is_up}; do kill -0 $server; sleep 0.1; done")
     return subprocess.run(
         ["bash", "-c", "\n".join(script)],
         cwd=folder,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ class Source:
 
     uri: str  # A file's absolute path, or an ``http(s)://`` address; the identity of the source.
     media_type: str  # Its media type, such as ``application/pdf``.
+    _: KW_ONLY
     charset: str = ""  # The label of its encoding, if a server or a mail declares one.
     in_folder: bool = False  # Found in a folder, not named: its kind need not be one that is read.
 

@@ -92,7 +92,7 @@ def fetch(
         # A redirect to a name that cannot be decoded, such as one with a malformed A-label.
         raise FetchError(f"a redirect to something that is no address ({error})") from error
     media_type = media_types.settle(declared, media_types.detect(target, data))
-    return Source(target, media_type, charset), data
+    return Source(target, media_type, charset=charset), data
 
 
 def _checked_url(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,7 +121,7 @@ def list_documents(collection: Collection, prefix: str) -> None:
         }
         for record in records
     )
-    print_result(records, *table(rows))
+    print_result(records, *(table(rows) or ["no documents"]))
 
 
 @documents.command()
@@ -144,7 +145,7 @@ def show(collection: Collection, source: str, with_text: bool) -> None:
         "sha256": record.state.content_hash,
         "chunks": record.chunk_count,
         "indexed": record.indexed.isoformat(),
-        "metadata": record.metadata,
+        "metadata": json.dumps(record.metadata, ensure_ascii=False) if record.metadata else "",
         "error_reason": record.error_reason,
         "error": record.error_message,
     }

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @click.argument("typed", nargs=-1, required=True, metavar="PATH|URL...")
 @with_folder_options
 @click.option(
-    "-v", "--verbose", is_flag=True, help="List what was moved and what was not read, too."
+    "-v", "--verbose", is_flag=True, help="List what was moved, removed and not read, too."
 )
 @setting_options(
     (
@@ -196,9 +196,11 @@ def _print_ingested(report: IngestReport, *, verbose: bool) -> None:
     click.echo(f"{done}; {embedded}; {sizes(report.bytes_read)} in {total:.1f} s")
     for each in report.moved if verbose else ():
         click.echo(f"moved: {location(each.former_uri)} -> {location(each.source_uri)}")
+    for uri in report.removed if verbose else ():
+        click.echo(f"removed: {location(uri)}")
     _print_not_read(report.not_read, verbose=verbose)
     for folder in report.without_files:
-        click.echo(f"no files in {location(folder)}", err=True)
+        click.echo(f"no files to read in {location(folder)}", err=True)
     for warned in report.warnings:
         named = replace(warned, source_uri=source_name(warned.source_uri))
         click.echo(f"note: {named.line}", err=True)

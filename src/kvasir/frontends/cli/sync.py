@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--watch", is_flag=True, help="Go on, and follow changes until Ctrl-C.")
 @click.option(
-    "-v", "--verbose", is_flag=True, help="List what was moved and what was not read, too."
+    "-v", "--verbose", is_flag=True, help="List what was moved, removed and not read, too."
 )
 @with_collection
 def sync(collection: Collection, watch: bool, verbose: bool) -> int:
