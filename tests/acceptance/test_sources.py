@@ -106,7 +106,7 @@ def test_a_changed_file_is_replaced_skipped_or_reported_as_asked(
     assert f"{minutes} minutes" in kvasir("documents", "show", "--text", "notes/tea.txt").out
 
 
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
+GIF = b"GIF89a" + bytes(64)
 ZIP = b"PK\x05\x06" + bytes(18)
 SCRATCH = b"\x00\x01\x02\x03" * 8
 
@@ -115,7 +115,7 @@ def test_what_is_not_meant_to_be_read_is_counted_by_kind_and_no_failure(
     kvasir: Kvasir, notes: Path
 ) -> None:
     (notes.parent / "outside.md").write_text("Outside.\n")
-    for name, content in {"a.png": PNG, "b.PNG": PNG, "c.zip": ZIP, "scratch": SCRATCH}.items():
+    for name, content in {"a.gif": GIF, "b.GIF": GIF, "c.zip": ZIP, "scratch": SCRATCH}.items():
         (notes / name).write_bytes(content)
     for name in (".git/HEAD", ".hidden/a.md", "build/a.md", "draft.md", "x/old.md"):
         (notes / name).parent.mkdir(exist_ok=True)
@@ -125,7 +125,7 @@ def test_what_is_not_meant_to_be_read_is_counted_by_kind_and_no_failure(
     (notes / ".kvasirignore").write_text("draft.md\n")
     run = kvasir("ingest", "--exclude", "old.*", "notes")
     assert run.out.startswith("2 added;")
-    counted = ".png 2, .zip 1, application/octet-stream 1, excluded 1, hidden 4, ignored 2"
+    counted = ".gif 2, .zip 1, application/octet-stream 1, excluded 1, hidden 4, ignored 2"
     assert f"not read: {counted}, link out of the folder 1; --verbose lists them" in run.out
     assert not run.err
     listed = kvasir("ingest", "--verbose", "--exclude", "old.*", "notes").out
@@ -138,12 +138,12 @@ def test_what_is_not_meant_to_be_read_is_counted_by_kind_and_no_failure(
 
 
 def test_a_file_that_ought_to_be_read_fails(kvasir: Kvasir, notes: Path) -> None:
-    (notes / "a.png").write_bytes(PNG)
+    (notes / "a.gif").write_bytes(GIF)
     (notes / "report.pdf").write_bytes(SCRATCH)
     (notes / "tea.txt").write_bytes(SCRATCH)
-    report = kvasir("ingest", "--json", "notes", "notes/a.png", code=4).json
+    report = kvasir("ingest", "--json", "notes", "notes/a.gif", code=4).json
     reasons = {Path(each["source_uri"]).name: each["reason"] for each in report["failed"]}
-    assert reasons == {"a.png": "image_only", "report.pdf": "malformed", "tea.txt": "malformed"}
+    assert reasons == {"a.gif": "image_only", "report.pdf": "malformed", "tea.txt": "malformed"}
 
 
 def test_only_matching_files_are_read_and_pruning_keeps_the_others(

@@ -124,11 +124,14 @@ def test_an_error_is_one_line_and_shows_no_password():
     assert str(RequestError("a\x1b[31mRED\x07 b\u202e")) == "a[31mRED b"
 
 
+OTHER_PROGRAMS = {"components/extractors/old_office.py": "the options of LibreOffice"}
+
+
 def test_no_string_of_an_inner_layer_names_a_command_or_an_option():
     named = []
     for path in sorted(ROOT.rglob("*.py")):
         place = path.relative_to(ROOT)
-        if place.parts[0] in FRONT_DOORS:
+        if place.parts[0] in FRONT_DOORS or str(place) in OTHER_PROGRAMS:
             continue
         tree = ast.parse(path.read_text("utf-8"))
         docstrings = {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
-import numpy as np
 from sqlalchemy import Connection, delete, insert, select
 
 from kvasir.catalog.tables import kept_vectors
 from kvasir.core.batches import batches
-from kvasir.core.types import Matrix
+
+if TYPE_CHECKING:
+    from kvasir.core.vectors import Matrix
 
 _SLICE = 500
 """Values in one ``IN (...)``; databases limit the parameters of a statement."""
@@ -34,6 +36,9 @@ def find(
     connection: Connection, collection_id: int, hashes: Collection[str], dimension: int
 ) -> dict[str, Matrix]:
     """Return the stored vectors of passages; one of another length is left out."""
+    # Imported here: a list of documents needs no arrays.
+    import numpy as np  # noqa: PLC0415
+
     found: dict[str, Matrix] = {}
     columns = kept_vectors.c
     for part in batches(sorted(hashes), _SLICE):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -43,10 +43,13 @@ from kvasir.core.ledger import (
     VersionStatus,
     chunk_metadata,
 )
-from kvasir.core.types import Matrix, Metadata
+from kvasir.core.types import Metadata
 from kvasir.core.wire import to_json
 from kvasir.database import open_database, reading, writing
 from kvasir.language.detect import UNKNOWN
+
+if TYPE_CHECKING:
+    from kvasir.core.vectors import Matrix
 
 _SLICE = 500
 """Values in one ``IN (...)``; databases limit the parameters of a statement."""

@@ -23,19 +23,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kvasir.core.errors import CollectionNotFoundError, RequestError, WrongEmbedderError
 from kvasir.core.protocols import Embedder
 from kvasir.core.text import has_surrogates
-from kvasir.core.types import (
-    Chunk,
-    Document,
-    Matrix,
-    Metadata,
-    MetadataValue,
-    RecognizedSpan,
-)
+from kvasir.core.types import Chunk, Document, Metadata, MetadataValue, RecognizedSpan
+
+if TYPE_CHECKING:
+    from kvasir.core.vectors import Matrix
 
 RESERVED_METADATA = ("source_uri", "title", "language")
 """Metadata fields that Kvasir sets; callers must not."""

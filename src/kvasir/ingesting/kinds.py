@@ -8,6 +8,8 @@ from kvasir.core import media_types, registry
 from kvasir.core.reports import NotRead
 
 _NAMES = mimetypes.MimeTypes()
+_WITHOUT_TEXT = ("empty", "image_only", "ocr_off")
+"""Reasons for which no text was found in a picture."""
 
 
 def is_read(media_type: str) -> bool:
@@ -17,8 +19,9 @@ def is_read(media_type: str) -> bool:
 
 def is_other_kind(reason: str, media_type: str) -> bool:
     """Return True if an extraction failed because nothing reads this kind of file."""
-    is_picture = reason == "image_only" and media_type.startswith("image/")
-    return reason == "unsupported" or is_picture
+    # Most pictures in a folder show no text.
+    is_picture = media_type.startswith("image/")
+    return reason == "unsupported" or (is_picture and reason in _WITHOUT_TEXT)
 
 
 def not_read(uri: str, media_type: str) -> NotRead:

@@ -37,11 +37,11 @@ class JsonExtractor:
                 parse_float=str,
                 parse_constant=str,
             )
+            if is_docling(values):
+                return DoclingJsonExtractor().extract(source, data)
+            add_values(builder, values)
         except (json.JSONDecodeError, RecursionError):
             return PlainTextExtractor().extract(source, data)
-        if is_docling(values):
-            return DoclingJsonExtractor().extract(source, data)
-        add_values(builder, values)
         return builder.build()
 
 
@@ -56,9 +56,9 @@ class JsonLinesExtractor:
             values = [
                 json.loads(line, parse_int=str, parse_float=str) for line in lines if line.strip()
             ]
+            add_values(builder, values)
         except (json.JSONDecodeError, RecursionError):
             return PlainTextExtractor().extract(source, data)
-        add_values(builder, values)
         return builder.build()
 
 
