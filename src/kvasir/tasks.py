@@ -146,8 +146,7 @@ def _input(
     try:
         with app.services.spool.open(source["digest"]) as stream:
             in_folder = source.get("in_folder", False)
-            found = Source(source["uri"], source["media_type"], in_folder=in_folder)
-            return found, stream.read()
+            return Source(source["uri"], source["media_type"], in_folder=in_folder), stream.read()
     except NotFoundError:
         if _content_hash(collection, source["uri"]) != source["digest"]:
             raise

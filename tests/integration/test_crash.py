@@ -40,7 +40,7 @@ STEPS = (
 
 
 class PlainPool:
-    def map(self, items, *, ordered=True, stop=None):
+    def map(self, items, *, ordered=True, stop=None, on_page=None):
         for path in items:
             text = Path(path).read_text("utf-8")
             yield (

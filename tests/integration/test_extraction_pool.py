@@ -10,7 +10,8 @@ from kvasir.core import registry
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Document, Source, document_id
 from kvasir.frontends.cli.remedies import explain_source
-from kvasir.ingesting.extraction import ExtractionPool, Outcome
+from kvasir.ingesting.extraction import ExtractionPool, OcrLimits, Outcome
+from kvasir.testing import scans
 
 # A plug-in whose extractor does to its process what a broken parser would.
 _PLUGIN = """
@@ -205,9 +206,47 @@ def test_an_answer_that_cannot_be_read_costs_one_file(
     path.write_text("words")
     with ExtractionPool(workers=1) as pool:
         with monkeypatch.context() as patch:
-            patch.setattr("kvasir.ingesting.extraction._Child._ask", lambda *_: answer)
+            patch.setattr("kvasir.ingesting.extraction.read_frame", lambda *_: answer)
             _, outcome = pool.extract(path)
         assert isinstance(outcome, ExtractionError)
         assert outcome.reason == "crash"
         _, outcome = pool.extract(path)
         assert isinstance(outcome, Document)
+
+
+def test_a_page_that_is_a_picture_has_its_own_allowance_and_is_announced(tmp_path: Path) -> None:
+    picture = scans.print_page(["Fees are due within 30 days."], size=(500, 400), margin=30)
+    path = tmp_path / "scan.pdf"
+    path.write_bytes(scans.scanned_pdf([picture, picture]))
+    pages: list[tuple[str, int, int]] = []
+    # The file's own memory is too little for the models.
+    with ExtractionPool(workers=1, memory_mb=256) as pool:
+        outcome = pool.extract(path, on_page=lambda *page: pages.append(page))[1]
+    assert isinstance(outcome, Document)
+    assert outcome.text.count("Fees are due") == 2
+    assert pages == [(str(path), 1, 2), (str(path), 2, 2)]
+
+
+def test_a_page_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "scan.png"
+    path.write_bytes(scans.encoded(scans.print_page(["Fees are due."]), "PNG"))
+    with ExtractionPool(workers=1, timeout=1.0, ocr=OcrLimits(0.01)) as pool:
+        outcome = pool.extract(path)[1]
+    assert _reason(outcome) == "timeout"
+    assert "rag.ingest.timeout" in str(outcome) or "rag.ingest.ocr_page_timeout" in str(outcome)
+
+
+def test_without_ocr_nothing_is_recognized(tmp_path: Path) -> None:
+    path = tmp_path / "scan.png"
+    path.write_bytes(scans.encoded(scans.print_page(["Fees."], size=(200, 200)), "PNG"))
+    with ExtractionPool(workers=1, ocr=None) as pool:
+        assert _reason(pool.extract(path)[1]) == "ocr_off"
+
+
+def test_too_little_memory_for_a_page_names_the_setting(tmp_path: Path) -> None:
+    path = tmp_path / "scan.png"
+    path.write_bytes(scans.encoded(scans.print_page(["Fees are due."]), "PNG"))
+    with ExtractionPool(workers=1, ocr=OcrLimits(memory_mb=1100)) as pool:
+        outcome = pool.extract(path)[1]
+    assert _reason(outcome) == "memory"
+    assert "rag.ingest.ocr_memory_mb" in str(outcome)

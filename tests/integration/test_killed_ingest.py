@@ -31,7 +31,7 @@ TOTAL = sum(LINES.values())
 
 
 class Pool:
-    def map(self, items, *, ordered=True, stop=None):
+    def map(self, items, *, ordered=True, stop=None, on_page=None):
         for path in items:
             text = Path(path).read_text("utf-8")
             yield Source(path, "text/plain"), Document(document_id(path), path, path, text)

@@ -16,7 +16,7 @@ LEASE = {"lease_seconds": 3.0, "heartbeat_seconds": 0.5}
 
 
 class PlainPool:
-    def map(self, items, *, ordered=True, stop=None):
+    def map(self, items, *, ordered=True, stop=None, on_page=None):
         for path in items:
             text = Path(path).read_text("utf-8")
             yield (

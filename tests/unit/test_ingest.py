@@ -50,7 +50,7 @@ class PlainPool:
     def __init__(self):
         self.extracted = []
 
-    def map(self, items, *, ordered=True, stop=None):
+    def map(self, items, *, ordered=True, stop=None, on_page=None):
         for item in items:
             source, data = item if isinstance(item, tuple) else (Source(item, "text/plain"), None)
             data = Path(source.uri).read_bytes() if data is None else data
@@ -518,7 +518,7 @@ def test_an_error_of_the_reader_is_raised_to_the_caller(world):
     world.write("a.txt", "one\n")
 
     class BrokenPool:
-        def map(self, items, *, ordered=True, stop=None):
+        def map(self, items, *, ordered=True, stop=None, on_page=None):
             raise ComponentError("pool", "start", "no reason")
 
     with pytest.raises(ComponentError, match="no reason"):
@@ -593,7 +593,7 @@ def test_replacing_a_language_changes_what_chunks_carry(world):
 
 def test_halves_of_surrogate_pairs_are_replaced_and_offsets_stay(world):
     class OddPool:
-        def map(self, items, *, ordered=True, stop=None):
+        def map(self, items, *, ordered=True, stop=None, on_page=None):
             for uri in items:
                 broken = "a\ud800b\nsecond"
                 title = "t\udfff"
@@ -614,7 +614,7 @@ def test_what_is_no_number_in_a_files_own_metadata_becomes_text(world):
     path = world.write("a.md", f"{front_matter}one\n")
 
     class MarkdownPool:
-        def map(self, items, *, ordered=True, stop=None):
+        def map(self, items, *, ordered=True, stop=None, on_page=None):
             for uri in items:
                 source = Source(uri, "text/markdown")
                 yield source, MarkdownExtractor().extract(source, Path(uri).read_bytes())
@@ -1038,7 +1038,7 @@ def test_an_address_whose_fetch_breaks_in_any_way_fails_alone(world):
 
 def test_whole_numbers_of_more_than_64_bits_in_a_files_own_metadata_become_text(world):
     class BigPool(PlainPool):
-        def map(self, items, *, ordered=True, stop=None):
+        def map(self, items, *, ordered=True, stop=None, on_page=None):
             for source, document in super().map(items, ordered=ordered):
                 yield source, replace(document, metadata={"big": 10**30, "small": 7})
 
@@ -1092,7 +1092,7 @@ def test_what_was_not_certain_in_reading_a_document_is_in_the_report(world):
 class SlowPool(PlainPool):
     """Extracts the second file when the first one is in the index."""
 
-    def map(self, items, *, ordered=True, stop=None):
+    def map(self, items, *, ordered=True, stop=None, on_page=None):
         results = super().map(items, ordered=ordered, stop=stop)
         yield next(results)
         deadline = time.monotonic() + 10

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from contextvars import copy_context
+from email.message import EmailMessage
 
 import pytest
 from pdf_files import make_pdf
@@ -13,6 +13,7 @@ from PIL import Image
 from kvasir.answering.citations import CitationChecker
 from kvasir.components.extractors import ocr
 from kvasir.components.extractors.image import ImageExtractor
+from kvasir.components.extractors.mail import EmlExtractor
 from kvasir.components.extractors.pdf import PdfExtractor
 from kvasir.core.errors import ExtractionError
 from kvasir.core.ledger import DocumentVersion
@@ -80,11 +81,23 @@ def test_each_frame_of_a_tiff_is_a_page(picture):
     assert error_rate(document, TEXT * 2) < MOST_ERRORS
 
 
+def test_a_picture_in_a_mail_is_read_and_a_logo_is_left_out_of_the_report(picture):
+    mail = EmailMessage()
+    mail.set_content("See below.")
+    for name, image in (("scan.png", picture), ("logo.png", Image.new("L", (40, 40), 255))):
+        data = scans.encoded(image, "PNG")
+        mail.add_attachment(data, maintype="image", subtype="png", filename=name)
+    document = EmlExtractor().extract(Source("/a.eml", "message/rfc822"), mail.as_bytes())
+    assert "Fees are due within 30 days." in document.text
+    assert document.metadata["unread_attachments"] == "logo.png (image/png)"
+    assert document.warnings == ()
+
+
 @pytest.mark.parametrize("mode", ["1", "RGBA", "I;16", "P", "CMYK"])
 def test_every_mode_of_pixels_is_read_as_black_on_white(picture, mode, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "kvasir.components.extractors.scanned_pages.recognize",
+        "kvasir.components.extractors.ocr_pages.recognize",
         lambda pixels: seen.append(pixels) or ocr.ReadPage((), 1, 1),
     )
     image = picture
@@ -104,18 +117,15 @@ def test_every_mode_of_pixels_is_read_as_black_on_white(picture, mode, monkeypat
 
 
 def test_a_page_with_text_is_not_recognized(monkeypatch):
-    monkeypatch.setattr("kvasir.components.extractors.scanned_pages.recognize", pytest.fail)
+    monkeypatch.setattr("kvasir.components.extractors.ocr_pages.recognize", pytest.fail)
     document = read(make_pdf([[(72, 700, 12, "Green tea is brewed at 75 degrees.")]]), "a.pdf")
     assert document.recognized == ()
     assert "pages_recognized" not in document.metadata
 
 
 @pytest.fixture
-def without_extra(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    ocr._engine.cache_clear()
+def without_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rapidocr", None)
-    yield
-    ocr._engine.cache_clear()
 
 
 @pytest.mark.usefixtures("without_extra")
@@ -170,3 +180,12 @@ def test_a_citation_names_the_box_around_its_quote():
     (citation,) = checker.citations
     assert citation.page == 3
     assert citation.box == PageBox(3, 0.05, 0.2, 0.9, pytest.approx(0.35), 0.95)
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+def test_a_heif_file_is_known_by_its_content(brand):
+    data = b"\x00\x00\x00\x18ftyp" + brand + bytes(12)
+    assert detect("photo", data) == "image/heic"
+    with pytest.raises(ExtractionError) as caught:
+        read(data, "photo")
+    assert caught.value.reason == "malformed"

@@ -16,7 +16,7 @@ from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 
 class PlainPool:
-    def map(self, items, *, ordered=True, stop=None):
+    def map(self, items, *, ordered=True, stop=None, on_page=None):
         for source, data in items:
             name = document_id(source.uri)
             yield source, Document(name, source.uri, source.uri, data.decode())

@@ -42,6 +42,7 @@ Outcome = Document | ExtractionError
 _FILES_PER_CHILD = 500
 """A child is replaced after this many files, which frees memory that its libraries leaked."""
 _CRASHED = "crash"
+_MOST_OCR_PAGES = 5_000
 _LARGEST_ANSWER = 1 << 30
 
 
@@ -50,7 +51,7 @@ class OcrLimits:
     """What a page gets whose text is recognized, in addition to the limits of its file."""
 
     page_seconds: float = 60.0
-    memory_mb: int = 3072
+    memory_mb: int = 4096
 
 
 OnPage = Callable[[str, int, int], None]
@@ -221,18 +222,20 @@ class _TimeLimit:
     def __init__(self, seconds: float, kill: Callable[[], None]) -> None:
         self._kill = kill
         self.is_exceeded = False
-        self._start(seconds)
+        self._end = time.monotonic() + seconds
+        self._start()
 
     def extend(self, seconds: float) -> None:
-        """Give so many seconds from now, in place of what is left."""
+        """Give this many seconds more."""
         self.end()
-        self._start(seconds)
+        self._end += seconds
+        self._start()
 
     def end(self) -> None:
         self._timer.cancel()
 
-    def _start(self, seconds: float) -> None:
-        self._timer = threading.Timer(seconds, self._expire)
+    def _start(self) -> None:
+        self._timer = threading.Timer(max(0.0, self._end - time.monotonic()), self._expire)
         self._timer.daemon = True
         self._timer.start()
 
@@ -282,15 +285,20 @@ class _Child:
         self._files += 1
         limit = _TimeLimit(self._timeout, self.kill)
         started = time.monotonic()
-        page = 0
+        pages = 0
         try:
             reply = self._ask(source, data)
-            while reply is not None and reply.ocr_page > page and self._ocr is not None:
-                # Page numbers rise, so a child cannot get more time without an end.
-                page = reply.ocr_page
+            while reply is not None and reply.ocr_page and self._ocr is not None:
+                pages += 1
+                if pages > _MOST_OCR_PAGES:
+                    # A child does not get more time without an end.
+                    self._broken = True
+                    self.kill()
+                    fact = f"the text of more than {_MOST_OCR_PAGES} pages must be recognized"
+                    return "", ExtractionError("too_large", f"{fact}; split the file")
                 limit.extend(self._ocr.page_seconds)
                 if on_page is not None:
-                    on_page(source.uri, page, reply.ocr_pages)
+                    on_page(source.uri, reply.ocr_page, reply.ocr_pages)
                 reply = self._next_reply()
         except WireError as error:
             # Only a compromised parser or a bug of Kvasir writes such an answer.
@@ -305,16 +313,16 @@ class _Child:
             self._broken = True
             self.kill()
             if limit.is_exceeded:
-                return "", self._late(page)
+                return "", self._late(pages)
             return "", self._crash(time.monotonic() - started)
-        return self._outcome(reply, page)
+        return self._outcome(reply, pages)
 
-    def _outcome(self, reply: ExtractionReply, page: int) -> tuple[str, Outcome]:
+    def _outcome(self, reply: ExtractionReply, pages: int) -> tuple[str, Outcome]:
         if reply.document is not None:
             return reply.media_type, reply.document
         limit = self._memory_mb
         setting = "rag.ingest.memory_mb"
-        if page and self._ocr is not None:
+        if pages and self._ocr is not None:
             limit, setting = self._ocr.memory_mb, "rag.ingest.ocr_memory_mb"
         needed = f"reading it needs more than {limit} MiB of memory"
         message = reply.message or f"{needed}; raise {setting} or split the file"
@@ -339,13 +347,11 @@ class _Child:
             return None
         return loads(ExtractionReply, answer) if answer is not None else None
 
-    def _late(self, page: int) -> ExtractionError:
-        limit, setting = self._timeout, "rag.ingest.timeout"
-        what = "reading it"
-        if page and self._ocr is not None:
-            limit, setting = self._ocr.page_seconds, "rag.ingest.ocr_page_timeout"
-            what = f"recognizing the text of page {page}"
-        slow = f"{what} took longer than {limit:g} s"
+    def _late(self, pages: int) -> ExtractionError:
+        slow, setting = f"reading it took longer than {self._timeout:g} s", "rag.ingest.timeout"
+        if pages and self._ocr is not None:
+            more = f"{self._ocr.page_seconds:g} s for each of {pages} recognized pages"
+            slow, setting = f"{slow} and {more}", "rag.ingest.ocr_page_timeout"
         return ExtractionError("timeout", f"{slow}; raise {setting} or split the file")
 
     def _crash(self, seconds: float) -> ExtractionError:

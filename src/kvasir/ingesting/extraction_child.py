@@ -12,6 +12,7 @@ import os
 import signal
 import struct
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -202,26 +203,31 @@ def serve(limits: _Limits) -> None:
     os.dup2(null, 1)
     limit_memory = _memory_limiter(limits.memory_mb)
     limit_ocr_memory = _memory_limiter(limits.ocr_memory_mb)
+    end = 0.0
     is_first = True
 
-    def end_after(seconds: float) -> None:
+    def end_later(seconds: float) -> None:
         # The parent kills a child that is late; this is for the case that the parent was killed.
-        faulthandler.dump_traceback_later(seconds + 10, exit=True, file=null)
+        nonlocal end
+        end += seconds
+        left = end - time.monotonic()
+        faulthandler.dump_traceback_later(max(left, 0) + 10, exit=True, file=null)
 
     def begin_page(page: int, pages: int) -> None:
         nonlocal is_first
         if is_first:
             limit_ocr_memory()
             is_first = False
+        end_later(limits.ocr_page_seconds)
         write_frame(answers, encode(ExtractionReply("", ocr_page=page, ocr_pages=pages)))
-        end_after(limits.ocr_page_seconds)
 
     set_ocr(begin_page if limits.ocr_memory_mb else None)
     while (frame := read_frame(requests)) is not None:
         request = loads(ExtractionRequest, frame)
         limit_memory()
         is_first = True
-        end_after(limits.seconds)
+        end = time.monotonic()
+        end_later(limits.seconds)
         try:
             source = request.source
             body = read_frame(requests) if request.has_bytes else Path(source.uri).read_bytes()

@@ -137,7 +137,7 @@ class IngestSettings(Section):
         description="auto: recognize the text of pages that are pictures, with the extra ocr",
     )
     ocr_page_timeout: Seconds = Field(60.0, gt=0, description="more seconds for each such page")
-    ocr_memory_mb: Mebibytes = Field(3072, ge=1024, description="more memory for such pages")
+    ocr_memory_mb: Mebibytes = Field(4096, ge=1024, description="more memory for such pages")
     on_conflict: Literal["skip", "replace", "error"] = "replace"
     allow_private_urls: bool = Field(False, description="fetch URLs of private networks too")
 

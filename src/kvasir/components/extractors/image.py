@@ -5,18 +5,19 @@ from __future__ import annotations
 import importlib
 import io
 import warnings
+from functools import partial
 from types import ModuleType
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from kvasir.components.extractors.document_builder import DocumentBuilder
-from kvasir.components.extractors.ocr import Pixels
 from kvasir.components.extractors.pdf import write_pages
 from kvasir.components.extractors.pdf_glyphs import Line
 from kvasir.components.extractors.scanned_pages import ScannedPages
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Document, Source
+
+if TYPE_CHECKING:
+    from kvasir.components.extractors.ocr import Pixels
 
 _MOST_PIXELS = 89_000_000
 """A page of A3 at 600 dpi has 70 million; Pillow warns of more than 89 million."""
@@ -41,7 +42,7 @@ class ImageExtractor:
         except (pillow.DecompressionBombWarning, pillow.DecompressionBombError) as error:
             raise _too_many_pixels() from error
         except (OSError, SyntaxError, ValueError) as error:
-            message = f"it is damaged and cannot be opened ({error}); save it again"
+            message = "it is damaged and cannot be opened; save it again"
             raise ExtractionError("malformed", message) from error
 
 
@@ -64,9 +65,8 @@ def _read(source: Source, image: Any) -> Document:
     heights = []
     for index in range(count):
         image.seek(index)
-        pixels = _pixels(image)
-        pages.append(scanned.lines(pixels, index + 1, _POINTS_PER_PIXEL))
-        heights.append(max(pixels.shape) * _POINTS_PER_PIXEL)
+        pages.append(scanned.lines(partial(_pixels, image), index + 1, _POINTS_PER_PIXEL))
+        heights.append(max(image.size) * _POINTS_PER_PIXEL)
     if not any(pages):
         raise scanned.textless_error(_IMAGE)
     builder = DocumentBuilder(source)
@@ -77,6 +77,7 @@ def _read(source: Source, image: Any) -> Document:
 
 def _pixels(image: Any) -> Pixels:
     """Return a frame, turned as its camera says, on white ground."""
+    numpy = importlib.import_module("numpy")
     width, height = image.size
     if width * height > _MOST_PIXELS:
         raise _too_many_pixels()
@@ -84,14 +85,15 @@ def _pixels(image: Any) -> Pixels:
     frame = operations.exif_transpose(image)
     if frame.mode.startswith("I;16"):
         # 16 bits of grey, which Pillow would cut off at 255.
-        frame = _image_module().fromarray((np.asarray(frame) >> 8).astype(np.uint8))
+        frame = _image_module().fromarray((numpy.asarray(frame) >> 8).astype("uint8"))
     if frame.has_transparency_data:
         frame = frame.convert("RGBA")
         ground = _image_module().new("RGBA", frame.size, "white")
         frame = _image_module().alpha_composite(ground, frame)
     frame = frame.convert("RGB")
     frame.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
-    return np.asarray(frame)
+    pixels: Pixels = numpy.asarray(frame)
+    return pixels
 
 
 def _image_module() -> ModuleType:

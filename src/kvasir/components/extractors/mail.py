@@ -87,7 +87,13 @@ class _MailBuilder(DocumentBuilder):
                 raise ExtractionError("unsupported", media_type)
             options = {"depth": self._next_depth()} if media_type in _MAIL else {}
             extractor = registry.build("extractors", media_type, options)
-            inner: Document = extractor.extract(self._inside(name, media_type), data)
+            try:
+                inner: Document = extractor.extract(self._inside(name, media_type), data)
+            except ExtractionError as error:
+                if media_type.startswith("image/"):
+                    # A signature or logo: noted by its type, and left out of the report.
+                    raise ExtractionError(error.reason, media_type) from error
+                raise
             return inner
 
         self._attach(name, extract)

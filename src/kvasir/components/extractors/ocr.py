@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,13 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.core.errors import MissingExtraError
-
 _SURE = 0.9
 """Mean confidence from which a page counts as upright."""
 _UPRIGHT = 0.5
 """Share of the text that is in horizontal lines on an upright page."""
 _CHANNELS = 3
+_OUT_OF_MEMORY = re.compile("alloc|Resource temporarily unavailable", re.I)
+"""OpenVINO reports a lack of memory as any other error; threads need some, too."""
+_MOST_THREADS = 4
+"""Each thread takes memory, and several children may be at work."""
 
 Pixels = NDArray[np.uint8]
 Point = tuple[float, float]
@@ -88,11 +92,7 @@ class ReadPage:
 
 
 def recognize(pixels: Pixels) -> ReadPage:
-    """Return the text of a page; ``pixels`` is uint8 [height, width], or with 3 channels (RGB).
-
-    Raises:
-        MissingExtraError: The extra ``ocr`` is not installed.
-    """
+    """Return the text of a page; ``pixels`` is uint8 [height, width], or with 3 channels (RGB)."""
     read = _read(pixels, 0)
     if not read.lines or read.score >= _SURE:
         return read
@@ -105,22 +105,18 @@ def recognize(pixels: Pixels) -> ReadPage:
     return best
 
 
-def is_installed() -> bool:
-    """Return True if the extra ``ocr`` is installed."""
-    try:
-        _engine()
-    except MissingExtraError:
-        return False
-    return True
-
-
 def _read(pixels: Pixels, turns: int) -> ReadPage:
     """Read a page after turning it left by quarters."""
     turned = np.ascontiguousarray(np.rot90(pixels, turns))
     if turned.ndim == _CHANNELS:
         turned = np.ascontiguousarray(turned[..., ::-1])
     height, width = turned.shape[:2]
-    found = _engine()(turned, use_det=True, use_cls=False, use_rec=True)
+    try:
+        found = _engine()(turned, use_det=True, use_cls=False, use_rec=True)
+    except Exception as error:
+        if _OUT_OF_MEMORY.search(str(error)):
+            raise MemoryError from error
+        raise
     lines = []
     if found.boxes is not None:
         for box, text, confidence in zip(found.boxes, found.txts, found.scores, strict=True):
@@ -141,10 +137,7 @@ def _turned_back(point: Point, turns: int) -> Point:
 @cache
 def _engine() -> Any:
     """Return RapidOCR's engine; models are loaded at its first call."""
-    try:
-        rapidocr = importlib.import_module("rapidocr")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("text recognition", "ocr") from error
+    rapidocr = importlib.import_module("rapidocr")
     openvino = rapidocr.EngineType.OPENVINO
     return rapidocr.RapidOCR(
         params={
@@ -152,6 +145,7 @@ def _engine() -> Any:
             "Det.engine_type": openvino,
             "Cls.engine_type": openvino,
             "Rec.engine_type": openvino,
+            "EngineConfig.openvino.inference_num_threads": min(_MOST_THREADS, os.cpu_count() or 1),
         }
     )
 

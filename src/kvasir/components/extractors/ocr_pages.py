@@ -5,38 +5,53 @@ The lines go through the same layout as those of a PDF: columns, tables, lists a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
-from kvasir.components.extractors.ocr import ReadLine, ReadPage, straightened
+from kvasir.components.extractors.ocr import Pixels, ReadLine, ReadPage, recognize, straightened
 from kvasir.components.extractors.pdf_glyphs import Line, Word
+from kvasir.core.text import CJK
 from kvasir.core.types import Document, PageBox, RecognizedSpan
 
 _BODY = 0.25
-"""Line heights that differ less than this from the page's median are one font size: the detector
+"""Sizes that differ less than this from the page's median are one font size: the detector
 measures ink, which depends on the letters."""
-_TYPE = 0.75
-"""Font size in heights of the detected boxes, which are larger than the letters."""
+_TYPE = 0.8
+"""Font size of Latin letters in heights of the detected boxes, which are larger."""
+_CHINESE_TYPE = 1.0
+_CHINESE = re.compile(f"[{CJK}]")
 _STEP = 0.35
 """Lines whose centres differ less than this, in line heights, are one printed line."""
+
+
+def read_page(pixels: Pixels, points_per_pixel: float) -> tuple[ReadPage, list[Line]]:
+    """Recognize a page; return what was read, and as lines."""
+    page = recognize(pixels)
+    return page, page_lines(page, points_per_pixel)
 
 
 def page_lines(page: ReadPage, points_per_pixel: float) -> list[Line]:
     """Return a page's lines, in points on the upright and straight page, y upwards."""
     placed = straightened(page)
-    heights = [box[3] - box[1] for _, box in placed]
-    usual = median(heights) if heights else 0.0
+    sizes = [(box[3] - box[1]) * _type(line.text) for line, box in placed]
+    usual = median(sizes) if sizes else 0.0
     lines = []
-    for (line, box), height in zip(placed, heights, strict=True):
-        is_body = abs(height - usual) <= _BODY * usual
-        size = (usual if is_body else height) * _TYPE * points_per_pixel
+    for (line, box), own in zip(placed, sizes, strict=True):
+        is_body = abs(own - usual) <= _BODY * usual
+        size = (usual if is_body else own) * points_per_pixel
         x0, y0, x1, y1 = (edge * points_per_pixel for edge in box)
         middle, half = (y0 + y1) / 2, size / 2
         words = list(_words(line.text, x0, x1))
         text = " ".join(line.text.split())
         lines.append(Line(text, x0, middle - half, x1, middle + half, size, words=words))
     return _levelled(lines)
+
+
+def _type(text: str) -> float:
+    is_chinese = len(_CHINESE.findall(text)) > len(text) / 2
+    return _CHINESE_TYPE if is_chinese else _TYPE
 
 
 def _levelled(lines: list[Line]) -> list[Line]:

@@ -1,16 +1,26 @@
-"""The pages of one file that are pictures: recognizes them if that is allowed and possible."""
+"""The pages of one file that are pictures: recognizes them if that is allowed and possible.
+
+The modules that recognize are imported with the first such page, after its allowance of memory was
+given, so that other files do without them.
+"""
 
 from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import pypdfium2 as pdfium
 
 from kvasir.components.extractors.document_builder import DocumentBuilder
-from kvasir.components.extractors.ocr import Pixels, ReadPage, is_installed, recognize
-from kvasir.components.extractors.ocr_pages import page_lines, with_boxes
 from kvasir.components.extractors.pdf_glyphs import Line
 from kvasir.core.errors import ExtractionError
 from kvasir.core.ocr import allowed_ocr
 from kvasir.core.types import Document
+
+if TYPE_CHECKING:
+    from kvasir.components.extractors.ocr import Pixels, ReadPage
 
 _POINTS = 72
 _DPI = 200
@@ -26,33 +36,38 @@ class ScannedPages:
     def __init__(self, count: int) -> None:
         self._count = count
         self._begin_page = allowed_ocr()
-        self._is_installed = self._begin_page is not None and is_installed()
         self._read: dict[int, ReadPage] = {}
         self._unread: list[int] = []
 
     @property
     def can_recognize(self) -> bool:
         """True if OCR is on and installed."""
-        return self._is_installed
+        return self._begin_page is not None and find_spec("rapidocr") is not None
 
     def pdf_lines(self, page: pdfium.PdfPage, number: int) -> list[Line]:
         """Return the lines of a page of a PDF that is a picture, in points."""
-        if not self._is_installed:
-            self._unread.append(number)
-            return []
         longest = max(page.get_width(), page.get_height(), 1.0)
         scale = min(_DPI / _POINTS, _LONGEST_SIDE / longest)
-        pixels = page.render(scale=scale, rev_byteorder=True, draw_annots=False).to_numpy()
-        return self.lines(pixels, number, 1 / scale)
 
-    def lines(self, pixels: Pixels, number: int, points_per_pixel: float) -> list[Line]:
-        """Return the lines of a picture; empty if it has no text, or OCR is off."""
-        if not self._is_installed or self._begin_page is None:
+        def draw() -> Pixels:
+            drawn = page.render(scale=scale, rev_byteorder=True, draw_annots=False)
+            pixels: Pixels = drawn.to_numpy()
+            return pixels
+
+        return self.lines(draw, number, 1 / scale)
+
+    def lines(self, draw: Callable[[], Pixels], number: int, points_per_pixel: float) -> list[Line]:
+        """Return the lines of a picture; empty if it has no text, or OCR is off.
+
+        ``draw`` is called when the page has its allowance of time and memory.
+        """
+        if not self.can_recognize or self._begin_page is None:
             self._unread.append(number)
             return []
         self._begin_page(number, self._count)
-        self._read[number] = recognize(pixels)
-        return page_lines(self._read[number], points_per_pixel)
+        lines: list[Line]
+        self._read[number], lines = _ocr_pages().read_page(draw(), points_per_pixel)
+        return lines
 
     def textless_error(self, what: str) -> ExtractionError:
         """Return the error of a file on whose pages no text was found; ``what`` they are."""
@@ -75,4 +90,12 @@ class ScannedPages:
             builder.warn(f"pages that are pictures were not read ({pages}): {why}")
         if self._read:
             builder.set_metadata(pages_recognized=", ".join(map(str, self._read)))
-        return with_boxes(builder.build(), self._read)
+        document = builder.build()
+        if not self._read:
+            return document
+        placed: Document = _ocr_pages().with_boxes(document, self._read)
+        return placed
+
+
+def _ocr_pages() -> Any:
+    return importlib.import_module("kvasir.components.extractors.ocr_pages")

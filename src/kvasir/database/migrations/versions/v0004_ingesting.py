@@ -37,8 +37,8 @@ def downgrade() -> None:
     """Drop table and column; the vectors can be made again."""
     op.drop_table("kept_vectors", if_exists=True)
     if _has_splitting():
-        with op.batch_alter_table("collections") as table:
-            table.drop_column("splitting")
+        # Not as a batch, which makes the table anew on SQLite: its rows' parts would be deleted.
+        op.drop_column("collections", "splitting")
 
 
 def _has_splitting() -> bool:

@@ -20,8 +20,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop the column; the boxes are made again when the sources are ingested again."""
     if _has_column():
-        with op.batch_alter_table("texts") as table:
-            table.drop_column("recognized")
+        # Not as a batch, which makes the table anew on SQLite: its rows' parts would be deleted.
+        op.drop_column("texts", "recognized")
 
 
 def _has_column() -> bool:
