@@ -21,6 +21,7 @@ from kvasir.catalog.sql import SqlCatalog
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.splitters.window import WindowSplitter
 from kvasir.components.stores.qdrant_edge import QdrantStore
+from kvasir.core import registry
 from kvasir.core.errors import StoppedError
 from kvasir.core.run import LEFT_BEHIND, Run, StopToken
 from kvasir.core.types import Conversion, Document, document_id
@@ -267,6 +268,8 @@ def test_a_stop_from_another_thread_ends_the_children_that_read_files(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[kvasir.extractors]\nimage/gif = slow:Slow\n")
     monkeypatch.setattr(sys, "path", [*sys.path, str(plugin)])
+    # What other tests have read of the installed components is not asked.
+    monkeypatch.setattr(registry, "_points", registry._points.__wrapped__)
     for number in range(8):
         (folder / f"slow{number}.gif").write_text("GIF89a\0 slow ")
     stopper = Stopper()

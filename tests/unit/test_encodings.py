@@ -115,5 +115,5 @@ _META = '<meta http-equiv="Content-Type" content="text/html; charset=windows-125
     ],
 )
 def test_every_text_format_is_decoded_alike(extractor: object, charset: str, data: bytes) -> None:
-    source = Source("/folder/file", "text/x", charset)
+    source = Source("/folder/file", "text/x", charset=charset)
     assert _RUSSIAN in extractor.extract(source, data).text  # type: ignore[attr-defined]

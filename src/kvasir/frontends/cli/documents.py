@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import click
 from kvasir.core.ledger import DocumentRecord, VersionStatus
 from kvasir.core.reports import ConversionReport
 from kvasir.core.text import one_line, printable, shown
-from kvasir.core.wire import to_json
+from kvasir.core.wire import dumps, to_json
 from kvasir.frontends.cli.folder_options import FolderOptions, with_folder_options
 from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
 from kvasir.frontends.cli.long_work import long_work
@@ -145,7 +144,7 @@ def show(collection: Collection, source: str, with_text: bool) -> None:
         "sha256": record.state.content_hash,
         "chunks": record.chunk_count,
         "indexed": record.indexed.isoformat(),
-        "metadata": json.dumps(record.metadata, ensure_ascii=False) if record.metadata else "",
+        "metadata": dumps(record.metadata) if record.metadata else "",
         "error_reason": record.error_reason,
         "error": record.error_message,
     }
