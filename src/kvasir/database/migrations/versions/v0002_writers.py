@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from kvasir.database.dialects import big_integer, double, exact, large_binary, long_text
+from kvasir.database.migrations.columns import add_column
 
 revision = "0002"
 down_revision = "0001"
@@ -48,10 +49,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_writers")),
         if_not_exists=True,
     )
-    writer = sa.Column("writer_id", exact(36), nullable=True)
-    present = {column["name"] for column in sa.inspect(op.get_bind()).get_columns("versions")}
-    if "writer_id" not in present:
-        op.add_column("versions", writer)
+    add_column("versions", sa.Column("writer_id", exact(36), nullable=True))
     if op.get_bind().dialect.name == "sqlite":
         return
     for table, column, _, now, nullable in _CHANGED:

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from kvasir.database.dialects import large_binary
+from kvasir.database.migrations.columns import add_column, drop_column
 
 revision = "0004"
 down_revision = "0003"
@@ -29,18 +30,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("collection_id", "passage_hash", name=op.f("pk_kept_vectors")),
         if_not_exists=True,
     )
-    if not _has_splitting():
-        op.add_column("collections", sa.Column("splitting", sa.JSON(), nullable=True))
+    add_column("collections", sa.Column("splitting", sa.JSON(), nullable=True))
 
 
 def downgrade() -> None:
     """Drop table and column; the vectors can be made again."""
     op.drop_table("kept_vectors", if_exists=True)
-    if _has_splitting():
-        # Not as a batch, which makes the table anew on SQLite: its rows' parts would be deleted.
-        op.drop_column("collections", "splitting")
-
-
-def _has_splitting() -> bool:
-    columns = sa.inspect(op.get_bind()).get_columns("collections")
-    return "splitting" in {column["name"] for column in columns}
+    drop_column("collections", "splitting")
