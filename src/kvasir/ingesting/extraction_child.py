@@ -64,8 +64,8 @@ class ExtractionReply:
         reason: The reason of the ``ExtractionError``; empty if there is a document.
         message: The message of the error.
         document: The extracted document; None after an error.
-        ocr_page, ocr_pages: The text of this page of so many is about to be recognized; nothing
-            else is set, and the reply of the file follows later.
+        ocr_page, ocr_pages: The page whose text is about to be recognized, and their number;
+            nothing else is set, and the reply of the file follows later.
     """
 
     media_type: str

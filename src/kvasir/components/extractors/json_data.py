@@ -17,7 +17,7 @@ from kvasir.core.types import BlockKind, Document, Source
 
 _MAX_DEPTH = 50
 _FEW_ITEMS = 20
-"""A list of so many short values is one line."""
+"""A list of at most this number of short values is one line."""
 _LONG_TEXT = 200
 """Characters; a longer value is a paragraph of its own."""
 _TITLES = ("title", "name")

@@ -140,7 +140,7 @@ def copy_folder(source: Path, target: Path, check: Callable[[], None]) -> None:
 
 
 def has_room(folder: Path, needed: int) -> bool:
-    """Return True if the disk of a folder has so many bytes left."""
+    """Return True if the disk of a folder has this number of bytes left."""
     return shutil.disk_usage(folder).free >= needed
 
 

@@ -17,10 +17,7 @@ from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
 from kvasir.frontends.cli.long_work import long_work
 from kvasir.frontends.cli.main import EXIT_SOME_FAILED
 from kvasir.frontends.cli.metadata import parse_metadata
-from kvasir.frontends.cli.options import (
-    with_app,
-    with_collection,
-)
+from kvasir.frontends.cli.options import with_app, with_collection
 from kvasir.frontends.cli.paths import find_document, find_documents, location, source_name
 from kvasir.frontends.cli.rendering import (
     counted,
