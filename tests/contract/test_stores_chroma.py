@@ -9,12 +9,16 @@ from contextlib import closing
 
 import pytest
 from chroma_server import chroma_server
+from libraries import library
 
-from kvasir.components.stores.chroma import ChromaStore
 from kvasir.core.errors import WrongEmbedderError
 from kvasir.core.filters import Comparison
 from kvasir.testing.store_cases import make_chunk, make_vectors, search_texts
 from kvasir.testing.stores import StoreContract
+
+chroma = library("kvasir.components.stores.chroma", needs="chromadb", extra="chroma")
+
+pytestmark = pytest.mark.xdist_group("chroma")
 
 
 class TestChromaStore(StoreContract):
@@ -22,7 +26,7 @@ class TestChromaStore(StoreContract):
     def open_store(self, tmp_path, analyzer):
         def open_store(dimension=8, fingerprint="", collection="contract"):
             path = str(tmp_path / "chroma")
-            return ChromaStore(path, collection, dimension, analyzer, fingerprint)
+            return chroma.ChromaStore(path, collection, dimension, analyzer, fingerprint)
 
         return open_store
 
@@ -46,7 +50,7 @@ class TestChromaStore(StoreContract):
         first, second = opened(), opened()
         first.upsert([make_chunk(0, "falcon")], make_vectors(1))
         search_texts(second, ["falcon"], ["en"], 5)
-        write = ChromaStore._write
+        write = chroma.ChromaStore._write
 
         def write_with_another(store, chunks, vectors):
             if store is first and moment == "before":
@@ -57,7 +61,7 @@ class TestChromaStore(StoreContract):
             return terms
 
         with monkeypatch.context() as patch:
-            patch.setattr(ChromaStore, "_write", write_with_another)
+            patch.setattr(chroma.ChromaStore, "_write", write_with_another)
             first.upsert([make_chunk(1, "falcon nest")], make_vectors(1))
         for store in (first, second, opened()):
             assert len(search_texts(store, ["falcon"], ["en"], 5)[0]) == 3
@@ -90,14 +94,14 @@ class TestChromaStore(StoreContract):
             store.close()
             store = opened()
             monkeypatch.setattr(store, "_index_file", None)
-        started, let_go, write = threading.Event(), threading.Event(), ChromaStore._write
+        started, let_go, write = threading.Event(), threading.Event(), chroma.ChromaStore._write
 
         def write_slowly(self, chunks, vectors):
             started.set()
             assert let_go.wait(60)
             return write(self, chunks, vectors)
 
-        monkeypatch.setattr(ChromaStore, "_write", write_slowly)
+        monkeypatch.setattr(chroma.ChromaStore, "_write", write_slowly)
         with ThreadPoolExecutor(2) as pool:
             writing = pool.submit(store.upsert, [make_chunk(1, "falcon nest")], make_vectors(1))
             assert started.wait(60)
@@ -199,6 +203,6 @@ class TestChromaStoreOnAServer(StoreContract):
         def open_store(dimension=8, fingerprint="", collection="contract"):
             # One server for all tests: a test's collections bear its folder's name.
             name = f"{collection} {tmp_path.name}"
-            return ChromaStore(server, name, dimension, analyzer, fingerprint)
+            return chroma.ChromaStore(server, name, dimension, analyzer, fingerprint)
 
         return open_store

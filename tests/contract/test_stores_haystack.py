@@ -1,13 +1,15 @@
 """A Haystack document store keeps the contract of stores, with and without its retriever."""
 
 import pytest
-
-pytest.importorskip("haystack", reason="the extra 'haystack' is not installed")
+from libraries import library
 
 from kvasir.core.errors import SettingsError
-from kvasir.integrations.haystack_store import HaystackStore
 from kvasir.testing.store_cases import make_chunk, make_vectors, search_texts
 from kvasir.testing.stores import StoreContract
+
+ours = library("kvasir.integrations.haystack_store", needs="haystack", extra="haystack")
+
+pytestmark = pytest.mark.xdist_group("haystack")
 
 MEMORY = "haystack.document_stores.in_memory:InMemoryDocumentStore"
 RETRIEVER = "haystack.components.retrievers.in_memory:InMemoryEmbeddingRetriever"
@@ -22,7 +24,7 @@ class TestHaystackStoreComparingEverything(StoreContract):
     def open_store(self, tmp_path, analyzer, options):
         def open_store(dimension=8, fingerprint="", collection="contract"):
             # Documents of one index stay in the process: so a store can be opened again.
-            return HaystackStore(
+            return ours.HaystackStore(
                 collection,
                 dimension,
                 analyzer,
@@ -68,4 +70,4 @@ class TestHaystackStoreWithARetriever(TestHaystackStoreComparingEverything):
 )
 def test_unusable_settings_are_named(options, message):
     with pytest.raises(SettingsError, match=message):
-        HaystackStore("contract", 8, None, **options)
+        ours.HaystackStore("contract", 8, None, **options)

@@ -12,16 +12,19 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import grpc
 import pytest
+from libraries import library
 
-from kvasir.components.stores import milvus
-from kvasir.components.stores.milvus import MilvusStore
-from kvasir.components.stores.milvuslite import MilvusLiteStore
 from kvasir.core.errors import ComponentError, ConflictError, StoreLockedError
 from kvasir.testing.fakes import FakeAnalyzer
 from kvasir.testing.store_cases import make_chunk, make_vectors, search_texts
 from kvasir.testing.stores import StoreContract
+
+grpc = library("grpc", extra="milvus")
+milvus = library("kvasir.components.stores.milvus", needs="pymilvus", extra="milvus")
+milvuslite = library("kvasir.components.stores.milvuslite", needs="milvus_lite", extra="milvus")
+
+pytestmark = pytest.mark.xdist_group("milvus")
 
 
 class TestMilvusLiteStore(StoreContract):
@@ -29,7 +32,7 @@ class TestMilvusLiteStore(StoreContract):
     def open_store(self, tmp_path, analyzer):
         def open_store(dimension=8, fingerprint="", collection="contract"):
             path = str(tmp_path / "rag.db")
-            return MilvusLiteStore(path, collection, dimension, analyzer, fingerprint)
+            return milvuslite.MilvusLiteStore(path, collection, dimension, analyzer, fingerprint)
 
         return open_store
 
@@ -79,33 +82,33 @@ class TestMilvusStoreOnAServer(StoreContract):
         def open_store(dimension=8, fingerprint="", collection="contract"):
             # One server for all tests: a test's collections bear its folder's name.
             name = f"{collection} {tmp_path.name}"
-            return MilvusStore(server, name, dimension, analyzer, fingerprint)
+            return milvus.MilvusStore(server, name, dimension, analyzer, fingerprint)
 
         return open_store
 
 
 def test_the_keyword_index_survives_closing_and_not_a_crash(tmp_path, monkeypatch):
     def found():
-        store = MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer())
+        store = milvuslite.MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer())
         hits = search_texts(store, ["falcon"], ["en"], 5)[0]
         store.close()
         return len(hits)
 
-    store = MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer())
+    store = milvuslite.MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer())
     store.upsert([make_chunk(0, "falcon"), make_chunk(1, "falcon")], make_vectors(2))
     store.close()
     assert found() == 2
     with monkeypatch.context() as patch:
-        patch.setattr(MilvusLiteStore, "_read_index", None)
+        patch.setattr(milvuslite.MilvusLiteStore, "_read_index", None)
         assert found() == 2
-    store = MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer())
+    store = milvuslite.MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer())
     store.delete([make_chunk(0).id])
     store._client.close()  # ends without keeping the index
     assert found() == 1
 
 
 def test_a_folder_takes_a_file_of_its_own(tmp_path):
-    store = MilvusLiteStore(str(tmp_path / "folder"), "c", 8, FakeAnalyzer())
+    store = milvuslite.MilvusLiteStore(str(tmp_path / "folder"), "c", 8, FakeAnalyzer())
     store.upsert([make_chunk(0)], make_vectors(1))
     store.close()
     assert (tmp_path / "folder" / "milvus.db").exists()
@@ -120,8 +123,8 @@ def test_an_idle_store_is_not_asked_whether_it_is_there(tmp_path, monkeypatch):
         channels.append(dict(options))
         return insecure(target, options)
 
-    monkeypatch.setattr(grpc, "insecure_channel", watched)
-    MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer()).close()
+    monkeypatch.setattr("grpc.insecure_channel", watched)
+    milvuslite.MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer()).close()
     most = 2**31 - 1
     assert channels
     assert all(options["grpc.keepalive_time_ms"] == most for options in channels)
@@ -141,28 +144,28 @@ def test_a_second_process_is_told_who_holds_the_file(tmp_path):
     try:
         assert other.stdout.readline().strip() == b"open"
         with pytest.raises(StoreLockedError, match=r"rag\.db"):
-            MilvusLiteStore(path, "c", 8, FakeAnalyzer())
+            milvuslite.MilvusLiteStore(path, "c", 8, FakeAnalyzer())
     finally:
         other.communicate()
 
 
 def test_a_strangers_collection_is_refused(server):
-    store = MilvusStore(server, "mine", 8, FakeAnalyzer())
+    store = milvus.MilvusStore(server, "mine", 8, FakeAnalyzer())
     store._client.create_collection("strange", dimension=8)
     with pytest.raises(ConflictError, match="strange"):
-        MilvusStore(server, "strange", 8, FakeAnalyzer())
+        milvus.MilvusStore(server, "strange", 8, FakeAnalyzer())
     store.close()
 
 
 def test_an_unreachable_server_is_named():
     with pytest.raises(ComponentError, match=r"127\.0\.0\.1:9"):
-        MilvusStore("http://127.0.0.1:9", "c", 8, FakeAnalyzer())
+        milvus.MilvusStore("http://127.0.0.1:9", "c", 8, FakeAnalyzer())
 
 
 @pytest.fixture
 def on_server(server, tmp_path):
     """A collection on the server, with an analyzer whose terms are words."""
-    store = MilvusStore(server, tmp_path.name, 8, FakeAnalyzer())
+    store = milvus.MilvusStore(server, tmp_path.name, 8, FakeAnalyzer())
     yield store
     store.drop()
 
@@ -175,7 +178,7 @@ def _frequency(store, word):
 
 
 def test_words_in_more_chunks_than_one_answer_holds_are_still_weighed(on_server, monkeypatch):
-    monkeypatch.setattr(milvus, "_MOST_HITS", 40)
+    monkeypatch.setattr("kvasir.components.stores.milvus._MOST_HITS", 40)
     texts = [f"everywhere {'half' if i % 2 else ''} {'rare' if i < 3 else ''}" for i in range(400)]
     on_server.upsert([make_chunk(i, text) for i, text in enumerate(texts)], make_vectors(400))
     assert _frequency(on_server, "everywhere") == pytest.approx(400)
@@ -184,7 +187,7 @@ def test_words_in_more_chunks_than_one_answer_holds_are_still_weighed(on_server,
 
 
 def test_a_word_counts_as_everywhere_where_no_sample_can_tell(on_server, monkeypatch):
-    monkeypatch.setattr(milvus, "_MOST_HITS", 2)
+    monkeypatch.setattr("kvasir.components.stores.milvus._MOST_HITS", 2)
     none = [c for c in map(make_chunk, range(60)) if not c.id.endswith("0")][:20]
     on_server.upsert(none, make_vectors(len(none)))
     assert _frequency(on_server, "chunk") == pytest.approx(len(none))
@@ -193,7 +196,7 @@ def test_a_word_counts_as_everywhere_where_no_sample_can_tell(on_server, monkeyp
 def test_what_another_process_writes_changes_the_weights(on_server, server, tmp_path):
     on_server.upsert([make_chunk(0, "falcon"), make_chunk(1, "heron")], make_vectors(2))
     assert _frequency(on_server, "falcon") == pytest.approx(1)
-    other = MilvusStore(server, tmp_path.name, 8, FakeAnalyzer())
+    other = milvus.MilvusStore(server, tmp_path.name, 8, FakeAnalyzer())
     other.upsert([make_chunk(i, "falcon") for i in range(2, 6)], make_vectors(4))
     other.close()
     assert _frequency(on_server, "falcon") == pytest.approx(5)
@@ -202,7 +205,7 @@ def test_what_another_process_writes_changes_the_weights(on_server, server, tmp_
 @pytest.mark.parametrize("method", ["upsert", "delete"])
 def test_a_failed_write_leaves_no_trace_in_the_keyword_index(tmp_path, monkeypatch, method):
     path = str(tmp_path / "rag.db")
-    store = MilvusLiteStore(path, "c", 8, FakeAnalyzer())
+    store = milvuslite.MilvusLiteStore(path, "c", 8, FakeAnalyzer())
     store.upsert([make_chunk(0, "falcon"), make_chunk(1, "heron")], make_vectors(2))
 
     def fail(*_, **__):
@@ -220,13 +223,13 @@ def test_a_failed_write_leaves_no_trace_in_the_keyword_index(tmp_path, monkeypat
         assert [hit.chunk.text for hit in hits] == ["falcon"]
         assert search_texts(store, ["pigeon"], ["en"], 5) == [[]]
         store.close()
-        store = MilvusLiteStore(path, "c", 8, FakeAnalyzer())
+        store = milvuslite.MilvusLiteStore(path, "c", 8, FakeAnalyzer())
     store.close()
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_search_does_not_wait_for_a_writer(tmp_path, monkeypatch, known):
-    store = MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer())
+    store = milvuslite.MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer())
     store.upsert([make_chunk(i, "falcon") for i in range(600)], make_vectors(600))
     if not known:
         store._index.forget()
@@ -271,7 +274,7 @@ def test_logs_are_left_to_the_application_and_nothing_is_written_to_the_terminal
 
 
 def test_more_metadata_than_a_row_takes_is_said_and_not_cut(tmp_path):
-    store = MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer())
+    store = milvuslite.MilvusLiteStore(str(tmp_path / "rag.db"), "c", 8, FakeAnalyzer())
     most = {f"field {i}": "x" for i in range(1_985)}
     store.upsert([make_chunk(0, "owl", most)], make_vectors(1))
     with pytest.raises(ComponentError, match="metadata entries"):

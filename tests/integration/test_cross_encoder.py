@@ -1,72 +1,31 @@
 """The reranker on small cross-encoders that are written, then loaded like any other."""
 
 import json
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from libraries import library
+from small_models import write_cross_encoder
 
 import kvasir.core.registry as registry
 from kvasir.core.errors import ModelNotFoundError, SettingsError
 from kvasir.core.types import Chunk, Hit
 from kvasir.frontends.cli.main import cli
 
-torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
-transformers = pytest.importorskip("transformers")
-sentence_transformers = pytest.importorskip("sentence_transformers")
-tokenizers = pytest.importorskip("tokenizers")
+torch = library("torch", extra="torch")
+sentence_transformers = library("sentence_transformers", extra="torch")
+
+pytestmark = pytest.mark.xdist_group("torch")
 
 QUERY = "where is the mead"
 TEXTS = ["The mead is in the hall.", "Nobody knows.", "Odin drank the mead.", "", "渡り鳥"]
 
 
-def write_cross_encoder(folder, labels):
-    core = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="[UNK]"))
-    core.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel()
-    core.train_from_iterator(
-        [QUERY, *TEXTS],
-        tokenizers.trainers.BpeTrainer(
-            vocab_size=320,
-            special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"],
-            initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
-    )
-    core.post_processor = tokenizers.processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
-    )
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        model_max_length=64,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-    ).save_pretrained(folder)
-    torch.manual_seed(3)
-    transformers.BertForSequenceClassification(
-        transformers.BertConfig(
-            vocab_size=core.get_vocab_size(),
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=64,
-            max_position_embeddings=64,
-            num_labels=labels,
-            initializer_range=0.4,
-        )
-    ).save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return write_cross_encoder(tmp_path_factory.mktemp("cross-encoder"), labels=1)
+    return write_cross_encoder(tmp_path_factory.mktemp("cross-encoder"), [QUERY, *TEXTS])
 
 
 @pytest.fixture(scope="module")
@@ -131,20 +90,6 @@ def test_the_settings_choose_the_reranker_of_a_search(search, folder):
     assert order == sorted(expected, key=expected.get, reverse=True)
 
 
-LOADING = """
-import sys
-import kvasir.core.registry as registry
-registry.build("rerankers", "cross-encoder", {"name": sys.argv[1], "device": "cpu"})
-"""
-
-
-def test_loading_draws_nothing_on_the_terminal(folder):
-    # A process of its own: libraries of other tests write to this one's terminal when they like.
-    program = [sys.executable, "-c", LOADING, str(folder)]
-    run = subprocess.run(program, capture_output=True, text=True, check=True)
-    assert (run.stdout, run.stderr) == ("", "")
-
-
 def test_nothing_to_rerank_gives_nothing(reranker):
     assert reranker.rerank(QUERY, [], 5) == []
     assert reranker.rerank(QUERY, hits(), 0) == []
@@ -163,7 +108,7 @@ def test_threads_do_not_disturb_each_other(reranker):
 
 
 def test_a_model_of_several_scores_is_refused(tmp_path):
-    folder = write_cross_encoder(tmp_path, labels=3)
+    folder = write_cross_encoder(tmp_path, [QUERY, *TEXTS], labels=3)
     with pytest.raises(SettingsError, match=r"3 scores a pair.*bge-reranker"):
         registry.build("rerankers", "cross-encoder", {"name": str(folder), "device": "cpu"})
 

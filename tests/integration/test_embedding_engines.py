@@ -1,14 +1,11 @@
-"""Both engines give sentence-transformers' vectors, on small models of every architecture.
-
-The models have random weights, norms and biases included, so a tensor in the wrong place shows.
-"""
+"""Both engines give sentence-transformers' vectors, on small models of every architecture."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from libraries import library
+from small_models import write_encoder, write_sentence_model
 
 import kvasir.components.embedders.openvino as openvino_engine
 import kvasir.core.registry as registry
@@ -17,91 +14,14 @@ from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
 from kvasir.models.local import find_local
 from kvasir.testing.embedders import TEXTS, EmbedderContract
 
-torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
-transformers = pytest.importorskip("transformers")
-sentence_transformers = pytest.importorskip("sentence_transformers")
-tokenizers = pytest.importorskip("tokenizers")
+torch = library("torch", extra="torch")
+transformers = library("transformers", extra="torch")
+sentence_transformers = library("sentence_transformers", extra="torch")
 
-modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
+pytestmark = pytest.mark.xdist_group("torch")
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 ARCHITECTURES = ("bert", "distilbert", "roberta", "xlm-roberta", "camembert")
-VOCABULARY = 400
-
-
-def write_encoder(folder, architecture):
-    """Writes config, random weights and a trained tokenizer of 400 pieces."""
-    roberta = architecture not in ("bert", "distilbert")
-    names = dict(zip(("cls", "sep", "pad", "unk", "mask"), SPECIAL[roberta], strict=True))
-    core = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token=names["unk"]))
-    core.normalizer = tokenizers.normalizers.NFKC()
-    core.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=True)
-    core.train_from_iterator(
-        TEXTS,
-        tokenizers.trainers.BpeTrainer(
-            vocab_size=VOCABULARY,
-            # RoBERTa's padding token is number 1, BERT's number 0.
-            special_tokens=[names[key] for key in ("cls", "pad", "sep", "unk", "mask")]
-            if roberta
-            else [names[key] for key in ("pad", "unk", "cls", "sep", "mask")],
-            initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
-    )
-    core.post_processor = tokenizers.processors.TemplateProcessing(
-        single=f"{names['cls']} $A {names['sep']}",
-        special_tokens=[(names[key], core.token_to_id(names[key])) for key in ("cls", "sep")],
-    )
-    fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        model_max_length=64,
-        **{f"{key}_token": value for key, value in names.items()},
-    )
-    fast.save_pretrained(folder)
-    size = len(fast)
-    pad = core.token_to_id(names["pad"])
-    if architecture == "distilbert":
-        config = transformers.DistilBertConfig(
-            vocab_size=size, dim=32, n_layers=2, n_heads=4, hidden_dim=64, pad_token_id=pad
-        )
-    else:
-        config = transformers.AutoConfig.for_model(
-            architecture,
-            vocab_size=size,
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=64,
-            max_position_embeddings=70,
-            type_vocab_size=1 if roberta else 2,
-            pad_token_id=pad,
-        )
-    torch.manual_seed(7)
-    model = transformers.AutoModel.from_config(config)
-    with torch.no_grad():
-        for name, tensor in model.named_parameters():
-            tensor.copy_(torch.randn_like(tensor) * 0.2 + (1.0 if "Norm.weight" in name else 0.0))
-    model.save_pretrained(folder)
-
-
-SPECIAL = {
-    False: ("[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]"),
-    True: ("<s>", "</s>", "<pad>", "<unk>", "<mask>"),
-}
-
-
-def write_sentence_model(root, architecture, pooling, prompts=None):
-    """Writes a sentence-transformers model and returns its folder."""
-    encoder, folder = root / "encoder", root / f"{architecture}-{pooling}"
-    write_encoder(encoder, architecture)
-    transformer = modules.Transformer(str(encoder), max_seq_length=60)
-    model = sentence_transformers.SentenceTransformer(
-        modules=[transformer, modules.Pooling(32, pooling_mode=pooling), modules.Normalize()],
-        device="cpu",
-        prompts=prompts,
-    )
-    model.save(str(folder), create_model_card=False)
-    return folder
 
 
 @pytest.fixture(
@@ -272,21 +192,6 @@ def test_an_unusual_pooling_is_named_with_the_alternative(tmp_path):
         openvino(folder)
     theirs = registry.build("embedders", "sentence-transformers", {"name": str(folder)})
     assert theirs.embed_queries(["works there"]).shape == (1, 32)
-
-
-LOADING = """
-import sys
-import kvasir.core.registry as registry
-registry.build("embedders", sys.argv[1], {"name": sys.argv[2]}).embed_queries(["quiet"])
-"""
-
-
-@pytest.mark.parametrize("engine", ["openvino", "sentence-transformers"])
-def test_loading_draws_nothing_on_the_terminal(bert, engine):
-    # A process of its own: libraries of other tests write to this one's terminal when they like.
-    program = [sys.executable, "-c", LOADING, engine, str(bert)]
-    run = subprocess.run(program, capture_output=True, text=True, check=True)
-    assert (run.stdout, run.stderr) == ("", "")
 
 
 def test_loading_opens_no_connection(bert, monkeypatch):

@@ -7,30 +7,24 @@ import sys
 import numpy as np
 import pytest
 import yaml
-
-os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
-pytest.importorskip("haystack", reason="the extra 'haystack' is not installed")
-
-from haystack import Document, Pipeline
-from haystack.components.builders import ChatPromptBuilder
-from haystack.components.embedders.types import DocumentEmbedder, TextEmbedder
-from haystack.components.generators.chat import MockChatGenerator
-from haystack.dataclasses import ByteStream, ChatMessage
+from libraries import library
 
 import kvasir
 from kvasir.answering.prompts import prompt_room
 from kvasir.core.errors import ComponentError, RequestError, SettingsError
 from kvasir.frontends.cli.paths import files
-from kvasir.integrations.haystack import (
-    _APPS,
-    KvasirAnswerer,
-    KvasirDocumentEmbedder,
-    KvasirRetriever,
-    KvasirTextEmbedder,
-    KvasirWriter,
-)
-from kvasir.integrations.haystack_generator import HaystackGenerator
 from kvasir.testing.generators import GeneratorContract, make_prompt
+
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+haystack = library("haystack", extra="haystack")
+builders = library("haystack.components.builders")
+chat = library("haystack.components.generators.chat")
+dataclasses = library("haystack.dataclasses")
+protocols = library("haystack.components.embedders.types")
+components = library("kvasir.integrations.haystack")
+generators = library("kvasir.integrations.haystack_generator")
+
+pytestmark = pytest.mark.xdist_group("haystack")
 
 MOCK = "haystack.components.generators.chat.mock:MockChatGenerator"
 OPENAI = "haystack.components.generators.chat:OpenAIChatGenerator"
@@ -63,22 +57,26 @@ def notes(tmp_path):
 @pytest.fixture(autouse=True)
 def everything_is_closed():
     yield
-    left = list(_APPS)
-    _APPS.clear()
+    left = list(components._APPS)
+    components._APPS.clear()
     assert not left, "a component was not closed"
 
 
 def answering_pipeline(config):
     template = [
-        ChatMessage.from_user(
+        dataclasses.ChatMessage.from_user(
             "{% for document in documents %}[{{ loop.index }}] {{ document.content }}\n"
             "{% endfor %}{{ question }}"
         )
     ]
-    pipeline = Pipeline()
-    pipeline.add_component("retriever", KvasirRetriever(config, {"rag.language": "en"}, top_k=1))
-    pipeline.add_component("prompt", ChatPromptBuilder(template, required_variables="*"))
-    pipeline.add_component("llm", MockChatGenerator())  # Without responses it repeats its prompt.
+    pipeline = haystack.Pipeline()
+    pipeline.add_component(
+        "retriever", components.KvasirRetriever(config, {"rag.language": "en"}, top_k=1)
+    )
+    pipeline.add_component("prompt", builders.ChatPromptBuilder(template, required_variables="*"))
+    pipeline.add_component(
+        "llm", chat.MockChatGenerator()
+    )  # Without responses it repeats its prompt.
     pipeline.connect("retriever.documents", "prompt.documents")
     pipeline.connect("prompt.prompt", "llm.messages")
     return pipeline
@@ -91,8 +89,8 @@ def ask(pipeline):
 
 
 def ingest(config, notes):
-    pipeline = Pipeline()
-    pipeline.add_component("writer", KvasirWriter(config))
+    pipeline = haystack.Pipeline()
+    pipeline.add_component("writer", components.KvasirWriter(config))
     written = pipeline.run({"writer": {"sources": [notes]}})["writer"]
     pipeline.close()
     return written
@@ -112,7 +110,7 @@ def test_a_pipeline_written_to_a_file_and_loaded_gives_the_same_result(config, n
     assert "384,400 kilometres" in reply
 
     text = pipeline.dumps()
-    loaded = Pipeline.loads(text)
+    loaded = haystack.Pipeline.loads(text)
     assert loaded.to_dict()["components"] == pipeline.to_dict()["components"]
     # Both at once: they share the embedded index, which takes one user only.
     assert ask(loaded) == (documents, reply)
@@ -123,7 +121,7 @@ def test_a_pipeline_written_to_a_file_and_loaded_gives_the_same_result(config, n
 
 def test_the_retriever_takes_filters_in_haystacks_syntax(config, notes):
     ingest(config, notes)
-    retriever = KvasirRetriever(config)
+    retriever = components.KvasirRetriever(config)
     tea = {"field": "meta.source_uri", "operator": "==", "value": str(notes / "tea.txt")}
     everything = retriever.run(QUESTION)["documents"]
     only_tea = retriever.run(QUESTION, filters=tea)["documents"]
@@ -133,15 +131,17 @@ def test_the_retriever_takes_filters_in_haystacks_syntax(config, notes):
 
 
 def test_the_writer_takes_bytes_and_documents_and_reports_failures(config):
-    writer = KvasirWriter(config)
+    writer = components.KvasirWriter(config)
     written = writer.run(
         sources=[
-            ByteStream(b"# Owls\n\nOwls hunt at night.", meta={"file_name": "owls.md"}),
-            ByteStream(b"%PDF-1.7 broken", meta={"file_name": "broken.pdf"}),
+            dataclasses.ByteStream(b"# Owls\n\nOwls hunt at night.", meta={"file_name": "owls.md"}),
+            dataclasses.ByteStream(b"%PDF-1.7 broken", meta={"file_name": "broken.pdf"}),
         ],
-        documents=[Document(content="Falcons hunt by day.", meta={"file_path": "falcons.txt"})],
+        documents=[
+            haystack.Document(content="Falcons hunt by day.", meta={"file_path": "falcons.txt"})
+        ],
     )
-    retriever = KvasirRetriever(config, top_k=1)
+    retriever = components.KvasirRetriever(config, top_k=1)
     found = retriever.run("Which birds hunt at night?")["documents"]
     writer.close()
     retriever.close()
@@ -151,9 +151,9 @@ def test_the_writer_takes_bytes_and_documents_and_reports_failures(config):
 
 
 def test_metadata_of_bytes_and_documents_serve_as_filters(config, caplog):
-    writer = KvasirWriter(config)
+    writer = components.KvasirWriter(config)
     birds = [
-        Document(content=f"{name} hunt at night.", meta={"file_path": name, **meta})
+        haystack.Document(content=f"{name} hunt at night.", meta={"file_path": name, **meta})
         for name, meta in {
             "owls": {"shelf": "A", "year": 1999, "tags": ["x"], "title": "Of owls"},
             "bats": {"shelf": "B", "year": 2001},
@@ -161,9 +161,11 @@ def test_metadata_of_bytes_and_documents_serve_as_filters(config, caplog):
             "foxes": {},
         }.items()
     ]
-    stream = ByteStream(b"Moths fly at night.", meta={"file_name": "moths.txt", "shelf": "A"})
+    stream = dataclasses.ByteStream(
+        b"Moths fly at night.", meta={"file_name": "moths.txt", "shelf": "A"}
+    )
     written = writer.run(sources=[stream], documents=birds)
-    retriever = KvasirRetriever(config)
+    retriever = components.KvasirRetriever(config)
 
     def found(field, value):
         filters = {"field": f"meta.{field}", "operator": "==", "value": value}
@@ -194,8 +196,8 @@ def test_metadata_of_bytes_and_documents_serve_as_filters(config, caplog):
     ],
 )
 def test_secrets_never_get_into_a_pipeline_file(settings, variable):
-    pipeline = Pipeline()
-    pipeline.add_component("retriever", KvasirRetriever(settings=settings))
+    pipeline = haystack.Pipeline()
+    pipeline.add_component("retriever", components.KvasirRetriever(settings=settings))
     with pytest.raises(RequestError, match=variable) as error:
         pipeline.dumps()
     assert "s3cret" not in str(error.value)
@@ -204,14 +206,16 @@ def test_secrets_never_get_into_a_pipeline_file(settings, variable):
 def test_the_name_of_a_variable_gets_into_a_pipeline_file():
     secret = {"type": "env_var", "env_vars": ["PG_CONN_STR"], "strict": True}
     options = {"init_parameters": {"token": secret}}
-    pipeline = Pipeline()
-    pipeline.add_component("writer", KvasirWriter(settings={"rag.vectordb.options": options}))
+    pipeline = haystack.Pipeline()
+    pipeline.add_component(
+        "writer", components.KvasirWriter(settings={"rag.vectordb.options": options})
+    )
     assert "PG_CONN_STR" in pipeline.dumps()
 
 
 def test_the_answerer_gives_checked_citations(config, notes):
     ingest(config, notes)
-    answerer = KvasirAnswerer(config, {"answer.refuse": False})
+    answerer = components.KvasirAnswerer(config, {"answer.refuse": False})
     (answer,) = answerer.run(QUESTION)["answers"]
     answerer.close()
     assert "384,400 kilometres" in answer.data
@@ -221,11 +225,18 @@ def test_the_answerer_gives_checked_citations(config, notes):
 
 
 def test_the_embedders_make_the_vectors_of_the_settings(config):
-    text, documents = KvasirTextEmbedder(config), KvasirDocumentEmbedder(config)
+    text, documents = (
+        components.KvasirTextEmbedder(config),
+        components.KvasirDocumentEmbedder(config),
+    )
     query = text.run("an owl")["embedding"]
-    (embedded,) = documents.run([Document(content="an owl", meta={"title": "Birds"})])["documents"]
-    with_title = KvasirDocumentEmbedder(config, meta_fields_to_embed=["title"])
-    (titled,) = with_title.run([Document(content="an owl", meta={"title": "Birds"})])["documents"]
+    (embedded,) = documents.run([haystack.Document(content="an owl", meta={"title": "Birds"})])[
+        "documents"
+    ]
+    with_title = components.KvasirDocumentEmbedder(config, meta_fields_to_embed=["title"])
+    (titled,) = with_title.run([haystack.Document(content="an owl", meta={"title": "Birds"})])[
+        "documents"
+    ]
     assert documents.run([])["documents"] == []
     for component in (text, documents, with_title):
         component.close()
@@ -241,24 +252,27 @@ def test_the_embedders_make_the_vectors_of_the_settings(config):
 
 
 @pytest.mark.parametrize(
-    "component",
+    ("name", "arguments"),
     [
-        KvasirTextEmbedder("a.yaml", {"rag.language": "es"}),
-        KvasirDocumentEmbedder("a.yaml", {}, ["title"], " | "),
-        KvasirRetriever("a.yaml", {}, 3, {"field": "a", "operator": "==", "value": 1}, 0.5),
-        KvasirAnswerer("a.yaml", {}, 3),
-        KvasirWriter(None, {"collection": "x"}),
+        ("KvasirTextEmbedder", ("a.yaml", {"rag.language": "es"})),
+        ("KvasirDocumentEmbedder", ("a.yaml", {}, ["title"], " | ")),
+        (
+            "KvasirRetriever",
+            ("a.yaml", {}, 3, {"field": "a", "operator": "==", "value": 1}, 0.5),
+        ),
+        ("KvasirAnswerer", ("a.yaml", {}, 3)),
+        ("KvasirWriter", (None, {"collection": "x"})),
     ],
-    ids=lambda component: type(component).__name__,
 )
-def test_every_component_survives_its_dictionary(component):
+def test_every_component_survives_its_dictionary(name, arguments):
+    component = getattr(components, name)(*arguments)
     data = component.to_dict()
     assert type(component).from_dict(data).to_dict() == data
 
 
 def test_the_embedders_follow_haystacks_protocols():
-    text: TextEmbedder = KvasirTextEmbedder()
-    documents: DocumentEmbedder = KvasirDocumentEmbedder()
+    text: protocols.TextEmbedder = components.KvasirTextEmbedder()
+    documents: protocols.DocumentEmbedder = components.KvasirDocumentEmbedder()
     assert text.run
     assert documents.run
 
@@ -292,21 +306,21 @@ class TestHaystackGenerator(GeneratorContract):
     @pytest.fixture
     def generator(self):
         answer = "The mead of poetry is made of honey and the blood of Kvasir [1]."
-        return HaystackGenerator(MOCK, {"responses": answer})
+        return generators.HaystackGenerator(MOCK, {"responses": answer})
 
     def test_answers_stream(self):
-        generator = HaystackGenerator(MOCK, {"responses": "Honey and blood [1]."})
+        generator = generators.HaystackGenerator(MOCK, {"responses": "Honey and blood [1]."})
         pieces = list(generator.generate(make_prompt()))
         assert "".join(pieces) == "Honey and blood [1]."
         assert len(pieces) > 1
 
     def test_the_prompt_arrives_whole(self):
         prompt = make_prompt()
-        text = "".join(HaystackGenerator(MOCK).generate(prompt))
+        text = "".join(generators.HaystackGenerator(MOCK).generate(prompt))
         assert text == prompt.messages[-1].content
 
     def test_after_one_that_was_broken_off_the_next_answer_is_whole(self):
-        generator = HaystackGenerator(MOCK, {"responses": "word " * 50})
+        generator = generators.HaystackGenerator(MOCK, {"responses": "word " * 50})
         pieces = generator.generate(make_prompt())
         next(pieces)
         pieces.close()
@@ -319,20 +333,20 @@ class TestHaystackGenerator(GeneratorContract):
             "api_base_url": "http://127.0.0.1:9/v1",
             "max_retries": 0,
         }
-        generator = HaystackGenerator(OPENAI, parameters)
+        generator = generators.HaystackGenerator(OPENAI, parameters)
         with pytest.raises(ComponentError, match="haystack: answering failed"):
             list(generator.generate(make_prompt()))
 
     def test_unusable_settings_are_named(self):
         with pytest.raises(SettingsError, match=r"generator\.options\.component"):
-            HaystackGenerator()
+            generators.HaystackGenerator()
         with pytest.raises(SettingsError, match="cannot be made"):
-            HaystackGenerator(MOCK, {"no_such": 1})
+            generators.HaystackGenerator(MOCK, {"no_such": 1})
         with pytest.raises(SettingsError, match="max_tokens must be at least 1"):
-            HaystackGenerator(MOCK, max_tokens=0)
+            generators.HaystackGenerator(MOCK, max_tokens=0)
 
     def test_a_prompt_leaves_room_for_as_long_an_answer_as_is_said(self):
-        generator = HaystackGenerator(MOCK, context_window=4096, max_tokens=3000)
+        generator = generators.HaystackGenerator(MOCK, context_window=4096, max_tokens=3000)
         assert prompt_room(generator) == 1096
 
 

@@ -10,21 +10,22 @@ import time
 
 import judge_server
 import pytest
-
-os.environ["RAGAS_DO_NOT_TRACK"] = "true"
-pytest.importorskip("ragas", reason="the extra 'ragas' is not installed")
-
 from click.testing import CliRunner
+from libraries import library
 
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError, StoppedError
 from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.types import Answer, Chunk, Hit, chunk_id, document_id
 from kvasir.evaluation.answers import AnswerCase
 from kvasir.evaluation.judges import JudgedCase, judge_answers
-from kvasir.evaluation.judges_ragas import RagasJudge
 from kvasir.frontends.cli.main import cli
 from kvasir.settings.loading import load_settings
 from kvasir.testing.fakes import FakeEmbedder
+
+os.environ["RAGAS_DO_NOT_TRACK"] = "true"
+ours = library("kvasir.evaluation.judges_ragas", needs="ragas", extra="ragas")
+
+pytestmark = pytest.mark.xdist_group("ragas")
 
 MOON = "The Moon orbits the Earth at a distance of 384,400 kilometres."
 TEA = "Green tea is steeped for two minutes."
@@ -44,7 +45,7 @@ def address(script):
 
 
 def make_judge(address, **options):
-    return RagasJudge(FakeEmbedder(), "small", address, retries=1, **options)
+    return ours.RagasJudge(FakeEmbedder(), "small", address, retries=1, **options)
 
 
 def test_true_answers_are_told_from_invented_ones(address, script):
@@ -109,7 +110,7 @@ def test_a_judge_that_never_replies_in_form_spoils_no_run(address, script):
 )
 def test_a_question_that_the_server_cannot_take_spoils_no_other(address, script, status, reason):
     script.faults = {INVENTED.answer: status}
-    judge = RagasJudge(FakeEmbedder(), "small", address, retries=0, timeout=1.0)
+    judge = ours.RagasJudge(FakeEmbedder(), "small", address, retries=0, timeout=1.0)
     good, spoilt = judge.judge([GOOD, INVENTED], Run())
     assert not good.failures
     assert good.scores["faithfulness"] == 1.0
@@ -182,9 +183,9 @@ def test_the_server_is_looked_for_before_anything_is_measured(address, script, d
 
 def test_a_judge_without_server_or_model_says_which_setting_is_missing():
     with pytest.raises(SettingsError, match=r"evaluation\.judge\.model"):
-        RagasJudge(FakeEmbedder())
+        ours.RagasJudge(FakeEmbedder())
     with pytest.raises(SettingsError, match=r"evaluation\.judge\.base_url"):
-        RagasJudge(FakeEmbedder(), "small")
+        ours.RagasJudge(FakeEmbedder(), "small")
 
 
 def test_the_generators_key_goes_to_the_generators_server_only():
@@ -258,7 +259,7 @@ def test_the_command_line_adds_the_grades(address, dataset, tmp_path, monkeypatc
     assert "judgement" not in figures
     grades = graded.pop("judgement")
     assert {**figures, "seconds": 0} == {**graded, "seconds": 0}
-    assert set(grades["metrics"]) == set(RagasJudge.metrics)
+    assert set(grades["metrics"]) == set(ours.RagasJudge.metrics)
     assert [grades[key]["context_recall"] for key in ("metrics", "graded", "failed")] == [1.0, 2, 0]
     cases = [json.loads(line) for line in (tmp_path / "cases.jsonl").read_text().splitlines()]
     assert [case["question"] for case in cases] == [

@@ -3,12 +3,12 @@
 import threading
 
 import pytest
+from libraries import library
 
-logging = pytest.importorskip(
-    "transformers.utils.logging", reason="the extra 'torch' is not installed"
-)
+logging = library("transformers.utils.logging", extra="torch")
+ours = library("kvasir.models.transformers", needs="torch", extra="torch")
 
-from kvasir.models.transformers import without_progress_bars  # noqa: E402 - needs transformers
+pytestmark = pytest.mark.xdist_group("torch")
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -18,13 +18,13 @@ def test_the_bars_are_off_until_the_last_thread_has_loaded(enabled):
     loading, finish = threading.Event(), threading.Event()
 
     def load():
-        with without_progress_bars():
+        with ours.without_progress_bars():
             loading.set()
             finish.wait(60)
 
     other = threading.Thread(target=load)
     try:
-        with without_progress_bars():
+        with ours.without_progress_bars():
             other.start()
             assert loading.wait(60)
         assert not logging.is_progress_bar_enabled()

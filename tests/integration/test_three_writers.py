@@ -10,7 +10,7 @@ from chroma_server import chroma_server
 from databases import database
 from writing_process import DIMENSION, LEASE, LINES, ingest, open_both
 
-from kvasir.components.stores.chroma import ChromaStore
+from kvasir.core.registry import load
 from kvasir.maintenance.repair import examine
 
 # One server for all of them, where tests are spread over processes.
@@ -30,8 +30,8 @@ def stores(tmp_path_factory):
 def places(request, stores, tmp_path):
     with database(request.param, tmp_path) as url, ExitStack() as cleaning:
         yield url, stores
-        store = cleaning.enter_context(closing(ChromaStore(stores, "three", DIMENSION, None)))
-        store.drop()
+        store = load("stores", "chroma")(stores, "three", DIMENSION, None)
+        cleaning.enter_context(closing(store)).drop()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.components.splitters.window import WindowSplitter
-from kvasir.components.stores.chroma import ChromaStore
+from kvasir.core.registry import load
 from kvasir.core.types import Document, LocalFile, Source, document_id
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder
@@ -41,7 +41,7 @@ class SlowStore:
 
 
 def open_both(catalog_url, store_url):
-    store = ChromaStore(store_url, "three", DIMENSION, FakeAnalyzer())
+    store = load("stores", "chroma")(store_url, "three", DIMENSION, FakeAnalyzer())
     return SqlCatalog(catalog_url), store
 
 

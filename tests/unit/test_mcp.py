@@ -5,7 +5,7 @@ import sys
 
 import anyio
 import pytest
-from mcp import Client
+from libraries import library
 
 from kvasir.app import App
 from kvasir.core.errors import MissingExtraError, NotFoundError, RequestError
@@ -14,6 +14,8 @@ from kvasir.core.types import Source
 from kvasir.frontends import mcp
 from kvasir.frontends.mcp.library import MOST_CHARACTERS, local_library
 from kvasir.settings.schema import Settings
+
+official = library("mcp", extra="mcp")
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch):
@@ -91,7 +93,7 @@ def test_what_was_not_foreseen_is_logged_and_not_told(caplog):
         raise ZeroDivisionError("a secret")
 
     async def search():
-        async with Client(serving.make_server(use), mode="legacy") as client:
+        async with official.Client(serving.make_server(use), mode="legacy") as client:
             return await client.call_tool("search", {"query": "tea"})
 
     result = anyio.run(search)

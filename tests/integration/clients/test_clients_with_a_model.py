@@ -4,15 +4,17 @@ import time
 
 import anyio
 import httpx2
-import openai
 import pytest
+from libraries import library
 from live_server import TEA, live_server
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 
 from kvasir.accounts import passwords
 from kvasir.core.services.accounts import Scope
 from kvasir.testing.model_server import model_server
+
+openai = library("openai", extra="ragas")
+mcp = library("mcp", extra="mcp")
+http_client = library("mcp.client.streamable_http")
 
 pytestmark = pytest.mark.xdist_group("clients")
 
@@ -159,8 +161,11 @@ def test_a_client_of_mcp_that_leaves_stops_the_model_within_a_second(server, mod
     async def ask_and_leave():
         headers = {"x-api-key": server.keys["ana"]}
         async with httpx2.AsyncClient(headers=headers) as http:
-            transport = streamable_http_client(f"{server.url}/mcp", http_client=http)
-            async with Client(transport, mode=mode) as client, anyio.create_task_group() as tasks:
+            transport = http_client.streamable_http_client(f"{server.url}/mcp", http_client=http)
+            async with (
+                mcp.Client(transport, mode=mode) as client,
+                anyio.create_task_group() as tasks,
+            ):
                 tasks.start_soon(client.call_tool, "ask", {"question": QUESTION})
                 while not model.requests:
                     await anyio.sleep(0.01)
@@ -174,8 +179,8 @@ def test_an_answer_by_mcp_streams_from_the_model_and_is_checked(server, ana):
     async def ask_by_mcp():
         headers = {"x-api-key": server.keys["ana"]}
         async with httpx2.AsyncClient(headers=headers) as http:
-            transport = streamable_http_client(f"{server.url}/mcp", http_client=http)
-            async with Client(transport) as client:
+            transport = http_client.streamable_http_client(f"{server.url}/mcp", http_client=http)
+            async with mcp.Client(transport) as client:
                 return await client.call_tool("ask", {"question": QUESTION})
 
     answer = anyio.run(ask_by_mcp).structured_content

@@ -9,15 +9,17 @@ import anyio
 import httpx
 import httpx2
 import pytest
+from libraries import library
 from live_server import OWNER, TEA, live_server
-from mcp import Client
-from mcp.client.stdio import StdioServerParameters, stdio_client
-from mcp.client.streamable_http import streamable_http_client
 from old_mcp import call_by_old_client
 
 from kvasir.app import App
 from kvasir.frontends.api.owner import OwnerServer
 from kvasir.settings.loading import load_settings
+
+mcp = library("mcp", extra="mcp")
+stdio = library("mcp.client.stdio")
+http_client = library("mcp.client.streamable_http")
 
 pytestmark = pytest.mark.xdist_group("clients")
 
@@ -32,8 +34,8 @@ def call(server, name, *calls, mode="auto"):
     async def run():
         headers = {"Authorization": f"Bearer {server.keys.get(name, name)}"}
         async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
-            transport = streamable_http_client(f"{server.url}/mcp", http_client=http)
-            async with Client(transport, mode=mode) as client:
+            transport = http_client.streamable_http_client(f"{server.url}/mcp", http_client=http)
+            async with mcp.Client(transport, mode=mode) as client:
                 listed = await client.list_tools()
                 results = [await client.call_tool(*each) for each in calls]
                 return client.protocol_version, listed.tools, results
@@ -225,10 +227,10 @@ def command(*before):
 def test_kvasir_mcp_serves_the_data_folder_by_standard_streams(folder, mode, version):
     async def run():
         program, *arguments = command()
-        parameters = StdioServerParameters(
+        parameters = stdio.StdioServerParameters(
             command=program, args=arguments, cwd=folder, env=dict(os.environ)
         )
-        async with Client(stdio_client(parameters), mode=mode) as client:
+        async with mcp.Client(stdio.stdio_client(parameters), mode=mode) as client:
             search = await client.call_tool("search", {"query": QUESTION})
             listed = await client.call_tool("list_documents", {})
             return client.protocol_version, search, listed
@@ -258,10 +260,10 @@ def test_kvasir_mcp_works_at_a_server_with_the_rights_of_the_key(server, tmp_pat
     async def run():
         program, *arguments = command("--server", server.url)
         environment = os.environ | {"KVASIR_API_KEY": server.keys["bob"]}
-        parameters = StdioServerParameters(
+        parameters = stdio.StdioServerParameters(
             command=program, args=arguments, cwd=tmp_path, env=environment
         )
-        async with Client(stdio_client(parameters)) as client:
+        async with mcp.Client(stdio.stdio_client(parameters)) as client:
             search = await client.call_tool("search", {"query": "chamber pressure"})
             fetched = await client.call_tool("fetch", {"id": content(search)["results"][0]["id"]})
             answer = await client.call_tool("ask", {"question": "What is the chamber pressure?"})

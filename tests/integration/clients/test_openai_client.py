@@ -5,9 +5,11 @@ import json
 import struct
 
 import httpx
-import openai
 import pytest
+from libraries import library
 from live_server import OWNER
+
+openai = library("openai", extra="ragas")
 
 pytestmark = pytest.mark.xdist_group("clients")
 
