@@ -43,7 +43,7 @@ from kvasir.core.ledger import (
     VersionStatus,
     chunk_metadata,
 )
-from kvasir.core.types import Metadata
+from kvasir.core.types import Metadata, RecognizedSpan
 from kvasir.core.wire import to_json
 from kvasir.database import open_database, reading, writing
 from kvasir.language.detect import UNKNOWN
@@ -164,6 +164,12 @@ class SqlCatalog:
             return DocumentVersion(
                 rows.expand(row.compressed), row.content_hash, rows.expand_spans(row.recognized)
             )
+
+    def recognized(
+        self, collection: str, document_ids: Collection[str]
+    ) -> Mapping[str, tuple[RecognizedSpan, ...]]:
+        with reading(self._engine) as connection:
+            return passages.recognized(connection, collection, document_ids)
 
     def has_content(self, content_hash: str) -> bool:
         same = (versions.c.content_hash == content_hash, versions.c.status != _DELETED)

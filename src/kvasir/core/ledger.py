@@ -278,6 +278,14 @@ class Catalog(Protocol):
     def live_version(self, collection: str, document_id: str) -> DocumentVersion | None:
         """Return text and content hash of the live version, or None."""
 
+    def recognized(
+        self, collection: str, document_ids: Collection[str]
+    ) -> Mapping[str, tuple[RecognizedSpan, ...]]:
+        """Return the spans of live versions that were recognized in pictures, by document id.
+
+        Documents without such text are left out.
+        """
+
     def has_content(self, content_hash: str) -> bool:
         """Return True if a document of any collection was made of bytes with this hash."""
 

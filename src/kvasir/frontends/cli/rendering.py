@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import click
-from rich.cells import cell_len
+from rich.text import Text
 
 from kvasir.core.reports import Failed
 from kvasir.core.text import ACTIVE, shown
 from kvasir.core.wire import dumps
 from kvasir.frontends.cli.paths import source_name
+from kvasir.frontends.cli.terminal import Terminal, echo
+from kvasir.frontends.cli.wrapping import columns
 
 
 def _remember_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -50,21 +52,29 @@ def print_result(value: Any, *lines: str) -> None:
     """Print a result: its lines, or with ``--json`` the value of public types as JSON."""
     if not printed_json(value):
         for line in lines:
-            click.echo(line)
+            echo(line)
 
 
-def table(rows: Iterable[Mapping[str, object]]) -> list[str]:
-    """Return rows as lines of aligned columns, uncut, under the first row's keys."""
+def print_table(value: Any, rows: Iterable[Mapping[str, object]], empty: str = "") -> None:
+    """Print a result as a table of rows under the first row's keys, or as JSON.
+
+    On a terminal its cells are wrapped to fit; elsewhere each row is one line. ``empty`` is said
+    where there are no rows.
+    """
+    if printed_json(value):
+        return
+    lines = table_lines(rows, terminal := Terminal())
+    terminal.lines(lines)
+    if not lines and empty:
+        echo(empty)
+
+
+def table_lines(rows: Iterable[Mapping[str, object]], terminal: Terminal) -> list[Text]:
+    """Return rows as lines of aligned columns under the first row's keys."""
     filled = list(rows)
-    cells = [[shown(str(value)) for value in row.values()] for row in filled]
-    cells = [*map(list, filled[:1]), *cells]
-    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(
-            cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True)
-        ).rstrip()
-        for line in cells
-    ]
+    head = [Text(name, "bold") for name in filled[0]] if filled else []
+    body = [[Text(shown(str(value))) for value in row.values()] for row in filled]
+    return columns([head, *body] if filled else [], terminal.width)
 
 
 def sizes(count: int) -> str:
