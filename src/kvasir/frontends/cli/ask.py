@@ -22,8 +22,8 @@ from kvasir.frontends.cli.options import (
     setting_options,
     with_collection,
 )
-from kvasir.frontends.cli.passages import StreamedLines, excerpt, highlighted, passage_lines
-from kvasir.frontends.cli.places import Places, headings_of, on_page
+from kvasir.frontends.cli.passages import StreamedLines, excerpt, passage_lines
+from kvasir.frontends.cli.places import Places, headings_of, on_page, quote_lines
 from kvasir.frontends.cli.rendering import printed_json, wants_json
 from kvasir.frontends.cli.terminal import Terminal, echo
 from kvasir.frontends.cli.wrapping import Span, hanging
@@ -127,7 +127,7 @@ class _Page:
         self._note_languages([hit])
         find = partial(self._find, document_id=chunk.document_id)
         scores = f"  (score {hit.score:.2f}, dense {hit.dense_score or 0.0:.2f})"
-        where = Text(f"{number}. ", "bold") + self._places.of_hit(hit)
+        where = Text().append(f"{number}. ", "bold").append_text(self._places.of_hit(hit))
         where.append(f"{on_page(hit.box)}{scores}")
         terminal.lines(hanging(where, terminal.width, more="   "))
         if chunk.headings:
@@ -176,14 +176,14 @@ class _Page:
         if answer.citations:
             echo()
         for citation in answer.citations:
-            where = Text(f"[{citation.marker}] ", "bold") + self._places.of_citation(citation)
+            where = Text().append(f"[{citation.marker}] ", "bold")
+            where.append_text(self._places.of_citation(citation))
             where.append(f", characters {citation.start}-{citation.end}{on_page(citation.box)}")
             terminal.lines(hanging(where, terminal.width, more="    "))
-            if citation.headings and terminal.width:
+            if citation.headings:
                 headings = Text(headings_of(citation.headings), "dim")
                 terminal.lines(hanging(headings, terminal.width, "    "))
             find = partial(self._find, document_id=citation.document_id)
-            quote = highlighted(f'"{one_line(citation.quote)}"', find, "dim")
-            terminal.lines(hanging(quote, terminal.width, "    "))
+            terminal.lines(quote_lines(citation.quote, terminal.width, find, rule=terminal.rule))
         if answer.removed_citations:
             echo(f"{answer.removed_citations} citations pointed nowhere and were removed")

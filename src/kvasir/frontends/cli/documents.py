@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from kvasir.app import App
     from kvasir.collection import Collection
 
+_LONGEST_TITLE = 80
+"""Most characters of a title in the list."""
+
 
 @click.command()
 @click.argument("typed", nargs=-1, required=True, metavar="PATH|URL...")
@@ -114,7 +117,7 @@ def list_documents(collection: Collection, prefix: str) -> None:
     rows = (
         {
             "source": source_name(record.source_uri),
-            "title": one_line(record.title, 40),
+            "title": one_line(record.title, _LONGEST_TITLE),
             "language": record.language,
             "chunks": record.chunk_count,
             "size": sizes(record.state.size),

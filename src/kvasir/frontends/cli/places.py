@@ -14,8 +14,10 @@ from kvasir.core.links import passage_url
 from kvasir.core.media_types import extension
 from kvasir.core.text import has_scheme, heading_path, one_line
 from kvasir.core.types import Citation, Hit, PageBox
+from kvasir.frontends.cli.passages import FindMatches, highlighted, passage_lines
 from kvasir.frontends.cli.paths import location
 from kvasir.frontends.cli.terminal import Terminal
+from kvasir.frontends.cli.wrapping import hanging
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,6 +102,24 @@ def file_link(path: str, page: int | None, line: int | None, form: str = "") -> 
 def headings_of(headings: Sequence[str]) -> str:
     """Return the path of headings in one line."""
     return one_line(heading_path(headings))
+
+
+def quote_lines(
+    quote: str,
+    width: int | None,
+    find: FindMatches | None = None,
+    *,
+    most: int = 0,
+    rule: str = "─",
+) -> list[Text]:
+    """Return a quote as lines below its citation: in quotation marks, or as a drawn table.
+
+    A text of more than ``most`` characters, if given, is cut behind a word.
+    """
+    indent = "    "
+    if width and quote.lstrip().startswith("|"):
+        return passage_lines(quote, width, indent=indent, find=find, rule=rule)
+    return hanging(highlighted(f'"{one_line(quote, most)}"', find, "dim"), width, indent)
 
 
 def on_page(box: PageBox | None) -> str:

@@ -105,7 +105,7 @@ def columns(
     room = None if width is None else width - cell_len(gap) * (len(rows[0]) - 1)
     widths = _column_widths(rows, room)
     if widths is None:
-        return _records(rows, width)
+        return _records(rows, width, in_one=not ruled)
     line = Text(f"{rule}{cross}{rule}".join(rule * each for each in widths), "dim")
     drawn = [_drawn_row(row, widths, gap, wrap=width is not None) for row in rows]
     has_tall = any(len(each) > 1 for each in drawn)
@@ -163,14 +163,20 @@ def _longest_piece(cell: Text, width: int) -> int:
     return max((cell_len(plain[a:b]) for a, b in _pieces(plain, longest)), default=0)
 
 
-def _records(rows: Sequence[Sequence[Text]], width: int | None) -> list[Text]:
-    """Return each row as its first cell and, below it, its other cells with their names."""
+def _records(rows: Sequence[Sequence[Text]], width: int | None, *, in_one: bool) -> list[Text]:
+    """Return each row as its first cell and, below it, its other cells with their names.
+
+    The other cells have a line each, or follow each other ``in_one``.
+    """
     head, *body = rows
     lines: list[Text] = []
     for row in body:
         lines += hanging(row[0], width, more="    ")
-        for name, cell in zip(head[1:], row[1:], strict=True):
-            named = Text(f"{name.plain}: " if name.plain else "", "dim")
-            if cell.plain:
-                lines += hanging(named + cell, width, "  ", "    ")
+        named = [
+            Text().append(f"{name.plain}: " if name.plain else "", "dim").append_text(cell)
+            for name, cell in zip(head[1:], row[1:], strict=True)
+            if cell.plain
+        ]
+        for text in [Text(", ").join(named)] if in_one and named else named:
+            lines += hanging(text, width, "  ", "    ")
     return lines or [Text(", ").join(head)]

@@ -31,8 +31,8 @@ from kvasir.core.text import one_line, printable, replace_surrogates
 from kvasir.core.types import Answer, Retrieved, Stage
 from kvasir.core.types import Text as TextPiece
 from kvasir.frontends.cli.chat.session import error_reason
-from kvasir.frontends.cli.passages import FindMatches, highlighted, passage_lines
-from kvasir.frontends.cli.places import Places, headings_of, on_page
+from kvasir.frontends.cli.passages import FindMatches, passage_lines
+from kvasir.frontends.cli.places import Places, headings_of, on_page, quote_lines
 from kvasir.frontends.cli.terminal import Terminal
 
 _LONGEST_QUOTE = 200
@@ -196,6 +196,11 @@ class Screen:
             return InMemoryHistory()
         return _SafeFileHistory(str(self._history))
 
+    @property
+    def _room(self) -> int | None:
+        """The cells of a line in a panel; None where there is no terminal."""
+        return max(_FRAME, self._console.width - _FRAME) if self._console.is_terminal else None
+
     def _finder(self, question: str, reply: Answer) -> FindMatches | None:
         """Return what finds a question's words, in the language of the best hit."""
         if self._matches is None or not reply.hits or not self._terminal.has_styles:
@@ -208,9 +213,8 @@ class Screen:
     ) -> Group:
         body: list[RenderableType] = [Markdown(printable(reply.text))]
         if not markdown:
-            width = max(_FRAME, self._console.width - _FRAME)
             rule = self._terminal.rule
-            body = [*passage_lines(reply.text, width, find=find, rule=rule)]
+            body = [*passage_lines(reply.text, self._room, find=find, rule=rule)]
         sources = self._sources(reply, find)
         return Group(*body, "", *sources) if sources else Group(*body)
 
@@ -221,13 +225,15 @@ class Screen:
         lines: list[Text] = []
         for marker in sorted({citation.marker for citation in answer.citations}):
             cited = [citation for citation in answer.citations if citation.marker == marker]
-            where = self._places.of_citation(cited[0])
-            lines.append(Text(f"[{marker}] ", "bold") + where + Text(on_page(cited[0].box)))
+            where = Text().append(f"[{marker}] ", "bold")
+            where.append_text(self._places.of_citation(cited[0]))
+            lines.append(where.append(on_page(cited[0].box)))
             if cited[0].headings:
                 lines.append(Text(f"    {headings_of(cited[0].headings)}", "dim"))
             for quote in dict.fromkeys(citation.quote for citation in cited):
-                shown = highlighted(f'"{one_line(quote, _LONGEST_QUOTE)}"', find, "dim")
-                lines.append(Text("    ") + shown)
+                lines += quote_lines(
+                    quote, self._room, find, most=_LONGEST_QUOTE, rule=self._terminal.rule
+                )
         if answer.removed_citations:
             removed = f"citations that pointed nowhere, removed: {answer.removed_citations}"
             lines.append(Text(removed, "dim"))
@@ -274,7 +280,8 @@ class _LiveReply:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = max(1, options.max_width - _FRAME)
-        lines = list(Text(self.text or f"{self._stage} …").wrap(console, width))
+        rule = "─" if console.encoding.startswith("utf") else "-"
+        lines = passage_lines(self.text or f"{self._stage} …", width, rule=rule)
         # Lines beyond the terminal's height cannot be redrawn: show only the last ones.
         lines = lines[-max(1, console.height - _FRAME) :]
         yield _panel(Text("\n").join(lines), self._title, _elapsed(perf_counter() - self._started))
