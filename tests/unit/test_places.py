@@ -8,7 +8,8 @@ import platform
 import pytest
 
 from kvasir.core.errors import DocumentNotFoundError
-from kvasir.core.places import LineFinder
+from kvasir.core.places import LineFinder, page_at, page_starts
+from kvasir.core.types import Block, BlockKind, PageStart
 from kvasir.frontends.cli.paths import location
 from kvasir.frontends.cli.places import file_link
 
@@ -106,3 +107,13 @@ def test_a_link_names_host_file_and_place(tmp_path):
 )
 def test_a_page_is_called_what_it_is(place, expected):
     assert location(*place) == expected
+
+
+def test_the_page_of_an_offset_is_that_of_the_last_block_with_a_page():
+    pages = [(0, None), (10, 1), (20, 1), (30, 2), (40, None), (50, 4)]
+    starts = page_starts(
+        [Block(BlockKind.PARAGRAPH, start, start + 9, page=page) for start, page in pages]
+    )
+    assert starts == (PageStart(10, 1), PageStart(30, 2), PageStart(50, 4))
+    assert [page_at(starts, at) for at in (0, 9, 10, 29, 30, 49, 99)] == [None, None, 1, 1, 2, 2, 4]
+    assert page_at((), 5) is None

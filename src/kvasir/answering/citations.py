@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from kvasir.core.ledger import DocumentVersion
 from kvasir.core.markers import NUMBERS, PROTECTION
-from kvasir.core.places import box_of
+from kvasir.core.places import box_of, page_at
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.text import CJK
 from kvasir.core.types import Chunk, Citation, Hit
@@ -170,11 +170,13 @@ class CitationChecker:
         uri = str(chunk.metadata.get("source_uri", ""))
         content_hash = version.content_hash if version else ""
         box = box_of(version.recognized, start, end) if version else None
+        # A passage may begin on the page before.
+        page = box.page if box else (page_at(version.pages, start) if version else None)
         return Citation(
             number,
             chunk.document_id,
             uri,
-            box.page if box else chunk.page,
+            chunk.page if page is None else page,
             quote,
             start,
             end,

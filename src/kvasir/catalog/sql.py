@@ -153,7 +153,7 @@ class SqlCatalog:
 
     def live_version(self, collection: str, document_id: str) -> DocumentVersion | None:
         query = (
-            live(collection, texts.c.compressed, texts.c.recognized, versions.c.content_hash)
+            live(collection, *texts.c, versions.c.content_hash)
             .join(texts, texts.c.version_id == versions.c.id)
             .where(sources.c.document_id == document_id)
         )
@@ -162,7 +162,10 @@ class SqlCatalog:
             if row is None:
                 return None
             return DocumentVersion(
-                rows.expand(row.compressed), row.content_hash, rows.expand_spans(row.recognized)
+                rows.expand(row.compressed),
+                row.content_hash,
+                rows.expand_spans(row.recognized),
+                rows.expand_pages(row.pages),
             )
 
     def recognized(

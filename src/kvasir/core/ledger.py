@@ -28,7 +28,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from kvasir.core.errors import CollectionNotFoundError, RequestError, WrongEmbedderError
 from kvasir.core.protocols import Embedder
 from kvasir.core.text import has_surrogates
-from kvasir.core.types import Chunk, Document, Metadata, MetadataValue, RecognizedSpan
+from kvasir.core.types import (
+    Chunk,
+    Document,
+    Metadata,
+    MetadataValue,
+    PageStart,
+    RecognizedSpan,
+)
 
 if TYPE_CHECKING:
     from kvasir.core.vectors import Matrix
@@ -89,6 +96,7 @@ class DocumentVersion:
     text: str  # The whole text; the offsets of its chunks refer to it.
     content_hash: str = ""  # ``SourceState.content_hash``; empty if unknown.
     recognized: tuple[RecognizedSpan, ...] = ()  # As of ``Document``.
+    pages: tuple[PageStart, ...] = ()  # Where its pages begin, in order; empty if unknown.
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.text import SOUTHEAST_ASIAN
+
+if TYPE_CHECKING:
+    from kvasir.core.protocols import TextAnalyzer
 
 _UNSPACED = rf"{SOUTHEAST_ASIAN}\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 """Letters of scripts without spaces between words."""

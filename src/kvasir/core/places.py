@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from kvasir.core.errors import DocumentNotFoundError
 from kvasir.core.media_types import SOURCE_CODE, text_type_of
-from kvasir.core.types import Answer, Hit, PageBox, RecognizedSpan
+from kvasir.core.types import Answer, Block, Hit, PageBox, PageStart, RecognizedSpan
 
 MOST_BYTES = 20_000_000
 """Larger files are not read for a line number."""
@@ -38,6 +39,21 @@ def box_of(recognized: Sequence[RecognizedSpan], start: int, end: int) -> PageBo
         bottom=max(box.bottom for box in boxes),
         confidence=min(box.confidence for box in boxes),
     )
+
+
+def page_starts(blocks: Sequence[Block]) -> tuple[PageStart, ...]:
+    """Return where the pages of a document begin; blocks without a page are left out."""
+    starts: list[PageStart] = []
+    for block in blocks:
+        if block.page is not None and (not starts or starts[-1].page != block.page):
+            starts.append(PageStart(block.start, block.page))
+    return tuple(starts)
+
+
+def page_at(pages: Sequence[PageStart], offset: int) -> int | None:
+    """Return the page of an offset in a document's text; None if it is unknown."""
+    number = bisect_right(pages, offset, key=lambda each: each.start)
+    return pages[number - 1].page if number else None
 
 
 class LineFinder:

@@ -106,6 +106,14 @@ class RecognizedSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class PageStart:
+    """The beginning of a page in a document's text."""
+
+    start: int  # Offset of its first character in ``Document.text``.
+    page: int  # Page number from 1.
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """The extracted text of one source."""
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvasir.core.errors import DocumentNotFoundError
-from kvasir.core.ledger import DocumentRecord
 from kvasir.core.media_types import extension
 from kvasir.core.text import has_scheme, shown
 from kvasir.core.types import LocalFile
 
 if TYPE_CHECKING:
     from kvasir.collection import Collection
+    from kvasir.core.ledger import DocumentRecord
 
 _PAGES = dict.fromkeys(("pptx", "pptm", "ppsx", "ppt", "odp"), "slide") | dict.fromkeys(
     ("xlsx", "xlsm", "xls", "ods"), "sheet"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
 
-from kvasir.core.reports import Failed
 from kvasir.core.text import ACTIVE, shown
 from kvasir.core.wire import dumps
 from kvasir.frontends.cli.paths import source_name
 from kvasir.frontends.cli.terminal import Terminal, echo
 from kvasir.frontends.cli.wrapping import columns
+
+if TYPE_CHECKING:
+    from kvasir.core.reports import Failed
 
 
 def _remember_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:

@@ -17,7 +17,6 @@ from pydantic import BaseModel, SecretStr
 
 from kvasir.core.deadline import deadline
 from kvasir.core.errors import ComponentError, KvasirError, StoreLockedError
-from kvasir.core.ledger import CollectionRecord
 from kvasir.core.text import shown
 from kvasir.frontends.cli.logins import clean_address, token_of
 from kvasir.frontends.cli.terminal import echo
@@ -28,6 +27,7 @@ from kvasir.sharing import owner_of
 if TYPE_CHECKING:
     from kvasir.app import App
     from kvasir.collection import Collection
+    from kvasir.core.ledger import CollectionRecord
     from kvasir.remote.client import ServerClient
     from kvasir.remote.collection import RemoteCollection
     from kvasir.remote.owner import OwnerRecord
