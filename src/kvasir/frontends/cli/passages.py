@@ -6,6 +6,7 @@ A chunk has the text of its document, in which tables are Markdown rows.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -138,7 +139,14 @@ def excerpt(text: str, spans: Sequence[Span], most: int) -> str:
     if len(text) <= most:
         return text
     starts = [0, *(match.end() for match in _BEGINNING.finditer(text) if match.end() < len(text))]
-    best = max(starts, key=lambda start: (_matches_in(text, spans, start, most), not start, start))
+    begins = [begin for begin, _ in spans]
+
+    def count(start: int) -> int:
+        """Return the number of different words that match in the window from here."""
+        window = spans[bisect_left(begins, start) : bisect_left(begins, start + most)]
+        return len({text[a:b].casefold() for a, b in window if b <= start + most})
+
+    best = max(starts, key=lambda start: (count(start), not start, start))
     end = _end_of_word(text, min(len(text), best + most))
     shown = text[best:end].strip("\n")
     first = shown.partition("\n")[0]
@@ -146,12 +154,6 @@ def excerpt(text: str, spans: Sequence[Span], most: int) -> str:
     if best and _ROW.fullmatch(first):
         above = _header_above(text, best) + above
     return f"{above}{shown}{'' if end >= len(text.rstrip()) else ' …'}"
-
-
-def _matches_in(text: str, spans: Sequence[Span], start: int, most: int) -> int:
-    """Return the number of different words that match in a window."""
-    end = start + most
-    return len({text[a:b].casefold() for a, b in spans if start <= a and b <= end})
 
 
 def _end_of_word(text: str, end: int) -> int:

@@ -59,7 +59,9 @@ def wrapped(text: Text, width: int | None, *, first: int | None = None) -> list[
             start, room = begin, width
         end = stop
     lines.append((start, max(start, end)))
-    return [text[a:b] for a, b in lines]
+    # Divided once: a slice copies what is around it.
+    parts = text.divide([offset for line in lines for offset in line])
+    return [parts[1 + 2 * number] for number in range(len(lines))]
 
 
 def _pieces(plain: str, width: int) -> Iterator[Span]:
