@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.cells import cell_len
 from rich.text import Text
 
 from kvasir.core.text import ACTIVE, shown
@@ -65,18 +66,27 @@ def print_table(value: Any, rows: Iterable[Mapping[str, object]], empty: str = "
     """
     if printed_json(value):
         return
-    lines = table_lines(rows, terminal := Terminal())
-    terminal.lines(lines)
-    if not lines and empty:
-        echo(empty)
+    cells = [{name: shown(str(each)) for name, each in row.items()} for row in rows]
+    if not cells:
+        if empty:
+            echo(empty)
+        return
+    table = [list(cells[0]), *(list(row.values()) for row in cells)]
+    terminal = Terminal()
+    if terminal.width is None:
+        click.echo("\n".join(_aligned(table)))
+        return
+    head = [Text(name, "bold") for name in table[0]]
+    body = [[Text(cell) for cell in row] for row in table[1:]]
+    terminal.lines(columns([head, *body], terminal.width))
 
 
-def table_lines(rows: Iterable[Mapping[str, object]], terminal: Terminal) -> list[Text]:
-    """Return rows as lines of aligned columns under the first row's keys."""
-    filled = list(rows)
-    head = [Text(name, "bold") for name in filled[0]] if filled else []
-    body = [[Text(shown(str(value))) for value in row.values()] for row in filled]
-    return columns([head, *body] if filled else [], terminal.width)
+def _aligned(table: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield rows as lines of aligned columns; lists may have many thousands."""
+    widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = zip(row, widths, strict=True)
+        yield "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in cells).rstrip()
 
 
 def sizes(count: int) -> str:
