@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, StoreIncompleteError
@@ -21,6 +21,7 @@ from kvasir.core.ledger import (
     check_embedder,
     require_collection,
 )
+from kvasir.core.places import box_of
 from kvasir.core.protocols import Embedder, Generator, Reranker, TextAnalyzer, VectorStore
 from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.text import replace_surrogates
@@ -172,7 +173,22 @@ class Index:
     def retrieve(self, request: SearchRequest) -> list[Hit]:
         """Return the hits of a search, best first; the store stays open meanwhile."""
         with self.leases.call():
-            return self.retriever.retrieve(request)
+            return self._with_boxes(self.retriever.retrieve(request))
+
+    def _with_boxes(self, hits: list[Hit]) -> list[Hit]:
+        """Return hits with the boxes of recognized text, as citations have them."""
+        # Recognized text is on a page; most collections have none, and need no query.
+        ids = {hit.chunk.document_id for hit in hits if hit.chunk.page is not None}
+        spans = self.components.catalog.recognized(self.name, ids) if ids else {}
+        located = []
+        for hit in hits:
+            chunk = hit.chunk
+            if chunk.document_id in spans:
+                box = box_of(spans[chunk.document_id], chunk.start, chunk.end)
+                located.append(replace(hit, box=box))
+            else:
+                located.append(hit)
+        return located
 
     def answerer(self, generator: Generator | None = None) -> Answerer:
         """Return an answerer with the stored decision to refuse and, by default, our generator."""

@@ -198,6 +198,12 @@ def notes(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def run_in(start_here: Start) -> Callable[[Path], Kvasir]:
+    """Return a function that runs ``kvasir`` in a folder of the test's choice."""
+    return lambda folder: kvasir_in(folder, start_here)
+
+
+@pytest.fixture(scope="session")
 def ingested_folder(
     tmp_path_factory: pytest.TempPathFactory, start_here: Start, owner: Any
 ) -> Iterator[Path]:

@@ -15,7 +15,17 @@ from kvasir.core.errors import (
     NameTakenError,
 )
 from kvasir.core.ledger import Catalog, DocumentVersion, SourceState, VersionDraft, passage_hash
-from kvasir.core.types import Chunk, Document, chunk_id, document_id
+from kvasir.core.types import (
+    Block,
+    BlockKind,
+    Chunk,
+    Document,
+    PageBox,
+    PageStart,
+    RecognizedSpan,
+    chunk_id,
+    document_id,
+)
 from kvasir.database import reading
 
 
@@ -112,6 +122,26 @@ def test_a_document_is_given_back_as_it_was_recorded(catalog):
     assert [c.id for c in chunks] == [c.id for c in new.chunks]
     assert chunks[1].headings == ("Überschrift",)
     assert chunks[1].passage_hash == passage_hash("Überschrift\nStraßenfest")
+
+
+def test_the_places_of_recognized_text_are_given_back_by_document(catalog):
+    span = RecognizedSpan(0, 3, PageBox(2, 0.1, 0.2, 0.3, 0.4, 0.9))
+    new = draft("/scan", "one two")
+    publish(catalog, replace(new, document=replace(new.document, recognized=(span,))))
+    publish(catalog, draft("/text", "three four"))
+    ids = [document_id("/scan"), document_id("/text"), document_id("/unknown")]
+    assert catalog.recognized("test", ids) == {ids[0]: (span,)}
+    assert catalog.recognized("test", []) == {}
+    assert catalog.live_version("test", ids[0]).recognized == (span,)
+
+
+def test_where_the_pages_of_a_document_begin_is_given_back(catalog):
+    new = draft("/a", "one two three")
+    pages = ((0, 1), (4, 1), (8, 3))
+    blocks = tuple(Block(BlockKind.PARAGRAPH, at, at + 3, page=page) for at, page in pages)
+    publish(catalog, replace(new, document=replace(new.document, blocks=blocks)))
+    version = catalog.live_version("test", document_id("/a"))
+    assert version.pages == (PageStart(0, 1), PageStart(8, 3))
 
 
 def test_a_new_version_replaces_the_old_in_one_step(catalog):

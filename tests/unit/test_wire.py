@@ -187,6 +187,8 @@ def test_fields_have_the_names_that_the_types_have():
         "score": 0.5,
         "dense_score": None,
         "lexical_score": None,
+        "box": None,
+        "line": None,
     }
 
 

@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 
 from kvasir.core.ledger import DocumentVersion
 from kvasir.core.markers import NUMBERS, PROTECTION
+from kvasir.core.places import box_of, page_at
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.text import CJK
-from kvasir.core.types import Chunk, Citation, Hit, PageBox
+from kvasir.core.types import Chunk, Citation, Hit
 from kvasir.language.detect import detect
 from kvasir.language.sentences import sentence_spans
 
@@ -168,25 +169,21 @@ class CitationChecker:
             return None
         uri = str(chunk.metadata.get("source_uri", ""))
         content_hash = version.content_hash if version else ""
-        box = _box_of(version, start, end) if version else None
-        page = box.page if box else chunk.page
-        return Citation(number, chunk.document_id, uri, page, quote, start, end, content_hash, box)
-
-
-def _box_of(version: DocumentVersion, start: int, end: int) -> PageBox | None:
-    """Return the area around the recognized text of a span, on its first page."""
-    boxes = [each.box for each in version.recognized if each.start < end and each.end > start]
-    boxes = [box for box in boxes if box.page == boxes[0].page]
-    if not boxes:
-        return None
-    return PageBox(
-        page=boxes[0].page,
-        left=min(box.left for box in boxes),
-        top=min(box.top for box in boxes),
-        right=max(box.right for box in boxes),
-        bottom=max(box.bottom for box in boxes),
-        confidence=min(box.confidence for box in boxes),
-    )
+        box = box_of(version.recognized, start, end) if version else None
+        # A passage may begin on the page before.
+        page = box.page if box else (page_at(version.pages, start) if version else None)
+        return Citation(
+            number,
+            chunk.document_id,
+            uri,
+            chunk.page if page is None else page,
+            quote,
+            start,
+            end,
+            content_hash,
+            box,
+            chunk.headings,
+        )
 
 
 def _numbers(match: re.Match[str]) -> list[int]:

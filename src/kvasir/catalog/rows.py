@@ -20,7 +20,8 @@ from kvasir.core.ledger import (
     VersionStatus,
     passage_hash,
 )
-from kvasir.core.types import RecognizedSpan, document_id
+from kvasir.core.places import page_starts
+from kvasir.core.types import PageStart, RecognizedSpan, document_id
 from kvasir.core.wire import dumps, from_json, loads
 
 _KEPT = (VersionStatus.LIVE, VersionStatus.FAILED)
@@ -114,8 +115,12 @@ def insert_version(
     }
     version_id = _insert(connection, versions, row)
     compressed = zlib.compress(draft.document.text.encode("utf-8", "surrogatepass"), level=6)
-    spans = _compress_spans(draft.document.recognized)
-    text_row = {"version_id": version_id, "compressed": compressed, "recognized": spans}
+    text_row = {
+        "version_id": version_id,
+        "compressed": compressed,
+        "recognized": _compress(draft.document.recognized),
+        "pages": _compress(page_starts(draft.document.blocks)),
+    }
     connection.execute(insert(texts), text_row)
     chunk_rows = [
         {
@@ -153,16 +158,23 @@ def expand(compressed: bytes) -> str:
     return zlib.decompress(compressed).decode("utf-8", "surrogatepass")
 
 
-def _compress_spans(spans: Sequence[RecognizedSpan]) -> bytes | None:
-    """Return the content of ``texts.recognized``; None if there are none."""
-    return zlib.compress(dumps(spans).encode()) if spans else None
+def _compress(places: Sequence[RecognizedSpan | PageStart]) -> bytes | None:
+    """Return the content of ``texts.recognized`` or ``texts.pages``; None if there are none."""
+    return zlib.compress(dumps(places).encode()) if places else None
 
 
 def expand_spans(compressed: bytes | None) -> tuple[RecognizedSpan, ...]:
-    """Return the spans of a row of ``texts``."""
+    """Return the recognized spans of a row of ``texts``."""
     if compressed is None:
         return ()
     return tuple(loads(tuple[RecognizedSpan, ...], zlib.decompress(compressed)))
+
+
+def expand_pages(compressed: bytes | None) -> tuple[PageStart, ...]:
+    """Return where the pages of a row of ``texts`` begin."""
+    if compressed is None:
+        return ()
+    return tuple(loads(tuple[PageStart, ...], zlib.decompress(compressed)))
 
 
 def copy_records(connection: Connection, collection_id: int, name: str) -> None:

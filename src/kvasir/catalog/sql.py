@@ -43,7 +43,7 @@ from kvasir.core.ledger import (
     VersionStatus,
     chunk_metadata,
 )
-from kvasir.core.types import Metadata
+from kvasir.core.types import Metadata, RecognizedSpan
 from kvasir.core.wire import to_json
 from kvasir.database import open_database, reading, writing
 from kvasir.language.detect import UNKNOWN
@@ -153,7 +153,7 @@ class SqlCatalog:
 
     def live_version(self, collection: str, document_id: str) -> DocumentVersion | None:
         query = (
-            live(collection, texts.c.compressed, texts.c.recognized, versions.c.content_hash)
+            live(collection, *texts.c, versions.c.content_hash)
             .join(texts, texts.c.version_id == versions.c.id)
             .where(sources.c.document_id == document_id)
         )
@@ -162,8 +162,17 @@ class SqlCatalog:
             if row is None:
                 return None
             return DocumentVersion(
-                rows.expand(row.compressed), row.content_hash, rows.expand_spans(row.recognized)
+                rows.expand(row.compressed),
+                row.content_hash,
+                rows.expand_spans(row.recognized),
+                rows.expand_pages(row.pages),
             )
+
+    def recognized(
+        self, collection: str, document_ids: Collection[str]
+    ) -> Mapping[str, tuple[RecognizedSpan, ...]]:
+        with reading(self._engine) as connection:
+            return passages.recognized(connection, collection, document_ids)
 
     def has_content(self, content_hash: str) -> bool:
         same = (versions.c.content_hash == content_hash, versions.c.status != _DELETED)

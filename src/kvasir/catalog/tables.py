@@ -85,6 +85,8 @@ texts = sa.Table(
     sa.Column("compressed", large_binary(), nullable=False),
     # Boxes of text that was recognized in pictures, as compressed JSON.
     sa.Column("recognized", large_binary()),
+    # Where its pages begin, as compressed JSON.
+    sa.Column("pages", large_binary()),
 )
 
 chunks = sa.Table(

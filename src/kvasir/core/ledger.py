@@ -28,7 +28,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from kvasir.core.errors import CollectionNotFoundError, RequestError, WrongEmbedderError
 from kvasir.core.protocols import Embedder
 from kvasir.core.text import has_surrogates
-from kvasir.core.types import Chunk, Document, Metadata, MetadataValue, RecognizedSpan
+from kvasir.core.types import (
+    Chunk,
+    Document,
+    Metadata,
+    MetadataValue,
+    PageStart,
+    RecognizedSpan,
+)
 
 if TYPE_CHECKING:
     from kvasir.core.vectors import Matrix
@@ -89,6 +96,7 @@ class DocumentVersion:
     text: str  # The whole text; the offsets of its chunks refer to it.
     content_hash: str = ""  # ``SourceState.content_hash``; empty if unknown.
     recognized: tuple[RecognizedSpan, ...] = ()  # As of ``Document``.
+    pages: tuple[PageStart, ...] = ()  # Where its pages begin, in order; empty if unknown.
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +285,14 @@ class Catalog(Protocol):
 
     def live_version(self, collection: str, document_id: str) -> DocumentVersion | None:
         """Return text and content hash of the live version, or None."""
+
+    def recognized(
+        self, collection: str, document_ids: Collection[str]
+    ) -> Mapping[str, tuple[RecognizedSpan, ...]]:
+        """Return the spans of live versions that were recognized in pictures, by document id.
+
+        Documents without such text are left out.
+        """
 
     def has_content(self, content_hash: str) -> bool:
         """Return True if a document of any collection was made of bytes with this hash."""

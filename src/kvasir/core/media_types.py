@@ -184,6 +184,11 @@ def extension(name: str) -> str:
     return PurePosixPath(path.replace("\\", "/")).suffix.lower().removeprefix(".")
 
 
+def text_type_of(name: str) -> str | None:
+    """Return the media type of a text file by its name; None if the name is of no text file."""
+    return _TEXT_EXTENSIONS.get(extension(name))
+
+
 def looks_like_text(data: bytes) -> bool:
     """Return True if bytes are text in some encoding, judged by their control characters."""
     head = data[:65536]

@@ -63,9 +63,14 @@ def shown(text: str) -> str:
 
 
 def one_line(text: str, width: int = 0) -> str:
-    """Return a text in one line, white space collapsed, cut to a width if one is given."""
+    """Return a text in one line, white space collapsed, cut behind a word if a width is given."""
     flat = printable(_WHITE.sub(" ", text)).strip()
-    return flat if not width or len(flat) <= width else flat[: width - 1].rstrip() + "…"
+    if not width or len(flat) <= width:
+        return flat
+    cut = flat[:width]
+    # A word that is longer than half of the width is cut, and so are scripts without spaces.
+    words = cut.rpartition(" ")[0] if cut.rfind(" ") > width // 2 else cut[:-1]
+    return words.rstrip() + "…"
 
 
 def hide_passwords(text: str) -> str:

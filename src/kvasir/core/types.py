@@ -106,6 +106,14 @@ class RecognizedSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class PageStart:
+    """The beginning of a page in a document's text."""
+
+    start: int  # Offset of its first character in ``Document.text``.
+    page: int  # Page number from 1.
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """The extracted text of one source."""
 
@@ -192,6 +200,10 @@ class Hit:
     dense_score: float | None = None  # (1 + cosine) / 2 of query and chunk; None if not computed.
     # BM25 of query and chunk, at least 0; None without a shared term or a keyword search.
     lexical_score: float | None = None
+    box: PageBox | None = None  # The chunk's place, if its text was recognized in a picture.
+    # Line of the source's file on which the chunk begins, from 1; None if unknown. Front doors of
+    # a local user find it.
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +241,8 @@ class Citation:
     # SHA-256, hexadecimal, of the version that the offsets refer to; empty if unknown.
     content_hash: str = ""
     box: PageBox | None = None  # The quote's place, if its text was recognized in a picture.
+    headings: tuple[str, ...] = ()  # The path of headings above it, outermost first.
+    line: int | None = None  # As of ``Hit``, where the quote begins.
 
 
 @dataclass(frozen=True, slots=True)

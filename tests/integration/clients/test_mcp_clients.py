@@ -69,7 +69,10 @@ def test_search_and_fetch_take_one_text_and_have_the_shapes_that_clients_expect(
         assert schemas[name]["required"] == [argument] == list(schemas[name]["properties"])
         assert schemas[name]["properties"][argument]["type"] == "string"
     results = content(found)["results"]
-    assert all(set(each) == {"id", "title", "url"} for each in results)
+    assert all(set(each) == {"id", "title", "url", "place"} for each in results)
+    assert results[0]["place"] == {
+        "page": None, "headings": ["Brewing tea"], "line": None, "box": None
+    }  # fmt: skip
     assert results[0]["title"] == "Brewing tea"
     _, _, [fetched] = call(server, "ana", ("fetch", {"id": results[0]["id"]}))
     document = content(fetched)

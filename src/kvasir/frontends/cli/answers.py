@@ -16,6 +16,7 @@ from kvasir.core.wire import dumps
 from kvasir.frontends.cli.long_work import long_work
 from kvasir.frontends.cli.options import with_service
 from kvasir.frontends.cli.services import Service
+from kvasir.frontends.cli.terminal import echo
 
 if TYPE_CHECKING:
     from kvasir.remote.service import RemoteService
@@ -63,7 +64,7 @@ def export(service: Service, to: Path | None, since: datetime | None) -> None:
         else:
             cast("RemoteService", service).export_answers(write, since=after, run=run)
     if to:
-        click.echo(f"{count} answers written to '{to}'", err=True)
+        echo(f"{count} answers written to '{to}'", err=True)
 
 
 @contextmanager

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import click
+from rich.text import Text
 
-from kvasir.core.text import heading_path, one_line, printable
-from kvasir.core.types import Answer, PageBox, Text
+from kvasir.core.matches import MatchFinder
+from kvasir.core.places import LineFinder, is_source_code
+from kvasir.core.text import one_line, printable
+from kvasir.core.types import Answer, Hit, Retrieved
+from kvasir.core.types import Text as TextPiece
 from kvasir.frontends.cli.main import EXIT_REFUSED
-from kvasir.frontends.cli.options import SettingRow, setting_options, with_collection
-from kvasir.frontends.cli.paths import location
+from kvasir.frontends.cli.options import (
+    SettingRow,
+    current_app,
+    server_of,
+    setting_options,
+    with_collection,
+)
+from kvasir.frontends.cli.passages import StreamedLines, excerpt, passage_lines
+from kvasir.frontends.cli.places import Places, headings_of, on_page, quote_lines
 from kvasir.frontends.cli.rendering import printed_json, wants_json
+from kvasir.frontends.cli.terminal import Terminal, echo
+from kvasir.frontends.cli.wrapping import Span, hanging
 
 if TYPE_CHECKING:
     from kvasir.collection import Collection
+    from kvasir.core.answer_stream import AnswerStream
+
+_EXCERPT = 400
+"""Characters of a hit that are shown."""
+_QUOTE = 300
+"""Characters of a line about a passage where there is no terminal."""
 
 _RETRIEVAL: tuple[SettingRow, ...] = (
     ("--top-k", "chat.rag.retriever.top_k", "Most passages."),
@@ -33,23 +54,19 @@ _RETRIEVAL: tuple[SettingRow, ...] = (
 @with_collection
 def search(collection: Collection, words: tuple[str, ...]) -> None:
     """Find the passages that match a query."""
-    hits = collection.search(" ".join(words))
+    query = " ".join(words)
+    hits = LineFinder(collection.text).hits(collection.search(query))
     is_empty = not hits and not collection.chunk_count()
     if is_empty:
         add = "'kvasir ingest FOLDER' adds some"
-        click.echo(f"collection '{collection.name}' has no documents: {add}", err=True)
+        echo(f"collection '{collection.name}' has no documents: {add}", err=True)
     if printed_json(hits):
         return
     if not hits and not is_empty:
-        click.echo("nothing found", err=True)
+        echo("nothing found", err=True)
+    page = _Page(collection, query)
     for number, hit in enumerate(hits, 1):
-        chunk = hit.chunk
-        where = location(str(chunk.metadata.get("source_uri", chunk.document_id)), chunk.page)
-        click.secho(f"{number}. {where}", bold=True, nl=False)
-        click.echo(f"  (score {hit.score:.2f}, dense {hit.dense_score or 0.0:.2f})")
-        if chunk.headings:
-            click.secho(f"   {one_line(heading_path(chunk.headings))}", dim=True)
-        click.echo(f"   {one_line(chunk.text, 300)}")
+        page.show_hit(number, hit)
 
 
 @click.command()
@@ -65,37 +82,108 @@ def ask(collection: Collection, words: tuple[str, ...]) -> int:
 
     Ends with 5 when the documents do not hold the answer.
     """
-    with collection.stream(" ".join(words)) as stream:
+    question = " ".join(words)
+    page = _Page(collection, question)
+    with collection.stream(question) as stream:
         if not wants_json():
-            for event in stream:
-                if isinstance(event, Text):
-                    click.echo(printable(event.text), nl=False)
-            click.echo()
-        answer = stream.answer
+            page.show_stream(stream)
+        answer = LineFinder(collection.text).answer(stream.answer)
     if not printed_json(answer):
-        _print_citations(answer)
+        page.show_citations(answer)
     for note in answer.notes:
-        click.echo(f"hint: {note}", err=True)
+        echo(f"hint: {note}", err=True)
     return EXIT_REFUSED if answer.refused else 0
 
 
-def _on_page(box: PageBox | None) -> str:
-    """Return where recognized text stands on its page, in percent from the upper left corner."""
-    if box is None:
-        return ""
-    edges = box.left, box.right, box.top, box.bottom
-    left, right, top, bottom = (round(100 * edge) for edge in edges)
-    sure = f"recognized with {box.confidence:.0%} confidence"
-    return f", {left}-{right} % from the left and {top}-{bottom} % from the top ({sure})"
+class _Page:
+    """Shows hits and answers on this terminal, or as plain text elsewhere."""
 
+    def __init__(self, collection: Collection, question: str) -> None:
+        self._terminal = Terminal()
+        server = server_of(click.get_current_context())
+        self._places = Places(self._terminal, collection.name, server)
+        self._question = question
+        self._languages: dict[str, str] = {}  # Of documents, by their ids.
 
-def _print_citations(answer: Answer) -> None:
-    if answer.citations:
-        click.echo()
-    for citation in answer.citations:
-        where = location(citation.source_uri, citation.page)
-        click.secho(f"[{citation.marker}] {where}", bold=True, nl=False)
-        click.echo(f", characters {citation.start}-{citation.end}{_on_page(citation.box)}")
-        click.secho(f'    "{one_line(citation.quote)}"', dim=True)
-    if answer.removed_citations:
-        click.echo(f"{answer.removed_citations} citations pointed nowhere and were removed")
+    @cached_property
+    def _matches(self) -> MatchFinder:
+        return MatchFinder(current_app().analyzer, self._question)
+
+    def _note_languages(self, hits: Iterable[Hit]) -> None:
+        for hit in hits:
+            language = str(hit.chunk.metadata.get("language", ""))
+            self._languages[hit.chunk.document_id] = language
+
+    def _find(self, text: str, document_id: str | None = None) -> list[Span]:
+        """Return the spans of the question's words, by default in the language of the best hit."""
+        if not self._terminal.has_styles:
+            return []
+        best = next(iter(self._languages.values()), "")
+        return self._matches.spans(text, self._languages.get(document_id or "", best))
+
+    def show_hit(self, number: int, hit: Hit) -> None:
+        """Show where a hit stands, and the part of it that belongs to the question."""
+        chunk, terminal = hit.chunk, self._terminal
+        self._note_languages([hit])
+        find = partial(self._find, document_id=chunk.document_id)
+        scores = f"  (score {hit.score:.2f}, dense {hit.dense_score or 0.0:.2f})"
+        where = Text().append(f"{number}. ", "bold").append_text(self._places.of_hit(hit))
+        where.append(f"{on_page(hit.box)}{scores}")
+        terminal.lines(hanging(where, terminal.width, more="   "))
+        if chunk.headings:
+            headings = Text(headings_of(chunk.headings), "dim")
+            terminal.lines(hanging(headings, terminal.width, "   "))
+        if terminal.width is None:
+            terminal.write(Text(f"   {one_line(chunk.text, _QUOTE)}"))
+            return
+        shown = excerpt(chunk.text, find(chunk.text), _EXCERPT)
+        terminal.lines(
+            passage_lines(
+                shown,
+                terminal.width,
+                indent="   ",
+                find=find,
+                is_code=is_source_code(str(chunk.metadata.get("source_uri", ""))),
+                rule=terminal.rule,
+            )
+        )
+
+    def show_stream(self, stream: AnswerStream) -> None:
+        """Show an answer while it comes."""
+        terminal = self._terminal
+        if terminal.width is None:
+            for event in stream:
+                if isinstance(event, TextPiece):
+                    click.echo(printable(event.text), nl=False)
+            click.echo()
+            return
+        lines = StreamedLines(
+            terminal.width,
+            lambda text: terminal.write(text, nl=False),
+            find=self._find,
+            rule=terminal.rule,
+        )
+        for event in stream:
+            if isinstance(event, Retrieved):
+                self._note_languages(event.hits)
+            elif isinstance(event, TextPiece):
+                lines.feed(event.text)
+        lines.finish()
+
+    def show_citations(self, answer: Answer) -> None:
+        """Show where each quote stands."""
+        terminal = self._terminal
+        if answer.citations:
+            echo()
+        for citation in answer.citations:
+            where = Text().append(f"[{citation.marker}] ", "bold")
+            where.append_text(self._places.of_citation(citation))
+            where.append(f", characters {citation.start}-{citation.end}{on_page(citation.box)}")
+            terminal.lines(hanging(where, terminal.width, more="    "))
+            if citation.headings:
+                headings = Text(headings_of(citation.headings), "dim")
+                terminal.lines(hanging(headings, terminal.width, "    "))
+            find = partial(self._find, document_id=citation.document_id)
+            terminal.lines(quote_lines(citation.quote, terminal.width, find, rule=terminal.rule))
+        if answer.removed_citations:
+            echo(f"{answer.removed_citations} citations pointed nowhere and were removed")

@@ -18,8 +18,9 @@ from kvasir.frontends.cli.long_work import await_input, long_work, rate
 from kvasir.frontends.cli.main import EXIT_DECLINED, EXIT_SOME_FAILED, fail
 from kvasir.frontends.cli.options import settings_of, with_collection, with_service
 from kvasir.frontends.cli.remembered import memory_of
-from kvasir.frontends.cli.rendering import print_result, printed_json, table, wants_json
+from kvasir.frontends.cli.rendering import print_result, print_table, printed_json, wants_json
 from kvasir.frontends.cli.services import Service
+from kvasir.frontends.cli.terminal import echo
 from kvasir.settings.schema import Settings
 from kvasir.settings.store_uris import absolute_uri, guess_store
 
@@ -57,9 +58,9 @@ def list_collections(service: Service) -> None:
         for record, chunks in counted
     )
     listed = [to_json(record) | {"chunk_count": chunks} for record, chunks in counted]
-    print_result(listed, *table(rows))
+    print_table(listed, rows)
     if not counted and not wants_json():
-        click.echo("no collections yet: 'kvasir ingest FOLDER' makes one", err=True)
+        echo("no collections yet: 'kvasir ingest FOLDER' makes one", err=True)
 
 
 @collections.command()
@@ -80,7 +81,7 @@ def delete(collection: Collection, yes: bool) -> int:
         collection.drop()
         memory_of(click.get_current_context(), collection.name).forget_all()
     else:
-        click.echo("nothing deleted", err=True)
+        echo("nothing deleted", err=True)
     said = [f"collection '{collection.name}' deleted"] if wanted else []
     print_result({"collection": collection.name, "deleted": wanted}, *said)
     return 0 if wanted else EXIT_DECLINED
@@ -100,7 +101,7 @@ def _agreed(question: str) -> bool:
         answer = line.strip().lower()
         if answer in ("y", "yes", "n", "no", ""):
             return answer.startswith("y")
-        click.echo("Error: invalid input", err=True)
+        echo("Error: invalid input", err=True)
 
 
 @collections.command()
@@ -150,30 +151,30 @@ def copy(
         _print(report)
         if report.verified:
             settings = settings_of(click.get_current_context())
-            click.echo(_describe(settings, replace(to, uri=uri), name))
+            echo(_describe(settings, replace(to, uri=uri), name))
     return 0 if report.verified and not left else EXIT_SOME_FAILED
 
 
 def _print(report: CopyReport) -> None:
     kept = f", {report.kept} were there already" if report.kept else ""
     speed = rate(report.chunks, report.seconds)
-    click.echo(
+    echo(
         f"{report.written} chunks written{kept}; {report.seconds:.1f} s, {speed} chunks/s; "
         f"checksum {report.checksum}"
     )
     if report.removed:
-        click.echo(f"{report.removed} chunks deleted there that the collection does not have")
+        echo(f"{report.removed} chunks deleted there that the collection does not have")
     elif report.extra:
-        click.echo(
+        echo(
             f"{len(report.extra)} chunks are there that the collection does not have, such as "
             f"{report.extra[0]}; the same command with --exact deletes them",
             err=True,
         )
     if report.changed:
-        click.echo("the collection was written to meanwhile: run the same command again", err=True)
+        echo("the collection was written to meanwhile: run the same command again", err=True)
     elif not report.verified:
         named = f", such as {report.faulty[0]}" if report.faulty else ""
-        click.echo(
+        echo(
             f"the copy is not like the original: {len(report.faulty)} chunks differ or are "
             f"missing{named}, {report.counted} counted there; run the same command again",
             err=True,
@@ -235,22 +236,22 @@ def doctor(collection: Collection, repair: bool) -> int:
     }
     for what, count in faults.items():
         if count:
-            click.echo(f"{count} {what}")
+            echo(f"{count} {what}")
     if repairs:
         kinds = ("recovered", "removed", "rewritten", "relabelled")
         done = ", ".join(
             f"{getattr(repairs, kind)} {kind}" for kind in kinds if getattr(repairs, kind)
         )
-        click.echo(f"repaired: {done or 'nothing'}")
+        echo(f"repaired: {done or 'nothing'}")
     if repairs and interrupted:
-        click.echo(
+        echo(
             f"interrupted: {repairs.left} chunks are left to repair; run the same command again",
             err=True,
         )
     elif after.clean:
-        click.echo(f"collection '{collection.name}' is sound: {after.expected} chunks")
+        echo(f"collection '{collection.name}' is sound: {after.expected} chunks")
     elif not repair:
-        click.echo("'kvasir doctor --repair' puts this right", err=True)
+        echo("'kvasir doctor --repair' puts this right", err=True)
     return code
 
 
@@ -299,26 +300,26 @@ def calibrate(
         return
     _print_rates(fitted)
     for drawback in fitted.drawbacks:
-        click.secho(f"careful: it {drawback}", fg="yellow")
+        echo(f"careful: it {drawback}", style="yellow")
     if fitted.kept:
-        click.echo(f"collection '{collection.name}' refuses by the new decision from now on")
-        click.echo("'kvasir calibrate --reset' brings the one that comes with Kvasir back")
+        echo(f"collection '{collection.name}' refuses by the new decision from now on")
+        echo("'kvasir calibrate --reset' brings the one that comes with Kvasir back")
     elif fitted.gained:
         all_given = bool(questions and off_topic)
         reason = "" if all_given else "; made questions are a rough guide, real ones a good one"
-        click.echo(f"nothing was changed: --apply keeps the new decision{reason}")
+        echo(f"nothing was changed: --apply keeps the new decision{reason}")
     else:
-        click.echo("nothing was changed: fitting to these questions gains nothing")
+        echo("nothing was changed: fitting to these questions gains nothing")
 
 
 def _print_rates(fitted: Fitted) -> None:
     report = fitted.calibration.report
-    click.echo(
+    echo(
         f"asked {report['questions_answered']:.0f} questions that the documents answer and "
         f"{report['questions_unanswered']:.0f} that they do not"
     )
     for name, ending in (("as Kvasir comes", "_before"), ("fitted", "")):
-        click.echo(
+        echo(
             f"{name}: refuses {report[f'refused_on_topic{ending}']:.1%} of the answerable, "
             f"{report[f'refused_off_topic{ending}']:.1%} of the foreign questions"
             + ("" if fitted.gained or ending else " (no better)")

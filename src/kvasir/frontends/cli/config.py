@@ -9,7 +9,8 @@ import yaml
 
 from kvasir.core.errors import ConflictError, RequestError
 from kvasir.frontends.cli.options import make_app, settings_of, with_settings
-from kvasir.frontends.cli.rendering import json_option, print_result
+from kvasir.frontends.cli.rendering import json_option, print_result, printed_json
+from kvasir.frontends.cli.terminal import echo
 from kvasir.settings.in_force import in_force
 from kvasir.settings.known_passwords import known_passwords
 from kvasir.settings.loading import DEFAULT_FILE
@@ -35,7 +36,9 @@ def config() -> None:
 def show(settings: Settings) -> None:
     """Print the settings in force, secrets masked."""
     tree = in_force(settings)
-    print_result(tree, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).rstrip())
+    if not printed_json(tree):
+        # For files: not wrapped.
+        click.echo(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).rstrip())
 
 
 @config.command()
@@ -53,9 +56,9 @@ def check(ctx: click.Context, file: str) -> None:
         known = known_passwords(app.settings)
         mail = app.settings.mail
     if mail.passwords_file and not mail.host:
-        click.echo("warning: mail.host is not set: no mail is sent", err=True)
+        echo("warning: mail.host is not set: no mail is sent", err=True)
     for key in known:
-        click.echo(f"warning: everyone knows the password in {key}: choose another one", err=True)
+        echo(f"warning: everyone knows the password in {key}: choose another one", err=True)
     print_result({"file": file, "usable": True}, f"{file}: all settings are known and usable")
 
 
@@ -79,4 +82,4 @@ def init(file: str, force: bool, preset: str | None) -> None:
         path.write_text(render_preset(preset) if preset else template(), "utf-8")
     except OSError as error:
         raise RequestError(f"'{file}' cannot be written: {error.strerror}") from error
-    click.echo(f"wrote {file}")
+    echo(f"wrote {file}")

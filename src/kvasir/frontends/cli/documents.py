@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.text import Text
 
 from kvasir.core.ledger import DocumentRecord, VersionStatus
+from kvasir.core.places import is_source_code
 from kvasir.core.reports import ConversionReport
 from kvasir.core.text import one_line, printable, shown
 from kvasir.core.wire import dumps, to_json
@@ -18,19 +20,25 @@ from kvasir.frontends.cli.long_work import long_work
 from kvasir.frontends.cli.main import EXIT_SOME_FAILED
 from kvasir.frontends.cli.metadata import parse_metadata
 from kvasir.frontends.cli.options import with_app, with_collection
+from kvasir.frontends.cli.passages import passage_lines
 from kvasir.frontends.cli.paths import find_document, find_documents, location, source_name
 from kvasir.frontends.cli.rendering import (
     counted,
     failure_line,
     print_result,
+    print_table,
     printed_json,
     sizes,
-    table,
 )
+from kvasir.frontends.cli.terminal import Terminal, echo
+from kvasir.frontends.cli.wrapping import hanging
 
 if TYPE_CHECKING:
     from kvasir.app import App
     from kvasir.collection import Collection
+
+_LONGEST_TITLE = 80
+"""Most characters of a title in the list."""
 
 
 @click.command()
@@ -79,16 +87,16 @@ def convert(
 def _print_converted(report: ConversionReport) -> None:
     for done in report.converted:
         for warning in done.warnings:
-            click.echo(f"warning: {location(done.source_uri)}: {shown(warning)}", err=True)
+            echo(f"warning: {location(done.source_uri)}: {shown(warning)}", err=True)
     for failure in report.failed:
-        click.echo(f"failed: {failure_line(failure)}", err=True)
+        echo(f"failed: {failure_line(failure)}", err=True)
     counts: dict[str, Sequence[object]] = {
         "converted": report.converted,
         "of them in part": [done for done in report.converted if done.warnings],
         "failed": report.failed,
         "left to do": report.left,
     }
-    click.echo(counted(counts))
+    echo(counted(counts))
 
 
 @click.group()
@@ -109,7 +117,7 @@ def list_documents(collection: Collection, prefix: str) -> None:
     rows = (
         {
             "source": source_name(record.source_uri),
-            "title": one_line(record.title, 40),
+            "title": one_line(record.title, _LONGEST_TITLE),
             "language": record.language,
             "chunks": record.chunk_count,
             "size": sizes(record.state.size),
@@ -117,7 +125,7 @@ def list_documents(collection: Collection, prefix: str) -> None:
         }
         for record in records
     )
-    print_result(records, *(table(rows) or ["no documents"]))
+    print_table(records, rows, empty="no documents")
 
 
 @documents.command()
@@ -145,11 +153,13 @@ def show(collection: Collection, source: str, with_text: bool) -> None:
         "error_reason": record.error_reason,
         "error": record.error_message,
     }
+    terminal = Terminal()
     for key, value in details.items():
         if value not in (None, {}, ""):
-            click.echo(f"{key}: {shown(str(value))}")
+            line = Text(f"{key}: ", "bold").append(shown(str(value)), "not bold")
+            terminal.lines(hanging(line, terminal.width, more="    "))
     if text is not None:
-        click.echo(f"\n{printable(text)}")
+        _print_text(text, record.source_uri, terminal)
 
 
 @documents.command()
@@ -178,6 +188,16 @@ def metadata(collection: Collection, source: str, metadata: tuple[str, ...]) -> 
     """Replace the metadata given for a document; nothing is embedded again."""
     collection.set_metadata(find_document(collection, source).id, parse_metadata(metadata) or {})
     print_result(find_document(collection, source), "metadata replaced")
+
+
+def _print_text(text: str, source_uri: str, terminal: Terminal) -> None:
+    """Print a document's text: drawn on a terminal, elsewhere to the letter."""
+    if terminal.width is None:
+        click.echo(f"\n{printable(text)}")
+        return
+    is_code = is_source_code(source_uri)
+    lines = passage_lines(text, terminal.width, is_code=is_code, rule=terminal.rule)
+    terminal.lines([Text(), *lines])
 
 
 def _status(record: DocumentRecord) -> str:

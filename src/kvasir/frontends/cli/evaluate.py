@@ -25,11 +25,11 @@ from kvasir.frontends.cli.options import (
 )
 from kvasir.frontends.cli.rendering import (
     json_option,
-    print_result,
+    print_table,
     printed_json,
-    table,
     wants_json,
 )
+from kvasir.frontends.cli.terminal import echo
 
 if TYPE_CHECKING:
     from kvasir.app import AnswersResult, App, Judgement, Measured, MetricComparison
@@ -65,7 +65,7 @@ def retrieval(app: App, folders: tuple[str, ...]) -> None:
         shown = {name: f"{value:.4f}" for name, value in part.metrics.items()}
         low, high = part.intervals["ndcg@10"]
         rows.append(row | shown | {"ndcg@10, 95 %": f"{low:.3f}-{high:.3f}"})
-    print_result(result, *table(rows))
+    print_table(result, rows)
 
 
 @evaluate.command()
@@ -88,7 +88,9 @@ def chunking(app: App, dataset: str, top_k: int) -> None:
         for name, values in {**result.corpora, "all": result.metrics}.items()
     )
     size = f"{result.chunks} chunks of {result.characters:.0f} characters on average"
-    print_result(result, *table(rows), size)
+    print_table(result, rows)
+    if not wants_json():
+        echo(size)
 
 
 @evaluate.command()
@@ -131,12 +133,11 @@ def answers(
     _write_cases(cases_file, rows)
     if not wants_json():
         for row in rows if cases else ():
-            click.echo(f"{one_line(row['question'])}\n  {one_line(row['answer']['text'])}")
+            echo(f"{one_line(row['question'])}\n  {one_line(row['answer']['text'])}")
         figures = {key: value for key, value in shown.items() if key != "seconds"}
-        for line in table(
-            {"figure": key, "value": _rounded(each)} for key, each in figures.items()
-        ):
-            click.echo(line)
+        print_table(
+            None, ({"figure": key, "value": _rounded(each)} for key, each in figures.items())
+        )
     code = 0
     if is_judged:
         try:
@@ -146,7 +147,7 @@ def answers(
             interrupted = isinstance(error, (StoppedError, KeyboardInterrupt))
             code = exit_code_of(error) if isinstance(error, KvasirError) else EXIT_INTERRUPTED
             shown["judge_error"] = "interrupted" if interrupted else str(error)
-            click.echo(f"error: no grades: {printable(shown['judge_error'])}", err=True)
+            echo(f"error: no grades: {printable(shown['judge_error'])}", err=True)
         else:
             shown["judgement"] = to_json(judgement)
             rows = _case_rows(result, judgement)
@@ -211,7 +212,7 @@ def compare(
                 for side, runner in runners.items()
             ]
     result = runners["A"].compare(what, loaded.name, *sides)
-    print_result(
+    print_table(
         {
             "what": what,
             "dataset": loaded.name,
@@ -222,9 +223,11 @@ def compare(
             "real": result.metrics[result.leading].comparison.real,
             "conclusion": result.conclusion,
         },
-        *table(_row(name, each) for name, each in result.metrics.items()),
-        f"\nA: {a}, {_brief(result.a)}\nB: {b}, {_brief(result.b)}\n\n{result.conclusion}",
+        (_row(name, each) for name, each in result.metrics.items()),
     )
+    if not wants_json():
+        sides_shown = f"A: {a}, {_brief(result.a)}\nB: {b}, {_brief(result.b)}"
+        echo(f"\n{sides_shown}\n\n{result.conclusion}")
 
 
 def _write_cases(path: str | None, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -234,13 +237,13 @@ def _write_cases(path: str | None, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _print_grades(judgement: Judgement, rows: Sequence[Mapping[str, Any]]) -> None:
-    click.echo()
+    echo()
     for row in rows:
-        click.echo(one_line(row["question"]))
+        echo(one_line(row["question"]))
         for name, value in row["verdict"]["scores"].items():
-            click.echo(f"    {name} {value:.2f}")
+            echo(f"    {name} {value:.2f}")
         for name, reason in row["verdict"]["failures"].items():
-            click.echo(f"    {name}: {one_line(reason)}")
+            echo(f"    {name}: {one_line(reason)}")
     rows = [
         {
             "judged": name,
@@ -250,8 +253,7 @@ def _print_grades(judgement: Judgement, rows: Sequence[Mapping[str, Any]]) -> No
         }
         for name, mean in judgement.metrics.items()
     ]
-    for line in table(rows):
-        click.echo(line)
+    print_table(None, rows)
 
 
 def _case_rows(result: AnswersResult, judgement: Judgement | None) -> list[dict[str, Any]]:

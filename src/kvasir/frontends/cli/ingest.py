@@ -34,6 +34,7 @@ from kvasir.frontends.cli.paths import location, source_name
 from kvasir.frontends.cli.remedies import explain_source
 from kvasir.frontends.cli.remembered import memory_of, path_of
 from kvasir.frontends.cli.rendering import counted, failure_line, printed_json, sizes
+from kvasir.frontends.cli.terminal import echo
 
 if TYPE_CHECKING:
     from kvasir.collection import Collection
@@ -157,7 +158,7 @@ def finish(collection: Collection, report: IngestReport, *, verbose: bool) -> in
     except (StoppedError, KeyboardInterrupt):
         # Handled here: the report is printed, and programs read one document.
         said = "interrupted: what is ingested is kept; the next ingest builds the search graph"
-        click.echo(said, err=True)
+        echo(said, err=True)
         return EXIT_INTERRUPTED
     return EXIT_SOME_FAILED if report.failed else 0
 
@@ -169,7 +170,7 @@ def _build_graph(collection: Collection, run: Run) -> None:
         with console.status("building the search graph") if is_drawn_on(console) else nullcontext():
             collection.optimize(wait=True, run=run)
     except ComponentError as error:
-        click.echo(f"warning: {error}; searches are slower until the next ingest", err=True)
+        echo(f"warning: {error}; searches are slower until the next ingest", err=True)
 
 
 def _print_ingested(report: IngestReport, *, verbose: bool) -> None:
@@ -187,31 +188,31 @@ def _print_ingested(report: IngestReport, *, verbose: bool) -> None:
     done = counted(counts) or "nothing to do"
     total = report.seconds.get("total", 0.0)
     if report.recovered:
-        click.echo(f"recovered from an interrupted run: {report.recovered} half-written versions")
+        echo(f"recovered from an interrupted run: {report.recovered} half-written versions")
     if report.chunks_restored:
         why = "written again, because the store had lost them"
-        click.echo(f"{why}: {report.chunks_restored} chunks")
+        echo(f"{why}: {report.chunks_restored} chunks")
     known = report.chunks_reused + report.chunks_repeated
     embedded = f"{report.chunks_embedded} chunks embedded" + (f", {known} known" if known else "")
-    click.echo(f"{done}; {embedded}; {sizes(report.bytes_read)} in {total:.1f} s")
+    echo(f"{done}; {embedded}; {sizes(report.bytes_read)} in {total:.1f} s")
     for each in report.moved if verbose else ():
-        click.echo(f"moved: {location(each.former_uri)} -> {location(each.source_uri)}")
+        echo(f"moved: {location(each.former_uri)} -> {location(each.source_uri)}")
     for uri in report.removed if verbose else ():
-        click.echo(f"removed: {location(uri)}")
+        echo(f"removed: {location(uri)}")
     _print_not_read(report.not_read, verbose=verbose)
     for folder in report.without_files:
-        click.echo(f"no files to read in {location(folder)}", err=True)
+        echo(f"no files to read in {location(folder)}", err=True)
     for warned in report.warnings:
         named = replace(warned, source_uri=source_name(warned.source_uri))
-        click.echo(f"note: {named.line}", err=True)
+        echo(f"note: {named.line}", err=True)
     for failure in report.failed:
         explained = replace(failure, message=explain_source(failure.reason, failure.message))
-        click.echo(f"failed: {failure_line(explained)}", err=True)
+        echo(f"failed: {failure_line(explained)}", err=True)
     if report.chunks_unknown:
         unknown = f"the store has {report.chunks_unknown} chunks that no document has"
-        click.echo(f"{unknown}; 'kvasir doctor' lists them", err=True)
+        echo(f"{unknown}; 'kvasir doctor' lists them", err=True)
     if report.interrupted:
-        click.echo("interrupted: what is finished is kept; run the same command again", err=True)
+        echo("interrupted: what is finished is kept; run the same command again", err=True)
         sys.stderr.flush()
 
 
@@ -221,6 +222,6 @@ def _print_not_read(not_read: Sequence[NotRead], *, verbose: bool) -> None:
     kinds = Counter(each.kind for each in not_read)
     counted = ", ".join(f"{shown(kind)} {count}" for kind, count in sorted(kinds.items()))
     more = "" if verbose else "; --verbose lists them"
-    click.echo(f"not read: {counted}{more}")
+    echo(f"not read: {counted}{more}")
     for each in sorted(not_read, key=attrgetter("source_uri")) if verbose else ():
-        click.echo(f"not read: {location(each.source_uri)}: {shown(each.kind)}")
+        echo(f"not read: {location(each.source_uri)}: {shown(each.kind)}")

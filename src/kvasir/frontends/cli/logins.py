@@ -13,6 +13,7 @@ import click
 from kvasir.core.errors import NotAuthenticatedError, RequestError, SettingsError
 from kvasir.core.private_files import make_private_folder
 from kvasir.frontends.cli.rendering import json_option, print_result
+from kvasir.frontends.cli.terminal import echo
 
 _FILE = "logins.json"
 
@@ -48,7 +49,7 @@ def login(address: str, username: str | None, password: str | None, api_key: str
     _keep(_read() | {server: {"token": token, "username": username}})
     print_result({"server": server, "username": username}, f"logged in to {server} as {username}")
     if server.startswith("http://") and not _is_here(server):
-        click.echo("warning: without https, others on the network can read what is sent", err=True)
+        echo("warning: without https, others on the network can read what is sent", err=True)
 
 
 @click.command()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import sys
@@ -55,16 +56,16 @@ COMMANDS = {
     "completion": ("main", "Print the shell completion script."),
 }
 
-EXIT_CODES = f"""\b
-Exit codes:
-  0  done
-  {EXIT_REQUEST_ERROR}  wrong usage or input: the message says what to do
-  {EXIT_OPERATOR_ERROR}  the settings, the installation or a component: the message says what to do
-  {EXIT_SOME_FAILED}  done, but some sources failed, or the doctor found faults
-  {EXIT_REFUSED}  ask: the documents do not hold the answer
-  {EXIT_DECLINED}  collections delete: the answer was no, nothing is deleted
-  {EXIT_INTERRUPTED}  interrupted
-"""
+EXIT_CODES = {
+    0: "done",
+    EXIT_REQUEST_ERROR: "wrong usage or input: the message says what to do",
+    EXIT_OPERATOR_ERROR: "the settings, the installation or a component: the message says what to "
+    "do",
+    EXIT_SOME_FAILED: "done, but some sources failed, or the doctor found faults",
+    EXIT_REFUSED: "ask: the documents do not hold the answer",
+    EXIT_DECLINED: "collections delete: the answer was no, nothing is deleted",
+    EXIT_INTERRUPTED: "interrupted",
+}
 
 config_option = click.option(
     "--config", metavar="FILE", is_eager=True, help="Settings file.  [default: kvasir.yaml]"
@@ -108,6 +109,11 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the exit codes."""
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), text) for code, text in EXIT_CODES.items()])
+
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Parse the arguments before the command, such as ``--help``."""
         try:
@@ -136,7 +142,6 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
-    epilog=EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="kvasir", message="kvasir %(version)s")
@@ -191,7 +196,7 @@ def exit_code_of(error: KvasirError) -> int:
 
 def fail(message: str, exit_code: int, code: str = StoppedError.code) -> int:
     """Report an error, also as JSON if that was asked for; return the exit code."""
-    click.echo(printable(message), err=True)
+    _say(printable(message))
     return _print_json_error(message.removeprefix("error: "), exit_code, code)
 
 
@@ -203,7 +208,9 @@ def _run() -> int:
     except (click.exceptions.Abort, KeyboardInterrupt, StoppedError):
         return fail("interrupted", EXIT_INTERRUPTED)
     except click.ClickException as error:
-        error.show()
+        with io.StringIO() as said:
+            error.show(said)
+            _say(said.getvalue().rstrip("\n"))
         # The parser may not have come as far as --json.
         _STATE.setdefault("as_json", isinstance(error, click.UsageError) and "--json" in sys.argv)
         return _print_json_error(error.format_message(), error.exit_code, RequestError.code)
@@ -221,6 +228,12 @@ def _run() -> int:
         message = f"error: this was not foreseen ({what}): {report}"
         return fail(message, EXIT_OPERATOR_ERROR, KvasirError.code)
     return code if isinstance(code, int) else 0
+
+
+def _say(message: str) -> None:
+    from kvasir.frontends.cli.terminal import echo  # Imported here, because help needs no rich.
+
+    echo(message, err=True)
 
 
 def _print_json_error(message: str, exit_code: int, code: str) -> int:

@@ -11,7 +11,7 @@ from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
 from kvasir.frontends.cli.long_work import long_work
 from kvasir.frontends.cli.main import fail
 from kvasir.frontends.cli.options import with_app
-from kvasir.frontends.cli.rendering import print_result, sizes, table
+from kvasir.frontends.cli.rendering import print_result, print_table, sizes
 
 if TYPE_CHECKING:
     from kvasir.app import App
@@ -37,7 +37,7 @@ def list_models(app: App) -> None:
         }
         for each in found
     )
-    print_result(found, *table(rows))
+    print_table(found, rows)
 
 
 @models.command()

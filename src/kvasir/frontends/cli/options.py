@@ -33,6 +33,9 @@ SETTINGS_TREE = "kvasir.settings_tree"
 REPEATABLE = ("ingest", "sync")
 """Commands that may be begun again: what is done already is left unchanged."""
 
+_APP = "kvasir.app"
+"""In a context's ``meta``: the open application."""
+
 _GIVEN = "kvasir.given"
 """In a context's ``meta``: by dotted key, value and name of each given setting option."""
 
@@ -105,9 +108,16 @@ def with_app(command: Callable[Concatenate[App, P], R]) -> Callable[P, R]:
     @functools.wraps(command)
     def wrapped(settings: Settings, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with download() as show, make_app(settings, run=Run(stop_token(), show)) as app:
+            click.get_current_context().meta[_APP] = app
             return command(app, *args, **kwargs)
 
     return wrapped
+
+
+def current_app() -> App:
+    """Return the application of the running command, which ``with_app`` opened."""
+    app: App = click.get_current_context().meta[_APP]
+    return app
 
 
 def with_service(command: Callable[Concatenate[Service, P], R]) -> Callable[P, R]:

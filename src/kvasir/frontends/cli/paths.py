@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvasir.core.errors import DocumentNotFoundError
-from kvasir.core.ledger import DocumentRecord
+from kvasir.core.media_types import extension
 from kvasir.core.text import has_scheme, shown
 from kvasir.core.types import LocalFile
 
 if TYPE_CHECKING:
     from kvasir.collection import Collection
+    from kvasir.core.ledger import DocumentRecord
+
+_PAGES = dict.fromkeys(("pptx", "pptm", "ppsx", "ppt", "odp"), "slide") | dict.fromkeys(
+    ("xlsx", "xlsm", "xls", "ods"), "sheet"
+)
+"""What a page is called, by a file's extension."""
 
 
 def files(*paths: str | Path) -> list[LocalFile]:
@@ -63,7 +69,9 @@ def source_name(source_uri: str) -> str:
     return source_uri.removeprefix(here + os.sep)
 
 
-def location(source_uri: str, page: int | None = None) -> str:
-    """Return a location such as ``moon.md, page 3``, in one line, safe to print."""
+def location(source_uri: str, page: int | None = None, line: int | None = None) -> str:
+    """Return a location such as ``moon.md, line 3``, in one line, safe to print."""
     name = shown(source_name(source_uri))
-    return f"{name}, page {page}" if page else name
+    if page:
+        return f"{name}, {_PAGES.get(extension(source_uri), 'page')} {page}"
+    return f"{name}, line {line}" if line else name

@@ -14,6 +14,7 @@ import click
 from kvasir.core.errors import SettingsError
 from kvasir.core.run import StopToken
 from kvasir.frontends.cli.options import owner_services, setting_options, with_app
+from kvasir.frontends.cli.terminal import echo
 from kvasir.frontends.process import configure_logging, stop_on_signals
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def answer_questions(ctx: click.Context, /, app: App) -> None:
             for _ in range(max(1, app.settings.questions.workers))
         ]
         where = app.settings.questions.server or "the queue"
-        click.echo(f"answering the questions of {where}; Ctrl-C ends it", err=True)
+        echo(f"answering the questions of {where}; Ctrl-C ends it", err=True)
         start = GeneratorStart(partial(prepare_generator, app), stop)
         # The answers of a server are made from our own collection, too.
         can_begin = [start.wait, lambda: wait_for_folder(app, stop)]
@@ -97,7 +98,7 @@ def send_answers(app: App) -> None:
     workers = app.services.make_mail_workers(stop)
     if not workers:
         raise SettingsError("mail.host is not set, or its password is missing: no mail is sent")
-    click.echo("mailing what waits; Ctrl-C ends it", err=True)
+    echo("mailing what waits; Ctrl-C ends it", err=True)
     _work(app, workers, stop)
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.cells import cell_len
+from rich.text import Text
 
-from kvasir.core.reports import Failed
 from kvasir.core.text import ACTIVE, shown
 from kvasir.core.wire import dumps
 from kvasir.frontends.cli.paths import source_name
+from kvasir.frontends.cli.terminal import Terminal, echo
+from kvasir.frontends.cli.wrapping import columns
+
+if TYPE_CHECKING:
+    from kvasir.core.reports import Failed
 
 
 def _remember_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -50,21 +55,38 @@ def print_result(value: Any, *lines: str) -> None:
     """Print a result: its lines, or with ``--json`` the value of public types as JSON."""
     if not printed_json(value):
         for line in lines:
-            click.echo(line)
+            echo(line)
 
 
-def table(rows: Iterable[Mapping[str, object]]) -> list[str]:
-    """Return rows as lines of aligned columns, uncut, under the first row's keys."""
-    filled = list(rows)
-    cells = [[shown(str(value)) for value in row.values()] for row in filled]
-    cells = [*map(list, filled[:1]), *cells]
-    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(
-            cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True)
-        ).rstrip()
-        for line in cells
-    ]
+def print_table(value: Any, rows: Iterable[Mapping[str, object]], empty: str = "") -> None:
+    """Print a result as a table of rows under the first row's keys, or as JSON.
+
+    On a terminal its cells are wrapped to fit; elsewhere each row is one line. ``empty`` is said
+    where there are no rows.
+    """
+    if printed_json(value):
+        return
+    cells = [{name: shown(str(each)) for name, each in row.items()} for row in rows]
+    if not cells:
+        if empty:
+            echo(empty)
+        return
+    table = [list(cells[0]), *(list(row.values()) for row in cells)]
+    terminal = Terminal()
+    if terminal.width is None:
+        click.echo("\n".join(_aligned(table)))
+        return
+    head = [Text(name, "bold") for name in table[0]]
+    body = [[Text(cell) for cell in row] for row in table[1:]]
+    terminal.lines(columns([head, *body], terminal.width))
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield rows as lines of aligned columns; lists may have many thousands."""
+    widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = zip(row, widths, strict=True)
+        yield "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in cells).rstrip()
 
 
 def sizes(count: int) -> str:

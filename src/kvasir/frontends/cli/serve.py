@@ -10,6 +10,7 @@ import click
 
 from kvasir.frontends.cli.options import setting_options, with_app
 from kvasir.frontends.cli.remedies import explain
+from kvasir.frontends.cli.terminal import echo
 
 if TYPE_CHECKING:
     from kvasir.app import App
@@ -30,6 +31,6 @@ def serve(app: App) -> None:
         app,
         host=chosen.host,
         port=chosen.port,
-        announce=partial(click.echo, err=True),
+        announce=partial(echo, err=True),
         explain=explain,
     )

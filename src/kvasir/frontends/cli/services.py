@@ -13,14 +13,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
-import click
 from pydantic import BaseModel, SecretStr
 
 from kvasir.core.deadline import deadline
 from kvasir.core.errors import ComponentError, KvasirError, StoreLockedError
-from kvasir.core.ledger import CollectionRecord
 from kvasir.core.text import shown
 from kvasir.frontends.cli.logins import clean_address, token_of
+from kvasir.frontends.cli.terminal import echo
 from kvasir.settings.loading import DERIVABLE, plain_values
 from kvasir.settings.schema import Settings
 from kvasir.sharing import owner_of
@@ -28,6 +27,7 @@ from kvasir.sharing import owner_of
 if TYPE_CHECKING:
     from kvasir.app import App
     from kvasir.collection import Collection
+    from kvasir.core.ledger import CollectionRecord
     from kvasir.remote.client import ServerClient
     from kvasir.remote.collection import RemoteCollection
     from kvasir.remote.owner import OwnerRecord
@@ -175,7 +175,7 @@ class Services:
         differences = _differences(settings, self._typed, self._remote.settings)
         if differences and differences != self._said:
             self._said = differences
-            click.echo(f"the settings of {self._remote.client.name} hold: {differences}", err=True)
+            echo(f"the settings of {self._remote.client.name} hold: {differences}", err=True)
 
     def _take_back(self) -> None:
         """Cancel the jobs of an owner that has ended: this process does their work itself."""

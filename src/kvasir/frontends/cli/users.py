@@ -10,7 +10,7 @@ import click
 from kvasir.core.errors import RequestError
 from kvasir.core.services.accounts import Role, User
 from kvasir.frontends.cli.options import with_app
-from kvasir.frontends.cli.rendering import print_result, table
+from kvasir.frontends.cli.rendering import print_result, print_table
 
 if TYPE_CHECKING:
     from kvasir.app import App
@@ -73,7 +73,7 @@ def list_users(app: App) -> None:
         }
         for user in found
     )
-    print_result(found, *table(rows))
+    print_table(found, rows)
 
 
 @users.command()

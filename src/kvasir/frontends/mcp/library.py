@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from kvasir.collection import Collection
@@ -27,15 +27,17 @@ from kvasir.core.errors import (
 )
 from kvasir.core.ledger import CollectionRecord, DocumentRecord, VersionStatus
 from kvasir.core.links import document_url, passage_url
+from kvasir.core.places import LineFinder
 from kvasir.core.run import StopToken
 from kvasir.core.text import one_line
-from kvasir.core.types import Answer, Hit
+from kvasir.core.types import Answer, Hit, PageBox
 from kvasir.frontends.mcp.results import (
     Cited,
     DocumentList,
     FetchedDocument,
     GivenAnswer,
     ListedDocument,
+    Place,
     SearchResult,
     SearchResults,
 )
@@ -80,6 +82,7 @@ class Library:
         settings: Settings,
         record: Record | None = None,
         start: Start = lambda collection, question: collection.stream(question),
+        finds_lines: bool = False,
     ) -> None:
         """Look at nothing yet.
 
@@ -90,6 +93,7 @@ class Library:
             settings: How many passages a search returns, and the usual collection.
             record: Adds answers to the log; None keeps none.
             start: Starts answers, within the server's limits.
+            finds_lines: Look for passages in the files of this machine; for its user alone.
         """
         self._service = service
         self._readable = readable
@@ -98,6 +102,7 @@ class Library:
         self._usual = settings.question_collection
         self._record = record
         self._start = start
+        self._finds_lines = finds_lines
 
     def search(self, query: str) -> SearchResults:
         """Return the passages that belong to a query, best first."""
@@ -168,6 +173,8 @@ class Library:
             self._check_readable([name])
             with self._service.collection(name) as opened, self._start(opened, question) as stream:
                 answer = stream.answer
+                if self._finds_lines:
+                    answer = LineFinder(opened.text).answer(answer)
         if self._record is not None:
             self._record(name, question, answer)
         return self._given(name, answer)
@@ -190,7 +197,10 @@ class Library:
         for name in names:
             try:
                 with self._service.collection(name) as collection:
-                    found.append([(name, hit) for hit in collection.search(query)])
+                    hits = collection.search(query)
+                    if self._finds_lines:
+                        hits = LineFinder(collection.text).hits(hits)
+                    found.append([(name, hit) for hit in hits])
             except CollectionNotFoundError:
                 continue  # It was deleted just now.
             except (RequestError, StoppedError):
@@ -226,6 +236,7 @@ class Library:
             id=f"{name}/{chunk.document_id}/{chunk.start}-{chunk.end}",
             title=f"{title or 'document'}{page}",
             url=passage_url(self._base, name, *place),
+            place=_place(hit.box, chunk.page, chunk.headings, hit.line),
         )
 
     def _listed(self, name: str, record: DocumentRecord) -> ListedDocument:
@@ -257,6 +268,7 @@ class Library:
                     url=passage_url(self._base, name, *place),
                     quote=citation.quote,
                     page=citation.page,
+                    place=_place(citation.box, citation.page, citation.headings, citation.line),
                     checked=bool(citation.content_hash),
                 )
             )
@@ -276,6 +288,12 @@ def _window(length: int, start: int, end: int) -> tuple[int, int]:
     before = max(0, MOST_CHARACTERS - (end - start)) // 2
     first = min(max(0, start - before), length - MOST_CHARACTERS)
     return first, first + MOST_CHARACTERS
+
+
+def _place(
+    box: PageBox | None, page: int | None, headings: Sequence[str], line: int | None
+) -> Place:
+    return Place(page=box.page if box else page, headings=list(headings), line=line, box=box)
 
 
 def _title(record: DocumentRecord) -> str:
@@ -298,4 +316,6 @@ def local_library(
         names = [record.name for record in service.collections()]
         return [name for name in names if only in (None, name)]
 
-    return Library(service, readable=readable, base_url=base, settings=settings)
+    return Library(
+        service, readable=readable, base_url=base, settings=settings, finds_lines=address is None
+    )

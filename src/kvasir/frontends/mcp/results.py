@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kvasir.core.types import MetadataValue
+from kvasir.core.types import MetadataValue, PageBox
 
 
 class Arguments(BaseModel):
@@ -48,12 +48,22 @@ class ListArguments(Arguments):
     limit: int = Field(100, ge=1, le=500, description="most documents of a page")
 
 
+class Place(BaseModel):
+    """Where a passage stands; a line only where the file is on this machine."""
+
+    page: int | None
+    headings: list[str]
+    line: int | None
+    box: PageBox | None
+
+
 class SearchResult(BaseModel):
     """A passage that was found."""
 
     id: str
     title: str
     url: str
+    place: Place
 
 
 class SearchResults(BaseModel):
@@ -103,6 +113,7 @@ class Cited(BaseModel):
     url: str
     quote: str
     page: int | None
+    place: Place
     checked: bool
 
 

@@ -109,7 +109,7 @@ class Chat:
             raise SettingsError(NEEDS_MODEL)
         stream = self._conversation.stream(question, self.session.messages, rag=rag, system=system)
         try:
-            reply, seconds = self.screen.stream(title, stream, rag=rag)
+            reply, seconds = self.screen.stream(title, stream, rag=rag, question=question)
         except BrokenOffError as broken:
             cause = broken.__cause__ or broken
             reason = str(cause) or type(cause).__name__

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from kvasir.core.errors import KvasirError
 from kvasir.core.leases import Lazy
+from kvasir.core.matches import MatchFinder
+from kvasir.core.places import LineFinder
 from kvasir.frontends.cli.chat.chat import Chat
 from kvasir.frontends.cli.chat.screen import Screen
 from kvasir.frontends.cli.chat.session import Journal, read_session
 from kvasir.frontends.cli.chat.shared_conversation import SharedConversation
 from kvasir.frontends.cli.chat.slash_commands import LeaveChat, dispatch
 from kvasir.frontends.cli.main import EXIT_REFUSED
+from kvasir.frontends.cli.options import server_of
+from kvasir.frontends.cli.places import Places
 from kvasir.frontends.cli.remedies import explain_in_chat
-from kvasir.frontends.cli.services import Services
+from kvasir.frontends.cli.services import Service, Services
 
 if TYPE_CHECKING:
     from kvasir.app import App
@@ -32,7 +39,15 @@ def run_chat(app: App, services: Services, first: str, *, session: Path | None, 
         quick: Answer ``first`` alone.
     """
     settings = app.settings
-    screen = Screen(history=settings.data_folder / "chat-history", vi_mode=settings.chat.vi_mode)
+    screen = Screen(
+        history=settings.data_folder / "chat-history",
+        vi_mode=settings.chat.vi_mode,
+        places=lambda terminal: Places(
+            terminal, settings.collection, server_of(click.get_current_context())
+        ),
+        locate=LineFinder(partial(_text, services)).answer,
+        matches=lambda question: MatchFinder(app.analyzer, question),
+    )
     with closing(_open_chat(app, services, screen)) as opened:
         if session is not None:
             opened.load(read_session(session), keep=True)
@@ -41,6 +56,16 @@ def run_chat(app: App, services: Services, first: str, *, session: Path | None, 
         opened.greet()
         converse(opened, first)
     return 0
+
+
+def _text(services: Services, document_id: str) -> str:
+    """Return the text of a document of the chat's collection."""
+
+    def read(service: Service) -> str:
+        with service.collection() as collection:
+            return collection.text(document_id)
+
+    return services.run(read, may_repeat=True)
 
 
 def _open_chat(app: App, services: Services, screen: Screen) -> Chat:

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from time import perf_counter
 
@@ -25,12 +25,15 @@ from rich.panel import Panel
 from rich.text import Text
 
 from kvasir.core.answer_stream import AnswerStream
+from kvasir.core.matches import MatchFinder
 from kvasir.core.private_files import make_private_folder
 from kvasir.core.text import one_line, printable, replace_surrogates
 from kvasir.core.types import Answer, Retrieved, Stage
 from kvasir.core.types import Text as TextPiece
 from kvasir.frontends.cli.chat.session import error_reason
-from kvasir.frontends.cli.paths import location
+from kvasir.frontends.cli.passages import FindMatches, passage_lines
+from kvasir.frontends.cli.places import Places, headings_of, on_page, quote_lines
+from kvasir.frontends.cli.terminal import Terminal
 
 _LONGEST_QUOTE = 200
 _FRAME = 4
@@ -57,9 +60,27 @@ class Screen:
         vi_mode: bool = False,
         given: Input | None = None,
         output: Output | None = None,
+        places: Callable[[Terminal], Places] = lambda terminal: Places(terminal, ""),
+        locate: Callable[[Answer], Answer] = lambda answer: answer,
+        matches: Callable[[str], MatchFinder] | None = None,
     ) -> None:
-        """Draw nothing yet; ``history`` keeps typed messages, keys come from ``given``."""
+        """Draw nothing yet.
+
+        Args:
+            console: Where to draw; by default standard output.
+            history: File that keeps typed messages.
+            vi_mode: Edit with the keys of vi.
+            given: Where keys come from; by default standard input.
+            output: Where the editor draws.
+            places: Makes what shows where sources stand.
+            locate: Adds the lines of files to an answer.
+            matches: Makes what finds the words of a question, to highlight them.
+        """
         self._console = console or Console()
+        self._terminal = Terminal(console=self._console)
+        self._places = places(self._terminal)
+        self._locate = locate
+        self._matches = matches
         self._history = history
         self._vi_mode = vi_mode
         self._given = given
@@ -109,18 +130,21 @@ class Screen:
 
     def show(self, reply: Answer, title: str, *, markdown: bool = False) -> None:
         """Show a reply in a panel, with its sources under it."""
-        self._print(_panel(_with_sources(reply, markdown=markdown), title))
+        self._print(_panel(self._with_sources(reply, markdown=markdown), title))
 
     def show_plain(self, reply: Answer) -> None:
         """Show a reply without a frame, for copying."""
         self._plain(reply.text)
-        for line in _sources(reply):
+        for line in self._sources(reply):
             self._plain(line.plain)
 
-    def stream(self, title: str, stream: AnswerStream, *, rag: bool) -> tuple[Answer, float]:
+    def stream(
+        self, title: str, stream: AnswerStream, *, rag: bool, question: str = ""
+    ) -> tuple[Answer, float]:
         """Show a reply while it is written; return it with the seconds it took.
 
-        Where it does not come to its end, raises BrokenOffError, whose cause says why.
+        The words of ``question`` are highlighted in a reply from documents. Where it does not come
+        to its end, raises BrokenOffError, whose cause says why.
         """
         started = perf_counter()
         live_reply = _LiveReply(title, "searching" if rag else "writing", started)
@@ -132,14 +156,15 @@ class Screen:
             else:
                 with stream:
                     live_reply.follow(stream)
-            reply = stream.answer
+            reply = self._locate(stream.answer)
         except BaseException as error:
             if live_reply.text and self._console.is_terminal:
                 self._print(_panel(Text(live_reply.text), title, "broken off"))
             raise BrokenOffError(live_reply.text) from error
         seconds = perf_counter() - started
         if self._console.is_terminal:
-            self._print(_panel(_with_sources(reply), title, _elapsed(seconds)))
+            find = self._finder(question, reply) if rag else None
+            self._print(_panel(self._with_sources(reply, find), title, _elapsed(seconds)))
         else:
             self.show_plain(reply)
         if reply.searched:
@@ -170,6 +195,54 @@ class Screen:
             )
             return InMemoryHistory()
         return _SafeFileHistory(str(self._history))
+
+    @property
+    def _room(self) -> int | None:
+        """The cells of a line in a panel; None where there is no terminal."""
+        return max(_FRAME, self._console.width - _FRAME) if self._console.is_terminal else None
+
+    def _finder(self, question: str, reply: Answer) -> FindMatches | None:
+        """Return what finds a question's words, in the language of the best hit."""
+        if self._matches is None or not reply.hits or not self._terminal.has_styles:
+            return None
+        language = str(reply.hits[0].chunk.metadata.get("language", ""))
+        return partial(self._matches(question).spans, language=language)
+
+    def _with_sources(
+        self, reply: Answer, find: FindMatches | None = None, *, markdown: bool = False
+    ) -> Group:
+        body: list[RenderableType] = [Markdown(printable(reply.text))]
+        if not markdown:
+            rule = self._terminal.rule
+            body = [*passage_lines(reply.text, self._room, find=find, rule=rule)]
+        sources = self._sources(reply, find)
+        return Group(*body, "", *sources) if sources else Group(*body)
+
+    def _sources(self, answer: Answer, find: FindMatches | None = None) -> list[Text]:
+        """Return the lines under an answer: each cited source with its number and quotes."""
+        if answer.refused:
+            return []
+        lines: list[Text] = []
+        for marker in sorted({citation.marker for citation in answer.citations}):
+            cited = [citation for citation in answer.citations if citation.marker == marker]
+            where = Text().append(f"[{marker}] ", "bold")
+            where.append_text(self._places.of_citation(cited[0]))
+            lines.append(where.append(on_page(cited[0].box)))
+            if cited[0].headings:
+                lines.append(Text(f"    {headings_of(cited[0].headings)}", "dim"))
+            for quote in dict.fromkeys(citation.quote for citation in cited):
+                lines += quote_lines(
+                    quote, self._room, find, most=_LONGEST_QUOTE, rule=self._terminal.rule
+                )
+        if answer.removed_citations:
+            removed = f"citations that pointed nowhere, removed: {answer.removed_citations}"
+            lines.append(Text(removed, "dim"))
+        if not answer.citations and answer.hits:
+            places = {text.plain: text for text in map(self._places.of_hit, answer.hits)}
+            said = "No statement above could be traced to a source. Retrieved were:"
+            lines.append(Text(said, "dim"))
+            lines += [Text("  ") + place for place in list(places.values())[:_MOST_UNCITED]]
+        return lines
 
     def _print(self, shown: RenderableType) -> None:
         self._console.print(shown, highlight=False)
@@ -207,7 +280,8 @@ class _LiveReply:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = max(1, options.max_width - _FRAME)
-        lines = list(Text(self.text or f"{self._stage} …").wrap(console, width))
+        rule = "─" if console.encoding.startswith("utf") else "-"
+        lines = passage_lines(self.text or f"{self._stage} …", width, rule=rule)
         # Lines beyond the terminal's height cannot be redrawn: show only the last ones.
         lines = lines[-max(1, console.height - _FRAME) :]
         yield _panel(Text("\n").join(lines), self._title, _elapsed(perf_counter() - self._started))
@@ -216,35 +290,6 @@ class _LiveReply:
 def _panel(content: RenderableType, title: str, subtitle: str | None = None) -> Panel:
     heading = Text(printable(title))
     return Panel(content, title=heading, subtitle=subtitle, subtitle_align="right")
-
-
-def _with_sources(reply: Answer, *, markdown: bool = False) -> Group:
-    text, lines = printable(reply.text), _sources(reply)
-    body = Markdown(text) if markdown else Text(text)
-    return Group(body, "", *lines) if lines else Group(body)
-
-
-def _sources(answer: Answer) -> list[Text]:
-    """Return the lines under an answer: each cited source with its number and quotes."""
-    if answer.refused:
-        return []
-    lines: list[Text] = []
-    for marker in sorted({citation.marker for citation in answer.citations}):
-        cited = [citation for citation in answer.citations if citation.marker == marker]
-        lines.append(Text(f"[{marker}] {location(cited[0].source_uri, cited[0].page)}", "bold"))
-        for quote in dict.fromkeys(citation.quote for citation in cited):
-            lines.append(Text(f'    "{one_line(quote, _LONGEST_QUOTE)}"', "dim"))
-    if answer.removed_citations:
-        removed = f"citations that pointed nowhere, removed: {answer.removed_citations}"
-        lines.append(Text(removed, "dim"))
-    if not answer.citations and answer.hits:
-        places = dict.fromkeys(
-            location(str(hit.chunk.metadata.get("source_uri", "")), hit.chunk.page)
-            for hit in answer.hits
-        )
-        lines.append(Text("No statement above could be traced to a source. Retrieved were:", "dim"))
-        lines += [Text(f"  {one}", "dim") for one in list(places)[:_MOST_UNCITED]]
-    return lines
 
 
 def _elapsed(seconds: float) -> str:
