@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     envvar="DOCLING_ARTIFACTS_PATH",
     metavar="DIR",
-    help="Folder of docling's models, for PDF and images.  [default: models/docling in data_dir]",
+    help="Folder of docling's models, for PDF and images.  "
+    "[default: models/docling in the data folder]",
 )
 @click.option("--converter", default="docling", show_default=True, help="What converts.")
 @with_app

@@ -67,7 +67,17 @@ Exit codes:
 """
 
 config_option = click.option(
-    "--config", metavar="FILE", is_eager=True, help="Settings file.  [default: kvasir.yaml]"
+    "--config",
+    metavar="FILE",
+    is_eager=True,
+    help="Settings file.  [default: kvasir.yaml, found as the data folder is]",
+)
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    is_eager=True,
+    help="Data folder.  [default: kvasir-data here or in a folder above, else the user's]",
 )
 set_option = click.option(
     "--set",
@@ -141,6 +151,7 @@ class LazyGroup(click.Group):
 )
 @click.version_option(package_name="kvasir", message="kvasir %(version)s")
 @config_option
+@data_dir_option
 @set_option
 @click.option("--collection", metavar="NAME", help="Collection to work on.  [default: default]")
 @click.option(

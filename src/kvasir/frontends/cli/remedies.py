@@ -15,7 +15,7 @@ _REPAIR = "'kvasir doctor --repair' puts that right"
 def _collection_not_found(error: Any) -> str:
     if error.known:
         return f"{_MAKE_COLLECTION}, and --collection names another one"
-    there = "go there or name its data folder, --set data_dir=FOLDER/kvasir-data"
+    there = "go there or name its data folder with --data-dir"
     return f"{_MAKE_COLLECTION}; if you ingested in another folder, {there}"
 
 
