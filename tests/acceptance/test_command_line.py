@@ -88,6 +88,44 @@ def test_documents_can_be_listed_shown_changed_and_deleted(kvasir: Kvasir, notes
     assert kvasir("documents", "list", "notes/moon.md").out == "no documents\n"
 
 
+def test_a_document_is_named_by_its_file_or_the_beginning_of_its_name(
+    kvasir: Kvasir, notes: Path
+) -> None:
+    (notes / "moonlight.md").write_text("Moonlight is sunlight that the Moon reflects.\n")
+    kvasir("ingest", "notes")
+    assert "384,400" in kvasir("documents", "show", "--text", "moon.md").out
+    document = kvasir("documents", "show", "--json", "te").json
+    assert kvasir("documents", "show", "--json", document["id"][:8]).json == document
+    several = kvasir("documents", "delete", "notes/moon", code=2).err
+    assert "'notes/moon' fits 2 documents" in several
+    assert "'notes/moon.md', 'notes/moonlight.md': type more of the name" in several
+    near = kvasir("documents", "delete", "te", "notes/moonligth.md", code=2).err
+    assert "did you mean 'notes/moonlight.md'" in near
+    assert "did you mean 'notes/moon.md'" in kvasir("documents", "list", "mooon.md").out
+    assert len(kvasir("documents", "list", "--json").json) == 3
+    assert "2 deleted" in kvasir("documents", "delete", "--all", "moon", "notes/moon.md").out
+    assert [row["id"] for row in kvasir("documents", "list", "--json").json] == [document["id"]]
+
+
+def test_a_number_out_of_range_is_wrong_usage_and_the_range_is_named(
+    kvasir: Kvasir, notes: Path
+) -> None:
+    kvasir("ingest", "notes/tea.txt")
+    for command in ("search", "ask"):
+        refused = kvasir(command, "--top-k", "0", "tea", code=2).err
+        assert "--top-k" in refused
+        assert "1<=x<=1000" in refused
+    assert "0.0<=x<=1.0" in kvasir("search", "--min-score", "1.5", "tea", code=2).err
+    in_settings = kvasir("--set", "chat.rag.retriever.top_k=0", "search", "tea", code=3).err
+    assert "must be from 1 to 1000, not '0'" in in_settings
+
+
+def test_a_command_of_other_programs_proposes_ours(kvasir: Kvasir) -> None:
+    assert "did you mean 'documents list'?" in kvasir("ls", code=2).err
+    assert "did you mean 'config init'?" in kvasir("init", code=2).err
+    assert "did you mean 'ingest'?" in kvasir("ingset", code=2).err
+
+
 def test_what_python_uploaded_is_addressed_by_its_name(kvasir: Kvasir, tmp_path: Path) -> None:
     with open_collection(data_dir=str(tmp_path / "kvasir-data")) as kb:
         kb.ingest((Source("upload:notes", "text/plain"), b"The exam is on Friday at nine."))

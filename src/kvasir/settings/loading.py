@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails
 
 from kvasir.core.errors import SettingsError, SettingsFileNotFoundError
 from kvasir.core.registry import suggestion
+from kvasir.settings.bounds import bounds_of
 from kvasir.settings.data_folder import (
     DataFolder,
     find_data_folder,
@@ -254,6 +255,8 @@ def _explain(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "string_pattern_mismatch":
         message = "must be of letters, digits, '_', '-' and '.' alone"
+    if detail["type"].startswith(("greater_than", "less_than")):
+        message = f"must be {bounds_of(dotted)}"
     given = detail.get("input")
     hidden = isinstance(given, (dict, list)) or names_a_secret(detail["loc"][-1])
     shown = "" if hidden else f", not {given!r}"

@@ -36,6 +36,8 @@ from kvasir.settings.store_uris import absolute_database_url, absolute_uri, is_r
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
+MOST_TOP_K = 1000
+
 WINDOW_OPTIONS = ("split_by", "split_length", "split_overlap", "split_threshold")
 """Settings that choose the window splitter if no type is set."""
 
@@ -183,7 +185,7 @@ class RefinementSettings(Section):
 class RetrieverSettings(Section):
     """Retrieval for a question."""
 
-    top_k: int = Field(10, ge=1, le=1000)
+    top_k: int = Field(10, ge=1, le=MOST_TOP_K)
     min_score_threshold: Score = Field(0.0, description="on the scale (1 + cosine) / 2")
     filters: str | dict[str, Any] | None = Field(
         None, description="'field=value,...' or a mapping in Haystack's syntax"

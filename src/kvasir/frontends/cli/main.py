@@ -66,6 +66,28 @@ Exit codes:
   {EXIT_INTERRUPTED}  interrupted
 """
 
+FAMILIAR = {
+    "ls": "documents list",
+    "list": "documents list",
+    "show": "documents show",
+    "rm": "documents delete",
+    "delete": "documents delete",
+    "remove": "documents delete",
+    "add": "ingest",
+    "index": "ingest",
+    "find": "search",
+    "query": "search",
+    "init": "config init",
+    "status": "doctor",
+    "check": "doctor",
+    "start": "serve",
+    "server": "serve",
+    "run": "serve",
+    "cp": "collections copy",
+    "copy": "collections copy",
+}
+"""What is typed out of habit of other programs, and the command that does it."""
+
 config_option = click.option(
     "--config",
     metavar="FILE",
@@ -139,7 +161,9 @@ class LazyGroup(click.Group):
         from kvasir.core.registry import suggestion
 
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            familiar = FAMILIAR.get(args[0])
             hint = suggestion(args[0], list(COMMANDS))
+            hint = f" (did you mean '{familiar}'?)" if familiar else hint
             ctx.fail(f"no such command '{args[0]}'{hint}")
         return super().resolve_command(ctx, args)
 

@@ -18,6 +18,7 @@ from kvasir.frontends.cli.long_work import download, stop_token
 from kvasir.frontends.cli.main import config_option, data_dir_option, set_option
 from kvasir.frontends.cli.rendering import json_option
 from kvasir.frontends.cli.services import Service, Services
+from kvasir.settings.bounds import bounds_of
 from kvasir.settings.loading import load_settings, parse_assignment
 from kvasir.settings.schema import WINDOW_OPTIONS, Settings
 
@@ -248,11 +249,15 @@ def _keep(ctx: click.Context, option: click.Parameter, value: Any) -> None:
         ctx.meta.setdefault(_GIVEN, {})[option.key] = (value, max(option.opts, key=len))
 
 
-def _type(key: str) -> type | None:
-    """Return the type of a setting that is a number or a switch."""
+def _type(key: str) -> Any:
+    """Return the type of a setting that is a number, with its bounds, or a switch."""
     *sections, last = key.split(".")
     section: Any = Settings
     for name in sections:
         section = section.model_fields[name].annotation
-    annotation = section.model_fields[last].annotation
-    return next((kind for kind in (int, float, bool) if annotation in (kind, kind | None)), None)
+    annotation, bounds = section.model_fields[last].annotation, bounds_of(key)
+    kind = next((each for each in (int, float, bool) if annotation in (each, each | None)), None)
+    if not str(bounds) or kind not in (int, float):
+        return kind
+    of_numbers: Any = click.IntRange if kind is int else click.FloatRange
+    return of_numbers(bounds.least, bounds.greatest, min_open=bounds.is_open)

@@ -30,6 +30,8 @@ def _delete_folder(error: Any) -> str:
 
 
 _REMEDIES: Mapping[str, str | Callable[[Any], str]] = {
+    "ambiguous_document": "type more of the name, or the id; --all of 'kvasir documents delete' "
+    "deletes them all",
     "ambiguous_store": "say which with --to-type",
     "chunks_left": _REPAIR,
     "collection_not_found": _collection_not_found,
