@@ -107,19 +107,6 @@ def test_a_document_is_named_by_its_file_or_the_beginning_of_its_name(
     assert [row["id"] for row in kvasir("documents", "list", "--json").json] == [document["id"]]
 
 
-def test_a_number_out_of_range_is_wrong_usage_and_the_range_is_named(
-    kvasir: Kvasir, notes: Path
-) -> None:
-    kvasir("ingest", "notes/tea.txt")
-    for command in ("search", "ask"):
-        refused = kvasir(command, "--top-k", "0", "tea", code=2).err
-        assert "--top-k" in refused
-        assert "1<=x<=1000" in refused
-    assert "0.0<=x<=1.0" in kvasir("search", "--min-score", "1.5", "tea", code=2).err
-    in_settings = kvasir("--set", "chat.rag.retriever.top_k=0", "search", "tea", code=3).err
-    assert "must be from 1 to 1000, not '0'" in in_settings
-
-
 def test_a_command_of_other_programs_proposes_ours(kvasir: Kvasir) -> None:
     assert "did you mean 'documents list'?" in kvasir("ls", code=2).err
     assert "did you mean 'config init'?" in kvasir("init", code=2).err
@@ -257,15 +244,17 @@ def test_ingesting_the_working_directory_leaves_out_the_index(kvasir: Kvasir, no
             3,
         ),
         (["search", "x", "--set", "rag.vectordb.type=qdrantt"], "unknown store 'qdrantt'", 3),
-        (["search", "x", "--top-k", "0"], "top_k", 3),
+        (["search", "x", "--top-k", "0"], "must be from 1 to 1000, not 0", 2),
+        (["search", "x", "--set", "chat.rag.retriever.top_k=0"], "from 1 to 1000, not '0'", 3),
+        (["search", "x", "--min-score", "1.5"], "must be from 0 to 1, not 1.5", 2),
         (["search", "x", "--filters", "nonsense"], "field=value", 2),
         (["search", "x", "--config", "none.yaml"], "there is no settings file 'none.yaml'", 3),
         (["ask", "x", "--generator", "openai"], "generator.model", 3),
-        (["ingest", "notes", "--split-by", "chapter"], "split_by", 3),
+        (["ingest", "notes", "--split-by", "chapter"], "split_by", 2),
         (["ingest", "notes", "--metadata", "x"], "key=value", 2),
         (["ingest", "notes", "--metadata", "x=NaN"], "finite", 2),
         (["documents", "metadata", "notes/tea.txt", "x=1e999"], "finite", 2),
-        (["ingest", "notes", "--language", "klingon"], "ISO 639-1", 3),
+        (["ingest", "notes", "--language", "klingon"], "ISO 639-1", 2),
         (["search", "x", "--filters", "year>=2020"], "other comparisons", 2),
         (["ask", "x", "--set", "chat.rag.prompt=none"], "{{context}}", 3),
         (["config", "init", "nowhere/x.yaml"], "cannot be written", 2),

@@ -230,7 +230,11 @@ class DocumentBusyError(WriterConflictError, code="document_busy"):
 
 
 class SettingsError(OperatorError, code="invalid_settings"):
-    """A setting is unknown or has an unusable value."""
+    """A setting is unknown or has an unusable value; ``keys`` has the dotted keys, if known."""
+
+    def __init__(self, message: str, keys: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.keys = tuple(keys)
 
 
 class SettingsFileNotFoundError(SettingsError, code="settings_file_not_found"):

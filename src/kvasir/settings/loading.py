@@ -110,7 +110,8 @@ def load_settings(
         by_document = _as_origins({key: name for key, (_, name) in documents.items()})
         given = _merge_origins(in_file, by_document, _as_origins(named), by_option)
         problems = "; ".join(_explain(detail, given) for detail in error.errors())
-        raise SettingsError(problems) from None
+        wrong = [".".join(map(str, detail["loc"])) for detail in error.errors()]
+        raise SettingsError(problems, wrong) from None
     file = Path(os.path.abspath(path)) if path else None  # noqa: PTH100 - without ".."
     by = (origins or {}).get("data_dir", "data_dir") if "data_dir" in (overrides or {}) else None
     settings.set_places(file, _data_folder(settings, file, by or named.get("data_dir"), project))

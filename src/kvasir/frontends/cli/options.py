@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import click
 from pydantic import SecretStr
 
-from kvasir.core.errors import SettingsError
+from kvasir.core.errors import RequestError, SettingsError
 from kvasir.core.run import Run
 from kvasir.frontends.cli.logins import clean_address
 from kvasir.frontends.cli.long_work import download, stop_token
 from kvasir.frontends.cli.main import config_option, data_dir_option, set_option
 from kvasir.frontends.cli.rendering import json_option
 from kvasir.frontends.cli.services import Service, Services
-from kvasir.settings.bounds import bounds_of
 from kvasir.settings.loading import load_settings, parse_assignment
 from kvasir.settings.schema import WINDOW_OPTIONS, Settings
 
@@ -195,7 +194,7 @@ class SettingOption(click.Option):
         try:
             # The options of settings_of are eager: those before --help are parsed by now.
             settings = settings_of(ctx)
-        except SettingsError:
+        except (SettingsError, RequestError):
             settings = Settings()
         value = attrgetter(self.key)(settings)
         if self.key.rpartition(".")[2] in WINDOW_OPTIONS:
@@ -222,11 +221,21 @@ def settings_of(
     """Return the settings of a command's own options, over those before the command.
 
     Their file, or the tree in it, is ``config``, if given; ``project`` as of ``load_settings``.
+
+    Raises:
+        RequestError: The value of an option cannot be used.
+        SettingsError: Another setting is unknown or cannot be used.
     """
     before, own = ctx.find_object(dict) or {}, ctx.params
     file = config or own.get("config") or ctx.meta.get(SETTINGS_TREE) or before.get("config")
     values, origins = _typed(ctx)
-    return load_settings(file, values, origins=origins, project=project)
+    try:
+        return load_settings(file, values, origins=origins, project=project)
+    except SettingsError as error:
+        if error.keys and all(origins.get(key, "--set") != "--set" for key in error.keys):
+            # An option is wrong, not the installation.
+            raise RequestError(str(error)) from error
+        raise
 
 
 def _typed(ctx: click.Context) -> tuple[dict[str, Any], dict[str, str]]:
@@ -249,15 +258,11 @@ def _keep(ctx: click.Context, option: click.Parameter, value: Any) -> None:
         ctx.meta.setdefault(_GIVEN, {})[option.key] = (value, max(option.opts, key=len))
 
 
-def _type(key: str) -> Any:
-    """Return the type of a setting that is a number, with its bounds, or a switch."""
+def _type(key: str) -> type | None:
+    """Return the type of a setting that is a number or a switch."""
     *sections, last = key.split(".")
     section: Any = Settings
     for name in sections:
         section = section.model_fields[name].annotation
-    annotation, bounds = section.model_fields[last].annotation, bounds_of(key)
-    kind = next((each for each in (int, float, bool) if annotation in (each, each | None)), None)
-    if not str(bounds) or kind not in (int, float):
-        return kind
-    of_numbers: Any = click.IntRange if kind is int else click.FloatRange
-    return of_numbers(bounds.least, bounds.greatest, min_open=bounds.is_open)
+    annotation = section.model_fields[last].annotation
+    return next((kind for kind in (int, float, bool) if annotation in (kind, kind | None)), None)
