@@ -12,7 +12,7 @@ WORKERS ?= 4
 # The folders of the tests are in memory where that is to be had: many wait for the disk.
 MEMORY := $(shell test -w /dev/shm && echo PYTEST_DEBUG_TEMPROOT=/dev/shm)
 CHECKED := src tests bench scripts examples
-DEMO := $(VENV)/bin/kvasir --set data_dir=$(VENV)/demo-data
+DEMO := $(VENV)/bin/kvasir --data-dir $(VENV)/demo-data
 
 .PHONY: demo test check bench docs pin clean python
 

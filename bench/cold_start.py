@@ -102,6 +102,7 @@ def _figures(spent: list[Spent]) -> dict[str, float]:
 
 def _run(arguments: list[str], folder: str) -> Spent:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("KVASIR__")}
+    inherited["KVASIR__DATA_DIR"] = "kvasir-data"
     start = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "kvasir", *arguments],

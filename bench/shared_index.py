@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ from tables import table
 
 QUESTIONS = (f"How are documents split into {number} chunks?" for number in count(2))
 """All different, since the vectors of recent questions are remembered."""
+ENVIRONMENT = os.environ | {"KVASIR__DATA_DIR": "kvasir-data"}
 MANUAL = Path(__file__).resolve().parent.parent / "docs"
 
 
@@ -125,6 +127,7 @@ def _start_holder(folder: Path, *, chat: bool) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=folder,
+        env=ENVIRONMENT,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -143,6 +146,7 @@ def _command(folder: Path, *arguments: str) -> None:
     subprocess.run(
         [sys.executable, "-m", "kvasir", *arguments],
         cwd=folder,
+        env=ENVIRONMENT,
         capture_output=True,
         check=True,
         timeout=300,

@@ -5,7 +5,7 @@
     python examples/ingest.py docs/ --preset default --set rag.language=en --ask "What is a chunk?"
 
 Without options the chunks of 200 words go to Milvus Lite at ./rag-output.db (needs the extra
-``milvus``); ``--preset default`` keeps everything in Qdrant's engine under ./kvasir-data and
+``milvus``); ``--preset default`` keeps everything in Qdrant's engine in the data folder and
 needs no extra. The defaults shown below are those of the preset ``instructlab``. Passwords and
 tokens are better given in the environment, for example KVASIR__RAG__VECTORDB__TOKEN. Documents in
 docling JSON are read like any other format.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import re
 import signal
@@ -35,6 +36,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A test that takes long with an open index would serve it, which takes a moment.
 IndexSharing.after_seconds = 3600.0
+
+_NUMBERS = itertools.count()
 
 _ALLOWED = ("root may", "cannot drop", "computes at once", "KVASIR_TEST_MONGO_URL")
 """Skips that say something about the machine's user or the component, not of what is missing."""
@@ -134,6 +137,21 @@ class CachedEmbedder:
             self._known[self.fingerprint, kind, text] = vector
         rows = [self._known[self.fingerprint, kind, text] for text in texts]
         return np.stack(rows) if rows else np.empty((0, self.dimension), np.float32)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is not kept in a test's own folder out of the user's data folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("users") / "shared"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_data_folder(own_home: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test an empty user's data folder, which is made when it is used."""
+    users = Path(os.environ["XDG_DATA_HOME"])
+    monkeypatch.setenv("XDG_DATA_HOME", str(users.with_name(f"test-{next(_NUMBERS)}")))
 
 
 @pytest.fixture(scope="session")

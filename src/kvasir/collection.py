@@ -193,6 +193,21 @@ class Collection:
         with self._call() as index:
             return index.document(source)
 
+    def match(self, *typed: str) -> list[DocumentRecord]:
+        """Return the documents that something typed means, ordered by source URI.
+
+        By id or source URI it is one. Otherwise those with that file name or end of the path; if
+        there are none, those whose URI, id, file name, or path from some folder on begins so.
+
+        Args:
+            typed: Spellings of the same name, such as a relative path and the absolute one.
+
+        Raises:
+            DocumentNotFoundError: There is none; ``near`` has what is spelled alike.
+        """
+        with self._call() as index:
+            return index.match(typed)
+
     def text(self, source: str) -> str:
         """Return the extracted text of a document, into which all offsets point."""
         with self._call() as index:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kvasir.core.document_names import matching, nearest
 from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, StoreIncompleteError
 from kvasir.core.filters import Filter, all_of
 from kvasir.core.leases import Lazy, Leases
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from kvasir.ingesting.publishing import Publisher
 
 _COUNTS = 3
+
+_FEW = 50
+"""Most documents that are read one by one."""
 """How often chunks are counted before a store is called incomplete."""
 _RECORD_SECONDS = 2.0
 """Seconds after which a collection's record is read again."""
@@ -232,6 +237,24 @@ class Index:
             if record is not None:
                 return record
         raise DocumentNotFoundError(source, self.name)
+
+    def match(self, typed: Sequence[str]) -> list[DocumentRecord]:
+        """Return documents by what was typed of their name, as ``Collection.match``."""
+        spellings = [replace_surrogates(each) for each in typed]
+        for each in spellings:
+            with suppress(DocumentNotFoundError):
+                return [self.document(each)]
+        catalog = self.components.catalog
+        uris = catalog.source_uris(self.name)
+        found = matching(uris, spellings)
+        if not found:
+            near = nearest(uris, spellings[0])
+            raise DocumentNotFoundError(spellings[0], self.name, near)
+        if len(found) > _FEW:
+            wanted = set(found)
+            return [each for each in catalog.documents(self.name) if each.id in wanted]
+        records = (catalog.document(self.name, each) for each in found)
+        return [each for each in records if each is not None]
 
     @property
     def publisher(self) -> Publisher:

@@ -16,6 +16,7 @@ from kvasir.core import registry
 from kvasir.core.errors import KvasirError
 from kvasir.remote.owner import OwnerRecord, read_owner
 from kvasir.settings.schema import Settings
+from kvasir.settings.store_uris import normal_uri
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,8 @@ SERVER = "http"
 
 def index_of(settings: Settings) -> str:
     """Return the hash by which an index is known: of kind and place of its store and catalog."""
-    chosen = [settings.rag.vectordb.type, settings.store_uri, settings.catalog_url]
+    places = [normal_uri(settings.store_uri), normal_uri(settings.catalog_url)]
+    chosen = [settings.rag.vectordb.type, *places]
     return hashlib.sha256(json.dumps(chosen).encode()).hexdigest()
 
 

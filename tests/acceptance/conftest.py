@@ -68,13 +68,17 @@ ALONE = (
 Start = Callable[[Path, tuple[str, ...], str | None, dict[str, str]], Run]
 
 
-def kvasir_in(folder: Path, start: Start) -> Kvasir:
-    """Return a function that runs ``kvasir`` in a folder, without settings from outside."""
+def kvasir_in(folder: Path, start: Start, data_dir: str | None = "kvasir-data") -> Kvasir:
+    """Return a function that runs ``kvasir`` in a folder, without settings from outside.
+
+    The data folder is in that folder, where tests look for it; with None where it is found.
+    """
+    settings = {} if data_dir is None else {"KVASIR__DATA_DIR": data_dir}
 
     def run(
         *arguments: str, code: int | None = 0, typed: str | None = None, **environment: str
     ) -> Run:
-        done = start(folder, arguments, typed, environment)
+        done = start(folder, arguments, typed, settings | environment)
         assert "Traceback" not in done.err, done.err
         if code is not None:
             assert done.code == code, done.out + done.err
@@ -172,6 +176,16 @@ def kvasir(tmp_path: Path, start_here: Start, owner: Any) -> Iterator[Kvasir]:
     """Run ``kvasir`` in a folder of the test's own."""
     with owner(tmp_path):
         yield kvasir_in(tmp_path, start_here)
+
+
+@pytest.fixture
+def kvasir_at(start_here: Start) -> Callable[..., Run]:
+    """Run ``kvasir`` in a folder that is given first, with the data folder where it is found."""
+
+    def run(folder: Path, *arguments: str, **environment: str) -> Run:
+        return kvasir_in(folder, start_here, data_dir=None)(*arguments, **environment)
+
+    return run
 
 
 @pytest.fixture

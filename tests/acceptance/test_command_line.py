@@ -88,6 +88,31 @@ def test_documents_can_be_listed_shown_changed_and_deleted(kvasir: Kvasir, notes
     assert kvasir("documents", "list", "notes/moon.md").out == "no documents\n"
 
 
+def test_a_document_is_named_by_its_file_or_the_beginning_of_its_name(
+    kvasir: Kvasir, notes: Path
+) -> None:
+    (notes / "moonlight.md").write_text("Moonlight is sunlight that the Moon reflects.\n")
+    kvasir("ingest", "notes")
+    assert "384,400" in kvasir("documents", "show", "--text", "moon.md").out
+    document = kvasir("documents", "show", "--json", "te").json
+    assert kvasir("documents", "show", "--json", document["id"][:8]).json == document
+    several = kvasir("documents", "delete", "notes/moon", code=2).err
+    assert "'notes/moon' fits 2 documents" in several
+    assert "'notes/moon.md', 'notes/moonlight.md': type more of the name" in several
+    near = kvasir("documents", "delete", "te", "notes/moonligth.md", code=2).err
+    assert "did you mean 'notes/moonlight.md'" in near
+    assert "did you mean 'notes/moon.md'" in kvasir("documents", "list", "mooon.md").out
+    assert len(kvasir("documents", "list", "--json").json) == 3
+    assert "2 deleted" in kvasir("documents", "delete", "--all", "moon", "notes/moon.md").out
+    assert [row["id"] for row in kvasir("documents", "list", "--json").json] == [document["id"]]
+
+
+def test_a_command_of_other_programs_proposes_ours(kvasir: Kvasir) -> None:
+    assert "did you mean 'documents list'?" in kvasir("ls", code=2).err
+    assert "did you mean 'config init'?" in kvasir("init", code=2).err
+    assert "did you mean 'ingest'?" in kvasir("ingset", code=2).err
+
+
 def test_what_python_uploaded_is_addressed_by_its_name(kvasir: Kvasir, tmp_path: Path) -> None:
     with open_collection(data_dir=str(tmp_path / "kvasir-data")) as kb:
         kb.ingest((Source("upload:notes", "text/plain"), b"The exam is on Friday at nine."))
@@ -219,15 +244,17 @@ def test_ingesting_the_working_directory_leaves_out_the_index(kvasir: Kvasir, no
             3,
         ),
         (["search", "x", "--set", "rag.vectordb.type=qdrantt"], "unknown store 'qdrantt'", 3),
-        (["search", "x", "--top-k", "0"], "top_k", 3),
+        (["search", "x", "--top-k", "0"], "must be from 1 to 1000, not 0", 2),
+        (["search", "x", "--set", "chat.rag.retriever.top_k=0"], "from 1 to 1000, not '0'", 3),
+        (["search", "x", "--min-score", "1.5"], "must be from 0 to 1, not 1.5", 2),
         (["search", "x", "--filters", "nonsense"], "field=value", 2),
         (["search", "x", "--config", "none.yaml"], "there is no settings file 'none.yaml'", 3),
         (["ask", "x", "--generator", "openai"], "generator.model", 3),
-        (["ingest", "notes", "--split-by", "chapter"], "split_by", 3),
+        (["ingest", "notes", "--split-by", "chapter"], "split_by", 2),
         (["ingest", "notes", "--metadata", "x"], "key=value", 2),
         (["ingest", "notes", "--metadata", "x=NaN"], "finite", 2),
         (["documents", "metadata", "notes/tea.txt", "x=1e999"], "finite", 2),
-        (["ingest", "notes", "--language", "klingon"], "ISO 639-1", 3),
+        (["ingest", "notes", "--language", "klingon"], "ISO 639-1", 2),
         (["search", "x", "--filters", "year>=2020"], "other comparisons", 2),
         (["ask", "x", "--set", "chat.rag.prompt=none"], "{{context}}", 3),
         (["config", "init", "nowhere/x.yaml"], "cannot be written", 2),

@@ -234,7 +234,7 @@ def library(tmp_path, monkeypatch):
     )  # fmt: skip
     state = SourceState(uri, "text/markdown", "0" * 64, len(text), 1.0, "recipe")
     draft = VersionDraft(state, Document(name, uri, "Book", text), "en", {}, chunks)
-    with App(load_settings()) as app:
+    with App(load_settings(overrides={"data_dir": "kvasir-data"})) as app:
         app.catalog.create_collection("default", embedder="any", dimension=16, fingerprint="")
         writer = app.catalog.start_writer("default", lease_seconds=60)
         app.catalog.begin("default", [draft], writer)

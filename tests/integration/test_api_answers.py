@@ -107,6 +107,19 @@ def test_an_unusable_question_is_refused(client, ana, place, body, status, strea
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ({"top_k": 0}, "body.top_k: must be from 1 to 1000"),
+        ({"min_score_threshold": 1.5}, "body.min_score_threshold: must be from 0 to 1"),
+    ],
+)
+def test_the_refusal_of_a_limit_names_its_range(client, ana, place, limit, said):
+    for route, text in (("answers", "question"), ("search", "query"), ("replies", "question")):
+        refused = client.post(f"{place}/{route}", json={text: "tea"} | limit, headers=ana)
+        assert (refused.status_code, refused.json()["detail"]) == (422, said)
+
+
 def test_an_error_is_an_event_without_the_installations_secrets(tmp_path, monkeypatch):
     with running(make_settings(tmp_path, generator=SLOW)) as (client, _):
 

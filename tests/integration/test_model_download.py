@@ -373,7 +373,7 @@ def pulling(folder, *command, **environment):
     with subprocess.Popen(
         command,
         cwd=folder,
-        env=os.environ | environment,
+        env=os.environ | {"KVASIR__DATA_DIR": "kvasir-data"} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -3,7 +3,7 @@
 import pytest
 
 import kvasir
-from kvasir.core.errors import DocumentNotFoundError
+from kvasir.core.errors import AmbiguousDocumentError, DocumentNotFoundError
 from kvasir.core.types import Source
 from kvasir.frontends.cli.paths import files, find_document, find_documents, location
 
@@ -85,3 +85,27 @@ def test_a_name_that_nothing_has_is_refused(kb):
     kb.ingest(upload("upload:notes"))
     with pytest.raises(DocumentNotFoundError, match="there is no document 'upload:other'"):
         find_document(kb, "upload:other")
+
+
+def test_a_file_name_or_the_beginning_of_a_name_is_enough(kb, tmp_path):
+    (tmp_path / "notes").mkdir()
+    for name in ("moon.md", "moonlight.md", "tea.txt"):
+        (tmp_path / "notes" / name).write_text(f"What {name} says.")
+    kb.ingest(*files("notes"))
+    tea = str(tmp_path / "notes" / "tea.txt")
+    for typed in ("tea.txt", "te", "notes/te", "notes/tea.txt", kb.document(tea).id[:8]):
+        assert find_document(kb, typed).source_uri == tea
+    assert find_document(kb, "moon.md").title == "moon.md"
+    with pytest.raises(AmbiguousDocumentError, match="'moon' fits 2 documents") as several:
+        find_document(kb, "moon")
+    assert several.value.fitting == ("notes/moon.md", "notes/moonlight.md")
+    with pytest.raises(AmbiguousDocumentError, match="fits 3 documents"):
+        find_document(kb, "notes/")
+    assert [each.title for each in find_documents(kb, "moon")] == ["moon.md", "moonlight.md"]
+
+
+def test_what_is_spelled_alike_is_proposed_as_it_is_typed_from_here(kb, tmp_path):
+    (tmp_path / "moon.md").write_text("What the Moon says.")
+    kb.ingest(*files("moon.md"))
+    with pytest.raises(DocumentNotFoundError, match=r"did you mean 'moon\.md'\?"):
+        find_document(kb, "mooon.md")

@@ -8,6 +8,7 @@ import pytest
 
 from kvasir.core.error_forms import error_from, fields_of
 from kvasir.core.errors import (
+    AmbiguousDocumentError,
     CollectionNotFoundError,
     ComponentError,
     DamagedError,
@@ -27,7 +28,8 @@ from kvasir.core.errors import (
     [
         RequestError("the query is empty"),
         CollectionNotFoundError("moon", ["sun", "tea"]),
-        DocumentNotFoundError("a.txt", "moon"),
+        DocumentNotFoundError("a.txt", "moon", ["b.txt"]),
+        AmbiguousDocumentError("a", "moon", ["a.txt", "aa.txt"]),
         MissingExtraError("store 'milvus'", "milvus"),
         RateLimitedError("slowly", 2.5),
         StoreIncompleteError("moon", 3, 1),

@@ -232,13 +232,13 @@ def test_places_are_absolute_paths_or_addresses(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    settings = load_settings({}, {}, {})
+    settings = load_settings({}, {"data_dir": "kvasir-data"}, {})
     assert settings.data_folder == tmp_path / "kvasir-data"
     assert settings.store_uri == str(tmp_path / "kvasir-data/store")
     assert settings.catalog_url == f"sqlite:///{tmp_path}/kvasir-data/catalog.db"
     at_home = load_settings({}, {"data_dir": "~/kept", "chat.logs_dir": "logs"}, {})
     assert at_home.store_uri == str(tmp_path / "home/kept/store")
-    assert at_home.chat_logs_dir == tmp_path / "logs"
+    assert at_home.chat_logs_dir == tmp_path / "home/logs"
     for given, expected in (
         ("rag.db", str(tmp_path / "rag.db")),
         ("~/rag.db", str(tmp_path / "home/rag.db")),

@@ -147,6 +147,11 @@ class SqlCatalog:
         for _, group in islice(groupby(found, key=lambda row: row.source_id), limit):
             yield rows.document_record(list(group))
 
+    def source_uris(self, collection: str) -> Mapping[str, str]:
+        query = of_collection(collection, sources.c.document_id, sources.c.uri).distinct()
+        found = self._read(query.where(versions.c.status.in_([_LIVE, _FAILED])))
+        return {row.document_id: row.uri for row in found}
+
     def text(self, collection: str, document_id: str) -> str | None:
         version = self.live_version(collection, document_id)
         return version.text if version else None

@@ -4,7 +4,7 @@ KvasirError
 ├── RequestError                    the caller's: a 4xx over HTTP
 │   ├── FilterError, WireError, AmbiguousStoreError, TooFewQuestionsError
 │   ├── ExtractionError, FetchError
-│   ├── CollectionNotFoundError, DocumentNotFoundError
+│   ├── CollectionNotFoundError, DocumentNotFoundError, AmbiguousDocumentError
 │   └── ConflictError               existing data or other work conflicts with the request
 │       ├── NameTakenError, SplitConflictError
 │       └── WriterConflictError
@@ -27,6 +27,7 @@ the code. The manual lists the codes in ``docs/errors.md``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from types import MappingProxyType
 
 from kvasir.core.text import hide_passwords, printable
@@ -35,6 +36,15 @@ KINDS: Mapping[str, str] = MappingProxyType(
     {kind: f"component_{kind}" for kind in ("failed", "busy", "unreachable", "timeout")}
 )
 """The kinds of failure of a component, and the code of each."""
+
+
+_MOST_LISTED = 10
+
+
+def _choice(names: Sequence[str]) -> str:
+    """Return names as the alternatives of a sentence, at most ``_MOST_LISTED``."""
+    quoted = [f"'{each}'" for each in names[:_MOST_LISTED]]
+    return " or ".join(filter(None, [", ".join(quoted[:-1]), quoted[-1]]))
 
 
 def describe_unexpected(error: BaseException) -> str:
@@ -128,7 +138,10 @@ class CollectionNotFoundError(RequestError, code="collection_not_found"):
 
     def __init__(self, name: str, known: Sequence[str] = ()) -> None:
         if known:
-            message = f"there is no collection '{name}' (there are: {', '.join(known)})"
+            begun = [each for each in known if each.startswith(name)]
+            near = begun or get_close_matches(name, known, n=1, cutoff=0.5)
+            meant = f"did you mean {_choice(near)}? " if near else ""
+            message = f"there is no collection '{name}' ({meant}there are: {', '.join(known)})"
         else:
             message = f"nothing was ingested yet, so there is no collection '{name}'"
         super().__init__(message)
@@ -136,11 +149,25 @@ class CollectionNotFoundError(RequestError, code="collection_not_found"):
 
 
 class DocumentNotFoundError(RequestError, code="document_not_found"):
-    """A collection has no such document."""
+    """A collection has no such document; ``near`` has source URIs that are spelled alike."""
 
-    def __init__(self, source: str, collection: str) -> None:
-        super().__init__(f"there is no document '{source}' in collection '{collection}'")
-        self.source, self.collection = source, collection
+    def __init__(self, source: str, collection: str, near: Sequence[str] = ()) -> None:
+        meant = f" (did you mean {_choice(near)}?)" if near else ""
+        super().__init__(f"there is no document '{source}' in collection '{collection}'{meant}")
+        self.source, self.collection, self.near = source, collection, tuple(near)
+
+
+class AmbiguousDocumentError(RequestError, code="ambiguous_document"):
+    """What was typed of a document's name fits several; ``fitting`` has their source URIs."""
+
+    def __init__(self, source: str, collection: str, fitting: Sequence[str]) -> None:
+        shown = ", ".join(f"'{each}'" for each in fitting[:_MOST_LISTED])
+        more = len(fitting) - _MOST_LISTED
+        rest = f" and {more} more" if more > 0 else ""
+        super().__init__(
+            f"'{source}' fits {len(fitting)} documents of collection '{collection}': {shown}{rest}"
+        )
+        self.source, self.collection, self.fitting = source, collection, tuple(fitting)
 
 
 class NotFoundError(RequestError, code="not_found"):
@@ -203,7 +230,11 @@ class DocumentBusyError(WriterConflictError, code="document_busy"):
 
 
 class SettingsError(OperatorError, code="invalid_settings"):
-    """A setting is unknown or has an unusable value."""
+    """A setting is unknown or has an unusable value; ``keys`` has the dotted keys, if known."""
+
+    def __init__(self, message: str, keys: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.keys = tuple(keys)
 
 
 class SettingsFileNotFoundError(SettingsError, code="settings_file_not_found"):

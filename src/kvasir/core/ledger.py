@@ -280,6 +280,9 @@ class Catalog(Protocol):
         Only those whose source URI begins with ``prefix`` and is greater than ``after``.
         """
 
+    def source_uris(self, collection: str) -> Mapping[str, str]:
+        """Return the source URI of every document by its id."""
+
     def text(self, collection: str, document_id: str) -> str | None:
         """Return the text of the live version, or None."""
 

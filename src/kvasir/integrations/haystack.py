@@ -41,7 +41,7 @@ from kvasir.core.types import Hit, LocalFile, Metadata, MetadataValue, Source
 from kvasir.core.wire import to_json
 from kvasir.ingesting.sources import Input
 from kvasir.settings.loading import load_settings
-from kvasir.settings.schema import hidden_keys
+from kvasir.settings.masking import hidden_keys
 
 _LOG = logging.getLogger(__name__)
 

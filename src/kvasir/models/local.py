@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import platformdirs
+
 from kvasir.core.errors import ModelNotFoundError
 from kvasir.core.run import Run
 
@@ -195,8 +197,8 @@ def list_local(data_dir: Path | str | None = None) -> Iterator[ModelFolder]:
 
 
 def models_dir(data_dir: Path | str | None) -> Path:
-    """Return the folder that models are downloaded to."""
-    return Path(data_dir if data_dir is not None else "kvasir-data") / "models"
+    """Return the folder that models are downloaded to, by default in the user's data folder."""
+    return Path(data_dir or platformdirs.user_data_path("kvasir", appauthor=False)) / "models"
 
 
 def cache_dir() -> Path:

@@ -212,6 +212,12 @@ class RemoteCollection:
         """Return a document by its id or source URI."""
         return self._of_document(source, lambda path, _: self._record(path))
 
+    def match(self, *typed: str) -> list[DocumentRecord]:
+        """Return the documents that something typed means, ordered by source URI."""
+        spellings = list(map(replace_surrogates, typed))
+        found = self._open().get(f"{self._path}/documents", "looking up", match=spellings)
+        return from_json(list[DocumentRecord], found)
+
     def text(self, source: str) -> str:
         """Return the extracted text of a document, into which all offsets point."""
 

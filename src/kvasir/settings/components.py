@@ -179,6 +179,7 @@ def temporary_stores(
 
 
 def _model_arguments(settings: Settings, name: str, token: str | None, run: Run) -> dict[str, Any]:
+    name = settings.model_name(name)
     return {"name": name, "token": token, "data_dir": settings.data_folder, "run": run}
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kvasir.settings.loading import merge
-from kvasir.settings.schema import Settings, mask
+from kvasir.settings.masking import mask
+from kvasir.settings.schema import Settings
 
 _COMPUTED: Mapping[str, Callable[[Settings], object]] = {
     "rag.splitter.type": lambda settings: settings.rag.splitter.chosen,
@@ -28,6 +29,7 @@ def in_force(settings: Settings) -> dict[str, Any]:
     tree = settings.model_dump(mode="json")
     computed = {key: compute(settings) for key, compute in _COMPUTED.items()}
     merge(tree, {key: value for key, value in computed.items() if _value_at(tree, key) is None})
+    tree["data_dir"] = str(settings.data_folder)
     masked: dict[str, Any] = mask(tree)
     return masked
 

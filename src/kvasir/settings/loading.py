@@ -23,10 +23,18 @@ from pydantic_core import ErrorDetails
 
 from kvasir.core.errors import SettingsError, SettingsFileNotFoundError
 from kvasir.core.registry import suggestion
+from kvasir.settings.bounds import bounds_of
+from kvasir.settings.data_folder import (
+    DataFolder,
+    find_data_folder,
+    find_project,
+    given_data_folder,
+    settings_file_in,
+)
 from kvasir.settings.document_names import CLASSROOM, read_document_names
-from kvasir.settings.schema import WINDOW_OPTIONS, Settings, names_a_secret
+from kvasir.settings.masking import names_a_secret
+from kvasir.settings.schema import WINDOW_OPTIONS, Settings
 
-DEFAULT_FILE = Path("kvasir.yaml")
 ENVIRONMENT_PREFIX = "KVASIR__"
 
 DERIVABLE = (
@@ -52,16 +60,18 @@ def load_settings(
     environment: Mapping[str, str] | None = None,
     *,
     origins: Mapping[str, str] | None = None,
+    project: Path | None = None,
 ) -> Settings:
     """Load the settings.
 
     A split option in the environment or on the command line chooses the window splitter.
 
     Args:
-        config: A YAML file, or its tree; default ``kvasir.yaml`` in the working directory, if any.
+        config: A YAML file, or its tree; default ``kvasir.yaml``, found as the data folder is.
         overrides: Values by dotted key, above everything else.
         environment: Variables to read; default ``os.environ``.
         origins: For messages, the option of an override by its key, such as ``--top-k``.
+        project: The folder with settings file and data folder; by default ``find_project``.
 
     Raises:
         SettingsError: A key is unknown (names the nearest known one) or a value is unusable.
@@ -71,7 +81,12 @@ def load_settings(
     if isinstance(config, Mapping):
         tree = copy.deepcopy(dict(config))
     else:
-        path = Path(config) if config else (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+        project = project or (None if config else find_project())
+        if config:
+            path = Path(config)
+        elif project is not None and (found := settings_file_in(project)) is not None:
+            # As a person would write it: kvasir.yaml or ../kvasir.yaml.
+            path = Path(os.path.relpath(found))
         tree = read_settings_file(path) if path else {}
         in_file = dict.fromkeys(_dotted_keys(tree), f" in '{path}'")
     variables = os.environ if environment is None else environment
@@ -90,14 +105,30 @@ def load_settings(
     merge(tree, overrides or {})
     try:
         settings = Settings.model_validate(tree)
-        settings.set_file(path)
-        return settings
     except ValidationError as error:
         by_option = dict.fromkeys(overrides or {}, "") | _as_origins(origins or {})
         by_document = _as_origins({key: name for key, (_, name) in documents.items()})
         given = _merge_origins(in_file, by_document, _as_origins(named), by_option)
-        found = "; ".join(_explain(detail, given) for detail in error.errors())
-        raise SettingsError(found) from None
+        problems = "; ".join(_explain(detail, given) for detail in error.errors())
+        wrong = [".".join(map(str, detail["loc"])) for detail in error.errors()]
+        raise SettingsError(problems, wrong) from None
+    file = Path(os.path.abspath(path)) if path else None  # noqa: PTH100 - without ".."
+    by = (origins or {}).get("data_dir", "data_dir") if "data_dir" in (overrides or {}) else None
+    settings.set_places(file, _data_folder(settings, file, by or named.get("data_dir"), project))
+    return settings
+
+
+def _data_folder(
+    settings: Settings, file: Path | None, by: str | None, project: Path | None
+) -> DataFolder:
+    """Return the data folder; ``by`` is the option or variable that names it, if any."""
+    given = settings.data_dir
+    if given is None:
+        named = file if project is None else None
+        return find_data_folder(project or find_project(), named, settings.relative_path)
+    if by is None and file is not None:
+        return given_data_folder(given, f"data_dir in {file}", file.parent)
+    return given_data_folder(given, by or "data_dir", None if by else project)
 
 
 def derive_settings(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
@@ -105,10 +136,12 @@ def derive_settings(settings: Settings, overrides: Mapping[str, Any]) -> Setting
     tree = settings.model_dump(exclude_unset=True)
     merge(tree, overrides)
     try:
-        return Settings.model_validate(tree)
+        derived = Settings.model_validate(tree)
     except ValidationError as error:
-        found = "; ".join(_explain(detail, {}) for detail in error.errors())
-        raise SettingsError(found) from None
+        problems = "; ".join(_explain(detail, {}) for detail in error.errors())
+        raise SettingsError(problems) from None
+    derived.set_places(settings.file, settings.found_data_folder)
+    return derived
 
 
 def plain_values(settings: Settings, *, given: bool = False) -> dict[str, Any]:
@@ -223,6 +256,8 @@ def _explain(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "string_pattern_mismatch":
         message = "must be of letters, digits, '_', '-' and '.' alone"
+    if detail["type"].startswith(("greater_than", "less_than")):
+        message = f"must be {bounds_of(dotted)}"
     given = detail.get("input")
     hidden = isinstance(given, (dict, list)) or names_a_secret(detail["loc"][-1])
     shown = "" if hidden else f", not {given!r}"

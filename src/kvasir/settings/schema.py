@@ -1,22 +1,28 @@
 """The settings: one tree of keys, types and defaults.
 
 The keys of the requirement documents are kept (``rag.splitter``, ``rag.vectordb``,
-``rag.embedding_model``, ``chat.rag``). Relative paths start at the working directory. Secrets are
-masked where settings are shown: those under secret keys and those in addresses.
+``rag.embedding_model``, ``chat.rag``). Relative paths start at the folder that holds the data
+folder. Secrets are masked where settings are shown: those under secret keys and those in addresses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, model_validator
 
 from kvasir.core.templates import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT, missing_placeholders
-from kvasir.core.text import hide_passwords
 from kvasir.core.types import StoreAddress
 from kvasir.language.detect import CODES
+from kvasir.settings.data_folder import (
+    DataFolder,
+    absolute_path,
+    find_data_folder,
+    find_project,
+    given_data_folder,
+)
+from kvasir.settings.masking import mask
 from kvasir.settings.section import Mebibytes, Seconds, Section
 from kvasir.settings.service_schema import (
     AccountSettings,
@@ -26,23 +32,14 @@ from kvasir.settings.service_schema import (
     QuestionSettings,
     ServerSettings,
 )
-from kvasir.settings.store_uris import absolute_path, absolute_uri
+from kvasir.settings.store_uris import absolute_database_url, absolute_uri, is_relative
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
+MOST_TOP_K = 1000
+
 WINDOW_OPTIONS = ("split_by", "split_length", "split_overlap", "split_threshold")
 """Settings that choose the window splitter if no type is set."""
-
-# Options of components are not declared in the schema: a key's ending marks secrets.
-_SECRET_ENDINGS = (
-    "token",
-    "password",
-    "api_key",
-    "apikey",
-    "secret",
-    "authorization",
-    "signing_key",
-)
 
 
 def _check_language(value: str) -> str:
@@ -188,7 +185,7 @@ class RefinementSettings(Section):
 class RetrieverSettings(Section):
     """Retrieval for a question."""
 
-    top_k: int = Field(10, ge=1, le=1000)
+    top_k: int = Field(10, ge=1, le=MOST_TOP_K)
     min_score_threshold: Score = Field(0.0, description="on the scale (1 + cosine) / 2")
     filters: str | dict[str, Any] | None = Field(
         None, description="'field=value,...' or a mapping in Haystack's syntax"
@@ -269,7 +266,9 @@ class Settings(Section):
     environment: Literal["kvasir", "classroom"] = Field(
         "kvasir", description="classroom: also the variables of document 004, such as DB_HOST"
     )
-    data_dir: Path = Field(Path("kvasir-data"), description="where everything is kept")
+    data_dir: Path | None = Field(
+        None, description="where everything is kept; default: kvasir-data here or above, or yours"
+    )
     collection: str = Field("default", min_length=1, max_length=64, pattern=r"^[\w.-]+$")
     rag: RagSettings = RagSettings()
     chat: ChatSettings = ChatSettings()
@@ -285,25 +284,53 @@ class Settings(Section):
     answer_log: AnswerLogSettings = AnswerLogSettings()
 
     _file: Path | None = PrivateAttr(default=None)
+    _data_folder: DataFolder | None = PrivateAttr(default=None)
 
     @property
     def file(self) -> Path | None:
         """The absolute path of the settings file, if they were read from one."""
         return self._file
 
-    def set_file(self, path: Path | None) -> None:
-        """Remember the settings file."""
-        self._file = absolute_path(path) if path else None
+    def set_places(self, file: Path | None, data_folder: DataFolder) -> None:
+        """Remember the absolute path of the settings file, and the data folder in force."""
+        self._file, self._data_folder = file, data_folder
+
+    @property
+    def found_data_folder(self) -> DataFolder:
+        """The data folder in force and why it is that; errors as ``find_data_folder``."""
+        if self._data_folder is not None:
+            return self._data_folder
+        if self.data_dir is not None:
+            return given_data_folder(self.data_dir, "data_dir")
+        return find_data_folder(find_project(), relative=self.relative_path)
+
+    @property
+    def relative_path(self) -> str | None:
+        """The first setting that is a relative path, if any."""
+        paths = {
+            "rag.vectordb.uri": self.rag.vectordb.uri,
+            "catalog.url": self.catalog.url,
+            "database.url": self.database.url,
+            "chat.logs_dir": self.chat.logs_dir,
+            "server.spool": self.server.spool,
+            "server.folder": self.server.folder,
+            "mail.passwords_file": self.mail.passwords_file,
+        }
+        return next((key for key, path in paths.items() if is_relative(path)), None)
 
     @property
     def data_folder(self) -> Path:
-        """``data_dir`` as an absolute path."""
-        return absolute_path(self.data_dir)
+        """The absolute path of the data folder in force."""
+        return self.found_data_folder.path
+
+    def _absolute(self, path: Path) -> Path:
+        return absolute_path(path, self.found_data_folder.parent)
 
     @property
     def store_uri(self) -> str:
         """The vector store's absolute path or address."""
-        return absolute_uri(self.rag.vectordb.uri or str(self.data_folder / "store"))
+        uri = self.rag.vectordb.uri or str(self.data_folder / "store")
+        return absolute_uri(uri, self.found_data_folder.parent)
 
     @property
     def store_address(self) -> StoreAddress:
@@ -315,13 +342,14 @@ class Settings(Section):
     @property
     def catalog_url(self) -> str:
         """The catalog's SQLAlchemy URL."""
-        return self.catalog.url or f"sqlite:///{self.data_folder / 'catalog.db'}"
+        url = self.catalog.url or f"sqlite:///{self.data_folder / 'catalog.db'}"
+        return absolute_database_url(url, self.found_data_folder.parent)
 
     @property
     def database_url(self) -> str:
         """The SQLAlchemy URL of accounts, jobs and questions."""
         if self.database.url:
-            return self.database.url
+            return absolute_database_url(self.database.url, self.found_data_folder.parent)
         # A file of its own: SQLite has one writer at a time, and an ingest writes a lot.
         is_file = self.catalog_url.startswith("sqlite")
         return f"sqlite:///{self.data_folder / 'service.db'}" if is_file else self.catalog_url
@@ -335,22 +363,27 @@ class Settings(Section):
     def mail_passwords_file(self) -> Path | None:
         """The absolute path of the mail accounts' passwords, if there is such a file."""
         file = self.mail.passwords_file
-        return None if file is None else absolute_path(file)
+        return None if file is None else self._absolute(file)
 
     @property
     def spool_dir(self) -> Path:
         """The absolute path of the folder of uploads."""
-        return absolute_path(self.server.spool or self.data_folder / "spool")
+        return self._absolute(self.server.spool or self.data_folder / "spool")
 
     @property
     def folder(self) -> Path | None:
         """The absolute path of the folder that the server keeps indexed, if there is one."""
-        return absolute_path(self.server.folder) if self.server.folder else None
+        return self._absolute(self.server.folder) if self.server.folder else None
 
     @property
     def chat_logs_dir(self) -> Path:
         """The absolute path of the folder of chat logs."""
-        return absolute_path(self.chat.logs_dir or self.data_folder / "chat-logs")
+        return self._absolute(self.chat.logs_dir or self.data_folder / "chat-logs")
+
+    def model_name(self, name: str) -> str:
+        """Return a model's name, that of a folder as an absolute path; ``name`` is a setting's."""
+        folder = self._absolute(Path(name))
+        return str(folder) if (folder / "config.json").is_file() else name
 
     @property
     def judge_arguments(self) -> dict[str, Any]:
@@ -391,36 +424,3 @@ def reveal(secret: SecretStr | None) -> str | None:
 def _given(model: str | None, base_url: str | None, api_key: SecretStr | None) -> dict[str, Any]:
     given = {"model": model, "base_url": base_url, "api_key": reveal(api_key)}
     return {key: value for key, value in given.items() if value is not None}
-
-
-def names_a_secret(key: object) -> bool:
-    """Return True if the value of a key, plain or dotted, is a secret."""
-    return str(key).lower().replace("-", "_").endswith(_SECRET_ENDINGS)
-
-
-def hidden_keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted keys of a tree whose values ``Settings.dump`` masks."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and not names_a_secret(key):
-            yield from hidden_keys(value, f"{prefix}{key}.")
-        elif mask({key: value}) != {key: value}:
-            yield f"{prefix}{key}"
-
-
-def mask(value: Any) -> Any:
-    """Hide values of secret keys and ``password`` in every ``scheme://user:password@host``."""
-    if isinstance(value, dict):
-        return {
-            key: "**********" if names_a_secret(key) and _is_given(inner) else mask(inner)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [mask(inner) for inner in value]
-    return hide_passwords(value) if isinstance(value, str) else value
-
-
-def _is_given(secret: object) -> bool:
-    """Return False for an empty value, a switch, and the name of a secret's variable."""
-    if isinstance(secret, Mapping) and secret.get("type") == "env_var":
-        return False
-    return secret not in (None, "") and not isinstance(secret, bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
@@ -10,34 +11,46 @@ from urllib.parse import urlsplit
 from kvasir.core.errors import AmbiguousStoreError, SettingsError
 from kvasir.core.registry import load, names
 from kvasir.core.types import StoreAddress
+from kvasir.settings.data_folder import absolute_path
 
 _PORTS = {6333: "qdrant-server", 19530: "milvus"}
 """Default ports by kind of server."""
 
 
-def absolute_path(path: Path | str) -> Path:
-    """Return a path, ``~`` expanded, as absolute; raise SettingsError for an unknown user's."""
-    try:
-        return Path(path).expanduser().absolute()
-    except RuntimeError as error:
-        why = "there is no home folder of such a user; write the path out"
-        raise SettingsError(f"'{path}' is no folder: {why}") from error
+_SQLITE_FILE = re.compile(r"(sqlite(?:\+\w+)?:///)(?!file:)([^:?][^?]*)(.*)", re.DOTALL)
 
 
-def absolute_uri(uri: str) -> str:
+def absolute_uri(uri: str, base: Path | None = None) -> str:
     """Return a store's URI with an absolute path; addresses are unchanged, also without scheme.
+
+    A relative path starts at ``base``, by default the working directory.
 
     Raises:
         SettingsError: The address' port is unusable, or as ``absolute_path``.
     """
-    path = uri.removeprefix("file://")
     if uri.lower().startswith(("http://", "https://")):
         try:
             urlsplit(uri).port  # noqa: B018 - parsed when it is read
         except ValueError as error:
             said = f"'{uri}' is no address ({error}): write it as http://HOST:PORT"
             raise SettingsError(said) from error
-    return uri if ":" in path.partition("/")[0] else str(absolute_path(path))
+    path = _path_in(uri)
+    return uri if path is None else str(absolute_path(path, base))
+
+
+def absolute_database_url(url: str, base: Path) -> str:
+    """Return an SQLAlchemy URL, that of an SQLite file with an absolute path."""
+    found = _SQLITE_FILE.fullmatch(url)
+    return url if found is None else f"{found[1]}{absolute_path(found[2], base)}{found[3]}"
+
+
+def is_relative(uri: str | Path | None) -> bool:
+    """Return True for a relative path, also within the URI of a store or an SQLite file."""
+    if uri is None:
+        return False
+    file = _SQLITE_FILE.fullmatch(str(uri))
+    path = file[2] if file else _path_in(str(uri))
+    return path is not None and not path.startswith("~") and not Path(path).is_absolute()
 
 
 def guess_store(uri: str) -> str:
@@ -68,10 +81,21 @@ def is_embedded(address: StoreAddress) -> bool:
 
 def is_same_store(one: StoreAddress, other: StoreAddress) -> bool:
     """Return True if two addresses mean the same store."""
-    return one.type == other.type and _normalised(one.uri) == _normalised(other.uri)
+    return one.type == other.type and normal_uri(one.uri) == normal_uri(other.uri)
 
 
-def _normalised(uri: str) -> str:
+def normal_uri(uri: str) -> str:
+    """Return the one spelling of an absolute URI, links in its path followed."""
     if uri.startswith(("http://", "https://")):
         return uri.rstrip("/").lower()
-    return str(Path(uri.removeprefix("file://")).resolve())
+    file = _SQLITE_FILE.fullmatch(uri)
+    if file is not None:
+        return f"{file[1]}{Path(file[2]).resolve()}{file[3]}"
+    path = _path_in(uri)
+    return uri if path is None else str(Path(path).resolve())
+
+
+def _path_in(uri: str) -> str | None:
+    """Return the path of a store's URI; None for an address, also one without scheme."""
+    path = uri.removeprefix("file://")
+    return None if ":" in path.partition("/")[0] else path

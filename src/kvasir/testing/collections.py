@@ -197,6 +197,23 @@ class CollectionContract:
         assert collection.document(record.id) == record
         assert collection.text(MEAD) == collection.text(record.id) == TEXTS[MEAD]
 
+    def test_a_document_is_found_by_what_is_known_of_its_name(self, collection: Any) -> None:
+        record = collection.document(MEAD)
+        for typed in (MEAD, record.id, record.id[:12], "mead.txt", "mea", "upload:me"):
+            assert uris(collection.match(typed)) == [MEAD]
+        assert uris(collection.match("m")) == ["upload:mead.txt", "upload:moon.txt"]
+        assert uris(collection.match("/here/mead.txt", MEAD)) == [MEAD]
+
+    def test_what_is_spelled_alike_is_proposed(self, collection: Any) -> None:
+        with pytest.raises(
+            DocumentNotFoundError, match=r"did you mean 'upload:mead.txt'"
+        ) as caught:
+            collection.match("maed.txt")
+        assert caught.value.near[0] == MEAD
+        with pytest.raises(DocumentNotFoundError) as caught:
+            collection.match("unrelated")
+        assert caught.value.near == ()
+
     def test_an_ingest_reports_every_source(self, collection: Any) -> None:
         report = collection.ingest(
             upload(MEAD, TEXTS[MEAD]),

@@ -44,10 +44,8 @@ MODEL_FOLDERS = (
 class DoclingConverter:
     """Converts with docling."""
 
-    def __init__(
-        self, models: Path | str | None = None, data_dir: Path | str = "kvasir-data"
-    ) -> None:
-        """Args: the folder of docling's models; default ``models/docling`` in ``data_dir``."""
+    def __init__(self, data_dir: Path | str, models: Path | str | None = None) -> None:
+        """Args: the folder of docling's models is by default ``models/docling`` in ``data_dir``."""
         self._models = Path(models) if models else Path(data_dir) / "models" / "docling"
         # Docling's messages about a document are in its result.
         logging.getLogger("docling").setLevel(logging.CRITICAL)

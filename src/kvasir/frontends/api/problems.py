@@ -175,7 +175,10 @@ def _retry_after(error: KvasirError) -> float | None:
 async def _of_validation(_: Request, error: RequestValidationError) -> JSONResponse:
     # Without the values, which may be passwords.
     places = [
-        {"place": ".".join(map(str, each["loc"])), "problem": each["msg"]}
+        {
+            "place": ".".join(map(str, each["loc"])),
+            "problem": each["msg"].removeprefix("Value error, "),
+        }
         for each in error.errors()
     ]
     first = f"{places[0]['place']}: {places[0]['problem']}" if places else "malformed"

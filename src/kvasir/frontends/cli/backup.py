@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
@@ -16,11 +16,13 @@ from kvasir.core.errors import ConflictError, StorageError
 from kvasir.core.reports import BackupReport, RestoreReport
 from kvasir.core.run import Run
 from kvasir.frontends.cli.long_work import long_work, stop_token
-from kvasir.frontends.cli.main import config_option, set_option
+from kvasir.frontends.cli.main import config_option, data_dir_option, set_option
 from kvasir.frontends.cli.options import make_app, settings_of, with_service
+from kvasir.frontends.cli.paths import source_name
 from kvasir.frontends.cli.rendering import json_option, print_result, sizes
 from kvasir.frontends.cli.services import Service
-from kvasir.settings.loading import DEFAULT_FILE
+from kvasir.settings.data_folder import DEFAULT_FILE, find_project, working_directory
+from kvasir.settings.loading import read_settings_file
 from kvasir.sharing import owner_of
 
 if TYPE_CHECKING:
@@ -63,39 +65,48 @@ def backup(service: Service, target: str) -> None:
 @click.option("--force", is_flag=True, help="Replace the documents, users and questions there.")
 @json_option
 @config_option
+@data_dir_option
 @set_option
 @click.pass_context
 def restore(ctx: click.Context, /, file: Path, force: bool, **_: object) -> None:
     """Restore a backup into the data folder and the databases that the settings name.
 
-    Without a settings file, that of the backup is used and written to kvasir.yaml. Stop the server
-    before. Vectors are restored too; nothing is embedded again but what changed during the backup.
+    Without a settings file, that of the backup is used and written to kvasir.yaml: beside the data
+    folder that is found, or in the working directory. Stop the server before. Vectors are restored
+    too; nothing is embedded again but what changed during the backup.
     """
     from kvasir.backups import open_backup, settings_in
     from kvasir.backups import restore as restore_backup
 
-    with long_work() as run, TemporaryDirectory(prefix="kvasir-") as folder:
+    with long_work() as run:
         archive = open_backup(file, run=run)
         settings = settings_of(ctx)
         kept = settings_in(archive)
-        is_new = settings.file is None and kept is not None
-        if is_new and kept is not None:
-            copy = Path(folder) / DEFAULT_FILE.name
-            copy.write_bytes(kept)
-            settings = settings_of(ctx, str(copy))
+        new_file: Path | None = None
+        if settings.file is None and kept is not None:
+            project = find_project() or working_directory()
+            new_file = project / DEFAULT_FILE
+            settings = settings_of(ctx, _read_settings(kept), project=project)
         if owner_of(settings) is not None:
             raise ConflictError(
                 f"a server or another command has {settings.data_folder} open: stop it first"
             )
         with make_app(settings, run=Run(stop_token())) as app:
             report = restore_backup(app, archive, force=force, run=run)
-        if is_new and kept is not None:
-            with _new_file(DEFAULT_FILE) as new:
+        if new_file is not None and kept is not None:
+            with _new_file(new_file) as new:
                 new.write(kept)
     lines = _lines_of_restore(report)
-    if is_new:
-        lines.append(f"wrote {DEFAULT_FILE}, the settings of the backup")
+    if new_file is not None:
+        lines.append(f"wrote {source_name(str(new_file))}, the settings of the backup")
     print_result(report, *lines)
+
+
+def _read_settings(kept: bytes) -> dict[str, Any]:
+    with TemporaryDirectory(prefix="kvasir-") as folder:
+        copy = Path(folder) / DEFAULT_FILE
+        copy.write_bytes(kept)
+        return read_settings_file(copy)
 
 
 @contextmanager

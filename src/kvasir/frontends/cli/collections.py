@@ -151,7 +151,9 @@ def copy(
         _print(report)
         if report.verified:
             settings = settings_of(click.get_current_context())
-            echo(_describe(settings, replace(to, uri=uri), name))
+            # As it was typed, if the settings mean the same place by it.
+            same = absolute_uri(uri, settings.found_data_folder.parent) == target
+            echo(_describe(settings, replace(to, uri=uri) if same else to, name))
     return 0 if report.verified and not left else EXIT_SOME_FAILED
 
 
@@ -199,6 +201,11 @@ def _describe(settings: Settings, to: StoreAddress, name: str | None) -> str:
         )
     own = "its own records in the catalog" if renamed else "the same catalog"
     lines.append(f"documents stay known: the copy has {own}; 'kvasir doctor' compares them")
+    if renamed:
+        lines.append(
+            f"'kvasir collections list' shows '{name}' with the present settings, too, though its "
+            "chunks are found with the new ones alone"
+        )
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
+from kvasir.core.errors import DocumentNotFoundError
 from kvasir.core.ledger import DocumentRecord, VersionStatus
 from kvasir.core.places import is_source_code
 from kvasir.core.reports import ConversionReport
@@ -21,7 +22,13 @@ from kvasir.frontends.cli.main import EXIT_SOME_FAILED
 from kvasir.frontends.cli.metadata import parse_metadata
 from kvasir.frontends.cli.options import with_app, with_collection
 from kvasir.frontends.cli.passages import passage_lines
-from kvasir.frontends.cli.paths import find_document, find_documents, location, source_name
+from kvasir.frontends.cli.paths import (
+    find_document,
+    find_documents,
+    location,
+    match_documents,
+    source_name,
+)
 from kvasir.frontends.cli.rendering import (
     counted,
     failure_line,
@@ -56,7 +63,8 @@ _LONGEST_TITLE = 80
     type=click.Path(file_okay=False, path_type=Path),
     envvar="DOCLING_ARTIFACTS_PATH",
     metavar="DIR",
-    help="Folder of docling's models, for PDF and images.  [default: models/docling in data_dir]",
+    help="Folder of docling's models, for PDF and images.  "
+    "[default: models/docling in the data folder]",
 )
 @click.option("--converter", default="docling", show_default=True, help="What converts.")
 @with_app
@@ -111,9 +119,14 @@ def list_documents(collection: Collection, prefix: str) -> None:
     """List the collection's documents, those whose source begins with PREFIX.
 
     PREFIX is the beginning of an address, of an upload's name or of a path. A path may be given
-    from the working directory on; with a slash at its end it means that folder alone.
+    from the working directory on; with a slash at its end it means that folder alone. If there is
+    none, it may also be an id or a file name, or the beginning of one.
     """
-    records = find_documents(collection, prefix)
+    nothing = "no documents"
+    try:
+        records = find_documents(collection, prefix)
+    except DocumentNotFoundError as error:
+        records, nothing = [], str(error) if error.near else nothing
     rows = (
         {
             "source": source_name(record.source_uri),
@@ -125,7 +138,7 @@ def list_documents(collection: Collection, prefix: str) -> None:
         }
         for record in records
     )
-    print_table(records, rows, empty="no documents")
+    print_table(records, rows, empty=nothing)
 
 
 @documents.command()
@@ -133,7 +146,11 @@ def list_documents(collection: Collection, prefix: str) -> None:
 @click.option("--text", "with_text", is_flag=True, help="Print the extracted text too.")
 @with_collection
 def show(collection: Collection, source: str, with_text: bool) -> None:
-    """Show one document, by its source or id."""
+    """Show one document, by its source or id.
+
+    A path may be given from the working directory on. The file name is enough, and so is the
+    beginning of any of them, if it means one document alone.
+    """
     record = find_document(collection, source)
     text = collection.text(record.id) if with_text else None
     if printed_json(to_json(record) | ({"text": text} if with_text else {})):
@@ -164,12 +181,21 @@ def show(collection: Collection, source: str, with_text: bool) -> None:
 
 @documents.command()
 @click.argument("typed", nargs=-1, required=True, metavar="SOURCE...")
+@click.option("--all", "every", is_flag=True, help="Delete all that a SOURCE fits.")
 @with_collection
-def delete(collection: Collection, typed: tuple[str, ...]) -> None:
-    """Delete documents, by their source or id, from store and catalog."""
+def delete(collection: Collection, typed: tuple[str, ...], every: bool) -> None:
+    """Delete documents, by their source or id, from store and catalog.
+
+    SOURCE is read as by 'kvasir documents show'. If one means several documents, nothing is
+    deleted, unless --all is given: 'kvasir documents delete --all notes/' deletes a folder.
+    """
     from kvasir.frontends.cli.remembered import memory_of
 
-    found = [find_document(collection, source) for source in typed]
+    if every:
+        fitting = [each for source in typed for each in match_documents(collection, source)]
+    else:
+        fitting = [find_document(collection, source) for source in typed]
+    found = list({each.id: each for each in fitting}.values())
     count = collection.delete(*(record.id for record in found))
     # A file that was given by name would come back with the next 'kvasir sync'.
     memory = memory_of(click.get_current_context(), collection.name)

@@ -30,6 +30,7 @@ from kvasir.frontends.cli.rendering import (
     wants_json,
 )
 from kvasir.frontends.cli.terminal import echo
+from kvasir.settings.schema import MOST_TOP_K
 
 if TYPE_CHECKING:
     from kvasir.app import AnswersResult, App, Judgement, Measured, MetricComparison
@@ -75,7 +76,13 @@ def retrieval(app: App, folders: tuple[str, ...]) -> None:
     ("--split-by", "rag.splitter.split_by", "Unit of the window splitter."),
     *SPLIT_LENGTHS,
 )
-@click.option("--top-k", default=5, show_default=True, help="Chunks retrieved for a question.")
+@click.option(
+    "--top-k",
+    type=click.IntRange(1, MOST_TOP_K),
+    default=5,
+    show_default=True,
+    help="Chunks retrieved for a question.",
+)
 @with_app
 def chunking(app: App, dataset: str, top_k: int) -> None:
     """Measure a splitter: token-level recall, precision and IoU of what is retrieved."""

@@ -67,8 +67,40 @@ EXIT_CODES = {
     EXIT_INTERRUPTED: "interrupted",
 }
 
+FAMILIAR = {
+    "ls": "documents list",
+    "list": "documents list",
+    "show": "documents show",
+    "rm": "documents delete",
+    "delete": "documents delete",
+    "remove": "documents delete",
+    "add": "ingest",
+    "index": "ingest",
+    "find": "search",
+    "query": "search",
+    "init": "config init",
+    "status": "doctor",
+    "check": "doctor",
+    "start": "serve",
+    "server": "serve",
+    "run": "serve",
+    "cp": "collections copy",
+    "copy": "collections copy",
+}
+"""What is typed out of habit of other programs, and the command that does it."""
+
 config_option = click.option(
-    "--config", metavar="FILE", is_eager=True, help="Settings file.  [default: kvasir.yaml]"
+    "--config",
+    metavar="FILE",
+    is_eager=True,
+    help="Settings file.  [default: kvasir.yaml, found as the data folder is]",
+)
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    is_eager=True,
+    help="Data folder.  [default: kvasir-data here or in a folder above, else the user's]",
 )
 set_option = click.option(
     "--set",
@@ -135,7 +167,9 @@ class LazyGroup(click.Group):
         from kvasir.core.registry import suggestion
 
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            familiar = FAMILIAR.get(args[0])
             hint = suggestion(args[0], list(COMMANDS))
+            hint = f" (did you mean '{familiar}'?)" if familiar else hint
             ctx.fail(f"no such command '{args[0]}'{hint}")
         return super().resolve_command(ctx, args)
 
@@ -146,6 +180,7 @@ class LazyGroup(click.Group):
 )
 @click.version_option(package_name="kvasir", message="kvasir %(version)s")
 @config_option
+@data_dir_option
 @set_option
 @click.option("--collection", metavar="NAME", help="Collection to work on.  [default: default]")
 @click.option(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 from pydantic import SecretStr
 
-from kvasir.core.errors import SettingsError
+from kvasir.core.errors import RequestError, SettingsError
 from kvasir.core.run import Run
 from kvasir.frontends.cli.logins import clean_address
 from kvasir.frontends.cli.long_work import download, stop_token
-from kvasir.frontends.cli.main import config_option, set_option
+from kvasir.frontends.cli.main import config_option, data_dir_option, set_option
 from kvasir.frontends.cli.rendering import json_option
 from kvasir.frontends.cli.services import Service, Services
 from kvasir.settings.loading import load_settings, parse_assignment
@@ -78,15 +79,19 @@ def server_option(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
-    """Add ``--config``, ``--set`` and ``--collection``; passes the settings as first argument."""
+    """Add the options of the settings; passes the settings as first argument.
+
+    They are ``--config``, ``--data-dir``, ``--set`` and ``--collection``.
+    """
 
     @config_option
+    @data_dir_option
     @set_option
     @click.option("--collection", metavar="NAME", is_eager=True, help="Collection to work on.")
     @click.pass_context
     @functools.wraps(command)
     def wrapped(ctx: click.Context, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        for name in ("config", "assignments", "collection"):
+        for name in ("config", "data_dir", "assignments", "collection"):
             kwargs.pop(name, None)
         return command(settings_of(ctx), *args, **kwargs)
 
@@ -199,14 +204,14 @@ class SettingOption(click.Option):
         try:
             # The options of settings_of are eager: those before --help are parsed by now.
             settings = settings_of(ctx)
-        except SettingsError:
+        except (SettingsError, RequestError):
             settings = Settings()
         value = attrgetter(self.key)(settings)
         if self.key.rpartition(".")[2] in WINDOW_OPTIONS:
             # Where another splitter is chosen, none of them is in force.
             value = value if settings.rag.splitter.chosen == "window" else "none"
         if self.key == "rag.vectordb.uri":
-            value = value or settings.data_dir / "store"
+            value = value or "in the data folder"
         if record is None or isinstance(value, SecretStr):
             return record
         # Long values, such as prompts, are cut.
@@ -217,15 +222,30 @@ class SettingOption(click.Option):
         return record[0], f"{record[1]}  [default: {shown}]"
 
 
-def settings_of(ctx: click.Context, config: str | None = None) -> Settings:
+def settings_of(
+    ctx: click.Context,
+    config: str | Mapping[str, Any] | None = None,
+    *,
+    project: Path | None = None,
+) -> Settings:
     """Return the settings of a command's own options, over those before the command.
 
-    Their file is ``config``, if given.
+    Their file, or the tree in it, is ``config``, if given; ``project`` as of ``load_settings``.
+
+    Raises:
+        RequestError: The value of an option cannot be used.
+        SettingsError: Another setting is unknown or cannot be used.
     """
     before, own = ctx.find_object(dict) or {}, ctx.params
     file = config or own.get("config") or ctx.meta.get(SETTINGS_TREE) or before.get("config")
     values, origins = _typed(ctx)
-    return load_settings(file, values, origins=origins)
+    try:
+        return load_settings(file, values, origins=origins, project=project)
+    except SettingsError as error:
+        if error.keys and all(origins.get(key, "--set") != "--set" for key in error.keys):
+            # An option is wrong, not the installation.
+            raise RequestError(str(error)) from error
+        raise
 
 
 def _typed(ctx: click.Context) -> tuple[dict[str, Any], dict[str, str]]:
@@ -235,9 +255,9 @@ def _typed(ctx: click.Context) -> tuple[dict[str, Any], dict[str, str]]:
     values = dict(parse_assignment(text) for text in assignments)
     origins = dict.fromkeys(values, "--set")
     given = dict(ctx.meta.get(_GIVEN, {}))
-    collection = own.get("collection") or before.get("collection")
-    if collection:
-        given["collection"] = (collection, "--collection")
+    for key, option in (("collection", "--collection"), ("data_dir", "--data-dir")):
+        if value := own.get(key) or before.get(key):
+            given[key] = (value, option)
     for key, (value, option) in given.items():
         values[key], origins[key] = value, option
     return values, origins

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kvasir.core.errors import DocumentNotFoundError
+from kvasir.core.errors import AmbiguousDocumentError, DocumentNotFoundError
 from kvasir.core.media_types import extension
 from kvasir.core.text import has_scheme, shown
 from kvasir.core.types import LocalFile
@@ -36,28 +35,56 @@ def identity(source: str | Path) -> str:
 
 
 def find_document(collection: Collection, typed: str) -> DocumentRecord:
-    """Return a document by its id, source URI or path; raise DocumentNotFoundError if none fits."""
-    for name in dict.fromkeys((typed, identity(typed), collection.source_uri(identity(typed)))):
-        with suppress(DocumentNotFoundError):
-            return collection.document(name)
-    raise DocumentNotFoundError(typed, collection.name)
+    """Return the document that something typed means; arguments and errors as ``match_documents``.
+
+    Raises:
+        AmbiguousDocumentError: It means several.
+    """
+    found = match_documents(collection, typed)
+    if len(found) > 1:
+        names = [source_name(each.source_uri) for each in found]
+        raise AmbiguousDocumentError(typed, collection.name, names)
+    return found[0]
+
+
+def match_documents(collection: Collection, typed: str) -> list[DocumentRecord]:
+    """Return the documents that something typed means, ordered by URI.
+
+    It is an id, an address, an upload's name, a path, a file name, or the beginning of one. A path
+    may be relative; one that ends in ``/`` is a folder.
+
+    Raises:
+        DocumentNotFoundError: There is none; it names what is spelled alike.
+    """
+    try:
+        return collection.match(*_spellings(collection, typed))
+    except DocumentNotFoundError as error:
+        near = list(map(source_name, error.near))
+        raise DocumentNotFoundError(typed, collection.name, near) from None
 
 
 def find_documents(collection: Collection, prefix: str) -> list[DocumentRecord]:
     """Return the documents whose source URI begins with a prefix, ordered by URI.
 
-    The prefix may begin an address, an upload's name or a path, which may be relative; a path that
-    ends in ``/`` is a folder.
+    The prefix may begin an address, an upload's name or a path. If there is none, it is read and
+    refused as by ``match_documents``.
     """
-    full = identity(prefix) if prefix else ""
-    if prefix.endswith(("/", os.sep)) and not full.endswith(("/", os.sep)):
-        full += os.sep
     found = {
         record.id: record
-        for beginning in {prefix, full, collection.source_uri(full)}
+        for beginning in _spellings(collection, prefix)
         for record in collection.documents(beginning)
     }
+    if prefix and not found:
+        return match_documents(collection, prefix)
     return sorted(found.values(), key=lambda record: record.source_uri)
+
+
+def _spellings(collection: Collection, typed: str) -> list[str]:
+    """Return what was typed, its absolute path, and the source URI of that."""
+    full = identity(typed) if typed else ""
+    if typed.endswith(("/", os.sep)) and not full.endswith(("/", os.sep)):
+        full += os.sep
+    return list(dict.fromkeys((typed, full, collection.source_uri(full))))
 
 
 def source_name(source_uri: str) -> str:

@@ -15,7 +15,7 @@ _REPAIR = "'kvasir doctor --repair' puts that right"
 def _collection_not_found(error: Any) -> str:
     if error.known:
         return f"{_MAKE_COLLECTION}, and --collection names another one"
-    there = "go there or name its data folder, --set data_dir=FOLDER/kvasir-data"
+    there = "go there or name its data folder with --data-dir"
     return f"{_MAKE_COLLECTION}; if you ingested in another folder, {there}"
 
 
@@ -30,6 +30,8 @@ def _delete_folder(error: Any) -> str:
 
 
 _REMEDIES: Mapping[str, str | Callable[[Any], str]] = {
+    "ambiguous_document": "type more of the name, or the id; --all of 'kvasir documents delete' "
+    "deletes them all",
     "ambiguous_store": "say which with --to-type",
     "chunks_left": _REPAIR,
     "collection_not_found": _collection_not_found,

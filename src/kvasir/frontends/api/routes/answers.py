@@ -21,6 +21,7 @@ from kvasir.frontends.api.answer_records import record
 from kvasir.frontends.api.callers import Chosen, Kvasir, Reader, check_may_read
 from kvasir.frontends.api.generation import open_answer
 from kvasir.frontends.api.problems import describe, members
+from kvasir.frontends.api.search_limits import Threshold, TopK
 from kvasir.frontends.api.streaming import event_stream, server_sent_event, whole_response
 
 logger = logging.getLogger(__name__)
@@ -33,8 +34,8 @@ class AnswerBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     question: str = Field(min_length=1, max_length=20_000, examples=["How hot is green tea?"])
-    top_k: int | None = Field(None, ge=1, le=1000)
-    min_score_threshold: float | None = Field(None, ge=0.0, le=1.0)
+    top_k: TopK | None = None
+    min_score_threshold: Threshold | None = None
     filters: str | dict[str, Any] | None = Field(None, examples=["language=en"])
     stream: bool = Field(False, description="answer with server-sent events")
     log: bool = Field(

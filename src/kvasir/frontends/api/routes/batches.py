@@ -19,7 +19,7 @@ from kvasir.frontends.api.callers import (
     check_may_write,
 )
 from kvasir.frontends.api.routes.documents import OnConflict, add_job, checked_uri
-from kvasir.settings.schema import names_a_secret
+from kvasir.settings.masking import names_a_secret
 
 router = APIRouter(
     prefix="/v1/collections/{name}/documents", tags=["documents"], route_class=UploadRoute

@@ -123,13 +123,23 @@ def list_documents(
     caller: Reader,
     prefix: Annotated[str, Query(description="the beginning of their source URI")] = "",
     source: Annotated[str, Query(description="the source URI of one document")] = "",
+    match: Annotated[
+        list[str] | None,
+        Query(
+            description="all that it means: an id, a source URI, a file name, the end of a path, "
+            "or the beginning of one; several are spellings of the same",
+            max_length=10,
+        ),
+    ] = None,
     after: Annotated[str, Query(description="the last source URI of the page before")] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
-    """List documents by source URI, or find one by it."""
+    """List documents by source URI, or find some by what is known of their name."""
     check_may_read(kvasir, caller, name)
     with kvasir.collection(name) as collection:
-        if source:
+        if match:
+            found = collection.match(*match)
+        elif source:
             found = [collection.document(source)]
         else:
             found = collection.documents(prefix, after=after, limit=limit)

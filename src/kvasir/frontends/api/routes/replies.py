@@ -18,6 +18,7 @@ from kvasir.frontends.api.answer_records import record
 from kvasir.frontends.api.callers import Chosen, Reader, check_may_read
 from kvasir.frontends.api.generation import open_stream
 from kvasir.frontends.api.routes.answers import rendered_error, rendered_event
+from kvasir.frontends.api.search_limits import Threshold, TopK
 from kvasir.frontends.api.streaming import event_stream
 
 router = APIRouter(prefix="/v1", tags=["answers"])
@@ -38,8 +39,8 @@ class ReplyBody(BaseModel):
     question: str = Field(min_length=1, max_length=20_000, examples=["And black tea?"])
     history: list[ChatMessage] = Field(default_factory=list, max_length=1000)
     system: str = Field("", max_length=200_000, description="the system message of the chat")
-    top_k: int | None = Field(None, ge=1, le=1000)
-    min_score_threshold: float | None = Field(None, ge=0.0, le=1.0)
+    top_k: TopK | None = None
+    min_score_threshold: Threshold | None = None
     filters: str | dict[str, Any] | None = Field(None, examples=["language=en"])
 
 

@@ -16,6 +16,7 @@ from kvasir.core.services.accounts import Caller
 from kvasir.core.types import Hit
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.callers import Chosen, Reader, check_may_read
+from kvasir.frontends.api.search_limits import Threshold, TopK
 
 router = APIRouter(prefix="/v1", tags=["search"])
 
@@ -25,8 +26,8 @@ class SearchBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     query: str = Field(min_length=1, max_length=20_000, examples=["How do I grow green tea?"])
-    top_k: int | None = Field(None, ge=1, le=1000)
-    min_score_threshold: float | None = Field(None, ge=0.0, le=1.0)
+    top_k: TopK | None = None
+    min_score_threshold: Threshold | None = None
     filters: str | dict[str, Any] | None = Field(None, examples=["language=en"])
 
 
