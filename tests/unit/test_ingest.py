@@ -11,6 +11,7 @@ import pytest
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.components.extractors.markdown import MarkdownExtractor
 from kvasir.components.splitters.window import WindowSplitter
+from kvasir.core import media_types
 from kvasir.core.deadline import check
 from kvasir.core.errors import (
     ComponentError,
@@ -1046,6 +1047,24 @@ def test_whole_numbers_of_more_than_64_bits_in_a_files_own_metadata_become_text(
     world.make(pool=BigPool()).ingest(files(world.folder))
     (chunk,) = world.chunks().values()
     assert (chunk.metadata["big"], chunk.metadata["small"]) == (str(10**30), 7)
+
+
+def test_what_may_have_scans_is_read_again_when_text_recognition_changes(world):
+    class NamedPool(PlainPool):
+        def map(self, items, **options):
+            for source, document in super().map(items, **options):
+                yield replace(source, media_type=media_types.by_name(source.uri)), document
+
+    for name in ("a.pdf", "b.txt", "c.eml"):
+        world.write(name, f"{name}\n")
+    world.make(pool=NamedPool()).ingest(files(world.folder))
+    for recognizes_text in (True, False):
+        pipeline = world.make(pool=NamedPool(), recognizes_text=recognizes_text)
+        report = pipeline.ingest(files(world.folder))
+        assert (names(report.replaced), report.chunks_embedded) == (["a.pdf", "c.eml"], 0)
+        assert pipeline.count_split_otherwise() == 0
+        again = pipeline.ingest(files(world.folder))
+        assert names(again.unchanged) == ["a.pdf", "b.txt", "c.eml"]
 
 
 class EndlessSplitter:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kvasir.core.ledger import DocumentRecord, VersionStatus
-from kvasir.core.reports import ConversionReport
+from kvasir.core.reports import ConversionReport, Failed
 from kvasir.core.text import one_line, printable, shown
 from kvasir.core.wire import dumps, to_json
 from kvasir.frontends.cli.folder_options import FolderOptions, with_folder_options
@@ -21,6 +21,7 @@ from kvasir.frontends.cli.options import with_app, with_collection
 from kvasir.frontends.cli.paths import find_document, find_documents, location, source_name
 from kvasir.frontends.cli.rendering import (
     counted,
+    explained_line,
     failure_line,
     print_result,
     printed_json,
@@ -98,14 +99,19 @@ def documents() -> None:
 
 @documents.command("list")
 @click.argument("prefix", default="")
+@click.option("--failed", is_flag=True, help="Only those that could not be read, and why.")
 @with_collection
-def list_documents(collection: Collection, prefix: str) -> None:
+def list_documents(collection: Collection, prefix: str, failed: bool) -> None:
     """List the collection's documents, those whose source begins with PREFIX.
 
     PREFIX is the beginning of an address, of an upload's name or of a path. A path may be given
     from the working directory on; with a slash at its end it means that folder alone.
     """
     records = find_documents(collection, prefix)
+    if failed:
+        records = [record for record in records if record.error_reason]
+        print_result(records, *(map(_failure, records) if records else ["no failed documents"]))
+        return
     rows = (
         {
             "source": source_name(record.source_uri),
@@ -178,6 +184,13 @@ def metadata(collection: Collection, source: str, metadata: tuple[str, ...]) -> 
     """Replace the metadata given for a document; nothing is embedded again."""
     collection.set_metadata(find_document(collection, source).id, parse_metadata(metadata) or {})
     print_result(find_document(collection, source), "metadata replaced")
+
+
+def _failure(record: DocumentRecord) -> str:
+    reason, message = record.error_reason or "", record.error_message or ""
+    line = explained_line(Failed(record.source_uri, reason, message))
+    is_live = record.status is VersionStatus.LIVE
+    return f"{line} (its version of {record.indexed:%Y-%m-%d} is searched)" if is_live else line
 
 
 def _status(record: DocumentRecord) -> str:

@@ -31,9 +31,8 @@ from kvasir.frontends.cli.options import (
     with_collection,
 )
 from kvasir.frontends.cli.paths import location, source_name
-from kvasir.frontends.cli.remedies import explain_source
 from kvasir.frontends.cli.remembered import memory_of, path_of
-from kvasir.frontends.cli.rendering import counted, failure_line, printed_json, sizes
+from kvasir.frontends.cli.rendering import counted, explained_line, printed_json, sizes
 
 if TYPE_CHECKING:
     from kvasir.collection import Collection
@@ -205,8 +204,11 @@ def _print_ingested(report: IngestReport, *, verbose: bool) -> None:
         named = replace(warned, source_uri=source_name(warned.source_uri))
         click.echo(f"note: {named.line}", err=True)
     for failure in report.failed:
-        explained = replace(failure, message=explain_source(failure.reason, failure.message))
-        click.echo(f"failed: {failure_line(explained)}", err=True)
+        click.echo(f"failed: {explained_line(failure)}", err=True)
+    if report.split_otherwise:
+        documents = f"documents that were not ingested now: {report.split_otherwise}"
+        again = "ingest their sources with --re-split, too"
+        click.echo(f"note: split as before are {documents}; {again}", err=True)
     if report.chunks_unknown:
         unknown = f"the store has {report.chunks_unknown} chunks that no document has"
         click.echo(f"{unknown}; 'kvasir doctor' lists them", err=True)

@@ -13,6 +13,7 @@ from kvasir.core.reports import Failed
 from kvasir.core.text import ACTIVE, shown
 from kvasir.core.wire import dumps
 from kvasir.frontends.cli.paths import source_name
+from kvasir.frontends.cli.remedies import explain_source
 
 
 def _remember_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -80,6 +81,12 @@ def sizes(count: int) -> str:
 def failure_line(failure: Failed) -> str:
     """Return one line about a failed source."""
     return replace(failure, source_uri=source_name(failure.source_uri)).line
+
+
+def explained_line(failure: Failed) -> str:
+    """Return one line about a source that could not be ingested, with advice if there is any."""
+    message = explain_source(failure.reason, failure.message)
+    return failure_line(replace(failure, message=message))
 
 
 def counted(parts: Mapping[str, Sequence[object]]) -> str:
