@@ -1,4 +1,4 @@
-"""Rich Text Format, by striprtf: the words with their lines, tables and link targets."""
+"""Rich Text Format, by striprtf: the words with their lines, tables, link targets and footnotes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from itertools import groupby
 from striprtf.striprtf import rtf_to_text
 
 from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.inline_marks import footnote_mark
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
 _TITLE = re.compile(r"\{\\title ([^{}\\]+)\}")
 _LINK = re.compile(r'HYPERLINK\s+"([^"\\{}]{1,500})"([^{}]*\}*\s*\{\\fldrslt)')
+_FOOTNOTE = re.compile(r"\{(?:\\\*)?\\footnote(?![a-z])(?:\\chftn|\\ftnalt)* ?")
 _BRACE = re.compile(r"(?<!\\)[{}]")
 _CODE_PAGE = re.compile(rb"\\ansicpg(\d+)")
 
@@ -23,7 +25,7 @@ class RtfExtractor:
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract the paragraphs; see ``Extractor``."""
         builder = DocumentBuilder(source)
-        written = _with_targets(data.decode("latin-1"))
+        written = _with_footnotes(_with_targets(data.decode("latin-1")))
         page = _CODE_PAGE.search(data)
         encoding = f"cp{page[1].decode()}" if page else "cp1252"
         try:
@@ -56,6 +58,24 @@ def _with_targets(written: str) -> str:
             parts.append(f" ({link[1]})")
             start = end
     return "".join([*parts, written[start:]])
+
+
+def _with_footnotes(written: str) -> str:
+    """Write the mark of each footnote at its place, and the notes at the end."""
+    parts: list[str] = []
+    notes: list[str] = []
+    start = 0
+    for opened in _FOOTNOTE.finditer(written):
+        if opened.start() < start:
+            continue
+        end = _group_end(written, opened.end())
+        notes.append(f"\\par\\par{{\\plain Note {len(notes) + 1}: {written[opened.end() : end]}}}")
+        parts += [written[start : opened.start()], f"{{{footnote_mark(str(len(notes)))}}}"]
+        start = end + 1
+    if not notes:
+        return written
+    rest = written[start:].rstrip("\x00 \t\r\n").removesuffix("}")
+    return "".join([*parts, rest, *notes, "}"])
 
 
 def _group_end(written: str, start: int) -> int:
