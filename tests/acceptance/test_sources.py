@@ -280,23 +280,29 @@ def test_sync_makes_the_collection_like_the_remembered_sources(kvasir: Kvasir, n
     (notes / "c.md").unlink()
     (notes.parent / "single.md").rename(notes / "single.md")
     (notes.parent / "other.md").unlink()
+    (notes / "deep").mkdir()
+    (notes / "deep" / "note.md").write_text("A note in a folder of its own.\n")
+    (notes / "late.md").write_text("The last of the notes.\n")
+    (notes / "copy.txt").write_bytes((notes / "tea.txt").read_bytes())
+    (notes / "moon.md").write_text("# The Moon\n\nIt has no air.\n")
     report = kvasir("sync", "--json").json
-    assert [Path(uri).name for uri in report["added"]] == ["new.md"]
-    assert [Path(uri).name for uri in report["replaced"]] == ["a.md"]
+    added = ["copy.txt", "late.md", "new.md", "note.md"]
+    assert sorted(Path(uri).name for uri in report["added"]) == added
+    assert sorted(Path(uri).name for uri in report["replaced"]) == ["a.md", "moon.md"]
     moved = {
         Path(each["former_uri"]).name: Path(each["source_uri"]).name for each in report["moved"]
     }
     assert moved == {"b.md": "B.md", "single.md": "single.md"}
     assert sorted(Path(uri).name for uri in report["removed"]) == ["c.md", "other.md"]
-    assert (report["failed"], report["chunks_embedded"]) == ([], 2)
+    assert (report["failed"], report["chunks_embedded"]) == ([], 5)
     documents = kvasir("documents", "list", "--json").json
     terms = {Path(each["source_uri"]).name: each["metadata"].get("term") for each in documents}
     assert terms == {
-        **dict.fromkeys(("a.md", "d.md", "moon.md", "tea.txt", "new.md"), 2),
+        **dict.fromkeys(("a.md", "d.md", "moon.md", "tea.txt", *added), 2),
         "B.md": 9,
         "single.md": None,
     }
-    assert "7 unchanged" in kvasir("sync").out
+    assert "10 unchanged" in kvasir("sync").out
     kvasir("documents", "delete", "notes/d.md")
     assert "1 added" in kvasir("sync").out
     kvasir("collections", "delete", "--yes")
