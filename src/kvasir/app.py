@@ -21,14 +21,8 @@ from kvasir.core.errors import ClosedError, NameTakenError
 from kvasir.core.filters import parse_filter
 from kvasir.core.leases import Lazy, OwnerProcess
 from kvasir.core.ledger import CollectionRecord
-from kvasir.core.protocols import (
-    Embedder,
-    Generator,
-    Reranker,
-    Splitter,
-    TextAnalyzer,
-    VectorStore,
-)
+from kvasir.core.ocr import has_ocr
+from kvasir.core.protocols import Embedder, Generator, Reranker, Splitter, TextAnalyzer, VectorStore
 from kvasir.core.run import Run
 from kvasir.core.types import SearchRequest, Source, StoreAddress
 from kvasir.settings import components
@@ -370,6 +364,7 @@ class App:
             chunk_settings=json.dumps([splitting.splitter, splitting.arguments], sort_keys=True),
             splitting=splitting,
             language=splitting.language,
+            recognizes_text=self.settings.rag.ingest.ocr == "auto" and has_ocr(),
             fetch=self._fetch,
             left_out=self.settings.own_paths,
             max_file_mb=self.settings.rag.ingest.max_file_mb,

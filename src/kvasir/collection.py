@@ -238,7 +238,8 @@ class Collection:
             gone: Source URIs of documents whose file does not exist any more: a new source with
                 most of the text of one takes its place. Local paths are looked at anyway.
             re_split: Split as the settings say, not as the collection remembers; it remembers that
-                from now on. Documents that are not ingested now stay as they are.
+                from now on. Documents that are not ingested now stay as they are; the report
+                counts them.
             run: Stops the ingest and receives its progress.
             build_graph: Build the search graph in the background where it is due.
 
@@ -255,7 +256,8 @@ class Collection:
         with self._call() as index:
             # Loading a model may take longer than a run that is stopped may wait.
             run.call(lambda: index.components.embedder)
-            report = index.make_pipeline(re_split=re_split).ingest(
+            pipeline = index.make_pipeline(re_split=re_split)
+            report = pipeline.ingest(
                 sources,
                 on_conflict=on_conflict or index.options.on_conflict,
                 prune=prune,
@@ -264,6 +266,8 @@ class Collection:
                 gone=gone,
                 run=run,
             )
+            if re_split and not report.interrupted:
+                report.split_otherwise = pipeline.count_split_otherwise()
             index.forget_record()
             is_due = build_graph and not report.interrupted
             if is_due and isinstance(index.store, Optimizable):

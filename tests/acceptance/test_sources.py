@@ -125,7 +125,7 @@ def test_what_is_not_meant_to_be_read_is_counted_by_kind_and_no_failure(
     (notes / ".kvasirignore").write_text("draft.md\n")
     run = kvasir("ingest", "--exclude", "old.*", "notes")
     assert run.out.startswith("2 added;")
-    counted = ".gif 2, .zip 1, application/octet-stream 1, excluded 1, hidden 4, ignored 2"
+    counted = ".gif 2, .zip 1, application/octet-stream 1, excluded 1, hidden 2, ignored 2"
     assert f"not read: {counted}, link out of the folder 1; --verbose lists them" in run.out
     assert not run.err
     listed = kvasir("ingest", "--verbose", "--exclude", "old.*", "notes").out
@@ -144,6 +144,24 @@ def test_a_file_that_ought_to_be_read_fails(kvasir: Kvasir, notes: Path) -> None
     report = kvasir("ingest", "--json", "notes", "notes/a.gif", code=4).json
     reasons = {Path(each["source_uri"]).name: each["reason"] for each in report["failed"]}
     assert reasons == {"a.gif": "image_only", "report.pdf": "malformed", "tea.txt": "malformed"}
+
+
+def test_failed_documents_are_listed_with_what_to_do(kvasir: Kvasir, notes: Path) -> None:
+    kvasir("ingest", "notes")
+    assert kvasir("documents", "list", "--failed").out == "no failed documents\n"
+    (notes / "tea.txt").write_bytes(SCRATCH)
+    (notes / "report.pdf").write_bytes(SCRATCH)
+    (notes / "moon.md").write_text("The Moon is far away.\n")
+    failures = kvasir("ingest", "notes", code=4).err.splitlines()
+    new, former = kvasir("documents", "list", "--failed", "notes/").out.splitlines()
+    assert f"failed: {new}" in failures
+    assert "save it again" in new
+    line, _, kept = former.rpartition(" (")
+    assert f"failed: {line}" in failures
+    assert kept.startswith("its version of 20")
+    records = kvasir("documents", "list", "--failed", "--json").json
+    assert [Path(each["source_uri"]).name for each in records] == ["report.pdf", "tea.txt"]
+    assert {each["error_reason"] for each in records} == {"malformed"}
 
 
 def test_only_matching_files_are_read_and_pruning_keeps_the_others(
@@ -223,8 +241,10 @@ def test_a_collection_goes_on_to_split_as_it_began(kvasir: Kvasir, notes: Path) 
         "rag.language none, and es was given"
         in kvasir("ingest", "--language", "es", "notes", code=2).err
     )
+    one = kvasir("ingest", "--re-split", "--split-length", "9", "notes/new.txt")
+    assert "split as before are documents that were not ingested now: 2;" in one.err
     report = kvasir("ingest", "--json", "--re-split", "--split-length", "9", "notes").json
-    assert len(report["replaced"]) == 3
+    assert (len(report["replaced"]), report["split_otherwise"]) == (2, 0)
     assert len(kvasir("ingest", "--json", "notes").json["unchanged"]) == 3
     assert len(kvasir("ingest", "--json", "--re-split", "notes").json["replaced"]) == 3
     kvasir("--collection", "other", "ingest", "--split-length", "7", "notes")
@@ -260,23 +280,29 @@ def test_sync_makes_the_collection_like_the_remembered_sources(kvasir: Kvasir, n
     (notes / "c.md").unlink()
     (notes.parent / "single.md").rename(notes / "single.md")
     (notes.parent / "other.md").unlink()
+    (notes / "deep").mkdir()
+    (notes / "deep" / "note.md").write_text("A note in a folder of its own.\n")
+    (notes / "late.md").write_text("The last of the notes.\n")
+    (notes / "copy.txt").write_bytes((notes / "tea.txt").read_bytes())
+    (notes / "moon.md").write_text("# The Moon\n\nIt has no air.\n")
     report = kvasir("sync", "--json").json
-    assert [Path(uri).name for uri in report["added"]] == ["new.md"]
-    assert [Path(uri).name for uri in report["replaced"]] == ["a.md"]
+    added = ["copy.txt", "late.md", "new.md", "note.md"]
+    assert sorted(Path(uri).name for uri in report["added"]) == added
+    assert sorted(Path(uri).name for uri in report["replaced"]) == ["a.md", "moon.md"]
     moved = {
         Path(each["former_uri"]).name: Path(each["source_uri"]).name for each in report["moved"]
     }
     assert moved == {"b.md": "B.md", "single.md": "single.md"}
     assert sorted(Path(uri).name for uri in report["removed"]) == ["c.md", "other.md"]
-    assert (report["failed"], report["chunks_embedded"]) == ([], 2)
+    assert (report["failed"], report["chunks_embedded"]) == ([], 5)
     documents = kvasir("documents", "list", "--json").json
     terms = {Path(each["source_uri"]).name: each["metadata"].get("term") for each in documents}
     assert terms == {
-        **dict.fromkeys(("a.md", "d.md", "moon.md", "tea.txt", "new.md"), 2),
+        **dict.fromkeys(("a.md", "d.md", "moon.md", "tea.txt", *added), 2),
         "B.md": 9,
         "single.md": None,
     }
-    assert "7 unchanged" in kvasir("sync").out
+    assert "10 unchanged" in kvasir("sync").out
     kvasir("documents", "delete", "notes/d.md")
     assert "1 added" in kvasir("sync").out
     kvasir("collections", "delete", "--yes")

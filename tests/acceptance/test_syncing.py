@@ -16,6 +16,9 @@ from kvasir.frontends.cli.watching import changes
 
 Kvasir = Callable[..., Any]
 
+LIMIT = 20.0
+"""Seconds until the index follows a change: ten times what a quiet machine is allowed."""
+
 
 def test_the_index_follows_a_file_that_is_made_changed_renamed_and_deleted(
     kvasir: Kvasir, notes: Path
@@ -23,6 +26,7 @@ def test_the_index_follows_a_file_that_is_made_changed_renamed_and_deleted(
     kvasir("ingest", "notes")
     catalog = SqlCatalog(f"sqlite:///{notes.parent / 'kvasir-data' / 'catalog.db'}")
     failures: list[str] = []
+    seconds: list[float] = []
 
     def texts() -> dict[str, str]:
         records = list(catalog.documents("default"))
@@ -30,12 +34,13 @@ def test_the_index_follows_a_file_that_is_made_changed_renamed_and_deleted(
 
     def follow(change: Callable[[], object], name: str, text: str | None) -> None:
         change()
-        end = time.monotonic() + 30
+        changed = time.monotonic()
         while (texts().get(name) or "").strip() != (text or ""):
-            if time.monotonic() > end:
+            if time.monotonic() > changed + LIMIT:
                 failures.append(f"{name} is not {text}")
                 return
             time.sleep(0.02)
+        seconds.append(round(time.monotonic() - changed, 2))
 
     def work() -> None:
         new, renamed = notes / "new.md", notes / "renamed.md"
@@ -52,13 +57,14 @@ def test_the_index_follows_a_file_that_is_made_changed_renamed_and_deleted(
     run = kvasir("sync", "--watch", "--verbose", code=130)
     worker.join()
     catalog.close()
+    print("seconds until the index followed:", seconds)
     assert failures == []
-    lines = [line.partition(";")[0] for line in run.out.splitlines() if ";" in line]
+    lines = [line.rpartition(";")[0] for line in run.out.splitlines() if "embedded" in line]
     assert lines[-4:] == [
-        "1 added, 2 unchanged",
-        "1 replaced, 2 unchanged",
-        "2 unchanged, 1 moved",
-        "2 unchanged, 1 removed",
+        "1 added, 2 unchanged; 1 chunks embedded",
+        "1 replaced, 2 unchanged; 1 chunks embedded",
+        "2 unchanged, 1 moved; 0 chunks embedded, 1 known",
+        "2 unchanged, 1 removed; 0 chunks embedded",
     ]
     assert "removed: notes/renamed.md" in run.out
     assert "renamed.md" in run.out

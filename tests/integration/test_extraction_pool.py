@@ -24,6 +24,17 @@ _PLUGIN = """
                 time.sleep(600)
             if word == b"die":
                 os._exit(3)
+            if word == b"tells":
+                os.write(2, b"a warning\\nthe table of fonts is broken\\n")
+                os._exit(3)
+            if word == b"full":
+                os.write(2, b"terminate called after throwing an instance of 'std::bad_alloc'\\n")
+                os.abort()
+            if word == b"killed":
+                os.kill(os.getpid(), 9)
+            if word == b"silent":
+                os.closerange(3, 100)
+                time.sleep(600)
             if word == b"crash":
                 os.abort()
             if word == b"eat":
@@ -99,6 +110,25 @@ def test_a_file_that_breaks_a_limit_is_reported_and_the_rest_go_on(rogue: Path) 
     assert "no use" in str(outcomes["print.gif"])
     good = [outcomes[f"{n}.md"] for n in range(4)]
     assert all(isinstance(outcome, Document) for outcome in good), good
+
+
+def test_a_crash_is_reported_with_its_real_cause(rogue: Path) -> None:
+    words = ["die", "tells", "crash", "killed", "silent", "full"]
+    paths = [_write(rogue, f"{word}.gif", f"GIF89a\0 {word} ") for word in words]
+    with ExtractionPool(workers=2) as pool:
+        found = {Path(source.uri).stem: outcome for source, outcome in pool.map(paths)}
+    causes = {
+        "die": "(exit 3);",
+        "tells": "(exit 3: the table of fonts is broken);",
+        "crash": "(SIGABRT: Aborted in rogue.extract);",
+        "killed": "(the system killed it, most likely because the machine has no memory left);",
+        "silent": "(it ended its answers);",
+    }
+    for word, cause in causes.items():
+        assert _reason(found[word]) == "crash"
+        assert cause in str(found[word])
+    assert _reason(found["full"]) == "memory"
+    assert "rag.ingest.memory_mb" in str(found["full"])
 
 
 def test_closing_while_files_are_read_does_not_wait_for_them(rogue: Path) -> None:

@@ -3,11 +3,13 @@
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from ingest_world import PlainPool, names
 
+from kvasir.core import media_types
 from kvasir.core.run import Progress, Run
 from kvasir.core.types import Source, document_id
 from kvasir.frontends.cli.paths import files
@@ -180,3 +182,21 @@ def test_a_document_does_not_wait_for_one_that_takes_long_to_extract(world, monk
     world.pipeline = world.make(pool=pool, hold_seconds=0.1)
     assert len(world.ingest().added) == 2
     assert pool.was_written
+
+
+def test_what_may_have_scans_is_read_again_when_text_recognition_changes(world):
+    class NamedPool(PlainPool):
+        def map(self, items, **options):
+            for source, document in super().map(items, **options):
+                yield replace(source, media_type=media_types.by_name(source.uri)), document
+
+    for name in ("a.pdf", "b.txt", "c.eml"):
+        world.write(name, f"{name}\n")
+    world.make(pool=NamedPool()).ingest(files(world.folder))
+    for recognizes_text in (True, False):
+        pipeline = world.make(pool=NamedPool(), recognizes_text=recognizes_text)
+        report = pipeline.ingest(files(world.folder))
+        assert (names(report.replaced), report.chunks_embedded) == (["a.pdf", "c.eml"], 0)
+        assert pipeline.count_split_otherwise() == 0
+        again = pipeline.ingest(files(world.folder))
+        assert names(again.unchanged) == ["a.pdf", "b.txt", "c.eml"]

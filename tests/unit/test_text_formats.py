@@ -386,6 +386,31 @@ def test_rtf_has_its_words_tables_and_link_targets() -> None:
     ]
 
 
+def test_rtf_keeps_headings_footnotes_and_line_breaks() -> None:
+    document = _read(
+        "a.rtf",
+        r"{\rtf1{\stylesheet{\s0 Normal;}{\s1\sb240\b heading 1;}{\s22 Heading 2;}}"
+        r"\pard\plain \s1\ql {\b Harbour}\par\pard\plain \s0 It opens in May"
+        r"{\super\chftn{\*\footnote\chftn\pard The {\b north} gate.}}.\par Elm\line Street 1\par"
+        r"\pard\s22 Fees\par\pard\s0 Ten euros.\par}",
+    )
+    assert _blocks(document) == [
+        ("heading", "Harbour"),
+        ("paragraph", "It opens in May[^1]."),
+        ("paragraph", "Elm\nStreet 1"),
+        ("heading", "Fees"),
+        ("paragraph", "Ten euros."),
+        ("paragraph", "Note 1: The north gate."),
+    ]
+    assert [block.level for block in document.blocks] == [1, None, None, 2, None, None]
+
+
+def test_drawers_of_org_are_left_out() -> None:
+    drawer = "  :PROPERTIES:\n  :CUSTOM_ID: fees\n  :END:\n"
+    document = _read("a.org", f"* Fees\n{drawer}Ten euros.\n:LOGBOOK:\nnever closed\n")
+    assert document.text.strip() == "* Fees\nTen euros.\n:LOGBOOK:\nnever closed"
+
+
 def test_rtf_is_decoded_by_its_code_page() -> None:
     assert "Диск" in _read("a.rtf", r"{\rtf1\ansi\ansicpg1251 \'c4\'e8\'f1\'ea}").text
 

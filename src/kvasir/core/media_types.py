@@ -31,6 +31,7 @@ ENCRYPTED_OFFICE = "application/x-encrypted-office"
 
 RTF = "application/rtf"
 MBOX = "application/mbox"
+MAIL = "message/rfc822"
 NOTEBOOK = "application/x-ipynb+json"
 SOURCE_CODE = "text/x-source"
 
@@ -67,7 +68,7 @@ _TEXT_EXTENSIONS = dict.fromkeys(_CODE_EXTENSIONS, SOURCE_CODE) | {
     "xhtml": "application/xhtml+xml",
     "csv": "text/csv",
     "tsv": "text/tab-separated-values",
-    "eml": "message/rfc822",
+    "eml": MAIL,
     "json": "application/json",
     "jsonl": "application/jsonl",
     "ndjson": "application/jsonl",
@@ -267,5 +268,5 @@ def _text_type(name: str, data: bytes) -> str:
     if _MBOX_START.match(data):
         return MBOX
     if len(set(_MAIL_HEADER.findall(head.partition(b"\n\n")[0].partition(b"\r\n\r\n")[0]))) >= 3:
-        return "message/rfc822"
+        return MAIL
     return "text/plain"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from importlib.util import find_spec
 
 BeginPage = Callable[[int, int], None]
 """Called before a page is recognized, with its number from 1 and the number of pages."""
@@ -23,6 +24,11 @@ _BEGIN_PAGE: ContextVar[BeginPage | None] = ContextVar("kvasir_ocr", default=_be
 def set_ocr(begin_page: BeginPage | None) -> None:
     """Set what is called before each page in this context; None turns OCR off."""
     _BEGIN_PAGE.set(begin_page)
+
+
+def has_ocr() -> bool:
+    """Return True if the library that recognizes text is installed."""
+    return find_spec("rapidocr") is not None
 
 
 def allowed_ocr() -> BeginPage | None:

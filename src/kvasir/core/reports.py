@@ -109,6 +109,8 @@ class IngestReport:
     chunks_repeated: int = 0  # They have the passage of another chunk embedded in this run.
     chunks_restored: int = 0  # Those of ``chunks_embedded`` that were missing from the store.
     chunks_unknown: int = 0  # In the store, but of no document; ``kvasir doctor`` lists them.
+    # With ``re_split``: documents that were not ingested now and are split in another way.
+    split_otherwise: int = 0
     bytes_read: int = 0  # Bytes of all sources that were read.
     # Seconds by stage: read (hashing, fetching), extract (waiting for it), split, embed, store,
     # total. Reading and embedding overlap.
@@ -144,8 +146,9 @@ class IngestReport:
                 setattr(self, each.name, own or more)
             elif isinstance(own, int):
                 setattr(self, each.name, own + more)
-        # Each report counts the whole store.
+        # Each report counts the whole collection.
         self.chunks_unknown = other.chunks_unknown
+        self.split_otherwise = other.split_otherwise
         for stage, seconds in other.seconds.items():
             self.spend(stage, seconds)
 

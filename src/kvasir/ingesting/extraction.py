@@ -27,6 +27,7 @@ from kvasir.core.errors import ExtractionError, WireError
 from kvasir.core.run import StopToken
 from kvasir.core.types import Document, Source
 from kvasir.core.wire import loads
+from kvasir.ingesting.child_ends import StandardError, describe_end, is_out_of_memory
 from kvasir.ingesting.extraction_child import (
     ExtractionReply,
     ExtractionRequest,
@@ -44,6 +45,8 @@ _FILES_PER_CHILD = 500
 _CRASHED = "crash"
 _MOST_OCR_PAGES = 5_000
 _LARGEST_ANSWER = 1 << 30
+_END_SECONDS = 2.0
+"""Time for a child that answers no more to end by itself, so that its exit status is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,16 +261,19 @@ class _Child:
             module_command("kvasir.ingesting.extraction_child", *limits),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             env=environment({**threads, "TMPDIR": self._folder.name}),
             # Ctrl-C goes to the parent only, which ends its children.
             process_group=0 if os.name == "posix" else None,
         )
+        assert self._process.stderr is not None
+        self._errors = StandardError(self._process.stderr)
         self._memory_mb = memory_mb
         self._timeout = timeout
         self._ocr = ocr
         self._files = 0
         self._broken = False
+        self._is_killed = False
 
     @property
     def is_usable(self) -> bool:
@@ -283,6 +289,7 @@ class _Child:
     ) -> tuple[str, Outcome]:
         """Return media type and outcome; kill the child if it broke a limit."""
         self._files += 1
+        self._errors.clear()
         limit = _TimeLimit(self._timeout, self.kill)
         started = time.monotonic()
         pages = 0
@@ -311,22 +318,25 @@ class _Child:
             self._broken = self._broken or limit.is_exceeded
         if reply is None:
             self._broken = True
-            self.kill()
             if limit.is_exceeded:
+                self.kill()
                 return "", self._late(pages)
-            return "", self._crash(time.monotonic() - started)
+            return "", self._crash(time.monotonic() - started, pages)
         return self._outcome(reply, pages)
 
     def _outcome(self, reply: ExtractionReply, pages: int) -> tuple[str, Outcome]:
         if reply.document is not None:
             return reply.media_type, reply.document
+        message = reply.message or self._too_much_memory(pages)
+        return reply.media_type, ExtractionError(reply.reason, message)
+
+    def _too_much_memory(self, pages: int) -> str:
         limit = self._memory_mb
         setting = "rag.ingest.memory_mb"
         if pages and self._ocr is not None:
             limit, setting = self._ocr.memory_mb, "rag.ingest.ocr_memory_mb"
         needed = f"reading it needs more than {limit} MiB of memory"
-        message = reply.message or f"{needed}; raise {setting} or split the file"
-        return reply.media_type, ExtractionError(reply.reason, message)
+        return f"{needed}; raise {setting} or split the file"
 
     def _ask(self, source: Source, data: bytes | None) -> ExtractionReply | None:
         assert self._process.stdin is not None
@@ -354,14 +364,26 @@ class _Child:
             slow, setting = f"{slow} and {more}", "rag.ingest.ocr_page_timeout"
         return ExtractionError("timeout", f"{slow}; raise {setting} or split the file")
 
-    def _crash(self, seconds: float) -> ExtractionError:
-        crash = f"the parser crashed on it (exit {self._process.wait()} after {seconds:.1f} s)"
+    def _crash(self, seconds: float, pages: int) -> ExtractionError:
+        status: int | None = None
+        with suppress(subprocess.TimeoutExpired):
+            status = self._process.wait(_END_SECONDS)
+        if self._is_killed:
+            return ExtractionError(_CRASHED, "reading it was given up; ingest it again")
+        self._kill()
+        written = self._errors.text()
+        if is_out_of_memory(written):
+            return ExtractionError("memory", self._too_much_memory(pages))
+        crash = f"the parser crashed on it after {seconds:.1f} s ({describe_end(status, written)})"
         return ExtractionError(_CRASHED, f"{crash}; open it and save it again")
 
     def kill(self) -> None:
         """Kill the process and its children; a thread that reads from it sees the end."""
-        if self._process.poll() is not None:
-            return
+        if self._process.poll() is None:
+            self._is_killed = True
+            self._kill()
+
+    def _kill(self) -> None:
         if os.name == "posix":
             # A program that it started, such as LibreOffice, is of its group.
             with suppress(ProcessLookupError):

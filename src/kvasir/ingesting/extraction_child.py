@@ -196,6 +196,8 @@ def serve(limits: _Limits) -> None:
     """Answer requests until the standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")
+    # The parent reads the last lines of a child that crashed.
+    faulthandler.enable(all_threads=False)
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     # Output that a library prints must not get between the frames.

@@ -20,7 +20,15 @@ from kvasir.core.reports import NotRead
 from kvasir.core.run import StopToken
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import LocalFile
-from kvasir.ingesting.ignore_files import IgnoreRules, Problem, Rules, parse_lines, rules_above
+from kvasir.ingesting.ignore_files import (
+    GIT,
+    OWN,
+    IgnoreRules,
+    Problem,
+    Rules,
+    parse_lines,
+    rules_above,
+)
 
 VERSION_CONTROL_FOLDERS = frozenset({"CVS", "_darcs", "RCS", "SCCS"})
 """Folders of version control whose name does not begin with a dot."""
@@ -175,13 +183,15 @@ class FolderWalk:
     def _left_out(
         self, entry: os.DirEntry[str], rules: IgnoreRules, *, is_folder: bool
     ) -> str | None:
-        """Return why an entry is left out (empty: it was not asked for), None if it is not."""
+        """Return why an entry is left out, None if it is not; an empty reason is not reported."""
         chosen = self._selection
         if chosen.excludes(entry.path, is_folder=is_folder):
             return EXCLUDED
         if not is_folder and chosen.included is not None and not _is_linked_folder(entry):
             # As with ripgrep's globs, a file that was asked for may be hidden or ignored.
             return None if chosen.includes(entry.path) else ""
+        if entry.name in (GIT, OWN) and self.folder.ignore_files:
+            return ""  # It was read: its rules are applied.
         if _is_hidden(entry.name):
             return HIDDEN
         return IGNORED if rules.ignores(entry.path, is_folder=is_folder) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, replace
 
@@ -60,6 +60,7 @@ class IngestParts:
             when it changes, unchanged sources are split again, too.
         splitting: How the documents are split, which the collection remembers.
         language: ISO 639-1 code of every document, or None to detect it.
+        recognizes_text: Extraction recognizes the text of pages that are pictures.
         fetch: Gets the bytes of an address; without it addresses are refused.
         batch_chunks: Passages to embed in one call; documents are gathered until there are
             this many.
@@ -82,6 +83,7 @@ class IngestParts:
     chunk_settings: str = ""
     splitting: Splitting | None = None
     language: str | None = None
+    recognizes_text: bool = False
     fetch: Fetch | None = None
     batch_chunks: int = 256
     hold_seconds: float = 3.0
@@ -99,7 +101,7 @@ class IngestRun:
 
     parts: IngestParts
     publisher: Publisher
-    settings_hash: str
+    settings_hash: Callable[[str], str]
     on_conflict: OnConflict
     metadata: Metadata | None
     run: Run

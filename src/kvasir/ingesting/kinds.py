@@ -7,6 +7,7 @@ import mimetypes
 from kvasir.core import media_types, registry
 from kvasir.core.reports import NotRead
 
+_WITH_SCANS = (media_types.PDF, media_types.MAIL, media_types.MSG, media_types.MBOX)
 _NAMES = mimetypes.MimeTypes()
 _WITHOUT_TEXT = ("empty", "image_only", "ocr_off")
 """Reasons for which no text was found in a picture."""
@@ -22,6 +23,11 @@ def is_other_kind(reason: str, media_type: str) -> bool:
     # Most pictures in a folder show no text.
     is_picture = media_type.startswith("image/")
     return reason == "unsupported" or (is_picture and reason in _WITHOUT_TEXT)
+
+
+def may_have_scans(media_type: str) -> bool:
+    """Return True if files of a kind, or what is attached to them, may have text in pictures."""
+    return media_type.startswith("image/") or media_type in _WITH_SCANS
 
 
 def not_read(uri: str, media_type: str) -> NotRead:

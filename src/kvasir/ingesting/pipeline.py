@@ -11,12 +11,14 @@ import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from kvasir.core import media_types
 from kvasir.core.errors import RequestError
-from kvasir.core.ledger import check_metadata
+from kvasir.core.ledger import VersionStatus, check_metadata
 from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run
 from kvasir.core.types import Metadata
 from kvasir.ingesting.ingest_run import IngestParts, IngestRun
+from kvasir.ingesting.kinds import may_have_scans
 from kvasir.ingesting.preparing import OnConflict
 from kvasir.ingesting.publishing import Publisher
 from kvasir.ingesting.sources import Input
@@ -71,7 +73,7 @@ class IngestPipeline(IngestParts):
             work = IngestRun(
                 self,
                 publisher,
-                self.settings_hash(),
+                self.settings_hash,
                 on_conflict,
                 metadata,
                 run or Run(),
@@ -80,8 +82,18 @@ class IngestPipeline(IngestParts):
             )
             return work.ingest(list(inputs), prune)
 
-    def settings_hash(self) -> str:
-        """Return the hash of the settings that shape the chunks."""
+    def settings_hash(self, media_type: str) -> str:
+        """Return the hash of the settings that shape the chunks of a kind of source."""
         parts = [SETTINGS_VERSION, type(self.splitter).__name__, self.chunk_settings]
-        shape = "\n".join(map(str, [*parts, self.language or ""]))
-        return hashlib.sha256(shape.encode()).hexdigest()
+        parts.append(self.language or "")
+        if self.recognizes_text and may_have_scans(media_type):
+            parts.append("ocr")
+        return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
+
+    def count_split_otherwise(self) -> int:
+        """Return how many documents are split as other settings say."""
+        hashes = {self.settings_hash(kind) for kind in (media_types.PDF, "")}
+        return sum(
+            record.status is VersionStatus.LIVE and record.state.settings_hash not in hashes
+            for record in self.catalog.documents(self.collection)
+        )

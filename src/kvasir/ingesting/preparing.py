@@ -100,7 +100,7 @@ class Preparer:
 
     Attributes:
         items: Paths, addresses and uploads by URI.
-        settings_hash: Hash of the settings that shape the chunks.
+        settings_hash: Gives the hash of the settings that shape the chunks of a media type.
         language, on_conflict, metadata, metadata_of_new, fetch: As of the pipeline and its
             ``ingest``.
         on_source: Gets the URI of each source that was looked at, with the numbers of characters
@@ -118,7 +118,7 @@ class Preparer:
     collection: str
     items: Mapping[str, str | Upload]
     _: KW_ONLY
-    settings_hash: str
+    settings_hash: Callable[[str], str]
     language: str | None
     on_conflict: OnConflict
     metadata: Metadata | None
@@ -238,7 +238,8 @@ class Preparer:
                     return item, not_read(uri, kind)
             facts = self._reader.examine(item, self.max_bytes)
             size, content_hash, modified = facts.size, facts.content_hash, facts.modified
-        state = SourceState(uri, media_type, content_hash, size, modified, self.settings_hash)
+        shape = self.settings_hash(media_type)
+        state = SourceState(uri, media_type, content_hash, size, modified, shape)
         if not content_hash:
             if is_named_otherwise(uri) and self._may_leave_out(uri):
                 return item, not_read(uri, media_type)
@@ -262,7 +263,8 @@ class Preparer:
             return True
         given = record.given if self.metadata is None else self.metadata
         old = record.state
-        shape = state.content_hash, state.settings_hash
+        # Its kind may be another one than its name promises.
+        shape = state.content_hash, self.settings_hash(old.media_type)
         same = (old.content_hash, old.settings_hash) == shape
         if not same and self.on_conflict == "skip":
             self._queue.put(Finished(uri, Outcome.SKIPPED))
@@ -280,7 +282,8 @@ class Preparer:
 
     def _finish(self, source: Source, outcome: Document | ExtractionError) -> None:
         state, given, kind = self._changed.pop(source.uri)
-        state = replace(state, media_type=source.media_type)
+        kind_hash = self.settings_hash(source.media_type)
+        state = replace(state, media_type=source.media_type, settings_hash=kind_hash)
         if isinstance(outcome, ExtractionError):
             if self._may_leave_out(source.uri) and is_other_kind(outcome.reason, source.media_type):
                 self.on_source(source.uri, 0, 0)
@@ -410,7 +413,7 @@ def _why_unread(uri: str, error: Exception) -> tuple[str, str]:
 
 def _conflict(old: SourceState, new: SourceState) -> str:
     if old.content_hash == new.content_hash:
-        return "it was ingested with other settings (splitter or language)"
+        return "it was ingested with other settings (splitter, language or text recognition)"
     return "it changed since it was ingested"
 
 

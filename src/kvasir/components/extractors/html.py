@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 
-import lxml.html
 from lxml import etree
 
 from kvasir.components.extractors.document_builder import DocumentBuilder, empty_error
@@ -58,11 +57,11 @@ def parse_html(data: bytes, charset: str | None = None, warn: Warn | None = None
     if not text.strip():
         raise empty_error()
     # Without huge_tree the parser stops at 256 levels, with it at 2,048, without an error.
-    parser = lxml.html.HTMLParser(
+    parser = etree.HTMLParser(
         no_network=True, huge_tree=True, remove_pis=True, remove_comments=True
     )
     try:
-        root = lxml.html.document_fromstring(text, parser=parser)
+        root = etree.fromstring(text, parser)
     except etree.ParserError:
         root = None
     if any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):
@@ -70,8 +69,7 @@ def parse_html(data: bytes, charset: str | None = None, warn: Warn | None = None
     if root is None:
         raise empty_error()
     for element in root.iter(etree.Element):
-        name = element.tag.rpartition(":")[2]
-        if name != element.tag and name.isalnum():
+        if ":" in (tag := element.tag) and (name := tag.rpartition(":")[2]).isalnum():
             element.tag = name  # Without the prefix, as in "xhtml:p".
     return root
 

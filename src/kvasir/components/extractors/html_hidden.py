@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import tinycss2
@@ -54,15 +57,16 @@ def remove_hidden(root: etree._Element) -> None:
 
 
 def _is_hidden(element: etree._Element) -> bool:
-    if _is_formula(element):
+    tag = element.tag
+    if tag in _NEVER_SHOWN or (tag == "dialog" and element.get("open") is None):
+        return not _is_formula(element)
+    if not element.keys():
         return False
     hidden = element.get("hidden")
-    return (
-        element.tag in _NEVER_SHOWN
-        or (hidden is not None and hidden.lower() != "until-found")
-        or (element.get("aria-hidden") or "").lower() == "true"
-        or (element.tag == "dialog" and element.get("open") is None)
+    is_hidden = (hidden is not None and hidden.lower() != "until-found") or (
+        (element.get("aria-hidden") or "").lower() == "true"
     )
+    return is_hidden and not _is_formula(element)
 
 
 def _is_formula(element: etree._Element) -> bool:
@@ -107,11 +111,18 @@ def _rules(root: etree._Element) -> Iterator[tuple[str, list[Declaration]]]:
         text = sheet.text or ""
         if not _MAY_HIDE.search(text):
             continue
-        for selector, declarations in _rules_of(tinycss2.parse_stylesheet(text, True, True)):
+        for selector, declarations in _rules_of_sheet(text):
             count += 1
             if count > _MOST_RULES:
                 return
             yield selector, declarations
+
+
+@lru_cache(maxsize=64)
+def _rules_of_sheet(text: str) -> list[tuple[str, list[Declaration]]]:
+    """Return the first rules of a sheet; the pages of one manual have the same."""
+    rules = _rules_of(tinycss2.parse_stylesheet(text, True, True))
+    return list(islice(rules, _MOST_RULES + 1))
 
 
 def _rules_of(nodes: list[Any]) -> Iterator[tuple[str, list[Declaration]]]:
@@ -139,14 +150,23 @@ def _declarations(nodes: list[Any]) -> Iterator[Declaration]:
 def _matches(
     root: etree._Element, selector: str
 ) -> Iterator[tuple[etree._Element, tuple[int, int, int]]]:
-    """Yield the elements that a selector matches with its specificity, none if it is unusual."""
-    try:
+    """Yield the elements that a selector matches with its specificity."""
+    for path, specificity in _paths(selector):
+        with suppress(etree.XPathError):
+            for element in path(root):
+                yield element, specificity
+
+
+@lru_cache(maxsize=4096)
+def _paths(selector: str) -> list[tuple[etree.XPath, tuple[int, int, int]]]:
+    """Return the parts of a selector as XPath, with their specificity; none after an unusual one.
+
+    Those are selectors of states and newer CSS, which say nothing about the page as it is loaded.
+    """
+    paths = []
+    with suppress(SelectorError, ExpressionError, etree.XPathError):
         for part in parse_selectors(selector):
             if part.pseudo_element is None:
-                path = HTMLTranslator().selector_to_xpath(part)
-                found: Any = root.xpath(path)
-                for element in found:
-                    yield element, part.specificity()
-    except (SelectorError, ExpressionError, etree.XPathError):
-        # Selectors of states and newer CSS, which say nothing about the page as it is loaded.
-        return
+                path = etree.XPath(HTMLTranslator().selector_to_xpath(part))
+                paths.append((path, part.specificity()))
+    return paths

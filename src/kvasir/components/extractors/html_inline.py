@@ -217,7 +217,9 @@ def _formula(element: etree._Element, depth: int) -> str:
 
 def flat(text: str | None) -> str:
     """Return text with its white space collapsed and without invisible characters."""
-    return _WHITE.sub(" ", text.translate(_WITHOUT_WIDTH)) if text else ""
+    if not text:
+        return ""
+    return _WHITE.sub(" ", text if text.isascii() else text.translate(_WITHOUT_WIDTH))
 
 
 def _before(element: etree._Element) -> str:

@@ -191,8 +191,12 @@ class _Adoc:
 
 
 class _Org:
-    comment = re.compile(r"^[ \t]*#(?:[ \t][^\n]*)?\n|^#\+begin_comment.*?^#\+end_comment[^\n]*\n",
-                         re.M | re.S | re.I)  # fmt: skip
+    comment = re.compile(
+        r"^[ \t]*#(?:[ \t][^\n]*)?\n|^#\+begin_comment.*?^#\+end_comment[^\n]*\n|"
+        # Drawers, which no program shows.
+        r"^[ \t]*:(?:properties|logbook):[ \t]*\n(?:[^\n]*\n){0,100}?[ \t]*:end:[ \t]*\n",
+        re.M | re.S | re.I,
+    )
     _HEADING = re.compile(
         r"(\*+) (?:(?:TODO|DONE|NEXT|WAIT)\s+)?(?:\[#.\]\s+)?(\S.*?)\s*(?::[\w@:]+:)?\s*\Z"
     )

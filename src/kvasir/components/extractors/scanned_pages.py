@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pypdfium2 as pdfium
@@ -16,7 +15,7 @@ import pypdfium2 as pdfium
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.pdf_glyphs import Line
 from kvasir.core.errors import ExtractionError
-from kvasir.core.ocr import allowed_ocr
+from kvasir.core.ocr import allowed_ocr, has_ocr
 from kvasir.core.types import Document
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class ScannedPages:
     @property
     def can_recognize(self) -> bool:
         """True if OCR is on and installed."""
-        return self._begin_page is not None and find_spec("rapidocr") is not None
+        return self._begin_page is not None and has_ocr()
 
     def pdf_lines(self, page: pdfium.PdfPage, number: int) -> list[Line]:
         """Return the lines of a page of a PDF that is a picture, in points."""

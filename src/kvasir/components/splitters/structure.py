@@ -243,13 +243,51 @@ def _pack(units: Sequence[_Measured], target: int, limit: int) -> list[tuple[int
     and each heading inside a chunk costs too. Only a single unit may have more than the limit.
     """
     count = len(units)
+    sizes = [each.tokens for each in units]
+    cuts = [*(_cut_cost(each.unit) for each in units), 0.0]
+    joints = [each.unit.joint for each in units]
+    opens = [True, *(joint is Joint.HEADING for joint in joints[1:]), True]
+    stops = [*(each.unit.barrier for each in units), True]
+    plain = [False, *(_goes_on(units[i - 1], units[i]) for i in range(1, count))]
     best = [0.0] + [inf] * count
     before = [0] * (count + 1)
+    # Documents have up to millions of units; each loop body runs for every pair within the limit.
     for first in range(count):
-        for last, cost in _costs(units, first, target, limit):
-            total = best[first] + cost
-            if total < best[last]:
-                best[last], before[last] = total, first
+        opening = units[first]
+        shared = len(opening.unit.path)
+        start = best[first]
+        tokens = opening.overhead + sizes[first]
+        headings = 0.0
+        is_section = opens[first]
+        end = first + 1
+        while True:
+            if is_section and opens[end] and tokens >= target:
+                cost = 0.0
+            else:
+                relative = (tokens - target) / target
+                cost = relative * relative
+            total = start + (cost + headings + cuts[end])
+            if total < best[end]:
+                best[end], before[end] = total, first
+            if stops[end]:
+                break
+            if not plain[end]:
+                unit = units[end].unit
+                if joints[end] is Joint.HEADING:
+                    headings += _ACROSS_HEADING
+                    is_section = False
+                elif joints[end] in (Joint.BLOCK, Joint.INTRODUCTION):
+                    is_section = False
+                if unit.path != units[end - 1].unit.path:
+                    shared = min(shared, _common(opening.unit.path, unit.path))
+                    # Headings that not all units share must be in the chunk's own text.
+                    if len(opening.unit.path) - shared > len(opening.unit.leads):
+                        break
+                tokens += units[end].lead_tokens
+            tokens += sizes[end]
+            if tokens > limit:
+                break
+            end += 1
     chunks: list[tuple[int, int]] = []
     end = count
     while end:
@@ -258,43 +296,19 @@ def _pack(units: Sequence[_Measured], target: int, limit: int) -> list[tuple[int
     return chunks[::-1]
 
 
-def _costs(
-    units: Sequence[_Measured], first: int, target: int, limit: int
-) -> Iterator[tuple[int, float]]:
-    """Yield the possible ends of a chunk that starts at ``first``, each with its cost."""
-    opening = units[first]
-    shared = len(opening.unit.path)
-    tokens = opening.overhead
-    headings, blocks = 0, 1
-    for last in range(first, len(units)):
-        unit = units[last].unit
-        if last > first:
-            tokens += units[last].lead_tokens
-            blocks += unit.joint in (Joint.BLOCK, Joint.INTRODUCTION)
-            headings += unit.joint is Joint.HEADING
-            if unit.path != units[last - 1].unit.path:
-                shared = min(shared, _common(opening.unit.path, unit.path))
-                # Headings that not all units share must be in the chunk's own text.
-                if len(opening.unit.path) - shared > len(opening.unit.leads):
-                    break
-        tokens += units[last].tokens
-        if tokens > limit and last > first:
-            break
-        following = units[last + 1].unit if last + 1 < len(units) else None
-        whole = (
-            headings == 0
-            and blocks == 1
-            and (first == 0 or opening.unit.joint is Joint.HEADING)
-            and (following is None or following.joint is Joint.HEADING)
-        )
-        cost = 0.0 if whole and tokens >= target else ((tokens - target) / target) ** 2
-        cost += headings * _ACROSS_HEADING
-        if following is not None and not following.barrier:
-            cost += _CUT_GLUED if following.glued else _CUT[following.joint]
-            cost += _CUT_DESCRIPTION if following.described else 0.0
-        yield last + 1, cost
-        if following is not None and following.barrier:
-            break
+def _cut_cost(unit: Unit) -> float:
+    """Return what a cut directly before a unit costs."""
+    if unit.barrier:
+        return 0.0
+    cost = _CUT_GLUED if unit.glued else _CUT[unit.joint]
+    return cost + _CUT_DESCRIPTION if unit.described else cost
+
+
+def _goes_on(before: _Measured, measured: _Measured) -> bool:
+    """Return True if a unit is of the same block as the one before it, or of the same section."""
+    unit = measured.unit
+    is_same = unit.joint not in (Joint.BLOCK, Joint.INTRODUCTION, Joint.HEADING)
+    return is_same and not measured.lead_tokens and unit.path == before.unit.path
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> int:

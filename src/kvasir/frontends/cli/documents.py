@@ -12,7 +12,7 @@ from rich.text import Text
 from kvasir.core.errors import DocumentNotFoundError
 from kvasir.core.ledger import DocumentRecord, VersionStatus
 from kvasir.core.places import is_source_code
-from kvasir.core.reports import ConversionReport
+from kvasir.core.reports import ConversionReport, Failed
 from kvasir.core.text import one_line, printable, shown
 from kvasir.core.wire import dumps, to_json
 from kvasir.frontends.cli.folder_options import FolderOptions, with_folder_options
@@ -31,6 +31,7 @@ from kvasir.frontends.cli.paths import (
 )
 from kvasir.frontends.cli.rendering import (
     counted,
+    explained_line,
     failure_line,
     print_result,
     print_table,
@@ -114,8 +115,9 @@ def documents() -> None:
 
 @documents.command("list")
 @click.argument("prefix", default="")
+@click.option("--failed", is_flag=True, help="Only those that could not be read, and why.")
 @with_collection
-def list_documents(collection: Collection, prefix: str) -> None:
+def list_documents(collection: Collection, prefix: str, failed: bool) -> None:
     """List the collection's documents, those whose source begins with PREFIX.
 
     PREFIX is the beginning of an address, of an upload's name or of a path. A path may be given
@@ -127,6 +129,10 @@ def list_documents(collection: Collection, prefix: str) -> None:
         records = find_documents(collection, prefix)
     except DocumentNotFoundError as error:
         records, nothing = [], str(error) if error.near else nothing
+    if failed:
+        records = [record for record in records if record.error_reason]
+        print_result(records, *(map(_failure, records) if records else ["no failed documents"]))
+        return
     rows = (
         {
             "source": source_name(record.source_uri),
@@ -224,6 +230,13 @@ def _print_text(text: str, source_uri: str, terminal: Terminal) -> None:
     is_code = is_source_code(source_uri)
     lines = passage_lines(text, terminal.width, is_code=is_code, rule=terminal.rule)
     terminal.lines([Text(), *lines])
+
+
+def _failure(record: DocumentRecord) -> str:
+    reason, message = record.error_reason or "", record.error_message or ""
+    line = explained_line(Failed(record.source_uri, reason, message))
+    is_live = record.status is VersionStatus.LIVE
+    return f"{line} (its version of {record.indexed:%Y-%m-%d} is searched)" if is_live else line
 
 
 def _status(record: DocumentRecord) -> str:

@@ -31,9 +31,8 @@ from kvasir.frontends.cli.options import (
     with_collection,
 )
 from kvasir.frontends.cli.paths import location, source_name
-from kvasir.frontends.cli.remedies import explain_source
 from kvasir.frontends.cli.remembered import memory_of, path_of
-from kvasir.frontends.cli.rendering import counted, failure_line, printed_json, sizes
+from kvasir.frontends.cli.rendering import counted, explained_line, printed_json, sizes
 from kvasir.frontends.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -206,8 +205,11 @@ def _print_ingested(report: IngestReport, *, verbose: bool) -> None:
         named = replace(warned, source_uri=source_name(warned.source_uri))
         echo(f"note: {named.line}", err=True)
     for failure in report.failed:
-        explained = replace(failure, message=explain_source(failure.reason, failure.message))
-        echo(f"failed: {failure_line(explained)}", err=True)
+        echo(f"failed: {explained_line(failure)}", err=True)
+    if report.split_otherwise:
+        documents = f"documents that were not ingested now: {report.split_otherwise}"
+        again = "ingest their sources with --re-split, too"
+        echo(f"note: split as before are {documents}; {again}", err=True)
     if report.chunks_unknown:
         unknown = f"the store has {report.chunks_unknown} chunks that no document has"
         echo(f"{unknown}; 'kvasir doctor' lists them", err=True)

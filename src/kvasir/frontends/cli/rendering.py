@@ -13,6 +13,7 @@ from rich.text import Text
 from kvasir.core.text import ACTIVE, shown
 from kvasir.core.wire import dumps
 from kvasir.frontends.cli.paths import source_name
+from kvasir.frontends.cli.remedies import explain_source
 from kvasir.frontends.cli.terminal import Terminal, echo
 from kvasir.frontends.cli.wrapping import columns
 
@@ -102,6 +103,12 @@ def sizes(count: int) -> str:
 def failure_line(failure: Failed) -> str:
     """Return one line about a failed source."""
     return replace(failure, source_uri=source_name(failure.source_uri)).line
+
+
+def explained_line(failure: Failed) -> str:
+    """Return one line about a source that could not be ingested, with advice if there is any."""
+    message = explain_source(failure.reason, failure.message)
+    return failure_line(replace(failure, message=message))
 
 
 def counted(parts: Mapping[str, Sequence[object]]) -> str:

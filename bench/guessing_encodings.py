@@ -1,6 +1,6 @@
 """Measures how often the encoding of a text without a declaration is recognised.
 
-    python bench/encodings.py [--wrong]
+    python bench/guessing_encodings.py [--wrong]
 
 The samples are the translations of the programs that are installed (``/usr/share/locale``), each
 language in its legacy encodings: prose, one short message, and a log and a CSV file most of which
