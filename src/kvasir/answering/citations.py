@@ -68,6 +68,7 @@ class CitationChecker:
         self._pending = self._statement = ""
         self._after_marker = False
         self._quotable: dict[int, _Quotable] = {}
+        self._flat: list[str] | None = None
 
     def feed(self, piece: str) -> str:
         """Add a piece of the answer; return the text that no later piece can change."""
@@ -119,9 +120,15 @@ class CitationChecker:
             words = (context + bracket).split()
             if may_cite and sum(map(len, words)) < _LITERAL_CONTEXT:
                 continue
-            if any(" ".join(words) in " ".join(hit.chunk.text.split()) for hit in self.hits):
+            if any(" ".join(words) in text for text in self._flat_texts()):
                 return True
         return False
+
+    def _flat_texts(self) -> list[str]:
+        """Return the text of each hit with single spaces."""
+        if self._flat is None:
+            self._flat = [" ".join(hit.chunk.text.split()) for hit in self.hits]
+        return self._flat
 
     def _as_literal(self, match: re.Match[str]) -> str:
         """Return a bracketed number that is no marker so that it cannot be taken for one."""
