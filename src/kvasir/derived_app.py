@@ -11,6 +11,7 @@ from kvasir.collection_index import CollectionOptions, Index
 from kvasir.core.errors import RequestError
 from kvasir.core.leases import Lazy
 from kvasir.core.protocols import VectorStore
+from kvasir.settings import components
 from kvasir.settings.loading import DERIVABLE, derive_settings
 from kvasir.settings.schema import Settings
 
@@ -28,13 +29,30 @@ def with_settings(app: App, overrides: Mapping[str, Any]) -> Iterator[App]:
     if not overrides:
         yield app
         return
+    with DerivedApp(app, check_overrides(app, overrides)) as derived:
+        yield derived
+
+
+def check_overrides(app: App, overrides: Mapping[str, Any]) -> Settings:
+    """Return the settings of an application with others by dotted key over them.
+
+    Raises:
+        RequestError: A key may not be set by a request, or a value names a class to import.
+        SettingsError: A key is unknown or a value unusable.
+        UnknownComponentError: A value names a component that does not exist.
+        MissingExtraError: The library of a component is not installed.
+    """
     for key, value in overrides.items():
         if not key.startswith(DERIVABLE):
             raise RequestError(f"a request cannot set '{key}'")
         if _names_a_class(key, value):
             raise RequestError(f"a request cannot name a class to import, as '{key}' does")
-    with DerivedApp(app, derive_settings(app.settings, overrides)) as derived:
-        yield derived
+    settings = derive_settings(app.settings, overrides)
+    same = components.chosen_components(app.settings)
+    for chosen in components.chosen_components(settings):
+        if chosen not in same:
+            components.check(*chosen)
+    return settings
 
 
 class DerivedApp(App):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import threading
 from typing import Any, Protocol
 
@@ -70,6 +71,9 @@ class IndexSharing:
         settings = self._app.settings
         if not settings.server.share_index or not is_embedded(settings):
             return
+        self._start_later()
+
+    def _start_later(self) -> None:
         with self._lock:
             if self._timer is None and self._server is None and not self._is_closed:
                 self._timer = threading.Timer(self.after_seconds, self._start)
@@ -87,8 +91,14 @@ class IndexSharing:
             server.stop()
 
     def _start(self) -> None:
+        is_early = False
         try:
             if not self._app.holds_index or SERVER not in registry.names("owner_servers"):
+                return
+            owner = owner_of(self._app.settings)
+            if owner is not None:
+                # Its place is taken when it ends.
+                is_early = owner.pid != os.getpid()
                 return
             server = registry.build("owner_servers", SERVER, {}, {"app": self._app})
             with self._lock:
@@ -99,3 +109,5 @@ class IndexSharing:
         finally:
             with self._lock:
                 self._timer = None
+            if is_early:
+                self._start_later()

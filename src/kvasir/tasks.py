@@ -31,11 +31,12 @@ from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run, StopToken
 from kvasir.core.services.accounts import Caller, Role, Scope
 from kvasir.core.services.answer_log import LoggedAnswer
-from kvasir.core.services.jobs import Job, JobState
+from kvasir.core.services.jobs import Job, JobState, Spool
 from kvasir.core.services.questions import Question
 from kvasir.core.types import Answer, LocalFile, Source
 from kvasir.core.wire import to_json
 from kvasir.derived_app import with_settings
+from kvasir.ingesting.sources import KeptBytes
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ def ingest_batch(app: App, job: Job, run: Run) -> Any:
     ):
         inputs, done = [], []
         for source in given["sources"]:
-            found = _input(app, collection, source)
+            found = _input(app.services.spool, collection, source)
             if found is None:
                 done.append(source["uri"])
             else:
@@ -138,19 +139,29 @@ def ingest_batch(app: App, job: Job, run: Run) -> Any:
 
 
 def _input(
-    app: App, collection: Collection, source: Mapping[str, Any]
-) -> str | tuple[Source, bytes] | None:
-    """Return a source of a batch; None if an earlier attempt has indexed it and left no bytes."""
+    spool: Spool, collection: Collection, source: Mapping[str, Any]
+) -> str | tuple[Source, KeptBytes] | None:
+    """Return a source of a batch; None if an earlier attempt has indexed it and left no bytes.
+
+    Its bytes are read when it is its turn: a batch may be larger than the memory.
+    """
     if "url" in source:
         return str(source["url"])
+    uri, digest = source["uri"], source["digest"]
     try:
-        with app.services.spool.open(source["digest"]) as stream:
-            in_folder = source.get("in_folder", False)
-            return Source(source["uri"], source["media_type"], in_folder=in_folder), stream.read()
+        with spool.open(digest) as stream:
+            size = stream.seek(0, os.SEEK_END)
     except NotFoundError:
-        if _content_hash(collection, source["uri"]) != source["digest"]:
+        if _content_hash(collection, uri) != digest:
             raise
         return None
+
+    def read() -> bytes:
+        with spool.open(digest) as stream:
+            return stream.read()
+
+    in_folder = source.get("in_folder", False)
+    return Source(uri, source["media_type"], in_folder=in_folder), KeptBytes(size, read)
 
 
 def ingest_folder(app: App, job: Job, run: Run) -> Any:

@@ -5,11 +5,13 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import httpx
+import jwt
 import pytest
 import uvicorn
-from account_client import OWNER
+from account_client import OWNER, PASSWORD
 from service_client import (
     TEA,
     make_collection,
@@ -20,8 +22,10 @@ from service_client import (
 )
 from slow_generator import SlowGenerator
 
+from kvasir.accounts.signing import signing_key
 from kvasir.app import App
 from kvasir.core.errors import ComponentError
+from kvasir.core.services.accounts import Scope
 from kvasir.frontends.api.application import make_application
 
 QUESTION = {"question": "How hot is green tea brewed?"}
@@ -308,3 +312,78 @@ def test_a_collection_without_documents_says_so(client, ana):
     assert found.headers["Kvasir-Note"] == "the collection has no documents"
     answer = client.post(f"{empty}/answers", json=QUESTION, headers=ana).json()
     assert (answer["refused"], "has no documents" in answer["text"]) == (True, True)
+
+
+@contextmanager
+def slow_stream(client, place, headers):
+    """A stream whose generator has begun; gives a function that reads the last event."""
+    SlowGenerator.reset()
+    body = QUESTION | {"stream": True}
+    with (
+        httpx.Client(base_url=client.base_url, headers=headers, timeout=20) as asking,
+        asking.stream("POST", f"{place}/answers", json=body) as events,
+    ):
+        lines = events.iter_lines()
+        assert next(lines) == "event: hits"
+        assert SlowGenerator.began.acquire(timeout=10)
+        yield lambda: events_of("\n".join(["event: hits", *lines]))[-1]
+
+
+@pytest.mark.parametrize("what", ["key revoked", "user disabled", "password changed", "login over"])
+def test_a_credential_that_ends_ends_the_stream(slow, monkeypatch, what):
+    client, place, app = slow
+    monkeypatch.setattr("kvasir.frontends.api.streaming.CHECK_SECONDS", 0.1)
+    accounts = app.services.accounts
+    name = what.replace(" ", "-")
+    headers, user = sign_up(client, name), accounts.user(name)
+    client.put(f"{place}/access", json={"visibility": "public"}).raise_for_status()
+    if what == "key revoked":
+        key, secret = accounts.create_api_key(user.id, "a key", {Scope.READ})
+        headers = {"X-API-Key": secret}
+    if what == "login over":
+        key = signing_key(None, app.settings.data_folder)
+        claims = jwt.decode(headers["Authorization"].split()[1], key, algorithms=["HS256"])
+        claims["exp"] = datetime.now(UTC) + timedelta(seconds=2)
+        headers = {"Authorization": f"Bearer {jwt.encode(claims, key, algorithm='HS256')}"}
+    with slow_stream(client, place, headers) as last_event:
+        if what == "key revoked":
+            accounts.revoke_api_key(user.id, key.id)
+        elif what == "user disabled":
+            accounts.change_user(user.id, disabled=True)
+        elif what == "password changed":
+            accounts.change_password(user.id, PASSWORD, "another good password")
+        last = last_event()
+    assert (last[0], last[2]["code"], last[2]["status"]) == ("error", "not_authenticated", 401)
+    assert SlowGenerator.closed.acquire(timeout=5)
+
+
+def test_a_whole_answer_is_refused_when_its_key_was_revoked_meanwhile(slow, monkeypatch):
+    client, place, app = slow
+    monkeypatch.setattr("kvasir.frontends.api.streaming.CHECK_SECONDS", 0.1)
+    accounts = app.services.accounts
+    key, secret = accounts.create_api_key(accounts.user("ana").id, "a key", {Scope.READ})
+    SlowGenerator.reset()
+    answers = []
+
+    def ask():
+        with httpx.Client(base_url=client.base_url, headers={"X-API-Key": secret}) as asking:
+            answers.append(asking.post(f"{place}/answers", json=QUESTION, timeout=20))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert SlowGenerator.began.acquire(timeout=10)
+    accounts.revoke_api_key(accounts.user("ana").id, key.id)
+    thread.join(10)
+    assert answers[0].status_code == 401, answers[0].text
+
+
+def test_a_stream_goes_on_when_others_lose_their_rights(slow, monkeypatch):
+    client, place, app = slow
+    monkeypatch.setattr("kvasir.frontends.api.streaming.CHECK_SECONDS", 0.05)
+    sign_up(client, "carl")
+    headers = {"Authorization": client.headers["Authorization"]}
+    with slow_stream(client, place, headers) as last_event:
+        app.services.accounts.change_user(app.services.accounts.user("carl").id, disabled=True)
+        time.sleep(0.3)
+        SlowGenerator.allowed.set()
+        assert last_event()[0] == "answer"

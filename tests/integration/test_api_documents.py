@@ -5,7 +5,6 @@ import errno
 import hashlib
 import itertools
 import json
-import tempfile
 import threading
 
 import pytest
@@ -251,7 +250,7 @@ def test_a_full_disk_is_no_fault_of_the_caller(client, ana, place, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "write", full)
+    monkeypatch.setattr("kvasir.frontends.api.uploads._SharedFile.append", full)
     answer = send(client, ana, place, "a.txt", "A text.")
     assert (answer.status_code, answer.json()["code"]) == (500, "storage_unusable")
     assert "No space" not in answer.text

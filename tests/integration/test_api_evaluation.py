@@ -57,6 +57,42 @@ def test_answers_are_measured_with_the_settings_of_the_request(client):
     assert refusing["refused_off_topic"] == 1.0
 
 
+TEA_BOOK = "# Tea\n\nGreen tea is brewed at 80 degrees.\n\nBlack tea needs boiling water.\n"
+QUOTE = "Green tea is brewed at 80 degrees."
+
+
+def chunking(client, corpora, settings=None, **form):
+    start = TEA_BOOK.index(QUOTE)
+    reference = {"start_index": start, "end_index": start + len(QUOTE)}
+    row = {"corpus_id": "tea", "question": "How hot is green tea?", "references": [reference]}
+    files = [("questions", ("questions.jsonl", json.dumps(row)))]
+    files += [("corpora", (name, TEA_BOOK)) for name in corpora]
+    headers = ROOT | ({"Kvasir-Settings": json.dumps(settings)} if settings else {})
+    return client.post("/v1/evaluation/chunking", files=files, data=form, headers=headers)
+
+
+def test_chunking_is_measured_with_the_splitter_of_the_request(client):
+    by_line = {"rag.splitter.split_by": "line", "rag.splitter.split_length": 1}
+    result = result_of(chunking(client, ["tea.md"], by_line, top_k=1))
+    assert result["questions"] == 1 and result["chunks"] > 1
+    assert result["metrics"]["recall"] == 1.0
+    whole = result_of(chunking(client, ["tea.md"]))
+    assert whole["metrics"]["precision"] < result["metrics"]["precision"]
+
+
+@pytest.mark.parametrize("names", [["../tea.md"], ["tea.txt"], ["tea.md", "tea.md"], ["a/tea.md"]])
+def test_corpora_have_plain_and_different_names(client, names):
+    refused = chunking(client, names)
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
+
+
+def test_a_missing_corpus_is_named_without_the_server_s_folder(client):
+    refused = chunking(client, ["coffee.md"])
+    assert refused.status_code == 400
+    assert "tea.md is missing" in refused.json()["detail"]
+    assert "/tmp" not in refused.json()["detail"]
+
+
 def test_a_malformed_data_set_is_named_by_file_and_line(client):
     refused = measured(client, "retrieval", qrels="query-id\tcorpus-id\tscore\nq1\tnothing\n")
     assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")

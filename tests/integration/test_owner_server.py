@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
+from service_process import ServiceProcess
 
 from kvasir.app import App
 from kvasir.core.errors import StorageError, StoreLockedError
@@ -187,6 +190,49 @@ def test_an_index_in_a_database_server_is_served_by_several(
             assert not second.token and not listeners
         assert owner_of(settings) == first
     assert owner_of(settings) is None
+
+
+@pytest.mark.usefixtures("at_once")
+def test_an_open_index_is_served_when_the_owner_before_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(tmp_path / "data")
+    with ExitStack() as other:
+        with monkeypatch.context() as patched:
+            patched.setattr(owner_module.os, "getpid", lambda: 1)
+            other.enter_context(owner_module.owned(settings))
+        with App(settings) as app, app.collection() as collection:
+            collection.ingest(NOTE)
+            time.sleep(0.3)
+            assert owner_of(settings).pid == 1
+            other.close()
+            assert found_soon(settings, 20.0)
+            assert owner_of(settings).pid == os.getpid()
+
+
+def test_a_server_takes_the_place_of_one_that_was_killed(tmp_path: Path) -> None:
+    # Nothing is stored, so the database server need not be there.
+    vectordb = {"type": "qdrant-server", "uri": "http://127.0.0.1:9"}
+    model = {"type": "kvasir.testing.fakes:FakeEmbedder"}
+    rag = {"vectordb": vectordb, "embedding_model": model}
+    settings = Settings(data_dir=tmp_path / "kvasir-data", rag=rag)
+    with ServiceProcess(tmp_path, rag=rag) as first, ServiceProcess(tmp_path, rag=rag) as second:
+        first.start()
+        second.start()
+        assert owner_of(settings).pid == first.process.pid
+        first.kill()
+        assert found_soon(settings, 20.0)
+        record = owner_of(settings)
+        assert record.pid == second.process.pid
+        client = connect_to_owner(record, {})
+        try:
+            assert client.get("/v1/collections", "listing") == []
+        finally:
+            client.close()
+        second.signal(signal.SIGTERM)
+        assert second.wait() == 0
+    assert owner_of(settings) is None
+    assert not Path(record.socket).exists()
 
 
 def test_a_deletion_through_the_owner_deletes_the_uploaded_bytes(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -363,6 +365,34 @@ if sys.argv[2] == "building":
 print(store.count(), flush=True)
 sys.stdin.read() if sys.argv[2] == "wait" else os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+def test_after_a_power_cut_the_log_has_what_the_other_files_lack(store_at, tmp_path):
+    first, second = chunks_of(600)[:400], chunks_of(600)[400:]
+    vectors = clustered(600)
+    with closing(store_at()) as store:
+        store.upsert(first, vectors[:400])
+    kept = tmp_path / "before"
+    shutil.copytree(tmp_path / "test", kept / "test")
+    with closing(store_at()) as store:
+        store.upsert(second, vectors[400:])
+        store.delete([chunk.id for chunk in first[:50]])
+        store.set_metadata([first[60].id], {**first[60].metadata, "title": "renamed"})
+        store.flush()
+        # No page of the other files has reached the disk since the index was opened.
+        now = store._shard._opened().data
+        lost = kept / "test" / now.name
+        shutil.rmtree(lost / "wal")
+        shutil.copytree(now / "wal", lost / "wal")
+        shutil.copy(tmp_path / "test" / "collection.json", kept / "test" / "collection.json")
+    for _ in range(2):
+        with closing(QdrantStore(str(kept), "test", DIMENSION, FakeAnalyzer())) as store:
+            assert store.count() == 550
+            assert not store.fetch([first[0].id])
+            ((renamed, vector),) = store.fetch([first[60].id])
+            assert renamed.metadata["title"] == "renamed"
+            assert np.allclose(vector, vectors[60], atol=1e-6)
+            assert len(store.fetch([chunk.id for chunk in second])) == 200
 
 
 @pytest.mark.parametrize(("when", "left"), [("writing", 1_100), ("building", 1_000)])

@@ -47,6 +47,7 @@ DOCUMENT = NAME | {"document_id": "{document}"}
 GONE = {"name": "{spare}"}
 QUESTION = {"question_id": "{question}"}
 NO_DATA_SET = dict.fromkeys(("corpus", "queries", "qrels"), ("x", b""))
+NO_CORPORA = {"questions": ("x", b""), "corpora": ("x.md", b"")}
 LEASE = {"token": "a lease that nobody has"}
 USER = {"username": "x", "email": "x", "password": "x"}
 
@@ -157,6 +158,7 @@ ROUTES = {
         ADMIN, request={"files": NO_DATA_SET}, allowed=(400,)
     ),
     ("POST", "/v1/evaluation/answers"): Rule(ADMIN, request={"files": NO_DATA_SET}, allowed=(400,)),
+    ("POST", "/v1/evaluation/chunking"): Rule(ADMIN, request={"files": NO_CORPORA}, allowed=(400,)),
     ("POST", "/v1/collections/{name}/replies"): Rule(
         READ, own=True, path=NAME, request={"json": {"question": "How hot is tea?"}}
     ),

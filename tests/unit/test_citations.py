@@ -1,6 +1,10 @@
-import pytest
+import re
 
-from kvasir.answering.citations import CitationChecker
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvasir.answering.citations import CitationChecker, _Quotable
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.core.ledger import DocumentVersion
 from kvasir.core.markers import protected
@@ -188,3 +192,16 @@ def test_what_no_words_can_tell_is_quoted_by_the_question_or_from_the_beginning(
     text, checker = check([f"{statement} [1]."], question=question)
     assert text == f"{statement} [1]."
     assert [citation.quote for citation in checker.citations] == [quote]
+
+
+SPACES = st.sampled_from([" ", "\n", "  ", "\t\n", "\u2003", "\x1c"])
+CHUNK_TEXT = st.lists(st.sampled_from(["a", "ab", "b.", "[2]", "é"]) | SPACES, max_size=20).map(
+    "".join
+)
+
+
+@given(CHUNK_TEXT, st.lists(st.sampled_from(["a", "ab", "b", "b.", "[2]"]), min_size=1, max_size=3))
+def test_a_quotation_is_found_with_any_line_breaks(text, words):
+    quotable = _Quotable(Chunk("c", "d", text, 0, len(text)), None)
+    match = re.search(r"\s+".join(map(re.escape, words)), text)
+    assert quotable._find(" ".join(words)) == (match.span() if match else None)

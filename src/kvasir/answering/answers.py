@@ -43,7 +43,7 @@ from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.deadline import check, iterate_within_deadline, run_within_deadline
 from kvasir.core.errors import DeadlineExceededError, KvasirError, RequestError, SettingsError
-from kvasir.core.protocols import Embedder, QuotesOnly, TextAnalyzer
+from kvasir.core.protocols import BoundedContext, Embedder, QuotesOnly, TextAnalyzer
 from kvasir.core.templates import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT
 from kvasir.core.types import (
     Answer,
@@ -229,7 +229,9 @@ class Answerer:
     def _prompt(
         self, question: str, hits: Sequence[Hit], history: Sequence[Message], system: str
     ) -> Prompt:
-        room = run_within_deadline(lambda: prompt_room(self.generator), "reading the window")
+        room = None
+        if isinstance(self.generator, BoundedContext):
+            room = run_within_deadline(lambda: prompt_room(self.generator), "reading the window")
         builder = PromptBuilder(self.template, system=system)
         return builder.build(question, hits, history=history, room=room)
 
@@ -282,7 +284,17 @@ def check_question(question: str) -> None:
 
 def generated(generator: protocols.Generator, prompt: Prompt) -> Generator[str, None, None]:
     """Yield a generator's text within the deadline; closing this closes the generator."""
-    return iterate_within_deadline(generator.generate(prompt), "generating")
+    if not isinstance(generator, QuotesOnly):
+        yield from iterate_within_deadline(generator.generate(prompt), "generating")
+        return
+
+    def whole() -> Generator[list[str], None, None]:
+        yield list(generator.generate(prompt))
+
+    # What is quoted is known when the first piece is; each step would change the thread twice.
+    with closing(iterate_within_deadline(whole(), "generating")) as steps:
+        for pieces in steps:
+            yield from pieces
 
 
 @dataclass(frozen=True, slots=True)

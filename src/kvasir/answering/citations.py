@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from kvasir.core.ledger import DocumentVersion
 from kvasir.core.markers import NUMBERS, PROTECTION
@@ -33,6 +35,7 @@ _MARKER = re.compile(rf"\s*(?P<protection>{PROTECTION})?[\[【]\s*{NUMBERS}\s*[\
 _UNFINISHED = re.compile(rf"\s*{PROTECTION}?[\[【][\s\d^,;，、]{{0,40}}$|\s*{PROTECTION}$|\s+$")
 """The beginning of a marker, or white space before one, at the end of a piece."""
 _WORDS = re.compile(rf"[{CJK}]|[^\W_]+")
+_BLACK = re.compile(r"\S+")
 _EDGES = " \t\r\n*…>-–•"
 _LITERAL_CONTEXT = 12
 """Characters before a bracketed number that must be the same in a chunk to make it a literal.
@@ -69,6 +72,7 @@ class CitationChecker:
         self._pending = self._statement = ""
         self._after_marker = False
         self._quotable: dict[int, _Quotable] = {}
+        self._flat: list[str] | None = None
 
     def feed(self, piece: str) -> str:
         """Add a piece of the answer; return the text that no later piece can change."""
@@ -120,9 +124,15 @@ class CitationChecker:
             words = (context + bracket).split()
             if may_cite and sum(map(len, words)) < _LITERAL_CONTEXT:
                 continue
-            if any(" ".join(words) in " ".join(hit.chunk.text.split()) for hit in self.hits):
+            if any(" ".join(words) in text for text in self._flat_texts()):
                 return True
         return False
+
+    def _flat_texts(self) -> list[str]:
+        """Return the text of each hit with single spaces."""
+        if self._flat is None:
+            self._flat = [" ".join(hit.chunk.text.split()) for hit in self.hits]
+        return self._flat
 
     def _as_literal(self, match: re.Match[str]) -> str:
         """Return a bracketed number that is no marker so that it cannot be taken for one."""
@@ -200,6 +210,9 @@ class _Quotable:
         self._spans = sentence_spans(chunk.text, self._language or None)
         self._terms = self._terms_of([chunk.text[a:b] for a, b in self._spans])
         self._found_in = Counter(term for terms in self._terms for term in terms)
+        self._flat: str | None = None
+        self._begins: list[int] = []
+        self._flat_begins: list[int] = []
 
     def supporting(self, statement: str, question: str) -> tuple[int, int] | None:
         """Return the span of the chunk that supports a statement, or None."""
@@ -224,12 +237,31 @@ class _Quotable:
         words = statement.strip(_EDGES).split()
         if not words:
             return None
-        match = re.search(r"\s+".join(map(re.escape, words)), self.chunk.text)
-        if match is None or "…" in statement:
-            return match.span() if match else None
-        start = max((a for a, b in self._spans if a <= match.start() < b), default=match.start())
-        end = min((b for a, b in self._spans if a < match.end() <= b), default=match.end())
+        found = self._find(" ".join(words))
+        if found is None or "…" in statement:
+            return found
+        start = max((a for a, b in self._spans if a <= found[0] < b), default=found[0])
+        end = min((b for a, b in self._spans if a < found[1] <= b), default=found[1])
         return start, end
+
+    def _find(self, words: str) -> tuple[int, int] | None:
+        """Return the first span of the chunk with these words, between which is any white space.
+
+        A regular expression of them would have to be compiled, which takes longer than all else.
+        """
+        if self._flat is None:
+            found = list(_BLACK.finditer(self.chunk.text))
+            # Where each word begins in the text, and in the text with single spaces.
+            self._begins = [word.start() for word in found]
+            self._flat_begins = [0, *accumulate(len(word[0]) + 1 for word in found)]
+            self._flat = " ".join(word[0] for word in found)
+        start = self._flat.find(words)
+        return None if start < 0 else (self._place(start), self._place(start + len(words) - 1) + 1)
+
+    def _place(self, flat: int) -> int:
+        """Return where a character of the text with single spaces is in the chunk."""
+        word = bisect_right(self._flat_begins, flat) - 1
+        return self._begins[word] + flat - self._flat_begins[word]
 
     def _best(self, statement: str) -> tuple[int, int] | None:
         """Return the sentence that shares most terms with a statement, weighted by rarity."""

@@ -10,7 +10,18 @@ from contextlib import contextmanager
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from kvasir.catalog import kept_vectors, passages, rows, writers
@@ -56,6 +67,13 @@ _SLICE = 500
 
 _PAGE = 2000
 """Chunks that are read in one transaction; not more, because the caller may be slow."""
+
+_LIVE_TEXT = (
+    live(bindparam("collection"), *texts.c, versions.c.content_hash)
+    .join(texts, texts.c.version_id == versions.c.id)
+    .where(sources.c.document_id == bindparam("document"))
+)
+"""Made once, because an answer needs it for every citation."""
 
 _LIVE, _PENDING = VersionStatus.LIVE, VersionStatus.PENDING
 _DELETED, _FAILED = VersionStatus.DELETED, VersionStatus.FAILED
@@ -157,13 +175,9 @@ class SqlCatalog:
         return version.text if version else None
 
     def live_version(self, collection: str, document_id: str) -> DocumentVersion | None:
-        query = (
-            live(collection, *texts.c, versions.c.content_hash)
-            .join(texts, texts.c.version_id == versions.c.id)
-            .where(sources.c.document_id == document_id)
-        )
+        given = {"collection": collection, "document": document_id}
         with reading(self._engine) as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(_LIVE_TEXT, given).first()
             if row is None:
                 return None
             return DocumentVersion(

@@ -131,7 +131,7 @@ kept_vectors = sa.Table(
 )
 
 
-def of_collection(collection: str, *columns: Any) -> sa.Select[Any]:
+def of_collection(collection: str | sa.BindParameter[str], *columns: Any) -> sa.Select[Any]:
     """Select from all versions of a collection."""
     return (
         sa.select(*columns)
@@ -142,7 +142,7 @@ def of_collection(collection: str, *columns: Any) -> sa.Select[Any]:
     )
 
 
-def live(collection: str, *columns: Any) -> sa.Select[Any]:
+def live(collection: str | sa.BindParameter[str], *columns: Any) -> sa.Select[Any]:
     """Select from the live versions."""
     return of_collection(collection, *columns).where(versions.c.status == VersionStatus.LIVE)
 

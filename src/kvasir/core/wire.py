@@ -99,7 +99,10 @@ def loads(declared: Any, text: str | bytes) -> Any:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise WireError(f"not valid JSON: {error}") from error
-    return from_json(declared, data)
+    try:
+        return from_json(declared, data)
+    except RecursionError:
+        raise WireError("it is nested too deeply") from None
 
 
 def _encode(value: Any, tagged: bool = False) -> Any:

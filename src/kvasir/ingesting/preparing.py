@@ -34,7 +34,7 @@ from kvasir.core.types import Document, Metadata, MetadataValue, Source, documen
 from kvasir.ingesting.extraction import ExtractionPool, too_large
 from kvasir.ingesting.kinds import is_named_otherwise, is_other_kind, is_read, not_read
 from kvasir.ingesting.local_files import FileReader
-from kvasir.ingesting.sources import Fetch, Upload, is_address
+from kvasir.ingesting.sources import Fetch, KeptBytes, Upload, is_address
 from kvasir.language.detect import detect
 
 _writable_text = partial(replace_surrogates, replacement="\ufffd")
@@ -188,7 +188,7 @@ class Preparer:
     def _note_page(self, uri: str, page: int, pages: int) -> None:
         self._queue.put_now(PageBegun(uri, page, pages))
 
-    def _to_extract(self) -> Iterator[str | Upload]:
+    def _to_extract(self) -> Iterator[str | tuple[Source, bytes]]:
         """Yield the items to extract; put the result of every other item in the queue."""
         for uri, item in self.items.items():
             self._queue.check()
@@ -213,7 +213,7 @@ class Preparer:
 
     def _read(
         self, uri: str, item: str | Upload
-    ) -> tuple[str | Upload, SourceState | Unreadable | NotRead]:
+    ) -> tuple[str | tuple[Source, bytes], SourceState | Unreadable | NotRead]:
         modified: float | None = None
         if isinstance(item, str) and is_address(item):
             if self.fetch is None:
@@ -227,9 +227,12 @@ class Preparer:
                 raise FetchError(message) from error
             item = (replace(source, uri=uri), data)
         if isinstance(item, tuple):
-            source, data = item
-            media_type, size = source.media_type, len(data)
-            content_hash = "" if size > self.max_bytes else hashlib.sha256(data).hexdigest()
+            source, kept = item
+            media_type, size, content_hash = source.media_type, len(kept), ""
+            item = source, b""
+            if size <= self.max_bytes:
+                data = kept.read() if isinstance(kept, KeptBytes) else kept
+                item, content_hash = (source, data), hashlib.sha256(data).hexdigest()
         else:
             media_type = media_types.by_name(item)
             if media_type == media_types.UNKNOWN and self._may_leave_out(uri):

@@ -20,8 +20,20 @@ from kvasir.core.text import has_scheme, has_surrogates, replace_surrogates
 from kvasir.core.types import LocalFile, Source
 from kvasir.ingesting.folder_walk import FolderWalk
 
-Upload = tuple[Source, bytes]
-Fetch = Callable[[str], Upload]
+
+@dataclass(frozen=True, slots=True)
+class KeptBytes:
+    """The bytes of a source, which are read when they are needed; ``len`` is their number."""
+
+    size: int
+    read: Callable[[], bytes]
+
+    def __len__(self) -> int:
+        return self.size
+
+
+Upload = tuple[Source, bytes | KeptBytes]
+Fetch = Callable[[str], tuple[Source, bytes]]
 """Gets the source and the bytes of an address."""
 Input = LocalFile | str | Upload
 """A file or folder of this machine, an ``http(s)://`` address, or a source with its bytes."""

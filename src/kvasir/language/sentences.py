@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import pairwise
 
 from sentencex import get_sentence_boundaries
@@ -38,6 +39,11 @@ _NEXT_WORD = 40
 """Characters before and after the end of a sentence that tell whether it is one."""
 _NARROWEST = 50
 """Characters; text is not wrapped to fewer, so that shorter lines are broken on purpose."""
+_REMEMBERED, _LONGEST_REMEMBERED = 256, 8_000
+"""Texts whose sentences are remembered, and the most characters of one.
+
+An answer needs the sentences of its chunks three times.
+"""
 
 
 def sentence_spans(text: str, language: str | None = None) -> list[tuple[int, int]]:
@@ -48,6 +54,12 @@ def sentence_spans(text: str, language: str | None = None) -> list[tuple[int, in
     the line was not full, so that it was not wrapped there. ``language`` is an ISO 639-1 code
     (``en``, ``zh``, also ``pt-BR``); None applies general rules.
     """
+    if len(text) <= _LONGEST_REMEMBERED:
+        return list(_recent_spans(text, language))
+    return list(_spans(text, language))
+
+
+def _spans(text: str, language: str | None) -> tuple[tuple[int, int], ...]:
     code = language.replace("_", "-").partition("-")[0].lower() if language else "en"
     # The same length: offsets stay valid.
     plain = text.replace("\r\n", " \n").replace("\r", "\n").replace("\x85", "\n")
@@ -55,7 +67,10 @@ def sentence_spans(text: str, language: str | None = None) -> list[tuple[int, in
     spans: list[tuple[int, int]] = []
     for start, end in paragraph_spans(plain):
         spans += (trim(text, first, last) for first, last in _pieces(plain, start, end, code))
-    return [span for span in spans if span[0] < span[1]]
+    return tuple(span for span in spans if span[0] < span[1])
+
+
+_recent_spans = lru_cache(_REMEMBERED)(_spans)
 
 
 def _as_reference(mark: re.Match[str]) -> str:

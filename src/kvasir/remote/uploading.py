@@ -32,12 +32,19 @@ from kvasir.core.types import Metadata
 from kvasir.core.wire import from_json
 from kvasir.ingesting.extraction import too_large
 from kvasir.ingesting.kinds import is_named_otherwise, not_read
-from kvasir.ingesting.sources import NOT_A_FILE, Discovery, Input, discover, is_address
+from kvasir.ingesting.sources import (
+    NOT_A_FILE,
+    Discovery,
+    Input,
+    KeptBytes,
+    discover,
+    is_address,
+)
 from kvasir.remote.client import ServerClient
 
 _MOST_FILES = 64
 _MOST_BYTES = 32 << 20
-"""Of one batch: the server keeps its bytes in memory, and a stop loses at most one batch."""
+"""Of one batch: a stop loses at most one batch."""
 _UPLOADED_AHEAD = 2
 """Batches that wait at the server while another one is indexed."""
 _DELETED_TOGETHER = 100
@@ -130,7 +137,7 @@ class _Entry:
     uri: str
     media_type: str = ""
     path: str = ""
-    data: bytes | None = None
+    data: bytes | KeptBytes | None = None
     size: int = 0
     in_folder: bool = False
 
@@ -229,7 +236,8 @@ class _Upload:
         """Look at a source; one that cannot be sent is reported."""
         item, uri = self.found.items[key], self._uri(key)
         if isinstance(item, tuple):
-            return _Entry(uri, item[0].media_type, data=item[1], size=len(item[1]))
+            source, kept = item
+            return _Entry(uri, source.media_type, data=kept, size=len(kept))
         if is_address(item):
             return _Entry(uri)
         most = self.uploads.max_file_mb << 20
@@ -293,7 +301,7 @@ class _Upload:
     def _bytes(self, entry: _Entry, opened: ExitStack) -> IO[bytes] | bytes | None:
         if entry.path:
             return opened.enter_context(Path(entry.path).open("rb"))
-        return entry.data
+        return entry.data.read() if isinstance(entry.data, KeptBytes) else entry.data
 
     def _await_first(self) -> None:
         job_id = self._waiting[0]

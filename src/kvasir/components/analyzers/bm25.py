@@ -126,8 +126,16 @@ class Bm25Analyzer:
 
 def _merged(vectors: Sequence[EdgeSparseVector]) -> SparseVector:
     """Return one vector with sorted, distinct term ids; weights of equal terms are added."""
-    indices = np.concatenate([np.asarray(v.indices, dtype=np.uint32) for v in vectors])
-    values = np.concatenate([np.asarray(v.values, dtype=np.float32) for v in vectors])
+    if len(vectors) == 1:
+        indices = np.asarray(vectors[0].indices, dtype=np.uint32)
+        values = np.asarray(vectors[0].values, dtype=np.float32)
+        order = indices.argsort(kind="stable")
+        indices, values = indices[order], values[order]
+        if not (indices[1:] == indices[:-1]).any():
+            return SparseVector(indices, values)
+    else:
+        indices = np.concatenate([np.asarray(v.indices, dtype=np.uint32) for v in vectors])
+        values = np.concatenate([np.asarray(v.values, dtype=np.float32) for v in vectors])
     distinct, positions = np.unique(indices, return_inverse=True)
     sums = np.zeros(len(distinct), dtype=np.float32)
     np.add.at(sums, positions, values)

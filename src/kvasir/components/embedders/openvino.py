@@ -39,7 +39,7 @@ from kvasir.models.local import find
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 PRECISIONS = ("auto", "bf16", "f32")
-_SMALL_CALL_TOKENS = 256
+_SMALL_CALL_TOKENS = 512
 _MEDIUM_CALL_TOKENS, _MEDIUM_CALLS = 4096, 3
 """The first calls of such a size do without the second graph, which takes longer to compile.
 
@@ -49,7 +49,11 @@ _MAX_STREAMS = 8
 _ONE_CORE_WEIGHTS = 30_000_000
 """Up to this many layer weights, one core computes single queries in bf16."""
 _QUICK_STEP = 16
-"""Small calls are padded to a multiple, because planning the graph for a new width is slow."""
+"""Small calls are padded to a multiple, because planning the graph for a new width is slow.
+
+Their rows are computed beside rows of the same width only: padding to the longest sentence of an
+answer would cost a fifth of the time, and a vector would depend on the texts beside it.
+"""
 _REMEMBERED_QUERIES = 1024
 """An answer needs its question's vector again; and a class asks the same question many times."""
 
@@ -158,7 +162,7 @@ class OpenVinoEmbedder:
         padded = [min(-(-n // _QUICK_STEP) * _QUICK_STEP, self.max_tokens) for n in lengths]
         is_quick = self._is_quick(sum(padded))
         widths = padded if is_quick else lengths
-        plan = batches(widths, self._batch_tokens)
+        plan = batches(widths, self._batch_tokens, mixed=not is_quick)
         engine = (self._quick_engine if is_quick else self._engine).get()
         finish = engine.start(ids, widths, plan, vectors)
 
@@ -322,16 +326,17 @@ def _compile(
     return engine
 
 
-def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def batches(lengths: Sequence[int], budget: int, *, mixed: bool = True) -> list[list[int]]:
     """Group rows of similar length so that rows times the longest stays within a budget.
 
     Lengths and budget are in tokens. Returns row numbers by batch, the longest rows first; a row
-    above the budget is a batch by itself.
+    above the budget is a batch by itself. Without ``mixed`` all rows of a batch have one length.
     """
     plan: list[list[int]] = []
     longest = 0
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        if plan and (len(plan[-1]) + 1) * longest <= budget:
+        has_room = plan and (len(plan[-1]) + 1) * longest <= budget
+        if has_room and (mixed or lengths[row] == longest):
             plan[-1].append(row)
         else:
             plan.append([row])

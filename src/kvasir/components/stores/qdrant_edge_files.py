@@ -58,6 +58,28 @@ def fingerprints(data: Path, *, is_replayed: bool) -> dict[str, list[int]]:
     return found
 
 
+def sync_log(data: Path) -> None:
+    """Write the write-ahead log of an open index to the disk; other threads go on meanwhile.
+
+    Raises:
+        StorageError: The disk refuses it.
+    """
+    folder = data / "wal"
+    try:
+        for path in folder.iterdir():
+            with path.open("r+b", buffering=0) as file:
+                os.fsync(file.fileno())
+        if os.name == "posix":
+            # New files of the log have names that must be durable as well.
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be written to the disk: {error.strerror}") from error
+
+
 def are_final(recorded: Fingerprints) -> bool:
     """Return True if the points' versions have checksums."""
     return all(each[1] for name, each in recorded.items() if name.endswith(_VERSIONS))

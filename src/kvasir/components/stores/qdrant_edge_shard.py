@@ -24,6 +24,7 @@ from kvasir.components.stores.qdrant_edge_files import (
     fingerprints,
     require_room,
     require_room_to_write,
+    sync_log,
 )
 from kvasir.components.stores.qdrant_edge_folder import CollectionFolder, damaged, unwritable
 from kvasir.components.stores.qdrant_edge_graph import (
@@ -44,7 +45,9 @@ _CARRY_BATCH = 256
 _POLL_SECONDS = 0.02
 """Interval at which a waiting caller checks whether the graph is in use."""
 _FLUSH_EVERY = 10_000
-"""Points between two flushes: the engine replays as many after a crash."""
+"""Points between two flushes of the engine while one call writes."""
+_REPLAYED = 2_000
+"""Points whose changes may be in the engine's log alone: it replays them after a crash."""
 
 _MOST_OUTDATED = 0.02
 """Share of outdated points with which the graph is built again.
@@ -208,10 +211,16 @@ class QdrantShard:
             self._is_written = True
 
     def flush(self) -> None:
-        """Write everything to the disk."""
+        """Write everything to the disk: at least the engine's log, from which it is replayed.
+
+        The engine's own flush holds the interpreter's lock for 0.1 to 0.3 s, so that no thread of
+        the process does anything meanwhile: docs/decisions/0048.
+        """
         with self.exclusive() as shard:
-            with self._calling("flushing"):
-                shard.flush()
+            if self._unflushed < _REPLAYED:
+                sync_log(self._opened().data)
+                return
+            shard.flush()
             self._unflushed = 0
 
     @contextmanager
@@ -250,6 +259,9 @@ class QdrantShard:
             with self._reading:
                 self._current = None
             notes = self._notes(current.shard)
+            if self._unflushed:
+                # What is replayed at the next opening would change the files again.
+                current.shard.flush()
             self._close_unread(current)
             recorded = self._folder.fingerprints
             if recorded is None or not are_final(recorded):

@@ -31,6 +31,8 @@ _KEPT_COLLECTIONS = 32
 """Collections that stay open between two requests."""
 _SEARCHES_PER_PROCESSOR = 2
 _SEARCHES_ON_SERVERS = 40
+_SWITCH_SECONDS = 0.0005
+"""Between two threads of Python that compute: a search waits for an ingest's a dozen times."""
 _HEADERS_OF_PAGES = (
     "Authorization",
     "Content-Type",
@@ -97,9 +99,12 @@ def make_application(
         if not on_demand:
             app.keep_open(_KEPT_COLLECTIONS)
         background.start()
+        former = sys.getswitchinterval()
+        sys.setswitchinterval(min(former, _SWITCH_SECONDS))
         try:
             yield
         finally:
+            sys.setswitchinterval(former)
             background.stop(server.shutdown_seconds)
             tracing.close()
             if closes:

@@ -8,6 +8,7 @@ since addresses are logged.
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Annotated, Any
 
@@ -20,13 +21,18 @@ from kvasir.app import App
 from kvasir.core.errors import (
     CollectionNotFoundError,
     ForbiddenError,
+    KvasirError,
     NotAuthenticatedError,
     RequestError,
 )
 from kvasir.core.services.accounts import Caller, Scope
 from kvasir.core.wire import loads
 from kvasir.derived_app import with_settings
+from kvasir.frontends.api.problems import sent_settings
+from kvasir.frontends.api.uploads import UploadRequest
 from kvasir.remote.client import SETTINGS_HEADER
+
+logger = logging.getLogger(__name__)
 
 _IN_QUERY = frozenset({"access_token", "api_key", "apikey", "key", "token", "x-api-key"})
 _OWNER = Caller(None, frozenset(Scope))
@@ -61,9 +67,34 @@ async def _authenticate(
 async def _caller_of(request: Request, kvasir: App) -> Caller:
     _check_query(request)
     credential = _credential_of(request)
-    caller = _owner(request, credential) or await _known_or_asked(kvasir, credential)
+    caller = _owner(request, credential)
+    if caller is None:
+        caller = await _known_or_asked(kvasir, credential)
+        request.state.credential = credential
     request.state.caller = caller
     return caller
+
+
+async def withdrawn(request: Request) -> KvasirError | None:
+    """Return the error of a credential that does not hold any more, or not for as much.
+
+    None for a credential that holds, and for a request without one.
+    """
+    credential = getattr(request.state, "credential", None)
+    if credential is None:
+        return None
+    before: Caller = request.state.caller
+    try:
+        now = await _known_or_asked(request.app.state.kvasir, credential)
+    except NotAuthenticatedError as error:
+        return error
+    except KvasirError as error:
+        # A database that cannot be asked for a moment ends no answer.
+        logger.warning("a credential cannot be checked again: %s", error)
+        return None
+    if now.scopes >= before.scopes:
+        return None
+    return ForbiddenError("the credential has lost rights since the request began")
 
 
 async def _known_or_asked(kvasir: App, credential: str) -> Caller:
@@ -103,7 +134,7 @@ class UploadRoute(APIRoute):
 
         async def handle_if_known(request: Request) -> Response:
             await _caller_of(request, request.app.state.kvasir)
-            return await handle(request)
+            return await handle(UploadRequest(request.scope, request.receive))
 
         return handle_if_known
 
@@ -171,6 +202,7 @@ async def _overrides(
     if not caller.is_admin:
         raise ForbiddenError("only an administrator may send settings with a request")
     found: Mapping[str, Any] = loads(Mapping[str, Any], settings)
+    sent_settings.set(tuple(sorted(found)))
     return found
 
 

@@ -17,13 +17,15 @@ from kvasir.app import App
 from kvasir.core.errors import KvasirError, StorageError
 from kvasir.core.run import StopToken
 from kvasir.frontends.api.application import check_accounts, make_application
-from kvasir.frontends.api.owner import check_no_owner, owned
+from kvasir.frontends.api.owner import check_no_owner, owned, take_over
 from kvasir.frontends.api.readiness import Readiness
 from kvasir.frontends.api.registration import first_admin_link
 from kvasir.frontends.process import configure_logging, stop_on_signals
 
 logger = logging.getLogger(__name__)
 
+_TICKS_A_LOOK = 10
+"""Between two looks whether the owner of the index has ended: a second."""
 _SETTLE_SECONDS = 2.0
 """Longest wait for the requests of connections that were just accepted."""
 
@@ -58,7 +60,10 @@ def serve(
         _remember_port(app, port)
         check_accounts(app)
         shown = f"[{host}]" if ":" in host else host
-        record, local = opened.enter_context(owned(app.settings, f"http://{shown}:{port}"))
+        address = f"http://{shown}:{port}"
+        record, local = opened.enter_context(owned(app.settings, address))
+        if not record.token:
+            check_no_owner(app.settings)  # Another process was faster.
         api = make_application(app, owner_token=record.token)
         link = first_admin_link(app)
         config = uvicorn.Config(
@@ -75,7 +80,18 @@ def serve(
             timeout_graceful_shutdown=max(1, math.ceil(app.settings.server.shutdown_seconds)),
         )
         server = _Server(config, stop, api.state.readiness, app.settings.server.drain_seconds)
-        announce(f"Kvasir serves at http://{shown}:{port}, its manual at /docs")
+        if not record.token:
+
+            def follow() -> list[socket.socket] | None:
+                """Become the owner when the present one has ended; return the local sockets."""
+                taken = take_over(app.settings, address, opened)
+                if taken is None:
+                    return None
+                api.state.owner_token = taken[0].token
+                return taken[1]
+
+            server.follow_owner(follow)
+        announce(f"Kvasir serves at {address}, its manual at /docs")
         if link:
             announce(f"There is no administrator yet; this link makes one, once: {link}")
         warm_up = threading.Thread(
@@ -100,6 +116,12 @@ class _Server(uvicorn.Server):
         self._stop = stop
         self._readiness = readiness
         self._drain_seconds = drain_seconds
+        self._follow: Callable[[], list[socket.socket] | None] | None = None
+        self._taken: list[socket.socket] = []
+
+    def follow_owner(self, take: Callable[[], list[socket.socket] | None]) -> None:
+        """Listen at the sockets that ``take`` returns, which is called every second until then."""
+        self._follow = take
 
     def exit_at_once(self) -> None:
         """Do not wait for requests in progress."""
@@ -112,14 +134,34 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Return True if the server should stop."""
-        return self._stop.is_set() or await super().on_tick(counter)
+        if self._stop.is_set() or await super().on_tick(counter):
+            return True
+        if self._follow is not None and counter % _TICKS_A_LOOK == 0:
+            await self._take_over(self._follow)
+        return False
+
+    async def _take_over(self, take: Callable[[], list[socket.socket] | None]) -> None:
+        try:
+            taken = await asyncio.to_thread(take)
+        except StorageError as error:
+            self._follow = None
+            logger.warning("this process cannot take the owner's place: %s", error)
+            return
+        if taken is None:
+            return
+        self._follow, self._taken = None, taken
+        loop = asyncio.get_running_loop()
+        for listener in taken:
+            self.servers.append(await loop.create_server(self._make_protocol, sock=listener))
+        logger.info("the owner of the index has ended; this process takes its place")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take requests for a moment longer, close the port, and finish what was taken."""
         self._readiness.drain()
+        sockets = [*(sockets or ()), *self._taken]
         await asyncio.sleep(self._drain_seconds)
         # Connections that wait in the system's queue would be reset when it closes.
-        accepted = [each for listener in sockets or () for each in _accept_rest(listener)]
+        accepted = [each for listener in sockets for each in _accept_rest(listener)]
         for server in self.servers:
             server.close()
         loop = asyncio.get_running_loop()

@@ -17,12 +17,12 @@ from uuid import uuid4
 from fastapi import Request
 from fastapi.responses import Response
 
-from kvasir.core.errors import KvasirError, NotFoundError, OperatorError
+from kvasir.core.errors import KvasirError, NotFoundError, OperatorError, StoppedError
 from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.services.accounts import Caller
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.problems import describe, describe_unforeseen
-from kvasir.frontends.api.streaming import Put, pushed_stream, server_sent_event
+from kvasir.frontends.api.streaming import Ending, Put, pushed_stream, server_sent_event
 
 logger = logging.getLogger(__name__)
 
@@ -76,12 +76,14 @@ def long_work(request: Request, caller: Caller, work: Callable[[Run], Any]) -> R
     stop = StopToken()
     operation = operations.begin(caller, stop)
 
-    def produce(put: Put, left: StopToken) -> None:
+    def produce(put: Put, ending: Ending) -> None:
         put(_event("work", {"id": operation}))
         try:
             # By its token alone: the work ends between two steps, and never inside of one.
-            with left.calling(stop.set):
+            with ending.calling(stop.set):
                 result = work(Run(stop, _Throttle(put)))
+        except StoppedError as error:
+            put(_event("error", describe(ending.error(error), caller)))
         except KvasirError as error:
             if isinstance(error, OperatorError):
                 logger.error("%s: %s", error.code, error)

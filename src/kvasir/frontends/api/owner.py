@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
+from filelock import FileLock, Timeout
 
 from kvasir.app import App
 from kvasir.core.environment import running_command
@@ -37,6 +38,8 @@ _LONGEST_PATH = 100
 _START_SECONDS = 10.0
 _STOP_SECONDS = 3
 """How long requests in progress may take when the owner ends."""
+_LOCK_SECONDS = 10.0
+"""Longest wait for another process that becomes the owner at the same time."""
 
 
 class OwnerServer:
@@ -77,6 +80,8 @@ class OwnerServer:
     def _serve(self, ready: threading.Event) -> None:
         try:
             with owned(self._app.settings) as (record, listeners):
+                if not record.token:
+                    return  # Another process was faster.
                 api = make_application(self._app, owner_token=record.token, on_demand=True)
                 config = uvicorn.Config(
                     api,
@@ -102,8 +107,8 @@ def check_no_owner(settings: Settings) -> None:
     Raises:
         StoreLockedError: It does.
     """
-    record = owner_of(settings) if is_embedded(settings) else None
-    if record is not None and record.pid != os.getpid():
+    record = _other_owner(settings) if is_embedded(settings) else None
+    if record is not None:
         raise StoreLockedError(
             f"the index in '{settings.data_folder}' is in use by process {record.pid} "
             f"({record.command}): end it first"
@@ -116,8 +121,8 @@ def owned(
 ) -> Iterator[tuple[OwnerRecord, list[socket.socket]]]:
     """Give the record of this process as owner, and its local socket; both end with the block.
 
-    Where the store is a server's, several processes can serve the index: the first one is in the
-    record; the others get one without a token, which is not written.
+    While another process is the owner, the record has no token and is not written. Where the store
+    is a server's, several processes can serve the index: ``take_over`` lets one follow the owner.
 
     Args:
         settings: They name the index.
@@ -126,13 +131,22 @@ def owned(
     Raises:
         StorageError: The data folder or the socket cannot be made.
     """
-    folder = settings.data_folder
-    record = OwnerRecord(os.getpid(), running_command(), index_of(settings), "", address)
-    if not is_embedded(settings) and owner_of(settings) is not None:
-        yield record, []
-        return
-    record = replace(record, token=secrets.token_urlsafe(32))
     with ExitStack() as opened:
+        yield take_over(settings, address, opened) or (_record(settings, address), [])
+
+
+def take_over(
+    settings: Settings, address: str, opened: ExitStack
+) -> tuple[OwnerRecord, list[socket.socket]] | None:
+    """Make this process the owner; None while another one is.
+
+    The record and the socket end with ``opened``; otherwise as ``owned``.
+    """
+    folder = settings.data_folder
+    with _owner_lock(folder):
+        if _other_owner(settings) is not None:
+            return None
+        record = replace(_record(settings, address), token=secrets.token_urlsafe(32))
         listeners = []
         if sys.platform != "win32":
             path = _socket_path(folder)
@@ -140,7 +154,33 @@ def owned(
             record = replace(record, socket=str(path))
         write_owner(folder, record)
         opened.callback(remove_owner, folder, record)
-        yield record, listeners
+        return record, listeners
+
+
+def _record(settings: Settings, address: str) -> OwnerRecord:
+    return OwnerRecord(os.getpid(), running_command(), index_of(settings), "", address)
+
+
+def _other_owner(settings: Settings) -> OwnerRecord | None:
+    record = owner_of(settings)
+    return None if record is None or record.pid == os.getpid() else record
+
+
+@contextmanager
+def _owner_lock(folder: Path) -> Iterator[None]:
+    """Let one process at a time become the owner."""
+    lock = FileLock(folder / "owner.lock", timeout=_LOCK_SECONDS, mode=0o600)
+    try:
+        make_private_folder(folder)
+        lock.acquire(poll_interval=0.01)
+    except Timeout as error:
+        raise StorageError(f"the lock '{lock.lock_file}' is held by another process") from error
+    except OSError as error:
+        raise StorageError(f"'{folder}' cannot be written: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _listen(path: Path) -> socket.socket:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -72,6 +73,14 @@ _REMEDIES: Mapping[str, str] = {
 }
 """What a caller over HTTP may do, by code."""
 
+_OF_SETTINGS = frozenset(
+    {"invalid_settings", "unknown_component", "missing_extra", "model_not_found"}
+)
+"""Codes that are the caller's where the settings came with the request."""
+
+sent_settings: ContextVar[tuple[str, ...]] = ContextVar("kvasir_sent_settings", default=())
+"""The keys of the settings that came with the present request."""
+
 _RETRY_SECONDS = 5.0
 
 
@@ -84,6 +93,9 @@ class Problem(BaseModel):
     code: str = Field(examples=["document_not_found"], description="a stable word")
     detail: str = Field(examples=["there is no document 'a.pdf' in collection 'course'"])
     remedy: str | None = Field(None, description="what the caller may do")
+    settings: list[str] | None = Field(
+        None, description="the keys of the settings that came with the request, if one is unusable"
+    )
     request_id: str = Field("", description="finds the request in the server's log")
 
 
@@ -91,6 +103,8 @@ def status_of(error: KvasirError) -> int:
     """Return the HTTP status of an error."""
     if isinstance(error, StoppedError):
         return 503
+    if error.code in _OF_SETTINGS and sent_settings.get():
+        return 422
     return _STATUS.get(error.code, 400 if isinstance(error, RequestError) else 500)
 
 
@@ -99,6 +113,8 @@ def members(status: int, code: str, detail: str, **more: Any) -> dict[str, Any]:
     found = {"type": "about:blank", "status": status, "code": code, "detail": detail}
     if remedy := _REMEDIES.get(code):
         found["remedy"] = remedy
+    if code in _OF_SETTINGS and (keys := sent_settings.get()):
+        found["settings"] = list(keys)
     if known := request_id.get():
         found["request_id"] = known
     return found | more

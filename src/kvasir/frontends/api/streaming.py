@@ -2,7 +2,9 @@
 
 The thread is of its own, so that slow generators leave the threads of other requests alone. When
 the client leaves, a token is set. For an answer it ends the thread's calls: the generation ends
-within a fraction of a second, also while the generator waits for its first token.
+within a fraction of a second, also while the generator waits for its first token. The same happens
+when the credential does not hold any more, which is looked at every second; the client gets the
+error then.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -17,15 +19,17 @@ from contextvars import copy_context
 from functools import partial
 from typing import TypeVar
 
+from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.daemon_threads import start_daemon
 from kvasir.core.deadline import stopping
-from kvasir.core.errors import StoppedError
+from kvasir.core.errors import KvasirError, StoppedError
 from kvasir.core.run import StopToken
 from kvasir.core.types import AnswerEvent
+from kvasir.frontends.api.callers import withdrawn
 
 T = TypeVar("T")
 Put = Callable[[str], None]
@@ -34,10 +38,27 @@ Put = Callable[[str], None]
 PING_SECONDS = 15.0
 """Proxies close connections that are silent for longer than 29 to 60 seconds."""
 
+CHECK_SECONDS = 1.0
+"""Between two looks at the credential of a request in progress."""
+
 _LINE_END = re.compile(r"\r\n|\r|\n")
 """Not U+2028 and others that Python takes for one: JSON has them inside of texts."""
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _EVENTS, _PING = "text/event-stream", ": ping\n\n"
+
+
+class Ending(StopToken):
+    """Set when nobody waits any more for a response, or may not have it.
+
+    Attributes:
+        why: The error of a credential that does not hold any more; None if the client left.
+    """
+
+    why: KvasirError | None = None
+
+    def error(self, stopped: StoppedError) -> KvasirError:
+        """Return the error for the client in place of the one of the token."""
+        return self.why or stopped
 
 
 def event_stream(
@@ -65,10 +86,10 @@ def text_stream(
     return _Streamed(_rendering(stream, render), headers, "text/plain; charset=utf-8")
 
 
-def pushed_stream(produce: Callable[[Put, StopToken], None]) -> Response:
+def pushed_stream(produce: Callable[[Put, Ending], None]) -> Response:
     """Return a response of the events that a function sends, in a thread of its own.
 
-    The function gets the token that is set when the client leaves, and should end soon then.
+    The function gets the token of the response, and should end soon after it is set.
     """
     return _Streamed(produce, None, _EVENTS, ping=_PING)
 
@@ -89,13 +110,20 @@ def server_sent_event(data: str, *, event: str = "", number: int | None = None) 
 
 def _rendering(
     stream: AnswerStream, render: Callable[[Iterator[AnswerEvent]], Iterator[str]]
-) -> Callable[[Put, StopToken], None]:
-    def produce(put: Put, left: StopToken) -> None:
-        with stopping(left), stream:
-            for piece in render(stream):
+) -> Callable[[Put, Ending], None]:
+    def produce(put: Put, ending: Ending) -> None:
+        with stopping(ending), stream:
+            for piece in render(_until(ending, stream)):
                 put(piece)
 
     return produce
+
+
+def _until(ending: Ending, events: Iterator[AnswerEvent]) -> Iterator[AnswerEvent]:
+    try:
+        yield from events
+    except StoppedError as error:
+        raise ending.error(error) from None
 
 
 class _Streamed(Response):
@@ -103,7 +131,7 @@ class _Streamed(Response):
 
     def __init__(
         self,
-        produce: Callable[[Put, StopToken], None],
+        produce: Callable[[Put, Ending], None],
         headers: Mapping[str, str] | None,
         media_type: str,
         *,
@@ -117,7 +145,7 @@ class _Streamed(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = {"status": self.status_code, "headers": self.raw_headers}
         await send({"type": "http.response.start", **start})
-        async with aclosing(_in_thread(self._produce, receive)) as made:
+        async with aclosing(_in_thread(self._produce, Request(scope, receive))) as made:
             async for piece in made:
                 if text := self._ping if piece is None else piece:
                     await _send_body(send, text.encode(), more=True)
@@ -132,11 +160,14 @@ class _WholeResponse(Response):
         self._work = work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        def produce(put: Callable[[Response], None], left: StopToken) -> None:
-            with stopping(left):
-                put(self._work())
+        def produce(put: Callable[[Response], None], ending: Ending) -> None:
+            try:
+                with stopping(ending):
+                    put(self._work())
+            except StoppedError as error:
+                raise ending.error(error) from None
 
-        async with aclosing(_in_thread(produce, receive)) as made:
+        async with aclosing(_in_thread(produce, Request(scope, receive))) as made:
             async for response in made:
                 if response is not None:
                     await response(scope, receive, send)
@@ -148,16 +179,16 @@ async def _send_body(send: Send, body: bytes, *, more: bool) -> None:
 
 
 async def _in_thread(
-    produce: Callable[[Callable[[T], None], StopToken], None], receive: Receive
+    produce: Callable[[Callable[[T], None], Ending], None], request: Request
 ) -> AsyncGenerator[T | None, None]:
     """Yield what a function in another thread puts, and None where that takes long.
 
-    It ends when the client leaves. What is made is not held back for a slow client: an answer is
-    small, and others wait for the generator.
+    It ends when the client leaves or its credential does not hold any more. What is made is not
+    held back for a slow client: an answer is small, and others wait for the generator.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[tuple[T] | BaseException | None] = asyncio.Queue()
-    left = StopToken()
+    ending = Ending()
 
     def put(item: tuple[T] | BaseException | None) -> None:
         # The loop is closed if the server stopped without waiting for this answer.
@@ -166,13 +197,14 @@ async def _in_thread(
 
     def work() -> None:
         try:
-            produce(lambda piece: put((piece,)), left)
+            produce(lambda piece: put((piece,)), ending)
             put(None)
         except BaseException as error:  # noqa: BLE001 - raised again in the response
             put(error)
 
     start_daemon(partial(copy_context().run, work))
-    leaving = asyncio.ensure_future(_left(receive))
+    leaving = asyncio.ensure_future(_left(request.receive))
+    watching = asyncio.ensure_future(_watch(request, ending))
     try:
         while True:
             getting = asyncio.ensure_future(queue.get())
@@ -194,8 +226,19 @@ async def _in_thread(
                 raise item
             yield item[0]
     finally:
-        left.set()
+        ending.set()
         leaving.cancel()
+        watching.cancel()
+
+
+async def _watch(request: Request, ending: Ending) -> None:
+    """Set the token when the credential does not hold any more."""
+    while True:
+        await asyncio.sleep(CHECK_SECONDS)
+        if (why := await withdrawn(request)) is not None:
+            ending.why = why
+            ending.set()
+            return
 
 
 async def _left(receive: Receive) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kvasir.core.errors import RequestError
 from kvasir.core.ledger import check_metadata
 from kvasir.core.services.jobs import BATCH, Job, NewJob
+from kvasir.derived_app import check_overrides
 from kvasir.frontends.api.callers import (
     Kvasir,
     Overrides,
@@ -83,6 +84,7 @@ def upload_batch(
     for each in given.sources if caller.user is not None else ():
         # Files of the data folder's own user may have any name.
         checked_uri(each.uri)
+    limit = check_overrides(kvasir, overrides).rag.ingest.max_file_mb << 20
     # A job is kept in the database, where no secret belongs.
     chosen = {
         key: value
@@ -92,7 +94,7 @@ def upload_batch(
     arguments = given.model_dump(exclude={"sources"}) | {"settings": chosen}
     spool = kvasir.services.spool
     while True:
-        sources = [_store(kvasir, each, sent, overrides) for each in given.sources]
+        sources = [_store(kvasir, each, sent, limit) for each in given.sources]
         digests = [source["digest"] for source in sources if "digest" in source]
         # Under the lock, nothing deletes these bytes with other documents that had the same.
         with spool.lock():
@@ -139,7 +141,7 @@ def _store(
     kvasir: Kvasir,
     source: BatchSource,
     sent: Mapping[str | None, UploadFile],
-    overrides: Mapping[str, Any],
+    limit: int,
 ) -> dict[str, Any]:
     """Return the source of a job; the bytes of a file go into the spool."""
     if source.file is None:
@@ -148,7 +150,6 @@ def _store(
         return {"url": source.uri}
     if source.file not in sent:
         raise RequestError(f"the file '{source.file}' of '{source.uri}' is not sent")
-    limit = overrides.get("rag.ingest.max_file_mb", kvasir.settings.rag.ingest.max_file_mb)
-    digest, size = kvasir.services.spool.put(sent[source.file].file, max_bytes=int(limit) << 20)
+    digest, size = kvasir.services.spool.put(sent[source.file].file, max_bytes=limit)
     stored = {"digest": digest, "size": size}
     return source.model_dump(include={"uri", "media_type", "in_folder"}) | stored
