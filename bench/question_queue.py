@@ -1,6 +1,6 @@
 """Asks many questions while workers are killed, mail is refused and the database restarts.
 
-    python bench/question_queue.py                    500 questions on SQLite, PostgreSQL and MariaDB
+    python bench/question_queue.py                  500 questions on SQLite, PostgreSQL and MariaDB
     python bench/question_queue.py sqlite --questions 100
 
 Three workers answer, each in a process of its own; one of them is killed by SIGKILL every few
