@@ -12,12 +12,10 @@ passage is not in its document, or a string that the answer must contain is not 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
 import tomllib
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +25,8 @@ from openpyxl import Workbook
 from pptx import Presentation
 
 from kvasir.core.types import Document
+from kvasir.evaluation.question_sets import load_question_set
+from kvasir.evaluation.questions import letters
 from kvasir.ingesting.extraction import ExtractionPool
 
 HERE = Path(__file__).parent
@@ -49,7 +49,9 @@ def build(library: Path = LIBRARY) -> None:
             if not found:
                 sys.exit(f"{part['package']} has no {part['root']}/{pattern}")
             for file in found:
-                _copy(file, library / part["to"] / file.relative_to(root))
+                name = file.relative_to(root)
+                if name.as_posix() not in part.get("without", ()):
+                    _copy(file, library / part["to"] / name)
     build_own(library)
 
 
@@ -108,33 +110,30 @@ def _write_slides(path: Path, pages: list[list[str]]) -> None:
 
 def check(library: Path = LIBRARY, questions: Path = HERE / "questions.jsonl") -> list[str]:
     """Return what is wrong with the questions, one sentence each."""
-    rows = [json.loads(line) for line in questions.read_text("utf-8").splitlines()]
-    named = {passage["document"] for row in rows for passage in row.get("passages", [])}
+    asked = load_question_set(questions)
+    named = {passage.document for each in asked for entry in each.passages for passage in entry}
     texts = dict(_texts(library, sorted(named)))
     problems: list[str] = []
-    for row in rows:
+    for question in asked:
         windows = ""
-        for passage in row.get("passages", []):
-            text, wanted = texts.get(passage["document"], ""), _letters(passage["text"])
+        for passage in (passage for entry in question.passages for passage in entry):
+            text, wanted = texts.get(passage.document, ""), letters(passage.text)
             place = text.find(wanted)
             if place < 0:
-                problems.append(f"{row['id']}: {passage['text']!r} is not in {passage['document']}")
+                missing = f"{passage.text!r} is not in {passage.document}"
+                problems.append(f"{question.id}: {missing}")
             windows += text[max(place - 500, 0) : place + 1500]
-        if row["kind"] != "table-calculation":
+        if question.kind != "table-calculation":
             problems += (
-                f"{row['id']}: {group!r} is not near a passage"
-                for group in row.get("must", [])
-                if not any(_letters(each) in windows for each in _alternatives(group))
+                f"{question.id}: {entry} is not near a passage"
+                for entry in question.must
+                if not any(letters(each) in windows for each in entry)
             )
     for field, minimum in (("kind", MINIMUM_PER_KIND), ("language", MINIMUM_PER_LANGUAGE)):
-        counted = Counter(row[field] for row in rows)
+        counted = Counter(getattr(question, field) for question in asked)
         few = {name: number for name, number in counted.items() if number < minimum}
         problems += (f"only {number} questions of {name}" for name, number in few.items())
     return problems
-
-
-def _alternatives(group: str | list[str]) -> list[str]:
-    return [group] if isinstance(group, str) else group
 
 
 def _texts(library: Path, names: list[str]) -> Iterator[tuple[str, str]]:
@@ -143,12 +142,7 @@ def _texts(library: Path, names: list[str]) -> Iterator[tuple[str, str]]:
     with ExtractionPool(ocr=None) as pool:
         for source, document in pool.map(map(Path, paths)):
             if isinstance(document, Document):
-                yield paths[source.uri], _letters(document.text)
-
-
-def _letters(text: str) -> str:
-    """Return letters and digits alone: how a table or a list is written does not count."""
-    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
+                yield paths[source.uri], letters(document.text)
 
 
 def main() -> int:

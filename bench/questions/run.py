@@ -48,7 +48,7 @@ def measure(assignments: list[str], half: str | None) -> tuple[AskedQuestion, ..
     overrides = {key.replace(".", "__"): value for key, value in settings.items()}
     overrides["data_dir"] = str(WORK / "indexes" / name)
     with kvasir.open(**overrides) as collection:
-        report = collection.ingest(*kvasir.files(LIBRARY), run=Run(progress=_show()))
+        report = collection.ingest(*kvasir.files(LIBRARY), prune=True, run=Run(progress=_show()))
         if report.failed:
             sys.exit("\n".join(failure.line for failure in report.failed))
         collection.optimize(wait=True)
