@@ -138,8 +138,8 @@ def check(library: Path = LIBRARY, questions: Path = HERE / "questions.jsonl") -
 
 def _texts(library: Path, names: list[str]) -> Iterator[tuple[str, str]]:
     """Yield the documents that can be read, with their letters and digits."""
-    paths = {str(library / name): name for name in names}
-    with ExtractionPool(ocr=None) as pool:
+    paths = {str(library / name): name for name in names if (library / name).is_file()}
+    with ExtractionPool(workers=1, ocr=None) as pool:
         for source, document in pool.map(map(Path, paths)):
             if isinstance(document, Document):
                 yield paths[source.uri], letters(document.text)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from manual_commands import file_of
+
+from kvasir.app import App
+from kvasir.core.services.answer_log import LoggedAnswer
+from kvasir.settings.schema import Settings
 
 Kvasir = Callable[..., Any]
 
@@ -166,7 +171,17 @@ def test_the_table_of_questions_has_a_row_for_each_kind_and_language(garden: Kva
 
 
 def test_the_export_of_the_answers_log_is_asked_again(garden: Kvasir, tmp_path: Path) -> None:
-    garden("ask", "What is the rent for a standard plot?")
+    question, uri = "What is the rent for a standard plot?", str(tmp_path / "garden.md")
+    answer = LoggedAnswer(
+        *("a1", 0, "default", question, "96 pounds"),
+        False,
+        (uri,),
+        "quotes",
+        0.1,
+        datetime.now(UTC),
+    )
+    with App(Settings(data_dir=tmp_path / "kvasir-data")) as app:
+        app.services.answer_log.record(answer)
     garden("answers", "export", "--to", "log.jsonl")
     rows = read_lines(tmp_path / "log.jsonl")
     report = garden("evaluate", "questions", "--json", "log.jsonl").json

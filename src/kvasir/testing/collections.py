@@ -391,7 +391,7 @@ class CollectionContract:
 
 def _calls(lease: Any) -> list[Callable[[], object]]:
     searches = (lease.search, lease.ask, lambda query: list(lease.stream(query)))
-    calls = [partial(call, QUESTION) for call in searches]
+    calls: list[Callable[[], object]] = [partial(call, QUESTION) for call in searches]
     calls += [partial(call, MEAD) for call in (lease.document, lease.text, lease.delete)]
     calls += [lease.documents, lease.record, lease.chunk_count, lease.inspect]
     calls.append(lambda: lease.evaluate([JudgedQuestion("1", QUESTION)]))
