@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kvasir.collection_index import Index
@@ -27,6 +26,12 @@ if TYPE_CHECKING:
     from kvasir.answering.refusal import Calibration as Calibration
     from kvasir.core.reports import CopyReport, Findings, IngestReport, Repairs
     from kvasir.evaluation.calibration import Fitted as Fitted
+    from kvasir.evaluation.datasets import load_questions as load_questions
+    from kvasir.evaluation.question_sets import JudgedQuestion as JudgedQuestion
+    from kvasir.evaluation.question_sets import load_question_set as load_question_set
+    from kvasir.evaluation.questions import QuestionFigures as QuestionFigures
+    from kvasir.evaluation.questions import QuestionsResult as QuestionsResult
+    from kvasir.evaluation.questions import Share as Share
     from kvasir.ingesting.preparing import OnConflict
     from kvasir.ingesting.sources import Input
 
@@ -34,18 +39,19 @@ T = TypeVar("T")
 FilterLike = str | Mapping[str, Any] | Filter | None
 
 
+_EXPORTED = {
+    "Calibration": "kvasir.answering.refusal",
+    "load_questions": "kvasir.evaluation.datasets",
+    "JudgedQuestion": "kvasir.evaluation.question_sets",
+    "load_question_set": "kvasir.evaluation.question_sets",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """Import ``Calibration`` when it is first needed."""
-    if name != "Calibration":
+    """Import what other modules define when it is first needed."""
+    if name not in _EXPORTED:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return import_module("kvasir.answering.refusal").Calibration
-
-
-def load_questions(path: Path | str) -> list[str]:
-    """Read a file of questions: JSON lines with ``question`` or ``text``, or one a line."""
-    from kvasir.evaluation import datasets
-
-    return datasets.load_questions(path)
+    return getattr(import_module(_EXPORTED[name]), name)
 
 
 class Collection:
@@ -419,6 +425,25 @@ class Collection:
         """Store a decision to refuse with the collection; None restores the shipped one."""
         with self._call() as index:
             index.keep_calibration(calibration)
+
+    def evaluate(
+        self,
+        questions: Sequence[JudgedQuestion],
+        *,
+        half: str | None = None,
+        run: Run | None = None,
+    ) -> QuestionsResult:
+        """Ask questions as ``load_question_set`` reads them, and judge the answers.
+
+        ``half``, ``fit`` or ``report``, asks one half. Raises RequestError if there is no question.
+        """
+        from kvasir.evaluation.questions import evaluate_questions
+
+        with self._call() as index:
+            shared = index.components.generator
+            conversation = index.components.conversation(lambda: self, generator=shared)
+        with closing(conversation):  # Each question is a call of its own: others need not wait.
+            return evaluate_questions(questions, self.ask, conversation, half=half, run=run)
 
     def _check_open(self) -> None:
         if not self._is_open:

@@ -32,6 +32,7 @@ from kvasir.core.wire import to_json
 
 if TYPE_CHECKING:
     from kvasir.answering.answers import Answerer
+    from kvasir.answering.chat import Conversation
     from kvasir.answering.citations import FindVersion
     from kvasir.answering.refusal import Calibration
     from kvasir.answering.retrieval import Languages, Retriever, Searches
@@ -112,6 +113,11 @@ class Components(Protocol):
     @property
     def generator(self) -> Generator:
         """The generator of answers."""
+
+    def conversation(
+        self, lease: Callable[[], Any], *, generator: Generator | None = None
+    ) -> Conversation:
+        """Return a conversation about the collection that ``lease`` gives."""
 
     def open_store(self, collection: str, embedded_by: Embedder | CollectionRecord) -> VectorStore:
         """Open the store of a collection."""

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from manual_commands import file_of
+
+from kvasir.app import App
+from kvasir.core.services.answer_log import LoggedAnswer
+from kvasir.settings.schema import Settings
 
 Kvasir = Callable[..., Any]
 
@@ -110,3 +116,82 @@ def test_the_table_of_chunking_has_a_row_for_each_corpus(kvasir: Kvasir, lines: 
     assert gods.split()[:2] == ["gods", "1.0000"]
     assert everything.split()[1:] == gods.split()[1:]
     assert chunks.startswith("4 chunks of ")
+
+
+@pytest.fixture
+def garden(kvasir: Kvasir, tmp_path: Path) -> Kvasir:
+    """The collection of the manual's example, with its questions."""
+    page = (Path(__file__).parents[2] / "docs" / "evaluating.md").read_text("utf-8")
+    section = page.split("## How do I measure my own collection?")[1]
+    (tmp_path / "garden.md").write_text(file_of(section, "markdown"), "utf-8")
+    (tmp_path / "questions.jsonl").write_text(file_of(section, "jsonl") + "\n", "utf-8")
+    kvasir("ingest", "garden.md")
+    return kvasir
+
+
+def test_the_manuals_ten_questions_are_asked_and_judged(garden: Kvasir, tmp_path: Path) -> None:
+    report = garden(
+        "evaluate", "questions", "--json", "--details", "out.jsonl", "questions.jsonl"
+    ).json
+    assert report["all"]["questions"] == 10
+    assert report["all"]["top_10"] == {"count": 8, "total": 8} | _interval(report["all"]["top_10"])
+    assert report["all"]["satisfying"]["count"] >= 5
+    assert (report["kinds"]["fact"]["questions"], report["languages"]["de"]["questions"]) == (3, 1)
+    cases = {row["id"]: row for row in read_lines(tmp_path / "out.jsonl")}
+    assert len(cases) == 10
+    assert cases["key"]["satisfying"] is ("Priya Nair" in cases["key"]["answer"])
+    assert cases["foreign"]["satisfying"] is cases["foreign"]["refused"]
+    assert cases["due"]["rank"] == 1
+    assert cases["due"]["sources"][0].endswith("garden.md")
+    halves = [
+        garden("evaluate", "questions", "--json", "--half", half, "questions.jsonl").json
+        for half in ("fit", "report")
+    ]
+    assert sum(half["all"]["questions"] for half in halves) == 10
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Reads JSON lines."""
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def _interval(share: dict[str, Any]) -> dict[str, Any]:
+    assert share["low"] < share["share"] == 1.0
+    return {key: share[key] for key in ("share", "low", "high")}
+
+
+def test_the_table_of_questions_has_a_row_for_each_kind_and_language(garden: Kvasir) -> None:
+    lines = garden("evaluate", "questions", "questions.jsonl").out.splitlines()
+    assert lines[0].split()[:2] == ["kind", "asked"]
+    assert [line.split()[0] for line in lines[1:8]] == [
+        *("fact", "follow-up", "list", "near", "off-topic", "other", "several"),
+    ]
+    by_language = [line.split()[:2] for line in lines if line.startswith(("de ", "none ", "all "))]
+    assert by_language == [["all", "10"], ["none", "9"], ["de", "1"], ["all", "10"]]
+
+
+def test_the_export_of_the_answers_log_is_asked_again(garden: Kvasir, tmp_path: Path) -> None:
+    question, uri = "What is the rent for a standard plot?", str(tmp_path / "garden.md")
+    answer = LoggedAnswer(
+        *("a1", 0, "default", question, "96 pounds"),
+        False,
+        (uri,),
+        "quotes",
+        0.1,
+        datetime.now(UTC),
+    )
+    with App(Settings(data_dir=tmp_path / "kvasir-data")) as app:
+        app.services.answer_log.record(answer)
+    garden("answers", "export", "--to", "log.jsonl")
+    rows = read_lines(tmp_path / "log.jsonl")
+    report = garden("evaluate", "questions", "--json", "log.jsonl").json
+    assert report["kinds"]["not rated"]["satisfying"]["total"] == 0
+    write_lines(tmp_path / "rated.jsonl", [{**rows[0], "rating": 1}])
+    report = garden("evaluate", "questions", "--json", "rated.jsonl").json
+    assert report["kinds"]["rated good"]["satisfying"]["count"] == 1
+
+
+def test_a_fault_in_a_question_file_is_one_sentence(garden: Kvasir, tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"question": "a?", "musst": ["b"]}\n')
+    said = garden("evaluate", "questions", "bad.jsonl", code=2).err
+    assert "bad.jsonl, line 1: 'musst' is not known here" in said

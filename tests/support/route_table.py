@@ -145,6 +145,9 @@ ROUTES = {
     ("POST", "/v1/collections/{name}/calibrate"): Rule(
         ADMIN, path=NAME, request={"json": {"answered": ["a?"], "unanswered": ["b?"]}}
     ),
+    ("POST", "/v1/collections/{name}/evaluate"): Rule(
+        ADMIN, path=NAME, request={"json": {"questions": [{"id": "1", "question": "a?"}]}}
+    ),
     ("PUT", "/v1/collections/{name}/calibration"): Rule(
         ADMIN, path=NAME, request={"json": {"calibration": None}}
     ),

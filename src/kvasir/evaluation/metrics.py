@@ -10,7 +10,7 @@ Source: https://github.com/usnistgov/trec_eval (m_ndcg_cut.c, m_recall.c, m_reci
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import log2
+from math import log2, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,20 @@ def confidence_intervals(
         return dict.fromkeys(values, (0.0, 0.0))
     low, high = np.quantile(bootstrap_means(table, 2000, seed=0), [0.025, 0.975], axis=0).tolist()
     return dict(zip(values, zip(low, high, strict=True), strict=True))
+
+
+def wilson_interval(count: int, total: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share, ``count`` of ``total``, as (low, high); 0..1 of none.
+
+    Source: Wilson 1927, J. Am. Stat. Assoc. 22 (158), 209-212.
+    """
+    if not total:
+        return 0.0, 1.0
+    z, share = 1.959964, count / total
+    centre = share + z * z / (2 * total)
+    spread = z * sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    scale = 1 + z * z / total
+    return max((centre - spread) / scale, 0.0), min((centre + spread) / scale, 1.0)
 
 
 def bootstrap_means(table: NDArray[np.float64], samples: int, seed: int) -> NDArray[np.float64]:

@@ -33,10 +33,12 @@ from kvasir.core.types import (
 )
 from kvasir.core.wire import from_json, to_json
 from kvasir.evaluation.calibration import Fitted
+from kvasir.evaluation.questions import QuestionsResult
 from kvasir.remote.client import ServerClient
 from kvasir.remote.progress import long_work
 
 if TYPE_CHECKING:
+    from kvasir.evaluation.question_sets import JudgedQuestion
     from kvasir.ingesting.preparing import OnConflict
     from kvasir.ingesting.sources import Input
     from kvasir.remote.uploading import Uploads
@@ -328,6 +330,17 @@ class RemoteCollection:
         """Store a decision to refuse with the collection; None restores the shipped one."""
         content = {"calibration": to_json(calibration)}
         self._open().send("PUT", f"{self._path}/calibration", "calibrating", json=content)
+
+    def evaluate(
+        self,
+        questions: Sequence[JudgedQuestion],
+        *,
+        half: str | None = None,
+        run: Run | None = None,
+    ) -> QuestionsResult:
+        """Ask questions whose good answers are known, and judge the answers."""
+        content = {"questions": to_json(list(questions)), "half": half}
+        return self._long("evaluate", "evaluating", QuestionsResult, run, content)
 
     def _long(
         self,

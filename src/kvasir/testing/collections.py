@@ -32,6 +32,7 @@ from kvasir.core.filters import Comparison
 from kvasir.core.ledger import VersionStatus
 from kvasir.core.types import Finished, Hit, Retrieved, Source, StoreAddress, Text, document_id
 from kvasir.core.wire import dumps, loads, to_json
+from kvasir.evaluation.question_sets import GoldPassage, JudgedQuestion
 
 OpenCollection = Callable[..., Any]
 """Takes a name and the operator's filter, both with defaults; returns a lease."""
@@ -320,6 +321,22 @@ class CollectionContract:
         stored = to_json(fitted.calibration) if fitted.kept else None
         assert collection.record().calibration == stored
 
+    def test_evaluating_by_questions(self, collection: Any) -> None:
+        asked = [
+            JudgedQuestion("1", QUESTION, "who", passages=((GoldPassage(MEAD, "brewed mead"),),)),
+            JudgedQuestion("2", "And of the honey?", "who", after="1", must=(("mead", "beer"),)),
+            JudgedQuestion("3", "How far away is the Moon?", must=(("two kilometres",),)),
+        ]
+        result = collection.evaluate(asked)
+        first, second, third = result.cases
+        assert (first.satisfying, first.rank, first.sources[0]) == (True, 1, MEAD)
+        assert (second.satisfying, third.satisfying) == (True, False)
+        assert third.missing == ("two kilometres",)
+        assert (result.all.satisfying.count, result.kinds["who"].questions) == (2, 2)
+        assert collection.evaluate(asked, half=first.half).half == first.half
+        with pytest.raises(KvasirError, match="no question"):
+            collection.evaluate([])
+
     def test_a_copy_under_another_name_is_complete(
         self, collection: Any, copy_address: StoreAddress
     ) -> None:
@@ -340,6 +357,7 @@ class CollectionContract:
         returned += [collection.ask(QUESTION), collection.record(), *collection.documents()]
         returned += [collection.document(MEAD), report, collection.inspect(), collection.repair()]
         returned.append(collection.copy(copy_address, name="copied"))
+        returned.append(collection.evaluate([JudgedQuestion("1", QUESTION)]))
         returned.append(collection.calibrate(texts, texts, apply=False))
         for value in returned:
             text = dumps(value)
@@ -390,7 +408,8 @@ class CollectionContract:
 
 def _calls(lease: Any) -> list[Callable[[], object]]:
     searches = (lease.search, lease.ask, lambda query: list(lease.stream(query)))
-    calls = [partial(call, QUESTION) for call in searches]
+    calls: list[Callable[[], object]] = [partial(call, QUESTION) for call in searches]
     calls += [partial(call, MEAD) for call in (lease.document, lease.text, lease.delete)]
     calls += [lease.documents, lease.record, lease.chunk_count, lease.inspect]
+    calls.append(lambda: lease.evaluate([JudgedQuestion("1", QUESTION)]))
     return [*calls, lease.drop, lease.repair]

@@ -10,16 +10,17 @@ from __future__ import annotations
 import re
 import uuid
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from kvasir.answering.chat import Conversation
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.collection import Collection, FilterLike
 from kvasir.collection_index import CollectionOptions, Index
 from kvasir.core.errors import ExtractionError, NameTakenError
 from kvasir.core.filters import Filter, all_of, parse_filter
 from kvasir.core.ledger import CollectionRecord
-from kvasir.core.protocols import Embedder, VectorStore
+from kvasir.core.protocols import Embedder, Generator, VectorStore
 from kvasir.core.run import StopToken
 from kvasir.core.types import (
     Chunk,
@@ -71,6 +72,12 @@ class FakeCollections:
         if name == record.name:
             raise NameTakenError(name, " in that store")
         return self.open_store(name, record)
+
+    def conversation(
+        self, lease: Callable[[], Collection], *, generator: Generator | None = None
+    ) -> Conversation:
+        shared = generator or self.generator
+        return Conversation(shared, lambda: lease().index.answerer(shared))
 
     def make_pipeline(
         self, store: VectorStore, collection: str, *, re_split: bool = False, **options: Any

@@ -1,4 +1,4 @@
-"""``kvasir evaluate``: retrieval, answers or chunking on a data set, or two settings files."""
+"""``kvasir evaluate``: retrieval, answers or chunking on a data set, a collection, two settings."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from kvasir.frontends.cli.options import (
     setting_options,
     settings_of,
     with_app,
+    with_collection,
 )
 from kvasir.frontends.cli.rendering import (
     json_option,
@@ -34,6 +35,7 @@ from kvasir.settings.schema import MOST_TOP_K
 
 if TYPE_CHECKING:
     from kvasir.app import AnswersResult, App, Judgement, Measured, MetricComparison
+    from kvasir.collection import Collection, QuestionFigures, QuestionsResult, Share
 
 _FILE = click.Path(exists=True, dir_okay=False)
 _DATA_FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True)
@@ -41,7 +43,7 @@ _DATA_FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True)
 
 @click.group()
 def evaluate() -> None:
-    """Measure retrieval, answers or chunking on a data set."""
+    """Measure retrieval, answers or chunking, or ask your own questions."""
 
 
 @evaluate.command()
@@ -166,6 +168,42 @@ def answers(
 
 
 @evaluate.command()
+@click.argument("file", type=_FILE, metavar="FILE")
+@setting_options(
+    ("--top-k", "chat.rag.retriever.top_k", "Most passages."),
+    ("--generator", "generator.type", "What writes the answers."),
+)
+@click.option(
+    "--half",
+    type=click.Choice(["fit", "report"]),
+    help="Ask one half of the questions: fit your settings to one, report the other.",
+)
+@click.option(
+    "--details",
+    type=click.Path(dir_okay=False, writable=True),
+    metavar="FILE",
+    help="Write every question with its answer and judgement to a file of JSON lines.",
+)
+@with_collection
+def questions(collection: Collection, file: str, half: str | None, details: str | None) -> None:
+    """Ask a collection questions whose good answers you know, and judge the answers.
+
+    FILE has JSON lines: a question, the passage that holds the answer, and strings that the answer
+    must and must not contain. An export of the answers log will do, too: its ratings say which
+    answers were good. The collection is not changed.
+    """
+    from kvasir.collection import load_question_set
+
+    asked = load_question_set(file)
+    with long_work() as run:
+        result = collection.evaluate(asked, half=half, run=run)
+    _write_cases(details, [to_json(case) for case in result.cases])
+    shown = to_json(result)
+    del shown["cases"]
+    print_result(shown, *_tables(result))
+
+
+@evaluate.command()
 @click.argument("a", type=_FILE, metavar="A.yaml")
 @click.argument("b", type=_FILE, metavar="B.yaml")
 @click.argument("dataset", type=_DATA_FOLDER, metavar="DIR")
@@ -235,6 +273,40 @@ def compare(
     if not wants_json():
         sides_shown = f"A: {a}, {_brief(result.a)}\nB: {b}, {_brief(result.b)}"
         echo(f"\n{sides_shown}\n\n{result.conclusion}")
+
+
+def _tables(result: QuestionsResult) -> list[str]:
+    """Return a table by kind and one by language, where the questions name them."""
+    lines: list[str] = []
+    groups = {"kind": result.kinds, "language": result.languages}
+    named = {name: group for name, group in groups.items() if set(group) != {""}}
+    for name, group in (named or {"questions": {}}).items():
+        rows = [*sorted(group.items()), ("all", result.all)]
+        lines += [*table(_figures_row(name, key, each) for key, each in rows), ""]
+    answering = result.seconds["answer"] / result.all.questions
+    return [*lines, f"{answering:.2f} s a question; in brackets the 95 % interval"]
+
+
+def _figures_row(name: str, key: str, each: QuestionFigures) -> dict[str, object]:
+    row: dict[str, object] = {name: key or "none"}
+    row["asked"] = each.questions
+    for title, share in (
+        ("top 1", each.top_1),
+        ("top 3", each.top_3),
+        ("top 10", each.top_10),
+        ("satisfying", each.satisfying),
+    ):
+        row[title] = _percent(share)
+    row["words"] = f"{each.words:.0f}"
+    row["refused rightly"] = _percent(each.refused_rightly)
+    row["refused wrongly"] = _percent(each.refused_wrongly)
+    return row
+
+
+def _percent(share: Share) -> str:
+    if share.share is None:
+        return "-"
+    return f"{share.share:.0%} ({share.low:.0%}-{share.high:.0%})"
 
 
 def _write_cases(path: str | None, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -40,7 +40,7 @@ COMMANDS = {
     "collections": ("collections", "List, copy or delete collections."),
     "doctor": ("collections", "Compare catalog and store, and repair them."),
     "calibrate": ("collections", "Fit the decision to refuse to a collection."),
-    "evaluate": ("evaluate", "Measure retrieval, answers or chunking on a data set."),
+    "evaluate": ("evaluate", "Measure retrieval, answers or chunking, or ask your own questions."),
     "serve": ("serve", "Serve the documents over HTTP."),
     "backup": ("backup", "Back up everything, also while a server runs."),
     "restore": ("backup", "Restore a backup."),

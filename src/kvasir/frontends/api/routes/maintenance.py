@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.app import App
-from kvasir.collection import Calibration, Collection
+from kvasir.collection import Calibration, Collection, JudgedQuestion
 from kvasir.core.errors import ForbiddenError, RequestError, UnknownComponentError
 from kvasir.core.run import Run
 from kvasir.core.services.accounts import Caller
@@ -103,6 +103,29 @@ def calibrate(
         lambda found, run: found.calibrate(
             body.answered, body.unanswered, apply=body.apply, run=run
         ),
+    )
+
+
+class JudgedQuestions(BaseModel):
+    """Questions whose good answers are known."""
+
+    model_config = ConfigDict(extra="forbid")
+    questions: list[dict[str, Any]] = Field(description="in the form of `JudgedQuestion`")
+    half: str | None = Field(None, description="ask one half of them: fit or report")
+
+
+@router.post("/evaluate", responses=EVENTS)
+def evaluate(
+    name: str, body: JudgedQuestions, request: Request, kvasir: Chosen, caller: Admin
+) -> Response:
+    """Ask questions whose good answers are known, and judge what is answered."""
+    questions = from_json(list[JudgedQuestion], body.questions)
+    return _work(
+        request,
+        kvasir,
+        caller,
+        name,
+        lambda found, run: found.evaluate(questions, half=body.half, run=run),
     )
 
 

@@ -1,7 +1,7 @@
 """Asks many questions while workers are killed, mail is refused and the database restarts.
 
-    python bench/questions.py                       500 questions on SQLite, PostgreSQL and MariaDB
-    python bench/questions.py sqlite --questions 100
+    python bench/question_queue.py                  500 questions on SQLite, PostgreSQL and MariaDB
+    python bench/question_queue.py sqlite --questions 100
 
 Three workers answer, each in a process of its own; one of them is killed by SIGKILL every few
 seconds. An answer takes a tenth of a second, as it does not on a small server: what is measured is
