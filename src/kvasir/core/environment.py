@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -37,6 +38,23 @@ TELEMETRY_SWITCHES: Mapping[str, str] = MappingProxyType(
 def disable_telemetry() -> None:
     """Turn the telemetry of all libraries off, for this process and its children."""
     os.environ.update(TELEMETRY_SWITCHES)
+
+
+@contextmanager
+def passive_openmp() -> Iterator[None]:
+    """Let the threads of an OpenMP runtime that is loaded in the block wait without computing.
+
+    A thread that waits actively for one of its team takes the processor that the other one needs.
+    """
+    name = "OMP_WAIT_POLICY"
+    is_set = name in os.environ
+    if not is_set:
+        os.environ[name] = "passive"
+    try:
+        yield
+    finally:
+        if not is_set:
+            del os.environ[name]
 
 
 def running_command() -> str:
