@@ -84,8 +84,8 @@ def talker(small_model):
     """A small language model in the process."""
     # It cites nothing unasked.
     cited = r'root ::= [^.[]+ ". [" [1-2] "]"'
-    options = {"model": small_model, "max_tokens": 32, "context_window": 1024, "grammar": cited}
-    generator = registry.build("generators", "llama", options)
+    options = {"model": small_model, "max_tokens": 32, "context_window": 1024, "threads": 1}
+    generator = registry.build("generators", "llama", options | {"grammar": cited})
     yield generator
     generator.close()
 

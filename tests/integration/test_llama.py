@@ -35,6 +35,7 @@ pytestmark = pytest.mark.xdist_group("llama")
 
 STOPPED_WITHIN = 10.0
 """Seconds that a loaded machine may take; the figure itself is printed."""
+OPTIONS = {"max_tokens": 16, "context_window": 1024, "threads": 1}
 NOTES = {
     "tea.md": "# Tea\n\nGreen tea is brewed at 80 degrees for two minutes. Black tea needs four.\n",
     "moon.md": "# Moon\n\nThe Moon orbits the Earth at a distance of 384,400 kilometres.\n",
@@ -46,7 +47,7 @@ def talk(text):
 
 
 def make(model, **options):
-    options = {"model": model, "max_tokens": 24, "context_window": 1024} | options
+    options = {"model": model} | OPTIONS | options
     return registry.build("generators", "llama", options)
 
 
@@ -224,7 +225,7 @@ def settings(library, small_model, **more):
         "data_dir": library / "data",
         "generator.type": "llama",
         "generator.model": small_model,
-        "generator.options": json.dumps({"max_tokens": 24, "context_window": 1024}),
+        "generator.options": json.dumps(OPTIONS),
     } | more
     return [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
 
@@ -246,7 +247,7 @@ def test_a_chat_refines_follow_ups_with_the_model(library, small_model, share_co
     overrides = {
         "generator__type": "llama",
         "generator__model": small_model,
-        "generator__options": {"max_tokens": 24, "context_window": 1024},
+        "generator__options": OPTIONS,
         "chat__rag__context_refinement__enabled": True,
     }
     settings = kvasir.settings.loading.load_settings(

@@ -23,6 +23,7 @@ from kvasir.core.text import hide_passwords
 _PROGRAM = "kvasir"
 _COMMAND = re.compile(r"[a-z][a-z-]{1,19}")
 _SETTING = "KVASIR__"
+_MAPS = Path("/proc/self/maps")
 _SECRET = re.compile(r"(?:TOKEN|KEY|PASSWORD|PASSWD|SECRET|CREDENTIALS)\Z")
 
 TELEMETRY_SWITCHES: Mapping[str, str] = MappingProxyType(
@@ -41,20 +42,25 @@ def disable_telemetry() -> None:
 
 
 @contextmanager
-def passive_openmp() -> Iterator[None]:
+def passive_openmp() -> Iterator[bool]:
     """Let the threads of an OpenMP runtime that is loaded in the block wait without computing.
 
     A thread that waits actively for one of its team takes the processor that the other one needs.
+    Yields False if they will wait actively nevertheless: another library, such as PyTorch, has
+    loaded the runtime before, or the environment says so.
+    Source: https://gcc.gnu.org/onlinedocs/libgomp/OMP_005fWAIT_005fPOLICY.html
     """
     name = "OMP_WAIT_POLICY"
-    is_set = name in os.environ
-    if not is_set:
-        os.environ[name] = "passive"
+    policy = os.environ.get(name)
+    if policy is not None:
+        yield policy.casefold() == "passive"
+        return
+    is_loaded = _MAPS.is_file() and "libgomp" in _MAPS.read_text("utf-8", "replace")
+    os.environ[name] = "passive"
     try:
-        yield
+        yield not is_loaded
     finally:
-        if not is_set:
-            del os.environ[name]
+        del os.environ[name]
 
 
 def running_command() -> str:

@@ -37,7 +37,7 @@ from kvasir.models import language_models
 from kvasir.models.gguf import GgufModel, read_model
 
 try:
-    with passive_openmp():
+    with passive_openmp() as threads_wait_passively:
         import xllamacpp
 except ModuleNotFoundError:
     raise
@@ -82,7 +82,8 @@ class LlamaGenerator:
             context_window: Most tokens of prompt and answer; a model's own limit may be lower.
             parallel: Answers that are generated at the same time; others wait. Each has a context
                 window of its own, which takes memory.
-            threads: Processor threads; by default one for each processor.
+            threads: Processor threads; by default one for each processor, or for each second one
+                where waiting threads would take the processors from other programs.
             grammar: A grammar in llama.cpp's GBNF that every answer follows.
             pull: Fetch the model if it is not there.
             timeout: Longest wait for a token, in seconds.
@@ -112,7 +113,7 @@ class LlamaGenerator:
         self._temperature = temperature
         self._wanted_window = context_window
         self._parallel = parallel
-        self._threads = threads or processors()
+        self._threads = threads or _threads()
         self._grammar = grammar
         self._fetches = pull
         self._timeout = timeout
@@ -254,6 +255,10 @@ class _LoadedModel(OpenAIGenerator):
 
     def _failure(self, operation: str, cause: str, kind: str = "failed") -> ComponentError:
         return ComponentError(self.component, operation, self._clean(cause), kind=kind)
+
+
+def _threads() -> int:
+    return processors() if threads_wait_passively else max(1, processors() // 2)
 
 
 def _unload(served: list[Any], folder: str) -> None:
