@@ -26,6 +26,7 @@ from kvasir.core.errors import (
 from kvasir.core.run import Run, StopToken
 from kvasir.core.types import Finished, Message, Prompt, Retrieved, Stage
 from kvasir.frontends.cli.main import cli
+from kvasir.settings.loading import load_settings
 
 pytest.importorskip("xllamacpp", reason="the extra 'llama' is not installed")
 
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.xdist_group("llama")
 
 STOPPED_WITHIN = 10.0
 """Seconds that a loaded machine may take; the figure itself is printed."""
-OPTIONS = {"max_tokens": 16, "context_window": 1024, "threads": 1}
+OPTIONS = {"max_tokens": 8, "context_window": 1024, "threads": 1}
 NOTES = {
     "tea.md": "# Tea\n\nGreen tea is brewed at 80 degrees for two minutes. Black tea needs four.\n",
     "moon.md": "# Moon\n\nThe Moon orbits the Earth at a distance of 384,400 kilometres.\n",
@@ -114,14 +115,14 @@ def test_tokens_are_counted_as_the_model_reads_them(llama_server, talker):
 
 
 def test_a_conversation_is_cut_to_the_window_by_the_model_s_tokenizer(small_model):
-    generator = make(small_model, context_window=512, max_tokens=16)
+    generator = make(small_model, context_window=256)
     history = [
-        Message(role, f"{role} {number}: " + "tea and the Moon " * 5)
+        Message(role, f"{role} {number}: " + "tea and the Moon " * 3)
         for number in range(20)
         for role in ("user", "assistant")
     ]
     room, count = prompt_room(generator), prompt_counter(generator)
-    assert room == 512 - 16
+    assert room == 256 - 8
     builder = PromptBuilder("{{context}}{{question}}", system="")
     prompt = builder.build("And then?", (), history=history, room=room, count=count)
     kept = len(prompt.messages) - 1
@@ -152,7 +153,7 @@ def test_the_text_is_the_same_as_the_server_s(small_model, talker, llama_server)
         served.close()
 
 
-def test_an_answer_is_longer_than_the_window_never(small_model):
+def test_a_prompt_longer_than_the_window_is_an_error(small_model):
     generator = make(small_model, context_window=256, max_tokens=64)
     with pytest.raises(ComponentError, match="llama: answering failed") as caught:
         list(generator.generate(talk("word " * 400)))
@@ -184,13 +185,14 @@ def test_a_model_larger_than_the_memory_is_not_loaded(small_model, monkeypatch):
     generator.close()
 
 
-def test_a_file_that_llama_cpp_cannot_load_is_named(tmp_path):
+def test_a_file_that_llama_cpp_cannot_load_is_named(tmp_path, capfd):
     file = tmp_path / "m.gguf"
     file.write_bytes(gguf_bytes())
     generator = make(str(file))
     with pytest.raises(ComponentError, match=r"cannot load .*m\.gguf: the file is damaged, or"):
         generator.prepare(Run())
     generator.close()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_model_that_is_not_here_says_how_to_fetch_it(tmp_path):
@@ -225,6 +227,7 @@ def settings(library, small_model, **more):
         "data_dir": library / "data",
         "generator.type": "llama",
         "generator.model": small_model,
+        "chat.rag.retriever.top_k": 1,
         "generator.options": json.dumps(OPTIONS),
     } | more
     return [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
@@ -244,18 +247,15 @@ def test_a_question_is_answered_by_the_model(run, library, small_model):
 
 
 def test_a_chat_refines_follow_ups_with_the_model(library, small_model, share_components):
-    overrides = {
-        "generator__type": "llama",
-        "generator__model": small_model,
-        "generator__options": OPTIONS,
-        "chat__rag__context_refinement__enabled": True,
+    chosen = {
+        "data_dir": library / "data",
+        "generator.type": "llama",
+        "generator.model": small_model,
+        "generator.options": OPTIONS,
+        "chat.rag.context_refinement.enabled": True,
+        "chat.rag.retriever.top_k": 1,
     }
-    settings = kvasir.settings.loading.load_settings(
-        {},
-        {key.replace("__", "."): value for key, value in overrides.items()}
-        | {"data_dir": library / "data"},
-    )
-    with kvasir.App(settings) as app, app.collection() as collection:
+    with kvasir.App(load_settings({}, chosen)) as app, app.collection() as collection:
         conversation, history = app.conversation(lambda: collection), []
         for question in ("How long is green tea brewed?", "And black tea?"):
             events = list(conversation.stream(question, history, rag=True))
@@ -274,7 +274,7 @@ def test_the_openai_generator_works_with_a_real_server(llama_server, library, ru
     chosen = {
         "generator.type": "openai",
         "generator.base_url": llama_server,
-        "generator.options": json.dumps({"max_tokens": 16, "context_window": 1024}),
+        "generator.options": json.dumps({"max_tokens": 8, "context_window": 1024}),
     }
     arguments = settings(library, "smollm2", **chosen)
     asked = run("ask", "--json", *arguments, "How long is green tea brewed?")

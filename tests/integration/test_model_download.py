@@ -675,6 +675,15 @@ def test_a_repository_without_any_model_says_so(server, tmp_path):
         hub.pull(NAME, data_dir=tmp_path)
 
 
+def test_a_model_of_another_kind_is_not_fetched(server, tmp_path):
+    with pytest.raises(ModelNotFoundError, match=r"has no GGUF file on the hub"):
+        language_models.find(NAME, tmp_path, fetch=True)
+    server.files = server.listed = LANGUAGE_FILES
+    with pytest.raises(ModelNotFoundError, match=r"has no config\.json with weights on the hub"):
+        find(NAME, data_dir=tmp_path)
+    assert not list(tmp_path.rglob("*.gguf"))
+
+
 def test_a_language_model_is_fetched_unasked_only_where_that_is_allowed(language_server, tmp_path):
     with pytest.raises(ModelNotFoundError) as caught:
         language_models.find(NAME, tmp_path)

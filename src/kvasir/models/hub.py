@@ -16,7 +16,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,10 @@ LOCK_NOTICE_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
 """Seconds to wait until a stopped transfer has closed its file."""
 
+ENCODER, LANGUAGE_MODEL = "encoder", "language model"
+"""Kinds of models: of embedders and rerankers, and of the generator ``llama``."""
+_FILES: Mapping[str, str] = {ENCODER: "config.json with weights", LANGUAGE_MODEL: "GGUF file"}
+
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 _SETTINGS = re.compile(
     r"(?:\d+_\w+/)?[\w.-]+\.json|README\.md|vocab\.txt|merges\.txt|[\w.-]+\.model"
@@ -58,14 +62,20 @@ for _module in ("file_download", "utils._http"):
 
 
 def pull(
-    name: str, token: str | None = None, data_dir: Path | str | None = None, run: Run | None = None
+    name: str,
+    token: str | None = None,
+    data_dir: Path | str | None = None,
+    run: Run | None = None,
+    *,
+    kinds: Collection[str] = (ENCODER, LANGUAGE_MODEL),
 ) -> ModelFolder:
     """Download a model, unless it is complete and the same as on the hub.
 
     A name is ``OWNER/NAME``, or ``OWNER/NAME/FILE.gguf`` for one file of a language model; of a
     repository with GGUF files and no encoder, ``gguf.choose`` takes the file. The token is by
     default ``HF_TOKEN``. A stopped download can be resumed. The progress comes in the thread that
-    receives the bytes: the file, bytes done of the whole model and its size.
+    receives the bytes: the file, bytes done of the whole model and its size. A model of none of the
+    ``kinds`` is not downloaded.
 
     Raises:
         ModelNotFoundError: It cannot be downloaded. The message never shows the token.
@@ -84,9 +94,11 @@ def pull(
     # A separate token: a failed transfer sets it, which must not stop the caller's other work.
     own = Run(StopToken(run.stop), run.progress) if run else Run()
     repository, listing = _look_up(hub, wanted, own)
-    files = [] if file else _needed(listing.siblings or ())
+    siblings = listing.siblings or ()
+    files = _needed(siblings) if ENCODER in kinds and not file else []
     if not _is_encoder(files):
-        files = _language_model(repository, listing.siblings or (), file)
+        found = siblings if LANGUAGE_MODEL in kinds else ()
+        files = _language_model(repository, found, file, kinds)
     return _Download(hub, repository, listing, files, models_dir(data_dir), own).fetch()
 
 
@@ -108,7 +120,7 @@ def _is_encoder(files: Iterable[RepoSibling]) -> bool:
 
 
 def _language_model(
-    repository: str, files: Iterable[RepoSibling], wanted: str
+    repository: str, files: Iterable[RepoSibling], wanted: str, kinds: Collection[str]
 ) -> list[RepoSibling]:
     """Return a GGUF file, or the parts of one: the wanted one, else the chosen one."""
     found = {file.rfilename: file for file in files if _GGUF.fullmatch(file.rfilename)}
@@ -124,7 +136,7 @@ def _language_model(
         )
     if chosen is None:
         raise ModelNotFoundError(
-            f"'{repository}' has no config.json with weights and no GGUF file on the hub"
+            f"'{repository}' has no {' and no '.join(_FILES[kind] for kind in kinds)} on the hub"
         )
     folder, slash, last = chosen.rpartition("/")
     names = [folder + slash + part for part in gguf.parts(last)]

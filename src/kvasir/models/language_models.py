@@ -46,7 +46,8 @@ def find(
     if fetch and not is_path:
         # Imported only here: huggingface_hub takes long to import.
         hub = importlib.import_module("kvasir.models.hub")
-        return hub.pull(name, None, data_dir, run)  # type: ignore[no-any-return]
+        kinds = [hub.LANGUAGE_MODEL]
+        return hub.pull(name, None, data_dir, run, kinds=kinds)  # type: ignore[no-any-return]
     raise ModelNotFoundError(
         f"no language model '{name}' is here: no GGUF file or folder of that path, not in "
         f"{models_dir(data_dir)}, in no package, and not in the Hugging Face cache {cache_dir()}",

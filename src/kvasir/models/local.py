@@ -165,7 +165,7 @@ def find(
     # Imported only here: huggingface_hub takes longer to import than a search.
     hub = importlib.import_module("kvasir.models.hub")
     try:
-        return hub.pull(name, token, data_dir, run)  # type: ignore[no-any-return]
+        return hub.pull(name, token, data_dir, run, kinds=[hub.ENCODER])  # type: ignore[no-any-return]
     except ModelNotFoundError as error:
         package = next(
             (

@@ -53,7 +53,8 @@ _BUFFERS = 256 << 20
 """Bytes, beside the weights and the cache of keys and values."""
 _CONTEXT_STEP = 256
 """llama.cpp rounds a context up to a multiple of this."""
-_ERRORS_ONLY = 1
+_SILENT = -1
+"""The library's messages would stand on the terminal, between ours."""
 
 
 class LlamaGenerator:
@@ -205,7 +206,7 @@ class _LoadedModel(OpenAIGenerator):
         self._socket = f"{folder}/llama.sock" if hasattr(socket, "AF_UNIX") else None
         params.hostnames, params.port = [self._socket or "127.0.0.1"], 0
         params.api_keys = [key]
-        params.verbosity = _ERRORS_ONLY
+        params.verbosity = _SILENT
         params.ui = params.endpoint_slots = params.fit_params = params.warmup = False
         # Otherwise up to 8 GB of earlier prompts are kept beside those of the slots.
         params.cache_ram_mib = 0
