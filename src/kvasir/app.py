@@ -234,10 +234,10 @@ class App:
         return convert(sources, to, made, fetch=self._fetch, max_bytes=max_bytes, run=run)
 
     def models(self) -> list[ModelFolder]:
-        """Return the embedding models on this machine."""
-        from kvasir.models.local import list_local
+        """Return the embedding and language models on this machine."""
+        from kvasir.models.language_models import list_models
 
-        return list(list_local(self.settings.data_folder))
+        return list(list_models(self.settings.data_folder))
 
     def pull_model(self, name: str | None = None, *, run: Run | None = None) -> ModelFolder:
         """Fetch a model from the hub into the data folder; by default the settings' embedder.
@@ -317,7 +317,7 @@ class App:
     def make_generator(self, chosen: GeneratorSettings) -> Generator:
         """Make a generator, which the caller closes; only one that takes an embedder loads it."""
         shared = {"embedder": lambda: self.embedder, "analyzer": lambda: self.analyzer}
-        return components.make_generator(chosen, self._run, shared)
+        return components.make_generator(self.settings, chosen, self._run, shared)
 
     def make_answerer(self, retriever: Retriever, find_version: FindVersion) -> Answerer:
         """Put the chosen generator behind the retriever of an evaluation."""

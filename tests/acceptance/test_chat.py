@@ -559,3 +559,26 @@ def test_the_keys_of_a_settings_file_turn_rag_on_without_a_flag(
         chat = open_chat("--config", str(path), folder=corpus)
         chat.wait_for_prompt("[RAG][M][default]")
         chat.process.kill(signal.SIGTERM)
+
+
+@pytest.mark.xdist_group("llama")
+def test_ctrl_c_stops_a_model_in_the_process(
+    open_chat: Callable[..., Terminal], small_model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    endless = {"max_tokens": 1900, "context_window": 2048, "threads": 1}
+    options = json.dumps(endless | {"grammar": "root ::= [a-z ] root"})
+    chosen = ["--generator", "llama", "-m", small_model, "--set", f"generator.options={options}"]
+    chat = open_chat(*chosen)
+    chat.wait_for_prompt("[S][default]")
+    chat.type("Tell me about the sea.")
+    chat.wait_for(r"│ [a-z]+ [a-z]+")
+    started = time.monotonic()
+    chat.type(CTRL_C, "")
+    chat.wait_for("neither the question nor the reply is kept")
+    chat.wait_for_prompt("[S][default]")
+    seconds = time.monotonic() - started
+    with capsys.disabled():
+        print(f"\n[Ctrl-C gave a new prompt after {seconds:.2f} s]")
+    assert seconds < 10.0  # on a loaded machine
+    chat.type(CTRL_D, "")
+    assert chat.wait_for_end() == 0

@@ -79,6 +79,24 @@ class TestServers(GeneratorContract):
         return make()
 
 
+@pytest.fixture(scope="module")
+def talker(small_model):
+    """A small language model in the process."""
+    # It cites nothing unasked.
+    cited = r'root ::= [^.[]+ ". [" [1-2] "]"'
+    options = {"model": small_model, "max_tokens": 32, "context_window": 1024, "threads": 1}
+    generator = registry.build("generators", "llama", options | {"grammar": cited})
+    yield generator
+    generator.close()
+
+
+@pytest.mark.xdist_group("llama")
+class TestLlama(GeneratorContract):
+    @pytest.fixture
+    def generator(self, talker):
+        return talker
+
+
 def answer(generator, prompt=None):
     return "".join(generator.generate(prompt or make_prompt()))
 

@@ -297,3 +297,13 @@ def test_a_judge_that_fails_takes_no_figure_with_it(
     assert shown.return_value == 3
     assert "questions" in shown.stdout
     assert "error: no grades: ragas: judging failed" in shown.stderr
+
+
+@pytest.mark.xdist_group("llama")
+def test_a_real_model_grades_in_the_form_that_is_asked_for(llama_server):
+    judge = RagasJudge(FakeEmbedder(), "small", llama_server, max_tokens=64, retries=0)
+    judge.check()
+    # The metric with the shortest prompts.
+    (verdict,) = judge.judge([JudgedCase(GOOD.question, MOON, (), None)], Run())
+    assert verdict.scores.keys() | verdict.failures.keys() == {"answer_relevancy"}
+    assert all(0.0 <= score <= 1.0 for score in verdict.scores.values())

@@ -19,13 +19,14 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 from filelock import FileLock
+from gguf_files import gguf_bytes
 from huggingface_hub import constants, file_download
 
 from kvasir.core.errors import ModelNotFoundError, StoppedError
 from kvasir.core.run import LEFT_BEHIND, Progress, Run, StopToken
 from kvasir.frontends.cli.main import cli
 from kvasir.frontends.cli.remedies import explain
-from kvasir.models import hub
+from kvasir.models import hub, language_models
 from kvasir.models.local import PARTIAL, find, find_local, list_local
 
 NAME = "acme/small-encoder"
@@ -56,6 +57,7 @@ class Hub(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files = dict(FILES)
+        self.listed = FILES
         self.requests = []
         self.agents = set()
         self.cuts = []
@@ -104,9 +106,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def listing(self):
         siblings = []
-        for name, content in FILES.items():
+        for name, content in self.server.listed.items():
             entry = {"rfilename": name, "size": len(content)}
-            if name.endswith((".safetensors", ".bin")):
+            if name.endswith((".safetensors", ".bin", ".gguf")):
                 digest = hashlib.sha256(content).hexdigest()
                 entry["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 134}
             else:
@@ -586,14 +588,111 @@ def test_the_command_pulls_a_model_and_lists_it(models, tmp_path):
     size = sum(len(FILES[name]) for name in KEPT)
     assert row == {
         "name": NAME,
+        "format": "safetensors",
         "dimension": 24,
         "size": size,
         "origin": "downloaded",
         "path": str(folder),
     }
     heads, *rows = models("list").stdout.splitlines()
-    assert heads.split() == ["name", "dimension", "bytes", "found", "path"]
-    assert [each.split()[:2] for each in rows if NAME in each] == [[NAME, "24"]]
+    assert heads.split() == ["name", "format", "dimension", "bytes", "found", "path"]
+    assert [each.split()[:3] for each in rows if NAME in each] == [[NAME, "safetensors", "24"]]
+
+
+LANGUAGE_FILES = {
+    "README.md": b"---\nlanguage: en\n---\n",
+    "talker-q4_k_m.gguf": gguf_bytes() + bytes(200_000),
+    "talker-q8_0.gguf": gguf_bytes() + b"8",
+    "mmproj-talker.gguf": b"pictures",
+    "f16/talker-f16-00001-of-00002.gguf": gguf_bytes() + b"1",
+    "f16/talker-f16-00002-of-00002.gguf": gguf_bytes() + b"2",
+    "../q2_k.gguf": b"never fetched",
+}
+
+
+@pytest.fixture
+def language_server(server):
+    server.files = server.listed = LANGUAGE_FILES
+    return server
+
+
+@pytest.mark.parametrize(
+    ("asked", "fetched"),
+    [
+        (NAME, ["talker-q4_k_m.gguf"]),
+        (f"{NAME}/Talker-Q8_0.gguf", ["talker-q8_0.gguf"]),
+        (
+            f"{NAME}/f16/talker-f16-00002-of-00002.gguf",
+            ["f16/talker-f16-00001-of-00002.gguf", "f16/talker-f16-00002-of-00002.gguf"],
+        ),
+    ],
+)
+def test_of_a_language_model_one_file_is_fetched(language_server, models, tmp_path, asked, fetched):
+    folder = tmp_path / "models" / "acme" / "small-encoder"
+    pulled = models("pull", asked)
+    assert pulled.stdout == f"{NAME}/{fetched[0]}: {folder / fetched[0]}\n"
+    assert stored(folder) == {name: LANGUAGE_FILES[name] for name in fetched}
+    rows = json.loads(models("list", "--json").stdout)
+    (row,) = (row for row in rows if row["origin"] == "downloaded")
+    size = sum(len(LANGUAGE_FILES[name]) for name in fetched)
+    assert (row["name"], row["format"], row["size"]) == (f"{NAME}/{fetched[0]}", "gguf", size)
+
+
+def test_a_second_file_of_a_language_model_leaves_the_first(language_server, tmp_path):
+    first = hub.pull(NAME, data_dir=tmp_path)
+    second = hub.pull(f"{NAME}/talker-q8_0.gguf", data_dir=tmp_path)
+    assert stored(first.path.parent).keys() == {"talker-q4_k_m.gguf", "talker-q8_0.gguf"}
+    assert language_models.find_local(NAME.upper(), tmp_path).path == first.path
+    assert language_models.find_local(second.name, tmp_path) == second
+
+
+def test_an_encoder_leaves_the_language_models_of_its_repository(server, tmp_path):
+    server.files = server.listed = LANGUAGE_FILES
+    talker = hub.pull(NAME, data_dir=tmp_path)
+    server.files = server.listed = FILES
+    encoder = hub.pull(NAME, data_dir=tmp_path)
+    assert stored(encoder.path).keys() == {*KEPT, talker.path.name}
+
+
+def test_a_language_model_is_resumed_where_the_connection_broke(language_server, tmp_path):
+    language_server.cuts = [100_000]
+    folder = hub.pull(NAME, data_dir=tmp_path)
+    assert folder.path.read_bytes() == LANGUAGE_FILES["talker-q4_k_m.gguf"]
+    ranges = [asked for path, asked, _ in language_server.requests if path.endswith(".gguf")]
+    assert ranges[0] is None
+    assert len(ranges) == 2
+    assert ranges[1]
+
+
+def test_a_file_that_a_repository_lacks_is_named_with_those_that_it_has(language_server, tmp_path):
+    with pytest.raises(ModelNotFoundError, match=r"no file 'q3\.gguf'.*it has .*q8_0\.gguf"):
+        hub.pull(f"{NAME}/q3.gguf", data_dir=tmp_path)
+
+
+def test_a_repository_without_any_model_says_so(server, tmp_path):
+    server.listed = {"README.md": b""}
+    with pytest.raises(ModelNotFoundError, match="with weights and no GGUF file"):
+        hub.pull(NAME, data_dir=tmp_path)
+
+
+def test_a_model_of_another_kind_is_not_fetched(server, tmp_path):
+    with pytest.raises(ModelNotFoundError, match=r"has no GGUF file on the hub"):
+        language_models.find(NAME, tmp_path, fetch=True)
+    server.files = server.listed = LANGUAGE_FILES
+    with pytest.raises(ModelNotFoundError, match=r"has no config\.json with weights on the hub"):
+        find(NAME, data_dir=tmp_path)
+    assert not list(tmp_path.rglob("*.gguf"))
+
+
+def test_a_language_model_is_fetched_unasked_only_where_that_is_allowed(language_server, tmp_path):
+    with pytest.raises(ModelNotFoundError) as caught:
+        language_models.find(NAME, tmp_path)
+    assert f"'kvasir models pull {NAME}'" in explain(caught.value)
+    assert language_server.requests == []
+    seen = []
+    found = language_models.find(NAME, tmp_path, fetch=True, run=Run(progress=seen.append))
+    assert found.path.name == "talker-q4_k_m.gguf"
+    assert seen[-1].done == seen[-1].total == len(LANGUAGE_FILES["talker-q4_k_m.gguf"])
 
 
 def test_without_a_name_the_command_pulls_the_model_of_the_settings_with_its_token(models, server):

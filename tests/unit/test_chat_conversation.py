@@ -173,7 +173,7 @@ def test_context_gives_way_before_the_conversation_and_the_oldest_turns_after_it
     # Tokens as the prompt builder estimates them; 1024 are kept for the answer by default.
     needed = 1024 + sum(-(-len(text) // 3) + 8 for _, text in full)
     seen = []
-    for window in range(needed + 60, needed - 420, -30):
+    for window in range(needed + 60, needed - 420, -20):
         small = OpenAIGenerator("small", server.base_url, context_window=window)
         reply = make(small, retriever).stream("Who brewed mead?", history, rag=True).answer
         sent = contents(server)

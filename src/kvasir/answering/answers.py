@@ -23,6 +23,7 @@ from kvasir.answering.prompts import (
     SYSTEM_PROMPT,
     PromptBuilder,
     left_out_notes,
+    prompt_counter,
     prompt_room,
     refinement_messages,
 )
@@ -233,7 +234,12 @@ class Answerer:
         if isinstance(self.generator, BoundedContext):
             room = run_within_deadline(lambda: prompt_room(self.generator), "reading the window")
         builder = PromptBuilder(self.template, system=system)
-        return builder.build(question, hits, history=history, room=room)
+        return run_within_deadline(
+            lambda: builder.build(
+                question, hits, history=history, room=room, count=prompt_counter(self.generator)
+            ),
+            "fitting the prompt",
+        )
 
     def _write(
         self, prompt: Prompt, checker: CitationChecker, *, hold: bool
@@ -369,7 +375,9 @@ class Refiner:
         (asked,) = refinement_messages(question, self.prompt)
         recent = list(history)[-_TURNS:]
         room = prompt_room(self.generator, _ANSWER_TOKENS)
-        prompt = PromptBuilder(PLAIN, system="").build(asked.content, (), history=recent, room=room)
+        count = prompt_counter(self.generator)
+        builder = PromptBuilder(PLAIN, system="")
+        prompt = builder.build(asked.content, (), history=recent, room=room, count=count)
         written = iterate_within_deadline(self.generator.generate(prompt), "refining")
         return _one_query("".join(written)) or question
 

@@ -15,7 +15,13 @@ from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, field, replace
 
 from kvasir.answering.answers import PLAIN, Answerer, Refiner, check_question, generated
-from kvasir.answering.prompts import SYSTEM_PROMPT, PromptBuilder, left_out_notes, prompt_room
+from kvasir.answering.prompts import (
+    SYSTEM_PROMPT,
+    PromptBuilder,
+    left_out_notes,
+    prompt_counter,
+    prompt_room,
+)
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import ComponentError, SettingsError
@@ -85,9 +91,9 @@ class Conversation:
     def _from_model(
         self, question: str, history: Sequence[Message], system: str
     ) -> Generator[AnswerEvent, None, None]:
-        prompt = PromptBuilder(PLAIN, system=system).build(
-            question, (), history=history, room=prompt_room(self.generator)
-        )
+        builder, count = PromptBuilder(PLAIN, system=system), prompt_counter(self.generator)
+        room = prompt_room(self.generator)
+        prompt = builder.build(question, (), history=history, room=room, count=count)
         texts: list[str] = []
         with closing(generated(self.generator, prompt)) as pieces:
             for piece in pieces:

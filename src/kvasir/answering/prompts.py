@@ -8,11 +8,12 @@ message says that it contains no instructions, and templates are filled in one p
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 
 from kvasir.core.errors import SettingsError
-from kvasir.core.protocols import BoundedContext, Generator
+from kvasir.core.protocols import BoundedContext, Generator, PromptCounter
 from kvasir.core.templates import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT, check_template, fill
 from kvasir.core.text import CJK, SOUTHEAST_ASIAN, heading_path
 from kvasir.core.types import Hit, Message, Prompt
@@ -30,6 +31,9 @@ _WIDE = re.compile(f"[{SOUTHEAST_ASIAN}{CJK}]")
 _MESSAGE_OVERHEAD = 8
 """Approximate tokens that a chat format adds to a message."""
 
+CountTokens = Callable[[Sequence[Message]], int]
+"""Returns the tokens of messages, as a model reads them."""
+
 
 def estimate_tokens(text: str) -> int:
     """Estimate a language model's tokens; too many rather than too few.
@@ -39,6 +43,18 @@ def estimate_tokens(text: str) -> int:
     """
     wide = len(_WIDE.findall(text))
     return wide + -(-(len(text) - wide) // 3)
+
+
+def estimate_prompt_tokens(messages: Sequence[Message]) -> int:
+    """Estimate the tokens of a prompt, the chat format included."""
+    return sum(estimate_tokens(message.content) + _MESSAGE_OVERHEAD for message in messages)
+
+
+def prompt_counter(generator: Generator) -> CountTokens:
+    """Return what counts the tokens of a generator's prompts: its own tokenizer, or an estimate."""
+    if isinstance(generator, PromptCounter):
+        return generator.count_prompt_tokens
+    return estimate_prompt_tokens
 
 
 def render_source(number: int, hit: Hit) -> str:
@@ -108,6 +124,7 @@ class PromptBuilder:
         *,
         history: Sequence[Message] = (),
         room: int | None = None,
+        count: CountTokens = estimate_prompt_tokens,
     ) -> Prompt:
         """Build a prompt that leaves the model room for its answer.
 
@@ -119,17 +136,14 @@ class PromptBuilder:
             hits: Retrieved chunks, best first.
             history: Earlier turns, oldest first, without contexts.
             room: Most tokens of the prompt, see ``prompt_room``; None: no limit.
+            count: Counts them, see ``prompt_counter``.
 
         Raises:
             SettingsError: There are hits, but room for none of them.
         """
-        turns = list(history)
-        kept = list(hits)
+        turns, kept = list(history), list(hits)
         if room is not None:
-            free = max(0, room - self._tokens(self._messages(question, [], [])))
-            least = self._source_tokens(1, hits[0]) if hits else 0
-            turns = self._recent(turns, free - least if least <= free else free)
-            kept = self._fitting(hits, free - self._tokens(turns))
+            turns, kept = self._fit(question, kept, turns, lambda prompt: count(prompt) <= room)
         if hits and not kept:
             raise SettingsError(
                 f"the model has {room} tokens for a prompt, too few for a passage: lower "
@@ -146,29 +160,33 @@ class PromptBuilder:
         system = [Message("system", self.system)] if self.system else []
         return [*system, *turns, Message("user", user)]
 
-    def _recent(self, turns: list[Message], room: int) -> list[Message]:
-        first = 0
-        while first < len(turns) and self._tokens(turns[first:]) > room:
-            first += 1
-        # An answer without its question is left out, too.
-        while 0 < first < len(turns) and turns[first].role == "assistant":
-            first += 1
-        return turns[first:]
-
-    def _fitting(self, hits: Sequence[Hit], room: int) -> list[Hit]:
+    def _fit(
+        self,
+        question: str,
+        hits: list[Hit],
+        turns: list[Message],
+        fits: Callable[[Sequence[Message]], bool],
+    ) -> tuple[list[Message], list[Hit]]:
+        """Return the turns and the hits of a prompt that fits, if one does."""
+        if fits(self._messages(question, hits, turns)):
+            return turns, hits
+        best = hits[:1] if fits(self._messages(question, hits[:1], [])) else []
+        turns = _recent(turns, lambda few: fits(self._messages(question, best, few)))
         kept: list[Hit] = []
         for hit in hits:
-            needed = self._source_tokens(len(kept) + 1, hit)
-            if needed <= room:
+            if fits(self._messages(question, [*kept, hit], turns)):
                 kept.append(hit)
-                room -= needed
-        return kept
+        return turns, kept
 
-    def _source_tokens(self, number: int, hit: Hit) -> int:
-        return estimate_tokens(render_source(number, hit)) + 1
 
-    def _tokens(self, messages: Sequence[Message]) -> int:
-        return sum(estimate_tokens(message.content) + _MESSAGE_OVERHEAD for message in messages)
+def _recent(turns: list[Message], fit: Callable[[list[Message]], bool]) -> list[Message]:
+    """Return the most of the last turns that fit, beginning with a question."""
+    starts = range(len(turns) + 1)
+    first = min(bisect_left(starts, True, key=lambda start: fit(turns[start:])), len(turns))
+    # An answer without its question is left out, too.
+    while 0 < first < len(turns) and turns[first].role == "assistant":
+        first += 1
+    return turns[first:]
 
 
 def left_out_notes(

@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,6 +23,7 @@ from kvasir.core.text import hide_passwords
 _PROGRAM = "kvasir"
 _COMMAND = re.compile(r"[a-z][a-z-]{1,19}")
 _SETTING = "KVASIR__"
+_MAPS = Path("/proc/self/maps")
 _SECRET = re.compile(r"(?:TOKEN|KEY|PASSWORD|PASSWD|SECRET|CREDENTIALS)\Z")
 
 TELEMETRY_SWITCHES: Mapping[str, str] = MappingProxyType(
@@ -37,6 +39,28 @@ TELEMETRY_SWITCHES: Mapping[str, str] = MappingProxyType(
 def disable_telemetry() -> None:
     """Turn the telemetry of all libraries off, for this process and its children."""
     os.environ.update(TELEMETRY_SWITCHES)
+
+
+@contextmanager
+def passive_openmp() -> Iterator[bool]:
+    """Let the threads of an OpenMP runtime that is loaded in the block wait without computing.
+
+    A thread that waits actively for one of its team takes the processor that the other one needs.
+    Yields False if they will wait actively nevertheless: another library, such as PyTorch, has
+    loaded the runtime before, or the environment says so.
+    Source: https://gcc.gnu.org/onlinedocs/libgomp/OMP_005fWAIT_005fPOLICY.html
+    """
+    name = "OMP_WAIT_POLICY"
+    policy = os.environ.get(name)
+    if policy is not None:
+        yield policy.casefold() == "passive"
+        return
+    is_loaded = _MAPS.is_file() and "libgomp" in _MAPS.read_text("utf-8", "replace")
+    os.environ[name] = "passive"
+    try:
+        yield not is_loaded
+    finally:
+        del os.environ[name]
 
 
 def running_command() -> str:

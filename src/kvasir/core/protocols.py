@@ -16,6 +16,7 @@ from kvasir.core.types import (
     Conversion,
     Document,
     Hit,
+    Message,
     Metadata,
     Prompt,
     Source,
@@ -232,6 +233,14 @@ class BoundedContext(Protocol):
 
     def context_tokens(self) -> int | None:
         """Return the model's context length in tokens, or None if unknown."""
+
+
+@runtime_checkable
+class PromptCounter(Protocol):
+    """A generator that counts the tokens of a prompt with its model's own tokenizer."""
+
+    def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
+        """Return the tokens of messages as the model reads them, its chat format included."""
 
 
 @runtime_checkable

@@ -4,6 +4,7 @@ huggingface_hub does the transfer (``http_get``): requests, redirects, retries a
 ``snapshot_download`` is not used, because it deletes an unfinished file; here the next run resumes
 it. Only the files of an encoder are fetched, each is checked against the hub's hash (SHA-256 for
 large files, git's SHA-1 for small ones), and only complete models are moved to the models folder.
+A repository without an encoder may have GGUF files, of which one is fetched.
 ``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` and ``HF_TOKEN`` work as in huggingface_hub.
 Source: https://huggingface.co/docs/hub/api, huggingface_hub 2.4
 """
@@ -15,7 +16,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,8 @@ from huggingface_hub.hf_api import RepoSibling
 from kvasir.core.errors import ModelNotFoundError
 from kvasir.core.private_files import make_private_folder
 from kvasir.core.run import Run, StopToken
+from kvasir.models import gguf
+from kvasir.models.language_models import split_name
 from kvasir.models.local import NO_OWNER, PARTIAL, ModelFolder, full_names, models_dir
 
 ENDPOINT = "https://huggingface.co"
@@ -39,12 +42,17 @@ LOCK_NOTICE_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
 """Seconds to wait until a stopped transfer has closed its file."""
 
+ENCODER, LANGUAGE_MODEL = "encoder", "language model"
+"""Kinds of models: of embedders and rerankers, and of the generator ``llama``."""
+_FILES: Mapping[str, str] = {ENCODER: "config.json with weights", LANGUAGE_MODEL: "GGUF file"}
+
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 _SETTINGS = re.compile(
     r"(?:\d+_\w+/)?[\w.-]+\.json|README\.md|vocab\.txt|merges\.txt|[\w.-]+\.model"
 )
 _SAFETENSORS = re.compile(r"(?:\d+_\w+/)?model[\w.-]*\.safetensors")
 _PICKLED = re.compile(r"(?:\d+_\w+/)?pytorch_model[\w.-]*\.bin")
+_GGUF = re.compile(r"(?:\w[\w.-]*/)*\w[\w.-]*\.gguf", re.IGNORECASE)
 
 # A broken connection loses a partial block; the default is 10 MB.
 constants.DOWNLOAD_CHUNK_SIZE = 1 << 16
@@ -54,12 +62,20 @@ for _module in ("file_download", "utils._http"):
 
 
 def pull(
-    name: str, token: str | None = None, data_dir: Path | str | None = None, run: Run | None = None
+    name: str,
+    token: str | None = None,
+    data_dir: Path | str | None = None,
+    run: Run | None = None,
+    *,
+    kinds: Collection[str] = (ENCODER, LANGUAGE_MODEL),
 ) -> ModelFolder:
     """Download a model, unless it is complete and the same as on the hub.
 
-    The token is by default ``HF_TOKEN``. A stopped download can be resumed. The progress comes in
-    the thread that receives the bytes: the file, bytes done of the whole model and its size.
+    A name is ``OWNER/NAME``, or ``OWNER/NAME/FILE.gguf`` for one file of a language model; of a
+    repository with GGUF files and no encoder, ``gguf.choose`` takes the file. The token is by
+    default ``HF_TOKEN``. A stopped download can be resumed. The progress comes in the thread that
+    receives the bytes: the file, bytes done of the whole model and its size. A model of none of the
+    ``kinds`` is not downloaded.
 
     Raises:
         ModelNotFoundError: It cannot be downloaded. The message never shows the token.
@@ -68,7 +84,8 @@ def pull(
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         if os.environ.get(variable, "").upper() in constants.ENV_VARS_TRUE_VALUES:
             raise ModelNotFoundError(f"not asked, because {variable} is set")
-    if not _NAME.fullmatch(name) or ".." in name:
+    wanted, file = split_name(name)
+    if not _NAME.fullmatch(wanted) or ".." in name:
         raise ModelNotFoundError(f"'{name}' is not a name on the hub (OWNER/MODEL)")
     hub = _Hub(
         os.environ.get("HF_ENDPOINT", "").rstrip("/") or ENDPOINT,
@@ -76,8 +93,13 @@ def pull(
     )
     # A separate token: a failed transfer sets it, which must not stop the caller's other work.
     own = Run(StopToken(run.stop), run.progress) if run else Run()
-    repository, listing = _look_up(hub, name, own)
-    return _Download(hub, repository, listing, models_dir(data_dir), own).fetch()
+    repository, listing = _look_up(hub, wanted, own)
+    siblings = listing.siblings or ()
+    files = _needed(siblings) if ENCODER in kinds and not file else []
+    if not _is_encoder(files):
+        found = siblings if LANGUAGE_MODEL in kinds else ()
+        files = _language_model(repository, found, file, kinds)
+    return _Download(hub, repository, listing, files, models_dir(data_dir), own).fetch()
 
 
 def _needed(files: Iterable[RepoSibling]) -> list[RepoSibling]:
@@ -90,6 +112,37 @@ def _needed(files: Iterable[RepoSibling]) -> list[RepoSibling]:
     folders = {Path(file.rfilename).parent for file in weights}
     weights += [file for file in pickled if Path(file.rfilename).parent not in folders]
     return settings + weights
+
+
+def _is_encoder(files: Iterable[RepoSibling]) -> bool:
+    names = [file.rfilename for file in files]
+    return "config.json" in names and not all(map(_SETTINGS.fullmatch, names))
+
+
+def _language_model(
+    repository: str, files: Iterable[RepoSibling], wanted: str, kinds: Collection[str]
+) -> list[RepoSibling]:
+    """Return a GGUF file, or the parts of one: the wanted one, else the chosen one."""
+    found = {file.rfilename: file for file in files if _GGUF.fullmatch(file.rfilename)}
+    models = sorted(filter(gguf.is_model, found))
+    chosen = gguf.choose(models)
+    if wanted:
+        folder, slash, last = wanted.rpartition("/")
+        first = f"{folder}{slash}{gguf.parts(last)[0]}".casefold()
+        chosen = next((name for name in models if name.casefold() == first), None)
+    if chosen is None and models:
+        raise ModelNotFoundError(
+            f"'{repository}' has no file '{wanted}' on the hub; it has {', '.join(models)}"
+        )
+    if chosen is None:
+        raise ModelNotFoundError(
+            f"'{repository}' has no {' and no '.join(_FILES[kind] for kind in kinds)} on the hub"
+        )
+    folder, slash, last = chosen.rpartition("/")
+    names = [folder + slash + part for part in gguf.parts(last)]
+    if missing := [name for name in names if name not in found]:
+        raise ModelNotFoundError(f"'{repository}' lacks {', '.join(missing)} on the hub")
+    return [found[name] for name in names]
 
 
 class _Hub:
@@ -225,20 +278,29 @@ class _Bar:
 
 
 class _Download:
-    def __init__(self, hub: _Hub, name: str, listing: ModelInfo, root: Path, run: Run) -> None:
+    def __init__(
+        self,
+        hub: _Hub,
+        name: str,
+        listing: ModelInfo,
+        files: list[RepoSibling],
+        root: Path,
+        run: Run,
+    ) -> None:
         self._hub = hub
         self._name = name
         self._commit = listing.sha or constants.DEFAULT_REVISION
-        self._files = _needed(listing.siblings or ())
+        self._files = files
         self._target = root.joinpath(*name.split("/")) if "/" in name else root / NO_OWNER / name
-        self._partial = root / PARTIAL / name.replace("/", "--")
+        first = files[0].rfilename
+        self._model = first if gguf.is_model(first) else ""
+        """The file of a language model; empty for an encoder."""
+        own = f"{name}/{first}" if self._model else name
+        self._partial = root / PARTIAL / own.replace("/", "--")
         self._bar = _Bar(run, sum(file.size or 0 for file in self._files))
         self._run = run
 
     def fetch(self) -> ModelFolder:
-        names = [file.rfilename for file in self._files]
-        if "config.json" not in names or all(map(_SETTINGS.fullmatch, names)):
-            raise ModelNotFoundError(f"'{self._name}' has no config.json with weights on the hub")
         make_private_folder(self._partial.parent)
         with self._locked():
             # Another process may have fetched it during the wait.
@@ -246,6 +308,9 @@ class _Download:
                 self._run.download(self._name, self._bar.total, self._bar.total)
             else:
                 self._fetch_all()
+        if self._model:
+            name, path = f"{self._name}/{self._model}", self._target / self._model
+            return ModelFolder(name, path, "downloaded")
         return ModelFolder(self._name, self._target, "downloaded")
 
     def _locked(self) -> AcquireReturnProxy[FileLock]:
@@ -274,9 +339,18 @@ class _Download:
             if not self._check(path, file):
                 self._fetch(file, path)
             self._bar.finish(file.size or 0)
-        self._target.parent.mkdir(parents=True, exist_ok=True)
-        if self._target.exists():
-            shutil.rmtree(self._target)
+        self._publish()
+
+    def _publish(self) -> None:
+        """Move the files to the models folder; other language models there stay."""
+        self._target.mkdir(parents=True, exist_ok=True)
+        if self._model:
+            _move(self._partial, self._target, [file.rfilename for file in self._files])
+            shutil.rmtree(self._partial)
+            return
+        kept = [file for file in self._target.rglob("*") if _GGUF.fullmatch(file.name)]
+        _move(self._target, self._partial, [str(file.relative_to(self._target)) for file in kept])
+        shutil.rmtree(self._target)
         self._partial.rename(self._target)
 
     def _fetch(self, file: RepoSibling, path: Path) -> None:
@@ -313,6 +387,12 @@ class _Download:
 
     def _check(self, path: Path, file: RepoSibling) -> bool:
         return self._run.call(partial(_intact, path, file))
+
+
+def _move(source: Path, target: Path, names: Iterable[str]) -> None:
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).replace(target / name)
 
 
 def _intact(path: Path, file: RepoSibling) -> bool:

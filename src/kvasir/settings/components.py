@@ -106,11 +106,15 @@ def make_splitter(splitting: Splitting, embedder: Embedder) -> Splitter:
 
 
 def make_generator(
-    chosen: GeneratorSettings, run: Run, shared: Mapping[str, Callable[[], Any]]
+    settings: Settings,
+    chosen: GeneratorSettings,
+    run: Run,
+    shared: Mapping[str, Callable[[], Any]],
 ) -> Generator:
     """Make a generator with those of the shared components that its constructor takes."""
     taken = signature(registry.load("generators", chosen.type)).parameters
-    provided = {name: get() for name, get in shared.items() if name in taken} | {"run": run}
+    provided = {name: get() for name, get in shared.items() if name in taken}
+    provided |= {"data_dir": settings.data_folder, "run": run}
     return cast(Generator, build("generators", chosen.type, chosen.arguments, provided))
 
 

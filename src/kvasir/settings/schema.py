@@ -154,8 +154,10 @@ class RagSettings(Section):
 class GeneratorSettings(Section):
     """The generator of answers."""
 
-    type: str = Field("extractive", description="extractive, openai, ollama, or a plug-in")
-    model: str | None = Field(None, description="the model's name at the server")
+    type: str = Field("extractive", description="extractive, llama, openai, ollama, or a plug-in")
+    model: str | None = Field(
+        None, description="the model's name at the server; of llama, a GGUF file or a hub name"
+    )
     base_url: str | None = Field(None, description="the server, such as http://localhost:11434")
     api_key: SecretStr | None = None
     options: dict[str, Any] = Field(default_factory=dict, description="the generator's own options")

@@ -7,7 +7,6 @@ tuned for latency, for single queries. ``bench/embedding.py`` measures both.
 
 from __future__ import annotations
 
-import os
 import queue
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +29,7 @@ from kvasir.components.embedders.mapped_weights import Weights
 from kvasir.components.embedders.sentence_model import SentenceModel, read_sentence_model
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
 from kvasir.core.leases import Lazy
+from kvasir.core.machine import processors
 from kvasir.core.protocols import PendingVectors
 from kvasir.core.recent_vectors import RecentVectors
 from kvasir.core.run import Run
@@ -99,7 +99,7 @@ class OpenVinoEmbedder:
         self.max_tokens = model.max_tokens
         self.model = model
         self._batch_tokens = batch_tokens
-        self._streams = streams or min(_cores(), _MAX_STREAMS)
+        self._streams = streams or min(processors(), _MAX_STREAMS)
         self._recent = RecentVectors(_REMEMBERED_QUERIES)
         self._tokenizer = Lazy(lambda: _read_tokenizer(model))
         self._truncating_tokenizer = Lazy(lambda: _read_tokenizer(model, model.max_tokens))
@@ -361,9 +361,3 @@ def _read_tokenizer(model: SentenceModel, max_tokens: int | None = None) -> Toke
     if max_tokens is not None:
         tokenizer.enable_truncation(max_tokens)
     return tokenizer
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -6,7 +6,7 @@ every error message.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from ssl import SSLContext
@@ -23,7 +23,7 @@ from kvasir.core.errors import (
     ModelNotFoundError,
     SettingsError,
 )
-from kvasir.core.types import Prompt
+from kvasir.core.types import Message
 
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 30.0
@@ -39,9 +39,9 @@ def _certificates() -> SSLContext:
     return httpx.create_ssl_context()
 
 
-def chat_messages(prompt: Prompt) -> list[dict[str, str]]:
+def chat_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
     """Return the messages of a prompt as both chat APIs expect them."""
-    return [{"role": message.role, "content": message.content} for message in prompt.messages]
+    return [{"role": message.role, "content": message.content} for message in messages]
 
 
 class ServerGenerator:
@@ -88,7 +88,11 @@ class ServerGenerator:
         self._retries = retries
         self._backoff = backoff
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = make_stoppable(httpx.Client(headers=headers, verify=_certificates()))
+        self._client = make_stoppable(self._make_client(headers))
+
+    def _make_client(self, headers: Mapping[str, str]) -> httpx.Client:
+        """Return the client that connects to the server."""
+        return httpx.Client(headers=headers, verify=_certificates())
 
     def close(self) -> None:
         """Close connections."""

@@ -84,7 +84,7 @@ class OllamaGenerator(ServerGenerator):
         """Yield the answer as the server writes it; closing it disconnects."""
         body = {
             "model": self._model,
-            "messages": chat_messages(prompt),
+            "messages": chat_messages(prompt.messages),
             "stream": True,
             "options": {
                 "temperature": self._temperature,

@@ -64,15 +64,8 @@ class OpenAIGenerator(ServerGenerator):
 
     def generate(self, prompt: Prompt) -> Generator[str, None, None]:
         """Yield the answer as the server writes it; closing it disconnects."""
-        body = {
-            "model": self._model,
-            "messages": chat_messages(prompt),
-            "temperature": self._temperature,
-            "max_tokens": self.answer_tokens,
-            "stream": True,
-        }
         finished = False
-        with closing(self._lines("/chat/completions", body, _OPERATION)) as lines:
+        with closing(self._lines("/chat/completions", self._body(prompt), _OPERATION)) as lines:
             for line in lines:
                 if not line.startswith("data:"):
                     continue  # Comments keep the connection alive; event names are redundant.
@@ -85,6 +78,16 @@ class OpenAIGenerator(ServerGenerator):
                     yield text
         if not finished:
             raise self._failure(_OPERATION, "the answer ended without its end mark")
+
+    def _body(self, prompt: Prompt) -> dict[str, Any]:
+        """Return the request of an answer."""
+        return {
+            "model": self._model,
+            "messages": chat_messages(prompt.messages),
+            "temperature": self._temperature,
+            "max_tokens": self.answer_tokens,
+            "stream": True,
+        }
 
     def _read(self, data: str) -> tuple[str, bool]:
         """Return an event's text, and True if it is the last event."""

@@ -74,7 +74,7 @@ def search(collection: Collection, words: tuple[str, ...]) -> None:
 @setting_options(
     *_RETRIEVAL,
     ("--generator", "generator.type", "What writes the answer."),
-    ("--llm", "generator.model", "The language model, at its server."),
+    ("--llm", "generator.model", "The language model: its name at the server, or a GGUF file."),
 )
 @with_collection
 def ask(collection: Collection, words: tuple[str, ...]) -> int:

@@ -51,7 +51,7 @@ COMMANDS = {
     "answers": ("answers", "Export the log of answers."),
     "login": ("logins", "Log in to a server."),
     "logout": ("logins", "Forget the login to a server."),
-    "models": ("models", "List embedding models, or pull one."),
+    "models": ("models", "List models, or pull one."),
     "config": ("config", "Show, check or write the settings."),
     "completion": ("main", "Print the shell completion script."),
 }

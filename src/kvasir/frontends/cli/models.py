@@ -1,4 +1,4 @@
-"""``kvasir models``: list and pull embedding models."""
+"""``kvasir models``: list and pull embedding and language models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def models() -> None:
-    """List embedding models, or pull one."""
+    """List models, or pull one."""
 
 
 @models.command("list")
@@ -30,6 +30,7 @@ def list_models(app: App) -> None:
     rows = (
         {
             "name": each.name,
+            "format": each.format,
             "dimension": each.dimension,
             "bytes": sizes(each.size),
             "found": each.origin,
@@ -44,7 +45,11 @@ def list_models(app: App) -> None:
 @click.argument("name", required=False)
 @with_app
 def pull(app: App, name: str | None) -> int:
-    """Fetch a model from the hub into the data folder; default: the one in the settings."""
+    """Fetch a model from the hub into the data folder; default: the embedder of the settings.
+
+    NAME is OWNER/MODEL. Of a repository with GGUF files one is fetched, Q4_K_M if there is one;
+    OWNER/MODEL/FILE.gguf names another.
+    """
     try:
         with long_work(quiet=True):
             folder = app.pull_model(name)

@@ -49,7 +49,7 @@ from kvasir.settings.schema import Settings
     ("--rag-prompt", "chat.rag.prompt", "Prompt of an answer, with {{context}} and {{question}}."),
     ("-c --context", "chat.context", "Context to begin with."),
     ("--generator", "generator.type", "What writes the answers."),
-    ("-m --llm", "generator.model", "The language model, at its server."),
+    ("-m --llm", "generator.model", "The language model: its name at the server, or a GGUF file."),
     ("--base-url", "generator.base_url", "That server's address."),
     ("--vectordb-type", "rag.vectordb.type", "The store."),
     ("--vectordb-uri", "rag.vectordb.uri", "Where the store is."),
