@@ -11,7 +11,7 @@ from kvasir.core.types import Answer, PageBox, Text
 from kvasir.frontends.cli.main import EXIT_REFUSED
 from kvasir.frontends.cli.options import SettingRow, setting_options, with_collection
 from kvasir.frontends.cli.paths import location
-from kvasir.frontends.cli.rendering import printed_json, wants_json
+from kvasir.frontends.cli.rendering import printed_json, unsupported, wants_json
 
 if TYPE_CHECKING:
     from kvasir.collection import Collection
@@ -99,3 +99,5 @@ def _print_citations(answer: Answer) -> None:
         click.secho(f'    "{one_line(citation.quote)}"', dim=True)
     if answer.removed_citations:
         click.echo(f"{answer.removed_citations} citations pointed nowhere and were removed")
+    if answer.unsupported_sentences:
+        click.echo(unsupported(answer))

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 
 from kvasir.core.reports import Failed
 from kvasir.core.text import ACTIVE, shown
+from kvasir.core.types import Answer
 from kvasir.core.wire import dumps
 from kvasir.frontends.cli.paths import source_name
 
@@ -85,3 +86,11 @@ def failure_line(failure: Failed) -> str:
 def counted(parts: Mapping[str, Sequence[object]]) -> str:
     """Return the number of each kind that there is, in one line."""
     return ", ".join(f"{len(part)} {what}" for what, part in parts.items() if part)
+
+
+def unsupported(answer: Answer) -> str:
+    """Return how many sentences of a language model's answer the sources do not support."""
+    return (
+        f"{answer.unsupported_sentences} of {answer.checked_sentences} sentences were not found "
+        "in the sources, and are marked"
+    )

@@ -31,6 +31,7 @@ from kvasir.core.types import Answer, Retrieved, Stage
 from kvasir.core.types import Text as TextPiece
 from kvasir.frontends.cli.chat.session import error_reason
 from kvasir.frontends.cli.paths import location
+from kvasir.frontends.cli.rendering import unsupported
 
 _LONGEST_QUOTE = 200
 _FRAME = 4
@@ -237,6 +238,8 @@ def _sources(answer: Answer) -> list[Text]:
     if answer.removed_citations:
         removed = f"citations that pointed nowhere, removed: {answer.removed_citations}"
         lines.append(Text(removed, "dim"))
+    if answer.unsupported_sentences:
+        lines.append(Text(unsupported(answer), "dim"))
     if not answer.citations and answer.hits:
         places = dict.fromkeys(
             location(str(hit.chunk.metadata.get("source_uri", "")), hit.chunk.page)
