@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 _NUMBER = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d+)*")
 _GROUPED = re.compile(r"\d{1,3}(?:[.,'’\u00a0\u202f]\d{3})+$")
-_DATE = re.compile(r"\b(?:\d{4}-(\d{1,2})-\d{1,2}|\d{1,2}[./](\d{1,2})[./]\d{2,4})\b")
+_DATE = re.compile(
+    r"\b(?:\d{4}-\d{1,2}(?:-\d{1,2})?|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{1,2}/\d{4})\b"
+)
+"""A date in digits: any of its numbers may be the month."""
 _LETTERS = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _CHINESE = re.compile("[零〇一二三四五六七八九十百千万亿两]{1,12}")
 _SCALE = re.compile(
@@ -16,6 +19,8 @@ _SCALE = re.compile(
     r"|(billions?|milliards?|Milliarden|tỷ|tỉ))(?![a-z])",
     re.IGNORECASE,
 )
+_NEXT_WORD = 15
+"""Characters after a number in which its scale stands."""
 _SCALES = (10**3, 10**4, 10**6, 10**8, 10**9)
 
 _WORDS = {
@@ -73,22 +78,26 @@ def values(text: str, language: str) -> list[tuple[str, frozenset[str]]]:
 
 
 def _digits(text: str) -> Iterator[tuple[str, frozenset[str]]]:
+    dates = [match.span() for match in _DATE.finditer(text)]
     for match in _NUMBER.finditer(text):
         number = match[0]
-        parts = [number] if _GROUPED.match(number) or len(re.findall(r"\D", number)) < 2 else []
-        for part in parts or re.findall(r"\d+", number):
-            forms = _forms(part)
-            scale = _SCALE.match(text, match.end()) if parts else None
-            if scale is not None:
-                factor = next(f for f, found in zip(_SCALES, scale.groups(), strict=True) if found)
-                forms |= {_plain(float(form) * factor) for form in forms}
-            yield part, frozenset(forms)
-    for date in _DATE.finditer(text):
-        yield (
-            date[0],
-            frozenset({_MONTH + str(int(date[1] or date[2]))})
-            | frozenset(form for part in re.findall(r"\d+", date[0]) for form in _forms(part)),
-        )
+        if any(start <= match.start() < end for start, end in dates):
+            for part in re.findall(r"\d+", number):
+                yield part, frozenset({*_forms(part), f"{_MONTH}{int(part)}"})
+        elif len(re.findall(r"\D", number)) > 1 and not _GROUPED.match(number):
+            for part in re.findall(r"\d+", number):
+                yield part, frozenset(_forms(part))
+        else:
+            yield number, frozenset(_scaled(_forms(number), text[match.end() :][:_NEXT_WORD]))
+
+
+def _scaled(forms: set[str], following: str) -> set[str]:
+    """Add the forms of a number before "million" or its like."""
+    scale = _SCALE.match(following)
+    if scale is None:
+        return forms
+    factor = next(f for f, found in zip(_SCALES, scale.groups(), strict=True) if found)
+    return forms | {_plain(float(form) * factor) for form in forms}
 
 
 def _words(text: str, language: str) -> Iterator[tuple[str, frozenset[str]]]:

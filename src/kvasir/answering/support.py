@@ -138,7 +138,8 @@ class SupportMarker:
             yield whole[len(self._sentence) : end]
             yield self._judge(whole[:end])
             self._sentence, self._pending = "", whole[end:]
-        safe = len(self._pending) if last else _safe_length(self._pending)
+        known = len(whole) if last else max(_known_length(whole), len(self._sentence))
+        safe = known - len(self._sentence)
         yield self._pending[:safe]
         self._sentence += self._pending[:safe]
         self._pending = self._pending[safe:]
@@ -344,12 +345,12 @@ def _sentence_end(text: str, *, last: bool) -> int | None:
     return end if is_known else None
 
 
-def _safe_length(pending: str) -> int:
-    """Return how many characters stand before the place of any mark.
+def _known_length(text: str) -> int:
+    """Return how many characters of an unfinished sentence stand before the place of any mark.
 
-    What follows a possible end of the sentence waits until enough text shows that it is none.
+    What follows a possible end waits until enough text shows that it is none.
     """
-    for end in _POSSIBLE_END.finditer(pending):
-        if len(pending) - end.end() < _SETTLED:
+    for end in _POSSIBLE_END.finditer(text):
+        if len(text) - end.end() < _SETTLED:
             return end.end()
-    return len(pending)
+    return len(text)
