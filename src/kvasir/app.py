@@ -419,6 +419,7 @@ class App:
             rerank_candidates=chosen.rerank_candidates,
             prompt=self.settings.chat.rag.prompt,
             refuse=self.settings.answer.refuse,
+            check_sentences=self.settings.answer.check_sentences,
             on_conflict=rag.ingest.on_conflict,
         )
 

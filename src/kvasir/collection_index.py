@@ -58,7 +58,7 @@ class CollectionOptions:
         filters: Limits every search; a caller's filter is ANDed with it.
         language: ISO 639-1 code of all documents and questions, or None to detect it.
         alpha, candidates, rerank_candidates: As of ``Retriever``.
-        prompt, refuse: The template of ``Answerer``, and its ``refuse``.
+        prompt, refuse, check_sentences: Attributes of ``Answerer``; the prompt is its template.
         on_conflict: What to do with a source that changed: replace, skip or error.
     """
 
@@ -71,6 +71,7 @@ class CollectionOptions:
     rerank_candidates: int = 30
     prompt: str = DEFAULT_PROMPT
     refuse: bool = True
+    check_sentences: bool = True
     on_conflict: OnConflict = "replace"
 
     def request(
@@ -335,6 +336,7 @@ def make_answerer(
         template=options.prompt,
         calibration=calibration,
         refuse=options.refuse,
+        check_sentences=options.check_sentences,
         find_version=find_version,
         has_documents=has_documents,
     )

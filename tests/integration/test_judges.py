@@ -301,7 +301,7 @@ def test_a_judge_that_fails_takes_no_figure_with_it(
 
 @pytest.mark.xdist_group("llama")
 def test_a_real_model_grades_in_the_form_that_is_asked_for(llama_server):
-    judge = RagasJudge(FakeEmbedder(), "small", llama_server, max_tokens=64, retries=0)
+    judge = ours.RagasJudge(FakeEmbedder(), "small", llama_server, max_tokens=64, retries=0)
     judge.check()
     # The metric with the shortest prompts.
     (verdict,) = judge.judge([JudgedCase(GOOD.question, MOON, (), None)], Run())

@@ -94,8 +94,17 @@ def test_invented_markers_are_removed_and_counted():
     answer = make(Says("The gods made him [1][3]. He flew to Mars [9]."), hit()).ask(
         SearchRequest("Who made Kvasir?")
     )
-    assert answer.text == "The gods made him [1]. He flew to Mars."
+    assert answer.text == "The gods made him [1]. He flew to Mars. [not found in the sources]"
+    assert (answer.unsupported_sentences, answer.checked_sentences) == (1, 2)
     assert answer.removed_citations == 2
+
+
+def test_sentences_are_not_checked_if_that_is_switched_off():
+    generator = Says("The gods made him [1]. He flew to Mars.")
+    answerer = replace(make(generator, hit()), check_sentences=False)
+    answer = answerer.ask(SearchRequest("Who made Kvasir?"))
+    assert answer.text == "The gods made him [1]. He flew to Mars."
+    assert answer.checked_sentences == 0
 
 
 def test_a_question_without_hits_is_refused_and_no_model_is_asked():

@@ -110,7 +110,8 @@ def test_with_rag_citations_are_checked_and_numbered(server, generator, retrieve
         "Who brewed mead of the blood of Kvasir?", rag=True, system="Be kind."
     )
     reply = stream.answer
-    assert reply.text == "Two dwarfs brewed mead [1]. It was sold in Rome."
+    marked = "It was sold in Rome. [not found in the sources]"
+    assert reply.text == f"Two dwarfs brewed mead [1]. {marked}"
     (citation,) = reply.citations
     assert TEXTS[0][citation.start : citation.end] == citation.quote
     assert citation.content_hash == "hash 0"

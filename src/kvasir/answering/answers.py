@@ -40,6 +40,7 @@ from kvasir.answering.refusal import (
     translated_refusal,
 )
 from kvasir.answering.retrieval import Languages, Searches
+from kvasir.answering.support import SupportMarker
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.deadline import check, iterate_within_deadline, run_within_deadline
@@ -95,6 +96,7 @@ class Answerer:
         template: The prompt for language models, with ``{{context}}`` and ``{{question}}``.
         calibration: The decision to refuse; None is the shipped one.
         refuse: False answers every question for which anything was retrieved.
+        check_sentences: Mark sentences of a language model that the passages do not support.
         find_version: Finds documents' texts by id, against which quotes are checked.
         has_documents: Returns False if the collection is empty, which is said then.
     """
@@ -108,6 +110,7 @@ class Answerer:
     template: str = DEFAULT_PROMPT
     calibration: Calibration | None = None
     refuse: bool = True
+    check_sentences: bool = True
     find_version: FindVersion | None = None
     has_documents: Callable[[], bool] = lambda: True
 
@@ -177,15 +180,23 @@ class Answerer:
             system = system.replace(REFUSALS["en"], refusal(question, hits))
         prompt = self._prompt(question, hits, history, system)
         checker = CitationChecker(question, prompt.hits, self.analyzer, self.find_version)
-        held = yield from self._write(prompt, checker, hold=asks_model and not model_decides)
+        checks = asks_model and self.check_sentences and bool(prompt.hits)
+        marker = SupportMarker(question, prompt.hits, self.analyzer) if checks else None
+        hold = asks_model and not model_decides
+        held = yield from self._write(prompt, checker, marker, hold=hold)
         text = checker.text
         refused = says_it_does_not_know(text, checker.citations)
         if not text:
-            text = held = refusal(question, hits)
-        elif held and refused:
-            text = held = translated_refusal(held, question, hits)
-        if held:
-            yield Text(held)
+            text = rest = refusal(question, hits)
+        elif refused and held == text:
+            text = rest = translated_refusal(held, question, hits)
+        elif marker:
+            rest = marker.feed(held) + marker.finish()
+            text = marker.text
+        else:
+            rest = held
+        if rest:
+            yield Text(rest)
         timings = {"retrieve": found - started, "generate": perf_counter() - found}
         notes = (*search.notes, *left_out_notes(prompt, hits, history, bool(system)))
         if model_decides and not hits:
@@ -201,6 +212,8 @@ class Answerer:
                 hits=(*prompt.hits, *(hit for hit in hits if hit not in prompt.hits)),
                 refused=refused,
                 removed_citations=checker.removed,
+                checked_sentences=marker.checked if marker else 0,
+                unsupported_sentences=marker.unsupported if marker else 0,
                 timings={**timings, "total": perf_counter() - started},
                 notes=notes,
             )
@@ -242,9 +255,14 @@ class Answerer:
         )
 
     def _write(
-        self, prompt: Prompt, checker: CitationChecker, *, hold: bool
+        self,
+        prompt: Prompt,
+        checker: CitationChecker,
+        marker: SupportMarker | None,
+        *,
+        hold: bool,
     ) -> Generator[Text, None, str]:
-        """Yield the checked text; return the rest of it, which was not yielded.
+        """Yield the checked text; return the rest of it, which was not yielded or marked.
 
         With ``hold``, a text that may be a refusal is held back until it is known not to be one.
         """
@@ -255,7 +273,8 @@ class Answerer:
                 held += checker.feed(piece)
                 hold = hold and not checker.citations and may_become_refusal(held)
                 if held and not hold:
-                    yield Text(held)
+                    if settled := marker.feed(held) if marker else held:
+                        yield Text(settled)
                     held = ""
         return held + checker.finish()
 

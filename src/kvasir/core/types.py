@@ -255,6 +255,8 @@ class Answer:
     refused: bool = False  # True if the documents do not have the answer; ``text`` then says so.
     confidence: float = 1.0  # Probability, 0..1, that the documents have the answer.
     removed_citations: int = 0  # Number of invalid markers that were removed from ``text``.
+    checked_sentences: int = 0  # Number of a language model's sentences held against the sources.
+    unsupported_sentences: int = 0  # Those of them that are marked in ``text`` as not found there.
     # Seconds by stage: ``retrieve``, ``generate``, ``total``.
     timings: Mapping[str, float] = field(default_factory=dict)
     searched: str = ""  # The search query, if it is not the question as typed.

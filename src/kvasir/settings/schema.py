@@ -238,6 +238,9 @@ class AnswerSettings(Section):
     """Rules for answers."""
 
     refuse: bool = Field(True, description="say so when the documents do not hold the answer")
+    check_sentences: bool = Field(
+        True, description="mark a language model's sentences that the sources do not support"
+    )
 
 
 class JudgeSettings(Section):

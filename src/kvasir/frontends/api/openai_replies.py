@@ -130,6 +130,8 @@ class CompletionWriter:
             "refused": answer.refused,
             "confidence": answer.confidence,
             "removed_citations": answer.removed_citations,
+            "checked_sentences": answer.checked_sentences,
+            "unsupported_sentences": answer.unsupported_sentences,
             "searched": answer.searched,
             "notes": list(answer.notes),
             "timings": dict(answer.timings),

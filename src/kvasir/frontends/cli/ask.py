@@ -24,7 +24,7 @@ from kvasir.frontends.cli.options import (
 )
 from kvasir.frontends.cli.passages import StreamedLines, excerpt, passage_lines
 from kvasir.frontends.cli.places import Places, headings_of, on_page, quote_lines
-from kvasir.frontends.cli.rendering import printed_json, wants_json
+from kvasir.frontends.cli.rendering import printed_json, unsupported, wants_json
 from kvasir.frontends.cli.terminal import Terminal, echo
 from kvasir.frontends.cli.wrapping import Span, hanging
 
@@ -187,3 +187,5 @@ class _Page:
             terminal.lines(quote_lines(citation.quote, terminal.width, find, rule=terminal.rule))
         if answer.removed_citations:
             echo(f"{answer.removed_citations} citations pointed nowhere and were removed")
+        if answer.unsupported_sentences:
+            echo(unsupported(answer))

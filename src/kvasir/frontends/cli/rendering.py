@@ -19,6 +19,7 @@ from kvasir.frontends.cli.wrapping import columns
 
 if TYPE_CHECKING:
     from kvasir.core.reports import Failed
+    from kvasir.core.types import Answer
 
 
 def _remember_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -114,3 +115,11 @@ def explained_line(failure: Failed) -> str:
 def counted(parts: Mapping[str, Sequence[object]]) -> str:
     """Return the number of each kind that there is, in one line."""
     return ", ".join(f"{len(part)} {what}" for what, part in parts.items() if part)
+
+
+def unsupported(answer: Answer) -> str:
+    """Return how many sentences of a language model's answer the sources do not support."""
+    return (
+        f"{answer.unsupported_sentences} of {answer.checked_sentences} sentences were not found "
+        "in the sources, and are marked"
+    )

@@ -33,6 +33,7 @@ from kvasir.core.types import Text as TextPiece
 from kvasir.frontends.cli.chat.session import error_reason
 from kvasir.frontends.cli.passages import FindMatches, passage_lines
 from kvasir.frontends.cli.places import Places, headings_of, on_page, quote_lines
+from kvasir.frontends.cli.rendering import unsupported
 from kvasir.frontends.cli.terminal import Terminal
 
 _LONGEST_QUOTE = 200
@@ -237,6 +238,8 @@ class Screen:
         if answer.removed_citations:
             removed = f"citations that pointed nowhere, removed: {answer.removed_citations}"
             lines.append(Text(removed, "dim"))
+        if answer.unsupported_sentences:
+            lines.append(Text(unsupported(answer), "dim"))
         if not answer.citations and answer.hits:
             places = {text.plain: text for text in map(self._places.of_hit, answer.hits)}
             said = "No statement above could be traced to a source. Retrieved were:"
