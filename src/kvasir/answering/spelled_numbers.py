@@ -104,8 +104,8 @@ def _words(text: str, language: str) -> Iterator[tuple[str, frozenset[str]]]:
     spelled = _SPELLED.get(language, {})
     months = _MONTHS.get(language, "").split()
     for word in _LETTERS.findall(text):
-        if (value := spelled.get(word.casefold())) is not None:
-            yield word, frozenset({value})
+        if (digits := spelled.get(word.casefold())) is not None:
+            yield word, frozenset({digits})
         elif word in months:
             number = str(months.index(word) + 1)
             yield word, frozenset({_MONTH + number})

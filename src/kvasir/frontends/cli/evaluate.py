@@ -200,7 +200,8 @@ def questions(collection: Collection, file: str, half: str | None, details: str 
     _write_cases(details, [to_json(case) for case in result.cases])
     shown = to_json(result)
     del shown["cases"]
-    print_result(shown, *_tables(result))
+    if not printed_json(shown):
+        _print_tables(result)
 
 
 @evaluate.command()
@@ -275,16 +276,16 @@ def compare(
         echo(f"\n{sides_shown}\n\n{result.conclusion}")
 
 
-def _tables(result: QuestionsResult) -> list[str]:
-    """Return a table by kind and one by language, where the questions name them."""
-    lines: list[str] = []
+def _print_tables(result: QuestionsResult) -> None:
+    """Print a table by kind and one by language, where the questions name them."""
     groups = {"kind": result.kinds, "language": result.languages}
     named = {name: group for name, group in groups.items() if set(group) != {""}}
     for name, group in (named or {"questions": {}}).items():
         rows = [*sorted(group.items()), ("all", result.all)]
-        lines += [*table(_figures_row(name, key, each) for key, each in rows), ""]
+        print_table(None, [_figures_row(name, key, each) for key, each in rows])
+        echo()
     answering = result.seconds["answer"] / result.all.questions
-    return [*lines, f"{answering:.2f} s a question; in brackets the 95 % interval"]
+    echo(f"{answering:.2f} s a question; in brackets the 95 % interval")
 
 
 def _figures_row(name: str, key: str, each: QuestionFigures) -> dict[str, object]:
