@@ -5,11 +5,9 @@ import time
 
 import pytest
 from account_client import NO_LIMITS, PASSWORD
-from chromium import Browser, chromium
+from chromium import Browser, chromium, keyboard, locators
 from live_server import live_server
 from pdf_files import make_pdf
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 from smtp_server import SmtpServer, body_of, free_port
 
 from kvasir.accounts import passwords
@@ -75,7 +73,7 @@ class Swagger:
             field = self._browser.find(".//textarea[@class='body-param__text']", block)
             self._browser.fill(field, json.dumps(body))
         if file is not None:
-            block.find_element(By.XPATH, ".//input[@type='file']").send_keys(str(file))
+            block.find_element(locators.By.XPATH, ".//input[@type='file']").send_keys(str(file))
         self._browser.click(".//button[contains(@class, 'execute')]", block)
         answer = self._browser.find(".//tr[@class='response'][parent::tbody]", self._live(block))
         status = self._browser.find(".//td[contains(@class, 'response-col_status')]", answer)
@@ -124,7 +122,7 @@ def test_swagger_ui_from_the_registration_to_the_passage_behind_the_mail(tmp_pat
         browser.driver.get(link)
         browser.screenshot("signing-in")
         browser.find("//input[@name='username']").send_keys("ana")
-        browser.find("//input[@name='password']").send_keys(PASSWORD, Keys.ENTER)
+        browser.find("//input[@name='password']").send_keys(PASSWORD, keyboard.Keys.ENTER)
         assert browser.find("//mark").text == TEA[0]
         assert TEA[1] in browser.find("//div[@class='passage']").text
         browser.screenshot("passage")

@@ -7,15 +7,21 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
+from libraries import library
+
+if TYPE_CHECKING:
+    from selenium import webdriver
+    from selenium.webdriver.remote.webelement import WebElement
+
+_driver = library("selenium.webdriver")
+_service = library("selenium.webdriver.chrome.service")
+_waiting = library("selenium.webdriver.support.ui")
+locators = library("selenium.webdriver.common.by")
+keyboard = library("selenium.webdriver.common.keys")
 
 _SECONDS = 30.0
 
@@ -36,15 +42,15 @@ class Browser:
         place = self.driver if inside is None else inside
 
         def visible(_: object) -> WebElement | None:
-            found = place.find_elements(By.XPATH, path)
+            found = place.find_elements(locators.By.XPATH, path)
             return next((each for each in found if each.is_displayed()), None)
 
-        wait = WebDriverWait(self.driver, _SECONDS, poll_frequency=0.1)
+        wait = _waiting.WebDriverWait(self.driver, _SECONDS, poll_frequency=0.1)
         return wait.until(visible, f"nothing is shown at {path}")
 
     def fill(self, field: WebElement, text: str) -> None:
         """Put a text into a field at once, as pasting does, in the place of its content."""
-        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(keyboard.Keys.CONTROL, "a")
         self.driver.execute_cdp_cmd("Input.insertText", {"text": text})
 
     def click(self, path: str, inside: WebElement | None = None) -> None:
@@ -82,7 +88,7 @@ def chromium(folder: Path) -> Iterator[Browser]:
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if program is None or driver is None:
         pytest.skip("chromium or chromedriver is not installed")
-    options = webdriver.ChromeOptions()
+    options = _driver.ChromeOptions()
     options.binary_location = program
     for option in (
         "headless=new",
@@ -100,7 +106,7 @@ def chromium(folder: Path) -> Iterator[Browser]:
     ):
         options.add_argument(f"--{option}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    running = webdriver.Chrome(options=options, service=Service(driver))
+    running = _driver.Chrome(options=options, service=_service.Service(driver))
     try:
         yield Browser(running, folder)
     finally:
