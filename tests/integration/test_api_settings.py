@@ -6,6 +6,9 @@ import pytest
 from account_client import OWNER
 from service_client import TEA, make_settings, running, upload
 
+from kvasir.core.error_forms import error_from
+from kvasir.frontends.cli.main import exit_code_of
+
 ROOT = {"Authorization": f"Bearer {OWNER}"}
 QUESTION = {"question": "How hot is green tea?"}
 UNUSABLE = [
@@ -59,6 +62,9 @@ def test_an_unusable_setting_is_a_problem_document_that_names_its_key(client, se
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert problem["code"] == code
         assert any(key in each for each in problem["settings"])
+        # The command line, which sends typed options so, ends as it does without a server.
+        error = error_from(code, problem["detail"], problem.get("fields"))
+        assert exit_code_of(error) == 3
 
 
 @pytest.mark.parametrize(

@@ -10,29 +10,18 @@ from contextlib import contextmanager
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    Row,
-    Select,
-    bindparam,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from kvasir.catalog import kept_vectors, passages, rows, writers
 from kvasir.catalog.tables import (
+    LIVE_TEXT,
     chunks,
     collections,
     live,
     live_chunks,
     of_collection,
     sources,
-    texts,
     versions,
 )
 from kvasir.core.batches import batches
@@ -67,13 +56,6 @@ _SLICE = 500
 
 _PAGE = 2000
 """Chunks that are read in one transaction; not more, because the caller may be slow."""
-
-_LIVE_TEXT = (
-    live(bindparam("collection"), *texts.c, versions.c.content_hash)
-    .join(texts, texts.c.version_id == versions.c.id)
-    .where(sources.c.document_id == bindparam("document"))
-)
-"""Made once, because an answer needs it for every citation."""
 
 _LIVE, _PENDING = VersionStatus.LIVE, VersionStatus.PENDING
 _DELETED, _FAILED = VersionStatus.DELETED, VersionStatus.FAILED
@@ -177,7 +159,7 @@ class SqlCatalog:
     def live_version(self, collection: str, document_id: str) -> DocumentVersion | None:
         given = {"collection": collection, "document": document_id}
         with reading(self._engine) as connection:
-            row = connection.execute(_LIVE_TEXT, given).first()
+            row = connection.execute(LIVE_TEXT, given).first()
             if row is None:
                 return None
             return DocumentVersion(

@@ -152,3 +152,11 @@ def live_chunks(collection: str) -> sa.Select[Any]:
     return live(collection, chunks, sources.c.document_id).join(
         chunks, chunks.c.version_id == versions.c.id
     )
+
+
+LIVE_TEXT = (
+    live(sa.bindparam("collection"), *texts.c, versions.c.content_hash)
+    .join(texts, texts.c.version_id == versions.c.id)
+    .where(sources.c.document_id == sa.bindparam("document"))
+)
+"""Made once, because an answer needs it for every citation."""
