@@ -56,42 +56,50 @@ def question(number: int, earlier: Sequence[Message] = ()) -> Prompt:
 
 
 def write(generator: LlamaGenerator, prompt: Prompt) -> dict[str, Any]:
-    """Return the seconds to the first token, those of the whole, and the pieces of an answer."""
-    start = time.perf_counter()
-    pieces, first = [], 0.0
+    """Return the pieces of an answer, and the seconds to the first and the last of them.
+
+    ``processor`` are the seconds of all cores to the first.
+    """
+    start, computed = time.perf_counter(), time.process_time()
+    pieces, first, processor = [], 0.0, 0.0
     for piece in generator.generate(prompt):
-        first = first or time.perf_counter() - start
+        if not pieces:
+            first, processor = time.perf_counter() - start, time.process_time() - computed
         pieces.append(piece)
-    return {"first": first, "whole": time.perf_counter() - start, "pieces": pieces}
+    whole = time.perf_counter() - start
+    return {"first": first, "processor": processor, "whole": whole, "pieces": pieces}
 
 
 def speed(generator: LlamaGenerator, model: str, runs: int) -> dict[str, float]:
     """Return the figures of one answer at a time."""
-    new, going_on, rates, tokens = [], [], [], []
+    new, second, rates, tokens = [], [], [], []
     for number in range(runs):
-        first = question(2 * number)
-        one = write(generator, first)
-        tokens.append(generator.count_prompt_tokens(first.messages))
-        answered = Message("assistant", "".join(one["pieces"]))
-        write(generator, question(2 * number + 1, (*first.messages[1:], answered)))
-        # The same conversation again, but for its last question.
-        two = write(generator, question(2 * number + 2, (*first.messages[1:], answered)))
+        prompt = question(2 * number)
+        one = write(generator, prompt)
         new.append(one["first"])
-        going_on.append(two["first"])
+        tokens.append(generator.count_prompt_tokens(prompt.messages))
         rates.append((len(one["pieces"]) - 1) / (one["whole"] - one["first"]))
-    longer = question(1, (*question(0).messages[1:], Message("assistant", "x" * 400)))
+        second.append(write(generator, second_question(number)))
     fresh = LlamaGenerator(model, max_tokens=1, context_window=4096)
     fresh.prepare(Run())
-    cold = write(fresh, longer)["first"]
+    cold = write(fresh, second_question(0))
     fresh.close()
     return {
         "prompt_tokens": median(tokens),
         "first_token_s": median(new),
         "prompt_tokens_per_s": median(tokens) / median(new),
         "tokens_per_s": median(rates),
-        "conversation_cold_s": cold,
-        "conversation_kept_s": median(going_on),
+        "second_cold_s": cold["first"],
+        "second_cold_processor_s": cold["processor"],
+        "second_kept_s": median(each["first"] for each in second),
+        "second_kept_processor_s": median(each["processor"] for each in second),
     }
+
+
+def second_question(number: int) -> Prompt:
+    """Return a prompt that goes on after ``question(2 * number)``, with passages of its own."""
+    answer = Message("assistant", "The passages say how answers come about.")
+    return question(2 * number + 1, (*question(2 * number).messages[1:], answer))
 
 
 def threads_at_once(generator: LlamaGenerator) -> dict[str, float]:
@@ -224,14 +232,13 @@ def render(figures: dict[str, Any]) -> str:
         ],
         ["tokens/s of a prompt", f"{figures['prompt_tokens_per_s']:.0f}"],
         ["tokens/s of an answer", f"{figures['tokens_per_s']:.1f}"],
-        [
-            "first token of a second question, nothing kept, s",
-            f"{figures['conversation_cold_s']:.2f}",
-        ],
-        [
-            "first token of a second question, beginning kept, s",
-            f"{figures['conversation_kept_s']:.2f}",
-        ],
+        *(
+            [
+                f"first token of a second question, {name}, s (processor s)",
+                f"{figures[f'second_{key}_s']:.2f} ({figures[f'second_{key}_processor_s']:.2f})",
+            ]
+            for key, name in (("cold", "nothing kept"), ("kept", "the beginning kept"))
+        ),
         *(
             [f"two chats at once, {name}: times as long", f"{times_slower(figures[key]):.2f}"]
             for key, name in (("one_process", "one process"), ("two_processes", "two processes"))

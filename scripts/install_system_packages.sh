@@ -8,7 +8,7 @@ set -euo pipefail
 
 PACKAGES=(postgresql mariadb-server redis-server rabbitmq-server chromium chromium-driver
   libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui
-  fonts-dejavu-core fonts-liberation fonts-wqy-zenhei fonts-arphic-uming fonts-arphic-ukai)
+  libgomp1 fonts-dejavu-core fonts-liberation fonts-wqy-zenhei fonts-arphic-uming fonts-arphic-ukai)
 
 missing=()
 for package in "${PACKAGES[@]}"; do

@@ -212,6 +212,19 @@ def test_a_closed_model_leaves_nothing_behind(small_model, tmp_path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
+def test_a_temporary_folder_too_deep_for_a_socket_costs_no_answer(
+    small_model, tmp_path, monkeypatch
+):
+    deep = tmp_path / ("deep" * 30)
+    deep.mkdir()
+    monkeypatch.setattr(llama.tempfile, "tempdir", str(deep))
+    generator = make(small_model, max_tokens=2)
+    assert "".join(generator.generate(talk("Hello!")))
+    address = generator._loaded.get()._base_url
+    assert httpx.get(f"{address}/models").status_code == 401
+    generator.close()
+
+
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
     folder = tmp_path_factory.mktemp("library")

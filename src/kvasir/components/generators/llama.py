@@ -1,10 +1,10 @@
 """A language model in this process, by llama.cpp: a GGUF file is all that it needs.
 
 llama.cpp serves a model over HTTP, also within a process. Here it listens on a Unix socket in a
-private folder (on Windows at a free port of the loopback, with a key), so that no other user
-reaches it, and a generation ends when its connection is closed, even before its first token. The
-server batches the requests of all threads, and keeps the keys and values of each slot's last
-prompt, so that a prompt with the same beginning is read from where it differs.
+private folder (where there can be none, at a free port of the loopback, with a key), so that no
+other user reaches it, and a generation ends when its connection is closed, even before its first
+token. The server batches the requests of all threads, and keeps the keys and values of each slot's
+last prompt, so that a prompt with the same beginning is read from where it differs.
 Source: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
 """
 
@@ -53,6 +53,8 @@ _BUFFERS = 256 << 20
 """Bytes, beside the weights and the cache of keys and values."""
 _CONTEXT_STEP = 256
 """llama.cpp rounds a context up to a multiple of this."""
+_LONGEST_SOCKET = 100
+"""Bytes of the path of a Unix socket; systems allow 103 or 107."""
 _SILENT = -1
 """The library's messages would stand on the terminal, between ours."""
 
@@ -203,7 +205,9 @@ class _LoadedModel(OpenAIGenerator):
         """
         folder = tempfile.mkdtemp(prefix="kvasir-llama-")
         key = secrets.token_urlsafe()
-        self._socket = f"{folder}/llama.sock" if hasattr(socket, "AF_UNIX") else None
+        path = f"{folder}/llama.sock"
+        is_usable = hasattr(socket, "AF_UNIX") and len(path.encode()) <= _LONGEST_SOCKET
+        self._socket = path if is_usable else None
         params.hostnames, params.port = [self._socket or "127.0.0.1"], 0
         params.api_keys = [key]
         params.verbosity = _SILENT
