@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from kvasir.core.errors import RequestError
+from kvasir.answering.chat import Conversation
+from kvasir.core.errors import RequestError, StoppedError
+from kvasir.core.run import Run, StopToken
 from kvasir.core.types import Answer, Chunk, Citation, Hit, document_id
 from kvasir.evaluation.metrics import wilson_interval
 from kvasir.evaluation.question_sets import (
@@ -18,7 +20,16 @@ from kvasir.evaluation.question_sets import (
     load_question_set,
     of_half,
 )
-from kvasir.evaluation.questions import AskedQuestion, Share, figures, holds, is_document, judge
+from kvasir.evaluation.questions import (
+    AskedQuestion,
+    Share,
+    evaluate_questions,
+    figures,
+    holds,
+    is_document,
+    judge,
+)
+from kvasir.testing.fakes import FakeGenerator
 
 GARDEN = "/notes/garden.md"
 
@@ -212,3 +223,18 @@ def test_wilsons_interval_is_that_of_the_tables() -> None:
     assert wilson_interval(0, 10)[0] == 0.0
     assert wilson_interval(10, 10)[1] == pytest.approx(1.0)
     assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_a_run_that_is_stopped_asks_no_further_question() -> None:
+    stop, asked = StopToken(), list[str]()
+
+    def ask(question: str) -> Answer:
+        asked.append(question)
+        stop.set()
+        return Answer("x")
+
+    conversation = Conversation(FakeGenerator(), lambda: pytest.fail("nothing follows"))
+    questions = [JudgedQuestion("1", "a?"), JudgedQuestion("2", "b?")]
+    with pytest.raises(StoppedError):
+        evaluate_questions(questions, ask, conversation, run=Run(stop))
+    assert asked == ["a?"]
