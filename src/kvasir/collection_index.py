@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, StoreIncompleteError
@@ -170,9 +170,20 @@ class Index:
         return self._retriever.get()
 
     def retrieve(self, request: SearchRequest) -> list[Hit]:
-        """Return the hits of a search, best first; the store stays open meanwhile."""
+        """Return the hits of a search, best first; the store stays open meanwhile.
+
+        Raises:
+            FilterError: The filter names a field that no document has, or too many documents.
+        """
+        from kvasir.answering.search_filters import resolve_filter
+
         with self.leases.call():
-            return self.retriever.retrieve(request)
+            retriever = self.retriever
+            if request.filters is not None:
+                catalog = self.components.catalog
+                filters = resolve_filter(request.filters, catalog, self.name)
+                request = replace(request, filters=filters)
+            return retriever.retrieve(request)
 
     def answerer(self, generator: Generator | None = None) -> Answerer:
         """Return an answerer with the stored decision to refuse and, by default, our generator."""

@@ -145,8 +145,8 @@ def _input(
         return str(source["url"])
     try:
         with app.services.spool.open(source["digest"]) as stream:
-            in_folder = source.get("in_folder", False)
-            return Source(source["uri"], source["media_type"], in_folder=in_folder), stream.read()
+            given = {name: source[name] for name in ("in_folder", "modified") if name in source}
+            return Source(source["uri"], source["media_type"], **given), stream.read()
     except NotFoundError:
         if _content_hash(collection, source["uri"]) != source["digest"]:
             raise

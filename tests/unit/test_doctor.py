@@ -24,8 +24,14 @@ WORDS = ["alpha", "beta", "gamma", "delta"]
 def draft(uri, words=WORDS, headings=("Top", "Sub")):
     name = document_id(uri)
     document = Document(name, uri, "Greek", " ".join(words), metadata={"author": "Ada"})
+    state = SourceState(uri, "text/plain", "0" * 64, 10, None, "recipe")
     metadata = chunk_metadata(
-        document.metadata, {"term": 1}, source_uri=uri, title="Greek", language="en"
+        document.metadata,
+        {"term": 1},
+        source_uri=uri,
+        title="Greek",
+        language="en",
+        media_type=state.media_type,
     )
     chunks = []
     start = 0
@@ -34,7 +40,6 @@ def draft(uri, words=WORDS, headings=("Top", "Sub")):
         chunk = Chunk("", name, word, start, end, 2, headings, metadata)
         chunks.append(replace(chunk, id=chunk_id(name, chunk.passage, start, end)))
         start = end + 1
-    state = SourceState(uri, "text/plain", "0" * 64, 10, None, "recipe")
     return VersionDraft(state, document, "en", {"term": 1}, tuple(chunks))
 
 

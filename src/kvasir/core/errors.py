@@ -2,7 +2,9 @@
 
 KvasirError
 ├── RequestError                    the caller's: a 4xx over HTTP
-│   ├── FilterError, WireError, AmbiguousStoreError, TooFewQuestionsError
+│   ├── FilterError
+│   │   └── UnknownFieldError
+│   ├── WireError, AmbiguousStoreError, TooFewQuestionsError
 │   ├── ExtractionError, FetchError
 │   ├── CollectionNotFoundError, DocumentNotFoundError
 │   └── ConflictError               existing data or other work conflicts with the request
@@ -27,6 +29,7 @@ the code. The manual lists the codes in ``docs/errors.md``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from types import MappingProxyType
 
 from kvasir.core.text import hide_passwords, printable
@@ -35,6 +38,9 @@ KINDS: Mapping[str, str] = MappingProxyType(
     {kind: f"component_{kind}" for kind in ("failed", "busy", "unreachable", "timeout")}
 )
 """The kinds of failure of a component, and the code of each."""
+
+_MOST_FIELDS = 40
+"""Fields that a message names."""
 
 
 def describe_unexpected(error: BaseException) -> str:
@@ -79,6 +85,21 @@ class StoppedError(KvasirError, code="stopped"):
 
 class FilterError(RequestError, code="invalid_filter"):
     """A metadata filter is malformed."""
+
+
+class UnknownFieldError(FilterError, code="unknown_field"):
+    """A filter names a field that no document has; ``fields`` has those that there are."""
+
+    def __init__(self, field: str, collection: str, fields: Sequence[str] = ()) -> None:
+        near = get_close_matches(field, fields, n=1)
+        meant = f", did you mean '{near[0]}'?" if near else ""
+        shown = ", ".join(fields[:_MOST_FIELDS])
+        more = f" and {len(fields) - _MOST_FIELDS} more" if len(fields) > _MOST_FIELDS else ""
+        super().__init__(
+            f"no document of collection '{collection}' has the field '{field}'{meant} "
+            f"(there are: {shown}{more})"
+        )
+        self.field, self.collection, self.fields = field, collection, tuple(fields)
 
 
 class WireError(RequestError, code="malformed_json"):
