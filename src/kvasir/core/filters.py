@@ -26,7 +26,7 @@ from kvasir.core.types import Filter as Filter
 from kvasir.core.types import Logical as Logical
 from kvasir.core.types import Metadata, MetadataScalar, MetadataValue
 
-_ORDERINGS = {">": gt, ">=": ge, "<": lt, "<=": le}
+_ORDERINGS: Mapping[str, Callable[[float, float], bool]] = {">": gt, ">=": ge, "<": lt, "<=": le}
 COMPARISONS = ("==", "!=", *_ORDERINGS, "in", "not in")
 UNDER = "under"
 """Matches a ``source_uri`` that begins with the value, which ends in a slash."""

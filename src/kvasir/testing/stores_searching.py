@@ -125,8 +125,8 @@ class SearchContract(OpenedStores):
             for value in ("pump", "oil", "pump, oil", 1, "1", True, 5.5, "2024-03-15", "absent")
             for operator in ("==", "!=")
         ]
-        for values in (("pump", 3), ("oil", "x", True), ()):
-            filters += [Comparison("tags", operator, values) for operator in ("in", "not in")]
+        several: list[Any] = [("pump", 3), ("oil", "x", True), ()]
+        filters += [Comparison("tags", o, each) for each in several for o in ("in", "not in")]
         for limit in (-3, 3, 4.5, 9, "2024-06-01", "2024", "2026-01-01T00:00:00Z"):
             filters += [Comparison("tags", operator, limit) for operator in (">", ">=", "<", "<=")]
         check_filters(store, chunks, [*filters, *(Logical("NOT", (each,)) for each in filters)])
@@ -140,7 +140,7 @@ class SearchContract(OpenedStores):
         ]  # fmt: skip
         chunks = [make_chunk(i, metadata={"date": value}) for i, value in enumerate(values)]
         chunks.append(make_chunk(len(values), metadata={}))
-        limits = [
+        limits: list[Any] = [
             "2024-03-15", "2024-03", "2024", "2024-12", "9999", "2024-03-15T08:30:00Z",
             "2024-03-15T08:30:00+01:00", "0001-01-01", 2024,
         ]  # fmt: skip
@@ -171,6 +171,12 @@ class SearchContract(OpenedStores):
         ]  # fmt: skip
         under = [Comparison("source_uri", "under", folder) for folder in folders]
         check_filters(store, chunks, [*under, *(Logical("NOT", (each,)) for each in under)])
+
+    def test_one_comparison_may_have_five_hundred_values(self, store: VectorStore) -> None:
+        chunks = [make_chunk(i, metadata={"source_uri": f"/n/{i}.md"}) for i in range(20)]
+        uris = tuple(f"/n/{i}.md" for i in range(10, 510))
+        filters = [Comparison("source_uri", operator, uris) for operator in ("in", "not in")]
+        check_filters(store, chunks, filters)
 
     def test_conditions_nest_to_any_depth(self, store: VectorStore) -> None:
         chunks = [
