@@ -13,7 +13,7 @@ from __future__ import annotations
 import fnmatch
 import re
 
-from kvasir.core.errors import FilterError, UnknownFieldError
+from kvasir.core.errors import FilterError, OutdatedMetadataError, UnknownFieldError
 from kvasir.core.filters import (
     SOURCE_URI,
     UNDER,
@@ -24,7 +24,7 @@ from kvasir.core.filters import (
     replaced,
     values_of,
 )
-from kvasir.core.ledger import Catalog
+from kvasir.core.ledger import FILE_TYPE, Catalog
 from kvasir.core.media_types import short_name_of
 
 _ALIASES = ("document_id", "source", "type")
@@ -40,6 +40,7 @@ def resolve_filter(condition: Filter, catalog: Catalog, collection: str) -> Filt
 
     Raises:
         UnknownFieldError: No document of the collection has a field.
+        OutdatedMetadataError: An earlier version indexed all of its documents.
         FilterError: A pattern fits too many documents.
     """
     _check_fields(condition, catalog, collection)
@@ -57,13 +58,26 @@ def resolve_filter(condition: Filter, catalog: Catalog, collection: str) -> Filt
 
 
 def _check_fields(condition: Filter, catalog: Catalog, collection: str) -> None:
-    wanted = {each.field for each in comparisons(condition)} - {*_ALIASES}
+    found = list(comparisons(condition))
+    named = {each.field for each in found} - {*_ALIASES, FILE_TYPE}
+    wanted = named | ({FILE_TYPE} if any(map(_needs_terms, found)) else set())
     if not wanted:
         return
     fields = catalog.metadata_fields(collection, wanted)
-    missing = sorted(wanted - fields)
+    missing = sorted(named - fields)
     if missing and fields:
         raise UnknownFieldError(missing[0], collection, sorted({*fields, *_ALIASES}))
+    if fields and not fields.issuperset(wanted):
+        raise OutdatedMetadataError(collection)
+
+
+def _needs_terms(comparison: Comparison) -> bool:
+    """Return True if a comparison finds nothing of documents that an earlier version indexed."""
+    texts = [value for value in values_of(comparison) if isinstance(value, str)]
+    if comparison.field == "source":
+        return any(_folder_of(text) for text in texts)
+    is_range = comparison.operator not in (*_EQUALITIES, *_INEQUALITIES)
+    return comparison.field in ("type", FILE_TYPE) or (is_range and bool(texts))
 
 
 def _alternatives(comparison: Comparison, catalog: Catalog, collection: str) -> Filter:
@@ -73,7 +87,7 @@ def _alternatives(comparison: Comparison, catalog: Catalog, collection: str) -> 
     found: list[Filter] = [Comparison(comparison.field, "in", values)]
     if comparison.field == "type":
         names = tuple(dict.fromkeys(map(short_name_of, texts)))
-        found.append(Comparison("file_type", "in", names))
+        found.append(Comparison(FILE_TYPE, "in", names))
     elif comparison.field == "source":
         found += [_of_source(text, catalog, collection) for text in texts]
     else:
@@ -83,9 +97,14 @@ def _alternatives(comparison: Comparison, catalog: Catalog, collection: str) -> 
     return Logical("OR", tuple(found))
 
 
-def _of_source(pattern: str, catalog: Catalog, collection: str) -> Filter:
+def _folder_of(pattern: str) -> str:
+    """Return the folder whose whole content a pattern names, with its slash; else nothing."""
     folder = re.sub(r"\*+\Z", "", pattern)
-    if "*" not in folder and folder.endswith(_SLASHES):
+    return folder if "*" not in folder and folder.endswith(_SLASHES) else ""
+
+
+def _of_source(pattern: str, catalog: Catalog, collection: str) -> Filter:
+    if folder := _folder_of(pattern):
         return Comparison(SOURCE_URI, UNDER, folder)
     if "*" not in pattern:
         return Comparison(SOURCE_URI, "==", pattern)

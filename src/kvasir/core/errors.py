@@ -3,7 +3,7 @@
 KvasirError
 ├── RequestError                    the caller's: a 4xx over HTTP
 │   ├── FilterError
-│   │   └── UnknownFieldError
+│   │   └── UnknownFieldError, OutdatedMetadataError
 │   ├── WireError, AmbiguousStoreError, TooFewQuestionsError
 │   ├── ExtractionError, FetchError
 │   ├── CollectionNotFoundError, DocumentNotFoundError
@@ -100,6 +100,17 @@ class UnknownFieldError(FilterError, code="unknown_field"):
             f"(there are: {shown}{more})"
         )
         self.field, self.collection, self.fields = field, collection, tuple(fields)
+
+
+class OutdatedMetadataError(FilterError, code="outdated_metadata"):
+    """A filter needs what an earlier version did not keep with the documents."""
+
+    def __init__(self, collection: str) -> None:
+        super().__init__(
+            f"collection '{collection}' was made by an earlier version, which kept no dates, "
+            "folders and file types for filters"
+        )
+        self.collection = collection
 
 
 class WireError(RequestError, code="malformed_json"):

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 RESERVED_METADATA = ("source_uri", "title", "language")
 """Metadata fields that Kvasir sets; callers must not."""
 
+FILE_TYPE = "file_type"
+"""Metadata field of every document whose media type is known, except of earlier versions."""
+
 
 class VersionStatus(StrEnum):
     """The state of one version of a document."""
@@ -149,6 +152,12 @@ class DocumentRecord:
     error_reason: str | None = None  # The stable reason if the latest attempt failed.
     error_message: str | None = None
 
+    @property
+    def is_outdated(self) -> bool:
+        """True if an earlier version indexed it, whose metadata lack what filters need."""
+        is_live = self.status is VersionStatus.LIVE
+        return is_live and bool(self.state.media_type) and FILE_TYPE not in self.metadata
+
 
 @dataclass(frozen=True, slots=True)
 class ChunkRecord:
@@ -188,7 +197,7 @@ def chunk_metadata(
     """
     of_file: dict[str, MetadataValue] = {}
     if media_type:
-        of_file["file_type"] = media_types.short_name(media_type, source_uri)
+        of_file[FILE_TYPE] = media_types.short_name(media_type, source_uri)
     if modified is not None and (text := dates.from_timestamp(modified)):
         of_file["modified"] = text
     reserved = {"source_uri": source_uri, "title": title, "language": language}

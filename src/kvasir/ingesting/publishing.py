@@ -309,6 +309,14 @@ class Publisher:
 
         self._when_free(change)
 
+    def renew_metadata(self) -> int:
+        """Give documents of earlier versions the metadata of this one; return their number."""
+        documents = self.catalog.documents(self.collection)
+        outdated = {each.id: each.given for each in documents if each.is_outdated}
+        for part in batches(list(outdated), _SLICE):
+            self.set_metadata({name: outdated[name] for name in part})
+        return len(outdated)
+
     def delete_collection(self) -> None:
         """Delete the collection from store and catalog; can be repeated after an interruption.
 
