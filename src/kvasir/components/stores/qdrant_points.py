@@ -22,7 +22,7 @@ import re
 import sys
 import uuid
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, TypeGuard
 
@@ -113,7 +113,7 @@ class QdrantPoints(ClientStore):
         for comparison in comparisons(filters):
             if comparison.operator in _OPERATORS:
                 self._ensure_index(comparison)
-        return translate(filters, self._dialect)
+        return translate(filters, self._dialect, self._indexed)
 
     def _ensure_index(self, comparison: Comparison) -> None:
         """Index the field of a range, if a chunk has it."""
@@ -211,12 +211,15 @@ def _time_tag(field: str) -> str:
     return _tag(field, "t:")
 
 
-def translate(condition: Filter, dialect: Dialect) -> Any:
-    """Return a filter in a client library's classes, with the meaning of ``filters.matches``."""
+def translate(condition: Filter, dialect: Dialect, indexed: Collection[str]) -> Any:
+    """Return a filter in a client library's classes, with the meaning of ``filters.matches``.
+
+    ``indexed`` are the payload fields with an index.
+    """
     if isinstance(condition, Comparison):
-        made = _comparison(condition, dialect)
+        made = _comparison(condition, dialect, indexed)
         return made if condition.operator in ("!=", "not in") else dialect.filter(must=[made])
-    parts = [translate(item, dialect) for item in condition.conditions]
+    parts = [translate(item, dialect, indexed) for item in condition.conditions]
     if condition.operator == "AND":
         return dialect.filter(must=parts or [dialect.filter(must_not=[_nothing(dialect)])])
     if not parts:
@@ -226,10 +229,10 @@ def translate(condition: Filter, dialect: Dialect) -> Any:
     return dialect.filter(must_not=[dialect.filter(must=parts)])
 
 
-def _comparison(condition: Comparison, dialect: Dialect) -> Any:
+def _comparison(condition: Comparison, dialect: Dialect, indexed: Collection[str]) -> Any:
     field, operator, value = condition.field, condition.operator, condition.value
     if operator in _OPERATORS:
-        return _range(field, operator, value, dialect)
+        return _range(field, operator, value, dialect, indexed)
     if operator == UNDER:
         return _match(TAGS, [_tag(field, f"u:{value}")], dialect)
     found = _any_of(field, [item for item in values_of(condition) if item == item], dialect)
@@ -254,15 +257,17 @@ def _match(key: str, values: list[str], dialect: Dialect) -> Any:
     return dialect.field(key=key, match=dialect.match_any(any=values))
 
 
-def _range(field: str, operator: str, value: MetadataValue, dialect: Dialect) -> Any:
+def _range(
+    field: str, operator: str, value: MetadataValue, dialect: Dialect, indexed: Collection[str]
+) -> Any:
     limit = index_terms.limit(operator, value)
     if limit is None:
         return _nothing(dialect)
     path, limits = _range_path(field, value), {_OPERATORS[limit[0]]: limit[1]}
     found = dialect.field(key=path, range=dialect.range(**limits))
-    if not isinstance(value, str):
+    if path in indexed or not isinstance(value, str):
         return found
-    # Without the tag, the engine scans all chunks where none has the field.
+    # Without the tag, the engine scans all chunks, which may be without the field.
     return dialect.filter(must=[_match(TAGS, [_time_tag(field)], dialect), found])
 
 
