@@ -183,8 +183,18 @@ class Index:
         return self._retriever.get()
 
     def retrieve(self, request: SearchRequest) -> list[Hit]:
-        """Return the hits of a search, best first; the store stays open meanwhile."""
+        """Return the hits of a search, best first; the store stays open meanwhile.
+
+        Raises:
+            FilterError: The filter names a field that no document has, or too many documents.
+        """
+        from kvasir.answering.search_filters import resolve_filter
+
         with self.leases.call():
+            if request.filters is not None:
+                catalog = self.components.catalog
+                filters = resolve_filter(request.filters, catalog, self.name)
+                request = replace(request, filters=filters)
             return self._with_boxes(self.retriever.retrieve(request))
 
     def _with_boxes(self, hits: list[Hit]) -> list[Hit]:

@@ -160,8 +160,8 @@ def _input(
         with spool.open(digest) as stream:
             return stream.read()
 
-    in_folder = source.get("in_folder", False)
-    return Source(uri, source["media_type"], in_folder=in_folder), KeptBytes(size, read)
+    given = {name: source[name] for name in ("in_folder", "modified") if name in source}
+    return Source(uri, source["media_type"], **given), KeptBytes(size, read)
 
 
 def ingest_folder(app: App, job: Job, run: Run) -> Any:

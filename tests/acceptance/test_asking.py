@@ -21,7 +21,7 @@ def test_a_search_without_words_is_refused_in_one_line(ingested: Kvasir) -> None
 
 
 def test_filters_that_match_nothing_are_named_as_the_reason(ingested: Kvasir) -> None:
-    said = ingested("ask", "--filters", "year=1", "How far away is the Moon?", code=5).out
+    said = ingested("ask", "--filters", "language=xx", "How far away is the Moon?", code=5).out
     assert "No document matches the filters" in said
 
 

@@ -199,6 +199,8 @@ def test_changed_metadata_is_pending_until_it_is_applied(catalog):
     catalog.set_metadata("test", {document_id("/a"): {"course": "x"}}, WRITER[0])
     (stamp,) = catalog.pending_metadata_updates("test")
     assert stamp.metadata == {
+        "file_type": "txt",
+        "modified": "1970-01-01T00:00:12+00:00",
         "author": "Ada",
         "course": "x",
         "source_uri": "/a",
@@ -208,6 +210,30 @@ def test_changed_metadata_is_pending_until_it_is_applied(catalog):
     assert len(stamp.chunk_ids) == 2
     catalog.mark_metadata_applied("test", [stamp.document_id], WRITER[0])
     assert catalog.pending_metadata_updates("test") == []
+
+
+def test_lists_among_metadata_come_back_as_they_were(catalog):
+    given = {"tags": ("pump", 3, True), "empty": (), "date": "2024-03-15"}
+    publish(catalog, draft("/a", given=given))
+    record = catalog.document("test", document_id("/a"))
+    assert record.given == given
+    assert given.items() <= record.metadata.items()
+    catalog.set_metadata("test", {record.id: {"tags": ("oil",)}}, WRITER[0])
+    (update,) = catalog.pending_metadata_updates("test")
+    assert update.metadata["tags"] == ("oil",)
+
+
+def test_fields_and_sources_of_live_documents_are_known(catalog):
+    publish(catalog, draft("/a b", given={"term": 1}), draft("/a_c"), draft("/B"))
+    catalog.begin("test", [draft("/pending", given={"draft": 1})], WRITER[0])
+    fields = {"author", "file_type", "language", "modified", "source_uri", "term", "title"}
+    assert catalog.metadata_fields("test") == fields
+    assert catalog.metadata_fields("test", {"term"}) >= {"term"}
+    assert catalog.metadata_fields("test", {"absent", "term"}) == fields
+    assert catalog.metadata_fields("other") == set()
+    assert catalog.live_source_uris("test") == ["/B", "/a b", "/a_c"]
+    assert catalog.live_source_uris("test", "/a ") == ["/a b"]
+    assert catalog.live_source_uris("test", "/b") == []
 
 
 def test_many_documents_are_handled_in_slices(catalog):

@@ -58,6 +58,25 @@ def test_a_whole_answer_has_checked_citations_and_timings(client, ana, place):
     assert answer.headers["Kvasir-Answer"]
 
 
+def test_a_field_that_no_document_has_is_a_problem_that_names_the_known_ones(client, ana, place):
+    for path, body in (("search", {"query": "tea"}), ("answers", QUESTION), ("replies", QUESTION)):
+        for filters in ("tag=oil", {"field": "tag", "operator": ">=", "value": "2024-01-01"}):
+            answer = client.post(f"{place}/{path}", json=body | {"filters": filters}, headers=ana)
+            if path == "replies":
+                *_, (name, _, problem) = events_of(answer.text)
+                assert (answer.status_code, name) == (200, "error")
+            else:
+                problem = answer.json()
+                assert answer.status_code == 422
+            assert (problem["code"], problem["status"]) == ("unknown_field", 422)
+            assert "language" in problem["fields"]["fields"]
+            assert "has the field 'tag'" in problem["detail"]
+    found = client.post(
+        f"{place}/search", json={"query": "tea", "filters": "type=pdf"}, headers=ana
+    )
+    assert (found.status_code, found.json()) == (200, [])
+
+
 def test_events_come_in_order_and_are_numbered(client, ana, place):
     body = QUESTION | {"stream": True}
     answer = client.post(f"{place}/answers", json=body, headers=ana)

@@ -133,7 +133,7 @@ def test_a_source_that_cannot_be_stored_is_refused(client, ana, place, form):
 
 
 @pytest.mark.parametrize(
-    "metadata", ["[]", "{", '{"a": [1]}', '{"title": "x"}', '{"a": NaN}', '{"": 1}', "[" * 9000]
+    "metadata", ["[]", "{", '{"a": [[1]]}', '{"title": "x"}', '{"a": NaN}', '{"": 1}', "[" * 9000]
 )
 def test_metadata_that_cannot_be_kept_are_refused_before_anything_is_accepted(
     client, ana, place, metadata
@@ -336,7 +336,10 @@ def test_metadata_can_be_replaced(client, ana, place):
     one = f"{place}/documents/{record['id']}"
     answer = client.put(f"{one}/metadata", json={"metadata": {"year": 1}}, headers=ana)
     assert answer.json()["metadata"]["year"] == 1
-    for wrong in ({"title": "x"}, {"a": 2**70}, {"a": [1]}):
+    tags = {"tags": ["pump", 3], "date": "2024-03-15"}
+    answer = client.put(f"{one}/metadata", json={"metadata": tags}, headers=ana)
+    assert answer.json()["given"] == tags
+    for wrong in ({"title": "x"}, {"a": 2**70}, {"a": [[1]]}):
         answer = client.put(f"{one}/metadata", json={"metadata": wrong}, headers=ana)
         assert answer.status_code in (400, 422), wrong
 

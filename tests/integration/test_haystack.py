@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from datetime import date
 
 import numpy as np
 import pytest
@@ -155,8 +156,8 @@ def test_metadata_of_bytes_and_documents_serve_as_filters(config, caplog):
     birds = [
         haystack.Document(content=f"{name} hunt at night.", meta={"file_path": name, **meta})
         for name, meta in {
-            "owls": {"shelf": "A", "year": 1999, "tags": ["x"], "title": "Of owls"},
-            "bats": {"shelf": "B", "year": 2001},
+            "owls": {"shelf": "A", "year": 1999, "size": {"cm": 30}, "title": "Of owls"},
+            "bats": {"shelf": "B", "year": 2001, "tags": ["x", "y"], "seen": date(2022, 3, 4)},
             "cats": {"shelf": "B", "year": 2001},
             "foxes": {},
         }.items()
@@ -167,22 +168,25 @@ def test_metadata_of_bytes_and_documents_serve_as_filters(config, caplog):
     written = writer.run(sources=[stream], documents=birds)
     retriever = components.KvasirRetriever(config)
 
-    def found(field, value):
-        filters = {"field": f"meta.{field}", "operator": "==", "value": value}
+    def found(field, value, operator="=="):
+        filters = {"field": f"meta.{field}", "operator": operator, "value": value}
         documents = retriever.run("at night", filters=filters)["documents"]
         return sorted(document.meta["source_uri"] for document in documents)
 
     by_shelf, by_year = found("shelf", "A"), found("year", 2001)
+    by_tag, by_date = found("tags", "x"), found("seen", "2022-01-01", ">=")
     everything = retriever.run("at night")["documents"]
     writer.close()
     retriever.close()
     assert written == {"documents_written": 5, "failed": []}
+    assert (by_tag, by_date) == (["bats"], ["bats"])
+    assert [each.meta["tags"] for each in everything if "tags" in each.meta] == [["x", "y"]]
     assert by_shelf == ["moths.txt", "owls"]
     assert by_year == ["bats", "cats"]
     assert len(everything) == 5
     warnings = [record.getMessage() for record in caplog.records]
     assert [w.split(" is ")[0] for w in warnings if "metadata" in w] == [
-        "owls: metadata 'tags'",
+        "owls: metadata 'size'",
         "owls: metadata 'title'",
     ]
 

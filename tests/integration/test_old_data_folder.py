@@ -13,6 +13,7 @@ import pytest
 
 import kvasir
 import kvasir.core.types
+from kvasir.core.errors import OutdatedMetadataError
 from kvasir.database import open_database
 from kvasir.database.migrating import REVISIONS
 
@@ -87,7 +88,22 @@ def test_its_metadata_still_filters(app):
     assert found(app.search(first, filters="course=astronomy")) == RECORDED["filtered"]
 
 
-def test_nothing_in_it_needs_repair_and_it_can_be_written_to(app):
+def test_a_repair_prepares_its_documents_for_filters_and_embeds_nothing(app):
+    live = sum(each.status == "live" for each in app.documents())
+    for filters in ("type=txt", "term>=2020-01-01", "source=upload:docs/*", "file_type=txt"):
+        with pytest.raises(OutdatedMetadataError, match="made by an earlier version"):
+            app.search("moon", filters=filters)
+    before = app.inspect()
+    assert (before.clean, before.pending_metadata_updates) == (False, live)
+    repairs = app.repair()
+    assert (repairs.rewritten, repairs.removed, repairs.relabelled) == (0, 0, 0)
+    assert repairs.found.pending_metadata_updates == live
+    assert len(app.search("moon", top_k=50, filters="type=txt,source=upload:*")) > 0
+    first = next(iter(RECORDED["search"]))
+    assert found(app.search(first, filters="course=astronomy")) == RECORDED["filtered"]
+
+
+def test_nothing_in_it_needs_repair_then_and_it_can_be_written_to(app):
     assert app.inspect().clean
     source = kvasir.core.types.Source("upload:coffee.txt", "text/plain")
     report = app.ingest((source, b"Coffee is brewed at 93 degrees.\n"))

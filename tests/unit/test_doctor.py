@@ -24,8 +24,14 @@ WORDS = ["alpha", "beta", "gamma", "delta"]
 def draft(uri, words=WORDS, headings=("Top", "Sub")):
     name = document_id(uri)
     document = Document(name, uri, "Greek", " ".join(words), metadata={"author": "Ada"})
+    state = SourceState(uri, "text/plain", "0" * 64, 10, None, "recipe")
     metadata = chunk_metadata(
-        document.metadata, {"term": 1}, source_uri=uri, title="Greek", language="en"
+        document.metadata,
+        {"term": 1},
+        source_uri=uri,
+        title="Greek",
+        language="en",
+        media_type=state.media_type,
     )
     chunks = []
     start = 0
@@ -34,7 +40,6 @@ def draft(uri, words=WORDS, headings=("Top", "Sub")):
         chunk = Chunk("", name, word, start, end, 2, headings, metadata)
         chunks.append(replace(chunk, id=chunk_id(name, chunk.passage, start, end)))
         start = end + 1
-    state = SourceState(uri, "text/plain", "0" * 64, 10, None, "recipe")
     return VersionDraft(state, document, "en", {"term": 1}, tuple(chunks))
 
 
@@ -203,7 +208,7 @@ def test_a_store_is_filled_again_in_steps(catalog, store, embedder, monkeypatch)
 
 
 def test_an_unknown_collection_is_refused_with_the_known_ones(catalog, store):
-    with pytest.raises(CollectionNotFoundError, match=r"'tset' \(there are: test\)"):
+    with pytest.raises(CollectionNotFoundError, match=r"'tset' \(did you mean 'test'\? there are: test\)"):
         examine(catalog, store, "tset")
 
 

@@ -66,6 +66,9 @@ class _Site(http.server.BaseHTTPRequestHandler):
         body = b"x" * 5000 if self.path == "/large" else b"<html><p>Hello</p></html>"
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
+        if self.path.startswith("/dated"):
+            dated = "Fri, 15 Mar 2024 08:30:00 GMT" if self.path == "/dated" else "yesterday"
+            self.send_header("Last-Modified", dated)
         if self.path == "/slow":
             self.end_headers()
             while not self.server.stopping.wait(0.1):  # type: ignore[attr-defined]
@@ -96,6 +99,15 @@ def test_a_page_is_fetched_with_its_media_type(site: str) -> None:
     source, data = fetch(f"{site}/page#part", allow_private=True)
     assert (source.uri, source.media_type) == (f"{site}/page", "text/html")
     assert data == b"<html><p>Hello</p></html>"
+
+
+@pytest.mark.parametrize(
+    ("path", "modified"), [("dated", 1710491400.0), ("dated-wrong", None), ("page", None)]
+)
+def test_a_page_has_the_time_that_its_server_says(
+    site: str, path: str, modified: float | None
+) -> None:
+    assert fetch(f"{site}/{path}", allow_private=True)[0].modified == modified
 
 
 def test_redirects_are_followed_and_the_source_keeps_the_address_asked_for(site: str) -> None:

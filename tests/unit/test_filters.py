@@ -1,6 +1,7 @@
 """Filters as users write them, and what they mean."""
 
 import json
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -37,11 +38,77 @@ def test_the_mapping_may_be_given_as_json():
 
 
 @pytest.mark.parametrize(
-    "raw", ["nonsense", "year>=2020", "year!=2020", "=x", "{oops", '{"field": "a"}']
+    "raw",
+    [
+        "nonsense",
+        "=x",
+        "{oops",
+        '{"field": "a"}',
+        "title=a, b",
+        "a=1 b=2, c",
+        ">5",
+        "wow!a=1",
+        '""=x',
+        "name>=abc",
+        "public<true",
+        'year>="20"',
+        '{"field": "name", "operator": "<", "value": "abc"}',
+        '{"field": "tags", "operator": "==", "value": ["a", "b"]}',
+        '{"field": "title", "operator": "under", "value": "/a/"}',
+        '{"field": "source_uri", "operator": "under", "value": "/a"}',
+    ],
 )
 def test_what_is_no_filter_is_refused(raw):
     with pytest.raises(FilterError):
         parse_filter(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "metadata", "others"),
+    [
+        ("year>=2020", {"year": 2020}, {"year": 2019.5}),
+        ("year!=2020", {"year": 2021}, {"year": "2020"}),
+        ("year<2020", {"year": -1}, {"year": "2019"}),
+        ("year==2020", {"year": 2020}, {"year": 2}),
+        ("date>=2022", {"date": "2022-01-01"}, {"date": "2021-12-31T23:59:59Z"}),
+        ("date>2022-01", {"date": "2022-02-01"}, {"date": "2022-01-31T10:00:00Z"}),
+        ("date <= 2022-01-01", {"date": "2022-01-01T20:00:00Z"}, {"date": "2022-01-02"}),
+        ("date=2022-01-01", {"date": "2022-01-01T20:00:00Z"}, {"date": "2022-01-02"}),
+        ('title="Rules, part 2"', {"title": "Rules, part 2"}, {"title": "Rules"}),
+        ("title='Rules, part 2',n=1", {"title": "Rules, part 2", "n": 1}, {"title": "Rules"}),
+        ('title="say ""hello"""', {"title": 'say "hello"'}, {"title": "hello"}),
+        ('year="2020"', {"year": "2020"}, {"year": 2020}),
+        ('title="open', {"title": '"open'}, {"title": "open"}),
+        ("title=two words", {"title": "two words"}, {"title": "two"}),
+        ('"a=b, c"=x', {"a=b, c": "x"}, {"a": "x"}),
+        ("tags=pump", {"tags": ("pump", "oil")}, {"tags": "pump, oil"}),
+        ("tags!=pump", {"tags": ("oil",)}, {"tags": ("pump", "oil")}),
+        ("tags=pump,tags=oil", {"tags": ("pump", "oil")}, {"tags": ("pump",)}),
+        ("title=", {"title": ""}, {"title": " "}),
+    ],
+)
+def test_pairs_have_comparisons_quotation_marks_and_lists(raw, metadata, others):
+    condition = parse_filter(raw)
+    assert matches(condition, metadata)
+    assert not matches(condition, others)
+
+
+def test_a_malformed_pair_says_how_a_value_with_a_comma_is_written():
+    with pytest.raises(FilterError, match=r"filter 'part 2' .* title=\"Rules, part 2\""):
+        parse_filter("title=Rules, part 2")
+
+
+@pytest.mark.parametrize("value", [date(2022, 1, 1), datetime(2022, 1, 1, tzinfo=UTC), "2022"])
+def test_a_range_takes_dates_as_haystack_does(value):
+    condition = parse_filter({"field": "meta.date", "operator": ">=", "value": value})
+    assert matches(condition, {"date": "2022-03-04"})
+    assert not matches(condition, {"date": "2021-12-31"})
+    assert not matches(condition, {"date": 2023})
+
+
+def test_a_range_without_number_or_date_says_what_it_needs():
+    with pytest.raises(FilterError, match="'>=' needs a number or a date such as 2024-01-31"):
+        parse_filter("name>=abc")
 
 
 def test_nothing_is_no_filter():

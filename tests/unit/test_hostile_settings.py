@@ -101,5 +101,5 @@ def test_limits_that_no_machine_can_keep_are_refused(tmp_path, key, value):
     file = tmp_path / "kvasir.yaml"
     opened = "".join(f"{part}: {{" for part in section.split("."))
     file.write_text(f"{opened}{name}: {value}{'}' * opened.count('{')}")
-    with pytest.raises(SettingsError, match=f"setting '{key}'.* should be"):
+    with pytest.raises(SettingsError, match=f"setting '{key}'.* must be"):
         load_settings(file)

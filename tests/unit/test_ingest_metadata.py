@@ -1,6 +1,7 @@
 """The metadata that chunks and documents get in an ingest."""
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from kvasir.frontends.cli.paths import files
 
 def test_chunks_carry_the_documents_metadata_the_given_and_where_they_come_from(world):
     path = world.write("a.txt", "one\n")
+    os.utime(path, (1_700_000_000.5, 1_700_000_000.5))
     world.ingest(metadata={"course": "x"})
     (chunk,) = world.chunks().values()
     assert chunk.metadata == {
+        "file_type": "txt",
+        "modified": "2023-11-14T22:13:20+00:00",
         "author": "Ada",
         "course": "x",
         "source_uri": path,
@@ -53,7 +57,10 @@ def test_given_metadata_stays_when_the_file_changes(world):
     "given",
     [
         {"title": "x"},
-        {"tags": ["a"]},
+        {"tags": ["a", None]},
+        {"tags": [["a"]]},
+        {"tags": ["a", math.nan]},
+        {"nested": {"a": 1}},
         {"": 1},
         {"none": None},
         {"not a number": math.nan},

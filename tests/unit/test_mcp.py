@@ -8,7 +8,12 @@ import pytest
 from libraries import library
 
 from kvasir.app import App
-from kvasir.core.errors import MissingExtraError, NotFoundError, RequestError
+from kvasir.core.errors import (
+    MissingExtraError,
+    NotFoundError,
+    RequestError,
+    UnknownFieldError,
+)
 from kvasir.core.run import StopToken
 from kvasir.core.types import Source
 from kvasir.frontends import mcp
@@ -74,6 +79,26 @@ def test_without_documents_a_search_and_an_answer_say_so(tmp_path):
             library.search("tea")
         answer = library.ask("How hot is tea?", None, StopToken())
         assert (answer.refused, "has no documents" in answer.answer) == (True, True)
+
+
+def test_filters_limit_a_search_and_an_answer_and_name_unknown_fields(tmp_path):
+    embedder = {"type": "kvasir.testing.fakes:FakeEmbedder"}
+    with App(Settings(data_dir=tmp_path, rag={"embedding_model": embedder})) as app:
+        for name, metadata in (("tea", {"topic": "tea"}), ("other", None)):
+            with app.collection(name) as collection:
+                source = Source(f"upload:{name}.txt", "text/plain")
+                collection.ingest((source, b"Tea is hot."), metadata=metadata)
+        library = local_library(app, app.settings)
+        assert len(library.search("tea").results) == 2
+        for filters in ("topic=tea", "source=upload:tea*"):
+            (found,) = library.search("tea", filters).results
+            assert found.id.startswith("tea/"), filters
+            answer = library.ask("How hot is tea?", None, StopToken(), filters)
+            assert answer.collection == "tea"
+        with pytest.raises(UnknownFieldError, match="has the field 'topik'"):
+            library.search("tea", "topik=tea")
+        with pytest.raises(UnknownFieldError, match="collection 'other' has the field 'topic'"):
+            library.ask("How hot is tea?", "other", StopToken(), "topic=tea")
 
 
 @pytest.mark.parametrize("id", ["", "/", "a.b", "a.b/", "a.b/x", "a.b/x/1-2", "x/{d}", "{d}/5-5"])

@@ -3,6 +3,7 @@ import zipfile
 
 import pytest
 
+from kvasir.core import media_types
 from kvasir.core.media_types import DOCX, ENCRYPTED_OFFICE, EPUB, MSG, UNKNOWN, XLSM, detect
 
 _OPEN_TEXT = "application/vnd.oasis.opendocument.text"
@@ -47,3 +48,31 @@ def _zip(**members: str) -> bytes:
 )
 def test_content_decides_before_the_name(name: str, data: bytes, expected: str) -> None:
     assert detect(name, data) == expected
+
+
+@pytest.mark.parametrize(
+    ("media_type", "name", "short"),
+    [
+        ("application/pdf", "report", "pdf"),
+        (media_types.DOCX, "a.docm", "docx"),
+        ("text/html", "https://example.org/a.php?x=1", "html"),
+        ("text/markdown", "a.markdown", "md"),
+        ("text/x-source", "a.PY", "py"),
+        ("text/plain", "a.log", "log"),
+        ("text/plain", "README", "txt"),
+        ("image/jpeg", "a.jpeg", "jpg"),
+        ("application/x-own", "a.own", "own"),
+        ("application/x-own", "a", "x-own"),
+    ],
+)
+def test_a_file_type_has_one_short_name(media_type, name, short):
+    assert media_types.short_name(media_type, name) == short
+
+
+@pytest.mark.parametrize(
+    ("typed", "short"),
+    [("PDF", "pdf"), (".docm", "docx"), ("text/html", "html"), ("htm", "html"), ("py", "py"),
+     ("log", "log"), ("jpeg", "jpg"), ("image/tiff", "tif"), ("unheard", "unheard")],
+)  # fmt: skip
+def test_a_typed_extension_or_media_type_means_the_short_name(typed, short):
+    assert media_types.short_name_of(typed) == short

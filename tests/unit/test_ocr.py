@@ -70,7 +70,7 @@ def test_a_scanned_pdf_keeps_page_box_and_properties(picture):
     assert pages == [(1, 2), (2, 2)]
     assert {span.box.page for span in document.recognized} == {2}
     assert {block.page for block in document.blocks} == {2}
-    assert document.metadata["pages_without_text"] == "1"
+    assert document.metadata["pages_without_text"] == (1,)
 
 
 def test_each_frame_of_a_tiff_is_a_page(picture):

@@ -257,7 +257,7 @@ def test_properties_keep_their_types() -> None:
     document = _read("text", _p("Words."), meta=meta)
     assert document.title == "Crane"
     assert document.metadata == {
-        "keywords": "pump, oil",
+        "keywords": ("pump", "oil"),
         "created": "2024-03-15T08:30:00",
         "signed_off": True,
     }

@@ -241,7 +241,7 @@ def test_properties_keep_their_types() -> None:
     document = _read(RawPdf([Page(_line(60, 700, "Words."))], info=info))
     assert document.title == "Crane"
     assert document.metadata == {
-        "keywords": "pump, oil",
+        "keywords": ("pump", "oil"),
         "created": "2024-03-15T08:30:00+01:00",
         "pages": 1,
     }

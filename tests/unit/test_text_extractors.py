@@ -156,7 +156,8 @@ def test_a_markdown_title_keeps_every_sign_that_is_no_markup(heading: str, title
 def test_front_matter_becomes_title_and_metadata() -> None:
     text = "---\ntitle: Known\ntags: [a, b]\nyear: 2024\n---\nBody\n"
     document = MarkdownExtractor().extract(_SOURCE, text.encode())
-    assert (document.title, dict(document.metadata)) == ("Known", {"tags": "a, b", "year": 2024})
+    assert document.title == "Known"
+    assert dict(document.metadata) == {"tags": ("a", "b"), "year": 2024}
     assert _blocks(document) == [("paragraph", "Body")]
 
 
@@ -173,7 +174,8 @@ def test_front_matter_may_be_toml_and_keeps_its_types() -> None:
             "at": "2024-03-01T10:00:00+00:00",
             "draft": False,
             "weight": 1.5,
-            "tags": "a, b",
+            "tags": ("a", "b"),
+            "extra.x": 1,
         }
         assert _blocks(document) == [("heading", "# Body")]
 
@@ -184,12 +186,29 @@ def test_front_matter_may_be_toml_and_keeps_its_types() -> None:
         ("date: 2024-02-30", "2024-02-30"),
         ("date: 2024-03-01", "2024-03-01"),
         ("date: 2024-03-01 10:00:00", "2024-03-01T10:00:00"),
-        ("date: [2024-03-01, 2024-03-02]", "2024-03-01, 2024-03-02"),
+        ("date: [2024-03-01, 2024-03-02]", ("2024-03-01", "2024-03-02")),
     ],
 )
 def test_dates_in_front_matter_are_in_iso_form(front: str, value: str) -> None:
     document = MarkdownExtractor().extract(_SOURCE, f"---\n{front}\n---\nBody\n".encode())
     assert dict(document.metadata) == {"date": value}
+
+
+def test_nested_properties_have_the_names_of_all_levels_and_other_lists_are_reported() -> None:
+    text = (
+        "---\nauthor: {name: Ada, born: 1815-12-10}\ntags: [pump, null, 3, true]\nempty: []\n"
+        "authors: [{name: Ada}, {name: Ben}]\n---\nBody\n"
+    )
+    document = MarkdownExtractor().extract(_SOURCE, text.encode())
+    assert dict(document.metadata) == {
+        "author.name": "Ada",
+        "author.born": "1815-12-10",
+        "tags": ("pump", 3, True),
+        "empty": (),
+    }
+    assert document.warnings == (
+        "its property 'authors' is a list of lists or mappings and was left out",
+    )
 
 
 _PICTURE = "data:image/png;base64," + "iVBORw0KGgo" * 1000
@@ -240,6 +259,20 @@ def test_html_gives_structure_without_scripts_and_hidden_parts() -> None:
         ("table", "| h | i |\n| - | - |\n| 1 | 2\\|3 |\n| 1 | 4 |"),
         ("caption", "Cap"),
     ]
+
+
+def test_the_head_of_a_page_gives_dates_and_lists() -> None:
+    head = (
+        '<meta name="Keywords" content="pump, oil; filter"><meta property="article:tag" '
+        'content="crane"><meta property="article:published_time" content="2024-03-15T08:30:00Z">'
+        '<meta name="dcterms.modified" content="2024-04-01"><meta name="author" content=" ">'
+    )
+    page = f"<html><head>{head}</head><body><p>Words.</p></body></html>"
+    assert dict(HtmlExtractor().extract(_SOURCE, page.encode()).metadata) == {
+        "keywords": ("pump", "oil", "filter", "crane"),
+        "created": "2024-03-15T08:30:00+00:00",
+        "modified": "2024-04-01",
+    }
 
 
 _GLOSSARY = (

@@ -46,6 +46,13 @@ def comparisons() -> st.SearchStrategy[Comparison]:
         st.builds(
             Comparison,
             UTF8,
+            st.sampled_from((">", ">=", "<", "<=")),
+            st.sampled_from(("2024", "2024-03", "2024-03-15", "2024-03-15T08:30:00+01:00")),
+        ),
+        st.builds(Comparison, st.just("source_uri"), st.just("under"), st.just("/notes/")),
+        st.builds(
+            Comparison,
+            UTF8,
             st.sampled_from(("in", "not in")),
             st.lists(FILTERED, max_size=3).map(tuple),
         ),
@@ -269,7 +276,7 @@ CHUNK = {"id": "i", "document_id": "d", "text": "t", "start": 0, "end": 1}
         (Chunk, CHUNK | {"start": 1.0}, "start: expected a whole number, not 1.0"),
         (Chunk, CHUNK | {"headings": "A"}, "headings: expected an array, not 'A'"),
         (Chunk, CHUNK | {"headings": [1]}, "headings.0: expected text, not 1"),
-        (Chunk, CHUNK | {"metadata": {"a": []}}, r"metadata.a: expected str or int or float"),
+        (Chunk, CHUNK | {"metadata": {"a": {}}}, r"metadata.a: expected str or int or float"),
         (Chunk, [CHUNK], "expected an object, not"),
         (Hit, {"chunk": CHUNK | {"end": None}, "score": 1}, "chunk.end: expected a whole"),
         (Hit, {"chunk": CHUNK, "score": "nan"}, "score: expected a number, not 'nan'"),

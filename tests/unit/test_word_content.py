@@ -318,7 +318,7 @@ def test_core_properties_give_dates_and_keywords() -> None:
     buffer = io.BytesIO()
     word.save(buffer)
     metadata = DocxExtractor().extract(_SOURCE, buffer.getvalue()).metadata
-    assert metadata["keywords"] == "pump, oil, filter"
+    assert metadata["keywords"] == ("pump", "oil", "filter")
     assert metadata["created"] == "2024-03-15T08:30:00+00:00"
     assert metadata["category"] == "Manual"
 

@@ -18,10 +18,18 @@ from kvasir.core.ledger import (
     Splitting,
     VersionDraft,
     VersionStatus,
+    chunk_metadata,
     passage_hash,
 )
 from kvasir.core.places import page_starts
-from kvasir.core.types import PageStart, RecognizedSpan, document_id
+from kvasir.core.types import (
+    Metadata,
+    MetadataValue,
+    PageStart,
+    RecognizedSpan,
+    document_id,
+    metadata_of,
+)
 from kvasir.core.wire import dumps, from_json, loads
 
 _KEPT = (VersionStatus.LIVE, VersionStatus.FAILED)
@@ -65,11 +73,24 @@ def document_record(rows: Sequence[Row[Any]]) -> DocumentRecord:
         title=row.title,
         language=row.language,
         chunk_count=row.chunk_count,
-        given=row.given,
-        metadata=row.metadata,
+        given=metadata_of(row.given),
+        metadata=metadata_of(row.metadata),
         indexed=row.recorded.replace(tzinfo=UTC),
         error_reason=failed.error_reason if failed else None,
         error_message=failed.error_message if failed else None,
+    )
+
+
+def merged_metadata(row: Row[Any], given: Metadata) -> dict[str, MetadataValue]:
+    """Return the metadata of the chunks of a live version, with other ones from the caller."""
+    return chunk_metadata(
+        metadata_of(row.own),
+        given,
+        source_uri=row.uri,
+        title=row.title,
+        language=row.language,
+        media_type=row.media_type,
+        modified=row.modified,
     )
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from kvasir.catalog import kept_vectors, passages, rows, writers
+from kvasir.catalog import kept_vectors, passages, rows, search_scope, writers
+from kvasir.catalog.search_scope import begins_with
 from kvasir.catalog.tables import (
     LIVE_TEXT,
     chunks,
@@ -41,9 +42,8 @@ from kvasir.core.ledger import (
     Splitting,
     VersionDraft,
     VersionStatus,
-    chunk_metadata,
 )
-from kvasir.core.types import Metadata, RecognizedSpan
+from kvasir.core.types import Metadata, RecognizedSpan, metadata_of
 from kvasir.core.wire import to_json
 from kvasir.database import open_database, reading, writing
 from kvasir.language.detect import UNKNOWN
@@ -134,11 +134,8 @@ class SqlCatalog:
     def documents(
         self, collection: str, *, prefix: str = "", after: str = "", limit: int | None = None
     ) -> Iterator[DocumentRecord]:
-        # Not LIKE, because SQLite's ignores case. The length is compared as well, because MariaDB
-        # ignores spaces at the end of a text.
         length = func.char_length(sources.c.uri)
-        begins = (func.substr(sources.c.uri, 1, len(prefix)) == prefix) & (length >= len(prefix))
-        query = _live_and_failed(collection).where(begins)
+        query = _live_and_failed(collection).where(begins_with(prefix))
         if after:
             query = query.where(sources.c.uri > after)
         query = query.order_by(sources.c.uri, length, sources.c.id)
@@ -151,6 +148,14 @@ class SqlCatalog:
         query = of_collection(collection, sources.c.document_id, sources.c.uri).distinct()
         found = self._read(query.where(versions.c.status.in_([_LIVE, _FAILED])))
         return {row.document_id: row.uri for row in found}
+
+    def metadata_fields(self, collection: str, wanted: Collection[str] = ()) -> set[str]:
+        with reading(self._engine) as connection:
+            return search_scope.metadata_fields(connection, collection, wanted)
+
+    def live_source_uris(self, collection: str, prefix: str = "") -> list[str]:
+        with reading(self._engine) as connection:
+            return search_scope.live_source_uris(connection, collection, prefix)
 
     def text(self, collection: str, document_id: str) -> str | None:
         version = self.live_version(collection, document_id)
@@ -372,17 +377,14 @@ class SqlCatalog:
     # Metadata
 
     def set_metadata(self, collection: str, given: Mapping[str, Metadata], writer: str) -> None:
-        columns = (versions.c.id, versions.c.own, versions.c.title, versions.c.language)
-        query = live(collection, *columns, sources.c.uri)
+        query = live(collection, versions, sources.c.uri)
         with self._writing_as(writer, collection) as (connection, claimed):
             writers.claim(connection, claimed, list(given), writer)
             for name, wanted in given.items():
                 row = connection.execute(query.where(sources.c.document_id == name)).one_or_none()
                 if row is None:
                     raise DocumentNotFoundError(name, collection)
-                merged = chunk_metadata(
-                    row.own, wanted, source_uri=row.uri, title=row.title, language=row.language
-                )
+                merged = rows.merged_metadata(row, wanted)
                 values = {"given": dict(wanted), "metadata": merged, "metadata_applied": False}
                 changed = update(versions).where(versions.c.id == row.id)
                 connection.execute(changed.values({**values, "writer_id": writer}))
@@ -400,7 +402,9 @@ class SqlCatalog:
                 ids = connection.execute(
                     select(chunks.c.chunk_id).where(chunks.c.version_id == row.id)
                 ).scalars()
-                updates.append(MetadataUpdate(row.document_id, tuple(ids), row.metadata))
+                updates.append(
+                    MetadataUpdate(row.document_id, tuple(ids), metadata_of(row.metadata))
+                )
         return updates
 
     def mark_metadata_applied(

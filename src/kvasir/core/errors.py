@@ -2,7 +2,9 @@
 
 KvasirError
 ├── RequestError                    the caller's: a 4xx over HTTP
-│   ├── FilterError, WireError, AmbiguousStoreError, TooFewQuestionsError
+│   ├── FilterError
+│   │   └── UnknownFieldError, OutdatedMetadataError
+│   ├── WireError, AmbiguousStoreError, TooFewQuestionsError
 │   ├── ExtractionError, FetchError
 │   ├── CollectionNotFoundError, DocumentNotFoundError, AmbiguousDocumentError
 │   └── ConflictError               existing data or other work conflicts with the request
@@ -36,6 +38,9 @@ KINDS: Mapping[str, str] = MappingProxyType(
     {kind: f"component_{kind}" for kind in ("failed", "busy", "unreachable", "timeout")}
 )
 """The kinds of failure of a component, and the code of each."""
+
+_MOST_FIELDS = 40
+"""Fields that a message names."""
 
 
 _MOST_LISTED = 10
@@ -89,6 +94,32 @@ class StoppedError(KvasirError, code="stopped"):
 
 class FilterError(RequestError, code="invalid_filter"):
     """A metadata filter is malformed."""
+
+
+class UnknownFieldError(FilterError, code="unknown_field"):
+    """A filter names a field that no document has; ``fields`` has those that there are."""
+
+    def __init__(self, field: str, collection: str, fields: Sequence[str] = ()) -> None:
+        near = get_close_matches(field, fields, n=1)
+        meant = f", did you mean '{near[0]}'?" if near else ""
+        shown = ", ".join(fields[:_MOST_FIELDS])
+        more = f" and {len(fields) - _MOST_FIELDS} more" if len(fields) > _MOST_FIELDS else ""
+        super().__init__(
+            f"no document of collection '{collection}' has the field '{field}'{meant} "
+            f"(there are: {shown}{more})"
+        )
+        self.field, self.collection, self.fields = field, collection, tuple(fields)
+
+
+class OutdatedMetadataError(FilterError, code="outdated_metadata"):
+    """A filter needs what an earlier version did not keep with the documents."""
+
+    def __init__(self, collection: str) -> None:
+        super().__init__(
+            f"collection '{collection}' was made by an earlier version, which kept no dates, "
+            "folders and file types for filters"
+        )
+        self.collection = collection
 
 
 class WireError(RequestError, code="malformed_json"):

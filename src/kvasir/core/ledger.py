@@ -25,6 +25,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kvasir.core import dates, media_types
 from kvasir.core.errors import CollectionNotFoundError, RequestError, WrongEmbedderError
 from kvasir.core.protocols import Embedder
 from kvasir.core.text import has_surrogates
@@ -35,6 +36,7 @@ from kvasir.core.types import (
     MetadataValue,
     PageStart,
     RecognizedSpan,
+    metadata_of,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
 
 RESERVED_METADATA = ("source_uri", "title", "language")
 """Metadata fields that Kvasir sets; callers must not."""
+
+FILE_TYPE = "file_type"
+"""Metadata field of every document whose media type is known, except of earlier versions."""
 
 
 class VersionStatus(StrEnum):
@@ -126,6 +131,8 @@ class VersionDraft:
             source_uri=self.state.uri,
             title=self.document.title,
             language=self.language,
+            media_type=self.state.media_type,
+            modified=self.state.modified,
         )
 
 
@@ -146,6 +153,12 @@ class DocumentRecord:
     indexed: datetime  # Time when the version was recorded, in UTC.
     error_reason: str | None = None  # The stable reason if the latest attempt failed.
     error_message: str | None = None
+
+    @property
+    def is_outdated(self) -> bool:
+        """True if an earlier version indexed it, whose metadata lack what filters need."""
+        is_live = self.status is VersionStatus.LIVE
+        return is_live and bool(self.state.media_type) and FILE_TYPE not in self.metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +184,26 @@ class MetadataUpdate:
 
 
 def chunk_metadata(
-    own: Metadata, given: Metadata, *, source_uri: str, title: str, language: str
+    own: Metadata,
+    given: Metadata,
+    *,
+    source_uri: str,
+    title: str,
+    language: str,
+    media_type: str = "",
+    modified: float | None = None,
 ) -> dict[str, MetadataValue]:
-    """Return a chunk's metadata: ``given`` overrides ``own``, the reserved fields override both."""
-    return {**own, **given, "source_uri": source_uri, "title": title, "language": language}
+    """Return a chunk's metadata: ``given`` overrides ``own``, the reserved fields override both.
+
+    Without a ``file_type`` and a ``modified`` of its own, a document has those of its file.
+    """
+    of_file: dict[str, MetadataValue] = {}
+    if media_type:
+        of_file[FILE_TYPE] = media_types.short_name(media_type, source_uri)
+    if modified is not None and (text := dates.from_timestamp(modified)):
+        of_file["modified"] = text
+    reserved = {"source_uri": source_uri, "title": title, "language": language}
+    return {**of_file, **own, **given, **reserved}
 
 
 def passage_hash(passage: str) -> str:
@@ -182,26 +211,32 @@ def passage_hash(passage: str) -> str:
     return hashlib.blake2b(passage.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def check_metadata(given: Metadata) -> None:
-    """Check metadata from a caller.
+def check_metadata(given: Mapping[str, Any]) -> dict[str, MetadataValue]:
+    """Return metadata from a caller, checked: lists as tuples, dates as text.
 
     Raises:
         RequestError: A field name is empty, reserved or not UTF-8, or a value is not UTF-8 text, a
-            finite number (an integer of 64 bits) or a boolean.
+            finite number (an integer of 64 bits), a boolean, a date, or a list of these.
     """
-    for name, value in given.items():
+    found = metadata_of(given)
+    for name, value in found.items():
         if name in RESERVED_METADATA:
             raise RequestError(f"metadata field '{name}' is filled by Kvasir: use another name")
-        if any(isinstance(text, str) and has_surrogates(text) for text in (name, value)):
+        items = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(text, str) and has_surrogates(text) for text in (name, *items)):
             raise RequestError(f"metadata field {name!r} is not UTF-8 text: {value!r}")
-        is_plain = isinstance(value, (str, float)) or (
-            isinstance(value, int) and -(2**63) <= value < 2**63
-        )
-        if not name or not is_plain or (isinstance(value, float) and not math.isfinite(value)):
+        if not name or not all(map(_is_plain, items)):
             raise RequestError(
-                f"metadata field '{name}' must be text, a finite number or true/false, "
-                f"not {value!r}"
+                f"metadata field '{name}' must be text, a finite number, true/false, a date or a "
+                f"list of these, not {given[name]!r}"
             )
+    return found
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, str) or (isinstance(value, int) and -(2**63) <= value < 2**63)
 
 
 def check_embedder(record: CollectionRecord, embedder: Embedder) -> None:
@@ -282,6 +317,15 @@ class Catalog(Protocol):
 
     def source_uris(self, collection: str) -> Mapping[str, str]:
         """Return the source URI of every document by its id."""
+
+    def metadata_fields(self, collection: str, wanted: Collection[str] = ()) -> set[str]:
+        """Return the names of the metadata fields of all live versions.
+
+        If fields are ``wanted``, the search ends as soon as it has found them.
+        """
+
+    def live_source_uris(self, collection: str, prefix: str = "") -> list[str]:
+        """Return the source URIs of the live versions that begin with ``prefix``, sorted."""
 
     def text(self, collection: str, document_id: str) -> str | None:
         """Return the text of the live version, or None."""

@@ -116,6 +116,22 @@ EXTENSIONS = _TEXT_EXTENSIONS | {
 }
 """Media type by extension, lower case, without the dot."""
 
+_EVERY_EXTENSION = EXTENSIONS | {
+    "doc": DOC,
+    "ppt": PPT,
+    "xls": XLS,
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "tif": "image/tiff",
+    "tiff": "image/tiff",
+    "webp": "image/webp",
+    "heic": "image/heic",
+    "heif": "image/heic",
+}
+_SHORT_NAMES = {kind: ending for ending, kind in reversed(_EVERY_EXTENSION.items())}
+"""The first extension of each media type."""
+
 KINDS_READ = (
     "text of any kind, Markdown, HTML, PDF, Word, PowerPoint, Excel, OpenDocument, RTF, CSV, "
     "EPUB, mail, docling JSON and, with the extra ocr, images"
@@ -188,6 +204,27 @@ def extension(name: str) -> str:
 def text_type_of(name: str) -> str | None:
     """Return the media type of a text file by its name; None if the name is of no text file."""
     return _TEXT_EXTENSIONS.get(extension(name))
+
+
+def short_name(media_type: str, name: str) -> str:
+    """Return a short name of a file's type, such as ``pdf``: usually its extension.
+
+    Files of one format have one name, however they are called; source code and plain text are named
+    by their extension.
+    """
+    own = extension(name)
+    if media_type in (SOURCE_CODE, "text/plain"):
+        return own or "txt"
+    return _SHORT_NAMES.get(media_type) or own or media_type.rpartition("/")[2]
+
+
+def short_name_of(typed: str) -> str:
+    """Return the short name of a type that a user typed: an extension or a media type."""
+    typed = typed.lower().removeprefix(".")
+    known = typed if "/" in typed else _EVERY_EXTENSION.get(typed, "")
+    if known in (SOURCE_CODE, "text/plain") and "/" not in typed:
+        return typed
+    return _SHORT_NAMES.get(known, typed)
 
 
 def looks_like_text(data: bytes) -> bool:

@@ -210,7 +210,8 @@ class Findings:
 
     collection: str
     unfinished: int  # Half-written or half-deleted versions.
-    pending_metadata_updates: int  # Documents whose new metadata is not in the store yet.
+    # Documents whose new metadata is not in the store yet, or is that of an earlier version.
+    pending_metadata_updates: int
     orphans: tuple[str, ...]  # In the store, but of no live document.
     missing: tuple[str, ...]  # Of live documents, but not in the store.
     altered: tuple[str, ...]  # Their text, span or headings differ, or they are there twice.

@@ -13,6 +13,7 @@ import importlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
+from datetime import date, time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from kvasir.core.vectors import Matrix as Matrix
     from kvasir.core.vectors import SparseVector as SparseVector
 
-MetadataValue = str | int | float | bool
+MetadataScalar = str | int | float | bool
+MetadataValue = MetadataScalar | tuple[MetadataScalar, ...]
+"""One value or a list; a date is text in ISO 8601, see ``core.dates``."""
 Metadata = Mapping[str, MetadataValue]
 
 _NAMESPACE = uuid.UUID("6f1c6a86-8f0c-5a43-9d1e-0f6b1f3f5a11")
@@ -52,6 +55,7 @@ class Source:
     _: KW_ONLY
     charset: str = ""  # The label of its encoding, if a server or a mail declares one.
     in_folder: bool = False  # Found in a folder, not named: its kind need not be one that is read.
+    modified: float | None = None  # Time of its last change, seconds since 1970; None if unknown.
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,7 @@ class Comparison:
 
     field: str
     operator: str
-    value: MetadataValue | tuple[MetadataValue, ...]
+    value: MetadataValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +308,17 @@ class StoreAddress:
     token: str | None = field(default=None, repr=False)  # Of a server, as the next two.
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+
+
+def metadata_of(plain: Mapping[str, Any]) -> dict[str, MetadataValue]:
+    """Return metadata from plain data: lists become tuples, dates and times their ISO text."""
+    return {name: _metadata_value(value) for name, value in plain.items()}
+
+
+def _metadata_value(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_metadata_value, value))
+    return value.isoformat() if isinstance(value, (date, time)) else value
 
 
 def document_id(source_uri: str) -> str:

@@ -17,6 +17,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpcore
@@ -80,6 +81,7 @@ def fetch(
             data = _body(response, max_bytes)
             declared = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             charset = response.charset_encoding or ""
+            modified = _time(response.headers.get("last-modified", ""))
     except httpx.TooManyRedirects as error:
         raise FetchError(f"more than {_MAX_REDIRECTS} redirects") from error
     except httpx.TimeoutException as error:
@@ -92,7 +94,15 @@ def fetch(
         # A redirect to a name that cannot be decoded, such as one with a malformed A-label.
         raise FetchError(f"a redirect to something that is no address ({error})") from error
     media_type = media_types.settle(declared, media_types.detect(target, data))
-    return Source(target, media_type, charset=charset), data
+    return Source(target, media_type, charset=charset, modified=modified), data
+
+
+def _time(header: str) -> float | None:
+    """Return the time of an HTTP date in seconds since 1970; None if it is none."""
+    try:
+        return parsedate_to_datetime(header).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _checked_url(url: str) -> str:

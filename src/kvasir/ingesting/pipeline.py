@@ -23,7 +23,7 @@ from kvasir.ingesting.preparing import OnConflict
 from kvasir.ingesting.publishing import Publisher
 from kvasir.ingesting.sources import Input
 
-SETTINGS_VERSION = 2
+SETTINGS_VERSION = 3
 """Increase it when extraction or splitting changes, so that all documents are split again."""
 
 
@@ -61,7 +61,8 @@ class IngestPipeline(IngestParts):
                 was taken; sources reported as finished are kept.
             RequestError: A metadata field is reserved or its value cannot be kept.
         """
-        check_metadata({**(metadata_of_new or {}), **(metadata or {})})
+        metadata = None if metadata is None else check_metadata(metadata)
+        metadata_of_new = None if metadata_of_new is None else check_metadata(metadata_of_new)
         if on_conflict not in ("skip", "replace", "error"):
             raise RequestError(f"on_conflict must be skip, replace or error, not '{on_conflict}'")
         span = self.lease_seconds, self.heartbeat_seconds

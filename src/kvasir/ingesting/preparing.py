@@ -30,7 +30,15 @@ from kvasir.core.protocols import Splitter
 from kvasir.core.reports import Failed, Finished, NotRead, Outcome
 from kvasir.core.run import StopToken
 from kvasir.core.text import replace_surrogates
-from kvasir.core.types import Document, Metadata, MetadataValue, Source, document_id
+from kvasir.core.types import (
+    Document,
+    Metadata,
+    MetadataScalar,
+    MetadataValue,
+    Source,
+    document_id,
+    metadata_of,
+)
 from kvasir.ingesting.extraction import ExtractionPool, too_large
 from kvasir.ingesting.kinds import is_named_otherwise, is_other_kind, is_read, not_read
 from kvasir.ingesting.local_files import FileReader
@@ -229,7 +237,7 @@ class Preparer:
         if isinstance(item, tuple):
             source, kept = item
             media_type, size, content_hash = source.media_type, len(kept), ""
-            item = source, b""
+            modified, item = source.modified, (source, b"")
             if size <= self.max_bytes:
                 data = kept.read() if isinstance(kept, KeptBytes) else kept
                 item, content_hash = (source, data), hashlib.sha256(data).hexdigest()
@@ -425,12 +433,19 @@ def _writable(document: Document) -> Document:
 
     Numbers that JSON or stores refuse (not finite, or integers beyond 64 bits) become text.
     """
-    own = {_writable_text(name): _storable(value) for name, value in document.metadata.items()}
+    own = {
+        _writable_text(name): _storable(value)
+        for name, value in metadata_of(document.metadata).items()
+    }
     text, title = _writable_text(document.text), _writable_text(document.title)
     return replace(document, text=text, title=title, metadata=own)
 
 
 def _storable(value: MetadataValue) -> MetadataValue:
+    return tuple(map(_storable_item, value)) if isinstance(value, tuple) else _storable_item(value)
+
+
+def _storable_item(value: MetadataScalar) -> MetadataScalar:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:

@@ -297,18 +297,25 @@ class Publisher:
         """Replace the metadata given for documents, by id; nothing is embedded again.
 
         Raises:
-            RequestError: A field is reserved or a value is not text, a number or a truth value.
+            RequestError: A field is reserved or a value cannot be kept (``check_metadata``).
             DocumentNotFoundError: There is no such document; nothing was changed then.
         """
-        for metadata in given.values():
-            check_metadata(metadata)
+        checked = {name: check_metadata(metadata) for name, metadata in given.items()}
 
         def change() -> None:
-            self.catalog.set_metadata(self.collection, given, self._checked_writer())
+            self.catalog.set_metadata(self.collection, checked, self._checked_writer())
             self._purge()
             self._apply_metadata()
 
         self._when_free(change)
+
+    def renew_metadata(self) -> int:
+        """Give documents of earlier versions the metadata of this one; return their number."""
+        documents = self.catalog.documents(self.collection)
+        outdated = {each.id: each.given for each in documents if each.is_outdated}
+        for part in batches(list(outdated), _SLICE):
+            self.set_metadata({name: outdated[name] for name in part})
+        return len(outdated)
 
     def delete_collection(self) -> None:
         """Delete the collection from store and catalog; can be repeated after an interruption.

@@ -33,7 +33,7 @@ from kvasir.app import App
 from kvasir.collection import Collection
 from kvasir.core.errors import RequestError
 from kvasir.core.filters import parse_filter
-from kvasir.core.ledger import RESERVED_METADATA
+from kvasir.core.ledger import RESERVED_METADATA, check_metadata
 from kvasir.core.media_types import detect
 from kvasir.core.protocols import Embedder
 from kvasir.core.text import has_scheme
@@ -261,8 +261,8 @@ class KvasirWriter(_KvasirComponent):
         Sources are paths, folders, addresses, or bytes with ``file_path`` or ``file_name`` in their
         metadata. Documents are texts as Haystack's converters make them, not yet split or
         embedded; their name is ``file_path`` of their metadata, or else their id. Other metadata
-        go into the collection, for filters; values that are not text, a number or true/false are
-        left out with a warning.
+        go into the collection, for filters; values that are not text, a number, true/false, a
+        date or a list of these are left out with a warning.
 
         ``documents_written`` is the number of new or replaced documents; ``failed`` has source,
         reason and message of each failure.
@@ -295,7 +295,7 @@ def to_document(hit: Hit) -> Document:
         "dense_score": hit.dense_score,
         "lexical_score": hit.lexical_score,
     }
-    return Document(chunk.id, chunk.text, meta=dict(chunk.metadata) | location, score=hit.score)
+    return Document(chunk.id, chunk.text, meta=to_json(chunk.metadata) | location, score=hit.score)
 
 
 def _local(source: str | Path) -> Input:
@@ -319,12 +319,11 @@ def _metadata(uri: str, meta: Mapping[str, Any]) -> Metadata:
             continue  # Kept as source_uri.
         if name in RESERVED_METADATA:
             _LOG.warning("%s: metadata '%s' is left out: Kvasir fills it itself", uri, name)
-        elif not name or not isinstance(value, (str, int, float, bool)):
-            _LOG.warning(
-                "%s: metadata '%s' is left out: it is no text, number or true/false", uri, name
-            )
-        else:
-            kept[name] = value
+            continue
+        try:
+            kept |= check_metadata({name: value})
+        except RequestError as error:
+            _LOG.warning("%s: metadata '%s' is left out: %s", uri, name, error)
     return kept
 
 

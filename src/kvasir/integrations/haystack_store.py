@@ -3,8 +3,9 @@
 A document store writes, deletes and filters. The retriever in the settings searches by vector;
 without one, every vector is compared. Scores are computed here, so they are the same in each store.
 
-Filters use extra fields: a digest of type and value for each metadata field, and the number of each
-numeric one. So text, numbers and truth values stay apart, no field name clashes with the store's,
+Filters use extra fields: a digest of type and value for each metadata field with one value, a mark
+for each other tag (``tagged_rows``: items of lists, dates, folders), and numbers and points in time
+for ranges. So text, numbers and truth values stay apart, no field name clashes with the store's,
 and no text is parsed as a date. Collections share a document store. One more document for each
 holds its fingerprint, dimension and the stamp of the keyword index in memory.
 
@@ -24,15 +25,15 @@ import numpy as np
 from haystack import Document
 from haystack.document_stores.types import DuplicatePolicy
 
-from kvasir.components.stores import tagged_rows
+from kvasir.components.stores import index_terms, tagged_rows
 from kvasir.components.stores.database_store import Scores
 from kvasir.components.stores.hybrid import KeywordsInMemory, similarities
 from kvasir.components.stores.keyword_index import IndexCache, Postings, pack, unpack
 from kvasir.core.batches import batches
 from kvasir.core.errors import SettingsError
-from kvasir.core.filters import Comparison, Filter, matches
+from kvasir.core.filters import UNDER, Comparison, Filter, matches, values_of
 from kvasir.core.protocols import TextAnalyzer
-from kvasir.core.types import Chunk, Matrix, Metadata, MetadataValue
+from kvasir.core.types import Chunk, Matrix, Metadata, MetadataScalar
 from kvasir.integrations.haystack_classes import make
 
 T = TypeVar("T")
@@ -41,6 +42,7 @@ _NAMESPACE = uuid.UUID("0d6e8f9c-3b1f-5a57-8a0e-7a2a54ce4b0d")
 _IDS_AT_ONCE = 100
 _SCAN_SHARE = 5
 """All chunks are read for a request of more than a fifth of them by id."""
+_ORDERINGS = (">", ">=", "<", "<=")
 _NOTHING = "-"
 """Equal to no digest: some stores refuse an empty list for ``in``."""
 
@@ -265,10 +267,13 @@ def _meta(key: str, chunk: Chunk, terms: str) -> dict[str, Any]:
         if isinstance(chunk.metadata.get(name), str)
     }
     for field, value in chunk.metadata.items():
-        meta[f"equals_{tagged_rows.text_digest(field)}"] = _value(value)
-        number = tagged_rows.finite_number(value)
-        if number is not None:
-            meta[f"number_{tagged_rows.text_digest(field)}"] = number
+        tags = tagged_rows.entry_tags(field, value)
+        if not isinstance(value, tuple):
+            meta[f"equals_{tagged_rows.text_digest(field)}"] = _value(value)
+            del tags[0]
+        meta |= {f"has_{tag}": 1 for tag in tags}
+        for kind, number in tagged_rows.range_numbers(value):
+            meta[f"{kind}_{tagged_rows.text_digest(field)}"] = number
     return meta | {
         "kvasir_collection": key,
         "kvasir_chunk": chunk.id,
@@ -306,21 +311,40 @@ def _condition(filters: Filter) -> dict[str, Any]:
     if not isinstance(filters, Comparison):
         conditions = [_condition(item) for item in filters.conditions]
         return {"operator": filters.operator, "conditions": conditions}
-    operator, value = filters.operator, filters.value
     field = tagged_rows.text_digest(filters.field)
-    number = tagged_rows.finite_number(value)
-    wanted: str | list[str] = _NOTHING
-    if isinstance(value, tuple):
-        wanted = [_value(item) for item in value] or [_NOTHING]
-    elif operator in ("==", "!="):
-        wanted = _value(value)
-    elif number is not None:
-        return {"field": f"meta.number_{field}", "operator": operator, "value": number}
-    else:
-        operator = "=="
-    return {"field": f"meta.equals_{field}", "operator": operator, "value": wanted}
+    if filters.operator in _ORDERINGS:
+        return _range(field, filters)
+    is_wanted = filters.operator not in ("!=", "not in")
+    equals, among = ("==", "in") if is_wanted else ("!=", "not in")
+    parts: list[dict[str, Any]] = [
+        {"field": f"meta.has_{tag}", "operator": equals, "value": 1}
+        for tag in tagged_rows.wanted_tags(filters)
+    ]
+    if filters.operator != UNDER:
+        name = f"meta.equals_{field}"
+        values = [_value(item) for item in values_of(filters)] or [_NOTHING]
+        if len(values) == 1:
+            parts.append({"field": name, "operator": equals, "value": values[0]})
+        else:
+            parts.append({"field": name, "operator": among, "value": values})
+    if len(parts) == 1:
+        return parts[0]
+    return {"operator": "OR" if is_wanted else "AND", "conditions": parts}
 
 
-def _value(value: MetadataValue) -> str:
+def _range(field: str, filters: Comparison) -> dict[str, Any]:
+    found = index_terms.limit(filters.operator, filters.value)
+    if found is None:
+        return {"field": f"meta.equals_{field}", "operator": "==", "value": _NOTHING}
+    operator, number = found
+    kind = "time" if isinstance(filters.value, str) else "number"
+    kinds = (kind, f"least_{kind}") if operator in ("<", "<=") else (kind,)
+    conditions = [
+        {"field": f"meta.{each}_{field}", "operator": operator, "value": number} for each in kinds
+    ]
+    return conditions[0] if len(conditions) == 1 else {"operator": "OR", "conditions": conditions}
+
+
+def _value(value: MetadataScalar) -> str:
     """Return a digest, equal for values that ``core.filters`` calls equal."""
     return tagged_rows.text_digest(":".join(tagged_rows.typed(value)))

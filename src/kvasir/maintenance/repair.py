@@ -58,11 +58,12 @@ def examine(
         expected[record.id] = record
         if len(expected) % _CHECK_INTERVAL == 0:
             run.check()
-    metadata = {
-        document.id: dict(document.metadata)
-        for document in catalog.documents(collection)
-        if document.status is VersionStatus.LIVE
-    }
+    metadata: dict[str, Metadata] = {}
+    outdated = 0
+    for document in catalog.documents(collection):
+        if document.status is VersionStatus.LIVE:
+            metadata[document.id] = dict(document.metadata)
+            outdated += document.is_outdated
     seen: set[str] = set()
     orphans, altered, mislabelled, bad_vectors = set[str](), set[str](), set[str](), set[str]()
     done, counted = 0, store.count()
@@ -85,7 +86,7 @@ def examine(
     return Findings(
         collection=collection,
         unfinished=catalog.unfinished(collection),
-        pending_metadata_updates=len(catalog.pending_metadata_updates(collection)),
+        pending_metadata_updates=len(catalog.pending_metadata_updates(collection)) + outdated,
         orphans=tuple(sorted(orphans)),
         missing=tuple(sorted(expected.keys() - seen)),
         altered=tuple(sorted(altered)),
@@ -182,6 +183,7 @@ class _Repair:
             self._check_store_is_empty()
         updates = len(catalog.pending_metadata_updates(collection))
         recovered = publisher.recover()
+        updates += publisher.renew_metadata()
         findings = examine(catalog, store, collection, run=self.run)
         # ``recover`` has cleaned these up: report the numbers from before it.
         findings = replace(findings, unfinished=unfinished, pending_metadata_updates=updates)

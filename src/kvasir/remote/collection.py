@@ -13,7 +13,7 @@ from kvasir.answering.answers import check_question
 from kvasir.answering.refusal import Calibration
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import ClosedError, DocumentNotFoundError, RequestError
-from kvasir.core.filters import Filter, parse_filter
+from kvasir.core.filters import Comparison, Filter, parse_filter, replaced, values_of
 from kvasir.core.ledger import CollectionRecord, DocumentRecord, check_metadata
 from kvasir.core.reports import CopyReport, Findings, IngestReport, Repairs
 from kvasir.core.run import Run
@@ -173,9 +173,19 @@ class RemoteCollection:
     ) -> dict[str, Any]:
         given = {"top_k": top_k, "min_score_threshold": threshold, "filters": filters}
         chosen = dict(self._search) | {k: each for k, each in given.items() if each is not None}
-        chosen["filters"] = to_json(parse_filter(chosen.get("filters")))
+        filters = parse_filter(chosen.get("filters"))
+        chosen["filters"] = to_json(filters and replaced(filters, self._labelled))
         content = {key: value for key, value in chosen.items() if value is not None}
         return {name: replace_surrogates(text)} | content
+
+    def _labelled(self, comparison: Comparison) -> Filter:
+        """Return a comparison of sources that also finds files of this machine by their label."""
+        operator = {"==": "in", "!=": "not in"}.get(comparison.operator, comparison.operator)
+        if comparison.field != "source" or operator not in ("in", "not in"):
+            return comparison
+        values = values_of(comparison)
+        labels = (self.source_uri(value) for value in values if isinstance(value, str))
+        return Comparison("source", operator, tuple(dict.fromkeys((*values, *labels))))
 
     def _events(self, route: str, asked: Mapping[str, Any]) -> Generator[AnswerEvent, None, None]:
         path = f"{self._path}/{route}"
@@ -230,8 +240,7 @@ class RemoteCollection:
 
     def set_metadata(self, source: str, metadata: Metadata) -> None:
         """Replace the metadata given for a document; nothing is embedded again."""
-        check_metadata(metadata)
-        content = {"metadata": dict(metadata)}
+        content = {"metadata": check_metadata(metadata)}
 
         def write(path: str, _: str) -> None:
             self._open().send("PUT", f"{path}/metadata", "relabelling", json=content)

@@ -99,11 +99,13 @@ class Uploads:
         run: Run,
     ) -> IngestReport:
         """Send sources to a collection; return the reports of all jobs as one."""
-        check_metadata(metadata or {})
+        given: dict[str, Any] = {"metadata": metadata, **options}
+        for name in ("metadata", "metadata_of_new"):
+            if given.get(name) is not None:
+                given[name] = check_metadata(given[name])
         run.check()
         started = time.perf_counter()
         found = discover(sources, self.left_out, run.stop)
-        given: dict[str, Any] = {"metadata": metadata, **options}
         given["gone"] = sorted({*given.get("gone", ()), *self._gone(found, collection)})
         work = _Upload(self, collection.name, found, given, run)
         try:
@@ -140,6 +142,7 @@ class _Entry:
     data: bytes | KeptBytes | None = None
     size: int = 0
     in_folder: bool = False
+    modified: float | None = None
 
 
 @dataclass
@@ -237,7 +240,8 @@ class _Upload:
         item, uri = self.found.items[key], self._uri(key)
         if isinstance(item, tuple):
             source, kept = item
-            return _Entry(uri, source.media_type, data=kept, size=len(kept))
+            kind, size = source.media_type, len(kept)
+            return _Entry(uri, kind, data=kept, size=size, modified=source.modified)
         if is_address(item):
             return _Entry(uri)
         most = self.uploads.max_file_mb << 20
@@ -256,8 +260,13 @@ class _Upload:
             refusal = too_large(most, status.st_size)
             self._note(Failed(uri, refusal.reason, str(refusal)))
             return None
-        in_folder = key in self.found.in_folders
-        return _Entry(uri, path=item, size=status.st_size, in_folder=in_folder)
+        return _Entry(
+            uri,
+            path=item,
+            size=status.st_size,
+            in_folder=key in self.found.in_folders,
+            modified=status.st_mtime,
+        )
 
     def _send(self, batch: Sequence[_Entry]) -> None:
         """Send a batch; make the collection if the caller has none of this name."""
@@ -283,8 +292,12 @@ class _Upload:
                 except OSError as error:
                     self._note(_unreadable(entry.uri, error))
                     continue
-                known = {"uri": entry.uri, "media_type": entry.media_type}
-                entries.append(known | ({"in_folder": True} if entry.in_folder else {}))
+                known: dict[str, Any] = {"uri": entry.uri, "media_type": entry.media_type}
+                if entry.in_folder:
+                    known["in_folder"] = True
+                if entry.modified is not None:
+                    known["modified"] = entry.modified
+                entries.append(known)
                 if data is not None:
                     name = f"{len(files)}"
                     entries[-1]["file"] = name

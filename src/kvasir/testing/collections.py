@@ -13,6 +13,7 @@ uploads of plain text, and answers are quotations that are not refused (``answer
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import date
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,7 @@ from kvasir.core.errors import (
     FilterError,
     KvasirError,
     NameTakenError,
+    UnknownFieldError,
 )
 from kvasir.core.filters import Comparison
 from kvasir.core.ledger import VersionStatus
@@ -108,6 +110,32 @@ class CollectionContract:
         assert uris(collection.ask(QUESTION, filters=filters).hits) == ["upload:tea.txt"]
         with collection.stream(QUESTION, filters=filters) as stream:
             assert uris(stream.answer.hits) == ["upload:tea.txt"]
+
+    def test_filters_know_lists_dates_and_sources(self, collection: Any) -> None:
+        collection.set_metadata(MEAD, {"tags": ["honey", "water"], "made": date(2024, 3, 15)})
+        given = collection.document(MEAD).given
+        assert given == {"tags": ("honey", "water"), "made": "2024-03-15"}
+        for filters in ("tags=honey", "made>=2024-03", "made<=2024", "source=upload:mead*"):
+            assert uris(collection.search(QUESTION, filters=filters)) == [MEAD], filters
+        others = sorted({*TEXTS} - {MEAD})
+        for filters in ("tags!=water", "made!=2024-03-15", f"source!={MEAD}"):
+            assert sorted(uris(collection.search(QUESTION, filters=filters))) == others, filters
+
+    def test_a_field_that_no_document_has_is_named_with_the_known_ones(
+        self, collection: Any
+    ) -> None:
+        expected = r"field 'topik', did you mean 'topic'\? .*language.*topic"
+        for call in (collection.search, collection.ask):
+            with pytest.raises(UnknownFieldError, match=expected) as raised:
+                call(QUESTION, filters="topik=tea")
+            assert raised.value.field == "topik"
+            assert "topic" in raised.value.fields
+        with (
+            pytest.raises(UnknownFieldError, match=expected),
+            collection.stream(QUESTION, filters="topik=tea") as stream,
+        ):
+            _ = stream.answer
+        assert collection.search(QUESTION, filters="topic=beer") == []
 
     def test_a_callers_filter_is_anded_with_the_operators(
         self, collection: Any, open_collection: OpenCollection

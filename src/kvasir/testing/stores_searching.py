@@ -114,6 +114,70 @@ class SearchContract(OpenedStores):
         ]
         check_filters(store, chunks, filters)
 
+    def test_a_list_matches_by_its_items(self, store: VectorStore) -> None:
+        values: list[Any] = [
+            ("pump", "oil"), ("oil",), (), "pump", "pump, oil", (1, 5.5, "x"), (3,), 4, (True, "1"),
+            ("2024-03-15", "2025-01-01"), (-2, 9), "1",
+        ]  # fmt: skip
+        chunks = [make_chunk(i, metadata={"tags": value}) for i, value in enumerate(values)]
+        filters: list[Filter] = [
+            Comparison("tags", operator, value)
+            for value in ("pump", "oil", "pump, oil", 1, "1", True, 5.5, "2024-03-15", "absent")
+            for operator in ("==", "!=")
+        ]
+        several: list[Any] = [("pump", 3), ("oil", "x", True), ()]
+        filters += [Comparison("tags", o, each) for each in several for o in ("in", "not in")]
+        for limit in (-3, 3, 4.5, 9, "2024-06-01", "2024", "2026-01-01T00:00:00Z"):
+            filters += [Comparison("tags", operator, limit) for operator in (">", ">=", "<", "<=")]
+        check_filters(store, chunks, [*filters, *(Logical("NOT", (each,)) for each in filters)])
+
+    def test_dates_are_compared_as_points_in_time(self, store: VectorStore) -> None:
+        values: list[Any] = [
+            "2019-05-01", "2024-03-14", "2024-03-15", "2024-03-15T08:30:00",
+            "2024-03-15T08:30:00Z", "2024-03-15T09:30:00+01:00", "2024-03-15T23:30:00-02:00",
+            "2024-03-15 12:00", "2024-12-31", "2025-01-01", "2024-02-30", "on 2024-03-15", 2024,
+            20240315, "2024", True, "9999-12-31", "0001-01-01",
+        ]  # fmt: skip
+        chunks = [make_chunk(i, metadata={"date": value}) for i, value in enumerate(values)]
+        chunks.append(make_chunk(len(values), metadata={}))
+        limits: list[Any] = [
+            "2024-03-15", "2024-03", "2024", "2024-12", "9999", "2024-03-15T08:30:00Z",
+            "2024-03-15T08:30:00+01:00", "0001-01-01", 2024,
+        ]  # fmt: skip
+        orderings = (">", ">=", "<", "<=")
+        filters: list[Filter] = [Comparison("date", o, each) for each in limits for o in orderings]
+        for equal in (
+            "2024-03-15",
+            "2024-03-15T08:30:00+00:00",
+            "2024-03-16",
+            "2024-02-30",
+            "2024",
+        ):
+            filters += [Comparison("date", operator, equal) for operator in ("==", "!=")]
+        filters.append(Comparison("date", "in", ("2024-03-14", "2024-03-16", 2024)))
+        check_filters(
+            store, chunks, [*filters, *(Logical("NOT", (each,)) for each in filters[::3])]
+        )
+
+    def test_a_folder_has_all_sources_under_it(self, store: VectorStore) -> None:
+        uris = [
+            "/home/ana/notes/a.md", "/home/ana/notes/old/b.md", "/home/ana/notes.md", "/c.md",
+            "https://example.org/docs/a", "upload:ana/a b,c.md", "C:\\notes\\a.md", "notes/a.md",
+        ]  # fmt: skip
+        chunks = [make_chunk(i, metadata={"source_uri": uri}) for i, uri in enumerate(uris)]
+        folders = [
+            "/home/ana/notes/", "/home/ana/", "/", "https://example.org/", "upload:ana/",
+            "C:\\notes\\", "notes/", "/home/ana/note/",
+        ]  # fmt: skip
+        under = [Comparison("source_uri", "under", folder) for folder in folders]
+        check_filters(store, chunks, [*under, *(Logical("NOT", (each,)) for each in under)])
+
+    def test_one_comparison_may_have_five_hundred_values(self, store: VectorStore) -> None:
+        chunks = [make_chunk(i, metadata={"source_uri": f"/n/{i}.md"}) for i in range(20)]
+        uris = tuple(f"/n/{i}.md" for i in range(10, 510))
+        filters = [Comparison("source_uri", operator, uris) for operator in ("in", "not in")]
+        check_filters(store, chunks, filters)
+
     def test_conditions_nest_to_any_depth(self, store: VectorStore) -> None:
         chunks = [
             make_chunk(i, metadata={"n": i, "kind": kind, "even": i % 2 == 0} if i % 5 else {})

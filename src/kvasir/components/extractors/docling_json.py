@@ -253,8 +253,8 @@ class _V1Reader:
             builder.set_metadata(lang=str(languages[0]))
         authors = description.get("authors")
         if isinstance(authors, list):
-            names = (str(each.get("name") or "") for each in authors if isinstance(each, dict))
-            builder.set_metadata(author=", ".join(filter(None, names)))
+            names = [str(each.get("name") or "") for each in authors if isinstance(each, dict)]
+            builder.set_metadata(author=names[0] if len(names) == 1 else tuple(names))
 
     def _item(self, item: dict[str, Any]) -> None:
         """Append one item, following its reference."""

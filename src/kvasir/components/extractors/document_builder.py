@@ -12,7 +12,15 @@ from contextlib import contextmanager
 from kvasir.components.extractors.table_layout import table_layout
 from kvasir.core.errors import ExtractionError
 from kvasir.core.text import replace_control_characters
-from kvasir.core.types import Block, BlockKind, Document, MetadataValue, Source, document_id
+from kvasir.core.types import (
+    Block,
+    BlockKind,
+    Document,
+    MetadataScalar,
+    MetadataValue,
+    Source,
+    document_id,
+)
 
 Grid = dict[tuple[int, int], str]
 """Cells by row and column."""
@@ -77,6 +85,10 @@ def markdown_table(rows: Sequence[Sequence[str]], *, has_header: bool = True) ->
     if has_header:
         filled.insert(1, ["-"] * len(used))
     return "\n".join(f"| {' | '.join(row)} |" for row in filled)
+
+
+def _cleaned(value: MetadataScalar) -> MetadataScalar:
+    return replace_control_characters(value).strip() if isinstance(value, str) else value
 
 
 class DocumentBuilder:
@@ -237,11 +249,13 @@ class DocumentBuilder:
         return not self._blocks and not self._lines
 
     def set_metadata(self, **values: MetadataValue | None) -> None:
-        """Add metadata; None and empty text are left out, a repeated key keeps its first value."""
+        """Add metadata; None and empty values are left out, a repeated key keeps its first one."""
         for key, value in values.items():
-            if isinstance(value, str):
-                value = replace_control_characters(value).strip()
-            if value is not None and value != "":
+            if isinstance(value, tuple):
+                value = tuple(item for item in map(_cleaned, value) if item != "")
+            elif value is not None:
+                value = _cleaned(value)
+            if value not in (None, "", ()):
                 self._metadata.setdefault(key, value)
 
     def warn(self, sentence: str) -> None:

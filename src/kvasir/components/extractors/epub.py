@@ -9,6 +9,7 @@ from lxml import etree
 
 from kvasir.components.extractors.archive import damaged, open_archive, parse_xml, read_member
 from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.file_properties import date_text
 from kvasir.components.extractors.html import add_html, parse_html
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Document, Source
@@ -39,7 +40,11 @@ class EpubExtractor:
             if path in names:
                 add_html(parse_html(read_member(archive, path)), builder)
         builder.title = _text(package, "title") or builder.title
-        builder.set_metadata(author=_text(package, "creator"), lang=_text(package, "language"))
+        builder.set_metadata(
+            author=_text(package, "creator"),
+            lang=_text(package, "language"),
+            created=date_text(_text(package, "date")),
+        )
         return builder.build()
 
 

@@ -20,9 +20,9 @@ def date_text(text: str) -> str:
     return value.date().isoformat() if day_only else value.replace(microsecond=0).isoformat()
 
 
-def keyword_list(text: str) -> str:
-    """Return keywords, which files separate by commas or semicolons, in one form."""
-    return ", ".join(filter(None, (" ".join(word.split()) for word in re.split("[,;\n]", text))))
+def keyword_list(text: str) -> tuple[str, ...]:
+    """Return keywords, which files separate by commas or semicolons."""
+    return tuple(filter(None, (" ".join(word.split()) for word in re.split("[,;\n]", text))))
 
 
 def pdf_date_text(text: str) -> str:

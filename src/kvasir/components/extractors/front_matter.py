@@ -5,34 +5,36 @@ from __future__ import annotations
 import datetime
 import re
 import tomllib
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
-from kvasir.core.types import MetadataValue
+from kvasir.components.extractors.encodings import Warn
+from kvasir.core.types import MetadataScalar, MetadataValue
 
 _FRONT_MATTER = re.compile(
     r"\A(---|\+\+\+)[ \t]*(?:\r\n|\n|\r)(.*?)^\1[ \t]*(?=[\r\n]|\Z)", re.DOTALL | re.MULTILINE
 )
 
 
-def front_matter(text: str) -> tuple[dict[str, MetadataValue], int]:
+def front_matter(text: str, warn: Warn | None = None) -> tuple[dict[str, MetadataValue], int]:
     """Return the properties at the head of a text and the offset of its body.
 
-    Dates are in ISO form; a list is its items, joined by commas. What is neither YAML nor TOML is
-    text between two rules, so that the body begins at 0.
+    Dates are in ISO form, lists are lists, and a nested property has the names of all levels
+    (``author.name``). ``warn`` gets a sentence about each list that is left out, because its items
+    are no single values. What is neither YAML nor TOML is text between two rules, so that the body
+    begins at 0.
     """
     match = _FRONT_MATTER.match(text)
     if not match:
         return {}, 0
     try:
         loaded = _toml(match[2]) if match[1] == "+++" else _yaml(match[2])
+        found = dict(_entries(loaded, warn)) if isinstance(loaded, dict) else None
     except (yaml.YAMLError, tomllib.TOMLDecodeError, RecursionError):
         return {}, 0
-    if not isinstance(loaded, dict):
-        return {}, 0
-    values = {str(key): _value(value) for key, value in loaded.items()}
-    return {key: value for key, value in values.items() if value is not None}, match.end()
+    return ({}, 0) if found is None else (found, match.end())
 
 
 def _toml(text: str) -> dict[str, Any]:
@@ -47,12 +49,25 @@ def _yaml(text: str) -> Any:
         return yaml.load(text, Loader=yaml.BaseLoader)
 
 
-def _value(value: Any) -> MetadataValue | None:
-    """Return a value that can be kept; None for nothing and for nested properties."""
+def _entries(
+    properties: dict[Any, Any], warn: Warn | None, above: str = ""
+) -> Iterator[tuple[str, MetadataValue]]:
+    for key, value in properties.items():
+        name = f"{above}{key}"
+        if isinstance(value, dict):
+            yield from _entries(value, warn, f"{name}.")
+        elif isinstance(value, (list, set)):
+            if any(isinstance(item, (dict, list)) for item in value):
+                if warn is not None:
+                    warn(f"its property '{name}' is a list of lists or mappings and was left out")
+            else:
+                yield name, tuple(_scalar(item) for item in value if item is not None)
+        elif value is not None:
+            yield name, _scalar(value)
+
+
+def _scalar(value: Any) -> MetadataScalar:
     if isinstance(value, (str, int, float, bool)):
         return value
-    if isinstance(value, (datetime.date, datetime.time)):
-        return value.isoformat()
-    if isinstance(value, list):
-        return ", ".join(str(item) for item in map(_value, value) if item is not None)
-    return None if value is None or isinstance(value, dict) else str(value)
+    is_time = isinstance(value, (datetime.date, datetime.time))
+    return value.isoformat() if is_time else str(value)

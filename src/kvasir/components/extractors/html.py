@@ -7,23 +7,37 @@ their own, which no chunk holds.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 
 from lxml import etree
 
 from kvasir.components.extractors.document_builder import DocumentBuilder, empty_error
 from kvasir.components.extractors.encodings import Warn, decode
+from kvasir.components.extractors.file_properties import date_text, keyword_list
 from kvasir.components.extractors.html_blocks import BlockWriter
 from kvasir.components.extractors.html_furniture import Furniture, find_furniture
 from kvasir.components.extractors.html_hidden import remove_hidden
 from kvasir.components.extractors.html_inline import InlineText
 from kvasir.components.extractors.text import is_blank
 from kvasir.core.errors import ExtractionError
-from kvasir.core.types import Document, Source
+from kvasir.core.types import Document, MetadataValue, Source
 
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"\A\s*<\?xml[^>]*encoding\s*=\s*[\"']([\w-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
-_META = frozenset({"author", "description", "keywords"})
+_META: Mapping[str, tuple[str, Callable[[str], MetadataValue]]] = {
+    "author": ("author", str),
+    "description": ("description", str),
+    "keywords": ("keywords", keyword_list),
+    "article:tag": ("keywords", keyword_list),
+    "date": ("created", date_text),
+    "dc.date": ("created", date_text),
+    "dcterms.created": ("created", date_text),
+    "article:published_time": ("created", date_text),
+    "dcterms.modified": ("modified", date_text),
+    "article:modified_time": ("modified", date_text),
+}
+"""Field and form of each property of a page's head that is kept, by its name."""
 
 
 class HtmlExtractor:
@@ -34,17 +48,32 @@ class HtmlExtractor:
         builder = DocumentBuilder(source)
         root = parse_html(data, source.charset, builder.warn)
         title = " ".join((root.findtext(".//head/title") or "").split())
-        found = {
-            name: meta.get("content")
-            for meta in root.iterfind(".//head/meta")
-            if (name := (meta.get("name") or "").lower()) in _META
-        }
+        found = _properties(root)
         address, neighbours = _address(root, source.uri), _neighbours(root)
         body = _shown_body(root)
         _write(body, builder, InlineText(address), find_furniture(body, title, neighbours))
         builder.title = title or builder.title
         builder.set_metadata(**found, lang=root.get("lang"))
         return builder.build()
+
+
+def _properties(root: etree._Element) -> dict[str, MetadataValue]:
+    """Return the metadata in a page's head; several tags are one list."""
+    found: dict[str, MetadataValue] = {}
+    for meta in root.iterfind(".//head/meta"):
+        name = str(meta.get("name") or meta.get("property") or "").lower()
+        content = " ".join(str(meta.get("content") or "").split())
+        if name not in _META or not content:
+            continue
+        field, form = _META[name]
+        value = form(content)
+        former = found.get(field)
+        if isinstance(value, tuple) and isinstance(former, tuple):
+            value = tuple(dict.fromkeys((*former, *value)))
+        elif former is not None:
+            continue
+        found[field] = value
+    return found
 
 
 def parse_html(data: bytes, charset: str | None = None, warn: Warn | None = None) -> etree._Element:

@@ -18,6 +18,7 @@ from kvasir.components.extractors.document_builder import make_document
 from kvasir.components.extractors.encodings import decode
 from kvasir.components.extractors.front_matter import front_matter
 from kvasir.components.extractors.text import without_data_uris
+from kvasir.core.filters import items_of
 from kvasir.core.text import replace_control_characters
 from kvasir.core.types import Block, BlockKind, Document, Source
 
@@ -50,11 +51,11 @@ class MarkdownExtractor:
         warnings: list[str] = []
         text = replace_control_characters(decode(data, source.charset, warnings.append))
         text = without_data_uris(text)
-        properties, body_start = front_matter(text)
+        properties, body_start = front_matter(text, warnings.append)
         body = self._without_comments(text[body_start:])
         tokens, definitions = self._parse(body)
         blocks = _blocks(tokens, definitions, body, body_start)
-        title = str(properties.pop("title", "")) or _title(tokens)
+        title = ", ".join(map(str, items_of(properties.pop("title", "")))) or _title(tokens)
         text = text[:body_start] + body
         return make_document(source, text, blocks, title, properties, warnings)
 

@@ -369,7 +369,7 @@ def _set_properties(builder: DocumentBuilder, root: etree._Element) -> None:
         author=text(f"{DC}creator") or text(f"{META}initial-creator"),
         lang=text(f"{DC}language"),
         subject=text(f"{DC}subject"),
-        keywords=", ".join(filter(None, (" ".join(word.split()) for word in words))),
+        keywords=tuple(" ".join(word.split()) for word in words),
         description=text(f"{DC}description"),
         created=date_text(text(f"{META}creation-date")),
         modified=date_text(text(f"{DC}date")),

@@ -101,7 +101,7 @@ def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
     described = pdf.get_metadata_dict()
     title = described.get("Title", "").strip()
     builder.title = title if _is_title(title) else builder.title
-    textless = [str(number) for number, lines in enumerate(pages, 1) if not lines]
+    textless = tuple(number for number, lines in enumerate(pages, 1) if not lines)
     builder.set_metadata(
         author=described.get("Author"),
         subject=described.get("Subject"),
@@ -109,7 +109,7 @@ def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
         created=pdf_date_text(described.get("CreationDate", "")),
         modified=pdf_date_text(described.get("ModDate", "")),
         pages=len(pages),
-        pages_without_text=", ".join(textless),
+        pages_without_text=textless,
     )
     return scanned.finish(builder)
 

@@ -88,7 +88,7 @@ class ScannedPages:
             pages = ", ".join(map(str, self._unread))
             builder.warn(f"pages that are pictures were not read ({pages}): {why}")
         if self._read:
-            builder.set_metadata(pages_recognized=", ".join(map(str, self._read)))
+            builder.set_metadata(pages_recognized=tuple(self._read))
         document = builder.build()
         if not self._read:
             return document

@@ -299,7 +299,8 @@ def _row(chunk: Chunk, dense: Any, sparse: dict[int, float]) -> dict[str, Any]:
             "milvus",
             "writing",
             f"chunk '{chunk.id}' has {len(chunk.metadata):,} metadata entries, more than Milvus "
-            "takes (1,985, and a number counts twice): give it fewer, or use another store",
+            "takes (1,985, where each item of a list counts, and a number or date more than once): "
+            "give it fewer, or use another store",
         )
     return {
         "id": chunk.id,

@@ -24,7 +24,7 @@ from kvasir.components.stores.qdrant_edge_shard import QdrantShard
 from kvasir.components.stores.qdrant_points import (
     BM25,
     DENSE,
-    NUMBERS,
+    RANGES,
     Dialect,
     PointId,
     QdrantPoints,
@@ -248,12 +248,11 @@ class QdrantStore(QdrantPoints, TwoLegs):
 
     def _index_early(self, points: Sequence[edge.Point]) -> None:
         """Index number fields while that is cheap: later it takes a second for 100,000."""
-        fields = {
-            f"{NUMBERS}.{name}" for point in points for name in (point.payload or {})[NUMBERS]
-        }
+        payloads = [point.payload or {} for point in points]
+        fields = {f"{kind}.{name}" for each in payloads for kind in RANGES for name in each[kind]}
         if fields <= self._indexed or self._shard.points() > _EARLY_POINTS:
             return
-        room = max(0, _EARLY_INDEXES - self._number_indexes())
+        room = max(0, _EARLY_INDEXES - self._range_indexes())
         for field in sorted(fields - self._indexed)[:room]:
             self._index_number(field)
 

@@ -6,10 +6,11 @@ The embedded engine and a Qdrant server use the same points. A point has
 - the chunk's fields under their own names, its metadata under ``metadata``;
 - ``tags``: each metadata entry as one text, ``language=s:en``, with one keyword index for all. So
   equality is fast for every field, text, numbers and truth values stay apart (the engine takes
-  ``True`` for 1), and field names are not part of a JSON path;
-- ``numbers``: the numeric entries again, for ranges. The first range over a field creates its
-  index, if a chunk has the field and fewer than ``_MAX_NUMBER_INDEXES`` fields have one. The engine
-  scans the others.
+  ``True`` for 1), and field names are not part of a JSON path. A list has a tag for each item, a
+  date more for its normal forms, and the source URI one for each folder (``index_terms``);
+- ``numbers`` and ``times``: the numbers and the points in time again, for ranges. The first range
+  over a field creates its index, if a chunk has the field and fewer than ``_MAX_NUMBER_INDEXES``
+  fields have one. The engine scans the others.
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ import re
 import sys
 import uuid
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, TypeGuard
 
 import numpy as np
 
+from kvasir.components.stores import index_terms
 from kvasir.components.stores.database_store import ClientStore
 from kvasir.core.errors import ComponentError
-from kvasir.core.filters import Comparison, Filter, Logical
-from kvasir.core.types import Chunk, Matrix, Metadata, MetadataValue
+from kvasir.core.filters import UNDER, Comparison, Filter, comparisons, items_of, values_of
+from kvasir.core.types import Chunk, Matrix, Metadata, MetadataScalar, MetadataValue
 from kvasir.core.wire import from_json, to_json
 
 LAYOUT_VERSION = 1
@@ -42,6 +44,9 @@ BM25 = "bm25"
 DOCUMENT_ID = "document_id"
 TAGS = "tags"
 NUMBERS = "numbers"
+TIMES = "times"
+RANGES = (NUMBERS, TIMES)
+"""Payload fields whose entries are for ranges."""
 KEYWORD_FIELDS = (DOCUMENT_ID, TAGS)
 """Payload fields that every collection has a keyword index on."""
 
@@ -54,7 +59,7 @@ CHUNK_FIELDS = [DOCUMENT_ID, "text", "start", "end", "page", "headings", "metada
 _OWN = [name for name in CHUNK_FIELDS if name not in ("metadata", "exact")]
 _MAX_TAG = 200
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_RANGES = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
+_OPERATORS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 _NO_TAG = "="
 """A tag that no entry has: other tags have a type letter."""
 
@@ -105,15 +110,28 @@ class QdrantPoints(ClientStore):
     def _condition(self, filters: Filter | None) -> Any:
         if filters is None:
             return None
-        for path in _range_paths(filters) - self._indexed:
-            anything = self._dialect.range(gte=-sys.float_info.max)
-            number = self._dialect.filter(must=[self._dialect.field(key=path, range=anything)])
-            if self._number_indexes() < _MAX_NUMBER_INDEXES and self._scroll(number, 1, None)[0]:
-                self._index_number(path)
-        return translate(filters, self._dialect)
+        for comparison in comparisons(filters):
+            if comparison.operator in _OPERATORS:
+                self._ensure_index(comparison)
+        return translate(filters, self._dialect, self._indexed)
 
-    def _number_indexes(self) -> int:
-        return sum(path.startswith(f"{NUMBERS}.") for path in list(self._indexed))
+    def _ensure_index(self, comparison: Comparison) -> None:
+        """Index the field of a range, if a chunk has it."""
+        field = comparison.field
+        path = _range_path(field, comparison.value)
+        if path in self._indexed or self._range_indexes() >= _MAX_NUMBER_INDEXES:
+            return
+        if path.startswith(TIMES):
+            has_field = _match(TAGS, [_time_tag(field)], self._dialect)
+        else:
+            has_field = self._dialect.field(
+                key=path, range=self._dialect.range(gte=-sys.float_info.max)
+            )
+        if self._scroll(self._dialect.filter(must=[has_field]), 1, None)[0]:
+            self._index_number(path)
+
+    def _range_indexes(self) -> int:
+        return sum(path.partition(".")[0] in RANGES for path in list(self._indexed))
 
     @abstractmethod
     def _retrieve(self, ids: Sequence[str], *, vectors: bool) -> Iterable[Any]:
@@ -138,12 +156,22 @@ def metadata_payload(metadata: Metadata) -> dict[str, Any]:
     """Return the payload fields that depend on metadata alone."""
     plain = {key: value for key, value in metadata.items() if _fits_json(value)}
     rest = {key: value for key, value in metadata.items() if key not in plain}
-    return {
-        "metadata": plain,
-        "exact": json.dumps(rest) if rest else None,
-        TAGS: [tag(key, value) for key, value in metadata.items()],
-        NUMBERS: {_name(key): float(value) for key, value in metadata.items() if _is_number(value)},
+    numbers = {
+        key: [float(x) for x in items_of(value) if _is_number(x)] for key, value in metadata.items()
     }
+    times = {key: index_terms.times(value) for key, value in metadata.items()}
+    return {
+        "metadata": to_json(plain),
+        "exact": json.dumps(rest) if rest else None,
+        TAGS: [each for entry in metadata.items() for each in _tags(*entry)],
+        NUMBERS: _for_ranges(numbers),
+        TIMES: _for_ranges(times),
+    }
+
+
+def _for_ranges(values: Mapping[str, list[float]]) -> dict[str, float | list[float]]:
+    found = ((key, each) for key, each in values.items() if each)
+    return {_name(key): each[0] if len(each) == 1 else each for key, each in found}
 
 
 def chunk_of(point_id: str, payload: Mapping[str, Any]) -> Chunk:
@@ -156,28 +184,42 @@ def chunk_of(point_id: str, payload: Mapping[str, Any]) -> Chunk:
     return from_json(Chunk, {**found, "id": point_id, "metadata": metadata})
 
 
-def tag(field: str, value: MetadataValue) -> str:
+def tag(field: str, value: MetadataScalar) -> str:
     """Return the tag of a metadata entry: equal entries, and only those, have equal tags."""
-    text = f"{field.replace('%', '%25').replace('=', '%3D')}={_typed(value)}"
+    return _tag(field, _typed(value))
+
+
+def _tag(field: str, typed: str) -> str:
+    text = f"{field.replace('%', '%25').replace('=', '%3D')}={typed}"
     if len(text) <= _MAX_TAG and "\0" not in text:
         return text
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
     return f"{field[:40]}=h:{digest}".replace("\0", "")
 
 
-def _range_paths(condition: Filter) -> set[str]:
-    """Return the payload paths of a filter's ranges, which need a float index."""
-    if isinstance(condition, Logical):
-        return set().union(*map(_range_paths, condition.conditions))
-    return {_number_path(condition.field)} if condition.operator in _RANGES else set()
+def _tags(field: str, value: MetadataValue) -> list[str]:
+    """Return all tags of a metadata entry."""
+    found = [tag(field, item) for item in items_of(value)]
+    if dates := list(index_terms.date_keys(value)):
+        found += [_tag(field, f"d:{key}") for key in dates] + [_time_tag(field)]
+    found += [_tag(field, f"u:{folder}") for folder in index_terms.folders(field, value)]
+    return list(dict.fromkeys(found))
 
 
-def translate(condition: Filter, dialect: Dialect) -> Any:
-    """Return a filter in a client library's classes, with the meaning of ``filters.matches``."""
+def _time_tag(field: str) -> str:
+    """Return the tag of every entry that has a date."""
+    return _tag(field, "t:")
+
+
+def translate(condition: Filter, dialect: Dialect, indexed: Collection[str]) -> Any:
+    """Return a filter in a client library's classes, with the meaning of ``filters.matches``.
+
+    ``indexed`` are the payload fields with an index.
+    """
     if isinstance(condition, Comparison):
-        made = _comparison(condition, dialect)
+        made = _comparison(condition, dialect, indexed)
         return made if condition.operator in ("!=", "not in") else dialect.filter(must=[made])
-    parts = [translate(item, dialect) for item in condition.conditions]
+    parts = [translate(item, dialect, indexed) for item in condition.conditions]
     if condition.operator == "AND":
         return dialect.filter(must=parts or [dialect.filter(must_not=[_nothing(dialect)])])
     if not parts:
@@ -187,19 +229,22 @@ def translate(condition: Filter, dialect: Dialect) -> Any:
     return dialect.filter(must_not=[dialect.filter(must=parts)])
 
 
-def _comparison(condition: Comparison, dialect: Dialect) -> Any:
+def _comparison(condition: Comparison, dialect: Dialect, indexed: Collection[str]) -> Any:
     field, operator, value = condition.field, condition.operator, condition.value
-    if operator in _RANGES:
-        return _range(field, operator, value, dialect)
-    values = value if isinstance(value, tuple) else (value,)
-    found = _any_of(field, [item for item in values if item == item], dialect)
+    if operator in _OPERATORS:
+        return _range(field, operator, value, dialect, indexed)
+    if operator == UNDER:
+        return _match(TAGS, [_tag(field, f"u:{value}")], dialect)
+    found = _any_of(field, [item for item in values_of(condition) if item == item], dialect)
     return dialect.filter(must_not=[found]) if operator in ("!=", "not in") else found
 
 
-def _any_of(field: str, values: Sequence[MetadataValue], dialect: Dialect) -> Any:
+def _any_of(field: str, values: Sequence[MetadataScalar], dialect: Dialect) -> Any:
     if not values:
         return _nothing(dialect)
-    found = _match(TAGS, [tag(field, item) for item in values], dialect)
+    keys = map(index_terms.date_key, values)
+    tags = [tag(field, item) for item in values] + [_tag(field, f"d:{key}") for key in keys if key]
+    found = _match(TAGS, tags, dialect)
     ids = [item for item in values if isinstance(item, str)]
     if field != DOCUMENT_ID or not ids:
         return found
@@ -212,28 +257,27 @@ def _match(key: str, values: list[str], dialect: Dialect) -> Any:
     return dialect.field(key=key, match=dialect.match_any(any=values))
 
 
-def _range(field: str, operator: str, value: object, dialect: Dialect) -> Any:
-    if not isinstance(value, (int, float)) or value != value:
+def _range(
+    field: str, operator: str, value: MetadataValue, dialect: Dialect, indexed: Collection[str]
+) -> Any:
+    limit = index_terms.limit(operator, value)
+    if limit is None:
         return _nothing(dialect)
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.copysign(math.inf, value)
-    keyword = _RANGES[operator]
-    if math.isinf(number):
-        if (number > 0) == (operator in (">", ">=")):
-            return _nothing(dialect)
-        keyword = {"gt": "gte", "lt": "lte"}.get(keyword, keyword)
-        number = math.copysign(sys.float_info.max, number)
-    return dialect.field(key=_number_path(field), range=dialect.range(**{keyword: number}))
+    path, limits = _range_path(field, value), {_OPERATORS[limit[0]]: limit[1]}
+    found = dialect.field(key=path, range=dialect.range(**limits))
+    if path in indexed or not isinstance(value, str):
+        return found
+    # Without the tag, the engine scans all chunks, which may be without the field.
+    return dialect.filter(must=[_match(TAGS, [_time_tag(field)], dialect), found])
 
 
 def _nothing(dialect: Dialect) -> Any:
     return dialect.field(key=TAGS, match=dialect.match(value=_NO_TAG))
 
 
-def _number_path(field: str) -> str:
-    return f"{NUMBERS}.{_name(field)}"
+def _range_path(field: str, value: MetadataValue) -> str:
+    """Return the payload field of a range up to or from a value."""
+    return f"{TIMES if isinstance(value, str) else NUMBERS}.{_name(field)}"
 
 
 def _name(field: str) -> str:
@@ -241,7 +285,7 @@ def _name(field: str) -> str:
     return field if _PLAIN_NAME.fullmatch(field) else "hex-" + field.encode("utf-8").hex()
 
 
-def _typed(value: MetadataValue) -> str:
+def _typed(value: MetadataScalar) -> str:
     if isinstance(value, bool):
         return f"b:{value}"
     if isinstance(value, str):
@@ -251,7 +295,7 @@ def _typed(value: MetadataValue) -> str:
     return f"n:{value!r}"
 
 
-def _is_number(value: MetadataValue) -> TypeGuard[int | float]:
+def _is_number(value: MetadataScalar) -> TypeGuard[int | float]:
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, int) and not isinstance(value, bool) and _is_word(value)
@@ -262,6 +306,8 @@ def _fits_json(value: MetadataValue) -> bool:
 
     It may lose the last bit of a float of more than fifteen digits.
     """
+    if isinstance(value, tuple):
+        return all(map(_fits_json, value))
     if isinstance(value, float):
         return value == 0 or (1e-7 < abs(value) < 1e14 and float(f"{value:.15g}") == value)
     return not isinstance(value, int) or _is_word(value)

@@ -2,10 +2,13 @@
 
 A row has these fields for filters:
 
-- ``tags``: a digest of each metadata entry's field, type and value. Text, numbers and truth values
-  stay apart, and no value or field name is part of an expression that a database parses;
-- ``numbers``: the numeric entries by a digest of their field, for ranges;
-- one more tag for each numeric entry, so that the opposite of a range can be expressed.
+- ``tags``: a digest of field, type and value of each part of ``index_terms``. Text, numbers and
+  truth values stay apart, and no value or field name is part of an expression that a database
+  parses;
+- ``numbers``: numbers and points in time by a digest of their field, for ranges. Of a list it is
+  the greatest, and the least by another digest: one item of a list is above a limit if the greatest
+  is, and below it if the least is;
+- one more tag for each of these, so that the opposite of a range can be expressed.
 
 ``condition`` expresses filters without NOT: databases lack it or differ for missing fields.
 """
@@ -14,16 +17,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kvasir.core.filters import Comparison, Filter
-from kvasir.core.types import Chunk, Metadata, MetadataValue
+from kvasir.components.stores import index_terms
+from kvasir.core.filters import UNDER, Comparison, Filter, items_of, values_of
+from kvasir.core.types import Chunk, Metadata, MetadataScalar, MetadataValue
 from kvasir.core.wire import dumps, from_json, to_json
 
-_OPPOSITES = {"==": "!=", "!=": "==", "in": "not in", "not in": "in"}
+_ABSENT = ("!=", "not in")
 _INVERSE_RANGES = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
+_FIELDS = {
+    "number": "field",
+    "least_number": "least field",
+    "time": "time field",
+    "least_time": "least time field",
+}
+"""First parts of the digests of a tag and of its field, by the tag's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +70,36 @@ Condition = HasTag | InRange | Group
 
 def tags(metadata: Metadata) -> list[str]:
     """Return the distinct tags of metadata."""
-    found = {_tag(field, value) for field, value in metadata.items()}
-    return sorted(found | {digest("number", field) for field, _ in _numeric(metadata)})
+    found: set[str] = set()
+    for field, value in metadata.items():
+        found.update(entry_tags(field, value))
+        found.update(digest(kind, field) for kind, _ in range_numbers(value))
+    return sorted(found)
+
+
+def entry_tags(field: str, value: MetadataValue) -> list[str]:
+    """Return the tags of one entry that equality and ``under`` look for."""
+    found = [_tag(field, item) for item in items_of(value)]
+    found += [digest("date", field, key) for key in index_terms.date_keys(value)]
+    return found + [digest(UNDER, field, each) for each in index_terms.folders(field, value)]
 
 
 def numbers(metadata: Metadata) -> dict[str, float]:
-    """Return the finite numbers of metadata by a digest of their field."""
-    return {digest("field", field): value for field, value in _numeric(metadata)}
+    """Return the finite numbers and points in time of metadata by a digest of their field."""
+    return {
+        digest(_FIELDS[kind], field): number
+        for field, value in metadata.items()
+        for kind, number in range_numbers(value)
+    }
+
+
+def range_numbers(value: MetadataValue) -> Iterator[tuple[str, float]]:
+    """Yield numbers of a value that ranges compare, each with the first part of its tag."""
+    for kind, found in (("number", index_terms.numbers(value)), ("time", index_terms.times(value))):
+        if found:
+            yield kind, max(found)
+        if len(found) > 1:
+            yield f"least_{kind}", min(found)
 
 
 def record(chunk: Chunk) -> str:
@@ -92,44 +125,42 @@ def condition(filters: Filter, *, negate: bool = False) -> Condition:
 
 
 def _comparison(filters: Comparison, *, negate: bool) -> Condition:
-    field, operator, value = filters.field, filters.operator, filters.value
-    if operator in _OPPOSITES:
-        operator = _OPPOSITES[operator] if negate else operator
-        values = value if isinstance(value, tuple) else (value,)
-        found = tuple(_tag(field, item) for item in values)
-        return HasTag(found, present=operator in ("==", "in"))
-    number = finite_number(value)
-    if number is None:
+    operator = filters.operator
+    if operator not in _INVERSE_RANGES:
+        return HasTag(wanted_tags(filters), present=(operator in _ABSENT) == negate)
+    limit = index_terms.limit(operator, filters.value)
+    if limit is None:
         return Group((), every=negate)
-    name, tag = digest("field", field), digest("number", field)
+    kind = "time" if isinstance(filters.value, str) else "number"
+    kinds = (kind, f"least_{kind}") if limit[0] in ("<", "<=") else (kind,)
+    parts = tuple(_range(filters.field, each, *limit, negate=negate) for each in kinds)
+    return parts[0] if len(parts) == 1 else Group(parts, every=negate)
+
+
+def _range(field: str, kind: str, operator: str, number: float, *, negate: bool) -> Condition:
+    name, tag = digest(_FIELDS[kind], field), digest(kind, field)
     if not negate:
         return InRange(name, tag, operator, number)
     inverse = InRange(name, tag, _INVERSE_RANGES[operator], number)
     return Group((HasTag((tag,), present=False), inverse), every=False)
 
 
-def _numeric(metadata: Metadata) -> Sequence[tuple[str, float]]:
-    found = ((field, finite_number(value)) for field, value in metadata.items())
-    return [(field, number) for field, number in found if number is not None]
+def wanted_tags(filters: Comparison) -> tuple[str, ...]:
+    """Return the tags of which an entry has one if it is equal to a value, or under it."""
+    if filters.operator == UNDER:
+        return (digest(UNDER, filters.field, str(filters.value)),)
+    values = values_of(filters)
+    keys = map(index_terms.date_key, values)
+    found = [_tag(filters.field, item) for item in values]
+    return (*found, *(digest("date", filters.field, key) for key in keys if key))
 
 
-def finite_number(value: object) -> float | None:
-    """Return a value as a finite number, or None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _tag(field: str, value: MetadataValue) -> str:
+def _tag(field: str, value: MetadataScalar) -> str:
     kind, text = typed(value)
     return digest(kind, field, text)
 
 
-def typed(value: MetadataValue) -> tuple[str, str]:
+def typed(value: MetadataScalar) -> tuple[str, str]:
     """Return type and text of a value, equal for values that ``core.filters`` calls equal."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # 1 and 1.0 are equal

@@ -48,6 +48,7 @@ _STATUS: Mapping[str, int] = {
     "writer_conflict": 409,
     "document_busy": 409,
     "too_large": 413,
+    "unknown_field": 422,
     "unreadable_source": 422,
     "not_fetched": 422,
     "rejected_data": 422,

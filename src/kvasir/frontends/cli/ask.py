@@ -44,7 +44,11 @@ _RETRIEVAL: tuple[SettingRow, ...] = (
         "chat.rag.retriever.min_score_threshold",
         "Leave out hits whose dense score is below.",
     ),
-    ("--filters", "chat.rag.retriever.filters", "Only chunks with this metadata: field=value,..."),
+    (
+        "--filters",
+        "chat.rag.retriever.filters",
+        "Only documents with 'tags=a,date>=2024,source=DIR/*'.",
+    ),
 )
 
 

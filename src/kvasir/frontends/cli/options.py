@@ -16,6 +16,7 @@ from kvasir.core.run import Run
 from kvasir.frontends.cli.logins import clean_address
 from kvasir.frontends.cli.long_work import download, stop_token
 from kvasir.frontends.cli.main import config_option, data_dir_option, set_option
+from kvasir.frontends.cli.metadata import with_local_sources
 from kvasir.frontends.cli.rendering import json_option
 from kvasir.frontends.cli.services import Service, Services
 from kvasir.settings.loading import load_settings, parse_assignment
@@ -39,6 +40,8 @@ _APP = "kvasir.app"
 
 _GIVEN = "kvasir.given"
 """In a context's ``meta``: by dotted key, value and name of each given setting option."""
+
+_FILTERS = "chat.rag.retriever.filters"
 
 SettingRow = tuple[str, str, str] | tuple[str, str, str, click.Choice[str]]
 """Declares a setting's option: names separated by a space, dotted key, help, choices."""
@@ -260,6 +263,8 @@ def _typed(ctx: click.Context) -> tuple[dict[str, Any], dict[str, str]]:
             given[key] = (value, option)
     for key, (value, option) in given.items():
         values[key], origins[key] = value, option
+    if values.get(_FILTERS):
+        values[_FILTERS] = with_local_sources(values[_FILTERS])
     return values, origins
 
 

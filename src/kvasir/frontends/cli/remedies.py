@@ -42,6 +42,7 @@ _REMEDIES: Mapping[str, str | Callable[[Any], str]] = {
     "model_not_found": _model_not_found,
     "not_authenticated": "'kvasir login URL' logs in",
     "name_taken": "name another place, another kind of store, or another collection to copy it to",
+    "outdated_metadata": "'kvasir doctor --repair' adds them, without embedding anything",
     "settings_file_not_found": "'kvasir config init' writes one",
     "store_incomplete": "'kvasir doctor --repair' fills it from the catalog",
     "split_conflict": "leave it out to go on as before, name --re-split to split the documents so "

@@ -24,6 +24,7 @@ from kvasir.core.errors import (
     NotFoundError,
     RequestError,
     StoppedError,
+    UnknownFieldError,
 )
 from kvasir.core.ledger import CollectionRecord, DocumentRecord, VersionStatus
 from kvasir.core.links import document_url, passage_url
@@ -53,8 +54,12 @@ _LONGEST_TITLE = 200
 
 Record = Callable[[str, str, Answer], None]
 """Adds an answer to the log: collection, question, answer."""
-Start = Callable[[Collection, str], AnswerStream]
-"""Starts the answer to a question."""
+Start = Callable[[Collection, str, str | None], AnswerStream]
+"""Starts the answer to a question, from what a filter leaves."""
+
+
+def _stream(collection: Collection, question: str, filters: str | None) -> AnswerStream:
+    return collection.stream(question, filters=filters)
 
 
 class Service(Protocol):
@@ -81,7 +86,7 @@ class Library:
         base_url: str,
         settings: Settings,
         record: Record | None = None,
-        start: Start = lambda collection, question: collection.stream(question),
+        start: Start = _stream,
         finds_lines: bool = False,
     ) -> None:
         """Look at nothing yet.
@@ -104,9 +109,13 @@ class Library:
         self._start = start
         self._finds_lines = finds_lines
 
-    def search(self, query: str) -> SearchResults:
-        """Return the passages that belong to a query, best first."""
-        found = self._search(query)
+    def search(self, query: str, filters: str | None = None) -> SearchResults:
+        """Return the passages that belong to a query, best first.
+
+        Raises:
+            FilterError: The filter is malformed, or no collection has a field of it.
+        """
+        found = self._search(query, filters)
         if not found and not any(map(self._has_documents, self._readable())):
             raise NotFoundError("there are no documents yet in what you may read")
         return SearchResults(results=[self._result(name, hit) for name, hit in found])
@@ -162,16 +171,22 @@ class Library:
                 return DocumentList(documents=page, next=f"{last.collection} {last.source}")
         return DocumentList(documents=found)
 
-    def ask(self, question: str, collection: str | None, stop: StopToken) -> GivenAnswer:
+    def ask(
+        self, question: str, collection: str | None, stop: StopToken, filters: str | None = None
+    ) -> GivenAnswer:
         """Answer a question from a collection, by default from that of the best passage.
 
         Raises:
+            FilterError: The filter is malformed, or the collection lacks a field of it.
             StoppedError: The token was set.
         """
         with stopping(stop):
-            name = collection or self._best_collection(question)
+            name = collection or self._best_collection(question, filters)
             self._check_readable([name])
-            with self._service.collection(name) as opened, self._start(opened, question) as stream:
+            with (
+                self._service.collection(name) as opened,
+                self._start(opened, question, filters) as stream,
+            ):
                 answer = stream.answer
                 if self._finds_lines:
                     answer = LineFinder(opened.text).answer(answer)
@@ -179,16 +194,16 @@ class Library:
             self._record(name, question, answer)
         return self._given(name, answer)
 
-    def _best_collection(self, question: str) -> str:
+    def _best_collection(self, question: str, filters: str | None) -> str:
         names = self._readable()
         if len(names) == 1:
             return names[0]
-        found = self._search(question)
+        found = self._search(question, filters)
         if found:
             return found[0][0]
         return self._usual if self._usual in names else sorted(names)[0]
 
-    def _search(self, query: str) -> list[tuple[str, Hit]]:
+    def _search(self, query: str, filters: str | None) -> list[tuple[str, Hit]]:
         names = sorted(self._readable())
         if not names:
             raise RequestError("there is no collection that you may read")
@@ -197,12 +212,14 @@ class Library:
         for name in names:
             try:
                 with self._service.collection(name) as collection:
-                    hits = collection.search(query)
+                    hits = collection.search(query, filters=filters)
                     if self._finds_lines:
                         hits = LineFinder(collection.text).hits(hits)
                     found.append([(name, hit) for hit in hits])
             except CollectionNotFoundError:
                 continue  # It was deleted just now.
+            except UnknownFieldError as error:
+                failures.append(error)  # Another collection may have the field.
             except (RequestError, StoppedError):
                 raise
             except KvasirError as error:

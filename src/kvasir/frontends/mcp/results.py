@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.core.types import MetadataValue, PageBox
@@ -13,12 +15,24 @@ class Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+Filters = Annotated[
+    str | None,
+    Field(
+        max_length=4000,
+        description="only documents with this metadata: field=value pairs joined by commas, also "
+        'with !=, <, <=, > or >=, such as `year>=2020,tags=pump,title="Rules, part 2"`; `source` '
+        "is the document's source, with * for any text, `type` the file type, such as pdf",
+    ),
+]
+
+
 class SearchArguments(Arguments):
     """Arguments of ``search``."""
 
     query: str = Field(
         min_length=1, max_length=20_000, description="a question or keywords, in any language"
     )
+    filters: Filters = None
 
 
 class FetchArguments(Arguments):
@@ -38,6 +52,7 @@ class AskArguments(Arguments):
     collection: str | None = Field(
         None, max_length=64, description="by default the collection of the best passage"
     )
+    filters: Filters = None
 
 
 class ListArguments(Arguments):

@@ -87,7 +87,7 @@ TOOLS = {
             "Read them with fetch.",
             SearchArguments,
             SearchResults,
-            lambda library, given, _: library.search(given.query),
+            lambda library, given, _: library.search(given.query, given.filters),
         ),
         _Tool(
             "fetch",
@@ -104,7 +104,9 @@ TOOLS = {
             "statement, or say that they do not hold the answer.",
             AskArguments,
             GivenAnswer,
-            lambda library, given, stop: library.ask(given.question, given.collection, stop),
+            lambda library, given, stop: library.ask(
+                given.question, given.collection, stop, given.filters
+            ),
         ),
         _Tool(
             "list_documents",

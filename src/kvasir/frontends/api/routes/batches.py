@@ -19,7 +19,7 @@ from kvasir.frontends.api.callers import (
     Writer,
     check_may_write,
 )
-from kvasir.frontends.api.routes.documents import OnConflict, add_job, checked_uri
+from kvasir.frontends.api.routes.documents import MetadataValues, OnConflict, add_job, checked_uri
 from kvasir.settings.masking import names_a_secret
 
 router = APIRouter(
@@ -37,6 +37,9 @@ class BatchSource(BaseModel):
     media_type: str = Field("", max_length=200)
     file: str | None = Field(None, description="the name under which the file is sent")
     in_folder: bool = Field(False, description="found in a folder: its kind may be one not read")
+    modified: float | None = Field(
+        None, allow_inf_nan=False, description="time of its last change, seconds since 1970"
+    )
 
 
 class Batch(BaseModel):
@@ -44,8 +47,8 @@ class Batch(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     sources: list[BatchSource] = Field(max_length=_MOST)
-    metadata: dict[str, str | int | float | bool] | None = None
-    metadata_of_new: dict[str, str | int | float | bool] | None = None
+    metadata: MetadataValues | None = None
+    metadata_of_new: MetadataValues | None = None
     on_conflict: OnConflict | None = None
     build_graph: bool = True
     re_split: bool = Field(False, description="split as the settings say from now on")
@@ -152,4 +155,4 @@ def _store(
         raise RequestError(f"the file '{source.file}' of '{source.uri}' is not sent")
     digest, size = kvasir.services.spool.put(sent[source.file].file, max_bytes=limit)
     stored = {"digest": digest, "size": size}
-    return source.model_dump(include={"uri", "media_type", "in_folder"}) | stored
+    return source.model_dump(include={"uri", "media_type", "in_folder", "modified"}) | stored

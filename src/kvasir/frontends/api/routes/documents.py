@@ -41,7 +41,8 @@ IdempotencyKey = Annotated[
     str | None,
     Header(alias="Idempotency-Key", max_length=255, description="the same key adds nothing twice"),
 ]
-MetadataValues = dict[str, str | int | float | bool]
+_Scalar = str | int | float | bool
+MetadataValues = dict[str, _Scalar | list[_Scalar]]
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _PIECE = 1 << 20
 _LONGEST_URI = 4096
@@ -226,7 +227,7 @@ class MetadataBody(BaseModel):
     """New metadata of a document."""
 
     model_config = ConfigDict(extra="forbid")
-    metadata: MetadataValues = Field(examples=[{"year": 2026}])
+    metadata: MetadataValues = Field(examples=[{"year": 2026, "tags": ["pump", "oil"]}])
 
 
 @router.put("/{document_id}/metadata", responses={200: {"model": DocumentRecord}})
@@ -235,9 +236,9 @@ def set_metadata(
 ) -> JSONResponse:
     """Replace the metadata given for a document; nothing is embedded again."""
     check_may_write(kvasir, caller, name)
-    check_metadata(body.metadata)
+    metadata = check_metadata(body.metadata)
     with kvasir.collection(name) as collection:
-        collection.set_metadata(document_id, body.metadata)
+        collection.set_metadata(document_id, metadata)
         return JSONResponse(to_json(collection.document(document_id)))
 
 

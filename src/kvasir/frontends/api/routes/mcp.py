@@ -48,7 +48,9 @@ async def serve_mcp(request: Request, kvasir: Kvasir, caller: Reader) -> Respons
         readable=lambda: readable_collections(kvasir, caller),
         base_url=base_url(kvasir, request),
         record=keep,
-        start=lambda collection, question: open_answer(request, kvasir, collection, question),
+        start=lambda collection, question, filters: open_answer(
+            request, kvasir, collection, question, filters=filters
+        ),
         settings=kvasir.settings,
     )
 

@@ -44,7 +44,7 @@ from kvasir.settings.schema import Settings
     (
         "--retriever-filters",
         "chat.rag.retriever.filters",
-        "Only passages with this metadata: field=value,...",
+        "Only documents with 'tags=a,date>=2024,source=DIR/*'.",
     ),
     ("--rag-prompt", "chat.rag.prompt", "Prompt of an answer, with {{context}} and {{question}}."),
     ("-c --context", "chat.context", "Context to begin with."),
