@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kvasir.collection_index import Index
 from kvasir.core.answer_stream import AnswerStream
-from kvasir.core.errors import ClosedError, NameTakenError, RequestError, UnfinishedError
+from kvasir.core.errors import ClosedError, RequestError
 from kvasir.core.filters import Filter, parse_filter
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
 from kvasir.core.protocols import Optimizable
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FilterLike = str | Mapping[str, Any] | Filter | None
-
 
 _EXPORTED = {
     "Calibration": "kvasir.answering.refusal",
@@ -69,8 +68,7 @@ class Collection:
 
     def __init__(self, index: Index, *, on_close: Callable[[], None] = lambda: None) -> None:
         """Take a lease; ``on_close`` is called once, after it has ended."""
-        self.name = index.name
-        self.index = index
+        self.name, self.index = index.name, index
         self._on_close = on_close
         self._lock = threading.Lock()
         self._is_open = True
@@ -112,8 +110,8 @@ class Collection:
             query: The question or keywords.
             top_k: Most hits; by default what the settings say.
             min_score_threshold: Leave out hits whose ``dense_score`` is below, 0..1.
-            filters: Only passages that fulfil it, within what the settings' filter allows:
-                ``"field=value,..."``, a mapping in Haystack's syntax, or a ``Filter``.
+            filters: ``"field=value,..."``, a mapping in Haystack's syntax, or a ``Filter``; holds
+                beside the settings' filter.
 
         Raises:
             RequestError: The query is empty.
@@ -325,9 +323,8 @@ class Collection:
     ) -> CopyReport:
         """Copy the collection to another store; nothing is embedded again.
 
-        The catalog does not record where the store is: set ``rag.vectordb`` to ``to`` to use the
-        copy. Under another name, the catalog's records are copied, too. An exact copy deletes
-        chunks there that the collection does not have.
+        Set ``rag.vectordb`` to ``to`` to use the copy: the catalog does not record the store. Under
+        another name, its records are copied, too. An exact copy deletes other chunks there.
 
         Raises:
             StoppedError: The run was stopped; the next copy goes on from there.
@@ -335,13 +332,13 @@ class Collection:
             UnfinishedError: The collection has half-written documents.
             WrongEmbedderError: The target's collection was made by another embedder.
         """
-        from kvasir.maintenance.copying import copy_chunks
+        from kvasir.maintenance.copying import check_target_name, copy_chunks
 
         with self._call() as index:
             record, catalog = index.record(), index.components.catalog
             name = name or record.name
             with closing(index.components.open_copy(to, name, record)) as target:
-                needs_records = name != record.name and self._check_target_name(name)
+                needs_records = name != record.name and check_target_name(catalog, record, name)
                 report = copy_chunks(index.store, target, exact=exact, run=run)
             if needs_records and report.verified:
                 catalog.copy_collection(record.name, name)
@@ -352,31 +349,29 @@ class Collection:
         from kvasir.maintenance.repair import examine
 
         with self._call() as index:
-            index.record()
-            return examine(index.components.catalog, index.store, self.name, run=run)
+            return examine(index.components.catalog, index.store, index.record().name, run=run)
 
     def repair(self, *, run: Run | None = None) -> Repairs:
         """Make the store equal to the catalog; a stop after the first repair raises nothing."""
         from kvasir.maintenance.repair import repair
 
-        return self._put_right(repair, run or Run())
+        return self._put_right(repair, run)
 
     def restore(self, *, run: Run | None = None) -> int:
         """Write the chunks that the store lacks, from the catalog; return how many.
 
-        What is written when the run is stopped is kept.
+        A stopped run keeps what it has written.
         """
         from kvasir.maintenance.repair import restore
 
-        return self._put_right(restore, run or Run())
+        return self._put_right(restore, run)
 
-    def _put_right(self, work: Callable[..., T], run: Run) -> T:
+    def _put_right(self, work: Callable[..., T], run: Run | None) -> T:
         with self._call() as index:
             index.record()
-            catalog = index.components.catalog
-            embedder = run.call(lambda: index.components.embedder)
+            embedder = (run or Run()).call(lambda: index.components.embedder)
             with index.writing:
-                return work(catalog, index.store, embedder, self.name, run=run)
+                return work(index.components.catalog, index.store, embedder, self.name, run=run)
 
     def calibrate(
         self,
@@ -391,9 +386,9 @@ class Collection:
         Args:
             answered: Questions that the documents answer; made of their sentences by default.
             unanswered: Questions that they do not answer; made by default.
-            apply: Keep it always (True) or never (False). By default it is kept only if both
-                kinds of questions were given, it refuses no more of the first kind, and it does
-                not answer clearly more of the second. One without a gain is never kept.
+            apply: Keep it always (True) or never (False). By default only if both kinds of
+                questions were given, and it does better: refuses no more of the first kind, and
+                does not answer clearly more of the second. One without a gain is never kept.
             run: Stops it and receives its progress.
 
         Raises:
@@ -435,13 +430,13 @@ class Collection:
     ) -> QuestionsResult:
         """Ask questions as ``load_question_set`` reads them, and judge the answers.
 
-        ``half``, ``fit`` or ``report``, asks one half. Raises RequestError if there is no question.
+        ``half``: ``fit`` or ``report``. Raises RequestError if there is no question.
         """
         from kvasir.evaluation.questions import evaluate_questions
 
         with self._call() as index:
-            shared = index.components.generator
-            conversation = index.components.conversation(lambda: self, generator=shared)
+            parts = index.components
+            conversation = parts.conversation(lambda: self, generator=parts.generator)
         with closing(conversation):  # Each question is a call of its own: others need not wait.
             return evaluate_questions(questions, self.ask, conversation, half=half, run=run)
 
@@ -454,15 +449,3 @@ class Collection:
         self._check_open()
         with self.index.leases.call():
             yield self.index
-
-    def _check_target_name(self, name: str) -> bool:
-        """Return True if a copy of this name needs records of its own in the catalog."""
-        catalog = self.index.components.catalog
-        if catalog.unfinished(self.name):
-            raise UnfinishedError(self.name)
-        if catalog.collection(name) is None:
-            return True
-        own, others = ({each.id for each in catalog.every_chunk(n)} for n in (self.name, name))
-        if own != others:
-            raise NameTakenError(name, ", of other documents")
-        return False

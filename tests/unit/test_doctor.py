@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from kvasir.catalog.sql import SqlCatalog
+from kvasir.core.document_metadata import chunk_metadata
 from kvasir.core.errors import (
     CollectionNotFoundError,
     DamagedError,
     WriterConflictError,
     WrongEmbedderError,
 )
-from kvasir.core.ledger import SourceState, VersionDraft, chunk_metadata
+from kvasir.core.ledger import SourceState, VersionDraft
 from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Document, chunk_id, document_id
 from kvasir.ingesting.embedding import PassageEmbedder
@@ -208,7 +209,9 @@ def test_a_store_is_filled_again_in_steps(catalog, store, embedder, monkeypatch)
 
 
 def test_an_unknown_collection_is_refused_with_the_known_ones(catalog, store):
-    with pytest.raises(CollectionNotFoundError, match=r"'tset' \(did you mean 'test'\? there are: test\)"):
+    with pytest.raises(
+        CollectionNotFoundError, match=r"'tset' \(did you mean 'test'\? there are: test\)"
+    ):
         examine(catalog, store, "tset")
 
 

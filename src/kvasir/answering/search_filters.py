@@ -13,6 +13,7 @@ from __future__ import annotations
 import fnmatch
 import re
 
+from kvasir.core.document_metadata import FILE_TYPE
 from kvasir.core.errors import FilterError, OutdatedMetadataError, UnknownFieldError
 from kvasir.core.filters import (
     SOURCE_URI,
@@ -24,7 +25,7 @@ from kvasir.core.filters import (
     replaced,
     values_of,
 )
-from kvasir.core.ledger import FILE_TYPE, Catalog
+from kvasir.core.ledger import Catalog
 from kvasir.core.media_types import short_name_of
 
 _ALIASES = ("document_id", "source", "type")

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, insert, literal, select
 
 from kvasir.catalog.tables import chunks, collections, sources, texts, versions
+from kvasir.core.document_metadata import chunk_metadata
 from kvasir.core.ledger import (
     ChunkRecord,
     CollectionRecord,
@@ -18,7 +19,6 @@ from kvasir.core.ledger import (
     Splitting,
     VersionDraft,
     VersionStatus,
-    chunk_metadata,
     passage_hash,
 )
 from kvasir.core.places import page_starts

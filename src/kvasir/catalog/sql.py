@@ -53,10 +53,8 @@ if TYPE_CHECKING:
 
 _SLICE = 500
 """Values in one ``IN (...)``; databases limit the parameters of a statement."""
-
 _PAGE = 2000
 """Chunks that are read in one transaction; not more, because the caller may be slow."""
-
 _LIVE, _PENDING = VersionStatus.LIVE, VersionStatus.PENDING
 _DELETED, _FAILED = VersionStatus.DELETED, VersionStatus.FAILED
 

@@ -18,17 +18,15 @@ next writer takes over the versions of its writer.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kvasir.core import dates, media_types
-from kvasir.core.errors import CollectionNotFoundError, RequestError, WrongEmbedderError
+from kvasir.core.document_metadata import FILE_TYPE, chunk_metadata
+from kvasir.core.errors import CollectionNotFoundError, WrongEmbedderError
 from kvasir.core.protocols import Embedder
-from kvasir.core.text import has_surrogates
 from kvasir.core.types import (
     Chunk,
     Document,
@@ -36,17 +34,10 @@ from kvasir.core.types import (
     MetadataValue,
     PageStart,
     RecognizedSpan,
-    metadata_of,
 )
 
 if TYPE_CHECKING:
     from kvasir.core.vectors import Matrix
-
-RESERVED_METADATA = ("source_uri", "title", "language")
-"""Metadata fields that Kvasir sets; callers must not."""
-
-FILE_TYPE = "file_type"
-"""Metadata field of every document whose media type is known, except of earlier versions."""
 
 
 class VersionStatus(StrEnum):
@@ -183,60 +174,9 @@ class MetadataUpdate:
     metadata: Metadata = field(default_factory=dict)
 
 
-def chunk_metadata(
-    own: Metadata,
-    given: Metadata,
-    *,
-    source_uri: str,
-    title: str,
-    language: str,
-    media_type: str = "",
-    modified: float | None = None,
-) -> dict[str, MetadataValue]:
-    """Return a chunk's metadata: ``given`` overrides ``own``, the reserved fields override both.
-
-    Without a ``file_type`` and a ``modified`` of its own, a document has those of its file.
-    """
-    of_file: dict[str, MetadataValue] = {}
-    if media_type:
-        of_file[FILE_TYPE] = media_types.short_name(media_type, source_uri)
-    if modified is not None and (text := dates.from_timestamp(modified)):
-        of_file["modified"] = text
-    reserved = {"source_uri": source_uri, "title": title, "language": language}
-    return {**of_file, **own, **given, **reserved}
-
-
 def passage_hash(passage: str) -> str:
     """Return the hash of a passage: 128 bits, hexadecimal."""
     return hashlib.blake2b(passage.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def check_metadata(given: Mapping[str, Any]) -> dict[str, MetadataValue]:
-    """Return metadata from a caller, checked: lists as tuples, dates as text.
-
-    Raises:
-        RequestError: A field name is empty, reserved or not UTF-8, or a value is not UTF-8 text, a
-            finite number (an integer of 64 bits), a boolean, a date, or a list of these.
-    """
-    found = metadata_of(given)
-    for name, value in found.items():
-        if name in RESERVED_METADATA:
-            raise RequestError(f"metadata field '{name}' is filled by Kvasir: use another name")
-        items = value if isinstance(value, tuple) else (value,)
-        if any(isinstance(text, str) and has_surrogates(text) for text in (name, *items)):
-            raise RequestError(f"metadata field {name!r} is not UTF-8 text: {value!r}")
-        if not name or not all(map(_is_plain, items)):
-            raise RequestError(
-                f"metadata field '{name}' must be text, a finite number, true/false, a date or a "
-                f"list of these, not {given[name]!r}"
-            )
-    return found
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, str) or (isinstance(value, int) and -(2**63) <= value < 2**63)
 
 
 def check_embedder(record: CollectionRecord, embedder: Embedder) -> None:

@@ -12,8 +12,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from kvasir.core import media_types
+from kvasir.core.document_metadata import check_metadata
 from kvasir.core.errors import RequestError
-from kvasir.core.ledger import VersionStatus, check_metadata
+from kvasir.core.ledger import VersionStatus
 from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run
 from kvasir.core.types import Metadata

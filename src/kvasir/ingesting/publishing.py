@@ -31,6 +31,7 @@ import numpy as np
 
 from kvasir.core.batches import batches
 from kvasir.core.deadline import current_stop
+from kvasir.core.document_metadata import check_metadata
 from kvasir.core.errors import (
     ChunksLeftError,
     ComponentError,
@@ -42,14 +43,7 @@ from kvasir.core.errors import (
     StoreIncompleteError,
     WriterConflictError,
 )
-from kvasir.core.ledger import (
-    Catalog,
-    Splitting,
-    VersionDraft,
-    check_embedder,
-    check_metadata,
-    require_collection,
-)
+from kvasir.core.ledger import Catalog, Splitting, VersionDraft, check_embedder, require_collection
 from kvasir.core.protocols import Embedder, VectorStore
 from kvasir.core.run import Run, StopToken
 from kvasir.core.types import Chunk, Metadata

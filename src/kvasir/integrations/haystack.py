@@ -31,9 +31,9 @@ from haystack.dataclasses import ByteStream, GeneratedAnswer
 
 from kvasir.app import App
 from kvasir.collection import Collection
+from kvasir.core.document_metadata import RESERVED_METADATA, check_metadata
 from kvasir.core.errors import RequestError
 from kvasir.core.filters import parse_filter
-from kvasir.core.ledger import RESERVED_METADATA, check_metadata
 from kvasir.core.media_types import detect
 from kvasir.core.protocols import Embedder
 from kvasir.core.text import has_scheme

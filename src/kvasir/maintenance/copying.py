@@ -22,6 +22,8 @@ from typing import NamedTuple
 import numpy as np
 
 from kvasir.core.batches import batches
+from kvasir.core.errors import NameTakenError, UnfinishedError
+from kvasir.core.ledger import Catalog, CollectionRecord
 from kvasir.core.protocols import Optimizable, VectorStore
 from kvasir.core.reports import CopyReport
 from kvasir.core.run import Run
@@ -38,6 +40,23 @@ _VECTOR_TOLERANCE = 2e-3
 cosine of 0.999 to the right one the mean difference is 0.04."""
 
 Pair = tuple[Chunk, Matrix]
+
+
+def check_target_name(catalog: Catalog, record: CollectionRecord, name: str) -> bool:
+    """Return True if a copy under another name needs records of its own in the catalog.
+
+    Raises:
+        UnfinishedError: The collection has half-written documents.
+        NameTakenError: Another collection has the name.
+    """
+    if catalog.unfinished(record.name):
+        raise UnfinishedError(record.name)
+    if catalog.collection(name) is None:
+        return True
+    own, others = ({each.id for each in catalog.every_chunk(n)} for n in (record.name, name))
+    if own != others:
+        raise NameTakenError(name, ", of other documents")
+    return False
 
 
 def copy_chunks(

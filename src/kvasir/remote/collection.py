@@ -12,9 +12,10 @@ from urllib.parse import quote
 from kvasir.answering.answers import check_question
 from kvasir.answering.refusal import Calibration
 from kvasir.core.answer_stream import AnswerStream
+from kvasir.core.document_metadata import check_metadata
 from kvasir.core.errors import ClosedError, DocumentNotFoundError, RequestError
 from kvasir.core.filters import Comparison, Filter, parse_filter, replaced, values_of
-from kvasir.core.ledger import CollectionRecord, DocumentRecord, check_metadata
+from kvasir.core.ledger import CollectionRecord, DocumentRecord
 from kvasir.core.reports import CopyReport, Findings, IngestReport, Repairs
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates

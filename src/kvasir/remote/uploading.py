@@ -17,6 +17,7 @@ from typing import IO, Any, Protocol
 from urllib.parse import quote
 
 from kvasir.core.batches import batches
+from kvasir.core.document_metadata import check_metadata
 from kvasir.core.error_forms import error_from
 from kvasir.core.errors import (
     CollectionNotFoundError,
@@ -24,7 +25,7 @@ from kvasir.core.errors import (
     NameTakenError,
     StoppedError,
 )
-from kvasir.core.ledger import DocumentRecord, check_metadata
+from kvasir.core.ledger import DocumentRecord
 from kvasir.core.reports import Failed, Finished, IngestReport, NotRead, Outcome
 from kvasir.core.run import Run
 from kvasir.core.services.jobs import Job, JobState

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from kvasir.core.document_metadata import check_metadata
 from kvasir.core.errors import RequestError
-from kvasir.core.ledger import check_metadata
 from kvasir.core.services.jobs import BATCH, Job, NewJob
 from kvasir.derived_app import check_overrides
 from kvasir.frontends.api.callers import (

@@ -13,8 +13,9 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.app import App
+from kvasir.core.document_metadata import check_metadata
 from kvasir.core.errors import ConflictError, RequestError
-from kvasir.core.ledger import DocumentRecord, check_metadata
+from kvasir.core.ledger import DocumentRecord
 from kvasir.core.services.accounts import Caller
 from kvasir.core.services.jobs import Job, NewJob
 from kvasir.core.types import Metadata
