@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FilterLike = str | Mapping[str, Any] | Filter | None
-
 _EXPORTED = {
     "Calibration": "kvasir.answering.refusal",
     "load_questions": "kvasir.evaluation.datasets",

@@ -42,7 +42,7 @@ from kvasir.core.types import (
 from kvasir.ingesting.extraction import ExtractionPool, too_large
 from kvasir.ingesting.kinds import is_named_otherwise, is_other_kind, is_read, not_read
 from kvasir.ingesting.local_files import FileReader
-from kvasir.ingesting.sources import Fetch, KeptBytes, Upload, is_address
+from kvasir.ingesting.sources import Fetch, KeptBytes, Upload, fetched, is_address
 from kvasir.language.detect import detect
 
 _writable_text = partial(replace_surrogates, replacement="\ufffd")
@@ -222,18 +222,8 @@ class Preparer:
     def _read(
         self, uri: str, item: str | Upload
     ) -> tuple[str | tuple[Source, bytes], SourceState | Unreadable | NotRead]:
-        modified: float | None = None
         if isinstance(item, str) and is_address(item):
-            if self.fetch is None:
-                raise FetchError("addresses are not fetched here; download it and ingest the file")
-            try:
-                source, data = self.fetch(item)
-            except (FetchError, OSError):
-                raise
-            except Exception as error:
-                message = f"it could not be fetched ({describe_unexpected(error)})"
-                raise FetchError(message) from error
-            item = (replace(source, uri=uri), data)
+            item = fetched(self.fetch, item, uri)
         if isinstance(item, tuple):
             source, kept = item
             media_type, size, content_hash = source.media_type, len(kept), ""

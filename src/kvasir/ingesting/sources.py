@@ -10,10 +10,10 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kvasir.core.errors import RequestError
+from kvasir.core.errors import FetchError, RequestError, describe_unexpected
 from kvasir.core.reports import Failed, NotRead
 from kvasir.core.run import StopToken
 from kvasir.core.text import has_scheme, has_surrogates, replace_surrogates
@@ -37,6 +37,26 @@ Fetch = Callable[[str], tuple[Source, bytes]]
 """Gets the source and the bytes of an address."""
 Input = LocalFile | str | Upload
 """A file or folder of this machine, an ``http(s)://`` address, or a source with its bytes."""
+
+
+def fetched(fetch: Fetch | None, address: str, uri: str) -> tuple[Source, bytes]:
+    """Return the source of an address, under the URI that the catalog knows, and its bytes.
+
+    Raises:
+        FetchError: It cannot be fetched, for any reason that is not one of the system.
+        OSError: The system failed.
+    """
+    if fetch is None:
+        raise FetchError("addresses are not fetched here; download it and ingest the file")
+    try:
+        source, data = fetch(address)
+    except (FetchError, OSError):
+        raise
+    except Exception as error:
+        message = f"it could not be fetched ({describe_unexpected(error)})"
+        raise FetchError(message) from error
+    return replace(source, uri=uri), data
+
 
 _UNNAMED = "its name is not valid UTF-8; rename it"
 NOT_A_FILE = "it is not a regular file but a pipe, device or socket; write what it gives to a file"
