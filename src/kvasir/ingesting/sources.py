@@ -20,6 +20,9 @@ from kvasir.core.text import has_scheme, has_surrogates, replace_surrogates
 from kvasir.core.types import LocalFile, Source
 from kvasir.ingesting.folder_walk import FolderWalk
 
+_UNNAMED = "its name is not valid UTF-8; rename it"
+NOT_A_FILE = "it is not a regular file but a pipe, device or socket; write what it gives to a file"
+
 
 @dataclass(frozen=True, slots=True)
 class KeptBytes:
@@ -56,10 +59,6 @@ def fetched(fetch: Fetch | None, address: str, uri: str) -> tuple[Source, bytes]
         message = f"it could not be fetched ({describe_unexpected(error)})"
         raise FetchError(message) from error
     return replace(source, uri=uri), data
-
-
-_UNNAMED = "its name is not valid UTF-8; rename it"
-NOT_A_FILE = "it is not a regular file but a pipe, device or socket; write what it gives to a file"
 
 
 @dataclass(slots=True)
