@@ -163,3 +163,11 @@ def test_any_text_comes_through_unchanged_but_for_marks(
     for mark in NOT_FOUND.values():
         shown = shown.replace(f" {mark}", "")
     assert shown == answer
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "9" * 400 + ".5", "9" * 400 + " million"])
+def test_a_number_of_thousands_of_digits_equals_itself_alone(number: str) -> None:
+    [(_, forms)] = values(f"It is {number}", "en")
+    [(_, others)] = values(f"It is 8{number}", "en")
+    assert forms
+    assert not forms & others

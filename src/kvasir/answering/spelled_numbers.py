@@ -21,6 +21,8 @@ _SCALE = re.compile(
 )
 _NEXT_WORD = 15
 """Characters after a number in which its scale stands."""
+_LONGEST = 40
+"""Characters of a number up to which it is read as one; a longer one is only equal to itself."""
 _SCALES = (10**3, 10**4, 10**6, 10**8, 10**9)
 
 _WORDS = {
@@ -81,7 +83,9 @@ def _digits(text: str) -> Iterator[tuple[str, frozenset[str]]]:
     dates = [match.span() for match in _DATE.finditer(text)]
     for match in _NUMBER.finditer(text):
         number = match[0]
-        if any(start <= match.start() < end for start, end in dates):
+        if len(number) > _LONGEST:
+            yield number, frozenset({number})
+        elif any(start <= match.start() < end for start, end in dates):
             for part in re.findall(r"\d+", number):
                 yield part, frozenset({*_forms(part), f"{_MONTH}{int(part)}"})
         elif len(re.findall(r"\D", number)) > 1 and not _GROUPED.match(number):
