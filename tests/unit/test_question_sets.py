@@ -79,7 +79,7 @@ def test_a_question_file_is_read_with_alternatives(tmp_path: Path) -> None:
         ({"question": "a?", "passages": ["b"]}, "a passage must be an object"),
         ({"question": "a?", "passages": [{"text": "b"}]}, "a passage must be an object"),
         ({"question": "a?", "refuse": "yes"}, "'refuse' must be true or false"),
-        ({"question": "a?", "after": "9"}, "no earlier line has the id '9'"),
+        ({"question": "a?", "after": "9"}, "no earlier question has the id '9'"),
         ({"question": "a?", "id": 3}, "'id' must be a text"),
     ],
 )
@@ -238,3 +238,21 @@ def test_a_run_that_is_stopped_asks_no_further_question() -> None:
     with pytest.raises(StoppedError):
         evaluate_questions(questions, ask, conversation, run=Run(stop))
     assert asked == ["a?"]
+
+
+@pytest.mark.parametrize(
+    ("questions", "problem"),
+    [
+        ([JudgedQuestion("1", "a?"), JudgedQuestion("1", "b?")], "the id '1' stands here a second"),
+        ([JudgedQuestion("2", "b?", after="1"), JudgedQuestion("1", "a?")], "no earlier question"),
+        ([JudgedQuestion("1", " ")], "'question' must be there"),
+        ([JudgedQuestion("1", "a?", passages=((),))], "empty list of alternatives"),
+        ([JudgedQuestion("1", "a?", passages=((GoldPassage(""),),))], "has no document"),
+        ([JudgedQuestion("1", "a?", must=((),))], "empty list of alternatives"),
+        ([JudgedQuestion("1", "a?", must=((" ",),))], "holds an empty text"),
+    ],
+)
+def test_questions_that_no_file_holds_are_checked_before_one_is_asked(questions, problem):
+    conversation = Conversation(FakeGenerator(), lambda: pytest.fail("nothing follows"))
+    with pytest.raises(RequestError, match=f"question '[12]': .*{problem}"):
+        evaluate_questions(questions, lambda _: pytest.fail("asked"), conversation)

@@ -7,7 +7,7 @@ docs/evaluating.md. A line of the export is a ``LoggedAnswer``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -78,16 +78,45 @@ def load_question_set(path: str | Path) -> tuple[JudgedQuestion, ...]:
         try:
             read = _logged if row.keys() >= _LOGGED else _question
             question = read(row, str(number))
-            if question.id in questions:
-                raise RequestError(f"the id '{question.id}' stands here a second time")
-            if question.after and question.after not in questions:
-                raise RequestError(f"no earlier line has the id '{question.after}' of 'after'")
+            _check_order(question, questions)
         except RequestError as error:
             raise malformed(file, number, str(error)) from None
         questions[question.id] = question
     if not questions:
         raise RequestError(f"{file} holds no questions")
     return tuple(questions.values())
+
+
+def check_questions(questions: Sequence[JudgedQuestion]) -> None:
+    """Check questions that no file was read for.
+
+    Raises:
+        RequestError: A question or an entry is empty, an id is not the only one of its kind, or
+            ``after`` names no earlier question.
+    """
+    known: set[str] = set()
+    for question in questions:
+        try:
+            _check_order(question, known)
+            if not question.question.strip():
+                raise RequestError("'question' must be there, as text")
+            if not all(question.passages) or not all(question.must):
+                raise RequestError("'passages' or 'must' has an empty list of alternatives")
+            if not all(each.document for entry in question.passages for each in entry):
+                raise RequestError("a passage has no document")
+            texts = [*(each for entry in question.must for each in entry), *question.must_not]
+            if not all(map(str.strip, texts)):
+                raise RequestError("'must' or 'must_not' holds an empty text")
+        except RequestError as error:
+            raise RequestError(f"question '{question.id}': {error}") from None
+        known.add(question.id)
+
+
+def _check_order(question: JudgedQuestion, earlier: Container[str]) -> None:
+    if question.id in earlier:
+        raise RequestError(f"the id '{question.id}' stands here a second time")
+    if question.after and question.after not in earlier:
+        raise RequestError(f"no earlier question has the id '{question.after}' of 'after'")
 
 
 def half_of(questions: Sequence[JudgedQuestion]) -> dict[str, str]:

@@ -27,6 +27,7 @@ from kvasir.evaluation.metrics import wilson_interval
 from kvasir.evaluation.question_sets import (
     GoldPassage,
     JudgedQuestion,
+    check_questions,
     half_of,
     of_half,
 )
@@ -150,10 +151,11 @@ def evaluate_questions(
         run: Stops it and receives its progress.
 
     Raises:
-        RequestError: There is no question, or no such half.
+        RequestError: There is no question, no such half, or as of ``check_questions``.
         StoppedError: The run was stopped.
     """
     run = run or Run()
+    check_questions(questions)
     halves = half_of(questions)
     chosen = of_half(questions, half)
     if not chosen:
