@@ -41,10 +41,9 @@ if TYPE_CHECKING:
     from kvasir.ingesting.publishing import Publisher
 
 _COUNTS = 3
-
+"""How often chunks are counted before a store is called incomplete."""
 _FEW = 50
 """Most documents that are read one by one."""
-"""How often chunks are counted before a store is called incomplete."""
 _RECORD_SECONDS = 2.0
 """Seconds after which a collection's record is read again."""
 
