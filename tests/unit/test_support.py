@@ -171,3 +171,9 @@ def test_a_number_of_thousands_of_digits_equals_itself_alone(number: str) -> Non
     [(_, others)] = values(f"It is 8{number}", "en")
     assert forms
     assert not forms & others
+
+
+def test_a_mark_stands_before_the_line_end_of_the_last_sentence(analyzer: Bm25Analyzer) -> None:
+    marker = SupportMarker("How much tea was harvested?", [_hit(1, TEA)], analyzer)
+    written = "".join(map(marker.feed, "The harvest was in 2003.\n")) + marker.finish()
+    assert written == f"The harvest was in 2003. {MARK}\n"

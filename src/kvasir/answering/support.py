@@ -138,14 +138,19 @@ class SupportMarker:
             yield whole[len(self._sentence) : end]
             yield self._judge(whole[:end])
             self._sentence, self._pending = "", whole[end:]
-        known = len(whole) if last else max(_known_length(whole), len(self._sentence))
+        if last:
+            rest = self._pending.rstrip()
+            yield rest
+            # The mark stands behind the sentence, before a last line end.
+            yield self._judge(self._sentence + rest)
+            yield self._pending[len(rest) :]
+            self._sentence = self._pending = ""
+            return
+        known = max(_known_length(whole), len(self._sentence))
         safe = known - len(self._sentence)
         yield self._pending[:safe]
         self._sentence += self._pending[:safe]
         self._pending = self._pending[safe:]
-        if last:
-            yield self._judge(self._sentence)
-            self._sentence = ""
 
     def _judge(self, sentence: str) -> str:
         """Return the mark for a whole sentence, or an empty text."""
