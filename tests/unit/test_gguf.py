@@ -1,6 +1,7 @@
 """GGUF files: what their headers say, which of several is taken, and where they are found."""
 
 import random
+import struct
 
 import pytest
 from gguf_files import LANGUAGE_MODEL, gguf_bytes
@@ -65,6 +66,19 @@ def test_a_damaged_header_is_an_error_in_one_sentence(tmp_path):
             read_model(write(tmp_path / f"{number}.gguf", bytes(data)))
         except KvasirError as error:
             assert f"{number}.gguf" in str(error)
+
+
+def test_a_header_that_no_program_writes_is_an_error_in_one_sentence(tmp_path):
+    levels = struct.pack("<IQ", 9, 1) * 3000 + struct.pack("<IQ", 4, 1)
+    endless = gguf_bytes({"a": 7}).replace(
+        struct.pack("<II", 4, 7), struct.pack("<I", 9) + levels + struct.pack("<I", 7)
+    )
+    of_zero = gguf_bytes(LANGUAGE_MODEL | {"general.alignment": 0})
+    of_text = gguf_bytes(LANGUAGE_MODEL | {"general.alignment": "x"})
+    large = gguf_bytes().replace(struct.pack("<I", 2) + struct.pack("<QQ", 64, 32), b"\xff" * 20)
+    for number, data in enumerate((endless, of_zero, of_text, large)):
+        with pytest.raises(ComponentError, match="damaged or cut off"):
+            read_model(write(tmp_path / f"{number}.gguf", data))
 
 
 @pytest.mark.parametrize("left_out", ["tokenizer.ggml.tokens", None])

@@ -24,6 +24,8 @@ PREFERRED = ("Q4_K_M", "Q4_K_S", "Q4_0", "Q4_1", "Q5_K_M", "Q5_K_S", "Q6_K", "Q8
 _MAGIC = b"GGUF"
 _LONGEST = 1 << 26
 """Bytes of a text or entries of an array beyond which a header is damaged."""
+_MOST_DIMENSIONS = 8
+"""Of a tensor; ggml knows 4."""
 _STRING, _ARRAY = 8, 9
 _SCALARS = {
     0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d",
@@ -169,7 +171,7 @@ def _header_of(path: Path, size: int, changed: int) -> GgufHeader:
             raise SettingsError(f"{path} is not a GGUF file")
         try:
             return _Reader(stream).header()
-        except (struct.error, ValueError, KeyError, MemoryError) as error:
+        except (struct.error, ValueError, KeyError, MemoryError, RecursionError) as error:
             raise _damaged(path, "its header is damaged or cut off") from error
 
 
@@ -190,12 +192,17 @@ class _Reader:
         metadata = {self._text(): self._value(self._number("I")) for _ in range(entries)}
         ends = [self._tensor_end() for _ in range(tensors)]
         alignment = metadata.get("general.alignment", 32)
+        if not isinstance(alignment, int) or alignment < 1:
+            raise ValueError(f"an alignment of {alignment}")
         start = -(-self._stream.tell() // alignment) * alignment
         return GgufHeader(metadata, start + max(ends, default=0))
 
     def _tensor_end(self) -> int:
         self._text()
-        shape = self._unpack("Q" * self._number("I"))
+        dimensions = self._number("I")
+        if dimensions > _MOST_DIMENSIONS:
+            raise ValueError(f"a tensor of {dimensions} dimensions")
+        shape = self._unpack("Q" * dimensions)
         values = 1
         for length in shape:
             values *= length
