@@ -6,6 +6,7 @@ import os
 import signal
 import stat
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
+from filelock import FileLock
 from service_process import ServiceProcess
 
 from kvasir.app import App
@@ -189,6 +191,19 @@ def test_an_index_in_a_database_server_is_served_by_several(
         with owner_module.owned(settings) as (second, listeners):
             assert not second.token and not listeners
         assert owner_of(settings) == first
+    assert owner_of(settings) is None
+
+
+def test_an_owner_does_not_leave_while_another_process_takes_its_place(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "data")
+    opened = ExitStack()
+    owner_module.take_over(settings, "", opened)
+    leaving = threading.Thread(target=opened.close)
+    with FileLock(settings.data_folder / "owner.lock"):
+        leaving.start()
+        leaving.join(0.2)
+        assert leaving.is_alive() and owner_of(settings) is not None
+    leaving.join(20)
     assert owner_of(settings) is None
 
 

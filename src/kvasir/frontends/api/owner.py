@@ -153,12 +153,23 @@ def take_over(
             listeners = [opened.enter_context(_listen(path))]
             record = replace(record, socket=str(path))
         write_owner(folder, record)
-        opened.callback(remove_owner, folder, record)
+        opened.callback(_withdraw, folder, record)
         return record, listeners
 
 
 def _record(settings: Settings, address: str) -> OwnerRecord:
     return OwnerRecord(os.getpid(), running_command(), index_of(settings), "", address)
+
+
+def _withdraw(folder: Path, record: OwnerRecord) -> None:
+    """Remove the record and the socket, but not those of a process that takes over meanwhile."""
+    if not folder.is_dir():
+        return
+    try:
+        with _owner_lock(folder):
+            remove_owner(folder, record)
+    except StorageError as error:
+        logger.warning("the record of this process as owner is left behind: %s", error)
 
 
 def _other_owner(settings: Settings) -> OwnerRecord | None:
