@@ -19,9 +19,7 @@ from kvasir.core.types import Comparison, Filter, Logical, MetadataScalar
 
 _QUOTED = r"\"((?:[^\"]|\"\")*)\"|'((?:[^']|'')*)'"
 # Possessive, so that a long run of spaces is read once: filters come from anyone who may search.
-_BEGINNING = re.compile(
-    rf"\s*+(?:{_QUOTED}|([^=<>!,\"'\s][^=<>!,]*+))\s*+(==|=|!=|<=|>=|<|>)\s*+"
-)
+_BEGINNING = re.compile(rf"\s*+(?:{_QUOTED}|([^=<>!,\"'\s][^=<>!,]*+))\s*+(==|=|!=|<=|>=|<|>)\s*+")
 _VALUE = re.compile(rf"(?:{_QUOTED})\s*+(?=,|\Z)|([^,]*+)")
 _NEXT = re.compile(r"[^,]*,?")
 
