@@ -143,6 +143,8 @@ class Index:
         self._store = Lazy(self._open_store)
         self._retriever = Lazy(self._make_retriever)
         self._known: tuple[float, CollectionRecord | None] = (0.0, None)
+        # A field of few documents is far to find, and one that is gone finds nothing anyway.
+        self._fields = set[str]()
 
     def _close(self) -> None:
         self._retriever.take()
@@ -192,7 +194,7 @@ class Index:
         with self.leases.call():
             if request.filters is not None:
                 catalog = self.components.catalog
-                filters = resolve_filter(request.filters, catalog, self.name)
+                filters = resolve_filter(request.filters, catalog, self.name, self._fields)
                 request = replace(request, filters=filters)
             return self._with_boxes(self.retriever.retrieve(request))
 

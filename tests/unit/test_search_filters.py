@@ -101,6 +101,9 @@ def test_a_field_of_one_of_many_documents_is_known(collections, monkeypatch):
         assert collection.search("words", filters="last=false") == []
         with pytest.raises(UnknownFieldError, match="did you mean 'last'"):
             collection.search("words", filters="lasst=true")
+        # It is far to find, so it is looked for once.
+        monkeypatch.setattr("kvasir.catalog.search_scope._PAGE", "unread")
+        assert len(collection.search("words", filters="last=true")) == 1
 
 
 def test_in_a_collection_without_documents_nothing_is_found(collections):

@@ -36,15 +36,19 @@ _MOST_SOURCES = 500
 _SLASHES = ("/", "\\")
 
 
-def resolve_filter(condition: Filter, catalog: Catalog, collection: str) -> Filter:
+def resolve_filter(
+    condition: Filter, catalog: Catalog, collection: str, known: set[str] | None = None
+) -> Filter:
     """Return a filter in terms of the fields that chunks have.
+
+    ``known`` are fields of which no document need be read again; found ones are added.
 
     Raises:
         UnknownFieldError: No document of the collection has a field.
         OutdatedMetadataError: An earlier version indexed all of its documents.
         FilterError: A pattern fits too many documents.
     """
-    _check_fields(condition, catalog, collection)
+    _check_fields(condition, catalog, collection, set() if known is None else known)
 
     def resolve(comparison: Comparison) -> Filter:
         if comparison.field not in _ALIASES:
@@ -58,13 +62,14 @@ def resolve_filter(condition: Filter, catalog: Catalog, collection: str) -> Filt
     return replaced(condition, resolve)
 
 
-def _check_fields(condition: Filter, catalog: Catalog, collection: str) -> None:
+def _check_fields(condition: Filter, catalog: Catalog, collection: str, known: set[str]) -> None:
     found = list(comparisons(condition))
     named = {each.field for each in found} - {*_ALIASES, FILE_TYPE}
     wanted = named | ({FILE_TYPE} if any(map(_needs_terms, found)) else set())
-    if not wanted:
+    if wanted <= known:
         return
     fields = catalog.metadata_fields(collection, wanted)
+    known |= fields
     missing = sorted(named - fields)
     if missing and fields:
         raise UnknownFieldError(missing[0], collection, sorted({*fields, *_ALIASES}))
