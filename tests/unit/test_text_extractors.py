@@ -236,6 +236,15 @@ def test_plain_text_leaves_out_pictures_in_base64() -> None:
     assert document.text == "A picture: .\n"
 
 
+@pytest.mark.parametrize("leaf", ["{x: 1}", "{}"])
+def test_properties_that_aliases_multiply_are_cut_off(leaf: str) -> None:
+    levels = [f"a{n}: &a{n} {{p: *a{n - 1}, q: *a{n - 1}}}" for n in range(1, 60)]
+    data = "\n".join(["---", f"a0: &a0 {leaf}", *levels, "---", "Tea."]).encode()
+    document = MarkdownExtractor().extract(Source("notes.md", "text/markdown"), data)
+    assert len(document.metadata) <= 1000
+    assert any("only the first 1,000 of its properties" in each for each in document.warnings)
+
+
 def test_two_rules_around_text_are_no_front_matter() -> None:
     document = MarkdownExtractor().extract(_SOURCE, b"---\nnot: [closed\n---\nBody\n")
     assert "not: [closed" in " ".join(text for _, text in _blocks(document))

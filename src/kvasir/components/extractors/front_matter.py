@@ -6,6 +6,7 @@ import datetime
 import re
 import tomllib
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import yaml
@@ -16,6 +17,9 @@ from kvasir.core.types import MetadataScalar, MetadataValue
 _FRONT_MATTER = re.compile(
     r"\A(---|\+\+\+)[ \t]*(?:\r\n|\n|\r)(.*?)^\1[ \t]*(?=[\r\n]|\Z)", re.DOTALL | re.MULTILINE
 )
+
+_MOST = 1000
+"""Properties and levels that are kept; aliases can make any number out of a few lines."""
 
 
 def front_matter(text: str, warn: Warn | None = None) -> tuple[dict[str, MetadataValue], int]:
@@ -31,10 +35,15 @@ def front_matter(text: str, warn: Warn | None = None) -> tuple[dict[str, Metadat
         return {}, 0
     try:
         loaded = _toml(match[2]) if match[1] == "+++" else _yaml(match[2])
-        found = dict(_entries(loaded, warn)) if isinstance(loaded, dict) else None
+        if not isinstance(loaded, dict):
+            return {}, 0
+        entries = _entries(loaded, warn)
+        found = list(islice(entries, _MOST))
+        if warn is not None and next(entries, None) is not None:
+            warn(f"only the first {_MOST:,} of its properties were read")
     except (yaml.YAMLError, tomllib.TOMLDecodeError, RecursionError):
         return {}, 0
-    return ({}, 0) if found is None else (found, match.end())
+    return {name: value for name, value in found if value is not None}, match.end()
 
 
 def _toml(text: str) -> dict[str, Any]:
@@ -51,10 +60,12 @@ def _yaml(text: str) -> Any:
 
 def _entries(
     properties: dict[Any, Any], warn: Warn | None, above: str = ""
-) -> Iterator[tuple[str, MetadataValue]]:
+) -> Iterator[tuple[str, MetadataValue | None]]:
+    """Yield the properties; one that has properties of its own comes before them, as None."""
     for key, value in properties.items():
         name = f"{above}{key}"
         if isinstance(value, dict):
+            yield name, None
             yield from _entries(value, warn, f"{name}.")
         elif isinstance(value, (list, set)):
             if any(isinstance(item, (dict, list)) for item in value):
