@@ -395,6 +395,30 @@ def test_after_a_power_cut_the_log_has_what_the_other_files_lack(store_at, tmp_p
             assert len(store.fetch([chunk.id for chunk in second])) == 200
 
 
+class UnflushedShard:
+    """The engine's shard on a disk that takes no more."""
+
+    def __init__(self, shard):
+        self._shard = shard
+
+    def flush(self):
+        raise OSError("no space left on device")
+
+    def __getattr__(self, name):
+        return getattr(self._shard, name)
+
+
+def test_an_index_that_cannot_be_flushed_is_closed_and_opened_again_without_loss(store_at):
+    store = store_at()
+    store.upsert(chunks_of(50), clustered(50))
+    current = store._shard._opened()
+    current.shard = UnflushedShard(current.shard)
+    with pytest.raises(ComponentError, match=r"flushing.*no space left"):
+        store.close()
+    with closing(store_at()) as again:
+        assert again.count() == 50
+
+
 @pytest.mark.parametrize(("when", "left"), [("writing", 1_100), ("building", 1_000)])
 def test_what_was_acknowledged_survives_a_kill(store_at, tmp_path, when, left):
     child = run_child(WRITER, tmp_path, when)

@@ -175,8 +175,10 @@ class QdrantStore(QdrantPoints, TwoLegs):
         drop_collection(str(self._folder.path.parent), self._title)
 
     def _disconnect(self) -> None:
-        self._shard.close()
-        self._folder.close()
+        try:
+            self._shard.close()
+        finally:
+            self._folder.close()
 
     def count(self, filters: Filter | None = None) -> int:
         """Return how many chunks there are."""

@@ -259,10 +259,13 @@ class QdrantShard:
             with self._reading:
                 self._current = None
             notes = self._notes(current.shard)
-            if self._unflushed:
-                # What is replayed at the next opening would change the files again.
-                current.shard.flush()
-            self._close_unread(current)
+            try:
+                if self._unflushed:
+                    # What is replayed at the next opening would change the files again.
+                    with self._calling("flushing"):
+                        current.shard.flush()
+            finally:
+                self._close_unread(current)
             recorded = self._folder.fingerprints
             if recorded is None or not are_final(recorded):
                 files = fingerprints(current.data, is_replayed=not self._is_written)
