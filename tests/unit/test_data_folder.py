@@ -106,6 +106,21 @@ def test_what_another_user_put_above_is_not_taken(
     assert find_project() == here.parent
 
 
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives links to another user"
+)
+@pytest.mark.parametrize("name", ["kvasir.yaml", "kvasir-data"])
+def test_a_link_of_another_user_to_what_is_ours_is_not_taken(here: Path, name: str) -> None:
+    elsewhere = here / "elsewhere"
+    make_data_folder(elsewhere)
+    (elsewhere / "kvasir.yaml").write_text("rag: {language: es}")
+    link = here.parent / name
+    link.symlink_to(elsewhere / name)
+    assert find_project() == here.parent
+    os.chown(link, os.geteuid() + 1, -1, follow_symlinks=False)
+    assert find_project() is None
+
+
 def test_an_unreadable_file_above_is_named_by_its_way_from_here(here: Path) -> None:
     (here.parent / "kvasir.yaml").write_text("rga: {}")
     with pytest.raises(SettingsError, match=r"'rga' in '\.\./kvasir\.yaml'"):

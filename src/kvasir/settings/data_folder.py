@@ -171,6 +171,7 @@ def _is_trusted(path: Path) -> bool:
     if path.parent == working_directory() or not hasattr(os, "geteuid"):
         return True
     try:
-        return path.stat().st_uid in (0, os.geteuid())
+        # Also of a link itself, because anyone can make one to what is the user's.
+        return {path.stat().st_uid, path.lstat().st_uid} <= {0, os.geteuid()}
     except OSError:
         return False
