@@ -92,7 +92,7 @@ class _SharedIndex(Index):
     ) -> None:
         super().__init__(name, components, options)
         self._owner = owner
-        self.writing = owner.writing
+        self.writing, self._fields = owner.writing, owner._fields
 
     @property
     def store(self) -> VectorStore:
