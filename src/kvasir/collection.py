@@ -348,7 +348,8 @@ class Collection:
         from kvasir.maintenance.repair import examine
 
         with self._call() as index:
-            return examine(index.components.catalog, index.store, index.record().name, run=run)
+            name = index.record().name  # First, because the others would be made.
+            return examine(index.components.catalog, index.store, name, run=run)
 
     def repair(self, *, run: Run | None = None) -> Repairs:
         """Make the store equal to the catalog; a stop after the first repair raises nothing."""
@@ -357,10 +358,7 @@ class Collection:
         return self._put_right(repair, run)
 
     def restore(self, *, run: Run | None = None) -> int:
-        """Write the chunks that the store lacks, from the catalog; return how many.
-
-        A stopped run keeps what it has written.
-        """
+        """Write the chunks that the store lacks, also part of them if stopped; return how many."""
         from kvasir.maintenance.repair import restore
 
         return self._put_right(restore, run)
