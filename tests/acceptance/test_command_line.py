@@ -103,7 +103,9 @@ def test_a_document_is_named_by_its_file_or_the_beginning_of_its_name(
     assert "did you mean 'notes/moonlight.md'" in near
     assert "did you mean 'notes/moon.md'" in kvasir("documents", "list", "mooon.md").out
     assert len(kvasir("documents", "list", "--json").json) == 3
-    assert "2 deleted" in kvasir("documents", "delete", "--all", "moon", "notes/moon.md").out
+    deleted = kvasir("documents", "delete", "--all", "moon", "notes/moon.md").out.splitlines()
+    assert deleted[-1] == "2 deleted"
+    assert "deleted: notes/moon.md" in deleted
     assert [row["id"] for row in kvasir("documents", "list", "--json").json] == [document["id"]]
 
 

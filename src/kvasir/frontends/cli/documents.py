@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 _LONGEST_TITLE = 80
 """Most characters of a title in the list."""
+_MOST_NAMED = 20
+"""Deleted documents that are named."""
 
 
 @click.command()
@@ -209,7 +211,9 @@ def delete(collection: Collection, typed: tuple[str, ...], every: bool) -> None:
         collection.source_uri(each.source.path): each.source.path for each in memory.sources()
     }
     memory.forget(labels[each.source_uri] for each in found if each.source_uri in labels)
-    print_result({"deleted": count}, f"{count} deleted")
+    # The beginning of a name is enough, so say which documents it meant.
+    named = [f"deleted: {location(each.source_uri)}" for each in found[:_MOST_NAMED]]
+    print_result({"deleted": count}, *named, f"{count} deleted")
 
 
 @documents.command()
