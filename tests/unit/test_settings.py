@@ -1,5 +1,6 @@
 """One tree from file, environment and command line; mistakes are named."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -248,3 +249,20 @@ def test_places_are_absolute_paths_or_addresses(
         ("chroma://localhost", "chroma://localhost"),
     ):
         assert load_settings({}, {"rag.vectordb.uri": given}, {}).store_uri == expected
+
+
+def test_a_number_out_of_range_is_refused_with_the_range() -> None:
+    refused = 0
+    for key, number in product(keys(), (-(10**9), 10**15)):
+        try:
+            load_settings({}, {key: number}, {})
+        except SettingsError as error:
+            refused += 1
+            assert "must be ," not in str(error)
+    assert refused > 50
+
+
+def test_the_range_of_a_setting_that_may_be_left_out_is_named() -> None:
+    key = "chat.rag.context_refinement.threshold"
+    with pytest.raises(SettingsError, match=f"'{key}': must be from 0 to 1, not 2"):
+        load_settings({}, {key: 2}, {})

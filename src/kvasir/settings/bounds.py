@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from kvasir.settings.schema import Settings
 
@@ -40,7 +40,10 @@ def bounds_of(key: str) -> Bounds:
             return Bounds()
         field = fields[name]
         section = field.annotation
-    marks = field.metadata if field else []
+    # Those of the type inside of "X | None" stand with the type.
+    inner = [each for kind in get_args(section) for each in getattr(kind, "__metadata__", ())]
+    marks = list(field.metadata) if field else []
+    marks += [mark for each in inner for mark in getattr(each, "metadata", ())]
     signs = ("ge", "gt", "le")
     found = {s: getattr(mark, s) for mark in marks for s in signs if hasattr(mark, s)}
     return Bounds(found.get("ge", found.get("gt")), found.get("le"), "gt" in found)
