@@ -129,6 +129,19 @@ def garden(kvasir: Kvasir, tmp_path: Path) -> Kvasir:
     return kvasir
 
 
+def test_a_file_that_cannot_be_written_is_refused_before_the_questions_are_asked(
+    kvasir: Kvasir, tmp_path: Path
+) -> None:
+    (tmp_path / "questions.jsonl").write_text('{"question": "a?"}\n', "utf-8")
+    said = kvasir(
+        "evaluate", "questions", "questions.jsonl", "--details", "nowhere/out.jsonl", code=2
+    ).err
+    folder = tmp_path / "nowhere"
+    assert (
+        said == f"error: 'nowhere/out.jsonl' cannot be written: make the folder '{folder}' first\n"
+    )
+
+
 def test_the_manuals_ten_questions_are_asked_and_judged(garden: Kvasir, tmp_path: Path) -> None:
     report = garden(
         "evaluate", "questions", "--json", "--details", "out.jsonl", "questions.jsonl"

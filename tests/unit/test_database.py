@@ -84,6 +84,14 @@ def test_a_damaged_schema_is_one_sentence(tmp_path):
         open_database(f"sqlite:///{file}")
 
 
+def test_a_database_that_was_cut_off_says_to_take_a_backup(tmp_path):
+    file = tmp_path / "catalog.db"
+    open_database(f"sqlite:///{file}").dispose()
+    file.write_bytes(file.read_bytes()[:50_000])
+    with pytest.raises(StorageError, match=r"malformed.*: move this file away, and put that of a"):
+        open_database(f"sqlite:///{file}")
+
+
 def test_damaged_rows_are_one_sentence(tmp_path):
     engine = open_database(f"sqlite:///{tmp_path}/catalog.db")
     for damage in ("CAST(x'ff' AS TEXT)", "'{no json'"):

@@ -89,6 +89,13 @@ def test_a_fault_is_named_with_its_line(tmp_path: Path, row: Any, said: str) -> 
     assert said in str(caught.value)
 
 
+def test_deep_nesting_is_a_fault_of_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "questions.jsonl"
+    file.write_text("[" * 100_000, "utf-8")
+    with pytest.raises(RequestError, match="line 1: it is nested too deeply"):
+        load_question_set(file)
+
+
 def test_an_id_stands_once_and_a_file_has_questions(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="second time"):
         load_question_set(write(tmp_path, *[{"id": "x", "question": "a?"}] * 2))

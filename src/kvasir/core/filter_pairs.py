@@ -28,7 +28,8 @@ def parse_pairs(text: str) -> list[Filter]:
     """Return the comparisons of a text.
 
     Raises:
-        FilterError: A part is no comparison, or a range has neither number nor date.
+        FilterError: A part is no comparison, a quotation mark is not closed, or a range has
+            neither number nor date.
     """
     found: list[Filter] = []
     position = 0
@@ -47,6 +48,11 @@ def parse_pairs(text: str) -> list[Filter]:
         if not field:
             raise _malformed(text[position : value.end()].strip())
         operator = beginning[4].replace("==", "=")
+        if value[3] is not None and value[3].startswith(('"', "'")):
+            raise FilterError(
+                f"the value {value[3].strip()} of filter field '{field}' begins with a quotation "
+                "mark and does not end with it: close it, or write one inside it twice"
+            )
         if value[3] is None:
             found.append(_compared(field, operator, (_unquoted(value),)))
         else:

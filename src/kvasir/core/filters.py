@@ -156,9 +156,9 @@ def _parse_mapping(raw: Mapping[str, Any], level: int = 1) -> Filter:
         if not isinstance(conditions, Sequence) or isinstance(conditions, str) or not conditions:
             raise FilterError("'conditions' must be a list with at least one filter")
         return Logical(str(operator), tuple(_parse_mapping(item, level + 1) for item in conditions))
-    if operator not in (*COMPARISONS, UNDER):
+    if "operator" in raw and operator not in (*COMPARISONS, UNDER):
         raise FilterError(f"unknown operator {operator!r}; known: {', '.join(COMPARISONS)}")
-    if not isinstance(raw.get("field"), str) or "value" not in raw:
+    if operator is None or not isinstance(raw.get("field"), str) or "value" not in raw:
         raise FilterError(f"a comparison needs 'field', 'operator' and 'value': {dict(raw)!r}")
     return _comparison(raw["field"].removeprefix("meta."), str(operator), raw["value"])
 

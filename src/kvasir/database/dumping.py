@@ -146,7 +146,7 @@ def _line(value: Any) -> str:
 def _read(line: str) -> Any:
     try:
         return json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedError("backup", "reading", f"a line is not JSON: {line[:80]!r}") from error
 
 

@@ -44,6 +44,9 @@ BUSY_SECONDS = 15
 _POOL_SECONDS = 30
 """How long a thread waits for a connection of the pool."""
 
+_DAMAGED = ("not a database", "malformed")
+"""What SQLite says of a file that is damaged or none of its own."""
+
 _STRICT = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
 
 _WRITE_NUMBERS = count(1)
@@ -213,7 +216,7 @@ def _unopened(url: URL, error: DBAPIError | UnicodeError) -> StorageError:
         if not all(os.access(place, os.W_OK) for place in places):
             return _unwritable(path, cause)
     advice = "check that it is there, is a database and may be written"
-    if "not a database" in str(cause):
+    if any(damage in str(cause) for damage in _DAMAGED):
         advice = "move this file away, and put that of a backup there or ingest again"
     return StorageError(f"the database {url!r} cannot be opened ({cause}): {advice}")
 

@@ -184,6 +184,8 @@ def _parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise malformed(path, number, f"not valid JSON ({error.msg})") from error
+    except RecursionError as error:
+        raise malformed(path, number, "it is nested too deeply") from error
     if not isinstance(row, dict):
         raise malformed(path, number, "a JSON object is needed")
     return row

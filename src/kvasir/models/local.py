@@ -143,7 +143,7 @@ def read_json(path: Path) -> dict[str, object]:
         value = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelNotFoundError(f"{path} is not valid JSON; fetch the model again") from error
     if not isinstance(value, dict):
         raise ModelNotFoundError(f"{path} is not a JSON object; fetch the model again")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kvasir.core.errors import KvasirError, StoppedError
+from kvasir.core.errors import KvasirError, RequestError, StoppedError
 from kvasir.core.run import Run
 from kvasir.core.text import one_line, printable
 from kvasir.core.wire import dumps, to_json
@@ -130,6 +130,7 @@ def answers(
     evaluation.judge.model; by default those of the generator. Where the judge fails, the other
     figures stand, and the command ends with 3.
     """
+    _check_folder_of(cases_file)
     runner = app.evaluation()
     is_judged = runner.check_judge()
     loaded = runner.load_dataset(dataset)
@@ -194,6 +195,7 @@ def questions(collection: Collection, file: str, half: str | None, details: str 
     """
     from kvasir.collection import load_question_set
 
+    _check_folder_of(details)
     asked = load_question_set(file)
     with long_work() as run:
         result = collection.evaluate(asked, half=half, run=run)
@@ -313,7 +315,16 @@ def _percent(share: Share) -> str:
 def _write_cases(path: str | None, rows: Sequence[Mapping[str, Any]]) -> None:
     if path:
         lines = (dumps(row) + "\n" for row in rows)
-        Path(path).write_text("".join(lines), "utf-8")
+        try:
+            Path(path).write_text("".join(lines), "utf-8")
+        except OSError as error:
+            raise RequestError(f"'{path}' cannot be written: {error.strerror}") from error
+
+
+def _check_folder_of(path: str | None) -> None:
+    """Raise RequestError if a file's folder is missing, before hours of work are lost to that."""
+    if path and not (folder := Path(path).absolute().parent).is_dir():
+        raise RequestError(f"'{path}' cannot be written: make the folder '{folder}' first")
 
 
 def _print_grades(judgement: Judgement, rows: Sequence[Mapping[str, Any]]) -> None:

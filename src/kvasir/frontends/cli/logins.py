@@ -105,8 +105,9 @@ def _read() -> dict[str, dict[str, str]]:
         found = json.loads(_path().read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"'{_path()}' cannot be read: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        advice = "delete it, and log in again"
+        raise SettingsError(f"'{_path()}' cannot be read ({error}): {advice}") from error
     return found if isinstance(found, dict) else {}
 
 
