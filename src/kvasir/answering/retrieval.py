@@ -2,7 +2,8 @@
 
 A store without a keyword index is searched by vectors alone. Otherwise dense and keyword scores are
 fused by a convex combination, ``alpha * dense + (1 - alpha) * lexical``, each scaled to 0..1 over
-the candidates of one query. The dense share alpha depends on embedder and language.
+the candidates of one query, but dense scores that lie within the embedder's own noise are not
+stretched. The dense share alpha depends on embedder and language.
 
 Source: Bruch, Gai, Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval",
 arXiv 2210.11934. The figures behind the constants: docs/decisions/0009-fusion.md.
@@ -12,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import cache
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kvasir.answering.unrelated import measure_unrelated
 from kvasir.core.deadline import run_within_deadline
 from kvasir.core.errors import RequestError, SettingsError
 from kvasir.core.filters import Comparison, Filter
@@ -56,6 +59,9 @@ FLUENT_BYTES_PER_TOKEN = 4.0
 Bytes make scripts comparable: all-MiniLM-L6-v2, an English model, has 4.9 in English, 3.2 in
 Spanish, 3.4 in Vietnamese and 3.0 in Chinese.
 """
+
+SPREAD_DEVIATIONS = 4.0
+"""Deviations of the cosines of unrelated texts that hold nearly all of them: mean +- 2."""
 
 _ANY = {"mul", "multilingual"}
 """Entries of a model's language list that name no single language."""
@@ -113,6 +119,7 @@ class Retriever:
             else self.embedder.embed_queries
         )
         self._shares: dict[str, float] = {}
+        self._noise = cache(self._measure_noise)
 
     def retrieve(self, request: SearchRequest) -> list[Hit]:
         """Return the hits for one request; see ``retrieve_many``."""
@@ -168,7 +175,7 @@ class Retriever:
                 self._start_embedding(queries), queries, languages, depth, filters
             )
             best = [
-                _best(candidates, wanted, threshold, self._share(language))
+                _best(candidates, wanted, threshold, self._share(language), self._noise())
                 for candidates, language in zip(found, languages, strict=True)
             ]
         else:
@@ -206,6 +213,11 @@ class Retriever:
             self._shares[language] = share
         return self._shares[language]
 
+    def _measure_noise(self) -> float:
+        """Return the width of the range in which the dense scores of unrelated texts lie."""
+        deviation = measure_unrelated(self.embedder).deviation
+        return SPREAD_DEVIATIONS * deviation / 2.0  # Cosines span twice the range of scores.
+
     def _sample(self, language: str) -> list[str]:
         condition = None if language in ("", UNKNOWN) else Comparison("language", "==", language)
         batch: list[tuple[Chunk, Matrix]] = next(self.store.scroll(condition, _SAMPLE), [])
@@ -213,7 +225,11 @@ class Retriever:
 
 
 def _best(
-    candidates: Sequence[Candidate], wanted: int, threshold: float, alpha: float = 1.0
+    candidates: Sequence[Candidate],
+    wanted: int,
+    threshold: float,
+    alpha: float = 1.0,
+    noise: float = 0.0,
 ) -> list[Scored]:
     """Return the best candidates of one query that reach a ``dense_score``, with their scores.
 
@@ -222,7 +238,8 @@ def _best(
     candidates = sorted(candidates)  # by unique id, for a stable order of equal scores
     scores = np.array([candidate.dense_score for candidate in candidates])
     if alpha != 1.0:
-        scores = fuse(scores, np.array([c.lexical_score or 0.0 for c in candidates]), alpha)
+        lexical = np.array([candidate.lexical_score or 0.0 for candidate in candidates])
+        scores = fuse(scores, lexical, alpha, noise)
     best: list[Scored] = []
     for i in np.argsort(-scores, kind="stable").tolist():
         if len(best) == wanted:
@@ -233,22 +250,25 @@ def _best(
 
 
 def fuse(
-    dense: NDArray[np.float64], lexical: NDArray[np.float64], alpha: float
+    dense: NDArray[np.float64], lexical: NDArray[np.float64], alpha: float, noise: float = 0.0
 ) -> NDArray[np.float64]:
     """Return the fused scores [n], 0..1, of one query's candidates.
 
-    Dense scores are scaled from 0 (worst) to 1 (best). BM25 is 0 for a text that shares no term,
+    Dense scores are scaled so that the best has 1 and the worst 0, or more if they all lie within
+    ``noise``: few candidates may differ by chance alone. BM25 is 0 for a text that shares no term,
     so it is only divided by the best.
 
     Args:
         dense: Dense score of every candidate [n], including those of the keyword search.
         lexical: BM25 score of every candidate [n], 0 where no term is shared.
         alpha: The dense share, 0..1; 1 is used if no candidate shares a term.
+        noise: The range of dense scores, 0..1, in which a difference says nothing.
     """
     if not dense.size:
         return dense
-    low, high = float(dense.min()), float(dense.max())
-    similar = (dense - low) / (high - low) if high > low else np.ones_like(dense)
+    high = float(dense.max())
+    spread = max(high - float(dense.min()), noise)
+    similar = 1.0 - (high - dense) / spread if spread > 0.0 else np.ones_like(dense)
     best = float(lexical.max())
     return alpha * similar + (1.0 - alpha) * (lexical / best) if best > 0.0 else similar
 
