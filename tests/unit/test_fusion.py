@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from kvasir.answering.ranking import fuse
 from kvasir.answering.retrieval import (
     KNOWN_LANGUAGE,
     UNCERTAIN_LANGUAGE,
     UNKNOWN_LANGUAGE,
     dense_share,
-    fuse,
 )
 from kvasir.answering.unrelated import UNRELATED, measure_unrelated
 from kvasir.testing.fakes import FakeEmbedder

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kvasir.answering.retrieval import Retriever
+from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.core.errors import ComponentError, RequestError, SettingsError
 from kvasir.core.filters import parse_filter
 from kvasir.core.types import Chunk, SearchRequest, chunk_id, document_id
@@ -393,3 +394,71 @@ def test_arguments_out_of_range_are_refused(embedder, store, arguments):
 def test_options_out_of_range_are_refused(embedder, store, options):
     with pytest.raises(SettingsError):
         Retriever(embedder, store, **options)
+
+
+def search(embedder, analyzer, passages, query):
+    store = MemoryStore(dimension=512, analyzer=analyzer)
+    chunks = [make_chunk(text, number, "en") for number, text in enumerate(passages)]
+    store.upsert(chunks, embedder.embed_documents(passages))
+    return texts(Retriever(embedder, store).retrieve(SearchRequest(query)))
+
+
+CODES = [
+    "AX-200-B: bearing for the small pump.",
+    "AX-200-C: bearing for the large pump.",
+    "AX-2000-B: shaft of the small pump.",
+    "Version 2.10.1 fixes the crash when printing.",
+    "Version 2.1.10 adds a Greek menu.",
+    "Version 2.1.1 removes the old importer.",
+    "The template for C# is in folder sharp.",
+    "The template for C++ is in folder plus.",
+    "The template for C is in folder plain.",
+    "The tank holds 1,250,000 litres.",
+    "The barrel holds 1250 litres.",
+    "Send complaints to complaints@north.example.com.",
+    "Send invoices to accounts-payable@north.example.com.",
+    "Use the option --dry-run to try it.",
+    "Use the option -n to number the lines.",
+    "Use the option -N to leave the dry run.",
+    "The parcel weighs 12kg.",
+    "The parcel weighs 13 kg.",
+    "错误码 E-4711 表示电池没电。",
+    "错误码 E-4712 表示电池过热。",
+]
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("AX-200-C", 1), ("ax200c", 1), ("AX200-B", 0), ("ax-2000-b", 2),
+        ("version 2.10.1", 3), ("v2.1.10", 4), ("which version is 2.1.1?", 5),
+        ("template for C#", 6), ("template for c++", 7), ("template for C", 8),
+        ("Which thing holds 1250000 litres?", 9), ("1.250.000 litres", 9), ("1250 litres", 10),
+        ("complaints@north.example.com", 11), ("accounts-payable", 12),
+        ("--dry-run", 13), ("the option -n", 14), ("the option -N", 15),
+        ("12 kg", 16), ("13kg", 17), ("E-4711", 18), ("e4712", 19),
+    ],
+)  # fmt: skip
+def test_identifiers_find_their_own_passage(embedder, query, first):
+    assert search(embedder, Bm25Analyzer(), CODES, query)[0] == CODES[first]
+
+
+def test_the_passage_with_the_quoted_phrase_comes_first(embedder, analyzer):
+    passages = ["The red pump is big and red.", "A cow.", "They have a big red cow and a barn."]
+    assert search(embedder, analyzer, passages, "pump red big")[0] == passages[0]
+    assert search(embedder, analyzer, passages, 'pump "big red"')[0] == passages[2]
+
+
+def test_excluded_words_exclude_passages_but_options_do_not(embedder, analyzer):
+    passages = ["The pump needs oil.", "The pump needs water.", "Call find -name to find files."]
+    found = search(embedder, analyzer, passages, "pump -oil")
+    assert found[0] == passages[1]
+    assert passages[0] not in found
+    assert search(embedder, analyzer, passages, "find -name")[0] == passages[2]
+
+
+def test_literal_matches_count_without_a_keyword_index_too(embedder, store):
+    hits = Retriever(embedder, DenseOnly(store)).retrieve(SearchRequest('serpent "the world"'))
+    assert hits[0].chunk.text == TEXTS[3]
+    found = Retriever(embedder, DenseOnly(store)).retrieve(SearchRequest("serpent -world"))
+    assert TEXTS[3] not in texts(found)

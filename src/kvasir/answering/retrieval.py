@@ -1,5 +1,8 @@
 """Retrieval: embed the question, search vectors and keywords, fuse, rerank.
 
+Words to leave out, phrases in quotation marks and identifiers of the query are then looked for in
+the candidates themselves (``query_syntax``).
+
 A store without a keyword index is searched by vectors alone. Otherwise dense and keyword scores are
 fused by a convex combination, ``alpha * dense + (1 - alpha) * lexical``, each scaled to 0..1 over
 the candidates of one query, but dense scores that lie within the embedder's own noise are not
@@ -11,21 +14,19 @@ arXiv 2210.11934. The figures behind the constants: docs/decisions/0009-fusion.m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cache
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from kvasir.answering.query_syntax import QuerySyntax, parse_query
+from kvasir.answering.ranking import Scored, prefer_literal, rank
 from kvasir.answering.unrelated import measure_unrelated
 from kvasir.core.deadline import run_within_deadline
 from kvasir.core.errors import RequestError, SettingsError
 from kvasir.core.filters import Comparison, Filter
 from kvasir.core.protocols import (
     BackgroundEmbedder,
-    Candidate,
     Embedder,
     LexicalSearch,
     PendingVectors,
@@ -38,6 +39,8 @@ from kvasir.language.detect import UNKNOWN, detect
 
 CANDIDATES = 50
 """Chunks that each search gives to the fusion; more cost time and gain nothing."""
+LITERAL_CANDIDATES = 200
+"""The same where a query has phrases or excluded words, which are looked for among them."""
 RERANK_CANDIDATES = 30
 """Fused hits that a reranker reads, because it is slow."""
 MOST_HITS = 10_000
@@ -65,9 +68,6 @@ SPREAD_DEVIATIONS = 4.0
 
 _ANY = {"mul", "multilingual"}
 """Entries of a model's language list that name no single language."""
-
-Scored = tuple[float, Candidate]
-"""A fused score, 0..1, and its candidate."""
 
 Languages = Collection[str] | Callable[[], Collection[str]]
 
@@ -168,30 +168,52 @@ class Retriever:
     def _search(
         self, queries: Sequence[str], wanted: int, threshold: float, filters: Filter | None
     ) -> list[list[Hit]]:
+        syntaxes = [parse_query(query) for query in queries]
         depth = max(self.candidates, wanted)
-        if self._hybrid is not None and self.alpha != 1.0:
-            languages = self._detect(queries)
-            found = self._hybrid.search_hybrid(
-                self._start_embedding(queries), queries, languages, depth, filters
-            )
-            best = [
-                _best(candidates, wanted, threshold, self._share(language), self._noise())
-                for candidates, language in zip(found, languages, strict=True)
-            ]
-        else:
-            found = self.store.search(self.embedder.embed_queries(queries), depth, filters)
-            best = [_best(candidates, wanted, threshold) for candidates in found]
-        ids = list(dict.fromkeys(candidate.chunk_id for row in best for _, candidate in row))
-        chunks = {chunk.id: chunk for chunk in self.store.fetch_chunks(ids)} if ids else {}
+        if any(syntax.phrases or syntax.excluded for syntax in syntaxes):
+            depth = max(depth, LITERAL_CANDIDATES)
+        ranked = self._rank([syntax.text for syntax in syntaxes], depth, threshold, filters)
+        chunks = self._read(
+            _ids(row if not syntax.is_plain else row[:wanted])
+            for syntax, row in zip(syntaxes, ranked, strict=True)
+        )
+        for number, (query, syntax) in enumerate(zip(queries, syntaxes, strict=True)):
+            held = [chunks[each] for each in _ids(ranked[number]) if each in chunks]
+            if syntax.excluded and any(syntax.is_option_of(chunk.passage) for chunk in held):
+                syntax = QuerySyntax(query, syntax.phrases)
+                (ranked[number],) = self._rank([query], depth, threshold, filters)
+                chunks |= self._read([_ids(ranked[number])])
+            if not syntax.is_plain:
+                ranked[number] = prefer_literal(ranked[number], syntax, chunks)
         # Chunks may be deleted between the search and the reading.
         return [
             [
                 Hit(chunks[c.chunk_id], score, c.dense_score, c.lexical_score)
-                for score, c in row
+                for score, c in row[:wanted]
                 if c.chunk_id in chunks
             ]
-            for row in best
+            for row in ranked
         ]
+
+    def _rank(
+        self, queries: Sequence[str], depth: int, threshold: float, filters: Filter | None
+    ) -> list[list[Scored]]:
+        """Return the candidates of each query that reach the threshold, best first."""
+        if self._hybrid is None or self.alpha == 1.0:
+            found = self.store.search(self.embedder.embed_queries(queries), depth, filters)
+            return [rank(candidates, threshold) for candidates in found]
+        languages = self._detect(queries)
+        pending = self._start_embedding(queries)
+        found = self._hybrid.search_hybrid(pending, queries, languages, depth, filters)
+        return [
+            rank(candidates, threshold, self._share(language), self._noise())
+            for candidates, language in zip(found, languages, strict=True)
+        ]
+
+    def _read(self, rows: Iterable[list[str]]) -> dict[str, Chunk]:
+        """Return the chunks of several lists of ids, by id."""
+        ids = list(dict.fromkeys(each for row in rows for each in row))
+        return {chunk.id: chunk for chunk in self.store.fetch_chunks(ids)} if ids else {}
 
     def _detect(self, queries: Sequence[str]) -> list[str]:
         if self.language is not None:
@@ -224,53 +246,8 @@ class Retriever:
         return [chunk.text for chunk, _ in batch]
 
 
-def _best(
-    candidates: Sequence[Candidate],
-    wanted: int,
-    threshold: float,
-    alpha: float = 1.0,
-    noise: float = 0.0,
-) -> list[Scored]:
-    """Return the best candidates of one query that reach a ``dense_score``, with their scores.
-
-    With an alpha of 1 the score is the ``dense_score`` itself.
-    """
-    candidates = sorted(candidates)  # by unique id, for a stable order of equal scores
-    scores = np.array([candidate.dense_score for candidate in candidates])
-    if alpha != 1.0:
-        lexical = np.array([candidate.lexical_score or 0.0 for candidate in candidates])
-        scores = fuse(scores, lexical, alpha, noise)
-    best: list[Scored] = []
-    for i in np.argsort(-scores, kind="stable").tolist():
-        if len(best) == wanted:
-            break
-        if candidates[i].dense_score >= threshold:
-            best.append((float(scores[i]), candidates[i]))
-    return best
-
-
-def fuse(
-    dense: NDArray[np.float64], lexical: NDArray[np.float64], alpha: float, noise: float = 0.0
-) -> NDArray[np.float64]:
-    """Return the fused scores [n], 0..1, of one query's candidates.
-
-    Dense scores are scaled so that the best has 1 and the worst 0, or more if they all lie within
-    ``noise``: few candidates may differ by chance alone. BM25 is 0 for a text that shares no term,
-    so it is only divided by the best.
-
-    Args:
-        dense: Dense score of every candidate [n], including those of the keyword search.
-        lexical: BM25 score of every candidate [n], 0 where no term is shared.
-        alpha: The dense share, 0..1; 1 is used if no candidate shares a term.
-        noise: The range of dense scores, 0..1, in which a difference says nothing.
-    """
-    if not dense.size:
-        return dense
-    high = float(dense.max())
-    spread = max(high - float(dense.min()), noise)
-    similar = 1.0 - (high - dense) / spread if spread > 0.0 else np.ones_like(dense)
-    best = float(lexical.max())
-    return alpha * similar + (1.0 - alpha) * (lexical / best) if best > 0.0 else similar
+def _ids(ranked: Sequence[Scored]) -> list[str]:
+    return [candidate.chunk_id for _, candidate in ranked]
 
 
 def dense_share(embedder: Embedder, language: str, sample: Sequence[str]) -> float:
