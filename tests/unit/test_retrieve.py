@@ -462,3 +462,31 @@ def test_literal_matches_count_without_a_keyword_index_too(embedder, store):
     assert hits[0].chunk.text == TEXTS[3]
     found = Retriever(embedder, DenseOnly(store)).retrieve(SearchRequest("serpent -world"))
     assert TEXTS[3] not in texts(found)
+
+
+def test_ten_copies_take_one_place_and_many_leave_places_to_others(embedder, analyzer):
+    for number in (10, 300):
+        passages = [*["The serpent lies around the world."] * number, *TEXTS[:3]]
+        store = MemoryStore(dimension=512, analyzer=analyzer)
+        chunks = [
+            replace(chunk, metadata={**chunk.metadata, "source_uri": f"/{chunk.document_id}"})
+            for chunk in (make_chunk(text, n, "en") for n, text in enumerate(passages))
+        ]
+        store.upsert(chunks, embedder.embed_documents(passages))
+        hits = Retriever(embedder, store).retrieve(SearchRequest("the serpent of the world", 3))
+        assert len(hits) == 3
+        assert hits[0].chunk.text == passages[0]
+        assert len(hits[0].copies) == number - 1
+        assert len(set(texts(hits))) == 3
+
+
+def test_passages_of_one_book_do_not_push_out_other_documents(embedder, analyzer):
+    store = MemoryStore(dimension=512, analyzer=analyzer)
+    pages = [f"The serpent of the world, page {word}." for word in ("one", "two", "six", "ten")]
+    book = document_id("/book.txt")
+    chunks = [replace(make_chunk(text, 0, "en"), document_id=book) for text in pages]
+    chunks += [make_chunk(text, n, "en") for n, text in enumerate(TEXTS[2:4], 1)]
+    store.upsert(chunks, embedder.embed_documents([chunk.text for chunk in chunks]))
+    hits = Retriever(embedder, store).retrieve(SearchRequest("the serpent of the world", 4))
+    assert [hit.chunk.document_id for hit in hits].count(book) == 3
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)

@@ -15,7 +15,7 @@ from kvasir.core.text import SOUTHEAST_ASIAN
 from kvasir.language.identifiers import identifying_values
 
 _PAIRS = ('""', "“”", "„“", "„”", "«»", "»«", "‹›", "「」", "『』", "＂＂")
-_QUOTED = "|".join(f"{a}([^{a}{b}\n]+){b}" for a, b in _PAIRS)
+_QUOTED = "|".join(f"{pair[0]}([^{pair}\n]+){pair[1]}" for pair in _PAIRS)
 _PHRASE = re.compile(rf"(?<![\w-])(?:{_QUOTED})(?!\w)")
 _EXCLUDED = re.compile(rf"(?<!\S)-(?:{_QUOTED}|([^\W\d_][\w.'’-]+))(?=\s|$)")
 _LONGEST_QUERY = 200

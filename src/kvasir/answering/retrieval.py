@@ -20,7 +20,15 @@ from functools import cache
 from typing import Protocol
 
 from kvasir.answering.query_syntax import QuerySyntax, parse_query
-from kvasir.answering.ranking import Scored, prefer_literal, rank
+from kvasir.answering.ranking import (
+    Scored,
+    crowds_out,
+    limit_documents,
+    may_be_copies,
+    merge_copies,
+    prefer_literal,
+    rank,
+)
 from kvasir.answering.unrelated import measure_unrelated
 from kvasir.core.deadline import run_within_deadline
 from kvasir.core.errors import RequestError, SettingsError
@@ -41,6 +49,8 @@ CANDIDATES = 50
 """Chunks that each search gives to the fusion; more cost time and gain nothing."""
 LITERAL_CANDIDATES = 200
 """The same where a query has phrases or excluded words, which are looked for among them."""
+MOST_CANDIDATES = 1_000
+"""The same where copies of one passage leave no place for others."""
 RERANK_CANDIDATES = 30
 """Fused hits that a reranker reads, because it is slow."""
 MOST_HITS = 10_000
@@ -131,7 +141,8 @@ class Retriever:
         The ``query`` of the request is not used. Hits are sorted best first, then by id, and all
         have a ``dense_score``. Their ``score`` is the fused score, relative to the query's other
         candidates, or the ``dense_score`` without a keyword search. With a reranker it is the
-        reranker's; hits that it does not read follow, scaled to lower scores.
+        reranker's; hits that it does not read follow, scaled to lower scores. Equal passages are
+        one hit, and no document takes all places if others are good.
 
         Raises:
             RequestError: ``top_k`` or the threshold is out of range.
@@ -158,12 +169,13 @@ class Retriever:
     def _reranked(self, query: str, hits: list[Hit], top_k: int) -> list[Hit]:
         """Return the reranked hits, then the unread ones in their order."""
         if self.reranker is None or not hits:
-            return hits
-        read, unread = hits[: self.rerank_candidates], hits[self.rerank_candidates : top_k]
+            return limit_documents(hits, top_k)
+        read, unread = hits[: self.rerank_candidates], hits[self.rerank_candidates :]
         rerank = self.reranker.rerank
-        best = run_within_deadline(lambda: rerank(query, read, top_k), "reranking")
+        best = run_within_deadline(lambda: rerank(query, read, len(read)), "reranking")
         lowest = min((hit.score for hit in best), default=1.0)
-        return [*best, *(replace(hit, score=hit.score * lowest) for hit in unread)]
+        unread = [replace(hit, score=hit.score * lowest) for hit in unread]
+        return limit_documents([*best, *unread], top_k)
 
     def _search(
         self, queries: Sequence[str], wanted: int, threshold: float, filters: Filter | None
@@ -177,22 +189,50 @@ class Retriever:
             _ids(row if not syntax.is_plain else row[:wanted])
             for syntax, row in zip(syntaxes, ranked, strict=True)
         )
-        for number, (query, syntax) in enumerate(zip(queries, syntaxes, strict=True)):
-            held = [chunks[each] for each in _ids(ranked[number]) if each in chunks]
-            if syntax.excluded and any(syntax.is_option_of(chunk.passage) for chunk in held):
+        results = []
+        for query, syntax, row in zip(queries, syntaxes, ranked, strict=True):
+            if syntax.excluded and any(
+                syntax.is_option_of(chunks[each].passage) for each in _ids(row) if each in chunks
+            ):
                 syntax = QuerySyntax(query, syntax.phrases)
-                (ranked[number],) = self._rank([query], depth, threshold, filters)
-                chunks |= self._read([_ids(ranked[number])])
-            if not syntax.is_plain:
-                ranked[number] = prefer_literal(ranked[number], syntax, chunks)
+                (row,) = self._rank([query], depth, threshold, filters)
+            hits = self._hits(syntax, row, wanted, chunks)
+            deeper = depth
+            # Many copies of one passage may leave no candidate for others.
+            while len(hits) < wanted and len(row) >= deeper and any(hit.copies for hit in hits):
+                if deeper >= MOST_CANDIDATES:
+                    break
+                deeper *= 4
+                (row,) = self._rank([syntax.text], deeper, threshold, filters)
+                hits = self._hits(syntax, row, wanted, chunks)
+            results.append(hits)
+        return results
+
+    def _hits(
+        self, syntax: QuerySyntax, ranked: list[Scored], wanted: int, chunks: dict[str, Chunk]
+    ) -> list[Hit]:
+        """Return the hits of one query, best first, each passage once; often more than wanted.
+
+        Chunks that are not known yet are read and added to ``chunks``: all of them only where the
+        query, copies of a passage or many hits of one document need them.
+        """
+        if syntax.is_plain and not may_be_copies(ranked, wanted):
+            first = self._as_hits(ranked[:wanted], chunks)
+            merged = merge_copies(first)
+            if len(merged) == len(first) and not crowds_out(merged, wanted):
+                return merged
+        self._as_hits(ranked, chunks)
+        if not syntax.is_plain:
+            ranked = prefer_literal(ranked, syntax, chunks)
+        return merge_copies(self._as_hits(ranked, chunks))
+
+    def _as_hits(self, ranked: Sequence[Scored], chunks: dict[str, Chunk]) -> list[Hit]:
+        chunks |= self._read([[each for each in _ids(ranked) if each not in chunks]])
         # Chunks may be deleted between the search and the reading.
         return [
-            [
-                Hit(chunks[c.chunk_id], score, c.dense_score, c.lexical_score)
-                for score, c in row[:wanted]
-                if c.chunk_id in chunks
-            ]
-            for row in ranked
+            Hit(chunks[c.chunk_id], score, c.dense_score, c.lexical_score)
+            for score, c in ranked
+            if c.chunk_id in chunks
         ]
 
     def _rank(
