@@ -38,7 +38,7 @@ from corpus import (
     percentiles,
     timed,
 )
-from kvasir.answering.retrieval import fuse
+from kvasir.answering.ranking import fuse
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.stores.qdrant_edge import QdrantStore
 from kvasir.core.filters import Comparison, Filter, matches

@@ -35,6 +35,23 @@ def test_a_collection_without_documents_says_so(kvasir: Kvasir, tmp_path: Path) 
     kvasir("ask", "--filters", "year=1", "How hot is tea?", code=5)
 
 
+def test_copies_of_a_file_take_one_place_and_are_named(kvasir: Kvasir, tmp_path: Path) -> None:
+    (tmp_path / "tea").mkdir()
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (tmp_path / "tea" / name).write_text("Green tea is brewed at eighty degrees.\n")
+    (tmp_path / "tea" / "other.txt").write_text("Black tea is brewed with boiling water.\n")
+    kvasir("ingest", "tea")
+    question = "How hot is green tea brewed?"
+    first, second = kvasir("search", "--json", question).json
+    assert Path(second["chunk"]["metadata"]["source_uri"]).name == "other.txt"
+    found = [first["chunk"]["metadata"]["source_uri"], *first["copies"]]
+    assert {Path(each).name for each in found} == {"a.txt", "b.txt", "c.txt"}
+    for command in ("search", "ask"):
+        shown = kvasir(command, question).out
+        assert shown.count("the same in") == 1
+        assert all(name in shown for name in ("a.txt", "b.txt", "c.txt"))
+
+
 def test_a_question_in_a_language_that_nobody_here_knows_gets_a_hint(ingested: Kvasir) -> None:
     asked = ingested("ask", "--json", "¿A qué distancia está la Luna de la Tierra?", code=None)
     assert "hint: the question seems to be in 'es'" in asked.err

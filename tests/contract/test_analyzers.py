@@ -54,6 +54,42 @@ class TestBm25Analyzer(AnalyzerContract):
         for query in queries:
             assert set(query.indices) <= set(document.indices)
 
+    @pytest.mark.parametrize("language", ["en", "de", "vi", "zh", "und"])
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ("AX-200-C", "ax200c"),
+            ("1,250,000", "1250000"),
+            ("12 kg", "12kg"),
+            ("v2.10.1", "2.10.1"),
+        ],
+    )
+    def test_spellings_of_an_identifier_share_a_term(self, analyzer, language, one, other):
+        first, second = analyzer.query_terms([one, other], [language] * 2)
+        assert set(first.indices) & set(second.indices) - set(
+            analyzer.query_terms(["kg 1 2 10 12 250 000"], [language])[0].indices
+        )
+
+    @pytest.mark.parametrize("language", ["en", "de", "vi", "zh", "und"])
+    @pytest.mark.parametrize(
+        ("one", "other"), [("2.10.1", "2.1.10"), ("C++", "C#"), ("-x", "-X"), ("--foo", "foo")]
+    )
+    def test_identifiers_of_the_same_words_differ(self, analyzer, language, one, other):
+        first, second = analyzer.query_terms([one, other], [language] * 2)
+        assert set(first.indices) != set(second.indices)
+
+    def test_numbers_are_terms_in_chinese_text(self, analyzer):
+        (document,) = analyzer.document_terms(["战争在1997年结束。"], ["zh"])
+        (query,) = analyzer.query_terms(["1997"], ["en"])
+        assert set(query.indices) <= set(document.indices)
+
+    def test_terms_of_plain_text_are_those_of_its_words(self, analyzer):
+        text = "The wolf sleeps in the well-lit forest"
+        (with_name,) = analyzer.document_terms([text], ["en"])
+        (without,) = analyzer.document_terms([text.replace("-", " ")], ["en"])
+        kept = np.isin(with_name.indices, without.indices)
+        assert with_name.values[kept].tolist() == without.values.tolist()
+
     def test_names_are_the_same_term_in_every_language(self, analyzer):
         languages = ["en", "es", "vi", "zh", "de", "", "und", "xx"]
         terms = analyzer.query_terms(["Qdrant"] * len(languages), languages)

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
+from kvasir.answering.ranking import fuse
 from kvasir.answering.retrieval import (
     KNOWN_LANGUAGE,
     UNCERTAIN_LANGUAGE,
     UNKNOWN_LANGUAGE,
     dense_share,
-    fuse,
 )
+from kvasir.answering.unrelated import UNRELATED, measure_unrelated
+from kvasir.testing.fakes import FakeEmbedder
 
 
 class Model:
@@ -32,8 +34,8 @@ class CountingModel(Model):
         return [round(len(text.encode()) / self._size) for text in texts]
 
 
-def scores(dense, lexical, alpha):
-    return fuse(np.array(dense, float), np.array(lexical, float), alpha).tolist()
+def scores(dense, lexical, alpha, noise=0.0):
+    return fuse(np.array(dense, float), np.array(lexical, float), alpha, noise).tolist()
 
 
 def test_fused_scores_are_the_weighted_sum_of_scaled_legs():
@@ -55,6 +57,39 @@ def test_without_any_keyword_hit_the_dense_leg_decides_alone():
 def test_a_single_candidate_scores_1():
     assert scores([0.4], [3.0], 0.5) == [1.0]
     assert scores([0.4], [0.0], 0.5) == [1.0]
+
+
+def test_a_difference_within_the_noise_does_not_outweigh_a_keyword_match():
+    wrong, right = scores([0.6294, 0.6289], [0.29, 2.57], 0.5, noise=0.1)
+    assert right == pytest.approx(1.0, abs=0.01)
+    assert wrong == pytest.approx(0.5 + 0.5 * 0.29 / 2.57)
+
+
+def test_a_spread_above_the_noise_is_scaled_as_without_it():
+    dense, lexical = [0.9, 0.5, 0.7], [1.0, 4.0, 0.0]
+    assert scores(dense, lexical, 0.5, noise=0.3) == scores(dense, lexical, 0.5)
+
+
+def test_the_noise_keeps_the_order_where_no_term_is_shared():
+    found = scores([0.61, 0.6, 0.62], [0.0, 0.0, 0.0], 0.5, noise=0.2)
+    assert found == pytest.approx([0.95, 0.9, 1.0])
+
+
+def test_unrelated_texts_are_compared_within_the_languages_of_the_model():
+    seen = []
+
+    class Listening(FakeEmbedder):
+        def embed_documents(self, texts):
+            seen.extend(texts)
+            return super().embed_documents(texts)
+
+    english = measure_unrelated(Listening(dimension=512, languages=("en", "xx")))
+    assert seen == [passage for _, passage in UNRELATED["en"]]
+    seen.clear()
+    measure_unrelated(Listening(dimension=512, languages=()))
+    assert len(seen) == sum(map(len, UNRELATED.values()))
+    assert 0.0 <= english.mean < 0.3
+    assert 0.0 < english.deviation < 0.3
 
 
 def test_no_candidates_give_no_scores():

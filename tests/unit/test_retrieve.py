@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kvasir.answering.retrieval import Retriever
+from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.core.errors import ComponentError, RequestError, SettingsError
 from kvasir.core.filters import parse_filter
 from kvasir.core.types import Chunk, SearchRequest, chunk_id, document_id
@@ -117,6 +118,39 @@ def texts(hits):
     return [hit.chunk.text for hit in hits]
 
 
+class NearlyEqual(FakeEmbedder):
+    """Scores every passage nearly alike, the wrong one a hair above the right one."""
+
+    def embed_documents(self, texts):
+        vectors = super().embed_documents(texts)
+        for row, text in zip(vectors, texts, strict=True):
+            if "service" in text:
+                row[:] = 0.0
+                row[0], row[1] = (0.5, 0.866) if "stop" in text else (0.502, 0.8649)
+        return vectors
+
+    def embed_queries(self, texts):
+        vectors = super().embed_queries(texts)
+        for row, text in zip(vectors, texts, strict=True):
+            if "service" in text:
+                row[:] = 0.0
+                row[0] = 1.0
+        return vectors
+
+
+def test_of_two_passages_the_one_with_the_words_comes_first(analyzer):
+    model = NearlyEqual(dimension=512)
+    store = MemoryStore(dimension=512, analyzer=analyzer)
+    passages = ["To stop the service first, wait.", "Reverting the service needs a role."]
+    store.upsert(
+        [make_chunk(text, number, "en") for number, text in enumerate(passages)],
+        model.embed_documents(passages),
+    )
+    hits = Retriever(model, store).retrieve(SearchRequest("stop the service first"))
+    assert [hit.dense_score for hit in hits] == sorted(hit.dense_score for hit in hits)
+    assert texts(hits) == passages
+
+
 def test_the_chunk_that_answers_comes_first(embedder, store):
     hits = Retriever(embedder, store).retrieve(SearchRequest("Who gave an eye?", top_k=3))
     assert hits[0].chunk.text == TEXTS[1]
@@ -125,8 +159,11 @@ def test_the_chunk_that_answers_comes_first(embedder, store):
     assert all(0.0 <= hit.score <= 1.0 for hit in hits)
 
 
-def test_the_question_is_embedded_once(embedder, store):
-    Retriever(embedder, store).retrieve(SearchRequest("serpent"))
+def test_a_question_is_embedded_once_and_the_unrelated_texts_with_the_first(embedder, store):
+    retriever = Retriever(embedder, store)
+    retriever.retrieve(SearchRequest("serpent"))
+    embedder.calls = 0
+    retriever.retrieve(SearchRequest("serpent"))
     assert embedder.calls == 1
 
 
@@ -357,3 +394,99 @@ def test_arguments_out_of_range_are_refused(embedder, store, arguments):
 def test_options_out_of_range_are_refused(embedder, store, options):
     with pytest.raises(SettingsError):
         Retriever(embedder, store, **options)
+
+
+def search(embedder, analyzer, passages, query):
+    store = MemoryStore(dimension=512, analyzer=analyzer)
+    chunks = [make_chunk(text, number, "en") for number, text in enumerate(passages)]
+    store.upsert(chunks, embedder.embed_documents(passages))
+    return texts(Retriever(embedder, store).retrieve(SearchRequest(query)))
+
+
+CODES = [
+    "AX-200-B: bearing for the small pump.",
+    "AX-200-C: bearing for the large pump.",
+    "AX-2000-B: shaft of the small pump.",
+    "Version 2.10.1 fixes the crash when printing.",
+    "Version 2.1.10 adds a Greek menu.",
+    "Version 2.1.1 removes the old importer.",
+    "The template for C# is in folder sharp.",
+    "The template for C++ is in folder plus.",
+    "The template for C is in folder plain.",
+    "The tank holds 1,250,000 litres.",
+    "The barrel holds 1250 litres.",
+    "Send complaints to complaints@north.example.com.",
+    "Send invoices to accounts-payable@north.example.com.",
+    "Use the option --dry-run to try it.",
+    "Use the option -n to number the lines.",
+    "Use the option -N to leave the dry run.",
+    "The parcel weighs 12kg.",
+    "The parcel weighs 13 kg.",
+    "错误码 E-4711 表示电池没电。",
+    "错误码 E-4712 表示电池过热。",
+]
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("AX-200-C", 1), ("ax200c", 1), ("AX200-B", 0), ("ax-2000-b", 2),
+        ("version 2.10.1", 3), ("v2.1.10", 4), ("which version is 2.1.1?", 5),
+        ("template for C#", 6), ("template for c++", 7), ("template for C", 8),
+        ("Which thing holds 1250000 litres?", 9), ("1.250.000 litres", 9), ("1250 litres", 10),
+        ("complaints@north.example.com", 11), ("accounts-payable", 12),
+        ("--dry-run", 13), ("the option -n", 14), ("the option -N", 15),
+        ("12 kg", 16), ("13kg", 17), ("E-4711", 18), ("e4712", 19),
+    ],
+)  # fmt: skip
+def test_identifiers_find_their_own_passage(embedder, query, first):
+    assert search(embedder, Bm25Analyzer(), CODES, query)[0] == CODES[first]
+
+
+def test_the_passage_with_the_quoted_phrase_comes_first(embedder, analyzer):
+    passages = ["The red pump is big and red.", "A cow.", "They have a big red cow and a barn."]
+    assert search(embedder, analyzer, passages, "pump red big")[0] == passages[0]
+    assert search(embedder, analyzer, passages, 'pump "big red"')[0] == passages[2]
+
+
+def test_excluded_words_exclude_passages_but_options_do_not(embedder, analyzer):
+    passages = ["The pump needs oil.", "The pump needs water.", "Call find -name to find files."]
+    found = search(embedder, analyzer, passages, "pump -oil")
+    assert found[0] == passages[1]
+    assert passages[0] not in found
+    assert search(embedder, analyzer, passages, "find -name")[0] == passages[2]
+
+
+def test_literal_matches_count_without_a_keyword_index_too(embedder, store):
+    hits = Retriever(embedder, DenseOnly(store)).retrieve(SearchRequest('serpent "the world"'))
+    assert hits[0].chunk.text == TEXTS[3]
+    found = Retriever(embedder, DenseOnly(store)).retrieve(SearchRequest("serpent -world"))
+    assert TEXTS[3] not in texts(found)
+
+
+def test_ten_copies_take_one_place_and_many_leave_places_to_others(embedder, analyzer):
+    for number in (10, 300):
+        passages = [*["The serpent lies around the world."] * number, *TEXTS[:3]]
+        store = MemoryStore(dimension=512, analyzer=analyzer)
+        chunks = [
+            replace(chunk, metadata={**chunk.metadata, "source_uri": f"/{chunk.document_id}"})
+            for chunk in (make_chunk(text, n, "en") for n, text in enumerate(passages))
+        ]
+        store.upsert(chunks, embedder.embed_documents(passages))
+        hits = Retriever(embedder, store).retrieve(SearchRequest("the serpent of the world", 3))
+        assert len(hits) == 3
+        assert hits[0].chunk.text == passages[0]
+        assert len(hits[0].copies) == number - 1
+        assert len(set(texts(hits))) == 3
+
+
+def test_passages_of_one_book_do_not_push_out_other_documents(embedder, analyzer):
+    store = MemoryStore(dimension=512, analyzer=analyzer)
+    pages = [f"The serpent of the world, page {word}." for word in ("one", "two", "six", "ten")]
+    book = document_id("/book.txt")
+    chunks = [replace(make_chunk(text, 0, "en"), document_id=book) for text in pages]
+    chunks += [make_chunk(text, n, "en") for n, text in enumerate(TEXTS[2:4], 1)]
+    store.upsert(chunks, embedder.embed_documents([chunk.text for chunk in chunks]))
+    hits = Retriever(embedder, store).retrieve(SearchRequest("the serpent of the world", 4))
+    assert [hit.chunk.document_id for hit in hits].count(book) == 3
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)

@@ -196,6 +196,7 @@ def test_fields_have_the_names_that_the_types_have():
         "lexical_score": None,
         "box": None,
         "line": None,
+        "copies": [],
     }
 
 

@@ -1,8 +1,12 @@
 """Retrieval: embed the question, search vectors and keywords, fuse, rerank.
 
+Words to leave out, phrases in quotation marks and identifiers of the query are then looked for in
+the candidates themselves (``query_syntax``).
+
 A store without a keyword index is searched by vectors alone. Otherwise dense and keyword scores are
 fused by a convex combination, ``alpha * dense + (1 - alpha) * lexical``, each scaled to 0..1 over
-the candidates of one query. The dense share alpha depends on embedder and language.
+the candidates of one query, but dense scores that lie within the embedder's own noise are not
+stretched. The dense share alpha depends on embedder and language.
 
 Source: Bruch, Gai, Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval",
 arXiv 2210.11934. The figures behind the constants: docs/decisions/0009-fusion.md.
@@ -10,19 +14,27 @@ arXiv 2210.11934. The figures behind the constants: docs/decisions/0009-fusion.m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import cache
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from kvasir.answering.query_syntax import QuerySyntax, parse_query
+from kvasir.answering.ranking import (
+    Scored,
+    crowds_out,
+    limit_documents,
+    may_be_copies,
+    merge_copies,
+    prefer_literal,
+    rank,
+)
+from kvasir.answering.unrelated import measure_unrelated
 from kvasir.core.deadline import run_within_deadline
 from kvasir.core.errors import RequestError, SettingsError
 from kvasir.core.filters import Comparison, Filter
 from kvasir.core.protocols import (
     BackgroundEmbedder,
-    Candidate,
     Embedder,
     LexicalSearch,
     PendingVectors,
@@ -35,6 +47,10 @@ from kvasir.language.detect import UNKNOWN, detect
 
 CANDIDATES = 50
 """Chunks that each search gives to the fusion; more cost time and gain nothing."""
+LITERAL_CANDIDATES = 200
+"""The same where a query has phrases or excluded words, which are looked for among them."""
+MOST_CANDIDATES = 1_000
+"""The same where copies of one passage leave no place for others."""
 RERANK_CANDIDATES = 30
 """Fused hits that a reranker reads, because it is slow."""
 MOST_HITS = 10_000
@@ -57,11 +73,11 @@ Bytes make scripts comparable: all-MiniLM-L6-v2, an English model, has 4.9 in En
 Spanish, 3.4 in Vietnamese and 3.0 in Chinese.
 """
 
+SPREAD_DEVIATIONS = 4.0
+"""Deviations of the cosines of unrelated texts that hold nearly all of them: mean +- 2."""
+
 _ANY = {"mul", "multilingual"}
 """Entries of a model's language list that name no single language."""
-
-Scored = tuple[float, Candidate]
-"""A fused score, 0..1, and its candidate."""
 
 Languages = Collection[str] | Callable[[], Collection[str]]
 
@@ -113,6 +129,7 @@ class Retriever:
             else self.embedder.embed_queries
         )
         self._shares: dict[str, float] = {}
+        self._noise = cache(self._measure_noise)
 
     def retrieve(self, request: SearchRequest) -> list[Hit]:
         """Return the hits for one request; see ``retrieve_many``."""
@@ -124,7 +141,8 @@ class Retriever:
         The ``query`` of the request is not used. Hits are sorted best first, then by id, and all
         have a ``dense_score``. Their ``score`` is the fused score, relative to the query's other
         candidates, or the ``dense_score`` without a keyword search. With a reranker it is the
-        reranker's; hits that it does not read follow, scaled to lower scores.
+        reranker's; hits that it does not read follow, scaled to lower scores. Equal passages are
+        one hit, and no document takes all places if others are good.
 
         Raises:
             RequestError: ``top_k`` or the threshold is out of range.
@@ -151,40 +169,91 @@ class Retriever:
     def _reranked(self, query: str, hits: list[Hit], top_k: int) -> list[Hit]:
         """Return the reranked hits, then the unread ones in their order."""
         if self.reranker is None or not hits:
-            return hits
-        read, unread = hits[: self.rerank_candidates], hits[self.rerank_candidates : top_k]
+            return limit_documents(hits, top_k)
+        read, unread = hits[: self.rerank_candidates], hits[self.rerank_candidates :]
         rerank = self.reranker.rerank
-        best = run_within_deadline(lambda: rerank(query, read, top_k), "reranking")
+        best = run_within_deadline(lambda: rerank(query, read, len(read)), "reranking")
         lowest = min((hit.score for hit in best), default=1.0)
-        return [*best, *(replace(hit, score=hit.score * lowest) for hit in unread)]
+        unread = [replace(hit, score=hit.score * lowest) for hit in unread]
+        return limit_documents([*best, *unread], top_k)
 
     def _search(
         self, queries: Sequence[str], wanted: int, threshold: float, filters: Filter | None
     ) -> list[list[Hit]]:
+        syntaxes = [parse_query(query) for query in queries]
         depth = max(self.candidates, wanted)
-        if self._hybrid is not None and self.alpha != 1.0:
-            languages = self._detect(queries)
-            found = self._hybrid.search_hybrid(
-                self._start_embedding(queries), queries, languages, depth, filters
-            )
-            best = [
-                _best(candidates, wanted, threshold, self._share(language))
-                for candidates, language in zip(found, languages, strict=True)
-            ]
-        else:
-            found = self.store.search(self.embedder.embed_queries(queries), depth, filters)
-            best = [_best(candidates, wanted, threshold) for candidates in found]
-        ids = list(dict.fromkeys(candidate.chunk_id for row in best for _, candidate in row))
-        chunks = {chunk.id: chunk for chunk in self.store.fetch_chunks(ids)} if ids else {}
+        if any(syntax.phrases or syntax.excluded for syntax in syntaxes):
+            depth = max(depth, LITERAL_CANDIDATES)
+        ranked = self._rank([syntax.text for syntax in syntaxes], depth, threshold, filters)
+        chunks = self._read(
+            _ids(row if not syntax.is_plain else row[:wanted])
+            for syntax, row in zip(syntaxes, ranked, strict=True)
+        )
+        results = []
+        for query, syntax, row in zip(queries, syntaxes, ranked, strict=True):
+            if syntax.excluded and any(
+                syntax.is_option_of(chunks[each].passage) for each in _ids(row) if each in chunks
+            ):
+                syntax = QuerySyntax(query, syntax.phrases)
+                (row,) = self._rank([query], depth, threshold, filters)
+            hits = self._hits(syntax, row, wanted, chunks)
+            deeper = depth
+            # Many copies of one passage may leave no candidate for others.
+            while len(hits) < wanted and len(row) >= deeper and any(hit.copies for hit in hits):
+                if deeper >= MOST_CANDIDATES:
+                    break
+                deeper *= 4
+                (row,) = self._rank([syntax.text], deeper, threshold, filters)
+                hits = self._hits(syntax, row, wanted, chunks)
+            results.append(hits)
+        return results
+
+    def _hits(
+        self, syntax: QuerySyntax, ranked: list[Scored], wanted: int, chunks: dict[str, Chunk]
+    ) -> list[Hit]:
+        """Return the hits of one query, best first, each passage once; often more than wanted.
+
+        Chunks that are not known yet are read and added to ``chunks``: all of them only where the
+        query, copies of a passage or many hits of one document need them.
+        """
+        if syntax.is_plain and not may_be_copies(ranked, wanted):
+            first = self._as_hits(ranked[:wanted], chunks)
+            merged = merge_copies(first)
+            if len(merged) == len(first) and not crowds_out(merged, wanted):
+                return merged
+        self._as_hits(ranked, chunks)
+        if not syntax.is_plain:
+            ranked = prefer_literal(ranked, syntax, chunks)
+        return merge_copies(self._as_hits(ranked, chunks))
+
+    def _as_hits(self, ranked: Sequence[Scored], chunks: dict[str, Chunk]) -> list[Hit]:
+        chunks |= self._read([[each for each in _ids(ranked) if each not in chunks]])
         # Chunks may be deleted between the search and the reading.
         return [
-            [
-                Hit(chunks[c.chunk_id], score, c.dense_score, c.lexical_score)
-                for score, c in row
-                if c.chunk_id in chunks
-            ]
-            for row in best
+            Hit(chunks[c.chunk_id], score, c.dense_score, c.lexical_score)
+            for score, c in ranked
+            if c.chunk_id in chunks
         ]
+
+    def _rank(
+        self, queries: Sequence[str], depth: int, threshold: float, filters: Filter | None
+    ) -> list[list[Scored]]:
+        """Return the candidates of each query that reach the threshold, best first."""
+        if self._hybrid is None or self.alpha == 1.0:
+            found = self.store.search(self.embedder.embed_queries(queries), depth, filters)
+            return [rank(candidates, threshold) for candidates in found]
+        languages = self._detect(queries)
+        pending = self._start_embedding(queries)
+        found = self._hybrid.search_hybrid(pending, queries, languages, depth, filters)
+        return [
+            rank(candidates, threshold, self._share(language), self._noise())
+            for candidates, language in zip(found, languages, strict=True)
+        ]
+
+    def _read(self, rows: Iterable[list[str]]) -> dict[str, Chunk]:
+        """Return the chunks of several lists of ids, by id."""
+        ids = list(dict.fromkeys(each for row in rows for each in row))
+        return {chunk.id: chunk for chunk in self.store.fetch_chunks(ids)} if ids else {}
 
     def _detect(self, queries: Sequence[str]) -> list[str]:
         if self.language is not None:
@@ -206,51 +275,19 @@ class Retriever:
             self._shares[language] = share
         return self._shares[language]
 
+    def _measure_noise(self) -> float:
+        """Return the width of the range in which the dense scores of unrelated texts lie."""
+        deviation = measure_unrelated(self.embedder).deviation
+        return SPREAD_DEVIATIONS * deviation / 2.0  # Cosines span twice the range of scores.
+
     def _sample(self, language: str) -> list[str]:
         condition = None if language in ("", UNKNOWN) else Comparison("language", "==", language)
         batch: list[tuple[Chunk, Matrix]] = next(self.store.scroll(condition, _SAMPLE), [])
         return [chunk.text for chunk, _ in batch]
 
 
-def _best(
-    candidates: Sequence[Candidate], wanted: int, threshold: float, alpha: float = 1.0
-) -> list[Scored]:
-    """Return the best candidates of one query that reach a ``dense_score``, with their scores.
-
-    With an alpha of 1 the score is the ``dense_score`` itself.
-    """
-    candidates = sorted(candidates)  # by unique id, for a stable order of equal scores
-    scores = np.array([candidate.dense_score for candidate in candidates])
-    if alpha != 1.0:
-        scores = fuse(scores, np.array([c.lexical_score or 0.0 for c in candidates]), alpha)
-    best: list[Scored] = []
-    for i in np.argsort(-scores, kind="stable").tolist():
-        if len(best) == wanted:
-            break
-        if candidates[i].dense_score >= threshold:
-            best.append((float(scores[i]), candidates[i]))
-    return best
-
-
-def fuse(
-    dense: NDArray[np.float64], lexical: NDArray[np.float64], alpha: float
-) -> NDArray[np.float64]:
-    """Return the fused scores [n], 0..1, of one query's candidates.
-
-    Dense scores are scaled from 0 (worst) to 1 (best). BM25 is 0 for a text that shares no term,
-    so it is only divided by the best.
-
-    Args:
-        dense: Dense score of every candidate [n], including those of the keyword search.
-        lexical: BM25 score of every candidate [n], 0 where no term is shared.
-        alpha: The dense share, 0..1; 1 is used if no candidate shares a term.
-    """
-    if not dense.size:
-        return dense
-    low, high = float(dense.min()), float(dense.max())
-    similar = (dense - low) / (high - low) if high > low else np.ones_like(dense)
-    best = float(lexical.max())
-    return alpha * similar + (1.0 - alpha) * (lexical / best) if best > 0.0 else similar
+def _ids(ranked: Sequence[Scored]) -> list[str]:
+    return [candidate.chunk_id for _, candidate in ranked]
 
 
 def dense_share(embedder: Embedder, language: str, sample: Sequence[str]) -> float:

@@ -208,6 +208,7 @@ class Hit:
     # Line of the source's file on which the chunk begins, from 1; None if unknown. Front doors of
     # a local user find it.
     line: int | None = None
+    copies: tuple[str, ...] = ()  # Source URIs of other documents with the same passage, sorted.
 
 
 @dataclass(frozen=True, slots=True)

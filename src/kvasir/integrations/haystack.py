@@ -294,6 +294,7 @@ def to_document(hit: Hit) -> Document:
         "end": chunk.end,
         "dense_score": hit.dense_score,
         "lexical_score": hit.lexical_score,
+        "copies": list(hit.copies),
     }
     return Document(chunk.id, chunk.text, meta=to_json(chunk.metadata) | location, score=hit.score)
 

@@ -5,11 +5,16 @@ keeps its keyword index when it moves. All languages share one space of term ids
 term): a name with the same spelling in two languages is found from both.
 
 The rules of each language were measured on XQuAD: docs/decisions/0005-lexical-search.md.
+
+Identifiers are terms as well, whole and in one spelling (``language.identifiers``). They are
+added to the terms of the words: an index that lacks them answers as before.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any
@@ -21,6 +26,7 @@ from qdrant_edge import SparseVector as EdgeSparseVector
 from kvasir.core.errors import SettingsError
 from kvasir.core.text import SOUTHEAST_ASIAN
 from kvasir.core.types import SparseVector
+from kvasir.language.identifiers import find_identifiers, numbers
 
 STEMMED = {
     "ar": "arabic", "da": "danish", "de": "german", "el": "greek", "en": "english",
@@ -43,6 +49,10 @@ _UNSPACED_TEXT = re.compile(
     "\U00020000-\U0003134f"
     "]+"
 )
+
+_MAY_IDENTIFY = re.compile(r"[0-9#@_/:+\\]|\w[-.\u2010\u2011]\w|\B-\w|\B\.\w|\b[B-HJ-Z]\b")
+"""Found in every text with an identifier; most sentences have none, and cost nothing."""
+_WORDS = re.compile(r"\w+")
 
 _REMEMBERED, _SENTENCE = 4096, 500
 """Texts whose terms are remembered, and the most characters of one: an answer reads the sentences
@@ -74,6 +84,7 @@ class Bm25Analyzer:
         self._k1, self._b, self._average_length = k1, b, average_length
         self._model = lru_cache(maxsize=None)(self._make_model)
         self._recent_terms = lru_cache(_REMEMBERED)(self._terms)
+        self._word_id = lru_cache(_REMEMBERED)(self._find_word_id)
 
     def document_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
         """Return the term weights of each text, without IDF, which the store applies.
@@ -86,19 +97,42 @@ class Bm25Analyzer:
         ]
 
     def _terms(self, text: str, language: str) -> SparseVector:
-        return _merged([model.embed_document(part) for model, part in self._parts(text, language)])
+        vectors = [model.embed_document(part) for model, part in self._parts(text, language)]
+        return _merged([*map(_arrays, vectors), *self._identifier_terms(text, language)])
 
     def query_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
         """Return the distinct terms of each query, each of weight 1."""
-        queries = (
-            _merged([model.embed_query(part) for model, part in self._parts(text, language)])
-            for text, language in zip(texts, languages, strict=True)
-        )
-        return [SparseVector(found.indices, np.ones_like(found.values)) for found in queries]
+        found = []
+        for text, language in zip(texts, languages, strict=True):
+            vectors = [model.embed_query(part) for model, part in self._parts(text, language)]
+            found.append(_merged([*map(_arrays, vectors), *self._identifier_terms(text, language)]))
+        return [SparseVector(terms.indices, np.ones_like(terms.values)) for terms in found]
+
+    def _identifier_terms(self, text: str, language: str) -> list[SparseVector]:
+        """Return the weights of the terms that the words of a text do not have."""
+        if not _MAY_IDENTIFY.search(text):
+            return []
+        found = find_identifiers(text)
+        words = [*found.words, *(numbers(text) if _code(language) in UNSPACED else ())]
+        # Their ids are those of plain words: neither digits nor codes have a stem.
+        counts = Counter(self._word_id(word) for word in words)
+        counts.update(_exact_id(form) for form in found.exact)
+        if not counts:
+            return []
+        length = len(_WORDS.findall(text))
+        norm = self._k1 * (1.0 - self._b + self._b * length / self._average_length)
+        ids = np.array(sorted(counts), dtype=np.uint32)
+        times = np.array([counts[each] for each in ids.tolist()], dtype=np.float64)
+        weights = times * (self._k1 + 1.0) / (times + norm)
+        return [SparseVector(ids, weights.astype(np.float32))]
+
+    def _find_word_id(self, word: str) -> int:
+        (term,) = self._model("").embed_query(word).indices
+        return int(term)
 
     def _parts(self, text: str, language: str) -> list[tuple[Bm25, str]]:
         """Return the text's parts, each with the model of its rules."""
-        code = re.split("[-_]", language.strip().lower(), maxsplit=1)[0]
+        code = _code(language)
         if code in UNSPACED:
             return [(self._unspaced_model, text)]
         model = self._model(code if code in STEMMED else "")
@@ -124,18 +158,32 @@ class Bm25Analyzer:
         return Bm25(Bm25Config(k=self._k1, b=self._b, avg_len=self._average_length, **options))
 
 
-def _merged(vectors: Sequence[EdgeSparseVector]) -> SparseVector:
+def _code(language: str) -> str:
+    return re.split("[-_]", language.strip().lower(), maxsplit=1)[0]
+
+
+def _exact_id(form: str) -> int:
+    """Return the term id of an identifier as it is written; a word never has it but by chance."""
+    return zlib.crc32(f"\0{form}".encode()) & 0x7FFFFFFF
+
+
+def _arrays(vector: EdgeSparseVector) -> SparseVector:
+    return SparseVector(
+        np.asarray(vector.indices, dtype=np.uint32), np.asarray(vector.values, dtype=np.float32)
+    )
+
+
+def _merged(vectors: Sequence[SparseVector]) -> SparseVector:
     """Return one vector with sorted, distinct term ids; weights of equal terms are added."""
     if len(vectors) == 1:
-        indices = np.asarray(vectors[0].indices, dtype=np.uint32)
-        values = np.asarray(vectors[0].values, dtype=np.float32)
+        indices, values = vectors[0].indices, vectors[0].values
         order = indices.argsort(kind="stable")
         indices, values = indices[order], values[order]
         if not (indices[1:] == indices[:-1]).any():
             return SparseVector(indices, values)
     else:
-        indices = np.concatenate([np.asarray(v.indices, dtype=np.uint32) for v in vectors])
-        values = np.concatenate([np.asarray(v.values, dtype=np.float32) for v in vectors])
+        indices = np.concatenate([vector.indices for vector in vectors])
+        values = np.concatenate([vector.values for vector in vectors])
     distinct, positions = np.unique(indices, return_inverse=True)
     sums = np.zeros(len(distinct), dtype=np.float32)
     np.add.at(sums, positions, values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from rich.text import Text
 from kvasir.core.matches import MatchFinder
 from kvasir.core.places import LineFinder, is_source_code
 from kvasir.core.text import one_line, printable
-from kvasir.core.types import Answer, Hit, Retrieved
+from kvasir.core.types import Answer, Citation, Hit, Retrieved
 from kvasir.core.types import Text as TextPiece
 from kvasir.frontends.cli.main import EXIT_REFUSED
 from kvasir.frontends.cli.options import (
@@ -23,6 +23,7 @@ from kvasir.frontends.cli.options import (
     with_collection,
 )
 from kvasir.frontends.cli.passages import StreamedLines, excerpt, passage_lines
+from kvasir.frontends.cli.paths import location
 from kvasir.frontends.cli.places import Places, headings_of, on_page, quote_lines
 from kvasir.frontends.cli.rendering import printed_json, unsupported, wants_json
 from kvasir.frontends.cli.terminal import Terminal, echo
@@ -137,6 +138,7 @@ class _Page:
         if chunk.headings:
             headings = Text(headings_of(chunk.headings), "dim")
             terminal.lines(hanging(headings, terminal.width, "   "))
+        self._show_copies(hit.copies, "   ")
         if terminal.width is None:
             terminal.write(Text(f"   {one_line(chunk.text, _QUOTE)}"))
             return
@@ -151,6 +153,12 @@ class _Page:
                 rule=terminal.rule,
             )
         )
+
+    def _show_copies(self, copies: Sequence[str], indent: str) -> None:
+        """Name the other documents that hold the same passage."""
+        if copies:
+            names = Text(f"the same in {', '.join(map(location, copies))}", "dim")
+            self._terminal.lines(hanging(names, self._terminal.width, indent))
 
     def show_stream(self, stream: AnswerStream) -> None:
         """Show an answer while it comes."""
@@ -187,9 +195,21 @@ class _Page:
             if citation.headings:
                 headings = Text(headings_of(citation.headings), "dim")
                 terminal.lines(hanging(headings, terminal.width, "    "))
+            self._show_copies(_copies_of(citation, answer), "    ")
             find = partial(self._find, document_id=citation.document_id)
             terminal.lines(quote_lines(citation.quote, terminal.width, find, rule=terminal.rule))
         if answer.removed_citations:
             echo(f"{answer.removed_citations} citations pointed nowhere and were removed")
         if answer.unsupported_sentences:
             echo(unsupported(answer))
+
+
+def _copies_of(citation: Citation, answer: Answer) -> tuple[str, ...]:
+    """Return the other sources of the passage that a citation quotes."""
+    for hit in answer.hits:
+        chunk = hit.chunk
+        if chunk.document_id == citation.document_id and (
+            chunk.start <= citation.start and citation.end <= chunk.end
+        ):
+            return hit.copies
+    return ()

@@ -254,6 +254,7 @@ class Library:
             title=f"{title or 'document'}{page}",
             url=passage_url(self._base, name, *place),
             place=_place(hit.box, chunk.page, chunk.headings, hit.line),
+            copies=list(hit.copies),
         )
 
     def _listed(self, name: str, record: DocumentRecord) -> ListedDocument:

@@ -79,6 +79,8 @@ class SearchResult(BaseModel):
     title: str
     url: str
     place: Place
+    copies: list[str] = []
+    """Sources of other documents with the same passage."""
 
 
 class SearchResults(BaseModel):

@@ -1,0 +1,98 @@
+"""What a query asks for letter by letter: phrases in quotation marks, exclusions, identifiers.
+
+A search ranks by meaning and by words; here is what users of ``grep`` and of search engines expect
+on top. Nothing else of a query is syntax: a question in plain words is searched as it is typed.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cached_property
+
+from kvasir.core.text import SOUTHEAST_ASIAN
+from kvasir.language.identifiers import identifying_values
+
+_PAIRS = ('""', "“”", "„“", "„”", "«»", "»«", "‹›", "「」", "『』", "＂＂")
+_QUOTED = "|".join(f"{pair[0]}([^{pair}\n]+){pair[1]}" for pair in _PAIRS)
+_PHRASE = re.compile(rf"(?<![\w-])(?:{_QUOTED})(?!\w)")
+_EXCLUDED = re.compile(rf"(?<!\S)-(?:{_QUOTED}|([^\W\d_][\w.'’-]+))(?=\s|$)")
+_LONGEST_QUERY = 200
+"""Characters of a query up to which ``-word`` excludes; a pasted text has other dashes."""
+_UNSPACED = re.compile(rf"[{SOUTHEAST_ASIAN}\u3040-\u30ff\u3400-\u9fff]")
+_MARKS = str.maketrans("‘’‚‛“”„«»\u2010\u2011\u2012\u2013\u2014\u2212", '\'\'\'\'"""""------')
+
+
+@dataclass(frozen=True)
+class QuerySyntax:
+    """The parts of a query.
+
+    Attributes:
+        text: The query without the excluded words; what both legs search for.
+        phrases: Texts that stood in quotation marks, without them.
+        excluded: Words and phrases after a hyphen: ``-word``, ``-"two words"``.
+    """
+
+    text: str
+    phrases: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+    @cached_property
+    def values(self) -> frozenset[str]:
+        """The identifiers of the query, as ``identifying_values`` writes them."""
+        return identifying_values(self.text)
+
+    @property
+    def is_plain(self) -> bool:
+        """True if the query has neither phrases nor exclusions nor identifiers."""
+        return not (self.phrases or self.excluded or self.values)
+
+    def excludes(self, text: str) -> bool:
+        """Return True if a text holds an excluded word or phrase."""
+        return any(holds(text, each) for each in self.excluded)
+
+    def is_option_of(self, text: str) -> bool:
+        """Return True if an excluded word is an option that a text names: ``find -name``."""
+        options = {f"-{each}".casefold() for each in self.excluded if " " not in each}
+        return bool(options) and not options.isdisjoint(identifying_values(text))
+
+    def share(self, text: str) -> float:
+        """Return the share of the phrases and identifiers that a text holds, 0..1."""
+        wanted = len(self.phrases) + len(self.values)
+        if not wanted:
+            return 0.0
+        held = sum(holds(text, phrase) for phrase in self.phrases)
+        if self.values:
+            held += len(self.values & identifying_values(text))
+        return held / wanted
+
+
+def parse_query(query: str) -> QuerySyntax:
+    """Return the parts of a query; what leaves no text to search for is no exclusion."""
+    text, excluded = query, list[str]()
+    if len(query) <= _LONGEST_QUERY and "\n" not in query.strip():
+        excluded = [_inside(match) for match in _EXCLUDED.finditer(query)]
+        text = " ".join(_EXCLUDED.sub(" ", query).split()) if excluded else query
+    if not any(map(str.isalnum, text)):
+        text, excluded = query, []
+    phrases = [_inside(match).strip() for match in _PHRASE.finditer(text)]
+    kept = tuple(phrase for phrase in phrases if any(map(str.isalnum, phrase)))
+    return QuerySyntax(text, kept, tuple(excluded))
+
+
+def holds(text: str, phrase: str) -> bool:
+    """Return True if a text holds a phrase as whole words, in any case and spacing."""
+    wanted = _plain(phrase)
+    before = "" if _UNSPACED.match(wanted[:1]) or not wanted[:1].isalnum() else r"(?<!\w)"
+    after = "" if _UNSPACED.match(wanted[-1:]) or not wanted[-1:].isalnum() else r"(?!\w)"
+    return re.search(before + re.escape(wanted) + after, _plain(text)) is not None
+
+
+def _plain(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", text).translate(_MARKS).casefold()
+    return " ".join(folded.split())
+
+
+def _inside(match: re.Match[str]) -> str:
+    return next(group for group in match.groups() if group is not None)

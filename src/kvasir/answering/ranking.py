@@ -1,0 +1,153 @@
+"""The order of one query's candidates: fusion of both legs, and what the query asks for literally.
+
+Source: Bruch, Gai, Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval",
+arXiv 2210.11934. The figures behind it: docs/decisions/0009-fusion.md, 0051-what-a-search-ranks.md.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir.answering.query_syntax import QuerySyntax
+from kvasir.core.protocols import Candidate
+from kvasir.core.types import Chunk, Hit
+
+FEWEST_OF_ONE = 3
+"""Hits that one document may have in any case."""
+GOOD_SHARE = 0.5
+"""A hit of another document takes a place if it has this share of the replaced one's score."""
+_EQUAL_DENSE, _EQUAL_LEXICAL = 2e-3, 1e-3
+"""Differences of the scores of one text in two documents: batches are rounded differently."""
+
+Scored = tuple[float, Candidate]
+"""A fused score, 0..1, and its candidate."""
+
+
+def rank(
+    candidates: Sequence[Candidate],
+    threshold: float,
+    alpha: float = 1.0,
+    noise: float = 0.0,
+) -> list[Scored]:
+    """Return the candidates of one query that reach a ``dense_score``, best first.
+
+    With an alpha of 1 the score is the ``dense_score`` itself.
+    """
+    candidates = sorted(candidates)  # by unique id, for a stable order of equal scores
+    scores = np.array([candidate.dense_score for candidate in candidates])
+    if alpha != 1.0:
+        lexical = np.array([candidate.lexical_score or 0.0 for candidate in candidates])
+        scores = fuse(scores, lexical, alpha, noise)
+    order = np.argsort(-scores, kind="stable").tolist()
+    ranked = ((float(scores[i]), candidates[i]) for i in order)
+    return [(score, each) for score, each in ranked if each.dense_score >= threshold]
+
+
+def prefer_literal(
+    ranked: Sequence[Scored], syntax: QuerySyntax, chunks: Mapping[str, Chunk]
+) -> list[Scored]:
+    """Return candidates without the excluded ones, those that hold the query's phrases first.
+
+    Half of a score is then the share of the query's phrases and identifiers that the chunk holds;
+    if no chunk holds any, the scores stay.
+    """
+    kept = [
+        (score, candidate, syntax.share(chunks[candidate.chunk_id].passage))
+        for score, candidate in ranked
+        if candidate.chunk_id in chunks and not syntax.excludes(chunks[candidate.chunk_id].passage)
+    ]
+    if not any(share for _, _, share in kept):
+        return [(score, candidate) for score, candidate, _ in kept]
+    scored = [((score + share) / 2.0, candidate) for score, candidate, share in kept]
+    return sorted(scored, key=lambda pair: -pair[0])
+
+
+def fuse(
+    dense: NDArray[np.float64], lexical: NDArray[np.float64], alpha: float, noise: float = 0.0
+) -> NDArray[np.float64]:
+    """Return the fused scores [n], 0..1, of one query's candidates.
+
+    Dense scores are scaled so that the best has 1 and the worst 0, or more if they all lie within
+    ``noise``: few candidates may differ by chance alone. BM25 is 0 for a text that shares no term,
+    so it is only divided by the best.
+
+    Args:
+        dense: Dense score of every candidate [n], including those of the keyword search.
+        lexical: BM25 score of every candidate [n], 0 where no term is shared.
+        alpha: The dense share, 0..1; 1 is used if no candidate shares a term.
+        noise: The range of dense scores, 0..1, in which a difference says nothing.
+    """
+    if not dense.size:
+        return dense
+    high = float(dense.max())
+    spread = max(high - float(dense.min()), noise)
+    similar = 1.0 - (high - dense) / spread if spread > 0.0 else np.ones_like(dense)
+    best = float(lexical.max())
+    return alpha * similar + (1.0 - alpha) * (lexical / best) if best > 0.0 else similar
+
+
+def may_be_copies(ranked: Sequence[Scored], read: int) -> bool:
+    """Return True if a candidate behind the first ``read`` scores like one of these."""
+    known = [candidate for _, candidate in ranked[:read]]
+    return any(_scores_alike(one, other) for _, one in ranked[read:] for other in known)
+
+
+def _scores_alike(one: Candidate, other: Candidate) -> bool:
+    if abs(one.dense_score - other.dense_score) > _EQUAL_DENSE:
+        return False
+    first, second = one.lexical_score, other.lexical_score
+    if first is None or second is None:
+        return True  # A keyword search ends at its depth.
+    return abs(first - second) <= _EQUAL_LEXICAL * max(first, second)
+
+
+def merge_copies(hits: Sequence[Hit]) -> list[Hit]:
+    """Return hits with each passage once, at its best place, and the sources of its copies."""
+    first: dict[str, Hit] = {}
+    sources: dict[str, set[str]] = {}
+    for hit in hits:
+        passage = " ".join(hit.chunk.passage.split())
+        first.setdefault(passage, hit)
+        sources.setdefault(passage, set()).add(str(hit.chunk.metadata.get("source_uri", "")))
+    merged = []
+    for passage, hit in first.items():
+        others = sources[passage] - {"", hit.chunk.metadata.get("source_uri", "")}
+        merged.append(replace(hit, copies=tuple(sorted(others))) if others else hit)
+    return merged
+
+
+def most_of_one(top_k: int) -> int:
+    """Return how many of ``top_k`` hits one document may have while others are good."""
+    return max(FEWEST_OF_ONE, top_k // 2)
+
+
+def crowds_out(hits: Sequence[Hit], top_k: int) -> bool:
+    """Return True if one document has more than its share of the first hits."""
+    counts = Counter(hit.chunk.document_id for hit in hits[:top_k])
+    return max(counts.values(), default=0) > most_of_one(top_k)
+
+
+def limit_documents(hits: Sequence[Hit], top_k: int) -> list[Hit]:
+    """Return the best ``top_k`` hits, best first, in which no document crowds out the others.
+
+    Hits of a document beyond its share give their places, the last one first, to the best hits of
+    documents that have room, if these have at least half of their score.
+    """
+    counts: Counter[str] = Counter()
+    within: list[bool] = []
+    for hit in hits:
+        counts[hit.chunk.document_id] += 1
+        within.append(counts[hit.chunk.document_id] <= most_of_one(top_k))
+    chosen = list(range(min(top_k, len(hits))))
+    waiting = [place for place in range(top_k, len(hits)) if within[place]]
+    for place in [place for place in reversed(chosen) if not within[place]]:
+        if not waiting or hits[waiting[0]].score < GOOD_SHARE * hits[place].score:
+            break
+        chosen.remove(place)
+        chosen.append(waiting.pop(0))
+    return [hits[place] for place in sorted(chosen)]
