@@ -175,8 +175,7 @@ class Answerer:
             yield Text(text)
             timings = {"retrieve": found - started, "total": perf_counter() - started}
             notes = (*search.notes, *self._language_note(question))
-            refusing = replace(answer, text=text, refused=True, certainty=certainty)
-            yield Finished(replace(refusing, timings=timings, notes=notes))
+            yield Finished(replace(answer, text=text, refused=True, timings=timings, notes=notes))
             return
         asks_model = not isinstance(self.generator, QuotesOnly)
         if asks_model:
@@ -214,7 +213,7 @@ class Answerer:
             replace(
                 answer,
                 text=text,
-                certainty=Certainty.NO if refused else certainty,
+                certainty=certainty,
                 citations=tuple(checker.citations),
                 # Markers are indices into the prompt's chunks, so these come first.
                 hits=(*prompt.hits, *(hit for hit in hits if hit not in prompt.hits)),

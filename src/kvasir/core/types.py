@@ -266,7 +266,7 @@ class Answer:
     hits: tuple[Hit, ...] = ()
     refused: bool = False  # True if the documents do not have the answer; ``text`` then says so.
     confidence: float = 1.0  # Probability, 0..1, that the documents have the answer.
-    certainty: Certainty = Certainty.SURE  # ``no`` if it is refused.
+    certainty: Certainty = Certainty.SURE  # ``no`` exactly if it is refused.
     removed_citations: int = 0  # Number of invalid markers that were removed from ``text``.
     checked_sentences: int = 0  # Number of a language model's sentences held against the sources.
     unsupported_sentences: int = 0  # Those of them that are marked in ``text`` as not found there.
@@ -274,6 +274,10 @@ class Answer:
     timings: Mapping[str, float] = field(default_factory=dict)
     searched: str = ""  # The search query, if it is not the question as typed.
     notes: tuple[str, ...] = ()  # Sentences for the user about how the answer was made.
+
+    def __post_init__(self) -> None:
+        if self.refused:
+            object.__setattr__(self, "certainty", Certainty.NO)
 
     @property
     def nearest(self) -> tuple[Hit, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.core.types import MetadataValue, PageBox
@@ -118,10 +120,16 @@ class Cited(BaseModel):
 
 
 class GivenAnswer(BaseModel):
-    """An answer from the documents; refused if they do not have one."""
+    """An answer from the documents; refused if they do not have one.
+
+    ``certainty`` is "sure", "not sure" or "no"; but for the first, the nearest passages are named.
+    """
 
     answer: str
     refused: bool
+    certainty: Literal["sure", "not sure", "no"]
+    confidence: float
+    nearest: list[SearchResult]
     collection: str
     citations: list[Cited]
     notes: list[str]
