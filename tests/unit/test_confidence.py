@@ -104,6 +104,13 @@ def test_reference_pairs_are_as_many_in_each_language(language):
     assert len(pairs) == len(set(pairs)) == len(REFERENCE_PAIRS["en"])
 
 
+def test_names_and_numbers_of_the_question_are_looked_for():
+    assert read("Was it the gods who made Kvasir?", hit()).missing_names == 0.0
+    assert read("Did Odin meet Kvasir?", hit(), hit("Odin's name.")).missing_names == 0.5
+    assert read("What happened in 1830?", hit()).missing_names == 1.0
+    assert read("Who is it?", hit()).missing_names == 0.0
+
+
 def test_one_hit_may_be_the_best_of_both_searches():
     assert read("Who made Kvasir?", hit(), hit("Else.", 0.8, 1.0)).agreement == 1.0
     assert read("Who made Kvasir?", hit(), hit("Else.", 0.95, 1.0)).agreement == 0.0

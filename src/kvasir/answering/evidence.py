@@ -12,6 +12,7 @@ retrieved sentences. No feature depends on the size of the collection.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -38,6 +39,9 @@ _FEWEST_FOR_CONTRAST = 5
 _LEAST_RELATED, _MOST_RELATED = -0.6, 1.2
 """Limits of the relatedness, since the tails of the distributions are not normal."""
 _LEAST_SPREAD = 1e-3
+_WORD = re.compile(r"\w(?:[\w.'’-]*\w)?")
+_STEM, _ENDING = 4, 2
+"""Least characters by which names are compared, and most that are cut from their ends."""
 
 FEATURES = (
     "relatedness",
@@ -46,6 +50,7 @@ FEATURES = (
     "first_coverage",
     "lead",
     "agreement",
+    "missing_names",
 )
 """The features of the shipped decision."""
 
@@ -65,6 +70,8 @@ class Evidence:
         first_coverage: The same for the first hit.
         lead: 1 minus the mean of the other chunks' BM25 scores divided by the best one.
         agreement: 1 if the hit nearest by vector is the best by words as well.
+        missing_names: Share of the question's names and numbers that the best chunk for them lacks;
+            0 without any.
         similarity: Best cosine of question and chunk; 0 for a foreign language.
         foreign: 1 if the embedding model was not trained for the question's language.
         contrast: ``lead`` for a foreign language, otherwise 0.
@@ -76,6 +83,7 @@ class Evidence:
     first_coverage: float
     lead: float
     agreement: float
+    missing_names: float
     similarity: float
     foreign: float
     contrast: float
@@ -152,6 +160,7 @@ class EvidenceReader:
             first_coverage=chunks[0],
             lead=lead,
             agreement=_agreement(hits),
+            missing_names=_missing_names(question, hits),
             similarity=0.0 if foreign else max([0.0, *cosines]),
             foreign=float(foreign),
             contrast=lead if foreign else 0.0,
@@ -217,3 +226,25 @@ def _agreement(hits: Sequence[Hit]) -> float:
     """Return 1 if one hit is the best of both searches; stores without words have one search."""
     nearest = max(hits, key=lambda hit: hit.dense_score or 0.0)
     return float((nearest.lexical_score or 0.0) >= max(hit.lexical_score or 0.0 for hit in hits))
+
+
+def _missing_names(question: str, hits: Sequence[Hit]) -> float:
+    """Return the smallest share of the question's names and numbers that a chunk lacks.
+
+    Names are words with a capital, but for the first word: in German all nouns.
+    """
+    words = [match[0] for match in _WORD.finditer(question)]
+    names = [
+        _stem(word)
+        for number, word in enumerate(words)
+        if any(map(str.isdigit, word)) or (number and word[0].isupper())
+    ]
+    if not names:
+        return 0.0
+    passages = [hit.chunk.passage.casefold() for hit in hits]
+    return min(sum(name not in text for name in names) for text in passages) / len(names)
+
+
+def _stem(name: str) -> str:
+    plain = name.casefold().rstrip("'’s")
+    return plain[: max(_STEM, len(plain) - _ENDING)] if plain.isalpha() else plain

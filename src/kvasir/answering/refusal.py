@@ -155,12 +155,13 @@ class Calibration:
 
 
 DEFAULT_CALIBRATION = Calibration(
-    weights=(2.08, 2.04, 1.76, 3.64, 1.14, 1.26),
-    bias=-3.94,
+    weights=(2.07, 1.81, 1.6, 3.42, 1.18, 1.3, -1.1),
+    bias=-3.55,
     threshold=0.2,
-    sure=0.5,
+    report={"refused_on_topic": 0.028, "refused_off_topic": 0.897},
+    sure=0.55,
 )
-"""Fitted by bench/fit_refusal.py; the report is of its sets, five-fold cross-validated."""
+"""Fitted by bench/fit_refusal.py; the report is of all its sets, five-fold cross-validated."""
 
 
 def refusal(question: str, hits: Sequence[Hit] = (), sayings: Mapping[str, str] = REFUSALS) -> str:
