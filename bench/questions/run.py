@@ -36,6 +36,8 @@ HEADS = (
     "words",
     "refused rightly",
     "refused wrongly",
+    "unsure rightly",
+    "unsure wrongly",
 )
 
 
@@ -82,6 +84,7 @@ def render(cases: list[AskedQuestion], attribute: str) -> str:
 def _cells(each: QuestionFigures) -> tuple[object, ...]:
     shares = (each.top_1, each.top_3, each.top_10, each.satisfying)
     refused = (each.refused_rightly, each.refused_wrongly)
+    refused += (each.unsure_rightly, each.unsure_wrongly)
     words = f"{each.words:.0f}"
     return each.questions, *map(_percent, shares), words, *map(_percent, refused)
 

@@ -392,7 +392,7 @@ class Collection:
             TooFewQuestionsError: There are too few questions, or too few sentences to make them of.
             StoppedError: The run was stopped; nothing was changed.
         """
-        from kvasir.answering.refusal import EvidenceReader
+        from kvasir.answering.evidence import EvidenceReader
         from kvasir.evaluation.calibration import calibrate
 
         run = run or Run()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from kvasir.answering.answers import Answerer
-from kvasir.answering.refusal import EvidenceReader
+from kvasir.answering.evidence import EvidenceReader
 from kvasir.answering.retrieval import Retriever
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.components.analyzers.bm25 import Bm25Analyzer

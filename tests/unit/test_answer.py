@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from kvasir.answering.answers import Answerer
+from kvasir.answering.evidence import FEATURES
 from kvasir.answering.prompts import estimate_tokens
 from kvasir.answering.refusal import NO_DOCUMENTS, NOTHING_MATCHES, REFUSALS, Calibration, refusal
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
@@ -132,8 +133,8 @@ def test_refusing_can_be_switched_off():
 
 
 def test_a_calibration_of_the_collection_decides():
-    never = Calibration((0.0,) * 5, bias=5.0)
-    always = Calibration((0.0,) * 5, bias=-5.0)
+    never = Calibration((0.0,) * len(FEATURES), bias=5.0)
+    always = Calibration((0.0,) * len(FEATURES), bias=-5.0)
     question = "Who made Kvasir?"
     assert (
         make(Says("The gods [1]."), hit(), calibration=always).ask(SearchRequest(question)).refused

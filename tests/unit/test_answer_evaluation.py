@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from kvasir.answering.answers import Answerer
-from kvasir.answering.refusal import DEFAULT_CALIBRATION, FEATURES, Calibration, EvidenceReader
+from kvasir.answering.evidence import FEATURES, EvidenceReader
+from kvasir.answering.refusal import DEFAULT_CALIBRATION, Calibration
 from kvasir.answering.retrieval import Retriever
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
@@ -170,11 +171,11 @@ def test_drawbacks_name_what_a_fitted_decision_does_worse():
         "refused_on_topic_before": 0.01,
         "refused_on_topic": 0.02,
     }
-    answers, refuses = drawbacks(Calibration((0.0,) * 5, 0.0, report=report))
+    answers, refuses = drawbacks(Calibration((0.0,) * len(FEATURES), 0.0, report=report))
     assert answers.startswith("answers 6.0% more")
     assert refuses.startswith("refuses 1.0% more")
     harmless = report | {"refused_off_topic": 0.92, "refused_on_topic": 0.0}
-    assert drawbacks(Calibration((0.0,) * 5, 0.0, report=harmless)) == []
+    assert drawbacks(Calibration((0.0,) * len(FEATURES), 0.0, report=harmless)) == []
 
 
 REPORT = {
@@ -200,7 +201,7 @@ REPORT = {
 def test_a_decision_is_kept_unasked_only_where_given_questions_show_that_it_is_better(
     report, all_given, unasked, wanted
 ):
-    fitted = Calibration((0.0,) * 5, 0.0, report=report)
+    fitted = Calibration((0.0,) * len(FEATURES), 0.0, report=report)
     assert decide(fitted, all_given=all_given).kept is unasked
     assert decide(fitted, all_given=all_given, apply=True).kept is wanted
     assert not decide(fitted, all_given=all_given, apply=False).kept

@@ -66,7 +66,7 @@ def generator(server):
 def answerer_of(retriever, generator, **options):
     versions = {f"d{n}": DocumentVersion(text, f"hash {n}") for n, text in enumerate(TEXTS)}
     # Certain of everything that shares a word, and of nothing else.
-    calibration = Calibration((0.0, 40.0, 0.0, 0.0, 0.0), -5.0)
+    calibration = Calibration((40.0,), -5.0, features=("chunk_coverage",))
     return Answerer(
         retriever,
         generator,

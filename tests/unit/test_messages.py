@@ -9,7 +9,7 @@ import pytest
 from kvasir.core.errors import RequestError
 from kvasir.core.services.mail import OutboxMail
 from kvasir.core.services.questions import Question, QuestionState
-from kvasir.core.types import Answer, Citation
+from kvasir.core.types import Answer, Certainty, Chunk, Citation, Hit
 from kvasir.questions.messages import Messages, domain_of, polite_refusal
 
 HOSTILE = (
@@ -109,6 +109,24 @@ def test_a_source_is_named_without_the_folders_of_the_server(uri, shown):
     cited = replace(CITATION, source_uri=uri)
     mail = Messages("k.org").answer(question(answer=Answer("A [1]", (cited,))))
     assert shown in mail.text
+
+
+@pytest.mark.parametrize(
+    ("certainty", "title"),
+    [(Certainty.NO, "Los pasajes más cercanos"), (Certainty.NOT_SURE, "No es seguro")],
+)
+def test_the_nearest_passages_are_named_where_the_answer_is_not_sure(certainty, title):
+    place = {"source_uri": "/srv/course/té.pdf"}
+    chunks = [Chunk(f"c{n}", "d", "x", n, n + 9, n, (), place) for n in range(1, 6)]
+    hits = tuple(Hit(chunk, 1.0) for chunk in chunks)
+    refused = certainty is Certainty.NO
+    said = Answer("No sé.", hits=hits, refused=refused, certainty=certainty)
+    mail = Messages("k.org", "https://k.org").answer(question(answer=said))
+    for form in (mail.text, mail.html):
+        assert title in form and form.count("té.pdf, página") == 3
+        assert "start=1&" in form.replace("&amp;", "&")
+    sure = replace(said, refused=False, certainty=Certainty.SURE)
+    assert "té.pdf" not in Messages("k.org").answer(question(answer=sure)).text
 
 
 def test_links_lead_to_our_own_server_only():

@@ -11,7 +11,7 @@ import pytest
 from kvasir.answering.chat import Conversation
 from kvasir.core.errors import RequestError, StoppedError
 from kvasir.core.run import Run, StopToken
-from kvasir.core.types import Answer, Chunk, Citation, Hit, document_id
+from kvasir.core.types import Answer, Certainty, Chunk, Citation, Hit, document_id
 from kvasir.evaluation.metrics import wilson_interval
 from kvasir.evaluation.question_sets import (
     GoldPassage,
@@ -198,6 +198,17 @@ def test_a_refusal_is_wrong_where_the_documents_have_the_answer() -> None:
     assert judge(foreign, Answer("x")).satisfying is False
     forbidden = JudgedQuestion("3", "c?", must_not=("June",))
     assert judge(forbidden, Answer("In June.")).forbidden == ("June",)
+
+
+def test_an_answer_that_is_not_sure_asserts_nothing() -> None:
+    unsure = Answer("In June [1].", certainty=Certainty.NOT_SURE)
+    near = judge(JudgedQuestion("1", "a?", refuse=True), unsure)
+    good = judge(JudgedQuestion("2", "b?", must=(("June",),)), unsure)
+    bad = judge(JudgedQuestion("3", "c?", must=(("July",),)), unsure)
+    assert [each.satisfying for each in (near, good, bad)] == [True, True, False]
+    found = figures([near, good, bad])
+    assert (found.unsure_rightly, found.unsure_wrongly) == (Share(1, 1), Share(2, 2))
+    assert (found.refused_rightly, found.refused_wrongly) == (Share(0, 1), Share(0, 2))
 
 
 def test_figures_count_the_questions_that_they_apply_to() -> None:

@@ -19,6 +19,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from time import perf_counter
 
 from kvasir.answering.citations import CitationChecker, FindVersion
+from kvasir.answering.evidence import EvidenceReader
 from kvasir.answering.prompts import (
     SYSTEM_PROMPT,
     PromptBuilder,
@@ -33,7 +34,6 @@ from kvasir.answering.refusal import (
     NOTHING_MATCHES,
     REFUSALS,
     Calibration,
-    EvidenceReader,
     may_become_refusal,
     refusal,
     says_it_does_not_know,
@@ -50,6 +50,7 @@ from kvasir.core.templates import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT
 from kvasir.core.types import (
     Answer,
     AnswerEvent,
+    Certainty,
     Finished,
     Hit,
     Message,
@@ -69,6 +70,8 @@ EMPTY = "the collection has no documents: this reply has no source"
 
 PLAIN = "{{context}}{{question}}"
 """A prompt without retrieval: the context is empty."""
+
+_BY_CERTAINTY = (Certainty.NO, Certainty.NOT_SURE, Certainty.SURE)
 
 _DOUBTFUL = 0.5
 """Confidence below which the documents probably do not hold the answer."""
@@ -165,9 +168,9 @@ class Answerer:
         yield Retrieved(hits)
         check("answering")
         confidence = self.confidence(question, hits)
+        certainty = self._decide(confidence, hits)
         answer = Answer("", hits=hits, confidence=confidence, searched=search.searched)
-        is_refused = not hits or (self.refuse and self._calibration.refuses(confidence))
-        if is_refused and not model_decides:
+        if certainty is Certainty.NO and not model_decides:
             text = refusal(question, hits, self._sayings(request, hits))
             yield Text(text)
             timings = {"retrieve": found - started, "total": perf_counter() - started}
@@ -203,10 +206,14 @@ class Answerer:
             notes += (NOTHING_FOUND if self.has_documents() else EMPTY,)
         if not model_decides and (refused or confidence < _DOUBTFUL):
             notes += self._language_note(question)
+        if asks_model:
+            # It has read the passages, so it decides last.
+            certainty = Certainty.SURE
         yield Finished(
             replace(
                 answer,
                 text=text,
+                certainty=certainty,
                 citations=tuple(checker.citations),
                 # Markers are indices into the prompt's chunks, so these come first.
                 hits=(*prompt.hits, *(hit for hit in hits if hit not in prompt.hits)),
@@ -218,6 +225,16 @@ class Answerer:
                 notes=notes,
             )
         )
+
+    def _decide(self, confidence: float, hits: Sequence[Hit]) -> Certainty:
+        """Return whether the documents hold the answer; without ``refuse`` never that they do not.
+
+        Without a hit there is nothing to answer from.
+        """
+        if not hits:
+            return Certainty.NO
+        found = self._calibration.decide(confidence)
+        return found if self.refuse else max(found, Certainty.NOT_SURE, key=_BY_CERTAINTY.index)
 
     def _search(
         self, request: SearchRequest, history: Sequence[Message], refiner: Refiner | None

@@ -1,32 +1,30 @@
 """Decide whether the retrieved chunks hold an answer, and word the refusal.
 
-A logistic model over features of a question and its hits: the cosine, and the share of the
-question's terms that a chunk or a sentence covers, weighted by their IDF among the retrieved
-sentences. No feature depends on the size of the collection. Fit and error rates of the weights:
-docs/decisions/0010-refusal.md.
+The decision is a logistic model over the features of ``answering.evidence``. Its outcome is one of
+three: the documents hold the answer, it is not sure whether they do, or they do not. Fit and error
+rates of the weights: docs/decisions/0052-refusal-for-every-model.md.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kvasir.answering.retrieval import KNOWN_LANGUAGE, dense_share
+from kvasir.answering.evidence import (
+    ALL_FEATURES,
+    FEATURES,
+    FIRST_FEATURES,
+    Evidence,
+    Features,
+)
 from kvasir.core.errors import IncompatibleVersionError, WireError
-from kvasir.core.protocols import Embedder, TextAnalyzer
-from kvasir.core.scoring import inverse_document_frequency
-from kvasir.core.types import Citation, Hit
+from kvasir.core.types import Certainty, Citation, Hit
 from kvasir.core.wire import from_json
 from kvasir.language.detect import detect
-from kvasir.language.sentences import sentence_spans
-
-Features = NDArray[np.float64]
 
 REFUSALS = {
     "en": "I cannot find the answer in the documents.",
@@ -83,120 +81,20 @@ _OPENING = 100
 _LONGEST_REFUSAL = 400
 """Most characters of an answer that only says that it does not know."""
 
-_NO_TERMS = 0.5
-"""Coverage of a question that has only stop words."""
-_NO_CONTRAST = 0.5
-"""Contrast where there are too few hits."""
-_FEWEST_FOR_CONTRAST = 5
 _REPORT = "report_"
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """Features that show whether the documents hold the answer to a question.
-
-    Attributes:
-        similarity: Best cosine of question and chunk; 0 for a foreign language.
-        chunk_coverage: Share of the question's terms, by weight, that the best chunk holds.
-        sentence_coverage: The same for the best single sentence.
-        foreign: 1 if the embedding model was not trained for the question's language.
-        contrast: For a foreign language, 1 minus the mean of the other chunks' BM25 scores
-            divided by the best one; otherwise 0.
-    """
-
-    similarity: float
-    chunk_coverage: float
-    sentence_coverage: float
-    foreign: float
-    contrast: float
-
-    def vector(self) -> Features:
-        """Return the features as float64 [5], in the order of the attributes."""
-        return np.array([getattr(self, name) for name in FEATURES], dtype=np.float64)
-
-
-FEATURES = tuple(item.name for item in fields(Evidence))
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceReader:
-    """Computes the features of questions; without an embedder no language is foreign."""
-
-    analyzer: TextAnalyzer
-    embedder: Embedder | None = None
-
-    def read(self, question: str, hits: Sequence[Hit]) -> Evidence:
-        """Return the evidence; there must be at least one hit."""
-        languages = list(dict.fromkeys(str(h.chunk.metadata.get("language", "")) for h in hits))
-        language = detect(question, languages) if len(languages) > 1 else languages[0]
-        foreign = self._is_foreign(language, hits)
-        chunks, sentences = self._coverages(question, language, hits)
-        cosines = [-1.0 if hit.dense_score is None else 2.0 * hit.dense_score - 1.0 for hit in hits]
-        return Evidence(
-            similarity=0.0 if foreign else max(0.0, *cosines),
-            chunk_coverage=max(chunks),
-            sentence_coverage=max(sentences),
-            foreign=float(foreign),
-            contrast=_contrast(hits) if foreign else 0.0,
-        )
-
-    def _is_foreign(self, language: str, hits: Sequence[Hit]) -> bool:
-        if self.embedder is None:
-            return False
-        texts = [hit.chunk.text for hit in hits]
-        return dense_share(self.embedder, language, texts) < KNOWN_LANGUAGE
-
-    def _coverages(
-        self, question: str, language: str, hits: Sequence[Hit]
-    ) -> tuple[list[float], list[float]]:
-        """Return the covered share of the question by each chunk, and by each sentence."""
-        passages: list[str] = []
-        owners: list[int] = []
-        languages: list[str] = []
-        for number, hit in enumerate(hits):
-            chunk_language = str(hit.chunk.metadata.get("language", ""))
-            text = hit.chunk.text
-            found = [text[a:b] for a, b in sentence_spans(text, chunk_language or None)] or [text]
-            # The index contains the heading path, so it counts for the chunk.
-            passages += [" ".join(hit.chunk.headings), *found]
-            owners += [number] * (len(found) + 1)
-            languages += [chunk_language] * (len(found) + 1)
-        wanted = set(self.analyzer.query_terms([question], [language])[0].indices.tolist())
-        if not wanted:
-            return [_NO_TERMS] * len(hits), [_NO_TERMS]
-        held = [
-            wanted.intersection(sparse.indices.tolist())
-            for sparse in self.analyzer.document_terms(passages, languages)
-        ]
-        counts = Counter(term for terms in held for term in terms)
-        weights = {t: inverse_document_frequency(len(held), counts[t]) for t in wanted}
-        total = sum(weights.values())
-        of_chunk: list[set[int]] = [set() for _ in hits]
-        for owner, terms in zip(owners, held, strict=True):
-            of_chunk[owner] |= terms
-        return (
-            [sum(weights[term] for term in terms) / total for terms in of_chunk],
-            [sum(weights[term] for term in terms) / total for terms in held],
-        )
-
-
-def _contrast(hits: Sequence[Hit]) -> float:
-    scores = sorted((hit.lexical_score or 0.0 for hit in hits), reverse=True)
-    if len(scores) < _FEWEST_FOR_CONTRAST or scores[0] <= 0.0:
-        return _NO_CONTRAST
-    return 1.0 - sum(scores[1:]) / (len(scores) - 1) / scores[0]
-
-
-@dataclass(frozen=True, slots=True)
 class Calibration:
-    """The decision to refuse: a logistic model and its threshold.
+    """The decision to refuse: a logistic model and its thresholds.
 
     Attributes:
         weights: One per feature, in the order of ``features``.
         bias: The constant term.
         threshold: Refuse below this probability.
         report: Figures measured during the fit, for people to read.
-        features: Names of the features, those of ``Evidence``.
+        features: Names of features of ``Evidence``.
+        sure: Not sure below this probability.
     """
 
     weights: tuple[float, ...]
@@ -204,13 +102,14 @@ class Calibration:
     threshold: float = 0.5
     report: Mapping[str, float] = field(default_factory=dict)
     features: tuple[str, ...] = FEATURES
+    sure: float = 0.5
 
     def confidence(self, evidence: Evidence) -> float:
         """Return the probability, 0..1, that the documents hold the answer."""
-        return float(self.probabilities(evidence.vector()[None, :])[0])
+        return float(self.probabilities(evidence.vector(self.features)[None, :])[0])
 
     def probabilities(self, features: Features) -> Features:
-        """Return the probability of each row of features [n, 5] as float64 [n]."""
+        """Return the probability of each row of features [n, features] as float64 [n]."""
         logits = features @ np.asarray(self.weights) + self.bias
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -500, 500))), dtype=np.float64)
 
@@ -218,9 +117,15 @@ class Calibration:
         """Return True if a question of this confidence is refused."""
         return confidence < self.threshold
 
+    def decide(self, confidence: float) -> Certainty:
+        """Return what is said of a question of this confidence."""
+        if self.refuses(confidence):
+            return Certainty.NO
+        return Certainty.SURE if confidence >= self.sure else Certainty.NOT_SURE
+
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any]) -> Calibration:
-        """Return the calibration of a collection's record.
+        """Return the calibration of a collection's record, also one over other features.
 
         The first form was one flat mapping, ``{feature: weight, "bias": ..., "report_...": ...}``.
 
@@ -230,16 +135,19 @@ class Calibration:
         try:
             if "weights" in stored:
                 found = from_json(cls, dict(stored))
-                if found.features != FEATURES or len(found.weights) != len(FEATURES):
-                    raise ValueError(f"it has the features {', '.join(found.features)}")
+                if unknown := set(found.features).difference(ALL_FEATURES):
+                    raise ValueError(f"it has the features {', '.join(sorted(unknown))}")
+                if len(found.weights) != len(found.features):
+                    raise ValueError(f"it has {len(found.weights)} weights")
                 return found
-            weights = tuple(float(stored[name]) for name in FEATURES)
+            weights = tuple(float(stored[name]) for name in FIRST_FEATURES)
             report = {
                 name.removeprefix(_REPORT): float(value)
                 for name, value in stored.items()
                 if name.startswith(_REPORT)
             }
-            return cls(weights, float(stored["bias"]), float(stored["threshold"]), report)
+            bias, threshold = float(stored["bias"]), float(stored["threshold"])
+            return cls(weights, bias, threshold, report, FIRST_FEATURES)
         except (ValueError, KeyError, TypeError, WireError) as error:
             raise IncompatibleVersionError(
                 f"the stored calibration cannot be read ({error!r}): calibrate the collection again"
@@ -247,12 +155,13 @@ class Calibration:
 
 
 DEFAULT_CALIBRATION = Calibration(
-    weights=(13.64, 4.85, 6.99, 1.79, 7.79),
-    bias=-10.59,
+    weights=(2.07, 1.81, 1.6, 3.42, 1.18, 1.3, -1.1),
+    bias=-3.55,
     threshold=0.2,
-    report={"refused_on_topic": 0.018, "refused_off_topic": 0.975},
+    report={"refused_on_topic": 0.028, "refused_off_topic": 0.897},
+    sure=0.55,
 )
-"""Fitted on XQuAD in four languages; the report is of English, five-fold cross-validated."""
+"""Fitted by bench/fit_refusal.py; the report is of all its sets, five-fold cross-validated."""
 
 
 def refusal(question: str, hits: Sequence[Hit] = (), sayings: Mapping[str, str] = REFUSALS) -> str:

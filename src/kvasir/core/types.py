@@ -250,6 +250,18 @@ class Citation:
     line: int | None = None  # As of ``Hit``, where the quote begins.
 
 
+NEAREST = 3
+"""Passages that are named where the documents may not hold the answer."""
+
+
+class Certainty(StrEnum):
+    """Whether the documents hold the answer to a question."""
+
+    SURE = "sure"
+    NOT_SURE = "not sure"
+    NO = "no"
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The answer to a question."""
@@ -259,6 +271,7 @@ class Answer:
     hits: tuple[Hit, ...] = ()
     refused: bool = False  # True if the documents do not have the answer; ``text`` then says so.
     confidence: float = 1.0  # Probability, 0..1, that the documents have the answer.
+    certainty: Certainty = Certainty.SURE  # ``no`` exactly if it is refused.
     removed_citations: int = 0  # Number of invalid markers that were removed from ``text``.
     checked_sentences: int = 0  # Number of a language model's sentences held against the sources.
     unsupported_sentences: int = 0  # Those of them that are marked in ``text`` as not found there.
@@ -266,6 +279,15 @@ class Answer:
     timings: Mapping[str, float] = field(default_factory=dict)
     searched: str = ""  # The search query, if it is not the question as typed.
     notes: tuple[str, ...] = ()  # Sentences for the user about how the answer was made.
+
+    def __post_init__(self) -> None:
+        if self.refused:
+            object.__setattr__(self, "certainty", Certainty.NO)
+
+    @property
+    def nearest(self) -> tuple[Hit, ...]:
+        """The nearest passages, best first, at most three; none where the answer is sure."""
+        return () if self.certainty is Certainty.SURE else self.hits[:NEAREST]
 
 
 @dataclass(frozen=True, slots=True)

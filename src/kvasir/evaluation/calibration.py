@@ -19,7 +19,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir.answering.refusal import DEFAULT_CALIBRATION, Calibration, EvidenceReader, Features
+from kvasir.answering.evidence import EvidenceReader, Features
+from kvasir.answering.refusal import DEFAULT_CALIBRATION, Calibration
 from kvasir.answering.retrieval import Retriever
 from kvasir.core.deadline import check
 from kvasir.core.errors import TooFewQuestionsError
@@ -216,7 +217,7 @@ def fit(
     held_out = np.zeros(len(truth))
     for fold in range(_FOLDS):
         rest = folds != fold
-        model = _logistic(features[rest], truth[rest], start)
+        model = logistic_regression(features[rest], truth[rest], start)
         held_out[~rest] = model.probabilities(features[~rest])
     threshold = _best_threshold(held_out, truth, most_refused)
     before = start.probabilities(features) < start.threshold
@@ -232,8 +233,9 @@ def fit(
     }
     if _errors(after, asked) >= _errors(before, asked):
         return replace(start, report=report | {SHIPPED_STAYS: 1.0})
-    final = _logistic(features, truth, start)
-    return replace(final, threshold=threshold, report=report | {SHIPPED_STAYS: 0.0})
+    final = logistic_regression(features, truth, start)
+    sure = max(threshold, start.sure)
+    return replace(final, threshold=threshold, sure=sure, report=report | {SHIPPED_STAYS: 0.0})
 
 
 def decide(calibration: Calibration, *, all_given: bool, apply: bool | None = None) -> Fitted:
@@ -265,15 +267,31 @@ def _errors(refused: NDArray[np.bool_], asked: NDArray[np.bool_]) -> float:
     return float(refused[asked].mean() + (~refused[~asked]).mean())
 
 
-def _logistic(features: Features, truth: NDArray[np.float64], start: Calibration) -> Calibration:
-    """Fit by Newton's method, with equal weight of both kinds and the start as the prior."""
+def logistic_regression(
+    features: Features,
+    truth: NDArray[np.float64],
+    start: Calibration,
+    *,
+    balance: NDArray[np.float64] | None = None,
+    prior: float = _PRIOR_STRENGTH,
+) -> Calibration:
+    """Fit a decision by Newton's method, drawn towards the start.
+
+    Args:
+        features: One row a question [n, features].
+        truth: 1 for the questions that the documents answer, otherwise 0, [n].
+        start: The prior of the coefficients.
+        balance: Weight of each question [n]; by default both kinds weigh the same.
+        prior: Weight of the start, in questions.
+    """
     rows = np.column_stack([features, np.ones(len(features))])
     weights = origin = np.array([*start.weights, start.bias])
-    share = truth.mean()
-    balance = np.where(truth == 1, 0.5 / share, 0.5 / (1.0 - share))
-    strength = np.full(len(origin), _PRIOR_STRENGTH)
+    if balance is None:
+        share = truth.mean()
+        balance = np.where(truth == 1, 0.5 / share, 0.5 / (1.0 - share))
+    strength = np.full(len(origin), prior)
     # The bias may move: it differs most between collections.
-    strength[-1] = 0.1 * _PRIOR_STRENGTH
+    strength[-1] = 0.1 * prior
     for _ in range(_STEPS):
         probabilities = 1.0 / (1.0 + np.exp(-np.clip(rows @ weights, -500, 500)))
         gradient = rows.T @ (balance * (probabilities - truth)) + strength * (weights - origin)
@@ -284,7 +302,7 @@ def _logistic(features: Features, truth: NDArray[np.float64], start: Calibration
         weights = weights - step / max(1.0, float(np.abs(step).max()) / 2.0)
         if np.abs(step).max() < 1e-6:
             break
-    return Calibration(tuple(weights[:-1].tolist()), float(weights[-1]), start.threshold)
+    return replace(start, weights=tuple(weights[:-1].tolist()), bias=float(weights[-1]), report={})
 
 
 def _best_threshold(

@@ -21,7 +21,7 @@ from kvasir.core.deadline import check
 from kvasir.core.errors import RequestError
 from kvasir.core.run import Run
 from kvasir.core.text import count_words, has_cjk
-from kvasir.core.types import Answer, Hit, Message
+from kvasir.core.types import Answer, Certainty, Hit, Message
 from kvasir.evaluation.answers import without_markers
 from kvasir.evaluation.metrics import wilson_interval
 from kvasir.evaluation.question_sets import (
@@ -69,10 +69,13 @@ class QuestionFigures:
     Attributes:
         top_1, top_3, top_10: The gold passages are among so many first ones; of the questions
             that have an answer and a passage.
-        satisfying: The answer is good, or the question is rightly refused; of all judged ones.
+        satisfying: The answer is good, or the question is rightly refused or answered as not sure;
+            of all judged ones.
         words: Mean length of the answers given, in words, without markers.
         refused_rightly: Refused, of the questions without an answer in the documents.
         refused_wrongly: Refused, of the questions with one.
+        unsure_rightly: Answered as not sure, of the questions without an answer.
+        unsure_wrongly: The same of the questions with one.
     """
 
     questions: int
@@ -83,6 +86,8 @@ class QuestionFigures:
     words: float
     refused_rightly: Share
     refused_wrongly: Share
+    unsure_rightly: Share
+    unsure_wrongly: Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,7 @@ class AskedQuestion:
     refuse: bool | None
     answer: str
     refused: bool
+    certainty: Certainty
     confidence: float
     has_passages: bool
     rank: int | None
@@ -202,7 +208,8 @@ def judge(
 ) -> AskedQuestion:
     """Compare an answer with what is known about a good one.
 
-    A question that the documents do not answer is satisfied by a refusal; any other by an answer
+    A question that the documents do not answer is satisfied by a refusal, or by an answer that says
+    that it is not sure and names the nearest passages; any other, sure or not, by an answer
     with all strings of ``must`` and none of ``must_not``. Without ``must``, the answer must cite
     one of the documents of the gold passages.
     """
@@ -211,7 +218,7 @@ def judge(
     forbidden = tuple(each for each in question.must_not if holds(text, each))
     satisfying: bool | None
     if question.refuse:
-        satisfying = answer.refused
+        satisfying = answer.certainty is not Certainty.SURE
     elif question.must or question.must_not:
         satisfying = not (answer.refused or missing or forbidden)
     elif question.passages:
@@ -227,6 +234,7 @@ def judge(
         refuse=question.refuse,
         answer=answer.text,
         refused=answer.refused,
+        certainty=answer.certainty,
         confidence=answer.confidence,
         has_passages=bool(question.passages),
         rank=_rank(answer.hits, question.passages),
@@ -252,7 +260,13 @@ def figures(cases: Sequence[AskedQuestion]) -> QuestionFigures:
         words=sum(given) / max(len(given), 1),
         refused_rightly=_share(case.refused for case in cases if case.refuse),
         refused_wrongly=_share(case.refused for case in cases if case.refuse is False),
+        unsure_rightly=_share(_is_unsure(case) for case in cases if case.refuse),
+        unsure_wrongly=_share(_is_unsure(case) for case in cases if case.refuse is False),
     )
+
+
+def _is_unsure(case: AskedQuestion) -> bool:
+    return case.certainty is Certainty.NOT_SURE
 
 
 def holds(text: str, wanted: str) -> bool:

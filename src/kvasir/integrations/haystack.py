@@ -236,12 +236,17 @@ class KvasirAnswerer(_KvasirComponent):
     def run(
         self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
     ) -> dict[str, Any]:
-        """Return one answer, with ``refused``, ``confidence`` and ``citations`` in its meta."""
+        """Return one answer; its meta has ``refused``, ``certainty`` and ``citations``."""
         answer = self._open().ask(
             query, top_k=top_k or self.top_k, filters=parse_filter(filters or self.filters)
         )
         citations = to_json(answer.citations)
-        meta = {"refused": answer.refused, "confidence": answer.confidence, "citations": citations}
+        meta = {
+            "refused": answer.refused,
+            "certainty": answer.certainty.value,
+            "confidence": answer.confidence,
+            "citations": citations,
+        }
         documents = [to_document(hit) for hit in answer.hits]
         return {"answers": [GeneratedAnswer(answer.text, query, documents, meta)]}
 

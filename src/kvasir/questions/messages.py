@@ -18,7 +18,7 @@ from kvasir.core.links import passage_url
 from kvasir.core.services.mail import Mail, OutboxMail
 from kvasir.core.services.questions import Question
 from kvasir.core.text import one_line, printable
-from kvasir.core.types import Citation
+from kvasir.core.types import Chunk, Citation
 
 _SUBJECT_WIDTH = 70
 _QUOTE_WIDTH = 400
@@ -39,6 +39,8 @@ class _Words:
     page: str
     open: str
     refusal: str
+    nearest: str
+    not_sure: str
     automatic: str
     recovery_subject: str
     recovery: str
@@ -58,6 +60,8 @@ _ENGLISH = _Words(
     open="open",
     refusal="I am sorry: I could not find the answer in the documents. You may ask in "
     "other words, or about another topic of the documents.",
+    nearest="The nearest passages",
+    not_sure="It is not sure that this answers your question. The nearest passages",
     automatic="This answer was written by a program from the documents. Please check it against "
     "the sources.",
     recovery_subject="Temporary password",
@@ -79,6 +83,8 @@ _SPANISH = _Words(
     open="abrir",
     refusal="Lo siento: no encontré la respuesta en los documentos. Puede preguntar con "
     "otras palabras, o sobre otro tema de los documentos.",
+    nearest="Los pasajes más cercanos",
+    not_sure="No es seguro que esto responda a su pregunta. Los pasajes más cercanos",
     automatic="Esta respuesta fue escrita por un programa a partir de los documentos. Por favor, "
     "compárela con las fuentes.",
     recovery_subject="Contraseña temporal",
@@ -117,6 +123,7 @@ class Messages:
         citations = question.answer.citations if question.answer else ()
         asked, said = _clean(question.input), _clean(question.output or "")
         sources = [self._source(each, question.collection, words) for each in citations]
+        near = [self._near(each, question.collection, words) for each in _nearest(question)]
         text = [words.greeting, f"{words.question}:\n{_quoted(asked)}", f"{words.answer}:\n{said}"]
         if sources:
             lines = "\n\n".join(source.text for source in sources)
@@ -132,6 +139,12 @@ class Messages:
             items = "".join(f"<li>{source.html}</li>" for source in sources)
             html.append(f'<h3>{escape(words.sources)}</h3><ul style="list-style:none">{items}</ul>')
             html.append(f"<hr><p><small>{escape(words.automatic)}</small></p>")
+        if near and question.answer:
+            title = words.nearest if question.answer.refused else words.not_sure
+            lines = "\n".join(each.text for each in near)
+            text.insert(len(text) - bool(sources), f"{title}:\n{lines}")
+            items = "".join(f"<li>{each.html}</li>" for each in near)
+            html.append(f"<h3>{escape(title)}</h3><ul>{items}</ul>")
         return Mail(
             to=question.email,
             subject=_answer_subject(question, words),
@@ -191,11 +204,22 @@ class Messages:
             html = f'{html} (<a href="{escape(link)}">{escape(words.open)}</a>)'
         return _Source(text, f"{html}<br><q>{escape(quoted)}</q>")
 
-    def _link(self, citation: Citation, collection: str) -> str:
+    def _near(self, chunk: Chunk, collection: str, words: _Words) -> _Source:
+        """Return the place of a passage that is not cited."""
+        uri = str(chunk.metadata.get("source_uri", ""))
+        name = _clean(one_line(_name_of(uri), _NAME_WIDTH))
+        place = f", {words.page.format(chunk.page)}" if chunk.page else ""
+        text, html = f"- {name}{place}", escape(f"{name}{place}")
+        if link := self._link(chunk, collection):
+            text = f"{text}\n    {link}"
+            html = f'{html} (<a href="{escape(link)}">{escape(words.open)}</a>)'
+        return _Source(text, html)
+
+    def _link(self, passage: Citation | Chunk, collection: str) -> str:
         """Return the address of a passage on our own server."""
         if not self.public_url or not collection:
             return ""
-        place = citation.document_id, citation.start, citation.end
+        place = passage.document_id, passage.start, passage.end
         return passage_url(self.public_url, collection, *place)
 
 
@@ -205,6 +229,10 @@ class _Source:
 
     text: str
     html: str
+
+
+def _nearest(question: Question) -> tuple[Chunk, ...]:
+    return tuple(hit.chunk for hit in question.answer.nearest) if question.answer else ()
 
 
 def domain_of(public_url: str | None, sender: str) -> str:

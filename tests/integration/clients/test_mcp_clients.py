@@ -134,6 +134,16 @@ def test_an_answer_has_checked_citations_that_can_be_fetched_and_is_logged(serve
     assert (logged.question, logged.answer) == (QUESTION, answer["answer"])
 
 
+def test_a_refusal_names_the_nearest_passages_which_can_be_fetched(server):
+    asked = {"question": "Who won the football world cup?", "collection": "tea"}
+    _, _, [result] = call(server, "ana", ("ask", asked))
+    answer = content(result)
+    assert (answer["refused"], answer["certainty"]) == (True, "no")
+    assert 1 <= len(answer["nearest"]) <= 3
+    _, _, [fetched] = call(server, "ana", ("fetch", {"id": answer["nearest"][0]["id"]}))
+    assert not fetched.is_error
+
+
 def test_a_question_without_a_collection_goes_to_the_best_passages_one(server):
     asked = [("ask", {"question": "What burns the engine of the first stage?"})]
     _, _, [result] = call(server, OWNER, *asked)

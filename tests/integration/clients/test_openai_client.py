@@ -182,6 +182,10 @@ def test_a_question_without_an_answer_is_refused_without_citations(ana):
     assert completion.kvasir["refused"] is True
     assert completion.choices[0].message.annotations == []
     assert "- [1]" not in completion.choices[0].message.content
+    assert completion.kvasir["certainty"] == "no"
+    for near in completion.kvasir["nearest"]:
+        assert near["title"] and near["url"] in completion.choices[0].message.content
+    assert 1 <= len(completion.kvasir["nearest"]) <= 3
 
 
 def test_feedback_on_a_completion_reaches_the_log(server, ana):

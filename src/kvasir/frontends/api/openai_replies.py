@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kvasir.core.types import Answer
 from kvasir.core.wire import to_json
-from kvasir.frontends.api.sources import CitedSource
+from kvasir.frontends.api.sources import CitedSource, NearPassage
 from kvasir.frontends.api.streaming import server_sent_event
 
 DONE = server_sent_event("[DONE]")
@@ -74,7 +74,11 @@ class CompletionWriter:
     include_usage: bool = False
 
     def completion(
-        self, answer: Answer, sources: Sequence[CitedSource], usage: Usage
+        self,
+        answer: Answer,
+        sources: Sequence[CitedSource],
+        nearest: Sequence[NearPassage],
+        usage: Usage,
     ) -> dict[str, Any]:
         """Return the whole answer."""
         message = {
@@ -88,7 +92,7 @@ class CompletionWriter:
             **self._head("chat.completion"),
             "choices": [choice],
             "usage": usage.model_dump(),
-            "kvasir": self._extra(answer, sources),
+            "kvasir": self._extra(answer, sources, nearest),
         }
 
     def begin(self) -> str:
@@ -99,11 +103,20 @@ class CompletionWriter:
         """Return an event with the next piece of the text."""
         return self._chunk({"content": text})
 
-    def end(self, answer: Answer, sources: Sequence[CitedSource], usage: Usage) -> list[str]:
+    def end(
+        self,
+        answer: Answer,
+        sources: Sequence[CitedSource],
+        nearest: Sequence[NearPassage],
+        usage: Usage,
+    ) -> list[str]:
         """Return the last events: annotations, the reason of the end, usage and ``[DONE]``."""
         # Each annotation is sent once; clients collect them.
         delta = {"annotations": _annotations(sources)} if sources else {}
-        events = [self._chunk(delta, kvasir=self._extra(answer, sources)), self._chunk({}, "stop")]
+        events = [
+            self._chunk(delta, kvasir=self._extra(answer, sources, nearest)),
+            self._chunk({}, "stop"),
+        ]
         if self.include_usage:
             last = {"choices": [], "usage": usage.model_dump()}
             events.append(_event(self._head("chat.completion.chunk") | last))
@@ -124,10 +137,13 @@ class CompletionWriter:
             "system_fingerprint": None,
         }
 
-    def _extra(self, answer: Answer, sources: Sequence[CitedSource]) -> dict[str, Any]:
+    def _extra(
+        self, answer: Answer, sources: Sequence[CitedSource], nearest: Sequence[NearPassage]
+    ) -> dict[str, Any]:
         return {
             "answer_id": self.answer_id,
             "refused": answer.refused,
+            "certainty": answer.certainty.value,
             "confidence": answer.confidence,
             "removed_citations": answer.removed_citations,
             "checked_sentences": answer.checked_sentences,
@@ -136,6 +152,7 @@ class CompletionWriter:
             "notes": list(answer.notes),
             "timings": dict(answer.timings),
             "citations": [_cited(source) for source in sources],
+            "nearest": to_json(list(nearest)),
         }
 
 

@@ -11,12 +11,13 @@ from fastapi import Request
 from kvasir.app import App
 from kvasir.core.links import passage_url
 from kvasir.core.text import one_line
-from kvasir.core.types import Answer, Citation
+from kvasir.core.types import Answer, Citation, Hit
 
 _MARKER = re.compile(r"\[(\d+)\]")
 _CONTEXT = 12
 """Characters before a bracketed number that show whether a document has it, too."""
 _LONGEST_TITLE = 200
+_ESCAPED = r"\\\1"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~])")
 
 
@@ -38,6 +39,24 @@ class CitedSource:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class NearPassage:
+    """One of the nearest passages, where the documents may not hold the answer.
+
+    Attributes:
+        title: The document's title.
+        url: The passage's address, for those who are signed in.
+        page: Page on which it starts, from 1, or None.
+    """
+
+    document_id: str
+    title: str
+    url: str
+    start: int
+    end: int
+    page: int | None
+
+
 def base_url(kvasir: App, request: Request) -> str:
     """Return the address of the server as its clients see it."""
     return kvasir.settings.server.public_url or str(request.base_url)
@@ -53,24 +72,45 @@ def cited_sources(answer: Answer, collection: str, base: str) -> list[CitedSourc
     return found
 
 
-def markdown_list(sources: Sequence[CitedSource]) -> str:
-    """Return a Markdown list of the sources, one line for each marker; empty without sources.
+def near_passages(answer: Answer, collection: str, base: str) -> list[NearPassage]:
+    """Return the nearest passages of an answer that is refused or not sure, best first."""
+    found = []
+    for hit in answer.nearest:
+        chunk = hit.chunk
+        place = chunk.document_id, chunk.start, chunk.end
+        url = passage_url(base, collection, *place)
+        title = _title_of(hit, str(chunk.metadata.get("source_uri", "")))
+        found.append(NearPassage(chunk.document_id, title, url, chunk.start, chunk.end, chunk.page))
+    return found
+
+
+def markdown_list(sources: Sequence[CitedSource], nearest: Sequence[NearPassage] = ()) -> str:
+    """Return a Markdown list of the sources, one line for each marker, and the nearest passages.
 
     It follows the answer's text, and has no heading, because the answer may be in any language.
     """
     lines: dict[int, str] = {}
     for source in sources:
         marker, page = source.citation.marker, source.citation.page
-        place = "" if page is None else f", p. {page}"
-        title = _MARKDOWN.sub(r"\\\1", source.title)
-        lines.setdefault(marker, f"- [{marker}] [{title}{place}]({source.url})")
-    return "\n\n" + "\n".join(lines.values()) if lines else ""
+        lines.setdefault(marker, f"- [{marker}] {_linked(source.title, page, source.url)}")
+    near = [f"- {_linked(each.title, each.page, each.url)}" for each in nearest]
+    lists = ["\n".join(each) for each in (lines.values(), near) if each]
+    return "".join(f"\n\n{each}" for each in lists)
+
+
+def _linked(title: str, page: int | None, url: str) -> str:
+    place = "" if page is None else f", p. {page}"
+    return f"[{_MARKDOWN.sub(_ESCAPED, title)}{place}]({url})"
 
 
 def _title(answer: Answer, citation: Citation) -> str:
     hit = next((hit for hit in answer.hits if hit.chunk.document_id == citation.document_id), None)
+    return _title_of(hit, citation.source_uri)
+
+
+def _title_of(hit: Hit | None, source_uri: str) -> str:
     own = str(hit.chunk.metadata.get("title", "")) if hit else ""
-    last = re.split(r"[/\\]", citation.source_uri.rstrip("/\\"))[-1]
+    last = re.split(r"[/\\]", source_uri.rstrip("/\\"))[-1]
     return one_line(own or last, _LONGEST_TITLE) or "document"
 
 

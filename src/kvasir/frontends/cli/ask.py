@@ -25,7 +25,7 @@ from kvasir.frontends.cli.options import (
 from kvasir.frontends.cli.passages import StreamedLines, excerpt, passage_lines
 from kvasir.frontends.cli.paths import location
 from kvasir.frontends.cli.places import Places, headings_of, on_page, quote_lines
-from kvasir.frontends.cli.rendering import printed_json, unsupported, wants_json
+from kvasir.frontends.cli.rendering import nearest_title, printed_json, unsupported, wants_json
 from kvasir.frontends.cli.terminal import Terminal, echo
 from kvasir.frontends.cli.wrapping import Span, hanging
 
@@ -183,7 +183,7 @@ class _Page:
         lines.finish()
 
     def show_citations(self, answer: Answer) -> None:
-        """Show where each quote stands."""
+        """Show where each quote stands, and the nearest passages where it is not sure."""
         terminal = self._terminal
         if answer.citations:
             echo()
@@ -198,6 +198,15 @@ class _Page:
             self._show_copies(_copies_of(citation, answer), "    ")
             find = partial(self._find, document_id=citation.document_id)
             terminal.lines(quote_lines(citation.quote, terminal.width, find, rule=terminal.rule))
+        if answer.nearest:
+            echo()
+            echo(nearest_title(answer))
+        for hit in answer.nearest:
+            where = Text("  ").append_text(self._places.of_hit(hit)).append(on_page(hit.box))
+            terminal.lines(hanging(where, terminal.width, more="    "))
+            if hit.chunk.headings:
+                headings = Text(headings_of(hit.chunk.headings), "dim")
+                terminal.lines(hanging(headings, terminal.width, "    "))
         if answer.removed_citations:
             echo(f"{answer.removed_citations} citations pointed nowhere and were removed")
         if answer.unsupported_sentences:

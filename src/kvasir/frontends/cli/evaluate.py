@@ -303,6 +303,8 @@ def _figures_row(name: str, key: str, each: QuestionFigures) -> dict[str, object
     row["words"] = f"{each.words:.0f}"
     row["refused rightly"] = _percent(each.refused_rightly)
     row["refused wrongly"] = _percent(each.refused_wrongly)
+    row["unsure rightly"] = _percent(each.unsure_rightly)
+    row["unsure wrongly"] = _percent(each.unsure_wrongly)
     return row
 
 

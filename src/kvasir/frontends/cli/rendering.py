@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from kvasir.core.text import ACTIVE, shown
+from kvasir.core.types import Answer, Certainty
 from kvasir.core.wire import dumps
 from kvasir.frontends.cli.paths import source_name
 from kvasir.frontends.cli.remedies import explain_source
@@ -115,6 +116,14 @@ def explained_line(failure: Failed) -> str:
 def counted(parts: Mapping[str, Sequence[object]]) -> str:
     """Return the number of each kind that there is, in one line."""
     return ", ".join(f"{len(part)} {what}" for what, part in parts.items() if part)
+
+
+def nearest_title(answer: Answer) -> str:
+    """Return the line over the nearest passages of an answer that is refused or not sure."""
+    likely = f"(confidence {answer.confidence:.2f})"
+    if answer.certainty is Certainty.NOT_SURE:
+        return f"Not sure that this answers the question {likely}. The nearest passages:"
+    return f"The nearest passages {likely}:"
 
 
 def unsupported(answer: Answer) -> str:

@@ -293,6 +293,9 @@ class Library:
         return GivenAnswer(
             answer=answer.text,
             refused=answer.refused,
+            certainty=answer.certainty.value,
+            confidence=answer.confidence,
+            nearest=[self._result(name, hit) for hit in answer.nearest],
             collection=name,
             citations=cited,
             notes=list(answer.notes),

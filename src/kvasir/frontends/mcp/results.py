@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -135,10 +135,16 @@ class Cited(BaseModel):
 
 
 class GivenAnswer(BaseModel):
-    """An answer from the documents; refused if they do not have one."""
+    """An answer from the documents; refused if they do not have one.
+
+    ``certainty`` is "sure", "not sure" or "no"; but for the first, the nearest passages are named.
+    """
 
     answer: str
     refused: bool
+    certainty: Literal["sure", "not sure", "no"]
+    confidence: float
+    nearest: list[SearchResult]
     collection: str
     citations: list[Cited]
     notes: list[str]

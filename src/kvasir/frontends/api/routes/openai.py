@@ -49,7 +49,14 @@ from kvasir.frontends.api.openai_requests import (
     read_chat,
     read_inputs,
 )
-from kvasir.frontends.api.sources import CitedSource, base_url, cited_sources, markdown_list
+from kvasir.frontends.api.sources import (
+    CitedSource,
+    NearPassage,
+    base_url,
+    cited_sources,
+    markdown_list,
+    near_passages,
+)
 from kvasir.frontends.api.streaming import event_stream, whole_response
 
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAIRoute, responses=ERRORS)
@@ -92,7 +99,7 @@ class EmbeddingList(BaseModel):
     usage: dict[str, int]
 
 
-Finish = Callable[[Answer], tuple[Answer, list[CitedSource], Usage]]
+Finish = Callable[[Answer], tuple[Answer, list[CitedSource], list[NearPassage], Usage]]
 """Completes an answer with its list of sources, and adds it to the log."""
 
 
@@ -114,12 +121,14 @@ def create_chat_completion(
     writer = CompletionWriter(str(uuid4()), int(time.time()), body.model, include_usage)
     headers = {"Kvasir-Answer": writer.answer_id}
 
-    def finish(answer: Answer) -> tuple[Answer, list[CitedSource], Usage]:
-        sources = cited_sources(answer, collection, base_url(kvasir, request))
+    def finish(answer: Answer) -> tuple[Answer, list[CitedSource], list[NearPassage], Usage]:
+        base = base_url(kvasir, request)
+        sources = cited_sources(answer, collection, base)
+        nearest = near_passages(answer, collection, base)
         if adds_list:
-            answer = replace(answer, text=answer.text + markdown_list(sources))
+            answer = replace(answer, text=answer.text + markdown_list(sources, nearest))
         record(request, kvasir, caller, writer.answer_id, collection, chat.question, answer)
-        return answer, sources, _usage(kvasir.embedder, chat, answer)
+        return answer, sources, nearest, _usage(kvasir.embedder, chat, answer)
 
     with ExitStack() as opened:
         lease = opened.enter_context(kvasir.collection(collection))
@@ -208,10 +217,10 @@ def _rendered(
         if isinstance(event, Text):
             yield writer.text(event.text)
         elif isinstance(event, Finished):
-            answer, sources, usage = finish(event.answer)
+            answer, sources, nearest, usage = finish(event.answer)
             if added := answer.text[len(event.answer.text) :]:
                 yield writer.text(added)
-            yield from writer.end(answer, sources, usage)
+            yield from writer.end(answer, sources, nearest, usage)
 
 
 def _collection(kvasir: App, caller: Caller, model: str) -> tuple[str, bool]:

@@ -120,7 +120,11 @@ class Chat:
         if reply.searched:
             record["searched"] = reply.searched
         if rag:
-            record |= {"refused": reply.refused, "citations": reply.citations}
+            record |= {
+                "refused": reply.refused,
+                "certainty": reply.certainty,
+                "citations": reply.citations,
+            }
         self._note(**record, notes=list(reply.notes), seconds=round(seconds, 3))
         return reply
 

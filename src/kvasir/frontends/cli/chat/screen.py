@@ -33,7 +33,7 @@ from kvasir.core.types import Text as TextPiece
 from kvasir.frontends.cli.chat.session import error_reason
 from kvasir.frontends.cli.passages import FindMatches, passage_lines
 from kvasir.frontends.cli.places import Places, headings_of, on_page, quote_lines
-from kvasir.frontends.cli.rendering import unsupported
+from kvasir.frontends.cli.rendering import nearest_title, unsupported
 from kvasir.frontends.cli.terminal import Terminal
 
 _LONGEST_QUOTE = 200
@@ -222,7 +222,7 @@ class Screen:
     def _sources(self, answer: Answer, find: FindMatches | None = None) -> list[Text]:
         """Return the lines under an answer: each cited source with its number and quotes."""
         if answer.refused:
-            return []
+            return self._nearest(answer)
         lines: list[Text] = []
         for marker in sorted({citation.marker for citation in answer.citations}):
             cited = [citation for citation in answer.citations if citation.marker == marker]
@@ -240,12 +240,21 @@ class Screen:
             lines.append(Text(removed, "dim"))
         if answer.unsupported_sentences:
             lines.append(Text(unsupported(answer), "dim"))
-        if not answer.citations and answer.hits:
+        lines += self._nearest(answer)
+        if not answer.citations and answer.hits and not answer.nearest:
             places = {text.plain: text for text in map(self._places.of_hit, answer.hits)}
             said = "No statement above could be traced to a source. Retrieved were:"
             lines.append(Text(said, "dim"))
             lines += [Text("  ") + place for place in list(places.values())[:_MOST_UNCITED]]
         return lines
+
+    def _nearest(self, answer: Answer) -> list[Text]:
+        """Return the lines about the nearest passages, where the documents may not hold more."""
+        if not answer.nearest:
+            return []
+        places = {text.plain: text for text in map(self._places.of_hit, answer.nearest)}
+        lines = [Text("  ") + place for place in places.values()]
+        return [Text(nearest_title(answer), "dim"), *lines]
 
     def _print(self, shown: RenderableType) -> None:
         self._console.print(shown, highlight=False)
