@@ -177,23 +177,41 @@ class CitationChecker:
         version = self.find_version(chunk.document_id) if self.find_version else None
         if version is not None and version.text[start:end] != quote:
             return None
-        uri = str(chunk.metadata.get("source_uri", ""))
-        content_hash = version.content_hash if version else ""
-        box = box_of(version.recognized, start, end) if version else None
-        # A passage may begin on the page before.
-        page = box.page if box else (page_at(version.pages, start) if version else None)
-        return Citation(
-            number,
-            chunk.document_id,
-            uri,
-            chunk.page if page is None else page,
-            quote,
-            start,
-            end,
-            content_hash,
-            box,
-            chunk.headings,
-        )
+        return citation_of(number, chunk, version, start, end, quote)
+
+
+def citation_of(
+    number: int,
+    chunk: Chunk,
+    version: DocumentVersion | None,
+    start: int,
+    end: int,
+    quote: str | None = None,
+) -> Citation:
+    """Return the citation of a span of a chunk's document.
+
+    The chunk gives the document's source and headings; the version, where the text is stored,
+    gives page and box, and the quote unless it is given.
+    """
+    if quote is None:
+        quote = version.text[start:end] if version else ""
+    uri = str(chunk.metadata.get("source_uri", ""))
+    content_hash = version.content_hash if version else ""
+    box = box_of(version.recognized, start, end) if version else None
+    # A passage may begin on the page before.
+    page = box.page if box else (page_at(version.pages, start) if version else None)
+    return Citation(
+        number,
+        chunk.document_id,
+        uri,
+        chunk.page if page is None else page,
+        quote,
+        start,
+        end,
+        content_hash,
+        box,
+        chunk.headings,
+    )
 
 
 def _numbers(match: re.Match[str]) -> list[int]:
