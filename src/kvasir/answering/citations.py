@@ -37,6 +37,8 @@ _UNFINISHED = re.compile(rf"\s*{PROTECTION}?[\[【][\s\d^,;，、]{{0,40}}$|\s*{
 _WORDS = re.compile(rf"[{CJK}]|[^\W_]+")
 _BLACK = re.compile(r"\S+")
 _EDGES = " \t\r\n*…>-–•"
+_CUT = re.compile(r"\n… \(\d+/\d+\)\s*$")
+"""The end of a list that is cut: how many of its items are quoted."""
 _LITERAL_CONTEXT = 12
 """Characters before a bracketed number that must be the same in a chunk to make it a literal.
 
@@ -252,7 +254,7 @@ class _Quotable:
 
     def _verbatim(self, statement: str) -> tuple[int, int] | None:
         """Find a quotation with any line breaks; extend it to whole sentences unless cut."""
-        words = statement.strip(_EDGES).split()
+        words = _CUT.sub("", statement).strip(_EDGES).split()
         if not words:
             return None
         found = self._find(" ".join(words))
