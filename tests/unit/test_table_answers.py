@@ -82,6 +82,8 @@ def test_sums_and_averages_are_written_as_the_column_is():
     assert "over 4 rows (1 without a value left out) is 4,490." in said("Total sales?", SALES)
     assert "is 2,180." in said("What are the total sales in Rome?", SALES)
     assert "is 5.00." in said("What is the average of the returns?", SALES)
+    assert "is 5.00." in said("What are the average returns per shop?", SALES)
+    assert said("What are the average returns per town?", SALES) is None
 
 
 def test_a_row_and_a_column_are_looked_up():
@@ -108,6 +110,36 @@ def test_a_row_and_a_column_are_looked_up():
 )
 def test_what_is_not_understood_is_not_computed(question):
     assert said(question, SALES) is None
+
+
+def test_a_question_in_one_language_is_not_read_in_another():
+    rows = [["Month", "Cost (GBP)"], ["May", "67.48"], ["June", "61.32"]]
+    assert said("How much may a hotel room cost on a business trip?", rows) is None
+    assert said("Month cost hotel", rows) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "language"),
+    [
+        ("十二月的水费一共是多少？", "zh"),
+        ("一月的水费一共是多少？", "zh"),
+        ("六月以前的水费一共是多少？", "zh"),
+        ("每个月份的水费一共是多少？", "zh"),
+        ("除了六月水费一共是多少？", "zh"),
+    ],
+)
+def test_what_is_not_understood_in_chinese_is_not_computed(question, language):
+    rows = [["月份", "水费（元）"], ["五月", "20"], ["六月", "30"], ["二月", "10"]]
+    assert said(question, rows, language=language) is None
+    assert "60" in said("水费一共是多少？", rows, language=language)
+    assert "30" in said("六月的水费是多少？", rows, language=language)
+
+
+def test_a_sum_for_each_of_something_is_not_computed():
+    rows = [["Mes", "Gasto"], ["mayo", "20"], ["junio", "30"]]
+    assert said("¿Cuál es el gasto total este mes?", rows, language="es") is None
+    assert said("¿Cuál es el gasto total del mes?", rows, language="es") is None
+    assert "50" in said("¿Cuál es el gasto total?", rows, language="es")
 
 
 def test_a_word_that_is_also_a_value_is_not_skipped():

@@ -125,8 +125,11 @@ class _Computation(TableQuestion):
                 return self._quoted(self.rows), self.rows
         if column is None:
             raise NoAnswerError
-        self._check_units(column)
         ranked = self.operation in (Operation.LEAST, Operation.MOST)
+        if not ranked and asked:
+            # The sum or average for each of them, or for one that is not named?
+            raise NoAnswerError
+        self._check_units(column)
         if ranked and not all(is_distinct(self.rows, c) for c in {*asked, *labels[:1]}):
             raise NoAnswerError
         try:

@@ -23,6 +23,8 @@ from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.types import Hit
 
 _WORD = re.compile(r"[^\W_]+")
+_PIECE = re.compile(r"[\u3400-\u9fff]+|[^\W_\u3400-\u9fff]+")
+"""A run of characters of a script without spaces, or a word."""
 _WIDE = re.compile(r"[\u3400-\u9fff]")
 _LONGEST_VALUE = 8
 """Most words of a value that selects rows."""
@@ -50,7 +52,7 @@ class TableQuestion:
         table: Table,
     ) -> None:
         self.language, self.words, self.analyzer = language, words, analyzer
-        self.text, self.table = text, table
+        self.question, self.text, self.table = question, text, table
         self.header_terms = [self._terms(self._with_synonyms(cell)) for cell in table.header]
         in_headers = set().union(*self.header_terms)
         self.operation, rest, self.hinted = self._operation(question, in_headers)
@@ -155,6 +157,7 @@ class TableQuestion:
             elif _folded(token) in PER and self.operation is Operation.AVERAGE:
                 if not following & self.header_terms[0] or not is_distinct(self.rows, 0):
                     raise NoAnswerError
+                position += 1
             elif _folded(token) not in self.words.function_words:
                 raise NoAnswerError
             position += 1
@@ -195,23 +198,36 @@ class TableQuestion:
     def _account_unspaced(self, rest: str, names: str) -> set[str]:
         headers = " ".join(map(self._with_synonyms, self.table.header)).casefold()
         pool = f"{headers} {names.casefold()}"
+        known = set(_PIECE.findall(pool))
         values = {key.replace(" ", ""): found for key, found in self._values().items()}
+        pieces = _PIECE.findall(rest.casefold())
+        if not any(map(_WIDE.search, pieces)) and not _WIDE.search(self.question):
+            raise NoAnswerError
         explained: set[str] = set()
-        for run in _WORD.findall(rest.casefold()):
+        for run in pieces:
+            if not _WIDE.search(run):
+                if not self._select([run], 0, values):
+                    if run not in known:
+                        raise NoAnswerError
+                    explained.add(run)
+                continue
             position = 0
             while position < len(run):
                 ends = range(min(len(run), position + _LONGEST_WIDE), position, -1)
-                pieces = [run[position:end] for end in ends]
-                value = next((p for p in pieces if len(p) > 1 and p in values), "")
-                named = next((p for p in pieces if p in (pool if len(p) > 1 else headers)), "")
-                word = next((p for p in pieces if p in self.words.function_words), "")
+                parts = [run[position:end] for end in ends]
+                value = next((p for p in parts if len(p) > 1 and p in values), "")
+                named = next((p for p in parts if p in (pool if len(p) > 1 else headers)), "")
+                word = next((p for p in parts if p in self.words.function_words), "")
                 if value and len(value) >= len(named):
                     self._select([value], 0, values)
+                    position += len(value)
                 elif named:
                     explained |= self._terms(named)
-                elif not word:
+                    position += len(named)
+                elif word:
+                    position += len(word)
+                else:
                     raise NoAnswerError
-                position += len(value if len(value) >= len(named) else named) or len(word)
         return explained
 
     def is_measure(self, column: int) -> bool:

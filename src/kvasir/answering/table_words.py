@@ -155,7 +155,7 @@ BY_LANGUAGE = {
         r"(?:enumera|lista|muestra|dime)(?:me)?(?: tod[oa]s)?",
         "qué que cuál cuáles quién cuándo dónde cómo es son fue fueron ser el la los las un una de "
         "del en a al para con y se hay hubo ha han hemos he tiene tienen tuvo tuvimos nos "
-        "nuestro nuestra mi este esta cuánto cuánta cuanto cuanta lo fila filas valor valores",
+        "nuestro nuestra mi cuánto cuánta cuanto cuanta lo fila filas valor valores",
         {
             "más (?:barat|car)[oa]s?": "precio coste costo tarifa",
             "más (?:cort|larg)[oa]s?": "distancia longitud duración",
@@ -215,7 +215,7 @@ BY_LANGUAGE = {
         r"combien(?: de| d['’])?|nombre (?:de|d['’])",
         r"(?:liste|énumère|énumérer|donne|montre)r?(?: tous| toutes)?",
         "quel quelle quels quelles qui quand où comment est sont était a ont eu avons avait le la "
-        "les l un une des de du d en au aux à pour avec et y il nous notre mon ce cette "
+        "les l un une des de du d en au aux à pour avec et y il nous notre mon "
         "ligne lignes valeur valeurs t",
         {
             "(?:moins|plus) (?:cher|chère)": "prix coût tarif",
@@ -242,7 +242,7 @@ BY_LANGUAGE = {
         "平均",
         "多少个|多少|几个|几条|有几",
         "列出所有|列出全部|列出|全部列出",
-        "哪 个 一 的 是 在 有 了 我 们 我们 什么 哪个 哪一个 请 每 条 行 吗 呢 里 中",
+        "哪 个 的 是 在 有 了 我们 什么 哪个 哪一个 请 条 行 吗 呢",
         {"最便宜|最贵": "价格 单价 费用", "最短|最长": "长度 距离 时长"},
         {},
         {
