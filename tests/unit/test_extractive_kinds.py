@@ -129,6 +129,18 @@ def test_a_list_that_is_asked_for_is_whole_or_says_how_much_of_it_is_there():
 def test_an_option_is_named_with_its_description():
     text = "Use -a and -A with care.\n\n- -a: lists the addresses\n\n- -A: lists them with sizes"
     assert "-A: lists them with sizes" in answer("What does -A do?", hit(text), max_sentences=1)
+    text = "The option --sort is slow.\n\n-s, --size  prints sizes\n\n-t, --sort  sorts by time"
+    assert "sorts by time" in answer("What does --sort do?", hit(text), max_sentences=1)
+
+
+def test_a_difference_has_both_sides():
+    text = (
+        "The espresso is small and strong. The espresso is served in a cup of glass. "
+        "Guests like the espresso.\n\nThe lungo is larger, and more bitter."
+    )
+    said = answer("What is the difference between an espresso and a lungo?", hit(text))
+    assert "espresso" in said
+    assert "The lungo is larger, and more bitter." in said
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,8 @@ LEADS_TO_COMMAND = 0.3
 """Added for a sentence that announces a command, where the question asks how to do something."""
 OTHER_SIDE = 0.5
 """``min_relative_score`` for what speaks of the side of a difference that is not yet quoted."""
+MOST_SIDES = 3
+"""Words of a question that are taken for the sides of a difference."""
 WHOLE_LIST = 2.5
 """Most words of a list or of steps that the question asks for, as a multiple of ``max_words``."""
 
@@ -71,6 +73,8 @@ _NAMED = re.compile(
     r"(?<![\w-])(?:--?[A-Za-z][\w-]*|(?=\w*\d)(?=\w*[A-Z])\w{3,}|[A-Z]{2,}[A-Z\d_]+)"
 )
 """Options, error codes and names in capitals."""
+_OPTIONS = 40
+"""Characters in which the names of an option stand, before its description."""
 _SIDE = re.compile(r"[A-Za-zÀ-ỹ\d][\w-]+(?<![\u4e00-\u9fff])|-{1,2}\w+")
 """Words that may be one side of a difference."""
 
@@ -198,7 +202,8 @@ class ExtractiveGenerator:
             # Only headings and questions were found: quote the best of them.
             return [found[int(scores.argmax())]]
         best = float(scores[order[0]])
-        sides = _sides(question, found) if kind is QuestionKind.DIFFERENCE else []
+        sides = self._sides(question, found) if kind is QuestionKind.DIFFERENCE else []
+        order = _other_sides_first(order, found, sides)
         chosen: list[Passage] = []
         words = 0
         for i in order:
@@ -223,6 +228,17 @@ class ExtractiveGenerator:
             words += quoted.words
         # Every passage may introduce a text that is not there: then quote an introduction.
         return chosen or [found[order[0]]]
+
+    def _sides(self, question: str, found: Sequence[Passage]) -> list[str]:
+        """Return the rarest words of a question in the passages that have them."""
+        words = list(dict.fromkeys(word.casefold() for word in _SIDE.findall(question)))
+        language = [found[0].language] * len(words)
+        terms = self._analyzer.query_terms(words, language)
+        words = [word for word, own in zip(words, terms, strict=True) if own.indices.size]
+        texts = [passage.text.casefold() for passage in found]
+        counts = {word: sum(word in text for text in texts) for word in words}
+        held = [word for word in words if 0 < counts[word] < len(texts)]
+        return sorted(held, key=counts.__getitem__)[:MOST_SIDES]
 
     def _overlaps(self, question: str, found: Sequence[Passage]) -> list[_Overlap]:
         """Compare each passage with the question; IDF is taken over the passages."""
@@ -379,19 +395,29 @@ def _leads_to_command(found: Sequence[Passage], number: int) -> bool:
     )
 
 
-def _sides(question: str, found: Sequence[Passage]) -> list[str]:
-    """Return the words of a question that some of the passages have, and most have not."""
-    texts = [passage.text.casefold() for passage in found]
-    words = dict.fromkeys(word.casefold() for word in _SIDE.findall(question))
-    return [word for word in words if 0 < 2 * sum(word in text for text in texts) < len(texts)]
+def _other_sides_first(
+    order: Sequence[int], found: Sequence[Passage], sides: Sequence[str]
+) -> list[int]:
+    """Put the best passage about each side after the best of all, which speaks of another side."""
+    texts = {i: found[i].text.casefold() for i in order} if sides else {}
+    firsts = list(order[:1])
+    for side in sides:
+        if not any(side in texts[i] for i in firsts):
+            firsts += [i for i in order if side in texts[i]][:1]
+    return [*firsts, *(i for i in order if i not in firsts)]
 
 
 def _begins_with(text: str, names: Sequence[str]) -> bool:
-    """Return True if a text, its bullet and marks aside, begins with one of the names."""
+    """Return True if a text, its bullet and marks aside, begins with one of the names.
+
+    Of an option that is written in several ways, such as ``-x, --foo``, any is its name.
+    """
     opening = text.lstrip("*`|+# \t")
     opening = opening[2:] if opening.startswith(("- ", "• ")) else opening
+    options = _NAMED.findall(opening[:_OPTIONS].split(":")[0]) if opening[:1] == "-" else []
     return any(
-        opening.startswith(name) and not opening[len(name) : len(name) + 1].isalnum()
+        name in options
+        or (opening.startswith(name) and not opening[len(name) : len(name) + 1].isalnum())
         for name in names
     )
 
