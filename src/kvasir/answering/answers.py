@@ -41,6 +41,7 @@ from kvasir.answering.refusal import (
 )
 from kvasir.answering.retrieval import Languages, Searches
 from kvasir.answering.support import SupportMarker
+from kvasir.answering.table_answers import CONFIDENCE, TableAnswer, TableReader
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.deadline import check, iterate_within_deadline, run_within_deadline
@@ -170,11 +171,29 @@ class Answerer:
         confidence = self.confidence(question, hits)
         certainty = self._decide(confidence, hits)
         answer = Answer("", hits=hits, confidence=confidence, searched=search.searched)
+        table = self._from_table(question, hits)
+        if table and table.text:
+            yield Text(table.text)
+            timings = {"retrieve": found - started, "generate": perf_counter() - found}
+            yield Finished(
+                replace(
+                    answer,
+                    text=table.text,
+                    citations=table.citations,
+                    confidence=max(confidence, CONFIDENCE),
+                    timings={**timings, "total": perf_counter() - started},
+                    notes=search.notes,
+                )
+            )
+            return
+        if table is not None:
+            certainty = Certainty.NO
         if certainty is Certainty.NO and not model_decides:
             text = refusal(question, hits, self._sayings(request, hits))
             yield Text(text)
             timings = {"retrieve": found - started, "total": perf_counter() - started}
             notes = (*search.notes, *self._language_note(question))
+            notes += (table.refusal,) if table else ()
             yield Finished(replace(answer, text=text, refused=True, timings=timings, notes=notes))
             return
         asks_model = not isinstance(self.generator, QuotesOnly)
@@ -242,6 +261,13 @@ class Answerer:
         if refiner is None:
             return SearchResult(tuple(self.retriever.retrieve(request)))
         return (yield from refiner.search(request, history, self.retriever.retrieve))
+
+    def _from_table(self, question: str, hits: Sequence[Hit]) -> TableAnswer | None:
+        """Return what is computed over a whole table, or why nothing can be."""
+        if self.find_version is None or not isinstance(self.generator, QuotesOnly):
+            return None
+        reader = TableReader(self.analyzer, self.find_version)
+        return run_within_deadline(lambda: reader.answer(question, hits), "reading tables")
 
     def _sayings(self, request: SearchRequest, hits: Sequence[Hit]) -> Mapping[str, str]:
         """Return the sentences, by language, that say why a question is refused."""

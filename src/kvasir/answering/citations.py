@@ -37,6 +37,8 @@ _UNFINISHED = re.compile(rf"\s*{PROTECTION}?[\[【][\s\d^,;，、]{{0,40}}$|\s*{
 _WORDS = re.compile(rf"[{CJK}]|[^\W_]+")
 _BLACK = re.compile(r"\S+")
 _EDGES = " \t\r\n*…>-–•"
+_CUT = re.compile(r"\n… \(\d+/\d+\)\s*$")
+"""The end of a list that is cut: how many of its items are quoted."""
 _LITERAL_CONTEXT = 12
 """Characters before a bracketed number that must be the same in a chunk to make it a literal.
 
@@ -177,23 +179,41 @@ class CitationChecker:
         version = self.find_version(chunk.document_id) if self.find_version else None
         if version is not None and version.text[start:end] != quote:
             return None
-        uri = str(chunk.metadata.get("source_uri", ""))
-        content_hash = version.content_hash if version else ""
-        box = box_of(version.recognized, start, end) if version else None
-        # A passage may begin on the page before.
-        page = box.page if box else (page_at(version.pages, start) if version else None)
-        return Citation(
-            number,
-            chunk.document_id,
-            uri,
-            chunk.page if page is None else page,
-            quote,
-            start,
-            end,
-            content_hash,
-            box,
-            chunk.headings,
-        )
+        return citation_of(number, chunk, version, start, end, quote)
+
+
+def citation_of(
+    number: int,
+    chunk: Chunk,
+    version: DocumentVersion | None,
+    start: int,
+    end: int,
+    quote: str | None = None,
+) -> Citation:
+    """Return the citation of a span of a chunk's document.
+
+    The chunk gives the document's source and headings; the version, where the text is stored,
+    gives page and box, and the quote unless it is given.
+    """
+    if quote is None:
+        quote = version.text[start:end] if version else ""
+    uri = str(chunk.metadata.get("source_uri", ""))
+    content_hash = version.content_hash if version else ""
+    box = box_of(version.recognized, start, end) if version else None
+    # A passage may begin on the page before.
+    page = box.page if box else (page_at(version.pages, start) if version else None)
+    return Citation(
+        number,
+        chunk.document_id,
+        uri,
+        chunk.page if page is None else page,
+        quote,
+        start,
+        end,
+        content_hash,
+        box,
+        chunk.headings,
+    )
 
 
 def _numbers(match: re.Match[str]) -> list[int]:
@@ -234,7 +254,7 @@ class _Quotable:
 
     def _verbatim(self, statement: str) -> tuple[int, int] | None:
         """Find a quotation with any line breaks; extend it to whole sentences unless cut."""
-        words = statement.strip(_EDGES).split()
+        words = _CUT.sub("", statement).strip(_EDGES).split()
         if not words:
             return None
         found = self._find(" ".join(words))

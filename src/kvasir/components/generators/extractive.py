@@ -9,6 +9,7 @@ and checked on the other half and in Spanish: docs/decisions/0011-extractive.md.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -16,8 +17,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators import extractive_passages as quoting
 from kvasir.components.generators.extractive_passages import Passage, passages, without_bullet
+from kvasir.components.generators.question_kinds import (
+    QuestionKind,
+    holds_what_is_asked,
+    is_definition,
+    question_kind,
+    term_of,
+)
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import Embedder, TextAnalyzer
 from kvasir.core.recent_vectors import RecentVectors
@@ -39,6 +48,20 @@ MORE_OF_ANOTHER_DOCUMENT = 0.09
 """Added to ``min_relative_score`` for a sentence of another document than the best one's."""
 MOST_MARKERS = 3
 """Sources named for one sentence that several documents contain."""
+ASKED_FOR = 0.1
+"""Added for a date, a number or a name, where the question asks for one."""
+DEFINED = 0.6
+"""Added for a sentence that begins with the term and says what it is."""
+NAMED = 0.5
+"""Added for a passage that begins with an option or identifier of the question."""
+LEADS_TO_COMMAND = 0.3
+"""Added for a sentence that announces a command, where the question asks how to do something."""
+OTHER_SIDE = 0.5
+"""``min_relative_score`` for what speaks of the side of a difference that is not yet quoted."""
+MOST_SIDES = 3
+"""Words of a question that are taken for the sides of a difference."""
+WHOLE_LIST = 2.5
+"""Most words of a list or of steps that the question asks for, as a multiple of ``max_words``."""
 
 MOST_EMBEDDED = 8
 """Sentences embedded for an answer, the most promising ones."""
@@ -46,6 +69,14 @@ MOST_EMBEDDED = 8
 Scores = NDArray[np.float64]
 
 _REMEMBERED_SENTENCES = 4096
+_NAMED = re.compile(
+    r"(?<![\w-])(?:--?[A-Za-z][\w-]*|(?=\w*\d)(?=\w*[A-Z])\w{3,}|[A-Z]{2,}[A-Z\d_]+)"
+)
+"""Options, error codes and names in capitals."""
+_OPTIONS = 40
+"""Characters in which the names of an option stand, before its description."""
+_SIDE = re.compile(r"[A-Za-zÀ-ỹ\d][\w-]+(?<![\u4e00-\u9fff])|-{1,2}\w+")
+"""Words that may be one side of a difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +132,11 @@ class ExtractiveGenerator:
         if not found:
             return
         overlaps = self._overlaps(prompt.question, found)
-        scores = self._scores(prompt.question, hits, found, overlaps)
-        chosen = quoting.in_reading_order(self._select(found, scores, overlaps))
+        kind = question_kind(prompt.question)
+        scores = self._scores(prompt.question, hits, found, overlaps, kind)
+        chosen = quoting.in_reading_order(
+            self._select(found, scores, overlaps, kind, prompt.question)
+        )
         yield from quoting.render([self._cut(passage, prompt.question) for passage in chosen])
 
     def _scores(
@@ -111,6 +145,7 @@ class ExtractiveGenerator:
         hits: Sequence[Hit],
         found: Sequence[Passage],
         overlaps: Sequence[_Overlap],
+        kind: QuestionKind | None,
     ) -> Scores:
         words = np.array([overlap.bm25 for overlap in overlaps])
         share = np.array([self._meaning_share(p.language) for p in found])
@@ -128,6 +163,7 @@ class ExtractiveGenerator:
             + NEIGHBOUR_WEIGHT * _scaled(_neighbours(words, found))
             - COST_OF_100_WORDS * length
             - SECONDARY_COST * np.array(is_secondary)
+            + _form_scores(question, found, kind)
         )
         embedded = self._worth_embedding(found, without_meaning, share)
         query = self._embedder.embed_queries([question])[0]
@@ -154,24 +190,36 @@ class ExtractiveGenerator:
         return sorted({*chosen.tolist(), int(without_meaning.argmin())})
 
     def _select(
-        self, found: Sequence[Passage], scores: Scores, overlaps: Sequence[_Overlap]
+        self,
+        found: Sequence[Passage],
+        scores: Scores,
+        overlaps: Sequence[_Overlap],
+        kind: QuestionKind | None,
+        question: str,
     ) -> list[Passage]:
         order = [i for i in np.argsort(-scores, kind="stable").tolist() if found[i].quotable]
         if not order:
             # Only headings and questions were found: quote the best of them.
             return [found[int(scores.argmax())]]
         best = float(scores[order[0]])
+        sides = self._sides(question, found) if kind is QuestionKind.DIFFERENCE else []
+        order = _other_sides_first(order, found, sides)
         chosen: list[Passage] = []
         words = 0
         for i in order:
             needed = self._min_relative_score
             if chosen and found[i].document_id != chosen[0].document_id:
                 needed += MORE_OF_ANOTHER_DOCUMENT
+            if chosen and sides:
+                said = " ".join(passage.text.casefold() for passage in chosen)
+                new = [side for side in sides if side in found[i].text.casefold()]
+                needed = OTHER_SIDE if any(side not in said for side in new) else needed
             if chosen and (len(chosen) >= self._max_sentences or scores[i] < needed * best):
                 continue
             if _is_quoted(found[i], chosen):
                 continue
-            quoted = _completed(found, i, overlaps[i], self._max_words - words)
+            quoted = None if chosen else _whole(found, i, kind, int(WHOLE_LIST * self._max_words))
+            quoted = quoted or _completed(found, i, overlaps[i], self._max_words - words)
             if quoted is None or (chosen and words + quoted.words > self._max_words):
                 continue
             if quoted is not found[i] and _is_quoted(quoted, chosen):
@@ -180,6 +228,17 @@ class ExtractiveGenerator:
             words += quoted.words
         # Every passage may introduce a text that is not there: then quote an introduction.
         return chosen or [found[order[0]]]
+
+    def _sides(self, question: str, found: Sequence[Passage]) -> list[str]:
+        """Return the rarest words of a question in the passages that have them."""
+        words = list(dict.fromkeys(word.casefold() for word in _SIDE.findall(question)))
+        language = [found[0].language] * len(words)
+        terms = self._analyzer.query_terms(words, language)
+        words = [word for word, own in zip(words, terms, strict=True) if own.indices.size]
+        texts = [passage.text.casefold() for passage in found]
+        counts = {word: sum(word in text for text in texts) for word in words}
+        held = [word for word in words if 0 < counts[word] < len(texts)]
+        return sorted(held, key=counts.__getitem__)[:MOST_SIDES]
 
     def _overlaps(self, question: str, found: Sequence[Passage]) -> list[_Overlap]:
         """Compare each passage with the question; IDF is taken over the passages."""
@@ -291,12 +350,76 @@ def _completed(
     """Add the text that a passage needs to be understood; None where it cannot be added."""
     passage = found[number]
     if passage.introduces_next:
-        return quoting.with_what_follows(found, number, budget)
+        return blocks.with_what_follows(found, number, budget)
     if passage.is_row and not overlap.shared_terms:
-        return quoting.with_its_table(found, number, budget)
+        return blocks.with_its_table(found, number, budget)
     if passage.text[0].islower():
-        return quoting.with_what_precedes(found, number, budget)
+        return blocks.with_what_precedes(found, number, budget)
     return passage
+
+
+def _whole(
+    found: Sequence[Passage], number: int, kind: QuestionKind | None, budget: int
+) -> Passage | None:
+    """Return a passage with its whole list or its command, where the question asks for these."""
+    passage = found[number]
+    if kind is QuestionKind.HOW_TO and (command := blocks.with_its_command(found, number)):
+        return command
+    is_wanted = kind in (QuestionKind.HOW_TO, QuestionKind.LIST)
+    if not is_wanted or passage.is_row or passage.is_code:
+        return None
+    return blocks.with_its_list(found, number, budget)
+
+
+def _form_scores(question: str, found: Sequence[Passage], kind: QuestionKind | None) -> Scores:
+    """Return what the passages' form is worth for the kind of question."""
+    term = term_of(question) if kind is QuestionKind.DEFINITION else ""
+    names = [match[0] for match in _NAMED.finditer(question)]
+    if kind is QuestionKind.DIFFERENCE:
+        names += _SIDE.findall(question)
+    return np.array(
+        [
+            ASKED_FOR * (not p.is_row and holds_what_is_asked(kind, p.text))
+            + LEADS_TO_COMMAND * (kind is QuestionKind.HOW_TO and _leads_to_command(found, i))
+            + DEFINED * is_definition(p.text, term, p.language)
+            + NAMED * _begins_with(p.text, names)
+            for i, p in enumerate(found)
+        ]
+    )
+
+
+def _leads_to_command(found: Sequence[Passage], number: int) -> bool:
+    following = found[number + 1 : number + 2]
+    return found[number].introduces_next and any(
+        passage.marker == found[number].marker and passage.looks_typed for passage in following
+    )
+
+
+def _other_sides_first(
+    order: Sequence[int], found: Sequence[Passage], sides: Sequence[str]
+) -> list[int]:
+    """Put the best passage about each side after the best of all, which speaks of another side."""
+    texts = {i: found[i].text.casefold() for i in order} if sides else {}
+    firsts = list(order[:1])
+    for side in sides:
+        if not any(side in texts[i] for i in firsts):
+            firsts += [i for i in order if side in texts[i]][:1]
+    return [*firsts, *(i for i in order if i not in firsts)]
+
+
+def _begins_with(text: str, names: Sequence[str]) -> bool:
+    """Return True if a text, its bullet and marks aside, begins with one of the names.
+
+    Of an option that is written in several ways, such as ``-x, --foo``, any is its name.
+    """
+    opening = text.lstrip("*`|+# \t")
+    opening = opening[2:] if opening.startswith(("- ", "• ")) else opening
+    options = _NAMED.findall(opening[:_OPTIONS].split(":")[0]) if opening[:1] == "-" else []
+    return any(
+        name in options
+        or (opening.startswith(name) and not opening[len(name) : len(name) + 1].isalnum())
+        for name in names
+    )
 
 
 def _is_quoted(passage: Passage, chosen: Sequence[Passage]) -> bool:

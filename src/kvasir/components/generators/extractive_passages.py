@@ -14,7 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, chain, pairwise, takewhile
+from itertools import chain, pairwise
 
 from kvasir.core.markers import protected
 from kvasir.core.text import count_words
@@ -43,6 +43,8 @@ _INDENTED = re.compile(r"^ {2,}(?![-*+•]\s)\S", re.MULTILINE)
 _CAPTION = re.compile(
     r"(?:fig(?:ure|ura)?|table|tabla|cuadro|hình|bảng|图|圖|表)\b\.?\s*\d+", re.IGNORECASE
 )
+_SHELL = re.compile(r"(?:[$#%] )?(?:sudo )?[a-z~./][\w.+/-]*(?:\s+\S+)*")
+"""A line that can be typed into a shell."""
 _FINISHED = re.compile(r"[.!?。！？…:：;；,，][\"'”’»*_`)\]]*$")
 _REFERENCE = re.compile(r"\[[\d\s,;^–-]{1,12}\]")
 _LINK = re.compile(r"\[([^\]]+)\]\s?\([^)\s]*\)")
@@ -103,6 +105,20 @@ class Passage:
         return "\n" in self.text and bool(_CODE_LINE.search(self.text))
 
     @property
+    def is_command(self) -> bool:
+        """True if it is code, also of one line: a command to type."""
+        return self.keep_line_breaks or self.text.startswith("$ ")
+
+    @property
+    def looks_typed(self) -> bool:
+        """True if its first line looks like a command, also where nothing marks it as code."""
+        line = self.text.partition("\n")[0]
+        is_marked = self.is_command or line.startswith(("# ", "% "))
+        has_signs = any(sign in line for sign in "-/=_<>|$.")
+        is_shell = _SHELL.fullmatch(line) is not None and _FINISHED.search(line) is None
+        return is_marked or (has_signs and is_shell)
+
+    @property
     def is_table_header(self) -> bool:
         """True if it is a header or separator row."""
         return self.is_row and not self.quotable
@@ -159,7 +175,10 @@ def _of_chunk(marker: int, chunk: Chunk, headings: Set[str]) -> Iterator[Passage
             header = f"{text.strip()}\n{following.strip()}"
         heads_a_table = is_row and header.startswith(text.strip())
         is_table_header = heads_a_table or _SEPARATOR_ROW.fullmatch(text) is not None
+        is_announced = i > 0 and texts[i - 1].rstrip().endswith((":", "："))
+        is_prompt = is_announced and text.startswith("# ") and text[2:].strip() not in headings
         heading = text.startswith(("#", "<!--")) or text.strip() in headings
+        heading = heading and not is_prompt
         is_code = (start, end) in code
         goes_on = i > 0 and "\n\n" not in chunk.text[spans[i - 1][1] : start]
         caption = _CAPTION.match(text) is not None or (caption and goes_on)
@@ -261,85 +280,6 @@ def shorten(passage: Passage, weigh: Callable[[Sequence[str]], Sequence[float]])
     opening = "" if first == 0 else "… "
     closing = "" if last == len(clauses) else " …"
     return replace(passage, text=f"{opening}{kept}{closing}")
-
-
-def with_what_follows(found: Sequence[Passage], number: int, budget: int) -> Passage | None:
-    """Return a sentence that ends in a colon with the list, table or sentence after it.
-
-    None when nothing follows in its chunk, or more words than the budget allows.
-    """
-    last = lead = found[number]
-    words = lead.words
-    whole = True
-    for following in found[number + 1 :]:
-        if last is lead:
-            continues = following.quotable or following.is_table_header
-        else:
-            continues = _continues_list(last, following)
-        if following.marker != lead.marker or not continues:
-            break
-        if words + following.words > budget:
-            whole = False
-            break
-        last = following
-        words += following.words
-    is_readable = last is not lead and not last.is_table_header and not last.introduces_next
-    return _joined(lead, last, whole=whole) if is_readable and (whole or _is_series(last)) else None
-
-
-def with_its_table(found: Sequence[Passage], number: int, budget: int) -> Passage:
-    """Return a row with the rows of its table that fit, from the first one on."""
-    row = found[number]
-
-    def is_near(other: Passage) -> bool:
-        return other.is_row and other.marker == row.marker
-
-    first = number
-    while first and is_near(found[first - 1]):
-        first -= 1
-    table = list(takewhile(is_near, found[first:]))
-    sizes = accumulate(passage.words for passage in table)
-    kept = table[: max(1, sum(size <= budget for size in sizes))]
-    if first + len(kept) <= number:
-        return row
-    joined = _joined(table[0], kept[-1], whole=len(kept) == len(table))
-    return joined if table[0].is_table_header else replace(joined, header=row.header)
-
-
-def with_what_precedes(found: Sequence[Passage], number: int, budget: int) -> Passage:
-    """Return a sentence that continues after an example or a line of code, with its beginning."""
-    passage = found[number]
-    before = found[number - 1] if number else passage
-    is_before = before.marker == passage.marker and before.start < passage.start
-    if not is_before or not before.quotable or before.words + passage.words > budget:
-        return passage
-    return _joined(before, passage, whole=True)
-
-
-def _continues_list(last: Passage, following: Passage) -> bool:
-    """Return True if a passage continues the list or table of the one before it."""
-    if following.is_row or last.is_row:
-        return following.is_row and last.is_row
-    is_same_paragraph = following.start - last.end < 2
-    if following.is_item:
-        return last.is_item or is_same_paragraph
-    return last.is_item and is_same_paragraph
-
-
-def _is_series(passage: Passage) -> bool:
-    return passage.is_row or passage.is_item
-
-
-def _joined(first: Passage, last: Passage, *, whole: bool) -> Passage:
-    chunk = first.chunk
-    text = chunk.text[first.start - chunk.start : last.end - chunk.start]
-    return replace(
-        first,
-        text=text if whole else f"{text}\n…",
-        quotable=True,
-        keep_line_breaks=_is_series(last) or last.is_code,
-        header="",
-    )
 
 
 def in_reading_order(chosen: Sequence[Passage]) -> list[Passage]:

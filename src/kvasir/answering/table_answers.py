@@ -1,0 +1,221 @@
+"""Answer questions about whole tables by code: least, most, sum, average, count, list, look-up.
+
+Retrieval finds some rows of a table; the rest is read from the document's text. Rows are quoted
+to the letter; what is computed says so and cites the rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from kvasir.answering.citations import FindVersion, citation_of
+from kvasir.answering.table_questions import NoAnswerError, TableQuestion, is_distinct
+from kvasir.answering.table_words import BY_LANGUAGE, QUALIFYING_COLUMNS, Operation
+from kvasir.answering.tables import Numbers, Row, Table, UnreadableError, read_numbers, tables_at
+from kvasir.core.ledger import DocumentVersion
+from kvasir.core.markers import NUMBERS
+from kvasir.core.protocols import TextAnalyzer
+from kvasir.core.types import Citation, Hit
+
+CONFIDENCE = 0.95
+"""Confidence of an answer from a table, in which every word of the question was found."""
+MOST_LISTED = 200
+"""Most rows of a list; a longer one says how many there are."""
+MOST_TIED = 10
+"""Most rows that share the lowest or highest value in an answer."""
+MOST_QUOTED = 20_000
+"""Most characters of the rows that one citation quotes."""
+MOST_DOCUMENTS = 5
+"""Documents with a table that are read, the best ones."""
+
+_BRACKETED = re.compile(rf"([\[【])\s*({NUMBERS})\s*([\]】])")
+
+
+@dataclass(frozen=True, slots=True)
+class TableAnswer:
+    """An answer from a table; ``refusal`` is the reason why there is none."""
+
+    text: str = ""
+    citations: tuple[Citation, ...] = ()
+    refusal: str = ""
+
+
+@dataclass
+class TableReader:
+    """Answers questions from the tables of retrieved chunks."""
+
+    analyzer: TextAnalyzer
+    find_version: FindVersion
+
+    def answer(self, question: str, hits: Sequence[Hit]) -> TableAnswer | None:
+        """Return the answer of the one table that accounts for every word of a question.
+
+        None if there is no such table, or if two give different answers.
+        """
+        answers: dict[str, TableAnswer] = {}
+        for number, hit, version, table in self._tables(hits):
+            for language, words in BY_LANGUAGE.items():
+                try:
+                    asked = _Computation(
+                        question, language, words, self.analyzer, hit, version.text, table
+                    )
+                    text, rows = asked.answer()
+                except UnreadableError as error:
+                    answers[str(error)] = TableAnswer(refusal=str(error))
+                except NoAnswerError:
+                    continue
+                else:
+                    shown = _BRACKETED.sub(r"\1 \2 \4", text)
+                    space = "\n" if text.endswith("|") else " "
+                    cited = tuple(_citations(number, hit, version, rows))
+                    answers.setdefault(text, TableAnswer(f"{shown}{space}[{number}]", cited))
+                break
+        return next(iter(answers.values())) if len(answers) == 1 else None
+
+    def _tables(self, hits: Sequence[Hit]) -> Iterator[tuple[int, Hit, DocumentVersion, Table]]:
+        versions: dict[str, DocumentVersion | None] = {}
+        seen: set[tuple[str, int]] = set()
+        for number, hit in enumerate(hits, 1):
+            chunk = hit.chunk
+            if not (chunk.text.startswith("|") or "\n|" in chunk.text):
+                continue
+            if chunk.document_id not in versions:
+                if len(versions) == MOST_DOCUMENTS:
+                    continue
+                versions[chunk.document_id] = self.find_version(chunk.document_id)
+            version = versions[chunk.document_id]
+            if version is None or version.text[chunk.start : chunk.end] != chunk.text:
+                continue
+            for table in tables_at(version.text, chunk.start, chunk.end):
+                if (chunk.document_id, table.start) not in seen:
+                    seen.add((chunk.document_id, table.start))
+                    yield number, hit, version, table
+
+
+class _Computation(TableQuestion):
+    """The answer to a question about one table."""
+
+    def answer(self) -> tuple[str, Sequence[Row]]:
+        """Return the text without its marker, and the rows to cite."""
+        if not self.rows or not (self.asked_terms or self.hinted):
+            raise NoAnswerError
+        measures = [c for c in range(len(self.table.header)) if self.is_measure(c)]
+        labels = [c for c in range(len(self.table.header)) if c not in measures]
+        asked = [
+            c
+            for c in labels
+            if c not in self.conditions and self.header_terms[c] & self.asked_terms
+        ]
+        column = self.column(measures)
+        match self.operation:
+            case Operation.LIST:
+                if not asked or column is not None:
+                    raise NoAnswerError
+                return self._list()
+            case Operation.COUNT | Operation.SUM if column is None and self.how_many:
+                if not asked or not all(is_distinct(self.rows, c) for c in asked):
+                    raise NoAnswerError
+                return self._said(Operation.COUNT), self.rows
+            case Operation.COUNT | None:
+                if column is None or len(self.rows) != 1 or not self.conditions:
+                    raise NoAnswerError
+                return self._quoted(self.rows), self.rows
+        if column is None:
+            raise NoAnswerError
+        ranked = self.operation in (Operation.LEAST, Operation.MOST)
+        if not ranked and asked:
+            # The sum or average for each of them, or for one that is not named?
+            raise NoAnswerError
+        self._check_units(column)
+        if ranked and not all(is_distinct(self.rows, c) for c in {*asked, *labels[:1]}):
+            raise NoAnswerError
+        try:
+            numbers = read_numbers(self.table, self.rows, column, self.document_language)
+        except UnreadableError as error:
+            message = f"nothing is computed over '{self.table.header[column]}': {error}"
+            raise UnreadableError(message) from None
+        return self._ranked(column, numbers) if ranked else self._added(column, numbers)
+
+    def _check_units(self, column: int) -> None:
+        for other, header in enumerate(self.table.header):
+            if other != column and QUALIFYING_COLUMNS.search(header):
+                units = {row.cells[other] for row in self.rows}
+                if len(units) > 1:
+                    raise UnreadableError(
+                        f"nothing is computed over '{self.table.header[column]}': its values have "
+                        f"different units in '{header}'"
+                    )
+
+    def _ranked(self, column: int, numbers: Numbers) -> tuple[str, Sequence[Row]]:
+        known = [value for value in numbers.values if value is not None]
+        best = min(known) if self.operation is Operation.LEAST else max(known)
+        pairs = zip(self.rows, numbers.values, strict=True)
+        rows = [row for row, value in pairs if value == best]
+        if len(rows) > MOST_TIED:
+            raise NoAnswerError
+        said = self._said(self.operation or Operation.MOST, column, numbers)
+        return f"{self._quoted(rows)}\n\n{said}", rows
+
+    def _added(self, column: int, numbers: Numbers) -> tuple[str, Sequence[Row]]:
+        known = [value for value in numbers.values if value is not None]
+        total = sum(known, Decimal())
+        if self.operation is Operation.SUM:
+            value = numbers.written(total)
+        else:
+            value = numbers.written(total / len(known), numbers.places + 2)
+        return self._said(self.operation or Operation.SUM, column, numbers, value), self.rows
+
+    def _list(self) -> tuple[str, Sequence[Row]]:
+        shown = self.rows[:MOST_LISTED]
+        text = self._quoted(shown)
+        if len(shown) < len(self.rows):
+            count = self.words.phrases["list"].format(shown=len(shown), rows=self._counted())
+            text += f"\n…\n\n{count}"
+        return text, shown
+
+    def _quoted(self, rows: Sequence[Row]) -> str:
+        """Return rows under the table's header, as they stand in a document's text."""
+        lines = [self.text[self.table.start : self.table.header_end]]
+        lines += [self.text[row.start : row.end] for row in rows]
+        return "\n".join(lines)
+
+    def _counted(self) -> str:
+        phrases = self.words.phrases
+        count = len(self.rows)
+        text = phrases["row"] if count == 1 else phrases["rows"].format(count=count)
+        if self.conditions:
+            pairs = (f"{self.table.header[c]} = {value}" for c, value in self.conditions.items())
+            text += phrases["where"].format(conditions=", ".join(pairs))
+        return text
+
+    def _said(
+        self,
+        operation: Operation,
+        column: int | None = None,
+        numbers: Numbers | None = None,
+        value: str = "",
+    ) -> str:
+        rows = self._counted()
+        gaps = numbers.values.count(None) if numbers else 0
+        if gaps:
+            rows += self.words.phrases["gaps"].format(gaps=gaps)
+        header = "" if column is None else self.table.header[column]
+        return self.words.phrases[operation].format(column=header, rows=rows, value=value)
+
+
+def _citations(
+    number: int, hit: Hit, version: DocumentVersion, rows: Sequence[Row]
+) -> Iterator[Citation]:
+    """Yield one citation for each run of neighbouring rows, within ``MOST_QUOTED`` characters."""
+    runs: list[list[Row]] = []
+    for row in rows:
+        if runs and row.start - runs[-1][-1].end < 2:
+            if row.end - runs[-1][0].start <= MOST_QUOTED:
+                runs[-1].append(row)
+        else:
+            runs.append([row])
+    for run in runs[:MOST_TIED]:
+        yield citation_of(number, hit.chunk, version, run[0].start, run[-1].end)

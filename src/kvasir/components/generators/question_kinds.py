@@ -1,0 +1,146 @@
+"""What kind of answer a question asks for.
+
+Small word lists in English, Spanish, German, French, Vietnamese and Chinese tell. A kind only
+orders the passages that retrieval found and completes the best one; it excludes none.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+
+class QuestionKind(StrEnum):
+    """What a good answer to a question holds."""
+
+    HOW_TO = "how-to"
+    LIST = "list"
+    DEFINITION = "definition"
+    DIFFERENCE = "difference"
+    WHEN = "when"
+    HOW_MANY = "how many"
+    WHO = "who"
+
+
+def _pattern(spaced: str, chinese: str) -> re.Pattern[str]:
+    return re.compile(rf"(?:{spaced})(?!\w)|{chinese}", re.IGNORECASE)
+
+
+_KINDS = {
+    QuestionKind.DIFFERENCE: _pattern(
+        r".*\b(?:differences?|differs?|different|versus|vs|diferencian?s?|unterschiede?|"
+        r"unterscheide[nt]|"
+        r"différences?|diffèrent|khác nhau)",
+        ".*(?:区别|不同|差别|差异)",
+    ),
+    QuestionKind.HOW_MANY: _pattern(
+        r".*\b(?:how (?:many|much|long|far|old|big|large|high|often)|cuánt[oa]s?|wie ?viele?|"
+        r"wie (?:lange|hoch|weit|alt|groß|oft)|combien|bao nhiêu)",
+        ".*(?:多少|几[个天次年月台条人]|多[长久高大远])",
+    ),
+    QuestionKind.HOW_TO: _pattern(
+        r".*\b(?:how (?:do|can|should|would|to|must)|what (?:do|should|must) (?:i|we|you) do|"
+        r"cómo(?= (?!es|son|está|se llama))|wie \w+ (?:ich|man|wir)|"
+        r"was (?:ist .*)?zu tun|comment(?= (?!s['’]appelle))|làm (?:thế nào|sao))",
+        ".*(?:怎么|怎样|如何)",
+    ),
+    QuestionKind.WHEN: _pattern(
+        r".*\b(?:when|(?:by|on|in|since|until) (?:what|which) (?:day|date|month|year)|"
+        r"what (?:day|date|"
+        r"year|time)|cuándo|(?:qué|que) (?:día|fecha|año|hora)|wann|(?:welchem|welches) (?:tag|"
+        r"datum|jahr)|"
+        r"um wie ?viel uhr|quand|quel(?:le)? (?:jour|date|année|heure)|khi nào|năm nào)",
+        ".*(?:什么时候|何时|哪一?[天年月日]|几[号点])",
+    ),
+    QuestionKind.WHO: _pattern(
+        r"\W*(?:(?:to|by|with|from|a|de|con|por|von|mit|bei|à|par|avec|ask|do i) )?"
+        r"(?:who|whom|whose|quién(?:es)?|wer|wen|wem|wessen|qui|ai)",
+        ".*(?:谁|哪位)",
+    ),
+    QuestionKind.DEFINITION: _pattern(
+        r"\W*(?:what(?:['’]s| is| are| does .* mean)|define|meaning of|definition of|"
+        r"qué (?:es|son|significa)|define|definición de|was (?:ist|sind|bedeutet|heißt|"
+        r"versteht man)|"
+        r"qu['’]est-ce (?:que|qu['’]?)|c['’]est quoi|que signifie|définition de|\S.* là gì)",
+        ".*(?:是什么|什么是|是什么意思|的定义)",
+    ),
+    QuestionKind.LIST: _pattern(
+        r"\W*(?:list|name (?:all|the)|which|what (?:are|(?!does|is|was|has)\w+s\b)|"
+        r"enumera|lista|cuáles|qué \w+s\b|"
+        r"welche|nenne|zähle|quel(?:le)?s|énumère|liste|những)",
+        ".*(?:哪些|列出|哪[几两三四五六七八九十]|包括什么)",
+    ),
+}
+
+_DATE = re.compile(
+    r"\b(?:1\d|20)\d\d\b|\b\d{1,2}[./:]\d{1,2}\b|\b\d{1,2}\.? ?(?:de )?(?:jan|feb|f[ée]v|mar|"
+    r"mär|apr|abr|avr|may|"
+    r"mai|jun|juin|jul|juil|aug|ago|août|sep|oct|okt|nov|dec|dez|dic|déc|ene)[a-zéû]*|"
+    r"\b(?:january|february|march|april|june|july|august|september|october|november|december|"
+    r"monday|"
+    r"tuesday|wednesday|thursday|friday|saturday|sunday|montag|dienstag|mittwoch|donnerstag|"
+    r"freitag|"
+    r"samstag|sonntag|lunes|martes|miércoles|jueves|viernes|sábado|domingo|lundi|mardi|mercredi|"
+    r"jeudi|"
+    r"vendredi|samedi|dimanche)s?\b|[\d一二三四五六七八九十]+\s?[年月日号点]|(?:星期|周)[一二三四五六日]",
+    re.IGNORECASE,
+)
+_AMOUNT = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|hundred|thousand|"
+    r"million|"
+    r"dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|cien|mil|zwei|drei|vier|fünf|sechs|"
+    r"sieben|acht|"
+    r"neun|zehn|zwölf|hundert|tausend|deux|trois|quatre|cinq|sept|huit|neuf|dix|douze|cent|"
+    r"mille)\b|"
+    r"[两二三四五六七八九十百千万]",
+    re.IGNORECASE,
+)
+_NAME = re.compile(r"(?<![.!?:|\-*] )(?<!^)\b[A-ZÁÉÍÓÚÄÖÜÑ][^\W\d_A-Z]+\b|[\u4e00-\u9fff]")
+
+_IS = {
+    "en": r"(?:is|are|was|were|means?|refers? to|stands? for|denotes?|describes?|performs?)\b",
+    "es": r"(?:es|son|significan?|consiste en|se refiere a|denomina)\b",
+    "de": r"(?:ist|sind|bedeutet|bezeichnet|heißt|steht für|beschreibt)\b",
+    "fr": r"(?:est|sont|signifie|désigne|correspond à)\b",
+    "vi": r"(?:là|nghĩa là)\b",
+    "zh": r"(?:是|指|即|表示|意思是)",
+}
+_MEANT = re.compile(r"what does (?:an? |the )?(?P<term>.+?) mean\b", re.IGNORECASE)
+_QUOTES = "\"'“”‘’«»„ `"
+_OPENING = (
+    r"(?:[-*+•#>\s]*)(?:(?:the|an?|el|la|los|las|una?|der|die|das|eine?|le|les|une?)\s+|l['’])?"
+)
+_ASIDE = r"[\"'”’»`*_]*\s*(?:[(（][^)）]{0,80}[)）]\s*)?,?\s*"
+
+
+def question_kind(question: str) -> QuestionKind | None:
+    """Return what kind of answer a question asks for; None if no word shows it."""
+    return next((kind for kind, words in _KINDS.items() if words.match(question)), None)
+
+
+def holds_what_is_asked(kind: QuestionKind | None, text: str) -> bool:
+    """Return True if a text has a date, a number or a name, where a question asks for one."""
+    wanted = {QuestionKind.WHEN: _DATE, QuestionKind.HOW_MANY: _AMOUNT, QuestionKind.WHO: _NAME}
+    return kind in wanted and wanted[kind].search(text) is not None
+
+
+def term_of(question: str) -> str:
+    """Return what a definition is asked of, without articles and quotation marks."""
+    if meant := _MEANT.search(question):
+        return meant["term"].strip(_QUOTES)
+    rest = _KINDS[QuestionKind.DEFINITION].sub("", question, count=1)
+    if rest == "" or question.endswith("是什么？"):
+        rest = re.sub(r"是什么(?:意思)?|什么是|的定义", "", question)
+    rest = re.sub(
+        r"(?:\bmean|\blà gì|\bbedeuten|\bsignifica)?\s*[?？.。!]*\s*$", "", rest, flags=re.I
+    )
+    return re.sub(rf"^{_OPENING}", "", rest, flags=re.I).strip(_QUOTES)
+
+
+def is_definition(text: str, term: str, language: str) -> bool:
+    """Return True if a text begins with a term and says what it is, or describes it."""
+    if not term:
+        return False
+    verb = _IS.get(language, _IS["en"])
+    said = rf"{_OPENING}[\"'“‘«„`*_]*{re.escape(term)}(?:e?s|en|e)?{_ASIDE}(?:[:：—–]|{verb})"
+    return re.match(said, text, re.IGNORECASE) is not None

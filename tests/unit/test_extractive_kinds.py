@@ -1,0 +1,159 @@
+"""The extractive generator quotes what the kind of question asks for."""
+
+import pytest
+
+from kvasir.answering.citations import CitationChecker
+from kvasir.components.analyzers.bm25 import Bm25Analyzer
+from kvasir.components.generators.extractive import ExtractiveGenerator
+from kvasir.components.generators.question_kinds import (
+    QuestionKind,
+    holds_what_is_asked,
+    is_definition,
+    question_kind,
+    term_of,
+)
+from kvasir.core.types import Chunk, Hit, Prompt
+from kvasir.testing.fakes import FakeEmbedder
+
+ANALYZER = Bm25Analyzer()
+
+
+def hit(text, number=0, score=1.0, headings=(), language="en"):
+    metadata = {"language": language}
+    end = 5 + len(text)
+    chunk = Chunk(f"c{number}", f"d{number}", text, 5, end, None, headings, metadata)
+    return Hit(chunk, score, score, score)
+
+
+def answer(question, *hits, **options):
+    """Return the checked answer; every marker must stay, and every quote be its chunk's."""
+    generator = ExtractiveGenerator(FakeEmbedder(), ANALYZER, **options)
+    checker = CitationChecker(question, hits, ANALYZER)
+    pieces = [checker.feed(piece) for piece in generator.generate(Prompt(question, hits, ()))]
+    text = "".join(pieces) + checker.finish()
+    assert checker.removed == 0
+    for citation in checker.citations:
+        chunk = hits[citation.marker - 1].chunk
+        assert chunk.text[citation.start - 5 : citation.end - 5] == citation.quote
+    return text
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("How do I change the filter?", QuestionKind.HOW_TO),
+        ("¿Cómo descalcifico la cafetera?", QuestionKind.HOW_TO),
+        ("Wie fülle ich Salz in den Geschirrspüler?", QuestionKind.HOW_TO),
+        ("Comment changer le filtre ?", QuestionKind.HOW_TO),
+        ("怎么删掉不用的旧内核？", QuestionKind.HOW_TO),
+        ("Which tools are shipped?", QuestionKind.LIST),
+        ("Welche Programme gibt es?", QuestionKind.LIST),
+        ("¿Qué acciones no se pueden deshacer?", QuestionKind.LIST),
+        ("Quelles distributions existent ?", QuestionKind.LIST),
+        ("有哪些分区工具？", QuestionKind.LIST),
+        ("What is a fender?", QuestionKind.DEFINITION),
+        ("Was ist UEFI?", QuestionKind.DEFINITION),
+        ("¿Qué es un lungo?", QuestionKind.DEFINITION),
+        ("Qu'est-ce que le vidage ?", QuestionKind.DEFINITION),
+        ("什么是虚拟软件包？", QuestionKind.DEFINITION),
+        ("What is the difference between a and b?", QuestionKind.DIFFERENCE),
+        ("When does the shop open?", QuestionKind.WHEN),
+        ("Wann findet die Sitzung statt?", QuestionKind.WHEN),
+        ("How many days are there?", QuestionKind.HOW_MANY),
+        ("Combien de jours ?", QuestionKind.HOW_MANY),
+        ("Who has the key?", QuestionKind.WHO),
+        ("谁有钥匙？", QuestionKind.WHO),
+        ("Why does it rain?", None),
+    ],
+)
+def test_the_kind_of_a_question_is_seen_in_its_words(question, kind):
+    assert question_kind(question) is kind
+
+
+@pytest.mark.parametrize(
+    ("question", "term"),
+    [
+        ("What is a fender?", "fender"),
+        ("define window function", "window function"),
+        ("What does type affinity of a column mean in SQLite?", "type affinity of a column"),
+        ("Was ist UEFI?", "UEFI"),
+        ("conffile 是什么？", "conffile"),
+    ],
+)
+def test_the_term_of_a_definition_is_read_from_the_question(question, term):
+    assert term_of(question).strip() == term
+
+
+def test_a_definition_begins_with_its_term():
+    assert is_definition("A fender is a cushion.", "fender", "en")
+    assert is_definition("- fender: a cushion", "fender", "en")
+    assert is_definition("UEFI (Unified Interface) ist eine Firmware.", "UEFI", "de")
+    assert is_definition("虚拟软件包是一个名称。", "虚拟软件包", "zh")
+    assert not is_definition("Many ships have a fender.", "fender", "en")
+    assert not is_definition("A fender of rope is a cushion.", "fender", "en")
+
+
+def test_a_definition_comes_first():
+    text = (
+        "On a ship with a fender, the fender and the fender rope need care. "
+        "A fender is a cushion that keeps a ship off the quay."
+    )
+    assert answer("What is a fender?", hit(text), max_sentences=1).startswith("A fender is")
+
+
+STEPS = (
+    "1. Open the lower door.\n2. Take out the grey filter. Rinse it.\n3. Press FEED for 3 seconds."
+)
+
+
+def test_steps_are_quoted_whole():
+    text = f"The printer is grey.\n\n{STEPS}\n\nThe guarantee is two years."
+    assert answer("How do I change the filter?", hit(text), max_sentences=1) == f"{STEPS}\n[1]"
+
+
+def test_a_command_comes_with_the_sentence_that_leads_to_it():
+    code = "```\nhtpasswd -c passwords\n```"
+    text = f"Apache is a server.\n\nThe tool makes a file of passwords:\n\n{code}\n\nIt is small."
+    said = answer("How do I make a file of passwords?", hit(text), max_sentences=1)
+    assert said == f"The tool makes a file of passwords:\n\n{code}\n[1]"
+
+
+def test_a_list_that_is_asked_for_is_whole_or_says_how_much_of_it_is_there():
+    items = "\n".join(f"- tool number {n} of the system" for n in range(31))
+    text = f"These tools are shipped:\n\n{items}"
+    assert answer("Which tools are shipped?", hit(text)).endswith("number 30 of the system\n[1]")
+    said = answer("Which tools are shipped?", hit(text), max_words=14)
+    assert said.endswith("- tool number 4 of the system\n… (5/31)\n[1]")
+
+
+def test_an_option_is_named_with_its_description():
+    text = "Use -a and -A with care.\n\n- -a: lists the addresses\n\n- -A: lists them with sizes"
+    assert "-A: lists them with sizes" in answer("What does -A do?", hit(text), max_sentences=1)
+    text = "The option --sort is slow.\n\n-s, --size  prints sizes\n\n-t, --sort  sorts by time"
+    assert "sorts by time" in answer("What does --sort do?", hit(text), max_sentences=1)
+
+
+def test_a_difference_has_both_sides():
+    text = (
+        "The espresso is small and strong. The espresso is served in a cup of glass. "
+        "Guests like the espresso.\n\nThe lungo is larger, and more bitter."
+    )
+    said = answer("What is the difference between an espresso and a lungo?", hit(text))
+    assert "espresso" in said
+    assert "The lungo is larger, and more bitter." in said
+
+
+@pytest.mark.parametrize(
+    ("question", "wanted", "other"),
+    [
+        ("When is the meeting?", "The meeting is on 3 May.", "The meeting is on the agenda."),
+        ("Wann ist die Sitzung?", "Die Sitzung ist am Freitag.", "Die Sitzung ist im Rathaus."),
+        ("How many rooms are there?", "There are seven rooms.", "There are rooms too."),
+        ("Who has the key?", "Today Priya has the key.", "Today nobody has the key."),
+        ("会议什么时候开？", "会议星期五开。", "会议在楼上开。"),
+    ],
+)
+def test_a_sentence_with_what_is_asked_for_is_preferred(question, wanted, other):
+    kind = question_kind(question)
+    assert holds_what_is_asked(kind, wanted)
+    assert not holds_what_is_asked(kind, other) or kind is QuestionKind.WHO
