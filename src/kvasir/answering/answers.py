@@ -40,6 +40,7 @@ from kvasir.answering.refusal import (
     translated_refusal,
 )
 from kvasir.answering.retrieval import Languages, Searches
+from kvasir.answering.search_result import Rewriter, SearchResult
 from kvasir.answering.support import SupportMarker
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
@@ -143,7 +144,7 @@ class Answerer:
         request: SearchRequest,
         *,
         history: Sequence[Message] = (),
-        refiner: Refiner | None = None,
+        rewriter: Rewriter | None = None,
         system: str = SYSTEM_PROMPT,
         model_decides: bool = False,
     ) -> Generator[AnswerEvent, None, None]:
@@ -152,15 +153,19 @@ class Answerer:
         Args:
             request: The question as typed, and the limits of the search.
             history: Earlier turns of the conversation, without contexts.
-            refiner: Rewrites the question for the search, which adds ``Stage`` events.
+            rewriter: Rewrites the question for the search, which adds ``Stage`` events. A
+                generator that only quotes answers the rewritten question.
             system: The system message for a language model.
             model_decides: Always generate; the language model decides whether the documents
                 hold the answer.
         """
         question = request.query
         started = perf_counter()
-        search = yield from self._search(request, history, refiner)
+        search = yield from self._search(request, history, rewriter)
         hits = search.hits
+        asks_model = not isinstance(self.generator, QuotesOnly)
+        if search.searched and not asks_model:
+            question = search.searched
         found = perf_counter()
         yield Retrieved(hits)
         check("answering")
@@ -168,13 +173,12 @@ class Answerer:
         answer = Answer("", hits=hits, confidence=confidence, searched=search.searched)
         is_refused = not hits or (self.refuse and self._calibration.refuses(confidence))
         if is_refused and not model_decides:
-            text = refusal(question, hits, self._sayings(request, hits))
+            text = refusal(question, hits, search.sayings or self._sayings(request, hits))
             yield Text(text)
             timings = {"retrieve": found - started, "total": perf_counter() - started}
             notes = (*search.notes, *self._language_note(question))
             yield Finished(replace(answer, text=text, refused=True, timings=timings, notes=notes))
             return
-        asks_model = not isinstance(self.generator, QuotesOnly)
         if asks_model:
             # The model repeats the sentence as it stands, in whatever language the question is.
             system = system.replace(REFUSALS["en"], refusal(question, hits))
@@ -220,11 +224,11 @@ class Answerer:
         )
 
     def _search(
-        self, request: SearchRequest, history: Sequence[Message], refiner: Refiner | None
+        self, request: SearchRequest, history: Sequence[Message], rewriter: Rewriter | None
     ) -> Generator[Stage, None, SearchResult]:
-        if refiner is None:
+        if rewriter is None:
             return SearchResult(tuple(self.retriever.retrieve(request)))
-        return (yield from refiner.search(request, history, self.retriever.retrieve))
+        return (yield from rewriter.search(request, history, self.retriever.retrieve))
 
     def _sayings(self, request: SearchRequest, hits: Sequence[Hit]) -> Mapping[str, str]:
         """Return the sentences, by language, that say why a question is refused."""
@@ -320,18 +324,6 @@ def generated(generator: protocols.Generator, prompt: Prompt) -> Generator[str, 
     with closing(iterate_within_deadline(whole(), "generating")) as steps:
         for pieces in steps:
             yield from pieces
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """The hits of a search, best first, and notes for the user.
-
-    ``searched`` is the refined question, empty if the search used the question as typed.
-    """
-
-    hits: tuple[Hit, ...]
-    searched: str = ""
-    notes: tuple[str, ...] = ()
 
 
 @dataclass
