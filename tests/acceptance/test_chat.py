@@ -501,12 +501,8 @@ def test_without_a_language_model_the_documents_answer(
     open_chat: Callable[..., Terminal], corpus: Path
 ) -> None:
     chat = open_chat(folder=corpus)
-    chat.wait_for_prompt("[S][default]")
-    assert "No language model is set" in chat.text
-    chat.type("How far away is the Moon?")
-    chat.wait_for("without RAG a chat needs a language model")
-    chat.type("/r")
     chat.wait_for_prompt("[RAG][S][default]")
+    assert "No language model is set" not in chat.text
     chat.type("How far away is the Moon?")
     chat.wait_for(r"384,400 kilometres\. \[1\]")
     chat.wait_for(r"\[1\] .*moon\.md")
@@ -517,6 +513,123 @@ def test_without_a_language_model_the_documents_answer(
     chat.wait_for("there is no language-model server to ask for 'llama'")
     chat.type("/q")
     assert chat.wait_for_end() == 0
+
+
+@pytest.mark.parametrize("how", ["option", "file"])
+def test_without_rag_and_without_a_model_nothing_is_searched(
+    open_chat: Callable[..., Terminal], corpus: Path, tmp_path: Path, how: str
+) -> None:
+    path = tmp_path / "chat.yaml"
+    path.write_text("chat:\n  rag:\n    enabled: false\n")
+    chat = open_chat(*(["--no-rag"] if how == "option" else ["--config", str(path)]), folder=corpus)
+    chat.wait_for_prompt("[S][default]")
+    chat.wait_for("No language model is set: without RAG a chat needs a language model")
+    chat.type("How far away is the Moon?")
+    chat.wait(lambda: chat.text.count("without RAG a chat needs") == 2, "the same sentence")
+    chat.type("/r")
+    chat.wait_for("RAG is on: replies come from your documents")
+    chat.wait_for_prompt("[RAG][S][default]")
+    chat.type("/r")
+    chat.wait_for("RAG is off; without RAG a chat needs a language model")
+    chat.wait_for_prompt("[S][default]")
+    assert "384,400" not in chat.text
+    chat.type("/q")
+    assert chat.wait_for_end() == 0
+
+
+GARAGE = {
+    "garage.md": "# Garage\n\nA tyre change for the model Aro costs 90 euros.\n\n"
+    "A windscreen for the model Aro costs 410 euros.\n\n"
+    "A tyre change for the model Bix costs 120 euros.\n\n"
+    "A windscreen for the model Bix costs 520 euros.\n",
+    "bike.md": "# Bike\n\nMy bike is a Brompton M6L.\n\n"
+    "I bought the Brompton on 3 May 2021 in Hamburg.\n\nThe bike stands in the cellar.\n\n"
+    "The chain of the bike is oiled every month.\n\nThe Brompton weighs 12 kilograms.\n\n"
+    "The bike has a red bell.\n",
+    "power.md": "# Electricity\n\n| Month | kWh | Cost |\n|---|---|---|\n"
+    "| June | 200 | 56.10 |\n| July | 233 | 65.24 |\n",
+    "moon.md": "The Moon orbits the Earth at a distance of 384,400 kilometres.\n",
+}
+TWELVE_TURNS = (
+    ("Hello!", "Hello! What would you like to know"),
+    ("How much does a tyre change for the model Bix cost?", "120 euros"),
+    ("And the windscreen?", "windscreen for the model Bix costs 520 euros"),
+    ("Thanks!", "You are welcome"),
+    ("Which bike do I own?", "Brompton M6L"),
+    ("When did I buy it?", "bought the Brompton on 3 May 2021"),
+    ("Tell me more", "[1]"),
+    ("What was the cost of electricity in June?", "56.10"),
+    ("and in July?", "65.24"),
+    ("How far away is the Moon?", "384,400"),
+    ("Who composed the opera Carmen?", "I cannot find the answer in the documents"),
+    ("Goodbye", "Goodbye!"),
+)
+"""Questions and what must stand in the answers: three are elliptical, and one asks for more."""
+
+
+@pytest.fixture(scope="module")
+def garage(tmp_path_factory: pytest.TempPathFactory, run_in: Callable[[Path], Any]) -> Path:
+    """A folder in which four documents are ingested."""
+    folder = tmp_path_factory.mktemp("garage")
+    (folder / "notes").mkdir()
+    for name, text in GARAGE.items():
+        (folder / "notes" / name).write_text(text)
+    run_in(folder)("ingest", "notes")
+    return folder
+
+
+def check_twelve_turns(answers: Sequence[str]) -> None:
+    for (question, expected), answer in zip(TWELVE_TURNS, answers, strict=True):
+        assert expected in answer, (question, answer)
+    assert "56.10" not in answers[8]
+    sentences = [line for line in GARAGE["bike.md"].splitlines() if line.endswith(".")]
+    first, second, more = ([s for s in sentences if s in answers[n]] for n in (4, 5, 6))
+    assert more
+    assert not set(more) & {*first, *second}
+    for number in (0, 3, 11):
+        assert "[1]" not in answers[number]
+
+
+def test_twelve_turns_without_a_language_model_piped(
+    garage: Path, run_in: Callable[[Path], Any]
+) -> None:
+    typed = "".join(f"{question}\n" for question, _ in TWELVE_TURNS)
+    done = run_in(garage)("chat", typed=f"{typed}/q\nnever asked\n")
+    check_twelve_turns(done.out.split("\n\n"))
+    assert not done.err
+
+
+def test_twelve_turns_without_a_language_model_typed(
+    open_chat: Callable[..., Terminal], garage: Path
+) -> None:
+    chat = open_chat(folder=garage)
+    answers = []
+    for question, expected in TWELVE_TURNS:
+        chat.wait_for_prompt("[RAG][S][default]")
+        before = len(chat.text)
+        chat.type(question)
+        chat.wait_for(f"(?s)>>> {re.escape(question)}.*elapsed")
+        chat.wait_for_prompt("[RAG][S][default]")
+        answers.append(" ".join(chat.text.rpartition(f">>> {question}")[2].split()))
+        assert len(chat.text) > before, expected
+    check_twelve_turns(answers)
+    chat.type("/q")
+    assert chat.wait_for_end() == 0
+
+
+def test_piped_lines_report_errors_and_end_with_the_last_exit_code(
+    garage: Path, run_in: Callable[[Path], Any]
+) -> None:
+    chat = run_in(garage)
+    piped = chat("chat", typed="?\n\nWho composed the opera Carmen?\n", code=5)
+    assert "the question has no letter or digit" in piped.err
+    assert "I cannot find the answer" in piped.out
+    failed = chat("chat", typed="How far away is the Moon?\n?\n", code=2)
+    assert "384,400" in failed.out
+    without = chat("chat", "--no-rag", typed="How far away is the Moon?\n", code=3)
+    assert without.err.count("without RAG a chat needs a language model") == 1
+    one = chat("chat", "-qq", typed="How far away\nis the Moon?\n")
+    assert one.out.count("384,400") >= 1
 
 
 def test_a_second_chat_answers_through_the_first_one_and_alone_after_it(

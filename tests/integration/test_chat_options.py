@@ -97,7 +97,7 @@ def test_top_k_threshold_and_filters(chat, folder):
 def test_the_rag_prompt(chat):
     asked = chat("--rag", "--rag-prompt", "Q: {{question}} C: {{context}}")
     assert asked[-1]["content"].startswith("Q: How far away is the Moon? C: <source")
-    with pytest.raises(SettingsError, match=r"from --rag-prompt: must contain \{\{context"):
+    with pytest.raises(RequestError, match=r"from --rag-prompt: must contain \{\{context"):
         chat("--rag", "--rag-prompt", "Q: {{question}}")
 
 
@@ -193,13 +193,19 @@ def test_the_keys_of_a_settings_file_have_the_same_effect(chat, tmp_path):
     assert len(list((tmp_path / "logs").iterdir())) == 1
 
 
-def test_standard_input_is_the_question_where_there_is_none(folder, server, monkeypatch):
+def test_standard_input_is_one_question_a_line_and_with_qq_one_question(
+    folder, server, monkeypatch
+):
     monkeypatch.chdir(folder)
     model = ["--generator", "openai", "--base-url", server.base_url, "-m", "small"]
-    done = CliRunner().invoke(cli, ["chat", *model], input="How\nfar?\n", standalone_mode=False)
-    assert done.exception is None
-    assert server.last_messages[-1]["content"] == "How\nfar?"
-    assert "an answer" in done.output
+    for arguments, asked in (([], ["How", "an answer", "far?"]), (["-qq"], ["How\nfar?"])):
+        done = CliRunner().invoke(
+            cli, ["chat", *model, *arguments], input="How\nfar?\n", standalone_mode=False
+        )
+        assert done.exception is None
+        contents = [message["content"] for message in server.last_messages]
+        assert contents[-len(asked) :] == asked
+        assert done.output.count("an answer") == (1 if arguments else 2)
 
 
 def test_a_quick_question_needs_a_question_and_something_that_answers(folder, monkeypatch):
@@ -207,7 +213,8 @@ def test_a_quick_question_needs_a_question_and_something_that_answers(folder, mo
     monkeypatch.setenv("KVASIR__RAG__EMBEDDING_MODEL__TYPE", EMBEDDER)
     for arguments, kind, complaint in (
         (["-qq"], RequestError, "there is no question"),
-        (["Hi"], SettingsError, "language model"),
+        ([], RequestError, "there is no question"),
+        (["--no-rag", "Hi"], SettingsError, "language model"),
     ):
         done = CliRunner().invoke(cli, ["chat", *arguments], input=" ", standalone_mode=False)
         assert isinstance(done.exception, kind)

@@ -40,6 +40,7 @@ from kvasir.answering.refusal import (
     translated_refusal,
 )
 from kvasir.answering.retrieval import Languages, Searches
+from kvasir.answering.search_result import Rewriter, SearchResult
 from kvasir.answering.support import SupportMarker
 from kvasir.answering.table_answers import CONFIDENCE, TableAnswer, TableReader
 from kvasir.core import protocols
@@ -147,7 +148,7 @@ class Answerer:
         request: SearchRequest,
         *,
         history: Sequence[Message] = (),
-        refiner: Refiner | None = None,
+        rewriter: Rewriter | None = None,
         system: str = SYSTEM_PROMPT,
         model_decides: bool = False,
     ) -> Generator[AnswerEvent, None, None]:
@@ -156,15 +157,19 @@ class Answerer:
         Args:
             request: The question as typed, and the limits of the search.
             history: Earlier turns of the conversation, without contexts.
-            refiner: Rewrites the question for the search, which adds ``Stage`` events.
+            rewriter: Rewrites the question for the search, which adds ``Stage`` events. A
+                generator that only quotes answers the rewritten question.
             system: The system message for a language model.
             model_decides: Always generate; the language model decides whether the documents
                 hold the answer.
         """
         question = request.query
         started = perf_counter()
-        search = yield from self._search(request, history, refiner)
+        search = yield from self._search(request, history, rewriter)
         hits = search.hits
+        asks_model = not isinstance(self.generator, QuotesOnly)
+        if search.searched and not asks_model:
+            question = search.searched
         found = perf_counter()
         yield Retrieved(hits)
         check("answering")
@@ -189,14 +194,13 @@ class Answerer:
         if table is not None:
             certainty = Certainty.NO
         if certainty is Certainty.NO and not model_decides:
-            text = refusal(question, hits, self._sayings(request, hits))
+            text = refusal(question, hits, search.sayings or self._sayings(request, hits))
             yield Text(text)
             timings = {"retrieve": found - started, "total": perf_counter() - started}
             notes = (*search.notes, *self._language_note(question))
             notes += (table.refusal,) if table else ()
             yield Finished(replace(answer, text=text, refused=True, timings=timings, notes=notes))
             return
-        asks_model = not isinstance(self.generator, QuotesOnly)
         if asks_model:
             # The model repeats the sentence as it stands, in whatever language the question is.
             system = system.replace(REFUSALS["en"], refusal(question, hits))
@@ -256,11 +260,11 @@ class Answerer:
         return found if self.refuse else max(found, Certainty.NOT_SURE, key=_BY_CERTAINTY.index)
 
     def _search(
-        self, request: SearchRequest, history: Sequence[Message], refiner: Refiner | None
+        self, request: SearchRequest, history: Sequence[Message], rewriter: Rewriter | None
     ) -> Generator[Stage, None, SearchResult]:
-        if refiner is None:
+        if rewriter is None:
             return SearchResult(tuple(self.retriever.retrieve(request)))
-        return (yield from refiner.search(request, history, self.retriever.retrieve))
+        return (yield from rewriter.search(request, history, self.retriever.retrieve))
 
     def _from_table(self, question: str, hits: Sequence[Hit]) -> TableAnswer | None:
         """Return what is computed over a whole table, or why nothing can be."""
@@ -363,18 +367,6 @@ def generated(generator: protocols.Generator, prompt: Prompt) -> Generator[str, 
     with closing(iterate_within_deadline(whole(), "generating")) as steps:
         for pieces in steps:
             yield from pieces
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """The hits of a search, best first, and notes for the user.
-
-    ``searched`` is the refined question, empty if the search used the question as typed.
-    """
-
-    hits: tuple[Hit, ...]
-    searched: str = ""
-    notes: tuple[str, ...] = ()
 
 
 @dataclass

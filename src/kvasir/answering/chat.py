@@ -3,7 +3,9 @@
 The caller keeps the history, as messages without retrieved passages. A language model decides
 itself whether the sources answer a message, because "thanks" and "shorter, please" are not
 questions to the documents. With a generator that only quotes, the calibrated decision to refuse
-applies, as for a single question. Reasons: docs/decisions/0012-chat.md.
+applies, as for a single question; thanks and greetings are not searched for, and follow-up
+questions are searched with words of the conversation (``follow_ups``). Reasons:
+docs/decisions/0012-chat.md.
 
 Source of the pipeline: the InstructLab proposal "Ingesting and Utilizing RAG Artifacts", 3.3.
 """
@@ -15,6 +17,7 @@ from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, field, replace
 
 from kvasir.answering.answers import PLAIN, Answerer, Refiner, check_question, generated
+from kvasir.answering.follow_ups import FollowUps, polite_reply
 from kvasir.answering.prompts import (
     SYSTEM_PROMPT,
     PromptBuilder,
@@ -22,6 +25,7 @@ from kvasir.answering.prompts import (
     prompt_counter,
     prompt_room,
 )
+from kvasir.answering.search_result import Rewriter
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import ComponentError, SettingsError
@@ -109,13 +113,22 @@ class Conversation:
     def _from_documents(
         self, question: str, history: Sequence[Message], system: str
     ) -> Generator[AnswerEvent, None, None]:
+        rewriter: Rewriter | None = self.refiner
+        answerer: Answerer | None = None
         if not self.has_model:
             # A language model can reply to "?"; a quotation needs a word to search for.
             check_question(question)
-        yield from self.answerer().generate_answer(
+            answerer = self.answerer()
+            if reply := polite_reply(question, history, answerer.languages):
+                yield Text(reply)
+                yield Finished(Answer(reply))
+                return
+            rewriter = rewriter or FollowUps(answerer.analyzer)
+        answerer = answerer or self.answerer()
+        yield from answerer.generate_answer(
             replace(self.search, query=question),
             history=history,
-            refiner=self.refiner,
+            rewriter=rewriter,
             system="\n\n".join(text for text in (system, self.grounding) if text),
             model_decides=self.has_model,
         )

@@ -205,7 +205,10 @@ class RetrieverSettings(Section):
 class ChatRagSettings(Section):
     """Retrieval in chats and answers."""
 
-    enabled: bool = False
+    enabled: bool | None = Field(
+        None,
+        description="chats answer from the documents; by default where no language model is set",
+    )
     context_refinement: RefinementSettings = RefinementSettings()
     retriever: RetrieverSettings = RetrieverSettings()
     prompt: Annotated[str, _with_placeholders("context", "question")] = DEFAULT_PROMPT

@@ -83,10 +83,11 @@ def explain(error: KvasirError) -> str:
     return f"{error}{joint}{advice}" if advice else str(error)
 
 
-def explain_in_chat(error: KvasirError) -> str:
-    """Return an error's message and advice in a chat."""
+def explain_in_chat(error: KvasirError, *, has_model: bool) -> str:
+    """Return an error's message and advice in a chat, which needs a model to go on without RAG."""
     said = explain(error)
-    return f"{said}; /r turns RAG off" if error.code in _WITHOUT_COLLECTION else said
+    avoidable = has_model and error.code in _WITHOUT_COLLECTION
+    return f"{said}; /r turns RAG off" if avoidable else said
 
 
 def explain_source(reason: str, message: str) -> str:

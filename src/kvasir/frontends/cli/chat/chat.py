@@ -39,7 +39,8 @@ CONTEXTS: Mapping[str, str] = {
 class Chat:
     """The state of a chat and its commands.
 
-    If ``rag``, replies come from the documents; ``contexts`` are system messages by name.
+    If ``rag``, replies come from the documents, by default where there is no language model;
+    ``contexts`` are system messages by name.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Chat:
         converse: Callable[[str | None], SharedConversation],
         *,
         model: str | None = None,
-        rag: bool = False,
+        rag: bool | None = None,
         multiline: bool = False,
         context: str = "default",
         contexts: Mapping[str, str] | None = None,
@@ -66,19 +67,24 @@ class Chat:
         self._initial_template = self._template = self._template_of(context)
         self.session = Session(self._template)
         self.screen = screen
-        self.rag = rag
         self.multiline = multiline
         self._multiline_once = False
         self._converse = converse
         self._conversation = converse(None)
+        self.rag = not self._conversation.has_model if rag is None else rag
         self._model = model
         self._journal = journal
         self._release = release
 
     @property
+    def has_model(self) -> bool:
+        """True if a language model replies; otherwise replies are quotations."""
+        return self._conversation.has_model
+
+    @property
     def title(self) -> str:
         """The name of the model that replies, or what the documents' replies are."""
-        return (self._model or "model") if self._conversation.has_model else "quotations"
+        return (self._model or "model") if self.has_model else "quotations"
 
     @property
     def reads_lines(self) -> bool:
@@ -94,7 +100,7 @@ class Chat:
     def greet(self) -> None:
         """Show which model replies, and what is missing for a reply."""
         greeting = f"Welcome to Kvasir chat with **{self.title}** (type /h for help)"
-        if not self._conversation.has_model and not self.rag:
+        if not self.has_model and not self.rag:
             greeting += f"\n\nNo language model is set: {NEEDS_MODEL}."
         self.screen.say(greeting)
 
@@ -105,7 +111,7 @@ class Chat:
         """
         title, rag, system = self.title, self.rag, self.session.system
         self._note(role="user", content=question, model=title, rag=rag)
-        if not rag and not self._conversation.has_model:
+        if not rag and not self.has_model:
             raise SettingsError(NEEDS_MODEL)
         stream = self._conversation.stream(question, self.session.messages, rag=rag, system=system)
         try:
@@ -149,7 +155,7 @@ class Chat:
 
     def use_model(self, model: str) -> None:
         """Change the language model, if there is one, and begin a new session."""
-        if not self._conversation.has_model:
+        if not self.has_model:
             raise SettingsError(
                 f"there is no language-model server to ask for '{model}': set generator.type and "
                 "generator.base_url, or start with --generator ollama -m MODEL"

@@ -24,7 +24,11 @@ from kvasir.settings.schema import Settings
 @click.command()
 @click.argument("question", nargs=-1)
 @setting_options(
-    ("--rag/--no-rag", "chat.rag.enabled", "Answer from your documents, with sources."),
+    (
+        "--rag/--no-rag",
+        "chat.rag.enabled",
+        "Answer from your documents, with sources; by default where no language model is set.",
+    ),
     (
         "--rag-context-refinement/--no-rag-context-refinement",
         "chat.rag.context_refinement.enabled",
@@ -71,23 +75,25 @@ def chat(
     """Chat on this terminal, with a language model, your documents, or both.
 
     A QUESTION is asked at once. Type /h in the chat for its commands. Where input or output is
-    no terminal, one question is answered, from the arguments or from standard input.
+    no terminal, the QUESTION is answered, or each line of standard input, in one conversation.
+    With -qq standard input is one question.
     """
-    interactive = sys.stdin.isatty() and sys.stdout.isatty()
-    quick = quick_question or not interactive
-    first = " ".join(question)
-    if quick and not first.strip():
-        first = "" if sys.stdin.isatty() else sys.stdin.read()
-        if not first.strip():
-            raise RequestError(
-                "there is no question: kvasir chat -qq 'your question', or leave -qq out and chat"
-            )
     # Imported here, because the help needs no terminal.
-    from kvasir.frontends.cli.chat.loop import run_chat
+    from kvasir.frontends.cli.chat.loop import NO_QUESTION, run_chat
+
+    is_piped = not sys.stdin.isatty()
+    quick = quick_question or is_piped or not sys.stdout.isatty()
+    first = " ".join(question).strip()
+    if quick_question and is_piped and not first:
+        first = sys.stdin.read().strip()
+    if quick and not first and (quick_question or not is_piped):
+        raise RequestError(NO_QUESTION)
 
     with (
         download() as show,
         make_app(settings, run=Run(progress=show)) as app,
         services_of(click.get_current_context(), app) as services,
     ):
-        return run_chat(app, services, first, session=session, quick=quick)
+        return run_chat(
+            app, services, first, session=session, quick=quick, lines=sys.stdin if is_piped else ()
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -9,34 +10,46 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kvasir.core.errors import KvasirError
+from kvasir.core.errors import KvasirError, RequestError
 from kvasir.core.leases import Lazy
 from kvasir.core.matches import MatchFinder
 from kvasir.core.places import LineFinder
+from kvasir.core.text import replace_surrogates
 from kvasir.frontends.cli.chat.chat import Chat
 from kvasir.frontends.cli.chat.screen import Screen
 from kvasir.frontends.cli.chat.session import Journal, read_session
 from kvasir.frontends.cli.chat.shared_conversation import SharedConversation
 from kvasir.frontends.cli.chat.slash_commands import LeaveChat, dispatch
-from kvasir.frontends.cli.main import EXIT_REFUSED
+from kvasir.frontends.cli.main import EXIT_REFUSED, exit_code_of, fail
 from kvasir.frontends.cli.options import server_of
 from kvasir.frontends.cli.places import Places
-from kvasir.frontends.cli.remedies import explain_in_chat
+from kvasir.frontends.cli.remedies import explain, explain_in_chat
 from kvasir.frontends.cli.services import Service, Services
 
 if TYPE_CHECKING:
     from kvasir.app import App
 
+NO_QUESTION = "there is no question: kvasir chat -qq 'your question', or leave -qq out and chat"
 
-def run_chat(app: App, services: Services, first: str, *, session: Path | None, quick: bool) -> int:
-    """Chat until the user leaves, or answer one question; return the exit code.
+
+def run_chat(
+    app: App,
+    services: Services,
+    first: str,
+    *,
+    session: Path | None,
+    quick: bool,
+    lines: Iterable[str] = (),
+) -> int:
+    """Chat until the user leaves, or answer the messages given; return the exit code.
 
     Args:
         app: The application of this process.
         services: Where its collections are.
         first: The first message; may be empty, unless ``quick``.
         session: File of a session to begin with.
-        quick: Answer ``first`` alone.
+        quick: Answer ``first`` alone, or ``lines`` if it is empty.
+        lines: Messages that nobody types, one a line.
     """
     settings = app.settings
     screen = Screen(
@@ -51,6 +64,8 @@ def run_chat(app: App, services: Services, first: str, *, session: Path | None, 
     with closing(_open_chat(app, services, screen)) as opened:
         if session is not None:
             opened.load(read_session(session), keep=True)
+        if quick and not first:
+            return answer_lines(opened, lines)
         if quick:
             return EXIT_REFUSED if opened.ask(first.strip()).refused else 0
         opened.greet()
@@ -93,6 +108,33 @@ def _open_chat(app: App, services: Services, screen: Screen) -> Chat:
     )
 
 
+def answer_lines(chat: Chat, lines: Iterable[str]) -> int:
+    """Answer one message a line, in one conversation; return the exit code of the last one.
+
+    An error is reported, and the next line is answered.
+    """
+    code, has_message, is_answered = 0, False, False
+    for line in lines:
+        message = replace_surrogates(line).strip()
+        if not message:
+            continue
+        has_message = True
+        try:
+            if dispatch(chat, message):
+                continue
+            if is_answered:
+                click.echo()
+            is_answered = True
+            code = EXIT_REFUSED if chat.ask(message).refused else 0
+        except LeaveChat:
+            return code
+        except KvasirError as error:
+            code = fail(f"error: {explain(error)}", exit_code_of(error), error.code)
+    if not has_message:
+        raise RequestError(NO_QUESTION)
+    return code
+
+
 def converse(chat: Chat, first: str = "") -> None:
     """Read and answer messages, beginning with ``first``, until the user leaves."""
     message: str | None = first if first.strip() else None
@@ -115,6 +157,6 @@ def _take(chat: Chat, message: str) -> None:
     try:
         chat.ask(message.strip())
     except KvasirError as error:
-        chat.screen.fail(explain_in_chat(error))
+        chat.screen.fail(explain_in_chat(error, has_model=chat.has_model))
     except KeyboardInterrupt:
         chat.screen.note("broken off: neither the question nor the reply is kept in the session")

@@ -103,7 +103,9 @@ class Screen:
         return replace_surrogates(given)
 
     def confirm(self, question: str) -> bool:
-        """Ask a yes-or-no question; anything but yes means no."""
+        """Ask a yes-or-no question; anything but yes means no, and so does piped input."""
+        if self._given is None and not sys.stdin.isatty():
+            return False
         editor: PromptSession[str] = PromptSession(
             history=InMemoryHistory(), input=self._given, output=self._output
         )

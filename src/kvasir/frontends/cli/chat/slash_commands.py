@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kvasir.core.errors import KvasirError, RequestError
 from kvasir.core.types import Answer
-from kvasir.frontends.cli.chat.chat import Chat
+from kvasir.frontends.cli.chat.chat import NEEDS_MODEL, Chat
 from kvasir.frontends.cli.chat.session import read_session
 from kvasir.frontends.cli.remedies import explain
 
@@ -136,7 +136,12 @@ def _with_response(chat: Chat, index: str, show: Callable[[Answer], None]) -> No
 
 def _rag(chat: Chat, _: str) -> None:
     chat.toggle_rag()
-    chat.screen.note(f"RAG is {'on' if chat.rag else 'off'}")
+    if chat.rag:
+        chat.screen.note("RAG is on: replies come from your documents")
+    elif chat.has_model:
+        chat.screen.note("RAG is off: replies come from the language model alone")
+    else:
+        chat.screen.note(f"RAG is off; {NEEDS_MODEL}")
 
 
 def _save(chat: Chat, name: str) -> None:
