@@ -111,3 +111,17 @@ def test_a_folder_that_is_made_again_or_given_later_is_followed(tmp_path: Path) 
         timer.cancel()
     stop.set()
     assert list(watcher) == []
+
+
+def test_a_damaged_memory_of_sources_is_refused_before_the_work(
+    kvasir: Kvasir, tmp_path: Path
+) -> None:
+    (tmp_path / "tea.md").write_text("Tea is brewed at 80 degrees.")
+    kvasir("ingest", "tea.md")
+    memory = tmp_path / "kvasir-data" / "sources.json"
+    memory.write_text("{bad")
+    (tmp_path / "moon.md").write_text("The moon has no air.")
+    said = kvasir("ingest", "moon.md", code=3).err
+    assert "sources.json' cannot be read" in said
+    assert "delete it, and ingest the sources by name once" in said
+    assert "moon.md" not in kvasir("documents", "list").out
