@@ -76,7 +76,7 @@ def test_changes_of_kvasirs_own_files_do_not_count(tmp_path: Path) -> None:
     own.mkdir(parents=True)
     single.write_text("one")
     stop = StopToken()
-    watcher = changes([str(folder), str(single)], [str(own)], stop)
+    watcher = changes(lambda: [str(folder), str(single)], [str(own)], stop)
     next(watcher)
     (own / "catalog.db").write_text("x")
     (folder / "kvasir-data.lock").write_text("x")
@@ -90,3 +90,38 @@ def test_changes_of_kvasirs_own_files_do_not_count(tmp_path: Path) -> None:
     stop.set()
     assert list(watcher) == []
     timer.join()
+
+
+def test_a_folder_that_is_made_again_or_given_later_is_followed(tmp_path: Path) -> None:
+    folder, later = tmp_path / "notes", tmp_path / "later"
+    folder.mkdir()
+    paths, stop = [str(folder)], StopToken()
+    watcher = changes(lambda: paths, [], stop)
+    next(watcher)
+    folder.rmdir()
+    next(watcher)
+    for followed in (folder, later):
+        followed.mkdir()
+        paths.append(str(followed))
+        next(watcher)
+        (followed / "a.md").write_text("x")
+        timer = threading.Timer(10.0, stop.set)
+        timer.start()
+        next(watcher)
+        timer.cancel()
+    stop.set()
+    assert list(watcher) == []
+
+
+def test_a_damaged_memory_of_sources_is_refused_before_the_work(
+    kvasir: Kvasir, tmp_path: Path
+) -> None:
+    (tmp_path / "tea.md").write_text("Tea is brewed at 80 degrees.")
+    kvasir("ingest", "tea.md")
+    memory = tmp_path / "kvasir-data" / "sources.json"
+    memory.write_text("{bad")
+    (tmp_path / "moon.md").write_text("The moon has no air.")
+    said = kvasir("ingest", "moon.md", code=3).err
+    assert "sources.json' cannot be read" in said
+    assert "delete it, and ingest the sources by name once" in said
+    assert "moon.md" not in kvasir("documents", "list").out

@@ -102,13 +102,15 @@ def ingest(
     A collection remembers how its documents were split, and goes on so.
     """
     sources, given = folders.sources(typed), parse_metadata(metadata)
+    memory = memory_of(click.get_current_context(), collection.name)
+    memory.sources()  # A file that cannot be read is refused before the work, not after it.
     with long_work() as run:
         report = ingest_sources(
             collection, sources, prune=prune, re_split=re_split, metadata=given, run=run
         )
     missing = {failed.source_uri for failed in report.failed if failed.reason == "missing"}
     found = [each for each in sources if collection.source_uri(path_of(each)) not in missing]
-    memory_of(click.get_current_context(), collection.name).remember(found, given)
+    memory.remember(found, given)
     return finish(collection, report, verbose=verbose)
 
 

@@ -54,7 +54,7 @@ def _follow(collection: Collection, memory: SourceMemory, *, verbose: bool) -> i
     stop = stop_token()
     is_first = True
     with set_by_interrupt(stop):
-        for _ in changes([each.source.path for each in memory.sources()], own, stop):
+        for _ in changes(lambda: [each.source.path for each in memory.sources()], own, stop):
             with long_work(quiet=not is_first) as run:
                 report = synchronize(collection, memory, run)
             if report.interrupted:
