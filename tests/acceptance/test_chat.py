@@ -407,7 +407,7 @@ def test_a_dead_server_costs_one_sentence(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    options = ["--set", "generator.options={backoff: 0.01}"]
+    options = ["--set", "generator.options={backoff: 0.01}", "--set", "data_dir=kvasir-data"]
     chat = open_chat("--generator", "openai", "--base-url", url, "-m", "gone", *options)
     chat.wait_for_prompt("[S][default]")
     chat.type("anybody there?")

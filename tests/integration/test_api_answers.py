@@ -113,6 +113,30 @@ def test_a_reply_of_a_chat_is_an_answer_in_the_log(client, ana, place):
     assert client.post(feedback, json={"rating": 1}, headers=ana).status_code == 204
 
 
+def test_without_a_model_a_reply_completes_a_follow_up_and_thanks_are_not_searched(
+    client, ana, place
+):
+    history = [
+        {"role": "user", "content": QUESTION["question"]},
+        {"role": "assistant", "content": "Green tea is brewed at 80 degrees. [1]"},
+    ]
+
+    def reply(message):
+        body = {"question": message, "history": history}
+        events = events_of(client.post(f"{place}/replies", json=body, headers=ana).text)
+        return events[-1][2]["answer"], [name for name, _, _ in events]
+
+    answer, names = reply("And black tea?")
+    assert "tea" in answer["searched"] and answer["searched"].startswith("How")
+    assert "boiling water" in answer["text"]
+    assert names[0] == "stage"
+    more, _ = reply("tell me more")
+    assert "80 degrees" not in more["text"]
+    thanks, names = reply("Thank you!")
+    assert thanks["text"] == "You are welcome."
+    assert names == ["text", "answer"]
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

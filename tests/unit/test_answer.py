@@ -407,9 +407,36 @@ def test_an_answer_notes_that_nobody_here_knows_the_language(languages):
     english.languages = {"en"}
     answerer = make(Says("x"), embedder=english, languages=languages)
     (note,) = answerer.ask(SearchRequest("¿Quién hizo a Kvasir y por qué?")).notes
-    assert "seems to be in 'es', the documents are in en" in note
+    assert "in 'es', and the documents, which are in en, cannot be compared with it" in note
     assert answerer.ask(SearchRequest("Who made Kvasir?")).notes == ()
     assert make(Says("x"), embedder=english).ask(SearchRequest("¿Quién lo hizo?")).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("question", "languages", "foreign"),
+    [
+        ("¿Quién hizo a Kvasir y por qué?", {"en", "es"}, "en"),
+        ("Wer hat Kvasir gemacht und warum?", {"de", "en", "es"}, "en, es"),
+        ("Who made Kvasir, and why was he made?", {"en", "zh"}, "zh"),
+        ("谁创造了克瓦希尔？", {"en", "zh"}, "en"),
+    ],
+)
+def test_in_a_mixed_collection_the_note_names_the_documents_that_cannot_be_compared(
+    question, languages, foreign
+):
+    english = FakeEmbedder()
+    english.languages = {"en"}
+    answerer = make(Says("x"), embedder=english, languages=languages)
+    (note,) = answerer.ask(SearchRequest(question)).notes
+    assert f"documents in {foreign} cannot be compared with it" in note
+
+
+def test_an_english_question_about_documents_in_another_language_is_noted_too():
+    english = FakeEmbedder()
+    english.languages = {"en"}
+    answerer = make(Says("x"), embedder=english, languages=["de"])
+    (note,) = answerer.ask(SearchRequest("Who was it that made Kvasir, and why?")).notes
+    assert "the documents, which are in de, cannot be compared with it" in note
 
 
 def test_what_does_not_fit_the_window_is_noted():

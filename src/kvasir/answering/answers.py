@@ -62,6 +62,7 @@ from kvasir.core.types import (
     Stage,
     Text,
 )
+from kvasir.language.conversation import LANGUAGES
 from kvasir.language.detect import UNKNOWN, detect
 
 NOTHING_FOUND = (
@@ -326,21 +327,28 @@ class Answerer:
         return held + checker.finish()
 
     def _language_note(self, question: str) -> tuple[str, ...]:
-        """Return a note if neither documents nor embedder know the question's language.
+        """Return a note if the embedder cannot compare the question with all documents.
 
-        Only for doubtful answers, because detection may load a model, which takes 0.5 s.
+        An English model compares English with English; other texts share words at most. Only for
+        doubtful answers, because detection may load a model, which takes 0.5 s.
         """
         if self.embedder is None or set(self.embedder.languages) != {"en"}:
             return ()
         held = sorted(self.languages() if callable(self.languages) else self.languages)
         if not held:
             return ()
-        language = detect(question, [*held, *(code for code in REFUSALS if code not in held)])
-        if language in (*held, "en", UNKNOWN):
+        language = detect(question, [*held, *(code for code in LANGUAGES if code not in held)])
+        foreign = [code for code in held if code != language]
+        if not foreign or language == UNKNOWN:
             return ()
+        documents = (
+            f"documents in {', '.join(foreign)}"
+            if language in held
+            else f"the documents, which are in {', '.join(held)},"
+        )
         return (
-            f"the question seems to be in '{language}', the documents are in {', '.join(held)}, "
-            "and the embedding model knows English only: ask in the documents' language, or ingest "
+            f"the question seems to be in '{language}', and {documents} cannot be compared with "
+            "it, because the embedding model knows English only: ask in their language, or ingest "
             "into another collection with a multilingual model such as "
             "intfloat/multilingual-e5-small",
         )

@@ -264,7 +264,13 @@ class FollowUps:
         beside = candidates & best.terms
         # A heading's word that another sentence repeats belongs to that sentence.
         kept = beside | (candidates & best.above - best.beside)
-        return kept or candidates & (best.above if best.is_row else best.around)
+        if kept:
+            return kept
+        wider = candidates & (best.above if best.is_row else best.around)
+        # Words from around it must not make another sentence the better one.
+        asked = own | wider
+        most = max(len(asked & sentence.terms) for sentence in sentences)
+        return wider if most <= len(asked & (best.terms | best.above)) else frozenset()
 
     def _sentences(self, hit: Hit) -> Iterator[_Sentence]:
         """Yield the sentences and table rows of a hit with the terms around them."""

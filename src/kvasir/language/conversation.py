@@ -75,6 +75,9 @@ _POLITE: Mapping[str, Mapping[str, str]] = {
 }
 """Polite phrases by language and kind; those of the kind "" stand beside others only."""
 
+LANGUAGES = tuple(_POLITE)
+"""Codes of the languages that are known here."""
+
 _SPACELESS = frozenset({"zh"})
 
 _STARTS_FOLLOW_UP = (

@@ -177,6 +177,16 @@ def test_the_conversation_so_far_and_its_system_message_are_accepted(ana):
     assert "80 degrees" in completion.choices[0].message.content
 
 
+def test_without_a_model_thanks_and_follow_ups_are_answered_from_the_conversation(ana):
+    messages = [{"role": "user", "content": QUESTION}]
+    first = ana.chat.completions.create(model="tea", messages=messages).choices[0].message.content
+    messages.append({"role": "assistant", "content": first})
+    for said, expected in (("Thanks!", "You are welcome."), ("And black tea?", "95 degrees")):
+        asked = [*messages, {"role": "user", "content": said}]
+        completion = ana.chat.completions.create(model="tea", messages=asked)
+        assert expected in completion.choices[0].message.content
+
+
 def test_a_question_without_an_answer_is_refused_without_citations(ana):
     completion = ask(ana, "Who won the football world cup?", model="tea:sources")
     assert completion.kvasir["refused"] is True
