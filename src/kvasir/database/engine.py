@@ -44,7 +44,7 @@ BUSY_SECONDS = 15
 _POOL_SECONDS = 30
 """How long a thread waits for a connection of the pool."""
 
-_DAMAGED = ("not a database", "malformed")
+_DAMAGED = ("not a database", "image is malformed", "malformed database schema")
 """What SQLite says of a file that is damaged or none of its own."""
 
 _STRICT = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"

@@ -33,7 +33,7 @@ def changes(
     """
     while not stop.is_set():
         watched = _folders(paths())
-        seen = None
+        seen: dict[str, tuple[int, int] | None] | None = None
         with closing(_looks([*watched], own, stop)) as looks:
             for changed in looks:
                 if stop.is_set():
