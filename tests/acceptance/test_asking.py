@@ -52,6 +52,18 @@ def test_copies_of_a_file_take_one_place_and_are_named(kvasir: Kvasir, tmp_path:
         assert all(name in shown for name in ("a.txt", "b.txt", "c.txt"))
 
 
+def test_a_pasted_mail_with_one_question_is_answered(ingested: Kvasir) -> None:
+    talk = " ".join(
+        f"On day {n} my sister baked bread and sang in the kitchen." for n in range(190)
+    )
+    mail = f"Hello,\n\n{talk[:6000]}. How far away is the Moon? {talk[6000:]}\n\nKind regards"
+    assert len(mail) > 10_000
+    assert (
+        ingested("ask", mail).out.split("[1]")[0]
+        == (ingested("ask", "How far away is the Moon?").out.split("[1]")[0])
+    )
+
+
 def test_a_question_in_a_language_that_nobody_here_knows_gets_a_hint(ingested: Kvasir) -> None:
     asked = ingested("ask", "--json", "¿A qué distancia está la Luna de la Tierra?", code=None)
     assert "hint: the question seems to be in 'es'" in asked.err

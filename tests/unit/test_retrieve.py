@@ -490,3 +490,13 @@ def test_passages_of_one_book_do_not_push_out_other_documents(embedder, analyzer
     hits = Retriever(embedder, store).retrieve(SearchRequest("the serpent of the world", 4))
     assert [hit.chunk.document_id for hit in hits].count(book) == 3
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_a_pasted_mail_finds_the_passage_of_its_question(embedder, analyzer):
+    filler = " ".join(f"We met number {n} at the market and talked of tea." for n in range(150))
+    mail = f"Hello,\n\n{filler} Who cut the hair of Sif? {filler}\n\nBye"
+    passages = [*TEXTS, *(f"At market {n} we talked of tea." for n in range(30))]
+    assert len(mail) > 10_000
+    assert search(embedder, analyzer, passages, mail)[0] == TEXTS[4]
+    told = mail.replace("Who cut the hair of Sif?", 'Tell me about Loki, hair of Sif and "market".')
+    assert TEXTS[4] in search(embedder, analyzer, passages, told)[:3]

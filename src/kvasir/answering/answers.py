@@ -28,6 +28,7 @@ from kvasir.answering.prompts import (
     prompt_room,
     refinement_messages,
 )
+from kvasir.answering.query_parts import questions_of
 from kvasir.answering.refusal import (
     DEFAULT_CALIBRATION,
     NO_DOCUMENTS,
@@ -142,7 +143,9 @@ class Answerer:
         """Return the probability, 0..1, that the hits hold the answer."""
         if not hits:
             return 0.0
-        return self._calibration.confidence(self._evidence.read(question, hits))
+        # The words of a pasted mail are in no passage: one of its questions must be covered.
+        read, confidence = self._evidence.read, self._calibration.confidence
+        return max(confidence(read(part, hits)) for part in questions_of(question))
 
     def generate_answer(
         self,
@@ -205,8 +208,9 @@ class Answerer:
         if asks_model:
             # The model repeats the sentence as it stands, in whatever language the question is.
             system = system.replace(REFUSALS["en"], refusal(question, hits))
-        prompt = self._prompt(question, hits, history, system)
-        checker = CitationChecker(question, prompt.hits, self.analyzer, self.find_version)
+        sought = question if asks_model else " ".join(questions_of(question))
+        prompt = self._prompt(sought, hits, history, system)
+        checker = CitationChecker(sought, prompt.hits, self.analyzer, self.find_version)
         checks = asks_model and self.check_sentences and bool(prompt.hits)
         marker = SupportMarker(question, prompt.hits, self.analyzer) if checks else None
         hold = asks_model and not model_decides

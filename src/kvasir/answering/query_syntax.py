@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cached_property
 
 from kvasir.core.text import SOUTHEAST_ASIAN
 from kvasir.language.identifiers import identifying_values
@@ -24,7 +23,7 @@ _UNSPACED = re.compile(rf"[{SOUTHEAST_ASIAN}\u3040-\u30ff\u3400-\u9fff]")
 _MARKS = str.maketrans("‘’‚‛“”„«»\u2010\u2011\u2012\u2013\u2014\u2212", '\'\'\'\'"""""------')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class QuerySyntax:
     """The parts of a query.
 
@@ -32,16 +31,13 @@ class QuerySyntax:
         text: The query without the excluded words; what both legs search for.
         phrases: Texts that stood in quotation marks, without them.
         excluded: Words and phrases after a hyphen: ``-word``, ``-"two words"``.
+        values: The identifiers, as ``identifying_values`` writes them.
     """
 
     text: str
     phrases: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
-
-    @cached_property
-    def values(self) -> frozenset[str]:
-        """The identifiers of the query, as ``identifying_values`` writes them."""
-        return identifying_values(self.text)
+    values: frozenset[str] = frozenset()
 
     @property
     def is_plain(self) -> bool:
@@ -78,7 +74,7 @@ def parse_query(query: str) -> QuerySyntax:
         text, excluded = query, []
     phrases = [_inside(match).strip() for match in _PHRASE.finditer(text)]
     kept = tuple(phrase for phrase in phrases if any(map(str.isalnum, phrase)))
-    return QuerySyntax(text, kept, tuple(excluded))
+    return QuerySyntax(text, kept, tuple(excluded), identifying_values(text))
 
 
 def holds(text: str, phrase: str) -> bool:

@@ -34,18 +34,22 @@ def rank(
     alpha: float = 1.0,
     noise: float = 0.0,
 ) -> list[Scored]:
-    """Return the candidates of one query that reach a ``dense_score``, best first.
+    """Return the candidates of one query that reach a ``dense_score``, best first, each once.
 
     With an alpha of 1 the score is the ``dense_score`` itself.
     """
-    candidates = sorted(candidates)  # by unique id, for a stable order of equal scores
+    # By id, for a stable order of equal scores; a chunk without BM25 scores as one with 0.
+    candidates = sorted(candidates, key=lambda each: (each.chunk_id, -each.dense_score))
     scores = np.array([candidate.dense_score for candidate in candidates])
     if alpha != 1.0:
         lexical = np.array([candidate.lexical_score or 0.0 for candidate in candidates])
         scores = fuse(scores, lexical, alpha, noise)
     order = np.argsort(-scores, kind="stable").tolist()
-    ranked = ((float(scores[i]), candidates[i]) for i in order)
-    return [(score, each) for score, each in ranked if each.dense_score >= threshold]
+    best: dict[str, Scored] = {}
+    for i in order:
+        if candidates[i].dense_score >= threshold:
+            best.setdefault(candidates[i].chunk_id, (float(scores[i]), candidates[i]))
+    return list(best.values())
 
 
 def prefer_literal(

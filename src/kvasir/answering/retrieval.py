@@ -14,11 +14,12 @@ arXiv 2210.11934. The figures behind the constants: docs/decisions/0009-fusion.m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cache
 from typing import Protocol
 
+from kvasir.answering.query_parts import query_parts
 from kvasir.answering.query_syntax import QuerySyntax, parse_query
 from kvasir.answering.ranking import (
     Scored,
@@ -35,6 +36,7 @@ from kvasir.core.errors import RequestError, SettingsError
 from kvasir.core.filters import Comparison, Filter
 from kvasir.core.protocols import (
     BackgroundEmbedder,
+    Candidate,
     Embedder,
     LexicalSearch,
     PendingVectors,
@@ -171,8 +173,8 @@ class Retriever:
         if self.reranker is None or not hits:
             return limit_documents(hits, top_k)
         read, unread = hits[: self.rerank_candidates], hits[self.rerank_candidates :]
-        rerank = self.reranker.rerank
-        best = run_within_deadline(lambda: rerank(query, read, len(read)), "reranking")
+        rerank, asked = self.reranker.rerank, " ".join(query_parts(query))
+        best = run_within_deadline(lambda: rerank(asked, read, len(read)), "reranking")
         lowest = min((hit.score for hit in best), default=1.0)
         unread = [replace(hit, score=hit.score * lowest) for hit in unread]
         return limit_documents([*best, *unread], top_k)
@@ -180,7 +182,11 @@ class Retriever:
     def _search(
         self, queries: Sequence[str], wanted: int, threshold: float, filters: Filter | None
     ) -> list[list[Hit]]:
-        syntaxes = [parse_query(query) for query in queries]
+        # A long text has quotation marks and numbers of its own: nothing in it is syntax.
+        syntaxes = [
+            parse_query(query) if len(query_parts(query)) == 1 else QuerySyntax(query)
+            for query in queries
+        ]
         depth = max(self.candidates, wanted)
         if any(syntax.phrases or syntax.excluded for syntax in syntaxes):
             depth = max(depth, LITERAL_CANDIDATES)
@@ -194,7 +200,7 @@ class Retriever:
             if syntax.excluded and any(
                 syntax.is_option_of(chunks[each].passage) for each in _ids(row) if each in chunks
             ):
-                syntax = QuerySyntax(query, syntax.phrases)
+                syntax = replace(syntax, text=query, excluded=())
                 (row,) = self._rank([query], depth, threshold, filters)
             hits = self._hits(syntax, row, wanted, chunks)
             deeper = depth
@@ -238,16 +244,22 @@ class Retriever:
     def _rank(
         self, queries: Sequence[str], depth: int, threshold: float, filters: Filter | None
     ) -> list[list[Scored]]:
-        """Return the candidates of each query that reach the threshold, best first."""
+        """Return the candidates of each query that reach the threshold, best first.
+
+        The parts of a long query are searched each for itself and compared with each other.
+        """
+        parts = [query_parts(query) for query in queries]
+        texts = [text for each in parts for text in each]
         if self._hybrid is None or self.alpha == 1.0:
-            found = self.store.search(self.embedder.embed_queries(queries), depth, filters)
-            return [rank(candidates, threshold) for candidates in found]
+            found = iter(self.store.search(self.embedder.embed_queries(texts), depth, filters))
+            return [rank(_pooled(found, len(each)), threshold) for each in parts]
         languages = self._detect(queries)
-        pending = self._start_embedding(queries)
-        found = self._hybrid.search_hybrid(pending, queries, languages, depth, filters)
+        spoken = [language for each, language in zip(parts, languages, strict=True) for _ in each]
+        pending = self._start_embedding(texts)
+        found = iter(self._hybrid.search_hybrid(pending, texts, spoken, depth, filters))
         return [
-            rank(candidates, threshold, self._share(language), self._noise())
-            for candidates, language in zip(found, languages, strict=True)
+            rank(_pooled(found, len(each)), threshold, self._share(language), self._noise())
+            for each, language in zip(parts, languages, strict=True)
         ]
 
     def _read(self, rows: Iterable[list[str]]) -> dict[str, Chunk]:
@@ -284,6 +296,11 @@ class Retriever:
         condition = None if language in ("", UNKNOWN) else Comparison("language", "==", language)
         batch: list[tuple[Chunk, Matrix]] = next(self.store.scroll(condition, _SAMPLE), [])
         return [chunk.text for chunk, _ in batch]
+
+
+def _pooled(found: Iterator[list[Candidate]], parts: int) -> list[Candidate]:
+    """Return the candidates of the next parts of one query; a chunk may be among them twice."""
+    return [candidate for _ in range(parts) for candidate in next(found)]
 
 
 def _ids(ranked: Sequence[Scored]) -> list[str]:
