@@ -57,10 +57,11 @@ class TableReader:
         """
         answers: dict[str, TableAnswer] = {}
         for number, hit, version, table in self._tables(hits):
+            folded = version.text[table.start : table.end].casefold()
             for language, words in BY_LANGUAGE.items():
                 try:
                     asked = _Computation(
-                        question, language, words, self.analyzer, hit, version.text, table
+                        question, language, words, self.analyzer, hit, version.text, folded, table
                     )
                     text, rows = asked.answer()
                 except UnreadableError as error:

@@ -49,6 +49,7 @@ class TableQuestion:
         analyzer: TextAnalyzer,
         hit: Hit,
         text: str,
+        folded: str,
         table: Table,
     ) -> None:
         self.language, self.words, self.analyzer = language, words, analyzer
@@ -56,11 +57,13 @@ class TableQuestion:
         self.header_terms = [self._terms(self._with_synonyms(cell)) for cell in table.header]
         in_headers = set().union(*self.header_terms)
         self.operation, rest, self.hinted = self._operation(question, in_headers)
+        names = self._names(hit)
+        known = in_headers | self._terms(names)
+        self._check_words(rest, known, folded)
         self.rows = _data_rows(table)
         self.document_language = str(hit.chunk.metadata.get("language", ""))
         self.conditions: dict[int, str] = {}
-        names = self._names(hit)
-        self.asked_terms = self._account(rest, in_headers | self._terms(names), names)
+        self.asked_terms = self._account(rest, known, names)
         for column, value in self.conditions.items():
             self.rows = tuple(r for r in self.rows if _folded(r.cells[column]) == _folded(value))
 
@@ -132,6 +135,16 @@ class TableQuestion:
             raise NoAnswerError
         return (kinds.pop() if kinds else None), rest, hinted
 
+    def _check_words(self, rest: str, known: set[str], folded: str) -> None:
+        """Raise NoAnswerError if a word stands nowhere: that is known before rows are read."""
+        if not self.words.is_spaced and not _WIDE.search(self.question):
+            raise NoAnswerError
+        for token in _WORD.findall(rest) if self.words.is_spaced else ():
+            word = _folded(token)
+            is_known = word in self.words.function_words or word in PER or word in folded
+            if not is_known and not self._terms(token) & known:
+                raise NoAnswerError
+
     def _account(self, rest: str, known: set[str], names: str) -> set[str]:
         """Return the stems of the words that headers or names explain; fill the conditions.
 
@@ -201,8 +214,6 @@ class TableQuestion:
         known = set(_PIECE.findall(pool))
         values = {key.replace(" ", ""): found for key, found in self._values().items()}
         pieces = _PIECE.findall(rest.casefold())
-        if not any(map(_WIDE.search, pieces)) and not _WIDE.search(self.question):
-            raise NoAnswerError
         explained: set[str] = set()
         for run in pieces:
             if not _WIDE.search(run):

@@ -18,6 +18,7 @@ MOST_DIGITS = 15
 """Most digits of a number; longer ones are identifiers."""
 
 _RULE = re.compile(r"\|(?:\s*:?-+:?\s*\|)+\s*")
+_RULE_BEGINS = ("| -", "|-", "| :", "|:")
 _CELL_END = re.compile(r"(?<!\\)\|")
 _GAP = re.compile(r"(?:[-–—.…]+|n\.?\s?/?a\.?|nan|null|none|k\.\s?a\.|s\.\s?d\.|无|暂无)?", re.I)
 _NUMBER = re.compile(
@@ -133,9 +134,12 @@ def _table(text: str, start: int, end: int) -> Table | None:
     while position < end:
         stop = min(_line_end(text, position), end)
         line = text[position:stop]
-        if _RULE.fullmatch(line):
+        if line.startswith(_RULE_BEGINS) and _RULE.fullmatch(line):
             rules.append(len(lines))
-        cells = tuple(cell.strip().replace("\\|", "|") for cell in _CELL_END.split(line)[1:-1])
+        if "\\" in line:
+            cells = tuple(c.strip().replace("\\|", "|") for c in _CELL_END.split(line)[1:-1])
+        else:
+            cells = tuple(map(str.strip, line.split("|")[1:-1]))
         lines.append(Row(position, position + len(line.rstrip()), cells))
         position = stop + 1
     if len(rules) != 1 or not rules[0]:
