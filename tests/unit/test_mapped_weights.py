@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from kvasir.components.embedders.mapped_weights import Weights
 from kvasir.core.errors import ModelNotFoundError
+from kvasir.models.encoder_files import Component
+from kvasir.models.mapped_weights import Weights
 
+ENCODER = Component("embedder 'openvino'", "choose another one")
 MARK = "embeddings.word_embeddings.weight"
 
 
@@ -24,7 +26,7 @@ def write(folder, prefix="bert."):
 @pytest.mark.parametrize("prefix", ["", "bert.", "0.auto_model."])
 def test_tensors_are_found_below_the_models_prefix(tmp_path, prefix):
     table = write(tmp_path, prefix)
-    weights = Weights(tmp_path)
+    weights = Weights(tmp_path, ENCODER)
     np.testing.assert_array_equal(weights(MARK), table)
     np.testing.assert_array_equal(weights("layer.LayerNorm.weight"), np.ones(4))
     with pytest.raises(ModelNotFoundError, match=r"lack '.*nothing'.*fetch the model again"):
@@ -33,7 +35,7 @@ def test_tensors_are_found_below_the_models_prefix(tmp_path, prefix):
 
 def test_every_reader_gets_the_same_memory_unless_it_must_be_converted(tmp_path):
     write(tmp_path)
-    weights = Weights(tmp_path)
+    weights = Weights(tmp_path, ENCODER)
     assert np.shares_memory(weights(MARK), weights(MARK))
     converted = weights("layer.bias")
     assert converted.dtype == np.float32
@@ -43,13 +45,13 @@ def test_every_reader_gets_the_same_memory_unless_it_must_be_converted(tmp_path)
 
 def test_writing_to_a_tensor_does_not_change_the_file(tmp_path):
     table = write(tmp_path)
-    Weights(tmp_path)(MARK)[0, 0] = 99
-    np.testing.assert_array_equal(Weights(tmp_path)(MARK), table)
+    Weights(tmp_path, ENCODER)(MARK)[0, 0] = 99
+    np.testing.assert_array_equal(Weights(tmp_path, ENCODER)(MARK), table)
 
 
 def test_missing_and_broken_weights_say_what_to_do(tmp_path):
     with pytest.raises(ModelNotFoundError, match="no safetensors"):
-        Weights(tmp_path)
+        Weights(tmp_path, ENCODER)
     (tmp_path / "model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{no header}")
     with pytest.raises(ModelNotFoundError, match=r"broken.*fetch the model again"):
-        Weights(tmp_path)
+        Weights(tmp_path, ENCODER)

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kvasir.core.errors import ModelNotFoundError, SettingsError
+from kvasir.core.errors import ModelNotFoundError
+from kvasir.models.encoder_files import max_tokens as model_max_tokens
 from kvasir.models.local import ModelFolder, read_json, weight_files
 
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 _SAMPLES = 32
 _SAMPLE_BYTES = 16384
-_UNLIMITED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def read_sentence_model(
         config=config,
         pooling=_pooling(path / steps["Pooling"]) if "Pooling" in steps else "none",
         modules=steps,
-        max_tokens=_max_tokens(folder, config, sentence, max_tokens),
+        max_tokens=model_max_tokens(folder, config, sentence, max_tokens),
         lowercase=bool(sentence.get("do_lower_case", False)),
         query_prompt=queries if query_prompt is None else query_prompt,
         document_prompt=documents if document_prompt is None else document_prompt,
@@ -139,23 +139,6 @@ def _prompts(folder: ModelFolder) -> tuple[str, str]:
     default = prompts.get(settings.get("default_prompt_name") or "", "")
     document = next((prompts[key] for key in DOCUMENT_PROMPTS if key in prompts), default)
     return prompts.get("query", default), document
-
-
-def _max_tokens(
-    folder: ModelFolder, config: Mapping[str, Any], sentence: Mapping[str, Any], wanted: int | None
-) -> int:
-    tokenizer: dict[str, Any] = read_json(folder.path / "tokenizer_config.json")
-    positions = int(config.get("max_position_embeddings", _UNLIMITED))
-    if config.get("model_type") in ("roberta", "xlm-roberta", "camembert"):
-        positions -= int(config.get("pad_token_id", 1)) + 1
-    if wanted is not None:
-        if not 2 < wanted <= positions:
-            raise SettingsError(
-                f"max_tokens must be between 3 and {positions} for {folder.name}, not {wanted}"
-            )
-        return wanted
-    own = sentence.get("max_seq_length") or tokenizer.get("model_max_length") or positions
-    return min(int(own), positions)
 
 
 def _sample(file: Path, update: Any) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from kvasir.core.errors import ModelNotFoundError
+from kvasir.models.encoder_files import Component
 from kvasir.models.local import weight_files
 
 _MARK = "embeddings.word_embeddings.weight"
@@ -29,8 +30,8 @@ _LENGTH_BYTES = 8
 class Weights:
     """Returns tensors, float32, by their names below the model's prefix."""
 
-    def __init__(self, folder: Path) -> None:
-        """Map the weights of a folder.
+    def __init__(self, folder: Path, component: Component) -> None:
+        """Map the weights of a folder for a component.
 
         Raises:
             ModelNotFoundError: They are missing or broken.
@@ -39,8 +40,8 @@ class Weights:
         files = [file for file in weight_files(folder) if file.suffix == ".safetensors"]
         if not files:
             raise ModelNotFoundError(
-                f"{folder} holds no safetensors weights, which the embedder 'openvino' needs; "
-                "set the embedder to 'sentence-transformers' for this model"
+                f"{folder} holds no safetensors weights, which the {component.name} needs; "
+                f"{component.alternative}"
             )
         try:
             self._files = [_File(file) for file in files]

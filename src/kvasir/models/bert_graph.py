@@ -13,20 +13,20 @@ OpenVINO uses a stub that sends nothing.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from kvasir.components.embedders.mapped_weights import Weights
-from kvasir.core.errors import ModelNotFoundError, SettingsError
+from kvasir.core.errors import ModelNotFoundError
+from kvasir.models.mapped_weights import Weights
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import openvino as ov  # noqa: E402
 from openvino import opset13 as op  # noqa: E402
 
-__all__ = ["build_graph", "check_supported", "layer_weights", "ov", "why"]
+__all__ = ["build_graph", "layer_weights", "ov", "unsupported", "why"]
 
 ARCHITECTURES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert")
 POOLINGS = ("mean", "cls")
@@ -56,34 +56,24 @@ def why(error: RuntimeError) -> str:
     return lines[-1].rstrip(".")
 
 
-def check_supported(config: Mapping[str, Any], pooling: str, modules: Iterable[str]) -> None:
-    """Raise SettingsError, naming the alternative, for a model that this engine cannot run."""
+def unsupported(config: Mapping[str, Any]) -> str:
+    """Return what this engine cannot run of a model's ``config.json``, or an empty text."""
     kind = config.get("model_type", "unknown")
-    extra = sorted(set(modules) - {"Transformer", "Pooling", "Normalize"})
-    reason = ""
     if kind not in ARCHITECTURES:
-        reason = f"the architecture '{kind}' (it runs {', '.join(ARCHITECTURES)})"
-    elif pooling not in POOLINGS:
-        reason = f"the pooling '{pooling}' (it runs {', '.join(POOLINGS)})"
-    elif extra:
-        reason = f"the extra step '{extra[0]}'"
-    elif config.get("position_embedding_type", "absolute") != "absolute":
-        reason = f"the position embedding '{config['position_embedding_type']}'"
-    elif _activation(config) not in _ACTIVATIONS:
-        reason = f"the activation '{_activation(config)}'"
-    elif missing := [key for key in _size_keys(config) if not isinstance(config.get(key), int)]:
-        reason = f"a config.json without a number for '{missing[0]}'"
-    if reason:
-        raise SettingsError(
-            f"the embedder 'openvino' cannot run {reason}; "
-            "set the embedder to 'sentence-transformers' for this model"
-        )
+        return f"the architecture '{kind}' (it runs {', '.join(ARCHITECTURES)})"
+    if config.get("position_embedding_type", "absolute") != "absolute":
+        return f"the position embedding '{config['position_embedding_type']}'"
+    if _activation(config) not in _ACTIVATIONS:
+        return f"the activation '{_activation(config)}'"
+    if missing := [key for key in _size_keys(config) if not isinstance(config.get(key), int)]:
+        return f"a config.json without a number for '{missing[0]}'"
+    return ""
 
 
 def build_graph(weights: Weights, config: Mapping[str, Any], pooling: str) -> ov.Model:
     """Build the graph of an encoder from its weights and ``config.json``.
 
-    Its inputs are ids int32 [n, length] and a mask float32 [n, length] (1 where a token is); its
+    Its inputs are a mask float32 [n, length] (1 where a token is) and ids int32 [n, length]; its
     output is float32 [n, hidden], not normalised. The weights must live as long as the graph and
     what is compiled from it.
 
@@ -146,7 +136,7 @@ class _Encoder:
             # The sum has the direction of the mean, and is normalised later.
             summed = op.matmul(op.unsqueeze(mask, _integer(1)), state, False, False)
             pooled = op.squeeze(summed, _integer(1))
-        return ov.Model([op.result(pooled)], [ids, mask], "encoder")
+        return ov.Model([op.result(pooled)], [mask, ids], "encoder")
 
     def _embeddings(self, ids: Any) -> Any:
         words = op.gather(self._constant("embeddings.word_embeddings.weight"), ids, _integer(0))
