@@ -1,5 +1,7 @@
 """Weights are mapped, not read, and are what the file holds."""
 
+import json
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -55,3 +57,24 @@ def test_missing_and_broken_weights_say_what_to_do(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{no header}")
     with pytest.raises(ModelNotFoundError, match=r"broken.*fetch the model again"):
         Weights(tmp_path, ENCODER)
+
+
+def test_tensors_of_the_head_stand_beside_the_encoder(tmp_path):
+    tensors = {f"model.bert.{MARK}": np.ones((2, 2), np.float32)}
+    tensors["model.classifier.weight"] = np.full((1, 2), 5, np.float32)
+    save_file(tensors, tmp_path / "model.safetensors")
+    weights = Weights(tmp_path, ENCODER)
+    np.testing.assert_array_equal(weights.head("classifier.weight"), [[5, 5]])
+    assert weights.has_head("classifier.weight")
+    assert not weights.has_head("classifier.dense.weight")
+    with pytest.raises(ModelNotFoundError, match=r"lack 'model\.other'"):
+        weights.head("other")
+
+
+def test_weights_in_bf16_are_converted(tmp_path):
+    header = {MARK: {"dtype": "BF16", "shape": [1, 2], "data_offsets": [0, 4]}}
+    content = json.dumps(header).encode()
+    values = np.array([1.5, -3.0], np.float32).view(np.uint32) >> 16
+    data = len(content).to_bytes(8, "little") + content + values.astype("<u2").tobytes()
+    (tmp_path / "model.safetensors").write_bytes(data)
+    np.testing.assert_array_equal(Weights(tmp_path, ENCODER)(MARK), [[1.5, -3.0]])

@@ -1,9 +1,11 @@
-"""Tokenizer and maximum length of an encoder's folder, for every component that runs encoders."""
+"""Steps, tokenizer and maximum length of a model folder, for every component that runs encoders."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -12,6 +14,7 @@ from kvasir.core.errors import ModelNotFoundError, SettingsError
 from kvasir.models.local import ModelFolder, read_json
 
 _UNLIMITED = 1_000_000
+_GENERIC_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,25 @@ class Component:
     """What to do about a model that it cannot run, as a clause in the imperative."""
 
 
-def max_tokens(
+def pipeline_steps(path: Path) -> dict[str, str]:
+    """Return the steps of a model's ``modules.json``, class name to folder; empty without it.
+
+    Raises:
+        ModelNotFoundError: The file is broken.
+    """
+    file = path / "modules.json"
+    if not file.is_file():
+        return {}
+    try:
+        steps = json.loads(file.read_text("utf-8"))
+        return {str(step["type"]).rpartition(".")[2]: str(step["path"]) for step in steps}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelNotFoundError(
+            f"{file} is not a JSON list of steps with type and path; fetch the model again"
+        ) from error
+
+
+def max_tokens_of(
     folder: ModelFolder, config: Mapping[str, Any], sentence: Mapping[str, Any], wanted: int | None
 ) -> int:
     """Return the most tokens that a model reads, special tokens included.
@@ -50,13 +71,26 @@ def max_tokens(
     return min(int(own), positions)
 
 
+def gives_types(path: Path) -> bool:
+    """Return True if the tokenizer of a folder gives the types of tokens, as transformers reads it.
+
+    Source: ``model_input_names`` of transformers 5, which the generic classes lack types in.
+
+    Raises:
+        ModelNotFoundError: ``tokenizer_config.json`` is broken.
+    """
+    settings: dict[str, Any] = read_json(path / "tokenizer_config.json")
+    if names := settings.get("model_input_names"):
+        return "token_type_ids" in names
+    return settings.get("tokenizer_class") not in _GENERIC_TOKENIZERS
+
+
 def read_tokenizer(
     folder: ModelFolder, component: Component, max_tokens: int | None = None
 ) -> Tokenizer:
     """Return the tokenizer of a folder, without padding.
 
-    Of texts with more than ``max_tokens`` tokens the end is cut off; of pairs, that of the longer
-    text.
+    Of texts with more than ``max_tokens`` tokens the end is cut off.
 
     Raises:
         ModelNotFoundError: ``tokenizer.json`` is missing or broken.
@@ -75,5 +109,5 @@ def read_tokenizer(
     tokenizer.no_padding()
     tokenizer.no_truncation()
     if max_tokens is not None:
-        tokenizer.enable_truncation(max_tokens, strategy="longest_first")
+        tokenizer.enable_truncation(max_tokens)
     return tokenizer

@@ -52,16 +52,29 @@ class Weights:
         self._where = {name: file for file in self._files for name in file.names}
         found = (name.removesuffix(_MARK) for name in self._where if name.endswith(_MARK))
         self._prefix = next(found, "")
+        parent = self._prefix.removesuffix(".").rpartition(".")[0]
+        self._head_prefix = f"{parent}." if parent else ""
 
     def __call__(self, name: str) -> NDArray[np.float32]:
         """Return a tensor; raise ModelNotFoundError if there is none of this name."""
-        full = self._prefix + name
+        return self._read(self._prefix + name)
+
+    def head(self, name: str) -> NDArray[np.float32]:
+        """Return a tensor that stands beside the encoder, as ``__call__`` those of the encoder."""
+        return self._read(self._head_prefix + name)
+
+    def has_head(self, name: str) -> bool:
+        """Return True if a tensor of this name stands beside the encoder."""
+        return self._head_prefix + name in self._where
+
+    def _read(self, name: str) -> NDArray[np.float32]:
+        # Weights converted from TensorFlow keep its names for layer norms.
+        other = name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta")
+        full = name if name in self._where else other
         if full not in self._where:
-            # Weights converted from TensorFlow keep its names for layer norms.
-            full = full.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta")
-        if full not in self._where:
-            missing = f"the weights in {self.folder} lack '{self._prefix + name}'"
-            raise ModelNotFoundError(f"{missing}; fetch the model again")
+            raise ModelNotFoundError(
+                f"the weights in {self.folder} lack '{name}'; fetch the model again"
+            )
         return self._where[full].tensor(full)
 
     def release(self) -> None:
@@ -95,4 +108,8 @@ class _File:
             mapped = self._content[begin:end].view("<f4").reshape(entry["shape"])
             if mapped.flags.aligned:
                 return np.asarray(mapped)
+        if entry["dtype"] == "BF16":
+            # The upper half of a float32, for which numpy has no type.
+            halves = self._content[begin:end].copy().view("<u2").astype(np.uint32)
+            return (halves << 16).view(np.float32).reshape(entry["shape"])
         return np.asarray(self._handle.get_tensor(name), dtype=np.float32)

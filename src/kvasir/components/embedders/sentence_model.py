@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kvasir.core.errors import ModelNotFoundError
-from kvasir.models.encoder_files import max_tokens as model_max_tokens
+from kvasir.models.encoder_files import max_tokens_of, pipeline_steps
 from kvasir.models.local import ModelFolder, read_json, weight_files
 
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
@@ -86,7 +85,7 @@ def read_sentence_model(
     """
     path = folder.path
     config = read_json(path / "config.json")
-    steps = _modules(path)
+    steps = pipeline_steps(path) or {"Transformer": "", "Pooling": "1_Pooling"}
     sentence = read_json(path / "sentence_bert_config.json")
     queries, documents = _prompts(folder)
     return SentenceModel(
@@ -94,25 +93,11 @@ def read_sentence_model(
         config=config,
         pooling=_pooling(path / steps["Pooling"]) if "Pooling" in steps else "none",
         modules=steps,
-        max_tokens=model_max_tokens(folder, config, sentence, max_tokens),
+        max_tokens=max_tokens_of(folder, config, sentence, max_tokens),
         lowercase=bool(sentence.get("do_lower_case", False)),
         query_prompt=queries if query_prompt is None else query_prompt,
         document_prompt=documents if document_prompt is None else document_prompt,
     )
-
-
-def _modules(path: Path) -> dict[str, str]:
-    """Return the steps of the pipeline: class name to folder."""
-    file = path / "modules.json"
-    if not file.is_file():
-        return {"Transformer": "", "Pooling": "1_Pooling"}
-    try:
-        steps = json.loads(file.read_text("utf-8"))
-        return {str(step["type"]).rpartition(".")[2]: str(step["path"]) for step in steps}
-    except (ValueError, TypeError, KeyError) as error:
-        raise ModelNotFoundError(
-            f"{file} is not a JSON list of steps with type and path; fetch the model again"
-        ) from error
 
 
 def _pooling(path: Path) -> str:
