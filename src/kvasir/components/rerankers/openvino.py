@@ -134,8 +134,8 @@ class OpenVinoReranker:
         share = -(-sum(lengths) // self._streams)
         plan = batches(lengths, min(self._batch_tokens, share))
         self._engine.get().start(inputs, lengths, plan, logits)()
-        scores: Matrix = 1.0 / (1.0 + np.exp(-logits[:, 0].astype(np.float64)))
-        return scores.astype(np.float32)
+        scores = 1.0 / (1.0 + np.exp(-logits[:, 0].astype(np.float64)))
+        return np.asarray(scores, dtype=np.float32)
 
 
 def _cannot_run(reason: str) -> SettingsError:
