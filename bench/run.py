@@ -5,9 +5,9 @@
     python bench/run.py --sizes 10000,100000 store  without the largest collection
     python bench/run.py --quick                     a minute or two: does it all work?
 
-Parts: embedding, store, retrieval, stores, ingest, cold_start, generation. Each runs alone in a
-process group of its own, which is ended with it. Figures are kept in ``bench/work/results``; those
-of a quick run never reach ``RESULTS.md``.
+Parts: embedding, reranking, store, retrieval, stores, ingest, cold_start, generation. Each runs
+alone in a process group of its own, which is ended with it. Figures are kept in
+``bench/work/results``; those of a quick run never reach ``RESULTS.md``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import cold_start
 import generation
 import ingest
 import stores
-from tables import milliseconds, table
+from tables import milliseconds, reranking_table, table
 
 BENCH = Path(__file__).resolve().parent
 RESULTS = BENCH / "RESULTS.md"
@@ -133,6 +133,9 @@ def _both(memory: dict[str, int]) -> str:
 PARTS = {
     "embedding": Part(
         "Embedding", ("--json",), ("--texts", "100", "--queries", "20", "--json"), embedding_table
+    ),
+    "reranking": Part(
+        "Reranking", ("--json",), ("--questions", "1", "--hits", "4", "--json"), reranking_table
     ),
     "store": Part("The default store", ("SIZES",), ("2000",), store_tables, to_file=True),
     "retrieval": Part(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -36,3 +37,22 @@ def put(page: Path, marker: str, text: str) -> bool:
 def milliseconds(row: dict[str, float]) -> str:
     """Return p50 and p99 as people read them."""
     return " / ".join(f"{row[key]:.{2 if row[key] < 10 else 0}f}" for key in ("p50", "p99"))
+
+
+def reranking_table(figures: list[dict[str, Any]]) -> str:
+    """Return the figures of ``reranking.py`` as Markdown."""
+    rows = [
+        [
+            each["model"],
+            name,
+            f"{each['pairs_per_second'][name]:.1f}",
+            f"{each['ratio'][name]:.2f}",
+            f"{each['largest_difference'][name]:.5f}",
+        ]
+        for each in figures
+        for name in each["ratio"]
+    ]
+    heads = ["model", "reranker", "pairs/s", "ratio", "largest difference of a score"]
+    return "Pairs of a question and a passage of about 250 tokens, in turns.\n\n" + table(
+        heads, rows
+    )

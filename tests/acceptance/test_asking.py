@@ -9,6 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+from cross_encoders import write_cross_encoder
+
+from kvasir.components.rerankers.openvino import OpenVinoReranker
+from kvasir.core.text import passage
+
 Kvasir = Callable[..., Any]
 
 
@@ -110,3 +116,22 @@ def test_no_language_is_guessed_for_a_question_that_is_well_answered(
 def test_an_option_of_the_wrong_type_gets_one_line(ingested: Kvasir) -> None:
     said = ingested("--set", "generator.options.max_words=abc", "ask", "Who?", code=3).err
     assert "option max_words must be a whole number, not 'abc'" in said
+
+
+def test_a_reranker_without_pytorch_orders_the_sources_of_an_answer(
+    ingested: Kvasir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for library in ("torch", "transformers", "sentence_transformers"):
+        monkeypatch.setitem(sys.modules, library, None)
+    question = "How far away is the Moon?"
+    model = write_cross_encoder(tmp_path / "model", [question])
+    chosen = {"type": "openvino", "name": str(model)}
+    options = [f"chat.rag.retriever.reranker.{key}={value}" for key, value in chosen.items()]
+    settings = [part for option in options for part in ("--set", option)]
+    plain = ingested("ask", "--json", question).json["hits"]
+    hits = ingested("ask", "--json", question, *settings, code=None).json["hits"]
+    texts = [passage(hit["chunk"]["headings"], hit["chunk"]["text"]) for hit in hits]
+    scores = OpenVinoReranker(str(model)).scores(question, texts)
+    assert [hit["score"] for hit in hits] == pytest.approx(scores.tolist(), abs=1e-3)
+    assert scores.tolist() == sorted(scores, reverse=True)
+    assert [hit["score"] for hit in hits] != [hit["score"] for hit in plain]

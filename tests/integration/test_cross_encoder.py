@@ -1,18 +1,18 @@
 """The reranker on small cross-encoders that are written, then loaded like any other."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from cross_encoders import write_cross_encoder
 from libraries import library
-from small_models import write_cross_encoder
 
 import kvasir.core.registry as registry
 from kvasir.core.errors import ModelNotFoundError, SettingsError
 from kvasir.core.types import Chunk, Hit
 from kvasir.frontends.cli.main import cli
+from kvasir.testing.rerankers import RerankerContract
 
 torch = library("torch", extra="torch")
 sentence_transformers = library("sentence_transformers", extra="torch")
@@ -51,10 +51,10 @@ def test_hits_are_ordered_by_the_sigmoid_of_the_models_score(folder, reranker):
     assert len({round(hit.score, 6) for hit in found}) > 1
 
 
-def test_only_the_best_are_returned_with_their_other_scores_kept(reranker):
-    best = reranker.rerank(QUERY, hits(), 2)
-    assert best == reranker.rerank(QUERY, hits(), 5)[:2]
-    assert {(hit.dense_score, hit.lexical_score) for hit in best} == {(0.6, 1.5)}
+class TestCrossEncoder(RerankerContract):
+    @pytest.fixture
+    def reranker(self, reranker):
+        return reranker
 
 
 @pytest.fixture
@@ -88,23 +88,6 @@ def test_the_settings_choose_the_reranker_of_a_search(search, folder):
     )
     order = [hit["chunk"]["id"] for hit in reranked]
     assert order == sorted(expected, key=expected.get, reverse=True)
-
-
-def test_nothing_to_rerank_gives_nothing(reranker):
-    assert reranker.rerank(QUERY, [], 5) == []
-    assert reranker.rerank(QUERY, hits(), 0) == []
-
-
-def test_a_chunk_beyond_the_models_length_is_scored(reranker):
-    (hit,) = reranker.rerank(QUERY, hits(["mead " * 5000]), 1)
-    assert 0.0 <= hit.score <= 1.0
-
-
-def test_threads_do_not_disturb_each_other(reranker):
-    expected = [hit.chunk.id for hit in reranker.rerank(QUERY, hits(), 5)]
-    with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(lambda _: reranker.rerank(QUERY, hits(), 5), range(12)))
-    assert all([hit.chunk.id for hit in found] == expected for found in results)
 
 
 def test_a_model_of_several_scores_is_refused(tmp_path):

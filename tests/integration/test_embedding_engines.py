@@ -7,10 +7,10 @@ import pytest
 from libraries import library
 from small_models import write_encoder, write_sentence_model
 
-import kvasir.components.embedders.openvino as openvino_engine
 import kvasir.core.registry as registry
-from kvasir.components.embedders.bert_graph import layer_weights
+import kvasir.models.openvino_engine as openvino_engine
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
+from kvasir.models.bert_graph import layer_weights
 from kvasir.models.local import find_local
 from kvasir.testing.embedders import TEXTS, EmbedderContract
 

@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from small_models import write_cross_encoder, write_sentence_model
+from cross_encoders import write_cross_encoder
+from small_models import write_sentence_model
 
 from kvasir.testing.embedders import TEXTS
 

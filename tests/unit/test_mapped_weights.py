@@ -1,12 +1,16 @@
 """Weights are mapped, not read, and are what the file holds."""
 
+import json
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from kvasir.components.embedders.mapped_weights import Weights
 from kvasir.core.errors import ModelNotFoundError
+from kvasir.models.encoder_files import Component
+from kvasir.models.mapped_weights import Weights
 
+ENCODER = Component("embedder 'openvino'", "choose another one")
 MARK = "embeddings.word_embeddings.weight"
 
 
@@ -24,7 +28,7 @@ def write(folder, prefix="bert."):
 @pytest.mark.parametrize("prefix", ["", "bert.", "0.auto_model."])
 def test_tensors_are_found_below_the_models_prefix(tmp_path, prefix):
     table = write(tmp_path, prefix)
-    weights = Weights(tmp_path)
+    weights = Weights(tmp_path, ENCODER)
     np.testing.assert_array_equal(weights(MARK), table)
     np.testing.assert_array_equal(weights("layer.LayerNorm.weight"), np.ones(4))
     with pytest.raises(ModelNotFoundError, match=r"lack '.*nothing'.*fetch the model again"):
@@ -33,7 +37,7 @@ def test_tensors_are_found_below_the_models_prefix(tmp_path, prefix):
 
 def test_every_reader_gets_the_same_memory_unless_it_must_be_converted(tmp_path):
     write(tmp_path)
-    weights = Weights(tmp_path)
+    weights = Weights(tmp_path, ENCODER)
     assert np.shares_memory(weights(MARK), weights(MARK))
     converted = weights("layer.bias")
     assert converted.dtype == np.float32
@@ -43,13 +47,34 @@ def test_every_reader_gets_the_same_memory_unless_it_must_be_converted(tmp_path)
 
 def test_writing_to_a_tensor_does_not_change_the_file(tmp_path):
     table = write(tmp_path)
-    Weights(tmp_path)(MARK)[0, 0] = 99
-    np.testing.assert_array_equal(Weights(tmp_path)(MARK), table)
+    Weights(tmp_path, ENCODER)(MARK)[0, 0] = 99
+    np.testing.assert_array_equal(Weights(tmp_path, ENCODER)(MARK), table)
 
 
 def test_missing_and_broken_weights_say_what_to_do(tmp_path):
     with pytest.raises(ModelNotFoundError, match="no safetensors"):
-        Weights(tmp_path)
+        Weights(tmp_path, ENCODER)
     (tmp_path / "model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{no header}")
     with pytest.raises(ModelNotFoundError, match=r"broken.*fetch the model again"):
-        Weights(tmp_path)
+        Weights(tmp_path, ENCODER)
+
+
+def test_tensors_of_the_head_stand_beside_the_encoder(tmp_path):
+    tensors = {f"model.bert.{MARK}": np.ones((2, 2), np.float32)}
+    tensors["model.classifier.weight"] = np.full((1, 2), 5, np.float32)
+    save_file(tensors, tmp_path / "model.safetensors")
+    weights = Weights(tmp_path, ENCODER)
+    np.testing.assert_array_equal(weights.head("classifier.weight"), [[5, 5]])
+    assert weights.has_head("classifier.weight")
+    assert not weights.has_head("classifier.dense.weight")
+    with pytest.raises(ModelNotFoundError, match=r"lack 'model\.other'"):
+        weights.head("other")
+
+
+def test_weights_in_bf16_are_converted(tmp_path):
+    header = {MARK: {"dtype": "BF16", "shape": [1, 2], "data_offsets": [0, 4]}}
+    content = json.dumps(header).encode()
+    values = np.array([1.5, -3.0], np.float32).view(np.uint32) >> 16
+    data = len(content).to_bytes(8, "little") + content + values.astype("<u2").tobytes()
+    (tmp_path / "model.safetensors").write_bytes(data)
+    np.testing.assert_array_equal(Weights(tmp_path, ENCODER)(MARK), [[1.5, -3.0]])

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvasir.components.embedders.openvino import batches
+from kvasir.models.openvino_engine import batches
 
 LENGTHS = st.lists(st.integers(min_value=1, max_value=300), max_size=200)
 

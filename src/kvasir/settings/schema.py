@@ -116,7 +116,9 @@ class EmbeddingModelSettings(Section):
 class RerankerSettings(Section):
     """An optional model that reorders the best hits."""
 
-    type: str | None = Field(None, description="cross-encoder, or a plug-in; none by default")
+    type: str | None = Field(
+        None, description="openvino, cross-encoder, or a plug-in; none by default"
+    )
     name: str = "BAAI/bge-reranker-v2-m3"
     token: SecretStr | None = None
     options: dict[str, Any] = Field(default_factory=dict)

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kvasir.core.errors import ModelNotFoundError, SettingsError
+from kvasir.models.encoder_files import max_tokens_of, pipeline_steps
 from kvasir.models.local import ModelFolder, read_json, weight_files
 
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 _SAMPLES = 32
 _SAMPLE_BYTES = 16384
-_UNLIMITED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ def read_sentence_model(
     """
     path = folder.path
     config = read_json(path / "config.json")
-    steps = _modules(path)
+    steps = pipeline_steps(path) or {"Transformer": "", "Pooling": "1_Pooling"}
     sentence = read_json(path / "sentence_bert_config.json")
     queries, documents = _prompts(folder)
     return SentenceModel(
@@ -94,25 +93,11 @@ def read_sentence_model(
         config=config,
         pooling=_pooling(path / steps["Pooling"]) if "Pooling" in steps else "none",
         modules=steps,
-        max_tokens=_max_tokens(folder, config, sentence, max_tokens),
+        max_tokens=max_tokens_of(folder, config, sentence, max_tokens),
         lowercase=bool(sentence.get("do_lower_case", False)),
         query_prompt=queries if query_prompt is None else query_prompt,
         document_prompt=documents if document_prompt is None else document_prompt,
     )
-
-
-def _modules(path: Path) -> dict[str, str]:
-    """Return the steps of the pipeline: class name to folder."""
-    file = path / "modules.json"
-    if not file.is_file():
-        return {"Transformer": "", "Pooling": "1_Pooling"}
-    try:
-        steps = json.loads(file.read_text("utf-8"))
-        return {str(step["type"]).rpartition(".")[2]: str(step["path"]) for step in steps}
-    except (ValueError, TypeError, KeyError) as error:
-        raise ModelNotFoundError(
-            f"{file} is not a JSON list of steps with type and path; fetch the model again"
-        ) from error
 
 
 def _pooling(path: Path) -> str:
@@ -139,23 +124,6 @@ def _prompts(folder: ModelFolder) -> tuple[str, str]:
     default = prompts.get(settings.get("default_prompt_name") or "", "")
     document = next((prompts[key] for key in DOCUMENT_PROMPTS if key in prompts), default)
     return prompts.get("query", default), document
-
-
-def _max_tokens(
-    folder: ModelFolder, config: Mapping[str, Any], sentence: Mapping[str, Any], wanted: int | None
-) -> int:
-    tokenizer: dict[str, Any] = read_json(folder.path / "tokenizer_config.json")
-    positions = int(config.get("max_position_embeddings", _UNLIMITED))
-    if config.get("model_type") in ("roberta", "xlm-roberta", "camembert"):
-        positions -= int(config.get("pad_token_id", 1)) + 1
-    if wanted is not None:
-        if not 2 < wanted <= positions:
-            raise SettingsError(
-                f"max_tokens must be between 3 and {positions} for {folder.name}, not {wanted}"
-            )
-        return wanted
-    own = sentence.get("max_seq_length") or tokenizer.get("model_max_length") or positions
-    return min(int(own), positions)
 
 
 def _sample(file: Path, update: Any) -> None:

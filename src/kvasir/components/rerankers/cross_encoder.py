@@ -15,6 +15,7 @@ from sentence_transformers import CrossEncoder
 
 from kvasir.core.errors import SettingsError
 from kvasir.core.run import Run
+from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Hit
 from kvasir.models.local import find
 from kvasir.models.transformers import SharedModel, usable_device
@@ -72,7 +73,7 @@ class CrossEncoderReranker:
             return []
         scores = self._model.compute(
             self._model.encoder.predict,
-            [(query, hit.chunk.passage) for hit in hits],
+            [(replace_surrogates(query), replace_surrogates(hit.chunk.passage)) for hit in hits],
             batch_size=self._batch_size,
             activation_fn=torch.nn.Sigmoid(),
         )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from kvasir.core.errors import ModelNotFoundError
+from kvasir.models.encoder_files import Component
 from kvasir.models.local import weight_files
 
 _MARK = "embeddings.word_embeddings.weight"
@@ -29,8 +30,8 @@ _LENGTH_BYTES = 8
 class Weights:
     """Returns tensors, float32, by their names below the model's prefix."""
 
-    def __init__(self, folder: Path) -> None:
-        """Map the weights of a folder.
+    def __init__(self, folder: Path, component: Component) -> None:
+        """Map the weights of a folder for a component.
 
         Raises:
             ModelNotFoundError: They are missing or broken.
@@ -39,8 +40,8 @@ class Weights:
         files = [file for file in weight_files(folder) if file.suffix == ".safetensors"]
         if not files:
             raise ModelNotFoundError(
-                f"{folder} holds no safetensors weights, which the embedder 'openvino' needs; "
-                "set the embedder to 'sentence-transformers' for this model"
+                f"{folder} holds no safetensors weights, which the {component.name} needs; "
+                f"{component.alternative}"
             )
         try:
             self._files = [_File(file) for file in files]
@@ -51,16 +52,29 @@ class Weights:
         self._where = {name: file for file in self._files for name in file.names}
         found = (name.removesuffix(_MARK) for name in self._where if name.endswith(_MARK))
         self._prefix = next(found, "")
+        parent = self._prefix.removesuffix(".").rpartition(".")[0]
+        self._head_prefix = f"{parent}." if parent else ""
 
     def __call__(self, name: str) -> NDArray[np.float32]:
         """Return a tensor; raise ModelNotFoundError if there is none of this name."""
-        full = self._prefix + name
+        return self._read(self._prefix + name)
+
+    def head(self, name: str) -> NDArray[np.float32]:
+        """Return a tensor that stands beside the encoder, as ``__call__`` those of the encoder."""
+        return self._read(self._head_prefix + name)
+
+    def has_head(self, name: str) -> bool:
+        """Return True if a tensor of this name stands beside the encoder."""
+        return self._head_prefix + name in self._where
+
+    def _read(self, name: str) -> NDArray[np.float32]:
+        # Weights converted from TensorFlow keep its names for layer norms.
+        other = name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta")
+        full = name if name in self._where else other
         if full not in self._where:
-            # Weights converted from TensorFlow keep its names for layer norms.
-            full = full.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta")
-        if full not in self._where:
-            missing = f"the weights in {self.folder} lack '{self._prefix + name}'"
-            raise ModelNotFoundError(f"{missing}; fetch the model again")
+            raise ModelNotFoundError(
+                f"the weights in {self.folder} lack '{name}'; fetch the model again"
+            )
         return self._where[full].tensor(full)
 
     def release(self) -> None:
@@ -94,4 +108,8 @@ class _File:
             mapped = self._content[begin:end].view("<f4").reshape(entry["shape"])
             if mapped.flags.aligned:
                 return np.asarray(mapped)
+        if entry["dtype"] == "BF16":
+            # The upper half of a float32, for which numpy has no type.
+            halves = self._content[begin:end].copy().view("<u2").astype(np.uint32)
+            return (halves << 16).view(np.float32).reshape(entry["shape"])
         return np.asarray(self._handle.get_tensor(name), dtype=np.float32)
