@@ -33,9 +33,10 @@ from kvasir.settings.store_uris import is_same_store
 from kvasir.sharing import IndexSharing
 
 if TYPE_CHECKING:
-    from kvasir.answering.answers import Answerer, Refiner
+    from kvasir.answering.answers import Answerer
     from kvasir.answering.chat import Conversation as Conversation
     from kvasir.answering.citations import FindVersion
+    from kvasir.answering.refining import Refiner
     from kvasir.answering.retrieval import Retriever
     from kvasir.core.reports import ConversionReport
     from kvasir.evaluation.answers import AnswersResult as AnswersResult
@@ -384,7 +385,7 @@ class App:
         return fetch(url, allow_private=private, max_bytes=most)
 
     def _make_refiner(self, generator: Generator, opened: ExitStack) -> Refiner | None:
-        from kvasir.answering.answers import Refiner
+        from kvasir.answering.refining import Refiner
 
         rag = self.settings.chat.rag
         chosen = rag.context_refinement

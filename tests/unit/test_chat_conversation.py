@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from kvasir.answering.answers import EMPTY, NOTHING_FOUND, Answerer, Refiner
+from kvasir.answering.answers import EMPTY, NOTHING_FOUND, Answerer
 from kvasir.answering.chat import Conversation
+from kvasir.answering.refining import Refiner
 from kvasir.answering.refusal import Calibration
 from kvasir.answering.retrieval import Retriever
 from kvasir.components.analyzers.bm25 import Bm25Analyzer

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from kvasir.answering.answers import Answerer, Refiner
+from kvasir.answering.answers import Answerer
 from kvasir.answering.chat import Conversation
+from kvasir.answering.refining import Refiner
 from kvasir.answering.retrieval import Retriever
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.core.deadline import (

@@ -3,16 +3,10 @@
 ``Answerer.generate_answer`` serves single questions and the turns of a chat. A question that the
 documents do not answer is refused before the generator runs; an answer in which a language model
 says that it does not know is a refusal, too. Citation markers are checked while the answer streams.
-
-A ``Refiner`` lets a language model rewrite the question for the search: every one, or only one that
-finds too little as typed, which saves time. The model also reads the last turns of the
-conversation, which show what "it" refers to. Source: the InstructLab proposal "Ingesting and
-Utilizing RAG Artifacts", 3.3.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
@@ -26,7 +20,6 @@ from kvasir.answering.prompts import (
     left_out_notes,
     prompt_counter,
     prompt_room,
-    refinement_messages,
 )
 from kvasir.answering.query_parts import questions_of
 from kvasir.answering.refusal import (
@@ -47,9 +40,9 @@ from kvasir.answering.table_answers import CONFIDENCE, TableAnswer, TableReader
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.deadline import check, iterate_within_deadline, run_within_deadline
-from kvasir.core.errors import DeadlineExceededError, KvasirError, RequestError, SettingsError
+from kvasir.core.errors import RequestError
 from kvasir.core.protocols import BoundedContext, Embedder, QuotesOnly, TextAnalyzer
-from kvasir.core.templates import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT
+from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.types import (
     Answer,
     AnswerEvent,
@@ -72,21 +65,10 @@ NOTHING_FOUND = (
 
 EMPTY = "the collection has no documents: this reply has no source"
 
-PLAIN = "{{context}}{{question}}"
-"""A prompt without retrieval: the context is empty."""
-
 _BY_CERTAINTY = (Certainty.NO, Certainty.NOT_SURE, Certainty.SURE)
 
 _DOUBTFUL = 0.5
 """Confidence below which the documents probably do not hold the answer."""
-_ANSWER_TOKENS = 256
-"""Tokens reserved for the refined question."""
-_LONGEST = 1000
-"""Most characters of a refined question."""
-_TURNS = 4
-"""Number of earlier messages that the model reads."""
-_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
-_LABEL = re.compile(r"^(?:refined )?query\s*:\s*", re.IGNORECASE)
 
 
 @dataclass
@@ -379,77 +361,3 @@ def generated(generator: protocols.Generator, prompt: Prompt) -> Generator[str, 
     with closing(iterate_within_deadline(whole(), "generating")) as steps:
         for pieces in steps:
             yield from pieces
-
-
-@dataclass
-class Refiner:
-    """Rewrites questions for the search.
-
-    Raises ``SettingsError`` if the prompt lacks its placeholder, or the generator has no model.
-
-    Attributes:
-        prompt: Asks for the refined question, with ``{{user_query}}``.
-        below: Refine only if no chunk for the question as typed reaches this ``dense_score``;
-            None refines every question.
-    """
-
-    generator: protocols.Generator
-    _: KW_ONLY
-    prompt: str = DEFAULT_REFINEMENT_PROMPT
-    below: float | None = None
-
-    def __post_init__(self) -> None:
-        if isinstance(self.generator, QuotesOnly):
-            raise SettingsError(
-                "refining a question needs a language model: set generator.type or "
-                "chat.rag.context_refinement.generator, or chat.rag.context_refinement.enabled to "
-                "false"
-            )
-        refinement_messages("", self.prompt)
-
-    def search(
-        self,
-        request: SearchRequest,
-        history: Sequence[Message],
-        retrieve: Callable[[SearchRequest], list[Hit]],
-    ) -> Generator[Stage, None, SearchResult]:
-        """Refine a question if necessary and search for it; yields the stages.
-
-        If refinement fails, the question is searched for as typed, with a note.
-        """
-        hits: tuple[Hit, ...] = ()
-        if self.below is not None:
-            hits = tuple(retrieve(request))
-            if any((hit.dense_score or 0.0) >= self.below for hit in hits):
-                return SearchResult(hits)
-        yield Stage("refining")
-        refined, notes = request.query, tuple[str, ...]()
-        try:
-            refined = self.refine(request.query, history)
-        except DeadlineExceededError:
-            raise
-        except KvasirError as error:
-            notes = (f"the question was searched for as typed, not refined: {error}",)
-        is_new = refined != request.query
-        if is_new or self.below is None:
-            yield Stage("searching")
-            hits = tuple(retrieve(replace(request, query=refined))) or hits
-        return SearchResult(hits, refined if is_new else "", notes)
-
-    def refine(self, question: str, history: Sequence[Message] = ()) -> str:
-        """Return the refined question, or the question itself if the model returns nothing."""
-        (asked,) = refinement_messages(question, self.prompt)
-        recent = list(history)[-_TURNS:]
-        room = prompt_room(self.generator, _ANSWER_TOKENS)
-        count = prompt_counter(self.generator)
-        builder = PromptBuilder(PLAIN, system="")
-        prompt = builder.build(asked.content, (), history=recent, room=room, count=count)
-        written = iterate_within_deadline(self.generator.generate(prompt), "refining")
-        return _one_query("".join(written)) or question
-
-
-def _one_query(text: str) -> str:
-    """Remove thoughts, label, quotation marks and line breaks from a model's reply."""
-    lines = [line.strip() for line in _THINKING.sub("", text).splitlines()]
-    kept = " ".join(line for line in lines if line)
-    return _LABEL.sub("", kept).strip("\"'“”` ")[:_LONGEST]

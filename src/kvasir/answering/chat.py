@@ -16,15 +16,17 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, field, replace
 
-from kvasir.answering.answers import PLAIN, Answerer, Refiner, check_question, generated
+from kvasir.answering.answers import Answerer, check_question, generated
 from kvasir.answering.follow_ups import FollowUps, polite_reply
 from kvasir.answering.prompts import (
+    PLAIN,
     SYSTEM_PROMPT,
     PromptBuilder,
     left_out_notes,
     prompt_counter,
     prompt_room,
 )
+from kvasir.answering.refining import Refiner
 from kvasir.answering.search_result import Rewriter
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream

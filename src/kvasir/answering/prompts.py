@@ -34,6 +34,9 @@ _MESSAGE_OVERHEAD = 8
 CountTokens = Callable[[Sequence[Message]], int]
 """Returns the tokens of messages, as a model reads them."""
 
+PLAIN = "{{context}}{{question}}"
+"""A prompt without retrieval: the context is empty."""
+
 
 def estimate_tokens(text: str) -> int:
     """Estimate a language model's tokens; too many rather than too few.
