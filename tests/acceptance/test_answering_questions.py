@@ -35,6 +35,7 @@ def services(folder):
 
 def command(folder, *arguments, **options):
     environment = os.environ | {
+        "KVASIR__DATA_DIR": "kvasir-data",
         "KVASIR__RAG__EMBEDDING_MODEL__TYPE": FAKE,
         "KVASIR__ANSWER__REFUSE": "false",
     }

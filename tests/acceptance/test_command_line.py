@@ -323,7 +323,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_run_does_the_rest(
 ) -> None:
     write_notes(tmp_path / "many", 1200)
     process = subprocess.Popen(
-        [sys.executable, "-m", "kvasir", "ingest", "--json", "many"],
+        [sys.executable, "-m", "kvasir", "--data-dir", "kvasir-data", "ingest", "--json", "many"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -411,12 +411,12 @@ def test_the_generator_that_refines_is_checked_too(kvasir: Kvasir, tmp_path: Pat
 
 def test_a_wrong_setting_is_blamed_on_what_gave_it(kvasir: Kvasir, tmp_path: Path) -> None:
     (tmp_path / "kvasir.yaml").write_text("rag: {language: es}\n")
-    for options, blamed in (
-        (["--set", "rag.ingest.workers=0"], "'rag.ingest.workers' from --set: "),
-        (["--top-k", "0"], "'chat.rag.retriever.top_k' from --top-k: "),
-        (["--collection", "../up"], "'collection' from --collection: "),
+    for options, blamed, code in (
+        (["--set", "rag.ingest.workers=0"], "'rag.ingest.workers' from --set: ", 3),
+        (["--top-k", "0"], "'chat.rag.retriever.top_k' from --top-k: ", 2),
+        (["--collection", "../up"], "'collection' from --collection: ", 2),
     ):
-        said = kvasir("search", "x", *options, code=3).err
+        said = kvasir("search", "x", *options, code=code).err
         assert blamed in said
         assert "kvasir.yaml" not in said
     said = kvasir("search", "x", code=3, KVASIR__RAG__LANGUAGE="klingon").err

@@ -36,7 +36,8 @@ def reports(kvasir: Kvasir, tmp_path: Path) -> Kvasir:
 
 def _found(run: Kvasir, filters: str) -> list[str]:
     hits = run("search", "--json", "--filters", filters, _QUERY).json
-    return sorted(Path(hit["chunk"]["metadata"]["source_uri"]).stem for hit in hits)
+    uris = [uri for hit in hits for uri in (hit["chunk"]["metadata"]["source_uri"], *hit["copies"])]
+    return sorted(Path(uri).stem for uri in uris)
 
 
 def test_documents_are_found_by_dates_lists_sources_and_types(

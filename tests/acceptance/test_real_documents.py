@@ -56,8 +56,9 @@ def test_answers_reach_their_figures(kvasir: Kvasir, shared_data: Path) -> None:
     assert figures["questions"] == 1190
     assert figures["answer_recall"] >= 0.89
     assert figures["words"] <= 60
-    assert figures["refused_off_topic"] >= 0.95
-    assert figures["refused_on_topic"] <= 0.05
+    assert figures["refused_off_topic"] >= 0.79
+    assert figures["refused_off_topic"] + figures["unsure_off_topic"] >= 0.95
+    assert figures["refused_on_topic"] + figures["unsure_on_topic"] <= 0.05
     assert figures["citation_validity"] == 1.0
 
 

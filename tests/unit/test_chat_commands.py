@@ -311,7 +311,10 @@ def test_sources_stand_under_an_answer_once_each_with_their_words(desk):
     refused = Answer("I cannot find it.", (), hits, refused=True)
     before = desk.drawn()
     desk.screen.show_plain(refused)
-    assert desk.drawn()[len(before) :].strip() == "I cannot find it."
+    said = desk.drawn()[len(before) :]
+    assert said.strip().startswith("I cannot find it.")
+    assert "The nearest passages" in said
+    assert "Kvasir was wise" not in said.partition("The nearest passages")[0]
 
 
 def test_each_session_has_a_log_of_its_own_that_only_the_user_can_read(server, keys, tmp_path):

@@ -32,7 +32,8 @@ def collections():
 def found(collections, filters):
     with collections.lease() as collection:
         hits = collection.search("words", top_k=100, filters=filters)
-        return sorted(str(hit.chunk.metadata["title"]) for hit in hits)
+        uris = [uri for hit in hits for uri in (hit.chunk.metadata["source_uri"], *hit.copies)]
+        return sorted(collection.document(str(uri)).title for uri in uris)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from kvasir.core.ledger import DocumentVersion
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.run import Run
 from kvasir.core.text import count_words, has_cjk
-from kvasir.core.types import Answer, document_id
+from kvasir.core.types import Answer, Certainty, document_id
 from kvasir.core.wire import OMITTED
 from kvasir.evaluation.datasets import EvaluationQuery, RetrievalDataset
 from kvasir.evaluation.retrieval import RetrievalOptions, ingest_datasets, to_document
@@ -57,6 +57,8 @@ class AnswersResult:
         words: Mean length of the answers given, in words, without markers.
         refused_on_topic: Share of the data set's questions that were refused, 0..1.
         refused_off_topic: Share of the off-topic questions that were refused, None without any.
+        unsure_on_topic: Share of the data set's questions whose answer is ``not sure``, 0..1.
+        unsure_off_topic: The same of the off-topic questions, None without any.
         citations: Mean number of citations of the answers given.
         citation_validity: Share of citations whose quote is in its document, 0..1.
         cited: Share of the answers given that have a citation, 0..1.
@@ -71,6 +73,8 @@ class AnswersResult:
     words: float
     refused_on_topic: float
     refused_off_topic: float | None
+    unsure_on_topic: float
+    unsure_off_topic: float | None
     citations: float
     citation_validity: float
     cited: float
@@ -142,6 +146,8 @@ def _summary(
         words=_share(count_words(without_markers(answer)) for answer in given),
         refused_on_topic=_share(case.answer.refused for case in on),
         refused_off_topic=_share(case.answer.refused for case in off) if off else None,
+        unsure_on_topic=_share(map(_is_unsure, on)),
+        unsure_off_topic=_share(map(_is_unsure, off)) if off else None,
         citations=len(citations) / max(len(given), 1),
         citation_validity=_share(
             texts.get(c.document_id, "")[c.start : c.end] == c.quote for c in citations
@@ -152,6 +158,10 @@ def _summary(
         seconds=seconds,
         cases=tuple(cases),
     )
+
+
+def _is_unsure(case: AnswerCase) -> bool:
+    return case.answer.certainty is Certainty.NOT_SURE
 
 
 def _share(values: Iterable[float]) -> float:
