@@ -99,7 +99,7 @@ def test_the_figures_of_answers_stand_by_question():
         AnswerCase("q2", ("x",), refused, False),
         AnswerCase("off", (), refused, False),
     )
-    result = AnswersResult("set", 0.5, 2, 0.5, 1.0, 1, 1, 1, 0, 2, {}, cases)
+    result = AnswersResult("set", 0.5, 2, 0.5, 1.0, 0, 0.0, 1, 1, 1, 0, 2, {}, cases)
     verdicts = (Verdict({"faithfulness": 0.5}), Verdict(), Verdict())
     judgement = Judgement({"faithfulness": 0.5}, {}, {}, verdicts)
     found = answers_per_question(result, 1, judgement)
