@@ -9,7 +9,8 @@ from kvasir.core.types import Chunk
 from kvasir.testing.fakes import MemoryStore
 
 
-def test_ctrl_c_keeps_what_is_finished_and_the_report_says_what_is_left(world):
+def ingest_stopped(world):
+    """Ingest 40 documents, stopped after 20; the next ingest is not stopped."""
     for number in range(40):
         world.write(f"{number:03}.txt", f"document {number}\n")
     world.pipeline = world.make(batch_chunks=10)
@@ -22,12 +23,18 @@ def test_ctrl_c_keeps_what_is_finished_and_the_report_says_what_is_left(world):
 
     stop = StopToken()
     world.embedder.embed_documents = stopped
-    report = world.ingest(run=Run(stop))
+    try:
+        return world.ingest(run=Run(stop))
+    finally:
+        world.embedder.embed_documents = embed
+
+
+def test_ctrl_c_keeps_what_is_finished_and_the_report_says_what_is_left(world):
+    report = ingest_stopped(world)
     assert report.interrupted
     assert (len(report.added), len(report.left)) == (20, 20)
     assert world.store.count() == 20
     assert world.is_clean()
-    world.embedder.embed_documents = embed
     report = world.ingest()
     assert (len(report.unchanged), len(report.added), report.left) == (20, 20, [])
     assert world.is_clean()
@@ -171,19 +178,7 @@ def test_several_batches_are_written_with_one_flush(flushed, monkeypatch):
 
 def test_ctrl_c_keeps_what_was_embedded_and_waits_to_be_written(flushed):
     world = flushed
-    for number in range(40):
-        world.write(f"{number:03}.txt", f"document {number}\n")
-    world.pipeline = world.make(batch_chunks=10)
-    embed = world.embedder.embed_documents
-
-    def stopped(texts):
-        if world.embedder.embedded >= 20:
-            stop.set()
-        return embed(texts)
-
-    stop = StopToken()
-    world.embedder.embed_documents = stopped
-    report = world.ingest(run=Run(stop))
+    report = ingest_stopped(world)
     assert (report.interrupted, len(report.added), len(report.left)) == (True, 20, 20)
     assert world.store.count() == 20
     assert world.is_clean()

@@ -77,7 +77,7 @@ def _windows(sentences: Sequence[str]) -> Iterator[str]:
 
 
 def _spread(parts: list[str], most: int) -> list[str]:
-    """Return at most so many of the parts, from everywhere in the text."""
+    """Return at most a number of the parts, from everywhere in the text."""
     if len(parts) <= most:
         return parts
     return [parts[place * len(parts) // most] for place in range(most)]

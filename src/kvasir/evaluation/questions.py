@@ -67,7 +67,7 @@ class QuestionFigures:
     """The figures of a group of questions.
 
     Attributes:
-        top_1, top_3, top_10: The gold passages are among so many first ones; of the questions
+        top_1, top_3, top_10: The gold passages are among the first 1, 3 or 10; of the questions
             that have an answer and a passage.
         satisfying: The answer is good, or the question is rightly refused or answered as not sure;
             of all judged ones.
