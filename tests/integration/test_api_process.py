@@ -18,7 +18,7 @@ from service_process import SUPPORT, ServiceProcess
 
 from kvasir.app import App
 from kvasir.core.services.jobs import JobState
-from kvasir.frontends.api.command import _listen
+from kvasir.frontends.api.listening import listen, take_last_connections
 from kvasir.settings.loading import load_settings
 
 TIMED = {"type": "slow_generator:TimedGenerator"}
@@ -255,9 +255,32 @@ def test_the_parts_of_a_response_are_sent_at_once():
                 accepted.set_result(option)
                 transport.close()
 
-        async with await loop.create_server(Accepting, sock=_listen("127.0.0.1", 0)) as server:
+        async with await loop.create_server(Accepting, sock=listen("127.0.0.1", 0)) as server:
             _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
             writer.close()
             return await accepted
 
     assert asyncio.run(no_delay())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the queue is made short only")
+def test_no_connection_is_made_after_the_last_look():
+    async def close_while_clients_come():
+        listener = listen("127.0.0.1", 0)
+        listener.setblocking(False)
+        address = listener.getsockname()
+        loop = asyncio.get_running_loop()
+        with closing(listener), closing(socket.create_connection(address)):
+            looking = asyncio.create_task(take_last_connections([listener]))
+            await asyncio.sleep(0.02)
+            with closing(socket.socket()) as late:
+                late.setblocking(False)
+                connecting = asyncio.create_task(loop.sock_connect(late, address))
+                (taken,) = await looking
+                assert not connecting.done()
+                taken.close()
+                listener.close()
+                with pytest.raises(ConnectionRefusedError):
+                    await connecting
+
+    asyncio.run(close_while_clients_come())

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import math
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 
 import uvicorn
 
@@ -17,6 +16,7 @@ from kvasir.app import App
 from kvasir.core.errors import KvasirError, StorageError
 from kvasir.core.run import StopToken
 from kvasir.frontends.api.application import check_accounts, make_application
+from kvasir.frontends.api.listening import listen, take_last_connections
 from kvasir.frontends.api.owner import check_no_owner, owned, take_over
 from kvasir.frontends.api.readiness import Readiness
 from kvasir.frontends.api.registration import first_admin_link
@@ -54,7 +54,7 @@ def serve(
     """
     configure_logging(app.settings.server.log_format)
     stop = StopToken()
-    with closing(_listen(host, port)) as listener, ExitStack() as opened:
+    with closing(listen(host, port)) as listener, ExitStack() as opened:
         check_no_owner(app.settings)
         port = listener.getsockname()[1]
         _remember_port(app, port)
@@ -160,8 +160,7 @@ class _Server(uvicorn.Server):
         self._readiness.drain()
         sockets = [*(sockets or ()), *self._taken]
         await asyncio.sleep(self._drain_seconds)
-        # Connections that wait in the system's queue would be reset when it closes.
-        accepted = [each for listener in sockets for each in _accept_rest(listener)]
+        accepted = await take_last_connections(sockets)
         for server in self.servers:
             server.close()
         loop = asyncio.get_running_loop()
@@ -184,18 +183,6 @@ class _Server(uvicorn.Server):
         )
 
 
-def _accept_rest(listener: socket.socket) -> Iterator[socket.socket]:
-    """Accept the connections that the system has made already."""
-    asyncio.get_running_loop().remove_reader(listener.fileno())
-    # With room for one, the system turns others away, who then know that they were not heard.
-    listener.listen(0)
-    with suppress(BlockingIOError):
-        while True:
-            connection, _ = listener.accept()
-            connection.setblocking(False)
-            yield connection
-
-
 def _remember_port(app: App, port: int) -> None:
     """Use the port that the system chose in links."""
     server = app.settings.server
@@ -213,21 +200,3 @@ def _warm_up(app: App, explain: Callable[[KvasirError], str]) -> None:
                 _ = collection.index.retriever
     except KvasirError as error:
         logger.warning("the first search will be slow, or fail: %s", explain(error))
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio sends each part at once (TCP_NODELAY), not 40 ms later.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(1024)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise StorageError(
-                f"port {port} of {host} is taken by another program: set server.port"
-            ) from error
-        raise StorageError(f"{host}:{port} cannot be listened at: {error.strerror}") from error
-    return listener
