@@ -221,7 +221,19 @@ class Connections:
 
     async def send(self, request: bytes) -> tuple[int, bytes]:
         """Return status and body of an answer."""
-        reader, writer = self._kept() or await asyncio.open_connection(self._host, self._port)
+        kept = self._kept()
+        if kept is not None:
+            try:
+                return await self._exchange(*kept, request)
+            except (ConnectionError, asyncio.IncompleteReadError) as error:
+                if getattr(error, "partial", b""):
+                    raise
+                # The server closed the idle connection when the request was on its way.
+        return await self._exchange(*await asyncio.open_connection(self._host, self._port), request)
+
+    async def _exchange(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+    ) -> tuple[int, bytes]:
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])  # type: ignore[index]
