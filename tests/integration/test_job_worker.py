@@ -36,7 +36,7 @@ def make(queue, perform, stop):
     return JobWorker(queue, perform, stop=stop, idle_seconds=0.01)
 
 
-def wait_for(check, seconds=5.0):
+def wait_for(check, seconds=60.0):
     end = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < end
@@ -89,7 +89,7 @@ def test_cancelling_stops_the_job(queue, stop):
 
     def perform(_, run):
         queue.cancel(job.id)
-        assert run.stop.wait(5)
+        assert run.stop.wait(60)
         run.check()
 
     make(queue, perform, stop).work_once()
@@ -102,14 +102,14 @@ def test_a_worker_that_is_stopped_gives_its_job_back(queue, stop):
 
     def perform(_, run):
         started.set()
-        assert run.stop.wait(5)
+        assert run.stop.wait(60)
         run.check()
 
     thread = threading.Thread(target=make(queue, perform, stop).run)
     thread.start()
-    assert started.wait(5)
+    assert started.wait(60)
     stop.set()
-    thread.join(5)
+    thread.join(60)
     found = queue.job(job.id)
     assert (found.state, found.attempts) == (JobState.WAITING, 0)
 
@@ -130,7 +130,7 @@ def test_a_result_is_kept_while_the_database_is_away(queue, stop, monkeypatch):
 
 
 def test_waking_ends_the_wait_of_an_idle_worker(queue, stop):
-    worker = JobWorker(queue, lambda *_: "done", stop=stop, idle_seconds=30.0)
+    worker = JobWorker(queue, lambda *_: "done", stop=stop, idle_seconds=600.0)
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
@@ -140,5 +140,5 @@ def test_waking_ends_the_wait_of_an_idle_worker(queue, stop):
         wait_for(lambda: queue.job(job.id).state is JobState.DONE)
     finally:
         stop.set()
-        thread.join(5)
+        thread.join(60)
     assert not thread.is_alive()

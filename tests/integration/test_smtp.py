@@ -6,7 +6,8 @@ import time
 
 import pytest
 from certificates import make_contexts
-from smtp_server import SmtpServer, body_of, free_port
+from free_ports import free_port
+from smtp_server import SmtpServer, body_of
 
 from kvasir.core.errors import ComponentError, MailRefusedError, SettingsError
 from kvasir.core.services.mail import Mail

@@ -4,11 +4,14 @@ import threading
 import time
 
 import pytest
+from sqlalchemy import select, update
 
 from kvasir.catalog.sql import SqlCatalog
+from kvasir.catalog.tables import writers
 from kvasir.core.errors import StoreIncompleteError, WriterConflictError
 from kvasir.core.run import Run, StopToken
 from kvasir.core.types import Chunk, Document, Source, chunk_id, document_id
+from kvasir.database import reading, writing
 from kvasir.ingesting.pipeline import IngestPipeline
 from kvasir.ingesting.publishing import Publisher
 from kvasir.maintenance.repair import examine, repair, restore
@@ -75,7 +78,7 @@ def upload(name, text):
 def in_thread(work):
     thread = threading.Thread(target=work)
     thread.start()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -196,12 +199,20 @@ def test_a_late_writer_takes_nothing_from_the_one_that_wrote_the_same_document(s
 
 
 def test_heartbeats_keep_a_slow_writers_work(shared, monkeypatch):
-    slow = shared.pipeline(lease_seconds=0.5, heartbeat_seconds=0.1)
-    other = shared.publisher()
+    slow = shared.pipeline(lease_seconds=60, heartbeat_seconds=0.1)
+    other, engine = shared.publisher(), shared.catalog()._engine
     upsert, recovered = shared.store.upsert, []
 
+    def last_heartbeat():
+        with reading(engine) as connection:
+            return connection.execute(select(writers.c.heartbeat)).scalar_one()
+
     def take_long(chunks, vectors):
-        time.sleep(1)
+        with writing(engine) as connection:
+            connection.execute(update(writers).values(heartbeat=0.0))
+        end = time.monotonic() + 60
+        while last_heartbeat() == 0.0 and time.monotonic() < end:
+            time.sleep(0.01)
         in_thread(lambda: recovered.append(other.recover()))
         upsert(chunks, vectors)
 

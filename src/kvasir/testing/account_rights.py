@@ -66,12 +66,14 @@ class RightsCases(AccountCases):
         accounts.authenticate(secret)
 
     def test_an_api_key_expires(self, accounts: Accounts, ana: User) -> None:
-        soon = datetime.now(UTC) + timedelta(seconds=0.3)
-        _, secret = accounts.create_api_key(ana.id, "key", [Scope.READ], expires=soon)
-        accounts.authenticate(secret)
-        time.sleep(0.35)
+        now = datetime.now(UTC)
+        soon, later = now + timedelta(seconds=0.5), now + timedelta(hours=1)
+        _, short = accounts.create_api_key(ana.id, "short", [Scope.READ], expires=soon)
+        _, long = accounts.create_api_key(ana.id, "long", [Scope.READ], expires=later)
+        time.sleep(max(0.0, (soon - datetime.now(UTC)).total_seconds() + 0.05))
         with pytest.raises(NotAuthenticatedError):
-            accounts.authenticate(secret)
+            accounts.authenticate(short)
+        accounts.authenticate(long)
 
     @pytest.mark.parametrize("scope", [Scope.ANSWERING, Scope.ADMIN])
     def test_only_an_administrator_gives_the_scopes_of_one(

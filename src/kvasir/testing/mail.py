@@ -84,12 +84,15 @@ class OutboxContract:
         assert outbox.claim(lease_seconds=LONG) is None
 
     def test_a_mail_that_failed_waits_for_its_time(self, outbox: Outbox) -> None:
-        self._add(outbox)
-        assert outbox.failed(self._claimed(outbox), "busy", retry_after=SHORT)
-        assert outbox.claim(lease_seconds=LONG) is None
-        assert outbox.waiting() == 1
+        for number, retry_after in enumerate((LONG, SHORT)):
+            self._add(outbox, number)
+            assert outbox.failed(self._claimed(outbox), "busy", retry_after=retry_after)
+        assert outbox.waiting() == 2
         sleep(SHORT * 2)
-        assert self._claimed(outbox).mail.content == CONTENT
+        mail = self._claimed(outbox).mail
+        assert (mail.recipient, mail.content) == ("user1@example.org", CONTENT)
+        assert outbox.claim(lease_seconds=LONG) is None
+        assert outbox.waiting() == 2
 
     def test_a_mail_that_is_given_up_is_not_tried_again(self, outbox: Outbox) -> None:
         self._add(outbox)

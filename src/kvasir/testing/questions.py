@@ -126,17 +126,18 @@ class MailCases(QuestionCases):
         assert queue.claim_mail(lease_seconds=LONG) is None
 
     def test_a_mail_that_failed_waits_for_its_time(self, queue: QuestionQueue) -> None:
-        asked = queue.ask(new_question())
-        answer_next(queue)
-        taken = queue.claim_mail(lease_seconds=LONG)
-        assert taken
-        assert queue.mail_failed(asked.id, taken.token, "mailbox full", retry_after=SHORT)
-        assert queue.claim_mail(lease_seconds=LONG) is None
-        assert queue.question(asked.id).reason == "mailbox full"
+        for retry_after in (LONG, SHORT):
+            asked = queue.ask(new_question())
+            answer_next(queue)
+            taken = queue.claim_mail(lease_seconds=LONG)
+            assert taken and taken.question.id == asked.id
+            assert queue.mail_failed(asked.id, taken.token, "mailbox full", retry_after=retry_after)
+            assert queue.question(asked.id).reason == "mailbox full"
         sleep(SHORT * 2)
         again = queue.claim_mail(lease_seconds=LONG)
         assert again
-        assert again.question.attempts == 2
+        assert (again.question.id, again.question.attempts) == (asked.id, 2)
+        assert queue.claim_mail(lease_seconds=LONG) is None
 
     def test_a_mail_that_is_given_up_keeps_the_reason_and_the_answer(
         self, queue: QuestionQueue
@@ -294,16 +295,16 @@ class QuestionQueueContract(MailCases):
         assert queue.question(asked.id).output is None
 
     def test_a_failed_question_is_tried_again_at_its_time(self, queue: QuestionQueue) -> None:
-        first, second = queue.ask(new_question("one")), queue.ask(new_question("two"))
-        taken = claimed(queue)
-        assert queue.fail(first.id, taken.token, "the model failed", retry_after=SHORT * 2)
-        found = queue.question(first.id)
-        assert (found.state, found.output) == (QuestionState.WAITING, None)
-        assert found.reason == "the model failed"
-        assert claimed(queue).question.id == second.id
+        late, soon, other = (queue.ask(new_question(text)) for text in ("one", "two", "three"))
+        for asked, retry_after in ((late, LONG), (soon, SHORT)):
+            taken = claimed(queue)
+            assert queue.fail(asked.id, taken.token, "the model failed", retry_after=retry_after)
+            found = queue.question(asked.id)
+            assert (found.state, found.output) == (QuestionState.WAITING, None)
+            assert found.reason == "the model failed"
+        sleep(SHORT * 2)
+        assert [claimed(queue).question.id for _ in range(2)] == [soon.id, other.id]
         assert queue.claim(lease_seconds=LONG) is None
-        sleep(SHORT * 3)
-        assert claimed(queue).question.id == first.id
 
     def test_a_question_is_dead_after_its_last_attempt(self, make_queue: MakeQueue) -> None:
         queue = make_queue(max_attempts=2)
