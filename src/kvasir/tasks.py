@@ -279,6 +279,7 @@ def log_answer(
         seconds=answer.timings.get("total", 0.0),
         date=datetime.now(UTC),
         request_id=request_id,
+        certainty=answer.certainty,
     )
     try:
         app.services.answer_log.record(record)

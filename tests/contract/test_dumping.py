@@ -198,9 +198,9 @@ def test_a_dump_of_the_revision_before_the_service_is_loaded_and_migrated(pair) 
         ([], DamagedError),
         (["{"], DamagedError),
         (['{"format": 1, "revision": "9999"}'], IncompatibleVersionError),
-        (['{"format": 2, "revision": "0006"}'], IncompatibleVersionError),
-        (['{"format": 1, "revision": "0006"}', '{"table": "x"}'], DamagedError),
-        (['{"format":1,"revision":"0006"}', '{"table":"x","columns":[],"kinds":[]}'], DamagedError),
+        (['{"format": 2, "revision": "0007"}'], IncompatibleVersionError),
+        (['{"format": 1, "revision": "0007"}', '{"table": "x"}'], DamagedError),
+        (['{"format":1,"revision":"0007"}', '{"table":"x","columns":[],"kinds":[]}'], DamagedError),
     ],
 )
 def test_what_is_no_dump_is_refused(tmp_path, lines, error) -> None:

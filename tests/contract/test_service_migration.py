@@ -9,8 +9,10 @@ from sqlalchemy import JSON, MetaData, Table, insert, inspect, select
 
 from kvasir.accounts.sql import AccountOptions, SqlAccounts
 from kvasir.core.services.accounts import CollectionAccess, Role, Visibility
+from kvasir.core.types import Certainty
 from kvasir.database import open_database, reading, writing
 from kvasir.database.migrating import ensure_current, migrate
+from kvasir.questions.answer_log import SqlAnswerLog
 
 OF_THE_SERVICE = {
     "users",
@@ -119,6 +121,21 @@ def test_an_interrupted_migration_is_finished_by_the_next_start(engine):
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
     ensure_current(engine)
     assert columns(engine) == with_service
+
+
+def test_of_answers_logged_before_only_the_refused_ones_are_known_to_be_unsure(engine):
+    bring_to(engine, "0006")
+    with writing(engine) as connection:
+        table = Table("answer_log", MetaData(), autoload_with=connection)
+        for number, refused in enumerate((False, True)):
+            row = {"id": str(number), "user_id": 1, "collection": "c", "question": "q"}
+            row |= {"answer": "a", "refused": refused, "sources": [], "model": "m", "seconds": 0.5}
+            row |= {"date": 0.0, "request_id": "", "comment": ""}
+            connection.execute(insert(table).values(**stored_form(table, row)))
+    ensure_current(engine)
+    log = SqlAnswerLog(engine)
+    assert [each.certainty for each in log.export()] == [None, Certainty.NO]
+    log.delete_before(datetime(2100, 1, 1))
 
 
 def test_documents_of_the_first_revision_are_kept_up_down_to_the_second_and_up_again(engine):

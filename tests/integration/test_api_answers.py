@@ -26,6 +26,7 @@ from kvasir.accounts.signing import signing_key
 from kvasir.app import App
 from kvasir.core.errors import ComponentError
 from kvasir.core.services.accounts import Scope
+from kvasir.core.types import Certainty
 from kvasir.frontends.api.application import make_application
 
 QUESTION = {"question": "How hot is green tea brewed?"}
@@ -92,6 +93,26 @@ def test_events_come_in_order_and_are_numbered(client, ana, place):
     whole = events[-1][2]["answer"]
     assert "".join(data["text"] for name, _, data in events if name == "text") == whole["text"]
     assert whole["citations"] and whole["timings"]["total"] > 0
+
+
+@pytest.mark.parametrize(
+    ("question", "certainty"),
+    [
+        (QUESTION["question"], Certainty.SURE),
+        ("Which tea do monks drink at the temple?", Certainty.NOT_SURE),
+        ("Who won the football world cup?", Certainty.NO),
+    ],
+)
+def test_an_answer_and_its_record_say_how_sure_it_is(
+    server, client, ana, place, question, certainty
+):
+    answer = client.post(f"{place}/answers", json={"question": question}, headers=ana)
+    body = answer.json()
+    assert (body["certainty"], body["refused"]) == (certainty, certainty is Certainty.NO)
+    assert body["hits"]
+    exported = client.get("/v1/answers/export", headers=ana).text.splitlines()
+    records = {record["id"]: record for record in map(json.loads, exported)}
+    assert records[answer.headers["Kvasir-Answer"]]["certainty"] == certainty
 
 
 def test_feedback_is_for_ones_own_answers(client, ana, place):

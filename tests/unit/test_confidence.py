@@ -3,14 +3,16 @@ import json
 import numpy as np
 import pytest
 
-from kvasir.answering.evidence import FEATURES, FIRST_FEATURES, EvidenceReader, cosine_scale
+from kvasir.answering.cosine_scale import cosine_scale
+from kvasir.answering.evidence import FEATURES, FIRST_FEATURES, EvidenceReader
 from kvasir.answering.reference_pairs import REFERENCE_PAIRS
 from kvasir.answering.refusal import DEFAULT_CALIBRATION, Calibration
+from kvasir.answering.retrieval import Retriever
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.core.errors import IncompatibleVersionError
-from kvasir.core.types import Certainty, Chunk, Hit
+from kvasir.core.types import Certainty, Chunk, Hit, SearchRequest
 from kvasir.core.wire import dumps
-from kvasir.testing.fakes import FakeEmbedder
+from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 TEXT = "Kvasir was made by the gods. Two dwarfs brewed mead of his blood."
 
@@ -75,6 +77,25 @@ def test_a_cosine_counts_as_the_model_tells_related_texts_from_others():
     # All cosines of this one are high: 0.8 is that of unrelated texts.
     assert at(raised, 0.9) > 0.5 > -0.5 > at(raised, 0.8)
     assert abs(at(blind, 0.9) - at(blind, 0.1)) < 0.3
+
+
+def test_searching_and_refusing_share_one_measurement_of_each_language():
+    seen = []
+
+    class Listening(FakeEmbedder):
+        def embed_documents(self, texts):
+            seen.extend(texts)
+            return super().embed_documents(texts)
+
+    embedder = Listening()
+    embedder.fingerprint = "listening"
+    store = MemoryStore(dimension=embedder.dimension)
+    for question in ("Who is it?", "Who made Kvasir?"):
+        Retriever(embedder, store, language="en").retrieve(SearchRequest(question))
+        EvidenceReader(Bm25Analyzer(), embedder).read(question, [hit()])
+    assert seen == [passage for _, passage in REFERENCE_PAIRS["en"]]
+    assert cosine_scale(embedder, "tr") is cosine_scale(embedder, "en")
+    assert 0.0 < cosine_scale(embedder, "en").deviation < 0.3
 
 
 def at(embedder, cosine):

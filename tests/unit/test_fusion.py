@@ -10,8 +10,6 @@ from kvasir.answering.retrieval import (
     UNKNOWN_LANGUAGE,
     dense_share,
 )
-from kvasir.answering.unrelated import UNRELATED, measure_unrelated
-from kvasir.testing.fakes import FakeEmbedder
 
 
 class Model:
@@ -73,23 +71,6 @@ def test_a_spread_above_the_noise_is_scaled_as_without_it():
 def test_the_noise_keeps_the_order_where_no_term_is_shared():
     found = scores([0.61, 0.6, 0.62], [0.0, 0.0, 0.0], 0.5, noise=0.2)
     assert found == pytest.approx([0.95, 0.9, 1.0])
-
-
-def test_unrelated_texts_are_compared_within_the_languages_of_the_model():
-    seen = []
-
-    class Listening(FakeEmbedder):
-        def embed_documents(self, texts):
-            seen.extend(texts)
-            return super().embed_documents(texts)
-
-    english = measure_unrelated(Listening(dimension=512, languages=("en", "xx")))
-    assert seen == [passage for _, passage in UNRELATED["en"]]
-    seen.clear()
-    measure_unrelated(Listening(dimension=512, languages=()))
-    assert len(seen) == sum(map(len, UNRELATED.values()))
-    assert 0.0 <= english.mean < 0.3
-    assert 0.0 < english.deviation < 0.3
 
 
 def test_no_candidates_give_no_scores():

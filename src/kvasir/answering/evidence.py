@@ -2,9 +2,7 @@
 
 What an embedding model calls similar differs from model to model and from language to language: the
 cosines of E5 are all above 0.7, those of unrelated texts too. So a cosine is compared with those of
-questions and passages whose relation is known (``reference_pairs``), in the question's language:
-the feature is the logarithm of how much likelier it is among related ones, with normal
-distributions of one spread. It is near 0 for every cosine where the model does not tell them apart.
+questions and passages whose relation is known, in the question's language (``cosine_scale``).
 
 Coverage is the share of the question's terms that a text holds, weighted by their IDF among the
 retrieved sentences. No feature depends on the size of the collection.
@@ -16,11 +14,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kvasir.answering.cosine_scale import cosine_scale
 from kvasir.answering.reference_pairs import REFERENCE_PAIRS
 from kvasir.answering.retrieval import KNOWN_LANGUAGE, dense_share
 from kvasir.core.protocols import Embedder, TextAnalyzer
@@ -36,9 +34,6 @@ _NO_TERMS = 0.5
 _NO_CONTRAST = 0.5
 """Contrast where there are too few hits."""
 _FEWEST_FOR_CONTRAST = 5
-_LEAST_RELATED, _MOST_RELATED = -0.6, 1.2
-"""Limits of the relatedness, since the tails of the distributions are not normal."""
-_LEAST_SPREAD = 1e-3
 _WORD = re.compile(r"\w(?:[\w.'’-]*\w)?")
 _STEM, _ENDING = 4, 2
 """Least characters by which names are compared, and most that are cut from their ends."""
@@ -97,48 +92,6 @@ ALL_FEATURES = tuple(item.name for item in fields(Evidence))
 
 
 @dataclass(frozen=True, slots=True)
-class CosineScale:
-    """The cosines of one model in one language: of related and of unrelated texts."""
-
-    related: float
-    unrelated: float
-    variance: float
-
-    def relatedness(self, cosine: float) -> float:
-        """Return the feature ``relatedness`` of a cosine."""
-        middle = (self.related + self.unrelated) / 2.0
-        found = (cosine - middle) * (self.related - self.unrelated) / self.variance / 10.0
-        return min(_MOST_RELATED, max(_LEAST_RELATED, found))
-
-
-_scales: dict[tuple[str, str], CosineScale] = {}
-_lock = Lock()
-
-
-def cosine_scale(embedder: Embedder, language: str) -> CosineScale:
-    """Return a model's scale in a language of ``REFERENCE_PAIRS``.
-
-    Its texts are embedded once in the process for every fingerprint: a few milliseconds.
-    """
-    key = embedder.fingerprint, language
-    with _lock:
-        if key not in _scales:
-            _scales[key] = _measure(embedder, language)
-        return _scales[key]
-
-
-def _measure(embedder: Embedder, language: str) -> CosineScale:
-    questions, passages = zip(*REFERENCE_PAIRS[language], strict=True)
-    cosines = embedder.embed_queries(questions) @ embedder.embed_documents(passages).T
-    own = np.eye(len(cosines), dtype=bool)
-    related, unrelated = cosines[own].astype(np.float64), cosines[~own].astype(np.float64)
-    variance = float(related.var() + unrelated.var()) / 2.0
-    # A model that is no better than chance, or worse, tells nothing.
-    above = max(float(related.mean()), float(unrelated.mean()))
-    return CosineScale(above, float(unrelated.mean()), max(variance, _LEAST_SPREAD**2))
-
-
-@dataclass(frozen=True, slots=True)
 class EvidenceReader:
     """Computes the features of questions; without an embedder no language is foreign."""
 
@@ -169,10 +122,8 @@ class EvidenceReader:
     def _relatedness(self, cosine: float | None, language: str, *, foreign: bool) -> float:
         if cosine is None or self.embedder is None:
             return 0.0
-        if language not in REFERENCE_PAIRS:
-            if foreign:
-                return 0.0
-            language = "en"
+        if foreign and language not in REFERENCE_PAIRS:
+            return 0.0
         return cosine_scale(self.embedder, language).relatedness(cosine)
 
     def _is_foreign(self, language: str, hits: Sequence[Hit]) -> bool:

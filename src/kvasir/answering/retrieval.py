@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import cache
 from typing import Protocol
 
+from kvasir.answering.cosine_scale import cosine_scale
 from kvasir.answering.query_parts import query_parts
 from kvasir.answering.query_syntax import QuerySyntax, parse_query
 from kvasir.answering.ranking import (
@@ -30,7 +30,6 @@ from kvasir.answering.ranking import (
     prefer_literal,
     rank,
 )
-from kvasir.answering.unrelated import measure_unrelated
 from kvasir.core.deadline import run_within_deadline
 from kvasir.core.errors import RequestError, SettingsError
 from kvasir.core.filters import Comparison, Filter
@@ -131,7 +130,6 @@ class Retriever:
             else self.embedder.embed_queries
         )
         self._shares: dict[str, float] = {}
-        self._noise = cache(self._measure_noise)
 
     def retrieve(self, request: SearchRequest) -> list[Hit]:
         """Return the hits for one request; see ``retrieve_many``."""
@@ -258,7 +256,7 @@ class Retriever:
         pending = self._start_embedding(texts)
         found = iter(self._hybrid.search_hybrid(pending, texts, spoken, depth, filters))
         return [
-            rank(_pooled(found, len(each)), threshold, self._share(language), self._noise())
+            rank(_pooled(found, len(each)), threshold, self._share(language), self._noise(language))
             for each, language in zip(parts, languages, strict=True)
         ]
 
@@ -287,9 +285,9 @@ class Retriever:
             self._shares[language] = share
         return self._shares[language]
 
-    def _measure_noise(self) -> float:
+    def _noise(self, language: str) -> float:
         """Return the width of the range in which the dense scores of unrelated texts lie."""
-        deviation = measure_unrelated(self.embedder).deviation
+        deviation = cosine_scale(self.embedder, language).deviation
         return SPREAD_DEVIATIONS * deviation / 2.0  # Cosines span twice the range of scores.
 
     def _sample(self, language: str) -> list[str]:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, delete, insert, select, update
 
 from kvasir.core.errors import NotFoundError
 from kvasir.core.services.answer_log import LoggedAnswer
+from kvasir.core.types import Certainty
 from kvasir.database import reading, writing
 from kvasir.database.grouping import GroupedWrites
 from kvasir.database.leases import to_datetime
@@ -28,6 +29,7 @@ class SqlAnswerLog:
     def record(self, answer: LoggedAnswer) -> None:
         row = {column: getattr(answer, column) for column in _COLUMNS}
         row |= {"date": answer.date.timestamp(), "sources": list(answer.sources)}
+        row["certainty"] = answer.certainty and answer.certainty.value
         self._rows.add(row)
 
     def _insert(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -76,4 +78,5 @@ _COLUMNS = tuple(column.name for column in answer_log.columns if column.name != 
 def _logged(row: Any) -> LoggedAnswer:
     values = {column: getattr(row, column) for column in _COLUMNS}
     values |= {"date": to_datetime(row.date), "sources": tuple(row.sources)}
+    values["certainty"] = Certainty(row.certainty) if row.certainty else None
     return LoggedAnswer(**values)

@@ -72,6 +72,7 @@ answer_log = Table(
     Column("question", long_text(Text()), nullable=False),
     Column("answer", long_text(Text()), nullable=False),
     Column("refused", Boolean, nullable=False),
+    Column("certainty", exact(16)),
     Column("sources", JSON, nullable=False),
     Column("model", String(255), nullable=False),
     Column("seconds", double(), nullable=False),

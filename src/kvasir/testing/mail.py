@@ -13,6 +13,7 @@ import pytest
 from kvasir.core.errors import NotFoundError
 from kvasir.core.services.answer_log import AnswerLog, LoggedAnswer
 from kvasir.core.services.mail import ClaimedMail, Outbox
+from kvasir.core.types import Certainty
 
 LONG = 60.0
 SHORT = 0.05
@@ -119,6 +120,7 @@ LOGGED = LoggedAnswer(
     seconds=0.25,
     date=NOW,
     request_id="r1",
+    certainty=Certainty.NOT_SURE,
 )
 
 

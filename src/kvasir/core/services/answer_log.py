@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from kvasir.core.types import Certainty
+
 
 @dataclass(frozen=True, slots=True)
 class LoggedAnswer:
@@ -16,6 +18,7 @@ class LoggedAnswer:
         sources: Source URIs of the cited documents.
         model: The generator's name.
         seconds: Latency of the whole answer.
+        certainty: None if a version wrote it that did not keep it.
         rating: The user's feedback, -1, 0 or 1; None if there is none.
     """
 
@@ -30,6 +33,7 @@ class LoggedAnswer:
     seconds: float
     date: datetime
     request_id: str = ""
+    certainty: Certainty | None = None
     rating: int | None = None
     comment: str = ""
 
