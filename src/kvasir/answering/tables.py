@@ -11,12 +11,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 MOST_CHARACTERS = 4_000_000
 """Longest table that is read."""
 MOST_DIGITS = 15
 """Most digits of a number; longer ones are identifiers."""
 
+_REMEMBERED, _LONGEST_REMEMBERED = 4, 2_000_000
+"""Tables that are remembered, and the most characters of one: one takes up to 50 ms to read."""
+_OTHER_LINE = re.compile(r"^(?!\|)", re.MULTILINE)
 _RULE = re.compile(r"\|(?:\s*:?-+:?\s*\|)+\s*")
 _RULE_BEGINS = ("| -", "|-", "| :", "|:")
 _CELL_END = re.compile(r"(?<!\\)\|")
@@ -61,9 +65,9 @@ class Row:
     cells: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A whole table.
+    """A whole table; equal to itself alone, so that what is read of it can be remembered.
 
     Attributes:
         start, end: Offsets in the document's text.
@@ -108,17 +112,25 @@ def tables_at(text: str, start: int, end: int) -> Iterator[Table]:
         if not text.startswith("|", position):
             position = line_end + 1
             continue
-        first, last = position, line_end
-        while first > 0 and last - first < MOST_CHARACTERS:
-            before = text.rfind("\n", 0, first - 1) + 1
-            if not text.startswith("|", before):
-                break
-            first = before
-        while last + 1 < len(text) and text[last + 1] == "|" and last - first < MOST_CHARACTERS:
-            last = _line_end(text, last + 1)
+        first, last = _lines_around(text, position)
         position = last + 1
-        if last - first < MOST_CHARACTERS and (table := _table(text, first, last)):
+        size = last - first
+        read = _remembered_table if size <= _LONGEST_REMEMBERED else _table
+        if size < MOST_CHARACTERS and (table := read(text, first, last)):
             yield table
+
+
+def _lines_around(text: str, position: int) -> tuple[int, int]:
+    """Return the span of the lines beginning with ``|`` of which one begins at a position."""
+    other = _OTHER_LINE.search(text, position)
+    last = other.start() - 1 if other else len(text)
+    # No line of a table is empty: only the lines since the last empty one are searched.
+    empty = text.rfind("\n\n", 0, position)
+    first = 0 if empty < 0 else empty + 2
+    for line in _OTHER_LINE.finditer(text, first, position):
+        if line.start() < position:
+            first = _line_end(text, line.start()) + 1
+    return first, last
 
 
 def _line_end(text: str, start: int) -> int:
@@ -154,6 +166,9 @@ def _table(text: str, start: int, end: int) -> Table | None:
     )
     kept = tuple(row for row in rows if row.cells != heads[-1].cells)
     return Table(start, end, lines[rules[0]].end, header, kept)
+
+
+_remembered_table = lru_cache(_REMEMBERED)(_table)
 
 
 def is_gap(cell: str) -> bool:
