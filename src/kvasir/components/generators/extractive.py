@@ -22,12 +22,14 @@ from kvasir.components.generators.extractive_selection import (
     Limits,
     Overlap,
     Scores,
+    Sides,
     select,
 )
 from kvasir.components.generators.question_kinds import (
     QuestionKind,
     holds_what_is_asked,
     is_definition,
+    parts_of,
     question_kind,
     term_of,
 )
@@ -70,10 +72,13 @@ _NAMED = re.compile(
     r"(?<![\w-])(?:--?[A-Za-z][\w-]*|(?=\w*\d)(?=\w*[A-Z])\w{3,}|[A-Z]{2,}[A-Z\d_]+)"
 )
 """Options, error codes and names in capitals."""
+_NUMBERED = re.compile(r"(?:[\u3400-\u9fff]{2}|[^\W\d_]+)[ -]\d[\w.]*(?<!\.)")
+"""A word and its number, such as "Mill 23", which is another name than "Mill 3"."""
 _OPTIONS = 40
 """Characters in which the names of an option stand, before its description."""
-_SIDE = re.compile(r"[A-Za-zÀ-ỹ\d][\w-]+(?<![\u4e00-\u9fff])|-{1,2}\w+")
+_WORD = re.compile(r"[A-Za-zÀ-ỹ\d][\w-]+(?<![\u4e00-\u9fff])|-{1,2}\w+")
 """Words that may be one side of a difference."""
+_OPTION = re.compile(r"(?<![\w-])-{1,2}[A-Za-z][\w-]*")
 
 
 class ExtractiveGenerator:
@@ -125,8 +130,8 @@ class ExtractiveGenerator:
         scores += SAME_LANGUAGE * np.array(
             [bool(language) and p.language == language for p in found]
         )
-        sides = self._sides(prompt.question, found) if kind is QuestionKind.DIFFERENCE else []
-        asked = Asked(kind, tuple(sides), language)
+        sides = self._sides(prompt.question, found, overlaps, kind)
+        asked = Asked(kind, sides, language)
         chosen = quoting.in_reading_order(select(found, scores, overlaps, asked, self._limits))
         yield from quoting.render([self._cut(passage, prompt.question) for passage in chosen])
 
@@ -180,16 +185,37 @@ class ExtractiveGenerator:
         chosen = chosen[best[chosen] >= self._limits.min_relative_score * sure]
         return sorted({*chosen.tolist(), int(without_meaning.argmin())})
 
-    def _sides(self, question: str, found: Sequence[Passage]) -> list[str]:
-        """Return the rarest words of a question in the passages that have them."""
-        words = list(dict.fromkeys(word.casefold() for word in _SIDE.findall(question)))
-        language = [found[0].language] * len(words)
-        terms = self._analyzer.query_terms(words, language)
-        words = [word for word, own in zip(words, terms, strict=True) if own.indices.size]
-        texts = [passage.text.casefold() for passage in found]
-        counts = {word: sum(word in text for text in texts) for word in words}
-        held = [word for word in words if 0 < counts[word] < len(texts)]
-        return sorted(held, key=counts.__getitem__)[:MOST_SIDES]
+    def _sides(
+        self,
+        question: str,
+        found: Sequence[Passage],
+        overlaps: Sequence[Overlap],
+        kind: QuestionKind | None,
+    ) -> Sides:
+        """Return what each passage speaks of, of several things that the question asks about.
+
+        Of a difference these are the question's rarest terms in the passages, or its options; of
+        several questions in one, the rarest term of each.
+        """
+        parts = parts_of(question)
+        options = list(dict.fromkeys(_OPTION.findall(question)))
+        if kind is QuestionKind.DIFFERENCE and len(options) > 1:
+            return [{o for o in options if _begins_with(p.text, [o])} for p in found]
+        counts = Counter(term for overlap in overlaps for term in overlap.shared)
+        sides: list[int] = []
+        if kind is QuestionKind.DIFFERENCE:
+            held = [term for term, count in counts.items() if count < len(found)]
+            sides = sorted(held, key=counts.__getitem__)[:MOST_SIDES]
+        elif len(parts) > 1:
+            language = found[0].language
+            terms = [
+                {*vector.indices.tolist()} & counts.keys()
+                for vector in self._analyzer.query_terms(parts, [language] * len(parts))
+            ]
+            for own in terms:
+                new = own.difference(*(other for other in terms if other is not own))
+                sides += sorted(new, key=counts.__getitem__)[:1]
+        return [{side for side in sides if side in overlap.shared} for overlap in overlaps]
 
     def _overlaps(self, question: str, found: Sequence[Passage]) -> list[Overlap]:
         """Compare each passage with the question; IDF is taken over the passages."""
@@ -206,6 +232,9 @@ class ExtractiveGenerator:
             in_headers = _restrict(headers, wanted, languages)
         counts = Counter(term for terms in shared for term in terms)
         idf = {term: inverse_document_frequency(len(found), n) for term, n in counts.items()}
+        names = {_plain(match[0]) for match in _NUMBERED.finditer(question)}
+        # Of a question with one term, such as an error code, a row cannot have two.
+        fewest = {code: min(len(own), FEWEST_SHARED_BY_A_ROW) for code, own in wanted.items()}
         overlaps = []
         rows = zip(found, weights, shared, in_headers, strict=True)
         for passage, all_terms, common, header in rows:
@@ -216,9 +245,10 @@ class ExtractiveGenerator:
                 Overlap(
                     bm25,
                     shared=terms.keys(),
+                    names={name for name in names if name in f" {passage.normalized_text} "},
                     terms=all_terms.keys(),
                     shares_itself=bool(common),
-                    is_weak_row=passage.is_row and len(terms) < FEWEST_SHARED_BY_A_ROW,
+                    is_weak_row=passage.is_row and len(terms) < fewest[passage.language],
                     only_repeats_question=(
                         0 < len(common) == len(all_terms) and not passage.introduces_next
                     ),
@@ -269,6 +299,12 @@ def _asked_language(question: str, found: Sequence[Passage]) -> str:
     return language if language in languages else ""
 
 
+def _plain(name: str) -> str:
+    """Return a numbered name as it stands in a passage's ``normalized_text``."""
+    start = "" if "\u3400" <= name[0] <= "\u9fff" else " "
+    return f"{start}{' '.join(name.casefold().replace('-', ' ').split())} "
+
+
 def _restrict(
     weights: Sequence[dict[int, float]], wanted: Mapping[str, Set[int]], languages: Sequence[str]
 ) -> list[dict[int, float]]:
@@ -316,9 +352,9 @@ def _neighbours(words: Scores, found: Sequence[Passage]) -> Scores:
 def _form_scores(question: str, found: Sequence[Passage], kind: QuestionKind | None) -> Scores:
     """Return what the passages' form is worth for the kind of question."""
     term = term_of(question) if kind is QuestionKind.DEFINITION else ""
-    names = [match[0] for match in _NAMED.finditer(question)]
+    names = [match[0] for match in (*_NAMED.finditer(question), *_NUMBERED.finditer(question))]
     if kind is QuestionKind.DIFFERENCE:
-        names += _SIDE.findall(question)
+        names += _WORD.findall(question)
     return np.array(
         [
             ASKED_FOR * (not p.is_row and holds_what_is_asked(kind, p.text))

@@ -27,6 +27,7 @@ FEWEST_PARALLEL = 2
 """Fewest terms that two such sentences have in common."""
 
 Scores = NDArray[np.float64]
+Sides = Sequence[AbstractSet[int | str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Overlap:
     Attributes:
         bm25: Its BM25 score.
         shared: Terms of the question that it holds; a row's header counts if the row has one.
+        names: Numbered names of the question that it holds, such as "mill 23".
         terms: All of its terms.
         shares_itself: The passage itself shares a term, not its header alone.
         is_weak_row: A row that shares too few terms, its header's included.
@@ -44,6 +46,7 @@ class Overlap:
 
     bm25: float
     shared: AbstractSet[int]
+    names: AbstractSet[str]
     terms: AbstractSet[int]
     shares_itself: bool
     is_weak_row: bool
@@ -65,12 +68,13 @@ class Asked:
 
     Attributes:
         kind: What kind of answer is asked for; None if no word shows it.
-        sides: The words for the sides of a difference; empty for another kind.
+        sides: Which of several things that are asked about, such as the sides of a difference, each
+            passage speaks of.
         language: The question's language, if the passages are in several; else empty.
     """
 
     kind: QuestionKind | None
-    sides: tuple[str, ...]
+    sides: Sides
     language: str
 
 
@@ -96,7 +100,8 @@ def select(
         # Only headings and questions were found: quote the best of them.
         return [found[int(scores.argmax())]]
     best = float(scores[order[0]])
-    order = _other_sides_first(order, found, sides)
+    order = _other_sides_first(order, sides)
+    said: set[int | str] = set()
     chosen: list[Passage] = []
     numbers: list[int] = []
     words = 0
@@ -104,12 +109,8 @@ def select(
         needed = limits.min_relative_score
         if chosen and found[i].document_id != chosen[0].document_id:
             needed += MORE_OF_ANOTHER_DOCUMENT
-        is_side = False
-        if chosen and sides:
-            said = " ".join(passage.text.casefold() for passage in chosen)
-            new = [side for side in sides if side in found[i].text.casefold()]
-            is_side = any(side not in said for side in new)
-            needed = OTHER_SIDE if is_side else needed
+        is_side = bool(chosen and sides[i] - said)
+        needed = OTHER_SIDE if is_side else needed
         if chosen and (len(chosen) >= limits.max_sentences or scores[i] < needed * best):
             continue
         if _is_quoted(found[i], chosen):
@@ -127,6 +128,7 @@ def select(
             continue
         chosen.append(replace(quoted, duplicate_markers=_duplicates(found[i], found)))
         numbers.append(i)
+        said |= sides[i]
         words += quoted.words
     # Every passage may introduce a text that is not there: then quote an introduction.
     return chosen or [found[order[0]]]
@@ -137,11 +139,12 @@ def _is_about_another(
 ) -> bool:
     """Return True if a passage says of another thing what a quoted one says of the one asked for.
 
-    It lacks a term of the question that the quoted one has, has none that this one lacks, and is
-    built alike: a row, an item of a list, or a sentence with mostly the same words.
+    It lacks a term or numbered name of the question that the quoted one has, has none that this one
+    lacks, and is built alike: a row, an item of a list, or a sentence with mostly the same words.
     """
     own, other = overlaps[number], overlaps[quoted]
-    if not own.shared < other.shared:
+    lacks_some = own.shared != other.shared or own.names != other.names
+    if not (lacks_some and own.shared <= other.shared and own.names <= other.names):
         return False
     passage, before = found[number], found[quoted]
     if (passage.is_row and before.is_row) or (passage.is_item and before.is_item):
@@ -177,15 +180,14 @@ def _whole(
     return blocks.with_its_list(found, number, budget)
 
 
-def _other_sides_first(
-    order: Sequence[int], found: Sequence[Passage], sides: Sequence[str]
-) -> list[int]:
+def _other_sides_first(order: Sequence[int], sides: Sides) -> list[int]:
     """Put the best passage about each side after the best of all, which speaks of another side."""
-    texts = {i: found[i].text.casefold() for i in order} if sides else {}
     firsts = list(order[:1])
-    for side in sides:
-        if not any(side in texts[i] for i in firsts):
-            firsts += [i for i in order if side in texts[i]][:1]
+    said = set(sides[order[0]])
+    for i in order:
+        if sides[i] - said:
+            firsts.append(i)
+            said |= sides[i]
     return [*firsts, *(i for i in order if i not in firsts)]
 
 
