@@ -168,6 +168,18 @@ def test_a_table_whose_heading_asks_is_quoted_whole():
     assert cited("What do the exit codes mean?", section)[0] == f"{rows}\n[1]"
 
 
+def test_a_table_that_is_cut_says_how_many_rows_are_quoted():
+    head = "| format | kept |\n|---|---|"
+    rows = "\n".join(f"| kind {number} | its text and all of its tables |" for number in range(31))
+    section = ("Which of them can be ingested?",)
+    whole = hit(f"{head}\n{rows}\n", headings=section)
+    said, _ = cited("Which of them can be ingested?", whole, max_words=40)
+    assert said.endswith("| kind 3 | its text and all of its tables |\n… (4/31)\n[1]")
+    perhaps_cut = hit(f"{head}\n{rows}", headings=section)
+    said, _ = cited("Which of them can be ingested?", perhaps_cut, max_words=40)
+    assert said.endswith("all of its tables |\n…\n[1]")
+
+
 def test_a_row_that_shares_one_word_gives_way_to_a_sentence():
     text = "| brand | size |\n|---|---|\n| Mead | 3 |\n\nMead is a drink made of honey and water."
     assert answer("What is mead?", hit(text), max_sentences=1).startswith("Mead is a drink")
@@ -454,6 +466,15 @@ def test_the_answer_is_in_the_language_of_the_question():
     assert answer(asked, english, spanish) == f"{spanish.chunk.text} [2]"
     asked = "¿A qué hora cierra el museo Prado, que es tan grande?"
     assert answer(asked, english) == f"{english.chunk.text} [1]"
+
+
+def test_an_example_that_repeats_the_question_is_no_answer():
+    text = (
+        '    kvasir search "Which formats can be ingested?"\n\nprints the passages that match.\n\n'
+        "The formats that can be ingested are Markdown, HTML and PDF."
+    )
+    said = answer("Which formats can be ingested?", hit(text), max_sentences=1)
+    assert said == "The formats that can be ingested are Markdown, HTML and PDF. [1]"
 
 
 def test_only_sentences_that_may_be_quoted_are_embedded(monkeypatch):

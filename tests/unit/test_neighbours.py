@@ -50,6 +50,15 @@ def test_a_heading_is_read_with_the_paragraph_under_it():
     assert extended(text, "Care of the filter") == "Care of the filter\n\nRinse it. Let it dry."
 
 
+def test_a_table_is_read_to_its_end():
+    table = "| a | b |\n| - | - |\n| 1 | 2 |\n| 3 | 4 |\n"
+    assert extended(f"Text.\n\n{table}\nMore.", "| a | b |\n| - | - |\n| 1 | 2 |") == table
+    rows = "".join(f"| row number {number} |\n" for number in range(1000))
+    text = extended(rows, "| row number 0 |")
+    assert text.endswith("|")
+    assert len(text) < MOST_AFTER + 50
+
+
 @pytest.mark.parametrize("passage", ["It is grey.", "The guarantee is two years.", STEPS])
 def test_what_can_be_read_alone_stays(passage):
     assert extended(MANUAL, passage) == passage

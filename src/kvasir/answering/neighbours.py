@@ -2,7 +2,8 @@
 
 Splitters cut long lists, and a heading may stand alone in a passage. The document's text has the
 rest; a passage is extended by it, so that it stays one span of that text. Lists are extended to
-both sides. Prose is not: its sentences can be read alone.
+both sides. Prose is not: its sentences can be read alone. A table that is read to its end is
+followed by its line break, by which a generator knows that it has all rows.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ def _may_be_cut(chunk: Chunk) -> bool:
         or _ITEM.match(text) is not None
         or _is_in_list(text)
         or _ANNOUNCES.search(text) is not None
+        or _ends_in_row(text)
         or _is_heading(text, chunk.headings)
     )
 
@@ -75,6 +77,10 @@ def _may_be_cut(chunk: Chunk) -> bool:
 def _is_in_code(text: str) -> bool:
     """Return True if a text ends in fenced code."""
     return len(_FENCE.findall(text)) % 2 == 1
+
+
+def _ends_in_row(text: str) -> bool:
+    return text.startswith("|", text.rfind("\n") + 1)
 
 
 def _is_in_list(text: str) -> bool:
@@ -117,6 +123,8 @@ def _end(text: str, chunk: Chunk) -> int:
         if closing is None:
             return end
         end = max(text.find("\n", closing.end()), closing.end())
+    if _ends_in_row(chunk.text):
+        return _table_end(text, end, limit)
     in_list = _is_in_list(chunk.text)
     wanted = bool(_ANNOUNCES.search(chunk.text)) or _is_heading(chunk.text, chunk.headings)
     for paragraph in _PARAGRAPH.finditer(text, end, limit):
@@ -132,3 +140,14 @@ def _end(text: str, chunk: Chunk) -> int:
         wanted = bool(_ANNOUNCES.search(paragraph[0]))
         in_list = in_list or bool(_ITEM_LINE.search(paragraph[0]))
     return end
+
+
+def _table_end(text: str, end: int, limit: int) -> int:
+    """Return where the rows that follow end, with the line break; at a row within the limit."""
+    while text.startswith("\n|", end):
+        line = text.find("\n", end + 1)
+        stop = len(text) if line < 0 else line
+        if stop > limit:
+            return end
+        end = stop
+    return min(end + 1, len(text)) if text.startswith("\n", end) else end

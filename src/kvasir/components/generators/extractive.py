@@ -16,7 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 import numpy as np
 
 from kvasir.components.generators import extractive_passages as quoting
-from kvasir.components.generators.extractive_passages import Passage, passages, without_bullet
+from kvasir.components.generators.extractive_passages import (
+    Passage,
+    normalized,
+    passages,
+    without_bullet,
+)
 from kvasir.components.generators.extractive_selection import (
     Asked,
     Limits,
@@ -37,6 +42,7 @@ from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import Embedder, TextAnalyzer
 from kvasir.core.recent_vectors import RecentVectors
 from kvasir.core.scoring import inverse_document_frequency
+from kvasir.core.text import count_words
 from kvasir.core.types import Hit, Matrix, Prompt
 from kvasir.language.detect import UNKNOWN, detect
 
@@ -51,8 +57,10 @@ SECONDARY_COST = 0.7
 """Deducted for captions, code, lines that look like headings, and rows that share few terms."""
 FEWEST_SHARED_BY_A_ROW = 2
 """Terms of the question that a row and its header must hold together."""
+SHORTEST_REPEATED = 4
+"""Words of a question from which on a passage that holds it whole repeats it, as an example."""
 ASKED_FOR = 0.1
-"""Added for a date, a number or a name, where the question asks for one."""
+"""Added for a date, a number, a name or a reason, where the question asks for one."""
 DEFINED = 0.6
 """Added for a sentence that begins with the term and says what it is."""
 NAMED = 0.5
@@ -235,6 +243,8 @@ class ExtractiveGenerator:
         names = {_plain(match[0]) for match in _NUMBERED.finditer(question)}
         # Of a question with one term, such as an error code, a row cannot have two.
         fewest = {code: min(len(own), FEWEST_SHARED_BY_A_ROW) for code, own in wanted.items()}
+        asked = normalized(question) if question.rstrip().endswith(("?", "？")) else ""
+        asked = asked if count_words(asked) >= SHORTEST_REPEATED else ""
         overlaps = []
         rows = zip(found, weights, shared, in_headers, strict=True)
         for passage, all_terms, common, header in rows:
@@ -250,7 +260,8 @@ class ExtractiveGenerator:
                     shares_itself=bool(common),
                     is_weak_row=passage.is_row and len(terms) < fewest[passage.language],
                     only_repeats_question=(
-                        0 < len(common) == len(all_terms) and not passage.introduces_next
+                        (0 < len(common) == len(all_terms) and not passage.introduces_next)
+                        or (bool(asked) and asked in passage.normalized_text)
                     ),
                 )
             )

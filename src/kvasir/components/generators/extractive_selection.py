@@ -41,7 +41,7 @@ class Overlap:
         terms: All of its terms.
         shares_itself: The passage itself shares a term, not its header alone.
         is_weak_row: A row that shares too few terms, its header's included.
-        only_repeats_question: It has no other terms than the question's.
+        only_repeats_question: It has no other terms than the question's, or quotes it whole.
     """
 
     bm25: float
