@@ -19,7 +19,7 @@ from kvasir.answering.table_words import (
     Operation,
     TableWords,
 )
-from kvasir.answering.tables import Row, Table, is_gap, is_number
+from kvasir.answering.tables import REMEMBERED, Row, Table, is_gap, is_number
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.types import Hit
 
@@ -33,10 +33,6 @@ _LONGEST_WIDE = 16
 """The same in characters, in a script without spaces."""
 _FEWEST_FOR_A_TOTAL = 3
 """Rows before a last one that is taken for their sum if it is equal."""
-
-
-_REMEMBERED, _REMEMBERED_COLUMNS = 4, 64
-"""Tables, and columns, of which what was read is remembered."""
 
 
 class NoAnswerError(Exception):
@@ -238,7 +234,7 @@ class TableQuestion:
     def is_measure(self, column: int) -> bool:
         """Return True if most values of a column are numbers that are no names."""
         if len(self.rows) == len(data_rows(self.table)):
-            return _is_measure(self.table, column)
+            return column in _measures(self.table)
         return _has_numbers(self.table.header[column], [row.cells[column] for row in self.rows])
 
     def column(self, measures: Sequence[int]) -> int | None:
@@ -273,7 +269,7 @@ def data_rows(table: Table) -> tuple[Row, ...]:
     return rows
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def _clear_rows(table: Table) -> tuple[Row, ...] | None:
     rows: list[Row] = []
     for row in table.rows:
@@ -290,11 +286,12 @@ def _clear_rows(table: Table) -> tuple[Row, ...] | None:
     return tuple(rows)
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def values_of(table: Table) -> dict[str, set[tuple[int, str]]]:
     """Return the values by which rows can be selected, each with its columns and as written."""
     values: dict[str, set[tuple[int, str]]] = {}
-    columns = [c for c in range(len(table.header)) if not _is_measure(table, c)]
+    measures = _measures(table)
+    columns = [c for c in range(len(table.header)) if c not in measures]
     for row in data_rows(table):
         for column in columns:
             cell = row.cells[column]
@@ -303,9 +300,15 @@ def values_of(table: Table) -> dict[str, set[tuple[int, str]]]:
     return values
 
 
-@lru_cache(_REMEMBERED_COLUMNS)
-def _is_measure(table: Table, column: int) -> bool:
-    return _has_numbers(table.header[column], [row.cells[column] for row in data_rows(table)])
+@lru_cache(REMEMBERED)
+def _measures(table: Table) -> frozenset[int]:
+    """Return the columns of numbers, over all rows."""
+    rows = data_rows(table)
+    return frozenset(
+        column
+        for column, header in enumerate(table.header)
+        if _has_numbers(header, [row.cells[column] for row in rows])
+    )
 
 
 def _has_numbers(header: str, cells: Sequence[str]) -> bool:
@@ -331,7 +334,8 @@ def _is_sum(rows: Sequence[Row]) -> bool:
     return False
 
 
-def is_distinct(rows: Sequence[Row], column: int) -> bool:
+@lru_cache(REMEMBERED)
+def is_distinct(rows: tuple[Row, ...], column: int) -> bool:
     """Return True if every row has a value of its own in a column."""
     values = [_folded(row.cells[column]) for row in rows]
     return len(set(values)) == len(values) and all(values)

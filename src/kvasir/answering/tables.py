@@ -18,9 +18,9 @@ MOST_CHARACTERS = 4_000_000
 MOST_DIGITS = 15
 """Most digits of a number; longer ones are identifiers."""
 
-_REMEMBERED, _LONGEST_REMEMBERED = 4, 2_000_000
-"""Tables that are remembered, and the most characters of one: one takes up to 50 ms to read."""
-_OTHER_LINE = re.compile(r"^(?!\|)", re.MULTILINE)
+REMEMBERED, _LONGEST_REMEMBERED = 4, 1_000_000
+"""Tables that are remembered, and the most characters of one: reading one takes up to 0.1 s."""
+_OTHER_LINE = re.compile(r"\n(?!\|)")
 _RULE = re.compile(r"\|(?:\s*:?-+:?\s*\|)+\s*")
 _RULE_BEGINS = ("| -", "|-", "| :", "|:")
 _CELL_END = re.compile(r"(?<!\\)\|")
@@ -56,9 +56,9 @@ class UnreadableError(ValueError):
     """A column cannot be read as numbers; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One row: its offsets in the document's text, and its cells."""
+    """One row: its offsets in the document's text, and its cells; equal to itself alone."""
 
     start: int
     end: int
@@ -123,13 +123,14 @@ def tables_at(text: str, start: int, end: int) -> Iterator[Table]:
 def _lines_around(text: str, position: int) -> tuple[int, int]:
     """Return the span of the lines beginning with ``|`` of which one begins at a position."""
     other = _OTHER_LINE.search(text, position)
-    last = other.start() - 1 if other else len(text)
+    last = other.start() if other else len(text)
     # No line of a table is empty: only the lines since the last empty one are searched.
     empty = text.rfind("\n\n", 0, position)
     first = 0 if empty < 0 else empty + 2
-    for line in _OTHER_LINE.finditer(text, first, position):
-        if line.start() < position:
-            first = _line_end(text, line.start()) + 1
+    if not text.startswith("|", first):
+        first = _line_end(text, first) + 1
+    for line in _OTHER_LINE.finditer(text, first, position - 1):
+        first = _line_end(text, line.end()) + 1
     return first, last
 
 
@@ -168,7 +169,7 @@ def _table(text: str, start: int, end: int) -> Table | None:
     return Table(start, end, lines[rules[0]].end, header, kept)
 
 
-_remembered_table = lru_cache(_REMEMBERED)(_table)
+_remembered_table = lru_cache(REMEMBERED)(_table)
 
 
 def is_gap(cell: str) -> bool:
@@ -181,7 +182,8 @@ def is_number(cell: str) -> bool:
     return _NUMBER.fullmatch(cell) is not None
 
 
-def read_numbers(table: Table, rows: Sequence[Row], column: int, language: str) -> Numbers:
+@lru_cache(REMEMBERED)
+def read_numbers(table: Table, rows: tuple[Row, ...], column: int, language: str) -> Numbers:
     """Read a column of some of a table's rows as numbers.
 
     Whether a point separates thousands or decimals is seen in the column, else in the table's
