@@ -5,8 +5,8 @@
     python bench/run.py --sizes 10000,100000 store  without the largest collection
     python bench/run.py --quick                     a minute or two: does it all work?
 
-Parts: embedding, reranking, store, retrieval, stores, ingest, cold_start, generation. Each runs
-alone in a process group of its own, which is ended with it. Figures are kept in
+Parts: embedding, reranking, store, retrieval, answers, stores, ingest, cold_start, generation. Each
+runs alone in a process group of its own, which is ended with it. Figures are kept in
 ``bench/work/results``; those of a quick run never reach ``RESULTS.md``.
 """
 
@@ -26,6 +26,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
+import answers
 import cold_start
 import generation
 import ingest
@@ -140,6 +141,12 @@ PARTS = {
     "store": Part("The default store", ("SIZES",), ("2000",), store_tables, to_file=True),
     "retrieval": Part(
         "Searching", ("--sizes", "SIZES"), ("--sizes", "1000"), retrieval_table, to_file=True
+    ),
+    "answers": Part(
+        "Extractive answers",
+        ("--json",),
+        ("--chunks", "1000", "--rows", "500", "--answers", "20", "--json"),
+        answers.render,
     ),
     "stores": Part(
         "The stores compared", ("--json", "--write"), ("--quick", "--json"), stores.render

@@ -168,6 +168,18 @@ def test_a_table_whose_heading_asks_is_quoted_whole():
     assert cited("What do the exit codes mean?", section)[0] == f"{rows}\n[1]"
 
 
+def test_a_table_that_is_cut_says_how_many_rows_are_quoted():
+    head = "| format | kept |\n|---|---|"
+    rows = "\n".join(f"| kind {number} | its text and all of its tables |" for number in range(31))
+    section = ("Which of them can be ingested?",)
+    whole = hit(f"{head}\n{rows}\n", headings=section)
+    said, _ = cited("Which of them can be ingested?", whole, max_words=40)
+    assert said.endswith("| kind 3 | its text and all of its tables |\n… (4/31)\n[1]")
+    perhaps_cut = hit(f"{head}\n{rows}", headings=section)
+    said, _ = cited("Which of them can be ingested?", perhaps_cut, max_words=40)
+    assert said.endswith("all of its tables |\n…\n[1]")
+
+
 def test_a_row_that_shares_one_word_gives_way_to_a_sentence():
     text = "| brand | size |\n|---|---|\n| Mead | 3 |\n\nMead is a drink made of honey and water."
     assert answer("What is mead?", hit(text), max_sentences=1).startswith("Mead is a drink")
@@ -415,6 +427,54 @@ def test_text_under_a_heading_inherits_its_score():
     found = [heading, aside, text, text, heading, passage(2)]
     scores = _inherit_heading_scores(np.array([0.9, 0.1, 0.2, 0.3, 0.8, 0.4]), found)
     assert scores.tolist() == pytest.approx([0.9, 0.9 - SECONDARY_COST, 0.9, 0.3, 0.8, 0.4])
+
+
+PRICES = (
+    "Changing the tyres of the model Aro costs 90 euros.\n\n"
+    "A service of the model Aro costs 240 euros.\n\n"
+    "Changing the tyres of the model Bix costs 120 euros.\n\n"
+    "A service of the model Bix costs 330 euros."
+)
+
+
+def test_a_sentence_that_says_the_same_of_another_thing_is_not_quoted():
+    said = answer("How much is a change of tyres for the model Bix?", hit(PRICES))
+    assert said == "Changing the tyres of the model Bix costs 120 euros. [1]"
+
+
+def test_a_row_about_another_thing_is_not_quoted():
+    rows = "\n".join(f"| Mill {n} | {n + 40} t | {n + 60} t |" for n in (1, 2, 3, 23))
+    table = f"| Mill | Flour 2023 | Bran 2023 |\n| --- | --- | --- |\n{rows}"
+    said = answer("How much bran did Mill 23 make in 2023?", hit(table))
+    assert said.endswith("| --- |\n| Mill 23 | 63 t | 83 t |\n[1]")
+    said = answer("Bran of Mill 2 and Mill 23 in 2023?", hit(table))
+    assert "| Mill 2 |" in said
+    assert "| Mill 23 |" in said
+
+
+def test_a_sentence_that_goes_on_is_quoted():
+    text = "The mead of poetry was brewed by two dwarfs. It was made of honey and of blood."
+    said = answer("Who brewed the mead of poetry?", hit(text), min_relative_score=0.3)
+    assert said.startswith(f"{text.partition('. ')[0]}. [1] It was made")
+
+
+def test_the_answer_is_in_the_language_of_the_question():
+    english = hit("The museum Prado opens at 10 and closes at 20.", 0, 1.0)
+    spanish = hit("El museo Prado abre a las 10 y cierra a las 20.", 1, 0.9, language="es")
+    assert answer("When does the museum Prado open?", english, spanish).startswith("The museum")
+    asked = "¿A qué hora abre el museo Prado?"
+    assert answer(asked, english, spanish) == f"{spanish.chunk.text} [2]"
+    asked = "¿A qué hora cierra el museo Prado, que es tan grande?"
+    assert answer(asked, english) == f"{english.chunk.text} [1]"
+
+
+def test_an_example_that_repeats_the_question_is_no_answer():
+    text = (
+        '    kvasir search "Which formats can be ingested?"\n\nprints the passages that match.\n\n'
+        "The formats that can be ingested are Markdown, HTML and PDF."
+    )
+    said = answer("Which formats can be ingested?", hit(text), max_sentences=1)
+    assert said == "The formats that can be ingested are Markdown, HTML and PDF. [1]"
 
 
 def test_only_sentences_that_may_be_quoted_are_embedded(monkeypatch):

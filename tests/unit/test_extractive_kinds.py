@@ -9,6 +9,7 @@ from kvasir.components.generators.question_kinds import (
     QuestionKind,
     holds_what_is_asked,
     is_definition,
+    parts_of,
     question_kind,
     term_of,
 )
@@ -63,11 +64,38 @@ def answer(question, *hits, **options):
         ("Combien de jours ?", QuestionKind.HOW_MANY),
         ("Who has the key?", QuestionKind.WHO),
         ("谁有钥匙？", QuestionKind.WHO),
-        ("Why does it rain?", None),
+        ("Why does it rain?", QuestionKind.WHY),
+        ("Warum regnet es?", QuestionKind.WHY),
+        ("为什么下雨？", QuestionKind.WHY),
+        ("Does it rain?", None),
     ],
 )
 def test_the_kind_of_a_question_is_seen_in_its_words(question, kind):
     assert question_kind(question) is kind
+
+
+@pytest.mark.parametrize(
+    ("question", "count"),
+    [
+        ("Who plays the piano, and what do we pay?", 2),
+        ("Was kostet der Umzug, und wie groß ist der Lastwagen?", 2),
+        ("¿Qué teclas deshacen y cuáles rehacen en GIMP?", 2),
+        ("培训的讲师是谁，每人收费多少？", 2),
+        ("Who plays the piano and the organ?", 1),
+    ],
+)
+def test_several_questions_in_one_are_told_apart(question, count):
+    assert len(parts_of(question)) == count
+
+
+def test_several_questions_in_one_are_all_answered():
+    text = (
+        "The piano of the choir is played by Kenji. The piano is old. The piano is black.\n\n"
+        "The secretary has ordered the flowers; the bill is paid by Priya."
+    )
+    said = answer("Who plays the piano, and who pays the bill?", hit(text))
+    assert "Kenji" in said
+    assert "Priya" in said
 
 
 @pytest.mark.parametrize(
@@ -151,6 +179,7 @@ def test_a_difference_has_both_sides():
         ("How many rooms are there?", "There are seven rooms.", "There are rooms too."),
         ("Who has the key?", "Today Priya has the key.", "Today nobody has the key."),
         ("会议什么时候开？", "会议星期五开。", "会议在楼上开。"),
+        ("Why is it wet?", "It is wet because it rains.", "It is wet in the garden."),
     ],
 )
 def test_a_sentence_with_what_is_asked_for_is_preferred(question, wanted, other):

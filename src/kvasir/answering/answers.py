@@ -14,6 +14,7 @@ from time import perf_counter
 
 from kvasir.answering.citations import CitationChecker, FindVersion
 from kvasir.answering.evidence import EvidenceReader
+from kvasir.answering.neighbours import read_on
 from kvasir.answering.prompts import (
     SYSTEM_PROMPT,
     PromptBuilder,
@@ -192,6 +193,9 @@ class Answerer:
             system = system.replace(REFUSALS["en"], refusal(question, hits))
         sought = question if asks_model else " ".join(questions_of(question))
         prompt = self._prompt(sought, hits, history, system)
+        given = prompt.hits
+        if not asks_model and self.find_version:
+            prompt = replace(prompt, hits=tuple(read_on(prompt.hits, self.find_version)))
         checker = CitationChecker(sought, prompt.hits, self.analyzer, self.find_version)
         checks = asks_model and self.check_sentences and bool(prompt.hits)
         marker = SupportMarker(question, prompt.hits, self.analyzer) if checks else None
@@ -226,7 +230,7 @@ class Answerer:
                 certainty=certainty,
                 citations=tuple(checker.citations),
                 # Markers are indices into the prompt's chunks, so these come first.
-                hits=(*prompt.hits, *(hit for hit in hits if hit not in prompt.hits)),
+                hits=(*given, *(hit for hit in hits if hit not in given)),
                 refused=refused,
                 removed_citations=checker.removed,
                 checked_sentences=marker.checked if marker else 0,

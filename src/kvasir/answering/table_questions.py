@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from kvasir.answering.table_words import (
     IDENTIFIERS,
@@ -18,7 +19,7 @@ from kvasir.answering.table_words import (
     Operation,
     TableWords,
 )
-from kvasir.answering.tables import Row, Table, is_gap, is_number
+from kvasir.answering.tables import REMEMBERED, Row, Table, is_gap, is_number
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.types import Hit
 
@@ -60,7 +61,7 @@ class TableQuestion:
         names = self._names(hit)
         known = in_headers | self._terms(names)
         self._check_words(rest, known, folded)
-        self.rows = _data_rows(table)
+        self.rows = data_rows(table)
         self.document_language = str(hit.chunk.metadata.get("language", ""))
         self.conditions: dict[int, str] = {}
         self.asked_terms = self._account(rest, known, names)
@@ -154,7 +155,7 @@ class TableQuestion:
         if not self.words.is_spaced:
             return self._account_unspaced(rest, names)
         tokens = _WORD.findall(rest)
-        values = self._values()
+        values = values_of(self.table)
         explained: set[str] = set()
         position = 0
         while position < len(tokens):
@@ -175,17 +176,6 @@ class TableQuestion:
                 raise NoAnswerError
             position += 1
         return explained
-
-    def _values(self) -> dict[str, set[tuple[int, str]]]:
-        """Return the values by which rows can be selected, each with its columns."""
-        values: dict[str, set[tuple[int, str]]] = {}
-        columns = [c for c in range(len(self.table.header)) if not self.is_measure(c)]
-        for row in self.rows:
-            for column in columns:
-                cell = row.cells[column]
-                values.setdefault(" ".join(_WORD.findall(_folded(cell))), set()).add((column, cell))
-        values.pop("", None)
-        return values
 
     def _select(
         self, tokens: Sequence[str], position: int, values: dict[str, set[tuple[int, str]]]
@@ -212,7 +202,7 @@ class TableQuestion:
         headers = " ".join(map(self._with_synonyms, self.table.header)).casefold()
         pool = f"{headers} {names.casefold()}"
         known = set(_PIECE.findall(pool))
-        values = {key.replace(" ", ""): found for key, found in self._values().items()}
+        values = {key.replace(" ", ""): found for key, found in values_of(self.table).items()}
         pieces = _PIECE.findall(rest.casefold())
         explained: set[str] = set()
         for run in pieces:
@@ -243,10 +233,9 @@ class TableQuestion:
 
     def is_measure(self, column: int) -> bool:
         """Return True if most values of a column are numbers that are no names."""
-        if IDENTIFIERS.search(self.table.header[column]):
-            return False
-        filled = [row.cells[column] for row in self.rows if not is_gap(row.cells[column])]
-        return bool(filled) and 2 * sum(map(is_number, filled)) > len(filled)
+        if len(self.rows) == len(data_rows(self.table)):
+            return column in _measures(self.table)
+        return _has_numbers(self.table.header[column], [row.cells[column] for row in self.rows])
 
     def column(self, measures: Sequence[int]) -> int | None:
         """Return the column of numbers that the question names; None if it names none.
@@ -268,25 +257,66 @@ class TableQuestion:
         return None
 
 
-def _data_rows(table: Table) -> tuple[Row, ...]:
+def data_rows(table: Table) -> tuple[Row, ...]:
     """Return the rows without those that are themselves computed.
 
     Raises:
         NoAnswerError: Whether a row is computed is not clear.
     """
+    rows = _clear_rows(table)
+    if rows is None:
+        raise NoAnswerError
+    return rows
+
+
+@lru_cache(REMEMBERED)
+def _clear_rows(table: Table) -> tuple[Row, ...] | None:
     rows: list[Row] = []
     for row in table.rows:
         label = set(_WORD.findall(_folded(next(filter(None, row.cells), ""))))
         is_total = bool(label & TOTALS) and label <= TOTALS | _digits(label)
         if label & TOTALS and not is_total:
-            raise NoAnswerError
+            return None
         if not is_total and any(row.cells):
             rows.append(row)
     if len(rows) > 1 and not rows[-1].cells[0] and rows[-2].cells[0]:
-        raise NoAnswerError
+        return None
     if len(rows) > _FEWEST_FOR_A_TOTAL and _is_sum(rows):
-        raise NoAnswerError
+        return None
     return tuple(rows)
+
+
+@lru_cache(REMEMBERED)
+def values_of(table: Table) -> dict[str, set[tuple[int, str]]]:
+    """Return the values by which rows can be selected, each with its columns and as written."""
+    values: dict[str, set[tuple[int, str]]] = {}
+    measures = _measures(table)
+    columns = [c for c in range(len(table.header)) if c not in measures]
+    for row in data_rows(table):
+        for column in columns:
+            cell = row.cells[column]
+            values.setdefault(" ".join(_WORD.findall(_folded(cell))), set()).add((column, cell))
+    values.pop("", None)
+    return values
+
+
+@lru_cache(REMEMBERED)
+def _measures(table: Table) -> frozenset[int]:
+    """Return the columns of numbers, over all rows."""
+    rows = data_rows(table)
+    return frozenset(
+        column
+        for column, header in enumerate(table.header)
+        if _has_numbers(header, [row.cells[column] for row in rows])
+    )
+
+
+def _has_numbers(header: str, cells: Sequence[str]) -> bool:
+    """Return True if most of a column's values are numbers that are no names."""
+    if IDENTIFIERS.search(header):
+        return False
+    filled = [cell for cell in cells if not is_gap(cell)]
+    return bool(filled) and 2 * sum(map(is_number, filled)) > len(filled)
 
 
 def _digits(words: set[str]) -> set[str]:
@@ -304,7 +334,8 @@ def _is_sum(rows: Sequence[Row]) -> bool:
     return False
 
 
-def is_distinct(rows: Sequence[Row], column: int) -> bool:
+@lru_cache(REMEMBERED)
+def is_distinct(rows: tuple[Row, ...], column: int) -> bool:
     """Return True if every row has a value of its own in a column."""
     values = [_folded(row.cells[column]) for row in rows]
     return len(set(values)) == len(values) and all(values)

@@ -11,12 +11,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 MOST_CHARACTERS = 4_000_000
 """Longest table that is read."""
 MOST_DIGITS = 15
 """Most digits of a number; longer ones are identifiers."""
 
+REMEMBERED, _LONGEST_REMEMBERED = 4, 1_000_000
+"""Tables that are remembered, and the most characters of one: reading one takes up to 0.1 s."""
+_OTHER_LINE = re.compile(r"\n(?!\|)")
 _RULE = re.compile(r"\|(?:\s*:?-+:?\s*\|)+\s*")
 _RULE_BEGINS = ("| -", "|-", "| :", "|:")
 _CELL_END = re.compile(r"(?<!\\)\|")
@@ -52,18 +56,18 @@ class UnreadableError(ValueError):
     """A column cannot be read as numbers; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One row: its offsets in the document's text, and its cells."""
+    """One row: its offsets in the document's text, and its cells; equal to itself alone."""
 
     start: int
     end: int
     cells: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A whole table.
+    """A whole table; equal to itself alone, so that what is read of it can be remembered.
 
     Attributes:
         start, end: Offsets in the document's text.
@@ -108,17 +112,26 @@ def tables_at(text: str, start: int, end: int) -> Iterator[Table]:
         if not text.startswith("|", position):
             position = line_end + 1
             continue
-        first, last = position, line_end
-        while first > 0 and last - first < MOST_CHARACTERS:
-            before = text.rfind("\n", 0, first - 1) + 1
-            if not text.startswith("|", before):
-                break
-            first = before
-        while last + 1 < len(text) and text[last + 1] == "|" and last - first < MOST_CHARACTERS:
-            last = _line_end(text, last + 1)
+        first, last = _lines_around(text, position)
         position = last + 1
-        if last - first < MOST_CHARACTERS and (table := _table(text, first, last)):
+        size = last - first
+        read = _remembered_table if size <= _LONGEST_REMEMBERED else _table
+        if size < MOST_CHARACTERS and (table := read(text, first, last)):
             yield table
+
+
+def _lines_around(text: str, position: int) -> tuple[int, int]:
+    """Return the span of the lines beginning with ``|`` of which one begins at a position."""
+    other = _OTHER_LINE.search(text, position)
+    last = other.start() if other else len(text)
+    # No line of a table is empty: only the lines since the last empty one are searched.
+    empty = text.rfind("\n\n", 0, position)
+    first = 0 if empty < 0 else empty + 2
+    if not text.startswith("|", first):
+        first = _line_end(text, first) + 1
+    for line in _OTHER_LINE.finditer(text, first, position - 1):
+        first = _line_end(text, line.end()) + 1
+    return first, last
 
 
 def _line_end(text: str, start: int) -> int:
@@ -156,6 +169,9 @@ def _table(text: str, start: int, end: int) -> Table | None:
     return Table(start, end, lines[rules[0]].end, header, kept)
 
 
+_remembered_table = lru_cache(REMEMBERED)(_table)
+
+
 def is_gap(cell: str) -> bool:
     """Return True if a cell has no value."""
     return _GAP.fullmatch(cell.strip()) is not None
@@ -166,7 +182,8 @@ def is_number(cell: str) -> bool:
     return _NUMBER.fullmatch(cell) is not None
 
 
-def read_numbers(table: Table, rows: Sequence[Row], column: int, language: str) -> Numbers:
+@lru_cache(REMEMBERED)
+def read_numbers(table: Table, rows: tuple[Row, ...], column: int, language: str) -> Numbers:
     """Read a column of some of a table's rows as numbers.
 
     Whether a point separates thousands or decimals is seen in the column, else in the table's

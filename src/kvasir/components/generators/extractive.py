@@ -12,18 +12,29 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators import extractive_passages as quoting
-from kvasir.components.generators.extractive_passages import Passage, passages, without_bullet
+from kvasir.components.generators.extractive_passages import (
+    Passage,
+    normalized,
+    passages,
+    without_bullet,
+)
+from kvasir.components.generators.extractive_selection import (
+    Asked,
+    Limits,
+    Overlap,
+    Scores,
+    Sides,
+    select,
+)
 from kvasir.components.generators.question_kinds import (
     QuestionKind,
     holds_what_is_asked,
     is_definition,
+    parts_of,
     question_kind,
     term_of,
 )
@@ -31,7 +42,9 @@ from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import Embedder, TextAnalyzer
 from kvasir.core.recent_vectors import RecentVectors
 from kvasir.core.scoring import inverse_document_frequency
+from kvasir.core.text import count_words
 from kvasir.core.types import Hit, Matrix, Prompt
+from kvasir.language.detect import UNKNOWN, detect
 
 MEANING_SHARE = 0.3
 """Share of the cosine in a sentence's own score, where the model knows the language."""
@@ -44,47 +57,36 @@ SECONDARY_COST = 0.7
 """Deducted for captions, code, lines that look like headings, and rows that share few terms."""
 FEWEST_SHARED_BY_A_ROW = 2
 """Terms of the question that a row and its header must hold together."""
-MORE_OF_ANOTHER_DOCUMENT = 0.09
-"""Added to ``min_relative_score`` for a sentence of another document than the best one's."""
-MOST_MARKERS = 3
-"""Sources named for one sentence that several documents contain."""
+SHORTEST_REPEATED = 4
+"""Words of a question from which on a passage that holds it whole repeats it, as an example."""
 ASKED_FOR = 0.1
-"""Added for a date, a number or a name, where the question asks for one."""
+"""Added for a date, a number, a name or a reason, where the question asks for one."""
 DEFINED = 0.6
 """Added for a sentence that begins with the term and says what it is."""
 NAMED = 0.5
 """Added for a passage that begins with an option or identifier of the question."""
+SAME_LANGUAGE = 0.2
+"""Added for a passage in the question's language, where the hits are in several."""
 LEADS_TO_COMMAND = 0.3
 """Added for a sentence that announces a command, where the question asks how to do something."""
-OTHER_SIDE = 0.5
-"""``min_relative_score`` for what speaks of the side of a difference that is not yet quoted."""
 MOST_SIDES = 3
 """Words of a question that are taken for the sides of a difference."""
-WHOLE_LIST = 2.5
-"""Most words of a list or of steps that the question asks for, as a multiple of ``max_words``."""
 
 MOST_EMBEDDED = 8
 """Sentences embedded for an answer, the most promising ones."""
-
-Scores = NDArray[np.float64]
 
 _REMEMBERED_SENTENCES = 4096
 _NAMED = re.compile(
     r"(?<![\w-])(?:--?[A-Za-z][\w-]*|(?=\w*\d)(?=\w*[A-Z])\w{3,}|[A-Z]{2,}[A-Z\d_]+)"
 )
 """Options, error codes and names in capitals."""
+_NUMBERED = re.compile(r"(?:[\u3400-\u9fff]{2}|[^\W\d_]+)[ -]\d[\w.]*(?<!\.)")
+"""A word and its number, such as "Mill 23", which is another name than "Mill 3"."""
 _OPTIONS = 40
 """Characters in which the names of an option stand, before its description."""
-_SIDE = re.compile(r"[A-Za-zÀ-ỹ\d][\w-]+(?<![\u4e00-\u9fff])|-{1,2}\w+")
+_WORD = re.compile(r"[A-Za-zÀ-ỹ\d][\w-]+(?<![\u4e00-\u9fff])|-{1,2}\w+")
 """Words that may be one side of a difference."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Overlap:
-    bm25: float
-    shared_terms: int
-    is_weak_row: bool  # too few shared terms, its header's included
-    only_repeats_question: bool
+_OPTION = re.compile(r"(?<![\w-])-{1,2}[A-Za-z][\w-]*")
 
 
 class ExtractiveGenerator:
@@ -116,9 +118,7 @@ class ExtractiveGenerator:
             raise SettingsError(f"min_relative_score must be from 0 to 1, not {min_relative_score}")
         self._embedder = embedder
         self._analyzer = analyzer
-        self._max_sentences = max_sentences
-        self._max_words = max_words
-        self._min_relative_score = min_relative_score
+        self._limits = Limits(max_sentences, max_words, min_relative_score)
         self._read_hits = read_hits
         self._recent = RecentVectors(_REMEMBERED_SENTENCES)
 
@@ -133,10 +133,14 @@ class ExtractiveGenerator:
             return
         overlaps = self._overlaps(prompt.question, found)
         kind = question_kind(prompt.question)
+        language = _asked_language(prompt.question, found)
         scores = self._scores(prompt.question, hits, found, overlaps, kind)
-        chosen = quoting.in_reading_order(
-            self._select(found, scores, overlaps, kind, prompt.question)
+        scores += SAME_LANGUAGE * np.array(
+            [bool(language) and p.language == language for p in found]
         )
+        sides = self._sides(prompt.question, found, overlaps, kind)
+        asked = Asked(kind, sides, language)
+        chosen = quoting.in_reading_order(select(found, scores, overlaps, asked, self._limits))
         yield from quoting.render([self._cut(passage, prompt.question) for passage in chosen])
 
     def _scores(
@@ -144,7 +148,7 @@ class ExtractiveGenerator:
         question: str,
         hits: Sequence[Hit],
         found: Sequence[Passage],
-        overlaps: Sequence[_Overlap],
+        overlaps: Sequence[Overlap],
         kind: QuestionKind | None,
     ) -> Scores:
         words = np.array([overlap.bm25 for overlap in overlaps])
@@ -186,61 +190,42 @@ class ExtractiveGenerator:
         if sure <= 0.0:
             return list(range(len(found)))
         chosen = np.argsort(-best, kind="stable")[:MOST_EMBEDDED]
-        chosen = chosen[best[chosen] >= self._min_relative_score * sure]
+        chosen = chosen[best[chosen] >= self._limits.min_relative_score * sure]
         return sorted({*chosen.tolist(), int(without_meaning.argmin())})
 
-    def _select(
+    def _sides(
         self,
-        found: Sequence[Passage],
-        scores: Scores,
-        overlaps: Sequence[_Overlap],
-        kind: QuestionKind | None,
         question: str,
-    ) -> list[Passage]:
-        order = [i for i in np.argsort(-scores, kind="stable").tolist() if found[i].quotable]
-        if not order:
-            # Only headings and questions were found: quote the best of them.
-            return [found[int(scores.argmax())]]
-        best = float(scores[order[0]])
-        sides = self._sides(question, found) if kind is QuestionKind.DIFFERENCE else []
-        order = _other_sides_first(order, found, sides)
-        chosen: list[Passage] = []
-        words = 0
-        for i in order:
-            needed = self._min_relative_score
-            if chosen and found[i].document_id != chosen[0].document_id:
-                needed += MORE_OF_ANOTHER_DOCUMENT
-            if chosen and sides:
-                said = " ".join(passage.text.casefold() for passage in chosen)
-                new = [side for side in sides if side in found[i].text.casefold()]
-                needed = OTHER_SIDE if any(side not in said for side in new) else needed
-            if chosen and (len(chosen) >= self._max_sentences or scores[i] < needed * best):
-                continue
-            if _is_quoted(found[i], chosen):
-                continue
-            quoted = None if chosen else _whole(found, i, kind, int(WHOLE_LIST * self._max_words))
-            quoted = quoted or _completed(found, i, overlaps[i], self._max_words - words)
-            if quoted is None or (chosen and words + quoted.words > self._max_words):
-                continue
-            if quoted is not found[i] and _is_quoted(quoted, chosen):
-                continue
-            chosen.append(replace(quoted, duplicate_markers=_duplicates(found[i], found)))
-            words += quoted.words
-        # Every passage may introduce a text that is not there: then quote an introduction.
-        return chosen or [found[order[0]]]
+        found: Sequence[Passage],
+        overlaps: Sequence[Overlap],
+        kind: QuestionKind | None,
+    ) -> Sides:
+        """Return what each passage speaks of, of several things that the question asks about.
 
-    def _sides(self, question: str, found: Sequence[Passage]) -> list[str]:
-        """Return the rarest words of a question in the passages that have them."""
-        words = list(dict.fromkeys(word.casefold() for word in _SIDE.findall(question)))
-        language = [found[0].language] * len(words)
-        terms = self._analyzer.query_terms(words, language)
-        words = [word for word, own in zip(words, terms, strict=True) if own.indices.size]
-        texts = [passage.text.casefold() for passage in found]
-        counts = {word: sum(word in text for text in texts) for word in words}
-        held = [word for word in words if 0 < counts[word] < len(texts)]
-        return sorted(held, key=counts.__getitem__)[:MOST_SIDES]
+        Of a difference these are the question's rarest terms in the passages, or its options; of
+        several questions in one, the rarest term of each.
+        """
+        parts = parts_of(question)
+        options = list(dict.fromkeys(_OPTION.findall(question)))
+        if kind is QuestionKind.DIFFERENCE and len(options) > 1:
+            return [{o for o in options if _begins_with(p.text, [o])} for p in found]
+        counts = Counter(term for overlap in overlaps for term in overlap.shared)
+        sides: list[int] = []
+        if kind is QuestionKind.DIFFERENCE:
+            held = [term for term, count in counts.items() if count < len(found)]
+            sides = sorted(held, key=counts.__getitem__)[:MOST_SIDES]
+        elif len(parts) > 1:
+            language = found[0].language
+            terms = [
+                {*vector.indices.tolist()} & counts.keys()
+                for vector in self._analyzer.query_terms(parts, [language] * len(parts))
+            ]
+            for own in terms:
+                new = own.difference(*(other for other in terms if other is not own))
+                sides += sorted(new, key=counts.__getitem__)[:1]
+        return [{side for side in sides if side in overlap.shared} for overlap in overlaps]
 
-    def _overlaps(self, question: str, found: Sequence[Passage]) -> list[_Overlap]:
+    def _overlaps(self, question: str, found: Sequence[Passage]) -> list[Overlap]:
         """Compare each passage with the question; IDF is taken over the passages."""
         languages = [passage.language for passage in found]
         wanted = {
@@ -255,15 +240,31 @@ class ExtractiveGenerator:
             in_headers = _restrict(headers, wanted, languages)
         counts = Counter(term for terms in shared for term in terms)
         idf = {term: inverse_document_frequency(len(found), n) for term, n in counts.items()}
+        names = {_plain(match[0]) for match in _NUMBERED.finditer(question)}
+        # Of a question with one term, such as an error code, a row cannot have two.
+        fewest = {code: min(len(own), FEWEST_SHARED_BY_A_ROW) for code, own in wanted.items()}
+        asked = normalized(question) if question.rstrip().endswith(("?", "？")) else ""
+        asked = asked if count_words(asked) >= SHORTEST_REPEATED else ""
         overlaps = []
         rows = zip(found, weights, shared, in_headers, strict=True)
         for passage, all_terms, common, header in rows:
             # The header's terms count for a row that itself shares a term.
             terms = header | common if common else common
             bm25 = sum(idf.get(term, 0.0) * weight for term, weight in terms.items())
-            is_weak_row = passage.is_row and len(terms) < FEWEST_SHARED_BY_A_ROW
-            only_repeats = 0 < len(common) == len(all_terms) and not passage.introduces_next
-            overlaps.append(_Overlap(bm25, len(common), is_weak_row, only_repeats))
+            overlaps.append(
+                Overlap(
+                    bm25,
+                    shared=terms.keys(),
+                    names={name for name in names if name in f" {passage.normalized_text} "},
+                    terms=all_terms.keys(),
+                    shares_itself=bool(common),
+                    is_weak_row=passage.is_row and len(terms) < fewest[passage.language],
+                    only_repeats_question=(
+                        (0 < len(common) == len(all_terms) and not passage.introduces_next)
+                        or (bool(asked) and asked in passage.normalized_text)
+                    ),
+                )
+            )
         return overlaps
 
     def _term_weights(
@@ -298,6 +299,21 @@ class ExtractiveGenerator:
             known |= dict(zip(new, self._embedder.embed_documents(new), strict=True))
         self._recent.keep(known)
         return np.stack([known[text] for text in texts])
+
+
+def _asked_language(question: str, found: Sequence[Passage]) -> str:
+    """Return the question's language, if passages are in several and it is one of these."""
+    languages = list(dict.fromkeys(p.language for p in found if p.language not in ("", UNKNOWN)))
+    if len(languages) < 2:
+        return ""
+    language = detect(question, languages)
+    return language if language in languages else ""
+
+
+def _plain(name: str) -> str:
+    """Return a numbered name as it stands in a passage's ``normalized_text``."""
+    start = "" if "\u3400" <= name[0] <= "\u9fff" else " "
+    return f"{start}{' '.join(name.casefold().replace('-', ' ').split())} "
 
 
 def _restrict(
@@ -344,39 +360,12 @@ def _neighbours(words: Scores, found: Sequence[Passage]) -> Scores:
     return result
 
 
-def _completed(
-    found: Sequence[Passage], number: int, overlap: _Overlap, budget: int
-) -> Passage | None:
-    """Add the text that a passage needs to be understood; None where it cannot be added."""
-    passage = found[number]
-    if passage.introduces_next:
-        return blocks.with_what_follows(found, number, budget)
-    if passage.is_row and not overlap.shared_terms:
-        return blocks.with_its_table(found, number, budget)
-    if passage.text[0].islower():
-        return blocks.with_what_precedes(found, number, budget)
-    return passage
-
-
-def _whole(
-    found: Sequence[Passage], number: int, kind: QuestionKind | None, budget: int
-) -> Passage | None:
-    """Return a passage with its whole list or its command, where the question asks for these."""
-    passage = found[number]
-    if kind is QuestionKind.HOW_TO and (command := blocks.with_its_command(found, number)):
-        return command
-    is_wanted = kind in (QuestionKind.HOW_TO, QuestionKind.LIST)
-    if not is_wanted or passage.is_row or passage.is_code:
-        return None
-    return blocks.with_its_list(found, number, budget)
-
-
 def _form_scores(question: str, found: Sequence[Passage], kind: QuestionKind | None) -> Scores:
     """Return what the passages' form is worth for the kind of question."""
     term = term_of(question) if kind is QuestionKind.DEFINITION else ""
-    names = [match[0] for match in _NAMED.finditer(question)]
+    names = [match[0] for match in (*_NAMED.finditer(question), *_NUMBERED.finditer(question))]
     if kind is QuestionKind.DIFFERENCE:
-        names += _SIDE.findall(question)
+        names += _WORD.findall(question)
     return np.array(
         [
             ASKED_FOR * (not p.is_row and holds_what_is_asked(kind, p.text))
@@ -395,18 +384,6 @@ def _leads_to_command(found: Sequence[Passage], number: int) -> bool:
     )
 
 
-def _other_sides_first(
-    order: Sequence[int], found: Sequence[Passage], sides: Sequence[str]
-) -> list[int]:
-    """Put the best passage about each side after the best of all, which speaks of another side."""
-    texts = {i: found[i].text.casefold() for i in order} if sides else {}
-    firsts = list(order[:1])
-    for side in sides:
-        if not any(side in texts[i] for i in firsts):
-            firsts += [i for i in order if side in texts[i]][:1]
-    return [*firsts, *(i for i in order if i not in firsts)]
-
-
 def _begins_with(text: str, names: Sequence[str]) -> bool:
     """Return True if a text, its bullet and marks aside, begins with one of the names.
 
@@ -420,20 +397,3 @@ def _begins_with(text: str, names: Sequence[str]) -> bool:
         or (opening.startswith(name) and not opening[len(name) : len(name) + 1].isalnum())
         for name in names
     )
-
-
-def _is_quoted(passage: Passage, chosen: Sequence[Passage]) -> bool:
-    """Return True if a chosen passage contains this one, or the other way round."""
-    text = f" {passage.normalized_text} "
-    others = (f" {other.normalized_text} " for other in chosen)
-    return any(text in other or other in text for other in others)
-
-
-def _duplicates(passage: Passage, found: Sequence[Passage]) -> tuple[int, ...]:
-    """Return the markers of other documents with the same text, one per document."""
-    markers: dict[str, int] = {}
-    for other in found:
-        if other.normalized_text == passage.normalized_text:
-            markers.setdefault(other.document_id, other.marker)
-    markers.pop(passage.document_id, None)
-    return tuple(sorted(markers.values())[: MOST_MARKERS - 1])

@@ -40,11 +40,20 @@ def with_what_follows(found: Sequence[Passage], number: int, budget: int) -> Pas
         last = following
         words += following.words
     is_readable = last is not lead and not last.is_table_header and not last.introduces_next
-    return _joined(lead, last, whole=whole) if is_readable and (whole or _is_series(last)) else None
+    if not is_readable or not (whole or _is_series(last)):
+        return None
+    joined = _joined(lead, last, whole=whole)
+    if not last.is_row:
+        return joined
+    table = list(takewhile(lambda p: p.is_row and p.marker == lead.marker, found[number + 1 :]))
+    return _with_count(joined, table, table.index(last) + 1)
 
 
 def with_its_table(found: Sequence[Passage], number: int, budget: int) -> Passage:
-    """Return a row with the rows of its table that fit, from the first one on."""
+    """Return a row with the rows of its table that fit, from the first one on.
+
+    A table that is cut says how many of its rows are there, if the passage has it to its end.
+    """
     row = found[number]
 
     def is_near(other: Passage) -> bool:
@@ -59,7 +68,16 @@ def with_its_table(found: Sequence[Passage], number: int, budget: int) -> Passag
     if first + len(kept) <= number:
         return row
     joined = _joined(table[0], kept[-1], whole=len(kept) == len(table))
+    joined = _with_count(joined, table, len(kept))
     return joined if table[0].is_table_header else replace(joined, header=row.header)
+
+
+def _with_count(joined: Passage, table: Sequence[Passage], kept: int) -> Passage:
+    """Add how many rows of a cut table are quoted, if its passage has them all."""
+    if kept == len(table) or not table[0].is_table_header or table[-1].end == table[-1].chunk.end:
+        return joined
+    shown, all_rows = (sum(row.quotable for row in each) for each in (table[:kept], table))
+    return replace(joined, text=f"{joined.text} ({shown}/{all_rows})")
 
 
 def with_its_list(found: Sequence[Passage], number: int, budget: int) -> Passage | None:

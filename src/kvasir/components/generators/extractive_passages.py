@@ -130,10 +130,13 @@ class Passage:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "words", count_words(self.text))
-        # Words, numbers and signs, without link targets and references.
-        text = _REFERENCE.sub(" ", _LINK.sub(r"\1", without_bullet(self.text)))
-        words = _NOT_WORDS.sub(" ", text.casefold()).split()
-        object.__setattr__(self, "normalized_text", " ".join(words))
+        object.__setattr__(self, "normalized_text", normalized(self.text))
+
+
+def normalized(text: str) -> str:
+    """Return words, numbers and signs, without a bullet, link targets and references."""
+    text = _REFERENCE.sub(" ", _LINK.sub(r"\1", without_bullet(text)))
+    return " ".join(_NOT_WORDS.sub(" ", text.casefold()).split())
 
 
 def without_bullet(text: str) -> str:
@@ -183,7 +186,7 @@ def _of_chunk(marker: int, chunk: Chunk, headings: Set[str]) -> Iterator[Passage
         goes_on = i > 0 and "\n\n" not in chunk.text[spans[i - 1][1] : start]
         caption = _CAPTION.match(text) is not None or (caption and goes_on)
         stands_alone = not is_row and bool(following) and _stands_alone(chunk.text, start, end)
-        is_frame_of_text = is_table_header or heading or _QUESTION.search(text)
+        is_frame_of_text = is_table_header or heading or _is_question(text)
         needs_header = is_row and not is_table_header
         yield Passage(
             marker,
@@ -195,6 +198,12 @@ def _of_chunk(marker: int, chunk: Chunk, headings: Set[str]) -> Iterator[Passage
             header=(header or _carried_header(section, text)) if needs_header else "",
             keep_line_breaks=is_code,
         )
+
+
+def _is_question(text: str) -> bool:
+    """Return True if a text asks; a command with a question in quotation marks does not."""
+    is_argument = text[:1].islower() and not text.endswith(("?", "？"))
+    return _QUESTION.search(text) is not None and not is_argument
 
 
 def _with_numbers(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

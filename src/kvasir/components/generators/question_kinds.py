@@ -20,6 +20,7 @@ class QuestionKind(StrEnum):
     WHEN = "when"
     HOW_MANY = "how many"
     WHO = "who"
+    WHY = "why"
 
 
 def _pattern(spaced: str, chinese: str) -> re.Pattern[str]:
@@ -56,6 +57,10 @@ _KINDS = {
         r"\W*(?:(?:to|by|with|from|a|de|con|por|von|mit|bei|à|par|avec|ask|do i) )?"
         r"(?:who|whom|whose|quién(?:es)?|wer|wen|wem|wessen|qui|ai)",
         ".*(?:谁|哪位)",
+    ),
+    QuestionKind.WHY: _pattern(
+        r".*\b(?:why|por qué|warum|wieso|weshalb|pourquoi|tại sao|vì sao)",
+        ".*(?:为什么|为何|为啥|怎么会)",
     ),
     QuestionKind.DEFINITION: _pattern(
         r"\W*(?:what(?:['’]s| is| are| does .* mean)|define|meaning of|definition of|"
@@ -97,6 +102,23 @@ _AMOUNT = re.compile(
 )
 _NAME = re.compile(r"(?<![.!?:|\-*] )(?<!^)\b[A-ZÁÉÍÓÚÄÖÜÑ][^\W\d_A-Z]+\b|[\u4e00-\u9fff]")
 
+_NEXT_QUESTION = re.compile(
+    r",? (?:and|y|e|und|et|và) (?=(?:(?:for|at|by|to|with|in|on|a|de|en|con|für|mit|zu|à|pour|avec)"
+    r" )?(?:what|which|who|when|where|why|how|qué|cuáles|cuál|quién|cuándo|dónde|cuánt\w+|cómo|"
+    r"was|welche\w?|wer|wann|wo|warum|wie|quel\w*|qui|quand|où|pourquoi|combien|comment|gì|ai)\b)"
+    r"|[，,；;](?=[^，,；;]*(?:多少|什么|哪|谁|几|怎么|如何))",
+    re.IGNORECASE,
+)
+
+_REASON = re.compile(
+    r"\b(?:because|since|due to|owing to|so that|in order to|therefore|reasons?|otherwise|"
+    r"porque|ya que|debido|por lo que|para que|puesto que|razón|razones|"
+    r"weil|denn|da|damit|daher|deshalb|sonst|wegen|grund|gründe|"
+    r"parce qu\w*|car|puisqu\w*|afin|à cause|raisons?|pour que|sinon|"
+    r"vì|bởi|do đó|lý do)\b|因为|由于|所以|原因|否则|以免|以便|理由",
+    re.IGNORECASE,
+)
+
 _IS = {
     "en": r"(?:is|are|was|were|means?|refers? to|stands? for|denotes?|describes?|performs?)\b",
     "es": r"(?:es|son|significan?|consiste en|se refiere a|denomina)\b",
@@ -118,9 +140,20 @@ def question_kind(question: str) -> QuestionKind | None:
     return next((kind for kind, words in _KINDS.items() if words.match(question)), None)
 
 
+def parts_of(question: str) -> list[str]:
+    """Return the questions in one, such as "who plays, and what does it cost"."""
+    parts = [part for part in _NEXT_QUESTION.split(question) if any(map(str.isalnum, part))]
+    return parts or [question]
+
+
 def holds_what_is_asked(kind: QuestionKind | None, text: str) -> bool:
-    """Return True if a text has a date, a number or a name, where a question asks for one."""
-    wanted = {QuestionKind.WHEN: _DATE, QuestionKind.HOW_MANY: _AMOUNT, QuestionKind.WHO: _NAME}
+    """Return True if a text has the date, number, name or reason that a question asks for."""
+    wanted = {
+        QuestionKind.WHEN: _DATE,
+        QuestionKind.HOW_MANY: _AMOUNT,
+        QuestionKind.WHO: _NAME,
+        QuestionKind.WHY: _REASON,
+    }
     return kind in wanted and wanted[kind].search(text) is not None
 
 

@@ -1,0 +1,153 @@
+"""Read the text around a passage that was cut: a list, code, or what a colon announces.
+
+Splitters cut long lists, and a heading may stand alone in a passage. The document's text has the
+rest; a passage is extended by it, so that it stays one span of that text. Lists are extended to
+both sides. Prose is not: its sentences can be read alone. A table that is read to its end is
+followed by its line break, by which a generator knows that it has all rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kvasir.answering.citations import FindVersion
+from kvasir.core.types import Chunk, Hit
+
+READ_ON = 3
+"""Hits that are extended, the best ones: each needs its document's text."""
+MOST_AFTER = 4_000
+"""Most characters that are added after a passage."""
+MOST_BEFORE = 2_000
+"""Most characters that are added before a passage."""
+
+_LINES_BETWEEN = 2
+"""Fewest line breaks between paragraphs."""
+_ITEM = re.compile(r"[^\S\n]*(?:[-*+•]|\d{1,3}[.)])[^\S\n]+\S")
+_ITEM_LINE = re.compile(f"^{_ITEM.pattern}", re.MULTILINE)
+_INDENTED = re.compile(r"(?: {2,}|\t)\S")
+_FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
+_ANNOUNCES = re.compile(r"[:：][*_]*\s*\Z")
+_FINISHED = re.compile(r"[.!?。！？…:：;；,，][\"'”’»*_`)\]]*\Z")
+_HEADING = re.compile(r"#{1,6} |<!--")
+_PARAGRAPH = re.compile(
+    r"^ {0,3}(?P<fence>```|~~~)[^\n]*\n.*?^ {0,3}(?P=fence)[^\n]*$"
+    r"|[^\S\n]*\S.*?(?=\n[^\S\n]*\n|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
+"""Fenced code, or the lines up to an empty one."""
+
+
+def read_on(hits: Sequence[Hit], find_version: FindVersion) -> list[Hit]:
+    """Return the hits, the first of them extended where their passage was cut.
+
+    Args:
+        hits: Best first; the order stays.
+        find_version: Finds documents' texts; a hit whose text is not stored stays as it is.
+    """
+    extended = list(hits)
+    for number, hit in enumerate(hits[:READ_ON]):
+        chunk = hit.chunk
+        if not _may_be_cut(chunk):
+            continue
+        version = find_version(chunk.document_id)
+        if version is None or version.text[chunk.start : chunk.end] != chunk.text:
+            continue
+        start, end = _start(version.text, chunk), _end(version.text, chunk)
+        if (start, end) != (chunk.start, chunk.end):
+            text = version.text[start:end]
+            extended[number] = replace(hit, chunk=replace(chunk, text=text, start=start, end=end))
+    return extended
+
+
+def _may_be_cut(chunk: Chunk) -> bool:
+    """Return True if a passage begins or ends in what may go on outside of it."""
+    text = chunk.text
+    return (
+        _is_in_code(text)
+        or _ITEM.match(text) is not None
+        or _is_in_list(text)
+        or _ANNOUNCES.search(text) is not None
+        or _ends_in_row(text)
+        or _is_heading(text, chunk.headings)
+    )
+
+
+def _is_in_code(text: str) -> bool:
+    """Return True if a text ends in fenced code."""
+    return len(_FENCE.findall(text)) % 2 == 1
+
+
+def _ends_in_row(text: str) -> bool:
+    return text.startswith("|", text.rfind("\n") + 1)
+
+
+def _is_in_list(text: str) -> bool:
+    """Return True if the last paragraph of a text has items or is indented."""
+    last = [paragraph[0] for paragraph in _PARAGRAPH.finditer(text)][-1:]
+    return any(_ITEM_LINE.search(each) or _INDENTED.match(each) for each in last)
+
+
+def _is_heading(text: str, headings: Sequence[str]) -> bool:
+    """Return True if a text is one line that looks like a heading."""
+    line = text.strip()
+    return "\n" not in line and (
+        line in headings or bool(_HEADING.match(line)) or not _FINISHED.search(line)
+    )
+
+
+def _start(text: str, chunk: Chunk) -> int:
+    """Return where the list in which a passage begins begins, with what introduces it."""
+    start = chunk.start
+    if not _ITEM.match(chunk.text):
+        return start
+    limit = max(0, start - MOST_BEFORE)
+    for paragraph in reversed(list(_PARAGRAPH.finditer(text, limit, start))):
+        if paragraph.start() == limit > 0:
+            break  # Its beginning is not known.
+        in_list = _ITEM.match(paragraph[0]) or _INDENTED.match(paragraph[0]) or paragraph["fence"]
+        introduces = _ANNOUNCES.search(paragraph[0]) or _ITEM_LINE.search(paragraph[0])
+        if in_list or introduces:
+            start = paragraph.start()
+        if not in_list:
+            break
+    return start
+
+
+def _end(text: str, chunk: Chunk) -> int:
+    """Return where the list, code or announced text at the end of a passage ends."""
+    end, limit = chunk.end, min(len(text), chunk.end + MOST_AFTER)
+    if _is_in_code(chunk.text):
+        closing = _FENCE.search(text, end, limit)
+        if closing is None:
+            return end
+        end = max(text.find("\n", closing.end()), closing.end())
+    if _ends_in_row(chunk.text):
+        return _table_end(text, end, limit)
+    in_list = _is_in_list(chunk.text)
+    wanted = bool(_ANNOUNCES.search(chunk.text)) or _is_heading(chunk.text, chunk.headings)
+    for paragraph in _PARAGRAPH.finditer(text, end, limit):
+        goes_on = text.count("\n", end, paragraph.start()) < _LINES_BETWEEN or (
+            _ITEM.match(paragraph[0]) or _INDENTED.match(paragraph[0]) or paragraph["fence"]
+        )
+        if not wanted and not (in_list and goes_on):
+            break
+        if paragraph.end() == limit < len(text):
+            # A longer list is quoted as far as it was read, at the end of a line.
+            return max(end, text.rfind("\n", paragraph.start(), limit))
+        end = paragraph.end()
+        wanted = bool(_ANNOUNCES.search(paragraph[0]))
+        in_list = in_list or bool(_ITEM_LINE.search(paragraph[0]))
+    return end
+
+
+def _table_end(text: str, end: int, limit: int) -> int:
+    """Return where the rows that follow end, with the line break; at a row within the limit."""
+    while text.startswith("\n|", end):
+        line = text.find("\n", end + 1)
+        stop = len(text) if line < 0 else line
+        if stop > limit:
+            return end
+        end = stop
+    return min(end + 1, len(text)) if text.startswith("\n", end) else end

@@ -1,0 +1,208 @@
+"""Choose what an extractive answer quotes: the best passage, completed, and what adds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir.components.generators import extractive_blocks as blocks
+from kvasir.components.generators.extractive_passages import Passage
+from kvasir.components.generators.question_kinds import QuestionKind
+
+MORE_OF_ANOTHER_DOCUMENT = 0.09
+"""Added to ``min_relative_score`` for a sentence of another document than the best one's."""
+MOST_MARKERS = 3
+"""Sources named for one sentence that several documents contain."""
+OTHER_SIDE = 0.5
+"""``min_relative_score`` for what speaks of the side of a difference that is not yet quoted."""
+WHOLE_LIST = 2.5
+"""Most words of a list or of steps that the question asks for, as a multiple of ``max_words``."""
+PARALLEL = 0.5
+"""Share of its terms that a sentence has in common with one that says the same of another thing."""
+FEWEST_PARALLEL = 2
+"""Fewest terms that two such sentences have in common."""
+
+Scores = NDArray[np.float64]
+Sides = Sequence[AbstractSet[int | str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """What a passage has in common with the question.
+
+    Attributes:
+        bm25: Its BM25 score.
+        shared: Terms of the question that it holds; a row's header counts if the row has one.
+        names: Numbered names of the question that it holds, such as "mill 23".
+        terms: All of its terms.
+        shares_itself: The passage itself shares a term, not its header alone.
+        is_weak_row: A row that shares too few terms, its header's included.
+        only_repeats_question: It has no other terms than the question's, or quotes it whole.
+    """
+
+    bm25: float
+    shared: AbstractSet[int]
+    names: AbstractSet[str]
+    terms: AbstractSet[int]
+    shares_itself: bool
+    is_weak_row: bool
+    only_repeats_question: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is quoted; the attributes are options of ``ExtractiveGenerator``."""
+
+    max_sentences: int
+    max_words: int
+    min_relative_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked.
+
+    Attributes:
+        kind: What kind of answer is asked for; None if no word shows it.
+        sides: Which of several things that are asked about, such as the sides of a difference, each
+            passage speaks of.
+        language: The question's language, if the passages are in several; else empty.
+    """
+
+    kind: QuestionKind | None
+    sides: Sides
+    language: str
+
+
+def select(
+    found: Sequence[Passage],
+    scores: Scores,
+    overlaps: Sequence[Overlap],
+    asked: Asked,
+    limits: Limits,
+) -> list[Passage]:
+    """Return the passages to quote, best first, each with what it needs to be understood.
+
+    Args:
+        found: All passages.
+        scores: Their scores.
+        overlaps: What they share with the question.
+        asked: What is asked.
+        limits: How much is quoted.
+    """
+    sides = asked.sides
+    order = [i for i in np.argsort(-scores, kind="stable").tolist() if found[i].quotable]
+    if not order:
+        # Only headings and questions were found: quote the best of them.
+        return [found[int(scores.argmax())]]
+    best = float(scores[order[0]])
+    order = _other_sides_first(order, sides)
+    said: set[int | str] = set()
+    chosen: list[Passage] = []
+    numbers: list[int] = []
+    words = 0
+    for i in order:
+        needed = limits.min_relative_score
+        if chosen and found[i].document_id != chosen[0].document_id:
+            needed += MORE_OF_ANOTHER_DOCUMENT
+        is_side = bool(chosen and sides[i] - said)
+        needed = OTHER_SIDE if is_side else needed
+        if chosen and (len(chosen) >= limits.max_sentences or scores[i] < needed * best):
+            continue
+        if _is_quoted(found[i], chosen):
+            continue
+        if chosen and asked.language and chosen[0].language == asked.language != found[i].language:
+            continue
+        if not is_side and any(_is_about_another(i, n, found, overlaps) for n in numbers):
+            continue
+        longest = int(WHOLE_LIST * limits.max_words)
+        quoted = None if chosen else _whole(found, i, asked.kind, longest)
+        quoted = quoted or _completed(found, i, overlaps[i], limits.max_words - words)
+        if quoted is None or (chosen and words + quoted.words > limits.max_words):
+            continue
+        if quoted is not found[i] and _is_quoted(quoted, chosen):
+            continue
+        chosen.append(replace(quoted, duplicate_markers=_duplicates(found[i], found)))
+        numbers.append(i)
+        said |= sides[i]
+        words += quoted.words
+    # Every passage may introduce a text that is not there: then quote an introduction.
+    return chosen or [found[order[0]]]
+
+
+def _is_about_another(
+    number: int, quoted: int, found: Sequence[Passage], overlaps: Sequence[Overlap]
+) -> bool:
+    """Return True if a passage says of another thing what a quoted one says of the one asked for.
+
+    It lacks a term or numbered name of the question that the quoted one has, has none that this one
+    lacks, and is built alike: a row, an item of a list, or a sentence with mostly the same words.
+    """
+    own, other = overlaps[number], overlaps[quoted]
+    lacks_some = own.shared != other.shared or own.names != other.names
+    if not (lacks_some and own.shared <= other.shared and own.names <= other.names):
+        return False
+    passage, before = found[number], found[quoted]
+    if (passage.is_row and before.is_row) or (passage.is_item and before.is_item):
+        return True
+    fewer = min(len(own.terms), len(other.terms))
+    return len(own.terms & other.terms) >= max(FEWEST_PARALLEL, PARALLEL * fewer)
+
+
+def _completed(
+    found: Sequence[Passage], number: int, overlap: Overlap, budget: int
+) -> Passage | None:
+    """Add the text that a passage needs to be understood; None where it cannot be added."""
+    passage = found[number]
+    if passage.introduces_next:
+        return blocks.with_what_follows(found, number, budget)
+    if passage.is_row and not overlap.shares_itself:
+        return blocks.with_its_table(found, number, budget)
+    if passage.text[0].islower():
+        return blocks.with_what_precedes(found, number, budget)
+    return passage
+
+
+def _whole(
+    found: Sequence[Passage], number: int, kind: QuestionKind | None, budget: int
+) -> Passage | None:
+    """Return a passage with its whole list or its command, where the question asks for these."""
+    passage = found[number]
+    if kind is QuestionKind.HOW_TO and (command := blocks.with_its_command(found, number)):
+        return command
+    is_wanted = kind in (QuestionKind.HOW_TO, QuestionKind.LIST)
+    if not is_wanted or passage.is_row or passage.is_code:
+        return None
+    return blocks.with_its_list(found, number, budget)
+
+
+def _other_sides_first(order: Sequence[int], sides: Sides) -> list[int]:
+    """Put the best passage about each side after the best of all, which speaks of another side."""
+    firsts = list(order[:1])
+    said = set(sides[order[0]])
+    for i in order:
+        if sides[i] - said:
+            firsts.append(i)
+            said |= sides[i]
+    return [*firsts, *(i for i in order if i not in firsts)]
+
+
+def _is_quoted(passage: Passage, chosen: Sequence[Passage]) -> bool:
+    """Return True if a chosen passage contains this one, or the other way round."""
+    text = f" {passage.normalized_text} "
+    others = (f" {other.normalized_text} " for other in chosen)
+    return any(text in other or other in text for other in others)
+
+
+def _duplicates(passage: Passage, found: Sequence[Passage]) -> tuple[int, ...]:
+    """Return the markers of other documents with the same text, one per document."""
+    markers: dict[str, int] = {}
+    for other in found:
+        if other.normalized_text == passage.normalized_text:
+            markers.setdefault(other.document_id, other.marker)
+    markers.pop(passage.document_id, None)
+    return tuple(sorted(markers.values())[: MOST_MARKERS - 1])

@@ -1,0 +1,85 @@
+"""A passage that was cut in a list, in code or after a colon is read on in its document."""
+
+import pytest
+
+from kvasir.answering.neighbours import MOST_AFTER, read_on
+from kvasir.core.ledger import DocumentVersion
+from kvasir.core.types import Chunk, Hit
+
+
+def extended(document, passage, headings=()):
+    """Return the passage as it is read on in its document."""
+    start = document.index(passage)
+    chunk = Chunk("c", "d", passage, start, start + len(passage), None, headings, {})
+    (hit,) = read_on([Hit(chunk, 1.0)], lambda _: DocumentVersion(document))
+    assert document[hit.chunk.start : hit.chunk.end] == hit.chunk.text
+    return hit.chunk.text
+
+
+STEPS = (
+    "Change the filter as follows:\n\n1. Open the door.\n2. Take out the filter.\n\n"
+    "   ```\n   reset --filter\n   ```\n\n3. Close the door."
+)
+MANUAL = f"# Printer\n\nIt is grey.\n\n{STEPS}\n\nThe guarantee is two years."
+
+
+def test_a_list_is_read_to_its_end():
+    assert extended(MANUAL, "Change the filter as follows:\n\n1. Open the door.") == STEPS
+
+
+def test_a_list_is_read_from_its_beginning():
+    assert extended(MANUAL, "3. Close the door.") == STEPS
+
+
+def test_what_a_colon_announces_is_read():
+    assert extended(MANUAL, "Change the filter as follows:") == STEPS
+    text = "Type this:\n\n```\nkvasir ask\n```\n\nIt answers.\n"
+    assert extended(text, "Type this:") == "Type this:\n\n```\nkvasir ask\n```"
+    assert extended("We sell:\n\nHoney of bees.\n\nGo home.", "We sell:") == (
+        "We sell:\n\nHoney of bees."
+    )
+
+
+def test_code_is_read_to_its_end():
+    text = "Type:\n\n```\none\n\ntwo\nthree\n```\n\nDone."
+    assert extended(text, "Type:\n\n```\none") == text.removesuffix("\n\nDone.")
+
+
+def test_a_heading_is_read_with_the_paragraph_under_it():
+    text = "Care of the filter\n\nRinse it. Let it dry.\n\nNever heat it."
+    assert extended(text, "Care of the filter") == "Care of the filter\n\nRinse it. Let it dry."
+
+
+def test_a_table_is_read_to_its_end():
+    table = "| a | b |\n| - | - |\n| 1 | 2 |\n| 3 | 4 |\n"
+    assert extended(f"Text.\n\n{table}\nMore.", "| a | b |\n| - | - |\n| 1 | 2 |") == table
+    rows = "".join(f"| row number {number} |\n" for number in range(1000))
+    text = extended(rows, "| row number 0 |")
+    assert text.endswith("|")
+    assert len(text) < MOST_AFTER + 50
+
+
+@pytest.mark.parametrize("passage", ["It is grey.", "The guarantee is two years.", STEPS])
+def test_what_can_be_read_alone_stays(passage):
+    assert extended(MANUAL, passage) == passage
+
+
+def test_a_long_list_is_read_as_far_as_an_answer_may_use_it():
+    items = "\n".join(f"- item number {number} of the list" for number in range(1000))
+    text = extended(f"We sell:\n\n{items}", "We sell:")
+    assert MOST_AFTER - 50 < len(text) < MOST_AFTER + 50
+    assert text.endswith(" of the list")
+
+
+def test_a_passage_that_its_document_no_longer_holds_stays():
+    chunk = Chunk("c", "d", "We sell:", 0, 8, None, (), {})
+    for found in (None, DocumentVersion("It has changed:\n\n- since")):
+        assert read_on([Hit(chunk, 1.0)], lambda _, found=found: found)[0].chunk == chunk
+
+
+def test_documents_are_not_read_for_prose():
+    def find(_):
+        raise AssertionError
+
+    chunk = Chunk("c", "d", "Bees make honey.", 0, 16, None, (), {})
+    assert read_on([Hit(chunk, 1.0)], find)[0].chunk == chunk
