@@ -322,3 +322,17 @@ def test_a_refined_question_shows_its_stages(server, generator, retriever):
     assert (refining, searching) == (Stage("refining"), Stage("searching"))
     assert isinstance(retrieved, Retrieved)
     assert retrieved.hits[0].chunk.id == "c1"
+
+
+@pytest.mark.parametrize("rag", [False, True])
+def test_a_model_does_not_see_the_marks_of_its_unsupported_sentences(
+    server, generator, retriever, rag
+):
+    history = [
+        Message("user", "Why does it say [not found in the sources]?"),
+        Message("assistant", "It was sold in Rome. [not found in the sources] The gods made it."),
+    ]
+    stream = make(generator, retriever).stream("Who brewed mead?", history, rag=rag)
+    assert stream.answer.text
+    said = [text for role, text in contents(server) if role != "system"]
+    assert said[:2] == [history[0].content, "It was sold in Rome. The gods made it."]

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from perturbed_answers import statements
 
 from kvasir.answering.spelled_numbers import values
-from kvasir.answering.support import NOT_FOUND, Support, SupportMarker
+from kvasir.answering.support import NOT_FOUND, Support, SupportMarker, without_marks
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.core.types import Chunk, Hit
 from kvasir.evaluation.datasets import load_dataset
+from kvasir.language.sentences import sentence_spans
 
 XQUAD = Path(__file__).resolve().parents[3] / "shared" / "data" / "retrieval"
 MARK = NOT_FOUND["en"]
@@ -177,3 +178,50 @@ def test_a_mark_stands_before_the_line_end_of_the_last_sentence(analyzer: Bm25An
     marker = SupportMarker("How much tea was harvested?", [_hit(1, TEA)], analyzer)
     written = "".join(map(marker.feed, "The harvest was in 2003.\n")) + marker.finish()
     assert written == f"The harvest was in 2003. {MARK}\n"
+
+
+def test_marks_are_taken_out_of_an_answer_and_nothing_else() -> None:
+    text = "Green tea is sold in Rome. [1]\n\n- Sencha [2][3]"
+    for mark in NOT_FOUND.values():
+        assert without_marks(text.replace("Rome.", f"Rome. {mark}") + f" {mark}") == text
+
+
+def test_the_time_for_a_sentence_without_an_end_grows_with_its_length(
+    analyzer: Bm25Analyzer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = 0
+
+    def counted(text: str, language: str | None = None) -> list[tuple[int, int]]:
+        nonlocal looked_at
+        looked_at += len(text)
+        return sentence_spans(text, language)
+
+    def read(length: int) -> int:
+        nonlocal looked_at
+        looked_at = 0
+        text = "green tea and black tea and " * (length // 28)
+        marker = SupportMarker("What of tea?", [_hit(1, TEA)], analyzer)
+        shown = [marker.feed(text[i : i + 5]) for i in range(0, len(text), 5)]
+        assert "".join([*shown, marker.finish()]) == marker.text
+        assert marker.text.startswith(text.rstrip())
+        return looked_at
+
+    monkeypatch.setattr("kvasir.answering.support.sentence_spans", counted)
+    short, long = read(10_000), read(40_000)
+    assert long < 5 * short
+
+
+@pytest.mark.parametrize("size", [1, 7, 900, 100_000])
+def test_long_sentences_and_long_answers_are_marked_where_short_ones_are(
+    analyzer: Bm25Analyzer, size: int
+) -> None:
+    true = "Green tea is grown near Kyoto [1]. "
+    long = "Green tea is grown near Kyoto, " * 60 + "and in Peru [1]. "
+    text = true * 30 + "The harvest was 9,999 tons. [1] " + long + true * 30
+    marker = SupportMarker("What of tea?", [_hit(1, TEA)], analyzer)
+    pieces = [marker.feed(text[i : i + size]) for i in range(0, len(text), size)]
+    shown = "".join([*pieces, marker.finish()])
+    assert shown == text.replace("tons. [1]", f"tons. [1] {MARK}").replace(
+        "Peru [1].", f"Peru [1]. {MARK}"
+    )
+    assert (marker.unsupported, marker.checked) == (2, 62)

@@ -28,6 +28,7 @@ from kvasir.answering.prompts import (
 )
 from kvasir.answering.refining import Refiner
 from kvasir.answering.search_result import Rewriter
+from kvasir.answering.support import without_marks
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import ComponentError, SettingsError
@@ -80,7 +81,8 @@ class Conversation:
 
         Args:
             question: The user's message, as typed.
-            history: Earlier messages, oldest first, without retrieved passages.
+            history: Earlier messages, oldest first, without retrieved passages. Marks of
+                unsupported sentences are taken out, so that a model does not repeat them.
             rag: True: reply from the documents. False: from the language model alone, with
                 neither hits nor citations.
             system: The system message of the conversation; may be empty.
@@ -88,6 +90,7 @@ class Conversation:
         Raises:
             SettingsError: ``rag`` is False and there is no language model.
         """
+        history = [_as_written(message) for message in history]
         if rag:
             return AnswerStream(self._from_documents(question, history, system))
         if not self.has_model:
@@ -134,3 +137,9 @@ class Conversation:
             system="\n\n".join(text for text in (system, self.grounding) if text),
             model_decides=self.has_model,
         )
+
+
+def _as_written(message: Message) -> Message:
+    if message.role != "assistant":
+        return message
+    return replace(message, content=without_marks(message.content))

@@ -34,12 +34,18 @@ NOT_FOUND = {
 }
 """The mark behind an unsupported sentence, by the language of the question."""
 
+_ANY_MARK = re.compile(" ?(?:" + "|".join(map(re.escape, NOT_FOUND.values())) + ")")
+
 FEWEST_SHARED = 0.5
 """Smallest share of a sentence's content words that its passages and the question must hold."""
 _FEWEST_WORDS = 3
 """Content words from which on the share says something."""
 _SETTLED = 40
 """Characters after the end of a sentence from which on its end is known."""
+_WINDOW = 1_000
+"""Characters before and after a place in which the end of a sentence is looked for."""
+_NEAR = 200
+"""Characters at the edge of the window in which an end, with its markers, may not be known yet."""
 
 _MARKER = re.compile(rf"\s*\[{NUMBERS}\]")
 _LINE_START = re.compile(r"(?m)^\s*(?:[-*•>#|]+|\(?\d{1,3}[.)])\s+")
@@ -95,7 +101,6 @@ class SupportMarker:
         hits: Those of the prompt; ``[n]`` means ``hits[n - 1]``.
         checked: Number of sentences checked so far.
         unsupported: Number of those that were marked.
-        text: What was returned so far.
     """
 
     question: str
@@ -103,15 +108,22 @@ class SupportMarker:
     analyzer: TextAnalyzer
     checked: int = field(default=0, init=False)
     unsupported: int = field(default=0, init=False)
-    text: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
         language = detect(self.question, list(NOT_FOUND))
         self._mark = NOT_FOUND.get(language, NOT_FOUND["en"])
         self._support = Support(self.question, self.hits, self.analyzer)
-        self._sentence = ""  # The current sentence as far as it was returned.
+        self._returned: list[str] = []
+        self._sentence: list[str] = []  # The current sentence as far as it was returned.
+        self._before = ""  # The end of that.
+        self._is_cut = False  # It is not the whole of that.
         self._pending = ""
         self._in_code = False
+
+    @property
+    def text(self) -> str:
+        """What was returned so far."""
+        return "".join(self._returned)
 
     def feed(self, piece: str) -> str:
         """Add a piece of checked text; return what no later piece can change, with marks."""
@@ -124,33 +136,51 @@ class SupportMarker:
 
     def _return(self, *, last: bool) -> str:
         settled = "".join(self._settle(last=last))
-        self.text += settled
+        self._returned.append(settled)
         return settled
 
     def _settle(self, *, last: bool) -> Iterator[str]:
-        """Yield finished sentences with their marks, and of the current one what is safe."""
+        """Yield finished sentences with their marks, and of the current one what is safe.
+
+        Only a window is looked at, so that the time for a sentence without an end grows with its
+        length, and not with its square.
+        """
         while True:
-            whole = self._sentence + self._pending
-            end = _sentence_end(whole, last=last)
-            if end is None:
+            ahead = self._pending[:_WINDOW]
+            is_rest = len(self._pending) <= _WINDOW
+            before = len(self._before)
+            after = before - _NEAR if self._is_cut else 0
+            end = _sentence_end(self._before + ahead, after=after, last=last and is_rest)
+            if end is not None:
+                yield self._take(max(end - before, 0))
+                yield self._end_sentence()
+            elif is_rest:
                 break
-            end = max(end, len(self._sentence))
-            yield whole[len(self._sentence) : end]
-            yield self._judge(whole[:end])
-            self._sentence, self._pending = "", whole[end:]
+            else:
+                yield self._take(_WINDOW - _NEAR)
         if last:
-            rest = self._pending.rstrip()
-            yield rest
+            yield self._take(len(self._pending.rstrip()))
             # The mark stands behind the sentence, before a last line end.
-            yield self._judge(self._sentence + rest)
-            yield self._pending[len(rest) :]
-            self._sentence = self._pending = ""
+            yield self._end_sentence()
+            yield self._pending
+            self._pending = ""
             return
-        known = max(_known_length(whole), len(self._sentence))
-        safe = known - len(self._sentence)
-        yield self._pending[:safe]
-        self._sentence += self._pending[:safe]
-        self._pending = self._pending[safe:]
+        yield self._take(max(_known_length(self._before + self._pending) - before, 0))
+
+    def _take(self, length: int) -> str:
+        """Add the next characters to the current sentence, and return them."""
+        taken, self._pending = self._pending[:length], self._pending[length:]
+        self._sentence.append(taken)
+        near = self._before + taken
+        self._is_cut = self._is_cut or len(near) > _WINDOW
+        self._before = near[-_WINDOW:]
+        return taken
+
+    def _end_sentence(self) -> str:
+        """Begin another sentence; return the mark for the one before."""
+        sentence = "".join(self._sentence)
+        self._sentence, self._before, self._is_cut = [], "", False
+        return self._judge(sentence)
 
     def _judge(self, sentence: str) -> str:
         """Return the mark for a whole sentence, or an empty text."""
@@ -285,6 +315,11 @@ class _Held:
         )
 
 
+def without_marks(text: str) -> str:
+    """Return an answer as the model wrote it, without the marks of unsupported sentences."""
+    return _ANY_MARK.sub("", text)
+
+
 def _is_same_name(word: str, held: str) -> bool:
     """Return True for a name and its adjective or genitive, such as Germany and German's."""
     common = sum(
@@ -335,12 +370,15 @@ def _foreign_names(text: str, known: str) -> list[str]:
     return [name for name in _TRANSCRIBED.findall(text) if name not in known]
 
 
-def _sentence_end(text: str, *, last: bool) -> int | None:
-    """Return the offset after the first sentence and its markers; None until it is known."""
+def _sentence_end(text: str, *, after: int, last: bool) -> int | None:
+    """Return the offset after a sentence and its markers; None until it is known.
+
+    It is the first sentence that ends behind the offset ``after``.
+    """
     spans = sentence_spans(text)
-    if len(spans) < 2:
+    end = next((end for _, end in spans[:-1] if end > after), None)
+    if end is None:
         return None
-    end = spans[0][1]
     while (marker := _MARKER.match(text, end)) is not None:
         end = marker.end()
     following = text[end:]
