@@ -14,6 +14,7 @@ import uvicorn
 from account_client import OWNER, PASSWORD
 from service_client import (
     TEA,
+    events_of,
     make_collection,
     make_settings,
     running,
@@ -30,16 +31,6 @@ from kvasir.frontends.api.application import make_application
 
 QUESTION = {"question": "How hot is green tea brewed?"}
 SLOW = {"type": "slow_generator:SlowGenerator"}
-
-
-def events_of(text):
-    """Return the events of a stream: name, id, data."""
-    found = []
-    for block in text.strip().split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines() if line[0] != ":")
-        if fields:
-            found.append((fields["event"], int(fields["id"]), json.loads(fields["data"])))
-    return found
 
 
 @pytest.fixture(scope="module")
