@@ -27,6 +27,7 @@ from kvasir.core.errors import (
     NotFoundError,
     RequestError,
 )
+from kvasir.core.media_types import PDF
 from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run, StopToken
 from kvasir.core.services.accounts import Caller, Role, Scope
@@ -36,6 +37,7 @@ from kvasir.core.services.questions import Question
 from kvasir.core.types import Answer, LocalFile, Source
 from kvasir.core.wire import to_json
 from kvasir.derived_app import with_settings
+from kvasir.ingesting.page_picture import page_picture
 from kvasir.ingesting.sources import KeptBytes
 
 logger = logging.getLogger(__name__)
@@ -43,6 +45,8 @@ logger = logging.getLogger(__name__)
 _FORMER = 20
 """Jobs of a folder that are looked through for former folders."""
 
+_CONTEXT = 60
+"""Characters before a passage that tell it apart from equal ones on its page."""
 _LONGEST_RETENTION_DAYS = 365_000
 """What reaches back behind it is kept: dates begin with the year 1."""
 
@@ -285,6 +289,34 @@ def log_answer(
         app.services.answer_log.record(record)
     except KvasirError as error:
         logger.error("an answer could not be logged: %s", error)
+
+
+def document_page(
+    app: App, collection: Collection, document_id: str, page: int, **options: Any
+) -> bytes:
+    """Return a page of a PDF document that was uploaded, as a picture.
+
+    Args:
+        app: Its spool has the bytes.
+        collection: Has the document.
+        document_id: The document.
+        page: The page's number, from 1.
+        options: ``width`` in pixels; ``start`` and ``end`` of the passage to mark, 0 for none;
+            ``box``, the area to mark in place of a passage.
+
+    Raises:
+        NotFoundError: The bytes are not kept, or it is no PDF document.
+        ExtractionError: The page cannot be drawn.
+    """
+    record = collection.document(document_id)
+    if record.state.media_type != PDF or not record.state.content_hash:
+        raise NotFoundError("this document has no pages to show")
+    with app.services.spool.open(record.state.content_hash) as stream:
+        data = stream.read()
+    start, end = options.pop("start"), options.pop("end")
+    text = collection.text(record.id) if end else ""
+    quote, before = text[start:end], text[max(0, start - _CONTEXT) : start]
+    return page_picture(data, page, quote=quote, before=before, **options)
 
 
 def release(app: App, digest: str, *, besides: str = "") -> None:

@@ -14,6 +14,7 @@ import uvicorn
 from account_client import OWNER, PASSWORD
 from service_client import (
     TEA,
+    events_of,
     make_collection,
     make_settings,
     running,
@@ -33,16 +34,6 @@ QUESTION = {"question": "How hot is green tea brewed?"}
 SLOW = {"type": "slow_generator:SlowGenerator"}
 LIMIT = 10.0
 """Seconds until an answer that nobody reads ends: ten times what a quiet machine is allowed."""
-
-
-def events_of(text):
-    """Return the events of a stream: name, id, data."""
-    found = []
-    for block in text.strip().split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines() if line[0] != ":")
-        if fields:
-            found.append((fields["event"], int(fields["id"]), json.loads(fields["data"])))
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -89,6 +89,7 @@ ROUTES = {
         ADMIN, path={"user_id": "{ana}"}, request={"json": {"language": "en"}}
     ),
     ("POST", "/v1/invitations"): Rule(ADMIN, request={"json": {}}),
+    ("GET", "/v1/access"): Rule(READ),
     ("GET", "/v1/collections"): Rule(READ),
     ("POST", "/v1/collections"): Rule(WRITE, request={"json": {}}, allowed=(422,)),
     ("GET", "/v1/collections/{name}"): Rule(READ, own=True, path=NAME),
@@ -122,6 +123,15 @@ ROUTES = {
     ),
     ("GET", "/v1/collections/{name}/documents/{document_id}/original"): Rule(
         READ, own=True, path=DOCUMENT
+    ),
+    ("GET", "/v1/collections/{name}/documents/{document_id}/pages/{page}"): Rule(
+        READ,
+        own=True,
+        path=DOCUMENT | {"page": 1},
+        allowed=(404,),  # It is no PDF.
+    ),
+    ("POST", "/v1/collections/{name}/documents/{document_id}/reindex"): Rule(
+        WRITE, own=True, path=DOCUMENT
     ),
     ("PUT", "/v1/collections/{name}/documents/{document_id}/metadata"): Rule(
         WRITE, own=True, path=DOCUMENT, request={"json": {"metadata": {}}}
@@ -164,6 +174,13 @@ ROUTES = {
     ("POST", "/v1/evaluation/chunking"): Rule(ADMIN, request={"files": NO_CORPORA}, allowed=(400,)),
     ("POST", "/v1/collections/{name}/replies"): Rule(
         READ, own=True, path=NAME, request={"json": {"question": "How hot is tea?"}}
+    ),
+    ("GET", "/v1/answers"): Rule(READ, request={"params": {"conversation": "a chat"}}),
+    ("GET", "/v1/answers/{answer_id}/events"): Rule(
+        READ, path={"answer_id": "none"}, allowed=(404,)
+    ),
+    ("POST", "/v1/answers/{answer_id}/stop"): Rule(
+        READ, path={"answer_id": "none"}, allowed=(404,)
     ),
     ("GET", "/v1/server"): Rule(READ),
     ("POST", "/v1/operations/{operation_id}/stop"): Rule(

@@ -1,5 +1,6 @@
 """A server in the process and its clients: small requests, each with the caller's credential."""
 
+import json
 import time
 from contextlib import contextmanager
 
@@ -89,3 +90,13 @@ def upload(client, headers, place, name, content, **form):
 
 def documents(client, headers, place, **query):
     return client.get(f"{place}/documents", params=query, headers=headers).json()
+
+
+def events_of(text):
+    """Return the events of a stream: name, id, data."""
+    found = []
+    for block in text.strip().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if line[0] != ":")
+        if fields:
+            found.append((fields["event"], int(fields["id"]), json.loads(fields["data"])))
+    return found

@@ -71,6 +71,15 @@ class Access:
                 f"the rights on collection '{name}' were changed at the same time: try again"
             ) from error
 
+    def names(self, owner_id: int | None) -> list[str]:
+        """Return the names of collections with recorded rights, of one owner or of all."""
+        record = collection_access.c
+        query = select(record.collection).order_by(record.collection)
+        if owner_id is not None:
+            query = query.where(record.owner_id == owner_id)
+        with reading(self._engine) as connection:
+            return list(connection.execute(query).scalars())
+
     def claim(self, collection: str, user_id: int) -> bool:
         """Make a user the owner of a new collection; False if rights are recorded already."""
         row = {"collection": collection, "owner_id": user_id, "visibility": Visibility.PRIVATE}

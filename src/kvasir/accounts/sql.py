@@ -247,6 +247,9 @@ class SqlAccounts:
     def set_access(self, access: CollectionAccess) -> None:
         self._access.set(access)
 
+    def collections_of(self, owner_id: int | None = None) -> list[str]:
+        return self._access.names(owner_id)
+
     def claim_collection(self, collection: str, user_id: int) -> bool:
         return self._access.claim(collection, user_id)
 

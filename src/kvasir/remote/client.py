@@ -121,15 +121,24 @@ class ServerClient:
                 run.check()
                 write(piece)
 
-    def events(self, path: str, operation: str, content: Any) -> Generator[Event, None, None]:
+    def events(
+        self, path: str, operation: str, content: Any = None, *, method: str = "POST", **more: Any
+    ) -> Generator[Event, None, None]:
         """Yield the server-sent events of an answer; closing the generator leaves the server.
 
         An event ``error`` is raised. Errors as of ``send``.
+
+        Args:
+            path: The resource.
+            operation: What is done, for messages.
+            content: Sent as JSON; None sends nothing.
+            method: The method of the request.
+            more: As of ``httpx.Client.stream``.
         """
         self._process.check()
         with (
             self._failures(operation),
-            self._http.stream("POST", path, json=content, timeout=_timeout()) as answer,
+            self._http.stream(method, path, json=content, timeout=_timeout(), **more) as answer,
         ):
             if answer.is_error:
                 answer.read()

@@ -231,3 +231,13 @@ class RightsCases(AccountCases):
         readable = accounts.readable(caller, ["another", collection])
         assert readable == [collection] * may_read
         return "r" * may_read + "w" * may_write
+
+    def test_collections_are_listed_by_their_owner(self, accounts: Accounts, ana: User) -> None:
+        bo = accounts.register("bo@example.org", "bo1", PASSWORD, role=Role.USER)
+        for name, owner in (("sea", ana.id), ("air", ana.id), ("land", bo.id), ("ice", 0)):
+            assert accounts.claim_collection(name, owner)
+        assert accounts.collections_of(ana.id) == ["air", "sea"]
+        assert accounts.collections_of(0) == ["ice"]
+        assert accounts.collections_of() == ["air", "ice", "land", "sea"]
+        accounts.forget_collection("sea")
+        assert accounts.collections_of(ana.id) == ["air"]

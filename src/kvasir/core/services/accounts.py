@@ -251,6 +251,13 @@ class Accounts(Protocol):
             NotFoundError: There is no such user.
         """
 
+    def collections_of(self, owner_id: int | None = None) -> list[str]:
+        """Return the names of collections on which rights are recorded, sorted.
+
+        With ``owner_id`` those of one owner; 0 is the owner of the data folder. A collection
+        without documents has nothing but this record.
+        """
+
     def claim_collection(self, collection: str, user_id: int) -> bool:
         """Make a user the owner of a new collection; False if rights on it are recorded already.
 

@@ -21,6 +21,7 @@ from kvasir.frontends.api.observing import Observing
 from kvasir.frontends.api.operations import Operations
 from kvasir.frontends.api.readiness import Readiness
 from kvasir.frontends.api.routes import ROUTERS
+from kvasir.frontends.api.running_answers import RunningAnswers
 from kvasir.frontends.api.tracing import Tracing
 from kvasir.frontends.process import configure_logging
 from kvasir.settings.loading import load_settings
@@ -105,6 +106,7 @@ def make_application(
             yield
         finally:
             sys.setswitchinterval(former)
+            api.state.answers.stop()
             background.stop(server.shutdown_seconds)
             tracing.close()
             if closes:
@@ -122,6 +124,7 @@ def make_application(
     api.state.owner_token = owner_token
     api.state.on_demand = on_demand
     api.state.operations = Operations()
+    api.state.answers = RunningAnswers()
     api.state.wake_workers = background.wake
     api.state.tidy_up = background.tidy_up
     api.state.generator_state = lambda: background.generator_state

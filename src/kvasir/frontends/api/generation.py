@@ -25,8 +25,13 @@ _EXTRACTIVE_PLACES = 16
 def make_admission(settings: Settings) -> Admission:
     """Return the places for answers that the settings allow."""
     server = settings.server
-    default = _EXTRACTIVE_PLACES if settings.generator.type == "extractive" else 1
+    default = 1 if has_language_model(settings) else _EXTRACTIVE_PLACES
     return Admission(server.generations or default, server.waiting_answers)
+
+
+def has_language_model(settings: Settings) -> bool:
+    """Return True if answers come from a language model, false if they are quotations."""
+    return settings.generator.type != "extractive"
 
 
 def open_answer(

@@ -74,7 +74,7 @@ def event_stream(
             errors into events: one that it raises ends the stream without its last event.
         headers: More headers of the response.
     """
-    return _Streamed(_rendering(stream, render), headers, _EVENTS, ping=_PING)
+    return _Streamed(rendering(stream, render), headers, _EVENTS, ping=_PING)
 
 
 def text_stream(
@@ -83,7 +83,7 @@ def text_stream(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return a response of plain text, otherwise as ``event_stream``; an error breaks it off."""
-    return _Streamed(_rendering(stream, render), headers, "text/plain; charset=utf-8")
+    return _Streamed(rendering(stream, render), headers, "text/plain; charset=utf-8")
 
 
 def pushed_stream(produce: Callable[[Put, Ending], None]) -> Response:
@@ -108,9 +108,11 @@ def server_sent_event(data: str, *, event: str = "", number: int | None = None) 
     return "\n".join(fields) + "\n\n"
 
 
-def _rendering(
+def rendering(
     stream: AnswerStream, render: Callable[[Iterator[AnswerEvent]], Iterator[str]]
 ) -> Callable[[Put, Ending], None]:
+    """Return the function that sends the events of an answer; see ``event_stream``."""
+
     def produce(put: Put, ending: Ending) -> None:
         with stopping(ending), stream:
             for piece in render(_until(ending, stream)):

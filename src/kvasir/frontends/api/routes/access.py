@@ -1,4 +1,4 @@
-"""``/v1/collections/{name}/access``: who may read and write a collection."""
+"""``/v1/collections/{name}/access`` and ``/v1/access``: who may read and write collections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kvasir.core.errors import CollectionNotFoundError, ForbiddenError
 from kvasir.core.services.accounts import Caller, CollectionAccess, Visibility
 from kvasir.frontends.api.callers import Kvasir, Reader, Writer, check_may_read
 
-router = APIRouter(prefix="/v1/collections", tags=["collections"])
+router = APIRouter(prefix="/v1", tags=["collections"])
 
 Name = Annotated[str, Field(min_length=1, max_length=254, examples=["ana"])]
 
@@ -42,13 +42,24 @@ class Access(BaseModel):
     writers: list[str]
 
 
-@router.get("/{name}/access", response_model=Access)
+@router.get("/access", response_model=list[Access])
+def list_access(kvasir: Kvasir, caller: Reader) -> JSONResponse:
+    """List the rights on your collections, also of those without documents.
+
+    An administrator sees those of all users.
+    """
+    accounts = kvasir.services.accounts
+    names = accounts.collections_of(None if caller.is_admin else caller.user_id)
+    return JSONResponse([_shown(kvasir, accounts.access(each)) for each in names])
+
+
+@router.get("/collections/{name}/access", response_model=Access)
 def show_access(name: str, kvasir: Kvasir, caller: Reader) -> JSONResponse:
     """Show who may read and write a collection of yours."""
     return JSONResponse(_shown(kvasir, _own_access(kvasir, caller, name)))
 
 
-@router.put("/{name}/access", response_model=Access)
+@router.put("/collections/{name}/access", response_model=Access)
 def change_access(name: str, body: AccessChange, kvasir: Kvasir, caller: Writer) -> JSONResponse:
     """Say who may read and write a collection of yours."""
     present, accounts = _own_access(kvasir, caller, name), kvasir.services.accounts

@@ -85,7 +85,7 @@ def delete(name: str, request: Request, kvasir: Kvasir, caller: Writer) -> Respo
             collection.drop()
     except CollectionNotFoundError:
         # It has no documents yet: only its rights exist.
-        if not accounts.access(name).owner_id:
+        if name not in accounts.collections_of(accounts.access(name).owner_id):
             raise
     accounts.forget_collection(name)
     # The uploaded bytes are deleted soon.

@@ -8,17 +8,27 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, File, Form, Header, Query, Request, Response, UploadFile
+from fastapi import (
+    APIRouter,
+    File,
+    Form,
+    Header,
+    Path,
+    Query,
+    Request,
+    Response,
+    UploadFile,
+)
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.app import App
 from kvasir.core.document_metadata import check_metadata
-from kvasir.core.errors import ConflictError, RequestError
+from kvasir.core.errors import ConflictError, NotFoundError, RequestError
 from kvasir.core.ledger import DocumentRecord
 from kvasir.core.services.accounts import Caller
 from kvasir.core.services.jobs import Job, NewJob
-from kvasir.core.types import Metadata
+from kvasir.core.types import Metadata, PageBox
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.caching import cached
 from kvasir.frontends.api.callers import (
@@ -30,7 +40,7 @@ from kvasir.frontends.api.callers import (
     check_may_write,
 )
 from kvasir.frontends.api.routes.jobs import Wait, described, respond
-from kvasir.tasks import release
+from kvasir.tasks import document_page, release
 
 router = APIRouter(prefix="/v1/collections/{name}/documents", tags=["documents"])
 uploads = APIRouter(
@@ -224,6 +234,34 @@ def original(name: str, document_id: str, kvasir: Kvasir, caller: Reader) -> Str
     )
 
 
+@router.get("/{document_id}/pages/{page}", responses={200: {"content": {"image/png": {}}}})
+def page_picture(
+    name: str,
+    document_id: str,
+    page: Annotated[int, Path(ge=1)],
+    kvasir: Kvasir,
+    caller: Reader,
+    start: Annotated[int, Query(ge=0, description="of the passage to mark")] = 0,
+    end: Annotated[int, Query(ge=0)] = 0,
+    box: Annotated[
+        str,
+        Query(
+            pattern=r"^(|(0|1|0?\.\d+|1\.0+)(,(0|1|0?\.\d+|1\.0+)){3})$",
+            description="left, top, right and bottom of the area to mark, as shares of the page",
+        ),
+    ] = "",
+    width: Annotated[int, Query(ge=100, le=2000, description="in pixels")] = 900,
+) -> Response:
+    """Return a page of a PDF document that was uploaded, as a picture with the passage marked."""
+    check_may_read(kvasir, caller, name)
+    area = PageBox(page, *map(float, box.split(","))) if box else None
+    with kvasir.collection(name) as collection:
+        picture = document_page(
+            kvasir, collection, document_id, page, start=start, end=end, box=area, width=width
+        )
+    return Response(picture, media_type="image/png", headers=_SAFE | {"Cache-Control": "private"})
+
+
 class MetadataBody(BaseModel):
     """New metadata of a document."""
 
@@ -241,6 +279,34 @@ def set_metadata(
     with kvasir.collection(name) as collection:
         collection.set_metadata(document_id, metadata)
         return JSONResponse(to_json(collection.document(document_id)))
+
+
+@router.post("/{document_id}/reindex", status_code=202, responses={202: {"model": Job}})
+def reindex(
+    name: str,
+    document_id: str,
+    request: Request,
+    kvasir: Kvasir,
+    caller: Writer,
+    wait: Wait = 0.0,
+) -> Response:
+    """Read an uploaded document again: one that failed, or was indexed with other settings.
+
+    What did not change is not embedded again.
+    """
+    check_may_write(kvasir, caller, name)
+    record = record_of(kvasir, caller, name, document_id)
+    state, spool = record.state, kvasir.services.spool
+    given: dict[str, Any] = {"metadata": to_json(record.given) or None, "on_conflict": "replace"}
+    if record.source_uri.startswith(("http://", "https://")):
+        new = NewJob("ingest_address", given | {"url": record.source_uri}, caller.user_id, name)
+        return add_job(request, kvasir, caller, new, wait)
+    with spool.lock():
+        if not state.content_hash or not spool.has(state.content_hash):
+            raise NotFoundError("the bytes of this document are not kept: upload it again")
+        given |= {"uri": record.source_uri, "digest": state.content_hash, "size": state.size}
+        new = NewJob("ingest_upload", given, caller.user_id, name, digest=state.content_hash)
+        return add_job(request, kvasir, caller, new, wait)
 
 
 @router.delete("/{document_id}", status_code=204)

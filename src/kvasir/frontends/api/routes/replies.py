@@ -9,17 +9,19 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from kvasir.core.errors import StoppedError
+from kvasir.core.errors import RequestError, StoppedError
 from kvasir.core.filters import all_of, parse_filter
 from kvasir.core.types import Answer, AnswerEvent, Finished, Message
 from kvasir.frontends.api.answer_records import record
-from kvasir.frontends.api.callers import Chosen, Reader, check_may_read
+from kvasir.frontends.api.callers import Chosen, Overrides, Reader, check_may_read
 from kvasir.frontends.api.generation import open_stream
 from kvasir.frontends.api.routes.answers import rendered_error, rendered_event
+from kvasir.frontends.api.running_answers import RunningAnswer, RunningAnswers
 from kvasir.frontends.api.search_limits import Threshold, TopK
-from kvasir.frontends.api.streaming import event_stream
+from kvasir.frontends.api.streaming import event_stream, rendering
 
 router = APIRouter(prefix="/v1", tags=["answers"])
 
@@ -42,6 +44,15 @@ class ReplyBody(BaseModel):
     top_k: TopK | None = None
     min_score_threshold: Threshold | None = None
     filters: str | dict[str, Any] | None = Field(None, examples=["language=en"])
+    rag: bool = Field(True, description="false: from the language model alone, if there is one")
+    background: bool = Field(
+        False,
+        description="answer with the id at once (202), and go on when the client leaves; "
+        "`GET /v1/answers/{id}/events` has the events",
+    )
+    conversation: str = Field(
+        "", max_length=64, description="your label, by which `GET /v1/answers` lists them"
+    )
 
 
 _EVENTS: dict[int | str, dict[str, Any]] = {
@@ -50,22 +61,35 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
         "content": {"text/event-stream": {}},
         "description": "The events `stage`, `hits`, `text`, ... and `answer`, or `error`, whose "
         "data is a problem document. The header `Kvasir-Answer` has the id for feedback.",
-    }
+    },
+    202: {"description": "With `background`: the id of the answer."},
 }
 
 
 @router.post("/collections/{name}/replies", responses=_EVENTS)
-def reply(name: str, body: ReplyBody, request: Request, kvasir: Chosen, caller: Reader) -> Response:
+def reply(
+    name: str,
+    body: ReplyBody,
+    request: Request,
+    kvasir: Chosen,
+    overrides: Overrides,
+    caller: Reader,
+) -> Response:
     """Reply to a message of a chat from a collection, with citations, as a stream of events.
 
-    A client that leaves stops the generation.
+    A client that leaves stops the generation, unless it runs in the background.
     """
     check_may_read(kvasir, caller, name)
+    if body.background and overrides:
+        # They hold until the response is sent.
+        raise RequestError("an answer in the background takes no settings of its own")
     answer_id = str(uuid4())
     with ExitStack() as opening:
         lease = opening.enter_context(kvasir.collection(name))
         conversation = kvasir.conversation(lambda: lease, generator=kvasir.generator)
         opening.callback(conversation.close)
+        if not body.rag and not conversation.has_model:
+            raise RequestError("this server has no language model: ask with `rag`")
         search, filters = conversation.search, parse_filter(body.filters)
         conversation.search = replace(
             search,
@@ -79,7 +103,7 @@ def reply(name: str, body: ReplyBody, request: Request, kvasir: Chosen, caller: 
         stream = open_stream(
             request,
             kvasir,
-            lambda: conversation.stream(body.question, history, rag=True, system=body.system),
+            lambda: conversation.stream(body.question, history, rag=body.rag, system=body.system),
         )
         opened = opening.pop_all()
 
@@ -99,4 +123,14 @@ def reply(name: str, body: ReplyBody, request: Request, kvasir: Chosen, caller: 
             except Exception as error:  # noqa: BLE001 - the client must see that it failed
                 yield rendered_error(error, caller, number)
 
-    return event_stream(stream, render, {"Kvasir-Answer": answer_id})
+    headers = {"Kvasir-Answer": answer_id}
+    if not body.background:
+        return event_stream(stream, render, headers)
+    answers: RunningAnswers = request.app.state.answers
+    answers.start(
+        RunningAnswer(answer_id, caller.user_id, name, body.conversation, body.question),
+        rendering(stream, render),
+        lambda error, number: rendered_error(error, caller, number),
+    )
+    headers["Location"] = f"/v1/answers/{answer_id}/events"
+    return JSONResponse({"id": answer_id}, 202, headers=headers)

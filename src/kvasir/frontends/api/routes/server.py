@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from kvasir.frontends.api.callers import Kvasir, Reader
+from kvasir.frontends.api.generation import has_language_model
 from kvasir.remote.owner import PROTOCOL
 from kvasir.settings.loading import DERIVABLE, plain_values
 
@@ -21,6 +22,7 @@ class Server(BaseModel):
     version: str = Field(examples=["0.1.0"])
     protocol: int = Field(description="clients of another one cannot work with it")
     max_file_mb: int = Field(description="larger files are refused")
+    language_model: bool = Field(description="false: answers are quotations")
     settings: dict[str, Any] = Field(
         description="the settings that shape results, without secrets; for administrators"
     )
@@ -34,6 +36,7 @@ def describe(kvasir: Kvasir, caller: Reader) -> Server:
         version=version("kvasir"),
         protocol=PROTOCOL,
         max_file_mb=kvasir.settings.rag.ingest.max_file_mb,
+        language_model=has_language_model(kvasir.settings),
         settings={key: each for key, each in values.items() if key.startswith(DERIVABLE)},
     )
 
