@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from _pytest.nodeid import coerce_node_id
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine
 
 from kvasir.core import registry
@@ -35,6 +36,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 # The programs that the tests start compile our modules once, not each of them.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A busy machine may take long for any example, and the same examples are tried everywhere; others
+# are with --hypothesis-profile=default.
+settings.register_profile(
+    "alike", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("alike")
 
 # A test that takes long with an open index would serve it, which takes a moment.
 IndexSharing.after_seconds = 3600.0

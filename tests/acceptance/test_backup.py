@@ -125,7 +125,7 @@ def test_a_backup_beside_a_running_server(
         assert answer.status_code == 200
         assert answer.headers["content-disposition"].endswith('.tar"')
         downloaded.write_bytes(answer.read())
-    assert httpx.get(f"{address}/v1/backup").status_code == 401
+    assert httpx.get(f"{address}/v1/backup", timeout=60).status_code == 401
 
     assert "stop it first" in run(school, "restore", "beside.tar", code=2).err
     for backup in (school / "beside.tar", downloaded):

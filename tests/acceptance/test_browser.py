@@ -6,9 +6,10 @@ import time
 import pytest
 from account_client import NO_LIMITS, PASSWORD
 from chromium import Browser, chromium, keyboard, locators
+from free_ports import free_port
 from live_server import live_server
 from pdf_files import make_pdf
-from smtp_server import SmtpServer, body_of, free_port
+from smtp_server import SmtpServer, body_of
 
 from kvasir.accounts import passwords
 

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Any
 import pexpect
 import pyte
 import pytest
+from free_ports import free_port
 from pty_process import PtyProcess
 
 from kvasir.testing.model_server import ModelServer, model_server
@@ -403,10 +403,7 @@ def test_what_is_typed_during_a_reply_waits_unseen_for_the_next_prompt(
 def test_a_dead_server_costs_one_sentence(
     open_chat: Callable[..., Terminal], tmp_path: Path
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{free_port()}"
     options = ["--set", "generator.options={backoff: 0.01}", "--set", "data_dir=kvasir-data"]
     chat = open_chat("--generator", "openai", "--base-url", url, "-m", "gone", *options)
     chat.wait_for_prompt("[S][default]")

@@ -151,7 +151,7 @@ class Server:
     def close(self) -> None:
         """Wait for the end of the process."""
         self._process.wait(60)
-        self._reader.join(10)
+        self._reader.join(60)
         assert self._process.stdout is not None
         self._process.stdout.close()
 
@@ -207,7 +207,10 @@ def test_from_the_first_start_without_a_model_to_the_mail(
     )
     with serving(script) as ollama:
         environment = printed | {"KVASIR__GENERATOR__BASE_URL": ollama}
-        with serve(course, environment) as server, httpx.Client(base_url=server.url) as client:
+        with (
+            serve(course, environment) as server,
+            httpx.Client(base_url=server.url, timeout=60) as client,
+        ):
             assert client.get("/").json() == {"Status": "API is up!"}
             spanish = {"Accept-Language": "es-UY,es;q=0.9"}
             ana = {"email": "ana@escuela.example", "username": "ana", "password": PASSWORD}

@@ -81,8 +81,8 @@ def test_changes_of_kvasirs_own_files_do_not_count(tmp_path: Path) -> None:
     (own / "catalog.db").write_text("x")
     (folder / "kvasir-data.lock").write_text("x")
     timer = threading.Timer(1.0, single.write_text, ["two words"])
-    timer.start()
     started = time.monotonic()
+    timer.start()
     next(watcher)
     assert time.monotonic() - started > 0.9
     (folder / "a.md").write_text("x")

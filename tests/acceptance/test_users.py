@@ -3,13 +3,13 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 
 import httpx
 import pexpect
 import pytest
+from free_ports import free_port
 from pty_process import PtyProcess
 
 PASSWORD = "correct horse"
@@ -88,18 +88,14 @@ def test_the_password_is_asked_for_twice_and_not_shown(tmp_path):
 def test_the_server_does_not_start_with_a_known_key_or_unusable_limits(
     kvasir, setting, value, what
 ):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     done = kvasir("serve", "--port", port, code=3, **{f"KVASIR__{setting}": value})
     assert what in done.err
     assert len(done.err.splitlines()) == 1
 
 
 def test_the_server_prints_a_link_that_makes_the_first_administrator_once(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     command = [sys.executable, "-m", "kvasir", "serve", "--port", port]
     environment = os.environ | {"KVASIR__SERVER__JOB_WORKERS": "0"}
     server = subprocess.Popen(
@@ -118,7 +114,9 @@ def test_the_server_prints_a_link_that_makes_the_first_administrator_once(tmp_pa
             "invitation": found[2],
         }
         transport = httpx.HTTPTransport(retries=5)
-        with httpx.Client(transport=transport, base_url=f"http://127.0.0.1:{port}") as client:
+        with httpx.Client(
+            transport=transport, base_url=f"http://127.0.0.1:{port}", timeout=60
+        ) as client:
             assert client.get(found[1]).status_code == 200
             assert client.post("/register", data=form).status_code == 201
             login = client.post("/login", data={"username": "root", "password": PASSWORD})

@@ -1,13 +1,13 @@
 """Every generator keeps the contract; the two that talk to servers also fail well."""
 
 import itertools
-import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import chat_servers
 import pytest
+from free_ports import free_port
 
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
@@ -179,9 +179,7 @@ def test_an_unknown_model_says_so(kind, make, script):
 
 
 def test_a_server_that_is_not_there_is_named_with_what_to_do(kind):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     generator = KINDS[kind](model="small", base_url=url, backoff=0.0, retries=1)
     with pytest.raises(ComponentError, match="nothing answers there; start") as caught:
         answer(generator)
@@ -291,7 +289,7 @@ def test_closing_in_the_middle_closes_the_connection(make, script):
     assert [next(pieces), next(pieces)] == ["word ", "word "]
     assert not script.client_left.is_set()
     pieces.close()
-    assert script.client_left.wait(10)
+    assert script.client_left.wait(60)
     assert list(pieces) == []
 
 
@@ -330,14 +328,14 @@ def test_two_threads_that_need_the_model_pull_it_once_and_neither_fails(script, 
             pool.submit(generator.prepare, Run(progress=seen.append)),
             pool.submit(generator.prepare, Run()),
         ]
-        assert script.pulling.wait(10)
+        assert script.pulling.wait(60)
         with pytest.raises(ComponentError, match=r"'small' is being fetched") as caught:
             while True:
                 answer(generator)
         assert caught.value.kind == "busy"
         script.pull_gate.set()
         for each in waiting:
-            each.result(10)
+            each.result(60)
     assert len(script.asked("/api/pull")) == 1
     assert ("downloading", 50, 100) in [(each.item, each.done, each.total) for each in seen]
     assert answer(generator) == "".join(script.pieces)

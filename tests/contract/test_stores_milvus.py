@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from free_ports import free_port
 from libraries import library
 
 from kvasir.core.errors import ComponentError, ConflictError, StoreLockedError
@@ -44,9 +45,7 @@ class TestMilvusLiteStore(StoreContract):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """The address of a server on the loopback interface."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     folder = tmp_path_factory.mktemp("milvus-server")
     arguments = ["server", "--data-dir", str(folder / "data"), "--host", "127.0.0.1"]
     with (folder / "log").open("wb") as log:
@@ -61,7 +60,7 @@ def server(tmp_path_factory):
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _wait_for(port, process):

@@ -39,7 +39,7 @@ def server(tmp_path_factory):
         yield made
 
 
-def until(condition, seconds=20.0):
+def until(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -133,7 +133,7 @@ def test_readiness_is_red_when_a_thread_of_the_queues_has_ended(tmp_path, monkey
 
 def test_a_check_that_hangs_is_waited_for_once(tmp_path, monkeypatch):
     released = threading.Event()
-    monkeypatch.setattr("kvasir.frontends.api.readiness._LONGEST", 0.2)
+    monkeypatch.setattr("kvasir.frontends.api.readiness._LONGEST", 1.0)
     monkeypatch.setattr("kvasir.frontends.api.readiness._store", lambda app: released.wait(30))
     with running(make_settings(tmp_path)) as (client, _):
         try:
@@ -141,7 +141,8 @@ def test_a_check_that_hangs_is_waited_for_once(tmp_path, monkeypatch):
             begun = time.monotonic()
             for _ in range(10):
                 assert checks(client)["store"] == "component_timeout"
-            assert time.monotonic() - begun < 1.5
+            # Not a second each.
+            assert time.monotonic() - begun < 8.0
         finally:
             released.set()
         until(lambda: checks(client)["store"] == "ok")
@@ -150,12 +151,13 @@ def test_a_check_that_hangs_is_waited_for_once(tmp_path, monkeypatch):
 def test_all_threads_together_are_waited_for_as_long_as_the_settings_say(tmp_path, monkeypatch):
     released = threading.Event()
     monkeypatch.setattr("kvasir.jobs.worker.JobWorker.run", lambda self: released.wait(30))
-    settings = make_settings(tmp_path, server={"job_workers": 8, "shutdown_seconds": 0.3})
+    settings = make_settings(tmp_path, server={"job_workers": 20, "shutdown_seconds": 0.5})
     try:
         with running(settings) as (client, _):
             assert client.get("/health").status_code == 200
             begun = time.monotonic()
-        assert time.monotonic() - begun < 1.5
+        # Not half a second each.
+        assert time.monotonic() - begun < 8.0
     finally:
         released.set()
 
@@ -386,9 +388,7 @@ def test_two_servers_share_one_database(tmp_path, engine):
             assert second.post(f"{place}/search", json=body, headers=ana).json()
             # Rights that are taken at one are gone at the other, on SQLite a moment later.
             app.services.accounts.change_user(app.services.accounts.user("ana").id, disabled=True)
-            end = time.monotonic() + 1.0
-            while second.get("/v1/jobs", headers=ana).status_code == 200:
-                assert time.monotonic() < end
+            until(lambda: second.get("/v1/jobs", headers=ana).status_code != 200)
             assert second.get("/v1/jobs", headers=ana).status_code == 401
             root = make_admin(second, app)
             assert first.get("/v1/users", headers=root).status_code == 200

@@ -223,7 +223,7 @@ def test_answers_wait_until_the_folder_was_indexed_once(app: App) -> None:
     thread.join(0.1)
     assert thread.is_alive()
     work_off(app)
-    thread.join(10)
+    thread.join(60)
     assert results == [True]
 
 

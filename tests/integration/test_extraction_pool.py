@@ -99,7 +99,7 @@ def test_a_file_that_breaks_a_limit_is_reported_and_the_rest_go_on(rogue: Path) 
     words = ["hang", "die", "crash", "eat", "print"]
     paths = [_write(rogue, f"{word}.gif", f"GIF89a\0 {word} ") for word in words]
     paths += [_write(rogue, f"{n}.md", f"# Good {n}") for n in range(4)]
-    with ExtractionPool(workers=2, timeout=3, memory_mb=512) as pool:
+    with ExtractionPool(workers=2, timeout=8, memory_mb=512) as pool:
         outcomes = {Path(source.uri).name: outcome for source, outcome in pool.map(paths)}
     assert _reason(outcomes["hang.gif"]) == "timeout"
     assert _reason(outcomes["die.gif"]) == "crash"

@@ -6,8 +6,9 @@ from email.policy import SMTP
 
 import pytest
 from certificates import make_contexts
+from free_ports import free_port
 from imap_server import ImapServer
-from smtp_server import SmtpServer, free_port
+from smtp_server import SmtpServer
 
 from kvasir.core.errors import ComponentError, RateLimitedError, RejectedDataError
 from kvasir.core.run import StopToken

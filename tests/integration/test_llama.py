@@ -221,7 +221,7 @@ def test_a_temporary_folder_too_deep_for_a_socket_costs_no_answer(
     generator = make(small_model, max_tokens=2)
     assert "".join(generator.generate(talk("Hello!")))
     address = generator._loaded.get()._base_url
-    assert httpx.get(f"{address}/models").status_code == 401
+    assert httpx.get(f"{address}/models", timeout=60).status_code == 401
     generator.close()
 
 

@@ -92,7 +92,7 @@ def hanging():
     stopper.released.set()
     for thread in threading.enumerate():
         if thread.name == LEFT_BEHIND:
-            thread.join(10)
+            thread.join(60)
 
 
 @contextmanager
@@ -288,7 +288,7 @@ def test_a_stop_from_another_thread_ends_the_children_that_read_files(
     assert report.interrupted
     assert len(list(folder.glob("*.begun"))) == 2
     children = [child._process for child in world.pool._children]
-    assert all(process.wait(10) is not None for process in children)
+    assert all(process.wait(60) is not None for process in children)
     assert not [thread for thread in threading.enumerate() if thread.name == "preparer"]
     for path in [*folder.glob("*.gif"), *folder.glob("*.begun")]:
         path.unlink()
@@ -504,7 +504,7 @@ def test_building_the_search_graph_is_stopped_and_its_child_is_ended(tmp_path, m
             store.optimize(wait=True, stop=stopper.stop)
         assert len(children) == 1
         monkeypatch.undo()
-        assert children[0].wait(10) is not None
+        assert children[0].wait(60) is not None
         assert store.count() == 3000
         store.optimize(wait=True)
         assert store.count() == 3000

@@ -93,7 +93,7 @@ class _Handler(ScriptedHandler):
         self._chunk(json.dumps({"status": "downloading", "completed": 50, "total": 100}))
         script.pulling.set()
         if script.pull_gate is not None:
-            script.pull_gate.wait(10)
+            script.pull_gate.wait(60)
         script.missing = False
         self._chunk(json.dumps({"status": "success"}))
         self._end()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,16 +12,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from free_ports import free_port
 
 
 @contextmanager
-def chroma_server(folder: Path, port: int = 0) -> Iterator[str]:
+def chroma_server(folder: Path, port: int | None = None) -> Iterator[str]:
     """Give the address of a server that keeps its data in a folder; at a free port by default."""
-    with socket.socket() as probe:
-        # The connections of the server that was there before may linger.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", port))
-        port = probe.getsockname()[1]
+    port = port or free_port()
     # What the program chroma calls, without importing all of chromadb, which takes seconds.
     program = "import sys, chromadb_rust_bindings as chroma; chroma.cli(sys.argv)"
     arguments = ["run", "--path", str(folder), "--host", "127.0.0.1", "--port", str(port)]
@@ -41,14 +37,14 @@ def chroma_server(folder: Path, port: int = 0) -> Iterator[str]:
         yield address
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if httpx.get(url).is_success:
+            if httpx.get(url, timeout=60).is_success:
                 return
         except httpx.TransportError:
             time.sleep(0.1)

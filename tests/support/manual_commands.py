@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
+
+from free_ports import free_port
 
 _COMMAND = re.compile(r"^    (\S(?:.*\\\n)*.*)$", re.MULTILINE)
 _PRINTED_PORT = "8000"
@@ -44,8 +44,7 @@ def run_as_reader(
         environment: Their variables.
         pasted: All at once, so that the first command after ``kvasir serve &`` may be too early.
     """
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     script = ["set -e", f'kvasir() {{ "{sys.executable}" -m kvasir "$@"; }}']
     for command in commands:
         script.append(command.replace(f":{_PRINTED_PORT}", f":{port}"))

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from smtp_server import free_port
+from free_ports import free_port
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 

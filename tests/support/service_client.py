@@ -68,7 +68,7 @@ def send(client, headers, place, name, content, *, more=None, **form):
     return client.post(f"{place}/documents", files=files, data=form, headers=headers | (more or {}))
 
 
-def wait_for(client, headers, job, *, seconds=20.0):
+def wait_for(client, headers, job, *, seconds=120.0):
     """Return a job when it has ended."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -70,7 +70,7 @@ class ServiceProcess:
     def wait(self, seconds=30.0):
         """Return the exit code."""
         code = self.process.wait(seconds)
-        self._reader.join(5)
+        self._reader.join(60)
         self.process.stderr.close()
         return code
 

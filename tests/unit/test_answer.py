@@ -392,10 +392,10 @@ def test_another_thread_may_close_a_stream_that_waits_for_its_generator():
     read = []
     reader = threading.Thread(target=lambda: read.extend(stream))
     reader.start()
-    assert endless.reading.wait(10)
+    assert endless.reading.wait(60)
     stream.close()
     endless.may_go_on.set()
-    reader.join(10)
+    reader.join(60)
     assert not reader.is_alive()
     assert len(read) <= 1
     assert endless.is_closed

@@ -31,5 +31,5 @@ def test_a_forked_child_starts_its_own():
     if child == 0:
         ran = threading.Event()
         start_daemon(ran.set)
-        os._exit(0 if ran.wait(10) else 1)
+        os._exit(0 if ran.wait(60) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

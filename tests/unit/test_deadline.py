@@ -203,7 +203,7 @@ def test_a_token_ends_the_wait_for_a_step_at_once_and_the_iterator_is_closed_aft
 
     def slow():
         try:
-            allowed.wait(SOON)
+            allowed.wait(60)
             yield 1
         finally:
             closed.set()
@@ -212,10 +212,10 @@ def test_a_token_ends_the_wait_for_a_step_at_once_and_the_iterator_is_closed_aft
     threading.Timer(0.05, stop.set).start()
     with stopping(stop), pytest.raises(StoppedError):
         list(iterate_within_deadline(slow(), "counting"))
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < SOON
     assert not closed.is_set()
     allowed.set()
-    assert closed.wait(SOON)
+    assert closed.wait(60)
 
 
 def test_a_token_ends_a_pause_and_refuses_the_next_step():
@@ -225,8 +225,8 @@ def test_a_token_ends_a_pause_and_refuses_the_next_step():
         threading.Timer(0.05, stop.set).start()
         started = time.monotonic()
         with pytest.raises(StoppedError):
-            sleep(SOON)
-        assert time.monotonic() - started < 1.0
+            sleep(60)
+        assert time.monotonic() - started < SOON
         with pytest.raises(StoppedError):
             check("searching")
     check("searching")

@@ -70,7 +70,7 @@ def test_a_stop_ends_the_waiting_of_all(monkeypatch: pytest.MonkeyPatch) -> None
 
     def pull(run: Run) -> None:
         begun.set()
-        run.stop.wait(10)
+        run.stop.wait(60)
         raise StoppedError
 
     start = GeneratorStart(Prepares(pull), stop)
@@ -81,8 +81,8 @@ def test_a_stop_ends_the_waiting_of_all(monkeypatch: pytest.MonkeyPatch) -> None
     ]
     for thread in threads:
         thread.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     stop.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert results == [False]

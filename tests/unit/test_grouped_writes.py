@@ -16,7 +16,7 @@ class Table:
 
     def write(self, items):
         self.began.set()
-        assert self.go_on.wait(10)
+        assert self.go_on.wait(60)
         if "down" in items:
             raise ComponentError("catalog", "writing", "it is down")
         if "bad" in items:
@@ -29,7 +29,7 @@ def add_together(table, items):
     writes = GroupedWrites(table.write)
     with ThreadPoolExecutor() as pool:
         added = [pool.submit(writes.add, items[0])]
-        assert table.began.wait(10)
+        assert table.began.wait(60)
         added += [pool.submit(writes.add, item) for item in items[1:]]
         while len(writes._waiting) < len(items) - 1:
             pass

@@ -368,5 +368,5 @@ def test_reading_takes_time_in_proportion_to_the_page(piece: str) -> None:
         _read(page)
         return time.process_time() - start
 
-    few = min(seconds(100) for _ in range(2))
-    assert seconds(600) < max(few, 0.01) * 20
+    few, many = (min(seconds(count) for _ in range(2)) for count in (100, 600))
+    assert many < max(few, 0.01) * 20

@@ -166,7 +166,7 @@ class SlowPool(PlainPool):
     def map(self, items, *, ordered=True, stop=None, on_page=None):
         results = super().map(items, ordered=ordered, stop=stop)
         yield next(results)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not self.is_written() and time.monotonic() < deadline:
             time.sleep(0.01)
         self.was_written = self.is_written()

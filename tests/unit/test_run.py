@@ -123,7 +123,7 @@ def test_a_call_that_hangs_is_left_behind_when_the_token_is_set():
     assert len(left) == 1
     assert left[0].daemon
     released.set()
-    left[0].join(10)
+    left[0].join(60)
 
 
 def test_a_stopped_run_calls_nothing():

@@ -18,6 +18,8 @@ http_client = library("mcp.client.streamable_http")
 
 pytestmark = pytest.mark.xdist_group("clients")
 
+LIMIT = 10.0
+"""Seconds until a model stops for which nobody waits: ten times what a quiet machine is allowed."""
 QUESTION = "At how many degrees is green tea brewed?"
 ANSWER = ["Green tea is brewed ", "at 80 degrees ", "Celsius [", "1]."]
 
@@ -145,22 +147,22 @@ def endless(messages):
         time.sleep(0.01)
 
 
-def test_a_client_that_leaves_stops_the_model_within_a_second(model, ana):
+def test_a_client_that_leaves_stops_the_model_soon(model, ana):
     model.script = endless
     with ask(ana, stream=True) as stream:
         for chunk in stream:
             if chunk.choices[0].delta.content:
                 break
-    assert model.broken_off.wait(1.0)
+    assert model.broken_off.wait(LIMIT)
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-def test_a_client_of_mcp_that_leaves_stops_the_model_within_a_second(server, model, ana, mode):
+def test_a_client_of_mcp_that_leaves_stops_the_model_soon(server, model, ana, mode):
     model.script = endless
 
     async def ask_and_leave():
         headers = {"x-api-key": server.keys["ana"]}
-        async with httpx2.AsyncClient(headers=headers) as http:
+        async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
             transport = http_client.streamable_http_client(f"{server.url}/mcp", http_client=http)
             async with (
                 mcp.Client(transport, mode=mode) as client,
@@ -172,13 +174,13 @@ def test_a_client_of_mcp_that_leaves_stops_the_model_within_a_second(server, mod
                 tasks.cancel_scope.cancel()
 
     anyio.run(ask_and_leave)
-    assert model.broken_off.wait(1.0)
+    assert model.broken_off.wait(LIMIT)
 
 
 def test_an_answer_by_mcp_streams_from_the_model_and_is_checked(server, ana):
     async def ask_by_mcp():
         headers = {"x-api-key": server.keys["ana"]}
-        async with httpx2.AsyncClient(headers=headers) as http:
+        async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
             transport = http_client.streamable_http_client(f"{server.url}/mcp", http_client=http)
             async with mcp.Client(transport) as client:
                 return await client.call_tool("ask", {"question": QUESTION})

@@ -52,7 +52,7 @@ def log(server):
 
 def export(server, name, **query):
     headers = {"Authorization": f"Bearer {server.keys.get(name, name)}"}
-    answer = httpx.get(f"{server.url}/v1/answers/export", params=query, headers=headers)
+    answer = httpx.get(f"{server.url}/v1/answers/export", params=query, headers=headers, timeout=60)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/jsonl"
     return [json.loads(line) for line in answer.content.decode().split("\n") if line]
@@ -90,7 +90,7 @@ def test_an_export_of_many_answers_is_whole(server, log):
 
 
 def test_an_export_needs_a_credential_with_the_right_to_read(server, log):
-    assert httpx.get(f"{server.url}/v1/answers/export").status_code == 401
+    assert httpx.get(f"{server.url}/v1/answers/export", timeout=60).status_code == 401
 
 
 def test_answers_older_than_the_retention_are_deleted_while_the_server_runs(tmp_path):

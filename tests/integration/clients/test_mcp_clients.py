@@ -87,10 +87,10 @@ def test_the_address_of_a_result_opens_the_passage(server):
     _, _, [found] = call(server, "ana", ("search", {"query": QUESTION}))
     url = content(found)["results"][0]["url"]
     assert url.startswith(f"{server.url}/read/tea/")
-    page = httpx.get(url, headers={"x-api-key": server.keys["ana"]})
+    page = httpx.get(url, headers={"x-api-key": server.keys["ana"]}, timeout=60)
     (passage,) = re.findall("<mark>(.*?)</mark>", page.text, re.DOTALL)
     assert passage in TEA
-    assert httpx.get(url, headers={"x-api-key": server.keys["bob"]}).status_code == 404
+    assert httpx.get(url, headers={"x-api-key": server.keys["bob"]}, timeout=60).status_code == 404
 
 
 def test_two_keys_with_different_rights_see_different_documents(server):
@@ -193,7 +193,7 @@ def test_without_a_valid_credential_nothing_is_served(server, credential):
     if credential:
         headers["Authorization"] = f"Bearer {credential}"
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
-    answer = httpx.post(f"{server.url}/mcp", json=body, headers=headers)
+    answer = httpx.post(f"{server.url}/mcp", json=body, headers=headers, timeout=60)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     assert "search" not in answer.text

@@ -72,11 +72,11 @@ def test_a_chat_is_answered_with_citations_at_their_markers(server, ana):
 
 def test_the_address_of_a_citation_opens_for_its_reader_alone(server, ana, client_of):
     url = ask(ana).choices[0].message.annotations[0].url_citation.url
-    page = httpx.get(url, headers={"x-api-key": server.keys["ana"]})
+    page = httpx.get(url, headers={"x-api-key": server.keys["ana"]}, timeout=60)
     assert "<mark>Green tea is brewed at 80 degrees" in page.text
-    assert httpx.get(url, headers={"x-api-key": server.keys["bob"]}).status_code == 404
+    assert httpx.get(url, headers={"x-api-key": server.keys["bob"]}, timeout=60).status_code == 404
     # A person is asked to sign in.
-    assert httpx.get(url).headers["Location"].startswith("/sign-in?next=")
+    assert httpx.get(url, timeout=60).headers["Location"].startswith("/sign-in?next=")
 
 
 def test_quote_offsets_and_check_are_in_an_extra_object(server, ana):
@@ -127,7 +127,7 @@ def test_a_stream_ends_with_done(server):
         "messages": [{"role": "user", "content": QUESTION}],
         "stream": True,
     }
-    answer = httpx.post(f"{server.url}/v1/chat/completions", json=body, headers=headers)
+    answer = httpx.post(f"{server.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
     assert answer.headers["content-type"].startswith("text/event-stream")
     events = answer.text.strip().split("\n\n")
     assert events[-1] == "data: [DONE]"
@@ -203,7 +203,7 @@ def test_feedback_on_a_completion_reaches_the_log(server, ana):
     headers = {"x-api-key": server.keys["ana"]}
     rating = {"rating": 1}
     url = f"{server.url}/v1/answers/{answer_id}/feedback"
-    assert httpx.post(url, json=rating, headers=headers).status_code == 204
+    assert httpx.post(url, json=rating, headers=headers, timeout=60).status_code == 204
     assert logged(server, answer_id).rating == 1
 
 
@@ -281,7 +281,9 @@ def test_a_chat_without_a_last_question_is_refused(ana, messages, param):
 
 def test_a_body_that_is_no_json_is_an_error_of_the_same_form(server):
     headers = {"x-api-key": server.keys["ana"], "content-type": "application/json"}
-    answer = httpx.post(f"{server.url}/v1/chat/completions", content="{", headers=headers)
+    answer = httpx.post(
+        f"{server.url}/v1/chat/completions", content="{", headers=headers, timeout=60
+    )
     assert answer.status_code == 400
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
