@@ -77,9 +77,17 @@ def test_a_passage_that_its_document_no_longer_holds_stays():
         assert read_on([Hit(chunk, 1.0)], lambda _, found=found: found)[0].chunk == chunk
 
 
-def test_documents_are_not_read_for_prose():
-    def find(_):
-        raise AssertionError
+def test_only_the_best_hits_are_read_on():
+    read = []
 
-    chunk = Chunk("c", "d", "Bees make honey.", 0, 16, None, (), {})
-    assert read_on([Hit(chunk, 1.0)], find)[0].chunk == chunk
+    def find(document):
+        read.append(document)
+
+    chunks = [Chunk(f"c{n}", f"d{n}", "We sell:", 0, 8, None, (), {}) for n in range(9)]
+    assert read_on([Hit(chunk, 1.0) for chunk in chunks], find)[8].chunk == chunks[8]
+    assert read == ["d0", "d1", "d2"]
+
+
+def test_a_list_is_read_after_the_sentence_that_it_follows():
+    text = "There are two cases.\n\n- The first.\n- The second.\n\nGo on."
+    assert extended(text, "There are two cases.") == text.removesuffix("\n\nGo on.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import cache
 from time import perf_counter
 
 from kvasir.answering.citations import CitationChecker, FindVersion
@@ -194,9 +195,10 @@ class Answerer:
         sought = question if asks_model else " ".join(questions_of(question))
         prompt = self._prompt(sought, hits, history, system)
         given = prompt.hits
-        if not asks_model and self.find_version:
-            prompt = replace(prompt, hits=tuple(read_on(prompt.hits, self.find_version)))
-        checker = CitationChecker(sought, prompt.hits, self.analyzer, self.find_version)
+        find_version = cache(self.find_version) if self.find_version else None
+        if not asks_model and find_version:
+            prompt = replace(prompt, hits=tuple(read_on(given, find_version)))
+        checker = CitationChecker(sought, prompt.hits, self.analyzer, find_version)
         checks = asks_model and self.check_sentences and bool(prompt.hits)
         marker = SupportMarker(question, prompt.hits, self.analyzer) if checks else None
         hold = asks_model and not model_decides

@@ -2,8 +2,9 @@
 
 Splitters cut long lists, and a heading may stand alone in a passage. The document's text has the
 rest; a passage is extended by it, so that it stays one span of that text. Lists are extended to
-both sides. Prose is not: its sentences can be read alone. A table that is read to its end is
-followed by its line break, by which a generator knows that it has all rows.
+both sides, and read after the text that they follow. Prose is not extended: its sentences can be
+read alone. A table that is read to its end is followed by its line break, by which a generator
+knows that it has all rows.
 """
 
 from __future__ import annotations
@@ -49,8 +50,6 @@ def read_on(hits: Sequence[Hit], find_version: FindVersion) -> list[Hit]:
     extended = list(hits)
     for number, hit in enumerate(hits[:READ_ON]):
         chunk = hit.chunk
-        if not _may_be_cut(chunk):
-            continue
         version = find_version(chunk.document_id)
         if version is None or version.text[chunk.start : chunk.end] != chunk.text:
             continue
@@ -59,19 +58,6 @@ def read_on(hits: Sequence[Hit], find_version: FindVersion) -> list[Hit]:
             text = version.text[start:end]
             extended[number] = replace(hit, chunk=replace(chunk, text=text, start=start, end=end))
     return extended
-
-
-def _may_be_cut(chunk: Chunk) -> bool:
-    """Return True if a passage begins or ends in what may go on outside of it."""
-    text = chunk.text
-    return (
-        _is_in_code(text)
-        or _ITEM.match(text) is not None
-        or _is_in_list(text)
-        or _ANNOUNCES.search(text) is not None
-        or _ends_in_row(text)
-        or _is_heading(text, chunk.headings)
-    )
 
 
 def _is_in_code(text: str) -> bool:
@@ -125,7 +111,8 @@ def _end(text: str, chunk: Chunk) -> int:
         end = max(text.find("\n", closing.end()), closing.end())
     if _ends_in_row(chunk.text):
         return _table_end(text, end, limit)
-    in_list = _is_in_list(chunk.text)
+    following = _PARAGRAPH.search(text, end, limit)
+    in_list = _is_in_list(chunk.text) or bool(following and _ITEM.match(following[0]))
     wanted = bool(_ANNOUNCES.search(chunk.text)) or _is_heading(chunk.text, chunk.headings)
     for paragraph in _PARAGRAPH.finditer(text, end, limit):
         goes_on = text.count("\n", end, paragraph.start()) < _LINES_BETWEEN or (

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 
 import numpy as np
 
+from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators import extractive_passages as quoting
 from kvasir.components.generators.extractive_passages import (
     Passage,
@@ -54,7 +55,9 @@ CHUNK_WEIGHT = 1.0
 NEIGHBOUR_WEIGHT = 0.1
 COST_OF_100_WORDS = 0.4
 SECONDARY_COST = 0.7
-"""Deducted for captions, code, lines that look like headings, and rows that share few terms."""
+"""Deducted for captions, code, headers of mails, and lines that look like headings."""
+COST_OF_A_WEAK_ROW = 0.3
+"""Deducted for a row that shares few terms."""
 FEWEST_SHARED_BY_A_ROW = 2
 """Terms of the question that a row and its header must hold together."""
 SHORTEST_REPEATED = 4
@@ -67,6 +70,8 @@ NAMED = 0.5
 """Added for a passage that begins with an option or identifier of the question."""
 SAME_LANGUAGE = 0.2
 """Added for a passage in the question's language, where the hits are in several."""
+LEADS_TO_LIST = 0.3
+"""Added for a sentence before a list, where the question asks for one."""
 LEADS_TO_COMMAND = 0.3
 """Added for a sentence that announces a command, where the question asks how to do something."""
 MOST_SIDES = 3
@@ -131,15 +136,15 @@ class ExtractiveGenerator:
         found = passages(hits)
         if not found:
             return
-        overlaps = self._overlaps(prompt.question, found)
         kind = question_kind(prompt.question)
+        overlaps = self._overlaps(prompt.question, found, kind)
         language = _asked_language(prompt.question, found)
         scores = self._scores(prompt.question, hits, found, overlaps, kind)
         scores += SAME_LANGUAGE * np.array(
             [bool(language) and p.language == language for p in found]
         )
         sides = self._sides(prompt.question, found, overlaps, kind)
-        asked = Asked(kind, sides, language)
+        asked = Asked(kind, sides, len(parts_of(prompt.question)) > 1, language)
         chosen = quoting.in_reading_order(select(found, scores, overlaps, asked, self._limits))
         yield from quoting.render([self._cut(passage, prompt.question) for passage in chosen])
 
@@ -158,15 +163,16 @@ class ExtractiveGenerator:
         length = np.array([p.words for p in found]) / 100.0
         pairs = zip(found, overlaps, strict=True)
         is_secondary = [
-            p.quotable and (p.is_secondary or o.only_repeats_question or o.is_weak_row)
-            for p, o in pairs
+            p.quotable and (p.is_secondary or o.only_repeats_question) for p, o in pairs
         ]
+        is_weak = [p.quotable and o.is_weak_row for p, o in zip(found, overlaps, strict=True)]
         without_meaning = (
             (1.0 - share) * _scaled(words)
             + CHUNK_WEIGHT * chunk
             + NEIGHBOUR_WEIGHT * _scaled(_neighbours(words, found))
             - COST_OF_100_WORDS * length
             - SECONDARY_COST * np.array(is_secondary)
+            - COST_OF_A_WEAK_ROW * np.array(is_weak)
             + _form_scores(question, found, kind)
         )
         embedded = self._worth_embedding(found, without_meaning, share)
@@ -225,7 +231,9 @@ class ExtractiveGenerator:
                 sides += sorted(new, key=counts.__getitem__)[:1]
         return [{side for side in sides if side in overlap.shared} for overlap in overlaps]
 
-    def _overlaps(self, question: str, found: Sequence[Passage]) -> list[Overlap]:
+    def _overlaps(
+        self, question: str, found: Sequence[Passage], kind: QuestionKind | None
+    ) -> list[Overlap]:
         """Compare each passage with the question; IDF is taken over the passages."""
         languages = [passage.language for passage in found]
         wanted = {
@@ -240,6 +248,7 @@ class ExtractiveGenerator:
             in_headers = _restrict(headers, wanted, languages)
         counts = Counter(term for terms in shared for term in terms)
         idf = {term: inverse_document_frequency(len(found), n) for term, n in counts.items()}
+        term, described = _described(question, kind)
         names = {_plain(match[0]) for match in _NUMBERED.finditer(question)}
         # Of a question with one term, such as an error code, a row cannot have two.
         fewest = {code: min(len(own), FEWEST_SHARED_BY_A_ROW) for code, own in wanted.items()}
@@ -258,6 +267,8 @@ class ExtractiveGenerator:
                     names={name for name in names if name in f" {passage.normalized_text} "},
                     terms=all_terms.keys(),
                     shares_itself=bool(common),
+                    describes=_begins_with(passage.text, described)
+                    or is_definition(passage.text, term, passage.language),
                     is_weak_row=passage.is_row and len(terms) < fewest[passage.language],
                     only_repeats_question=(
                         (0 < len(common) == len(all_terms) and not passage.introduces_next)
@@ -362,19 +373,26 @@ def _neighbours(words: Scores, found: Sequence[Passage]) -> Scores:
 
 def _form_scores(question: str, found: Sequence[Passage], kind: QuestionKind | None) -> Scores:
     """Return what the passages' form is worth for the kind of question."""
-    term = term_of(question) if kind is QuestionKind.DEFINITION else ""
-    names = [match[0] for match in (*_NAMED.finditer(question), *_NUMBERED.finditer(question))]
-    if kind is QuestionKind.DIFFERENCE:
-        names += _WORD.findall(question)
+    term, names = _described(question, kind)
     return np.array(
         [
-            ASKED_FOR * (not p.is_row and holds_what_is_asked(kind, p.text))
+            ASKED_FOR * holds_what_is_asked(kind, p.text)
+            + LEADS_TO_LIST * (kind is QuestionKind.LIST and blocks.leads_to_list(found, i))
             + LEADS_TO_COMMAND * (kind is QuestionKind.HOW_TO and _leads_to_command(found, i))
             + DEFINED * is_definition(p.text, term, p.language)
             + NAMED * _begins_with(p.text, names)
             for i, p in enumerate(found)
         ]
     )
+
+
+def _described(question: str, kind: QuestionKind | None) -> tuple[str, list[str]]:
+    """Return the term of which a definition is asked, and the names that may be described."""
+    term = term_of(question) if kind is QuestionKind.DEFINITION else ""
+    names = [match[0] for match in (*_NAMED.finditer(question), *_NUMBERED.finditer(question))]
+    if kind is QuestionKind.DIFFERENCE:
+        names += _WORD.findall(question)
+    return term, names
 
 
 def _leads_to_command(found: Sequence[Passage], number: int) -> bool:

@@ -80,6 +80,38 @@ def _with_count(joined: Passage, table: Sequence[Passage], kept: int) -> Passage
     return replace(joined, text=f"{joined.text} ({shown}/{all_rows})")
 
 
+def with_its_paragraph(found: Sequence[Passage], number: int, budget: int) -> Passage | None:
+    """Return a sentence with those that follow it in its paragraph or item; None if none does."""
+    last = first = found[number]
+    words = first.words
+    for following in found[number + 1 :]:
+        is_near = (
+            following.marker == last.marker and 0 <= following.start - last.end < _NEXT_PARAGRAPH
+        )
+        words += following.words
+        if not is_near or not following.quotable or words > budget:
+            break
+        if following.is_row or following.is_item or following.introduces_next:
+            break
+        last = following
+    if last is first:
+        return None
+    return replace(_joined(first, last, whole=True), keep_line_breaks=False)
+
+
+def leads_to_list(found: Sequence[Passage], number: int) -> bool:
+    """Return True if a list follows a sentence, with or without a colon."""
+    lead, following = found[number], found[number + 1 : number + 2]
+    return (
+        lead.quotable
+        and not (lead.is_item or lead.is_row)
+        and any(
+            each.marker == lead.marker and each.is_item and each.start > lead.start
+            for each in following
+        )
+    )
+
+
 def with_its_list(found: Sequence[Passage], number: int, budget: int) -> Passage | None:
     """Return the whole list of an item, or that a sentence introduces, with its introduction.
 
@@ -87,10 +119,10 @@ def with_its_list(found: Sequence[Passage], number: int, budget: int) -> Passage
     says how many of the items of its chunk are there.
     """
     first = number
-    if not found[number].introduces_next:
-        while _goes_on(found, first) and not found[first].introduces_next:
+    if not _introduces(found, number):
+        while _goes_on(found, first) and not _introduces(found, first):
             first -= 1
-        if not (found[first].is_item or found[first].introduces_next):
+        if not (found[first].is_item or _introduces(found, first)):
             return None
     last = first
     while last + 1 < len(found) and _goes_on(found, last + 1, lead=found[first]):
@@ -118,11 +150,17 @@ def _goes_on(found: Sequence[Passage], number: int, lead: Passage | None = None)
         return False
     if passage.is_row or before.is_row:
         return False
-    if before.introduces_next and not _in_item(found, number - 1):
+    if _introduces(found, number - 1) and not _in_item(found, number - 1):
         return passage.is_item and (lead is None or lead is before)
     is_same_paragraph = passage.start - before.end < _NEXT_PARAGRAPH
     follows = passage.is_item or passage.is_command or is_same_paragraph
     return follows and _in_item(found, number - 1)
+
+
+def _introduces(found: Sequence[Passage], number: int) -> bool:
+    if found[number].introduces_next:
+        return True
+    return leads_to_list(found, number) and not _in_item(found, number)
 
 
 def _in_item(found: Sequence[Passage], number: int) -> bool:

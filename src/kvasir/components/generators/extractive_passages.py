@@ -1,11 +1,11 @@
 """The passages that the extractive generator quotes: split from chunks, completed and rendered.
 
-Headings, separators and questions are not quoted. Captions, code, and short lines that look like
-headings are secondary: they are quoted only when they are clearly the best. Code is not split. A
-sentence of more than 80 words is cut to at most 60, at clause boundaries only, with an ellipsis
-for the omitted clauses. A sentence that introduces a list is quoted with the list, a row that needs
-its table with the table. Quotations are exact apart from line breaks inside a sentence; a table row
-is preceded by its header.
+Headings, separators and questions are not quoted. Captions, code, headers of mails, and short lines
+that look like headings are secondary: they are quoted only when they are clearly the best. Code is
+not split. A sentence of more than 80 words is cut to at most 60, at clause boundaries only, with an
+ellipsis for the omitted clauses. A sentence that introduces a list is quoted with the list, a row
+that needs its table with the table. Quotations are exact apart from line breaks inside a sentence;
+a table row is preceded by its header.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ _INDENTED = re.compile(r"^ {2,}(?![-*+•]\s)\S", re.MULTILINE)
 _CAPTION = re.compile(
     r"(?:fig(?:ure|ura)?|table|tabla|cuadro|hình|bảng|图|圖|表)\b\.?\s*\d+", re.IGNORECASE
 )
+_MAIL_HEADER = re.compile(r"(?:From|To|Cc|Date|Subject|Reply-To): ")
 _SHELL = re.compile(r"(?:[$#%] )?(?:sudo )?[a-z~./][\w.+/-]*(?:\s+\S+)*")
 """A line that can be typed into a shell."""
 _FINISHED = re.compile(r"[.!?。！？…:：;；,，][\"'”’»*_`)\]]*$")
@@ -186,6 +187,8 @@ def _of_chunk(marker: int, chunk: Chunk, headings: Set[str]) -> Iterator[Passage
         goes_on = i > 0 and "\n\n" not in chunk.text[spans[i - 1][1] : start]
         caption = _CAPTION.match(text) is not None or (caption and goes_on)
         stands_alone = not is_row and bool(following) and _stands_alone(chunk.text, start, end)
+        # A line above a list may be what the list is of.
+        stands_alone = stands_alone and not _LIST_ITEM.match(following)
         is_frame_of_text = is_table_header or heading or _is_question(text)
         needs_header = is_row and not is_table_header
         yield Passage(
@@ -194,7 +197,7 @@ def _of_chunk(marker: int, chunk: Chunk, headings: Set[str]) -> Iterator[Passage
             chunk.start + start,
             text,
             quotable=any(map(str.isalnum, text)) and not is_frame_of_text,
-            is_secondary=is_code or caption or stands_alone,
+            is_secondary=is_code or caption or stands_alone or bool(_MAIL_HEADER.match(text)),
             header=(header or _carried_header(section, text)) if needs_header else "",
             keep_line_breaks=is_code,
         )

@@ -21,6 +21,8 @@ OTHER_SIDE = 0.5
 """``min_relative_score`` for what speaks of the side of a difference that is not yet quoted."""
 WHOLE_LIST = 2.5
 """Most words of a list or of steps that the question asks for, as a multiple of ``max_words``."""
+LONGEST_DESCRIPTION = 60
+"""Most words of a paragraph that describes a name or term of the question."""
 PARALLEL = 0.5
 """Share of its terms that a sentence has in common with one that says the same of another thing."""
 FEWEST_PARALLEL = 2
@@ -40,6 +42,7 @@ class Overlap:
         names: Numbered names of the question that it holds, such as "mill 23".
         terms: All of its terms.
         shares_itself: The passage itself shares a term, not its header alone.
+        describes: It begins with a name or term of the question, and says what that is.
         is_weak_row: A row that shares too few terms, its header's included.
         only_repeats_question: It has no other terms than the question's, or quotes it whole.
     """
@@ -49,6 +52,7 @@ class Overlap:
     names: AbstractSet[str]
     terms: AbstractSet[int]
     shares_itself: bool
+    describes: bool
     is_weak_row: bool
     only_repeats_question: bool
 
@@ -70,11 +74,13 @@ class Asked:
         kind: What kind of answer is asked for; None if no word shows it.
         sides: Which of several things that are asked about, such as the sides of a difference, each
             passage speaks of.
+        is_several: The question asks several things.
         language: The question's language, if the passages are in several; else empty.
     """
 
     kind: QuestionKind | None
     sides: Sides
+    is_several: bool
     language: str
 
 
@@ -110,17 +116,24 @@ def select(
         if chosen and found[i].document_id != chosen[0].document_id:
             needed += MORE_OF_ANOTHER_DOCUMENT
         is_side = bool(chosen and sides[i] - said)
-        needed = OTHER_SIDE if is_side else needed
+        is_beside = (
+            bool(chosen) and asked.is_several and found[i].marker == found[numbers[0]].marker
+        )
+        needed = OTHER_SIDE if is_side or is_beside else needed
         if chosen and (len(chosen) >= limits.max_sentences or scores[i] < needed * best):
             continue
         if _is_quoted(found[i], chosen):
             continue
         if chosen and asked.language and chosen[0].language == asked.language != found[i].language:
             continue
-        if not is_side and any(_is_about_another(i, n, found, overlaps) for n in numbers):
+        if not (is_side or is_beside) and any(
+            _is_about_another(i, n, found, overlaps) for n in numbers
+        ):
             continue
-        longest = int(WHOLE_LIST * limits.max_words)
-        quoted = None if chosen else _whole(found, i, asked.kind, longest)
+        quoted = None if chosen else _whole(found, i, asked.kind, limits.max_words)
+        if quoted is None and overlaps[i].describes:
+            longest = min(LONGEST_DESCRIPTION, limits.max_words - words)
+            quoted = blocks.with_its_paragraph(found, i, longest)
         quoted = quoted or _completed(found, i, overlaps[i], limits.max_words - words)
         if quoted is None or (chosen and words + quoted.words > limits.max_words):
             continue
@@ -170,14 +183,17 @@ def _completed(
 def _whole(
     found: Sequence[Passage], number: int, kind: QuestionKind | None, budget: int
 ) -> Passage | None:
-    """Return a passage with its whole list or its command, where the question asks for these."""
+    """Return a passage with its list, command or paragraph, where the question asks for these."""
     passage = found[number]
     if kind is QuestionKind.HOW_TO and (command := blocks.with_its_command(found, number)):
         return command
     is_wanted = kind in (QuestionKind.HOW_TO, QuestionKind.LIST)
     if not is_wanted or passage.is_row or passage.is_code:
         return None
-    return blocks.with_its_list(found, number, budget)
+    whole = blocks.with_its_list(found, number, int(WHOLE_LIST * budget))
+    if whole is None and not passage.introduces_next:
+        return blocks.with_its_paragraph(found, number, budget)
+    return whole
 
 
 def _other_sides_first(order: Sequence[int], sides: Sides) -> list[int]:

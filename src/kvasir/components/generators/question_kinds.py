@@ -29,6 +29,7 @@ def _pattern(spaced: str, chinese: str) -> re.Pattern[str]:
 
 _KINDS = {
     QuestionKind.DIFFERENCE: _pattern(
+        r".*\s-{1,2}[\w-]+,? (?:or|o|u|oder|ou|and|y|e|und|et|还是|和|或) -|"
         r".*\b(?:differences?|differs?|different|versus|vs|diferencian?s?|unterschiede?|"
         r"unterscheide[nt]|"
         r"différences?|diffèrent|khác nhau)",
