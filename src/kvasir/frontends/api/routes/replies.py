@@ -18,7 +18,7 @@ from kvasir.frontends.api.answer_records import record
 from kvasir.frontends.api.callers import Chosen, Reader, check_may_read
 from kvasir.frontends.api.generation import open_stream
 from kvasir.frontends.api.routes.answers import rendered_error, rendered_event
-from kvasir.frontends.api.search_limits import Threshold, TopK
+from kvasir.frontends.api.search_limits import EXPLAIN, Threshold, TopK
 from kvasir.frontends.api.streaming import event_stream
 
 router = APIRouter(prefix="/v1", tags=["answers"])
@@ -42,6 +42,7 @@ class ReplyBody(BaseModel):
     top_k: TopK | None = None
     min_score_threshold: Threshold | None = None
     filters: str | dict[str, Any] | None = Field(None, examples=["language=en"])
+    explain: bool = EXPLAIN
 
 
 _EVENTS: dict[int | str, dict[str, Any]] = {
@@ -74,6 +75,7 @@ def reply(name: str, body: ReplyBody, request: Request, kvasir: Chosen, caller: 
             if body.min_score_threshold is None
             else body.min_score_threshold,
             filters=all_of(search.filters, filters),
+            explain=body.explain,
         )
         history = [Message(each.role, each.content) for each in body.history]
         stream = open_stream(
@@ -92,7 +94,7 @@ def reply(name: str, body: ReplyBody, request: Request, kvasir: Chosen, caller: 
                         record(
                             request, kvasir, caller, answer_id, name, body.question, event.answer
                         )
-                    yield rendered_event(event, number)
+                    yield rendered_event(event, number, caller)
                     number += 1
             except StoppedError:
                 raise
