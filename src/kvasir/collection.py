@@ -6,21 +6,29 @@ the front doors. Methods import what only some callers need: a search must start
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from kvasir.collection_index import Index
+from kvasir.collection_lease import CollectionLease
 from kvasir.core.answer_stream import AnswerStream
-from kvasir.core.errors import ClosedError, RequestError
+from kvasir.core.errors import RequestError
 from kvasir.core.filters import Filter, parse_filter
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
 from kvasir.core.protocols import Optimizable
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
-from kvasir.core.types import Answer, AnswerEvent, Hit, Metadata, SearchRequest, StoreAddress
+from kvasir.core.types import (
+    Answer,
+    AnswerEvent,
+    ExplainedSearch,
+    Hit,
+    Metadata,
+    SearchRequest,
+    StoreAddress,
+)
 
 if TYPE_CHECKING:
     from kvasir.answering.refusal import Calibration as Calibration
@@ -52,7 +60,7 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(_EXPORTED[name]), name)
 
 
-class Collection:
+class Collection(CollectionLease):
     """A lease on one collection; close it, or use it in a ``with``.
 
     Safe to use from several threads. Errors of every method: ``CollectionNotFoundError`` where
@@ -64,32 +72,6 @@ class Collection:
         name: The collection's name.
         index: The state that the leases share in this process; not part of the service.
     """
-
-    def __init__(self, index: Index, *, on_close: Callable[[], None] = lambda: None) -> None:
-        """Take a lease; ``on_close`` is called once, after it has ended."""
-        self.name, self.index = index.name, index
-        self._on_close = on_close
-        self._lock = threading.Lock()
-        self._is_open = True
-        index.leases.take()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the lease; a second call does nothing."""
-        if not self.index.leases.process.is_this:
-            return
-        with self._lock:
-            was_open, self._is_open = self._is_open, False
-        if was_open:
-            try:
-                self.index.leases.release()
-            finally:
-                self._on_close()
 
     def source_uri(self, path: str) -> str:
         """Return the source URI of a file of this machine: its absolute path."""
@@ -116,10 +98,20 @@ class Collection:
             RequestError: The query is empty.
             WrongEmbedderError: Another embedder made the collection.
         """
-        if not query.strip():
-            raise RequestError("the query is empty: type one")
         with self._call() as index:
-            return index.retrieve(self._request(query, top_k, min_score_threshold, filters))
+            return index.retrieve(self._search(query, top_k, min_score_threshold, filters))
+
+    def explain(
+        self,
+        query: str,
+        *,
+        top_k: int | None = None,
+        min_score_threshold: float | None = None,
+        filters: FilterLike = None,
+    ) -> ExplainedSearch:
+        """Return the hits of ``search``, and how they were found; arguments and errors as there."""
+        with self._call() as index:
+            return index.explain(self._search(query, top_k, min_score_threshold, filters))
 
     def ask(
         self,
@@ -128,11 +120,15 @@ class Collection:
         top_k: int | None = None,
         min_score_threshold: float | None = None,
         filters: FilterLike = None,
+        explain: bool = False,
     ) -> Answer:
-        """Answer a question from the documents; arguments and errors as ``search``."""
+        """Answer a question from the documents; arguments and errors as ``search``.
+
+        With ``explain`` the answer has an explanation: why it is sure or refused.
+        """
         with self._call() as index:
             asked = self._request(question, top_k, min_score_threshold, filters)
-            return index.answerer().ask(asked)
+            return index.answerer().ask(replace(asked, explain=explain))
 
     def stream(
         self,
@@ -141,13 +137,21 @@ class Collection:
         top_k: int | None = None,
         min_score_threshold: float | None = None,
         filters: FilterLike = None,
+        explain: bool = False,
     ) -> AnswerStream:
         """Answer as ``ask`` does, in events; close the stream, or use it in a ``with``."""
         from kvasir.answering.answers import check_question
 
         asked = self._request(question, top_k, min_score_threshold, filters)
         check_question(asked.query)
-        return AnswerStream(self._events(asked))
+        return AnswerStream(self._events(replace(asked, explain=explain)))
+
+    def _search(
+        self, query: str, top_k: int | None, threshold: float | None, filters: FilterLike
+    ) -> SearchRequest:
+        if not query.strip():
+            raise RequestError("the query is empty: type one")
+        return self._request(query, top_k, threshold, filters)
 
     def _request(
         self, query: str, top_k: int | None, threshold: float | None, filters: FilterLike
@@ -436,13 +440,3 @@ class Collection:
             conversation = parts.conversation(lambda: self, generator=parts.generator)
         with closing(conversation):  # Each question is a call of its own: others need not wait.
             return evaluate_questions(questions, self.ask, conversation, half=half, run=run)
-
-    def _check_open(self) -> None:
-        if not self._is_open:
-            raise ClosedError(f"this lease of collection '{self.name}' is closed")
-
-    @contextmanager
-    def _call(self) -> Iterator[Index]:
-        self._check_open()
-        with self.index.leases.call():
-            yield self.index

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kvasir.core.document_names import matching, nearest
 from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, StoreIncompleteError
-from kvasir.core.filters import Filter, all_of
+from kvasir.core.filters import Filter, Logical, all_of, to_mapping
 from kvasir.core.leases import Lazy, Leases
 from kvasir.core.ledger import (
     Catalog,
@@ -27,7 +27,7 @@ from kvasir.core.places import box_of
 from kvasir.core.protocols import Embedder, Generator, Reranker, TextAnalyzer, VectorStore
 from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.text import replace_surrogates
-from kvasir.core.types import Hit, SearchRequest, StoreAddress, document_id
+from kvasir.core.types import ExplainedSearch, Hit, SearchRequest, StoreAddress, document_id
 from kvasir.core.wire import to_json
 
 if TYPE_CHECKING:
@@ -85,6 +85,14 @@ class CollectionOptions:
         most = self.top_k if top_k is None else top_k
         allowed = all_of(self.filters, filters)
         return SearchRequest(replace_surrogates(query), most, threshold, allowed)
+
+    def given_filters(self, filters: Filter | None) -> Filter | None:
+        """Return the caller's part of the filters of a ``request``."""
+        if self.filters is None or filters is None:
+            return filters
+        if isinstance(filters, Logical) and filters.conditions[0] == self.filters:
+            return filters.conditions[1]
+        return None
 
 
 class Components(Protocol):
@@ -189,14 +197,31 @@ class Index:
         Raises:
             FilterError: The filter names a field that no document has, or too many documents.
         """
+        with self.leases.call():
+            return self._with_boxes(self.retriever.retrieve(self._resolved(request)))
+
+    def explain(self, request: SearchRequest) -> ExplainedSearch:
+        """Return the hits as ``retrieve`` does, and how they were found."""
+        with self.leases.call():
+            found = self.retriever.explain(self._resolved(request))
+            hits = tuple(self._with_boxes(list(found.hits)))
+        # The resolved filter lists every source that a pattern fits.
+        given, own = self.options.given_filters(request.filters), self.options.filters
+        explanation = replace(
+            found.explanation,
+            filters=None if given is None else to_mapping(given),
+            operator_filters=None if own is None else to_mapping(own),
+        )
+        return ExplainedSearch(hits, explanation)
+
+    def _resolved(self, request: SearchRequest) -> SearchRequest:
         from kvasir.answering.search_filters import resolve_filter
 
-        with self.leases.call():
-            if request.filters is not None:
-                catalog = self.components.catalog
-                filters = resolve_filter(request.filters, catalog, self.name, self._fields)
-                request = replace(request, filters=filters)
-            return self._with_boxes(self.retriever.retrieve(request))
+        if request.filters is None:
+            return request
+        catalog = self.components.catalog
+        filters = resolve_filter(request.filters, catalog, self.name, self._fields)
+        return replace(request, filters=filters)
 
     def _with_boxes(self, hits: list[Hit]) -> list[Hit]:
         """Return hits with the boxes of recognized text, as citations have them."""

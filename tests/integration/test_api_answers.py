@@ -1,6 +1,7 @@
 """Answers over HTTP: in events or whole, in turn, stopped when the client leaves."""
 
 import json
+import math
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ from account_client import OWNER, PASSWORD
 from service_client import (
     TEA,
     events_of,
+    make_admin,
     make_collection,
     make_settings,
     running,
@@ -69,6 +71,47 @@ def test_a_field_that_no_document_has_is_a_problem_that_names_the_known_ones(cli
         f"{place}/search", json={"query": "tea", "filters": "type=pdf"}, headers=ana
     )
     assert (found.status_code, found.json()) == (200, [])
+
+
+def test_a_search_and_an_answer_explain_themselves(client, ana, place):
+    plain = client.post(f"{place}/search", json={"query": "hot tea"}, headers=ana).json()
+    body = {"query": "hot tea", "explain": True, "filters": "language=en"}
+    found = client.post(f"{place}/search", json=body, headers=ana).json()
+    assert found["hits"] == plain
+    parts = found["explanation"]["hits"]
+    assert [part["score"] for part in parts] == [hit["score"] for hit in plain]
+    assert found["explanation"]["filters"]["field"] == "meta.language"
+    assert client.post(f"{place}/answers", json=QUESTION, headers=ana).json()["explanation"] is None
+    whole = client.post(f"{place}/answers", json=QUESTION | {"explain": True}, headers=ana).json()
+    reply = client.post(f"{place}/replies", json=QUESTION | {"explain": True}, headers=ana)
+    for answer in (whole, events_of(reply.text)[-1][2]["answer"]):
+        why = answer["explanation"]
+        assert why["decided_by"] == "evidence"
+        assert all(part["meaning"] for part in why["evidence"])
+        total = why["bias"] + sum(part["contribution"] for part in why["evidence"])
+        assert 1 / (1 + math.exp(-total)) == pytest.approx(answer["confidence"])
+
+
+def test_the_operators_filters_are_explained_to_administrators_alone(tmp_path):
+    limit = {"field": "meta.language", "operator": "==", "value": "en"}
+    settings = make_settings(tmp_path, chat={"rag": {"retriever": {"filters": limit}}})
+    with running(settings) as (client, app):
+        ana, root = sign_up(client, "ana"), make_admin(client, app)
+        place = make_collection(client, ana, "course")
+        upload(client, ana, place, "tea.md", TEA)
+        for headers, seen in ((ana, None), (root, limit)):
+            body = {"explain": True, "filters": "title=tea"}
+            search = client.post(f"{place}/search", json={"query": "tea"} | body, headers=headers)
+            answer = client.post(f"{place}/answers", json=QUESTION | body, headers=headers)
+            reply = client.post(f"{place}/replies", json=QUESTION | body, headers=headers)
+            replied = events_of(reply.text)[-1][2]["answer"]
+            for each in (
+                search.json()["explanation"],
+                answer.json()["explanation"]["searches"][0],
+                replied["explanation"]["searches"][0],
+            ):
+                assert each["operator_filters"] == seen
+                assert each["filters"]["field"] == "meta.title"
 
 
 def test_events_come_in_order_and_are_numbered(client, ana, place):

@@ -101,6 +101,28 @@ def test_filters_limit_a_search_and_an_answer_and_name_unknown_fields(tmp_path):
             library.ask("How hot is tea?", "other", StopToken(), "topic=tea")
 
 
+def test_a_search_and_an_answer_explain_themselves(tmp_path):
+    embedder = {"type": "kvasir.testing.fakes:FakeEmbedder"}
+    limit = {"field": "meta.language", "operator": "==", "value": "en"}
+    chat = {"rag": {"retriever": {"filters": limit}}}
+    settings = Settings(data_dir=tmp_path, rag={"embedding_model": embedder}, chat=chat)
+    with App(settings) as app:
+        for name in ("tea", "other"):
+            with app.collection(name) as collection:
+                collection.ingest((Source(f"upload:{name}.txt", "text/plain"), b"Tea is hot."))
+        library = local_library(app, app.settings)
+        plain = library.search("hot tea")
+        assert plain.explanations is None
+        found = library.search("hot tea", explain=True)
+        assert found.results == plain.results
+        assert found.explanations.keys() == {"tea", "other"}
+        answer = library.ask("How hot is tea?", "tea", StopToken(), explain=True)
+        assert library.ask("How hot is tea?", "tea", StopToken()).explanation is None
+        assert answer.explanation["confidence"] == answer.confidence
+        shown = [*found.explanations.values(), *answer.explanation["searches"]]
+        assert all(each["hits"] and each["operator_filters"] is None for each in shown)
+
+
 @pytest.mark.parametrize("id", ["", "/", "a.b", "a.b/", "a.b/x", "a.b/x/1-2", "x/{d}", "{d}/5-5"])
 def test_an_id_of_nothing_is_not_found(long_library, id):
     library, text, document = long_library

@@ -39,10 +39,12 @@ from kvasir.answering.retrieval import Languages, Searches
 from kvasir.answering.search_result import Rewriter, SearchResult
 from kvasir.answering.support import SupportMarker
 from kvasir.answering.table_answers import CONFIDENCE, TableAnswer, TableReader
+from kvasir.answering.why import ExplainedSearches, Weighed, decided, explain_decision
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.deadline import check, iterate_within_deadline, run_within_deadline
 from kvasir.core.errors import RequestError
+from kvasir.core.explanations import AnswerExplanation, Decision, SearchExplanation
 from kvasir.core.protocols import BoundedContext, Embedder, QuotesOnly, TextAnalyzer
 from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.types import (
@@ -123,13 +125,14 @@ class Answerer:
         check_question(request.query)
         return AnswerStream(self.generate_answer(request, history=history))
 
-    def confidence(self, question: str, hits: Sequence[Hit]) -> float:
-        """Return the probability, 0..1, that the hits hold the answer."""
+    def _weigh(self, question: str, hits: Sequence[Hit]) -> Weighed:
+        """Return the evidence that the hits hold the answer."""
         if not hits:
-            return 0.0
+            return Weighed(question)
         # The words of a pasted mail are in no passage: one of its questions must be covered.
-        read, confidence = self._evidence.read, self._calibration.confidence
-        return max(confidence(read(part, hits)) for part in questions_of(question))
+        found = ((part, self._evidence.read(part, hits)) for part in questions_of(question))
+        weighed = (Weighed(*each, self._calibration.confidence(each[1])) for each in found)
+        return max(weighed, key=lambda each: each.confidence)
 
     def generate_answer(
         self,
@@ -153,7 +156,9 @@ class Answerer:
         """
         question = request.query
         started = perf_counter()
-        search = yield from self._search(request, history, rewriter)
+        explained = ExplainedSearches(self.retriever)
+        retrieve = explained.retrieve if request.explain else self.retriever.retrieve
+        search = yield from self._search(request, history, rewriter, retrieve)
         hits = search.hits
         asks_model = not isinstance(self.generator, QuotesOnly)
         if search.searched and not asks_model:
@@ -161,16 +166,20 @@ class Answerer:
         found = perf_counter()
         yield Retrieved(hits)
         check("answering")
-        confidence = self.confidence(question, hits)
+        weighed = self._weigh(question, hits)
+        confidence = weighed.confidence
         certainty = self._decide(confidence, hits)
         answer = Answer("", hits=hits, confidence=confidence, searched=search.searched)
+        if request.explain:
+            explanation = self._explain(weighed, certainty, hits, explained.explanations)
+            answer = replace(answer, explanation=explanation)
         table = self._from_table(question, hits)
         if table and table.text:
             yield Text(table.text)
             timings = {"retrieve": found - started, "generate": perf_counter() - found}
             yield Finished(
                 replace(
-                    answer,
+                    decided(answer, Decision.TABLE),
                     text=table.text,
                     citations=table.citations,
                     confidence=max(confidence, CONFIDENCE),
@@ -181,6 +190,7 @@ class Answerer:
             return
         if table is not None:
             certainty = Certainty.NO
+            answer = decided(answer, Decision.TABLE, table=table.refusal)
         if certainty is Certainty.NO and not model_decides:
             text = refusal(question, hits, search.sayings or self._sayings(request, hits))
             yield Text(text)
@@ -225,6 +235,9 @@ class Answerer:
         if asks_model:
             # It has read the passages, so it decides last.
             certainty = Certainty.SURE
+            answer = decided(answer, Decision.MODEL)
+        elif refused:
+            answer = decided(answer, Decision.QUOTATION)
         yield Finished(
             replace(
                 answer,
@@ -252,12 +265,35 @@ class Answerer:
         found = self._calibration.decide(confidence)
         return found if self.refuse else max(found, Certainty.NOT_SURE, key=_BY_CERTAINTY.index)
 
+    def _explain(
+        self,
+        weighed: Weighed,
+        certainty: Certainty,
+        hits: Sequence[Hit],
+        searches: Sequence[SearchExplanation],
+    ) -> AnswerExplanation:
+        by = Decision.EVIDENCE if hits else Decision.NOTHING_FOUND
+        if hits and certainty is not self._calibration.decide(weighed.confidence):
+            by = Decision.NEVER_REFUSES
+        return explain_decision(
+            weighed,
+            self._calibration,
+            hits,
+            searches,
+            decided_by=by,
+            calibrated=self.calibration is not None,
+        )
+
     def _search(
-        self, request: SearchRequest, history: Sequence[Message], rewriter: Rewriter | None
+        self,
+        request: SearchRequest,
+        history: Sequence[Message],
+        rewriter: Rewriter | None,
+        retrieve: Callable[[SearchRequest], list[Hit]],
     ) -> Generator[Stage, None, SearchResult]:
         if rewriter is None:
-            return SearchResult(tuple(self.retriever.retrieve(request)))
-        return (yield from rewriter.search(request, history, self.retriever.retrieve))
+            return SearchResult(tuple(retrieve(request)))
+        return (yield from rewriter.search(request, history, retrieve))
 
     def _from_table(self, question: str, hits: Sequence[Hit]) -> TableAnswer | None:
         """Return what is computed over a whole table, or why nothing can be."""

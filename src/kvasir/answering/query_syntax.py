@@ -46,7 +46,11 @@ class QuerySyntax:
 
     def excludes(self, text: str) -> bool:
         """Return True if a text holds an excluded word or phrase."""
-        return any(holds(text, each) for each in self.excluded)
+        return bool(self.excluding(text))
+
+    def excluding(self, text: str) -> str:
+        """Return the first excluded word or phrase that a text holds; empty if there is none."""
+        return next((each for each in self.excluded if holds(text, each)), "")
 
     def is_option_of(self, text: str) -> bool:
         """Return True if an excluded word is an option that a text names: ``find -name``."""
@@ -56,12 +60,14 @@ class QuerySyntax:
     def share(self, text: str) -> float:
         """Return the share of the phrases and identifiers that a text holds, 0..1."""
         wanted = len(self.phrases) + len(self.values)
-        if not wanted:
-            return 0.0
-        held = sum(holds(text, phrase) for phrase in self.phrases)
+        return len(self.held(text)) / wanted if wanted else 0.0
+
+    def held(self, text: str) -> tuple[str, ...]:
+        """Return the phrases, then the identifiers, sorted, that a text holds."""
+        found = [phrase for phrase in self.phrases if holds(text, phrase)]
         if self.values:
-            held += len(self.values & identifying_values(text))
-        return held / wanted
+            found += sorted(self.values & identifying_values(text))
+        return tuple(found)
 
 
 def parse_query(query: str) -> QuerySyntax:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,55 @@ def prefer_literal(
     return sorted(scored, key=lambda pair: -pair[0])
 
 
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """The scales by which dense and BM25 scores of one query's candidates become one score.
+
+    Attributes:
+        alpha: The dense share, 0..1; 1 if no candidate shares a term.
+        best_dense: The dense score that is scaled to 1.
+        dense_range: That score minus the one that is scaled to 0; 0 if all are equal.
+        best_lexical: The BM25 score that is scaled to 1; 0 if no candidate shares a term.
+    """
+
+    alpha: float
+    best_dense: float
+    dense_range: float
+    best_lexical: float
+
+    @classmethod
+    def of(
+        cls,
+        dense: NDArray[np.float64],
+        lexical: NDArray[np.float64],
+        alpha: float,
+        noise: float = 0.0,
+    ) -> Self:
+        """Return the scales of at least one candidate; arguments as of ``fuse``."""
+        high, best = float(dense.max()), float(lexical.max())
+        spread = max(high - float(dense.min()), noise)
+        return cls(alpha if best > 0.0 else 1.0, high, spread, best)
+
+    def scaled_dense(self, dense: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return scaled dense scores [n]."""
+        if self.dense_range <= 0.0:
+            return np.ones_like(dense)
+        return 1.0 - (self.best_dense - dense) / self.dense_range
+
+    def scaled_lexical(self, lexical: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return scaled BM25 scores [n]."""
+        return lexical / self.best_lexical if self.best_lexical > 0.0 else np.zeros_like(lexical)
+
+    def scores(
+        self, dense: NDArray[np.float64], lexical: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the fused scores [n]."""
+        similar = self.scaled_dense(dense)
+        if self.best_lexical <= 0.0:
+            return similar
+        return self.alpha * similar + (1.0 - self.alpha) * self.scaled_lexical(lexical)
+
+
 def fuse(
     dense: NDArray[np.float64], lexical: NDArray[np.float64], alpha: float, noise: float = 0.0
 ) -> NDArray[np.float64]:
@@ -86,13 +136,7 @@ def fuse(
         alpha: The dense share, 0..1; 1 is used if no candidate shares a term.
         noise: The range of dense scores, 0..1, in which a difference says nothing.
     """
-    if not dense.size:
-        return dense
-    high = float(dense.max())
-    spread = max(high - float(dense.min()), noise)
-    similar = 1.0 - (high - dense) / spread if spread > 0.0 else np.ones_like(dense)
-    best = float(lexical.max())
-    return alpha * similar + (1.0 - alpha) * (lexical / best) if best > 0.0 else similar
+    return Fusion.of(dense, lexical, alpha, noise).scores(dense, lexical) if dense.size else dense
 
 
 def may_be_copies(ranked: Sequence[Scored], read: int) -> bool:
@@ -115,7 +159,7 @@ def merge_copies(hits: Sequence[Hit]) -> list[Hit]:
     first: dict[str, Hit] = {}
     sources: dict[str, set[str]] = {}
     for hit in hits:
-        passage = " ".join(hit.chunk.passage.split())
+        passage = passage_of(hit.chunk)
         first.setdefault(passage, hit)
         sources.setdefault(passage, set()).add(str(hit.chunk.metadata.get("source_uri", "")))
     merged = []
@@ -123,6 +167,11 @@ def merge_copies(hits: Sequence[Hit]) -> list[Hit]:
         others = sources[passage] - {"", hit.chunk.metadata.get("source_uri", "")}
         merged.append(replace(hit, copies=tuple(sorted(others))) if others else hit)
     return merged
+
+
+def passage_of(chunk: Chunk) -> str:
+    """Return the text by which copies of a passage are found: its white space does not count."""
+    return " ".join(chunk.passage.split())
 
 
 def most_of_one(top_k: int) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from kvasir.answering.asked_language import asked_language
 from kvasir.answering.evidence import (
     ALL_FEATURES,
     FEATURES,
@@ -166,9 +167,7 @@ DEFAULT_CALIBRATION = Calibration(
 
 def refusal(question: str, hits: Sequence[Hit] = (), sayings: Mapping[str, str] = REFUSALS) -> str:
     """Return a refusal in the question's language."""
-    found = (str(hit.chunk.metadata.get("language", "")) for hit in hits)
-    candidates = [code for code in dict.fromkeys([*found, *REFUSALS]) if code]
-    return sayings.get(detect(question, candidates), sayings["en"])
+    return sayings.get(asked_language(question, hits, REFUSALS), sayings["en"])
 
 
 def may_become_refusal(text: str) -> bool:

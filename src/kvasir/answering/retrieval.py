@@ -19,6 +19,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import Protocol
 
 from kvasir.answering.cosine_scale import cosine_scale
+from kvasir.answering.explaining import SearchTrace, explain_search
 from kvasir.answering.query_parts import query_parts
 from kvasir.answering.query_syntax import QuerySyntax, parse_query
 from kvasir.answering.ranking import (
@@ -32,6 +33,7 @@ from kvasir.answering.ranking import (
 )
 from kvasir.core.deadline import run_within_deadline
 from kvasir.core.errors import RequestError, SettingsError
+from kvasir.core.explanations import Weighting
 from kvasir.core.filters import Comparison, Filter
 from kvasir.core.protocols import (
     BackgroundEmbedder,
@@ -43,7 +45,7 @@ from kvasir.core.protocols import (
     TokenCounter,
     VectorStore,
 )
-from kvasir.core.types import Chunk, Hit, Matrix, SearchRequest
+from kvasir.core.types import Chunk, ExplainedSearch, Hit, Matrix, SearchRequest
 from kvasir.language.detect import UNKNOWN, detect
 
 CANDIDATES = 50
@@ -88,6 +90,9 @@ class Searches(Protocol):
 
     def retrieve(self, request: SearchRequest) -> list[Hit]:
         """Return the hits of a search, best first."""
+
+    def explain(self, request: SearchRequest) -> ExplainedSearch:
+        """Return the same hits, and how they were found."""
 
 
 @dataclass
@@ -135,6 +140,13 @@ class Retriever:
         """Return the hits for one request; see ``retrieve_many``."""
         return self.retrieve_many([request.query], request)[0]
 
+    def explain(self, request: SearchRequest) -> ExplainedSearch:
+        """Return the hits for one request, and how they were found; errors as ``retrieve``."""
+        trace = SearchTrace()
+        (hits,) = self._retrieve([request.query], request, trace)
+        explanation = explain_search(trace, request, hits, self.store.fetch_chunks)
+        return ExplainedSearch(tuple(hits), explanation)
+
     def retrieve_many(self, queries: Sequence[str], request: SearchRequest) -> list[list[Hit]]:
         """Return the hits for several queries at once; an empty one finds nothing.
 
@@ -148,6 +160,12 @@ class Retriever:
             RequestError: ``top_k`` or the threshold is out of range.
             DeadlineExceededError: The deadline passed.
         """
+        return self._retrieve(queries, request, None)
+
+    def _retrieve(
+        self, queries: Sequence[str], request: SearchRequest, trace: SearchTrace | None
+    ) -> list[list[Hit]]:
+        """Return the hits for several queries; a trace notes how those of one were found."""
         top_k, threshold = request.top_k, request.min_score_threshold
         if not 1 <= top_k <= MOST_HITS:
             raise RequestError(f"top_k must be from 1 to {MOST_HITS}, not {top_k}")
@@ -160,14 +178,18 @@ class Retriever:
         texts = [queries[number] for number in asked]
         wanted = max(top_k, self.rerank_candidates) if self.reranker else top_k
         found = run_within_deadline(
-            lambda: self._search(texts, wanted, threshold, request.filters), "searching"
+            lambda: self._search(texts, wanted, threshold, request.filters, trace), "searching"
         )
         for number, text, hits in zip(asked, texts, found, strict=True):
-            results[number] = self._reranked(text, hits, top_k)
+            results[number] = self._reranked(text, hits, top_k, trace)
         return results
 
-    def _reranked(self, query: str, hits: list[Hit], top_k: int) -> list[Hit]:
+    def _reranked(
+        self, query: str, hits: list[Hit], top_k: int, trace: SearchTrace | None
+    ) -> list[Hit]:
         """Return the reranked hits, then the unread ones in their order."""
+        if trace is not None:
+            trace.found = trace.ordered = hits
         if self.reranker is None or not hits:
             return limit_documents(hits, top_k)
         read, unread = hits[: self.rerank_candidates], hits[self.rerank_candidates :]
@@ -175,10 +197,17 @@ class Retriever:
         best = run_within_deadline(lambda: rerank(asked, read, len(read)), "reranking")
         lowest = min((hit.score for hit in best), default=1.0)
         unread = [replace(hit, score=hit.score * lowest) for hit in unread]
+        if trace is not None:
+            trace.ordered, trace.read, trace.unread_factor = [*best, *unread], len(read), lowest
         return limit_documents([*best, *unread], top_k)
 
     def _search(
-        self, queries: Sequence[str], wanted: int, threshold: float, filters: Filter | None
+        self,
+        queries: Sequence[str],
+        wanted: int,
+        threshold: float,
+        filters: Filter | None,
+        trace: SearchTrace | None,
     ) -> list[list[Hit]]:
         # A long text has quotation marks and numbers of its own: nothing in it is syntax.
         syntaxes = [
@@ -188,7 +217,7 @@ class Retriever:
         depth = max(self.candidates, wanted)
         if any(syntax.phrases or syntax.excluded for syntax in syntaxes):
             depth = max(depth, LITERAL_CANDIDATES)
-        ranked = self._rank([syntax.text for syntax in syntaxes], depth, threshold, filters)
+        ranked = self._rank([syntax.text for syntax in syntaxes], depth, threshold, filters, trace)
         chunks = self._read(
             _ids(row if not syntax.is_plain else row[:wanted])
             for syntax, row in zip(syntaxes, ranked, strict=True)
@@ -198,8 +227,10 @@ class Retriever:
             if syntax.excluded and any(
                 syntax.is_option_of(chunks[each].passage) for each in _ids(row) if each in chunks
             ):
+                if trace is not None:
+                    trace.options = syntax.excluded
                 syntax = replace(syntax, text=query, excluded=())
-                (row,) = self._rank([query], depth, threshold, filters)
+                (row,) = self._rank([query], depth, threshold, filters, trace)
             hits = self._hits(syntax, row, wanted, chunks)
             deeper = depth
             # Many copies of one passage may leave no candidate for others.
@@ -207,8 +238,10 @@ class Retriever:
                 if deeper >= MOST_CANDIDATES:
                     break
                 deeper *= 4
-                (row,) = self._rank([syntax.text], deeper, threshold, filters)
+                (row,) = self._rank([syntax.text], deeper, threshold, filters, trace)
                 hits = self._hits(syntax, row, wanted, chunks)
+            if trace is not None:
+                trace.syntax, trace.ranked, trace.chunks = syntax, row, chunks
             results.append(hits)
         return results
 
@@ -240,7 +273,12 @@ class Retriever:
         ]
 
     def _rank(
-        self, queries: Sequence[str], depth: int, threshold: float, filters: Filter | None
+        self,
+        queries: Sequence[str],
+        depth: int,
+        threshold: float,
+        filters: Filter | None,
+        trace: SearchTrace | None,
     ) -> list[list[Scored]]:
         """Return the candidates of each query that reach the threshold, best first.
 
@@ -248,17 +286,35 @@ class Retriever:
         """
         parts = [query_parts(query) for query in queries]
         texts = [text for each in parts for text in each]
+        if trace is not None:
+            trace.parts, trace.depth = texts, depth
         if self._hybrid is None or self.alpha == 1.0:
-            found = iter(self.store.search(self.embedder.embed_queries(texts), depth, filters))
+            rows = self.store.search(self.embedder.embed_queries(texts), depth, filters)
+            if trace is not None:
+                trace.rows = rows
+            found = iter(rows)
             return [rank(_pooled(found, len(each)), threshold) for each in parts]
         languages = self._detect(queries)
         spoken = [language for each, language in zip(parts, languages, strict=True) for _ in each]
         pending = self._start_embedding(texts)
-        found = iter(self._hybrid.search_hybrid(pending, texts, spoken, depth, filters))
+        rows = self._hybrid.search_hybrid(pending, texts, spoken, depth, filters)
+        if trace is not None:
+            self._note_legs(trace, rows, languages[0])
+        found = iter(rows)
         return [
             rank(_pooled(found, len(each)), threshold, self._share(language), self._noise(language))
             for each, language in zip(parts, languages, strict=True)
         ]
+
+    def _note_legs(self, trace: SearchTrace, rows: list[list[Candidate]], language: str) -> None:
+        trace.rows, trace.language, trace.languages = rows, language, self._held_languages()
+        trace.language_set = self.language is not None
+        trace.share, trace.noise = self._share(language), self._noise()
+        trace.weighting = (
+            weighting(self.embedder, language, trace.share)
+            if self.alpha is None
+            else Weighting.SETTING
+        )
 
     def _read(self, rows: Iterable[list[str]]) -> dict[str, Chunk]:
         """Return the chunks of several lists of ids, by id."""
@@ -268,8 +324,11 @@ class Retriever:
     def _detect(self, queries: Sequence[str]) -> list[str]:
         if self.language is not None:
             return [self.language] * len(queries)
-        held = self.languages() if callable(self.languages) else self.languages
+        held = self._held_languages()
         return [detect(query, held) for query in queries]
+
+    def _held_languages(self) -> Collection[str]:
+        return self.languages() if callable(self.languages) else self.languages
 
     def _share(self, language: str) -> float:
         if self.alpha is not None:
@@ -317,6 +376,14 @@ def dense_share(embedder: Embedder, language: str, sample: Sequence[str]) -> flo
     if isinstance(embedder, TokenCounter) and _is_fluent(embedder, sample):
         return KNOWN_LANGUAGE
     return UNCERTAIN_LANGUAGE
+
+
+def weighting(embedder: Embedder, language: str, share: float) -> Weighting:
+    """Return why ``dense_share`` gave a share."""
+    if _is_listed(embedder, language):
+        is_known = language in embedder.languages
+        return Weighting.LISTED if is_known else Weighting.NOT_LISTED
+    return Weighting.TOKENIZER if share == KNOWN_LANGUAGE else Weighting.UNKNOWN
 
 
 def _is_listed(embedder: Embedder, language: str) -> bool:

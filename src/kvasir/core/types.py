@@ -17,6 +17,7 @@ from datetime import date, time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from kvasir.core.explanations import AnswerExplanation, SearchExplanation
 from kvasir.core.text import passage
 
 if TYPE_CHECKING:
@@ -193,6 +194,7 @@ class SearchRequest:
     top_k: int = 10  # Maximum number of hits.
     min_score_threshold: float = 0.0  # Leave out hits with a lower ``dense_score``, 0..1.
     filters: Filter | None = None  # Search only chunks whose metadata match; None searches all.
+    explain: bool = False  # Answers say how they were made: ``Answer.explanation``.
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,14 @@ class Hit:
     # a local user find it.
     line: int | None = None
     copies: tuple[str, ...] = ()  # Source URIs of other documents with the same passage, sorted.
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedSearch:
+    """The hits of a search, and how they were found."""
+
+    hits: tuple[Hit, ...]  # Best first, as a search without the explanation gives them.
+    explanation: SearchExplanation
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +289,7 @@ class Answer:
     timings: Mapping[str, float] = field(default_factory=dict)
     searched: str = ""  # The search query, if it is not the question as typed.
     notes: tuple[str, ...] = ()  # Sentences for the user about how the answer was made.
+    explanation: AnswerExplanation | None = None  # How it was made, if the request asks for it.
 
     def __post_init__(self) -> None:
         if self.refused:

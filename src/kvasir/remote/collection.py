@@ -22,6 +22,7 @@ from kvasir.core.text import replace_surrogates
 from kvasir.core.types import (
     Answer,
     AnswerEvent,
+    ExplainedSearch,
     Finished,
     Hit,
     Message,
@@ -121,11 +122,22 @@ class RemoteCollection:
         filters: FilterLike = None,
     ) -> list[Hit]:
         """Find the passages that belong to a query, best first."""
-        if not query.strip():
-            raise RequestError("the query is empty: type one")
-        asked = self._request("query", query, top_k, min_score_threshold, filters)
+        asked = self._search_body(query, top_k, min_score_threshold, filters)
         found = self._open().post(f"{self._path}/search", "searching", asked)
         return from_json(list[Hit], found)
+
+    def explain(
+        self,
+        query: str,
+        *,
+        top_k: int | None = None,
+        min_score_threshold: float | None = None,
+        filters: FilterLike = None,
+    ) -> ExplainedSearch:
+        """Return the hits of ``search``, and how they were found."""
+        asked = self._search_body(query, top_k, min_score_threshold, filters) | {"explain": True}
+        found = self._open().post(f"{self._path}/search", "searching", asked)
+        return from_json(ExplainedSearch, found)
 
     def ask(
         self,
@@ -134,11 +146,16 @@ class RemoteCollection:
         top_k: int | None = None,
         min_score_threshold: float | None = None,
         filters: FilterLike = None,
+        explain: bool = False,
     ) -> Answer:
         """Answer a question from the documents."""
         # As a stream: however long the generator takes, the server sends something meanwhile.
         with self.stream(
-            question, top_k=top_k, min_score_threshold=min_score_threshold, filters=filters
+            question,
+            top_k=top_k,
+            min_score_threshold=min_score_threshold,
+            filters=filters,
+            explain=explain,
         ) as stream:
             return stream.answer
 
@@ -149,14 +166,21 @@ class RemoteCollection:
         top_k: int | None = None,
         min_score_threshold: float | None = None,
         filters: FilterLike = None,
+        explain: bool = False,
     ) -> AnswerStream:
         """Answer as ``ask`` does, in events; close the stream, or use it in a ``with``."""
         check_question(question)
         asked = self._request("question", question, top_k, min_score_threshold, filters)
-        return AnswerStream(self._events("answers", asked | {"stream": True} | self._logged))
+        asked |= {"stream": True} | self._logged | _explained(explain)
+        return AnswerStream(self._events("answers", asked))
 
     def reply(
-        self, message: str, history: Sequence[Message] = (), *, system: str = ""
+        self,
+        message: str,
+        history: Sequence[Message] = (),
+        *,
+        system: str = "",
+        explain: bool = False,
     ) -> AnswerStream:
         """Reply to a message of a chat from the documents.
 
@@ -164,10 +188,18 @@ class RemoteCollection:
             message: The message, as typed.
             history: Earlier messages, oldest first.
             system: The system message; may be empty.
+            explain: As of ``ask``.
         """
         asked = self._request("question", message, None, None, None)
         asked |= {"history": to_json(list(history)), "system": replace_surrogates(system)}
-        return AnswerStream(self._events("replies", asked))
+        return AnswerStream(self._events("replies", asked | _explained(explain)))
+
+    def _search_body(
+        self, query: str, top_k: int | None, threshold: float | None, filters: FilterLike
+    ) -> dict[str, Any]:
+        if not query.strip():
+            raise RequestError("the query is empty: type one")
+        return self._request("query", query, top_k, threshold, filters)
 
     def _request(
         self, name: str, text: str, top_k: int | None, threshold: float | None, filters: FilterLike
@@ -383,6 +415,11 @@ class RemoteCollection:
         if not self._is_open:
             raise ClosedError(f"this lease of collection '{self.name}' is closed")
         return self._client
+
+
+def _explained(explain: bool) -> dict[str, Any]:
+    """Return what a request says; servers of before know no such field."""
+    return {"explain": True} if explain else {}
 
 
 def _is_id(text: str) -> bool:

@@ -35,6 +35,7 @@ from kvasir.core.ledger import VersionStatus
 from kvasir.core.types import Finished, Hit, Retrieved, Source, StoreAddress, Text, document_id
 from kvasir.core.wire import dumps, loads, to_json
 from kvasir.evaluation.question_sets import GoldPassage, JudgedQuestion
+from kvasir.testing.collections_explaining import QUESTION, ExplainingContract
 
 OpenCollection = Callable[..., Any]
 """Takes a name and the operator's filter, both with defaults; returns a lease."""
@@ -46,7 +47,6 @@ TEXTS = {
 }
 MEAD = "upload:mead.txt"
 TEA = Comparison("topic", "==", "tea")
-QUESTION = "Who brewed mead of the blood of Kvasir?"
 
 
 def upload(uri: str, text: str | bytes) -> tuple[Source, bytes]:
@@ -62,7 +62,7 @@ def uris(found: Iterable[Any]) -> list[str]:
     ]
 
 
-class CollectionContract:
+class CollectionContract(ExplainingContract):
     """What must hold for every collection; see the module on how to use it."""
 
     @pytest.fixture

@@ -1,4 +1,4 @@
-"""The types of a search's limits in requests, whose refusal says what is allowed."""
+"""The fields of a search in requests; the refusal of a limit says what is allowed."""
 
 from __future__ import annotations
 
@@ -24,5 +24,6 @@ def _check_threshold(value: float) -> float:
 # Pydantic's own bounds name only the one that was missed.
 _TOP_K = Field(json_schema_extra={"minimum": 1, "maximum": MOST_TOP_K})
 _THRESHOLD = Field(json_schema_extra={"minimum": 0, "maximum": 1})
+EXPLAIN = Field(False, description="say in `explanation` how the answer was decided and found")
 TopK = Annotated[int, AfterValidator(_check_top_k), _TOP_K]
 Threshold = Annotated[float, AfterValidator(_check_threshold), _THRESHOLD]

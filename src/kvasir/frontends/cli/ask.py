@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from kvasir.core.places import LineFinder, is_source_code
 from kvasir.core.text import one_line, printable
 from kvasir.core.types import Answer, Citation, Hit, Retrieved
 from kvasir.core.types import Text as TextPiece
+from kvasir.frontends.cli.explanations import answer_lines, hit_lines, search_lines
 from kvasir.frontends.cli.main import EXIT_REFUSED
 from kvasir.frontends.cli.options import (
     SettingRow,
@@ -32,6 +34,7 @@ from kvasir.frontends.cli.wrapping import Span, hanging
 if TYPE_CHECKING:
     from kvasir.collection import Collection
     from kvasir.core.answer_stream import AnswerStream
+    from kvasir.core.explanations import HitExplanation, SearchExplanation
 
 _EXCERPT = 400
 """Characters of a hit that are shown."""
@@ -56,22 +59,29 @@ _RETRIEVAL: tuple[SettingRow, ...] = (
 @click.command()
 @click.argument("words", nargs=-1, required=True, metavar="QUERY")
 @setting_options(*_RETRIEVAL)
+@click.option("--explain", is_flag=True, help="Say what gave each passage its place.")
 @with_collection
-def search(collection: Collection, words: tuple[str, ...]) -> None:
+def search(collection: Collection, words: tuple[str, ...], explain: bool) -> None:
     """Find the passages that match a query."""
     query = " ".join(words)
-    hits = LineFinder(collection.text).hits(collection.search(query))
+    explained = collection.explain(query) if explain else None
+    hits = list(explained.hits) if explained else collection.search(query)
+    hits = LineFinder(collection.text).hits(hits)
     is_empty = not hits and not collection.chunk_count()
     if is_empty:
         add = "'kvasir ingest FOLDER' adds some"
         echo(f"collection '{collection.name}' has no documents: {add}", err=True)
-    if printed_json(hits):
+    if printed_json(replace(explained, hits=tuple(hits)) if explained else hits):
         return
     if not hits and not is_empty:
         echo("nothing found", err=True)
     page = _Page(collection, query)
     for number, hit in enumerate(hits, 1):
         page.show_hit(number, hit)
+        if explained:
+            page.show_parts(explained.explanation.hits[number - 1], explained.explanation)
+    if explained:
+        page.show_search(explained.explanation)
 
 
 @click.command()
@@ -81,20 +91,22 @@ def search(collection: Collection, words: tuple[str, ...]) -> None:
     ("--generator", "generator.type", "What writes the answer."),
     ("--llm", "generator.model", "The language model: its name at the server, or a GGUF file."),
 )
+@click.option("--why", is_flag=True, help="Say how it was decided whether to answer.")
 @with_collection
-def ask(collection: Collection, words: tuple[str, ...]) -> int:
+def ask(collection: Collection, words: tuple[str, ...], why: bool) -> int:
     """Answer a question from the documents, with citations.
 
     Ends with 5 when the documents do not hold the answer.
     """
     question = " ".join(words)
     page = _Page(collection, question)
-    with collection.stream(question) as stream:
+    with collection.stream(question, explain=why) as stream:
         if not wants_json():
             page.show_stream(stream)
         answer = LineFinder(collection.text).answer(stream.answer)
     if not printed_json(answer):
         page.show_citations(answer)
+        page.show_why(answer)
     for note in answer.notes:
         echo(f"hint: {note}", err=True)
     return EXIT_REFUSED if answer.refused else 0
@@ -153,6 +165,21 @@ class _Page:
                 rule=terminal.rule,
             )
         )
+
+    def show_parts(self, hit: HitExplanation, search: SearchExplanation) -> None:
+        """Show below a hit what gave it its place."""
+        self._terminal.lines(hit_lines(hit, search, self._terminal.width, "   "))
+
+    def show_search(self, search: SearchExplanation) -> None:
+        """Show how a search was made."""
+        echo()
+        self._terminal.lines(search_lines(search, self._terminal.width))
+
+    def show_why(self, answer: Answer) -> None:
+        """Show how an answer was decided and found, if it says that."""
+        if answer.explanation is not None:
+            echo()
+            self._terminal.lines(answer_lines(answer, self._terminal.width))
 
     def _show_copies(self, copies: Sequence[str], indent: str) -> None:
         """Name the other documents that hold the same passage."""

@@ -13,7 +13,8 @@ import heapq
 import logging
 import re
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 from kvasir.collection import Collection
 from kvasir.core.answer_stream import AnswerStream
@@ -26,12 +27,14 @@ from kvasir.core.errors import (
     StoppedError,
     UnknownFieldError,
 )
+from kvasir.core.explanations import AnswerExplanation, SearchExplanation
 from kvasir.core.ledger import CollectionRecord, DocumentRecord, VersionStatus
 from kvasir.core.links import document_url, passage_url
 from kvasir.core.places import LineFinder
 from kvasir.core.run import StopToken
 from kvasir.core.text import one_line
 from kvasir.core.types import Answer, Hit, PageBox
+from kvasir.core.wire import to_json
 from kvasir.frontends.mcp.results import (
     Cited,
     DocumentList,
@@ -54,12 +57,14 @@ _LONGEST_TITLE = 200
 
 Record = Callable[[str, str, Answer], None]
 """Adds an answer to the log: collection, question, answer."""
-Start = Callable[[Collection, str, str | None], AnswerStream]
-"""Starts the answer to a question, from what a filter leaves."""
+Start = Callable[[Collection, str, str | None, bool], AnswerStream]
+"""Starts the answer to a question, from what a filter leaves, with its explanation or without."""
 
 
-def _stream(collection: Collection, question: str, filters: str | None) -> AnswerStream:
-    return collection.stream(question, filters=filters)
+def _stream(
+    collection: Collection, question: str, filters: str | None, explain: bool
+) -> AnswerStream:
+    return collection.stream(question, filters=filters, explain=explain)
 
 
 class Service(Protocol):
@@ -109,16 +114,24 @@ class Library:
         self._start = start
         self._finds_lines = finds_lines
 
-    def search(self, query: str, filters: str | None = None) -> SearchResults:
+    def search(
+        self, query: str, filters: str | None = None, *, explain: bool = False
+    ) -> SearchResults:
         """Return the passages that belong to a query, best first.
 
         Raises:
             FilterError: The filter is malformed, or no collection has a field of it.
         """
-        found = self._search(query, filters)
+        explanations: dict[str, SearchExplanation] | None = {} if explain else None
+        found = self._search(query, filters, explanations)
         if not found and not any(map(self._has_documents, self._readable())):
             raise NotFoundError("there are no documents yet in what you may read")
-        return SearchResults(results=[self._result(name, hit) for name, hit in found])
+        return SearchResults(
+            results=[self._result(name, hit) for name, hit in found],
+            explanations=None
+            if explanations is None
+            else {name: _shown(each) for name, each in explanations.items()},
+        )
 
     def fetch(self, id: str) -> FetchedDocument:
         """Return the text of a document, if it is long the part around the passage."""
@@ -172,7 +185,13 @@ class Library:
         return DocumentList(documents=found)
 
     def ask(
-        self, question: str, collection: str | None, stop: StopToken, filters: str | None = None
+        self,
+        question: str,
+        collection: str | None,
+        stop: StopToken,
+        filters: str | None = None,
+        *,
+        explain: bool = False,
     ) -> GivenAnswer:
         """Answer a question from a collection, by default from that of the best passage.
 
@@ -185,7 +204,7 @@ class Library:
             self._check_readable([name])
             with (
                 self._service.collection(name) as opened,
-                self._start(opened, question, filters) as stream,
+                self._start(opened, question, filters, explain) as stream,
             ):
                 answer = stream.answer
                 if self._finds_lines:
@@ -203,7 +222,13 @@ class Library:
             return found[0][0]
         return self._usual if self._usual in names else sorted(names)[0]
 
-    def _search(self, query: str, filters: str | None) -> list[tuple[str, Hit]]:
+    def _search(
+        self,
+        query: str,
+        filters: str | None,
+        explanations: dict[str, SearchExplanation] | None = None,
+    ) -> list[tuple[str, Hit]]:
+        """Return the hits of all collections; keep how they were found, if that is wanted."""
         names = sorted(self._readable())
         if not names:
             raise RequestError("there is no collection that you may read")
@@ -212,7 +237,11 @@ class Library:
         for name in names:
             try:
                 with self._service.collection(name) as collection:
-                    hits = collection.search(query, filters=filters)
+                    if explanations is None:
+                        hits = collection.search(query, filters=filters)
+                    else:
+                        explained = collection.explain(query, filters=filters)
+                        hits, explanations[name] = list(explained.hits), explained.explanation
                     if self._finds_lines:
                         hits = LineFinder(collection.text).hits(hits)
                     found.append([(name, hit) for hit in hits])
@@ -299,7 +328,21 @@ class Library:
             collection=name,
             citations=cited,
             notes=list(answer.notes),
+            explanation=_shown_decision(answer.explanation),
         )
+
+
+def _shown(explanation: SearchExplanation) -> dict[str, Any]:
+    """Return how a search was made, without the operator's filters, as JSON."""
+    shown: dict[str, Any] = to_json(replace(explanation, operator_filters=None))
+    return shown
+
+
+def _shown_decision(explanation: AnswerExplanation | None) -> dict[str, Any] | None:
+    if explanation is None:
+        return None
+    shown: dict[str, Any] = to_json(explanation)
+    return shown | {"searches": [_shown(each) for each in explanation.searches]}
 
 
 def _window(length: int, start: int, end: int) -> tuple[int, int]:

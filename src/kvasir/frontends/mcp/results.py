@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,6 +26,12 @@ Filters = Annotated[
 ]
 
 
+Explain = Annotated[
+    bool,
+    Field(description="say what gave each passage its place, and how it was decided to answer"),
+]
+
+
 class SearchArguments(Arguments):
     """Arguments of ``search``."""
 
@@ -33,6 +39,7 @@ class SearchArguments(Arguments):
         min_length=1, max_length=20_000, description="a question or keywords, in any language"
     )
     filters: Filters = None
+    explain: Explain = False
 
 
 class FetchArguments(Arguments):
@@ -53,6 +60,7 @@ class AskArguments(Arguments):
         None, max_length=64, description="by default the collection of the best passage"
     )
     filters: Filters = None
+    explain: Explain = False
 
 
 class ListArguments(Arguments):
@@ -87,6 +95,8 @@ class SearchResults(BaseModel):
     """The passages that belong to a query, best first."""
 
     results: list[SearchResult]
+    explanations: dict[str, dict[str, Any]] | None = None
+    """If they were asked for: by collection, how its passages were found."""
 
 
 class FetchedDocument(BaseModel):
@@ -148,3 +158,5 @@ class GivenAnswer(BaseModel):
     collection: str
     citations: list[Cited]
     notes: list[str]
+    explanation: dict[str, Any] | None = None
+    """If it was asked for: how the answer was decided and found."""

@@ -87,7 +87,9 @@ TOOLS = {
             "Read them with fetch.",
             SearchArguments,
             SearchResults,
-            lambda library, given, _: library.search(given.query, given.filters),
+            lambda library, given, _: library.search(
+                given.query, given.filters, explain=given.explain
+            ),
         ),
         _Tool(
             "fetch",
@@ -105,7 +107,7 @@ TOOLS = {
             AskArguments,
             GivenAnswer,
             lambda library, given, stop: library.ask(
-                given.question, given.collection, stop, given.filters
+                given.question, given.collection, stop, given.filters, explain=given.explain
             ),
         ),
         _Tool(

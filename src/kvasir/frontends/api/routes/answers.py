@@ -19,9 +19,10 @@ from kvasir.core.types import Answer, AnswerEvent, Finished, Retrieved, Stage, T
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.answer_records import record
 from kvasir.frontends.api.callers import Chosen, Kvasir, Reader, check_may_read
+from kvasir.frontends.api.explained import answer_for
 from kvasir.frontends.api.generation import open_answer
 from kvasir.frontends.api.problems import describe, members
-from kvasir.frontends.api.search_limits import Threshold, TopK
+from kvasir.frontends.api.search_limits import EXPLAIN, Threshold, TopK
 from kvasir.frontends.api.streaming import event_stream, server_sent_event, whole_response
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class AnswerBody(BaseModel):
     top_k: TopK | None = None
     min_score_threshold: Threshold | None = None
     filters: str | dict[str, Any] | None = Field(None, examples=["language=en"])
+    explain: bool = EXPLAIN
     stream: bool = Field(False, description="answer with server-sent events")
     log: bool = Field(
         True, description="add it to the log of answers; administrators may leave it out"
@@ -78,6 +80,7 @@ def answer(
             top_k=body.top_k,
             min_score_threshold=body.min_score_threshold,
             filters=body.filters,
+            explain=body.explain,
         )
         opened.pop_all()
 
@@ -89,7 +92,7 @@ def answer(
         with lease, stream:
             whole = stream.answer
         finished(whole)
-        return JSONResponse(to_json(whole), headers=headers)
+        return JSONResponse(to_json(answer_for(caller, whole)), headers=headers)
 
     def render(events: Iterator[AnswerEvent]) -> Iterator[str]:
         number = 0
@@ -99,7 +102,7 @@ def answer(
                     if isinstance(event, Finished):
                         finished(event.answer)
                     if isinstance(event, (Retrieved, Text, Finished)):
-                        yield rendered_event(event, number)
+                        yield rendered_event(event, number, caller)
                         number += 1
             except StoppedError:
                 raise
@@ -127,8 +130,10 @@ def give_feedback(answer_id: str, body: Feedback, kvasir: Kvasir, caller: Reader
 _NAMES = {Stage: "stage", Retrieved: "hits", Text: "text", Finished: "answer"}
 
 
-def rendered_event(event: AnswerEvent, number: int) -> str:
+def rendered_event(event: AnswerEvent, number: int, caller: Caller) -> str:
     """Return an event of an answer as a server-sent event."""
+    if isinstance(event, Finished):
+        event = Finished(answer_for(caller, event.answer))
     data = json.dumps(to_json(event), ensure_ascii=False)
     return server_sent_event(data, event=_NAMES[type(event)], number=number)
 

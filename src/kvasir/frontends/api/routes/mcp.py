@@ -48,8 +48,8 @@ async def serve_mcp(request: Request, kvasir: Kvasir, caller: Reader) -> Respons
         readable=lambda: readable_collections(kvasir, caller),
         base_url=base_url(kvasir, request),
         record=keep,
-        start=lambda collection, question, filters: open_answer(
-            request, kvasir, collection, question, filters=filters
+        start=lambda collection, question, filters, explain: open_answer(
+            request, kvasir, collection, question, filters=filters, explain=explain
         ),
         settings=kvasir.settings,
     )

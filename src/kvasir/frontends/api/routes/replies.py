@@ -20,7 +20,7 @@ from kvasir.frontends.api.callers import Chosen, Overrides, Reader, check_may_re
 from kvasir.frontends.api.generation import open_stream
 from kvasir.frontends.api.routes.answers import rendered_error, rendered_event
 from kvasir.frontends.api.running_answers import RunningAnswer, RunningAnswers
-from kvasir.frontends.api.search_limits import Threshold, TopK
+from kvasir.frontends.api.search_limits import EXPLAIN, Threshold, TopK
 from kvasir.frontends.api.streaming import event_stream, rendering
 
 router = APIRouter(prefix="/v1", tags=["answers"])
@@ -53,6 +53,7 @@ class ReplyBody(BaseModel):
     conversation: str = Field(
         "", max_length=64, description="your label, by which `GET /v1/answers` lists them"
     )
+    explain: bool = EXPLAIN
 
 
 _EVENTS: dict[int | str, dict[str, Any]] = {
@@ -98,6 +99,7 @@ def reply(
             if body.min_score_threshold is None
             else body.min_score_threshold,
             filters=all_of(search.filters, filters),
+            explain=body.explain,
         )
         history = [Message(each.role, each.content) for each in body.history]
         stream = open_stream(
@@ -116,7 +118,7 @@ def reply(
                         record(
                             request, kvasir, caller, answer_id, name, body.question, event.answer
                         )
-                    yield rendered_event(event, number)
+                    yield rendered_event(event, number, caller)
                     number += 1
             except StoppedError:
                 raise

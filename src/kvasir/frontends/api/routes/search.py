@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from kvasir.app import App
 from kvasir.core.deadline import deadline
 from kvasir.core.services.accounts import Caller
-from kvasir.core.types import Hit
+from kvasir.core.types import ExplainedSearch, Hit
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.callers import Chosen, Reader, check_may_read
+from kvasir.frontends.api.explained import search_for
 from kvasir.frontends.api.search_limits import Threshold, TopK
 
 router = APIRouter(prefix="/v1", tags=["search"])
@@ -29,13 +30,14 @@ class SearchBody(BaseModel):
     top_k: TopK | None = None
     min_score_threshold: Threshold | None = None
     filters: str | dict[str, Any] | None = Field(None, examples=["language=en"])
+    explain: bool = Field(False, description="return an object: the hits and how they were found")
 
 
-@router.post("/collections/{name}/search", responses={200: {"model": list[Hit]}})
+@router.post("/collections/{name}/search", responses={200: {"model": list[Hit] | ExplainedSearch}})
 async def search(
     name: str, body: SearchBody, request: Request, kvasir: Chosen, caller: Reader
 ) -> JSONResponse:
-    """Return the passages that belong to a query, best first.
+    """Return the passages that belong to a query, best first; with `explain` also why.
 
     The header `Kvasir-Note` says when there are none because the collection has no documents.
     """
@@ -53,12 +55,17 @@ def _search(
         deadline(kvasir.settings.server.search_seconds),
         seconds.time(),
     ):
-        hits = collection.search(
-            body.query,
-            top_k=body.top_k,
-            min_score_threshold=body.min_score_threshold,
-            filters=body.filters,
+        limits: dict[str, Any] = {
+            "top_k": body.top_k,
+            "min_score_threshold": body.min_score_threshold,
+            "filters": body.filters,
+        }
+        found: list[Hit] | ExplainedSearch = (
+            search_for(caller, collection.explain(body.query, **limits))
+            if body.explain
+            else collection.search(body.query, **limits)
         )
+        hits = found.hits if isinstance(found, ExplainedSearch) else found
         is_empty = not hits and not collection.chunk_count()
     note = {"Kvasir-Note": "the collection has no documents"} if is_empty else None
-    return JSONResponse(to_json(hits), headers=note)
+    return JSONResponse(to_json(found), headers=note)

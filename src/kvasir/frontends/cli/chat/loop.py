@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,13 +62,14 @@ def run_chat(
         locate=LineFinder(partial(_text, services)).answer,
         matches=lambda question: MatchFinder(app.analyzer, question),
     )
-    with closing(_open_chat(app, services, screen)) as opened:
+    is_one = quick and bool(first)
+    with closing(_open_chat(app, services, screen, explain=not is_one)) as opened:
         if session is not None:
             opened.load(read_session(session), keep=True)
-        if quick and not first:
-            return answer_lines(opened, lines)
-        if quick:
+        if is_one:
             return EXIT_REFUSED if opened.ask(first.strip()).refused else 0
+        if quick:
+            return answer_lines(opened, lines)
         opened.greet()
         converse(opened, first)
     return 0
@@ -83,7 +85,8 @@ def _text(services: Services, document_id: str) -> str:
     return services.run(read, may_repeat=True)
 
 
-def _open_chat(app: App, services: Services, screen: Screen) -> Chat:
+def _open_chat(app: App, services: Services, screen: Screen, *, explain: bool) -> Chat:
+    """Open a chat, in which ``explain`` keeps for each reply how it was made."""
     chosen = app.settings.chat
     lease = Lazy(app.collection)  # held while RAG is on
 
@@ -93,7 +96,9 @@ def _open_chat(app: App, services: Services, screen: Screen) -> Chat:
             held.close()
 
     def converse_with(model: str | None) -> SharedConversation:
-        return SharedConversation(app.conversation(lease.get, model), services, model, release)
+        conversation = app.conversation(lease.get, model)
+        conversation.search = replace(conversation.search, explain=explain)
+        return SharedConversation(conversation, services, model, release)
 
     return Chat(
         screen,

@@ -31,6 +31,7 @@ from kvasir.core.text import one_line, printable, replace_surrogates
 from kvasir.core.types import Answer, Retrieved, Stage
 from kvasir.core.types import Text as TextPiece
 from kvasir.frontends.cli.chat.session import error_reason
+from kvasir.frontends.cli.explanations import answer_lines
 from kvasir.frontends.cli.passages import FindMatches, passage_lines
 from kvasir.frontends.cli.places import Places, headings_of, on_page, quote_lines
 from kvasir.frontends.cli.rendering import nearest_title, unsupported
@@ -140,6 +141,11 @@ class Screen:
         self._plain(reply.text)
         for line in self._sources(reply):
             self._plain(line.plain)
+
+    def explain(self, reply: Answer) -> None:
+        """Show how a reply from the documents was decided and found."""
+        for line in answer_lines(reply, self._terminal.width):
+            self._console.print(line, soft_wrap=True, highlight=False)
 
     def stream(
         self, title: str, stream: AnswerStream, *, rag: bool, question: str = ""

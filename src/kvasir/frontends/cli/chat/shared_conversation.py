@@ -82,4 +82,5 @@ class SharedConversation:
             return self._local.stream(question, history, rag=True, system=system)
         self._release()
         collection = self._services.with_model(service, self._model)
-        return collection.reply(question, history, system=system)
+        explain = self._local.search.explain
+        return collection.reply(question, history, system=system, explain=explain)

@@ -144,6 +144,16 @@ def _rag(chat: Chat, _: str) -> None:
         chat.screen.note(f"RAG is off; {NEEDS_MODEL}")
 
 
+def _why(chat: Chat, _: str) -> None:
+    responses = chat.session.responses()
+    if not responses:
+        chat.screen.warn("there is no response yet")
+    elif responses[-1].explanation is None:
+        chat.screen.warn("the last response was not made from your documents in this chat")
+    else:
+        chat.screen.explain(responses[-1])
+
+
 def _save(chat: Chat, name: str) -> None:
     if not name:
         chat.screen.warn("where to? Type /s and a file name")
@@ -204,6 +214,7 @@ COMMANDS = (
         partial(_display, markdown=True),
     ),
     Command("/r", "", "toggle RAG: replies from your documents, with their sources", _rag),
+    Command("/why", "", "say how the last response from your documents was decided", _why),
     Command("/s", "file", "save the session; asks before it replaces a file", _save),
     Command("/l", "file", "load a session and go on from it", _load),
     Command(
