@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators import extractive_passages as quoting
+from kvasir.components.generators.embedder_choice import EmbedderChoice
 from kvasir.components.generators.extractive_passages import Passage, passages, without_bullet
 from kvasir.components.generators.question_kinds import (
     QuestionKind,
@@ -87,7 +88,7 @@ class _Overlap:
     only_repeats_question: bool
 
 
-class ExtractiveGenerator:
+class ExtractiveGenerator(EmbedderChoice):
     """Answers with exact sentences of the sources, each followed by its marker."""
 
     quotes_only = True
